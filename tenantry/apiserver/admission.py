@@ -1,0 +1,67 @@
+"""What admission sees of one write. Plugins live in `tenantry.tenancy.admission`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from tenantry.apiserver.user import User
+from tenantry.kube.definition import ResourceDefinition, Version
+from tenantry.kube.objects import Object
+from tenantry.storage.record import Change
+
+if TYPE_CHECKING:
+    from tenantry.apiserver.scope import Scope
+
+CREATE, UPDATE, DELETE = "CREATE", "UPDATE", "DELETE"
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Review:
+    """One write on its way in. `object` (None on DELETE) is in the shape of `version`, and mutating admission changes it in place.
+
+    `changes` go into the same transaction as the write (a quota's usage): appended by validating admission; their `expected` makes
+    the whole write start again when it has been overtaken.
+    """
+
+    operation: str
+    scope: Scope
+    definition: ResourceDefinition
+    version: Version
+    cluster: str
+    namespace: str
+    name: str
+    subresource: str
+    user: User
+    object: Object | None
+    old_object: Object | None
+    dry_run: bool = False
+    warnings: list[str] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+
+
+class Admission(Protocol):
+    """Both calls are synchronous and decide from memory, so a write is computed and submitted without a gap.
+
+    They may run again for one request when the object was changed meanwhile. They raise StatusError to refuse.
+    """
+
+    def mutate(self, review: Review) -> None: ...
+
+    def validate(self, review: Review) -> None: ...
+
+
+class Chain:
+    """Several admissions in order: every mutate, then (after schema validation, by the caller) every validate."""
+
+    def __init__(self, plugins: Sequence[Admission]) -> None:
+        self._plugins = tuple(plugins)
+
+    def mutate(self, review: Review) -> None:
+        for plugin in self._plugins:
+            plugin.mutate(review)
+
+    def validate(self, review: Review) -> None:
+        for plugin in self._plugins:
+            plugin.validate(review)

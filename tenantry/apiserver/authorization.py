@@ -1,0 +1,57 @@
+"""What an authorizer is asked and answers. Rules themselves live in `tenantry.tenancy.authorization`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple, Protocol
+
+from tenantry.apiserver.user import User
+
+
+class Verdict(Enum):
+    ALLOW = "allow"
+    DENY = "deny"
+    NO_OPINION = "no opinion"
+
+
+class Decision(NamedTuple):
+    verdict: Verdict
+    reason: str = ""
+
+    @property
+    def allowed(self) -> bool:
+        return self.verdict is Verdict.ALLOW
+
+
+NO_OPINION = Decision(Verdict.NO_OPINION)
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """One question (authorizer.Attributes). `cluster` is a logical cluster id, or `*` for a wildcard request.
+
+    Resource requests have `resource`; others have `path` alone. `verb` is the API verb (get, list, …), or the lower-case
+    HTTP method for a path. Hashable, so that decisions can be cached.
+    """
+
+    user: User
+    verb: str
+    cluster: str
+    group: str = ""
+    version: str = ""
+    resource: str = ""
+    subresource: str = ""
+    namespace: str = ""
+    name: str = ""
+    path: str = ""
+
+    @property
+    def is_resource(self) -> bool:
+        return bool(self.resource)
+
+
+class Authorizer(Protocol):
+    def authorize(self, attributes: Attributes) -> Decision:
+        """Decides from memory alone. A decision other than ALLOW refuses the request with 403. May raise StatusError."""
+        ...

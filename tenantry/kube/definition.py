@@ -1,0 +1,145 @@
+"""What a type is: the data from which every verb, document and view works, for built-in and custom resources alike.
+
+No verb asks for the name of a type. What differs between types is either a field here or a method of the type's `Strategy`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from tenantry.kube.objects import GroupResource, Object, group_version
+from tenantry.kube.schema.structural import Schema
+from tenantry.kube.status import FieldError
+
+STANDARD_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """A printer column of a Table (KEP-2896 of kubectl get): `cell` computes its value from an object.
+
+    `type` is string, integer, number, boolean or date; `priority` above 0 shows only in wide output.
+    """
+
+    name: str
+    type: str = "string"
+    format: str = ""
+    description: str = ""
+    priority: int = 0
+    cell: Callable[[Object, datetime], Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScalePaths:
+    """The JSON paths of a custom resource's scale subresource, as in CRDs: `.spec.replicas`."""
+
+    spec_replicas: str
+    status_replicas: str
+    label_selector: str = ""
+
+
+class Strategy:
+    """The rules of its own that a type has. Pure: no I/O, no other objects. This base is a type without any.
+
+    `subresource` is empty for the main resource, else `status`, `finalize`, …
+    """
+
+    create_on_update = False
+    """A PUT to a missing name creates it (leases)."""
+    unconditional_update = True
+    """A PUT without resourceVersion is allowed (built-ins, but not custom resources)."""
+    tracks_generation = False
+    """metadata.generation starts at 1 and rises when anything but metadata and status changes."""
+    graceful = False
+
+    def name_errors(self, name: str, *, prefix: bool) -> list[str]:
+        """Texts of what is wrong with a name (or, with `prefix`, with a generateName). The base: RFC 1123 subdomain."""
+        from tenantry.kube.names import dns1123_subdomain_errors
+
+        return dns1123_subdomain_errors(name, prefix=prefix)
+
+    def prepare_for_create(self, obj: Object) -> None:
+        """Drop what a creator may not set (status) and fill in what the type derives. Changes `obj`."""
+
+    def prepare_for_update(self, obj: Object, old: Object, subresource: str) -> None:
+        """Put back what this endpoint may not change (status, spec for /status). Changes `obj`."""
+
+    def validate(self, obj: Object, old: Object | None, subresource: str) -> list[FieldError]:
+        """Failures beyond the schema; `old` is None on create."""
+        return []
+
+    def warnings(self, obj: Object, old: Object | None) -> list[str]:
+        return []
+
+    def validate_delete(self, obj: Object) -> None:
+        """Raises StatusError where the object may not be deleted."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Version:
+    """One version of a type. Values are stored in the storage version's shape; `from_storage` and `to_storage`
+    change a decoded object in place or return a new one, None where only apiVersion differs."""
+
+    name: str
+    schema: Schema
+    served: bool = True
+    columns: tuple[Column, ...] = ()
+    from_storage: Callable[[Object], Object] | None = None
+    to_storage: Callable[[Object], Object] | None = None
+    deprecation_warning: str = ""
+    subresources: frozenset[str] = frozenset()
+    """Names under the object: status, scale, finalize, token, …"""
+    scale: ScalePaths | None = None
+    selectable: Mapping[str, Callable[[Object], str]] = field(default_factory=dict)
+    """Field selectors beyond metadata.name and metadata.namespace: `status.phase` → its value as text."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class ResourceDefinition:
+    """A type. Immutable and shared by every logical cluster that has it.
+
+    `custom` marks types from a CRD or an APIResourceSchema: no strategic merge, no protobuf, GVK on list items.
+    `stored` is False for requests in the shape of an object (access reviews): only `create`, answered by a connector.
+    `identity` is the hash of the export that owns the storage of a bound type; it is part of the storage key.
+    """
+
+    group: str
+    plural: str
+    singular: str
+    kind: str
+    list_kind: str
+    namespaced: bool
+    versions: Mapping[str, Version]
+    storage_version: str
+    short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    verbs: tuple[str, ...] = STANDARD_VERBS
+    strategy: Strategy = field(default_factory=Strategy)
+    custom: bool = False
+    stored: bool = True
+    identity: str = ""
+    storage_group_resource: GroupResource | None = None
+    """Where the values live when that is another type's place (events.k8s.io events live with core events)."""
+    terminating: bool = False
+    """The definition is going away: creates are refused."""
+    message: Any = None
+    """The protobuf message table of a built-in type (`tenantry.kube.codec.protobuf`), None where it has none."""
+    uid: str = ""
+    """The uid of the CRD or APIResourceSchema behind a custom type."""
+
+    @property
+    def group_resource(self) -> GroupResource:
+        return GroupResource(self.group, self.plural)
+
+    @property
+    def storage_key(self) -> str:
+        """The resource part of storage keys: `<group|core>/<resource>[:<identity>]`."""
+        group, resource = self.storage_group_resource or self.group_resource
+        key = f"{group or 'core'}/{resource}"
+        return f"{key}:{self.identity}" if self.identity else key
+
+    def api_version(self, version: str) -> str:
+        return group_version(self.group, version)

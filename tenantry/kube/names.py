@@ -1,0 +1,1 @@
+"""The name formats of Kubernetes (k8s.io/apimachinery validation), with its error texts."""

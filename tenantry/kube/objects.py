@@ -1,0 +1,74 @@
+"""Kubernetes objects as plain JSON values, and the few helpers that everything needs to read their metadata."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+Object = dict[str, Any]
+"""A decoded Kubernetes object: JSON values only (dict, list, str, int, float, bool, None)."""
+
+CLUSTER_ANNOTATION = "kcp.io/cluster"
+"""Names the logical cluster on every object served (kcp behaviour); the only way to tell the items of a wildcard list apart."""
+
+
+class GroupResource(NamedTuple):
+    """A resource without its version; `group` is empty for the core group."""
+
+    group: str
+    resource: str
+
+    def __str__(self) -> str:
+        return f"{self.resource}.{self.group}" if self.group else self.resource
+
+
+def metadata_of(obj: Object) -> dict[str, Any]:
+    """The object's metadata, made when it is missing."""
+    return obj.setdefault("metadata", {})  # type: ignore[no-any-return]
+
+
+def labels_of(obj: Object) -> dict[str, str]:
+    """The labels; an empty dict, not part of the object, where it has none."""
+    return obj.get("metadata", {}).get("labels") or {}
+
+
+def annotations_of(obj: Object) -> dict[str, str]:
+    """The annotations; an empty dict, not part of the object, where it has none."""
+    return obj.get("metadata", {}).get("annotations") or {}
+
+
+def name_of(obj: Object) -> str:
+    return obj.get("metadata", {}).get("name") or ""
+
+
+def namespace_of(obj: Object) -> str:
+    return obj.get("metadata", {}).get("namespace") or ""
+
+
+def cluster_of(obj: Object) -> str:
+    """The logical cluster that the object says it lives in."""
+    return annotations_of(obj).get(CLUSTER_ANNOTATION, "")
+
+
+def is_deleting(obj: Object) -> bool:
+    return bool(obj.get("metadata", {}).get("deletionTimestamp"))
+
+
+def finalizers_of(obj: Object) -> list[str]:
+    return obj.get("metadata", {}).get("finalizers") or []
+
+
+def group_version(group: str, version: str) -> str:
+    """The `apiVersion` text: `v1` for the core group, else `group/version`."""
+    return f"{group}/{version}" if group else version
+
+
+def split_api_version(api_version: str) -> tuple[str, str]:
+    """The inverse of `group_version`."""
+    group, slash, version = api_version.rpartition("/")
+    return (group, version) if slash else ("", api_version)
+
+
+def timestamp(moment: datetime | None = None) -> str:
+    """metav1.Time: RFC 3339 in UTC, whole seconds."""
+    return (moment or datetime.now(UTC)).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,227 @@
+"""Kubernetes Status errors as exceptions.
+
+Every refusal that a client may see is a `StatusError`; the HTTP edge turns it into the Status object and code of
+the API conventions (metav1.Status). Constructors carry the texts that clients match on.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tenantry.kube.objects import GroupResource, Object
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """One entry of `details.causes`; `reason` is a metav1.CauseType such as FieldValueInvalid."""
+
+    reason: str
+    message: str
+    field: str = ""
+
+    def to_object(self) -> Object:
+        out: Object = {"reason": self.reason, "message": self.message}
+        if self.field:
+            out["field"] = self.field
+        return out
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """A validation failure: `field` is a path as Go's field.Path prints it, `detail` the text after the value.
+
+    `kind` is one of Required, Invalid, NotSupported, Duplicate, Forbidden, TypeInvalid, TooLong, TooMany, NotFound, Internal.
+    `text` is the whole message without the field, for example `Invalid value: "x": must be …`.
+    """
+
+    kind: str
+    field: str
+    text: str
+
+    @property
+    def message(self) -> str:
+        return f"{self.field}: {self.text}"
+
+    def to_cause(self) -> Cause:
+        return Cause(f"FieldValue{self.kind}", self.text, self.field)
+
+
+class StatusError(Exception):
+    """A request that ends in a Status with `status: Failure`.
+
+    `details` is the wire form of metav1.StatusDetails; `headers` are sent with the answer (Retry-After, Allow).
+    """
+
+    def __init__(
+        self,
+        code: int,
+        reason: str,
+        message: str,
+        *,
+        details: Object | None = None,
+        headers: dict[str, str] | None = None,
+        list_metadata: Object | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.reason = reason
+        self.message = message
+        self.details = details
+        self.headers = headers or {}
+        self.list_metadata = list_metadata or {}
+
+    def to_object(self) -> Object:
+        out: Object = {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": self.list_metadata,
+            "status": "Failure",
+            "message": self.message,
+        }
+        if self.reason:
+            out["reason"] = self.reason
+        if self.details is not None:
+            out["details"] = self.details
+        out["code"] = self.code
+        return out
+
+
+def _details(group: str, kind: str, name: str = "", **more: Any) -> Object:
+    out: Object = {}
+    if name:
+        out["name"] = name
+    if group:
+        out["group"] = group
+    out["kind"] = kind
+    out.update(more)
+    return out
+
+
+def bad_request(message: str) -> StatusError:
+    return StatusError(400, "BadRequest", message)
+
+
+def unauthorized() -> StatusError:
+    return StatusError(401, "Unauthorized", "Unauthorized")
+
+
+def forbidden(resource: GroupResource, name: str, why: str, *, causes: Sequence[Cause] = ()) -> StatusError:
+    """403 `<resource> "<name>" is forbidden: <why>`."""
+    message = f'{resource} "{name}" is forbidden: {why}' if name else f"{resource} is forbidden: {why}"
+    details = _details(resource.group, resource.resource, name)
+    if causes:
+        details["causes"] = [c.to_object() for c in causes]
+    return StatusError(403, "Forbidden", message, details=details)
+
+
+def not_found(resource: GroupResource, name: str) -> StatusError:
+    return StatusError(
+        404, "NotFound", f'{resource} "{name}" not found', details=_details(resource.group, resource.resource, name)
+    )
+
+
+def generic_not_found() -> StatusError:
+    """404 for a resource that a served group version does not have."""
+    return StatusError(404, "NotFound", "the server could not find the requested resource", details={})
+
+
+def method_not_allowed(resource: GroupResource, verb: str) -> StatusError:
+    return StatusError(
+        405,
+        "MethodNotAllowed",
+        f'{verb} is not supported on resources of kind "{resource}"',
+        details=_details(resource.group, resource.resource),
+    )
+
+
+def not_acceptable(accepted: Iterable[str]) -> StatusError:
+    return StatusError(
+        406,
+        "NotAcceptable",
+        f"only the following media types are accepted: {', '.join(accepted)}",
+    )
+
+
+def already_exists(resource: GroupResource, name: str) -> StatusError:
+    return StatusError(
+        409, "AlreadyExists", f'{resource} "{name}" already exists', details=_details(resource.group, resource.resource, name)
+    )
+
+
+def conflict(resource: GroupResource, name: str, why: str = "") -> StatusError:
+    why = why or "the object has been modified; please apply your changes to the latest version and try again"
+    return StatusError(
+        409,
+        "Conflict",
+        f'Operation cannot be fulfilled on {resource} "{name}": {why}',
+        details=_details(resource.group, resource.resource, name),
+    )
+
+
+def expired(message: str, *, continue_token: str = "") -> StatusError:
+    """410 Expired; `continue_token` lets a client go on with an inconsistent list."""
+    return StatusError(410, "Expired", message, list_metadata={"continue": continue_token} if continue_token else None)
+
+
+def too_large(limit_bytes: int) -> StatusError:
+    return StatusError(413, "RequestEntityTooLarge", f"Request entity too large: limit is {limit_bytes}")
+
+
+def unsupported_media_type(accepted: Iterable[str]) -> StatusError:
+    return StatusError(
+        415,
+        "UnsupportedMediaType",
+        f"the body of the request was in an unknown format - accepted media types include: {', '.join(accepted)}",
+    )
+
+
+def invalid(group: str, kind: str, name: str, errors: Sequence[FieldError]) -> StatusError:
+    """422; note that `details.kind` is the Kind here and not the plural resource."""
+    messages = [e.message for e in errors]
+    text = messages[0] if len(messages) == 1 else "[" + ", ".join(messages) + "]"
+    qualified = f"{kind}.{group}" if group else kind
+    return StatusError(
+        422,
+        "Invalid",
+        f'{qualified} "{name}" is invalid: {text}',
+        details=_details(group, kind, name, causes=[e.to_cause().to_object() for e in errors]),
+    )
+
+
+def too_many_requests(message: str, retry_after_seconds: int = 1) -> StatusError:
+    return StatusError(
+        429,
+        "TooManyRequests",
+        message,
+        details={"retryAfterSeconds": retry_after_seconds},
+        headers={"Retry-After": str(retry_after_seconds)},
+    )
+
+
+def internal(message: str) -> StatusError:
+    return StatusError(500, "InternalError", f"Internal error occurred: {message}", details={"causes": [{"message": message}]})
+
+
+def unavailable(message: str, retry_after_seconds: int = 1) -> StatusError:
+    return StatusError(
+        503,
+        "ServiceUnavailable",
+        message,
+        details={"retryAfterSeconds": retry_after_seconds},
+        headers={"Retry-After": str(retry_after_seconds)},
+    )
+
+
+def timeout(message: str, *, causes: Sequence[Cause] = (), retry_after_seconds: int = 1) -> StatusError:
+    details: Object = {"retryAfterSeconds": retry_after_seconds}
+    if causes:
+        details["causes"] = [c.to_object() for c in causes]
+    return StatusError(504, "Timeout", message, details=details, headers={"Retry-After": str(retry_after_seconds)})
+
+
+def new_uid() -> str:
+    """metadata.uid: a random UUID (RFC 9562 version 4)."""
+    return str(uuid.uuid4())

@@ -1,0 +1,53 @@
+"""Keys of the store. Cluster first, so that a range is one contiguous interval and a tenant is one prefix.
+
+    /objects/<cluster>/<group|core>/<resource>[:<identity>]/<namespace|->/<name>
+    /catalog/<group>/<resource>/<cluster>/<name>
+    /ranges/<name>  /fences/<name>  /sessions/<shard uid>  /journal/<shard uid>
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+OBJECTS = "/objects/"
+CATALOG = "/catalog/"
+RANGES = "/ranges/"
+FENCES = "/fences/"
+SESSIONS = "/sessions/"
+JOURNAL = "/journal/"
+
+
+class Key(NamedTuple):
+    """The place of an object. `resource` is `<group|core>/<resource>[:<identity>]`; `namespace` is empty for cluster-scoped."""
+
+    cluster: str
+    resource: str
+    namespace: str
+    name: str
+
+    def encode(self) -> bytes:
+        return f"{OBJECTS}{self.cluster}/{self.resource}/{self.namespace or '-'}/{self.name}".encode()
+
+
+def decode_key(raw: bytes) -> Key:
+    """The inverse of `Key.encode`. Raises ValueError on anything else."""
+    parts = raw.decode().split("/", 6)
+    if len(parts) != 7 or parts[0] or parts[1] != "objects":
+        raise ValueError(f"not the key of an object: {raw!r}")
+    _, _, cluster, group, resource, namespace, name = parts
+    return Key(cluster, f"{group}/{resource}", "" if namespace == "-" else namespace, name)
+
+
+def catalog_key(resource: str, cluster: str, name: str) -> bytes:
+    """The key of a catalog copy; `resource` is `<group|core>/<resource>` without identity."""
+    return f"{CATALOG}{resource}/{cluster}/{name}".encode()
+
+
+def prefix_end(prefix: bytes) -> bytes:
+    """The first key after every key with this prefix."""
+    return prefix[:-1] + bytes([prefix[-1] + 1])
+
+
+def interval(start: str, end: str) -> tuple[bytes, bytes]:
+    """The interval of keys that holds the objects of the clusters in `[start, end)`."""
+    return f"{OBJECTS}{start}".encode(), f"{OBJECTS}{end}".encode()
