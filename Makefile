@@ -1,0 +1,46 @@
+# Two commands set everything up on a fresh machine: `make start` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PROTOS := $(shell find protos -name '*.proto')
+
+.PHONY: install start test check bench lock clean
+
+install: $(VENV)/.installed tenantry/_proto/.generated
+
+# The stamp is newer than the lock file exactly when the environment holds what the lock file says.
+$(VENV)/.installed: pyproject.toml requirements.lock
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --require-hashes --requirement requirements.lock
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+tenantry/_proto/.generated: $(PROTOS) $(VENV)/.installed
+	@mkdir -p tenantry/_proto
+	$(BIN)/python -m tools.protos
+	@touch $@
+
+start: install
+	$(BIN)/tenantry start $(ARGS)
+
+test: install
+	$(BIN)/python -m pytest $(ARGS)
+
+check: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: install
+	$(BIN)/python -m benchmarks $(ARGS)
+
+# Pinned versions with hashes, of everything that the product and its tests need.
+lock:
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/uv || $(BIN)/pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra dev \
+		--output-file requirements.lock pyproject.toml
+
+clean:
+	rm -rf $(VENV) tenantry/_proto build dist

@@ -1,0 +1,41 @@
+"""Generates `tenantry/_proto` from `protos/`: modules, type stubs and gRPC stubs, importable as `tenantry._proto.…`."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+from grpc_tools import protoc
+
+ROOT = Path(__file__).resolve().parent.parent
+OUT = ROOT / "tenantry" / "_proto"
+_OWN_IMPORT = re.compile(r"^(from|import) tenantry\.(?!_proto)", re.MULTILINE)
+
+
+def main() -> int:
+    sources = sorted((ROOT / "protos").rglob("*.proto"))
+    OUT.mkdir(parents=True, exist_ok=True)
+    code: int = protoc.main(
+        [
+            "protoc",
+            f"--proto_path={ROOT / 'protos'}",
+            f"--python_out={OUT}",
+            f"--pyi_out={OUT}",
+            f"--grpc_python_out={OUT}",
+            *map(str, sources),
+        ]
+    )
+    if code:
+        return code
+    # protoc writes imports for a root of its own; ours is below tenantry._proto.
+    for generated in (*OUT.rglob("*.py"), *OUT.rglob("*.pyi")):
+        text = generated.read_text()
+        generated.write_text(_OWN_IMPORT.sub(r"\1 tenantry._proto.tenantry.", text))
+    for folder in (OUT, *(p for p in OUT.rglob("*") if p.is_dir() and p.name != "__pycache__")):
+        (folder / "__init__.py").touch()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
