@@ -95,6 +95,8 @@ class Version:
     scale: ScalePaths | None = None
     selectable: Mapping[str, Callable[[Object], str]] = field(default_factory=dict)
     """Field selectors beyond metadata.name and metadata.namespace: `status.phase` → its value as text."""
+    memo: dict[Any, Any] = field(default_factory=dict, repr=False)
+    """What other parts derive from this version once and share, as `ApiSet.documents`; the key names who."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

@@ -1,0 +1,80 @@
+"""One request for a resource: what every verb and connector is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tenantry.apiserver.authorization import Attributes
+from tenantry.apiserver.http import Request
+from tenantry.apiserver.scope import Scope
+from tenantry.apiserver.user import User
+from tenantry.kube.definition import ResourceDefinition, Version
+from tenantry.kube.objects import GroupResource
+from tenantry.kube.status import StatusError, method_not_allowed
+from tenantry.storage.keys import Key
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """`verb` is the API verb (get, list, watch, create, update, patch, delete, deletecollection). `namespace` is empty for
+    cluster-scoped types and for requests over all namespaces, `name` for collections.
+
+    `warnings` are sent with the answer, also with a refusal.
+    """
+
+    request: Request
+    scope: Scope
+    user: User
+    definition: ResourceDefinition
+    version: str
+    namespace: str = ""
+    name: str = ""
+    subresource: str = ""
+    verb: str = ""
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def shape(self) -> Version:
+        """The version of the type that the request speaks."""
+        return self.definition.versions[self.version]
+
+    @property
+    def group_resource(self) -> GroupResource:
+        return self.definition.group_resource
+
+    @property
+    def cluster(self) -> str:
+        """The logical cluster. Raises StatusError 405 on a wildcard, which has none."""
+        cluster = self.scope.cluster
+        if cluster is None:
+            raise method_not_allowed(self.group_resource, self.verb)
+        return cluster
+
+    @property
+    def key(self) -> Key:
+        """Where the named object lives."""
+        return Key(self.cluster, self.definition.storage_key, self.namespace, self.name)
+
+    @property
+    def attributes(self) -> Attributes:
+        """The question that authorization was asked about this request."""
+        return Attributes(
+            user=self.user,
+            verb=self.verb,
+            cluster=self.scope.cluster or "*",
+            group=self.definition.group,
+            version=self.version,
+            resource=self.definition.plural,
+            subresource=self.subresource,
+            namespace=self.namespace,
+            name=self.name,
+        )
+
+    def acting_user(self) -> User:
+        """As whom admission sees the write."""
+        return self.scope.acting_user(self.user, self.attributes)
+
+
+def not_served(call: Call) -> StatusError:
+    """405 as upstream answers a method that a path does not have."""
+    return StatusError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource", details={})
