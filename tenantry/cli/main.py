@@ -1,0 +1,46 @@
+"""The `tenantry` command."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from tenantry.cli import lookup, settings
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="tenantry", description="A Kubernetes-compatible control plane for very many tenants.")
+    commands = top.add_subparsers(metavar="COMMAND", required=True)
+    start = commands.add_parser(
+        "start",
+        help="run everything in this process, on SQLite",
+        description="Runs registry, shards and gateway in one process, on SQLite under the root directory. "
+        "Each flag can be given as an environment variable: --bind-address is TENANTRY_BIND_ADDRESS.",
+    )
+    settings.add_flags(start)
+    start.set_defaults(run=_start)
+    lookup.add_commands(commands)
+    return top
+
+
+def _start(options: argparse.Namespace) -> int:
+    # The server's modules are a second of imports that the look-up commands do not need.
+    from tenantry.cli.start import run
+
+    try:
+        chosen = settings.settings_from(options)
+    except settings.SettingError as error:
+        print(f"tenantry: {error}", file=sys.stderr)
+        return 2
+    return int(run(chosen))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parser().parse_args(arguments)
+    code: int = options.run(options)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
