@@ -1,0 +1,118 @@
+"""Field selectors: `metadata.name=a,status.phase!=Running`, with the grammar and the error texts of apimachinery/pkg/fields.
+
+Which fields a type can be selected by is the type's business (`Version.selectable`); this module only parses and compares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import NamedTuple
+
+
+class FieldRequirement(NamedTuple):
+    """`field` equals `value`, or differs from it where `negated`."""
+
+    field: str
+    value: str
+    negated: bool
+
+
+class FieldSelector:
+    """A conjunction of requirements, immutable."""
+
+    __slots__ = ("is_everything", "requirements")
+
+    def __init__(self, requirements: tuple[FieldRequirement, ...]) -> None:
+        self.requirements = requirements
+        self.is_everything = not requirements
+
+    def matches(self, fields: Mapping[str, str]) -> bool:
+        """Whether the fields satisfy every requirement; a field that is not there counts as empty."""
+        return all((fields.get(field, "") == value) is not negated for field, value, negated in self.requirements)
+
+    def required_value(self, field: str) -> str | None:
+        """The value that this field must have, None where the selector leaves it open."""
+        for name, value, negated in self.requirements:
+            if name == field and not negated:
+                return value
+        return None
+
+    def __str__(self) -> str:
+        return ",".join(f"{r.field}{'!=' if r.negated else '='}{escape(r.value)}" for r in self.requirements)
+
+    def __repr__(self) -> str:
+        return f"FieldSelector({str(self)!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FieldSelector) and self.requirements == other.requirements
+
+    def __hash__(self) -> int:
+        return hash(self.requirements)
+
+
+EVERYTHING = FieldSelector(())
+
+
+def escape(value: str) -> str:
+    """The value as it is written in a selector."""
+    return value.replace("\\", "\\\\").replace(",", "\\,").replace("=", "\\=")
+
+
+def _unescape(text: str) -> str:
+    out = []
+    characters = iter(text)
+    for character in characters:
+        if character == "\\":
+            escaped = next(characters, "")
+            if escaped not in ("\\", ",", "="):
+                raise ValueError(f"invalid field selector: invalid escape sequence: \\{escaped}")
+            out.append(escaped)
+        elif character in ",=":
+            # Go prints the rune's number here.
+            raise ValueError(f"invalid field selector: unescaped character in value: {ord(character)}")
+        else:
+            out.append(character)
+    return "".join(out)
+
+
+def _terms(text: str) -> list[str]:
+    """The parts between commas that no backslash precedes, still escaped."""
+    out = []
+    start = 0
+    position = 0
+    while position < len(text):
+        if text[position] == "\\":
+            position += 1
+        elif text[position] == ",":
+            out.append(text[start:position])
+            start = position + 1
+        position += 1
+    out.append(text[start:])
+    return out
+
+
+def _split(term: str) -> tuple[str, bool, str] | None:
+    """Field, whether negated, and the escaped value: cut at the first operator."""
+    for position in range(len(term)):
+        for operator in ("!=", "==", "="):
+            if term.startswith(operator, position):
+                return term[:position], operator == "!=", term[position + len(operator) :]
+    return None
+
+
+@lru_cache(maxsize=4096)
+def parse(text: str) -> FieldSelector:
+    """The selector of a `fieldSelector` query parameter. Raises ValueError with upstream's text."""
+    requirements = []
+    for term in sorted(_terms(text)):
+        if not term:
+            continue
+        parts = _split(term)
+        if parts is None:
+            raise ValueError(f"invalid selector: '{text}'; can't understand '{term}'")
+        field, negated, escaped = parts
+        value = _unescape(escaped)
+        if field or value:
+            requirements.append(FieldRequirement(field, value, negated))
+    return FieldSelector(tuple(requirements)) if requirements else EVERYTHING
