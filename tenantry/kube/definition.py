@@ -54,12 +54,17 @@ class Strategy:
     tracks_generation = False
     """metadata.generation starts at 1 and rises when anything but metadata and status changes."""
     graceful = False
+    returns_deleted = False
+    """DELETE answers the last state of the object, and not a Status (resource quotas, service accounts)."""
 
     def name_errors(self, name: str, *, prefix: bool) -> list[str]:
         """Texts of what is wrong with a name (or, with `prefix`, with a generateName). The base: RFC 1123 subdomain."""
         from tenantry.kube.names import dns1123_subdomain_errors
 
         return dns1123_subdomain_errors(name, prefix=prefix)
+
+    def default(self, obj: Object) -> None:
+        """Fill in what a writer may leave out, beyond the schema's defaults. Runs on what was decoded; the writer owns the result."""
 
     def prepare_for_create(self, obj: Object) -> None:
         """Drop what a creator may not set (status) and fill in what the type derives. Changes `obj`."""
@@ -76,6 +81,13 @@ class Strategy:
 
     def validate_delete(self, obj: Object) -> None:
         """Raises StatusError where the object may not be deleted."""
+
+    def begin_deletion(self, obj: Object) -> None:
+        """Mark an object that was deleted and stays until its finalizers are done (namespaces: phase Terminating). Changes `obj`."""
+
+    def holds(self, obj: Object) -> bool:
+        """Whether the type itself keeps a deleted object that has no metadata.finalizers (namespaces: spec.finalizers)."""
+        return False
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
