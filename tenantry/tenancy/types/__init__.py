@@ -1,0 +1,144 @@
+"""kcp's API types, and where their definitions are found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from tenantry.kube.definition import ResourceDefinition
+from tenantry.kube.types import BUILTINS
+from tenantry.tenancy.types.api_binding import API_BINDING
+from tenantry.tenancy.types.api_conversion import API_CONVERSION
+from tenantry.tenancy.types.api_export import API_EXPORT
+from tenantry.tenancy.types.api_export_endpoint_slice import API_EXPORT_ENDPOINT_SLICE
+from tenantry.tenancy.types.api_resource_schema import API_RESOURCE_SCHEMA
+from tenantry.tenancy.types.data import KcpType
+from tenantry.tenancy.types.logical_cluster import LOGICAL_CLUSTER
+from tenantry.tenancy.types.partition import PARTITION
+from tenantry.tenancy.types.partition_set import PARTITION_SET
+from tenantry.tenancy.types.shard import SHARD
+from tenantry.tenancy.types.workspace import WORKSPACE
+from tenantry.tenancy.types.workspace_authentication_configuration import WORKSPACE_AUTHENTICATION_CONFIGURATION
+from tenantry.tenancy.types.workspace_type import WORKSPACE_TYPE
+
+SYSTEM_TYPES: tuple[KcpType, ...] = (
+    API_BINDING,
+    API_CONVERSION,
+    API_EXPORT,
+    API_EXPORT_ENDPOINT_SLICE,
+    API_RESOURCE_SCHEMA,
+    LOGICAL_CLUSTER,
+)
+"""Served in every cluster."""
+
+EXPORTED_TYPES: Mapping[str, tuple[KcpType, ...]] = {
+    "tenancy.kcp.io": (WORKSPACE, WORKSPACE_AUTHENTICATION_CONFIGURATION, WORKSPACE_TYPE),
+    "topology.kcp.io": (PARTITION, PARTITION_SET),
+    "shards.core.kcp.io": (SHARD,),
+}
+"""Export in root → the types that it exports."""
+
+SYSTEM_DEFINITIONS: tuple[ResourceDefinition, ...] = tuple(t.define() for t in SYSTEM_TYPES)
+
+_ALWAYS: Mapping[tuple[str, str], ResourceDefinition] = {(d.group, d.plural): d for d in (*BUILTINS, *SYSTEM_DEFINITIONS)}
+
+
+class SystemDefinitions:
+    """The definitions that the system itself works with. Those of root's exports are known once their identities are."""
+
+    def __init__(self) -> None:
+        self._bound: dict[tuple[str, str], ResourceDefinition] = {}
+
+    def bind(self, export: str, identity: str, uids: Mapping[str, str]) -> None:
+        """Makes the definitions of an export of root. `uids`: plural → uid of its APIResourceSchema."""
+        for kcp_type in EXPORTED_TYPES[export]:
+            key = (kcp_type.group, kcp_type.plural)
+            known = self._bound.get(key)
+            uid = uids[kcp_type.plural]
+            if known is None or known.identity != identity or known.uid != uid:
+                self._bound[key] = kcp_type.define(identity=identity, uid=uid)
+
+    @property
+    def complete(self) -> bool:
+        return len(self._bound) == sum(len(types) for types in EXPORTED_TYPES.values())
+
+    def find(self, group: str, plural: str) -> ResourceDefinition | None:
+        """A built-in, system or exported definition of the system, None where there is none (yet)."""
+        return _ALWAYS.get((group, plural)) or self._bound.get((group, plural))
+
+    def bound(self, group: str, plural: str) -> ResourceDefinition | None:
+        """Only those of root's exports."""
+        return self._bound.get((group, plural))
+
+    def all_bound(self) -> Iterable[ResourceDefinition]:
+        return self._bound.values()
+
+    def get(self, group: str, plural: str) -> ResourceDefinition:
+        """Like `find`. Raises LookupError with the reason where there is none."""
+        found = self.find(group, plural)
+        if found is None:
+            raise LookupError(f"{plural}.{group} is not known: it is bound from root's exports, which are not installed yet")
+        return found
+
+    @property
+    def workspaces(self) -> ResourceDefinition:
+        return self.get("tenancy.kcp.io", "workspaces")
+
+    @property
+    def workspace_types(self) -> ResourceDefinition:
+        return self.get("tenancy.kcp.io", "workspacetypes")
+
+    @property
+    def shards(self) -> ResourceDefinition:
+        return self.get("core.kcp.io", "shards")
+
+    @property
+    def partitions(self) -> ResourceDefinition:
+        return self.get("topology.kcp.io", "partitions")
+
+    @property
+    def partition_sets(self) -> ResourceDefinition:
+        return self.get("topology.kcp.io", "partitionsets")
+
+    @property
+    def logical_clusters(self) -> ResourceDefinition:
+        return self.get("core.kcp.io", "logicalclusters")
+
+    @property
+    def api_exports(self) -> ResourceDefinition:
+        return self.get("apis.kcp.io", "apiexports")
+
+    @property
+    def api_bindings(self) -> ResourceDefinition:
+        return self.get("apis.kcp.io", "apibindings")
+
+    @property
+    def api_resource_schemas(self) -> ResourceDefinition:
+        return self.get("apis.kcp.io", "apiresourceschemas")
+
+    @property
+    def api_export_endpoint_slices(self) -> ResourceDefinition:
+        return self.get("apis.kcp.io", "apiexportendpointslices")
+
+    @property
+    def namespaces(self) -> ResourceDefinition:
+        return self.get("", "namespaces")
+
+    @property
+    def secrets(self) -> ResourceDefinition:
+        return self.get("", "secrets")
+
+    @property
+    def config_maps(self) -> ResourceDefinition:
+        return self.get("", "configmaps")
+
+    @property
+    def service_accounts(self) -> ResourceDefinition:
+        return self.get("", "serviceaccounts")
+
+    @property
+    def cluster_roles(self) -> ResourceDefinition:
+        return self.get("rbac.authorization.k8s.io", "clusterroles")
+
+    @property
+    def cluster_role_bindings(self) -> ResourceDefinition:
+        return self.get("rbac.authorization.k8s.io", "clusterrolebindings")

@@ -1,0 +1,165 @@
+"""The catalog as this shard knows it: copies of what every shard needs to serve its own ranges (DESIGN §5).
+
+Copies are written in the transaction of their originals. This shard's own are applied the moment they are committed, so it
+reads its own writes; those of others arrive by the store's watch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator, Mapping
+
+import orjson
+
+from tenantry.kube.objects import Object
+from tenantry.storage.keys import CATALOG, prefix_end
+from tenantry.storage.store import Compacted, Store, StoreError
+
+log = logging.getLogger(__name__)
+
+PREFIX = CATALOG.encode()
+PAGE = 10_000
+"""Keys in one read at start: big, because etcd counts the rest of the range for every page."""
+RETRY_SECONDS = 0.5
+
+Subscriber = Callable[[str, str, str, Object | None], None]
+"""Called with resource, cluster, name and the object now (None: gone). On the loop; must not wait."""
+
+
+class Entry:
+    """One copy, decoded when it is first looked at. `revision` is the store's, to tell old news from new."""
+
+    __slots__ = ("_object", "raw", "revision")
+
+    def __init__(self, raw: bytes, revision: int) -> None:
+        self.raw = raw
+        self.revision = revision
+        self._object: Object | None = None
+
+    @property
+    def object(self) -> Object:
+        if self._object is None:
+            self._object = orjson.loads(self.raw)
+        return self._object
+
+
+class Catalog:
+    """Look-ups are synchronous. `resource` is `<group|core>/<plural>` without identity, for example `apis.kcp.io/apiexports`.
+
+    Objects that are given out are shared: never change them.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._entries: dict[str, dict[str, dict[str, Entry]]] = {}
+        self._gone: dict[bytes, int] = {}
+        self._subscribers: dict[str | None, list[Subscriber]] = {}
+        self._follower: asyncio.Task[None] | None = None
+        self._revision = 0
+
+    def get(self, resource: str, cluster: str, name: str) -> Object | None:
+        entry = self.entry(resource, cluster, name)
+        return entry.object if entry is not None else None
+
+    def entry(self, resource: str, cluster: str, name: str) -> Entry | None:
+        """The copy itself: its bytes and the store revision that wrote it, for who caches what it derives from it."""
+        by_name = self._entries.get(resource, {}).get(cluster)
+        return by_name.get(name) if by_name is not None else None
+
+    def list(self, resource: str, cluster: str | None = None) -> list[tuple[str, str, Object]]:
+        """(cluster, name, object) of every copy, or of one cluster's; in no order that means anything."""
+        by_cluster = self._entries.get(resource, {})
+        clusters = by_cluster.keys() if cluster is None else (cluster,)
+        return [(c, name, entry.object) for c in clusters for name, entry in by_cluster.get(c, {}).items()]
+
+    def has_any(self, resource: str, cluster: str) -> bool:
+        return bool(self._entries.get(resource, {}).get(cluster))
+
+    def subscribe(self, resource: str | None, callback: Subscriber) -> Callable[[], None]:
+        """Calls back for every change (None: of any resource) from now on; returns how to stop."""
+        subscribers = self._subscribers.setdefault(resource, [])
+        subscribers.append(callback)
+        return lambda: subscribers.remove(callback) if callback in subscribers else None
+
+    async def start(self) -> None:
+        """Read all there is, then follow. Raises StoreError where the store cannot be read."""
+        revision = await self._load()
+        self._follower = asyncio.create_task(self._follow(revision + 1), name="catalog")
+
+    async def stop(self) -> None:
+        if self._follower is not None:
+            self._follower.cancel()
+            await asyncio.gather(self._follower, return_exceptions=True)
+            self._follower = None
+
+    def committed(self, revision: int, copies: Mapping[bytes, bytes | None]) -> None:
+        """What this shard committed itself; the cell calls it as part of applying the commit."""
+        for key, value in copies.items():
+            self._apply(revision, key, value)
+
+    async def _load(self) -> int:
+        start, end, revision = PREFIX, prefix_end(PREFIX), None
+        seen: set[bytes] = set()
+        while True:
+            page = await self._store.read(start, end, revision=revision, limit=PAGE)
+            revision = page.revision
+            for kv in page.kvs:
+                seen.add(kv.key)
+                self._apply(kv.mod_revision, kv.key, kv.value)
+            if not page.more:
+                break
+            start = page.kvs[-1].key + b"\0"
+        for key in [k for k, written in self._keys() if k not in seen and written <= revision]:
+            self._apply(revision, key, None)
+        return revision
+
+    def _keys(self) -> Iterator[tuple[bytes, int]]:
+        for resource, by_cluster in self._entries.items():
+            for cluster, by_name in by_cluster.items():
+                for name, entry in by_name.items():
+                    yield f"{CATALOG}{resource}/{cluster}/{name}".encode(), entry.revision
+
+    async def _follow(self, revision: int) -> None:
+        while True:
+            try:
+                async for batch in self._store.watch(PREFIX, prefix_end(PREFIX), from_revision=revision):
+                    for event in batch.events:
+                        self._apply(event.kv.mod_revision, event.kv.key, None if event.deleted else event.kv.value)
+                    revision = batch.revision + 1
+                    if self._gone:
+                        self._gone = {k: r for k, r in self._gone.items() if r >= revision}
+            except Compacted:
+                revision = await self._reload()
+            except StoreError as error:
+                log.warning("the catalog's watch broke and is made again", extra={"error": str(error)})
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _reload(self) -> int:
+        while True:
+            try:
+                return await self._load() + 1
+            except StoreError as error:
+                log.warning("the catalog cannot be read; trying again", extra={"error": str(error)})
+                await asyncio.sleep(RETRY_SECONDS)
+
+    def _apply(self, revision: int, key: bytes, value: bytes | None) -> None:
+        group, plural, cluster, name = key.decode().removeprefix(CATALOG).split("/", 3)
+        resource = f"{group}/{plural}"
+        by_name = self._entries.setdefault(resource, {}).setdefault(cluster, {})
+        entry = by_name.get(name)
+        if (entry is not None and entry.revision >= revision) or self._gone.get(key, 0) >= revision:
+            return
+        if value is None:
+            self._gone[key] = revision
+            by_name.pop(name, None)
+            if not by_name:
+                del self._entries[resource][cluster]
+            if entry is None:
+                return
+            now = None
+        else:
+            by_name[name] = fresh = Entry(value, revision)
+            now = fresh
+        for subscriber in (*self._subscribers.get(resource, ()), *self._subscribers.get(None, ())):
+            subscriber(resource, cluster, name, now.object if now is not None else None)

@@ -1,0 +1,121 @@
+"""Which objects have copies in the catalog, and what a copy holds (kcp's cache server replication, DESIGN §5).
+
+Exports, schemas, workspace types, endpoint slices, partitions and shards are copied always. RBAC is copied for every cluster that
+offers something to others (an export or a workspace type): who may `bind` or `use` it is decided by the shard of who asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+import orjson
+
+from tenantry.kube.definition import ResourceDefinition
+from tenantry.kube.objects import Object
+from tenantry.storage.keys import Key, catalog_key
+
+if TYPE_CHECKING:
+    from tenantry.tenancy.host import Host
+
+NOTHING: Mapping[bytes, bytes | None] = {}
+RBAC = ("rbac.authorization.k8s.io/clusterroles", "rbac.authorization.k8s.io/clusterrolebindings")
+EXPORTS = "apis.kcp.io/apiexports"
+WORKSPACE_TYPES = "tenancy.kcp.io/workspacetypes"
+FIRST_COPIES = 40
+"""RBAC objects copied in the transaction of a cluster's first export or type; a bound, for a transaction has one.
+`tenantry.tenancy.workspaces.offers` copies what is beyond it."""
+
+_DROPPED_METADATA = frozenset({"managedFields", "resourceVersion"})
+
+
+def _whole(obj: Object) -> Object:
+    copy = {k: v for k, v in obj.items() if k not in ("apiVersion", "kind", "metadata")}
+    copy["metadata"] = {k: v for k, v in obj["metadata"].items() if k not in _DROPPED_METADATA}
+    return copy
+
+
+def _without_endpoints(obj: Object) -> Object:
+    copy = _whole(obj)
+    status = copy.get("status")
+    if status:
+        copy["status"] = {k: v for k, v in status.items() if k != "endpoints"}
+    return copy
+
+
+def project_workspace(obj: Object) -> Object | None:
+    """What path look-ups need of a workspace: {cluster, uid, type, and phase where it is Unavailable}; None before it has a cluster."""
+    spec = obj.get("spec") or {}
+    if not spec.get("cluster"):
+        return None
+    projection: Object = {"cluster": spec["cluster"], "uid": obj["metadata"].get("uid", "")}
+    reference = spec.get("type")
+    if reference:
+        projection["type"] = f"{reference.get('path', '')}:{reference['name']}"
+    if (obj.get("status") or {}).get("phase") == "Unavailable":
+        projection["phase"] = "Unavailable"
+    return projection
+
+
+_COPIED: Mapping[str, Callable[[Object], Object | None]] = {
+    EXPORTS: _whole,
+    "apis.kcp.io/apiresourceschemas": _whole,
+    "apis.kcp.io/apiconversions": _whole,
+    "apis.kcp.io/apiexportendpointslices": _without_endpoints,
+    WORKSPACE_TYPES: _whole,
+    "tenancy.kcp.io/workspaceauthenticationconfigurations": _whole,
+    "tenancy.kcp.io/workspaces": project_workspace,
+    "core.kcp.io/shards": _whole,
+    "topology.kcp.io/partitions": _whole,
+    RBAC[0]: _whole,
+    RBAC[1]: _whole,
+}
+_NAMES = {(resource.split("/")[0], resource.split("/")[1]): resource for resource in _COPIED}
+
+
+def copies(host: Host, definition: ResourceDefinition, key: Key, obj: Object | None) -> Mapping[bytes, bytes | None]:
+    """The catalog copies that belong into the transaction that writes `obj` at `key` (None: deletes it).
+
+    `obj` is in the storage version's shape. Copies that would not change are left out.
+    """
+    resource = _NAMES.get((definition.group, definition.plural))
+    if resource is None:
+        return NOTHING
+    if definition.identity or definition.custom:
+        own = host.definitions.find(definition.group, definition.plural)
+        if own is None or own.identity != definition.identity:
+            return NOTHING
+    if resource in RBAC and not offers(host, key.cluster):
+        return NOTHING
+    wanted = _copy(host, resource, key.cluster, key.name, obj)
+    if obj is not None and resource in (EXPORTS, WORKSPACE_TYPES) and not offers(host, key.cluster):
+        wanted = {**wanted, **first_copies(host, key.cluster, FIRST_COPIES)}
+    return wanted
+
+
+def offers(host: Host, cluster: str) -> bool:
+    """The cluster has something that others may be allowed to use."""
+    return host.catalog.has_any(EXPORTS, cluster) or host.catalog.has_any(WORKSPACE_TYPES, cluster)
+
+
+def first_copies(host: Host, cluster: str, limit: int) -> dict[bytes, bytes | None]:
+    """Copies of a cluster's RBAC objects that the catalog does not have yet, at most `limit`."""
+    found: dict[bytes, bytes | None] = {}
+    held = host.cell.range_of(cluster)
+    for resource in RBAC:
+        for record in held.list(resource, cluster):
+            if len(found) >= limit:
+                return found
+            found.update(_copy(host, resource, cluster, record.key.name, orjson.loads(record.value)))
+    return found
+
+
+def _copy(host: Host, resource: str, cluster: str, name: str, obj: Object | None) -> Mapping[bytes, bytes | None]:
+    entry = host.catalog.entry(resource, cluster, name)
+    content = _COPIED[resource](obj) if obj is not None else None
+    if content is None:
+        return {catalog_key(resource, cluster, name): None} if entry is not None else NOTHING
+    raw = orjson.dumps(content)
+    if entry is not None and entry.raw == raw:
+        return NOTHING
+    return {catalog_key(resource, cluster, name): raw}

@@ -1,0 +1,165 @@
+"""What a serving process is to tenancy: the one object through which its parts find each other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from tenantry.apiserver.admission import Admission
+from tenantry.apiserver.authorization import Attributes, Authorizer
+from tenantry.apiserver.http import Reply, Request
+from tenantry.apiserver.scope import Connector
+from tenantry.kube.status import unavailable
+from tenantry.storage.cell import Cell, NotOwned
+from tenantry.storage.range import Range
+from tenantry.tenancy.apis import ClusterApis
+from tenantry.tenancy.bootstrap import bootstrap
+from tenantry.tenancy.catalog import Catalog
+from tenantry.tenancy.directory import Directory, Registry
+from tenantry.tenancy.reconcile import Controller, ControllerRunner
+from tenantry.tenancy.scopes import ClusterScope, WildcardScope
+from tenantry.tenancy.types import SystemDefinitions
+
+DEFAULT_REQUEST_SECONDS = 10.0
+"""How long a call to another shard may take before its reconciler tries again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Urls:
+    """`external` is the address that clients use, without a trailing slash."""
+
+    external: str
+
+    def cluster(self, path_or_id: str) -> str:
+        return f"{self.external}/clusters/{path_or_id}"
+
+    def range(self, name: str) -> str:
+        """The base URL of a range: its Shard's baseURL and virtualWorkspaceURL."""
+        return f"{self.external}/ranges/{name}"
+
+
+class Peers(Protocol):
+    """The way to the shards that own other ranges."""
+
+    async def call(self, range_name: str, request: Request) -> Reply:
+        """The answer of the range's owner to a request whose `user` is preset and whose `path` starts at `/clusters/…` or
+        `/services/…`. Raises StatusError 503 where the owner cannot be reached."""
+        ...
+
+
+class DeepAuthorizer(Authorizer, Protocol):
+    def allows_deep(self, attributes: Attributes) -> bool:
+        """RBAC of `attributes.cluster` alone, with no look at workspace access (kcp's deep SubjectAccessReview)."""
+        ...
+
+
+class Host:
+    """Everything of tenancy in one shard process.
+
+    The wiring makes it, then sets `authorizer` and `admission` and adds connectors and controllers (the packages' `build(host)`),
+    then starts it. `ca_certificate` is the PEM text that workspaces get as `kube-root-ca.crt`.
+    """
+
+    authorizer: DeepAuthorizer
+    admission: Admission
+
+    def __init__(
+        self, *, name: str, cell: Cell, registry: Registry, urls: Urls, peers: Peers, ca_certificate: str = "", version: str = "dev"
+    ) -> None:
+        self.name = name
+        self.cell = cell
+        self.urls = urls
+        self.peers = peers
+        self.ca_certificate = ca_certificate
+        self.version = version
+        self.catalog = Catalog(cell.store)
+        self.directory = Directory(self.catalog, registry, urls.external)
+        self.definitions = SystemDefinitions()
+        self.apis = ClusterApis(self)
+        self.connectors: dict[tuple[str, str, str], Connector] = {}
+        """(group, resource, subresource) → the answerer of reviews and special subresources."""
+        self.runner = ControllerRunner(self)
+        self._gained: list[Callable[[Range], Callable[[], None]]] = []
+        self._following: dict[str, tuple[Range, dict[int, Callable[[], None]]]] = {}
+        self.ready = asyncio.Event()
+        """Set when the process may serve: bootstrapped, and the catalog read."""
+
+    @property
+    def registry(self) -> Registry:
+        return self.directory.registry
+
+    def scope(self, cluster: str) -> ClusterScope:
+        """The scope of a cluster that this shard owns. Raises StatusError 503 where it does not."""
+        return ClusterScope(self, cluster, self.range_of(cluster))
+
+    def wildcard(self, range_name: str, *, resource: str = "", identity: str = "") -> WildcardScope:
+        """All clusters of a range; `resource` (plural) and `identity` where one bound resource is asked for by its identity."""
+        held = self.cell.ranges.get(range_name)
+        if held is None:
+            raise unavailable(f"range {range_name} is not held by shard {self.name}")
+        return WildcardScope(self, held, resource=resource, identity=identity)
+
+    def range_of(self, cluster: str) -> Range:
+        try:
+            return self.cell.range_of(cluster)
+        except NotOwned as error:
+            raise unavailable(str(error)) from error
+
+    def add_controllers(self, *controllers: Controller) -> None:
+        self.runner.add(*controllers)
+
+    def add_connectors(self, connectors: Mapping[tuple[str, str, str], Connector]) -> None:
+        self.connectors.update(connectors)
+
+    def follow_ranges(self, gained: Callable[[Range], Callable[[], None]]) -> Callable[[], None]:
+        """Calls `gained` for every range that this shard holds and will hold; what it returns is called when the range is lost,
+        or when the caller stops following by calling what this returns."""
+        self._gained.append(gained)
+        for held, stops in self._following.values():
+            stops[id(gained)] = gained(held)
+
+        def stop() -> None:
+            if gained in self._gained:
+                self._gained.remove(gained)
+            for _, stops in self._following.values():
+                ended = stops.pop(id(gained), None)
+                if ended is not None:
+                    ended()
+
+        return stop
+
+    def ranges_changed(self) -> None:
+        """The cell gained or lost ranges: the wiring calls this right after."""
+        now = dict(self.cell.ranges)
+        for name in [n for n, (held, _) in self._following.items() if now.get(n) is not held]:
+            for ended in self._following.pop(name)[1].values():
+                ended()
+        for name, held in now.items():
+            if name not in self._following:
+                stops: dict[int, Callable[[], None]] = {}
+                self._following[name] = (held, stops)
+                for gained in self._gained:
+                    stops[id(gained)] = gained(held)
+
+    async def start(self) -> None:
+        """Reads the catalog, installs what a fresh system needs, and starts the controllers. Ranges must be loaded before."""
+        self._stop_hook: Callable[[], None] = self.cell.on_catalog(self.catalog.committed)
+        await self.catalog.start()
+        self.directory.start()
+        self.ranges_changed()
+        self._stop_map = self.registry.subscribe(self.ranges_changed)
+        await bootstrap(self)
+        self.apis.start()
+        await self.runner.start()
+        self.ready.set()
+
+    async def stop(self) -> None:
+        self.ready.clear()
+        self._stop_map()
+        await self.runner.stop()
+        self.apis.stop()
+        self.directory.stop()
+        await self.catalog.stop()
+        self._stop_hook()

@@ -1,0 +1,312 @@
+"""Reconcilers that work a range: one bounded queue and a few workers each, however many tenants there are.
+
+A controller names the resources whose changes concern it and maps each change to keys; its `reconcile` brings one key in order.
+Errors and `Retry` go to one heap of due times for all controllers. There is no resync: at start, and when a range is gained,
+everything there is gets queued once, and from then on events say what changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from tenantry.kube.status import StatusError
+from tenantry.storage.cell import NotOwned, Stale
+from tenantry.storage.keys import Key
+from tenantry.storage.range import Range
+from tenantry.storage.record import RecordEvent
+
+if TYPE_CHECKING:
+    from tenantry.tenancy.host import Host
+
+log = logging.getLogger(__name__)
+
+FIRST_RETRY_SECONDS = 0.005
+LAST_RETRY_SECONDS = 30.0
+QUEUE_LIMIT = 100_000
+"""Keys waiting in one controller. Past it the controller forgets single keys and lists its ranges again when the queue is empty."""
+
+RECONCILES = Counter("tenantry_reconciles", "Reconciliations by outcome.", ("controller", "outcome"))
+DEPTH = Gauge("tenantry_reconcile_queue_depth", "Keys that wait for a reconciler.", ("controller",))
+SECONDS = Histogram("tenantry_reconcile_seconds", "Time of one reconciliation.", ("controller",), buckets=(0.001, 0.01, 0.1, 1, 10))
+
+
+class Retry(Exception):
+    """Raised by `reconcile`: not done yet, look again. `after_seconds` None takes the next step of the back-off."""
+
+    def __init__(self, after_seconds: float | None = None, why: str = "") -> None:
+        super().__init__(why or "not done yet")
+        self.after_seconds = after_seconds
+
+
+class Clock(Protocol):
+    """Time, so that tests need not wait for it."""
+
+    def now(self) -> float:
+        """Seconds, monotonic."""
+        ...
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> Callable[[], None]:
+        """Runs the callback at that time; returns how to cancel."""
+        ...
+
+
+class LoopClock:
+    """The event loop's own."""
+
+    def now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> Callable[[], None]:
+        return asyncio.get_running_loop().call_at(when, callback).cancel
+
+
+class Controller:
+    """Base of every reconciler; subclasses set `name` and what they watch, and write `reconcile`.
+
+    `resources` are storage keys of resources (`<group|core>/<plural>[:<identity>]`); they are read when the runner starts, so a
+    property may look up identities. None: every resource.
+    """
+
+    name = ""
+    workers = 4
+
+    @property
+    def resources(self) -> Sequence[str] | None:
+        raise NotImplementedError
+
+    def keys(self, event: RecordEvent) -> Iterable[Key]:
+        """The keys that an event concerns. The base: the object itself. Must be quick: it runs inside the commit's callbacks."""
+        return (event.key,)
+
+    def initial_keys(self, held: Range) -> Iterable[Key]:
+        """What to look at when a range is gained. The base: every object of `resources`."""
+        for resource in self.resources or ():
+            for record in held.list(resource):
+                yield record.key
+
+    async def reconcile(self, held: Range, key: Key) -> None:
+        """Bring one key in order. Never runs twice at a time for one key. Raise `Retry` to be called again."""
+        raise NotImplementedError
+
+    def enqueue(self, key: Key) -> None:
+        """Look at a key soon, for reasons that no event of `resources` tells (the catalog, another range)."""
+        self._queue.add(key)
+
+    _queue: Queue
+
+
+class Queue:
+    """Keys to do, each once: a key that is added while it is being worked on is done again afterwards."""
+
+    def __init__(self, limit: int = QUEUE_LIMIT) -> None:
+        self._waiting: deque[Key] = deque()
+        self._known: set[Key] = set()
+        self._active: set[Key] = set()
+        self._again: set[Key] = set()
+        self._limit = limit
+        self._wake: deque[asyncio.Future[None]] = deque()
+        self.overflowed = False
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def idle(self) -> bool:
+        return not self._waiting and not self._active
+
+    def add(self, key: Key) -> None:
+        if key in self._known:
+            return
+        if key in self._active:
+            self._again.add(key)
+            return
+        if len(self._waiting) >= self._limit:
+            self.overflowed = True
+            return
+        self._known.add(key)
+        self._waiting.append(key)
+        while self._wake:
+            future = self._wake.popleft()
+            if not future.done():
+                future.set_result(None)
+                return
+
+    async def take(self) -> Key:
+        while not self._waiting:
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._wake.append(future)
+            await future
+        key = self._waiting.popleft()
+        self._known.discard(key)
+        self._active.add(key)
+        return key
+
+    def done(self, key: Key) -> None:
+        self._active.discard(key)
+        if key in self._again:
+            self._again.discard(key)
+            self.add(key)
+
+
+class ControllerRunner:
+    """Runs controllers over every range that the shard holds."""
+
+    def __init__(self, host: Host, controllers: Iterable[Controller] = (), *, clock: Clock | None = None) -> None:
+        self._host = host
+        self._clock = clock or LoopClock()
+        self._controllers: list[Controller] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._heap: list[tuple[float, int, Controller, Key]] = []
+        self._numbers = itertools.count()
+        self._failures: dict[tuple[str, Key], int] = {}
+        self._cancel_timer: Callable[[], None] | None = None
+        self._timer_due = 0.0
+        self._stop_following: Callable[[], None] | None = None
+        self._running = False
+        self.add(*controllers)
+
+    def add(self, *controllers: Controller) -> None:
+        """Raises RuntimeError once running."""
+        if self._running:
+            raise RuntimeError("controllers are added before the runner starts; add them where the host is wired")
+        for controller in controllers:
+            if not controller.name:
+                raise ValueError(f"{type(controller).__name__} has no name; set `name` on the class")
+            controller._queue = Queue()
+            self._controllers.append(controller)
+
+    async def start(self) -> None:
+        self._running = True
+        self._stop_following = self._host.follow_ranges(self._follow)
+        for controller in self._controllers:
+            for number in range(controller.workers):
+                task = asyncio.create_task(self._work(controller), name=f"{controller.name}-{number}")
+                self._tasks.add(task)
+
+    async def stop(self) -> None:
+        """Returns when no worker runs any more."""
+        self._running = False
+        if self._stop_following is not None:
+            self._stop_following()
+        if self._cancel_timer is not None:
+            self._cancel_timer()
+            self._cancel_timer = None
+        tasks, self._tasks = self._tasks, set()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is queued or under way (retries that are not due do not count)."""
+        return all(c._queue.idle for c in self._controllers)
+
+    def _follow(self, held: Range) -> Callable[[], None]:
+        stops: list[Callable[[], None]] = []
+        for controller in self._controllers:
+            resources = controller.resources
+            callback = self._callback(controller)
+            stops.extend(held.subscribe(callback, resource) for resource in ((None,) if resources is None else resources))
+            for key in controller.initial_keys(held):
+                controller._queue.add(key)
+
+        def stop() -> None:
+            for each in stops:
+                each()
+
+        return stop
+
+    def _callback(self, controller: Controller) -> Callable[[Sequence[RecordEvent]], None]:
+        def changed(events: Sequence[RecordEvent]) -> None:
+            for event in events:
+                for key in controller.keys(event):
+                    controller._queue.add(key)
+
+        return changed
+
+    async def _work(self, controller: Controller) -> None:
+        queue = controller._queue
+        depth = DEPTH.labels(controller.name)
+        seconds = SECONDS.labels(controller.name)
+        outcomes = {o: RECONCILES.labels(controller.name, o) for o in ("done", "retry", "error")}
+        while True:
+            key = await queue.take()
+            started = self._clock.now()
+            try:
+                outcome = await self._once(controller, key)
+            finally:
+                queue.done(key)
+            seconds.observe(self._clock.now() - started)
+            outcomes[outcome].inc()
+            depth.set(len(queue))
+            if queue.overflowed and not queue:
+                queue.overflowed = False
+                for held in list(self._host.cell.ranges.values()):
+                    for each in controller.initial_keys(held):
+                        queue.add(each)
+
+    async def _once(self, controller: Controller, key: Key) -> str:
+        try:
+            held = self._host.cell.range_of(key.cluster)
+        except NotOwned:
+            self._failures.pop((controller.name, key), None)
+            return "done"
+        try:
+            await controller.reconcile(held, key)
+        except Retry as retry:
+            if retry.after_seconds is None:
+                self._back_off(controller, key)
+            else:
+                self._later(controller, key, retry.after_seconds)
+            return "retry"
+        except (Stale, NotOwned):
+            self._later(controller, key, 0.0)
+            return "retry"
+        except StatusError as error:
+            log.info("not reconciled", extra={"controller": controller.name, "key": str(key), "error": error.message})
+            self._back_off(controller, key)
+            return "error"
+        except Exception:  # a worker serves every tenant: whatever one object provokes must not end it
+            log.exception("reconciler failed", extra={"controller": controller.name, "key": str(key)})
+            self._back_off(controller, key)
+            return "error"
+        self._failures.pop((controller.name, key), None)
+        return "done"
+
+    def _back_off(self, controller: Controller, key: Key) -> None:
+        failures = self._failures.get((controller.name, key), 0)
+        self._failures[(controller.name, key)] = failures + 1
+        self._later(controller, key, min(FIRST_RETRY_SECONDS * 2.0 ** min(failures, 20), LAST_RETRY_SECONDS))
+
+    def _later(self, controller: Controller, key: Key, seconds: float) -> None:
+        if not self._running:
+            return
+        heapq.heappush(self._heap, (self._clock.now() + seconds, next(self._numbers), controller, key))
+        self._arm()
+
+    def _arm(self) -> None:
+        if not self._heap:
+            return
+        due = self._heap[0][0]
+        if self._cancel_timer is not None:
+            if self._timer_due <= due:
+                return
+            self._cancel_timer()
+        self._timer_due = due
+        self._cancel_timer = self._clock.call_at(due, self._due)
+
+    def _due(self) -> None:
+        self._cancel_timer = None
+        now = self._clock.now()
+        while self._heap and self._heap[0][0] <= now:
+            _, _, controller, key = heapq.heappop(self._heap)
+            controller._queue.add(key)
+        self._arm()

@@ -1,0 +1,218 @@
+"""Scopes of tenancy: one logical cluster, and all clusters of a range for privileged callers; and their place in the URL space."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Protocol
+
+from tenantry.apiserver.admission import Admission
+from tenantry.apiserver.authorization import Attributes, Authorizer, Decision, Verdict
+from tenantry.apiserver.http import Reply, Request, Response
+from tenantry.apiserver.scope import Connector, Scope, Visibility
+from tenantry.apiserver.user import User
+from tenantry.kube.api_set import ApiSet
+from tenantry.kube.definition import ResourceDefinition
+from tenantry.kube.objects import GroupResource, Object
+from tenantry.kube.status import StatusError, generic_not_found, internal, method_not_allowed, not_found
+from tenantry.storage.cell import Cell
+from tenantry.storage.keys import Key
+from tenantry.storage.range import Range
+from tenantry.tenancy.copies import copies
+from tenantry.tenancy.directory import WORKSPACE_RESOURCE
+
+if TYPE_CHECKING:
+    from tenantry.tenancy.host import Host
+
+WILDCARD = "*"
+HEALTH_PATHS = frozenset({"/healthz", "/livez", "/readyz"})
+
+
+class ClusterScope:
+    """One logical cluster, all of it. Made for each request, so it holds references only."""
+
+    __slots__ = ("cluster", "host", "range")
+
+    def __init__(self, host: Host, cluster: str, held: Range) -> None:
+        self.host = host
+        self.cluster: str | None = cluster
+        self.range = held
+
+    @property
+    def cell(self) -> Cell:
+        return self.host.cell
+
+    @property
+    def authorizer(self) -> Authorizer:
+        return self.host.authorizer
+
+    @property
+    def admission(self) -> Admission:
+        return self.host.admission
+
+    def apis(self) -> ApiSet:
+        assert self.cluster is not None
+        return self.host.apis.for_cluster(self.cluster)
+
+    def watch_apis(self, changed: Callable[[], None]) -> Callable[[], None]:
+        assert self.cluster is not None
+        return self.host.apis.subscribe(self.cluster, changed)
+
+    def visibility(self, definition: ResourceDefinition, user: User) -> Visibility | None:
+        return None
+
+    def acting_user(self, user: User, attributes: Attributes) -> User:
+        return user
+
+    def present(self, definition: ResourceDefinition, user: User) -> Callable[[Object], Object] | None:
+        return None
+
+    def catalog(self, definition: ResourceDefinition, key: Key, obj: Object | None) -> Mapping[bytes, bytes | None]:
+        return copies(self.host, definition, key, obj)
+
+    def connector(self, definition: ResourceDefinition, subresource: str) -> Connector | None:
+        return self.host.connectors.get((definition.group, definition.plural, subresource))
+
+
+class WildcardScope(ClusterScope):
+    """Every cluster of a range: list and watch, for system:masters (kcp's `/clusters/*` on a shard).
+
+    Types that are not the same in every cluster are there only by `resource:identity`, as in kcp.
+    """
+
+    __slots__ = ("_identity", "_resource")
+
+    def __init__(self, host: Host, held: Range, *, resource: str = "", identity: str = "") -> None:
+        self.host = host
+        self.cluster = None
+        self.range = held
+        self._resource = resource
+        self._identity = identity
+
+    @property
+    def authorizer(self) -> Authorizer:
+        return MASTERS_READ
+
+    def apis(self) -> ApiSet:
+        return self.host.apis.for_wildcard(self._resource, self._identity)
+
+    def watch_apis(self, changed: Callable[[], None]) -> Callable[[], None]:
+        return lambda: None
+
+
+class _MastersRead:
+    """Who may use a wildcard, and for what."""
+
+    def authorize(self, attributes: Attributes) -> Decision:
+        if not attributes.user.is_master:
+            return Decision(Verdict.DENY, "only privileged callers may work across logical clusters")
+        if attributes.is_resource and attributes.verb not in ("list", "watch"):
+            refused = method_not_allowed(GroupResource(attributes.group, attributes.resource), attributes.verb)
+            raise StatusError(
+                refused.code, refused.reason, f"{refused.message} in the `*` logical cluster", details=refused.details
+            )
+        return Decision(Verdict.ALLOW, "system:masters")
+
+
+MASTERS_READ = _MastersRead()
+
+
+class RangedMount(Protocol):
+    """A mount that can be confined to one range, which `/ranges/<name>/…` does. `range_name` None: all that this shard owns."""
+
+    async def resolve(self, request: Request, path: str, *, range_name: str | None = None) -> tuple[Scope, str] | Reply: ...
+
+
+def split_first(path: str) -> tuple[str, str]:
+    """`a/b/c` or `/a/b/c` → (`a`, `/b/c`)."""
+    first, slash, rest = path.lstrip("/").partition("/")
+    return first, slash + rest
+
+
+class ClustersMount:
+    """`/clusters/<id | path | *>/…`."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    async def resolve(self, request: Request, path: str, *, range_name: str | None = None) -> tuple[Scope, str] | Reply:
+        cluster, rest = split_first(path)
+        if cluster == WILDCARD:
+            return self._wildcard(rest, range_name)
+        location = self._host.directory.resolve(cluster)
+        if range_name is not None and location.range != range_name:
+            raise not_found(WORKSPACE_RESOURCE, cluster)
+        if location.shard != self._host.name or not self._host.cell.owns(location.cluster):
+            return await self._host.peers.call(location.range, _moved(request, f"/clusters/{location.cluster}{rest}"))
+        return self._host.scope(location.cluster), rest
+
+    def _wildcard(self, rest: str, range_name: str | None) -> tuple[Scope, str]:
+        if range_name is None:
+            owned = list(self._host.cell.ranges)
+            if len(owned) != 1:
+                raise StatusError(
+                    400,
+                    "BadRequest",
+                    "a wildcard spans one range: use /ranges/<name>/clusters/*; the Shard objects in root list the ranges",
+                )
+            range_name = owned[0]
+        resource, identity, rest = split_identity(rest)
+        return self._host.wildcard(range_name, resource=resource, identity=identity), rest
+
+
+def split_identity(path: str) -> tuple[str, str, str]:
+    """Takes `:identity` off the resource segment of `/apis/<group>/<version>/<resource>:<identity>/…`.
+
+    Returns (resource, identity, path without it); the first two are empty where there is none. Raises StatusError 500 for an
+    empty identity, as kcp does.
+    """
+    if ":" not in path:
+        return "", "", path
+    segments = path.split("/")
+    index = 4 if len(segments) > 4 and segments[1] == "apis" else 3
+    if len(segments) <= index or ":" not in segments[index]:
+        return "", "", path
+    resource, _, identity = segments[index].partition(":")
+    if not identity:
+        raise internal("invalid resource: the identity after the colon is empty")
+    segments[index] = resource
+    return resource, identity, "/".join(segments)
+
+
+class RangesMount:
+    """`/ranges/<name>/…`: what a kcp shard serves under its base URL, for one range."""
+
+    def __init__(self, host: Host, mounts: Mapping[str, RangedMount]) -> None:
+        """`mounts`: first path segment (`clusters`, `services`) → its mount."""
+        self._host = host
+        self._mounts = mounts
+
+    async def resolve(self, request: Request, path: str) -> tuple[Scope, str] | Reply:
+        name, rest = split_first(path)
+        known = next((r for r in self._host.registry.ranges() if r.name == name), None)
+        if known is None:
+            raise not_found(GroupResource("core.kcp.io", "shards"), name)
+        if known.name not in self._host.cell.ranges:
+            return await self._host.peers.call(name, _moved(request, f"/ranges/{name}{rest}"))
+        if rest in HEALTH_PATHS:
+            ready = self._host.ready.is_set() or rest == "/livez"
+            return Response(200 if ready else 503, b"ok" if ready else b"starting", content_type="text/plain; charset=utf-8")
+        first, inner = split_first(rest)
+        mount = self._mounts.get(first)
+        if mount is None:
+            raise generic_not_found()
+        return await mount.resolve(request, inner, range_name=name)
+
+
+def _moved(request: Request, path: str) -> Request:
+    return Request(
+        method=request.method,
+        path=path,
+        raw_query=request.raw_query,
+        headers=request.headers,
+        read_body=request.read_body,
+        client_certificate=request.client_certificate,
+        remote=request.remote,
+        request_id=request.request_id,
+        user=request.user,
+        impersonator=request.impersonator,
+    )
