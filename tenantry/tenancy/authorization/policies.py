@@ -1,0 +1,110 @@
+"""Where the RBAC of a cluster comes from: memory for clusters held here, the catalog for the flagged RBAC of all others.
+
+Policies are compiled when they are first asked for, kept for a bounded number of clusters, and dropped when an RBAC object of
+the cluster changes.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+import orjson
+
+from tenantry.kube.objects import Object
+from tenantry.kube.rbac.rules import CompiledRules
+from tenantry.storage.keys import Key
+from tenantry.storage.range import Range
+from tenantry.tenancy.authorization.policy import Policy
+
+if TYPE_CHECKING:
+    from tenantry.tenancy.host import Host
+
+RBAC_GROUP = "rbac.authorization.k8s.io"
+CLUSTER_ROLES = f"{RBAC_GROUP}/clusterroles"
+CLUSTER_ROLE_BINDINGS = f"{RBAC_GROUP}/clusterrolebindings"
+ROLES = f"{RBAC_GROUP}/roles"
+ROLE_BINDINGS = f"{RBAC_GROUP}/rolebindings"
+RBAC_RESOURCES = (CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS, ROLES, ROLE_BINDINGS)
+SYSTEM_ADMIN = "system:admin"
+"""The cluster whose RBAC holds in every cluster."""
+_POLICIES_MAX = 20_000
+_RULES_MAX = 50_000
+
+
+class Policies:
+    """Policies by cluster. `changed` subscribers learn which cluster's decisions are void (None: all)."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._policies: OrderedDict[str, Policy] = OrderedDict()
+        self._rules: dict[tuple[Key, int], CompiledRules] = {}
+        self._subscribers: list[Callable[[str | None], None]] = []
+        for resource in RBAC_RESOURCES:
+            host.catalog.subscribe(resource, self._catalog_changed)
+
+    def of(self, cluster: str) -> Policy:
+        policy = self._policies.get(cluster)
+        if policy is None:
+            policy = self._policies[cluster] = self._compile(cluster)
+            if len(self._policies) > _POLICIES_MAX:
+                self._policies.popitem(last=False)
+        return policy
+
+    def subscribe(self, changed: Callable[[str | None], None]) -> Callable[[], None]:
+        self._subscribers.append(changed)
+        return lambda: self._subscribers.remove(changed) if changed in self._subscribers else None
+
+    def forget(self, cluster: str) -> None:
+        """An RBAC object of the cluster changed."""
+        if cluster == SYSTEM_ADMIN:
+            self._policies.clear()
+            self._publish(None)
+        else:
+            self._policies.pop(cluster, None)
+            self._publish(cluster)
+
+    def _catalog_changed(self, _: str, cluster: str, *__: object) -> None:
+        self.forget(cluster)
+
+    def _publish(self, cluster: str | None) -> None:
+        for subscriber in list(self._subscribers):
+            subscriber(cluster)
+
+    def _compile(self, cluster: str) -> Policy:
+        def rules_of(namespace: str, name: str) -> CompiledRules | None:
+            if namespace:
+                return self._role(cluster, ROLES, namespace, name)
+            found = self._role(cluster, CLUSTER_ROLES, "", name)
+            if found is None and cluster != SYSTEM_ADMIN:
+                found = self._role(SYSTEM_ADMIN, CLUSTER_ROLES, "", name)
+            return found
+
+        return Policy(self._objects(cluster, CLUSTER_ROLE_BINDINGS), self._objects(cluster, ROLE_BINDINGS), rules_of)
+
+    def _held(self, cluster: str) -> Range | None:
+        return self._host.cell.range_of(cluster) if self._host.cell.owns(cluster) else None
+
+    def _objects(self, cluster: str, resource: str) -> Iterable[Object]:
+        held = self._held(cluster)
+        if held is not None:
+            return [orjson.loads(record.value) for record in held.list(resource, cluster)]
+        return [obj for _, _, obj in self._host.catalog.list(resource, cluster)]
+
+    def _role(self, cluster: str, resource: str, namespace: str, name: str) -> CompiledRules | None:
+        held = self._held(cluster)
+        if held is None:
+            obj = self._host.catalog.get(resource, cluster, name)
+            return CompiledRules(obj.get("rules") or []) if obj is not None else None
+        record = held.get(Key(cluster, resource, namespace, name))
+        if record is None:
+            return None
+        # Roles of system:admin are bound in every cluster: compiled once for all of them.
+        place = (record.key, record.version)
+        rules = self._rules.get(place)
+        if rules is None:
+            if len(self._rules) >= _RULES_MAX:
+                self._rules.clear()
+            rules = self._rules[place] = CompiledRules(orjson.loads(record.value).get("rules") or [])
+        return rules

@@ -1,0 +1,46 @@
+"""`authorization.kcp.io/required-groups` of a logical cluster: groups without which nobody gets in (kcp authorizer 01)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from tenantry.apiserver.authorization import NO_OPINION, Attributes, Decision, Verdict
+from tenantry.apiserver.user import (
+    EXTERNAL_LOGICAL_CLUSTER_ADMIN_GROUP,
+    KCP_ADMIN_GROUP,
+    LOGICAL_CLUSTER_ADMIN_GROUP,
+    WORKSPACE_BOOTSTRAPPER_GROUP,
+    User,
+)
+from tenantry.kube.objects import Object, annotations_of
+from tenantry.tenancy.authorization.effective import is_service_account
+from tenantry.tenancy.authorization.links import groups_of
+
+REQUIRED_GROUPS_ANNOTATION = "authorization.kcp.io/required-groups"
+_EXEMPT = frozenset(
+    {LOGICAL_CLUSTER_ADMIN_GROUP, EXTERNAL_LOGICAL_CLUSTER_ADMIN_GROUP, KCP_ADMIN_GROUP, WORKSPACE_BOOTSTRAPPER_GROUP}
+)
+
+
+class RequiredGroups:
+    """`a,b;c` means (a and b) or c."""
+
+    def __init__(self, logical_cluster: Callable[[str], Object | None]) -> None:
+        self._logical_cluster = logical_cluster
+
+    def decide(self, attributes: Attributes, users: Sequence[User]) -> Decision | None:
+        if is_service_account(attributes.user):
+            return None
+        obj = self._logical_cluster(attributes.cluster)
+        if obj is None:
+            return None if attributes.cluster.startswith("system:") else NO_OPINION
+        wanted = annotations_of(obj).get(REQUIRED_GROUPS_ANNOTATION)
+        if not wanted:
+            return None
+        groups = groups_of(users)
+        if groups & _EXEMPT:
+            return None
+        for alternative in wanted.split(";"):
+            if all(group.strip() in groups for group in alternative.split(",")):
+                return None
+        return Decision(Verdict.DENY, "user is not a member of the required groups")
