@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol
+import asyncio
+import logging
+from bisect import bisect_right
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from itertools import chain
+from sys import intern
+from types import MappingProxyType
 
-from tenantry.storage.keys import Key
-from tenantry.storage.range import Range
-from tenantry.storage.record import Change, Record
-from tenantry.storage.store import Store
+from tenantry.storage import versions
+from tenantry.storage.commit import CommitLimits, Committer, Place, Transaction
+from tenantry.storage.fence import FenceValue, acquire_fence, decode_fence, read_fence
+from tenantry.storage.history import HistoryLimits
+from tenantry.storage.keys import OBJECTS, Key
+from tenantry.storage.load import ParseHead, load_range, seed_range
+from tenantry.storage.range import AppliedVersion, Range
+from tenantry.storage.read_guard import ReadGuard
+from tenantry.storage.record import Change, Record, RecordEvent
+from tenantry.storage.store import Delete, Fence, Put, Store
+
+logger = logging.getLogger(__name__)
+
+CommitHook = Callable[[int, Sequence[Change]], None]
+DemotionHook = Callable[[Range, FenceValue | None], None]
 
 
 class Stale(Exception):
@@ -20,37 +36,253 @@ class Stale(Exception):
 
 
 class NotOwned(Exception):
-    """The cluster's range is not held by this shard (any more)."""
+    """The range (of a cluster) is not held by this shard (any more). `owner` is who took it over, where that is known."""
 
-    def __init__(self, cluster: str) -> None:
-        super().__init__(f"the range of logical cluster {cluster} is not held by this shard")
+    def __init__(self, cluster: str, owner: FenceValue | None = None) -> None:
+        hint = f"; its owner is shard {owner.owner}" if owner else ""
+        super().__init__(f"the range of logical cluster {cluster} is not held by this shard{hint}")
         self.cluster = cluster
+        self.owner = owner
 
 
-class CellContract(Protocol):
-    """API that `Cell` must have (the helper for storage replaces this Protocol by the class)."""
+class Cell:
+    """The owned ranges of one shard and their writer.
 
-    store: Store
-    ranges: Mapping[str, Range]
+    `shard_uid` is new with every start of a process, and unique in the store. `parse_head(key, value)` reads the facts that
+    memory keeps of a value; it is called when a range is loaded, and for changes that bring none.
+    `history_revisions`: how far back a loaded range takes its history from the store's, so that watches outlive a restart.
 
-    def owns(self, cluster: str) -> bool: ...
+    `on_commit` hooks are called with (revision, changes) when memory shows a commit, before subscribers and writers learn of it.
+    `on_demote` hooks are called with the range and its new owner, where known, when another shard has taken a range.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        shard_uid: str,
+        parse_head: ParseHead,
+        *,
+        guard: ReadGuard | None = None,
+        limits: CommitLimits | None = None,
+        history_limits: HistoryLimits | None = None,
+        history_revisions: int = 2000,
+    ) -> None:
+        self.store = store
+        self.shard_uid = shard_uid
+        self.guard = guard or ReadGuard()
+        self.on_commit: list[CommitHook] = []
+        self.on_demote: list[DemotionHook] = []
+        self._parse_head = parse_head
+        self._history_limits = history_limits
+        self._history_revisions = history_revisions
+        self._applied = AppliedVersion()
+        self._ranges: dict[str, Range] = {}
+        self.ranges: Mapping[str, Range] = MappingProxyType(self._ranges)
+        self._ordered: list[Range] = []
+        self._starts: list[str] = []
+        self._fences: dict[str, Fence] = {}
+        self._adopting: dict[str, tuple[str, str]] = {}
+        self._pending: dict[Key, Transaction] = {}
+        self._committer = Committer(
+            store,
+            shard_uid,
+            fences=self._fences,
+            applied=self._apply,
+            fenced=self._demote,
+            finished=self._forget,
+            limits=limits,
+        )
+
+    async def adopt(self, name: str, start: str, end: str, *, take: bool = True) -> Range:
+        """Takes the fence of a range, loads it, and serves it from then on.
+
+        `take` False: only where the fence names this shard already (the registry wrote it). That `start` and `end` are those of
+        the range is the caller's business. Raises ValueError (overlaps a held one), NotOwned, Fenced (another shard was quicker),
+        Indeterminate, Unavailable.
+        """
+        held = [(range_.name, range_.start, range_.end) for range_ in self._ordered]
+        held += [(other, *bounds) for other, bounds in self._adopting.items()]
+        for other, other_start, other_end in held:
+            if name == other or (start < other_end and other_start < end):
+                raise ValueError(f"range {name} [{start}, {end}) overlaps {other} [{other_start}, {other_end})")
+        self._adopting[name] = (start, end)
+        try:
+            fence = await (acquire_fence(self.store, name, self.shard_uid) if take else read_fence(self.store, name))
+            if fence.value is None or fence.value.owner != self.shard_uid:
+                raise NotOwned(start, fence.value)
+            range_ = Range(name, start, end, applied=self._applied, guard=self.guard, limits=self._history_limits)
+            revision = await load_range(self.store, range_, self._parse_head)
+            await seed_range(self.store, range_, self._parse_head, revision, self._history_revisions)
+        finally:
+            del self._adopting[name]
+        self._ranges[name] = range_
+        self._fences[name] = fence.condition
+        self._arrange()
+        return range_
+
+    async def release(self, name: str) -> None:
+        """Refuses new writes to the range at once, waits for those under way, and gives the range up. The fence is not touched.
+        Raises KeyError."""
+        range_ = self._ranges[name]
+        range_.owned = False
+        await self.settled([key for key in self._pending if key.cluster in range_])
+        if self._ranges.get(name) is range_:
+            self._drop(name)
+
+    async def close(self) -> None:
+        """Commits what waits and takes no more writes. The store stays open."""
+        await self._committer.close()
+
+    def owns(self, cluster: str) -> bool:
+        range_ = self._find(cluster)
+        return range_ is not None and range_.owned
 
     def range_of(self, cluster: str) -> Range:
-        """Raises NotOwned."""
-        ...
+        """The owned range that holds the cluster. Raises NotOwned."""
+        range_ = self._find(cluster)
+        if range_ is None or not range_.owned:
+            raise NotOwned(cluster)
+        return range_
 
     async def settled(self, keys: Iterable[Key]) -> None:
         """Returns when none of the keys has a write under way."""
-        ...
+        keys = tuple(keys)
+        while True:
+            for key in keys:
+                transaction = self._pending.get(key)
+                if transaction is not None:
+                    # A future of its own: cancelling this wait must not cancel the write, nor the waits of others.
+                    waiter = asyncio.get_running_loop().create_future()
+                    transaction.waiters.append(waiter)
+                    await waiter
+                    break
+            else:
+                return
 
-    async def commit(self, changes: Sequence[Change]) -> Sequence[Record | None]:
+    def commit(
+        self, changes: Sequence[Change], puts: Sequence[Put] = (), deletes: Sequence[Delete] = ()
+    ) -> Awaitable[Sequence[Record | None]]:
         """All changes in one transaction, over one or several ranges of this shard; the records as committed (None: deleted).
 
-        `expected` is compared with memory synchronously, before the first await. Once submitted, the write is finished even
-        when the caller is cancelled. When it returns, memory shows it and subscribers were called.
-        Raises Stale, NotOwned, Fenced, Indeterminate, Unavailable, ValueError (too many changes).
+        `puts` and `deletes` write other keys of the store, those of objects excepted, in the same transaction.
+        This call itself compares `expected` with memory and submits the write; awaiting only waits for the outcome, and a caller
+        that is cancelled takes nothing back. When it returns, memory shows the write and subscribers were called.
+
+        The call raises Stale, NotOwned, Unavailable (too much waits), ValueError (an impossible transaction); awaiting raises
+        NotOwned (another shard took the range), Indeterminate, Unavailable.
         """
-        ...
+        places: list[Place] = []
+        keys: set[Key] = set()
+        puts = list(puts)
+        deletes = list(deletes)
+        for raw_key in chain((put.key for put in puts), (delete.key for delete in deletes)):
+            if raw_key.startswith(OBJECTS.encode()):
+                raise ValueError(f"objects are written as changes, not as {raw_key!r}")
+        for change in changes:
+            key = change.key
+            range_ = self.range_of(key.cluster)
+            current = range_.get(key)
+            if key in self._pending or not _as_expected(current, change.expected):
+                raise Stale(key)
+            if key in keys:
+                raise ValueError(f"{key} is written twice in one transaction")
+            if change.value is None and current is None:
+                raise ValueError(f"{key} can not be deleted: it does not exist")
+            keys.add(key)
+            places.append(Place(change, range_, current))
+            for catalog_key, value in change.catalog.items():
+                if value is None:
+                    deletes.append(Delete(catalog_key))
+                else:
+                    puts.append(Put(catalog_key, value))
+        future: asyncio.Future[Sequence[Record | None]] = asyncio.get_running_loop().create_future()
+        transaction = Transaction(places, puts, deletes, future)
+        if transaction.operations == 0:
+            future.set_result(())
+            return future
+        self._committer.submit(transaction)
+        for key in keys:
+            self._pending[key] = transaction
+        return future
+
+    def _find(self, cluster: str) -> Range | None:
+        at = bisect_right(self._starts, cluster) - 1
+        if at < 0:
+            return None
+        range_ = self._ordered[at]
+        return range_ if cluster < range_.end else None
+
+    def _arrange(self) -> None:
+        self._ordered = sorted(self._ranges.values(), key=lambda range_: range_.start)
+        self._starts = [range_.start for range_ in self._ordered]
+
+    def _drop(self, name: str) -> Range:
+        range_ = self._ranges.pop(name)
+        self._fences.pop(name)
+        range_.owned = False
+        self._arrange()
+        return range_
+
+    def _forget(self, transaction: Transaction) -> None:
+        for key in transaction.keys:
+            del self._pending[key]
+
+    def _demote(self, name: str, value: bytes | None) -> None:
+        """Another shard owns the range: nothing of it may be served or written from here on."""
+        range_ = self._drop(name)
+        try:
+            owner = decode_fence(value) if value else None
+        except ValueError:
+            owner = None
+        self._committer.fail_range(name, lambda cluster: NotOwned(cluster, owner))
+        logger.warning("lost range %s to shard %s", name, owner.owner if owner else "(unknown)")
+        for hook in self.on_demote:
+            try:
+                hook(range_, owner)
+            except Exception:  # the range is lost whatever a hook thinks of it, and the other hooks must learn it
+                logger.exception("a hook for lost ranges raised")
+
+    def _apply(self, revision: int, transactions: Sequence[Transaction]) -> None:
+        """Makes memory show a committed batch, then tells hooks and subscribers."""
+        base = versions.make(self.store.cell, revision, 0)
+        events_of: dict[Range, list[RecordEvent]] = {}
+        for transaction in transactions:
+            records: list[Record | None] = []
+            for place in transaction.places:
+                change, current = place.change, place.current
+                version = base | place.index
+                record: Record | None = None
+                if change.value is not None:
+                    key = current.key if current is not None else _interned(change.key)
+                    head = change.head if change.head is not None else self._parse_head(key, change.value)
+                    record = Record(key, change.value, version, head)
+                records.append(record)
+                events_of.setdefault(place.range, []).append(RecordEvent(change.key, version, record, current))
+            transaction.records = records
+        for range_, events in events_of.items():
+            events.sort(key=_version)
+            range_.apply(events)
+        self._applied.value = versions.end_of_revision(self.store.cell, revision)
+        changes = [change for transaction in transactions for change in transaction.changes]
+        for hook in self.on_commit:
+            try:
+                hook(revision, changes)
+            except Exception:  # the commit has happened; a follower's bug must not leave its writers without an answer
+                logger.exception("a commit hook raised")
+        for range_, events in events_of.items():
+            range_.dispatch(events)
 
 
-Cell = CellContract
+def _version(event: RecordEvent) -> int:
+    return event.version
+
+
+def _as_expected(current: Record | None, expected: Record | None) -> bool:
+    if current is None or expected is None:
+        return current is expected
+    return current.version == expected.version
+
+
+def _interned(key: Key) -> Key:
+    """The key for memory. A request's strings are its own; those that many objects share are kept once."""
+    return Key(intern(key.cluster), intern(key.resource), intern(key.namespace), key.name)

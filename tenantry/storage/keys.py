@@ -1,8 +1,8 @@
 """Keys of the store. Cluster first, so that a range is one contiguous interval and a tenant is one prefix.
 
-    /objects/<cluster>/<group|core>/<resource>[:<identity>]/<namespace|->/<name>
-    /catalog/<group>/<resource>/<cluster>/<name>
-    /ranges/<name>  /fences/<name>  /sessions/<shard uid>  /journal/<shard uid>
+/objects/<cluster>/<group|core>/<resource>[:<identity>]/<namespace|->/<name>
+/catalog/<group>/<resource>/<cluster>/<name>
+/ranges/<name>  /fences/<name>  /sessions/<shard uid>  /journal/<shard uid>
 """
 
 from __future__ import annotations
@@ -41,6 +41,11 @@ def decode_key(raw: bytes) -> Key:
 def catalog_key(resource: str, cluster: str, name: str) -> bytes:
     """The key of a catalog copy; `resource` is `<group|core>/<resource>` without identity."""
     return f"{CATALOG}{resource}/{cluster}/{name}".encode()
+
+
+def fence_name(key: bytes) -> str:
+    """The name of the range that a fence key is for; other keys that a commit compares are named whole."""
+    return key.decode().removeprefix(FENCES)
 
 
 def prefix_end(prefix: bytes) -> bytes:

@@ -2,64 +2,171 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
 
+from tenantry.storage.history import History, HistoryLimits, TooOld, undo
+from tenantry.storage.index import Index, in_key_order
 from tenantry.storage.keys import Key
+from tenantry.storage.read_guard import ReadGuard
 from tenantry.storage.record import Record, RecordEvent
+from tenantry.storage.subscriptions import EventCallback, Subscriptions
+
+__all__ = ["AppliedVersion", "EventCallback", "Range", "TooOld"]
 
 
-class TooOld(Exception):
-    """The history does not reach back to the wanted version; `oldest` is the first that it can follow on from."""
+class AppliedVersion:
+    """The version of the last commit that a cell applied to memory, shared by its ranges."""
 
-    def __init__(self, oldest: int) -> None:
-        super().__init__(f"history begins at resourceVersion {oldest}; list again")
-        self.oldest = oldest
+    __slots__ = ("value",)
 
-
-EventCallback = Callable[[Sequence[RecordEvent]], None]
+    def __init__(self) -> None:
+        self.value = 0
 
 
-class RangeContract(Protocol):
-    """API that `Range` must have (the helper for storage replaces this Protocol by the class)."""
+class Range:
+    """The objects of one range. Read on the loop and synchronously; changed only by `load`, `seed` and `apply`.
 
-    name: str
-    start: str
-    end: str
+    `version` is the resourceVersion at which the range is loaded. `applied` is the cell's: its owner's commits to other ranges
+    carry this range's version on, because nobody else writes it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        start: str,
+        end: str,
+        *,
+        version: int = 0,
+        applied: AppliedVersion | None = None,
+        guard: ReadGuard | None = None,
+        limits: HistoryLimits | None = None,
+    ) -> None:
+        self.name = name
+        self.start = start
+        self.end = end
+        self.owned = True
+        self._floor = version
+        self._history_start = version
+        self._applied = applied if applied is not None else AppliedVersion()
+        self._guard = guard if guard is not None else ReadGuard()
+        self._limits = limits if limits is not None else HistoryLimits()
+        self._index = Index()
+        self._histories: dict[str, History] = {}
+        self._subscriptions = Subscriptions()
+
+    def __repr__(self) -> str:
+        return f"<Range {self.name} [{self.start}, {self.end}) version={self.version} owned={self.owned}>"
+
+    def __contains__(self, cluster: str) -> bool:
+        return self.start <= cluster < self.end
 
     @property
     def version(self) -> int:
         """The resourceVersion of the range now: that of the last commit applied anywhere in the cell by this shard."""
-        ...
+        applied = self._applied.value
+        return applied if applied > self._floor else self._floor
 
-    def get(self, key: Key) -> Record | None: ...
+    @property
+    def readable(self) -> bool:
+        """Memory may be served: this shard owns the range and its session is provably alive."""
+        return self.owned and self._guard.alive
+
+    def get(self, key: Key) -> Record | None:
+        return self._index.get(key)
 
     def list(self, resource: str, cluster: str | None = None, namespace: str | None = None) -> Sequence[Record]:
         """In the order of keys. Not a copy: do not change it, do not keep it over an await."""
-        ...
+        return self._index.list(resource, cluster, namespace)
 
     def list_at(self, version: int, resource: str, cluster: str | None = None, namespace: str | None = None) -> Sequence[Record]:
         """As it was at a version. Raises TooOld."""
-        ...
+        later = [
+            event
+            for event in self.events_after(version, resource, cluster)
+            if namespace is None or event.key.namespace == namespace
+        ]
+        now = self._index.list(resource, cluster, namespace)
+        if not later:
+            return now
+        return sorted(undo(now, later), key=lambda record: in_key_order(record.key))
 
-    def count(self, resource: str, cluster: str | None = None, namespace: str | None = None) -> int: ...
+    def count(self, resource: str, cluster: str | None = None, namespace: str | None = None) -> int:
+        return self._index.count(resource, cluster, namespace)
 
     def clusters(self, resource: str | None = None) -> Iterable[str]:
-        """The clusters that hold any object (of the resource)."""
-        ...
+        """The clusters that hold any object (of the resource), in order."""
+        return self._index.clusters() if resource is None else tuple(self._index.clusters_in_order(resource))
 
     def resources(self, cluster: str) -> Iterable[str]:
-        """The resource keys of which the cluster holds objects."""
-        ...
+        """The resource keys of which the cluster holds objects, in order."""
+        return self._index.resources(cluster)
+
+    def oldest(self, resource: str) -> int:
+        """The oldest version that history can follow on from."""
+        history = self._histories.get(resource)
+        return self._history_start if history is None else history.oldest
 
     def events_after(self, version: int, resource: str, cluster: str | None = None) -> Sequence[RecordEvent]:
-        """History. Raises TooOld."""
-        ...
+        """History, oldest first. Raises TooOld."""
+        history = self._histories.get(resource)
+        if history is None:
+            if version < self._history_start:
+                raise TooOld(self._history_start)
+            return ()
+        events = history.after(version)
+        return events if cluster is None else [event for event in events if event.key.cluster == cluster]
 
     def subscribe(self, callback: EventCallback, resource: str | None = None, cluster: str | None = None) -> Callable[[], None]:
         """Calls back, on the loop and without waiting, with the events of each commit that concern the resource and cluster
         (None: all), after memory shows them. Returns how to stop. A callback that raises is logged and stays subscribed."""
-        ...
+        return self._subscriptions.add(callback, resource, cluster)
 
+    def load(self, records: Iterable[Record]) -> None:
+        """Takes records into memory without history and without telling anybody: for the objects that a range begins with."""
+        put = self._index.put
+        for record in records:
+            put(record)
 
-Range = RangeContract
+    def loaded(self, version: int) -> None:
+        """All of the range was loaded as it was at `version`; history begins there."""
+        self._floor = version
+        self._history_start = version
+
+    def seed(self, events: Iterable[RecordEvent], oldest: int) -> None:
+        """Puts the store's own history before what is held since the range was loaded: `events` in the order of versions,
+        complete after version `oldest` and up to the load. A history that has dropped events since then stays as it is."""
+        by_resource: dict[str, builtins.list[RecordEvent]] = {}
+        for event in events:
+            by_resource.setdefault(event.key.resource, []).append(event)
+        for resource in {*by_resource, *self._histories}:
+            history = self._history(resource)
+            if history.oldest == self._history_start:
+                history.seed(by_resource.get(resource, ()), oldest)
+        self._history_start = oldest
+
+    def apply(self, events: Sequence[RecordEvent]) -> None:
+        """Makes memory show committed events, which come in the order of versions. `dispatch` tells the subscribers."""
+        index = self._index
+        for event in events:
+            if event.record is None:
+                index.remove(event.key)
+            else:
+                index.put(event.record)
+            self._history(event.key.resource).append(event)
+
+    def follow(self, events: Sequence[RecordEvent], version: int) -> None:
+        """Applies events that another owner committed, up to and with `version`, and tells the subscribers."""
+        self.apply(events)
+        self._floor = version
+        self.dispatch(events)
+
+    def dispatch(self, events: Sequence[RecordEvent]) -> None:
+        """Calls the subscribers with events that memory shows."""
+        self._subscriptions.dispatch(events)
+
+    def _history(self, resource: str) -> History:
+        history = self._histories.get(resource)
+        if history is None:
+            history = self._histories[resource] = History(self._history_start, self._limits)
+        return history

@@ -6,7 +6,7 @@ commit, watches that resume at a revision until it is compacted.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol
 
 import msgspec
@@ -37,12 +37,23 @@ class Damaged(StoreError):
 
 
 class Fenced(StoreError):
-    """A fence did not have the expected revision: somebody else owns that range now. Nothing was changed."""
+    """A fence did not have the expected revision: somebody else owns that range now. Nothing was changed.
+
+    `name` is that of the first fence, in the order given, that did not match (`keys.fence_name`); `value` what it holds now.
+    """
 
     def __init__(self, name: str, value: bytes | None) -> None:
         super().__init__(f"range {name} is fenced: another owner holds it now")
         self.name = name
         self.value = value
+
+
+class LeaseGone(StoreError):
+    """The lease expired, was revoked, or never was."""
+
+    def __init__(self, lease: int) -> None:
+        super().__init__(f"lease {lease} is gone")
+        self.lease = lease
 
 
 class KeyValue(msgspec.Struct, frozen=True, gc=False):
@@ -115,32 +126,43 @@ class Store(Protocol):
         ...
 
     async def read(self, start: bytes, end: bytes, *, revision: int | None = None, limit: int | None = None) -> Page:
-        """The keys in `[start, end)` in order, at `revision` or now. Raises Compacted."""
-        ...
+        """The keys in `[start, end)` in order, at `revision` or now.
 
-    async def commit(
-        self, fences: Sequence[Fence], puts: Sequence[Put], deletes: Sequence[Delete]
-    ) -> int:
-        """Everything or nothing, as one revision, which is returned. At most 128 operations, each key once.
-
-        Raises Fenced, Indeterminate, Unavailable. An acknowledged commit survives a power cut.
+        Raises Compacted, Unavailable, ValueError (a revision in the future).
         """
         ...
 
-    def watch(self, start: bytes, end: bytes, *, from_revision: int) -> AsyncIterator[Batch]:
-        """Batches with `revision >= from_revision`, with no gap and no repetition, for ever. Raises Compacted."""
+    async def commit(self, fences: Sequence[Fence], puts: Sequence[Put], deletes: Sequence[Delete]) -> int:
+        """Everything or nothing, as one revision, which is returned. At most 128 operations, each key once.
+
+        What changes nothing (no puts, and deletes of nothing) is no revision: the present one is returned. A put without a lease
+        frees the key from the lease it had. Raises Fenced, LeaseGone (a put names one), Indeterminate, Unavailable,
+        ValueError (against the rules above). An acknowledged commit survives a power cut.
+        """
         ...
 
-    async def grant_lease(self, ttl_seconds: float) -> int: ...
+    def watch(self, start: bytes, end: bytes, *, from_revision: int) -> AsyncGenerator[Batch, None]:
+        """Batches with `revision >= from_revision`, with no gap and no repetition, for ever; end it with `aclose`.
+
+        When it has shown all that there was at its beginning, and perhaps later, it reports progress: a batch without events,
+        whose revision it has reached. Raises Compacted, Unavailable.
+        """
+        ...
+
+    async def grant_lease(self, ttl_seconds: float) -> int:
+        """A new lease, which is never 0. When it ends, the keys put with it are deleted in one revision. Raises Unavailable."""
+        ...
 
     async def keep_alive(self, lease: int) -> float:
-        """Renews; the seconds left. Raises StoreError where the lease is gone."""
+        """Renews; the seconds left. Raises LeaseGone, Unavailable."""
         ...
 
-    async def revoke_lease(self, lease: int) -> None: ...
+    async def revoke_lease(self, lease: int) -> None:
+        """Ends a lease now. One that is gone is no error. Raises Unavailable."""
+        ...
 
     async def compact(self, revision: int) -> None:
-        """Forget history before `revision`."""
+        """Forgets history: reads before `revision` and watches from before it are refused. Raises ValueError (in the future)."""
         ...
 
     async def close(self) -> None: ...

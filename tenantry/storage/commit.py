@@ -1,0 +1,336 @@
+"""Group commit: every write that waits goes into one transaction of the store (reference: DESIGN §4).
+
+One batch is in flight at a time, so revisions reach memory in order. A batch compares the fences of the ranges that it touches
+and the shard's journal key, and puts the batch's number into that key: a batch whose answer was lost is simply sent again.
+If the first one took effect, the journal's revision is another and the second one is refused; the journal's number then tells.
+If the second one took effect, the first can not do so any more, however late it arrives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
+
+import msgspec
+
+from tenantry.storage.keys import JOURNAL, Key, fence_name
+from tenantry.storage.range import Range
+from tenantry.storage.record import Change, Record
+from tenantry.storage.store import Delete, Fence, Fenced, Indeterminate, Put, Store, StoreError, Unavailable
+from tenantry.storage.versions import LAST_INDEX
+
+
+class CommitLimits(msgspec.Struct, frozen=True):
+    """The bounds of a committer.
+
+    `batch_operations`, `batch_bytes`: what one transaction of the store takes; etcd's own limits are 128 operations and 1.5 MiB.
+    `transaction_operations`: a caller's transaction is never split, so it must fit with the journal into etcd's 128.
+    `waiting_operations`, `waiting_bytes`: beyond these a writer gets Unavailable instead of a longer wait.
+    `answer_seconds`: how long a writer waits for the outcome of a batch whose answer was lost.
+    `first_retry_seconds`, `last_retry_seconds`: the pause before such a batch is sent again, doubled each time.
+    """
+
+    batch_operations: int = 100
+    batch_bytes: int = 1 << 20
+    transaction_operations: int = 120
+    waiting_operations: int = 10_000
+    waiting_bytes: int = 64 << 20
+    answer_seconds: float = 10.0
+    first_retry_seconds: float = 0.01
+    last_retry_seconds: float = 1.0
+
+
+class Place:
+    """A change on its way: the range that it concerns, the record that memory holds meanwhile, and its index in the batch."""
+
+    __slots__ = ("change", "current", "index", "range", "raw_key")
+
+    def __init__(self, change: Change, range_: Range, current: Record | None) -> None:
+        self.change = change
+        self.range = range_
+        self.current = current
+        self.raw_key = change.key.encode()
+        self.index = 0
+
+
+class Transaction:
+    """What one caller wants committed, whole or not at all."""
+
+    __slots__ = ("deletes", "future", "operations", "places", "puts", "ranges", "raw_keys", "records", "size", "waiters")
+
+    def __init__(
+        self,
+        places: Sequence[Place],
+        puts: Sequence[Put],
+        deletes: Sequence[Delete],
+        future: asyncio.Future[Sequence[Record | None]],
+    ) -> None:
+        self.places = places
+        self.puts = puts
+        self.deletes = deletes
+        self.future = future
+        self.ranges = {place.range.name for place in places}
+        self.raw_keys = set(chain((put.key for put in puts), (delete.key for delete in deletes)))
+        self.operations = len(places) + len(puts) + len(deletes)
+        self.size = sum(len(place.raw_key) + len(place.change.value or b"") for place in places) + sum(
+            len(put.key) + len(put.value) for put in puts
+        )
+        self.records: Sequence[Record | None] = ()
+        self.waiters: list[asyncio.Future[None]] = []
+
+    @property
+    def changes(self) -> Iterable[Change]:
+        return (place.change for place in self.places)
+
+    @property
+    def keys(self) -> Iterable[Key]:
+        return (place.change.key for place in self.places)
+
+
+class Committer:
+    """The one writer of a shard to its cell.
+
+    `applied(revision, transactions)` makes memory show a batch and calls who follows it; then the writers get their records.
+    `fenced(name, value)` is called at once when the fence of a range is not ours any more; it drops the range from `fences` and
+    calls `fail_range`. `finished(transaction)` is called when a transaction is over, well or not, before its writer is told.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        shard_uid: str,
+        *,
+        fences: Mapping[str, Fence],
+        applied: Callable[[int, Sequence[Transaction]], None],
+        fenced: Callable[[str, bytes | None], None],
+        finished: Callable[[Transaction], None],
+        limits: CommitLimits | None = None,
+    ) -> None:
+        self._store = store
+        self._journal_key = f"{JOURNAL}{shard_uid}".encode()
+        self._journal_revision = 0
+        self._batch_number = 0
+        self._fences = fences
+        self._applied = applied
+        self._fenced = fenced
+        self._finished = finished
+        self._limits = limits or CommitLimits()
+        self._waiting: deque[Transaction] = deque()
+        self._in_flight: list[Transaction] = []
+        self._waiting_operations = 0
+        self._waiting_bytes = 0
+        self._task: asyncio.Task[None] | None = None
+        self._stalled = False
+        self._closed = False
+
+    def submit(self, transaction: Transaction) -> None:
+        """Queues a transaction; its future gets the outcome. Raises Unavailable (too much waits), ValueError (too big)."""
+        limits = self._limits
+        if transaction.operations > limits.transaction_operations:
+            raise ValueError(
+                f"a transaction has at most {limits.transaction_operations} operations, not {transaction.operations}"
+            )
+        if self._closed:
+            raise Unavailable("this shard is shutting down and takes no writes")
+        if self._stalled:
+            raise Unavailable("the store does not answer; writes are refused until it does")
+        if (
+            self._waiting_operations + transaction.operations > limits.waiting_operations
+            or self._waiting_bytes + transaction.size > limits.waiting_bytes
+        ):
+            raise Unavailable(f"{self._waiting_operations} operations wait for the store already; try again later")
+        self._waiting.append(transaction)
+        self._waiting_operations += transaction.operations
+        self._waiting_bytes += transaction.size
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._drain(), name="storage-committer")
+
+    def fail_range(self, name: str, error_for: Callable[[str], Exception]) -> None:
+        """Fails every waiting transaction that touches a range; `error_for(cluster)` says why."""
+        failed = [transaction for transaction in self._waiting if name in transaction.ranges]
+        for transaction in failed:
+            self._waiting.remove(transaction)
+            self._waited(transaction)
+            cluster = next(place.change.key.cluster for place in transaction.places if place.range.name == name)
+            self._fail(transaction, error_for(cluster))
+
+    async def idle(self) -> None:
+        """Returns when nothing waits and nothing is in flight."""
+        while self._task is not None:
+            await asyncio.wait([self._task])
+
+    async def close(self) -> None:
+        """Commits what waits, then takes no more. A store that does not answer is not waited for."""
+        self._closed = True
+        if self._stalled and self._task is not None:
+            self._task.cancel()
+        await self.idle()
+
+    async def _drain(self) -> None:
+        try:
+            while self._waiting:
+                await self._commit(self._take())
+        finally:
+            self._task = None
+            left = [*self._in_flight, *self._waiting]
+            self._in_flight = []
+            self._waiting.clear()
+            self._waiting_operations = self._waiting_bytes = 0
+            for transaction in left:
+                self._fail(transaction, Indeterminate("this shard stopped before the store answered"))
+
+    def _take(self) -> list[Transaction]:
+        limits = self._limits
+        batch: list[Transaction] = []
+        operations = size = 0
+        raw_keys: set[bytes] = set()
+        while self._waiting:
+            transaction = self._waiting[0]
+            operations += transaction.operations
+            size += transaction.size
+            full = operations > limits.batch_operations or size > limits.batch_bytes
+            if batch and (full or not raw_keys.isdisjoint(transaction.raw_keys)):
+                break
+            raw_keys |= transaction.raw_keys
+            batch.append(self._waiting.popleft())
+            self._waited(transaction)
+        return batch
+
+    async def _commit(self, batch: list[Transaction]) -> None:
+        self._in_flight = batch
+        self._batch_number += 1
+        ranges = {name for transaction in batch for name in transaction.ranges}
+        fences = [Fence(self._journal_key, self._journal_revision), *(self._fences[name] for name in sorted(ranges))]
+        puts, deletes = _operations(batch)
+        puts.append(Put(self._journal_key, str(self._batch_number).encode(), len(puts)))
+        try:
+            revision = await self._write(fences, puts, deletes)
+        except Fenced as refused:
+            self._refuse(batch, refused)
+        except StoreError as error:
+            self._in_flight = []
+            for transaction in batch:
+                self._fail(transaction, error)
+        else:
+            self._in_flight = []
+            self._journal_revision = revision
+            self._applied(revision, batch)
+            for transaction in batch:
+                self._finish(transaction)
+                if not transaction.future.done():
+                    transaction.future.set_result(transaction.records)
+
+    async def _write(self, fences: Sequence[Fence], puts: Sequence[Put], deletes: Sequence[Delete]) -> int:
+        """The revision of the batch. Does not return before the outcome is known. Raises Fenced and what `commit` raises when
+        it surely did not happen."""
+        loop = asyncio.get_running_loop()
+        delay = self._limits.first_retry_seconds
+        deadline: float | None = None
+        try:
+            while True:
+                try:
+                    return await self._store.commit(fences, puts, deletes)
+                except Fenced as refused:
+                    # The journal is compared first: if it held, no earlier sending took effect and, fenced, none ever will.
+                    if refused.name != fence_name(self._journal_key):
+                        raise
+                    revision = await self._journaled()
+                    if revision is not None:
+                        return revision
+                except Indeterminate:
+                    deadline = deadline or loop.time() + self._limits.answer_seconds
+                except StoreError:
+                    if deadline is None:
+                        raise
+                if deadline is not None and loop.time() >= deadline and not self._stalled:
+                    self._stall()
+                if self._stalled and self._closed:
+                    raise Indeterminate("this shard stopped before the store answered")
+                await asyncio.sleep(delay)
+                delay = min(2 * delay, self._limits.last_retry_seconds)
+        finally:
+            self._stalled = False
+
+    async def _journaled(self) -> int | None:
+        """The revision of the batch in flight if the journal shows it, None where the store does not answer."""
+        try:
+            page = await self._store.read(self._journal_key, self._journal_key + b"\0")
+        except StoreError:
+            return None
+        if page.kvs and page.kvs[0].value == str(self._batch_number).encode():
+            return page.kvs[0].mod_revision
+        # Somebody else writes under our uid. Nothing that we hold can be trusted to be ours alone.
+        raise Fenced("", None)
+
+    def _stall(self) -> None:
+        """Tells the writers that the outcome is not known. The batch stays in flight: memory must learn the outcome."""
+        self._stalled = True
+        for transaction in self._in_flight:
+            if not transaction.future.done():
+                transaction.future.set_exception(
+                    Indeterminate("the store did not answer; the write may or may not have happened")
+                )
+                transaction.future.exception()
+        for transaction in list(self._waiting):
+            self._waiting.popleft()
+            self._waited(transaction)
+            self._fail(transaction, Unavailable("the store does not answer"))
+
+    def _refuse(self, batch: list[Transaction], refused: Fenced) -> None:
+        """Demotes the range whose fence is lost and puts the transactions that do not touch it back in front."""
+        lost = {refused.name} & set(self._fences) or {name for transaction in batch for name in transaction.ranges}
+        self._in_flight = []
+        if not lost:
+            for transaction in batch:
+                self._fail(transaction, refused)
+        for transaction in reversed(batch if lost else []):
+            self._waiting.appendleft(transaction)
+            self._waiting_operations += transaction.operations
+            self._waiting_bytes += transaction.size
+        for name in lost:
+            self._fenced(name, refused.value)
+
+    def _waited(self, transaction: Transaction) -> None:
+        self._waiting_operations -= transaction.operations
+        self._waiting_bytes -= transaction.size
+
+    def _fail(self, transaction: Transaction, error: Exception) -> None:
+        self._finish(transaction)
+        if not transaction.future.done():
+            transaction.future.set_exception(error)
+            # Seen from here on: a writer that went away does not collect its error, which is nobody's fault.
+            transaction.future.exception()
+
+    def _finish(self, transaction: Transaction) -> None:
+        self._finished(transaction)
+        for waiter in transaction.waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+
+def _operations(batch: Sequence[Transaction]) -> tuple[list[Put], list[Delete]]:
+    """The operations of a batch with their indexes.
+
+    Deletions carry no value in etcd, so their index can not be stored. Those of one range count down from the last index
+    instead, in the order in which a watch shows them, so that whoever reads the store's history finds the same versions.
+    """
+    puts: list[Put] = []
+    deletions: dict[Range, list[Place]] = {}
+    for transaction in batch:
+        for place in transaction.places:
+            if place.change.value is None:
+                deletions.setdefault(place.range, []).append(place)
+            else:
+                place.index = len(puts)
+                puts.append(Put(place.raw_key, place.change.value, place.index))
+    deletes: list[Delete] = []
+    for places in deletions.values():
+        for index, place in enumerate(places, LAST_INDEX - len(places)):
+            place.index = index
+            deletes.append(Delete(place.raw_key, b"", index))
+    for transaction in batch:
+        puts.extend(Put(put.key, put.value, index, put.lease) for index, put in enumerate(transaction.puts, len(puts)))
+        deletes.extend(transaction.deletes)
+    return puts, deletes

@@ -1,0 +1,91 @@
+"""The recent events of one resource in one range: what a watch resumes from."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from tenantry.storage.record import Record, RecordEvent
+
+
+class TooOld(Exception):
+    """The history does not reach back to the wanted version; `oldest` is the first that it can follow on from."""
+
+    def __init__(self, oldest: int) -> None:
+        super().__init__(f"history begins at resourceVersion {oldest}; list again")
+        self.oldest = oldest
+
+
+class HistoryLimits(msgspec.Struct, frozen=True):
+    """The bounds of the history of one resource in one range. Whichever is reached first drops the oldest event.
+
+    `events`: a client that was away for some seconds of full write load finds its events. `value_bytes` counts both values of
+    each event, so that big objects cannot fill the memory; values that live objects share are counted too.
+    """
+
+    events: int = 4096
+    value_bytes: int = 4 << 20
+
+
+class History:
+    """A ring of events in the order of versions. Every event after version `oldest` is in it."""
+
+    __slots__ = ("_events", "_limits", "_value_bytes", "oldest")
+
+    def __init__(self, oldest: int, limits: HistoryLimits) -> None:
+        self.oldest = oldest
+        self._limits = limits
+        self._events: deque[RecordEvent] = deque()
+        self._value_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def append(self, event: RecordEvent) -> None:
+        events = self._events
+        events.append(event)
+        self._value_bytes += _size(event)
+        while len(events) > self._limits.events or self._value_bytes > self._limits.value_bytes:
+            dropped = events.popleft()
+            self._value_bytes -= _size(dropped)
+            self.oldest = dropped.version
+
+    def after(self, version: int) -> list[RecordEvent]:
+        """The events with a higher version, oldest first. Raises TooOld."""
+        if version < self.oldest:
+            raise TooOld(self.oldest)
+        found: list[RecordEvent] = []
+        for event in reversed(self._events):
+            if event.version <= version:
+                break
+            found.append(event)
+        found.reverse()
+        return found
+
+    def seed(self, events: Iterable[RecordEvent], oldest: int) -> None:
+        """Puts earlier events before what is held. `events` are complete after version `oldest`, up to what is held."""
+        held = list(self._events)
+        self._events.clear()
+        self._value_bytes = 0
+        self.oldest = oldest
+        for event in (*events, *held):
+            self.append(event)
+
+
+def undo(records: Iterable[Record], events: Sequence[RecordEvent]) -> list[Record]:
+    """What `records` were before the events happened, in no order."""
+    state = {record.key: record for record in records}
+    for event in reversed(events):
+        if event.previous is None:
+            state.pop(event.key, None)
+        else:
+            state[event.key] = event.previous
+    return list(state.values())
+
+
+def _size(event: RecordEvent) -> int:
+    return (len(event.record.value) if event.record is not None else 0) + (
+        len(event.previous.value) if event.previous is not None else 0
+    )

@@ -1,0 +1,157 @@
+"""The objects of a range by resource, cluster and namespace, each group in the order of the store's keys."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+
+from tenantry.storage.keys import Key
+from tenantry.storage.record import Record
+
+EMPTY: Sequence[Record] = ()
+
+
+class Group:
+    """The objects of one resource in one cluster and namespace.
+
+    The order costs nothing until somebody lists; from then on it is kept by insertion.
+    """
+
+    __slots__ = ("_keys", "_ordered", "records")
+
+    def __init__(self) -> None:
+        self.records: dict[Key, Record] = {}
+        self._keys: list[Key] = []
+        self._ordered: list[Record] | None = None
+
+    def put(self, record: Record) -> None:
+        key = record.key
+        ordered = self._ordered
+        if ordered is not None:
+            at = bisect_left(self._keys, key)
+            if key in self.records:
+                ordered[at] = record
+            else:
+                self._keys.insert(at, key)
+                ordered.insert(at, record)
+        self.records[key] = record
+
+    def remove(self, key: Key) -> None:
+        if self.records.pop(key, None) is not None and self._ordered is not None:
+            at = bisect_left(self._keys, key)
+            del self._keys[at]
+            del self._ordered[at]
+
+    def ordered(self) -> Sequence[Record]:
+        if self._ordered is None:
+            self._keys = sorted(self.records)
+            self._ordered = [self.records[key] for key in self._keys]
+        return self._ordered
+
+
+class Index:
+    """All objects of a range."""
+
+    __slots__ = ("_cluster_order", "_groups")
+
+    def __init__(self) -> None:
+        self._groups: dict[str, dict[str, dict[str, Group]]] = {}
+        self._cluster_order: dict[str, list[str]] = {}
+
+    def get(self, key: Key) -> Record | None:
+        clusters = self._groups.get(key.resource)
+        if clusters is None:
+            return None
+        namespaces = clusters.get(key.cluster)
+        if namespaces is None:
+            return None
+        group = namespaces.get(key.namespace)
+        return None if group is None else group.records.get(key)
+
+    def put(self, record: Record) -> None:
+        cluster, resource, namespace, _ = record.key
+        clusters = self._groups.get(resource)
+        if clusters is None:
+            clusters = self._groups[resource] = {}
+        namespaces = clusters.get(cluster)
+        if namespaces is None:
+            namespaces = clusters[cluster] = {}
+            self._cluster_order.pop(resource, None)
+        group = namespaces.get(namespace)
+        if group is None:
+            group = namespaces[namespace] = Group()
+        group.put(record)
+
+    def remove(self, key: Key) -> None:
+        cluster, resource, namespace, _ = key
+        namespaces = self._groups.get(resource, {}).get(cluster, {})
+        group = namespaces.get(namespace)
+        if group is None:
+            return
+        group.remove(key)
+        if group.records:
+            return
+        del namespaces[namespace]
+        if not namespaces:
+            clusters = self._groups[resource]
+            del clusters[cluster]
+            self._cluster_order.pop(resource, None)
+            if not clusters:
+                del self._groups[resource]
+
+    def list(self, resource: str, cluster: str | None, namespace: str | None) -> Sequence[Record]:
+        if cluster is not None:
+            return self._in_cluster(self._groups.get(resource, {}).get(cluster), namespace)
+        found: list[Record] = []
+        for name in self.clusters_in_order(resource):
+            found.extend(self._in_cluster(self._groups[resource][name], namespace))
+        return found
+
+    def count(self, resource: str, cluster: str | None, namespace: str | None) -> int:
+        clusters = self._groups.get(resource, {})
+        chosen = clusters.values() if cluster is None else [clusters.get(cluster, {})]
+        if namespace is None:
+            return sum(len(group.records) for namespaces in chosen for group in namespaces.values())
+        return sum(len(namespaces[namespace].records) for namespaces in chosen if namespace in namespaces)
+
+    def clusters_in_order(self, resource: str) -> Sequence[str]:
+        order = self._cluster_order.get(resource)
+        if order is None:
+            order = self._cluster_order[resource] = sorted(self._groups.get(resource, ()))
+        return order
+
+    def clusters(self) -> Sequence[str]:
+        return sorted({cluster for clusters in self._groups.values() for cluster in clusters})
+
+    def resources(self, cluster: str) -> Sequence[str]:
+        return sorted(resource for resource, clusters in self._groups.items() if cluster in clusters)
+
+    def __iter__(self) -> Iterator[Record]:
+        for clusters in self._groups.values():
+            for namespaces in clusters.values():
+                for group in namespaces.values():
+                    yield from group.records.values()
+
+    @staticmethod
+    def _in_cluster(namespaces: dict[str, Group] | None, namespace: str | None) -> Sequence[Record]:
+        if not namespaces:
+            return EMPTY
+        if namespace is not None:
+            group = namespaces.get(namespace)
+            return EMPTY if group is None else group.ordered()
+        if len(namespaces) == 1:
+            return next(iter(namespaces.values())).ordered()
+        found: list[Record] = []
+        for name in sorted(namespaces, key=_key_order):
+            found.extend(namespaces[name].ordered())
+        return found
+
+
+def _key_order(namespace: str) -> str:
+    # In a key a namespace is followed by "/", which sorts after "-" and ".": "a-b" comes before "a".
+    return f"{namespace}/"
+
+
+def in_key_order(key: Key) -> tuple[str, str, str]:
+    """Sorts keys of one resource as the store does."""
+    return key.cluster, f"{key.namespace}/", key.name

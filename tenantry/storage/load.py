@@ -1,0 +1,96 @@
+"""How a range comes into memory from the store: its objects, and the recent past for watches that resume."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import aclosing
+from sys import intern
+
+from tenantry.storage import versions
+from tenantry.storage.keys import Key, decode_key, interval
+from tenantry.storage.range import Range
+from tenantry.storage.record import Head, Record, RecordEvent
+from tenantry.storage.store import Batch, Compacted, KeyValue, Store
+
+ParseHead = Callable[[Key, bytes], Head]
+
+# etcd counts the rest of the interval for every page, so small pages cost the square.
+PAGE_KEYS = 10_000
+# How many values are taken in before the loop gets its turn: about 5 ms.
+CHUNK = 500
+
+
+async def load_range(store: Store, range_: Range, parse_head: ParseHead) -> int:
+    """Fills an empty range as it is now; the revision. Raises Compacted (loading took longer than the store keeps history),
+    Unavailable, Damaged, ValueError (a key that is not an object's)."""
+    start, end = interval(range_.start, range_.end)
+    revision: int | None = None
+    while True:
+        page = await store.read(start, end, revision=revision, limit=PAGE_KEYS)
+        revision = page.revision
+        for at in range(0, len(page.kvs), CHUNK):
+            range_.load([record_of(store.cell, kv, parse_head) for kv in page.kvs[at : at + CHUNK]])
+            await asyncio.sleep(0)
+        if not page.more:
+            break
+        start = page.kvs[-1].key + b"\0"
+    range_.loaded(versions.end_of_revision(store.cell, revision))
+    return revision
+
+
+async def seed_range(store: Store, range_: Range, parse_head: ParseHead, revision: int, revisions: int) -> None:
+    """Gives a range that was loaded at `revision` the history of up to so many revisions before, as far as the store has it."""
+    since = max(1, revision - revisions + 1)
+    try:
+        events = await _history(store, range_, parse_head, since, revision)
+    except Compacted as compacted:
+        since = compacted.revision
+        if since > revision:
+            return
+        try:
+            events = await _history(store, range_, parse_head, since, revision)
+        except Compacted:
+            # The store forgets faster than we read. A watch that resumes in the past lists again; nothing else suffers.
+            return
+    range_.seed(events, versions.end_of_revision(store.cell, since - 1))
+
+
+async def _history(store: Store, range_: Range, parse_head: ParseHead, since: int, until: int) -> list[RecordEvent]:
+    found: list[RecordEvent] = []
+    start, end = interval(range_.start, range_.end)
+    # A watch reports progress when it has shown all that there was, so this ends in a quiet range too.
+    async with aclosing(store.watch(start, end, from_revision=since)) as watch:
+        async for batch in watch:
+            if batch.revision <= until:
+                found.extend(events_of(store.cell, batch, parse_head))
+            if batch.revision >= until:
+                break
+    return found
+
+
+def record_of(cell: int, kv: KeyValue, parse_head: ParseHead) -> Record:
+    """The record of a stored object."""
+    key = decode_key(kv.key)
+    key = Key(intern(key.cluster), intern(key.resource), intern(key.namespace), key.name)
+    return Record(key, kv.value, versions.make(cell, kv.mod_revision, kv.index), parse_head(key, kv.value))
+
+
+def events_of(cell: int, batch: Batch, parse_head: ParseHead) -> list[RecordEvent]:
+    """A batch of a watch over one range's whole interval as its owner applied it, in the order of versions.
+
+    Deletions have the last indexes of the revision in the order of the watch, as `storage.commit` numbers them.
+    """
+    found: list[RecordEvent] = []
+    index = versions.LAST_INDEX - sum(event.deleted for event in batch.events)
+    for event in batch.events:
+        previous = record_of(cell, event.previous, parse_head) if event.previous is not None else None
+        if event.deleted:
+            version = versions.make(cell, batch.revision, index)
+            index += 1
+            found.append(RecordEvent(decode_key(event.kv.key), version, None, previous))
+        else:
+            record = record_of(cell, event.kv, parse_head)
+            found.append(RecordEvent(record.key, record.version, record, previous))
+    found.sort(key=lambda event: event.version)
+    return found

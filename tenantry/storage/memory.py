@@ -1,0 +1,187 @@
+"""The store contract in memory: the model for the engines, and the fast store of tests. Nothing survives it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from bisect import bisect_left, insort
+from collections.abc import AsyncGenerator, Callable, Sequence
+
+from tenantry.storage.checks import check_commit
+from tenantry.storage.keys import fence_name
+from tenantry.storage.leases import Leases
+from tenantry.storage.store import (
+    Batch,
+    Compacted,
+    Delete,
+    Event,
+    Fence,
+    Fenced,
+    KeyValue,
+    LeaseGone,
+    Page,
+    Put,
+    Unavailable,
+)
+
+
+class MemoryStore:
+    """`clock`: seconds, monotonic; leases end when `expire_leases` is called."""
+
+    def __init__(self, cell: int = 1, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._cell = cell
+        self._revision = 1
+        self._compacted = 0
+        self._kvs: dict[bytes, KeyValue] = {}
+        self._keys: list[bytes] = []
+        self._log: list[Batch] = []
+        self._wakers: set[asyncio.Future[None]] = set()
+        self._leases = Leases(clock)
+        self._last_lease = 0
+        self._lease_of: dict[bytes, int] = {}
+        self._closed = False
+
+    @property
+    def cell(self) -> int:
+        return self._cell
+
+    async def read(self, start: bytes, end: bytes, *, revision: int | None = None, limit: int | None = None) -> Page:
+        self._check_open()
+        at = self._revision if revision is None else revision
+        if at > self._revision:
+            raise ValueError(f"revision {at} is in the future")
+        if at < self._compacted:
+            raise Compacted(self._compacted)
+        keys = self._keys[bisect_left(self._keys, start) : bisect_left(self._keys, end)]
+        found = [self._kvs[key] for key in keys]
+        if at < self._revision:
+            state = {kv.key: kv for kv in found}
+            for batch in reversed(self._log[self._position(at + 1) :]):
+                for event in reversed(batch.events):
+                    if start <= event.kv.key < end:
+                        if event.previous is None:
+                            state.pop(event.kv.key, None)
+                        else:
+                            state[event.kv.key] = event.previous
+            found = [state[key] for key in sorted(state)]
+        cut = found if limit is None else found[:limit]
+        return Page(cut, at, len(cut) < len(found))
+
+    async def commit(self, fences: Sequence[Fence], puts: Sequence[Put], deletes: Sequence[Delete]) -> int:
+        self._check_open()
+        check_commit(puts, deletes)
+        for fence in fences:
+            kv = self._kvs.get(fence.key)
+            if (kv.mod_revision if kv else 0) != fence.mod_revision:
+                raise Fenced(fence_name(fence.key), kv.value if kv else None)
+        for put in puts:
+            if put.lease and put.lease not in self._leases:
+                raise LeaseGone(put.lease)
+        return self._write(puts, deletes)
+
+    def _write(self, puts: Sequence[Put], deletes: Sequence[Delete]) -> int:
+        revision = self._revision + 1
+        events = [self._put(put, revision) for put in puts]
+        for delete in deletes:
+            events.extend(self._delete(delete, revision))
+        if events:
+            self._revision = revision
+            self._log.append(Batch(revision, events))
+            for waker in self._wakers:
+                if not waker.done():
+                    waker.set_result(None)
+            self._wakers.clear()
+        return self._revision
+
+    async def watch(self, start: bytes, end: bytes, *, from_revision: int) -> AsyncGenerator[Batch, None]:
+        next_revision = from_revision
+        progress = False
+        while True:
+            self._check_open()
+            if next_revision < self._compacted:
+                raise Compacted(self._compacted)
+            if next_revision > self._revision:
+                if not progress:
+                    progress = True
+                    yield Batch(self._revision, [])
+                    continue
+                waker = asyncio.get_running_loop().create_future()
+                self._wakers.add(waker)
+                try:
+                    await waker
+                finally:
+                    self._wakers.discard(waker)
+                continue
+            at = self._position(next_revision)
+            if at == len(self._log):
+                next_revision = self._revision + 1
+                continue
+            batch = self._log[at]
+            next_revision = batch.revision + 1
+            events = [event for event in batch.events if start <= event.kv.key < end]
+            if events:
+                yield Batch(batch.revision, events)
+
+    async def grant_lease(self, ttl_seconds: float) -> int:
+        self._check_open()
+        self._last_lease += 1
+        self._leases.add(self._last_lease, ttl_seconds)
+        return self._last_lease
+
+    async def keep_alive(self, lease: int) -> float:
+        self._check_open()
+        return self._leases.renew(lease)
+
+    async def revoke_lease(self, lease: int) -> None:
+        self._check_open()
+        self._leases.remove(lease)
+        keys = [key for key, holder in self._lease_of.items() if holder == lease]
+        self._write([], [Delete(key) for key in keys])
+
+    async def expire_leases(self) -> None:
+        """Ends the leases whose time is over."""
+        for lease in self._leases.expired():
+            await self.revoke_lease(lease)
+
+    async def compact(self, revision: int) -> None:
+        self._check_open()
+        if revision > self._revision:
+            raise ValueError(f"revision {revision} is in the future")
+        if revision > self._compacted:
+            del self._log[: self._position(revision)]
+            self._compacted = revision
+
+    async def close(self) -> None:
+        self._closed = True
+        for waker in self._wakers:
+            if not waker.done():
+                waker.set_result(None)
+        self._wakers.clear()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Unavailable("the store is closed")
+
+    def _position(self, revision: int) -> int:
+        """Of the first batch in the log that is not before a revision."""
+        return bisect_left(self._log, revision, key=lambda batch: batch.revision)
+
+    def _put(self, put: Put, revision: int) -> Event:
+        previous = self._kvs.get(put.key)
+        if previous is None:
+            insort(self._keys, put.key)
+        kv = KeyValue(put.key, put.value, revision, previous.create_revision if previous else revision, put.index)
+        self._kvs[put.key] = kv
+        self._lease_of.pop(put.key, None)
+        if put.lease:
+            self._lease_of[put.key] = put.lease
+        return Event(kv, False, previous)
+
+    def _delete(self, delete: Delete, revision: int) -> list[Event]:
+        end = delete.end or delete.key + b"\0"
+        low, high = bisect_left(self._keys, delete.key), bisect_left(self._keys, end)
+        keys = self._keys[low:high]
+        del self._keys[low:high]
+        for key in keys:
+            self._lease_of.pop(key, None)
+        return [Event(KeyValue(key, b"", revision, 0, delete.index), True, self._kvs.pop(key)) for key in keys]

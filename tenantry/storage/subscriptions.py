@@ -1,0 +1,66 @@
+"""Who is called back for which events. The cost of a dispatch depends on the events, not on the number of subscribers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from tenantry.storage.record import RecordEvent
+
+EventCallback = Callable[[Sequence[RecordEvent]], None]
+Interest = tuple[str | None, str | None]
+
+logger = logging.getLogger(__name__)
+
+
+class Subscription:
+    __slots__ = ("active", "callback")
+
+    def __init__(self, callback: EventCallback) -> None:
+        self.callback = callback
+        self.active = True
+
+
+class Subscriptions:
+    """Callbacks by (resource or None, cluster or None)."""
+
+    __slots__ = ("_by_interest",)
+
+    def __init__(self) -> None:
+        self._by_interest: dict[Interest, list[Subscription]] = {}
+
+    def add(self, callback: EventCallback, resource: str | None, cluster: str | None) -> Callable[[], None]:
+        interest = (resource, cluster)
+        subscription = Subscription(callback)
+        self._by_interest.setdefault(interest, []).append(subscription)
+
+        def stop() -> None:
+            if not subscription.active:
+                return
+            subscription.active = False
+            same = self._by_interest[interest]
+            same.remove(subscription)
+            if not same:
+                del self._by_interest[interest]
+
+        return stop
+
+    def dispatch(self, events: Sequence[RecordEvent]) -> None:
+        by_interest = self._by_interest
+        if not by_interest:
+            return
+        wanted: dict[Interest, list[RecordEvent]] = {}
+        for event in events:
+            cluster, resource, _, _ = event.key
+            for interest in ((resource, cluster), (resource, None), (None, cluster), (None, None)):
+                if interest in by_interest:
+                    wanted.setdefault(interest, []).append(event)
+        # Who is called is settled before the first call: a callback may subscribe, and the new one has read memory already.
+        calls = [(list(by_interest[interest]), found) for interest, found in wanted.items()]
+        for subscriptions, found in calls:
+            for subscription in subscriptions:
+                if subscription.active:
+                    try:
+                        subscription.callback(found)
+                    except Exception:  # one subscriber's bug must not cost the others, nor the commit, their events
+                        logger.exception("a subscriber of range events raised")
