@@ -23,10 +23,11 @@ async def no_body(limit_bytes: int) -> bytes:
 
 @dataclass(slots=True, eq=False)
 class Request:
-    """One HTTP request. `path` is decoded and has no query; `headers` has lower-case names (last value wins).
+    """One HTTP request. `path` is decoded and has no query; `headers` is asked with lower-case names. What comes from the edge
+    ignores case, so whoever iterates lowers the names first; `header_values` finds repeated ones.
 
     `user` is set by the pipeline, or beforehand by a trusted caller in the same process (peers, reconcilers).
-    `client_certificate` is the verified peer certificate in DER, if any.
+    `client_certificate` is the verified peer certificate in DER, if any. `verb` is set by the pipeline, for logs and metrics.
     """
 
     method: str
@@ -39,6 +40,7 @@ class Request:
     request_id: str = ""
     user: User | None = None
     impersonator: User | None = None
+    verb: str = ""
     _query: dict[str, list[str]] | None = None
 
     @property
@@ -56,6 +58,14 @@ class Request:
 
     def header(self, name: str) -> str:
         return self.headers.get(name, "")
+
+    def header_values(self, name: str) -> list[str]:
+        """Every value of a header that may be repeated, in the order sent."""
+        every = getattr(self.headers, "getall", None)
+        if every is not None:
+            return list(every(name, ()))
+        value = self.headers.get(name)
+        return [] if value is None else [value]
 
 
 @dataclass(slots=True, eq=False)

@@ -1,0 +1,143 @@
+"""Who is calling: what every method of authentication answers, and the order in which they are asked."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from tenantry.apiserver.http import Request
+from tenantry.apiserver.user import ANONYMOUS, AUTHENTICATED_GROUP, UNAUTHENTICATED_GROUP, User
+from tenantry.kube.status import unauthorized
+
+ANONYMOUS_USER = User(ANONYMOUS, (UNAUTHENTICATED_GROUP,))
+
+
+class InvalidToken(Exception):
+    """A token that its issuer refuses; the text is shown in a TokenReview, never the token."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenIdentity:
+    """A token's owner. `audiences` are those of the ones asked for that the token is meant for."""
+
+    user: User
+    audiences: tuple[str, ...]
+
+
+class TokenAuthenticator(Protocol):
+    async def authenticate_token(self, token: str, audiences: Sequence[str]) -> TokenIdentity | None:
+        """None: not a token of this kind. Raises InvalidToken for one of this kind that is not valid."""
+        ...
+
+
+class RequestAuthenticator(Protocol):
+    def authenticate_request(self, request: Request) -> User | None:
+        """None: the request has no such credentials, or they are not from whom this method trusts."""
+        ...
+
+
+class Authenticator(Protocol):
+    """What the pipeline asks."""
+
+    async def authenticate(self, request: Request, cluster: str | None) -> User | None:
+        """The caller in logical cluster `cluster` (None: no one cluster), or None where there are no credentials and anonymous
+        requests are off. Raises StatusError 401 for wrong ones."""
+        ...
+
+    async def review(self, token: str, audiences: Sequence[str]) -> TokenIdentity:
+        """For a TokenReview; no audiences stand for the server's own. Raises InvalidToken."""
+        ...
+
+
+class Union:
+    """Certificates and the front proxy's headers, then bearer tokens, then anonymous: kube-apiserver's order.
+
+    A verified token is remembered by its hash for `valid_seconds`, a refused one for `invalid_seconds`; at most `entries`.
+    """
+
+    def __init__(
+        self,
+        *,
+        requests: Sequence[RequestAuthenticator] = (),
+        tokens: Sequence[TokenAuthenticator] = (),
+        audiences: Sequence[str] = (),
+        anonymous: bool = True,
+        valid_seconds: float = 10.0,
+        invalid_seconds: float = 1.0,
+        entries: int = 10_000,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._requests = tuple(requests)
+        self._tokens = tuple(tokens)
+        self._audiences = tuple(audiences)
+        self._anonymous = ANONYMOUS_USER if anonymous else None
+        self._valid_seconds = valid_seconds
+        self._invalid_seconds = invalid_seconds
+        self._entries = entries
+        self._clock = clock
+        self._cache: OrderedDict[bytes, tuple[float, User | None]] = OrderedDict()
+
+    async def authenticate(self, request: Request, cluster: str | None) -> User | None:
+        for method in self._requests:
+            user = method.authenticate_request(request)
+            if user is not None:
+                return user
+        token = bearer_token(request)
+        if not token:
+            return self._anonymous
+        digest = hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
+        now = self._clock()
+        cached = self._cache.get(digest)
+        if cached is not None and cached[0] > now:
+            user = cached[1]
+        else:
+            user = await self._token_user(token, digest, now)
+        if user is None:
+            raise unauthorized()
+        return user
+
+    async def review(self, token: str, audiences: Sequence[str]) -> TokenIdentity:
+        wanted = tuple(audiences) or self._audiences
+        errors = ["invalid bearer token"]
+        for method in self._tokens:
+            try:
+                identity = await method.authenticate_token(token, wanted)
+            except InvalidToken as error:
+                errors.append(str(error))
+                continue
+            if identity is not None:
+                return replace(identity, user=with_group(identity.user, AUTHENTICATED_GROUP))
+        raise InvalidToken(errors[0] if len(errors) == 1 else f"[{', '.join(errors)}]")
+
+    def forget(self) -> None:
+        """Asks every token again."""
+        self._cache.clear()
+
+    async def _token_user(self, token: str, digest: bytes, now: float) -> User | None:
+        try:
+            user: User | None = (await self.review(token, self._audiences)).user
+        except InvalidToken:
+            user = None
+        lifetime_seconds = self._invalid_seconds if user is None else self._valid_seconds
+        self._cache[digest] = (now + lifetime_seconds, user)
+        self._cache.move_to_end(digest)
+        if len(self._cache) > self._entries:
+            self._cache.popitem(last=False)
+        return user
+
+
+def bearer_token(request: Request) -> str:
+    """The token of `Authorization: Bearer …`, empty where there is none. Other schemes are no credentials, as upstream."""
+    header = request.headers.get("authorization")
+    if not header:
+        return ""
+    scheme, _, token = header.strip().partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def with_group(user: User, group: str) -> User:
+    return user if group in user.groups else replace(user, groups=(*user.groups, group))

@@ -1,0 +1,120 @@
+"""What aiohttp's low-level server is given in place of its own request and response classes, which do more than is needed."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http_parser import RawRequestMessage
+from aiohttp.streams import StreamReader
+from aiohttp.web_protocol import ERROR, RequestHandler
+
+from tenantry.apiserver.edge.sink import TransportSink
+from tenantry.kube.status import bad_request, too_large
+
+
+class Connection(RequestHandler):
+    """One client connection. What is the same for all its requests is read once."""
+
+    __slots__ = ("client_certificate", "remote")
+
+    client_certificate: bytes | None
+    remote: str
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        peer = transport.get_extra_info("peername")
+        self.remote = peer[0] if isinstance(peer, tuple) else ""
+        tls = transport.get_extra_info("ssl_object")
+        self.client_certificate = tls.getpeercert(binary_form=True) if tls is not None else None
+        super().connection_made(transport)
+
+
+class Exchange:
+    """One request on a connection, in the shape that `RequestHandler` needs of a request object."""
+
+    __slots__ = ("_task", "connection", "deadline", "message", "payload", "sink", "task", "timed_out", "writer")
+
+    def __init__(
+        self, message: RawRequestMessage, payload: StreamReader, connection: Connection, writer: AbstractStreamWriter, task: Any
+    ) -> None:
+        self.message = message
+        self.payload = payload
+        self.connection = connection
+        self.writer = writer
+        self.sink: TransportSink | None = None
+        self.task: asyncio.Task[Any] | None = None
+        self.deadline = 0.0
+        self.timed_out = False
+        self._task = task
+
+    async def read_body(self, limit_bytes: int) -> bytes:
+        payload = self.payload
+        declared = self.message.headers.get("content-length")
+        if declared is not None and int(declared) > limit_bytes:
+            raise too_large(limit_bytes)
+        if payload.is_eof():
+            body = payload.read_nowait()
+        else:
+            chunks: list[bytes] = []
+            size = 0
+            try:
+                while chunk := await payload.readany():
+                    chunks.append(chunk)
+                    size += len(chunk)
+                    if size > limit_bytes:
+                        break
+            except web.RequestPayloadError as error:
+                raise bad_request(f"the body of the request could not be read: {error}") from error
+            body = b"".join(chunks)
+        if len(body) > limit_bytes:
+            raise too_large(limit_bytes)
+        return body
+
+    def _finish(self) -> None:
+        """Called by aiohttp when the handler returned."""
+
+    def _cancel(self, error: BaseException) -> None:
+        """Called by aiohttp when the client went away."""
+        self.payload.set_exception(error)
+        if self.sink is not None:
+            self.sink.closed.set()
+
+
+class Written:
+    """Tells aiohttp that the answer has been written already."""
+
+    __slots__ = ("keep_alive",)
+
+    def __init__(self, keep_alive: bool) -> None:
+        self.keep_alive = keep_alive
+
+    async def prepare(self, request: Any) -> None:
+        return None
+
+    async def write_eof(self) -> None:
+        return None
+
+
+KEPT = Written(True)
+CLOSED = Written(False)
+
+
+class ConnectionFactory(web.Server):
+    """aiohttp's low-level server with the two classes above. Malformed requests still go through aiohttp's own."""
+
+    def __call__(self) -> RequestHandler:
+        return Connection(self, loop=self._loop, **self._kwargs)
+
+    def _make_request(
+        self,
+        message: RawRequestMessage,
+        payload: StreamReader,
+        protocol: RequestHandler,
+        writer: AbstractStreamWriter,
+        task: asyncio.Task[None],
+    ) -> web.BaseRequest:
+        if message is ERROR or not isinstance(protocol, Connection):
+            return super()._make_request(message, payload, protocol, writer, task)
+        return Exchange(message, payload, protocol, writer, task)  # type: ignore[return-value]

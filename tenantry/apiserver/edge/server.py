@@ -1,0 +1,368 @@
+"""The HTTP/1.1 server: requests in, our values to the handler, its answer out. Every limit of a single request is kept here."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import ssl
+import uuid
+from email.utils import formatdate
+from itertools import count
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from tenantry.apiserver.edge.compression import accepts_gzip, compress
+from tenantry.apiserver.edge.connection import CLOSED, KEPT, ConnectionFactory, Exchange, Written
+from tenantry.apiserver.edge.head import head
+from tenantry.apiserver.edge.sink import LAST_CHUNK, TransportSink
+from tenantry.apiserver.failure import failure
+from tenantry.apiserver.http import Handler, Reply, Request, Response, Stream
+from tenantry.apiserver.limits import Limits
+from tenantry.apiserver.logging import AccessLog
+from tenantry.apiserver.metrics import Metrics
+from tenantry.kube import status
+from tenantry.kube.status import StatusError
+
+log = logging.getLogger(__name__)
+
+_PROBES = ("/livez", "/readyz", "/healthz")
+_JOIN_UP_TO_BYTES = 64 * 1024
+"""Up to here copying the body behind its head is cheaper than a second TLS record."""
+_TICK_SECONDS = 0.5
+_CLIENT_CLOSED = 499
+"""nginx's code for a client that went away before its answer; only for logs and metrics."""
+
+
+class ListenError(Exception):
+    """The server cannot listen on its address; the text says what to change."""
+
+
+class EdgeServer:
+    """Serves `handler` on one address.
+
+    `tls` is None for plain HTTP (tests, or behind something that ends TLS). All methods belong to the loop that `start` ran on.
+    """
+
+    def __init__(
+        self,
+        handler: Handler,
+        *,
+        tls: ssl.SSLContext | None = None,
+        limits: Limits | None = None,
+        metrics: Metrics | None = None,
+        access_log: AccessLog | None = None,
+    ) -> None:
+        self.limits = limits or Limits()
+        self.metrics = metrics or Metrics()
+        self._handler = handler
+        self._tls = tls
+        self._access_log = access_log
+        self._connections: ConnectionFactory | None = None
+        self._listener: asyncio.Server | None = None
+        self._open: set[Exchange] = set()
+        self._in_flight: set[Exchange] = set()
+        self._streams: set[Exchange] = set()
+        self._draining = False
+        self._quiet = asyncio.Event()
+        self._ticker: asyncio.Task[None] | None = None
+        self._date = ""
+        self._id_prefix = str(uuid.uuid4())[:24]
+        self._ids = count(1)
+
+    async def start(self, host: str, port: int) -> int:
+        """Listens; returns the port, which was chosen by the system where `port` is 0. Raises ListenError."""
+        loop = asyncio.get_running_loop()
+        limits = self.limits
+        self._connections = ConnectionFactory(
+            self._exchange,  # type: ignore[arg-type]
+            handler_cancellation=True,
+            access_log=None,
+            keepalive_timeout=limits.idle_timeout_seconds,
+            max_line_size=limits.header_line_bytes,
+            max_field_size=limits.header_line_bytes,
+            max_headers=limits.headers,
+            auto_decompress=False,
+        )
+        tls: dict[str, Any] = {}
+        if self._tls is not None:
+            tls = {"ssl": self._tls, "ssl_handshake_timeout": limits.tls_handshake_timeout_seconds}
+        try:
+            self._listener = await loop.create_server(self._connections, host, port, backlog=1024, **tls)
+        except OSError as error:
+            raise ListenError(_listen_text(host, port, error)) from error
+        self._tick()
+        self._ticker = asyncio.create_task(self._keep_ticking(), name="edge ticker")
+        return int(self._listener.sockets[0].getsockname()[1])
+
+    async def drain(self, grace_seconds: float | None = None) -> None:
+        """Stops accepting, ends every watch with its last chunk and waits for the requests under way, at most `grace_seconds`."""
+        self._draining = True
+        if self._listener is not None:
+            self._listener.close()
+        for exchange in self._streams:
+            if exchange.sink is not None:
+                exchange.sink.closed.set()
+        if not self._open:
+            self._quiet.set()
+        grace = self.limits.drain_seconds if grace_seconds is None else grace_seconds
+        try:
+            await asyncio.wait_for(self._quiet.wait(), grace)
+        except TimeoutError:
+            log.warning("requests did not finish in time", extra={"requests": len(self._open), "watches": len(self._streams)})
+            for exchange in self._open:
+                if exchange.task is not None:
+                    exchange.task.cancel()
+
+    async def stop(self) -> None:
+        """Ends everything now. After `drain`, nothing is cut."""
+        self._draining = True
+        if self._listener is not None:
+            self._listener.close()
+        if self._connections is not None:
+            self._connections.pre_shutdown()
+            # aiohttp waits this long for each connection's handler; draining has waited already.
+            await self._connections.shutdown(0.1)
+        if self._ticker is not None:
+            self._ticker.cancel()
+            await asyncio.gather(self._ticker, return_exceptions=True)
+        if self._access_log is not None:
+            self._access_log.close()
+
+    async def _exchange(self, exchange: Exchange) -> Written:
+        started = asyncio.get_running_loop().time()
+        message = exchange.message
+        exchange.task = asyncio.current_task()
+        request = self._request(exchange)
+        reading = message.method in ("GET", "HEAD")
+        metrics = self.metrics
+        code = _CLIENT_CLOSED
+        seconds: float | None = None
+        reply: Reply
+        self._open.add(exchange)
+        admitted = self._admit(exchange, reading, request.path, started)
+        try:
+            try:
+                reply = await self._answer(exchange, request) if admitted else self._too_many(request)
+            finally:
+                if admitted:
+                    self._release(exchange, reading)
+            if isinstance(reply, Stream):
+                if metrics.watches >= self.limits.watches:
+                    reply = self._too_many(request)
+                elif message.version < (1, 1):
+                    reply = failure(status.bad_request("a watch needs HTTP/1.1"), request)
+            code = reply.status
+            seconds = asyncio.get_running_loop().time() - started
+            if isinstance(reply, Stream):
+                written = await self._stream(exchange, request, reply)
+                seconds = None
+                return written
+            return await self._write(exchange, request, reply)
+        finally:
+            self._open.discard(exchange)
+            if self._draining and not self._open:
+                self._quiet.set()
+            metrics.request(request.verb, code, seconds)
+            if self._access_log is not None:
+                self._record(request, code, asyncio.get_running_loop().time() - started)
+
+    def _request(self, exchange: Exchange) -> Request:
+        message = exchange.message
+        target = message.path
+        if target[:1] != "/":
+            # The absolute form that proxies send (RFC 9112 §3.2.2).
+            parts = urlsplit(target)
+            target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
+        path, _, query = target.partition("?")
+        if "%" in path:
+            path = unquote(path)
+        connection = exchange.connection
+        headers = message.headers
+        return Request(
+            message.method,
+            path,
+            query,
+            headers,
+            exchange.read_body,
+            connection.client_certificate,
+            connection.remote,
+            headers.get("audit-id") or f"{self._id_prefix}{next(self._ids):012x}",
+        )
+
+    def _admit(self, exchange: Exchange, reading: bool, path: str, now: float) -> bool:
+        metrics = self.metrics
+        if reading:
+            if metrics.reading_in_flight >= self.limits.reading_requests and not path.startswith(_PROBES):
+                metrics.rejected += 1
+                return False
+            metrics.reading_in_flight += 1
+        else:
+            if metrics.writing_in_flight >= self.limits.writing_requests:
+                metrics.rejected += 1
+                return False
+            metrics.writing_in_flight += 1
+        exchange.deadline = now + self.limits.request_timeout_seconds
+        self._in_flight.add(exchange)
+        return True
+
+    def _release(self, exchange: Exchange, reading: bool) -> None:
+        self._in_flight.discard(exchange)
+        if reading:
+            self.metrics.reading_in_flight -= 1
+        else:
+            self.metrics.writing_in_flight -= 1
+
+    def _too_many(self, request: Request) -> Response:
+        return failure(status.too_many_requests("Too many requests, please try again later."), request)
+
+    async def _answer(self, exchange: Exchange, request: Request) -> Reply:
+        try:
+            return await self._handler(request)
+        except StatusError as error:
+            return failure(error, request)
+        except asyncio.CancelledError:
+            if not exchange.timed_out:
+                raise
+            assert exchange.task is not None
+            exchange.task.uncancel()
+            return failure(
+                status.timeout("Timeout: request did not complete within the allotted timeout"),
+                request,
+            )
+        except Exception:
+            # Whatever a handler got wrong must not take the connection down; its text may hold what is not the client's to see.
+            log.exception(
+                "request failed", extra={"requestID": request.request_id, "method": request.method, "path": request.path}
+            )
+            return failure(status.internal(f"request {request.request_id} failed, the log of the server has the reason"), request)
+
+    async def _write(self, exchange: Exchange, request: Request, response: Response) -> Written:
+        body = response.body
+        headers = response.headers
+        if (
+            response.compressible
+            and len(body) >= self.limits.compress_from_bytes
+            and accepts_gzip(request.headers.get("accept-encoding", ""))
+        ):
+            body = await compress(body, self.limits.compress_in_thread_from_bytes)
+            vary = headers.get("Vary")
+            headers = {**headers, "Content-Encoding": "gzip", "Vary": f"{vary}, Accept-Encoding" if vary else "Accept-Encoding"}
+        transport = exchange.connection.transport
+        if transport is None or transport.is_closing():
+            return CLOSED
+        close = self._draining or exchange.message.should_close or not exchange.payload.is_eof()
+        first = head(
+            response.status,
+            content_type=response.content_type,
+            request_id=request.request_id,
+            date=self._date,
+            headers=headers,
+            warnings=response.warnings,
+            content_length=len(body),
+            close=close,
+        )
+        if request.method == "HEAD" or response.status in (204, 304):
+            transport.write(first)
+        elif len(body) <= _JOIN_UP_TO_BYTES:
+            transport.write(first + body)
+        else:
+            transport.writelines((first, body))
+        if exchange.connection.writing_paused:
+            await self._drained(exchange)
+        return CLOSED if close else KEPT
+
+    async def _drained(self, exchange: Exchange) -> None:
+        """Waits until a slow client has read its answer; the next request of its connection is not looked at before."""
+        try:
+            async with asyncio.timeout(self.limits.response_timeout_seconds):
+                await exchange.writer.drain()
+        except TimeoutError:
+            transport = exchange.connection.transport
+            if transport is not None:
+                transport.abort()
+
+    async def _stream(self, exchange: Exchange, request: Request, stream: Stream) -> Written:
+        transport = exchange.connection.transport
+        if transport is None or transport.is_closing():
+            return CLOSED
+        sink = exchange.sink = TransportSink(transport)
+        if self._draining:
+            sink.closed.set()
+        self._streams.add(exchange)
+        self.metrics.watches += 1
+        close = exchange.message.should_close
+        try:
+            transport.write(
+                head(
+                    stream.status,
+                    content_type=stream.content_type,
+                    request_id=request.request_id,
+                    date=self._date,
+                    headers=stream.headers,
+                    warnings=stream.warnings,
+                    content_length=None,
+                    close=close,
+                )
+            )
+            await stream.run(sink)
+        except asyncio.CancelledError:
+            if not self._draining or transport.is_closing():
+                raise
+            assert exchange.task is not None
+            exchange.task.uncancel()
+        except Exception:
+            # Half an answer is out: the only way to say that it is not whole is to cut the connection before the last chunk.
+            log.exception("stream failed", extra={"requestID": request.request_id, "path": request.path})
+            sink.abort()
+        finally:
+            sink.closed.set()
+            self._streams.discard(exchange)
+            self.metrics.watches -= 1
+        if transport.is_closing():
+            return CLOSED
+        transport.write(LAST_CHUNK)
+        return CLOSED if close or self._draining else KEPT
+
+    def _record(self, request: Request, code: int, seconds: float) -> None:
+        assert self._access_log is not None
+        self._access_log.record(
+            request_id=request.request_id,
+            remote=request.remote,
+            user=request.user.name if request.user is not None else "",
+            impersonator=request.impersonator.name if request.impersonator is not None else "",
+            verb=request.verb,
+            method=request.method,
+            path=request.path,
+            code=code,
+            seconds=seconds,
+        )
+
+    async def _keep_ticking(self) -> None:
+        while True:
+            await asyncio.sleep(_TICK_SECONDS)
+            self._tick()
+            if self._access_log is not None:
+                self._access_log.flush()
+
+    def _tick(self) -> None:
+        """What need not be done for each request: the date, and looking for requests that take too long."""
+        self._date = formatdate(usegmt=True)
+        now = asyncio.get_running_loop().time()
+        for exchange in self._in_flight:
+            if now > exchange.deadline and not exchange.timed_out and exchange.task is not None:
+                exchange.timed_out = True
+                exchange.task.cancel()
+
+    def __repr__(self) -> str:
+        state = "draining" if self._draining else "serving" if self._listener is not None else "stopped"
+        return f"<EdgeServer {state}, {len(self._open)} requests, {len(self._streams)} of them watches>"
+
+
+def _listen_text(host: str, port: int, error: OSError) -> str:
+    where = f"{host}:{port}"
+    if error.errno == errno.EADDRINUSE:
+        return f"cannot listen on {where}: another process uses that port; stop it, or choose another port with --secure-port"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return f"cannot listen on {where}: not permitted; ports below 1024 need privileges, choose another with --secure-port"
+    return f"cannot listen on {where}: {error.strerror or error}"

@@ -1,0 +1,81 @@
+"""`/api`, `/apis`, `/apis/<group>`, `/apis/<group>/<version>`: one by one, or the aggregated document for clients that ask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import orjson
+
+from tenantry.apiserver.endpoints.documents import Document, document, not_modified
+from tenantry.apiserver.endpoints.plain import method_not_allowed, page_not_found
+from tenantry.apiserver.http import Request, Response
+from tenantry.apiserver.negotiation import encode, negotiate
+from tenantry.kube import discovery
+from tenantry.kube.api_set import ApiSet
+from tenantry.kube.objects import Object
+from tenantry.kube.status import generic_not_found
+
+_AGGREGATED = {
+    version: f"application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList" for version in ("v2", "v2beta1")
+}
+
+
+def serve(request: Request, apis: ApiSet, segments: Sequence[str]) -> Response:
+    """`segments`: the path, split. Raises StatusError 404, 405, 406."""
+    core = segments[0] == "api"
+    if len(segments) == 1:
+        if core and request.method != "GET":
+            raise method_not_allowed()
+        version = _aggregated_version(request.header("accept"))
+        if version:
+            return _aggregated(request, apis, core, version)
+        return _legacy(request, apis, tuple(segments), discovery.core_versions if core else lambda: discovery.group_list(apis))
+    group = "" if core else segments[1]
+    versions = apis.groups().get(group)
+    if not core and len(segments) == 2:
+        if versions is None:
+            return page_not_found()
+        return _legacy(request, apis, tuple(segments), lambda: discovery.group(apis, group))
+    version = segments[-1]
+    if versions is None or version not in versions:
+        if core or any(not definition.custom for definition in apis if definition.group == group):
+            raise generic_not_found()
+        return page_not_found()
+    if request.method != "GET":
+        raise method_not_allowed()
+    return _legacy(request, apis, tuple(segments), lambda: discovery.resource_list(apis, group, version))
+
+
+def _aggregated_version(accept: str) -> str:
+    """`v2` or `v2beta1` where the first clause that can be served asks for the aggregated document, else empty."""
+    if "apidiscovery.k8s.io" not in accept:
+        return ""
+    for clause in accept.split(","):
+        media_type, *parameters = (part.strip() for part in clause.split(";"))
+        if media_type not in ("application/json", "*/*", "application/*", "application/yaml"):
+            continue
+        if "as=APIGroupDiscoveryList" in parameters and "g=apidiscovery.k8s.io" in parameters:
+            for version in _AGGREGATED:
+                if f"v={version}" in parameters:
+                    return version
+        elif not any(parameter.startswith("as=") for parameter in parameters):
+            return ""
+    return ""
+
+
+def _aggregated(request: Request, apis: ApiSet, core: bool, version: str) -> Response:
+    content = document(
+        apis,
+        ("aggregated", core, version),
+        lambda: orjson.dumps(discovery.aggregated(apis, core=core, version=version)),
+    )
+    headers = {"Cache-Control": "public", "ETag": f'"{content.digest}"', "Vary": "Accept"}
+    if not_modified(request, content):
+        return Response(304, b"", _AGGREGATED[version], headers)
+    return Response(200, content.body, _AGGREGATED[version], headers, compressible=True)
+
+
+def _legacy(request: Request, apis: ApiSet, key: tuple[str, ...], make: Callable[[], Object]) -> Response:
+    media_type = negotiate(request.header("accept"), custom=False).media_type
+    content: Document = document(apis, ("discovery", key, media_type), lambda: encode(make(), media_type))
+    return Response(200, content.body, media_type, compressible=True)

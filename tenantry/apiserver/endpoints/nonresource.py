@@ -1,0 +1,64 @@
+"""The paths of a scope that are no resources: discovery, OpenAPI, version, health and the issuer of tokens."""
+
+from __future__ import annotations
+
+from tenantry.apiserver.endpoints import discovery, openapi
+from tenantry.apiserver.endpoints.health import KINDS, Health
+from tenantry.apiserver.endpoints.issuer import IssuerEndpoint
+from tenantry.apiserver.endpoints.plain import json, page_not_found
+from tenantry.apiserver.endpoints.version import VersionEndpoint
+from tenantry.apiserver.http import Request, Response
+from tenantry.kube.api_set import ApiSet
+
+_ALWAYS = (
+    "/.well-known/openid-configuration",
+    "/api",
+    "/apis",
+    "/apis/",
+    "/healthz",
+    "/livez",
+    "/metrics",
+    "/openapi/v2",
+    "/openapi/v3",
+    "/openapi/v3/",
+    "/openid/v1/jwks",
+    "/readyz",
+    "/version",
+)
+
+
+class Endpoints:
+    """`issuer` is None where no service account tokens are issued."""
+
+    def __init__(self, health: Health, version: VersionEndpoint, issuer: IssuerEndpoint | None) -> None:
+        self._health = health
+        self._version = version
+        self._issuer = issuer
+
+    def serve(self, request: Request, apis: ApiSet, path: str) -> Response:
+        """The answer to an authorized request for `path`, relative to the scope. Raises StatusError."""
+        segments = path.strip("/").split("/")
+        first = segments[0]
+        if first in ("api", "apis"):
+            return discovery.serve(request, apis, segments)
+        if first == "openapi":
+            return openapi.serve(request, apis, segments, prefix=request.path.removesuffix(path))
+        if first == "version" and len(segments) == 1:
+            return self._version.serve(request)
+        if first in KINDS:
+            return self._health.serve(request, path)
+        if first in (".well-known", "openid") and self._issuer is not None:
+            return self._issuer.serve(request, path)
+        if not first:
+            return json({"paths": paths(apis)})
+        return page_not_found()
+
+
+def paths(apis: ApiSet) -> list[str]:
+    """What `/` lists."""
+    found = set(_ALWAYS)
+    for group, versions in apis.groups().items():
+        if group:
+            found.add(f"/apis/{group}")
+        found.update(f"/apis/{group}/{version}" if group else f"/api/{version}" for version in versions)
+    return sorted(found)

@@ -1,0 +1,39 @@
+"""`/version`: the version of Kubernetes whose API is served. Clients parse `gitVersion` as a semantic version."""
+
+from __future__ import annotations
+
+import platform
+import sys
+
+from tenantry.apiserver.endpoints.plain import json, method_not_allowed
+from tenantry.apiserver.http import Request, Response
+
+KUBERNETES_MAJOR, KUBERNETES_MINOR = "1", "36"
+
+
+class VersionEndpoint:
+    """`build` names this server's own version: it follows `+` in gitVersion, where semantic versions keep such things."""
+
+    def __init__(self, build: str = "dev") -> None:
+        minor = int(KUBERNETES_MINOR)
+        self._document = {
+            "major": KUBERNETES_MAJOR,
+            "minor": KUBERNETES_MINOR,
+            "emulationMajor": KUBERNETES_MAJOR,
+            "emulationMinor": KUBERNETES_MINOR,
+            "minCompatibilityMajor": KUBERNETES_MAJOR,
+            "minCompatibilityMinor": str(minor - 1),
+            "gitVersion": f"v{KUBERNETES_MAJOR}.{KUBERNETES_MINOR}.0+tenantry-{build}",
+            "gitCommit": "",
+            "gitTreeState": "",
+            "buildDate": "1970-01-01T00:00:00Z",
+            "goVersion": "",
+            "compiler": sys.implementation.name,
+            "platform": f"{sys.platform}/{platform.machine()}",
+        }
+
+    def serve(self, request: Request) -> Response:
+        """Raises StatusError 405."""
+        if request.method != "GET":
+            raise method_not_allowed()
+        return json(self._document)

@@ -1,0 +1,112 @@
+"""Logs: one JSON object a line. The access log never holds credentials, queries or bodies."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import time
+from typing import IO, Any
+
+import orjson
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+class JsonFormatter(logging.Formatter):
+    """Time, level, logger, message, the traceback where there is one, and what the call gave as `extra`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        entry: dict[str, Any] = {
+            "time": _timestamp(record.created),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        entry.update((key, value) for key, value in vars(record).items() if key not in _STANDARD)
+        if record.exc_info:
+            entry["error"] = self.formatException(record.exc_info)
+        return orjson.dumps(entry, default=str).decode()
+
+
+def configure(level: str = "info", stream: IO[str] | None = None) -> None:
+    """Sends every logger of the process to `stream` (standard error) as JSON. `level`: debug, info, warning or error."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(JsonFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+
+
+class AccessLog:
+    """One line for each request. Lines are gathered and written by a thread, so that a blocked pipe never holds up requests;
+    what does not fit into `buffer_bytes` meanwhile is dropped and counted in `dropped`."""
+
+    def __init__(self, stream: IO[bytes], *, buffer_bytes: int = 4 * 1024 * 1024) -> None:
+        self.dropped = 0
+        self._stream = stream
+        self._limit_bytes = buffer_bytes
+        self._lines: list[bytes] = []
+        self._size = 0
+        self._writing: asyncio.Future[None] | None = None
+
+    def record(
+        self,
+        *,
+        request_id: str,
+        remote: str,
+        user: str,
+        impersonator: str,
+        verb: str,
+        method: str,
+        path: str,
+        code: int,
+        seconds: float,
+    ) -> None:
+        entry: dict[str, Any] = {
+            "time": _timestamp(time.time()),
+            "logger": "access",
+            "requestID": request_id,
+            "remote": remote,
+            "user": user,
+            "verb": verb,
+            "method": method,
+            "path": path,
+            "code": code,
+            "milliseconds": round(seconds * 1000, 3),
+        }
+        if impersonator:
+            entry["impersonator"] = impersonator
+        line = orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE)
+        if self._size + len(line) > self._limit_bytes:
+            self.dropped += 1
+            return
+        self._lines.append(line)
+        self._size += len(line)
+
+    def flush(self) -> None:
+        """Has a thread write what has gathered. Nothing is done while an earlier write still hangs."""
+        if self._lines and (self._writing is None or self._writing.done()):
+            self._writing = asyncio.get_running_loop().run_in_executor(None, self._write, self._take())
+
+    def close(self) -> None:
+        """Writes the rest, here and now."""
+        if self._lines:
+            self._write(self._take())
+
+    def _take(self) -> bytes:
+        lines, self._lines, self._size = self._lines, [], 0
+        return b"".join(lines)
+
+    def _write(self, data: bytes) -> None:
+        try:
+            self._stream.write(data)
+            self._stream.flush()
+        except (OSError, ValueError):
+            # Whoever read the log is gone or the stream was closed: the server goes on without.
+            self.dropped += data.count(b"\n")
+
+
+def _timestamp(seconds: float) -> str:
+    whole = int(seconds)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{int((seconds - whole) * 1000):03d}Z"

@@ -1,0 +1,192 @@
+"""A request on its way to a verb: resolve the scope, authenticate, impersonate, authorize, dispatch.
+
+The URL space is a few mounts (`/clusters/…`, `/services/<view>/…`, `/ranges/<name>/…`), each of which turns a path into a scope
+and a Kubernetes path inside it; what has no mount belongs to the process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from tenantry.apiserver import impersonation, request_info
+from tenantry.apiserver.authentication.authenticator import ANONYMOUS_USER, Authenticator
+from tenantry.apiserver.authorization import Attributes
+from tenantry.apiserver.endpoints.health import KINDS, Health
+from tenantry.apiserver.endpoints.issuer import IssuerEndpoint
+from tenantry.apiserver.endpoints.nonresource import Endpoints
+from tenantry.apiserver.endpoints.plain import page_not_found, text
+from tenantry.apiserver.endpoints.version import VersionEndpoint
+from tenantry.apiserver.failure import failure
+from tenantry.apiserver.forbidden import forbidden_request
+from tenantry.apiserver.http import Reply, Request, Response
+from tenantry.apiserver.metrics import CONTENT_TYPE, Metrics
+from tenantry.apiserver.request_info import RequestInfo
+from tenantry.apiserver.scope import Mount, Scope
+from tenantry.apiserver.user import User
+from tenantry.apiserver.verbs.call import Call
+from tenantry.kube.status import StatusError, generic_not_found, unauthorized
+
+_ROOT = "root"
+_HEALTH_PATHS = frozenset({"/healthz", "/livez", "/readyz"})
+_OPEN_PATHS = _HEALTH_PATHS | {"/version"}
+_SERVICES = "services"
+_SHARDED_REQUEST = "x-kubernetes-sharded-request"
+
+
+class Pipeline:
+    """Handles every request of a process; the edge and calls between shards use it alike.
+
+    `mounts`: `clusters`, `ranges` and `services/<view>` → Mount; views may be added later. `root` gives the scope of the root
+    cluster, by whose RBAC the paths of the process are authorized; it raises StatusError where that is not served here.
+    `token_cluster` reads the logical cluster, unverified, from a service account's token (kcp lets its holder leave out
+    `/clusters/<id>`), None for other tokens.
+
+    A request whose `user` is set already comes from a trusted caller: it is neither authenticated nor impersonated again.
+    """
+
+    def __init__(
+        self,
+        mounts: Mapping[str, Mount],
+        authenticator: Authenticator,
+        *,
+        root: Callable[[], Scope],
+        health: Health | None = None,
+        metrics: Metrics | None = None,
+        version: VersionEndpoint | None = None,
+        issuer: IssuerEndpoint | None = None,
+        token_cluster: Callable[[Request], str | None] | None = None,
+    ) -> None:
+        self._mounts = mounts
+        self._authenticator = authenticator
+        self._root = root
+        self._health = health or Health()
+        self._metrics = metrics or Metrics()
+        self._version = version or VersionEndpoint()
+        self._token_cluster = token_cluster
+        self._endpoints = Endpoints(self._health, self._version, issuer)
+
+    async def __call__(self, request: Request) -> Reply:
+        try:
+            return await self._route(request, request.path)
+        except StatusError as error:
+            return failure(error, request)
+
+    async def _route(self, request: Request, path: str) -> Reply:
+        end = path.find("/", 1)
+        first = path[1:] if end < 0 else path[1:end]
+        mount = self._mounts.get(first)
+        if mount is None and first == _SERVICES and end > 0:
+            end = path.find("/", end + 1)
+            mount = self._mounts.get(path[1:] if end < 0 else path[1:end])
+        if mount is None:
+            return await self._process(request, path)
+        resolved = await mount.resolve(request, "/" if end < 0 else path[end:])
+        if not isinstance(resolved, tuple):
+            return resolved
+        scope, inner = resolved
+        if inner == "/metrics":
+            # Figures are of the process and not of a tenant; kcp answers the same, whoever asks.
+            return text("metrics are served without a /clusters prefix only\n", 501)
+        user = request.user or await self._authenticate(request, scope)
+        return await self._serve(request, scope, inner or "/", user)
+
+    async def _authenticate(self, request: Request, scope: Scope) -> User:
+        user = await self._authenticator.authenticate(request, scope.cluster)
+        if user is None:
+            raise unauthorized()
+        return self._impersonated(request, user, scope)
+
+    def _impersonated(self, request: Request, user: User, scope: Scope) -> User:
+        request.user = user
+        if impersonation.wanted(request):
+            request.user = impersonation.impersonate(request, user, scope.authorizer, scope.cluster or "*")
+            request.impersonator = user
+        return request.user
+
+    async def _serve(self, request: Request, scope: Scope, path: str, user: User) -> Reply:
+        info = request_info.parse(request.method, path, request)
+        request.verb = info.verb
+        self._authorize(scope, info, user)
+        if not info.is_resource:
+            return self._endpoints.serve(request, scope.apis(), path)
+        apis = scope.apis()
+        found = apis.find(info.group, info.version, info.resource)
+        if found is None:
+            if info.group and all(definition.custom for definition in apis if definition.group == info.group):
+                return page_not_found()
+            raise generic_not_found()
+        definition, version = found
+        call = Call(
+            request,
+            scope,
+            user,
+            definition,
+            version.name,
+            info.namespace if definition.namespaced else "",
+            info.parts[1] if len(info.parts) > 1 else "",
+            info.subresource,
+            info.verb,
+        )
+        from tenantry.apiserver.verbs.serve import serve
+
+        try:
+            return await serve(call, info)
+        except StatusError as error:
+            return failure(error, request, call.warnings)
+
+    def _authorize(self, scope: Scope, info: RequestInfo, user: User) -> None:
+        if info.path in _HEALTH_PATHS:
+            return
+        attributes = Attributes(
+            user,
+            info.verb,
+            scope.cluster or "*",
+            info.group,
+            info.version,
+            info.resource,
+            info.subresource,
+            info.namespace,
+            info.name,
+            info.path,
+        )
+        decision = scope.authorizer.authorize(attributes)
+        if not decision.allowed:
+            raise forbidden_request(attributes, decision.reason)
+
+    async def _process(self, request: Request, path: str) -> Reply:
+        """A path of the process itself, which has no logical cluster."""
+        services = path.startswith("/services/") or path == "/services"
+        if not services and self._token_cluster is not None and _SHARDED_REQUEST not in request.headers:
+            cluster = self._token_cluster(request)
+            if cluster:
+                return await self._route(request, f"/clusters/{cluster}{path}")
+        request.verb = request.method.lower()
+        user = request.user or await self._authenticator.authenticate(request, None)
+        if user is None:
+            if path not in _OPEN_PATHS:
+                raise unauthorized()
+            user = ANONYMOUS_USER
+        request.user = user
+        if request.impersonator is None and impersonation.wanted(request):
+            user = self._impersonated(request, user, self._root())
+        if path in _OPEN_PATHS:
+            return self._version.serve(request) if path == "/version" else self._health.serve(request, path)
+        attributes = Attributes(user, request.verb, _ROOT, path=path)
+        if services:
+            # No view of that name: kcp does not tell it from one that the caller may not use.
+            if user.is_master:
+                return page_not_found()
+            raise forbidden_request(attributes)
+        scope = self._root()
+        if path == "/metrics" or path.strip("/").partition("/")[0] in KINDS:
+            decision = scope.authorizer.authorize(attributes)
+            if not decision.allowed:
+                raise forbidden_request(attributes, decision.reason)
+            return self._metrics_text() if path == "/metrics" else self._health.serve(request, path)
+        # Without a logical cluster no RBAC applies, so that only system:masters gets any further (kcp). It is shown root.
+        if not user.is_master:
+            raise forbidden_request(attributes)
+        return await self._serve(request, scope, path, user)
+
+    def _metrics_text(self) -> Response:
+        return Response(200, self._metrics.text(), CONTENT_TYPE, compressible=True)
