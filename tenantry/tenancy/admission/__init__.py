@@ -1,0 +1,33 @@
+"""The admission of logical clusters: which plugins there are, and in which order.
+
+Order (kcp-core 5.8): namespaces, then kcp's own rules of workspaces and of exports, then who may grant what, and quota last, when
+nothing else can refuse a write that was charged.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tenantry.apiserver.admission import Chain
+from tenantry.tenancy.admission.escalation import Escalation
+from tenantry.tenancy.admission.namespace_lifecycle import NamespaceLifecycle
+from tenantry.tenancy.admission.quota import Quota
+from tenantry.tenancy.exports.admission import plugins as export_plugins
+from tenantry.tenancy.workspaces.admission import plugins as workspace_plugins
+
+if TYPE_CHECKING:
+    from tenantry.tenancy.authorization import Chain as AuthorizationChain
+    from tenantry.tenancy.host import Host
+
+
+def build(host: Host, authorizer: AuthorizationChain) -> Chain:
+    """The admission chain of a shard."""
+    return Chain(
+        [
+            NamespaceLifecycle(),
+            *workspace_plugins(host),
+            *export_plugins(host),
+            Escalation(lambda attributes: authorizer.authorize(attributes).allowed, authorizer.rules),
+            Quota(),
+        ]
+    )

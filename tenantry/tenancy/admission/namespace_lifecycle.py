@@ -1,0 +1,46 @@
+"""Objects need a living namespace, and some namespaces must not be deleted (kcp's WorkspaceNamespaceLifecycle)."""
+
+from __future__ import annotations
+
+from tenantry.apiserver.admission import CREATE, DELETE, Review
+from tenantry.kube.objects import GroupResource
+from tenantry.kube.status import Cause, forbidden, not_found
+from tenantry.storage.keys import Key
+from tenantry.tenancy.admission.plugin import Plugin
+
+NAMESPACES = GroupResource("", "namespaces")
+NAMESPACES_KEY = "core/namespaces"
+LOGICAL_CLUSTERS_KEY = "core.kcp.io/logicalclusters"
+PROTECTED = frozenset({"default", "kube-system", "kube-public"})
+
+
+class NamespaceLifecycle(Plugin):
+    def validate(self, review: Review) -> None:
+        if review.operation == CREATE and review.namespace and not review.subresource and review.definition.stored:
+            self._check_namespace(review)
+        elif review.operation == DELETE and review.definition.group_resource == NAMESPACES and review.name in PROTECTED:
+            self._check_protected(review)
+
+    # Also before the object is looked into: upstream answers 404 for the namespace even if the body is invalid.
+    mutate = validate
+
+    @staticmethod
+    def _check_namespace(review: Review) -> None:
+        record = review.scope.cell.range_of(review.cluster).get(Key(review.cluster, NAMESPACES_KEY, "", review.namespace))
+        if record is None:
+            raise not_found(NAMESPACES, review.namespace)
+        if record.head.deleting:
+            raise forbidden(
+                review.definition.group_resource,
+                review.name,
+                f"unable to create new content in namespace {review.namespace} because it is being terminated",
+                causes=[Cause("NamespaceTerminating", f"namespace {review.namespace} is being terminated", "metadata.namespace")],
+            )
+
+    @staticmethod
+    def _check_protected(review: Review) -> None:
+        """A logical cluster that goes away takes its namespaces along."""
+        held = review.scope.cell.range_of(review.cluster)
+        logical_cluster = held.get(Key(review.cluster, LOGICAL_CLUSTERS_KEY, "", "cluster"))
+        if logical_cluster is None or not logical_cluster.head.deleting:
+            raise forbidden(NAMESPACES, review.name, "this namespace may not be deleted")
