@@ -74,3 +74,5 @@ class Schema:
     external_docs: Any = None
     ref: str = ""
     """The name of a shared component in OpenAPI documents, for example io.k8s.api.core.v1.ConfigMap; empty when inline."""
+    compiled: dict[str, Any] | None = field(default=None, repr=False)
+    """What validation, pruning and defaulting compiled this node to, by purpose; see `tenantry.kube.schema.compiled`."""

@@ -1,0 +1,119 @@
+"""Which of a CustomResourceDefinition's names it gets (apiextensions-apiserver's naming controller), as a pure function."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from tenantry.kube.objects import Object, timestamp
+
+NAMES_ACCEPTED = "NamesAccepted"
+ESTABLISHED = "Established"
+
+
+def condition(crd: Object, kind: str) -> Object | None:
+    """The condition of a kind in the status, None where there is none."""
+    conditions = (crd.get("status") or {}).get("conditions") or ()
+    return next((c for c in conditions if c.get("type") == kind), None)
+
+
+def is_condition_true(crd: Object, kind: str) -> bool:
+    found = condition(crd, kind)
+    return found is not None and found.get("status") == "True"
+
+
+def accepted_names(crd: Object) -> Object:
+    """The names that a definition goes by: the accepted ones of its status, else those it asks for."""
+    accepted = (crd.get("status") or {}).get("acceptedNames") or {}
+    names: Object = crd["spec"]["names"]
+    return accepted if accepted.get("plural") and accepted.get("kind") and accepted.get("listKind") else names
+
+
+def naming_conditions(crd: Object, others: Iterable[Object], now: datetime | None = None) -> Object:
+    """The status that a definition should have: acceptedNames and the conditions NamesAccepted and Established.
+
+    `others` are the definitions beside it, of every group; only those of its group and with accepted names count, the
+    definition itself is passed over. What the status holds beyond that is kept; `lastTransitionTime` changes with `status` only.
+    """
+    wanted: Object = crd["spec"]["names"]
+    status: Object = dict(crd.get("status") or {})
+    taken = _taken(crd, others)
+    resources, kinds = taken
+    current = status.get("acceptedNames") or {}
+    accepted, problem = _accept(wanted, current, resources, kinds)
+    status["acceptedNames"] = accepted
+    conditions = [dict(c) for c in status.get("conditions") or ()]
+    moment = timestamp(now)
+    if problem is None:
+        _set(conditions, NAMES_ACCEPTED, "True", "NoConflicts", "no conflicts found", moment)
+        _set(conditions, ESTABLISHED, "True", "InitialNamesAccepted", "the initial names have been accepted", moment)
+    else:
+        reason, message = problem
+        _set(conditions, NAMES_ACCEPTED, "False", reason, message, moment)
+        if not is_condition_true(crd, ESTABLISHED):
+            # Once established a definition stays served, under the names it has.
+            _set(conditions, ESTABLISHED, "False", "NotAccepted", "not all names are accepted", moment)
+    status["conditions"] = conditions
+    return status
+
+
+def _taken(crd: Object, others: Iterable[Object]) -> tuple[set[str], set[str]]:
+    resources: set[str] = set()
+    kinds: set[str] = set()
+    own = crd.get("metadata", {}).get("name")
+    for other in others:
+        if other["spec"].get("group") != crd["spec"].get("group") or other.get("metadata", {}).get("name") == own:
+            continue
+        names = (other.get("status") or {}).get("acceptedNames") or {}
+        resources.update(n for n in (names.get("plural"), names.get("singular"), *(names.get("shortNames") or ())) if n)
+        kinds.update(n for n in (names.get("kind"), names.get("listKind")) if n)
+    return resources, kinds
+
+
+def _accept(wanted: Object, current: Object, resources: set[str], kinds: set[str]) -> tuple[Object, tuple[str, str] | None]:
+    """The accepted names, and the last conflict as (reason, message); upstream checks in this order."""
+    accepted: Object = {key: value for key, value in current.items() if value}
+    problem: tuple[str, str] | None = None
+
+    def clash(name: str, reason: str) -> None:
+        nonlocal problem
+        problem = (reason, f'"{name}" is already in use')
+
+    for field, reason, taken in (("plural", "PluralConflict", resources), ("singular", "SingularConflict", resources)):
+        name = wanted.get(field) or ""
+        if name and name in taken:
+            clash(name, reason)
+        elif name:
+            accepted[field] = name
+    short_names = wanted.get("shortNames") or []
+    used = [n for n in short_names if n in resources]
+    if used:
+        clash(used[0], "ShortNamesConflict")
+    elif short_names:
+        accepted["shortNames"] = list(short_names)
+    else:
+        accepted.pop("shortNames", None)
+    for field, reason in (("kind", "KindConflict"), ("listKind", "ListKindConflict")):
+        name = wanted.get(field) or ""
+        if name and name in kinds:
+            clash(name, reason)
+        elif name:
+            accepted[field] = name
+    if wanted.get("categories"):
+        accepted["categories"] = list(wanted["categories"])
+    else:
+        accepted.pop("categories", None)
+    accepted.setdefault("kind", "")
+    accepted.setdefault("plural", "")
+    return accepted, problem
+
+
+def _set(conditions: list[Object], kind: str, status: str, reason: str, message: str, now: str) -> None:
+    fresh: Object = {"type": kind, "status": status, "lastTransitionTime": now, "reason": reason, "message": message}
+    for index, existing in enumerate(conditions):
+        if existing.get("type") == kind:
+            if existing.get("status") == status:
+                fresh["lastTransitionTime"] = existing.get("lastTransitionTime", now)
+            conditions[index] = fresh
+            return
+    conditions.append(fresh)

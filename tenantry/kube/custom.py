@@ -1,0 +1,214 @@
+"""Types from data: a CustomResourceDefinition or an APIResourceSchema becomes a ResourceDefinition."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import Any
+
+from tenantry.kube.crd_naming import accepted_names
+from tenantry.kube.crd_validation import validate_api_resource_schema, validate_crd
+from tenantry.kube.definition import ResourceDefinition, ScalePaths, Strategy, Version
+from tenantry.kube.go_text import plain
+from tenantry.kube.jsonpath import field_names
+from tenantry.kube.messages import OBJECT_META
+from tenantry.kube.names import dns1123_subdomain_errors, path_segment_errors
+from tenantry.kube.objects import Object, group_version, is_deleting
+from tenantry.kube.printer_columns import columns_of
+from tenantry.kube.schema.parse import from_openapi
+from tenantry.kube.schema.structural import Schema
+from tenantry.kube.version_order import by_priority
+
+__all__ = [
+    "CustomStrategy",
+    "definition_from_api_resource_schema",
+    "definition_from_crd",
+    "validate_api_resource_schema",
+    "validate_crd",
+]
+
+# The order of kube-apiserver's discovery of custom types.
+_VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
+_TERMINATING_VERBS = ("delete", "deletecollection", "get", "list", "watch")
+_SERVED_METADATA = ("apiVersion", "kind", "metadata")
+
+
+class CustomStrategy(Strategy):
+    """The rules that custom resources have: status apart from the rest where the type says so, generations, and
+    updates only with a resourceVersion."""
+
+    unconditional_update = False
+    tracks_generation = True
+
+    def __init__(self, *, status: frozenset[str], path_segment_names: bool = False) -> None:
+        """`status` names the versions that have the status subresource; `path_segment_names` allows every name that fits
+        into a URL path, as an APIResourceSchema with nameValidation PathSegmentName does."""
+        self._status = status
+        self._path_segment_names = path_segment_names
+
+    def name_errors(self, name: str, *, prefix: bool) -> list[str]:
+        if self._path_segment_names:
+            return path_segment_errors(name)
+        return dns1123_subdomain_errors(name, prefix=prefix)
+
+    def _has_status(self, obj: Object) -> bool:
+        return str(obj.get("apiVersion", "")).rpartition("/")[2] in self._status
+
+    def prepare_for_create(self, obj: Object) -> None:
+        if self._has_status(obj):
+            obj.pop("status", None)
+
+    def prepare_for_update(self, obj: Object, old: Object, subresource: str) -> None:
+        if subresource == "status":
+            status = obj.get("status")
+            managed = obj.get("metadata", {}).get("managedFields")
+            version = obj.get("metadata", {}).get("resourceVersion")
+            keep = {key: value for key, value in old.items() if key not in ("status", "apiVersion", "kind")}
+            for key in [k for k in obj if k not in ("apiVersion", "kind")]:
+                del obj[key]
+            obj.update(keep)
+            obj["metadata"] = metadata = dict(keep.get("metadata") or {})
+            if managed is not None:
+                metadata["managedFields"] = managed
+            if version is not None:
+                metadata["resourceVersion"] = version
+            if status is not None:
+                obj["status"] = status
+        elif self._has_status(obj):
+            if "status" in old:
+                obj["status"] = old["status"]
+            else:
+                obj.pop("status", None)
+
+
+def definition_from_crd(crd: Object) -> ResourceDefinition:
+    """The type that a valid CustomResourceDefinition defines. It takes the names that were accepted (status), or the
+    wanted ones where the naming has not been decided yet."""
+    spec = crd["spec"]
+    names = accepted_names(crd)
+    return _definition(
+        spec,
+        names,
+        strategy=CustomStrategy(status=_with_status(spec)),
+        terminating=is_deleting(crd),
+        uid=crd.get("metadata", {}).get("uid", ""),
+        identity="",
+    )
+
+
+def definition_from_api_resource_schema(schema_obj: Object, *, identity: str) -> ResourceDefinition:
+    """The type that a valid APIResourceSchema (apis.kcp.io) defines; `identity` is the hash of the export that owns its
+    storage."""
+    spec = schema_obj["spec"]
+    return _definition(
+        spec,
+        spec["names"],
+        strategy=CustomStrategy(status=_with_status(spec), path_segment_names=spec.get("nameValidation") == "PathSegmentName"),
+        terminating=False,
+        uid=schema_obj.get("metadata", {}).get("uid", ""),
+        identity=identity,
+    )
+
+
+def _with_status(spec: Object) -> frozenset[str]:
+    return frozenset(v["name"] for v in spec["versions"] if (v.get("subresources") or {}).get("status") is not None)
+
+
+def _definition(
+    spec: Object, names: Object, *, strategy: Strategy, terminating: bool, uid: str, identity: str
+) -> ResourceDefinition:
+    group, kind = spec.get("group") or "", names["kind"]
+    versions = sorted(spec["versions"], key=lambda v: by_priority(v["name"]))
+    preferred = next((v["name"] for v in versions if v.get("served") and not v.get("deprecated")), "")
+    return ResourceDefinition(
+        group=group,
+        plural=names["plural"],
+        singular=names.get("singular") or kind.lower(),
+        kind=kind,
+        list_kind=names.get("listKind") or f"{kind}List",
+        namespaced=spec["scope"] == "Namespaced",
+        versions={v["name"]: _version(v, group, kind, preferred) for v in versions},
+        storage_version=next(v["name"] for v in versions if v.get("storage")),
+        short_names=tuple(names.get("shortNames") or ()),
+        categories=tuple(names.get("categories") or ()),
+        strategy=strategy,
+        verbs=_TERMINATING_VERBS if terminating else _VERBS,
+        custom=True,
+        identity=identity,
+        terminating=terminating,
+        uid=uid,
+    )
+
+
+def _version(version: Object, group: str, kind: str, preferred: str) -> Version:
+    subresources = version.get("subresources") or {}
+    scale = subresources.get("scale")
+    # An APIResourceSchema holds the document itself, a CRD wraps it.
+    document = version.get("schema") or {}
+    document = document.get("openAPIV3Schema", document)
+    schema = from_openapi(document)
+    return Version(
+        name=version["name"],
+        schema=with_object_fields(schema, ref=openapi_name(group, version["name"], kind)),
+        served=bool(version.get("served")),
+        columns=columns_of(version.get("additionalPrinterColumns") or ()),
+        deprecation_warning=_deprecation(version, group, kind, preferred),
+        subresources=frozenset(name for name in ("status", "scale") if subresources.get(name) is not None),
+        scale=ScalePaths(
+            spec_replicas=scale["specReplicasPath"],
+            status_replicas=scale["statusReplicasPath"],
+            label_selector=scale.get("labelSelectorPath") or "",
+        )
+        if scale is not None
+        else None,
+        selectable=_selectable(version.get("selectableFields") or ()),
+    )
+
+
+def _deprecation(version: Object, group: str, kind: str, preferred: str) -> str:
+    if not version.get("deprecated"):
+        return ""
+    if version.get("deprecationWarning"):
+        return str(version["deprecationWarning"])
+    text = f"{group_version(group, version['name'])} {kind} is deprecated"
+    return f"{text}; use {group_version(group, preferred)} {kind}" if preferred else text
+
+
+def _selectable(declared: Any) -> Mapping[str, Callable[[Object], str]]:
+    return {path.removeprefix("."): _field_text(field_names(path)) for path in (f["jsonPath"] for f in declared)}
+
+
+def _field_text(names: tuple[str, ...]) -> Callable[[Object], str]:
+    def text(obj: Object) -> str:
+        value: Any = obj
+        for name in names:
+            if type(value) is not dict:
+                return ""
+            value = value.get(name)
+        return "" if value is None else plain(value)
+
+    return text
+
+
+def openapi_name(group: str, version: str, kind: str) -> str:
+    """The name of a custom type's component in OpenAPI documents: the group's labels in reverse order first."""
+    return ".".join([*reversed(group.split(".")), version, kind]) if group else f"core.{version}.{kind}"
+
+
+def with_object_fields(schema: Schema, *, ref: str = "") -> Schema:
+    """The root of a custom type: what the definition says, with apiVersion, kind and metadata as every object has them.
+    Rules that a definition has for metadata.name and generateName stay."""
+    declared = {f.name: getattr(schema, f.name) for f in fields(Schema) if f.name not in ("compiled", "properties", "ref")}
+    properties = {name: child for name, child in schema.properties.items() if name not in _SERVED_METADATA}
+    plain_text = Schema(type="string")
+    own = {name: schema.properties.get(name) or plain_text for name in ("apiVersion", "kind")}
+    root = Schema(**declared, properties={**own, "metadata": _metadata(schema.properties.get("metadata")), **properties}, ref=ref)
+    root.type = root.type or "object"
+    return root
+
+
+def _metadata(declared: Schema | None) -> Schema:
+    shared = OBJECT_META.schema
+    if declared is None or not declared.properties:
+        return shared
+    return Schema(type="object", properties={**shared.properties, **declared.properties})

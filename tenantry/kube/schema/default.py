@@ -1,0 +1,144 @@
+"""Defaults of a schema, and removal of nulls where null is no value (structural defaulting, KEP-1693)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from tenantry.kube.objects import Object
+from tenantry.kube.schema.compiled import compiled
+from tenantry.kube.schema.structural import Schema
+
+_Default = Callable[[Any], bool]
+_Make = Callable[[], Any]
+
+
+def default(obj: Object, schema: Schema) -> bool:
+    """Fills in the defaults of missing fields, in place; a null that the schema does not allow counts as missing and
+    is removed where there is no default. Returns whether anything changed."""
+    return compiled(schema, "default", _compile_root)(obj)
+
+
+def _compile_root(schema: Schema) -> _Default:
+    return _compile(schema, {}) or _nothing
+
+
+def _nothing(value: Any) -> bool:
+    return False
+
+
+def maker(value: Any) -> _Make:
+    """A function that makes a fresh copy of a JSON value."""
+    if isinstance(value, (dict, list)):
+        encoded = orjson.dumps(value)
+        return lambda: orjson.loads(encoded)
+    return lambda: value
+
+
+def _compile(schema: Schema, known: dict[int, _Default]) -> _Default | None:
+    if id(schema) in known:
+        return known[id(schema)]
+    if schema.items is not None:
+        return _compile_list(schema.items, known)
+    if schema.properties or isinstance(schema.additional, Schema):
+        return _compile_object(schema, known)
+    return None
+
+
+def _compile_list(items: Schema, known: dict[int, _Default]) -> _Default | None:
+    each = _compile(items, known)
+    make = maker(items.default) if items.has_default and not items.nullable else None
+    if each is None and make is None:
+        return None
+
+    def default_list(value: Any) -> bool:
+        if type(value) is not list:
+            return False
+        changed = False
+        for index, item in enumerate(value):
+            if item is None and make is not None:
+                item = value[index] = make()
+                changed = True
+            if each is not None and each(item):
+                changed = True
+        return changed
+
+    return default_list
+
+
+def _compile_object(schema: Schema, known: dict[int, _Default]) -> _Default:
+    defaults: list[tuple[str, _Make]] = []
+    inner: dict[str, _Default] = {}
+    nullable: set[str] = set()
+    makers: dict[str, _Make] = {}
+    additional: list[_Default] = []
+    null_value: list[_Make] = []
+    drops_null_values = isinstance(schema.additional, Schema) and not schema.additional.nullable
+
+    def default_object(value: Any) -> bool:
+        if type(value) is not dict:
+            return False
+        changed = False
+        for name, make in defaults:
+            if name not in value:
+                value[name] = make()
+                changed = True
+        nulls: list[str] | None = None
+        for key, item in value.items():
+            if item is None:
+                if key not in nullable:
+                    if nulls is None:
+                        nulls = []
+                    nulls.append(key)
+            elif type(item) in _CONTAINERS:
+                each = inner.get(key)
+                if each is not None:
+                    if each(item):
+                        changed = True
+                elif additional and key not in declared and additional[0](item):
+                    changed = True
+        if nulls is not None:
+            for key in nulls:
+                changed = resolve_null(value, key) or changed
+        return changed
+
+    def resolve_null(value: Object, key: str) -> bool:
+        make = makers.get(key)
+        if make is None and key not in declared:
+            if not drops_null_values:
+                return False
+            make = null_value[0] if null_value else None
+        if make is None:
+            del value[key]
+            return True
+        value[key] = made = make()
+        each = inner.get(key) or (additional[0] if additional and key not in declared else None)
+        if each is not None:
+            each(made)
+        return True
+
+    known[id(schema)] = default_object
+    declared = frozenset(schema.properties)
+    for name, child in schema.properties.items():
+        if child.has_default:
+            make = maker(child.default)
+            defaults.append((name, make))
+            if not child.nullable:
+                makers[name] = make
+        if child.nullable:
+            nullable.add(name)
+        compiled_child = _compile(child, known)
+        if compiled_child is not None:
+            inner[name] = compiled_child
+    if isinstance(schema.additional, Schema):
+        if schema.additional.has_default:
+            null_value.append(maker(schema.additional.default))
+        compiled_child = _compile(schema.additional, known)
+        if compiled_child is not None:
+            additional.append(compiled_child)
+    return default_object
+
+
+_CONTAINERS = frozenset((dict, list))

@@ -1,0 +1,108 @@
+"""Removal of fields that a schema does not know (structural pruning, KEP-1693)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tenantry.kube.objects import Object
+from tenantry.kube.schema.compiled import compiled
+from tenantry.kube.schema.structural import Schema
+
+_Prune = Callable[[Any, str, list[str]], None]
+EMBEDDED_FIELDS = frozenset(("apiVersion", "kind", "metadata"))
+
+
+def prune(obj: Object, schema: Schema) -> list[str]:
+    """Takes unknown fields off `obj`, in place. Returns their paths (`spec.list[0].size`) in the order upstream prints."""
+    removed: list[str] = []
+    compiled(schema, "prune", _compile_root)(obj, "", removed)
+    if len(removed) > 1:
+        removed.sort()
+    return removed
+
+
+def _compile_root(schema: Schema) -> _Prune:
+    return _compile(schema, {}) or _nothing
+
+
+def _nothing(value: Any, path: str, removed: list[str]) -> None:
+    pass
+
+
+def _compile(schema: Schema, known: dict[int, _Prune]) -> _Prune | None:
+    """None where nothing below can be unknown."""
+    if id(schema) in known:
+        return known[id(schema)]
+    if schema.items is not None:
+        return _compile_list(schema.items, known)
+    if isinstance(schema.additional, Schema) and not schema.properties:
+        return _compile_map(schema.additional, known)
+    keeps = schema.preserve_unknown or bool(schema.additional) or not (schema.type or schema.properties)
+    if (schema.type not in ("", "object") and not schema.properties) or (
+        keeps and not schema.properties and not schema.embedded_resource
+    ):
+        return None
+    return _compile_object(schema, keeps, known)
+
+
+def _compile_list(items: Schema, known: dict[int, _Prune]) -> _Prune | None:
+    each = _compile(items, known)
+    if each is None:
+        return None
+
+    def prune_list(value: Any, path: str, removed: list[str]) -> None:
+        if type(value) is list:
+            for index, item in enumerate(value):
+                each(item, f"{path}[{index}]", removed)
+
+    return prune_list
+
+
+def _compile_map(values: Schema, known: dict[int, _Prune]) -> _Prune | None:
+    each = _compile(values, known)
+    if each is None:
+        return None
+
+    def prune_map(value: Any, path: str, removed: list[str]) -> None:
+        if type(value) is dict:
+            for key, item in value.items():
+                each(item, f"{path}.{key}" if path else key, removed)
+
+    return prune_map
+
+
+def _compile_object(schema: Schema, keeps: bool, known: dict[int, _Prune]) -> _Prune:
+    entries: dict[str, _Prune | None] = {}
+
+    def prune_object(value: Any, path: str, removed: list[str]) -> None:
+        if type(value) is not dict:
+            return
+        unknown: list[str] | None = None
+        for key, item in value.items():
+            try:
+                inner = entries[key]
+            except KeyError:
+                if not keeps:
+                    if unknown is None:
+                        unknown = []
+                    unknown.append(key)
+                continue
+            if inner is not None:
+                inner(item, f"{path}.{key}" if path else key, removed)
+        if unknown is not None:
+            for key in unknown:
+                del value[key]
+                removed.append(f"{path}.{key}" if path else key)
+
+    # Known before its fields are compiled: a schema may contain itself (JSONSchemaProps does).
+    known[id(schema)] = prune_object
+    for name, child in schema.properties.items():
+        entries[name] = _compile(child, known)
+    if schema.embedded_resource:
+        from tenantry.kube.messages import OBJECT_META
+
+        for name in EMBEDDED_FIELDS:
+            entries.setdefault(name, None)
+        entries["metadata"] = _compile(OBJECT_META.schema, known)
+    return prune_object

@@ -1,0 +1,289 @@
+"""CustomResourceDefinition: the type that makes types."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tenantry.kube.crd_validation import crd_warnings, validate_crd, validate_crd_status
+from tenantry.kube.definition import ResourceDefinition, Strategy, Version
+from tenantry.kube.messages import OBJECT_META
+from tenantry.kube.objects import Object
+from tenantry.kube.schema.structural import Schema
+from tenantry.kube.schema.validate import validate
+from tenantry.kube.status import FieldError
+from tenantry.kube.types.columns import CREATED_AT, NAME
+
+_REF = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1."
+FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
+
+_STRING, _BOOLEAN = Schema(type="string"), Schema(type="boolean")
+_INTEGER, _NUMBER = Schema(type="integer", format="int64"), Schema(type="number", format="double")
+_ANY = Schema(preserve_unknown=True)
+
+
+def _object(ref: str, required: tuple[str, ...] = (), **properties: Schema) -> Schema:
+    return Schema(type="object", properties=properties, required=required, ref=_REF + ref if ref else "")
+
+
+def _list(items: Schema, **more: Any) -> Schema:
+    return Schema(type="array", items=items, list_type=more.pop("list_type", "atomic"), **more)
+
+
+def _json_schema_props() -> Schema:
+    own = _object("JSONSchemaProps")
+    of_own = Schema(type="object", additional=own)
+    list_of_own = _list(own)
+    either = Schema(preserve_unknown=True)
+    # A schema or a boolean, a schema or a list: validation tells what is allowed of it.
+    maybe_own = Schema(ref=own.ref)
+    strings = _list(_STRING)
+    own.properties = {
+        **dict.fromkeys(("$schema", "$ref", "id", "description", "type", "format", "title", "pattern"), _STRING),
+        **dict.fromkeys(("maximum", "minimum", "multipleOf"), _NUMBER),
+        **dict.fromkeys(("maxLength", "minLength", "maxItems", "minItems", "maxProperties", "minProperties"), _INTEGER),
+        **dict.fromkeys(("exclusiveMaximum", "exclusiveMinimum", "uniqueItems", "nullable"), _BOOLEAN),
+        **dict.fromkeys(("default", "example"), _ANY),
+        "enum": _list(_ANY),
+        "required": strings,
+        **dict.fromkeys(("allOf", "oneOf", "anyOf"), list_of_own),
+        "not": own,
+        **dict.fromkeys(("properties", "patternProperties", "definitions"), of_own),
+        "items": maybe_own,
+        "additionalProperties": maybe_own,
+        "additionalItems": either,
+        "dependencies": Schema(type="object", additional=either),
+        "externalDocs": _object("ExternalDocumentation", description=_STRING, url=_STRING),
+        "x-kubernetes-preserve-unknown-fields": _BOOLEAN,
+        "x-kubernetes-embedded-resource": _BOOLEAN,
+        "x-kubernetes-int-or-string": _BOOLEAN,
+        "x-kubernetes-list-map-keys": strings,
+        "x-kubernetes-list-type": _STRING,
+        "x-kubernetes-map-type": _STRING,
+        "x-kubernetes-validations": _list(_RULE, list_type="map", list_map_keys=("rule",)),
+    }
+    maybe_own.properties = own.properties
+    return own
+
+
+_RULE = _object(
+    "ValidationRule",
+    ("rule",),
+    rule=_STRING,
+    message=_STRING,
+    messageExpression=_STRING,
+    reason=_STRING,
+    fieldPath=_STRING,
+    optionalOldSelf=_BOOLEAN,
+)
+_NAMES = _object(
+    "CustomResourceDefinitionNames",
+    plural=_STRING,
+    singular=_STRING,
+    shortNames=_list(_STRING),
+    kind=_STRING,
+    listKind=_STRING,
+    categories=_list(_STRING),
+)
+_COLUMN = _object(
+    "CustomResourceColumnDefinition",
+    name=_STRING,
+    type=_STRING,
+    format=_STRING,
+    description=_STRING,
+    priority=Schema(type="integer", format="int32"),
+    jsonPath=_STRING,
+)
+_SCALE = _object(
+    "CustomResourceSubresourceScale", specReplicasPath=_STRING, statusReplicasPath=_STRING, labelSelectorPath=_STRING
+)
+_VERSION = _object(
+    "CustomResourceDefinitionVersion",
+    name=_STRING,
+    served=_BOOLEAN,
+    storage=_BOOLEAN,
+    deprecated=_BOOLEAN,
+    deprecationWarning=_STRING,
+    schema=_object("CustomResourceValidation", openAPIV3Schema=_json_schema_props()),
+    subresources=_object(
+        "CustomResourceSubresources",
+        status=Schema(type="object", ref=_REF + "CustomResourceSubresourceStatus"),
+        scale=_SCALE,
+    ),
+    additionalPrinterColumns=_list(_COLUMN),
+    selectableFields=_list(_object("SelectableField", jsonPath=_STRING)),
+)
+_SERVICE = _object("ServiceReference", namespace=_STRING, name=_STRING, path=_STRING, port=Schema(type="integer", format="int32"))
+_CONVERSION = _object(
+    "CustomResourceConversion",
+    strategy=_STRING,
+    webhook=_object(
+        "WebhookConversion",
+        clientConfig=_object("WebhookClientConfig", url=_STRING, service=_SERVICE, caBundle=Schema(type="string", format="byte")),
+        conversionReviewVersions=_list(_STRING),
+    ),
+)
+_SPEC = _object(
+    "CustomResourceDefinitionSpec",
+    group=_STRING,
+    names=_NAMES,
+    scope=_STRING,
+    versions=_list(_VERSION),
+    conversion=_CONVERSION,
+    preserveUnknownFields=_BOOLEAN,
+)
+_CONDITION = _object(
+    "CustomResourceDefinitionCondition",
+    type=_STRING,
+    status=_STRING,
+    lastTransitionTime=Schema(type="string", format="date-time", ref="io.k8s.apimachinery.pkg.apis.meta.v1.Time"),
+    reason=_STRING,
+    message=_STRING,
+    observedGeneration=_INTEGER,
+)
+_STATUS = _object(
+    "CustomResourceDefinitionStatus",
+    conditions=_list(_CONDITION, list_type="map", list_map_keys=("type",)),
+    acceptedNames=_NAMES,
+    storedVersions=_list(_STRING),
+    observedGeneration=_INTEGER,
+)
+# A null list of conditions is what upstream writes into a new definition.
+_STATUS.properties["conditions"].nullable = True
+SCHEMA = _object(
+    "CustomResourceDefinition",
+    ("spec",),
+    apiVersion=_STRING,
+    kind=_STRING,
+    metadata=OBJECT_META.schema,
+    spec=_SPEC,
+    status=_STATUS,
+)
+SCHEMA.description = "CustomResourceDefinition represents a resource that should be exposed on the API server."
+
+# Go writes these only when they say something; a definition is compared and shown in that form.
+_EMPTY: tuple[Any, ...] = (None, "", [], {}, False)
+_KEPT_WHEN_EMPTY = frozenset(
+    ("default", "items", "additionalProperties", "not", "x-kubernetes-preserve-unknown-fields", "optionalOldSelf", "example")
+)
+
+
+class CustomResourceDefinitionStrategy(Strategy):
+    """Defaults, status on its own endpoint, the stored versions, and upstream's validation."""
+
+    unconditional_update = False
+    tracks_generation = True
+
+    def default(self, obj: Object) -> None:
+        _default(obj)
+
+    def prepare_for_create(self, obj: Object) -> None:
+        stored = _storage_versions(obj)[:1]
+        obj["status"] = {
+            "conditions": None,
+            "acceptedNames": {"plural": "", "kind": ""},
+            "storedVersions": stored or None,
+        }
+
+    def prepare_for_update(self, obj: Object, old: Object, subresource: str) -> None:
+        if subresource == "status":
+            metadata, before = obj.get("metadata", {}), old.get("metadata", {})
+            obj["metadata"] = {
+                **before,
+                **{key: metadata[key] for key in ("managedFields", "resourceVersion") if key in metadata},
+            }
+            obj["spec"] = old.get("spec")
+            status = obj.setdefault("status", {})
+            if not status.get("storedVersions"):
+                status["storedVersions"] = _storage_versions(obj)[:1]
+            return
+        obj["status"] = status = dict(old.get("status") or {})
+        storage = _storage_versions(obj)[:1]
+        stored = list(status.get("storedVersions") or ())
+        if storage and storage[0] not in stored:
+            status["storedVersions"] = [*stored, storage[0]]
+
+    def validate(self, obj: Object, old: Object | None, subresource: str) -> list[FieldError]:
+        if subresource == "status":
+            return validate_crd_status(obj)
+        # The shape first: the rules below read it without asking again.
+        return validate(_shape(obj), _SHAPE) or validate_crd(obj, old)
+
+    def warnings(self, obj: Object, old: Object | None) -> list[str]:
+        return crd_warnings(obj, old)
+
+
+def _shape(obj: Object) -> Object:
+    return {"spec": obj.get("spec") or {}}
+
+
+_SHAPE = Schema(type="object", properties={"spec": _SPEC})
+
+
+def _storage_versions(obj: Object) -> list[str]:
+    return [v.get("name", "") for v in (obj.get("spec") or {}).get("versions") or () if v.get("storage")]
+
+
+def _default(obj: Object) -> None:
+    """The defaults of v1, and the form in which Go writes a definition."""
+    spec = obj.setdefault("spec", {})
+    names = spec.setdefault("names", {})
+    if names.get("kind"):
+        if not names.get("singular"):
+            names["singular"] = names["kind"].lower()
+        if not names.get("listKind"):
+            names["listKind"] = f"{names['kind']}List"
+    conversion = spec.get("conversion")
+    if not conversion or not conversion.get("strategy"):
+        spec["conversion"] = {**(conversion or {}), "strategy": "None"}
+    service = ((spec["conversion"].get("webhook") or {}).get("clientConfig") or {}).get("service")
+    if isinstance(service, dict) and service.get("port") is None:
+        service["port"] = 443
+    if spec.get("preserveUnknownFields") is False:
+        del spec["preserveUnknownFields"]
+    for version in spec.get("versions") or ():
+        for key in ("deprecated", "additionalPrinterColumns", "selectableFields"):
+            if key in version and version[key] in _EMPTY:
+                del version[key]
+        version.setdefault("served", False)
+        version.setdefault("storage", False)
+        document = (version.get("schema") or {}).get("openAPIV3Schema")
+        if isinstance(document, dict):
+            _compact(document)
+
+
+def _compact(document: Object) -> None:
+    for key in [
+        k
+        for k, v in document.items()
+        if k not in _KEPT_WHEN_EMPTY and any(v is e or (v == e and type(v) is type(e)) for e in _EMPTY)
+    ]:
+        del document[key]
+    for key in ("default", "example"):
+        if key in document and document[key] is None:
+            del document[key]
+    for key in ("properties", "patternProperties", "definitions"):
+        for child in (document.get(key) or {}).values():
+            if isinstance(child, dict):
+                _compact(child)
+    for key in ("items", "additionalProperties", "not"):
+        if isinstance(document.get(key), dict):
+            _compact(document[key])
+    for key in ("allOf", "anyOf", "oneOf"):
+        for child in document.get(key) or ():
+            if isinstance(child, dict):
+                _compact(child)
+
+
+DEFINITION = ResourceDefinition(
+    group="apiextensions.k8s.io",
+    plural="customresourcedefinitions",
+    singular="customresourcedefinition",
+    kind="CustomResourceDefinition",
+    list_kind="CustomResourceDefinitionList",
+    namespaced=False,
+    short_names=("crd", "crds"),
+    categories=("api-extensions",),
+    versions={"v1": Version(name="v1", schema=SCHEMA, columns=(NAME, CREATED_AT), subresources=frozenset(("status",)))},
+    storage_version="v1",
+    strategy=CustomResourceDefinitionStrategy(),
+)
