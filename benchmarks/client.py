@@ -1,0 +1,136 @@
+"""A load client: HTTP/1.1 over TLS with as little of its own as a measurement allows. One process, uvloop, keep-alive."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+DEADLINE_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    body: bytes
+
+
+class Failed(Exception):
+    """An answer that a measurement must not count."""
+
+
+class Connection(asyncio.Protocol):
+    """One keep-alive connection; one request at a time, or one watch until it ends."""
+
+    def __init__(self, host: str, token: str) -> None:
+        self._fixed = f" HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n".encode()
+        self._buffer = bytearray()
+        self._waiting: asyncio.Future[Answer] | None = None
+        self._on_event: Callable[[int], None] | None = None
+        self._started: asyncio.Future[None] | None = None
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
+        self._transport = transport  # type: ignore[assignment]
+
+    def connection_lost(self, error: Exception | None) -> None:
+        for future in (self._waiting, self._started):
+            if future is not None and not future.done():
+                future.set_exception(error or ConnectionError("the server closed the connection"))
+
+    def data_received(self, data: bytes) -> None:
+        if self._on_event is not None and self._started is not None and self._started.done():
+            self._count(data)
+            return
+        self._buffer += data
+        if self._started is not None:
+            self._watch_head()
+        else:
+            self._whole_answer()
+
+    async def request(self, method: str, path: str, body: bytes = b"", headers: str = "") -> Answer:
+        """Sends and waits for the whole answer. `headers` are complete lines, each with its line end."""
+        assert self._transport is not None
+        self._waiting = asyncio.get_running_loop().create_future()
+        length = f"Content-Length: {len(body)}\r\n" if body else ""
+        self._transport.write(f"{method} {path}".encode() + self._fixed + f"{headers}{length}\r\n".encode() + body)
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            return await self._waiting
+
+    async def watch(self, path: str, on_event: Callable[[int], None]) -> None:
+        """Returns when the stream has begun; `on_event` is called with the number of events in each piece that arrives."""
+        assert self._transport is not None
+        self._started = asyncio.get_running_loop().create_future()
+        self._on_event = on_event
+        self._transport.write(f"GET {path}".encode() + self._fixed + b"\r\n")
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            await self._started
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _whole_answer(self) -> None:
+        end = self._buffer.find(b"\r\n\r\n")
+        if end < 0:
+            return
+        head = bytes(self._buffer[:end]).lower()
+        mark = head.find(b"content-length:")
+        if mark < 0:
+            raise Failed(f"an answer without Content-Length: {head!r}")
+        length = int(head[mark + 15 :].split(b"\r\n", 1)[0])
+        if len(self._buffer) < end + 4 + length:
+            return
+        answer = Answer(int(head[9:12]), bytes(self._buffer[end + 4 : end + 4 + length]))
+        self._buffer.clear()
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(answer)
+
+    def _watch_head(self) -> None:
+        end = self._buffer.find(b"\r\n\r\n")
+        if end < 0:
+            return
+        status = int(self._buffer[9:12])
+        assert self._started is not None
+        if status != 200:
+            self._started.set_exception(Failed(f"the watch was answered with {status}: {bytes(self._buffer[end:])!r}"))
+            return
+        rest = bytes(self._buffer[end + 4 :])
+        self._buffer.clear()
+        self._started.set_result(None)
+        if rest:
+            self._count(rest)
+
+    def _count(self, data: bytes) -> None:
+        # Each event is a line and a chunk of its own; only a mark that lies across two pieces needs the few bytes kept.
+        joined = bytes(self._buffer) + data
+        found = joined.count(b"}\n\r\n")
+        self._buffer[:] = b"" if joined.endswith(b"}\n\r\n") else joined[-3:]
+        if found and self._on_event is not None:
+            self._on_event(found)
+
+
+class Client:
+    """Makes connections to one server with one token."""
+
+    def __init__(self, url: str, token: str, ca: str) -> None:
+        parts = urlsplit(url)
+        self._host, self._port = parts.hostname or "", parts.port or 443
+        self._token = token
+        self._tls = ssl.create_default_context(cafile=ca)
+
+    async def connect(self, kind: type[Connection] = Connection) -> Connection:
+        loop = asyncio.get_running_loop()
+        connection = kind(f"{self._host}:{self._port}", self._token)
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            await loop.create_connection(lambda: connection, self._host, self._port, ssl=self._tls, server_hostname=self._host)
+        return connection
+
+
+def must(answer: Answer, *allowed: int) -> Answer:
+    if answer.status not in allowed:
+        raise Failed(f"expected {allowed}, got {answer.status}: {answer.body[:300]!r}")
+    return answer

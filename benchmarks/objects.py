@@ -1,0 +1,98 @@
+"""Reading and writing ConfigMaps: the rows that kube-apiserver and kcp were measured with."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import orjson
+
+from benchmarks.client import Client, Connection, must
+from benchmarks.load import Result, closed_loop
+
+JSON = "Content-Type: application/json\r\n"
+MERGE = "Content-Type: application/merge-patch+json\r\n"
+GZIP = "Accept-Encoding: gzip\r\n"
+VALUE = "x" * 512
+
+
+def config_map(name: str) -> bytes:
+    return orjson.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"value": VALUE}})
+
+
+async def create(client: Client, base: str, prefix: str, clients: int, requests: int) -> Result:
+    async def step(connection: Connection, number: int) -> None:
+        must(await connection.request("POST", base, config_map(f"{prefix}-{number}"), JSON), 201)
+
+    return await closed_loop(client, clients, step, requests=requests)
+
+
+async def get(client: Client, base: str, prefix: str, objects: int, requests: int) -> Result:
+    async def step(connection: Connection, number: int) -> None:
+        must(await connection.request("GET", f"{base}/{prefix}-{number % objects}"), 200)
+
+    return await closed_loop(client, 32, step, requests=requests)
+
+
+async def patch(client: Client, base: str, prefix: str, requests: int) -> Result:
+    """Over 200 objects in turn, as the reference was measured."""
+
+    async def step(connection: Connection, number: int) -> None:
+        body = orjson.dumps({"data": {"changed": str(number)}})
+        must(await connection.request("PATCH", f"{base}/{prefix}-{number % 200}", body, MERGE), 200)
+
+    return await closed_loop(client, 32, step, requests=requests)
+
+
+async def list_page(client: Client, base: str, requests: int) -> Result:
+    async def step(connection: Connection, number: int) -> None:
+        answer = must(await connection.request("GET", f"{base}?limit=500"), 200)
+        if len(answer.body) < 500 * len(VALUE):
+            raise AssertionError("a page of 500 is too short")
+
+    return await closed_loop(client, 8, step, requests=requests)
+
+
+async def list_all(client: Client, base: str, requests: int) -> Result:
+    async def step(connection: Connection, number: int) -> None:
+        answer = must(await connection.request("GET", base, headers=GZIP), 200)
+        if answer.body[:2] != b"\x1f\x8b":
+            raise AssertionError("the list is not compressed")
+
+    return await closed_loop(client, 4, step, requests=requests)
+
+
+async def fan_out(client: Client, base: str, watchers: int, changes: int) -> Result:
+    """Events delivered per second, from the first change sent to the last event seen by the last watcher."""
+    writer = await client.connect()
+    must(await writer.request("POST", base, config_map("watched"), JSON), 201, 409)
+    listed = orjson.loads(must(await writer.request("GET", f"{base}?limit=1"), 200).body)
+    version = listed["metadata"]["resourceVersion"]
+    done = asyncio.Event()
+    seen = 0
+    latest = 0.0
+
+    def on_event(count: int) -> None:
+        nonlocal seen, latest
+        seen += count
+        latest = time.perf_counter()
+        if seen >= watchers * changes:
+            done.set()
+
+    connections: list[Connection] = []
+    path = f"{base}?watch=1&resourceVersion={version}&fieldSelector=metadata.name%3Dwatched"
+    for start in range(0, watchers, 50):
+        batch = await asyncio.gather(*(client.connect() for _ in range(min(50, watchers - start))))
+        connections += batch
+        await asyncio.gather(*(c.watch(path, on_event) for c in batch))
+    seen = 0
+    began = time.perf_counter()
+    for number in range(changes):
+        body = orjson.dumps({"data": {"changed": str(number)}})
+        must(await writer.request("PATCH", f"{base}/watched", body, MERGE), 200)
+    async with asyncio.timeout(60):
+        await done.wait()
+    seconds = latest - began
+    for connection in (*connections, writer):
+        connection.close()
+    return Result(watchers * changes / seconds, 0.0, 0.0, watchers * changes)
