@@ -1,0 +1,33 @@
+"""Exports and bindings: how one workspace's API is served in others, and how its owner finds them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tenantry.tenancy.reconcile import Controller
+
+if TYPE_CHECKING:
+    from tenantry.tenancy.host import Host
+
+
+def build(host: Host, *, publish_on_exports: bool = False) -> list[Controller]:
+    """The controllers of this package. `publish_on_exports`: fill the deprecated `APIExport.status.virtualWorkspaces`."""
+    from tenantry.tenancy.exports.bind import BindController
+    from tenantry.tenancy.exports.claims import claims_for
+    from tenantry.tenancy.exports.consumers import ConsumersController
+    from tenantry.tenancy.exports.endpoints import EndpointsController, SliceCreator
+    from tenantry.tenancy.exports.identity import IdentityController
+    from tenantry.tenancy.exports.index import BindingIndex
+    from tenantry.tenancy.exports.relabel import RelabelController
+    from tenantry.tenancy.exports.unbind import UnbindController
+
+    index = BindingIndex(host)
+    return [
+        IdentityController(host, publish_on_exports=publish_on_exports),
+        SliceCreator(host),
+        ConsumersController(host, index),
+        EndpointsController(host),
+        BindController(host, index),
+        UnbindController(host),
+        RelabelController(host, claims_for(host), index),
+    ]

@@ -1,0 +1,260 @@
+"""Binding: an APIBinding takes its export's resources into its logical cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from tenantry.apiserver import objects, records
+from tenantry.kube.objects import Object, annotations_of, name_of, timestamp
+from tenantry.kube.status import not_found
+from tenantry.storage.cell import Stale
+from tenantry.storage.keys import Key
+from tenantry.storage.range import Range
+from tenantry.storage.record import Change, Record
+from tenantry.tenancy.exports import locks
+from tenantry.tenancy.exports.binding_status import CLAIMS_APPLIED, CLAIMS_VALID, Names, bound_status, names_in, unresolved_status
+from tenantry.tenancy.exports.bindings import (
+    API_BINDINGS,
+    API_EXPORTS,
+    API_RESOURCE_SCHEMAS,
+    CUSTOM_RESOURCE_DEFINITIONS,
+    EXPORT_RESOURCE,
+    LOGICAL_CLUSTERS,
+    Export,
+    bindings_of,
+    decoded,
+    find_export,
+    get_export,
+    get_schema,
+    reference_of,
+)
+from tenantry.tenancy.exports.claims import ACCEPTED
+from tenantry.tenancy.exports.conditions import mark_true
+from tenantry.tenancy.exports.hashing import EXPORT_LABEL, REFLEXIVE_VALUE, claim_hash, claim_label, export_hash
+from tenantry.tenancy.exports.index import BindingIndex
+from tenantry.tenancy.reconcile import Controller
+
+if TYPE_CHECKING:
+    from tenantry.tenancy.host import Host
+
+FINALIZER = "apis.kcp.io/apibinding-finalizer"
+PATH_ANNOTATION = "kcp.io/path"
+EXTRA_ANNOTATION_PREFIX = "extra.apis.kcp.io/"
+_TEMPLATES: dict[tuple[str, str, bool], tuple[Object, tuple[Object, ...], bytes]] = {}
+_TEMPLATE_LIMIT = 1024
+
+
+def bound_binding(
+    host: Host,
+    export_cluster: str,
+    export_name: str,
+    *,
+    binding_name: str,
+    cluster: str,
+    accept_claims: bool,
+    path: str = "",
+    export_path: str = "",
+) -> Object:
+    """A whole APIBinding (v1alpha2) that is already Bound, for a new logical cluster in which nothing can conflict.
+
+    The creator of the cluster writes it together with the LogicalCluster, whose annotation `locks.locks_annotation` makes.
+    `accept_claims` accepts every claim of the export with its default selector, or all objects. `path`: the canonical path of
+    `cluster` (annotation kcp.io/path). `export_path`: what `spec.reference.export.path` says, by default the export's own.
+    Raises StatusError 404 where the export is unknown. An export that is not ready yet gives a binding that is still Binding.
+    """
+    export = get_export(host, export_cluster, export_name)
+    if export is None:
+        raise not_found(EXPORT_RESOURCE, f"{export_cluster}:{export_name}")
+    schemas = _schemas(host, Export(export_cluster, export_name, export))
+    place = (export_cluster, export_name, accept_claims)
+    known = _TEMPLATES.get(place)
+    state = tuple(schemas.values())
+    if (
+        known is None
+        or known[0] is not export
+        or len(known[1]) != len(state)
+        or any(a is not b for a, b in zip(known[1], state, strict=True))
+    ):
+        if len(_TEMPLATES) >= _TEMPLATE_LIMIT:
+            _TEMPLATES.clear()
+        known = _TEMPLATES[place] = (export, state, orjson.dumps(_template(export_cluster, export, schemas, accept_claims)))
+    binding: Object = orjson.loads(known[2])
+    now = timestamp()
+    metadata = binding["metadata"]
+    metadata["name"] = binding_name
+    if path:
+        metadata["annotations"] = {**metadata.get("annotations", {}), PATH_ANNOTATION: path}
+    if export_path:
+        binding["spec"]["reference"]["export"]["path"] = export_path
+    for condition in binding["status"]["conditions"]:
+        condition["lastTransitionTime"] = now
+    return binding
+
+
+def _template(export_cluster: str, export: Object, schemas: dict[str, Object], accept_claims: bool) -> Object:
+    name = name_of(export)
+    claims = [accepted(claim) for claim in (export.get("spec") or {}).get("permissionClaims") or ()] if accept_claims else []
+    label = claim_label(export_cluster, name)
+    value = REFLEXIVE_VALUE
+    for claim in claims:
+        if claim.get("group") == "apis.kcp.io" and claim.get("resource") == "apibindings" and claim["selector"].get("matchAll"):
+            value = claim_hash(claim["group"], claim["resource"], claim.get("identityHash") or "")
+    binding: Object = {
+        "apiVersion": "apis.kcp.io/v1alpha2",
+        "kind": "APIBinding",
+        "metadata": {
+            "name": "",
+            "labels": {label: value, EXPORT_LABEL: export_hash(export_cluster, name)},
+            "finalizers": [FINALIZER],
+        },
+        "spec": {"reference": {"export": {"path": annotations_of(export).get(PATH_ANNOTATION) or export_cluster, "name": name}}},
+    }
+    extra = extra_annotations(export)
+    if extra:
+        binding["metadata"]["annotations"] = extra
+    if claims:
+        binding["spec"]["permissionClaims"] = claims
+    status = bound_status(binding, export_cluster, export, schemas, now="")
+    if claims:
+        status["appliedPermissionClaims"] = [{k: v for k, v in claim.items() if k != "state"} for claim in claims]
+    mark_true(status, CLAIMS_APPLIED, "")
+    mark_true(status, CLAIMS_VALID, "")
+    binding["status"] = status
+    return binding
+
+
+def accepted(claim: dict[str, Any]) -> dict[str, Any]:
+    """An export's claim as a binding accepts it: with the default selector, or for every object."""
+    out = {k: v for k, v in claim.items() if k != "defaultSelector"}
+    out["selector"] = claim.get("defaultSelector") or {"matchAll": True}
+    out["state"] = ACCEPTED
+    return out
+
+
+def extra_annotations(export: Object) -> dict[str, str]:
+    """The annotations of an export that every binding to it bears too."""
+    return {k: v for k, v in annotations_of(export).items() if k.startswith(EXTRA_ANNOTATION_PREFIX)}
+
+
+def taken_names(held: Range, cluster: str, binding_name: str, host: Host) -> list[Names]:
+    """The names of the types that a cluster has from elsewhere: its other bindings, and its CustomResourceDefinitions."""
+    taken: list[Names] = []
+    for binding in bindings_of(held, cluster):
+        if name_of(binding) != binding_name:
+            taken.extend(bound_names(host, binding))
+    taken.extend(
+        names_in(crd.get("spec") or {}, f'CustomResourceDefinition "{name_of(crd)}"')
+        for crd in map(decoded, held.list(CUSTOM_RESOURCE_DEFINITIONS, cluster))
+    )
+    return taken
+
+
+def bound_names(host: Host, binding: Object) -> list[Names]:
+    """The names of the types that a binding has bound."""
+    status = binding.get("status") or {}
+    home = status.get("apiExportClusterName") or ""
+    owner = f'APIBinding "{name_of(binding)}"'
+    found: list[Names] = []
+    for entry in status.get("boundResources") or ():
+        schema = get_schema(host, home, entry["schema"]["name"])
+        spec = schema["spec"] if schema is not None else {"group": entry.get("group"), "names": {"plural": entry["resource"]}}
+        found.append(names_in(spec, owner))
+    return found
+
+
+class BindController(Controller):
+    """Keeps the status of APIBindings, and the locks of their logical clusters, as their exports have it.
+
+    Exports and schemas come from the catalog, so it does not matter where the export lives.
+    """
+
+    name = "apibinding"
+
+    def __init__(self, host: Host, index: BindingIndex) -> None:
+        self._host = host
+        self._index = index
+        host.catalog.subscribe(API_EXPORTS, self._export_changed)
+        host.catalog.subscribe(API_RESOURCE_SCHEMAS, self._schema_changed)
+
+    @property
+    def resources(self) -> Sequence[str]:
+        return (API_BINDINGS,)
+
+    async def reconcile(self, held: Range, key: Key) -> None:
+        logical_cluster_key = Key(key.cluster, LOGICAL_CLUSTERS, "", "cluster")
+        while True:
+            await self._host.cell.settled((key, logical_cluster_key))
+            record = held.get(key)
+            if record is None or record.head.deleting:
+                return
+            changes = self._changes(held, record, held.get(logical_cluster_key))
+            if not changes:
+                return
+            try:
+                await self._host.cell.commit(changes)
+                return
+            except Stale:
+                continue
+
+    def _changes(self, held: Range, record: Record, logical_cluster: Record | None) -> list[Change]:
+        scope = self._host.scope(record.key.cluster)
+        binding = decoded(record)
+        locked = locks.locks_of(decoded(logical_cluster)) if logical_cluster is not None else ""
+        status, extra = self._wanted(held, record.key.cluster, binding, locked)
+        changes: list[Change] = []
+        if status != binding.get("status") or not extra.items() <= annotations_of(binding).items():
+            definition = self._host.definitions.api_bindings
+            obj = records.decode(record, definition, definition.storage_version)
+            obj["status"] = status
+            if extra:
+                obj["metadata"]["annotations"] = {**annotations_of(obj), **extra}
+            changes.append(objects.update_change(scope, definition, record, obj))
+        after = locks.with_locks(locked, record.key.name, status.get("boundResources") or ())
+        if logical_cluster is not None and after != locked:
+            definition = self._host.definitions.logical_clusters
+            obj = records.decode(logical_cluster, definition, definition.storage_version)
+            obj["metadata"]["annotations"] = {**annotations_of(obj), locks.LOCKS_ANNOTATION: after}
+            changes.append(objects.update_change(scope, definition, logical_cluster, obj))
+        return changes
+
+    def _wanted(self, held: Range, cluster: str, binding: Object, locked: str) -> tuple[Object, dict[str, str]]:
+        now = timestamp()
+        path, name = reference_of(binding)
+        export = find_export(self._host, cluster, path, name)
+        if export is None:
+            return unresolved_status(binding, "APIExportNotFound", f"APIExport {path or cluster}|{name} not found", now=now), {}
+        status = bound_status(
+            binding,
+            export.cluster,
+            export.object,
+            _schemas(self._host, export),
+            taken=taken_names(held, cluster, name_of(binding), self._host),
+            locked=locks.held_by_others(locks.parse(locked), name_of(binding)),
+            now=now,
+        )
+        if not (binding.get("spec") or {}).get("permissionClaims"):
+            status.pop("appliedPermissionClaims", None)
+            mark_true(status, CLAIMS_APPLIED, now)
+            mark_true(status, CLAIMS_VALID, now)
+        return status, extra_annotations(export.object)
+
+    def _export_changed(self, _: str, cluster: str, name: str, obj: Object | None) -> None:
+        for key in self._index.keys(export_hash(cluster, name)):
+            self.enqueue(key)
+
+    def _schema_changed(self, resource: str, cluster: str, name: str, obj: Object | None) -> None:
+        for _, export_name, export in self._host.catalog.list(API_EXPORTS, cluster):
+            if any(entry.get("schema") == name for entry in (export.get("spec") or {}).get("resources") or ()):
+                self._export_changed(API_EXPORTS, cluster, export_name, export)
+
+
+def _schemas(host: Host, export: Export) -> dict[str, Object]:
+    found: dict[str, Object] = {}
+    for entry in (export.object.get("spec") or {}).get("resources") or ():
+        schema = get_schema(host, export.cluster, entry["schema"])
+        if schema is not None:
+            found[entry["schema"]] = schema
+    return found

@@ -1,0 +1,70 @@
+"""Conditions of kcp's types (the cluster-api flavour: severity beside status, `Ready` first, the others by type)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from tenantry.kube.objects import Object
+
+TRUE, FALSE, UNKNOWN = "True", "False", "Unknown"
+ERROR, WARNING, INFO = "Error", "Warning", "Info"
+
+Condition = dict[str, Any]
+
+
+def find(status: Object, kind: str) -> Condition | None:
+    """The condition of a type in a status, if it is there."""
+    for condition in status.get("conditions") or ():
+        if condition.get("type") == kind:
+            return condition  # type: ignore[no-any-return]
+    return None
+
+
+def is_true(status: Object, kind: str) -> bool:
+    condition = find(status, kind)
+    return condition is not None and condition.get("status") == TRUE
+
+
+def mark_true(status: Object, kind: str, now: str) -> None:
+    """Sets a condition to True in the status, in place. The time changes only with the status, reason or message."""
+    _put(status, {"type": kind, "status": TRUE}, now)
+
+
+def mark_false(status: Object, kind: str, reason: str, message: str, now: str, *, severity: str = ERROR) -> None:
+    """Sets a condition to False in the status, in place. `now` is metav1.Time."""
+    _put(status, {"type": kind, "status": FALSE, "severity": severity, "reason": reason, "message": message}, now)
+
+
+def remove(status: Object, kind: str) -> None:
+    conditions = [c for c in status.get("conditions") or () if c.get("type") != kind]
+    if conditions:
+        status["conditions"] = conditions
+    else:
+        status.pop("conditions", None)
+
+
+def mirror(status: Object, kind: str, source: str) -> None:
+    """Makes one condition say what another says."""
+    origin = find(status, source)
+    if origin is not None:
+        _put(
+            status,
+            {k: v for k, v in origin.items() if k not in ("type", "lastTransitionTime")} | {"type": kind},
+            origin["lastTransitionTime"],
+        )
+
+
+def false_kinds(status: Object, kinds: Iterable[str]) -> list[str]:
+    return [kind for kind in kinds if not is_true(status, kind)]
+
+
+def _put(status: Object, wanted: Condition, now: str) -> None:
+    old = find(status, wanted["type"])
+    if old is not None and {k: v for k, v in old.items() if k != "lastTransitionTime"} == wanted:
+        return
+    wanted["lastTransitionTime"] = now
+    conditions = [c for c in status.get("conditions") or () if c.get("type") != wanted["type"]]
+    conditions.append(wanted)
+    conditions.sort(key=lambda c: (c.get("type") != "Ready", c.get("type", "")))
+    status["conditions"] = conditions

@@ -1,0 +1,106 @@
+"""Which ranges hold consumers of an export, told to every shard by a tiny catalog entry for each (export, range).
+
+The entry is `/catalog/tenantry/consumers/<export cluster>/<export>.<range>`. Its original is a record of the range itself, kept
+in a cluster that is the range's own start (shorter than any tenant's id, so it is no tenant), under no API. One controller makes
+record and entry follow the number of bindings; being level-triggered it needs no care for bindings that come and go at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import orjson
+
+from tenantry.storage.cell import NotOwned, Stale
+from tenantry.storage.keys import Key, catalog_key
+from tenantry.storage.range import Range
+from tenantry.storage.record import Change, Head, RecordEvent
+from tenantry.tenancy.exports.bindings import API_BINDINGS, decoded
+from tenantry.tenancy.exports.hashing import EXPORT_LABEL
+from tenantry.tenancy.exports.index import BindingIndex
+from tenantry.tenancy.reconcile import Controller
+
+if TYPE_CHECKING:
+    from tenantry.tenancy.host import Host
+
+CONSUMERS = "tenantry/consumers"
+
+
+def ranges_with_consumers(host: Host, cluster: str, export: str) -> set[str]:
+    """The names of the ranges that hold at least one binding to an export."""
+    found = set()
+    for _, name, _ in host.catalog.list(CONSUMERS, cluster):
+        export_name, _, range_name = name.rpartition(".")
+        if export_name == export:
+            found.add(range_name)
+    return found
+
+
+class ConsumersController(Controller):
+    """Keeps the entries of the ranges held here. The keys it works on are (range start, export hash)."""
+
+    name = "apiexport-consumers"
+
+    def __init__(self, host: Host, index: BindingIndex) -> None:
+        self._host = host
+        self._index = index
+
+    @property
+    def resources(self) -> Sequence[str]:
+        return (API_BINDINGS,)
+
+    def keys(self, event: RecordEvent) -> Iterable[Key]:
+        before = event.previous.head.labels.get(EXPORT_LABEL) if event.previous is not None else None
+        after = event.record.head.labels.get(EXPORT_LABEL) if event.record is not None else None
+        try:
+            start = self._host.cell.range_of(event.key.cluster).start
+        except NotOwned:
+            return ()
+        return {Key(start, CONSUMERS, "", label) for label in (before, after) if label is not None}
+
+    def initial_keys(self, held: Range) -> Iterable[Key]:
+        labels = {record.key.name for record in held.list(CONSUMERS, held.start)} | set(self._index.labels(held.name))
+        return [Key(held.start, CONSUMERS, "", label) for label in labels]
+
+    async def reconcile(self, held: Range, key: Key) -> None:
+        if key.cluster != held.start:
+            return
+        while True:
+            await self._host.cell.settled((key,))
+            change = self._change(held, key)
+            if change is None:
+                return
+            try:
+                await self._host.cell.commit([change])
+                return
+            except Stale:
+                continue
+
+    def _change(self, held: Range, key: Key) -> Change | None:
+        record = held.get(key)
+        consumed = self._index.count(held.name, key.name) > 0
+        if consumed == (record is not None):
+            return None
+        if record is not None:
+            gone = decoded(record)["export"]
+            entry = catalog_key(CONSUMERS, gone["cluster"], f"{gone['name']}.{held.name}")
+            return Change(key, None, None, record, {entry: None})
+        export = self._export_of(held, key.name)
+        if export is None:
+            return None
+        entry = catalog_key(CONSUMERS, export[0], f"{export[1]}.{held.name}")
+        value = orjson.dumps({"metadata": {"name": key.name}, "export": {"cluster": export[0], "name": export[1]}})
+        return Change(key, value, Head(), None, {entry: b"{}"})
+
+    def _export_of(self, held: Range, label: str) -> tuple[str, str] | None:
+        """The (cluster id, name) behind an export hash, as any of its bindings has it; None before one is bound."""
+        for key in self._index.keys(label):
+            record = self._host.cell.range_of(key.cluster).get(key)
+            if record is None:
+                continue
+            binding = decoded(record)
+            cluster = (binding.get("status") or {}).get("apiExportClusterName")
+            if cluster:
+                return cluster, binding["spec"]["reference"]["export"]["name"]
+        return None

@@ -1,0 +1,197 @@
+"""Endpoint slices: where a provider finds its consumers, one URL for each range that holds any."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from tenantry.apiserver import objects
+from tenantry.apiserver.user import SYSTEM
+from tenantry.kube.objects import Object, annotations_of, timestamp
+from tenantry.kube.selectors import labels as label_selectors
+from tenantry.kube.selectors.labels import LabelSelector
+from tenantry.kube.status import StatusError
+from tenantry.storage.keys import Key
+from tenantry.storage.range import Range
+from tenantry.storage.record import RecordEvent
+from tenantry.tenancy.exports.bindings import API_EXPORTS, ENDPOINT_SLICES, Export, decoded, find_export, reference_of
+from tenantry.tenancy.exports.conditions import mark_false, mark_true
+from tenantry.tenancy.exports.consumers import CONSUMERS, ranges_with_consumers
+from tenantry.tenancy.exports.identity import export_url
+from tenantry.tenancy.reconcile import Controller
+
+if TYPE_CHECKING:
+    from tenantry.tenancy.host import Host
+
+SKIP_ANNOTATION = "apiexports.apis.kcp.io/skip-endpointslice"
+PATH_ANNOTATION = "kcp.io/path"
+SHARDS = "core.kcp.io/shards"
+PARTITIONS = "topology.kcp.io/partitions"
+_EVERY_RANGE = label_selectors.parse("")
+
+
+class SliceCreator(Controller):
+    """Gives every APIExport an endpoint slice of its own name, unless an annotation says not to."""
+
+    name = "apiexport-endpointslice-creator"
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    @property
+    def resources(self) -> Sequence[str]:
+        return (API_EXPORTS, ENDPOINT_SLICES)
+
+    def keys(self, event: RecordEvent) -> Iterable[Key]:
+        if event.key.resource == API_EXPORTS:
+            return (event.key,) if event.record is not None else ()
+        return (Key(event.key.cluster, API_EXPORTS, "", event.key.name),) if event.record is None else ()
+
+    def initial_keys(self, held: Range) -> Iterable[Key]:
+        return [record.key for record in held.list(API_EXPORTS)]
+
+    async def reconcile(self, held: Range, key: Key) -> None:
+        record = held.get(key)
+        if record is None or record.head.deleting or held.get(Key(key.cluster, ENDPOINT_SLICES, "", key.name)) is not None:
+            return
+        export = decoded(record)
+        if SKIP_ANNOTATION in annotations_of(export):
+            return
+        definition = self._host.definitions.api_export_endpoint_slices
+        owner = {
+            "apiVersion": "apis.kcp.io/v1alpha2",
+            "kind": "APIExport",
+            "name": key.name,
+            "uid": record.head.uid,
+        }
+        wanted: Object = {
+            "apiVersion": definition.api_version(definition.storage_version),
+            "kind": definition.kind,
+            "metadata": {"name": key.name, "ownerReferences": [owner]},
+            "spec": {"export": {"path": annotations_of(export).get(PATH_ANNOTATION) or key.cluster, "name": key.name}},
+        }
+        try:
+            await objects.create(self._host.scope(key.cluster), definition, wanted, user=SYSTEM)
+        except StatusError as error:
+            if error.reason != "AlreadyExists":
+                raise
+
+
+class EndpointsController(Controller):
+    """Keeps the status of endpoint slices. A slice may live in any range: what it needs of others is in the catalog."""
+
+    name = "apiexport-endpoints"
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._by_export: dict[tuple[str, str], set[Key]] = {}
+        host.catalog.subscribe(CONSUMERS, self._consumers_changed)
+        host.catalog.subscribe(API_EXPORTS, self._export_changed)
+        host.catalog.subscribe(SHARDS, self._partitions_changed)
+        host.catalog.subscribe(PARTITIONS, self._partitions_changed)
+
+    @property
+    def resources(self) -> Sequence[str]:
+        return (ENDPOINT_SLICES,)
+
+    async def reconcile(self, held: Range, key: Key) -> None:
+        definition = self._host.definitions.api_export_endpoint_slices
+        record = held.get(key)
+        if record is None:
+            for keys in self._by_export.values():
+                keys.discard(key)
+            return
+        if record.head.deleting:
+            return
+        if self._status(key, decoded(record)) == (decoded(record).get("status") or {}):
+            return
+
+        def change(current: Object) -> Object | None:
+            current["status"] = self._status(key, current)
+            return current
+
+        await objects.update(self._host.scope(key.cluster), definition, "", key.name, change, subresource="status", user=SYSTEM)
+
+    def _status(self, key: Key, endpoint_slice: Object) -> Object:
+        now = timestamp()
+        status: Object = dict(endpoint_slice.get("status") or {})
+        path, name = reference_of(endpoint_slice)
+        export = find_export(self._host, key.cluster, path, name)
+        self._remember(key, path, name, export)
+        selector = self._selector(key, endpoint_slice, status, now)
+        if export is None:
+            mark_false(status, "APIExportValid", "APIExportNotFound", f"APIExport {path or key.cluster}|{name} not found", now)
+        else:
+            mark_true(status, "APIExportValid", now)
+        if export is None or selector is None:
+            status.pop("endpoints", None)
+            return status
+        endpoints = self._endpoints(export, selector, status)
+        if endpoints:
+            status["endpoints"] = endpoints
+        else:
+            status.pop("endpoints", None)
+        return status
+
+    def _endpoints(self, export: Export, selector: LabelSelector, status: Object) -> list[Object]:
+        """A range with consumers that left the partition keeps its place, as in kcp: its consumers still need serving."""
+        listed = {endpoint["url"] for endpoint in status.get("endpoints") or ()}
+        endpoints = []
+        for range_name in sorted(ranges_with_consumers(self._host, export.cluster, export.name)):
+            url = export_url(self._host, range_name, export.cluster, export.name)
+            if url in listed or selector.matches(range_labels(self._host, range_name)):
+                endpoints.append({"url": url})
+        return endpoints
+
+    def _selector(self, key: Key, endpoint_slice: Object, status: Object, now: str) -> LabelSelector | None:
+        name = (endpoint_slice.get("spec") or {}).get("partition")
+        if not name:
+            mark_true(status, "PartitionValid", now)
+            status.pop("shardSelector", None)
+            return _EVERY_RANGE
+        partition = self._host.catalog.get(PARTITIONS, key.cluster, name)
+        if partition is None:
+            mark_false(status, "PartitionValid", "PartitionInvalidReference", f'Partition "{name}" not found', now)
+            status.pop("shardSelector", None)
+            return None
+        try:
+            selector = label_selectors.from_object((partition.get("spec") or {}).get("selector") or {})
+        except ValueError as error:
+            mark_false(status, "PartitionValid", "PartitionInvalidReference", str(error), now)
+            return None
+        mark_true(status, "PartitionValid", now)
+        if str(selector):
+            status["shardSelector"] = str(selector)
+        else:
+            status.pop("shardSelector", None)
+        return selector
+
+    def _remember(self, key: Key, path: str, name: str, export: Export | None) -> None:
+        cluster = export.cluster if export is not None else (path or key.cluster)
+        self._by_export.setdefault((cluster, name), set()).add(key)
+
+    def _consumers_changed(self, _: str, cluster: str, name: str, entry: Object | None) -> None:
+        self._enqueue(cluster, name.rpartition(".")[0])
+
+    def _export_changed(self, _: str, cluster: str, name: str, export: Object | None) -> None:
+        self._enqueue(cluster, name)
+        if export is not None:
+            self._enqueue(annotations_of(export).get(PATH_ANNOTATION) or cluster, name)
+
+    def _enqueue(self, cluster: str, name: str) -> None:
+        for key in tuple(self._by_export.get((cluster, name), ())):
+            self.enqueue(key)
+
+    def _partitions_changed(self, *_: object) -> None:
+        for keys in self._by_export.values():
+            for key in keys:
+                self.enqueue(key)
+
+
+def range_labels(host: Host, range_name: str) -> dict[str, str]:
+    """The labels of a range: those of its Shard object in root, or the registry's while that is not there yet."""
+    shard = host.catalog.get(SHARDS, "root", range_name)
+    if shard is not None:
+        return shard["metadata"].get("labels") or {}
+    known = next((r for r in host.registry.ranges() if r.name == range_name), None)
+    return {"name": range_name, **(known.labels if known is not None else {})}

@@ -1,0 +1,65 @@
+"""The hashes that kcp puts into labels and names: base62 of SHA-224, most significant digit first, no padding."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+
+import orjson
+
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+EXPORT_LABEL = "internal.apis.kcp.io/export"
+"""On every APIBinding: which export it refers to, as `export_hash`."""
+CLAIM_LABEL_PREFIX = "claimed.internal.apis.kcp.io/"
+"""Before the hash of an export: the label of an object that this export may see by an accepted claim."""
+
+
+def base62(data: bytes) -> str:
+    """The bytes as one big-endian integer in base 62 (0-9, a-z, A-Z)."""
+    number = int.from_bytes(data, "big")
+    digits = ""
+    while number:
+        number, digit = divmod(number, 62)
+        digits = _DIGITS[digit] + digits
+    return digits or "0"
+
+
+def base62_sha224(text: str | bytes) -> str:
+    return base62(hashlib.sha224(text if isinstance(text, bytes) else text.encode()).digest())
+
+
+REFLEXIVE_VALUE = base62(bytes((*range(10), *range(10), *range(8))))
+"""The value of an export's claim label on the APIBindings that refer to it, whether it claims apibindings or not."""
+
+
+@lru_cache(maxsize=16_384)
+def export_hash(cluster: str, name: str) -> str:
+    """Of an APIExport: the value of `EXPORT_LABEL` and the last part of its claim label. `cluster` is an id, never a path."""
+    return base62_sha224(f"{cluster}:{name}")
+
+
+def claim_label(cluster: str, name: str) -> str:
+    """The key of the claim label of an export."""
+    return CLAIM_LABEL_PREFIX + export_hash(cluster, name)
+
+
+@lru_cache(maxsize=16_384)
+def claim_hash(group: str, resource: str, identity_hash: str = "") -> str:
+    """The value of the claim label: of the claim as Go encodes it, without its verbs and selector."""
+    claim: dict[str, str | None] = {"group": group} if group else {}
+    claim["resource"] = resource
+    claim["verbs"] = None
+    if identity_hash:
+        claim["identityHash"] = identity_hash
+    return base62_sha224(orjson.dumps(claim))
+
+
+def identity_hash(key: bytes) -> str:
+    """APIExport.status.identityHash: of the bytes of the secret's `key`."""
+    return hashlib.sha256(key).hexdigest()
+
+
+def lifecycle_hash(identifier: str) -> str:
+    """Hex SHA-224 of an initializer's or terminator's id: the value of its label on a LogicalCluster."""
+    return hashlib.sha224(identifier.encode()).hexdigest()

@@ -1,0 +1,165 @@
+"""The identity of an export: a secret of its workspace whose hash names the storage of everything bound from the export."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from tenantry.apiserver import objects, records
+from tenantry.apiserver.user import SYSTEM
+from tenantry.kube.objects import Object, timestamp
+from tenantry.storage.cell import Stale
+from tenantry.storage.keys import Key
+from tenantry.storage.range import Range
+from tenantry.storage.record import Change, Record, RecordEvent
+from tenantry.tenancy.exports.bindings import API_EXPORTS, decoded
+from tenantry.tenancy.exports.conditions import mark_false, mark_true, remove
+from tenantry.tenancy.exports.hashing import identity_hash
+from tenantry.tenancy.reconcile import Controller
+
+if TYPE_CHECKING:
+    from tenantry.tenancy.host import Host
+
+SECRETS = "core/secrets"
+NAMESPACES = "core/namespaces"
+IDENTITY_NAMESPACE = "kcp-system"
+IDENTITY_KEY = "key"
+IDENTITY_VALID = "IdentityValid"
+KEY_BYTES = 32
+
+
+def new_identity_key() -> str:
+    """256 random bits as 43 characters."""
+    return secrets.token_urlsafe(KEY_BYTES)
+
+
+def identity_secret(name: str, key: str) -> Object:
+    """The secret that holds an identity key."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name, "namespace": IDENTITY_NAMESPACE},
+        "type": "Opaque",
+        "data": {IDENTITY_KEY: base64.b64encode(key.encode()).decode()},
+    }
+
+
+def hash_of_secret(secret: Object) -> str:
+    """The identity hash of a secret. Raises ValueError where it has no usable key."""
+    encoded = (secret.get("data") or {}).get(IDENTITY_KEY) or ""
+    key = base64.b64decode(encoded, validate=True)
+    if not key:
+        raise ValueError(f'secret is missing data "{IDENTITY_KEY}"')
+    return identity_hash(key)
+
+
+class IdentityController(Controller):
+    """Gives every APIExport a secret, and its status the hash of that; says when the two do not agree.
+
+    With `publish_on_exports`, `status.virtualWorkspaces` lists the URL of every range as well (deprecated in kcp, off by default).
+    """
+
+    name = "apiexport-identity"
+
+    def __init__(self, host: Host, *, publish_on_exports: bool = False) -> None:
+        self._host = host
+        self._publish = publish_on_exports
+        if publish_on_exports:
+            host.registry.subscribe(self._map_changed)
+
+    @property
+    def resources(self) -> Sequence[str]:
+        return (API_EXPORTS, SECRETS)
+
+    def keys(self, event: RecordEvent) -> Iterable[Key]:
+        if event.key.resource == API_EXPORTS:
+            return (event.key,)
+        if event.key.namespace != IDENTITY_NAMESPACE:
+            return ()
+        return (Key(event.key.cluster, API_EXPORTS, "", event.key.name),)
+
+    def initial_keys(self, held: Range) -> Iterable[Key]:
+        return [record.key for record in held.list(API_EXPORTS)]
+
+    async def reconcile(self, held: Range, key: Key) -> None:
+        while True:
+            await self._host.cell.settled((key,))
+            record = held.get(key)
+            if record is None or record.head.deleting:
+                return
+            changes = self._changes(held, record)
+            if not changes:
+                return
+            try:
+                await self._host.cell.commit(changes)
+                return
+            except Stale as stale:
+                await self._host.cell.settled((stale.key,))
+
+    def _changes(self, held: Range, record: Record) -> list[Change]:
+        scope = self._host.scope(record.key.cluster)
+        definitions = self._host.definitions
+        export = records.decode(record, definitions.api_exports, definitions.api_exports.storage_version)
+        spec = export.setdefault("spec", {})
+        status = dict(export.get("status") or {})
+        changes: list[Change] = []
+        reference = (spec.get("identity") or {}).get("secretRef")
+        if not reference:
+            reference = {"namespace": IDENTITY_NAMESPACE, "name": record.key.name}
+            spec["identity"] = {"secretRef": reference}
+        secret_record = held.get(Key(record.key.cluster, SECRETS, reference.get("namespace") or "", reference.get("name") or ""))
+        if secret_record is not None:
+            secret = decoded(secret_record)
+        elif reference.get("namespace") == IDENTITY_NAMESPACE and not status.get("identityHash"):
+            secret = identity_secret(reference["name"], new_identity_key())
+            if held.get(Key(record.key.cluster, NAMESPACES, "", IDENTITY_NAMESPACE)) is None:
+                namespace: Object = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": IDENTITY_NAMESPACE}}
+                changes.append(objects.new_change(scope, definitions.namespaces, namespace, user=SYSTEM))
+            changes.append(objects.new_change(scope, definitions.secrets, secret, user=SYSTEM))
+        else:
+            secret = None
+        self._judge(status, secret, f"{reference.get('namespace')}/{reference.get('name')}")
+        self._list_urls(status, record.key)
+        if status != (export.get("status") or {}) or spec != decoded(record).get("spec"):
+            export["status"] = status
+            changes.append(objects.update_change(scope, definitions.api_exports, record, export))
+        return changes
+
+    def _judge(self, status: Object, secret: Object | None, place: str) -> None:
+        now = timestamp()
+        failure = "IdentityVerificationFailed"
+        if secret is None:
+            mark_false(status, IDENTITY_VALID, failure, f'secret "{place}" not found', now)
+            return
+        try:
+            actual = hash_of_secret(secret)
+        except ValueError as error:
+            mark_false(status, IDENTITY_VALID, failure, f"{place}: {error}", now)
+            return
+        expected = status.setdefault("identityHash", actual)
+        if expected != actual:
+            message = f'hash mismatch: identity secret hash "{actual}" must match status.identityHash "{expected}"'
+            mark_false(status, IDENTITY_VALID, failure, message, now)
+        else:
+            mark_true(status, IDENTITY_VALID, now)
+
+    def _list_urls(self, status: Object, key: Key) -> None:
+        if not self._publish:
+            status.pop("virtualWorkspaces", None)
+            remove(status, "VirtualWorkspaceURLsReady")
+            return
+        names = sorted(known.name for known in self._host.registry.ranges())
+        status["virtualWorkspaces"] = [{"url": export_url(self._host, name, key.cluster, key.name)} for name in names]
+        mark_true(status, "VirtualWorkspaceURLsReady", timestamp())
+
+    def _map_changed(self) -> None:
+        for held in self._host.cell.ranges.values():
+            for record in held.list(API_EXPORTS):
+                self.enqueue(record.key)
+
+
+def export_url(host: Host, range_name: str, cluster: str, export: str) -> str:
+    """Where a provider reaches the consumers of a range: no slash at the end, no `/clusters`."""
+    return f"{host.urls.range(range_name)}/services/apiexport/{cluster}/{export}"

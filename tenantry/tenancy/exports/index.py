@@ -1,0 +1,70 @@
+"""Who is bound to what, for every range held here: kept from the label that each APIBinding bears, without decoding any."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from tenantry.storage.keys import Key
+from tenantry.storage.range import Range
+from tenantry.storage.record import RecordEvent
+from tenantry.tenancy.exports.bindings import API_BINDINGS
+from tenantry.tenancy.exports.hashing import EXPORT_LABEL
+
+if TYPE_CHECKING:
+    from tenantry.tenancy.host import Host
+
+
+class BindingIndex:
+    """Bindings by export and range. `label` is the export's `hashing.export_hash`."""
+
+    def __init__(self, host: Host) -> None:
+        self._by_range: dict[str, dict[str, set[Key]]] = {}
+        self.stop: Callable[[], None] = host.follow_ranges(self._follow)
+
+    def keys(self, label: str) -> Iterator[Key]:
+        """The bindings to an export, in every range held here."""
+        for by_label in self._by_range.values():
+            yield from tuple(by_label.get(label, ()))
+
+    def count(self, range_name: str, label: str) -> int:
+        """How many bindings of a range refer to an export."""
+        return len(self._by_range.get(range_name, {}).get(label, ()))
+
+    def labels(self, range_name: str) -> list[str]:
+        """The exports that a range's bindings refer to."""
+        return list(self._by_range.get(range_name, ()))
+
+    def _follow(self, held: Range) -> Callable[[], None]:
+        by_label = self._by_range[held.name] = {}
+
+        def changed(events: Sequence[RecordEvent]) -> None:
+            for event in events:
+                before = event.previous.head.labels.get(EXPORT_LABEL) if event.previous is not None else None
+                after = event.record.head.labels.get(EXPORT_LABEL) if event.record is not None else None
+                if before == after:
+                    continue
+                if before is not None:
+                    _discard(by_label, before, event.key)
+                if after is not None:
+                    by_label.setdefault(after, set()).add(event.key)
+
+        stop = held.subscribe(changed, API_BINDINGS)
+        for record in held.list(API_BINDINGS):
+            label = record.head.labels.get(EXPORT_LABEL)
+            if label is not None:
+                by_label.setdefault(label, set()).add(record.key)
+
+        def leave() -> None:
+            stop()
+            self._by_range.pop(held.name, None)
+
+        return leave
+
+
+def _discard(by_label: dict[str, set[Key]], label: str, key: Key) -> None:
+    keys = by_label.get(label)
+    if keys is not None:
+        keys.discard(key)
+        if not keys:
+            del by_label[label]

@@ -1,0 +1,72 @@
+"""Which binding of a logical cluster holds which resource: an annotation of the LogicalCluster (kcp)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import orjson
+
+from tenantry.kube.objects import GroupResource, Object, annotations_of
+
+LOCKS_ANNOTATION = "internal.apis.kcp.io/resource-bindings"
+
+Locks = dict[str, dict[str, object]]
+"""`<resource>.<group>` → {"n": name of the binding}, or {"c": true} where a CRD holds it."""
+
+
+def lock_name(group: str, resource: str) -> str:
+    return str(GroupResource(group, resource))
+
+
+def parse(text: str) -> Locks:
+    """The locks of an annotation. What is not a JSON map counts as none: it is written anew with the next lock."""
+    try:
+        locks = orjson.loads(text) if text else {}
+    except orjson.JSONDecodeError:
+        return {}
+    return locks if isinstance(locks, dict) else {}
+
+
+def dump(locks: Mapping[str, object]) -> str:
+    return orjson.dumps(locks, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def held_by_others(locks: Locks, binding_name: str) -> dict[str, str]:
+    """Locked resource → who holds it, for all that another binding or a CRD holds."""
+    return {
+        resource: f'APIBinding "{holder["n"]}"' if holder.get("n") else "a CustomResourceDefinition"
+        for resource, holder in locks.items()
+        if holder.get("n") != binding_name
+    }
+
+
+def locks_annotation(bindings: Iterable[Object]) -> str:
+    """The annotation for a new LogicalCluster in which these bindings are already bound."""
+    locks: Locks = {}
+    for binding in bindings:
+        for entry in (binding.get("status") or {}).get("boundResources") or ():
+            locks[lock_name(entry.get("group") or "", entry["resource"])] = {"n": binding["metadata"]["name"]}
+    return dump(locks)
+
+
+def with_locks(annotation: str, binding_name: str, bound: Iterable[Mapping[str, str]]) -> str:
+    """The annotation after a binding took what it has bound. The same text where nothing changed."""
+    locks = parse(annotation)
+    wanted = {lock_name(entry.get("group") or "", entry["resource"]) for entry in bound}
+    missing = [resource for resource in wanted if locks.get(resource, {}).get("n") != binding_name]
+    if not missing:
+        return annotation
+    for resource in missing:
+        locks[resource] = {"n": binding_name}
+    return dump(locks)
+
+
+def without_binding(annotation: str, binding_name: str) -> str:
+    """The annotation after a binding let go. The same text where it held nothing."""
+    locks = parse(annotation)
+    kept = {resource: holder for resource, holder in locks.items() if holder.get("n") != binding_name}
+    return dump(kept) if len(kept) != len(locks) else annotation
+
+
+def locks_of(logical_cluster: Object) -> str:
+    return annotations_of(logical_cluster).get(LOCKS_ANNOTATION, "")

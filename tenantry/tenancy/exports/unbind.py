@@ -1,0 +1,164 @@
+"""Unbinding: a deleted APIBinding takes with it what was created through it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from tenantry.apiserver import objects
+from tenantry.apiserver.user import SYSTEM
+from tenantry.kube.definition import ResourceDefinition
+from tenantry.kube.objects import GroupResource, Object, annotations_of, finalizers_of, is_deleting, name_of, timestamp
+from tenantry.kube.status import StatusError
+from tenantry.storage.keys import Key
+from tenantry.storage.range import Range
+from tenantry.storage.record import Record, RecordEvent
+from tenantry.tenancy.exports import locks
+from tenantry.tenancy.exports.bind import FINALIZER
+from tenantry.tenancy.exports.bindings import API_BINDINGS, LOGICAL_CLUSTERS, bindings_of, bound_resource, decoded, get_schema
+from tenantry.tenancy.exports.conditions import mark_false
+from tenantry.tenancy.reconcile import Controller, Retry
+
+if TYPE_CHECKING:
+    from tenantry.tenancy.host import Host
+
+AT_ONCE = 50
+RECHECK_SECONDS = 5.0
+DELETE_SUCCESS = "BindingResourceDeleteSuccess"
+
+
+class UnbindController(Controller):
+    """Works the finalizer of APIBindings: deletes the bound objects, waits for their own finalizers, lets go of the locks.
+
+    Objects that another binding of the cluster serves too (same schema and identity) are adopted by it and stay.
+    """
+
+    name = "apibinding-deletion"
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    @property
+    def resources(self) -> Sequence[str]:
+        return (API_BINDINGS,)
+
+    def keys(self, event: RecordEvent) -> Iterable[Key]:
+        return (event.key,) if event.record is not None and event.record.head.deleting else ()
+
+    def initial_keys(self, held: Range) -> Iterable[Key]:
+        return [record.key for record in held.list(API_BINDINGS) if record.head.deleting]
+
+    async def reconcile(self, held: Range, key: Key) -> None:
+        record = held.get(key)
+        if record is None or not record.head.deleting or FINALIZER not in finalizers_of(decoded(record)):
+            return
+        binding = decoded(record)
+        remaining: list[Record] = []
+        for entry in (binding.get("status") or {}).get("boundResources") or ():
+            if not self._adopted(held, key, entry):
+                remaining.extend(await self._delete_objects(held, key.cluster, binding, entry))
+        if remaining:
+            await self._report(key, remaining)
+            raise Retry(RECHECK_SECONDS, f"{len(remaining)} bound objects remain")
+        await self._unlock(key)
+        await self._finish(key)
+
+    def _adopted(self, held: Range, key: Key, entry: dict[str, Any]) -> bool:
+        for other in bindings_of(held, key.cluster):
+            if name_of(other) == key.name or is_deleting(other):
+                continue
+            same = bound_resource(other, entry.get("group") or "", entry["resource"])
+            if same is not None and same["schema"]["UID"] == entry["schema"]["UID"]:
+                return bool(same["schema"].get("identityHash") == entry["schema"].get("identityHash"))
+        return False
+
+    async def _delete_objects(self, held: Range, cluster: str, binding: Object, entry: dict[str, Any]) -> list[Record]:
+        """Deletes the objects of one bound resource; what is still there afterwards."""
+        storage_key = f"{entry.get('group') or 'core'}/{entry['resource']}:{entry['schema']['identityHash']}"
+        if not held.count(storage_key, cluster):
+            return []
+        definition = self._definition(cluster, binding, entry)
+        if definition is None:
+            raise StatusError(
+                500, "InternalError", f"the schema {entry['schema']['name']} of bound objects is gone; restore it to delete them"
+            )
+        pending = iter([record for record in held.list(storage_key, cluster) if not record.head.deleting])
+        scope = self._host.scope(cluster)
+        options = {"propagationPolicy": "Background"}
+        while batch := list(islice(pending, AT_ONCE)):
+            results = await asyncio.gather(
+                *(
+                    objects.delete(scope, definition, record.key.namespace, record.key.name, options=options, user=SYSTEM)
+                    for record in batch
+                ),
+                return_exceptions=True,
+            )
+            for result in results:
+                if isinstance(result, BaseException) and not (isinstance(result, StatusError) and result.code == 404):
+                    raise result
+        return list(held.list(storage_key, cluster))
+
+    def _definition(self, cluster: str, binding: Object, entry: dict[str, Any]) -> ResourceDefinition | None:
+        identity = entry["schema"]["identityHash"]
+        served = self._host.apis.definition(cluster, entry.get("group") or "", entry["resource"])
+        if served is not None and served.identity == identity:
+            return served
+        schema = get_schema(self._host, binding["status"].get("apiExportClusterName") or "", entry["schema"]["name"])
+        return self._host.apis.bound_definition(schema, identity) if schema is not None else None
+
+    async def _report(self, key: Key, remaining: list[Record]) -> None:
+        finalizers = [f for record in remaining for f in finalizers_of(decoded(record))]
+        if finalizers:
+            reason = "SomeFinalizersRemain"
+            counts = ", ".join(f"{f} in {finalizers.count(f)} resource instances" for f in sorted(set(finalizers)))
+            message = f"Some content in the logical cluster has finalizers remaining: {counts}"
+        else:
+            reason = "SomeResourcesRemain"
+            group, _, resource = remaining[0].key.resource.partition(":")[0].partition("/")
+            shown = GroupResource("" if group == "core" else group, resource)
+            message = f"Some resources are remaining: {shown} has {len(remaining)} resource instances"
+
+        def change(binding: Object) -> Object | None:
+            status = binding["status"] = dict(binding.get("status") or {})
+            mark_false(status, DELETE_SUCCESS, reason, message, timestamp())
+            return binding
+
+        await objects.update(
+            self._host.scope(key.cluster),
+            self._host.definitions.api_bindings,
+            "",
+            key.name,
+            change,
+            subresource="status",
+            user=SYSTEM,
+        )
+
+    async def _unlock(self, key: Key) -> None:
+        def change(logical_cluster: Object) -> Object | None:
+            before = locks.locks_of(logical_cluster)
+            after = locks.without_binding(before, key.name)
+            if after == before:
+                return None
+            logical_cluster["metadata"]["annotations"] = {**annotations_of(logical_cluster), locks.LOCKS_ANNOTATION: after}
+            return logical_cluster
+
+        held = self._host.range_of(key.cluster)
+        record = held.get(Key(key.cluster, LOGICAL_CLUSTERS, "", "cluster"))
+        if record is not None and not record.head.deleting:
+            scope = self._host.scope(key.cluster)
+            await objects.update(scope, self._host.definitions.logical_clusters, "", "cluster", change, user=SYSTEM)
+
+    async def _finish(self, key: Key) -> None:
+        def change(binding: Object) -> Object | None:
+            left = [f for f in finalizers_of(binding) if f != FINALIZER]
+            if left:
+                binding["metadata"]["finalizers"] = left
+            else:
+                binding["metadata"].pop("finalizers", None)
+            return binding
+
+        await objects.update(
+            self._host.scope(key.cluster), self._host.definitions.api_bindings, "", key.name, change, user=SYSTEM
+        )
