@@ -1,0 +1,196 @@
+"""metadata.managedFields on create, update and patch: who wrote which field."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from functools import lru_cache
+from typing import Any
+
+from tenantry.kube.apply import field_set
+from tenantry.kube.apply.compare import Comparison, compare
+from tenantry.kube.apply.field_set import FieldSet, field_path
+from tenantry.kube.apply.managers import Managers, Ownership, cap_updates, decode, encode, is_reset, updater
+from tenantry.kube.apply.ownership import reconcile_with_schema
+from tenantry.kube.apply.typed import Node, TypedError, compile_schema
+from tenantry.kube.objects import Object
+from tenantry.kube.schema.structural import Schema
+
+ResetFields = tuple[tuple[str, ...], ...]
+"""Paths, as tuples of field names, that an endpoint drops from what it is sent: `(("status",),)` on a main resource."""
+
+_NEVER_OWNED = field_set.of_paths(
+    [field_path(name) for name in ("apiVersion", "kind", "metadata")]
+    + [
+        field_path("metadata", name)
+        for name in (
+            "name",
+            "namespace",
+            "creationTimestamp",
+            "selfLink",
+            "uid",
+            "clusterName",
+            "generation",
+            "managedFields",
+            "resourceVersion",
+        )
+    ]
+)
+_UNTRACKED = ("apiVersion", "kind")
+
+
+def record_update(
+    obj: Object,
+    old: Object | None,
+    *,
+    manager: str,
+    api_version: str,
+    schema: Schema,
+    subresource: str = "",
+    now: str,
+    reset_fields: ResetFields = (),
+    versions: Collection[str] | None = None,
+) -> None:
+    """Set metadata.managedFields on `obj` for a write that is no apply. `old` is None on create.
+
+    `api_version` and `schema` are the request's; `now` a metav1.Time. `versions` are the apiVersions that the type is served
+    in: entries of others are dropped (None keeps all). What the client wrote into managedFields counts where it is valid:
+    `[]` and `[{}]` forget all managers, a missing or broken list keeps the old ones. An object without any manager is not
+    tracked until it is applied to, except on create. Where the object does not fit its schema the list is left out.
+    """
+    metadata: dict[str, Any] = obj.setdefault("metadata", {})
+    written = metadata.pop("managedFields", None)
+    managers = _known_managers(written, old, subresource)
+    if managers is None or (not managers and old is not None):
+        return
+    try:
+        record(
+            managers,
+            obj,
+            old,
+            manager=manager,
+            api_version=api_version,
+            node=compile_schema(schema),
+            changing_schema=not schema.ref,
+            subresource=subresource,
+            now=now,
+            reset_fields=reset_fields,
+            versions=versions,
+        )
+    except TypedError:
+        return
+    if managers:
+        metadata["managedFields"] = encode(managers)
+
+
+def _known_managers(written: Any, old: Object | None, subresource: str) -> Managers | None:
+    """The managers before the write, None where nobody could be recorded."""
+    kept = old.get("metadata", {}).get("managedFields") if old is not None else None
+    if not subresource and written is not None and written != kept:
+        if is_reset(written):
+            return {}
+        try:
+            managers = decode(written)
+        except ValueError:
+            managers = {}
+        if managers:
+            return managers
+    return decode(kept, trusted=True)
+
+
+def record(
+    managers: Managers,
+    obj: Object,
+    old: Object | None,
+    *,
+    manager: str,
+    api_version: str,
+    node: Node,
+    changing_schema: bool,
+    subresource: str,
+    now: str,
+    reset_fields: ResetFields,
+    versions: Collection[str] | None,
+) -> None:
+    """Give the fields that differ between `old` and `obj` to an updating manager. Changes `managers`.
+
+    Raises TypedError where a list item has no key.
+    """
+    drop_unserved(managers, versions)
+    if changing_schema:
+        for owned in managers.values():
+            owned.fields = reconcile_with_schema(owned.fields, node)
+    changes = compare_objects(node, old or {}, obj).without(excluded(reset_fields))
+    taken = field_set.union(changes.modified, changes.added)
+    if managers:
+        for part in (taken, changes.removed):
+            take_from_all(managers, part)
+    taken = field_set.difference(taken, _NEVER_OWNED)
+    if not taken:
+        return
+    me = updater(manager, api_version, subresource)
+    before = managers.get(me)
+    if before is not None:
+        taken = field_set.union(taken, before.fields)
+    managers[me] = Ownership(field_set.ordered(taken), api_version, now)
+    cap_updates(managers)
+
+
+def compare_objects(node: Node, left: Mapping[str, Any], right: Mapping[str, Any]) -> Comparison:
+    """The difference of two objects without what is never tracked."""
+    return compare(node, _tracked(left), _tracked(right))
+
+
+def _tracked(obj: Mapping[str, Any]) -> dict[str, Any]:
+    out = {name: value for name, value in obj.items() if name not in _UNTRACKED}
+    metadata = out.get("metadata")
+    if metadata and "managedFields" in metadata:
+        out["metadata"] = {name: value for name, value in metadata.items() if name != "managedFields"}
+    return out
+
+
+def take_from_all(managers: Managers, fields: FieldSet) -> None:
+    """Take fields from every manager; who has none left is dropped. Changes `managers`."""
+    if not fields:
+        return
+    for manager, owned in list(managers.items()):
+        left = field_set.difference(owned.fields, fields)
+        if left:
+            owned.fields = left
+        else:
+            del managers[manager]
+
+
+def drop_unserved(managers: Managers, versions: Collection[str] | None) -> None:
+    """Drop the managers of versions that are not served any more. Changes `managers`."""
+    if versions is None:
+        return
+    for manager in [m for m, owned in managers.items() if owned.api_version not in versions]:
+        del managers[manager]
+
+
+def strip(fields: FieldSet) -> FieldSet:
+    """The fields without those that nobody can own."""
+    return field_set.difference(fields, _NEVER_OWNED)
+
+
+@lru_cache(maxsize=256)
+def excluded(reset_fields: ResetFields) -> FieldSet:
+    """The set of the fields that an endpoint drops."""
+    return field_set.of_paths(field_path(*names) for names in reset_fields)
+
+
+def same_but_for_times(obj: Object, old: Object) -> bool:
+    """Whether a write changed nothing but the times in managedFields: then it is no change, and the old object stays."""
+    metadata, old_metadata = obj.get("metadata", {}), old.get("metadata", {})
+    entries, old_entries = metadata.get("managedFields") or [], old_metadata.get("managedFields") or []
+    if len(entries) != len(old_entries):
+        return False
+    if entries != old_entries and sorted(map(_untimed, entries), key=str) != sorted(map(_untimed, old_entries), key=str):
+        return False
+    return _untimed(obj, "metadata") == _untimed(old, "metadata") and _untimed(metadata, "managedFields") == _untimed(
+        old_metadata, "managedFields"
+    )
+
+
+def _untimed(value: Mapping[str, Any], name: str = "time") -> dict[str, Any]:
+    return {key: below for key, below in value.items() if key != name}

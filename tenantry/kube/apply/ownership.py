@@ -1,0 +1,139 @@
+"""From objects to the field sets that an applier owns, and from field sets back to objects without those fields."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tenantry.kube.apply.field_set import EMPTY, FieldSet, as_member, is_member, recursive_difference, union
+from tenantry.kube.apply.typed import DEDUCED, MapType, Node
+
+
+def fields_of(node: Node, value: dict[str, Any]) -> FieldSet:
+    """Every leaf and every list item of an applied object (structured-merge-diff's ToFieldSet).
+
+    Raises TypedError where a list item has no key.
+    """
+    return _fields_below(node, value) or EMPTY
+
+
+def _fields_below(node: Node, value: Any) -> FieldSet | None:
+    """The set below an element; None where neither the element nor anything below it counts."""
+    match node.kind(value):
+        case "map" if node.map is not None:
+            if node.map.atomic:
+                return EMPTY
+            return _named(node.map, value) if isinstance(value, dict) else None
+        case "list" if node.list is not None:
+            list_type = node.list
+            if list_type.kind == "atomic":
+                return EMPTY
+            if not isinstance(value, list):
+                return None
+            out: FieldSet = {}
+            for item in value:
+                element = list_type.item_element(item)
+                out[element] = EMPTY if element in out else as_member(_fields_below(list_type.element, item))
+            return out or None
+    return EMPTY
+
+
+def _named(map_type: MapType, value: dict[str, Any]) -> FieldSet | None:
+    out: FieldSet = {}
+    for name, below in value.items():
+        children = _fields_below(map_type.at(name) or DEDUCED, below)
+        if below is None or below == {} or name not in map_type.fields:
+            children = as_member(children)
+        if children is not None:
+            out[map_type.elements.get(name) or "f:" + name] = children
+    return out or None
+
+
+def with_named_fields(fields: FieldSet, node: Node | None) -> FieldSet:
+    """The set with every declared field that has members below it made a member too."""
+    out: FieldSet = {}
+    for element, below in fields.items():
+        if element == ".":
+            out[element] = below
+            continue
+        child = _node_at(node, element)
+        if below:
+            grown = with_named_fields(below, child)
+            if element.startswith("f:") and node is not None and node.map is not None and element[2:] in node.map.fields:
+                grown = as_member(grown)
+            out[element] = grown
+        else:
+            out[element] = below
+    return out
+
+
+def _node_at(node: Node | None, element: str) -> Node | None:
+    if node is None:
+        return None
+    if element.startswith("f:"):
+        return node.map.at(element[2:]) if node.map is not None else None
+    if element.startswith("k:"):
+        return node.list.element if node.list is not None else None
+    return None
+
+
+def remove_fields(node: Node, value: Any, fields: FieldSet) -> Any:
+    """The value without these fields and list items; the value itself where nothing is removed. None where nothing is left
+    of a container that is not itself among the fields (structured-merge-diff's RemoveItems).
+    """
+    if not fields or not value:
+        return value
+    if isinstance(value, dict) and node.map is not None:
+        if node.map.atomic:
+            return None
+        out: dict[str, Any] = {}
+        for name, below in value.items():
+            found = fields.get("f:" + name)
+            if found is None:
+                out[name] = below
+            elif not is_member(found):
+                out[name] = remove_fields(node.map.at(name) or DEDUCED, below, found)
+        return out or None
+    if isinstance(value, list) and node.list is not None:
+        if node.list.kind == "atomic":
+            return None
+        items: list[Any] = []
+        for item in value:
+            found = fields.get(node.list.item_element(item))
+            if found is None:
+                items.append(item)
+            elif not is_member(found):
+                items.append(remove_fields(node.list.element, item, found))
+        return items or None
+    return value
+
+
+def reconcile_with_schema(fields: FieldSet, node: Node) -> FieldSet:
+    """The set after a change of the schema: what lies in a part that is one value now is owned as that part.
+
+    The other way round, a part that became granular keeps its old owner until the next change of it.
+    """
+    atomic = _atomic_with_fields(fields, node, own=False)
+    if not atomic:
+        return fields
+    return union(recursive_difference(fields, atomic), atomic)
+
+
+def _atomic_with_fields(fields: FieldSet, node: Node, *, own: bool) -> FieldSet | None:
+    """Elements of parts that are one value in the schema although the set goes into them. `own` where this node's element
+    is itself in question: then an empty set means that it is."""
+    map_type, list_type = node.map, node.list
+    if map_type is not None:
+        if not map_type.fields and (map_type.element is DEDUCED or map_type.element is None):
+            return None
+        if own and map_type.atomic and fields:
+            return EMPTY
+    elif list_type is not None and own and list_type.kind == "atomic" and fields:
+        return EMPTY
+    out: FieldSet = {}
+    for element, below in fields.items():
+        child = _node_at(node, element)
+        if child is not None and below:
+            found = _atomic_with_fields(below, child, own=True)
+            if found is not None:
+                out[element] = found
+    return out or None

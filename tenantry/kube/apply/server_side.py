@@ -1,0 +1,241 @@
+"""Server-side apply: merge a configuration into an object and decide who owns what (structured-merge-diff's Updater.Apply)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import orjson
+
+from tenantry.kube.apply import field_set
+from tenantry.kube.apply.field_set import FieldSet
+from tenantry.kube.apply.last_applied import MANAGER as KUBECTL
+from tenantry.kube.apply.last_applied import refresh_annotation, upgradable_fields
+from tenantry.kube.apply.managed_fields import (
+    ResetFields,
+    compare_objects,
+    drop_unserved,
+    excluded,
+    record,
+    strip,
+    take_from_all,
+)
+from tenantry.kube.apply.managers import BEFORE_FIRST_APPLY, Manager, Managers, Ownership, applier, decode, encode
+from tenantry.kube.apply.merge import merge
+from tenantry.kube.apply.ownership import fields_of, reconcile_with_schema, remove_fields, with_named_fields
+from tenantry.kube.apply.typed import ABSENT, Node, TypedError, compile_schema
+from tenantry.kube.apply.validate import error_text, validate
+from tenantry.kube.objects import Object, namespace_of, split_api_version
+from tenantry.kube.objects import name_of as object_name
+from tenantry.kube.schema.structural import Schema
+from tenantry.kube.status import Cause, StatusError, bad_request
+
+
+def apply(
+    live: Object | None,
+    config: Object,
+    *,
+    manager: str,
+    force: bool,
+    api_version: str,
+    schema: Schema,
+    subresource: str = "",
+    now: str,
+    reset_fields: ResetFields = (),
+    kind: str = "",
+    versions: Collection[str] | None = None,
+) -> Object:
+    """The object after the manager applied its configuration; `live` is None where it is created. The inputs are not changed.
+
+    `api_version`, `kind` and `schema` are the endpoint's (an empty `kind` is taken from the live object); `now` is a
+    metav1.Time; `versions` are the apiVersions that the type is served in: entries of others are dropped (None keeps all).
+    Defaulting, validation and the noticing of a write that changes nothing are the caller's; when the merge changes nothing,
+    the times in managedFields stay.
+
+    Raises StatusError: 400 for the wrong type or for managedFields in the configuration, 500 where the configuration does not
+    fit the schema (upstream's code), 409 with a cause for each field on a conflict without `force`.
+    """
+    _check_type(config, api_version, kind or (live or {}).get("kind", ""))
+    node = compile_schema(schema)
+    kept = live.get("metadata", {}).get("managedFields") if live is not None else None
+    managers = decode(kept, trusted=True)
+    if not managers and live is not None:
+        _record_before_first_apply(managers, live, node, api_version, subresource, now)
+    if (config.get("metadata") or {}).get("managedFields") is not None:
+        raise bad_request("metadata.managedFields must be nil")
+    if errors := validate(node, config):
+        raise _failure(f"failed to create typed patch object ({_describe(config)}): {error_text(errors)}")
+    drop_unserved(managers, versions)
+    if not schema.ref:
+        for owned in managers.values():
+            owned.fields = reconcile_with_schema(owned.fields, node)
+    base = _without_managers(live or {})
+    applying = applier(manager, subresource)
+    try:
+        result, managers = _merge_and_own(
+            base, config, node, managers, applying, api_version=api_version, reset=excluded(reset_fields), force=force
+        )
+    except TypedError as error:
+        raise _failure(f"failed to merge config: {error}") from error
+    if applying in managers and (live is None or _differs(base, result)):
+        managers[applying].time = now
+    # A copy: the merge shares the parts that it did not touch with its inputs.
+    out: Object = orjson.loads(orjson.dumps(result))
+    metadata = out.setdefault("metadata", {})
+    if manager == KUBECTL:
+        refresh_annotation(metadata, config)
+    if managers:
+        metadata["managedFields"] = encode(managers)
+    return out
+
+
+def _merge_and_own(
+    live: Object,
+    config: Object,
+    node: Node,
+    managers: Managers,
+    applying: Manager,
+    *,
+    api_version: str,
+    reset: FieldSet,
+    force: bool,
+) -> tuple[Object, Managers]:
+    merged = merge(node, live, config)
+    last = managers.get(applying)
+    owned = field_set.recursive_difference(fields_of(node, config), reset)
+    managers[applying] = Ownership(owned, api_version, last.time if last else "")
+    result: Object = {} if merged is ABSENT else merged
+    if last is not None and last.fields:
+        result = _prune(result, node, last.fields, managers)
+    changes = compare_objects(node, live, result).without(reset)
+    _settle(managers, applying, field_set.union(changes.modified, changes.added), changes.removed, force, (live, node, api_version))
+    mine = strip(managers[applying].fields)
+    if mine:
+        managers[applying].fields = field_set.ordered(mine)
+    else:
+        del managers[applying]
+    return result, managers
+
+
+def _settle(
+    managers: Managers,
+    applying: Manager,
+    changed: FieldSet,
+    removed: FieldSet,
+    force: bool,
+    context: tuple[Object, Node, str],
+) -> None:
+    """Take what changed and what went away from the other managers, or raise the conflict. Changes `managers`."""
+    mine = managers.pop(applying)
+    conflicts = {}
+    for other, owned in managers.items():
+        both = field_set.intersection(owned.fields, changed)
+        if both:
+            conflicts[other] = both
+    if conflicts and not force and applying.name == KUBECTL:
+        allowed = upgradable_fields(*context)
+        left = {other: field_set.difference(fields, allowed) for other, fields in conflicts.items()}
+        conflicts = {other: fields for other, fields in left.items() if fields}
+    if conflicts and not force:
+        raise _conflict(conflicts)
+    take_from_all(managers, changed)
+    take_from_all(managers, removed)
+    managers[applying] = mine
+
+
+def _prune(merged: Object, node: Node, last: FieldSet, managers: Managers) -> Object:
+    """Without what the manager applied the last time and does not now, unless somebody else owns it.
+
+    Three steps, as upstream's: take everything of the last time out, put back what anybody owns, and put back what the
+    manager never owned but which went away with its container.
+    """
+    last_named = with_named_fields(last, node)
+    merged_fields = with_named_fields(fields_of(node, merged), node)
+    managed: FieldSet = {}
+    for owned in managers.values():
+        managed = field_set.union(managed, owned.fields)
+    pruned = remove_fields(node, merged, last_named) or {}
+    pruned_fields = with_named_fields(fields_of(node, pruned), node)
+    keep = field_set.union(pruned_fields, with_named_fields(managed, node))
+    pruned = remove_fields(node, merged, field_set.difference(merged_fields, keep)) or {}
+    pruned_fields = with_named_fields(fields_of(node, pruned), node)
+    gone = field_set.intersection(field_set.difference(merged_fields, pruned_fields), last_named)
+    out: Object = remove_fields(node, merged, gone) or {}
+    return out
+
+
+def _record_before_first_apply(
+    managers: Managers, live: Object, node: Node, api_version: str, subresource: str, now: str
+) -> None:
+    """Give the fields of an object that nobody is recorded for to a manager of their own."""
+    record(
+        managers,
+        live,
+        None,
+        manager=BEFORE_FIRST_APPLY,
+        api_version=api_version,
+        node=node,
+        changing_schema=False,
+        subresource=subresource,
+        now=now,
+        reset_fields=(),
+        versions=None,
+    )
+
+
+def _without_managers(obj: Object) -> Object:
+    metadata = obj.get("metadata")
+    if not metadata or "managedFields" not in metadata:
+        return obj
+    return {**obj, "metadata": {name: value for name, value in metadata.items() if name != "managedFields"}}
+
+
+def _differs(live: Object, result: Object) -> bool:
+    """Whether the merge changed anything; the type's own words may be missing on a stored object."""
+    if live == result:
+        return False
+    return any(live.get(name) != result.get(name) for name in {*live, *result} - {"apiVersion", "kind"})
+
+
+def _check_type(config: Any, api_version: str, kind: str) -> None:
+    given_version = config.get("apiVersion") or ""
+    given_kind = config.get("kind") or ""
+    if given_version != api_version or not given_kind or (kind and given_kind != kind):
+        raise bad_request(f"invalid object type: {_type_text(given_version, given_kind)}")
+
+
+def _type_text(api_version: str, kind: str) -> str:
+    """Go's GroupVersionKind as text: `/v1, Kind=ConfigMap`."""
+    group, version = split_api_version(api_version)
+    return f"{group}/{version}, Kind={kind}"
+
+
+def _describe(config: Object) -> str:
+    place = f"{namespace_of(config)}/{object_name(config)}"
+    return f"{place}; {_type_text(config.get('apiVersion', ''), config.get('kind', ''))}"
+
+
+def _failure(message: str) -> StatusError:
+    """Upstream's answer to an error without a code of its own."""
+    return StatusError(500, "", message)
+
+
+def _conflict(conflicts: dict[Manager, FieldSet]) -> StatusError:
+    found = [
+        (other, [field_set.display(path) for path in field_set.paths(conflicts[other])])
+        for other in sorted(conflicts, key=lambda m: m.sort_key)
+    ]
+    count = sum(len(shown) for _, shown in found)
+    if count == 1:
+        other, shown = found[0]
+        text = f"Apply failed with 1 conflict: conflict with {other.text}: {shown[0]}"
+    else:
+        lines = []
+        for other, shown in found:
+            lines.append(f"conflicts with {other.text}:")
+            lines += [f"- {path}" for path in shown]
+        text = f"Apply failed with {count} conflicts: " + "\n".join(lines)
+    causes = [
+        Cause("FieldManagerConflict", f"conflict with {other.text}", path).to_object() for other, shown in found for path in shown
+    ]
+    return StatusError(409, "Conflict", text, details={"causes": causes})

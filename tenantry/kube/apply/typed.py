@@ -1,0 +1,272 @@
+"""What server-side apply needs to know of a type: which parts merge by key and which are one value.
+
+A `Node` is compiled from a schema once. The rules are those of kube-openapi's schemaconv and structured-merge-diff's typed
+package: maps are granular unless marked atomic, lists are atomic unless marked set or map, and what a schema leaves open
+is deduced from the value (maps granular, lists atomic).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+from tenantry.kube.apply import field_set
+from tenantry.kube.schema.compiled import compiled
+from tenantry.kube.schema.structural import Schema
+
+Scalar = Literal["", "numeric", "string", "boolean", "untyped"]
+
+
+class Absent:
+    """The type of `ABSENT`: no value at all, which is not the same as null."""
+
+    def __repr__(self) -> str:
+        return "ABSENT"
+
+
+ABSENT: Final = Absent()
+
+
+class TypedError(ValueError):
+    """A value that does not fit its type where the walk cannot go on."""
+
+
+class MapType:
+    """An object. `fields` are the declared ones; `element` is the type of all others, None where others are an error.
+
+    `present` holds the declared fields that a built-in type always has (Go's non-pointer fields) with their empty value:
+    where such a field is missing it compares as that value.
+    """
+
+    __slots__ = ("atomic", "element", "elements", "fields", "present")
+
+    def __init__(self, *, atomic: bool) -> None:
+        self.atomic = atomic
+        self.fields: dict[str, Node] = {}
+        self.element: Node | None = None
+        self.present: dict[str, Any] = {}
+        self.elements: dict[str, str] = {}
+        """Declared field → its path element, so that hot walks need not build it."""
+
+    def at(self, name: str) -> Node | None:
+        return self.fields.get(name, self.element)
+
+
+class ListType:
+    """A list. `kind` is atomic, set or map; `keys` are the key fields of a map, `defaults` the defaults of those."""
+
+    __slots__ = ("defaults", "element", "keys", "kind")
+
+    def __init__(self, kind: str, keys: tuple[str, ...]) -> None:
+        self.kind = kind
+        self.keys = keys
+        self.element: Node = UNTYPED
+        self.defaults: dict[str, Any] = {}
+
+    def item_element(self, item: Any) -> str:
+        """The path element of an item. Raises TypedError where the item cannot have one."""
+        if self.kind == "set":
+            if isinstance(item, dict):
+                raise TypedError("associative list without keys has an element that's a map type")
+            if isinstance(item, list):
+                raise TypedError("not supported: associative list with lists as elements")
+            if item is None:
+                raise TypedError("associative list without keys has an element that's an explicit null")
+            return field_set.value_element(item)
+        if item is None:
+            raise TypedError("associative list with keys may not have a null element")
+        if not isinstance(item, dict):
+            raise TypedError("associative list with keys may not have non-map elements")
+        keys = {
+            name: item[name] if name in item else self.defaults[name]
+            for name in self.keys
+            if name in item or name in self.defaults
+        }
+        if not keys:
+            names = " ".join(f'"{name}"' for name in self.keys)
+            raise TypedError(
+                f"associative list with keys has an element that omits all key fields [{names}]"
+                " (and doesn't have default values for any key fields)"
+            )
+        return field_set.key_element(keys)
+
+
+class Node:
+    """The type at one place: any of scalar, map and list may be allowed; the value decides between them."""
+
+    __slots__ = ("list", "map", "scalar")
+
+    def __init__(self, scalar: Scalar = "", map_type: MapType | None = None, list_type: ListType | None = None) -> None:
+        self.scalar: Scalar = scalar
+        self.map = map_type
+        self.list = list_type
+
+    def kind(self, value: Any) -> str:
+        """Which of map, scalar and list a value is to be treated as; a value that fits none counts as the first allowed."""
+        if isinstance(value, dict):
+            if self.map is not None:
+                return "map"
+        elif isinstance(value, list):
+            if self.list is not None:
+                return "list"
+        elif value is not None and self.scalar:
+            return "scalar"
+        if self.map is not None:
+            return "map"
+        return "scalar" if self.scalar else "list"
+
+
+UNTYPED = Node("untyped")
+"""Anything, as one value."""
+DEDUCED = Node("untyped")
+"""Anything: maps granular, lists atomic."""
+
+
+def _any_type(node: Node, *, atomic: bool) -> None:
+    node.map = MapType(atomic=atomic)
+    node.map.element = node
+    node.list = ListType("atomic", ())
+
+
+_any_type(UNTYPED, atomic=True)
+_any_type(DEDUCED, atomic=False)
+
+_WHOLE_VALUES = {
+    "io.k8s.apimachinery.pkg.api.resource.Quantity": Node("untyped"),
+    "io.k8s.apimachinery.pkg.runtime.RawExtension": UNTYPED,
+}
+
+
+def _struct(fields: dict[str, Node], *, atomic: bool = False) -> Node:
+    map_type = MapType(atomic=atomic)
+    map_type.fields = fields
+    map_type.elements = {name: f"f:{name}" for name in fields}
+    return Node(map_type=map_type)
+
+
+def _list_of(kind: str, element: Node, *keys: str) -> Node:
+    list_type = ListType(kind, keys)
+    list_type.element = element
+    return Node(list_type=list_type)
+
+
+def _map_of(element: Node) -> Node:
+    map_type = MapType(atomic=False)
+    map_type.element = element
+    return Node(map_type=map_type)
+
+
+def _object_metadata() -> Node:
+    text, number, flag, any_scalar = Node("string"), Node("numeric"), Node("boolean"), Node("untyped")
+    owner = _struct(
+        dict.fromkeys(("apiVersion", "kind", "name", "uid"), text) | {"blockOwnerDeletion": flag, "controller": flag},
+        atomic=True,
+    )
+    return _struct(
+        dict.fromkeys(("generateName", "name", "namespace", "resourceVersion", "selfLink", "uid"), text)
+        | {
+            "annotations": _map_of(text),
+            "creationTimestamp": any_scalar,
+            "deletionGracePeriodSeconds": number,
+            "deletionTimestamp": any_scalar,
+            "finalizers": _list_of("set", text),
+            "generation": number,
+            "labels": _map_of(text),
+            "managedFields": _list_of("atomic", DEDUCED),
+            "ownerReferences": _list_of("map", owner, "uid"),
+        }
+    )
+
+
+_TEXT = Node("string")
+_METADATA = _object_metadata()
+
+
+class _Compiler:
+    def __init__(self) -> None:
+        self.nodes: dict[tuple[int, bool], Node] = {}
+
+    def compile(self, schema: Schema, preserve: bool) -> Node:
+        """The node of a schema; `preserve` where unknown fields are kept, which everything below inherits."""
+        whole = _WHOLE_VALUES.get(schema.ref)
+        if whole is not None:
+            return whole
+        preserve = preserve or schema.preserve_unknown
+        key = (id(schema), preserve)
+        node = self.nodes.get(key)
+        if node is None:
+            # Known before its parts are compiled: a schema may contain itself.
+            node = self.nodes[key] = Node()
+            self._fill(node, schema, preserve)
+        return node
+
+    def _fill(self, node: Node, schema: Schema, preserve: bool) -> None:
+        match schema.type:
+            case "object":
+                node.map = self._map(schema, preserve)
+            case "array":
+                node.list = self._list(schema, preserve)
+            case "integer" | "number":
+                node.scalar = "numeric"
+            case "boolean":
+                node.scalar = "boolean"
+            case "string":
+                node.scalar = "string" if schema.format in ("", "byte") else "untyped"
+            case _:
+                node.scalar = "untyped"
+                node.map = self._map(schema, preserve)
+                node.list = self._list(schema, preserve)
+
+    def _map(self, schema: Schema, preserve: bool) -> MapType:
+        map_type = MapType(atomic=schema.map_type == "atomic")
+        for name, below in schema.properties.items():
+            map_type.fields[name] = self.compile(below, preserve)
+            # Only built-in types: their defaults of an empty value stand for Go fields that cannot be absent.
+            if schema.ref and below.has_default and below.default in ({}, "", 0, False):
+                map_type.present[name] = below.default
+        if schema.embedded_resource:
+            map_type.fields |= {"apiVersion": _TEXT, "kind": _TEXT, "metadata": _METADATA}
+        map_type.elements = {name: f"f:{name}" for name in map_type.fields}
+        if schema.additional is None:
+            map_type.element = DEDUCED if preserve or not schema.properties else None
+        elif isinstance(schema.additional, Schema):
+            map_type.element = self.compile(schema.additional, preserve)
+        else:
+            map_type.element = DEDUCED if schema.additional else None
+        return map_type
+
+    def _list(self, schema: Schema, preserve: bool) -> ListType:
+        kind, keys = schema.list_type or "atomic", schema.list_map_keys
+        if not schema.list_type and "merge" in schema.patch_strategy:
+            # Types that only say how strategic merge treats them.
+            kind, keys = ("map", (schema.patch_merge_key,)) if schema.patch_merge_key else ("set", ())
+        list_type = ListType(kind, keys if kind == "map" else ())
+        if schema.items is not None:
+            list_type.element = self.compile(schema.items, preserve)
+            for name in list_type.keys:
+                below = schema.items.properties.get(name)
+                # An empty default of a built-in type's field is Go's zero value, which upstream counts as no default.
+                if below is not None and below.has_default and below.default is not None:
+                    list_type.defaults[name] = below.default
+        return list_type
+
+
+def compile_schema(schema: Schema) -> Node:
+    """The node of a type's root, whose apiVersion, kind and metadata are those of every object. Kept with the schema."""
+    return compiled(schema, "apply", _compile_root)
+
+
+def _compile_root(schema: Schema) -> Node:
+    root = _Compiler().compile(schema, False)
+    map_type = MapType(atomic=False)
+    map_type.element = DEDUCED
+    if root.map is not None:
+        map_type.fields = dict(root.map.fields)
+        map_type.element = root.map.element
+        map_type.present = {name: value for name, value in root.map.present.items() if name not in ("apiVersion", "kind")}
+    if schema.ref:
+        # No built-in kind has a pointer here.
+        map_type.present |= {name: {} for name in ("spec", "status") if name in map_type.fields}
+    map_type.fields |= {"apiVersion": _TEXT, "kind": _TEXT, "metadata": _METADATA}
+    map_type.present["metadata"] = {}
+    map_type.elements = {name: f"f:{name}" for name in map_type.fields}
+    return Node(map_type=map_type)

@@ -1,0 +1,91 @@
+"""Whether an applied configuration fits its type, with structured-merge-diff's texts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tenantry.kube import go_text
+from tenantry.kube.apply import field_set
+from tenantry.kube.apply.typed import ListType, MapType, Node, TypedError
+
+
+def validate(node: Node, value: Any) -> list[str]:
+    """The errors of a value that is not allowed to repeat list items, each with its path."""
+    errors: list[str] = []
+    _validate(node, value, "", errors)
+    return errors
+
+
+def error_text(errors: list[str]) -> str:
+    """Several errors as upstream joins them."""
+    return errors[0] if len(errors) == 1 else "\n".join(["errors:", *(f"  {error}" for error in errors)])
+
+
+def _report(errors: list[str], path: str, text: str) -> None:
+    errors.append(f"{path}: {text}" if path else text)
+
+
+def _validate(node: Node, value: Any, path: str, errors: list[str]) -> None:
+    if value is None:
+        return
+    match node.kind(value):
+        case "map":
+            assert node.map is not None
+            if not isinstance(value, dict):
+                _report(errors, path, f"expected map, got {_pointer(value)}")
+            else:
+                _validate_fields(node.map, value, path, errors)
+        case "list":
+            assert node.list is not None
+            if not isinstance(value, list):
+                _report(errors, path, f"expected list, got {_pointer(value)}")
+            else:
+                _validate_items(node.list, value, path, errors)
+        case _:
+            text = _scalar_error(node.scalar, value)
+            if text:
+                _report(errors, path, text)
+
+
+def _pointer(value: Any) -> str:
+    return f"&{{{go_text.plain(value)}}}"
+
+
+def _scalar_error(scalar: str, value: Any) -> str:
+    match scalar:
+        case "numeric" if isinstance(value, bool) or not isinstance(value, int | float):
+            return f"expected numeric (int or float), got {go_text.type_name(value)}"
+        case "string" if not isinstance(value, str):
+            return f"expected string, got &value.valueUnstructured{{Value:{go_text.syntax(value)}}}"
+        case "boolean" if not isinstance(value, bool):
+            return f"expected boolean, got {_pointer(value)}"
+        case "untyped" if isinstance(value, dict | list):
+            return f"expected any scalar, got {_pointer(value)}"
+    return ""
+
+
+def _validate_fields(map_type: MapType, value: dict[str, Any], path: str, errors: list[str]) -> None:
+    for name, below in value.items():
+        node = map_type.at(name)
+        if node is None:
+            errors.append(f"{path}.{name}: field not declared in schema")
+            return
+        _validate(node, below, f"{path}.{name}", errors)
+
+
+def _validate_items(list_type: ListType, value: list[Any], path: str, errors: list[str]) -> None:
+    seen: set[str] = set()
+    for index, item in enumerate(value):
+        if list_type.kind == "atomic":
+            _validate(list_type.element, item, f"{path}[{index}]", errors)
+            continue
+        try:
+            element = list_type.item_element(item)
+        except TypedError as error:
+            _report(errors, path, f"element {index}: {error}")
+            return
+        shown = field_set.display((element,))
+        if element in seen:
+            _report(errors, path, f"duplicate entries for key {shown}")
+        seen.add(element)
+        _validate(list_type.element, item, path + shown, errors)
