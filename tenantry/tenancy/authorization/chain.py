@@ -6,7 +6,7 @@ maximal permission policy must let through, and at last RBAC must allow.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -59,11 +59,7 @@ class Chain:
             MaximalPermission(host, self.allows_deep),
         )
         host.catalog.subscribe("apis.kcp.io/apiexports", lambda *_: self._forget(None))
-
-    def follow(self, held: Range) -> None:
-        """Learn of changes in a range of this shard; called when the range is adopted."""
-        for resource in (*RBAC_RESOURCES, LOGICAL_CLUSTERS, API_BINDINGS):
-            held.subscribe(self._changed, resource)
+        host.follow_ranges(self._follow)
 
     def authorize(self, attributes: Attributes) -> Decision:
         if MASTERS_GROUP in attributes.user.groups:
@@ -88,7 +84,7 @@ class Chain:
         return self._rbac(attributes, effective_users(attributes.user, attributes.cluster)).allowed
 
     def rules(self, user: User, cluster: str, namespace: str) -> list[dict[str, Any]]:
-        """The RBAC rules (rbac.authorization.k8s.io/v1 PolicyRule) that a user has in a namespace, or cluster-wide without one."""
+        """The RBAC rules (PolicyRule objects) that a user has in a namespace, or cluster-wide without one."""
         found: list[dict[str, Any]] = []
         for effective in effective_users(user, cluster):
             for grant in self._grants_of(effective, cluster):
@@ -133,8 +129,19 @@ class Chain:
         cell = self._host.cell
         if cell.owns(cluster):
             record = cell.range_of(cluster).get(Key(cluster, LOGICAL_CLUSTERS, "", LOGICAL_CLUSTER_NAME))
-            return orjson.loads(record.value) if record is not None else None  # type: ignore[no-any-return]
+            return orjson.loads(record.value) if record is not None else None
         return self._host.catalog.get(LOGICAL_CLUSTERS, cluster, LOGICAL_CLUSTER_NAME)
+
+    def _follow(self, held: Range) -> Callable[[], None]:
+        stops = [held.subscribe(self._changed, resource) for resource in (*RBAC_RESOURCES, LOGICAL_CLUSTERS, API_BINDINGS)]
+        # What was decided while the range was another shard's rests on copies.
+        self._policies.forget_all()
+
+        def stop() -> None:
+            for each in stops:
+                each()
+
+        return stop
 
     def _changed(self, events: Sequence[RecordEvent]) -> None:
         for event in events:

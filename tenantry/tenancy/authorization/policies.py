@@ -59,11 +59,14 @@ class Policies:
     def forget(self, cluster: str) -> None:
         """An RBAC object of the cluster changed."""
         if cluster == SYSTEM_ADMIN:
-            self._policies.clear()
-            self._publish(None)
+            self.forget_all()
         else:
             self._policies.pop(cluster, None)
             self._publish(cluster)
+
+    def forget_all(self) -> None:
+        self._policies.clear()
+        self._publish(None)
 
     def _catalog_changed(self, _: str, cluster: str, *__: object) -> None:
         self.forget(cluster)

@@ -15,7 +15,7 @@ Subject = tuple[str, str]
 
 
 class Grant(NamedTuple):
-    """Rules that a binding gives. `namespace` is None where they hold in the whole cluster; `source` names the binding for reasons."""
+    """Rules that a binding gives: in one namespace, or in the whole cluster (None). `source` names the binding for reasons."""
 
     namespace: str | None
     rules: CompiledRules
