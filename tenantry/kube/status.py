@@ -180,7 +180,8 @@ def unsupported_media_type(accepted: Iterable[str]) -> StatusError:
 
 def invalid(group: str, kind: str, name: str, errors: Sequence[FieldError]) -> StatusError:
     """422; note that `details.kind` is the Kind here and not the plural resource."""
-    messages = [e.message for e in errors]
+    # An update validates metadata twice upstream: each cause is listed twice, but its message said once.
+    messages = list(dict.fromkeys(e.message for e in errors))
     text = messages[0] if len(messages) == 1 else "[" + ", ".join(messages) + "]"
     qualified = f"{kind}.{group}" if group else kind
     return StatusError(
