@@ -75,8 +75,8 @@ def bound_status(
 ) -> Object:
     """The status after binding to `export`; the arguments are not changed.
 
-    `schemas`: name → APIResourceSchema of the export's cluster, without those that are missing. `taken`: the names of the other types
-    of the consumer's cluster. `locked`: `<resource>.<group>` → who else holds it. `now`: metav1.Time.
+    `schemas`: name → APIResourceSchema of the export's cluster, without those that are missing. `taken`: the names of the other
+    types of the consumer's cluster. `locked`: `<resource>.<group>` → who else holds it. `now`: metav1.Time.
     """
     status = _start(binding)
     status["apiExportClusterName"] = export_cluster

@@ -83,7 +83,7 @@ def find_export(host: Host, cluster: str, path: str, name: str) -> Export | None
 
 
 def get_export(host: Host, cluster: str, name: str) -> Object | None:
-    """An APIExport by its cluster id: from memory where the cluster is held here, else from the catalog. Shared, never change it."""
+    """An APIExport by its cluster id: from memory where that is held here, else from the catalog. Shared, never change it."""
     return _original_or_copy(host, API_EXPORTS, cluster, name)
 
 

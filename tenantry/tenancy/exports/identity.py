@@ -58,7 +58,7 @@ def hash_of_secret(secret: Object) -> str:
 class IdentityController(Controller):
     """Gives every APIExport a secret, and its status the hash of that; says when the two do not agree.
 
-    With `publish_on_exports`, `status.virtualWorkspaces` lists the URL of every range as well (deprecated in kcp, off by default).
+    With `publish_on_exports`, `status.virtualWorkspaces` lists the URL of every range too (deprecated in kcp, off by default).
     """
 
     name = "apiexport-identity"

@@ -1,0 +1,33 @@
+"""Admission of exports, bindings and schemas, and of the labels and annotations that follow from them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tenantry.apiserver.admission import Admission
+
+if TYPE_CHECKING:
+    from tenantry.tenancy.host import Host
+
+
+def plugins(host: Host) -> list[Admission]:
+    """In the order in which they run (kcp's)."""
+    from tenantry.tenancy.exports.admission.api_binding import ApiBinding, DeletionFinalizer
+    from tenantry.tenancy.exports.admission.api_export import ApiExport
+    from tenantry.tenancy.exports.admission.by_type import ByType
+    from tenantry.tenancy.exports.admission.endpoint_slice import EndpointSlice
+    from tenantry.tenancy.exports.admission.overlap import NoOverlap
+    from tenantry.tenancy.exports.admission.path_annotation import PathAnnotation
+    from tenantry.tenancy.exports.admission.schema import ApiResourceSchema
+    from tenantry.tenancy.exports.claims import PermissionClaims, claims_for
+
+    by_type = ByType(
+        {
+            ("apis.kcp.io", "apiresourceschemas"): (ApiResourceSchema(),),
+            ("apis.kcp.io", "apiexports"): (ApiExport(),),
+            ("apis.kcp.io", "apibindings"): (ApiBinding(host), DeletionFinalizer()),
+            ("apis.kcp.io", "apiexportendpointslices"): (EndpointSlice(host),),
+            ("apiextensions.k8s.io", "customresourcedefinitions"): (NoOverlap(),),
+        }
+    )
+    return [by_type, PermissionClaims(claims_for(host)), PathAnnotation(host)]

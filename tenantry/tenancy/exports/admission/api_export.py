@@ -1,0 +1,39 @@
+"""Admission `apis.kcp.io/APIExport`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from tenantry.apiserver.admission import Review
+from tenantry.tenancy.admission.plugin import Plugin
+from tenantry.tenancy.exports.admission.refusal import is_main_write, refuse
+from tenantry.tenancy.exports.claimable import needs_identity
+
+
+class ApiExport(Plugin):
+    """Claims name an identity where they must, and schemas bear the names of what they are exported as."""
+
+    def validate(self, review: Review) -> None:
+        if not is_main_write(review) or review.object is None:
+            return
+        spec = review.object.get("spec") or {}
+        problems = [*claim_problems(spec.get("permissionClaims") or ()), *_schema_problems(spec.get("resources") or ())]
+        if problems:
+            raise refuse(review, *problems)
+
+
+def claim_problems(claims: Iterable[Mapping[str, Any]]) -> Iterable[str]:
+    """Texts for the claims of an export or a binding that lack an identity hash."""
+    for index, claim in enumerate(claims):
+        if not claim.get("identityHash") and needs_identity(claim.get("group") or "", claim.get("resource") or ""):
+            field = f"spec.permissionClaims[{index}].identityHash"
+            yield f'{field}: Invalid value: "": identityHash is required for API types that are not built-in'
+
+
+def _schema_problems(resources: Iterable[Mapping[str, Any]]) -> Iterable[str]:
+    for index, resource in enumerate(resources):
+        schema = resource.get("schema") or ""
+        ending = f".{resource.get('name')}.{resource.get('group') or 'core'}"
+        if not schema.endswith(ending) or schema == ending:
+            yield f'spec.resources[{index}].schema: Invalid value: "{schema}": must end in "{ending}"'

@@ -1,0 +1,45 @@
+"""Admission `kcp.io/PathAnnotation`: objects that others refer to by path say under which path they are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tenantry.apiserver.admission import Review
+from tenantry.kube.objects import annotations_of, metadata_of
+from tenantry.tenancy.admission.plugin import Plugin
+from tenantry.tenancy.exports.admission.refusal import is_main_write, refuse
+from tenantry.tenancy.exports.bind import PATH_ANNOTATION
+
+if TYPE_CHECKING:
+    from tenantry.tenancy.host import Host
+
+_FORCED = frozenset({("apis.kcp.io", "apiexports"), ("apis.kcp.io", "apibindings"), ("tenancy.kcp.io", "workspacetypes")})
+_OWN = ("core.kcp.io", "logicalclusters")
+"""Where the path is kept: what it says there is the original."""
+
+
+class PathAnnotation(Plugin):
+    """Forced on exports, bindings and workspace types; kept right wherever else somebody put it."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    def mutate(self, review: Review) -> None:
+        expected = self._expected(review)
+        if expected and review.object is not None and annotations_of(review.object).get(PATH_ANNOTATION) != expected:
+            metadata = metadata_of(review.object)
+            metadata["annotations"] = {**(metadata.get("annotations") or {}), PATH_ANNOTATION: expected}
+
+    def validate(self, review: Review) -> None:
+        expected = self._expected(review)
+        if expected and review.object is not None and annotations_of(review.object).get(PATH_ANNOTATION) != expected:
+            raise refuse(review, f'annotation "{PATH_ANNOTATION}" must match canonical path "{expected}"')
+
+    def _expected(self, review: Review) -> str:
+        """The path that the annotation must have; empty where it need not be there, or the path is not known (yet)."""
+        if not is_main_write(review) or review.object is None:
+            return ""
+        place = (review.definition.group, review.definition.plural)
+        if place not in _FORCED and (place == _OWN or PATH_ANNOTATION not in annotations_of(review.object)):
+            return ""
+        return self._host.directory.path_of(review.cluster) or ""
