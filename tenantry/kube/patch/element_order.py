@@ -1,0 +1,67 @@
+"""The order of a list that strategic merge put together: the patch's order, then the live list's for what it does not name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tenantry.kube.patch.json_values import equal
+
+
+def enforce_order(
+    merged: list[Any],
+    patch_order: list[Any],
+    live_order: list[Any],
+    merge_key: str,
+    *,
+    no_key: Callable[[dict[str, Any], str], Exception],
+) -> list[Any]:
+    """The merged items: those of `patch_order` in its order, the others put between them where the live list had them.
+
+    `no_key` makes the error for an item without the merge key.
+    """
+
+    def key_of(item: Any) -> Any:
+        if not merge_key or not isinstance(item, dict):
+            return item
+        if merge_key not in item:
+            raise no_key(item, merge_key)
+        return item[merge_key]
+
+    patch_keys = [key_of(item) for item in patch_order]
+    live_keys = [key_of(item) for item in live_order]
+    named: list[tuple[int, Any]] = []
+    others: list[tuple[int, Any]] = []
+    for item in merged:
+        key = key_of(item)
+        place = _index(patch_keys, key)
+        if place >= 0:
+            named.append((place, item))
+        else:
+            others.append((_index(live_keys, key), item))
+    named.sort(key=lambda pair: pair[0])
+    others.sort(key=lambda pair: pair[0])
+    out: list[Any] = []
+    first = second = 0
+    while first < len(others) or second < len(named):
+        if second == len(named):
+            take_other = True
+        elif first == len(others):
+            take_other = False
+        else:
+            place = _index(live_keys, key_of(named[second][1]))
+            take_other = 0 <= others[first][0] < place
+        if take_other:
+            out.append(others[first][1])
+            first += 1
+        else:
+            out.append(named[second][1])
+            second += 1
+    return out
+
+
+def _index(keys: list[Any], key: Any) -> int:
+    for place, other in enumerate(keys):
+        if equal(other, key):
+            return place
+    return -1

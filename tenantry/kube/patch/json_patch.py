@@ -1,0 +1,191 @@
+"""JSON patch (RFC 6902) as kube-apiserver applies it.
+
+Kept from its library (evanphx/json-patch v4), since clients meet it: `replace` of a missing member adds it, `test` of null
+holds for a missing member, negative indices count from the end.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import orjson
+
+from tenantry.kube.patch.json_values import copy_of, equal, json_type
+from tenantry.kube.status import StatusError, bad_request
+
+MAX_OPERATIONS = 10_000
+MAX_COPIED_BYTES = 3 * 1024 * 1024
+"""What all `copy` operations of a patch may copy together: they could double a document again and again."""
+
+_INDEX = re.compile(r"[+-]?[0-9]{1,9}\Z", re.ASCII)
+_MISSING: Final = object()
+
+
+class _Refused(Exception):
+    """An operation that cannot be done; clients get one text for all of them."""
+
+
+def apply(document: Any, operations: Any) -> Any:
+    """The document after all operations, sharing nothing with its inputs. `operations` is the decoded patch; null is none.
+
+    Raises StatusError: 400 where the patch has not the shape of one, 413 above `MAX_OPERATIONS`, 422 where an operation fails.
+    """
+    _check_shape(operations)
+    if not operations:
+        return copy_of(document)
+    if len(operations) > MAX_OPERATIONS:
+        raise StatusError(
+            413,
+            "RequestEntityTooLarge",
+            "Request entity too large: The allowed maximum operations in a JSON patch is "
+            f"{MAX_OPERATIONS}, got {len(operations)}",
+        )
+    patched = _Document(copy_of(document))
+    try:
+        for operation in operations:
+            patched.apply(operation)
+    except _Refused as refusal:
+        raise StatusError(
+            422, "Invalid", "the server rejected our request due to an error in our request", details={}
+        ) from refusal
+    return patched.root
+
+
+def _check_shape(operations: Any) -> None:
+    if operations is None:
+        return
+    if not isinstance(operations, list):
+        raise _cannot_decode(operations, "value of type []handlers.jsonPatchOp")
+    for operation in operations:
+        if operation is None:
+            continue
+        if not isinstance(operation, dict):
+            raise _cannot_decode(operation, "value of type handlers.jsonPatchOp")
+        for name in ("op", "path", "from"):
+            value = operation.get(name)
+            if value is not None and not isinstance(value, str):
+                raise _cannot_decode(value, f"struct field jsonPatchOp.{name} of type string")
+
+
+def _cannot_decode(value: Any, target: str) -> StatusError:
+    return bad_request(f"error decoding patch: json: cannot unmarshal {json_type(value)} into Go {target}")
+
+
+def _index(text: str, size: int) -> int:
+    """The index of an item of a list with `size` places; negative ones count from the end."""
+    if not _INDEX.match(text):
+        raise _Refused(f"value was not a proper array index: '{text}'")
+    index = int(text)
+    if index < 0:
+        index += size
+    if not 0 <= index < size:
+        raise _Refused(f"Unable to access invalid index: {text}")
+    return index
+
+
+def _member(container: dict[str, Any] | list[Any], key: str) -> Any:
+    """The value at a key: null where an object has none."""
+    if isinstance(container, dict):
+        return container.get(key)
+    return container[_index(key, len(container))]
+
+
+def _add(container: dict[str, Any] | list[Any], key: str, value: Any) -> None:
+    if isinstance(container, dict):
+        container[key] = value
+    elif key == "-":
+        container.append(value)
+    else:
+        container.insert(_index(key, len(container) + 1), value)
+
+
+def _remove(container: dict[str, Any] | list[Any], key: str) -> None:
+    if isinstance(container, list):
+        del container[_index(key, len(container))]
+    elif key in container:
+        del container[key]
+    else:
+        raise _Refused(f"Unable to remove nonexistent key: {key}")
+
+
+class _Document:
+    def __init__(self, root: Any) -> None:
+        self.root = root
+        self.copied_bytes = 0
+
+    def apply(self, operation: dict[str, Any] | None) -> None:
+        if operation is None:
+            raise _Refused("an operation is null")
+        path = operation.get("path")
+        if path is None:
+            raise _Refused("operation failed to decode path")
+        match operation.get("op"):
+            case "add":
+                container, key = self.locate(path)
+                _add(container, key, copy_of(operation.get("value")))
+            case "remove":
+                container, key = self.locate(path)
+                _remove(container, key)
+            case "replace":
+                self.replace(path, operation.get("value", _MISSING))
+            case "test":
+                self.test(path, operation.get("value"))
+            case "move":
+                container, key = self.locate(operation.get("from"))
+                value = _member(container, key)
+                _remove(container, key)
+                container, key = self.locate(path)
+                _add(container, key, value)
+            case "copy":
+                container, key = self.locate(operation.get("from"))
+                value = self.copy(_member(container, key))
+                container, key = self.locate(path)
+                _add(container, key, value)
+            case other:
+                raise _Refused(f"Unexpected kind: {other}")
+
+    def locate(self, path: str | None) -> tuple[dict[str, Any] | list[Any], str]:
+        """The container that a path goes into, and the key in it."""
+        if path is None or "/" not in path:
+            raise _Refused(f"doc is missing path: {path}")
+        parts = [part.replace("~1", "/").replace("~0", "~") for part in path.split("/")[1:]]
+        container = self.root
+        for part in parts[:-1]:
+            container = _member(container, part)
+            if not isinstance(container, dict | list):
+                raise _Refused(f"doc is missing path: {path}")
+        return container, parts[-1]
+
+    def replace(self, path: str, value: Any) -> None:
+        if path == "":
+            if value is _MISSING:
+                raise _Refused("replace operation has no value")
+            # Anything but a container leaves the document as it is.
+            if isinstance(value, dict | list):
+                self.root = copy_of(value)
+            return
+        container, key = self.locate(path)
+        new = None if value is _MISSING else copy_of(value)
+        if isinstance(container, dict):
+            container[key] = new
+        else:
+            container[_index(key, len(container))] = new
+
+    def test(self, path: str, value: Any) -> None:
+        if path == "":
+            current = self.root
+        else:
+            container, key = self.locate(path)
+            current = _member(container, key)
+        if not equal(current, value):
+            raise _Refused(f"testing value {path} failed")
+
+    def copy(self, value: Any) -> Any:
+        if not isinstance(value, dict | list | str):
+            return value
+        text = orjson.dumps(value)
+        self.copied_bytes += len(text)
+        if self.copied_bytes > MAX_COPIED_BYTES:
+            raise _Refused("Unable to complete the copy, the accumulated size increase of copy is above the limit")
+        return orjson.loads(text)

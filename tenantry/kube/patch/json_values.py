@@ -1,0 +1,40 @@
+"""Helpers on decoded JSON values that the patches share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+
+def copy_of(value: Any) -> Any:
+    """A deep copy; scalars are themselves."""
+    return orjson.loads(orjson.dumps(value)) if isinstance(value, dict | list) else value
+
+
+def json_type(value: Any) -> str:
+    """The type as encoding/json names it in its errors."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "bool"
+        case str():
+            return "string"
+        case int() | float():
+            return "number"
+        case list():
+            return "array"
+        case _:
+            return "object"
+
+
+def equal(left: Any, right: Any) -> bool:
+    """Equality of JSON values: true is not 1."""
+    if isinstance(left, bool) or isinstance(right, bool):
+        return left is right
+    if isinstance(left, dict) and isinstance(right, dict):
+        return left.keys() == right.keys() and all(equal(value, right[key]) for key, value in left.items())
+    if isinstance(left, list) and isinstance(right, list):
+        return len(left) == len(right) and all(equal(a, b) for a, b in zip(left, right, strict=True))
+    return bool(left == right)
