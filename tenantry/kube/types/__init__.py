@@ -1,0 +1,42 @@
+"""The built-in types that every logical cluster has."""
+
+from __future__ import annotations
+
+from tenantry.kube.definition import ResourceDefinition
+from tenantry.kube.types import (
+    config_map,
+    custom_resource_definition,
+    events,
+    lease,
+    limit_range,
+    namespace,
+    rbac,
+    resource_quota,
+    reviews,
+    secret,
+    service_account,
+)
+
+BUILTINS: tuple[ResourceDefinition, ...] = (
+    namespace.DEFINITION,
+    config_map.DEFINITION,
+    secret.DEFINITION,
+    service_account.DEFINITION,
+    events.CORE_EVENTS,
+    events.EVENTS,
+    lease.DEFINITION,
+    resource_quota.DEFINITION,
+    limit_range.DEFINITION,
+    rbac.ROLES,
+    rbac.ROLE_BINDINGS,
+    rbac.CLUSTER_ROLES,
+    rbac.CLUSTER_ROLE_BINDINGS,
+    custom_resource_definition.DEFINITION,
+    reviews.TOKEN_REVIEWS,
+    reviews.SELF_SUBJECT_REVIEWS,
+    reviews.SUBJECT_ACCESS_REVIEWS,
+    reviews.SELF_SUBJECT_ACCESS_REVIEWS,
+    reviews.LOCAL_SUBJECT_ACCESS_REVIEWS,
+    reviews.SELF_SUBJECT_RULES_REVIEWS,
+)
+"""Every type of the core group and of the groups beside it that is served here, reviews included."""

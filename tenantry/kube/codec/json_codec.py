@@ -1,0 +1,96 @@
+"""JSON bodies: orjson where all is well, Go's encoding/json in the words of every error."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import orjson
+
+from tenantry.kube.codec.json_syntax import MAX_DEPTH, syntax_error
+from tenantry.kube.status import StatusError, bad_request
+
+__all__ = ["MAX_DEPTH", "decode", "encode", "syntax_error", "unrecognized"]
+
+_PREVIEW_BYTES = 30
+
+
+def decode(body: bytes, *, duplicates: bool = False, kind: str = "") -> tuple[Any, list[str]]:
+    """The value of a body, and the paths of keys that came twice (`data.a`, as upstream prints them) when `duplicates`.
+
+    The last one of equal keys wins. Invalid UTF-8 becomes U+FFFD, as in Go. `kind` is the Kind that the URL wants, for the
+    text of the 400 that bad JSON raises (StatusError).
+    """
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        body, value = _second_chance(body, kind)
+    # A colon outside of strings belongs to exactly one key, and those inside of strings are the same in both texts unless one
+    # is escaped: equal counts mean that no key was lost.
+    if duplicates and (body.count(b":") != orjson.dumps(value).count(b":") or b"\\u003" in body):
+        return value, _duplicates(body)
+    return value, []
+
+
+def encode(value: Any) -> bytes:
+    """Compact JSON."""
+    return orjson.dumps(value)
+
+
+def unrecognized(kind: str, problem: str, body: bytes) -> StatusError:
+    """400 for a body of which not even kind and version could be read."""
+    must = f" (must be of type {kind})" if kind else ""
+    return bad_request(f"the object provided is unrecognized{must}: {problem} ({_preview(body)})")
+
+
+def _second_chance(body: bytes, kind: str) -> tuple[bytes, Any]:
+    repaired = body.decode("utf-8", "replace").encode()
+    problem = syntax_error(repaired) if repaired != body and not body.startswith(b"\xef\xbb\xbf") else syntax_error(body)
+    if not problem:
+        try:
+            return repaired, orjson.loads(repaired)
+        except orjson.JSONDecodeError as error:
+            # Valid for Go and not for orjson: lone surrogates, which Go replaces.
+            problem = str(error)
+            try:
+                text = json.dumps(json.loads(repaired)).encode("utf-8", "replace")
+                return text, orjson.loads(text)
+            except (ValueError, RecursionError):
+                pass
+    raise unrecognized(kind, f"couldn't get version/kind; json parse error: {problem}", body)
+
+
+def _preview(body: bytes) -> str:
+    if not body:
+        return "<empty>"
+    more = " ..." if len(body) > _PREVIEW_BYTES else ""
+    head = body[:_PREVIEW_BYTES]
+    return (head.decode("utf-8", "replace") if body[:1] == b"{" else head.hex()) + more
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """An object as its key-value pairs, so that none is lost."""
+
+
+def _duplicates(body: bytes) -> list[str]:
+    found: list[str] = []
+    try:
+        _collect(json.loads(body, object_pairs_hook=_Pairs), "", found)
+    except RecursionError:
+        # orjson allows a little more depth than Python's parser; such a body is no Kubernetes object anyway.
+        return []
+    return found
+
+
+def _collect(value: Any, path: str, found: list[str]) -> None:
+    if isinstance(value, _Pairs):
+        seen: set[str] = set()
+        for key, item in value:
+            here = f"{path}.{key}" if path else key
+            if key in seen and here not in found:
+                found.append(here)
+            seen.add(key)
+            _collect(item, here, found)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            _collect(item, f"{path}[{index}]", found)

@@ -1,0 +1,90 @@
+"""From a decoded body to the object of a type, as Go's decoding into a struct would leave it.
+
+A wrong JSON type is a 400 with upstream's text; nulls, zero values that Go omits and unknown fields go; what Go always writes
+is added; times, base64 and quantities get their canonical form. Compiled once for each message and kept on it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tenantry.kube.definition import ResourceDefinition
+from tenantry.kube.go_decode import Mismatch, normaliser
+from tenantry.kube.messages import OBJECT_META, Message
+from tenantry.kube.objects import Object
+from tenantry.kube.schema.structural import Schema
+from tenantry.kube.status import StatusError, bad_request
+
+
+def check_types(obj: Object, definition: ResourceDefinition, version: str) -> StatusError | None:
+    """The 400 for the first value that does not fit its Go type; None and a normalised `obj` (in place) where all fits.
+
+    Of a custom resource only the metadata is typed (its schema has the rest).
+    """
+    try:
+        normalise(obj, definition)
+    except Mismatch as mismatch:
+        return bad_request(
+            f'{definition.kind} in version "{version}" cannot be handled as a {definition.kind}: {mismatch.text()}'
+        )
+    return None
+
+
+def normalise(obj: Object, definition: ResourceDefinition) -> None:
+    """Like `check_types`, for the result of a patch. Raises Mismatch, whose `text()` is Go's error."""
+    if definition.message is not None:
+        message: Message = definition.message
+        normaliser(message)(obj)
+        return
+    metadata = obj.get("metadata")
+    if metadata is None:
+        obj["metadata"] = {}
+    elif type(metadata) is not dict:
+        raise Mismatch(metadata, "v1.ObjectMeta")
+    else:
+        normaliser(OBJECT_META)(metadata)
+
+
+def zero_object(definition: ResourceDefinition) -> Object:
+    """An object of the type in which nothing was set: only what Go writes nevertheless (`eventTime: null`)."""
+    out: Object = {}
+    normalise(out, definition)
+    return out
+
+
+def unknown_fields(obj: Object, schema: Schema, prefix: str = "") -> list[str]:
+    """Drops the fields that `schema` does not have; their paths in the order of the document (`rules[0].verb`)."""
+    found: list[str] = []
+    _drop(obj, schema, prefix, found)
+    return found
+
+
+def unknown_metadata_fields(obj: Object) -> list[str]:
+    """The same for the metadata of a custom resource, whose own schema says nothing about it."""
+    metadata = obj.get("metadata")
+    return unknown_fields(metadata, OBJECT_META.schema, "metadata") if isinstance(metadata, dict) else []
+
+
+def _drop(value: Any, schema: Schema, path: str, found: list[str]) -> None:
+    if schema.preserve_unknown:
+        return
+    kind = type(value)
+    if kind is dict:
+        properties = schema.properties
+        if properties:
+            unknown = None
+            for key, item in value.items():
+                known = properties.get(key)
+                if known is None:
+                    unknown = [key] if unknown is None else [*unknown, key]
+                    found.append(f"{path}.{key}" if path else key)
+                elif (type(item) is dict or type(item) is list) and (known.properties or known.items or known.additional):
+                    _drop(item, known, f"{path}.{key}" if path else key, found)
+            for key in unknown or ():
+                del value[key]
+        elif isinstance(schema.additional, Schema) and schema.additional.type in ("object", "array"):
+            for key, item in value.items():
+                _drop(item, schema.additional, f"{path}.{key}", found)
+    elif kind is list and schema.items is not None and schema.items.properties:
+        for index, item in enumerate(value):
+            _drop(item, schema.items, f"{path}[{index}]", found)

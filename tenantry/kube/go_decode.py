@@ -1,0 +1,295 @@
+"""The checks behind `decode`: one closure for each message, made from its table."""
+
+from __future__ import annotations
+
+import binascii
+import re
+from base64 import b64decode, b64encode
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from tenantry.kube.go_times import canonical_micro_time, canonical_time
+from tenantry.kube.messages import Field, FieldType, Message
+from tenantry.kube.objects import Object
+from tenantry.kube.quantity import canonical
+
+Normaliser = Callable[[Object], None]
+Convert = Callable[[Any], Any]
+"""Checks a value and returns its canonical form."""
+
+_INT_LIMITS = {"int32": 1 << 31, "int64": 1 << 63}
+_BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}")
+
+
+class Mismatch(Exception):
+    """A value that does not fit its Go type; the path is filled in on the way up."""
+
+    def __init__(self, value: Any, go_type: str, text: str = "") -> None:
+        super().__init__()
+        self._value = value
+        self._go_type = go_type
+        self._text = text
+        self.struct = ""
+        self.path: list[str] = []
+
+    def text(self) -> str:
+        """Go's words: `json: cannot unmarshal number into Go struct field ConfigMap.data of type string`."""
+        if self._text:
+            return self._text
+        if not self.struct:
+            return f"json: cannot unmarshal {_json_name(self._value, self._go_type)} into Go value of type {self._go_type}"
+        field = ".".join(reversed(self.path))
+        found = _json_name(self._value, self._go_type)
+        return f"json: cannot unmarshal {found} into Go struct field {self.struct}.{field} of type {self._go_type}"
+
+    def __str__(self) -> str:
+        return self.text()
+
+
+def _json_name(value: Any, go_type: str) -> str:
+    match value:
+        case bool():
+            return "bool"
+        case str():
+            return "string"
+        case list():
+            return "array"
+        case dict():
+            return "object"
+        case _:
+            return f"number {value}" if go_type.startswith(("int", "float")) else "number"
+
+
+_normalisers: WeakKeyDictionary[Message, Normaliser] = WeakKeyDictionary()
+
+
+def normaliser(message: Message) -> Normaliser:
+    """The compiled check of a message. It changes the object in place and raises Mismatch."""
+    found = _normalisers.get(message)
+    if found is None:
+        found = _normalisers[message] = _compile(message)
+    return found
+
+
+def _compile(message: Message) -> Normaliser:
+    # (plain type, convert, zero value that stays): a value of the plain type that needs no conversion is the fast path.
+    fields: dict[str, tuple[type | None, Convert | None, bool]] = {}
+    written: list[tuple[str, Callable[[], Any]]] = []
+    if message.root:
+        fields |= {"apiVersion": (str, _scalar(str, "string"), True), "kind": (str, _scalar(str, "string"), True)}
+    for item in message.fields:
+        stays = item.always or item.type.pointer or _is_struct(item.type)
+        fields[item.name] = (*_check(item.type), stays)
+        if item.always or (_is_struct(item.type) and not item.type.pointer):
+            written.append((item.name, _zero(item)))
+    always = tuple(written)
+    find, name = fields.get, message.name
+
+    def check(obj: Object) -> None:
+        drop: list[str] | None = None
+        for key, value in obj.items():
+            field = find(key)
+            if field is None:
+                continue
+            plain, convert, stays = field
+            if value.__class__ is not plain:
+                if value is None:
+                    drop = [key] if drop is None else [*drop, key]
+                    continue
+                try:
+                    converted = convert(value)  # type: ignore[misc]
+                except Mismatch as mismatch:
+                    mismatch.path.append(key)
+                    mismatch.struct = mismatch.struct or name
+                    raise
+                if converted is not value:
+                    obj[key] = value = converted
+            if not value and not stays:
+                drop = [key] if drop is None else [*drop, key]
+        if drop is not None:
+            for key in drop:
+                del obj[key]
+        for key, zero in always:
+            if key not in obj:
+                obj[key] = zero()
+
+    return check
+
+
+def _is_struct(of: FieldType) -> bool:
+    return of.message is not None and not of.container
+
+
+def _zero(item: Field) -> Callable[[], Any]:
+    of = item.type
+    if of.container or of.pointer or of.name in ("Time", "MicroTime"):
+        return lambda: None
+    if of.message is not None:
+        struct = of.message
+
+        def empty() -> Object:
+            out: Object = {}
+            normaliser(struct)(out)
+            return out
+
+        return empty
+    simple: dict[str, Any] = {"string": "", "bool": False, "int32": 0, "int64": 0, "double": 0}
+    return lambda: simple.get(of.name)
+
+
+def _check(of: FieldType) -> tuple[type | None, Convert | None]:
+    if of.container:
+        return None, _container(of)
+    convert = _element(of, of.go_name)
+    return {"string": str, "bool": bool}.get(of.name), convert
+
+
+def _container(of: FieldType) -> Convert:
+    plain = {"string": str, "bool": bool}.get(of.name)
+    convert, go_type = _element(of, of.go_name), of.go_type
+    zero: Any = {"string": "", "bytes": "", "Quantity": "0"}.get(of.name)
+    wanted = dict if of.container == "map" else list
+
+    def convert_map(value: Any) -> Any:
+        if value.__class__ is not wanted:
+            raise Mismatch(value, go_type)
+        for key, item in value.items():
+            if item.__class__ is plain:
+                continue
+            converted = zero if item is None else convert(item)
+            if converted is not item:
+                value[key] = converted
+        return value
+
+    def convert_list(value: Any) -> Any:
+        if value.__class__ is not wanted:
+            raise Mismatch(value, go_type)
+        for index, item in enumerate(value):
+            if item.__class__ is plain:
+                continue
+            if item is None:
+                value[index] = {} if of.message is not None else zero
+                item = value[index]
+                if of.message is None:
+                    continue
+            converted = convert(item)
+            if converted is not item:
+                value[index] = converted
+        # protobuf storage knows no difference between none and an empty list
+        return value or None
+
+    return convert_map if of.container == "map" else convert_list
+
+
+def _element(of: FieldType, go_type: str) -> Convert:
+    if of.message is not None:
+        return _struct(of.message, go_type)
+    match of.name:
+        case "string":
+            return _scalar(str, go_type)
+        case "bool":
+            return _scalar(bool, go_type)
+        case "int32" | "int64":
+            return _integer(_INT_LIMITS[of.name], go_type)
+        case "double":
+            return _number
+        case "bytes":
+            return _bytes
+        case "Time":
+            return _timestamp(canonical_time)
+        case "MicroTime":
+            return _timestamp(canonical_micro_time)
+        case "Quantity":
+            return _quantity
+        case "Values":
+            return _container(FieldType("string", "string", "list"))
+        case _:
+            return _any
+
+
+def _struct(message: Message, go_type: str) -> Convert:
+    # Looked up at the first value and not now, since a message may contain itself.
+    def convert(value: Any) -> Any:
+        if value.__class__ is not dict:
+            raise Mismatch(value, go_type)
+        normaliser(message)(value)
+        return value
+
+    return convert
+
+
+def _scalar(plain: type, go_type: str) -> Convert:
+    def convert(value: Any) -> Any:
+        if value.__class__ is not plain:
+            raise Mismatch(value, go_type)
+        return value
+
+    return convert
+
+
+def _integer(limit: int, go_type: str) -> Convert:
+    def convert(value: Any) -> Any:
+        if value.__class__ is not int or not -limit <= value < limit:
+            raise Mismatch(value, go_type)
+        return value
+
+    return convert
+
+
+def _number(value: Any) -> Any:
+    if value.__class__ is not int and value.__class__ is not float:
+        raise Mismatch(value, "float64")
+    return value
+
+
+def _any(value: Any) -> Any:
+    return value
+
+
+def _timestamp(parse: Callable[[str], str]) -> Convert:
+    def convert(value: Any) -> Any:
+        if value.__class__ is not str:
+            raise Mismatch(value, "string", f"json: cannot unmarshal {_json_name(value, '')} into Go value of type string")
+        try:
+            return parse(value)
+        except ValueError as error:
+            raise Mismatch(value, "", str(error)) from None
+
+    return convert
+
+
+def _quantity(value: Any) -> Any:
+    try:
+        return canonical(value if value.__class__ is str else _number_text(value))
+    except ValueError as error:
+        raise Mismatch(value, "", str(error)) from None
+
+
+def _number_text(value: Any) -> str:
+    return str(value) if value.__class__ in (int, float) else ""
+
+
+def _bytes(value: Any) -> Any:
+    if value.__class__ is not str:
+        raise Mismatch(value, "[]uint8")
+    text = value.replace("\n", "").replace("\r", "") if "\n" in value or "\r" in value else value
+    try:
+        if not text.isascii() or len(text) % 4 or _BASE64.fullmatch(text) is None:
+            raise binascii.Error
+        canonical_text = b64encode(b64decode(text)).decode()
+    except binascii.Error:
+        raise Mismatch(value, "", f"illegal base64 data at input byte {_bad_byte(text)}") from None
+    return value if canonical_text == value else canonical_text
+
+
+def _bad_byte(text: str) -> int:
+    """Where Go's decoder stops: at the first group of four that holds something else."""
+    for start in range(0, len(text), 4):
+        group = text[start : start + 4]
+        if not re.fullmatch(r"[A-Za-z0-9+/]{4}", group):
+            for offset, character in enumerate(group):
+                if not re.fullmatch(r"[A-Za-z0-9+/]", character):
+                    return start + offset if character != "=" or offset < 2 else start
+            return start
+    return len(text)

@@ -1,0 +1,285 @@
+"""Tables of Kubernetes' built-in messages: one line for each field, from which schema, decoding and protobuf follow.
+
+A line is `<protobuf number> <JSON name> <type> [flags]`.
+
+Types are Go's, as they decide what is accepted and what is written back: string, bool, int32, int64, double, bytes, Time,
+MicroTime, Quantity, FieldsV1, JSON, Values (a list of strings that is a message of its own in protobuf), or the name of
+another message; `string(v1.SecretType)` names a Go string type (error texts show it); `*` before a type is a pointer (a zero
+value is kept when it was sent); `[]` a list, `map[]` a map with string keys.
+
+Flags: `always` (written even when empty, as a Go field without omitempty), `required` (in OpenAPI and server-side apply's
+view), `merge` or `merge=key` (strategic merge patch), `set` or `map=key,…` (list type), `default=""`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tenantry.kube.schema.structural import Schema
+
+_SCALARS: dict[str, tuple[str, str]] = {
+    "string": ("string", ""),
+    "bool": ("boolean", ""),
+    "int32": ("integer", "int32"),
+    "int64": ("integer", "int64"),
+    "double": ("number", "double"),
+    "bytes": ("string", "byte"),
+    "Time": ("string", "date-time"),
+    "MicroTime": ("string", "date-time"),
+}
+_GO_NAMES = {name: name for name in _SCALARS} | {
+    "double": "float64",
+    "bytes": "[]uint8",
+    "Time": "v1.Time",
+    "MicroTime": "v1.MicroTime",
+    "Quantity": "resource.Quantity",
+    "FieldsV1": "v1.FieldsV1",
+    "JSON": "v1.JSON",
+    "Values": "v1.ExtraValue",
+}
+_META = "io.k8s.apimachinery.pkg.apis.meta.v1."
+_SHARED_REFS = {
+    "Time": _META + "Time",
+    "MicroTime": _META + "MicroTime",
+    "Quantity": "io.k8s.apimachinery.pkg.api.resource.Quantity",
+    "FieldsV1": _META + "FieldsV1",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FieldType:
+    """The type of a field. `container` is empty, list or map; `message` is set where the element is one."""
+
+    name: str
+    go_name: str
+    container: str = ""
+    pointer: bool = False
+    message: Message | None = None
+
+    @property
+    def go_type(self) -> str:
+        """How Go's reflection prints it."""
+        prefix = {"list": "[]", "map": "map[string]"}.get(self.container, "")
+        return prefix + self.go_name
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One line of a table."""
+
+    number: int
+    name: str
+    type: FieldType
+    always: bool = False
+    required: bool = False
+    patch_strategy: tuple[str, ...] = ()
+    patch_merge_key: str = ""
+    list_type: str = ""
+    list_map_keys: tuple[str, ...] = ()
+    default: Any = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Message:
+    """A message: `ref` is its name in OpenAPI documents, `root` marks kinds (they have apiVersion and kind)."""
+
+    ref: str
+    fields: tuple[Field, ...]
+    root: bool = False
+    schema: Schema = field(default_factory=Schema)
+
+    @property
+    def name(self) -> str:
+        return self.ref.rpartition(".")[2]
+
+    @property
+    def go_name(self) -> str:
+        """`v1.ObjectMeta`."""
+        return ".".join(self.ref.split(".")[-2:])
+
+
+def message(ref: str, table: str, *used: Message, root: bool = False, atomic: bool = False) -> Message:
+    """A message from its table. `used` are the messages that lines name; `atomic` is server-side apply's struct type.
+
+    Raises KeyError for an unknown type.
+    """
+    known = {m.name: m for m in used}
+    fields = tuple(_field(line.split(), known) for line in table.strip().splitlines())
+    return Message(ref, fields, root, _schema(ref, fields, root, atomic))
+
+
+def _field(words: list[str], known: Mapping[str, Message]) -> Field:
+    number, name, type_text, *flags = words
+    values = dict(flag.partition("=")[::2] for flag in flags)
+    list_type = next((t for t in ("set", "map") if t in values), "")
+    field_type = _field_type(type_text, known)
+    if field_type.container == "list" and not list_type:
+        list_type = "atomic"
+    return Field(
+        int(number),
+        name,
+        field_type,
+        always="always" in values,
+        required="required" in values,
+        patch_strategy=("merge",) if "merge" in values else (),
+        patch_merge_key=values.get("merge", ""),
+        list_type=list_type,
+        list_map_keys=tuple(values["map"].split(",")) if "map" in values else (),
+        default=values["default"].strip('"') if "default" in values else None,
+    )
+
+
+def _field_type(text: str, known: Mapping[str, Message]) -> FieldType:
+    container = ""
+    if text.startswith("[]"):
+        container, text = "list", text[2:]
+    elif text.startswith("map[]"):
+        container, text = "map", text[5:]
+    pointer = text.startswith("*")
+    name, _, go_name = text.lstrip("*").rstrip(")").partition("(")
+    if name in _GO_NAMES:
+        go_name = go_name or _GO_NAMES[name]
+        return FieldType(name, go_name, container, pointer)
+    return FieldType(name, known[name].go_name, container, pointer, known[name])
+
+
+def _schema(ref: str, fields: tuple[Field, ...], root: bool, atomic: bool) -> Schema:
+    properties: dict[str, Schema] = {}
+    if root:
+        properties = {"apiVersion": Schema(type="string"), "kind": Schema(type="string")}
+    properties |= {f.name: _field_schema(f) for f in fields}
+    required = tuple(f.name for f in fields if f.required)
+    return Schema(type="object", properties=properties, required=required, map_type="atomic" if atomic else "", ref=ref)
+
+
+def _field_schema(item: Field) -> Schema:
+    element = _element_schema(item.type)
+    if item.type.container == "map":
+        return Schema(type="object", additional=element)
+    if item.type.container == "list":
+        return Schema(
+            type="array",
+            items=element,
+            list_type=item.list_type,
+            list_map_keys=item.list_map_keys,
+            patch_strategy=item.patch_strategy,
+            patch_merge_key=item.patch_merge_key,
+        )
+    if item.default is not None:
+        element.default, element.has_default = item.default, True
+    return element
+
+
+def _element_schema(of: FieldType) -> Schema:
+    if of.message is not None:
+        return of.message.schema
+    if of.name == "JSON":
+        return Schema(preserve_unknown=True)
+    if of.name == "Values":
+        return Schema(type="array", items=Schema(type="string"), list_type="atomic")
+    if of.name == "FieldsV1":
+        return Schema(type="object", preserve_unknown=True, map_type="atomic", ref=_SHARED_REFS["FieldsV1"])
+    if of.name == "Quantity":
+        return Schema(type="string", int_or_string=True, ref=_SHARED_REFS["Quantity"])
+    kind, text_format = _SCALARS[of.name]
+    return Schema(type=kind, format=text_format, ref=_SHARED_REFS.get(of.name, ""))
+
+
+OWNER_REFERENCE = message(
+    _META + "OwnerReference",
+    """
+    5 apiVersion         string            always required
+    1 kind               string            always required
+    3 name               string            always required
+    4 uid                string(types.UID) always required
+    6 controller         *bool
+    7 blockOwnerDeletion *bool
+    """,
+    atomic=True,
+)
+MANAGED_FIELDS_ENTRY = message(
+    _META + "ManagedFieldsEntry",
+    """
+    1 manager     string
+    2 operation   string(v1.ManagedFieldsOperationType)
+    3 apiVersion  string
+    4 time        *Time
+    6 fieldsType  string
+    7 fieldsV1    *FieldsV1
+    8 subresource string
+    """,
+)
+OBJECT_META = message(
+    _META + "ObjectMeta",
+    """
+    1  name                       string
+    2  generateName               string
+    3  namespace                  string
+    4  selfLink                   string
+    5  uid                        string(types.UID)
+    6  resourceVersion            string
+    7  generation                 int64
+    8  creationTimestamp          Time
+    9  deletionTimestamp          *Time
+    10 deletionGracePeriodSeconds *int64
+    11 labels                     map[]string
+    12 annotations                map[]string
+    13 ownerReferences            []OwnerReference merge=uid map=uid
+    14 finalizers                 []string         merge set
+    17 managedFields              []ManagedFieldsEntry
+    """,
+    OWNER_REFERENCE,
+    MANAGED_FIELDS_ENTRY,
+)
+LABEL_SELECTOR_REQUIREMENT = message(
+    _META + "LabelSelectorRequirement",
+    """
+    1 key      string                             always required
+    2 operator string(v1.LabelSelectorOperator)   always required
+    3 values   []string
+    """,
+)
+LABEL_SELECTOR = message(
+    _META + "LabelSelector",
+    """
+    1 matchLabels      map[]string
+    2 matchExpressions []LabelSelectorRequirement
+    """,
+    LABEL_SELECTOR_REQUIREMENT,
+    atomic=True,
+)
+FIELD_SELECTOR_REQUIREMENT = message(
+    _META + "FieldSelectorRequirement",
+    """
+    1 key      string                             always required
+    2 operator string(v1.FieldSelectorOperator)   always required
+    3 values   []string
+    """,
+)
+PRECONDITIONS = message(
+    _META + "Preconditions",
+    """
+    1 uid             *string(types.UID)
+    2 resourceVersion *string
+    """,
+)
+DELETE_OPTIONS = message(
+    _META + "DeleteOptions",
+    """
+    1 gracePeriodSeconds                               *int64
+    2 preconditions                                    *Preconditions
+    3 orphanDependents                                 *bool
+    4 propagationPolicy                                *string(v1.DeletionPropagation)
+    5 dryRun                                           []string
+    6 ignoreStoreReadErrorWithClusterBreakingPotential *bool
+    """,
+    PRECONDITIONS,
+    root=True,
+)
+
+
+def kind(ref: str, table: str, *used: Message) -> Message:
+    """The message of a kind: like `message`, with apiVersion, kind and metadata (always field 1) added."""
+    return message(ref, "1 metadata ObjectMeta\n" + table.strip(), OBJECT_META, *used, root=True)

@@ -1,0 +1,20 @@
+"""Steps that strategies of built-in types share."""
+
+from __future__ import annotations
+
+from tenantry.kube.objects import Object
+
+
+def keep(obj: Object, old: Object, *fields: str) -> None:
+    """Put the top-level `fields` of `obj` back to what `old` has: what this endpoint may not change."""
+    for field in fields:
+        if field in old:
+            obj[field] = old[field]
+        else:
+            obj.pop(field, None)
+
+
+def keep_all_but(obj: Object, old: Object, *fields: str) -> None:
+    """Put back everything except metadata and the top-level `fields` (a subresource writes only those)."""
+    for field in {*obj, *old} - {"metadata", "apiVersion", "kind", *fields}:
+        keep(obj, old, field)

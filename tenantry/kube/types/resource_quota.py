@@ -1,0 +1,199 @@
+"""ResourceQuotas: the object. What counts and what exceeds is in `tenantry.kube.quota`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tenantry.kube.columns import AGE, NAME, column
+from tenantry.kube.definition import ResourceDefinition, Strategy, Version
+from tenantry.kube.field_errors import IMMUTABLE, invalid
+from tenantry.kube.messages import kind, message
+from tenantry.kube.names import qualified_name_errors
+from tenantry.kube.objects import Object
+from tenantry.kube.quantity import parse
+from tenantry.kube.status import FieldError
+from tenantry.kube.types.reset import keep
+
+_REF = "io.k8s.api.core.v1."
+REQUIREMENT = message(
+    _REF + "ScopedResourceSelectorRequirement",
+    """
+    1 scopeName string(v1.ResourceQuotaScope)    always required
+    2 operator  string(v1.ScopeSelectorOperator) always required
+    3 values    []string
+    """,
+)
+SCOPE_SELECTOR = message(
+    _REF + "ScopeSelector",
+    "1 matchExpressions []ScopedResourceSelectorRequirement",
+    REQUIREMENT,
+    atomic=True,
+)
+SPEC = message(
+    _REF + "ResourceQuotaSpec",
+    """
+    1 hard          map[]Quantity
+    2 scopes        []string(v1.ResourceQuotaScope)
+    3 scopeSelector *ScopeSelector
+    """,
+    SCOPE_SELECTOR,
+)
+STATUS = message(
+    _REF + "ResourceQuotaStatus",
+    """
+    1 hard map[]Quantity
+    2 used map[]Quantity
+    """,
+)
+MESSAGE = kind(
+    _REF + "ResourceQuota",
+    """
+    2 spec   ResourceQuotaSpec
+    3 status ResourceQuotaStatus
+    """,
+    SPEC,
+    STATUS,
+)
+
+OBJECT_COUNTS = frozenset(
+    {
+        "configmaps",
+        "persistentvolumeclaims",
+        "pods",
+        "replicationcontrollers",
+        "resourcequotas",
+        "secrets",
+        "services",
+        "services.loadbalancers",
+        "services.nodeports",
+    }
+)
+_COMPUTE = frozenset({"cpu", "memory", "ephemeral-storage"})
+_STANDARD = (
+    OBJECT_COUNTS
+    | _COMPUTE
+    | {f"{side}.{resource}" for side in ("requests", "limits") for resource in _COMPUTE}
+    | {"requests.storage"}
+)
+_SCOPES = (
+    "Terminating",
+    "NotTerminating",
+    "BestEffort",
+    "NotBestEffort",
+    "PriorityClass",
+    "CrossNamespacePodAffinity",
+    "VolumeAttributesClass",
+)
+_POD_RESOURCES = frozenset({"pods"} | _COMPUTE | {f"{s}.{r}" for s in ("requests", "limits") for r in _COMPUTE})
+
+
+class ResourceQuotaStrategy(Strategy):
+    returns_deleted = True
+
+    def prepare_for_create(self, obj: Object) -> None:
+        obj["status"] = {}
+
+    def prepare_for_update(self, obj: Object, old: Object, subresource: str) -> None:
+        keep(obj, old, "spec" if subresource == "status" else "status")
+
+    def validate(self, obj: Object, old: Object | None, subresource: str) -> list[FieldError]:
+        if subresource == "status":
+            status = obj.get("status") or {}
+            return _amount_errors(status.get("hard") or {}, "status.hard") + _amount_errors(
+                status.get("used") or {}, "status.used"
+            )
+        spec = obj.get("spec") or {}
+        errors = _amount_errors(spec.get("hard") or {}, "spec.hard") + _scope_errors(spec)
+        if old is not None:
+            scopes, old_scopes = spec.get("scopes") or [], (old.get("spec") or {}).get("scopes") or []
+            if sorted(scopes) != sorted(old_scopes):
+                errors.append(invalid("spec.scopes", scopes, IMMUTABLE))
+        return errors
+
+
+def _amount_errors(amounts: Mapping[str, str], path: str) -> list[FieldError]:
+    errors = []
+    for name, amount in amounts.items():
+        here = f"{path}[{name}]"
+        errors += [invalid(here, name, text) for text in resource_name_errors(name)]
+        quantity = parse(amount)
+        if quantity < 0:
+            errors.append(invalid(here, amount, "must be greater than or equal to 0"))
+        if name in OBJECT_COUNTS and quantity % 1:
+            errors.append(invalid(here, amount, "must be an integer"))
+    return errors
+
+
+def resource_name_errors(name: str) -> list[str]:
+    """A resource of a quota is `domain/name` (`count/…` is one) or a standard one."""
+    errors = qualified_name_errors(name)
+    if "/" not in name and name not in _STANDARD:
+        if not errors:
+            errors.append("must be a standard resource type or fully qualified")
+        errors.append("must be a standard resource for quota")
+    return errors
+
+
+def _scope_errors(spec: Object) -> list[FieldError]:
+    scopes = spec.get("scopes") or []
+    if not scopes:
+        return []
+    errors = []
+    hard = spec.get("hard") or {}
+    if any(scope not in _SCOPES for scope in scopes):
+        errors.append(invalid("spec.scopes", scopes, "unsupported scope"))
+    elif any(name in _STANDARD and not _scope_fits(scope, name) for scope in scopes for name in hard):
+        errors.append(invalid("spec.scopes", scopes, "unsupported scope applied to resource"))
+    opposites = ({"BestEffort", "NotBestEffort"}, {"Terminating", "NotTerminating"})
+    return errors + [invalid("spec.scopes", scopes, "conflicting scopes") for pair in opposites if pair <= set(scopes)]
+
+
+def _scope_fits(scope: str, resource: str) -> bool:
+    if scope == "BestEffort":
+        return resource == "pods"
+    if scope == "VolumeAttributesClass":
+        return resource in ("persistentvolumeclaims", "requests.storage")
+    return resource in _POD_RESOURCES
+
+
+def _usage(obj: Object, *, limits: bool) -> str:
+    status = obj.get("status") or {}
+    hard, used = status.get("hard") or {}, status.get("used") or {}
+    shown = (name for name in sorted(hard) if name.startswith("limits") == limits)
+    return ", ".join(f"{name}: {used.get(name, '0')}/{hard[name]}" for name in shown)
+
+
+DEFINITION = ResourceDefinition(
+    group="",
+    plural="resourcequotas",
+    singular="resourcequota",
+    kind="ResourceQuota",
+    list_kind="ResourceQuotaList",
+    namespaced=True,
+    short_names=("quota",),
+    versions={
+        "v1": Version(
+            name="v1",
+            schema=MESSAGE.schema,
+            columns=(
+                NAME,
+                column(
+                    "Request",
+                    "Request represents a minimum amount of cpu/memory that a container may consume.",
+                    lambda obj: _usage(obj, limits=False),
+                ),
+                column(
+                    "Limit",
+                    "Limits control the maximum amount of cpu/memory that a container may use independent of contention on the "
+                    "node.",
+                    lambda obj: _usage(obj, limits=True),
+                ),
+                AGE,
+            ),
+            subresources=frozenset({"status"}),
+        )
+    },
+    storage_version="v1",
+    strategy=ResourceQuotaStrategy(),
+    message=MESSAGE,
+)
