@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import orjson
-
 from tenantry.apiserver.endpoints.documents import Document, document, not_modified
 from tenantry.apiserver.endpoints.plain import method_not_allowed, page_not_found
 from tenantry.apiserver.http import Request, Response
@@ -64,18 +62,14 @@ def _aggregated_version(accept: str) -> str:
 
 
 def _aggregated(request: Request, apis: ApiSet, core: bool, version: str) -> Response:
-    content = document(
-        apis,
-        ("aggregated", core, version),
-        lambda: orjson.dumps(discovery.aggregated(apis, core=core, version=version)),
-    )
+    content = Document(*discovery.aggregated(apis, core=core, version=version))
     headers = {"Cache-Control": "public", "ETag": f'"{content.digest}"', "Vary": "Accept"}
     if not_modified(request, content):
         return Response(304, b"", _AGGREGATED[version], headers)
     return Response(200, content.body, _AGGREGATED[version], headers, compressible=True)
 
 
-def _legacy(request: Request, apis: ApiSet, key: tuple[str, ...], make: Callable[[], Object]) -> Response:
+def _legacy(request: Request, apis: ApiSet, key: tuple[str, ...], make: Callable[[], Object | None]) -> Response:
     media_type = negotiate(request.header("accept"), custom=False).media_type
     content: Document = document(apis, ("discovery", key, media_type), lambda: encode(make(), media_type))
     return Response(200, content.body, media_type, compressible=True)

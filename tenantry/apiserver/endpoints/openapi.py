@@ -11,7 +11,6 @@ import orjson
 from tenantry.apiserver.endpoints.documents import Document, document, not_modified
 from tenantry.apiserver.endpoints.plain import TEXT, page_not_found
 from tenantry.apiserver.http import Request, Response
-from tenantry.kube import openapi
 from tenantry.kube.api_set import ApiSet
 
 _PROTOBUF_V2_ASKED = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
@@ -40,6 +39,8 @@ def _v2(request: Request, apis: ApiSet) -> Response:
         return Response(200, b"", _PROTOBUF_V2, {"Vary": "Accept"})
     if accept and not any(name in accept for name in (_JSON, "*/*", "application/*")):
         return Response(406, b"")
+    from tenantry.kube import openapi
+
     content = document(apis, "openapi v2", lambda: orjson.dumps(openapi.v2(apis)))
     headers = {"ETag": f'"{content.digest}"', "Vary": "Accept"}
     if not_modified(request, content):
@@ -48,6 +49,8 @@ def _v2(request: Request, apis: ApiSet) -> Response:
 
 
 def _index(apis: ApiSet) -> Document:
+    from tenantry.kube import openapi
+
     return document(apis, "openapi v3", lambda: orjson.dumps(openapi.index(apis)))
 
 
@@ -56,6 +59,8 @@ def _v3(request: Request, apis: ApiSet, segments: Sequence[str], prefix: str) ->
     expected = ["api", version] if not group else ["apis", group, version]
     if list(segments) != expected or not apis.has(group, version):
         return Response(404, b"")
+    from tenantry.kube import openapi
+
     content = document(apis, ("openapi v3", group, version), lambda: orjson.dumps(openapi.document(apis, group, version)))
     digest = openapi.digest(apis, group, version)
     headers = {"ETag": f'"{digest}"', "Vary": "Accept"}

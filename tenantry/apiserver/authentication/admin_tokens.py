@@ -1,0 +1,72 @@
+"""The two administrators of a fresh installation, as kcp makes them.
+
+`shard-admin` (system:masters) keeps its token over restarts: the token is in admin.kubeconfig alone, here only its hash, so that
+a stolen directory without the kubeconfig is no key. `kcp-admin` (system:kcp:admin) gets a fresh token with every start.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from tenantry.apiserver.files import write_private
+from tenantry.apiserver.user import KCP_ADMIN_GROUP, MASTERS_GROUP, User
+
+KCP_ADMIN = "kcp-admin"
+SHARD_ADMIN = "shard-admin"
+HASH_FILE = ".admin-token-store"
+
+
+class AdminTokenError(Exception):
+    """The kept hash and the kubeconfig do not belong together."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdminTokens:
+    kcp_admin: str
+    shard_admin: str
+
+    def users(self) -> dict[str, User]:
+        """Token → user, for StaticTokens."""
+        return {
+            self.kcp_admin: User(KCP_ADMIN, (KCP_ADMIN_GROUP,)),
+            self.shard_admin: User(SHARD_ADMIN, (MASTERS_GROUP,)),
+        }
+
+
+def prepare(root_directory: Path, kubeconfig: Path) -> AdminTokens:
+    """The tokens of this start; at the first one the hash is written. Whoever calls writes them to `kubeconfig` afterwards.
+
+    Raises AdminTokenError where the hash is there and the kubeconfig has no token that fits.
+    """
+    store = root_directory / HASH_FILE
+    token = read_kubeconfig_token(kubeconfig, SHARD_ADMIN)
+    if store.exists():
+        if token is None or not hmac.compare_digest(hashlib.sha256(token.encode()).digest(), store.read_bytes()):
+            raise AdminTokenError(
+                f"{kubeconfig} has no token of {SHARD_ADMIN} that fits the hash in {store}: put the kubeconfig back, "
+                f"or remove {store} to have a new token made"
+            )
+    else:
+        token = str(uuid.uuid4())
+        write_private(store, hashlib.sha256(token.encode()).digest())
+    return AdminTokens(str(uuid.uuid4()), token)
+
+
+def read_kubeconfig_token(kubeconfig: Path, user: str) -> str | None:
+    """The token of a user in a kubeconfig, None where the file or the user is not there or is not understood."""
+    try:
+        document = yaml.safe_load(kubeconfig.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return None
+    entries = document.get("users") if isinstance(document, dict) else None
+    for entry in entries or ():
+        if isinstance(entry, dict) and entry.get("name") == user:
+            token = (entry.get("user") or {}).get("token")
+            return token if isinstance(token, str) and token else None
+    return None

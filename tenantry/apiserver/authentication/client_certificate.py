@@ -1,0 +1,132 @@
+"""Callers with a client certificate, and front proxies that speak for callers by header."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
+from urllib.parse import unquote
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from tenantry.apiserver.http import Request
+from tenantry.apiserver.user import AUTHENTICATED_GROUP, User, make_extra
+
+_REMEMBERED = 10_000
+
+
+class CertificateVerifier:
+    """Which certificates a CA (PEM, one or several) issued directly. The TLS layer has checked possession of the key; it accepts
+    several CAs for different purposes, so which of them it was is checked here again."""
+
+    def __init__(self, ca_pem: bytes) -> None:
+        self._authorities = x509.load_pem_x509_certificates(ca_pem)
+        self._known: dict[bytes, x509.Certificate | None] = {}
+
+    def verify(self, der: bytes) -> x509.Certificate | None:
+        """The certificate, if it was issued for clients by this CA and is valid now."""
+        if der in self._known:
+            certificate = self._known[der]
+        else:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            certificate = self._known[der] = self._issued(der)
+        if certificate is None:
+            return None
+        return certificate if certificate.not_valid_before_utc <= datetime.now(UTC) <= certificate.not_valid_after_utc else None
+
+    def _issued(self, der: bytes) -> x509.Certificate | None:
+        try:
+            certificate = x509.load_der_x509_certificate(der)
+            usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        except (ValueError, x509.ExtensionNotFound):
+            return None
+        if ExtendedKeyUsageOID.CLIENT_AUTH not in usage:
+            return None
+        return certificate if any(_issued_by(certificate, authority) for authority in self._authorities) else None
+
+
+class ClientCertificates:
+    """x509: the common name is the user, the organizations are the groups (kube-apiserver's rule)."""
+
+    def __init__(self, ca_pem: bytes) -> None:
+        self._verifier = CertificateVerifier(ca_pem)
+        self._users: dict[bytes, User] = {}
+
+    def authenticate_request(self, request: Request) -> User | None:
+        der = request.client_certificate
+        if der is None:
+            return None
+        certificate = self._verifier.verify(der)
+        if certificate is None:
+            return None
+        user = self._users.get(der)
+        if user is None:
+            name = _names(certificate, NameOID.COMMON_NAME)
+            if not name:
+                return None
+            if len(self._users) >= _REMEMBERED:
+                self._users.clear()
+            groups = (*_names(certificate, NameOID.ORGANIZATION_NAME), AUTHENTICATED_GROUP)
+            user = self._users[der] = User(name[0], tuple(dict.fromkeys(groups)))
+        return user
+
+
+class RequestHeaders:
+    """Callers that a front proxy has authenticated. Its headers count only with a client certificate of `ca_pem` whose common
+    name is in `allowed_names` (any, where that is empty); from everybody else they are nothing."""
+
+    def __init__(
+        self,
+        ca_pem: bytes,
+        *,
+        allowed_names: Collection[str] = (),
+        user_headers: Sequence[str] = ("x-remote-user",),
+        group_headers: Sequence[str] = ("x-remote-group",),
+        uid_headers: Sequence[str] = ("x-remote-uid",),
+        extra_prefixes: Sequence[str] = ("x-remote-extra-",),
+    ) -> None:
+        self._verifier = CertificateVerifier(ca_pem)
+        self._allowed = frozenset(allowed_names)
+        self._user_headers = tuple(name.lower() for name in user_headers)
+        self._group_headers = tuple(name.lower() for name in group_headers)
+        self._uid_headers = tuple(name.lower() for name in uid_headers)
+        self._extra_prefixes = tuple(name.lower() for name in extra_prefixes)
+
+    def authenticate_request(self, request: Request) -> User | None:
+        der = request.client_certificate
+        if der is None:
+            return None
+        name = next((value for header in self._user_headers if (value := request.header(header).strip())), "")
+        if not name:
+            return None
+        certificate = self._verifier.verify(der)
+        if certificate is None:
+            return None
+        if self._allowed and not self._allowed.intersection(_names(certificate, NameOID.COMMON_NAME)):
+            return None
+        groups = [value for header in self._group_headers for value in request.header_values(header)]
+        uid = next((value for header in self._uid_headers if (value := request.header(header))), "")
+        return User(name, tuple(dict.fromkeys((*groups, AUTHENTICATED_GROUP))), uid, make_extra(self._extra(request)))
+
+    def _extra(self, request: Request) -> dict[str, list[str]]:
+        extra: dict[str, list[str]] = {}
+        for header in request.headers:
+            lower = header.lower()
+            for prefix in self._extra_prefixes:
+                if lower.startswith(prefix):
+                    extra.setdefault(unquote(lower.removeprefix(prefix)).lower(), request.header_values(lower))
+        return extra
+
+
+def _issued_by(certificate: x509.Certificate, authority: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
+
+
+def _names(certificate: x509.Certificate, oid: x509.ObjectIdentifier) -> list[str]:
+    return [str(attribute.value) for attribute in certificate.subject.get_attributes_for_oid(oid)]

@@ -1,0 +1,200 @@
+"""The server's own certificate authority, and what it issues: the serving certificate and client certificates (EC P-256)."""
+
+from __future__ import annotations
+
+import ipaddress
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from tenantry.apiserver.files import write_private
+
+_CA_DAYS = 3650
+_LEAF_DAYS = 365
+_RENEW_BEFORE = timedelta(days=30)
+_CLOCK_SKEW = timedelta(minutes=5)
+
+
+class CertificateError(Exception):
+    """A certificate or key file cannot be used; the text says which and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A certificate and its key in PEM. `certificate` may be followed by its chain."""
+
+    certificate: bytes
+    key: bytes
+
+    def write(self, certificate_path: Path, key_path: Path) -> None:
+        """The key first: a certificate is never seen without it."""
+        write_private(key_path, self.key)
+        write_private(certificate_path, self.certificate)
+
+
+class CertificateAuthority:
+    """A CA with its key."""
+
+    def __init__(self, pair: Pair) -> None:
+        self.pair = pair
+        try:
+            self._certificate = x509.load_pem_x509_certificate(pair.certificate)
+            key = serialization.load_pem_private_key(pair.key, password=None)
+        except (ValueError, TypeError) as error:
+            raise CertificateError(f"the certificate authority cannot be read: {error}") from error
+        if not isinstance(key, ec.EllipticCurvePrivateKey):
+            raise CertificateError("the key of the certificate authority is not an elliptic curve key")
+        self._key = key
+
+    @property
+    def certificate(self) -> bytes:
+        """In PEM, for kubeconfigs and `kube-root-ca.crt`."""
+        return self.pair.certificate
+
+    @classmethod
+    def create(cls, name: str = "tenantry-ca") -> CertificateAuthority:
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        builder = (
+            _builder(subject, subject, key.public_key(), _CA_DAYS)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(_usage(sign_certificates=True), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        )
+        return cls(Pair(_pem(builder.sign(key, hashes.SHA256())), _key_pem(key)))
+
+    @classmethod
+    def load_or_create(cls, directory: Path) -> CertificateAuthority:
+        """The CA in `ca.crt` and `ca.key` of a directory, made at first use. Raises CertificateError."""
+        certificate_path, key_path = directory / "ca.crt", directory / "ca.key"
+        if certificate_path.exists() != key_path.exists():
+            missing = key_path if certificate_path.exists() else certificate_path
+            raise CertificateError(f"{missing} is missing beside the other half of the certificate authority; restore it")
+        if certificate_path.exists():
+            return cls(_read(certificate_path, key_path))
+        authority = cls.create()
+        authority.pair.write(certificate_path, key_path)
+        return authority
+
+    def issue_serving(self, names: Sequence[str]) -> Pair:
+        """A serving certificate for host names and IP addresses, the first of which is the common name."""
+        return self._issue(
+            x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0][:64])]),
+            ExtendedKeyUsageOID.SERVER_AUTH,
+            x509.SubjectAlternativeName([_general_name(name) for name in names]),
+        )
+
+    def issue_client(self, user: str, groups: Sequence[str] = ()) -> Pair:
+        """A client certificate of a user in groups."""
+        attributes = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups]
+        return self._issue(
+            x509.Name([*attributes, x509.NameAttribute(NameOID.COMMON_NAME, user)]), ExtendedKeyUsageOID.CLIENT_AUTH, None
+        )
+
+    def serving(self, directory: Path, names: Sequence[str]) -> tuple[Path, Path]:
+        """The files `serving.crt` and `serving.key`, made anew where they do not fit `names`, this CA or the time."""
+        certificate_path, key_path = directory / "serving.crt", directory / "serving.key"
+        if not (certificate_path.exists() and key_path.exists() and self._fits(certificate_path.read_bytes(), names)):
+            self.issue_serving(names).write(certificate_path, key_path)
+        return certificate_path, key_path
+
+    def _issue(self, subject: x509.Name, usage: x509.ObjectIdentifier, names: x509.SubjectAlternativeName | None) -> Pair:
+        key = ec.generate_private_key(ec.SECP256R1())
+        builder = (
+            _builder(subject, self._certificate.subject, key.public_key(), _LEAF_DAYS)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(_usage(sign_certificates=False), critical=True)
+            .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
+        )
+        if names is not None:
+            builder = builder.add_extension(names, critical=False)
+        return Pair(_pem(builder.sign(self._key, hashes.SHA256())), _key_pem(key))
+
+    def _fits(self, pem: bytes, names: Sequence[str]) -> bool:
+        try:
+            certificate = x509.load_pem_x509_certificate(pem)
+            certificate.verify_directly_issued_by(self._certificate)
+            found = set(certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
+        except Exception:
+            # Whatever is wrong with a certificate that we made ourselves, the answer is a new one.
+            return False
+        return {_general_name(name) for name in names} <= found and certificate.not_valid_after_utc > datetime.now(
+            UTC
+        ) + _RENEW_BEFORE
+
+
+def server_context(certificate_path: Path, key_path: Path, *, client_ca_pem: bytes = b"") -> ssl.SSLContext:
+    """TLS 1.2 and later, HTTP/1.1 only. With client CAs (PEM, all purposes together) a client certificate is asked for but
+    not demanded.
+
+    To reload a renewed serving certificate, call `load_cert_chain` on the context again: new connections use it.
+    Raises CertificateError.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    try:
+        context.load_cert_chain(certificate_path, key_path)
+        if client_ca_pem:
+            context.load_verify_locations(cadata=client_ca_pem.decode("ascii"))
+            context.verify_mode = ssl.CERT_OPTIONAL
+    except (OSError, ValueError) as error:
+        raise CertificateError(f"cannot use the certificate {certificate_path} with the key {key_path}: {error}") from error
+    return context
+
+
+def _read(certificate_path: Path, key_path: Path) -> Pair:
+    try:
+        return Pair(certificate_path.read_bytes(), key_path.read_bytes())
+    except OSError as error:
+        raise CertificateError(f"cannot read {error.filename}: {error.strerror}") from error
+
+
+def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, days: int) -> x509.CertificateBuilder:
+    now = datetime.now(UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - _CLOCK_SKEW)
+        .not_valid_after(now + timedelta(days=days))
+    )
+
+
+def _usage(*, sign_certificates: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=True,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=sign_certificates,
+        crl_sign=sign_certificates,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _general_name(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+
+def _pem(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
