@@ -108,5 +108,6 @@ class Escalation(Plugin):
         raise forbidden(
             review.definition.group_resource,
             review.name,
-            f'user "{review.user.name}" (groups=[{groups}]) is attempting to grant RBAC permissions not currently held:\n{listed}',
+            f'user "{review.user.name}" (groups=[{groups}]) is attempting to grant RBAC permissions not currently held:'
+            f"\n{listed}",
         )

@@ -1,0 +1,39 @@
+"""From a storage key back to the type whose objects live there, as a cluster has it now."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tenantry.kube.api_set import ApiSet
+from tenantry.kube.definition import ResourceDefinition
+
+if TYPE_CHECKING:
+    from tenantry.tenancy.host import Host
+
+_MEMO = "controllers.by_storage_key"
+_KINDS = "controllers.by_kind"
+
+
+def definition_of(host: Host, cluster: str, storage_key: str) -> ResourceDefinition | None:
+    """The type behind `<group|core>/<resource>[:<identity>]`; None where the cluster does not have it (any more).
+
+    Of types that share storage, the one whose own place it is.
+    """
+    apis = host.apis.for_cluster(cluster)
+    table: dict[str, ResourceDefinition] | None = apis.documents.get(_MEMO)
+    if table is None:
+        table = {}
+        for definition in apis:
+            if definition.stored and (definition.storage_group_resource is None or definition.storage_key not in table):
+                table[definition.storage_key] = definition
+        apis.documents[_MEMO] = table
+    return table.get(storage_key)
+
+
+def definition_of_kind(apis: ApiSet, group: str, kind: str) -> ResourceDefinition | None:
+    """The stored type of a kind, in any version."""
+    table: dict[tuple[str, str], ResourceDefinition] | None = apis.documents.get(_KINDS)
+    if table is None:
+        table = {(d.group, d.kind): d for d in apis if d.stored}
+        apis.documents[_KINDS] = table
+    return table.get((group, kind))
