@@ -64,7 +64,7 @@ def decode(body: bytes, *, duplicates: bool = False, kind: str = "") -> tuple[An
     loader = _Loader(body.decode("utf-8", "replace"))
     loader.duplicate_keys = []
     try:
-        value = loader.get_data() if loader.check_data() else None
+        value = loader.get_data() if loader.check_data() else None  # type: ignore[no-untyped-call]
         _count(value, [_MAX_NODES])
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         raise unrecognized(kind, f"yaml: {_problem(error)}", body) from None
@@ -113,4 +113,4 @@ _Dumper.add_representer(str, _text)
 
 def encode(value: Any) -> bytes:
     """Block style, keys sorted."""
-    return yaml.dump(value, Dumper=_Dumper, allow_unicode=True, default_flow_style=False, width=1_000_000, encoding="utf-8")  # type: ignore[no-any-return]
+    return yaml.dump(value, Dumper=_Dumper, allow_unicode=True, default_flow_style=False, width=1_000_000, encoding="utf-8")

@@ -1,0 +1,25 @@
+"""Aggregated cluster roles: their rules are the union of those that their selectors find."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from tenantry.kube.objects import Object, labels_of, name_of
+from tenantry.kube.selectors.labels import from_object
+
+
+def is_aggregated(role: Object) -> bool:
+    return bool((role.get("aggregationRule") or {}).get("clusterRoleSelectors"))
+
+
+def aggregated_rules(role: Object, roles: Iterable[Object]) -> list[Any]:
+    """The rules that an aggregated role gets from `roles` (which may hold it too): in the order of selectors and names, each once."""
+    candidates = sorted((r for r in roles if name_of(r) != name_of(role)), key=name_of)
+    found: list[Any] = []
+    for selector in role["aggregationRule"]["clusterRoleSelectors"]:
+        matching = from_object(selector)
+        for other in candidates:
+            if matching.matches(labels_of(other)):
+                found.extend(rule for rule in other.get("rules") or () if rule not in found)
+    return found
