@@ -1,12 +1,205 @@
-"""Installs what a fresh system needs, in the range that holds `root`."""
+"""Installs what a fresh system needs, by the shard that holds `root`, and learns the identities of root's exports everywhere.
+
+Two transactions or three on an empty store. Later starts look up what should be there and write what is missing, which is usually
+nothing; what an administrator changed is left alone. APIResourceSchemas are named by their content, so a newer version of a type adds
+a schema and points its export to it.
+"""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
+
+import orjson
+
+from tenantry.kube.definition import ResourceDefinition
+from tenantry.kube.objects import Object, timestamp
+from tenantry.kube.rbac.bootstrap import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES
+from tenantry.storage.keys import Key
+from tenantry.storage.range import Range
+from tenantry.storage.record import Change
+from tenantry.tenancy import root
+from tenantry.tenancy.changes import OPERATIONS, created, updated
+from tenantry.tenancy.exports.bind import bound_binding
+from tenantry.tenancy.exports.conditions import mark_true
+from tenantry.tenancy.exports.identity import IDENTITY_NAMESPACE, hash_of_secret, identity_secret, new_identity_key
+from tenantry.tenancy.exports.locks import LOCKS_ANNOTATION, locks_annotation
+from tenantry.tenancy.types import EXPORTED_TYPES
+from tenantry.tenancy.types.data import KcpType
+from tenantry.tenancy.types.logical_cluster import NAME
+from tenantry.tenancy.workspaces.contents import base_contents
+from tenantry.tenancy.workspaces.shards import shard_object
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
 
+ROOT = "root"
+SYSTEM_ADMIN = "system:admin"
+EXPORTS = "apis.kcp.io/apiexports"
+SCHEMAS = "apis.kcp.io/apiresourceschemas"
+_POLICED = frozenset({"tenancy.kcp.io", "topology.kcp.io"})
+"""Exports with a maximal permission policy: what their users may do is bounded by roles in root."""
+_BOOTSTRAPPER = {"username": "system:kcp-bootstrapper", "groups": ["system:kcp:tenancy:workspace-bootstrapper"]}
+
 
 async def bootstrap(host: Host) -> None:
-    """Idempotent: what is there in the same version is left alone."""
+    """Idempotent. On shards that do not hold `root`, waits until the one that does has done it."""
+    if host.cell.owns(ROOT):
+        held = host.cell.range_of(ROOT)
+        await _write(host, [*_exports(host, held), *_system_admin(host, held)])
+        _learn(host)
+        await _write(host, _root(host, held))
+    else:
+        await _wait(host)
+
+
+async def _wait(host: Host) -> None:
+    """Until root's exports are in the catalog."""
+    known = asyncio.Event()
+
+    def look(*_: object) -> None:
+        _learn(host)
+        if host.definitions.complete:
+            known.set()
+
+    stop = host.catalog.subscribe(None, look)
+    try:
+        look()
+        await known.wait()
+    finally:
+        stop()
+
+
+def _learn(host: Host) -> None:
+    """Binds the definitions of the types that root exports, as soon as their schemas and identities are known."""
+    for export, types in EXPORTED_TYPES.items():
+        copy = host.catalog.get(EXPORTS, ROOT, export)
+        schemas = {t.plural: host.catalog.get(SCHEMAS, ROOT, t.schema_name) for t in types}
+        identity = (copy.get("status") or {}).get("identityHash") if copy is not None else ""
+        if identity and all(schemas.values()):
+            host.definitions.bind(export, identity, {p: s["metadata"]["uid"] for p, s in schemas.items() if s is not None})
+
+
+async def _write(host: Host, changes: Sequence[Change]) -> None:
+    batch: list[Change] = []
+    size = 0
+    for change in changes:
+        weight = 1 + len(change.catalog)
+        if size + weight > OPERATIONS:
+            await host.cell.commit(batch)
+            batch, size = [], 0
+        batch.append(change)
+        size += weight
+    if batch:
+        await host.cell.commit(batch)
+
+
+def _missing(
+    host: Host, held: Range, cluster: str, definition: ResourceDefinition, objects: Iterable[Object], now: str
+) -> Iterable[Change]:
+    for obj in objects:
+        metadata = obj["metadata"]
+        if held.get(Key(cluster, definition.storage_key, metadata.get("namespace", ""), metadata["name"])) is None:
+            yield created(host, definition, cluster, orjson.loads(orjson.dumps(obj)), now=now)
+
+
+def _exports(host: Host, held: Range) -> Iterable[Change]:
+    """Namespace and secrets of the identities, the schemas and the exports."""
+    definitions = host.definitions
+    now = timestamp()
+    namespace = {
+        "metadata": {"name": IDENTITY_NAMESPACE, "labels": {"kubernetes.io/metadata.name": IDENTITY_NAMESPACE}},
+        "spec": {"finalizers": ["kubernetes"]},
+        "status": {"phase": "Active"},
+    }
+    yield from _missing(host, held, ROOT, definitions.namespaces, [namespace], now)
+    for export, types in EXPORTED_TYPES.items():
+        secret_record = held.get(Key(ROOT, definitions.secrets.storage_key, IDENTITY_NAMESPACE, export))
+        if secret_record is None:
+            secret = identity_secret(export, new_identity_key())
+            yield created(host, definitions.secrets, ROOT, secret, now=now)
+        else:
+            secret = orjson.loads(secret_record.value)
+        schemas = [{"metadata": {"name": t.schema_name}, "spec": _schema_spec(t)} for t in types]
+        yield from _missing(host, held, ROOT, definitions.api_resource_schemas, schemas, now)
+        resources = [{"name": t.plural, "group": t.group, "schema": t.schema_name, "storage": {"crd": {}}} for t in types]
+        record = held.get(Key(ROOT, definitions.api_exports.storage_key, "", export))
+        if record is None:
+            yield created(host, definitions.api_exports, ROOT, _export(export, resources, hash_of_secret(secret), now), now=now)
+            continue
+        present = orjson.loads(record.value)
+        if present["spec"].get("resources") != resources:
+            present["spec"]["resources"] = resources
+            present["metadata"]["generation"] = present["metadata"].get("generation", 1) + 1
+            yield updated(host, definitions.api_exports, record, present)
+
+
+def _schema_spec(kcp_type: KcpType) -> Object:
+    return {**kcp_type.schema_spec(), "nameValidation": "DNS1123Subdomain"}
+
+
+def _export(name: str, resources: list[Object], identity: str, now: str) -> Object:
+    spec: Object = {
+        "resources": resources,
+        "identity": {"secretRef": {"namespace": IDENTITY_NAMESPACE, "name": name}},
+    }
+    if name in _POLICED:
+        spec["maximalPermissionPolicy"] = {"local": {}}
+    status: Object = {"identityHash": identity}
+    mark_true(status, "IdentityValid", now)
+    return {"metadata": {"name": name, "annotations": {"kcp.io/path": ROOT}}, "spec": spec, "status": status}
+
+
+def _system_admin(host: Host, held: Range) -> Iterable[Change]:
+    """RBAC that holds in every cluster."""
+    now = timestamp()
+    roles = (*CLUSTER_ROLES, *root.SYSTEM_ROLES)
+    bindings = (*CLUSTER_ROLE_BINDINGS, *root.SYSTEM_BINDINGS)
+    yield from _missing(host, held, SYSTEM_ADMIN, host.definitions.cluster_roles, map(_bare, roles), now)
+    yield from _missing(host, held, SYSTEM_ADMIN, host.definitions.cluster_role_bindings, map(_bare, bindings), now)
+
+
+def _bare(obj: Object) -> Object:
+    return {k: v for k, v in obj.items() if k not in ("apiVersion", "kind")}
+
+
+def _root(host: Host, held: Range) -> Iterable[Change]:
+    """The logical cluster `root` and what it holds. All of it depends on the exports."""
+    definitions = host.definitions
+    now = timestamp()
+    yield from _missing(host, held, ROOT, definitions.cluster_roles, root.ROOT_ROLES, now)
+    yield from _missing(host, held, ROOT, definitions.cluster_role_bindings, root.ROOT_BINDINGS, now)
+    yield from _missing(host, held, ROOT, definitions.workspace_types, root.WORKSPACE_TYPES, now)
+    shards = [shard_object(host, info) for info in host.registry.ranges()]
+    yield from _missing(host, held, ROOT, definitions.shards, shards, now)
+    fresh = held.get(Key(ROOT, definitions.logical_clusters.storage_key, "", NAME)) is None
+    if fresh:
+        bindings = [
+            _bare(bound_binding(host, ROOT, name, binding_name=name, cluster=ROOT, accept_claims=False, path=ROOT))
+            for name in EXPORTED_TYPES
+        ]
+        for binding in bindings:
+            yield created(host, definitions.api_bindings, ROOT, binding, now=now)
+        yield created(host, definitions.logical_clusters, ROOT, _root_cluster(host, held, bindings, now), now=now)
+        yield from base_contents(host, ROOT, now)
+
+
+def _root_cluster(host: Host, held: Range, bindings: list[Object], now: str) -> Object:
+    status: Object = {"phase": "Ready", "URL": host.urls.cluster(ROOT)}
+    mark_true(status, "WorkspaceInitialized", now)
+    return {
+        "metadata": {
+            "name": NAME,
+            "labels": {"tenancy.kcp.io/phase": "Ready"},
+            "annotations": {
+                "kcp.io/path": ROOT,
+                "internal.tenancy.kcp.io/type": "root:root",
+                "core.kcp.io/shard": held.name,
+                "experimental.tenancy.kcp.io/owner": orjson.dumps(_BOOTSTRAPPER).decode(),
+                LOCKS_ANNOTATION: locks_annotation(bindings),
+            },
+        },
+        "spec": {"createdBy": _BOOTSTRAPPER},
+        "status": status,
+    }

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 
 import orjson
 
 from tenantry.kube.objects import Object
 from tenantry.storage.keys import CATALOG, prefix_end
+from tenantry.storage.record import Change
 from tenantry.storage.store import Compacted, Store, StoreError
 
 log = logging.getLogger(__name__)
@@ -93,10 +94,11 @@ class Catalog:
             await asyncio.gather(self._follower, return_exceptions=True)
             self._follower = None
 
-    def committed(self, revision: int, copies: Mapping[bytes, bytes | None]) -> None:
-        """What this shard committed itself; the cell calls it as part of applying the commit."""
-        for key, value in copies.items():
-            self._apply(revision, key, value)
+    def committed(self, revision: int, changes: Sequence[Change]) -> None:
+        """What this shard committed itself; a hook of `Cell.on_commit`, so it is known before the writer's answer."""
+        for change in changes:
+            for key, value in change.catalog.items():
+                self._apply(revision, key, value)
 
     async def _load(self) -> int:
         start, end, revision = PREFIX, prefix_end(PREFIX), None

@@ -22,6 +22,8 @@ NOTHING: Mapping[bytes, bytes | None] = {}
 RBAC = ("rbac.authorization.k8s.io/clusterroles", "rbac.authorization.k8s.io/clusterrolebindings")
 EXPORTS = "apis.kcp.io/apiexports"
 WORKSPACE_TYPES = "tenancy.kcp.io/workspacetypes"
+SYSTEM_ADMIN = "system:admin"
+"""The cluster whose RBAC holds everywhere, so every shard needs it."""
 FIRST_COPIES = 40
 """RBAC objects copied in the transaction of a cluster's first export or type; a bound, for a transaction has one.
 `tenantry.tenancy.workspaces.offers` copies what is beyond it."""
@@ -79,23 +81,38 @@ def copies(host: Host, definition: ResourceDefinition, key: Key, obj: Object | N
     `obj` is in the storage version's shape. Copies that would not change are left out.
     """
     resource = _NAMES.get((definition.group, definition.plural))
-    if resource is None:
+    if resource is None or not _is_own(host, resource, definition.identity, custom=definition.custom):
         return NOTHING
-    if definition.identity or definition.custom:
-        own = host.definitions.find(definition.group, definition.plural)
-        if own is None or own.identity != definition.identity:
-            return NOTHING
-    if resource in RBAC and not offers(host, key.cluster):
-        return NOTHING
+    if obj is None:
+        return _copy(host, resource, key.cluster, key.name, None)
+    if resource in RBAC:
+        return _copy(host, resource, key.cluster, key.name, obj) if offers(host, key.cluster) else NOTHING
     wanted = _copy(host, resource, key.cluster, key.name, obj)
-    if obj is not None and resource in (EXPORTS, WORKSPACE_TYPES) and not offers(host, key.cluster):
-        wanted = {**wanted, **first_copies(host, key.cluster, FIRST_COPIES)}
+    if resource in (EXPORTS, WORKSPACE_TYPES) and not offers(host, key.cluster):
+        return {**wanted, **first_copies(host, key.cluster, FIRST_COPIES)}
     return wanted
+
+
+def dropped_copies(host: Host, key: Key) -> Mapping[bytes, bytes | None]:
+    """The copies that go with the object at `key`."""
+    resource, _, identity = key.resource.partition(":")
+    if resource not in _COPIED or not _is_own(host, resource, identity, custom=True):
+        return NOTHING
+    return _copy(host, resource, key.cluster, key.name, None)
+
+
+def _is_own(host: Host, resource: str, identity: str, *, custom: bool) -> bool:
+    """A custom type of a tenant's may have the name of a type of ours; its objects are nobody else's business."""
+    if not custom:
+        return True
+    group, plural = resource.split("/")
+    own = host.definitions.find(group, plural)
+    return own is not None and own.identity == identity
 
 
 def offers(host: Host, cluster: str) -> bool:
     """The cluster has something that others may be allowed to use."""
-    return host.catalog.has_any(EXPORTS, cluster) or host.catalog.has_any(WORKSPACE_TYPES, cluster)
+    return cluster == SYSTEM_ADMIN or host.catalog.has_any(EXPORTS, cluster) or host.catalog.has_any(WORKSPACE_TYPES, cluster)
 
 
 def first_copies(host: Host, cluster: str, limit: int) -> dict[bytes, bytes | None]:

@@ -22,9 +22,6 @@ from tenantry.tenancy.reconcile import Controller, ControllerRunner
 from tenantry.tenancy.scopes import ClusterScope, WildcardScope
 from tenantry.tenancy.types import SystemDefinitions
 
-DEFAULT_REQUEST_SECONDS = 10.0
-"""How long a call to another shard may take before its reconciler tries again."""
-
 
 @dataclass(frozen=True, slots=True)
 class Urls:
@@ -145,7 +142,7 @@ class Host:
 
     async def start(self) -> None:
         """Reads the catalog, installs what a fresh system needs, and starts the controllers. Ranges must be loaded before."""
-        self._stop_hook: Callable[[], None] = self.cell.on_catalog(self.catalog.committed)
+        self.cell.on_commit.append(self.catalog.committed)
         await self.catalog.start()
         self.directory.start()
         self.ranges_changed()
@@ -162,4 +159,4 @@ class Host:
         self.apis.stop()
         self.directory.stop()
         await self.catalog.stop()
-        self._stop_hook()
+        self.cell.on_commit.remove(self.catalog.committed)

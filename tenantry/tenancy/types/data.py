@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
+
+import orjson
 
 from tenantry.kube.custom import definition_from_api_resource_schema
 from tenantry.kube.definition import ResourceDefinition, Strategy
@@ -57,10 +60,7 @@ class KcpVersion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KcpType:
-    """A type of kcp's: cluster-scoped, in category `kcp`.
-
-    `prefix` is the first part of its APIResourceSchema's name (schemas are immutable, so a changed type needs a new one).
-    """
+    """A type of kcp's: cluster-scoped, in category `kcp`."""
 
     group: str
     plural: str
@@ -69,11 +69,12 @@ class KcpType:
     versions: tuple[KcpVersion, ...]
     short_names: tuple[str, ...] = ()
     strategy: Callable[[Strategy], Strategy] | None = None
-    prefix: str = "v1"
 
     @property
     def schema_name(self) -> str:
-        return f"{self.prefix}.{self.plural}.{self.group}"
+        """The name of its APIResourceSchema. Schemas are immutable, so the name follows the content."""
+        digest = hashlib.sha224(orjson.dumps(self.schema_spec(), option=orjson.OPT_SORT_KEYS)).hexdigest()
+        return f"v{digest[:10]}.{self.plural}.{self.group}"
 
     def schema_spec(self) -> Object:
         """The `spec` of the APIResourceSchema."""

@@ -1,0 +1,66 @@
+"""core.kcp.io LogicalCluster: the object `cluster` in every tenant that says what the tenant is."""
+
+from __future__ import annotations
+
+from tenantry.tenancy.types.data import AGE, CONDITIONS, KcpType, KcpVersion, array, boolean, mapping, rule, string, structure
+from tenantry.tenancy.types.lifecycle import INITIALIZERS, PHASE, TERMINATORS
+
+NAME = "cluster"
+"""The only name that a LogicalCluster may have."""
+RESOURCE = "core.kcp.io/logicalclusters"
+
+_OWNER = structure(
+    {
+        "apiVersion": string(pattern=r"^([^/]+/)?[^/]+$"),
+        "cluster": string(min_length=1),
+        "name": string(min_length=1),
+        "namespace": string(),
+        "resource": string(min_length=1),
+        "uid": string(),
+    },
+    "apiVersion",
+    "cluster",
+    "name",
+    "resource",
+    "uid",
+    description="The object that controls the life of the cluster, usually a Workspace.",
+)
+
+_CREATED_BY = structure(
+    {"extra": mapping(array(string())), "groups": array(string()), "uid": string(), "username": string()},
+    description="Who made the workspace.",
+)
+
+LOGICAL_CLUSTER = KcpType(
+    group="core.kcp.io",
+    plural="logicalclusters",
+    singular="logicalcluster",
+    kind="LogicalCluster",
+    versions=(
+        KcpVersion(
+            name="v1alpha1",
+            description="LogicalCluster describes the logical cluster that it is in.",
+            spec=structure(
+                {
+                    "createdBy": _CREATED_BY,
+                    "directlyDeletable": boolean(default=False, description="Whether users may delete it from inside."),
+                    "initializers": INITIALIZERS,
+                    "owner": _OWNER,
+                    "terminators": TERMINATORS,
+                }
+            ),
+            status=structure(
+                {
+                    "URL": string(),
+                    "conditions": CONDITIONS,
+                    "initializers": INITIALIZERS,
+                    "phase": PHASE,
+                    "terminators": TERMINATORS,
+                }
+            )
+            | {"default": {}},
+            rules=(rule(f"self.metadata.name == '{NAME}'", f"a logical cluster must be called {NAME}"),),
+            columns=(("Phase", "string", ".status.phase"), ("URL", "string", ".status.URL"), AGE),
+        ),
+    ),
+)

@@ -1,0 +1,46 @@
+"""The base of the strategies of kcp's types: a custom resource's, with rules of its own on top."""
+
+from __future__ import annotations
+
+from tenantry.kube.definition import Strategy
+from tenantry.kube.objects import Object
+from tenantry.kube.status import FieldError
+
+
+class TypeStrategy(Strategy):
+    """Does what `inner` does; subclasses add to it."""
+
+    def __init__(self, inner: Strategy) -> None:
+        self._inner = inner
+        self.create_on_update = inner.create_on_update
+        self.unconditional_update = inner.unconditional_update
+        self.tracks_generation = inner.tracks_generation
+        self.graceful = inner.graceful
+        self.returns_deleted = inner.returns_deleted
+
+    def name_errors(self, name: str, *, prefix: bool) -> list[str]:
+        return self._inner.name_errors(name, prefix=prefix)
+
+    def default(self, obj: Object) -> None:
+        self._inner.default(obj)
+
+    def prepare_for_create(self, obj: Object) -> None:
+        self._inner.prepare_for_create(obj)
+
+    def prepare_for_update(self, obj: Object, old: Object, subresource: str) -> None:
+        self._inner.prepare_for_update(obj, old, subresource)
+
+    def validate(self, obj: Object, old: Object | None, subresource: str) -> list[FieldError]:
+        return self._inner.validate(obj, old, subresource)
+
+    def warnings(self, obj: Object, old: Object | None) -> list[str]:
+        return self._inner.warnings(obj, old)
+
+    def validate_delete(self, obj: Object) -> None:
+        self._inner.validate_delete(obj)
+
+    def begin_deletion(self, obj: Object) -> None:
+        self._inner.begin_deletion(obj)
+
+    def holds(self, obj: Object) -> bool:
+        return self._inner.holds(obj)

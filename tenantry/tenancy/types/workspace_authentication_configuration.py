@@ -1,0 +1,74 @@
+"""tenancy.kcp.io WorkspaceAuthenticationConfiguration: token issuers that workspaces of a type trust."""
+
+from __future__ import annotations
+
+from tenantry.kube.objects import Object
+from tenantry.tenancy.types.data import AGE, KcpType, KcpVersion, array, rule, string, structure
+
+_EITHER = "either {0} or expression must be specified, but not both"
+
+
+def _claim_or_expression() -> Object:
+    return structure(
+        {"claim": string(), "expression": string(), "prefix": string()},
+        rules=(
+            rule("has(self.claim) != has(self.expression)", _EITHER.format("claim")),
+            rule("has(self.claim) || !has(self.prefix)", "prefix is only allowed with claim"),
+        ),
+    )
+
+
+_ISSUER = structure(
+    {
+        "audienceMatchPolicy": string(enum=["MatchAny"]),
+        "audiences": array(string()),
+        "certificateAuthority": string(),
+        "discoveryURL": string(),
+        "url": string(),
+    },
+    "url",
+)
+
+_JWT = structure(
+    {
+        "claimMappings": structure(
+            {
+                "extra": array(structure({"key": string(), "valueExpression": string()}, "key", "valueExpression")),
+                "groups": _claim_or_expression(),
+                "uid": structure(
+                    {"claim": string(), "expression": string()},
+                    rules=(rule("has(self.claim) != has(self.expression)", _EITHER.format("claim")),),
+                ),
+                "username": _claim_or_expression(),
+            }
+        ),
+        "claimValidationRules": array(
+            structure(
+                {"claim": string(), "expression": string(), "message": string(), "requiredValue": string()},
+                rules=(
+                    rule("has(self.claim) != has(self.expression)", _EITHER.format("claim")),
+                    rule("has(self.claim) == has(self.requiredValue)", "requiredValue goes with claim"),
+                    rule("has(self.expression) || !has(self.message)", "message goes with expression"),
+                ),
+            )
+        ),
+        "issuer": _ISSUER,
+        "userValidationRules": array(structure({"expression": string(), "message": string()}, "expression")),
+    },
+    "issuer",
+)
+
+WORKSPACE_AUTHENTICATION_CONFIGURATION = KcpType(
+    group="tenancy.kcp.io",
+    plural="workspaceauthenticationconfigurations",
+    singular="workspaceauthenticationconfiguration",
+    kind="WorkspaceAuthenticationConfiguration",
+    versions=(
+        KcpVersion(
+            name="v1alpha1",
+            description="WorkspaceAuthenticationConfiguration names token issuers for the workspaces of a type.",
+            spec=structure({"jwt": array(_JWT)}, "jwt"),
+            columns=(AGE,),
+        ),
+    ),
+)
