@@ -11,7 +11,7 @@ from tenantry.kube.apply.compare import Comparison, compare
 from tenantry.kube.apply.field_set import FieldSet, field_path
 from tenantry.kube.apply.managers import Managers, Ownership, cap_updates, decode, encode, is_reset, updater
 from tenantry.kube.apply.ownership import reconcile_with_schema
-from tenantry.kube.apply.typed import Node, TypedError, compile_schema
+from tenantry.kube.apply.typed import Node, TypedError, compile_schema, is_built_in
 from tenantry.kube.objects import Object
 from tenantry.kube.schema.structural import Schema
 
@@ -70,7 +70,7 @@ def record_update(
             manager=manager,
             api_version=api_version,
             node=compile_schema(schema),
-            changing_schema=not schema.ref,
+            changing_schema=not is_built_in(schema),
             subresource=subresource,
             now=now,
             reset_fields=reset_fields,

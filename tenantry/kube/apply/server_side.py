@@ -23,7 +23,7 @@ from tenantry.kube.apply.managed_fields import (
 from tenantry.kube.apply.managers import BEFORE_FIRST_APPLY, Manager, Managers, Ownership, applier, decode, encode
 from tenantry.kube.apply.merge import merge
 from tenantry.kube.apply.ownership import fields_of, reconcile_with_schema, remove_fields, with_named_fields
-from tenantry.kube.apply.typed import ABSENT, Node, TypedError, compile_schema
+from tenantry.kube.apply.typed import ABSENT, Node, TypedError, compile_schema, is_built_in
 from tenantry.kube.apply.validate import error_text, validate
 from tenantry.kube.objects import Object, namespace_of, split_api_version
 from tenantry.kube.objects import name_of as object_name
@@ -66,7 +66,7 @@ def apply(
     if errors := validate(node, config):
         raise _failure(f"failed to create typed patch object ({_describe(config)}): {error_text(errors)}")
     drop_unserved(managers, versions)
-    if not schema.ref:
+    if not is_built_in(schema):
         for owned in managers.values():
             owned.fields = reconcile_with_schema(owned.fields, node)
     base = _without_managers(live or {})

@@ -130,6 +130,14 @@ def _any_type(node: Node, *, atomic: bool) -> None:
 _any_type(UNTYPED, atomic=True)
 _any_type(DEDUCED, atomic=False)
 
+_BUILT_IN_COMPONENTS = ("io.k8s.api.", "io.k8s.apimachinery.", "io.k8s.apiextensions-apiserver.", "io.k8s.kube-aggregator.")
+
+
+def is_built_in(schema: Schema) -> bool:
+    """Whether the schema comes with the server: it stands for a Go struct and does not change while objects live."""
+    return schema.ref.startswith(_BUILT_IN_COMPONENTS)
+
+
 _WHOLE_VALUES = {
     "io.k8s.apimachinery.pkg.api.resource.Quantity": Node("untyped"),
     "io.k8s.apimachinery.pkg.runtime.RawExtension": UNTYPED,
@@ -221,7 +229,7 @@ class _Compiler:
         for name, below in schema.properties.items():
             map_type.fields[name] = self.compile(below, preserve)
             # Only built-in types: their defaults of an empty value stand for Go fields that cannot be absent.
-            if schema.ref and below.has_default and below.default in ({}, "", 0, False):
+            if is_built_in(schema) and below.has_default and below.default in ({}, "", 0, False):
                 map_type.present[name] = below.default
         if schema.embedded_resource:
             map_type.fields |= {"apiVersion": _TEXT, "kind": _TEXT, "metadata": _METADATA}
@@ -263,7 +271,7 @@ def _compile_root(schema: Schema) -> Node:
         map_type.fields = dict(root.map.fields)
         map_type.element = root.map.element
         map_type.present = {name: value for name, value in root.map.present.items() if name not in ("apiVersion", "kind")}
-    if schema.ref:
+    if is_built_in(schema):
         # No built-in kind has a pointer here.
         map_type.present |= {name: {} for name in ("spec", "status") if name in map_type.fields}
     map_type.fields |= {"apiVersion": _TEXT, "kind": _TEXT, "metadata": _METADATA}
