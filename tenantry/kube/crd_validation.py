@@ -193,7 +193,7 @@ def _version(version: Object, path: str) -> Iterator[FieldError]:
     wrong = dns1035_label_errors(name)
     if wrong:
         yield invalid(f"{path}.name", name, ",".join(wrong))
-    if not _document_of(version):
+    if _document_of(version) is None:
         yield required(f"{path}.schema.openAPIV3Schema")
     warning = version.get("deprecationWarning")
     if warning is not None:

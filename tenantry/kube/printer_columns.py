@@ -13,7 +13,7 @@ from tenantry.kube.durations import age, human_duration
 from tenantry.kube.go_text import plain
 from tenantry.kube.jsonpath import first
 from tenantry.kube.objects import Object
-from tenantry.kube.types.columns import AGE, NAME
+from tenantry.kube.columns import AGE, NAME
 
 _Cell = Callable[[Object, datetime], Any]
 _AGE = Column(

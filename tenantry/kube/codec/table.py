@@ -66,6 +66,6 @@ def column_definition(column: Column) -> Object:
 
 def _fallback() -> tuple[Column, ...]:
     """Types without columns of their own show what upstream's default table convertor does."""
-    from tenantry.kube.types.columns import CREATED_AT, NAME
+    from tenantry.kube.columns import CREATED_AT, NAME
 
     return (NAME, CREATED_AT)

@@ -1,10 +1,163 @@
-"""x-kubernetes-validations when a definition is created."""
+"""x-kubernetes-validations when a definition is created: form, types and cost of the rules, with upstream's texts."""
 
 from __future__ import annotations
 
-from tenantry.kube.schema.structural import Schema
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from tenantry.kube.field_errors import forbidden, invalid, not_supported, required
+from tenantry.kube.jsonpath import field_names
+from tenantry.kube.schema import cel, cel_cost
+from tenantry.kube.schema.ratchet import child_schema
+from tenantry.kube.schema.structural import Rule, Schema
 from tenantry.kube.status import FieldError
+
+REASONS = ("FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired")
+_HINT = (
+    "(try simplifying the rule, or adding maxItems, maxProperties, and maxLength where arrays, maps, and strings are declared)"
+)
+
+
+@dataclass(slots=True)
+class _Budget:
+    """What the rules of one schema cost together."""
+
+    total: float = 0
+    dear: list[str] = field(default_factory=list)
 
 
 def rule_errors(schema: Schema, path: str) -> list[FieldError]:
-    return []
+    """What is wrong with the rules of a structural schema at `path`."""
+    budget = _Budget()
+    errors = list(_walk(schema, path, 1, None, budget, is_root=True))
+    if budget.total > cel_cost.DEFINITION_LIMIT:
+        whole = "x-kubernetes-validations estimated rule cost total for entire OpenAPIv3 schema"
+        errors.append(forbidden(path, _too_dear(whole, budget.total, cel_cost.DEFINITION_LIMIT)))
+        contributed = "contributed to estimated rule cost total exceeding cost limit for entire OpenAPIv3 schema"
+        errors += [forbidden(place, contributed) for place in budget.dear]
+    return errors
+
+
+def _walk(
+    schema: Schema, path: str, times: float, uncorrelated: str | None, budget: _Budget, *, is_root: bool = False
+) -> Iterator[FieldError]:
+    """`times` is how often a value of the schema may occur in an object; `uncorrelated` the path of the list or map above
+    whose parts have no counterparts in the old object."""
+    if schema.rules:
+        checker = cel.Checker(schema, is_root=is_root or schema.embedded_resource)
+        for index, rule in enumerate(schema.rules):
+            place = f"{path}.x-kubernetes-validations[{index}]"
+            yield from _rule(rule, schema, checker, place, times, uncorrelated, budget)
+    for name, child in schema.properties.items():
+        inside = uncorrelated or (path if schema.map_type == "atomic" else None)
+        yield from _walk(child, f"{path}.properties[{name}]", times, inside, budget)
+    if schema.items is not None:
+        inside = uncorrelated or (path if schema.list_type != "map" else None)
+        yield from _walk(schema.items, f"{path}.items", times * cel_cost.largest_size(schema), inside, budget)
+    if isinstance(schema.additional, Schema):
+        inside = uncorrelated or (path if schema.map_type == "atomic" else None)
+        often = times * cel_cost.largest_size(schema)
+        yield from _walk(schema.additional, f"{path}.additionalProperties", often, inside, budget)
+
+
+def _rule(
+    rule: Rule, schema: Schema, checker: cel.Checker, path: str, times: float, uncorrelated: str | None, budget: _Budget
+) -> Iterator[FieldError]:
+    if not rule.rule.strip():
+        yield required(f"{path}.rule", "rule is not specified")
+        return
+    yield from _words(rule, schema, path)
+    transition = cel.uses_old_self(rule.rule)
+    optional = bool(rule.optional_old_self)
+    if rule.optional_old_self is not None and not transition:
+        yield invalid(f"{path}.optionalOldSelf", rule.optional_old_self, "may not be set if oldSelf is not used in rule")
+    if transition and uncorrelated is not None:
+        text = f"oldSelf cannot be used on the uncorrelatable portion of the schema within {uncorrelated}"
+        yield invalid(f"{path}.rule", rule.rule, text)
+    try:
+        checked = checker.check(rule.rule, optional_old=optional)
+    except cel.CelError as error:
+        yield invalid(f"{path}.rule", _shown(rule), f"compilation failed: {error}")
+    else:
+        if checked.type not in ("BOOL", "DYN"):
+            yield invalid(f"{path}.rule", _shown(rule), "cel expression must evaluate to a bool")
+        else:
+            yield from _cost(checked, schema, f"{path}.rule", "estimated rule cost", times, budget)
+    if rule.message_expression:
+        yield from _message_expression(rule, schema, checker, path, times, budget, optional=optional)
+
+
+def _words(rule: Rule, schema: Schema, path: str) -> Iterator[FieldError]:
+    if rule.message and not rule.message.strip():
+        yield invalid(f"{path}.message", rule.message, "must be non-empty if specified")
+    elif "\n" in rule.message.strip():
+        yield invalid(f"{path}.message", rule.message, "must not contain line breaks")
+    elif not rule.message and not rule.message_expression and "\n" in rule.rule.strip():
+        yield required(f"{path}.message", "message must be specified if rule contains line breaks")
+    if rule.message_expression and not rule.message_expression.strip():
+        yield required(f"{path}.messageExpression", "must be non-empty if specified")
+    if rule.reason and rule.reason not in REASONS:
+        yield not_supported(f"{path}.reason", rule.reason, REASONS)
+    if rule.field_path and not _is_field_path(rule.field_path, schema):
+        yield invalid(f"{path}.fieldPath", rule.field_path, "must be a valid path")
+
+
+def _is_field_path(text: str, schema: Schema) -> bool:
+    try:
+        names = field_names(text)
+    except ValueError:
+        return False
+    node: Schema | None = schema
+    for name in names:
+        node = child_schema(node, name)
+        if node is None:
+            return False
+    return bool(names)
+
+
+def _message_expression(
+    rule: Rule, schema: Schema, checker: cel.Checker, path: str, times: float, budget: _Budget, *, optional: bool
+) -> Iterator[FieldError]:
+    place = f"{path}.messageExpression"
+    try:
+        checked = checker.check(rule.message_expression, optional_old=optional)
+    except cel.CelError as error:
+        yield invalid(place, _shown(rule), f"messageExpression compilation failed: {error}")
+        return
+    if checked.type not in ("STRING", "DYN"):
+        yield invalid(place, _shown(rule), "messageExpression must evaluate to a string")
+    else:
+        yield from _cost(checked, schema, place, "estimated messageExpression cost", times, budget)
+
+
+def _cost(checked: cel.Checked, schema: Schema, path: str, what: str, times: float, budget: _Budget) -> Iterator[FieldError]:
+    cost = cel_cost.estimate(checked.serialized, schema) * times
+    budget.total += cost
+    if cost > cel_cost.DEFINITION_LIMIT // 10:
+        budget.dear.append(path)
+    if cost > cel_cost.RULE_LIMIT:
+        yield forbidden(path, _too_dear(what, cost, cel_cost.RULE_LIMIT))
+
+
+def _too_dear(what: str, cost: float, limit: int) -> str:
+    factor = cost / limit
+    if factor > 100:
+        shown = "more than 100x"
+    elif factor < 1.5:
+        shown = f"{factor:f}x"
+    else:
+        shown = f"{factor:.1f}x"
+    return f"{what} exceeds budget by factor of {shown} {_HINT}"
+
+
+def _shown(rule: Rule) -> dict[str, Any]:
+    """A rule as upstream prints its internal type."""
+    return {
+        "Rule": rule.rule,
+        "Message": rule.message,
+        "MessageExpression": rule.message_expression,
+        "Reason": rule.reason or None,
+        "FieldPath": rule.field_path,
+        "OptionalOldSelf": rule.optional_old_self,
+    }

@@ -7,12 +7,15 @@ from typing import Any
 
 import orjson
 
+from tenantry.kube.messages import OBJECT_META
 from tenantry.kube.objects import Object
 from tenantry.kube.schema.compiled import compiled
 from tenantry.kube.schema.structural import Schema
 
 _Default = Callable[[Any], bool]
 _Make = Callable[[], Any]
+_CONTAINERS = frozenset((dict, list))
+_EXPONENT = 1e21
 
 
 def default(obj: Object, schema: Schema) -> bool:
@@ -42,7 +45,7 @@ def _compile(schema: Schema, known: dict[int, _Default]) -> _Default | None:
         return known[id(schema)]
     if schema.items is not None:
         return _compile_list(schema.items, known)
-    if schema.properties or isinstance(schema.additional, Schema):
+    if schema.properties or isinstance(schema.additional, Schema) or schema.embedded_resource:
         return _compile_object(schema, known)
     return None
 
@@ -99,6 +102,10 @@ def _compile_object(schema: Schema, known: dict[int, _Default]) -> _Default:
                         changed = True
                 elif additional and key not in declared and additional[0](item):
                     changed = True
+            elif type(item) is float and item.is_integer() and abs(item) < _EXPONENT:
+                # Go writes a whole float64 as an integer.
+                value[key] = int(item)
+                changed = True
         if nulls is not None:
             for key in nulls:
                 changed = resolve_null(value, key) or changed
@@ -120,8 +127,11 @@ def _compile_object(schema: Schema, known: dict[int, _Default]) -> _Default:
         return True
 
     known[id(schema)] = default_object
-    declared = frozenset(schema.properties)
-    for name, child in schema.properties.items():
+    properties = dict(schema.properties)
+    if schema.embedded_resource:
+        properties["metadata"] = OBJECT_META.schema
+    declared = frozenset(properties)
+    for name, child in properties.items():
         if child.has_default:
             make = maker(child.default)
             defaults.append((name, make))
@@ -139,6 +149,3 @@ def _compile_object(schema: Schema, known: dict[int, _Default]) -> _Default:
         if compiled_child is not None:
             additional.append(compiled_child)
     return default_object
-
-
-_CONTAINERS = frozenset((dict, list))

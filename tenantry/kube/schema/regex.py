@@ -159,3 +159,23 @@ def _repeats(items: list[tuple[object, object]], *, inside: bool) -> int | None:
         elif name not in ("LITERAL", "NOT_LITERAL", "ANY", "IN", "AT", "RANGE"):
             return None
     return total
+
+
+def find_all(pattern: str, text: str, limit: int) -> list[str]:
+    """What a pattern matches in a text, from left to right; at most `limit` of it where that is not negative.
+
+    Raises ValueError where the pattern is broken, or would need RE2, which offers no search from here.
+    """
+    broken = syntax_error(pattern)
+    if broken:
+        raise ValueError(broken)
+    portable = _portable(pattern)
+    degree = _degree(portable) if portable is not None else None
+    if portable is None or degree is None or len(text) > int(_STEPS ** (1 / max(degree, 1))):
+        raise ValueError(f"the search for {quote(pattern)} is too expensive")
+    found: list[str] = []
+    for match in re.compile(portable, re.ASCII).finditer(text):
+        if len(found) == limit:
+            break
+        found.append(match.group())
+    return found

@@ -43,8 +43,8 @@ _INT_OR_STRING = [{"type": "integer"}, {"type": "string"}]
 
 def schema_errors(document: Object, path: str) -> list[FieldError]:
     """What is wrong with a version's schema, at `path` (`spec.validation.openAPIV3Schema`)."""
-    errors = list(_document(document, path))
-    errors += _structural(document, path, _ROOT)
+    # Each step reads what the one before has found to be in order.
+    errors = list(_document(document, path)) or list(_structural(document, path, _ROOT))
     if errors:
         return errors
     schema = from_openapi(document)
@@ -162,7 +162,7 @@ def _map_keys(items: Object, keys: list[str], path: str) -> Iterator[FieldError]
         yield forbidden(f"{path}.items.nullable", "cannot be nullable when x-kubernetes-list-type is map")
     properties = items.get("properties") or {}
     place = f"{path}.x-kubernetes-list-map-keys"
-    if items and any(key not in properties for key in keys):
+    if kind == "object" and any(key not in properties for key in keys):
         yield invalid(place, keys, "entries must all be names of item properties")
     if len(set(keys)) != len(keys):
         yield invalid(place, keys, "must not contain duplicate entries")

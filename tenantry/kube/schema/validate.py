@@ -12,16 +12,18 @@ from typing import Any, NamedTuple
 import orjson
 
 from tenantry.kube.field_errors import show
+from tenantry.kube.messages import OBJECT_META
 from tenantry.kube.schema import formats
 from tenantry.kube.schema.compiled import compiled
+from tenantry.kube.schema.problem import NO_FIELD, Problem
 from tenantry.kube.schema.ratchet import ABSENT, Path, is_unchanged, path_text
 from tenantry.kube.schema.regex import matcher
+from tenantry.kube.schema.rules import Rules, compile_rules
 from tenantry.kube.schema.structural import Schema
 from tenantry.kube.status import FieldError
 
 __all__ = ["ABSENT", "validate"]
 
-NO_FIELD = "<nil>"
 _BLOCKING = frozenset(("NotSupported", "Required", "TooLong", "TooMany", "TypeInvalid"))
 _UNCHECKED = (
     "Invalid value: null: some validation rules were not checked because the object was invalid; "
@@ -42,15 +44,9 @@ _TYPE_NAMES: dict[type, str] = {
 _VALUE_FORMATS: dict[type, str] = {int: "int64", float: "float64"}
 
 
-class Problem(NamedTuple):
-    """A failure before its texts are joined. `node` is the value that breaks the rule (ratcheting looks at it),
-    `field` the place that is named, None where none is."""
-
-    kind: str
-    node: Path
-    field: Path | str
-    text: str
-
+# Of embedded objects nothing else has checked the types in metadata.
+_NAMED_TYPE = Schema(type="string", min_length=1)
+_EMBEDDED_METADATA = Schema(type="object", properties=OBJECT_META.schema.properties)
 
 Check = Callable[[Any, Path, list[Problem]], None]
 
@@ -60,7 +56,7 @@ class Checks(NamedTuple):
 
     shape: Check
     lists: Check | None
-    rules: Any
+    rules: Rules | None
 
 
 def validate(
@@ -107,8 +103,6 @@ def _field(problem: Problem, prefix: str) -> str:
 
 
 def _compile_all(schema: Schema) -> Checks:
-    from tenantry.kube.schema.rules import compile_rules
-
     return Checks(_compile(schema, {}) or _pass, _compile_lists(schema, set()), compile_rules(schema))
 
 
@@ -268,28 +262,21 @@ def _object_checks(schema: Schema, known: dict[int, Check]) -> list[Check]:
         entries[name] = (_plain_type(child, check), check)
     if schema.embedded_resource:
         for name in ("apiVersion", "kind"):
-            entries[name] = (None, _compile(Schema(type="string", min_length=1), known))
-        entries["metadata"] = (None, _embedded_metadata(known))
+            entries[name] = (None, _compile(_NAMED_TYPE, known))
+        entries["metadata"] = (None, _compile(_EMBEDDED_METADATA, known))
     values = _compile(schema.additional, known) if isinstance(schema.additional, Schema) else None
     if required or values or any(check is not None for _, check in entries.values()):
         checks.append(_fields(required, entries, values))
     return checks
 
 
-def _embedded_metadata(known: dict[int, Check]) -> Check | None:
-    from tenantry.kube.messages import OBJECT_META
-
-    shape = Schema(type="object", properties=OBJECT_META.schema.properties)
-    return _compile(shape, known)
-
-
 def _fields(required: tuple[str, ...], entries: dict[str, tuple[type | None, Check | None]], values: Check | None) -> Check:
     find = entries.get
+    needed = frozenset(required)
 
     def check_fields(value: Any, path: Path, out: list[Problem]) -> None:
-        for name in required:
-            if name not in value:
-                out.append(Problem("Required", path, (path, name), "Required value"))
+        if not needed <= value.keys():
+            out.extend(Problem("Required", path, (path, name), "Required value") for name in required if name not in value)
         for key, item in value.items():
             entry = find(key)
             if entry is None:
@@ -372,11 +359,18 @@ def _number_checks(schema: Schema) -> list[Check]:
     checks: list[Check] = []
     if schema.type == "integer":
         low, high = _INT_RANGES.get(schema.format, (_INT64_MIN, _INT64_MAX))
-        kind = f"with format {schema.format}" if schema.format else "(default format)"
+        text_format = schema.format
+        kind = f"with format {text_format}" if text_format else "(default format)"
 
         def in_range(value: Any, path: Path, out: list[Problem]) -> None:
-            if not low <= value <= high or value != int(value):
-                out.append(_composite(path, f"Checked value must be of type integer {kind} in {path_text(path)}"))
+            if low <= value <= high and value == int(value):
+                return
+            out.append(_composite(path, f"Checked value must be of type integer {kind} in {path_text(path)}"))
+            if type(value) is int and not _INT64_MIN <= value <= _INT64_MAX:
+                # Go has decoded it as a float64.
+                wrong, right = ("float64", text_format) if text_format else ("number", "integer")
+                text = f'Invalid value: "{wrong}": {path_text(path)} in body must be of type {right}: "{wrong}"'
+                out.append(Problem("TypeInvalid", path, path, text))
 
         checks.append(in_range)
     least, most, step = schema.minimum, schema.maximum, schema.multiple_of
@@ -547,8 +541,12 @@ def _unique_list(schema: Schema, each: Check | None) -> Check | None:
 
         return items_only
 
+    only_key = keys[0] if keys is not None and len(keys) == 1 else None
+
     def unique(value: Any, path: Path, out: list[Problem]) -> None:
         if type(value) is not list:
+            return
+        if each is None and only_key is not None and _all_named_apart(value, only_key):
             return
         times: dict[Any, int] = {}
         for index, item in enumerate(value):
@@ -561,3 +559,14 @@ def _unique_list(schema: Schema, each: Check | None) -> Check | None:
                 each(item, (path, index), out)
 
     return unique
+
+
+def _all_named_apart(items: list[Any], key: str) -> bool:
+    """The usual case, quickly: every item has text under the key, and no two the same."""
+    names = set()
+    for item in items:
+        name = item.get(key) if type(item) is dict else None
+        if type(name) is not str:
+            return False
+        names.add(name)
+    return len(names) == len(items)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from tenantry.kube.columns import CREATED_AT, NAME
 from tenantry.kube.crd_validation import crd_warnings, validate_crd, validate_crd_status
 from tenantry.kube.definition import ResourceDefinition, Strategy, Version
 from tenantry.kube.messages import OBJECT_META
 from tenantry.kube.objects import Object
 from tenantry.kube.schema.structural import Schema
 from tenantry.kube.schema.validate import validate
-from tenantry.kube.status import FieldError
-from tenantry.kube.types.columns import CREATED_AT, NAME
+from tenantry.kube.status import FieldError, bad_request
 
 _REF = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1."
+_KIND = "CustomResourceDefinition"
 FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
 
 _STRING, _BOOLEAN = Schema(type="string"), Schema(type="boolean")
@@ -174,6 +175,12 @@ class CustomResourceDefinitionStrategy(Strategy):
     tracks_generation = True
 
     def default(self, obj: Object) -> None:
+        # The shape first: everything below reads the definition without asking again.
+        wrong = validate({"spec": obj.get("spec") or {}}, _SHAPE)
+        if wrong:
+            place, kind = wrong[0].field, wrong[0].text.split('"')[1]
+            text = f"json: cannot unmarshal {kind} into Go struct field {place}"
+            raise bad_request(f'{_KIND} in version "v1" cannot be handled as a {_KIND}: {text}')
         _default(obj)
 
     def prepare_for_create(self, obj: Object) -> None:
@@ -205,15 +212,10 @@ class CustomResourceDefinitionStrategy(Strategy):
     def validate(self, obj: Object, old: Object | None, subresource: str) -> list[FieldError]:
         if subresource == "status":
             return validate_crd_status(obj)
-        # The shape first: the rules below read it without asking again.
-        return validate(_shape(obj), _SHAPE) or validate_crd(obj, old)
+        return validate_crd(obj, old)
 
     def warnings(self, obj: Object, old: Object | None) -> list[str]:
         return crd_warnings(obj, old)
-
-
-def _shape(obj: Object) -> Object:
-    return {"spec": obj.get("spec") or {}}
 
 
 _SHAPE = Schema(type="object", properties={"spec": _SPEC})

@@ -1,0 +1,90 @@
+"""Resource quantities: `100m`, `1.5Gi`, `2e3` (k8s.io/apimachinery/pkg/api/resource)."""
+
+from __future__ import annotations
+
+import re
+from decimal import ROUND_UP, Decimal
+from functools import lru_cache
+
+_FORM = re.compile(r"([+-]?)((?:\d+\.?\d*)|(?:\.\d+))(?:([KMGTPE]i|[numkMGTPE])|([eE][+-]?\d+))?", re.ASCII)
+_BINARY = ("Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
+_DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
+_NANO = Decimal("1e-9")
+_MAX_DIGITS = 64
+
+SYNTAX_ERROR = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
+
+
+@lru_cache(maxsize=4096)
+def parse(text: str) -> Decimal:
+    """The amount. What is finer than a nano is rounded up, as upstream does. Raises ValueError with upstream's text."""
+    match = _FORM.fullmatch(text)
+    if match is None or len(text) > _MAX_DIGITS:
+        raise ValueError(SYNTAX_ERROR)
+    sign, digits, suffix, exponent = match.groups()
+    amount = Decimal(digits)
+    if suffix in _BINARY:
+        amount *= Decimal(1024) ** (_BINARY.index(suffix) + 1)
+    elif suffix:
+        amount = amount.scaleb(_DECIMAL[suffix])
+    elif exponent:
+        power = int(exponent[1:])
+        if abs(power) > _MAX_DIGITS:
+            raise ValueError(SYNTAX_ERROR)
+        amount = amount.scaleb(power)
+    if amount != 0 and amount % _NANO:
+        amount = amount.quantize(_NANO, rounding=ROUND_UP)
+    return -amount if sign == "-" else amount
+
+
+def is_quantity(text: str) -> bool:
+    try:
+        parse(text)
+    except ValueError:
+        return False
+    return True
+
+
+def canonical(text: str) -> str:
+    """The shortest way to write the same amount in the same style (binary, decimal, exponent). Raises ValueError."""
+    amount = parse(text)
+    match = _FORM.fullmatch(text)
+    suffix, exponent = (match.group(3), match.group(4)) if match else (None, None)
+    if suffix in _BINARY:
+        written = _binary(amount)
+        if written is not None:
+            return written
+    return _exponent(amount) if exponent else from_amount(amount)
+
+
+def from_amount(amount: Decimal) -> str:
+    """An amount in decimal style: the largest suffix that needs no fraction."""
+    if amount == 0:
+        return "0"
+    for suffix, power in sorted(_DECIMAL.items(), key=lambda item: -item[1]):
+        scaled = amount.scaleb(-power)
+        if scaled == scaled.to_integral_value():
+            return f"{int(scaled)}{suffix}"
+    return f"{int(amount.quantize(_NANO, rounding=ROUND_UP).scaleb(9))}n"
+
+
+def _binary(amount: Decimal) -> str | None:
+    if amount != amount.to_integral_value():
+        return None
+    whole = int(amount)
+    step = 0
+    while step < len(_BINARY) and whole and whole % 1024 == 0:
+        whole //= 1024
+        step += 1
+    return f"{whole}{_BINARY[step - 1] if step else ''}"
+
+
+def _exponent(amount: Decimal) -> str:
+    if amount == 0:
+        return "0"
+    power = 0
+    while amount != amount.to_integral_value():
+        amount, power = amount.scaleb(3), power - 3
+    while amount % 1000 == 0:
+        amount, power = amount.scaleb(-3), power + 3
+    return f"{int(amount)}e{power}" if power else f"{int(amount)}"

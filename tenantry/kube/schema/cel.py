@@ -1,0 +1,364 @@
+"""CEL: the small interface behind which the engine stands (cel-expr-python, Google's C++ implementation).
+
+Rules are checked against types derived from a schema when a definition is created (`check`), and run untyped on JSON
+values (`Program`): an environment for each schema would cost memory that thousands of tenants do not have.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import cache, lru_cache
+from typing import Any, NamedTuple
+
+from cel_expr_python import cel
+from cel_expr_python.ext import ext_bindings, ext_encoders, ext_math, ext_optional, ext_strings
+from google.protobuf import descriptor_pb2, descriptor_pool, duration_pb2, struct_pb2, timestamp_pb2
+
+from tenantry.kube.schema import cel_library
+from tenantry.kube.schema.structural import Schema
+
+_RESERVED = frozenset(
+    [
+        "true",
+        "false",
+        "null",
+        "in",
+        "as",
+        "break",
+        "const",
+        "continue",
+        "else",
+        "for",
+        "function",
+        "if",
+        "import",
+        "let",
+        "loop",
+        "package",
+        "namespace",
+        "return",
+    ]
+)
+_ESCAPES = re.compile(r"__|\.|-|/")
+_ESCAPED = {"__": "__underscores__", ".": "__dot__", "-": "__dash__", "/": "__slash__"}
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_STRINGS = re.compile(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"")
+_OLD = re.compile(r"(?<![\w.])oldSelf\b")
+_RUNTIME_TEXTS = (("divide by zero", "division by zero"), ("modulus by zero", "modulus by zero"))
+
+
+class CelError(Exception):
+    """A rule that does not compile, or fails while it runs; the text is what cel-go says."""
+
+
+def uses_old_self(expression: str) -> bool:
+    """Whether `oldSelf` occurs in an expression outside of its strings."""
+    return _OLD.search(_STRINGS.sub("''", expression)) is not None
+
+
+@lru_cache(maxsize=8192)
+def escape(name: str) -> str | None:
+    """A field name as an identifier of CEL (`a-b` → `a__dash__b`), None where it cannot be one."""
+    if name in _RESERVED:
+        return f"__{name}__"
+    escaped = _ESCAPES.sub(lambda m: _ESCAPED[m.group()], name)
+    return escaped if _IDENTIFIER.fullmatch(escaped) else None
+
+
+def _standard() -> list[cel.CelExtensionBase]:
+    return [
+        ext_optional.ExtOptional(),
+        ext_strings.ExtStrings(),
+        ext_math.ExtMath(),
+        ext_bindings.ExtBindings(),
+        ext_encoders.ExtEncoders(),
+    ]
+
+
+# Running ---------------------------------------------------------------------------------------------------------------
+
+
+@cache
+def _environment() -> cel.Env:
+    dyn = cel.Type.DYN
+    return cel.NewEnv(variables={"self": dyn, "oldSelf": dyn}, extensions=[*_standard(), cel_library.for_running()])
+
+
+class Program:
+    """A compiled expression over `self` and `oldSelf`."""
+
+    def __init__(self, expression: str, *, optional_old: bool = False) -> None:
+        """`optional_old`: oldSelf is an optional, as optionalOldSelf asks. Raises CelError."""
+        environment = _environment()
+        self._optional_old = optional_old
+        try:
+            if optional_old:
+                self._plain = environment.compile(f"cel.bind(oldSelf, optional.of(oldSelf), {expression}\n)")
+                self._without = environment.compile(f"cel.bind(oldSelf, optional.none(), {expression}\n)")
+            else:
+                self._plain = self._without = environment.compile(expression)
+        except RuntimeError as error:
+            raise CelError(compile_text(str(error))) from None
+
+    def run(self, value: Any, old: Any = None, *, has_old: bool = False) -> Any:
+        """The result for values that went through `converter`. Raises CelError."""
+        program = self._plain if has_old else self._without
+        result = program.eval(data={"self": value, "oldSelf": old} if has_old else {"self": value})
+        if result.type() == cel.Type.ERROR:
+            raise CelError(_runtime_text(str(result.value())))
+        return result.value()
+
+
+@lru_cache(maxsize=4096)
+def program(expression: str, *, optional_old: bool = False) -> Program:
+    """The one Program for an expression, however many tenants have it."""
+    return Program(expression, optional_old=optional_old)
+
+
+def _runtime_text(text: str) -> str:
+    text = text.partition(": ")[2] or text
+    missing = re.match(r'Key not found in map : "?(.*?)"?$', text)
+    if missing:
+        return f"no such key: {missing.group(1)}"
+    if text.startswith("No matching overloads found"):
+        return "no such overload"
+    return next((ours for theirs, ours in _RUNTIME_TEXTS if text.startswith(theirs)), text)
+
+
+Converter = Callable[[Any], Any]
+
+
+def converter(schema: Schema) -> Converter | None:
+    """What makes the value that CEL sees of a JSON value: escaped names, timestamps, bytes, doubles. None: the same value."""
+    if schema.int_or_string:
+        return None
+    if schema.type == "string":
+        return _STRING_FORMATS.get(schema.format)
+    if schema.type == "number":
+        return _double
+    if schema.items is not None:
+        each = converter(schema.items)
+        return None if each is None else lambda value: [each(item) for item in value] if type(value) is list else value
+    return _object_converter(schema)
+
+
+def _object_converter(schema: Schema) -> Converter | None:
+    renamed = {name: escape(name) or name for name in schema.properties if escape(name) != name}
+    fields = {name: made for name, child in schema.properties.items() if (made := converter(child)) is not None}
+    values = converter(schema.additional) if isinstance(schema.additional, Schema) else None
+    if not renamed and not fields and values is None:
+        return None
+
+    def convert(value: Any) -> Any:
+        if type(value) is not dict:
+            return value
+        out: dict[str, Any] = {}
+        for key, item in value.items():
+            change = fields.get(key, values)
+            out[renamed.get(key, key)] = item if change is None or item is None else change(item)
+        return out
+
+    return convert
+
+
+def _double(value: Any) -> Any:
+    return float(value) if type(value) is int else value
+
+
+def _timestamp(value: Any) -> Any:
+    try:
+        moment = datetime.fromisoformat(value)
+    except (ValueError, TypeError):
+        return value
+    stamp = timestamp_pb2.Timestamp()
+    stamp.FromDatetime(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+    return stamp
+
+
+_DURATION_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
+_NANOSECONDS = {"ns": 1, "us": 10**3, "µs": 10**3, "μs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
+
+
+def _duration(value: Any) -> Any:
+    parts = _DURATION_PART.findall(value) if isinstance(value, str) else []
+    if not parts:
+        return value
+    total = round(sum(float(number) * _NANOSECONDS[unit] for number, unit in parts))
+    made = duration_pb2.Duration()
+    made.FromNanoseconds(-total if value.startswith("-") else total)
+    return made
+
+
+def _bytes(value: Any) -> Any:
+    try:
+        return base64.b64decode(value)
+    except (ValueError, TypeError):
+        return value
+
+
+_STRING_FORMATS: dict[str, Converter] = {"date-time": _timestamp, "date": _timestamp, "duration": _duration, "byte": _bytes}
+
+
+# Checking --------------------------------------------------------------------------------------------------------------
+
+
+class Checked(NamedTuple):
+    """An expression that compiles: the name of its type (BOOL, STRING, DYN, …) and the engine's serialized syntax tree."""
+
+    type: str
+    serialized: bytes
+
+
+class Checker:
+    """Checks expressions against the types of a schema."""
+
+    def __init__(self, schema: Schema, *, is_root: bool) -> None:
+        """`is_root` adds apiVersion, kind and metadata (name and generateName), which every object has."""
+        types = _Types()
+        own = types.of(schema, is_root=is_root) or cel.Type.DYN
+        variables = {"self": own, "oldSelf": own}
+        self._environment = cel.NewEnv(types.pool(), variables=variables, extensions=[*_standard(), cel_library.for_checking()])
+
+    def check(self, expression: str, *, optional_old: bool = False) -> Checked:
+        """Raises CelError with cel-go's text (`ERROR: <input>:1:5: undefined field 'x'…`)."""
+        before = "cel.bind(oldSelf, optional.of(oldSelf), " if optional_old else ""
+        try:
+            compiled = self._environment.compile(f"{before}{expression}\n)" if before else expression)
+        except RuntimeError as error:
+            raise CelError(compile_text(str(error), shift=len(before))) from None
+        return Checked(compiled.return_type().name(), compiled.serialize())
+
+
+def compile_text(text: str, *, shift: int = 0) -> str:
+    """The engine's message in cel-go's words; `shift` characters of the first line are not the user's."""
+    text = text.removeprefix("INVALID_ARGUMENT: ").removesuffix(" [INVALID_ARGUMENT]")
+    text = re.sub(r" not found in struct '[^']*'", "", text)
+    if not shift:
+        return text
+    lines = []
+    for line in text.split("\n"):
+        place = re.match(r"(ERROR: <input>:1:)(\d+)(: .*)", line)
+        if place:
+            line = f"{place.group(1)}{int(place.group(2)) - shift}{place.group(3)}"
+        elif line.startswith((" | .", " | cel.bind(")):
+            line = " | " + line[3 + shift :]
+        lines.append(line)
+    return "\n".join(lines)
+
+
+_LABEL = descriptor_pb2.FieldDescriptorProto
+_SCALARS = {
+    "integer": (_LABEL.TYPE_INT64, cel.Type.INT),
+    "number": (_LABEL.TYPE_DOUBLE, cel.Type.DOUBLE),
+    "boolean": (_LABEL.TYPE_BOOL, cel.Type.BOOL),
+    "string": (_LABEL.TYPE_STRING, cel.Type.STRING),
+}
+_WELL_KNOWN = {
+    "date-time": ("google.protobuf.Timestamp", cel.Type.TIMESTAMP),
+    "date": ("google.protobuf.Timestamp", cel.Type.TIMESTAMP),
+    "duration": ("google.protobuf.Duration", cel.Type.DURATION),
+}
+_VALUE = "google.protobuf.Value"
+_PACKAGE = "object"
+
+
+class _Types:
+    """Message types for the objects of a schema: the only way to give the engine types with fields."""
+
+    def __init__(self) -> None:
+        self._file = descriptor_pb2.FileDescriptorProto(name="schema.proto", package=_PACKAGE, syntax="proto2")
+        for module in (struct_pb2, timestamp_pb2, duration_pb2):
+            self._file.dependency.append(module.DESCRIPTOR.name)
+
+    def pool(self) -> descriptor_pool.DescriptorPool:
+        pool = descriptor_pool.DescriptorPool()
+        for module in (struct_pb2, timestamp_pb2, duration_pb2):
+            pool.AddSerializedFile(module.DESCRIPTOR.serialized_pb)
+        opaque = descriptor_pb2.FileDescriptorProto(name="kubernetes.proto", package=cel_library.PACKAGE, syntax="proto2")
+        for name in cel_library.OPAQUE:
+            opaque.message_type.add(name=name)
+        pool.AddSerializedFile(opaque.SerializeToString())
+        pool.AddSerializedFile(self._file.SerializeToString())
+        return pool
+
+    def of(self, schema: Schema, *, is_root: bool = False) -> cel.Type | None:
+        """The type of a variable of the schema; None where a rule may not look at it."""
+        if schema.int_or_string:
+            return cel.Type.DYN
+        if schema.type == "string":
+            if schema.format == "byte":
+                return cel.Type.BYTES
+            return _WELL_KNOWN[schema.format][1] if schema.format in _WELL_KNOWN else cel.Type.STRING
+        if schema.type in _SCALARS:
+            return _SCALARS[schema.type][1]
+        if schema.type == "array" and schema.items is not None:
+            items = self.of(schema.items)
+            return cel.Type.List(items) if items is not None else None
+        if isinstance(schema.additional, Schema):
+            values = self.of(schema.additional)
+            return cel.Type.Map(cel.Type.STRING, values) if values is not None else None
+        if schema.type == "object" or schema.properties:
+            return cel.Type(f"{_PACKAGE}.{self._message(schema, is_root=is_root)}")
+        return None
+
+    def _message(self, schema: Schema, *, is_root: bool = False) -> str:
+        message = self._file.message_type.add()
+        name = message.name = f"Object{len(self._file.message_type)}"
+        properties = dict(schema.properties)
+        if is_root or schema.embedded_resource:
+            text = Schema(type="string")
+            properties["apiVersion"] = properties["kind"] = text
+            properties["metadata"] = Schema(type="object", properties={"name": text, "generateName": text})
+        for field, child in properties.items():
+            escaped = escape(field)
+            if escaped is not None:
+                self._field(message, escaped, child)
+        return name
+
+    def _field(self, message: descriptor_pb2.DescriptorProto, name: str, schema: Schema) -> None:
+        if schema.type == "array" and schema.items is not None:
+            kind = self._element(schema.items)
+            label = _LABEL.LABEL_REPEATED
+        elif isinstance(schema.additional, Schema) and not schema.int_or_string:
+            kind, label = self._map(message, name, schema.additional)
+        else:
+            kind, label = self._element(schema), _LABEL.LABEL_OPTIONAL
+        if kind is None:
+            return
+        field = message.field.add(name=name, number=len(message.field) + 1, type=kind[0], label=label)
+        if kind[1]:
+            field.type_name = kind[1]
+
+    def _element(self, schema: Schema) -> tuple[Any, str] | None:
+        if schema.int_or_string or schema.type == "array" or isinstance(schema.additional, Schema):
+            # Lists in lists have no protobuf type; their items are not checked.
+            return _LABEL.TYPE_MESSAGE, f".{_VALUE}"
+        if schema.type == "string" and schema.format in _WELL_KNOWN:
+            return _LABEL.TYPE_MESSAGE, f".{_WELL_KNOWN[schema.format][0]}"
+        if schema.type == "string" and schema.format == "byte":
+            return _LABEL.TYPE_BYTES, ""
+        if schema.type in _SCALARS:
+            return _SCALARS[schema.type][0], ""
+        if schema.type == "object" or schema.properties:
+            return _LABEL.TYPE_MESSAGE, f".{_PACKAGE}.{self._message(schema)}"
+        return None
+
+    def _map(self, message: descriptor_pb2.DescriptorProto, field: str, values: Schema) -> tuple[tuple[Any, str] | None, Any]:
+        """The type and label of a map field: protobuf spells it as repeated entries, and prescribes their name."""
+        kind = self._element(values)
+        if kind is None:
+            return None, _LABEL.LABEL_OPTIONAL
+        name = "".join(part[:1].upper() + part[1:] for part in field.split("_")) + "Entry"
+        if any(nested.name == name for nested in message.nested_type) or any(f.name == name for f in message.field):
+            # Two fields that differ in underscores only would need one name for both; the second is not checked.
+            return (_LABEL.TYPE_MESSAGE, f".{_VALUE}"), _LABEL.LABEL_OPTIONAL
+        entry = message.nested_type.add(name=name)
+        entry.options.map_entry = True
+        entry.field.add(name="key", number=1, type=_LABEL.TYPE_STRING, label=_LABEL.LABEL_OPTIONAL)
+        value = entry.field.add(name="value", number=2, type=kind[0], label=_LABEL.LABEL_OPTIONAL)
+        if kind[1]:
+            value.type_name = kind[1]
+        return (_LABEL.TYPE_MESSAGE, f".{_PACKAGE}.{message.name}.{name}"), _LABEL.LABEL_REPEATED
