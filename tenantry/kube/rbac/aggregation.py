@@ -14,7 +14,7 @@ def is_aggregated(role: Object) -> bool:
 
 
 def aggregated_rules(role: Object, roles: Iterable[Object]) -> list[Any]:
-    """The rules that an aggregated role gets from `roles` (which may hold it too): in the order of selectors and names, each once."""
+    """What an aggregated role gets from `roles` (which may hold it too): in the order of selectors and names, each rule once."""
     candidates = sorted((r for r in roles if name_of(r) != name_of(role)), key=name_of)
     found: list[Any] = []
     for selector in role["aggregationRule"]["clusterRoleSelectors"]:

@@ -6,8 +6,6 @@ The rules of aggregated roles are filled in, so that they hold before anybody ag
 
 from __future__ import annotations
 
-from typing import Any
-
 from tenantry.kube.objects import Object
 from tenantry.kube.rbac.aggregation import aggregated_rules, is_aggregated
 

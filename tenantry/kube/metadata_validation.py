@@ -1,0 +1,140 @@
+"""Validation of metadata (k8s.io/apimachinery/pkg/api/validation), the same for every type."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tenantry.kube.definition import ResourceDefinition
+from tenantry.kube.field_errors import IMMUTABLE, forbidden, invalid, required, too_long
+from tenantry.kube.finalizers import FOREGROUND, ORPHAN, unqualified_errors
+from tenantry.kube.label_selector_validation import label_errors
+from tenantry.kube.names import qualified_name_errors
+from tenantry.kube.objects import Object, split_api_version
+from tenantry.kube.status import FieldError
+
+MAX_ANNOTATIONS_BYTES = 256 * 1024
+_IMMUTABLE_FIELDS = ("name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
+
+
+def validate_metadata(obj: Object, old: Object | None, definition: ResourceDefinition) -> list[FieldError]:
+    """What is wrong with an object's metadata; `old` is None on create.
+
+    System fields that an update may leave out or change without effect (generation, creationTimestamp) have been restored before.
+    """
+    metadata = obj.get("metadata") or {}
+    if old is None:
+        errors = _name_errors(metadata, definition)
+        if (metadata.get("generation") or 0) < 0:
+            errors.append(invalid("metadata.generation", metadata["generation"], "must be greater than or equal to 0"))
+    else:
+        errors = _update_errors(metadata, old.get("metadata") or {})
+    labels, annotations = metadata.get("labels"), metadata.get("annotations")
+    if labels:
+        errors += label_errors(labels, "metadata.labels")
+    if annotations:
+        errors += _annotation_errors(annotations)
+    if metadata.get("ownerReferences"):
+        errors += _owner_errors(metadata["ownerReferences"])
+    if metadata.get("finalizers"):
+        errors += _finalizer_errors(metadata["finalizers"], definition)
+    return errors
+
+
+def duplicate_owner_warning(metadata: Object) -> str:
+    """The warning about owner references that came twice, empty where none did."""
+    owners = metadata.get("ownerReferences")
+    if not owners or len(owners) < 2:
+        return ""
+    seen: set[str] = set()
+    twice: list[str] = []
+    for owner in owners:
+        uid = owner.get("uid") or ""
+        if uid in seen and uid not in twice:
+            twice.append(uid)
+        seen.add(uid)
+    if not twice:
+        return ""
+    return (
+        ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and may reject such "
+        f"requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {', '.join(sorted(twice))}"
+    )
+
+
+def _name_errors(metadata: Object, definition: ResourceDefinition) -> list[FieldError]:
+    errors: list[FieldError] = []
+    name_errors = definition.strategy.name_errors
+    base, name = metadata.get("generateName") or "", metadata.get("name") or ""
+    if base:
+        errors += [invalid("metadata.generateName", base, text) for text in name_errors(base, prefix=True)]
+    if not name:
+        errors.append(required("metadata.name", "name or generateName is required"))
+    else:
+        errors += [invalid("metadata.name", name, text) for text in name_errors(name, prefix=False)]
+    return errors
+
+
+def _update_errors(new: Object, old: Object) -> list[FieldError]:
+    errors: list[FieldError] = []
+    if old.get("deletionTimestamp"):
+        added = sorted(set(new.get("finalizers") or ()) - set(old.get("finalizers") or ()))
+        if added:
+            listed = ", ".join(f'"{name}"' for name in added)
+            text = "no new finalizers can be added if the object is being deleted, found new finalizers []string{" + listed + "}"
+            errors.append(forbidden("metadata.finalizers", text))
+    changed = [field for field in _IMMUTABLE_FIELDS if (new.get(field) or None) != (old.get(field) or None)]
+    # Upstream checks these twice, and both causes show.
+    return errors + 2 * [invalid(f"metadata.{field}", new.get(field), IMMUTABLE) for field in changed]
+
+
+def _annotation_errors(annotations: dict[str, str]) -> list[FieldError]:
+    errors: list[FieldError] = []
+    total = 0
+    for key, value in annotations.items():
+        # Case does not matter in the keys of annotations.
+        errors += [invalid("metadata.annotations", key, text) for text in qualified_name_errors(key.lower())]
+        total += len(key) + (len(value) if value.isascii() else len(value.encode()))
+    if total > MAX_ANNOTATIONS_BYTES:
+        errors.append(too_long("metadata.annotations", MAX_ANNOTATIONS_BYTES))
+    return errors
+
+
+def _owner_errors(owners: list[Any]) -> list[FieldError]:
+    path = "metadata.ownerReferences"
+    errors: list[FieldError] = []
+    controller = ""
+    for owner in owners:
+        api_version, kind = owner.get("apiVersion") or "", owner.get("kind") or ""
+        group, version = split_api_version(api_version)
+        if not version or "/" in group:
+            errors.append(invalid(f"{path}.apiVersion", api_version, "version must not be empty"))
+        for field in ("kind", "name", "uid"):
+            if not owner.get(field):
+                errors.append(invalid(f"{path}.{field}", "", "must not be empty"))
+        if api_version == "v1" and kind == "Event":
+            errors.append(invalid(path, _shown(owner), "/v1, Kind=Event is disallowed from being an owner"))
+        if owner.get("controller"):
+            this = f"{kind}/{owner.get('name') or ''}"
+            if controller:
+                text = 'Only one reference can have Controller set to true. Found "true" in references for '
+                errors.append(invalid(path, [_shown(o) for o in owners], f"{text}{controller} and {this}"))
+            else:
+                controller = this
+    return errors
+
+
+def _shown(owner: Object) -> Object:
+    order = ("apiVersion", "kind", "name", "uid", "controller", "blockOwnerDeletion")
+    return {field: owner[field] for field in order if field in owner}
+
+
+def _finalizer_errors(finalizers: list[str], definition: ResourceDefinition) -> list[FieldError]:
+    errors: list[FieldError] = []
+    path = "metadata.finalizers"
+    for index, finalizer in enumerate(finalizers):
+        problems = [invalid(path, finalizer, text) for text in qualified_name_errors(finalizer)]
+        if not problems and not definition.custom:
+            problems = unqualified_errors(f"{path}[{index}]", finalizer)
+        errors += problems
+    if ORPHAN in finalizers and FOREGROUND in finalizers:
+        errors.append(invalid(path, finalizers, f"finalizer {ORPHAN} and {FOREGROUND} cannot be both set"))
+    return errors
