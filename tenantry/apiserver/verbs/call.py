@@ -10,7 +10,7 @@ from tenantry.apiserver.scope import Scope
 from tenantry.apiserver.user import User
 from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.objects import GroupResource
-from tenantry.kube.status import StatusError, method_not_allowed
+from tenantry.kube.status import method_not_allowed
 from tenantry.storage.keys import Key
 
 
@@ -75,6 +75,3 @@ class Call:
         return self.scope.acting_user(self.user, self.attributes)
 
 
-def not_served(call: Call) -> StatusError:
-    """405 as upstream answers a method that a path does not have."""
-    return StatusError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource", details={})

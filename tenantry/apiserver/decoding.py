@@ -1,0 +1,151 @@
+"""From the body of a write to an object: format, kind, types, unknown and duplicate fields, defaults; refused as upstream does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tenantry.apiserver.limits import Limits
+from tenantry.apiserver.negotiation import JSON, YAML, body_media_type
+from tenantry.apiserver.verbs.call import Call
+from tenantry.apiserver.verbs.options import IGNORE, STRICT
+from tenantry.kube import decode
+from tenantry.kube.codec import json_codec
+from tenantry.kube.definition import ResourceDefinition, Version
+from tenantry.kube.go_decode import Mismatch
+from tenantry.kube.go_text import quote
+from tenantry.kube.objects import Object, group_version
+from tenantry.kube.schema.default import default
+from tenantry.kube.schema.prune import prune
+from tenantry.kube.status import FieldError, bad_request, invalid
+
+BODY_LIMIT_BYTES = Limits().body_bytes
+_SCHEME = 'in scheme "pkg/runtime/scheme.go:111"'
+_JSON_NAMES: dict[type, str] = {str: "string", bool: "bool", int: "number", float: "number", list: "array", dict: "object"}
+_TYPE_META = 'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
+_META_KINDS = frozenset(
+    ("Status", "DeleteOptions", "CreateOptions", "UpdateOptions", "PatchOptions", "ListOptions", "WatchEvent")
+)
+
+
+async def read_object(call: Call, validation: str) -> Object:
+    """The object in the body of a POST or PUT, decoded and defaulted, in the shape of the call's version.
+
+    `validation` is Ignore, Warn (adds to the call's warnings) or Strict. Raises StatusError.
+    """
+    media_type = body_media_type(call.request)
+    body = await call.request.read_body(BODY_LIMIT_BYTES)
+    return decode_body(call, body, media_type, validation)
+
+
+def decode_body(call: Call, body: bytes, media_type: str, validation: str) -> Object:
+    """The same for a body that was read already."""
+    definition, shape = call.definition, call.shape
+    value, problems = parse(body, media_type, definition.kind, duplicates=validation != IGNORE)
+    obj = _check_kind(call, value, body)
+    try:
+        unknown = normalise(definition, shape, obj)
+    except Mismatch as mismatch:
+        raise bad_request(f"{_cannot_be_handled(call)}: {mismatch.text()}") from None
+    if validation != IGNORE and (problems or unknown):
+        texts = [f'duplicate field "{path}"' for path in problems] + [f'unknown field "{path}"' for path in unknown]
+        if validation == STRICT:
+            raise bad_request(f"{_cannot_be_handled(call)}: strict decoding error: {', '.join(texts)}")
+        call.warnings += texts
+    return obj
+
+
+def normalise(definition: ResourceDefinition, shape: Version, obj: Object) -> list[str]:
+    """Bring a decoded object into the form that is stored, in place: types checked, unknown fields off, defaults in.
+
+    Returns the paths of the fields that nobody knows. Raises Mismatch, whose text is Go's, for a value of a wrong type.
+    """
+    decode.normalise(obj, definition)
+    unknown = decode.unknown_fields(obj, shape.schema) if definition.message is not None else prune(obj, shape.schema)
+    default(obj, shape.schema)
+    definition.strategy.default(obj)
+    return unknown
+
+
+def parse(body: bytes, media_type: str, kind: str = "", *, duplicates: bool = False) -> tuple[Any, list[str]]:
+    """The value in a body, and the paths of duplicate keys where they are asked for. Raises StatusError 400."""
+    if media_type == JSON:
+        return json_codec.decode(body, duplicates=duplicates, kind=kind)
+    if media_type == YAML:
+        from tenantry.kube.codec import yaml_codec
+
+        return yaml_codec.decode(body, duplicates=duplicates, kind=kind)
+    from tenantry.kube.codec import protobuf
+
+    return protobuf.decode(body), []
+
+
+def _check_kind(call: Call, value: Any, body: bytes) -> Object:
+    definition = call.definition
+    api_version, kind = group_version(definition.group, call.version), definition.kind
+    if value is None:
+        if definition.custom:
+            raise json_codec.unrecognized(definition.kind, "Object 'Kind' is missing in 'null'", body)
+        value = {}
+    if not isinstance(value, dict):
+        found = _JSON_NAMES[type(value)]
+        raise json_codec.unrecognized(
+            definition.kind,
+            f"couldn't get version/kind; json parse error: json: cannot unmarshal {found} into Go value of type {_TYPE_META}",
+            body,
+        )
+    given_version, given_kind = value.get("apiVersion") or "", value.get("kind") or ""
+    if given_version != api_version or given_kind != kind:
+        for field, given in (("apiVersion", given_version), ("kind", given_kind)):
+            if not isinstance(given, str):
+                raise json_codec.unrecognized(
+                    definition.kind,
+                    f"couldn't get version/kind; json parse error: json: cannot unmarshal {_JSON_NAMES[type(given)]} "
+                    f"into Go struct field .{field} of type string",
+                    body,
+                )
+        if given_version.count("/") > 1:
+            raise json_codec.unrecognized(definition.kind, f"unexpected GroupVersion string: {given_version}", body)
+        if definition.custom:
+            _check_custom_kind(definition, value, given_version, given_kind, api_version, body)
+        else:
+            _check_built_in_kind(call, given_version or api_version, given_kind or kind, api_version)
+    if value.get("metadata") is None:
+        value["metadata"] = {}
+    value["apiVersion"], value["kind"] = api_version, kind
+    return value
+
+
+def _check_custom_kind(
+    definition: ResourceDefinition, value: Object, given_version: str, given_kind: str, api_version: str, body: bytes
+) -> None:
+    if not given_kind:
+        text = body.decode(errors="replace")
+        raise json_codec.unrecognized(definition.kind, f"Object 'Kind' is missing in '{text}'", body)
+    if given_version != api_version:
+        raise bad_request(
+            f"the API version in the data ({given_version}) does not match the expected API version ({api_version})"
+        )
+    name = (value.get("metadata") or {}).get("name", "") if isinstance(value.get("metadata"), dict) else ""
+    error = FieldError("Invalid", "kind", f"Invalid value: {quote(given_kind)}: must be {definition.kind}")
+    raise invalid(definition.group, given_kind, name, [error])
+
+
+def _check_built_in_kind(call: Call, given_version: str, given_kind: str, api_version: str) -> None:
+    if given_version == api_version and given_kind == call.definition.kind:
+        return
+    version = given_version.rpartition("/")[2]
+    what = f'{given_kind} in version "{version}" cannot be handled as a {call.definition.kind}'
+    known = given_kind in _META_KINDS
+    for definition in call.scope.apis():
+        if not definition.custom and given_kind in (definition.kind, definition.list_kind):
+            known = known or any(group_version(definition.group, name) == given_version for name in definition.versions)
+    if known:
+        internal = call.definition.group.partition(".")[0] or "core"
+        raise bad_request(
+            f"{what}: converting ({version}.{given_kind}) to ({internal}.{call.definition.kind}): unknown conversion"
+        )
+    raise bad_request(f'{what}: no kind "{given_kind}" is registered for version "{given_version}" {_SCHEME}')
+
+
+def _cannot_be_handled(call: Call) -> str:
+    return f'{call.definition.kind} in version "{call.version}" cannot be handled as a {call.definition.kind}'

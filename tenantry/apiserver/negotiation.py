@@ -1,0 +1,169 @@
+"""Content negotiation: which representation an Accept header asks for, and which format a body is in.
+
+Rules of k8s.io/apiserver's negotiation: clauses in order of their q, a media type that is served, and for `as=` a
+transformation that exists. Protobuf is read from bodies of built-in types and never written: a client that accepts JSON beside
+it gets JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import orjson
+
+from tenantry.apiserver.http import Request, Response
+from tenantry.kube.status import StatusError, not_acceptable, unsupported_media_type
+
+JSON = "application/json"
+YAML = "application/yaml"
+PROTOBUF = "application/vnd.kubernetes.protobuf"
+JSON_PATCH = "application/json-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_PATCH = "application/strategic-merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
+
+TABLE = "Table"
+PARTIAL = "PartialObjectMetadata"
+PARTIAL_LIST = "PartialObjectMetadataList"
+
+_SERVED = (JSON, YAML, PROTOBUF)
+_WATCHED = (f"{JSON};stream=watch", f"{PROTOBUF};stream=watch")
+_TRANSFORMATIONS = frozenset((TABLE, PARTIAL, PARTIAL_LIST))
+_TRANSFORMATION_VERSIONS = frozenset(("v1", "v1beta1"))
+
+
+@dataclass(frozen=True, slots=True)
+class Representation:
+    """What an answer looks like: `media_type` JSON or YAML; `transformation` empty, Table, PartialObjectMetadata(List) of
+    meta.k8s.io/`version`."""
+
+    media_type: str = JSON
+    transformation: str = ""
+    version: str = ""
+
+    @property
+    def plain(self) -> bool:
+        """JSON of the object as it is: what can be served without decoding."""
+        return not self.transformation and self.media_type == JSON
+
+    @property
+    def api_version(self) -> str:
+        return f"meta.k8s.io/{self.version}"
+
+
+PLAIN = Representation()
+
+
+@dataclass(frozen=True, slots=True)
+class _Clause:
+    media_type: str
+    parameters: tuple[tuple[str, str], ...]
+    quality: float
+
+    def parameter(self, name: str) -> str:
+        for key, value in self.parameters:
+            if key == name:
+                return value
+        return ""
+
+
+@lru_cache(maxsize=1024)
+def negotiate(accept: str, *, watch: bool = False, custom: bool = True) -> Representation:
+    """The representation for an Accept header. `custom`: a custom resource, whose refusals read differently upstream.
+
+    Raises StatusError 406.
+    """
+    if not accept or accept == "*/*" or accept == JSON:
+        return PLAIN
+    clauses = _clauses(accept)
+    if not custom and not any(clause.media_type in _SERVED or clause.media_type == "*/*" for clause in clauses):
+        # Built-in types are routed by media type before their handler is asked, and that refusal has a text of its own.
+        offered = ", ".join((*_SERVED, *_WATCHED) if watch else _SERVED)
+        raise StatusError(406, "NotAcceptable", f"406: Not Acceptable\n\nAvailable representations: {offered}", details={})
+    for clause in clauses:
+        media_type = {"*/*": JSON, "application/*": JSON}.get(clause.media_type, clause.media_type)
+        if media_type not in (JSON, YAML) or (watch and media_type == YAML):
+            continue
+        wanted = clause.parameter("as")
+        if not wanted:
+            return Representation(media_type)
+        version = clause.parameter("v")
+        if wanted in _TRANSFORMATIONS and version in _TRANSFORMATION_VERSIONS and clause.parameter("g") == "meta.k8s.io":
+            return Representation(media_type, wanted, version)
+    raise not_acceptable(_WATCHED if watch else _SERVED)
+
+
+def body_media_type(request: Request) -> str:
+    """The format of a body: JSON where nothing is said. Raises StatusError 415."""
+    header = request.header("content-type")
+    if not header or header == JSON:
+        return JSON
+    media_type = header.partition(";")[0].strip().lower()
+    if media_type not in _SERVED:
+        raise unsupported_media_type(_SERVED)
+    return media_type
+
+
+def patch_media_type(request: Request, *, custom: bool) -> str:
+    """The kind of patch. Raises StatusError 415; strategic merge is for built-in types alone."""
+    media_type = request.header("content-type").partition(";")[0].strip().lower()
+    if media_type in (JSON_PATCH, MERGE_PATCH, APPLY_PATCH):
+        return media_type
+    if custom:
+        raise unsupported_media_type((JSON_PATCH, MERGE_PATCH, APPLY_PATCH))
+    if media_type != STRATEGIC_PATCH:
+        raise StatusError(415, "UnsupportedMediaType", "415: Unsupported Media Type", details={})
+    return media_type
+
+
+def encode(value: Any, media_type: str = JSON, *, pretty: bool = False) -> bytes:
+    """A JSON value in a media type that `negotiate` gave."""
+    if media_type == YAML:
+        from tenantry.kube.codec import yaml_codec
+
+        return yaml_codec.encode(value)
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2) if pretty else orjson.dumps(value)
+
+
+def is_pretty(request: Request) -> bool:
+    """`?pretty=true`."""
+    return bool(request.raw_query) and "pretty" in request.query and request.parameter("pretty") not in ("false", "0")
+
+
+def error_response(error: StatusError, request: Request, warnings: Iterable[str] = ()) -> Response:
+    """A refusal as an answer, in YAML for those who prefer it. 410 and the like keep their list metadata, 429 its Retry-After."""
+    media_type = _error_media_type(request.header("accept"))
+    return Response(error.code, encode(error.to_object(), media_type), media_type, dict(error.headers), list(warnings))
+
+
+def _error_media_type(accept: str) -> str:
+    if YAML not in accept:
+        return JSON
+    for clause in _clauses(accept):
+        if clause.media_type in (YAML, JSON, "*/*", "application/*"):
+            return YAML if clause.media_type == YAML else JSON
+    return JSON
+
+
+@lru_cache(maxsize=1024)
+def _clauses(accept: str) -> tuple[_Clause, ...]:
+    clauses: list[_Clause] = []
+    for text in accept.split(","):
+        media_type, *raw = (part.strip() for part in text.split(";"))
+        parameters: list[tuple[str, str]] = []
+        quality = 1.0
+        for parameter in raw:
+            key, _, value = parameter.partition("=")
+            if key == "q":
+                try:
+                    quality = float(value)
+                except ValueError:
+                    quality = 1.0
+            else:
+                parameters.append((key, value))
+        if media_type:
+            clauses.append(_Clause(media_type.lower(), tuple(parameters), quality))
+    return tuple(sorted(clauses, key=lambda clause: -clause.quality))

@@ -1,0 +1,53 @@
+"""The token with which a list goes on: opaque to clients, and in upstream's format."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import NamedTuple
+
+import orjson
+
+from tenantry.kube.go_text import quote
+from tenantry.kube.status import StatusError, bad_request
+
+_FORMAT = "meta.k8s.io/v1"
+ANY_VERSION = -1
+"""The version in the token that an expired list is given: go on, but not with the same snapshot."""
+
+
+class ContinueToken(NamedTuple):
+    """`start` is the place after which to go on, `<namespace>/<name>` relative to what is listed (`<cluster>/…` on a wildcard)."""
+
+    version: int
+    start: str
+
+    def encode(self) -> str:
+        value = orjson.dumps({"v": _FORMAT, "rv": self.version, "start": f"{self.start}\0"})
+        return base64.urlsafe_b64encode(value).decode().rstrip("=")
+
+
+def decode(text: str) -> ContinueToken:
+    """Raises StatusError 400."""
+    try:
+        raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except (binascii.Error, ValueError):
+        raise _invalid("illegal base64 data at input byte 0") from None
+    try:
+        value = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        first = raw[:1].decode("latin-1")
+        shown = quote(first)[1:-1].replace("\\x", "\\u00")
+        raise _invalid(f"invalid character '{shown}' looking for beginning of value") from None
+    if not isinstance(value, dict) or value.get("v") != _FORMAT:
+        raise _invalid("server does not recognize this encoded version")
+    version, start = value.get("rv"), value.get("start")
+    if not isinstance(version, int) or version == 0 or version < ANY_VERSION:
+        raise _invalid(f"incorrect encoded start resourceVersion (version {_FORMAT})")
+    if not isinstance(start, str) or not start.endswith("\0"):
+        raise _invalid(f"encoded start key empty (version {_FORMAT})")
+    return ContinueToken(version, start[:-1])
+
+
+def _invalid(why: str) -> StatusError:
+    return bad_request(f"invalid continue token: continue key is not valid: {why}")

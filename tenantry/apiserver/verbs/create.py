@@ -1,0 +1,78 @@
+"""create: POST on a collection."""
+
+from __future__ import annotations
+
+import orjson
+
+from tenantry.apiserver.decoding import read_object
+from tenantry.apiserver.http import Reply
+from tenantry.apiserver.verbs import metadata
+from tenantry.apiserver.verbs.call import Call
+from tenantry.apiserver.verbs.metadata import NAMES_TRIED, check_namespace
+from tenantry.apiserver.verbs.options import WriteOptions, manager_of, write_options
+from tenantry.apiserver.verbs.respond import outcome_response, representation_of
+from tenantry.apiserver.verbs.selection import visible_to
+from tenantry.apiserver.verbs.write import Outcome, Target, create_outcome, run
+from tenantry.kube.objects import Object
+from tenantry.kube.status import StatusError, forbidden
+from tenantry.storage.record import Record
+
+
+async def create(call: Call) -> Reply:
+    """201 with the new object. Raises StatusError."""
+    representation = representation_of(call)
+    options = write_options(call.request, "CreateOptions")
+    if call.definition.terminating:
+        raise forbidden(call.group_resource, "", "create not allowed while custom resource definition is terminating")
+    obj = await read_object(call, options.validation)
+    check_namespace(obj, call.namespace)
+    return outcome_response(call, representation, await create_object(target_of(call, options), obj))
+
+
+def target_of(call: Call, options: WriteOptions) -> Target:
+    """The target of a call's write."""
+    return Target(
+        scope=call.scope,
+        definition=call.definition,
+        version=call.version,
+        cluster=call.cluster,
+        namespace=call.namespace,
+        name=call.name,
+        subresource=call.subresource,
+        user=call.acting_user(),
+        manager=manager_of(call.request, options.manager),
+        dry_run=options.dry_run,
+        visible=visible_to(call),
+        warnings=call.warnings,
+    )
+
+
+async def create_object(target: Target, obj: Object) -> Outcome:
+    """Creates a decoded object, which is used up. A generated name that is taken is generated again. Raises StatusError."""
+    base = "" if obj["metadata"].get("name") else obj["metadata"].get("generateName", "")
+    pristine = orjson.dumps(obj)
+    fresh: Object | None = obj
+    name = obj["metadata"].get("name", "")
+
+    def compute(record: Record | None) -> Outcome:
+        nonlocal fresh
+        mine = fresh if fresh is not None else orjson.loads(pristine)
+        fresh = None
+        mine["metadata"]["name"] = name
+        return create_outcome(target, mine, record)
+
+    for left in range(NAMES_TRIED - 1 if base else 0, -1, -1):
+        if base:
+            name = metadata.generate_name(base)
+        target.name = name
+        # An existing name is refused whoever can see it: visibility hides records from readers, not their place.
+        try:
+            return await run(target, compute)
+        except StatusError as error:
+            if error.reason != "AlreadyExists" or not base:
+                raise
+            if not left:
+                message = f"{error.message}, the server was not able to generate a unique name for the object"
+                details = {**(error.details or {}), "retryAfterSeconds": 1}
+                raise StatusError(409, error.reason, message, details=details, headers={"Retry-After": "1"}) from None
+    raise AssertionError("every attempt returns or raises")

@@ -1,0 +1,137 @@
+"""delete: DELETE of one object, at once or by marking it until its finalizers are done."""
+
+from __future__ import annotations
+
+from tenantry.apiserver import records
+from tenantry.apiserver.admission import DELETE, Review
+from tenantry.apiserver.decoding import BODY_LIMIT_BYTES
+from tenantry.apiserver.http import Reply, Response
+from tenantry.apiserver.negotiation import JSON, TABLE, Representation, encode
+from tenantry.apiserver.verbs.call import Call
+from tenantry.apiserver.verbs.create import target_of
+from tenantry.apiserver.verbs.options import FOREGROUND, ORPHAN, DeleteOptions, WriteOptions, delete_options
+from tenantry.apiserver.verbs.respond import outcome_response, representation_of
+from tenantry.apiserver.verbs.write import Outcome, Target, delete_change, run, store_change
+from tenantry.kube import finalizers
+from tenantry.kube.objects import GroupResource, Object, finalizers_of, is_deleting, timestamp
+from tenantry.kube.status import conflict, not_found
+from tenantry.storage.record import Record
+
+
+async def delete(call: Call) -> Reply:
+    """200 with a Status, or with the object where it stays for its finalizers or its type answers so. Raises StatusError."""
+    representation = representation_of(call)
+    options = await delete_options(call.request, BODY_LIMIT_BYTES)
+    target = target_of(call, WriteOptions(dry_run=options.dry_run))
+    target.manager = ""
+    outcome = await delete_object(target, options)
+    if outcome.deleted and not call.definition.strategy.returns_deleted:
+        return _success(call, representation, outcome)
+    return outcome_response(call, representation, outcome)
+
+
+async def delete_object(target: Target, options: DeleteOptions) -> Outcome:
+    """Deletes the target's object or marks it as deleted; the outcome is its last state. Raises StatusError."""
+    return await run(target, lambda record: delete_outcome(target, options, record))
+
+
+def delete_outcome(target: Target, options: DeleteOptions, record: Record | None) -> Outcome:
+    """What a deletion makes of a record. Raises StatusError."""
+    if record is None:
+        raise not_found(target.group_resource, target.name)
+    _check_preconditions(target, options, record)
+    definition = target.definition
+    obj = records.decode(record, definition, target.version)
+    definition.strategy.validate_delete(obj)
+    review = Review(
+        operation=DELETE,
+        scope=target.scope,
+        definition=definition,
+        version=target.shape,
+        cluster=target.cluster,
+        namespace=target.namespace,
+        name=target.name,
+        subresource="",
+        user=target.user,
+        object=None,
+        old_object=obj,
+        dry_run=target.dry_run,
+    )
+    target.scope.admission.mutate(review)
+    target.scope.admission.validate(review)
+    target.warnings += review.warnings
+    wanted = _finalizers(obj, options)
+    if not wanted and not definition.strategy.holds(obj):
+        if target.dry_run:
+            return Outcome(obj=obj, deleted=True)
+        return Outcome(changes=[delete_change(target, record), *review.changes], obj=obj, deleted=True)
+    if is_deleting(obj) and wanted == finalizers_of(obj):
+        return Outcome(record=record)
+    marked = records.copy(obj)
+    _mark(marked, wanted)
+    definition.strategy.begin_deletion(marked)
+    if target.dry_run:
+        return Outcome(obj=marked)
+    return Outcome(changes=[store_change(target, record, marked), *review.changes])
+
+
+def _check_preconditions(target: Target, options: DeleteOptions, record: Record) -> None:
+    # Upstream names the Kind and not the resource in these two.
+    what = GroupResource(target.definition.group, target.definition.kind)
+    if options.uid is not None and options.uid != record.head.uid:
+        raise conflict(
+            what,
+            target.name,
+            f"the UID in the precondition ({options.uid}) does not match the UID in record ({record.head.uid}). "
+            "The object might have been deleted and then recreated",
+        )
+    version = options.resource_version
+    if version is not None and version != str(record.version):
+        raise conflict(
+            what,
+            target.name,
+            f"the ResourceVersion in the precondition ({version}) does not match the ResourceVersion in record "
+            f"({record.version}). The object might have been modified",
+        )
+
+
+def _finalizers(obj: Object, options: DeleteOptions) -> list[str]:
+    """The finalizers after the deletion's propagation policy: what the garbage collector has to do first."""
+    existing = finalizers_of(obj)
+    if options.orphan_dependents is not None:
+        orphan, foreground = options.orphan_dependents, False
+    elif options.propagation:
+        orphan, foreground = options.propagation == ORPHAN, options.propagation == FOREGROUND
+    else:
+        orphan, foreground = finalizers.ORPHAN in existing, finalizers.FOREGROUND in existing
+    kept = [name for name in existing if name not in (finalizers.ORPHAN, finalizers.FOREGROUND)]
+    if orphan:
+        kept.append(finalizers.ORPHAN)
+    if foreground:
+        kept.append(finalizers.FOREGROUND)
+    return existing if set(kept) == set(existing) else kept
+
+
+def _mark(obj: Object, wanted: list[str]) -> None:
+    metadata = obj["metadata"]
+    if wanted:
+        metadata["finalizers"] = wanted
+    else:
+        metadata.pop("finalizers", None)
+    if not metadata.get("deletionTimestamp"):
+        metadata["deletionTimestamp"] = timestamp()
+        metadata["deletionGracePeriodSeconds"] = 0
+        if metadata.get("generation"):
+            metadata["generation"] += 1
+
+
+def _success(call: Call, representation: Representation, outcome: Outcome) -> Response:
+    assert outcome.obj is not None
+    metadata = outcome.obj["metadata"]
+    details: Object = {"name": metadata.get("name", "")}
+    if call.definition.group:
+        details["group"] = call.definition.group
+    details |= {"kind": call.definition.plural, "uid": metadata.get("uid", "")}
+    status: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
+    media_type = JSON if representation.transformation == TABLE else representation.media_type
+    return Response(200, encode(status, media_type), media_type, warnings=call.warnings)

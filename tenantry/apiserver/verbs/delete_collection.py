@@ -1,0 +1,38 @@
+"""deletecollection: DELETE of all that a list would show, one object after the other."""
+
+from __future__ import annotations
+
+from tenantry.apiserver import records
+from tenantry.apiserver.decoding import BODY_LIMIT_BYTES
+from tenantry.apiserver.http import Reply
+from tenantry.apiserver.verbs.call import Call
+from tenantry.apiserver.verbs.create import target_of
+from tenantry.apiserver.verbs.delete import delete_object
+from tenantry.apiserver.verbs.list import select
+from tenantry.apiserver.verbs.options import WriteOptions, delete_options, list_options
+from tenantry.apiserver.verbs.respond import objects_response, representation_of
+from tenantry.apiserver.verbs.selection import selection
+from tenantry.kube.objects import Object
+from tenantry.kube.status import StatusError
+
+
+async def delete_collection(call: Call) -> Reply:
+    """200 with a list of what was there. Raises StatusError at the first object that may not be deleted."""
+    representation = representation_of(call)
+    options = await delete_options(call.request, BODY_LIMIT_BYTES)
+    listing = list_options(call.request, watch=False)
+    wanted = selection(call, listing.label_selector, listing.field_selector)
+    found, list_metadata = await select(call, listing, wanted)
+    present = call.scope.present(call.definition, call.user)
+    shown: list[Object] = []
+    for record in list(found):
+        obj = records.decode(record, call.definition, call.version)
+        target = target_of(call, WriteOptions(dry_run=options.dry_run))
+        target.name, target.namespace, target.manager = record.key.name, record.key.namespace, ""
+        try:
+            await delete_object(target, options)
+        except StatusError as error:
+            if error.reason != "NotFound":
+                raise
+        shown.append(present(obj) if present is not None else obj)
+    return objects_response(call, representation, shown, list_metadata)

@@ -1,0 +1,33 @@
+"""get: one object, straight from memory."""
+
+from __future__ import annotations
+
+from tenantry.apiserver.http import Reply
+from tenantry.apiserver.storage_errors import require_readable
+from tenantry.apiserver.verbs.call import Call
+from tenantry.apiserver.verbs.respond import record_response, representation_of
+from tenantry.apiserver.verbs.selection import visible_to
+from tenantry.apiserver.verbs.versions import reached, requested
+from tenantry.kube.status import not_found
+from tenantry.storage.record import Record
+
+
+async def get(call: Call) -> Reply:
+    """The object, or the same under `/status`. Raises StatusError 404."""
+    representation = representation_of(call)
+    if call.request.raw_query:
+        wanted = requested(call.request.parameter("resourceVersion"))
+        if wanted:
+            await reached(call.scope.range, wanted)
+    return record_response(call, representation, find(call))
+
+
+def find(call: Call) -> Record:
+    """The record of the named object. Raises StatusError 404 where it does not exist for the caller."""
+    held = call.scope.range
+    require_readable(held)
+    record = held.get(call.key)
+    visible = visible_to(call)
+    if record is None or (visible is not None and not visible(record)):
+        raise not_found(call.group_resource, call.name)
+    return record

@@ -1,0 +1,100 @@
+"""list: the objects of a collection at one version, in pages where a limit is given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tenantry.apiserver.http import Reply
+from tenantry.apiserver.storage_errors import require_readable
+from tenantry.apiserver.verbs import continue_token
+from tenantry.apiserver.verbs.call import Call
+from tenantry.apiserver.verbs.continue_token import ANY_VERSION, ContinueToken
+from tenantry.apiserver.verbs.options import EXACT, ListOptions, list_options
+from tenantry.apiserver.verbs.respond import list_response, representation_of
+from tenantry.apiserver.verbs.selection import Selection, selection
+from tenantry.apiserver.verbs.versions import reached, requested
+from tenantry.kube.objects import Object
+from tenantry.kube.status import StatusError, bad_request, expired
+from tenantry.storage.range import TooOld
+from tenantry.storage.keys import Key
+from tenantry.storage.record import Record
+
+_EXPIRED = "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list."  # noqa: E501
+_TOO_OLD = "The resourceVersion for the provided list is too old."
+
+
+async def list_objects(call: Call) -> Reply:
+    """The collection. Raises StatusError: 400 and 422 for options, 410 for versions that are gone, 504 for those to come."""
+    representation = representation_of(call)
+    options = list_options(call.request, watch=False)
+    wanted = selection(call, options.label_selector, options.field_selector)
+    found, list_metadata = await select(call, options, wanted)
+    return list_response(call, representation, found, list_metadata)
+
+
+async def select(call: Call, options: ListOptions, wanted: Selection) -> tuple[Sequence[Record], Object]:
+    """The records of one page and the list's metadata. Raises StatusError."""
+    held = call.scope.range
+    version = requested(options.resource_version)
+    limit, token = options.limit, None
+    if options.continue_token:
+        if version:
+            raise bad_request("specifying resource version is not allowed when using continue")
+        token = continue_token.decode(options.continue_token)
+        version = token.version if token.version != ANY_VERSION else 0
+    elif options.resource_version == "0" and not options.match:
+        # Upstream answers "any version" from its cache, which knows no limits.
+        limit = 0
+    if version:
+        await reached(held, version)
+    require_readable(held)
+    exact = options.match == EXACT or token is not None or (limit and not options.match)
+    at = version if exact and version else held.version
+    records = _records(call, at, wanted, token)
+    found = wanted.apply(records if token is None else _after(records, token, call))
+    list_metadata: Object = {"resourceVersion": str(at)}
+    if limit and len(found) > limit:
+        rest, found = len(found) - limit, found[:limit]
+        list_metadata["continue"] = ContinueToken(at, _place(found[-1].key, call)).encode()
+        if not wanted.has_selectors:
+            list_metadata["remainingItemCount"] = rest
+    return found, list_metadata
+
+
+def _records(call: Call, at: int, wanted: Selection, token: ContinueToken | None) -> Sequence[Record]:
+    held, resource, cluster = call.scope.range, call.definition.storage_key, call.scope.cluster
+    namespace = call.namespace or None
+    if at == held.version:
+        if wanted.name and cluster is not None and (namespace or not call.definition.namespaced):
+            record = held.get(Key(cluster, resource, call.namespace, wanted.name))
+            return () if record is None else (record,)
+        return held.list(resource, cluster, namespace)
+    try:
+        return held.list_at(at, resource, cluster, namespace)
+    except TooOld:
+        raise _gone(token, at) from None
+
+
+def _gone(token: ContinueToken | None, version: int) -> StatusError:
+    if token is None:
+        return expired(_TOO_OLD)
+    return expired(_EXPIRED, continue_token=ContinueToken(ANY_VERSION, token.start).encode())
+
+
+def _after(records: Sequence[Record], token: ContinueToken, call: Call) -> Sequence[Record]:
+    """The records behind the token's place. Both are in the order of keys."""
+    low, high = 0, len(records)
+    while low < high:
+        middle = (low + high) // 2
+        if _place(records[middle].key, call) <= token.start:
+            low = middle + 1
+        else:
+            high = middle
+    return records[low:]
+
+
+def _place(key: Key, call: Call) -> str:
+    place = f"{key.namespace or '-'}/{key.name}" if not call.namespace else f"/{key.name}"
+    return place if call.scope.cluster is not None else f"{key.cluster}/{place}"
+
+

@@ -1,0 +1,205 @@
+"""patch: JSON patch, merge patch, strategic merge patch and server-side apply."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from tenantry.apiserver import records
+from tenantry.apiserver.decoding import BODY_LIMIT_BYTES, normalise, parse
+from tenantry.apiserver.http import Reply
+from tenantry.apiserver.negotiation import APPLY_PATCH, JSON, JSON_PATCH, MERGE_PATCH, YAML, patch_media_type
+from tenantry.apiserver.verbs import metadata
+from tenantry.apiserver.verbs.call import Call
+from tenantry.apiserver.verbs.create import target_of
+from tenantry.apiserver.verbs.metadata import check_name, check_namespace
+from tenantry.apiserver.verbs.options import IGNORE, STRICT, WriteOptions, write_options
+from tenantry.apiserver.verbs.respond import outcome_response, representation_of
+from tenantry.apiserver.verbs.write import Outcome, Target, check_version, create_outcome, reset_fields, run, update_outcome
+from tenantry.kube.apply.server_side import apply
+from tenantry.kube.codec.json_syntax import syntax_error
+from tenantry.kube.go_decode import Mismatch
+from tenantry.kube.go_text import plain, quote
+from tenantry.kube.objects import Object, timestamp
+from tenantry.kube.patch import json_patch, merge_patch, strategic_patch
+from tenantry.kube.status import FieldError, StatusError, bad_request, conflict, invalid, not_found
+from tenantry.storage.record import Record
+
+_SCHEME = 'in scheme "pkg/runtime/scheme.go:111"'
+
+ApplyPatch = Callable[[Object], Any]
+"""A parsed patch: from the current object to the patched one; its argument is not changed."""
+
+
+async def patch(call: Call) -> Reply:
+    """200 with the object, or 201 where an apply created it. Raises StatusError."""
+    media_type = patch_media_type(call.request, custom=call.definition.custom)
+    representation = representation_of(call)
+    options = write_options(call.request, "PatchOptions", apply=media_type == APPLY_PATCH)
+    body = await call.request.read_body(BODY_LIMIT_BYTES)
+    target = target_of(call, options)
+    if media_type == APPLY_PATCH:
+        outcome = await _apply(target, body, options)
+    else:
+        change, text = parse_patch(call, body, media_type)
+        outcome = await run(target, lambda record: _patched(target, change, text, options, record))
+    return outcome_response(call, representation, outcome)
+
+
+def parse_patch(call: Call, body: bytes, media_type: str) -> tuple[ApplyPatch, Callable[[Object], str]]:
+    """The patch, and how upstream prints it in the refusal of its result. Raises StatusError."""
+    if media_type == JSON_PATCH:
+        operations = _decode(body, "error decoding patch: ")
+        return (lambda current: json_patch.apply(current, operations)), _whole
+    if media_type == MERGE_PATCH:
+        merge = _decode(body, "error decoding patch: ")
+        return (lambda current: merge_patch.apply(current, merge)), _whole
+    strategic = _decode(body, "")
+    schema = call.shape.schema
+    return (lambda current: strategic_patch.apply(current, strategic, schema)), lambda _: plain(strategic)
+
+
+def _patched(
+    target: Target, change: ApplyPatch, text: Callable[[Object], str], options: WriteOptions, record: Record | None
+) -> Outcome:
+    if record is None:
+        raise not_found(target.group_resource, target.name)
+    # Two copies: what a patch leaves alone is shared between its input and its result, and the result is changed further.
+    obj = change(records.decode(record, target.definition, target.version))
+    _check_result(target, obj, text, options)
+    check_version(target, obj, record, unconditional=target.definition.strategy.unconditional_update)
+    return update_outcome(target, obj, records.decode(record, target.definition, target.version), record)
+
+
+def _check_result(target: Target, obj: Any, text: Callable[[Object], str], options: WriteOptions) -> None:
+    """Decode the result of a patch as a body is decoded, in place."""
+    definition = target.definition
+    if obj.get("apiVersion") != target.api_version or obj.get("kind") != definition.kind:
+        _check_kind(target, obj, text)
+    if obj.get("metadata") is None:
+        obj["metadata"] = {}
+    try:
+        unknown = normalise(definition, target.shape, obj)
+    except Mismatch as mismatch:
+        raise _refused(text(obj), mismatch.text()) from None
+    if unknown and options.validation != IGNORE:
+        texts = [f'unknown field "{path}"' for path in unknown]
+        if options.validation == STRICT:
+            raise _refused(text(obj), f"strict decoding error: {', '.join(texts)}")
+        target.warnings += texts
+    check_name(obj, target.name)
+    check_namespace(obj, target.namespace)
+
+
+def _check_kind(target: Target, obj: Object, text: Callable[[Object], str]) -> None:
+    definition = target.definition
+    api_version, kind = obj.get("apiVersion") or "", obj.get("kind") or ""
+    if not definition.custom:
+        if not kind or not api_version:
+            obj.setdefault("kind", definition.kind)
+            obj.setdefault("apiVersion", target.api_version)
+            return
+        raise _refused(text(obj), f'no kind "{kind}" is registered for version "{api_version}" {_SCHEME}')
+    if not kind:
+        shown = orjson.dumps(obj, option=orjson.OPT_SORT_KEYS).decode()
+        raise _refused(text(obj), f"Object 'Kind' is missing in '{shown}'")
+    group = api_version.rpartition("/")[0]
+    if kind != definition.kind:
+        error = FieldError("Invalid", "kind", f"Invalid value: {quote(kind)}: must be {definition.kind}")
+    else:
+        error = FieldError("Invalid", "apiVersion", f"Invalid value: {quote(api_version)}: must be {target.api_version}")
+    raise invalid(group, kind, target.name, [error])
+
+
+def _whole(obj: Object) -> str:
+    return orjson.dumps(obj, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def _refused(value: str, why: str) -> StatusError:
+    error = invalid("", "", "", [FieldError("Invalid", "patch", f"Invalid value: {quote(value)}: {why}")])
+    details = {"causes": (error.details or {}).get("causes")}
+    return StatusError(error.code, error.reason, error.message, details=details)
+
+
+def _decode(body: bytes, prefix: str) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise bad_request(f"{prefix}{syntax_error(body) or error}") from None
+
+
+async def _apply(target: Target, body: bytes, options: WriteOptions) -> Outcome:
+    config = _config(target, body, options)
+
+    def compute(record: Record | None) -> Outcome:
+        definition, version = target.definition, target.version
+        live = None if record is None else records.decode(record, definition, version)
+        obj = _merged(target, config, live, options)
+        check_name(obj, target.name)
+        check_namespace(obj, target.namespace)
+        if record is not None:
+            check_version(target, obj, record, unconditional=definition.strategy.unconditional_update)
+            return update_outcome(target, obj, records.decode(record, definition, version), record, applied=True)
+        if target.subresource:
+            raise not_found(target.group_resource, target.name)
+        uid = obj["metadata"].get("uid")
+        if uid:
+            why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+            raise conflict(target.group_resource, target.name, why)
+        return create_outcome(target, obj, None, applied=True)
+
+    return await run(target, compute)
+
+
+def _config(target: Target, body: bytes, options: WriteOptions) -> Object:
+    duplicates = options.validation != IGNORE
+    try:
+        config, repeated = parse(body, JSON if body.startswith(b"{") else YAML, duplicates=duplicates)
+    except StatusError:
+        # Whatever a client sends under this media type is read as YAML, and refused in its words.
+        try:
+            config, repeated = parse(body, YAML, duplicates=duplicates)
+        except StatusError as error:
+            problem = error.message.partition("unrecognized: ")[2].rpartition(" (")[0] or error.message
+            raise bad_request(f"error decoding YAML: error converting YAML to JSON: {problem}") from None
+    if config is None:
+        config = {}
+    if not isinstance(config, dict):
+        found = {list: "array", str: "string", bool: "bool"}.get(type(config), "number")
+        raise bad_request(
+            "error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal "
+            f"{found} into Go value of type map[string]interface {{}}"
+        )
+    if repeated:
+        texts = [f'duplicate field "{path}"' for path in repeated]
+        if options.validation == STRICT:
+            raise bad_request(f"error strict decoding YAML: {', '.join(texts)}")
+        target.warnings += texts
+    if isinstance(config.get("metadata"), dict):
+        metadata.take_off_cluster(config)
+    return config
+
+
+def _merged(target: Target, config: Object, live: Object | None, options: WriteOptions) -> Object:
+    shape = target.shape
+    if live is not None:
+        metadata.take_off_cluster(live)
+    obj = apply(
+        live,
+        config,
+        manager=target.manager,
+        force=options.force,
+        api_version=target.api_version,
+        schema=shape.schema,
+        subresource=target.subresource,
+        now=timestamp(),
+        reset_fields=reset_fields(shape, target.subresource),
+        kind=target.definition.kind,
+    )
+    try:
+        normalise(target.definition, shape, obj)
+    except Mismatch as mismatch:
+        raise bad_request(mismatch.text()) from None
+    return obj

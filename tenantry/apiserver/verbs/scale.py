@@ -1,0 +1,130 @@
+"""The scale subresource: an autoscaling/v1 Scale as a window on the replicas of a custom resource."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tenantry.apiserver import records
+from tenantry.apiserver.decoding import BODY_LIMIT_BYTES, parse
+from tenantry.apiserver.http import Reply
+from tenantry.apiserver.negotiation import APPLY_PATCH, YAML, body_media_type, patch_media_type
+from tenantry.apiserver.verbs.call import Call
+from tenantry.apiserver.verbs.create import target_of
+from tenantry.apiserver.verbs.get import find
+from tenantry.apiserver.verbs.metadata import check_name, check_namespace
+from tenantry.apiserver.verbs.options import write_options
+from tenantry.apiserver.verbs.patch import parse_patch
+from tenantry.apiserver.verbs.respond import object_response, representation_of
+from tenantry.apiserver.verbs.write import Outcome, Target, check_version, run, update_outcome
+from tenantry.kube.definition import ScalePaths
+from tenantry.kube.field_errors import invalid as invalid_field
+from tenantry.kube.objects import Object
+from tenantry.kube.patch.merge_patch import apply as merge
+from tenantry.kube.status import bad_request, internal, invalid, not_found
+from tenantry.storage.record import Record
+
+API_VERSION = "autoscaling/v1"
+
+
+async def get_scale(call: Call) -> Reply:
+    """The Scale of the named object. Raises StatusError."""
+    representation = representation_of(call)
+    obj = records.decode(find(call), call.definition, call.version)
+    paths = _paths(call)
+    if _at(obj, paths.spec_replicas) is None:
+        raise internal(f'the spec replicas field "{paths.spec_replicas}" does not exist')
+    return object_response(call, representation, scale_of(obj, paths))
+
+
+async def update_scale(call: Call) -> Reply:
+    """PUT of a Scale. Raises StatusError."""
+    options = write_options(call.request, "UpdateOptions")
+    value, _ = parse(await call.request.read_body(BODY_LIMIT_BYTES), body_media_type(call.request), "Scale")
+    if not isinstance(value, dict) or value.get("kind", "Scale") != "Scale" or value.get("apiVersion", API_VERSION) != API_VERSION:
+        raise bad_request('no kind is registered for the type v1.Scale in scheme "pkg/runtime/scheme.go:111"')
+    target = target_of(call, options)
+    return await _write(call, target, lambda current: value)
+
+
+async def patch_scale(call: Call) -> Reply:
+    """PATCH of a Scale. An apply is merged: a Scale has nothing that its writers could share. Raises StatusError."""
+    media_type = patch_media_type(call.request, custom=True)
+    options = write_options(call.request, "PatchOptions", apply=media_type == APPLY_PATCH)
+    body = await call.request.read_body(BODY_LIMIT_BYTES)
+    target = target_of(call, options)
+    if media_type == APPLY_PATCH:
+        config, _ = parse(body, YAML)
+        return await _write(call, target, lambda current: merge(current, config))
+    change, _ = parse_patch(call, body, media_type)
+    return await _write(call, target, change)
+
+
+def scale_of(obj: Object, paths: ScalePaths) -> Object:
+    """The Scale that an object shows."""
+    metadata = obj["metadata"]
+    names = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+    replicas = _at(obj, paths.spec_replicas)
+    status: Object = {"replicas": _at(obj, paths.status_replicas) or 0}
+    selector = _at(obj, paths.label_selector) if paths.label_selector else None
+    if selector:
+        status["selector"] = selector
+    return {
+        "kind": "Scale",
+        "apiVersion": API_VERSION,
+        "metadata": {name: metadata[name] for name in names if name in metadata},
+        "spec": {"replicas": replicas} if replicas else {},
+        "status": status,
+    }
+
+
+async def _write(call: Call, target: Target, change: Callable[[Object], Any]) -> Reply:
+    representation = representation_of(call)
+    paths = _paths(call)
+
+    def compute(record: Record | None) -> Outcome:
+        if record is None:
+            raise not_found(call.group_resource, call.name)
+        old = records.decode(record, target.definition, target.version)
+        scale = change(scale_of(old, paths))
+        if not isinstance(scale.get("metadata"), dict):
+            scale = {**scale, "metadata": {}}
+        check_name(scale, target.name)
+        check_namespace(scale, target.namespace)
+        check_version(target, scale, record, unconditional=True)
+        replicas = (scale.get("spec") or {}).get("replicas") or 0
+        if not isinstance(replicas, int) or isinstance(replicas, bool):
+            raise bad_request("Scale in version \"v1\" cannot be handled as a Scale: spec.replicas is not an integer")
+        if replicas < 0:
+            error = invalid_field(paths.spec_replicas, replicas, "should be a non-negative integer")
+            raise invalid(target.definition.group, target.definition.kind, target.name, [error])
+        obj = records.decode(record, target.definition, target.version)
+        _put(obj, paths.spec_replicas, replicas)
+        return update_outcome(target, obj, old, record)
+
+    outcome = await run(target, compute)
+    return object_response(call, representation, scale_of(outcome.to_object(target), paths))
+
+
+def _paths(call: Call) -> ScalePaths:
+    paths = call.shape.scale
+    assert paths is not None
+    return paths
+
+
+def _at(obj: Any, path: str) -> Any:
+    for name in path.strip(".").split("."):
+        if not isinstance(obj, dict):
+            return None
+        obj = obj.get(name)
+    return obj
+
+
+def _put(obj: Object, path: str, value: Any) -> None:
+    *parents, last = path.strip(".").split(".")
+    for name in parents:
+        below = obj.get(name)
+        if not isinstance(below, dict):
+            below = obj[name] = {}
+        obj = below
+    obj[last] = value

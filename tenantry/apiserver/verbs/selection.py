@@ -1,0 +1,116 @@
+"""Which records a request selects: labels, fields and what the scope lets its caller see. Nothing is decoded for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from tenantry.apiserver import records
+from tenantry.apiserver.scope import Visibility
+from tenantry.apiserver.verbs.call import Call
+from tenantry.kube.definition import ResourceDefinition
+from tenantry.kube.selectors import fields, labels
+from tenantry.kube.selectors.fields import FieldSelector
+from tenantry.kube.selectors.labels import LabelSelector
+from tenantry.kube.status import bad_request
+from tenantry.storage.record import Record
+
+_ALWAYS_SELECTABLE = ("metadata.name", "metadata.namespace")
+
+Match = Callable[[Record], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Selectors of one request, and its scope's visibility. `name` is set where exactly one name can match."""
+
+    definition: ResourceDefinition
+    version: str
+    labels: LabelSelector
+    fields: FieldSelector
+    visibility: Visibility | None = None
+    name: str | None = None
+
+    @property
+    def is_everything(self) -> bool:
+        return self.labels.is_everything and self.fields.is_everything and self.visibility is None
+
+    @property
+    def has_selectors(self) -> bool:
+        return not (self.labels.is_everything and self.fields.is_everything)
+
+    def matcher(self) -> Match | None:
+        """A predicate on records, or None where every record matches."""
+        tests: list[Match] = []
+        if not self.labels.is_everything:
+            label_match = self.labels.matches
+            tests.append(lambda record: label_match(record.head.labels))
+        if not self.fields.is_everything:
+            tests.append(self._field_match())
+        if self.visibility is not None:
+            tests.append(self.visibility.sees)
+        if not tests:
+            return None
+        if len(tests) == 1:
+            return tests[0]
+        first, *rest = tests
+        return lambda record: first(record) and all(test(record) for test in rest)
+
+    def apply(self, found: Iterable[Record]) -> Sequence[Record]:
+        """The records that match, in their order; the argument itself where all do."""
+        match = self.matcher()
+        if match is None:
+            return found if isinstance(found, Sequence) else list(found)
+        return [record for record in found if match(record)]
+
+    def _field_match(self) -> Match:
+        definition, version, matches = self.definition, self.version, self.fields.matches
+        requirements = self.fields.requirements
+        if all(requirement.field in _ALWAYS_SELECTABLE for requirement in requirements):
+            names = [(r.value, r.negated) for r in requirements if r.field == "metadata.name"]
+            namespaces = [(r.value, r.negated) for r in requirements if r.field == "metadata.namespace"]
+
+            def by_key(record: Record) -> bool:
+                key = record.key
+                return all((key.name == value) != negated for value, negated in names) and all(
+                    (key.namespace == value) != negated for value, negated in namespaces
+                )
+
+            return by_key
+        return lambda record: matches(records.field_values(record, definition, version))
+
+
+def selection(call: Call, label_selector: str, field_selector: str) -> Selection:
+    """The selection of a request. Raises StatusError 400 for selectors that cannot be read or that the type does not have."""
+    definition = call.definition
+    visibility = call.scope.visibility(definition, call.user)
+    try:
+        by_label = labels.parse(label_selector)
+        by_field = fields.parse(field_selector)
+    except ValueError as error:
+        raise bad_request(str(error)) from None
+    if not by_field.is_everything:
+        selectable = call.shape.selectable
+        for requirement in by_field.requirements:
+            if requirement.field not in _ALWAYS_SELECTABLE and requirement.field not in selectable:
+                raise bad_request(_unknown_field(definition, requirement.field, bool(selectable)))
+    return Selection(
+        definition,
+        call.version,
+        by_label,
+        by_field,
+        visibility,
+        by_field.required_value("metadata.name") if field_selector else None,
+    )
+
+
+def visible_to(call: Call) -> Match | None:
+    """Which records of the type exist for the caller; None where all do."""
+    visibility = call.scope.visibility(call.definition, call.user)
+    return None if visibility is None else visibility.sees
+
+
+def _unknown_field(definition: ResourceDefinition, field: str, has_own: bool) -> str:
+    if definition.custom or has_own:
+        return f"field label not supported: {field}"
+    return f'"{field}" is not a known field selector: only "metadata.name", "metadata.namespace"'

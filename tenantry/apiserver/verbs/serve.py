@@ -1,0 +1,106 @@
+"""From a call to its verb. The table below is all that there is."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from tenantry.apiserver.http import Reply
+from tenantry.apiserver.request_info import RequestInfo
+from tenantry.apiserver.verbs.call import Call
+from tenantry.apiserver.verbs.create import create
+from tenantry.apiserver.verbs.delete import delete
+from tenantry.apiserver.verbs.delete_collection import delete_collection
+from tenantry.apiserver.verbs.get import get
+from tenantry.apiserver.verbs.list import list_objects
+from tenantry.apiserver.verbs.patch import patch
+from tenantry.apiserver.verbs.scale import get_scale, patch_scale, update_scale
+from tenantry.apiserver.verbs.update import update
+from tenantry.apiserver.verbs.watch import watch
+from tenantry.kube.objects import GroupResource
+from tenantry.kube.status import StatusError, bad_request, generic_not_found, method_not_allowed, not_found
+
+Verb = Callable[[Call], Awaitable[Reply]]
+
+_ON_COLLECTIONS: dict[str, Verb] = {
+    "list": list_objects,
+    "watch": watch,
+    "create": create,
+    "deletecollection": delete_collection,
+}
+_ON_OBJECTS: dict[str, Verb] = {"get": get, "update": update, "patch": patch, "delete": delete}
+_ON_SUBRESOURCES: dict[str, dict[str, Verb]] = {
+    "scale": {"get": get_scale, "update": update_scale, "patch": patch_scale},
+}
+_ON_OTHER_SUBRESOURCES: dict[str, Verb] = {"get": get, "update": update, "patch": patch}
+_WITHOUT_CLUSTER = frozenset(("list", "watch"))
+_NAMESPACES = "namespaces"
+_DEEPEST = 3
+
+
+async def serve(call: Call, info: RequestInfo) -> Reply:
+    """Answers the call. Raises StatusError; the call's warnings belong to the refusal too."""
+    definition = call.definition
+    if call.shape.deprecation_warning:
+        call.warnings.append(call.shape.deprecation_warning)
+    if call.request.method == "HEAD":
+        raise _not_allowed()
+    if len(info.parts) > _DEEPEST:
+        raise generic_not_found()
+    if call.scope.cluster is None and info.verb not in _WITHOUT_CLUSTER:
+        refused = method_not_allowed(call.group_resource, info.verb or info.path)
+        raise StatusError(405, refused.reason, f"{refused.message} in the `*` logical cluster", details=refused.details)
+    if definition.namespaced:
+        _check_namespaced(call, info)
+    elif info.namespace and info.parts[0] != _NAMESPACES:
+        # RequestInfo counts the name in /namespaces/<name> as a namespace; under any other path it is a place that is not there.
+        raise generic_not_found()
+    return await _verb(call, info)(call)
+
+
+def _verb(call: Call, info: RequestInfo) -> Verb:
+    definition = call.definition
+    if info.subresource:
+        connector = call.scope.connector(definition, info.subresource)
+        if connector is not None:
+            return connector
+        return _subresource_verb(call, info)
+    if not definition.stored:
+        connector = call.scope.connector(definition, "")
+        if connector is None or info.verb != "create":
+            raise _not_allowed()
+        return connector
+    table = _ON_OBJECTS if call.name else _ON_COLLECTIONS
+    verb = table.get(info.verb)
+    if verb is None or info.verb not in definition.verbs:
+        if call.definition.custom and info.verb:
+            raise method_not_allowed(call.group_resource, info.verb)
+        raise _not_allowed()
+    return verb
+
+
+def _subresource_verb(call: Call, info: RequestInfo) -> Verb:
+    shape, name = call.shape, info.subresource
+    known = shape.scale is not None if name == "scale" else name in shape.subresources
+    if not known:
+        raise not_found(call.group_resource, call.name) if call.definition.custom else generic_not_found()
+    verb = _ON_SUBRESOURCES.get(name, _ON_OTHER_SUBRESOURCES).get(info.verb)
+    if verb is None:
+        raise method_not_allowed(call.group_resource, info.verb) if call.definition.custom else _not_allowed()
+    return verb
+
+
+def _check_namespaced(call: Call, info: RequestInfo) -> None:
+    if info.namespace:
+        if call.scope.cluster is None:
+            raise bad_request(
+                f"{GroupResource(info.group, info.resource)}: a namespace cannot be named in the `*` logical cluster"
+            )
+        return
+    if call.name:
+        raise generic_not_found()
+    if info.verb not in _WITHOUT_CLUSTER:
+        raise _not_allowed()
+
+
+def _not_allowed() -> StatusError:
+    return StatusError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource", details={})

@@ -1,0 +1,50 @@
+"""update: PUT of a whole object, or of what a subresource lets through."""
+
+from __future__ import annotations
+
+import orjson
+
+from tenantry.apiserver import records
+from tenantry.apiserver.decoding import read_object
+from tenantry.apiserver.http import Reply
+from tenantry.apiserver.verbs.call import Call
+from tenantry.apiserver.verbs.create import target_of
+from tenantry.apiserver.verbs.metadata import check_name, check_namespace
+from tenantry.apiserver.verbs.options import write_options
+from tenantry.apiserver.verbs.respond import outcome_response, representation_of
+from tenantry.apiserver.verbs.write import Outcome, Target, check_uid, check_version, create_outcome, run, update_outcome
+from tenantry.kube.objects import Object
+from tenantry.kube.status import not_found
+from tenantry.storage.record import Record
+
+
+async def update(call: Call) -> Reply:
+    """200 with the object, or 201 where the type is created by a PUT. Raises StatusError."""
+    representation = representation_of(call)
+    options = write_options(call.request, "UpdateOptions")
+    obj = await read_object(call, options.validation)
+    check_name(obj, call.name)
+    check_namespace(obj, call.namespace)
+    return outcome_response(call, representation, await replace_object(target_of(call, options), obj))
+
+
+async def replace_object(target: Target, obj: Object) -> Outcome:
+    """Replaces the target's object by a decoded one, which is used up. Raises StatusError."""
+    strategy = target.definition.strategy
+    pristine = orjson.dumps(obj)
+    fresh: Object | None = obj
+
+    def compute(record: Record | None) -> Outcome:
+        nonlocal fresh
+        mine = fresh if fresh is not None else orjson.loads(pristine)
+        fresh = None
+        if record is None:
+            if not strategy.create_on_update or target.subresource:
+                raise not_found(target.group_resource, target.name)
+            mine["metadata"].pop("resourceVersion", None)
+            return create_outcome(target, mine, None)
+        check_uid(target, mine, record)
+        check_version(target, mine, record, unconditional=strategy.unconditional_update)
+        return update_outcome(target, mine, records.decode(record, target.definition, target.version), record)
+
+    return await run(target, compute)

@@ -1,0 +1,51 @@
+"""The resourceVersion that a read asks for, against the version that memory shows."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tenantry.apiserver.verbs.options import unsigned
+from tenantry.kube.status import Cause, StatusError, bad_request, timeout
+from tenantry.storage.range import Range
+
+WAIT_SECONDS = 3.0
+"""How long a read waits for a version that is not there yet (kube-apiserver's figure)."""
+
+
+def requested(text: str) -> int:
+    """A resourceVersion parameter; 0 where it is empty. Raises StatusError 400."""
+    if not text:
+        return 0
+    try:
+        return unsigned(text)
+    except ValueError as error:
+        raise bad_request(f'invalid resource version: resourceVersion: Invalid value: "{text}": {error}') from None
+
+
+def too_large(wanted: int, current: int) -> StatusError:
+    """504: the version lies in the future."""
+    return timeout(
+        f"Timeout: Too large resource version: {wanted}, current: {current}",
+        causes=[Cause("ResourceVersionTooLarge", "Too large resource version")],
+    )
+
+
+async def reached(held: Range, wanted: int) -> None:
+    """Returns when the range is at the wanted version. Raises StatusError 504 when it is not in time."""
+    if wanted <= held.version:
+        return
+    arrived = asyncio.Event()
+
+    def look(_: object) -> None:
+        if held.version >= wanted:
+            arrived.set()
+
+    stop = held.subscribe(look)
+    try:
+        async with asyncio.timeout(WAIT_SECONDS):
+            await arrived.wait()
+    except TimeoutError:
+        if held.version < wanted:
+            raise too_large(wanted, held.version) from None
+    finally:
+        stop()

@@ -1,0 +1,318 @@
+"""The one way in which objects are written: read memory, compute, commit; again where another writer was quicker.
+
+    settled → record ─► compute (mutating admission, strategy, validation, validating admission) ─► commit ─┬─► outcome
+       ▲                                                                                                    │
+       └──────────────────────────────── Stale ─────────────────────────────────────────────────────────────┘
+
+Everything between reading a record and submitting its change is synchronous, so nothing can come between. Verbs and
+reconcilers differ only in how they compute the new object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from tenantry.apiserver import records
+from tenantry.apiserver.admission import CREATE, UPDATE, Review
+from tenantry.apiserver.scope import Scope
+from tenantry.apiserver.storage_errors import require_readable, to_status
+from tenantry.apiserver.user import User
+from tenantry.apiserver.verbs import metadata
+from tenantry.apiserver.verbs.options import unsigned
+from tenantry.kube.apply.managed_fields import ResetFields, record_update, same_but_for_times
+from tenantry.kube.codec import stored
+from tenantry.kube.definition import ResourceDefinition, Version
+from tenantry.kube.metadata_validation import validate_metadata
+from tenantry.kube.objects import GroupResource, Object, is_deleting, timestamp
+from tenantry.kube.schema.validate import validate
+from tenantry.kube.status import FieldError, StatusError, already_exists, conflict, invalid
+from tenantry.storage.cell import NotOwned, Stale
+from tenantry.storage.keys import Key
+from tenantry.storage.record import Change, Record
+from tenantry.storage.store import StoreError
+
+ATTEMPTS = 100
+"""How often a write is computed before the client is told of the conflict. Writers of one key take turns, so only a change of
+something else in the transaction (a quota) makes a second attempt."""
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Target:
+    """Which object is written, by whom and how. `user` is who admission sees; `visible` says whether a record exists in the
+    scope. `manager` empty: no managedFields are kept for this write."""
+
+    scope: Scope
+    definition: ResourceDefinition
+    version: str
+    cluster: str
+    namespace: str
+    name: str
+    user: User
+    subresource: str = ""
+    manager: str = ""
+    dry_run: bool = False
+    visible: Callable[[Record], bool] | None = None
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def shape(self) -> Version:
+        return self.definition.versions[self.version]
+
+    @property
+    def api_version(self) -> str:
+        return self.definition.api_version(self.version)
+
+    @property
+    def group_resource(self) -> GroupResource:
+        return self.definition.group_resource
+
+    @property
+    def key(self) -> Key:
+        return Key(self.cluster, self.definition.storage_key, self.namespace, self.name)
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Outcome:
+    """What a write came to. `changes` are to be committed, the object's own first. The object is in `record` where it is stored
+    as answered, else in `obj` (dry runs, objects that are gone)."""
+
+    changes: list[Change] = field(default_factory=list)
+    record: Record | None = None
+    obj: Object | None = None
+    created: bool = False
+    deleted: bool = False
+
+    def to_object(self, target: Target) -> Object:
+        """The object in the version of the target, a copy of one's own."""
+        if self.record is not None:
+            return records.decode(self.record, target.definition, target.version)
+        assert self.obj is not None
+        return self.obj
+
+
+Compute = Callable[[Record | None], Outcome]
+
+
+async def run(target: Target, compute: Compute) -> Outcome:
+    """Computes and commits until the outcome stands. `compute` is given the record as memory holds it now, None where there is
+    none (or none that is visible), and may be called again. Raises StatusError."""
+    cell = target.scope.cell
+    keys = [target.key]
+    warned = len(target.warnings)
+    try:
+        for _ in range(ATTEMPTS):
+            del target.warnings[warned:]
+            await cell.settled(keys)
+            held = cell.range_of(target.cluster)
+            require_readable(held)
+            record = held.get(target.key)
+            if record is not None and target.visible is not None and not target.visible(record):
+                record = None
+            outcome = compute(record)
+            if not outcome.changes:
+                return outcome
+            try:
+                committed = await cell.commit(outcome.changes)
+            except Stale as stale:
+                if stale.key not in keys:
+                    keys.append(stale.key)
+                continue
+            if not outcome.deleted:
+                outcome.record = committed[0]
+            return outcome
+    except (StoreError, NotOwned) as error:
+        raise to_status(error) from error
+    raise conflict(target.group_resource, target.name)
+
+
+def create_outcome(target: Target, obj: Object, record: Record | None, *, applied: bool = False) -> Outcome:
+    """The creation of `obj`, which is changed on the way; `record` has the place now. `applied`: managedFields are set."""
+    definition, shape = target.definition, target.shape
+    version = obj["metadata"].pop("resourceVersion", None)
+    now = timestamp()
+    metadata.take_off_cluster(obj)
+    if not applied:
+        _record_manager(target, obj, None, now)
+    review = _review(target, CREATE, obj, None)
+    target.scope.admission.mutate(review)
+    metadata.drop_repeated_owners(obj, target.warnings)
+    metadata.begin(obj, now, tracks_generation=definition.strategy.tracks_generation)
+    definition.strategy.prepare_for_create(obj)
+    review.name = obj["metadata"].get("name", "")
+    _validate(target, obj, None)
+    target.warnings += definition.strategy.warnings(obj, None)
+    target.scope.admission.validate(review)
+    target.warnings += review.warnings
+    if version not in (None, "", "0"):
+        raise StatusError(500, "", "resourceVersion should not be set on objects to be created")
+    if record is not None:
+        error = already_exists(target.group_resource, record.key.name)
+        if record.head.deleting:
+            error = StatusError(409, error.reason, f"object is being deleted: {error.message}", details=error.details)
+        raise error
+    key = Key(target.cluster, definition.storage_key, target.namespace, review.name)
+    metadata.put_on_cluster(obj, target.cluster)
+    if target.dry_run:
+        return Outcome(obj=obj, created=True)
+    change = _change(target, shape, key, obj, None)
+    return Outcome(changes=[change, *review.changes], created=True)
+
+
+def update_outcome(target: Target, obj: Object, old: Object, record: Record, *, applied: bool = False) -> Outcome:
+    """The replacement of `record` by `obj`, which is changed on the way. `old` is the record's object in the target's version.
+
+    Preconditions were checked. `applied`: managedFields are set.
+    """
+    strategy = target.definition.strategy
+    now = timestamp()
+    for each in (obj, old):
+        metadata.take_off_cluster(each)
+        each["metadata"].pop("resourceVersion", None)
+    metadata.carry_over(obj, old)
+    if not applied:
+        _record_manager(target, obj, old, now)
+    review = _review(target, UPDATE, obj, old)
+    target.scope.admission.mutate(review)
+    metadata.drop_repeated_owners(obj, target.warnings)
+    strategy.prepare_for_update(obj, old, target.subresource)
+    metadata.carry_over(obj, old)
+    if strategy.tracks_generation and _changed(obj, old, target.shape):
+        obj["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
+    _validate(target, obj, old)
+    target.warnings += strategy.warnings(obj, old)
+    target.scope.admission.validate(review)
+    target.warnings += review.warnings
+    gone = is_deleting(obj) and not obj["metadata"].get("finalizers") and not strategy.holds(obj)
+    if not gone and not review.changes and same_but_for_times(obj, old):
+        return Outcome(record=record)
+    metadata.put_on_cluster(obj, target.cluster)
+    if target.dry_run or gone:
+        obj["metadata"]["resourceVersion"] = str(record.version)
+        if target.dry_run:
+            return Outcome(obj=obj)
+        return Outcome(changes=[delete_change(target, record), *review.changes], obj=obj, deleted=True)
+    return Outcome(changes=[_change(target, target.shape, record.key, obj, record), *review.changes])
+
+
+def delete_change(target: Target, record: Record) -> Change:
+    """The change that removes a record."""
+    catalog = target.scope.catalog(target.definition, record.key, None)
+    return Change(record.key, None, None, record, catalog)
+
+
+def store_change(target: Target, record: Record, obj: Object) -> Change:
+    """The change that stores `obj`, complete and in the target's version, in place of `record`."""
+    return _change(target, target.shape, record.key, obj, record)
+
+
+def check_version(target: Target, obj: Object, record: Record, *, unconditional: bool) -> None:
+    """The precondition that the resourceVersion in `obj` is. Raises StatusError: 409, or 422 where there must be one."""
+    text = obj["metadata"].get("resourceVersion") or "0"
+    if text == str(record.version):
+        return
+    try:
+        version = unsigned(text)
+    except ValueError as error:
+        raise StatusError(500, "", str(error)) from None
+    if version == 0:
+        if unconditional:
+            return
+        group, resource = target.group_resource
+        failure = FieldError("Invalid", "metadata.resourceVersion", "Invalid value: 0: must be specified for an update")
+        raise invalid(group, resource, target.name, [failure])
+    if version != record.version:
+        raise conflict(target.group_resource, target.name)
+
+
+def check_uid(target: Target, obj: Object, record: Record) -> None:
+    """The precondition that the uid in a PUT is. Raises StatusError 409."""
+    uid = obj["metadata"].get("uid")
+    if uid and uid != record.head.uid:
+        raise conflict(
+            target.group_resource,
+            target.name,
+            f"StorageError: invalid object, Code: 4, Key: {record.key.encode().decode()}, ResourceVersion: 0, "
+            f"AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, UID in object meta: {record.head.uid}",
+        )
+
+
+def reset_fields(shape: Version, subresource: str) -> ResetFields:
+    """What an endpoint ignores of what it is sent, so that nobody comes to own it by sending it."""
+    if "status" not in shape.subresources:
+        return ()
+    if subresource != "status":
+        return (("status",),)
+    known: ResetFields | None = shape.memo.get("write.reset")
+    if known is None:
+        known = tuple((name,) for name in shape.schema.properties if name not in ("apiVersion", "kind", "metadata", "status"))
+        shape.memo["write.reset"] = known
+    return known
+
+
+def _record_manager(target: Target, obj: Object, old: Object | None, now: str) -> None:
+    if not target.manager:
+        if old is not None and "managedFields" in old["metadata"]:
+            obj["metadata"].setdefault("managedFields", old["metadata"]["managedFields"])
+        return
+    shape = target.shape
+    record_update(
+        obj,
+        old,
+        manager=target.manager,
+        api_version=target.api_version,
+        schema=shape.schema,
+        subresource=target.subresource,
+        now=now,
+        reset_fields=reset_fields(shape, target.subresource),
+    )
+
+
+def _review(target: Target, operation: str, obj: Object | None, old: Object | None) -> Review:
+    return Review(
+        operation=operation,
+        scope=target.scope,
+        definition=target.definition,
+        version=target.shape,
+        cluster=target.cluster,
+        namespace=target.namespace,
+        name=target.name or (obj or {}).get("metadata", {}).get("name", ""),
+        subresource=target.subresource,
+        user=target.user,
+        object=obj,
+        old_object=old,
+        dry_run=target.dry_run,
+    )
+
+
+def _validate(target: Target, obj: Object, old: Object | None) -> None:
+    definition = target.definition
+    errors = validate_metadata(obj, old, definition)
+    if old is not None:
+        # Upstream validates metadata generally and again for the type: clients see each cause twice.
+        errors = errors * 2
+    if definition.message is None:
+        schema = target.shape.schema
+        errors += (
+            validate(obj, schema, warnings=target.warnings)
+            if old is None
+            else validate(obj, schema, old=old, warnings=target.warnings)
+        )
+    errors += definition.strategy.validate(obj, old, target.subresource)
+    if errors:
+        raise invalid(definition.group, definition.kind, obj["metadata"].get("name", ""), errors)
+
+
+def _changed(obj: Object, old: Object, shape: Version) -> bool:
+    """Whether anything but metadata, and the status where it is apart, differs."""
+    apart = ("metadata", "status") if "status" in shape.subresources else ("metadata",)
+    names = {*obj, *old}.difference(apart)
+    return any(obj.get(name) != old.get(name) for name in names)
+
+
+def _change(target: Target, shape: Version, key: Key, obj: Object, record: Record | None) -> Change:
+    definition = target.definition
+    if shape.to_storage is not None:
+        obj = shape.to_storage(obj) or obj
+    catalog = target.scope.catalog(definition, key, obj)
+    return Change(key, stored.encode(obj), records.head_of(obj, definition), record, catalog)
