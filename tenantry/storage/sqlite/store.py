@@ -1,0 +1,225 @@
+"""The SQLite engine: one writer thread, one reader thread, and watches fed by the writer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tenantry.storage.checks import check_commit
+from tenantry.storage.leases import Leases
+from tenantry.storage.sqlite import schema
+from tenantry.storage.sqlite.feed import Feed
+from tenantry.storage.sqlite.lock import DirectoryLock
+from tenantry.storage.sqlite.reader import Reader
+from tenantry.storage.sqlite.worker import Worker
+from tenantry.storage.sqlite.writer import Committed, Writer
+from tenantry.storage.store import Batch, Delete, Fence, LeaseGone, Page, Put, StoreError, Unavailable
+
+T = TypeVar("T")
+
+# How many revisions of the log a catching-up watch reads at a time.
+HISTORY_REVISIONS = 256
+# Compaction runs this often, so that each one is a few milliseconds of the writer.
+COMPACT_EVERY = 256
+
+
+class SqliteStore:
+    """Made by `open`. One process at a time may have a directory open."""
+
+    def __init__(self, lock: DirectoryLock, path: Path, clock: Callable[[], float], retain_revisions: int) -> None:
+        self._lock = lock
+        self._path = path
+        self._retain_revisions = retain_revisions
+        self._write_thread = Worker("sqlite-writer")
+        self._read_thread = Worker("sqlite-reader")
+        self._feeds: dict[int, Feed] = {}
+        self._last_watch = 0
+        self._leases = Leases(clock)
+        self._expiry: asyncio.Task[None] | None = None
+        self._compaction: asyncio.Future[int] | None = None
+        self._compacted = 0
+        self._closed = False
+        self._cell = 0
+        self._writer: Writer
+        self._reader: Reader
+        self._read_connection: sqlite3.Connection
+
+    @classmethod
+    async def open(
+        cls,
+        directory: Path,
+        *,
+        cell: int = 1,
+        clock: Callable[[], float] = time.monotonic,
+        retain_revisions: int = 10_000,
+    ) -> SqliteStore:
+        """Opens the store in a directory, making both where they are missing.
+
+        `cell` numbers a store that is made now; one that exists keeps its own. `clock`: seconds, monotonic, for leases.
+        `retain_revisions`: how much history is kept; a watch that resumes further back has to read again.
+        Raises AlreadyOpen (another process has it), Damaged (nothing was changed), Unavailable.
+        """
+        if not 0 <= cell < 128:
+            raise ValueError(f"a cell's number is from 0 to 127, not {cell}")
+        store = cls(DirectoryLock(directory), directory / schema.STORE_FILE, clock, retain_revisions)
+        try:
+            await store._write_thread.call(store._open_files, cell)
+        except BaseException:
+            await store.close()
+            raise
+        if store._leases.seconds_to_next() is not None:
+            store._start_expiry()
+        return store
+
+    @property
+    def cell(self) -> int:
+        return self._cell
+
+    async def read(self, start: bytes, end: bytes, *, revision: int | None = None, limit: int | None = None) -> Page:
+        return await self._call(self._read_thread, self._reader.read, start, end, revision, limit)
+
+    async def commit(self, fences: Sequence[Fence], puts: Sequence[Put], deletes: Sequence[Delete]) -> int:
+        check_commit(puts, deletes)
+        for put in puts:
+            if put.lease and put.lease not in self._leases:
+                raise LeaseGone(put.lease)
+        committed = await self._call(self._write_thread, self._writer.commit, fences, puts, deletes, then=self._show)
+        return committed.revision
+
+    async def watch(self, start: bytes, end: bytes, *, from_revision: int) -> AsyncGenerator[Batch, None]:
+        self._last_watch += 1
+        number = self._last_watch
+        feed = self._feeds[number] = Feed()
+        try:
+            until = await self._call(self._write_thread, self._writer.start_watch, number, start, end)
+            batches: list[Batch] = []
+            next_revision = from_revision
+            progress = True
+            while not feed.closed:
+                while next_revision <= until:
+                    last = min(until, next_revision + HISTORY_REVISIONS - 1)
+                    history = await self._call(self._read_thread, self._reader.history, start, end, next_revision, last)
+                    next_revision = last + 1
+                    for batch in history:
+                        yield batch
+                if progress:
+                    progress = False
+                    yield Batch(until, [])
+                for batch in batches:
+                    if batch.revision >= next_revision:
+                        next_revision = batch.revision + 1
+                        yield batch
+                until, batches = await feed.take()
+            raise Unavailable("the store is closed")
+        finally:
+            del self._feeds[number]
+            if not self._closed:
+                self._write_thread.call(self._writer.end_watch, number)
+
+    async def grant_lease(self, ttl_seconds: float) -> int:
+        lease = await self._call(self._write_thread, self._writer.grant_lease, ttl_seconds)
+        self._leases.add(lease, ttl_seconds)
+        self._start_expiry()
+        return lease
+
+    async def keep_alive(self, lease: int) -> float:
+        if self._closed:
+            raise Unavailable("the store is closed")
+        return self._leases.renew(lease)
+
+    async def revoke_lease(self, lease: int) -> None:
+        await self._call(self._write_thread, self._writer.revoke_lease, lease, then=self._show)
+        self._leases.remove(lease)
+
+    async def expire_leases(self) -> None:
+        """Ends the leases whose time is over; it is done by itself, some milliseconds after the time."""
+        for lease in self._leases.expired():
+            await self.revoke_lease(lease)
+
+    async def compact(self, revision: int) -> None:
+        self._compacted = await self._call(self._write_thread, self._writer.compact, revision)
+
+    async def close(self) -> None:
+        """What was submitted is finished first."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._expiry is not None:
+            self._expiry.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._expiry
+        for feed in self._feeds.values():
+            feed.close()
+        await self._read_thread.call(self._close_reader)
+        await self._write_thread.call(self._close_writer)
+        self._read_thread.stop()
+        self._write_thread.stop()
+        self._lock.release()
+
+    def _open_files(self, cell: int) -> None:
+        if self._path.exists():
+            schema.check(self._path)
+        else:
+            schema.create(self._path.parent, cell)
+        self._read_connection = schema.connect(self._path, read_only=True)
+        self._reader = Reader(self._read_connection)
+        self._writer = Writer(schema.connect(self._path, read_only=False))
+        self._cell = self._reader.cell()
+        self._compacted = self._writer.compacted
+        for lease, ttl_seconds in self._writer.leases():
+            self._leases.add(lease, ttl_seconds)
+
+    def _close_reader(self) -> None:
+        if hasattr(self, "_read_connection"):
+            self._read_connection.close()
+
+    def _close_writer(self) -> None:
+        if hasattr(self, "_writer"):
+            self._writer.close()
+
+    async def _call(self, worker: Worker, function: Callable[..., T], *args: Any, then: Callable[[T], None] | None = None) -> T:
+        if self._closed:
+            raise Unavailable("the store is closed")
+        return await worker.call(function, *args, then=then)
+
+    def _show(self, committed: Committed) -> None:
+        """Feeds the watches, before the commit's caller goes on."""
+        for number, batch in committed.seen:
+            feed = self._feeds.get(number)
+            if feed is None:
+                continue
+            if batch is None:
+                feed.lose(committed.revision)
+            else:
+                feed.push(batch)
+        due = committed.revision - self._retain_revisions - self._compacted >= COMPACT_EVERY
+        if due and not self._closed and (self._compaction is None or self._compaction.done()):
+            self._compaction = self._write_thread.call(
+                self._writer.compact, committed.revision - self._retain_revisions, then=self._forgot
+            )
+            self._compaction.add_done_callback(_seen)
+
+    def _forgot(self, compacted: int) -> None:
+        self._compacted = compacted
+
+    def _start_expiry(self) -> None:
+        if self._expiry is None or self._expiry.done():
+            self._expiry = asyncio.get_running_loop().create_task(self._expire(), name="sqlite-leases")
+
+    async def _expire(self) -> None:
+        while (seconds := self._leases.seconds_to_next()) is not None:
+            # A lease granted meanwhile may end sooner than those that were looked at.
+            await asyncio.sleep(min(max(seconds, 0.02), 0.25))
+            with contextlib.suppress(StoreError):  # a full disk: the lease ends when there is space
+                await self.expire_leases()
+
+
+def _seen(compaction: asyncio.Future[int]) -> None:
+    # A compaction that failed (a full disk) is tried again with a later commit, which reports what is wrong.
+    if not compaction.cancelled():
+        compaction.exception()

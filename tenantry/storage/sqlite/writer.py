@@ -1,0 +1,191 @@
+"""Writing the file: commits, leases, compaction. Used by the one writer thread."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator, Sequence
+from functools import cache
+from itertools import chain
+
+import msgspec
+
+from tenantry.storage.keys import fence_name
+from tenantry.storage.sqlite.reader import PLACE_BITS, Reader, first_id
+from tenantry.storage.sqlite.schema import translated
+from tenantry.storage.store import Batch, Delete, Fence, Fenced, LeaseGone, Put, StoreError
+
+Interval = tuple[bytes, bytes]
+Operation = tuple[bytes, bytes | None, int, int]
+# Rows of one statement. A commit is few statements, because each of them gives the interpreter's lock away and has to get it back
+# from a busy event loop; a few sizes, padded with empty rows, keep the number of prepared statements small.
+STATEMENT_ROWS = 128
+
+
+class Committed(msgspec.Struct, frozen=True):
+    """A revision, and what the watches (by number) see of it: None where it could not be read back and must be read again."""
+
+    revision: int
+    seen: Sequence[tuple[int, Batch | None]] = ()
+
+
+class Writer:
+    """`watches` is changed by the writer thread only, so that each watch sees exactly the commits after its beginning."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+        self._reader = Reader(database)
+        self.watches: dict[int, Interval] = {}
+        self.revision, self.compacted = self._reader.state()
+
+    def commit(self, fences: Sequence[Fence], puts: Sequence[Put], deletes: Sequence[Delete]) -> Committed:
+        """As the contract says."""
+        operations: list[Operation] = [(put.key, put.value, put.index, put.lease) for put in puts]
+        with self._transaction():
+            self._check_fences(fences)
+            for put in puts:
+                if put.lease:
+                    self._check_lease(put.lease)
+            for delete in deletes:
+                if delete.end:
+                    keys = self._database.execute("SELECT key FROM current WHERE key >= ? AND key < ?", (delete.key, delete.end))
+                    operations.extend((key, None, delete.index, 0) for (key,) in keys.fetchall())
+                else:
+                    operations.append((delete.key, None, delete.index, 0))
+            changed = self._append(operations)
+        return self._committed(operations) if changed else Committed(self.revision)
+
+    def grant_lease(self, ttl_seconds: float) -> int:
+        with self._transaction():
+            cursor = self._database.execute("INSERT INTO leases (ttl_seconds) VALUES (?)", (ttl_seconds,))
+        return cursor.lastrowid or 0
+
+    def revoke_lease(self, lease: int) -> Committed:
+        """Ends the lease and deletes its keys, in one revision."""
+        with self._transaction():
+            self._database.execute("DELETE FROM leases WHERE id = ?", (lease,))
+            keys = self._database.execute("SELECT key FROM current WHERE lease = ?", (lease,)).fetchall()
+            operations: list[Operation] = [(key, None, 0, 0) for (key,) in keys]
+            changed = self._append(operations)
+        return self._committed(operations) if changed else Committed(self.revision)
+
+    def leases(self) -> list[tuple[int, float]]:
+        """The leases with their time to live in seconds."""
+        try:
+            return self._database.execute("SELECT id, ttl_seconds FROM leases").fetchall()
+        except sqlite3.Error as error:
+            raise translated(error) from error
+
+    def compact(self, revision: int) -> int:
+        """Forgets history before a revision; the revision to which history is compacted."""
+        if revision > self.revision:
+            raise ValueError(f"revision {revision} is in the future")
+        if revision <= self.compacted:
+            return self.compacted
+        bounds = (first_id(self.compacted), first_id(revision))
+        with self._transaction():
+            self._database.execute(
+                "DELETE FROM log WHERE id IN (SELECT previous FROM log WHERE id >= ? AND id < ? AND previous > 0)", bounds
+            )
+            self._database.execute("DELETE FROM log WHERE id >= ? AND id < ? AND value IS NULL", bounds)
+            self._database.execute("UPDATE meta SET value = ? WHERE name = 'compacted'", (revision,))
+        self.compacted = revision
+        return revision
+
+    def start_watch(self, number: int, start: bytes, end: bytes) -> int:
+        """The present revision; what is committed after it is shown to the watch."""
+        self.watches[number] = (start, end)
+        return self.revision
+
+    def end_watch(self, number: int) -> None:
+        self.watches.pop(number, None)
+
+    def close(self) -> None:
+        with contextlib.suppress(sqlite3.Error):  # the data is in the write-ahead log, whatever tidying up says
+            self._database.close()
+
+    def _check_fences(self, fences: Sequence[Fence]) -> None:
+        if not fences:
+            return
+        values = list(chain.from_iterable((fence.key, fence.mod_revision) for fence in fences))
+        (wrong,) = self._database.execute(_fence_statement(len(fences)), values).fetchone()
+        if not wrong:
+            return
+        for fence in fences:
+            row = self._database.execute(
+                "SELECT log.id, log.value FROM current JOIN log ON log.id = current.id WHERE current.key = ?", (fence.key,)
+            ).fetchone()
+            if (row[0] >> PLACE_BITS if row else 0) != fence.mod_revision:
+                raise Fenced(fence_name(fence.key), row[1] if row else None)
+
+    def _check_lease(self, lease: int) -> None:
+        if self._database.execute("SELECT 1 FROM leases WHERE id = ?", (lease,)).fetchone() is None:
+            raise LeaseGone(lease)
+
+    def _append(self, operations: Sequence[Operation]) -> bool:
+        """Writes operations into the log under the next revision. False: there was nothing to change."""
+        revision = self.revision + 1
+        rows = 0
+        for at in range(0, len(operations), STATEMENT_ROWS):
+            part = operations[at : at + STATEMENT_ROWS]
+            size = 1 << (len(part) - 1).bit_length()
+            values: list[object] = []
+            for identifier, (key, value, place, lease) in enumerate(part, first_id(revision) + at):
+                values += (identifier, key, value, place, lease)
+            values += [None] * (5 * (size - len(part)))
+            rows += self._database.execute(_append_statement(size), values).rowcount
+        return rows > 0
+
+    def _committed(self, operations: Sequence[Operation]) -> Committed:
+        self.revision += 1
+        seen: list[tuple[int, Batch | None]] = []
+        for number, (start, end) in self.watches.items():
+            if any(start <= operation[0] < end for operation in operations):
+                try:
+                    batches = self._reader.history(start, end, self.revision, self.revision)
+                except StoreError:
+                    seen.append((number, None))
+                else:
+                    seen.extend((number, batch) for batch in batches)
+        return Committed(self.revision, seen)
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        try:
+            self._database.execute("BEGIN IMMEDIATE")
+            yield
+            self._database.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._roll_back()
+            raise translated(error) from error
+        except BaseException:
+            self._roll_back()
+            raise
+
+    def _roll_back(self) -> None:
+        if self._database.in_transaction:
+            with contextlib.suppress(sqlite3.Error):  # SQLite has rolled back by itself; the first error is the one to tell
+                self._database.execute("ROLLBACK")
+
+
+@cache
+def _append_statement(rows: int) -> str:
+    values = ", ".join(["(?, ?, ?, ?, ?)"] * rows)
+    return (
+        "INSERT INTO log (id, key, value, created, place, previous, lease)"
+        f" WITH wanted (id, key, value, place, lease) AS (VALUES {values})"
+        f" SELECT wanted.id, wanted.key, wanted.value, coalesce(current.created, wanted.id >> {PLACE_BITS}), wanted.place,"
+        " coalesce(current.id, 0), wanted.lease"
+        " FROM wanted LEFT JOIN current ON current.key = wanted.key"
+        " WHERE wanted.value IS NOT NULL OR current.id IS NOT NULL"
+    )
+
+
+@cache
+def _fence_statement(fences: int) -> str:
+    values = ", ".join(["(?, ?)"] * fences)
+    return (
+        f"WITH wanted (key, revision) AS (VALUES {values})"
+        " SELECT count(*) FROM wanted LEFT JOIN current ON current.key = wanted.key"
+        f" WHERE coalesce(current.id >> {PLACE_BITS}, 0) <> wanted.revision"
+    )
