@@ -40,24 +40,25 @@ def validate_metadata(obj: Object, old: Object | None, definition: ResourceDefin
     return errors
 
 
-def duplicate_owner_warning(metadata: Object) -> str:
-    """The warning about owner references that came twice, empty where none did."""
+def metadata_warnings(obj: Object, definition: ResourceDefinition) -> list[str]:
+    """What is allowed and unwise: owners that came twice, finalizers of a custom resource without a domain."""
+    metadata = obj.get("metadata") or {}
+    warnings: list[str] = []
     owners = metadata.get("ownerReferences")
-    if not owners or len(owners) < 2:
-        return ""
-    seen: set[str] = set()
-    twice: list[str] = []
-    for owner in owners:
-        uid = owner.get("uid") or ""
-        if uid in seen and uid not in twice:
-            twice.append(uid)
-        seen.add(uid)
-    if not twice:
-        return ""
-    return (
-        ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and may reject such "
-        f"requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {', '.join(sorted(twice))}"
-    )
+    if owners and len(owners) > 1:
+        uids = [owner.get("uid") or "" for owner in owners]
+        twice = sorted({uid for uid in uids if uids.count(uid) > 1})
+        if twice:
+            warnings.append(
+                ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and may "
+                "reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: " + ", ".join(twice)
+            )
+    if definition.custom:
+        advice = "prefer a domain-qualified finalizer name to avoid accidental conflicts with other finalizer writers"
+        for finalizer in metadata.get("finalizers") or ():
+            if unqualified_errors("", finalizer):
+                warnings.append(f'metadata.finalizers: "{finalizer}": {advice}')
+    return warnings
 
 
 def _name_errors(metadata: Object, definition: ResourceDefinition) -> list[FieldError]:
@@ -107,9 +108,7 @@ def _owner_errors(owners: list[Any]) -> list[FieldError]:
         group, version = split_api_version(api_version)
         if not version or "/" in group:
             errors.append(invalid(f"{path}.apiVersion", api_version, "version must not be empty"))
-        for field in ("kind", "name", "uid"):
-            if not owner.get(field):
-                errors.append(invalid(f"{path}.{field}", "", "must not be empty"))
+        errors += [invalid(f"{path}.{f}", "", "must not be empty") for f in ("kind", "name", "uid") if not owner.get(f)]
         if api_version == "v1" and kind == "Event":
             errors.append(invalid(path, _shown(owner), "/v1, Kind=Event is disallowed from being an owner"))
         if owner.get("controller"):
