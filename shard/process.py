@@ -1,0 +1,137 @@
+"""One shard: its cell, what tenancy makes of it, the views over it, and the pipeline that answers requests."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from shard.service_accounts import ServiceAccountLookup
+from tenantry.apiserver.authentication.authenticator import RequestAuthenticator, TokenAuthenticator, Union
+from tenantry.apiserver.authentication.service_account import ServiceAccountTokens, TokenIssuer, token_cluster
+from tenantry.apiserver.endpoints import reviews, token_request
+from tenantry.apiserver.endpoints.health import Health
+from tenantry.apiserver.endpoints.issuer import IssuerEndpoint
+from tenantry.apiserver.endpoints.version import VersionEndpoint
+from tenantry.apiserver.http import Reply, Request
+from tenantry.apiserver.metrics import Metrics
+from tenantry.apiserver.pipeline import Pipeline
+from tenantry.apiserver.records import parse_head
+from tenantry.kube.status import unavailable
+from tenantry.storage.cell import Cell
+from tenantry.storage.history import HistoryLimits
+from tenantry.storage.store import Store
+from tenantry.tenancy import admission, controllers, exports, workspaces
+from tenantry.tenancy.authorization import Chain
+from tenantry.tenancy.controllers.event_expiry import EventExpiry
+from tenantry.tenancy.directory import ROOT, RangeInfo, Registry, ShardInfo
+from tenantry.tenancy.host import Host, Peers, Urls
+from tenantry.tenancy.scopes import ClustersMount, RangesMount
+from tenantry.virtual.mount import ServicesMount, load_views
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """How callers are known, the same for every shard of a process."""
+
+    requests: Sequence[RequestAuthenticator]
+    tokens: Sequence[TokenAuthenticator]
+    issuer: TokenIssuer
+    anonymous: bool
+
+
+class Shard:
+    """Made, given its ranges (`adopt`), started, stopped. `handle` answers requests from then on."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        store: Store,
+        registry: Registry,
+        peers: Peers,
+        urls: Urls,
+        identity: Identity,
+        ca_certificate: bytes,
+        health: Health,
+        metrics: Metrics,
+        version: str,
+        history_limits: HistoryLimits | None = None,
+    ) -> None:
+        self._info = ShardInfo(name, uuid.uuid4().hex, urls.external)
+        self.cell = Cell(store, self._info.uid, parse_head, history_limits=history_limits)
+        self.host = host = Host(
+            name=name,
+            cell=self.cell,
+            registry=registry,
+            urls=urls,
+            peers=peers,
+            ca_certificate=ca_certificate.decode(),
+            version=version,
+        )
+        authorizer = Chain(host)
+        host.authorizer = authorizer
+        host.admission = admission.build(host, authorizer)
+        lookup = ServiceAccountLookup(host)
+        authenticator = Union(
+            requests=identity.requests,
+            tokens=[*identity.tokens, ServiceAccountTokens(identity.issuer, lookup)],
+            audiences=identity.issuer.audiences,
+            anonymous=identity.anonymous,
+        )
+        host.add_connectors(reviews.connectors(authenticator))
+        host.add_connectors(token_request.connectors(identity.issuer, lookup))
+        host.add_controllers(*controllers.build(host), *exports.build(host), *workspaces.build(host))
+        self._expiry = EventExpiry(host)
+        clusters = ClustersMount(host)
+        services = ServicesMount(host, load_views(host))
+        ranges = RangesMount(host, {"clusters": clusters, "services": services})
+        self.handle = Pipeline(
+            {"clusters": clusters, "services": services, "ranges": ranges},
+            authenticator,
+            root=lambda: host.scope(ROOT),
+            health=health,
+            metrics=metrics,
+            version=VersionEndpoint(version),
+            issuer=IssuerEndpoint(identity.issuer, urls.external),
+            token_cluster=token_cluster,
+        )
+
+    def __repr__(self) -> str:
+        return f"<Shard {self._info.name} {list(self.cell.ranges.values())}>"
+
+    @property
+    def info(self) -> ShardInfo:
+        return self._info
+
+    async def adopt(self, info: RangeInfo) -> None:
+        """Take the fence of a range and serve it."""
+        await self.cell.adopt(info.name, info.start, info.end)
+
+    def tenants(self, range_name: str) -> int:
+        held = self.cell.ranges.get(range_name)
+        return held.count("core.kcp.io/logicalclusters") if held is not None else 0
+
+    async def start(self) -> None:
+        await self.host.start()
+        self._expiry.start()
+
+    async def stop(self) -> None:
+        await self._expiry.stop()
+        await self.host.stop()
+        await self.cell.close()
+
+
+class LocalPeers:
+    """Peers in the same process. `shards` is filled once all are made."""
+
+    def __init__(self, registry: Registry, shards: Mapping[str, Shard]) -> None:
+        self._registry = registry
+        self._shards = shards
+
+    async def call(self, range_name: str, request: Request) -> Reply:
+        info = next((r for r in self._registry.ranges() if r.name == range_name), None)
+        shard = self._shards.get(info.shard) if info is not None else None
+        if shard is None:
+            raise unavailable(f"range {range_name} has no owner at the moment")
+        return await shard.handle(request)

@@ -1,0 +1,32 @@
+"""Whether a service account, or the secret that its token is bound to, still exists: asked for each new token."""
+
+from __future__ import annotations
+
+import orjson
+
+from tenantry.apiserver.http import Request, Response
+from tenantry.apiserver.user import SYSTEM
+from tenantry.storage.keys import Key
+from tenantry.tenancy.host import Host
+
+
+class ServiceAccountLookup:
+    """From memory for clusters of this shard, else from the shard that holds them."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    async def __call__(self, cluster: str, resource: str, namespace: str, name: str) -> str | None:
+        """The uid, None where there is none."""
+        if self._host.cell.owns(cluster):
+            record = self._host.cell.range_of(cluster).get(Key(cluster, f"core/{resource}", namespace, name))
+            return record.head.uid if record is not None and not record.head.deleting else None
+        info = self._host.directory.range_of(cluster)
+        if info is None:
+            return None
+        path = f"/clusters/{cluster}/api/v1/namespaces/{namespace}/{resource}/{name}"
+        reply = await self._host.peers.call(info.name, Request("GET", path, user=SYSTEM))
+        if not isinstance(reply, Response) or reply.status != 200:
+            return None
+        metadata = orjson.loads(reply.body)["metadata"]
+        return None if metadata.get("deletionTimestamp") else str(metadata["uid"])
