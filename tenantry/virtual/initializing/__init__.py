@@ -1,0 +1,1 @@
+"""Views for the controllers of workspace types: initializers and terminators."""

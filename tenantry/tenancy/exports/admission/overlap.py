@@ -17,8 +17,9 @@ class NoOverlap(Plugin):
         group, resource = spec.get("group") or "", (spec.get("names") or {}).get("plural") or ""
         for binding in bindings_of(review.scope.range, review.cluster):
             if bound_resource(binding, group, resource) is not None:
+                taken = f'for "{name_of(binding)}" APIBinding in "{review.cluster}" logical cluster'
                 raise refuse(
                     review,
-                    f'cannot create CustomResourceDefinition with "{group}" group and "{resource}" resource because it overlaps '
-                    f'with a bound CustomResourceDefinition for "{name_of(binding)}" APIBinding in "{review.cluster}" logical cluster',
+                    f'cannot create CustomResourceDefinition with "{group}" group and "{resource}" resource '
+                    f"because it overlaps with a bound CustomResourceDefinition {taken}",
                 )

@@ -1,0 +1,119 @@
+"""Who may do what in the view of an export: the consumer must have bound and accepted it (A), the caller must have it in the
+provider's workspace (B), and whoever owns a claimed type must not forbid it (C)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from tenantry.apiserver.authorization import Attributes, Decision, Verdict
+from tenantry.kube.objects import GroupResource, Object
+from tenantry.storage.range import Range
+from tenantry.tenancy.exports.bindings import (
+    BINDING_RESOURCE,
+    GROUP,
+    binding_to,
+    bindings_of,
+    bound_resource,
+    exports_with_identity,
+)
+from tenantry.tenancy.exports.claims import accepted_claims, normalized
+from tenantry.tenancy.exports.maximal_permission import has_local_policy, policy_allows
+from tenantry.virtual.apiexport.domain import Domain
+from tenantry.virtual.view import READ_VERBS
+
+if TYPE_CHECKING:
+    from tenantry.tenancy.host import Host
+
+ACCESS_DENIED = "access denied"
+"""All that a caller is told: reasons would tell of workspaces that it may not know (kcp)."""
+DENIED = Decision(Verdict.DENY, ACCESS_DENIED)
+NOT_ALLOWED = Decision(Verdict.NO_OPINION, ACCESS_DENIED)
+_ALLOWED = Decision(Verdict.ALLOW)
+
+
+class ExportAuthorizer:
+    """For one request. `cluster` is None on a wildcard, `domain` None where the export is unknown."""
+
+    def __init__(
+        self, host: Host, export_cluster: str, export_name: str, domain: Domain | None, held: Range, cluster: str | None
+    ) -> None:
+        self._host = host
+        self._export_cluster = export_cluster
+        self._export_name = export_name
+        self._domain = domain
+        self._held = held
+        self._cluster = cluster
+
+    def authorize(self, attributes: Attributes) -> Decision:
+        if attributes.user.is_master:
+            return _ALLOWED
+        decision = self._bound(attributes)
+        if decision is not None:
+            return decision
+        if not self._content(attributes):
+            return NOT_ALLOWED
+        return _ALLOWED if self._policies_allow(attributes) else DENIED
+
+    def _bound(self, attributes: Attributes) -> Decision | None:
+        """A. None: go on."""
+        if self._cluster is None or not attributes.is_resource:
+            return None
+        binding = binding_to(bindings_of(self._held, self._cluster), self._export_cluster, self._export_name)
+        if binding is None:
+            return DENIED
+        if bound_resource(binding, attributes.group, attributes.resource) is not None:
+            return None
+        resource = normalized(attributes.group, attributes.resource)
+        verbs = self._claimed_verbs(binding, resource)
+        if verbs is not None and (attributes.verb in verbs or "*" in verbs):
+            return None
+        if resource == BINDING_RESOURCE:
+            return None if attributes.verb in READ_VERBS else NOT_ALLOWED
+        return DENIED
+
+    def _claimed_verbs(self, binding: Object, resource: GroupResource) -> set[str] | None:
+        """What both sides allow, literally: `*` on one and `get` on the other have nothing in common (kcp)."""
+        for claim in accepted_claims(binding):
+            if normalized(claim.get("group") or "", claim.get("resource") or "") != resource:
+                continue
+            offered = self._offered(claim)
+            return set(claim.get("verbs") or ()) & set((offered or {}).get("verbs") or ())
+        return None
+
+    def _offered(self, claim: dict[str, Any]) -> dict[str, Any] | None:
+        claims = (self._domain.export.get("spec") or {}).get("permissionClaims") or () if self._domain is not None else ()
+        wanted = [claim.get(field) or "" for field in ("group", "resource", "identityHash")]
+        for offered in claims:
+            if [offered.get(field) or "" for field in ("group", "resource", "identityHash")] == wanted:
+                return offered  # type: ignore[no-any-return]
+        return None
+
+    def _content(self, attributes: Attributes) -> bool:
+        """B: the verb on `apiexports/content`, discovery included, by all rules of the provider's workspace."""
+        question = Attributes(
+            attributes.user,
+            attributes.verb,
+            self._export_cluster,
+            group=GROUP,
+            version="v1alpha1",
+            resource="apiexports",
+            subresource="content",
+            name=self._export_name,
+        )
+        return self._host.authorizer.authorize(question).allowed
+
+    def _policies_allow(self, attributes: Attributes) -> bool:
+        """C: every export that has the identity of a claimed type must let the caller do this to its consumers."""
+        if not attributes.is_resource or self._domain is None:
+            return True
+        claim = self._domain.claims.get(GroupResource(attributes.group, attributes.resource))
+        identity = claim.get("identityHash") if claim is not None else ""
+        if not identity:
+            return True
+        owners = exports_with_identity(self._host, identity)
+        return bool(owners) and all(
+            policy_allows(owner, replace(attributes, cluster=owner.cluster), self._host.authorizer.allows_deep)
+            for owner in owners
+            if has_local_policy(owner.object)
+        )

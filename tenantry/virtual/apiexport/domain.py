@@ -1,0 +1,163 @@
+"""What the view of one export serves: its resources, what it claims, and the bindings to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tenantry.apiserver.scope import Visibility
+from tenantry.kube.definition import STANDARD_VERBS, ResourceDefinition
+from tenantry.kube.objects import GroupResource, Object
+from tenantry.kube.status import StatusError
+from tenantry.storage.record import Record
+from tenantry.tenancy.exports.bindings import (
+    API_EXPORTS,
+    API_RESOURCE_SCHEMAS,
+    BINDING_RESOURCE,
+    exports_with_identity,
+    get_export,
+    get_schema,
+    identity_of,
+)
+from tenantry.tenancy.exports.claimable import CLAIMABLE
+from tenantry.tenancy.exports.claims import normalized
+from tenantry.tenancy.exports.hashing import EXPORT_LABEL, REFLEXIVE_VALUE, claim_hash, claim_label, export_hash
+from tenantry.virtual.restrict import restricted
+from tenantry.virtual.view import READ_VERBS
+from tenantry.virtual.view_scope import Filter
+
+if TYPE_CHECKING:
+    from tenantry.tenancy.host import Host
+
+_DOMAINS_LIMIT = 10_000
+_ALL_VERBS = (*STANDARD_VERBS,)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Domain:
+    """`claims`: the export's claim for each resource that is served by a claim. `filters`: which objects are visible, for
+    resources that are not visible whole."""
+
+    cluster: str
+    name: str
+    export: Object
+    definitions: tuple[ResourceDefinition, ...]
+    claims: Mapping[GroupResource, Mapping[str, Any]]
+    filters: Mapping[GroupResource, Visibility]
+
+
+class Domains:
+    """Domains by export, remembered until any export or schema changes.
+
+    A definition stays the same value for as long as schema and identity are the same, so watches on it go on.
+    """
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._known: dict[tuple[str, str], Domain | None] = {}
+        self._subscribers: dict[tuple[str, str], list[Callable[[], None]]] = {}
+        host.catalog.subscribe(API_EXPORTS, self._changed)
+        host.catalog.subscribe(API_RESOURCE_SCHEMAS, self._changed)
+
+    def of(self, cluster: str, name: str) -> Domain | None:
+        """None where the export does not exist or has no identity (yet)."""
+        place = (cluster, name)
+        if place not in self._known:
+            if len(self._known) >= _DOMAINS_LIMIT:
+                self._known.clear()
+            self._known[place] = _compile(self._host, cluster, name)
+        return self._known[place]
+
+    def subscribe(self, cluster: str, name: str, changed: Callable[[], None]) -> Callable[[], None]:
+        place = (cluster, name)
+        subscribers = self._subscribers.setdefault(place, [])
+        subscribers.append(changed)
+
+        def stop() -> None:
+            if changed in subscribers:
+                subscribers.remove(changed)
+            if not subscribers and self._subscribers.get(place) is subscribers:
+                del self._subscribers[place]
+
+        return stop
+
+    def _changed(self, *_: object) -> None:
+        """Tells only those whose definitions are no longer the same: exports of many tenants change while watches are open."""
+        before, self._known = self._known, {}
+        for place, subscribers in list(self._subscribers.items()):
+            old, new = before.get(place), self.of(*place)
+            if old is not None and new is not None and old.definitions == new.definitions:
+                continue
+            for changed in tuple(subscribers):
+                changed()
+
+
+def _compile(host: Host, cluster: str, name: str) -> Domain | None:
+    export = get_export(host, cluster, name)
+    identity = identity_of(export) if export is not None else ""
+    if export is None or not identity:
+        return None
+    spec = export.get("spec") or {}
+    served: dict[GroupResource, ResourceDefinition] = {}
+    for entry in spec.get("resources") or ():
+        definition = _bound(host, cluster, entry["schema"], identity)
+        if definition is not None:
+            served[definition.group_resource] = restricted(definition, _ALL_VERBS)
+    claims: dict[GroupResource, Mapping[str, Any]] = {}
+    filters: dict[GroupResource, Visibility] = {}
+    for claim in spec.get("permissionClaims") or ():
+        for resource in _claimed_resources(claim):
+            definition = _claimed(host, resource, claim.get("identityHash") or "")
+            if resource in served or definition is None:
+                continue
+            served[resource] = restricted(definition, _ALL_VERBS)
+            claims[resource] = claim
+            filters[resource] = _claim_filter(cluster, name, claim)
+    if BINDING_RESOURCE not in served:
+        served[BINDING_RESOURCE] = restricted(host.definitions.api_bindings, READ_VERBS, frozenset())
+        wanted = export_hash(cluster, name)
+        filters[BINDING_RESOURCE] = Filter(lambda record: record.head.labels.get(EXPORT_LABEL) == wanted)
+    return Domain(cluster, name, export, tuple(served.values()), claims, filters)
+
+
+def _claimed_resources(claim: Mapping[str, Any]) -> list[GroupResource]:
+    resource = GroupResource(claim.get("group") or "", claim.get("resource") or "")
+    if normalized(*resource) == GroupResource("", "events"):
+        return [GroupResource("", "events"), GroupResource("events.k8s.io", "events")]
+    return [resource]
+
+
+def _claimed(host: Host, resource: GroupResource, identity: str) -> ResourceDefinition | None:
+    if resource in CLAIMABLE:
+        return host.definitions.find(resource.group, resource.resource)
+    for export in exports_with_identity(host, identity):
+        for entry in (export.object.get("spec") or {}).get("resources") or ():
+            if entry.get("name") == resource.resource and (entry.get("group") or "") == resource.group:
+                definition = _bound(host, export.cluster, entry["schema"], identity)
+                if definition is not None:
+                    return definition
+    return None
+
+
+def _bound(host: Host, cluster: str, schema_name: str, identity: str) -> ResourceDefinition | None:
+    schema = get_schema(host, cluster, schema_name)
+    if schema is None:
+        return None
+    try:
+        return host.apis.bound_definition(schema, identity)
+    except (StatusError, ValueError):
+        # A schema that cannot be served does not take the export's other resources with it.
+        return None
+
+
+def _claim_filter(cluster: str, name: str, claim: Mapping[str, Any]) -> Visibility:
+    key = claim_label(cluster, name)
+    values = {claim_hash(claim.get("group") or "", claim.get("resource") or "", claim.get("identityHash") or "")}
+    if (claim.get("group"), claim.get("resource")) == (BINDING_RESOURCE.group, BINDING_RESOURCE.resource):
+        values.add(REFLEXIVE_VALUE)
+
+    def sees(record: Record) -> bool:
+        return record.head.labels.get(key) in values
+
+    return Filter(sees)

@@ -1,0 +1,94 @@
+"""`/services/apiexport/<export cluster id>/<export>/clusters/<id or *>/…`: what a provider sees of its consumers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from tenantry.apiserver.admission import Admission, Chain
+from tenantry.apiserver.authorization import Attributes, Decision
+from tenantry.apiserver.http import Reply
+from tenantry.apiserver.scope import Call, Connector, Scope, Visibility
+from tenantry.apiserver.user import User
+from tenantry.apiserver.verbs.call import Call as VerbCall
+from tenantry.kube.api_set import ApiSet
+from tenantry.kube.definition import STANDARD_VERBS, ResourceDefinition
+from tenantry.kube.status import StatusError
+from tenantry.virtual.apiexport.admission import SelectorAdmission
+from tenantry.virtual.apiexport.authorizer import ExportAuthorizer
+from tenantry.virtual.apiexport.domain import Domains
+from tenantry.virtual.apiexport.warrant import with_warrant
+from tenantry.virtual.view import Place, View
+from tenantry.virtual.view_scope import HEALTH_PATHS, ViewScope
+
+if TYPE_CHECKING:
+    from tenantry.tenancy.host import Host
+
+
+class ApiExportView(View):
+    """The objects of the export's resources, what its consumers let it see by accepted claims, and the bindings to it."""
+
+    name = "apiexport"
+    arguments = ("export cluster", "export")
+    verbs = STANDARD_VERBS
+
+    def __init__(self, host: Host) -> None:
+        super().__init__(host)
+        self.domains = Domains(host)
+
+    def apis(self, place: Place) -> Iterable[ResourceDefinition]:
+        domain = self.domains.of(*place.arguments)
+        return domain.definitions if domain is not None else ()
+
+    def watch_apis(self, place: Place, changed: Callable[[], None]) -> Callable[[], None]:
+        cluster, name = place.arguments
+        return self.domains.subscribe(cluster, name, changed)
+
+    def scope(self, place: Place, path: str) -> Scope:
+        return ExportScope(self, place)
+
+
+class ExportScope(ViewScope):
+    """One place in the view of one export."""
+
+    def __init__(self, view: ApiExportView, place: Place) -> None:
+        super().__init__(view, place)
+        cluster, name = place.arguments
+        self.domain = view.domains.of(cluster, name)
+        self._chain = ExportAuthorizer(view.host, cluster, name, self.domain, self.range, place.cluster)
+
+    @property
+    def admission(self) -> Admission:
+        if self.domain is None:
+            return self.view.host.admission
+        return Chain((SelectorAdmission(self.domain), self.view.host.admission))
+
+    def decide(self, attributes: Attributes) -> Decision:
+        if not attributes.is_resource and attributes.path in HEALTH_PATHS:
+            return super().decide(attributes)
+        decision = self._chain.authorize(attributes)
+        if decision.allowed and self.domain is None:
+            raise StatusError(404, "NotFound", "404 page not found")
+        return decision
+
+    def apis(self) -> ApiSet:
+        return self.view.api_set(self.view.apis(self.place))
+
+    def visibility(self, definition: ResourceDefinition, user: User) -> Visibility | None:
+        return self.domain.filters.get(definition.group_resource) if self.domain is not None else None
+
+    def acting_user(self, user: User, attributes: Attributes) -> User:
+        return user if self.cluster is None or user.is_master else with_warrant(user, self.cluster)
+
+    def connector(self, definition: ResourceDefinition, subresource: str) -> Connector | None:
+        """Reviews are answered as the consumer's workspace answers them, not as this view would."""
+        answer = self.base.connector(definition, subresource)
+        if answer is None:
+            return None
+
+        async def answered(call: Call) -> Reply:
+            assert isinstance(call, VerbCall)
+            return await answer(replace(call, scope=self.base))
+
+        return answered

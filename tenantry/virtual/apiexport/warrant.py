@@ -1,0 +1,26 @@
+"""As whom a provider acts in a consumer's workspace: as itself, with a warrant of that workspace beside it."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import orjson
+
+from tenantry.apiserver.user import CLUSTER_NAME_EXTRA, KCP_ADMIN_GROUP, WARRANT_EXTRA, User
+
+_WARRANT_USER = "system:serviceaccount:default:rest"
+
+
+@lru_cache(maxsize=4096)
+def with_warrant(user: User, cluster: str) -> User:
+    """The user, who also counts as an administrator in `cluster` and nowhere else.
+
+    Admission sees the provider's real name, and asks the provider's own permissions about anything outside of that cluster
+    (binding to another export, for example).
+    """
+    warrant = orjson.dumps(
+        {"user": _WARRANT_USER, "groups": [KCP_ADMIN_GROUP], "extra": {CLUSTER_NAME_EXTRA: [cluster]}}
+    ).decode()
+    others = tuple((key, values) for key, values in user.extra if key != WARRANT_EXTRA)
+    extra = tuple(sorted((*others, (WARRANT_EXTRA, (*user.extra_values(WARRANT_EXTRA), warrant)))))
+    return User(user.name, user.groups, user.uid, extra)

@@ -1,0 +1,134 @@
+"""The inside of a workspace for the controller of its type: as the owner, or as itself where the type says what it may do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import orjson
+
+from tenantry.apiserver.authorization import NO_OPINION, Attributes, Authorizer, Decision
+from tenantry.apiserver.http import Reply
+from tenantry.apiserver.scope import Call, Connector
+from tenantry.apiserver.user import User, make_extra
+from tenantry.apiserver.verbs.call import Call as VerbCall
+from tenantry.kube.definition import ResourceDefinition
+from tenantry.kube.objects import Object
+from tenantry.kube.rbac.rules import CompiledRules
+from tenantry.kube.status import internal, unavailable
+from tenantry.storage.keys import Key
+from tenantry.tenancy.exports.bindings import LOGICAL_CLUSTERS, decoded
+from tenantry.tenancy.scopes import ClusterScope
+from tenantry.virtual.initializing.lifecycle import refused
+from tenantry.virtual.view import Place
+
+if TYPE_CHECKING:
+    from tenantry.virtual.initializing.lifecycle import LifecycleView
+
+WORKSPACE_TYPES = "tenancy.kcp.io/workspacetypes"
+SYSTEM_PREFIX = "system:"
+
+
+class ContentScope(ClusterScope):
+    """A logical cluster as it is, but entered by the rules of the view. Also its own authorizer."""
+
+    __slots__ = ("_id", "_place", "_view")
+
+    def __init__(self, view: LifecycleView, place: Place) -> None:
+        assert place.cluster is not None
+        super().__init__(view.host, place.cluster, view.host.range_of(place.cluster))
+        self._view = view
+        self._place = place
+        self._id = place.arguments[0]
+
+    @property
+    def authorizer(self) -> Authorizer:
+        return self
+
+    def authorize(self, attributes: Attributes) -> Decision:
+        """Raises StatusError: 403 where the workspace does not wait for this id, 503 where its type cannot be found."""
+        if not attributes.user.is_master and not self._view.may_enter(self._place, attributes):
+            return NO_OPINION
+        logical_cluster = self._logical_cluster()
+        self._require_waiting(logical_cluster)
+        rules = self._permissions()
+        if rules:
+            self._require_rule(rules, attributes)
+        return self.host.authorizer.authorize(replace(attributes, user=self._acting(attributes.user, logical_cluster, rules)))
+
+    def acting_user(self, user: User, attributes: Attributes) -> User:
+        return self._acting(user, self._logical_cluster(), self._permissions())
+
+    def connector(self, definition: ResourceDefinition, subresource: str) -> Connector | None:
+        answer = super().connector(definition, subresource)
+        if answer is None:
+            return None
+
+        async def answered(call: Call) -> Reply:
+            assert isinstance(call, VerbCall)
+            inside = self.host.scope(self._place.cluster or "")
+            return await answer(replace(call, scope=inside, user=self.acting_user(call.user, call.attributes)))
+
+        return answered
+
+    def _logical_cluster(self) -> Object:
+        record = self.range.get(Key(self._place.cluster or "", LOGICAL_CLUSTERS, "", "cluster"))
+        if record is None:
+            raise internal(f"logical cluster {self._place.cluster} does not exist")
+        return decoded(record)
+
+    def _require_waiting(self, logical_cluster: Object) -> None:
+        listed = (logical_cluster.get("status") or {}).get(self._view.field) or ()
+        if not self._view.in_phase(logical_cluster) or self._id not in listed:
+            raise refused(f'{self._view.word} "{self._id}" cannot access this workspace')
+
+    def _permissions(self) -> list[Object]:
+        """The rules of the type for its controller; none: it acts as the owner. Raises 503 where the type is not to be found."""
+        if self._id.startswith(SYSTEM_PREFIX):
+            return []
+        cluster, _, name = self._id.rpartition(":")
+        found = self.host.catalog.get(WORKSPACE_TYPES, cluster, name)
+        if found is None:
+            raise unavailable(f'workspace type of {self._view.word} "{self._id}" cannot be resolved')
+        return (found.get("spec") or {}).get(self._view.permissions_field) or []
+
+    def _require_rule(self, rules: list[Object], attributes: Attributes) -> None:
+        compiled = _compiled(orjson.dumps(rules))
+        if attributes.is_resource:
+            allowed = compiled.allows(
+                verb=attributes.verb,
+                group=attributes.group,
+                resource=attributes.resource,
+                subresource=attributes.subresource,
+                name=attributes.name,
+            )
+            what = f"{attributes.group or 'core'}/{attributes.resource}"
+            if attributes.subresource:
+                what += f"/{attributes.subresource}"
+        else:
+            allowed = compiled.allows_path(attributes.verb, attributes.path)
+            what = attributes.path
+        if not allowed:
+            raise refused(
+                f'{self._view.word} "{self._id}" denied by {self._view.permissions_field}: '
+                f"no rule allows {attributes.verb} on {what} in logical cluster {self._place.cluster}"
+            )
+
+    def _acting(self, user: User, logical_cluster: Object, rules: list[Object]) -> User:
+        if rules:
+            return replace(user, groups=(*user.groups, f"system:kcp:{self._view.word}:{self._id}"))
+        owner = (logical_cluster.get("spec") or {}).get("createdBy")
+        if not owner or not owner.get("username"):
+            raise internal(f"logical cluster {self._place.cluster} does not say who created it")
+        return User(
+            owner["username"],
+            tuple(owner.get("groups") or ()),
+            owner.get("uid") or "",
+            make_extra({key: list(values) for key, values in (owner.get("extra") or {}).items()}),
+        )
+
+
+@lru_cache(maxsize=1024)
+def _compiled(rules: bytes) -> CompiledRules:
+    return CompiledRules(orjson.loads(rules))

@@ -1,0 +1,32 @@
+"""`/services/terminatingworkspaces/<terminator>/clusters/<id or *>/…`: the workspaces that a terminator has to clean up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tenantry.apiserver.scope import Scope
+from tenantry.kube.objects import Object, is_deleting
+from tenantry.storage.record import Record
+from tenantry.virtual.initializing.lifecycle import LifecycleView, lifecycle_label, scope_of
+from tenantry.virtual.view import Place
+
+
+class TerminatingWorkspaces(LifecycleView):
+    """In one workspace discovery shows LogicalClusters alone; other resources are the workspace itself (kcp)."""
+
+    name = "terminatingworkspaces"
+    verb = "terminate"
+    field = "terminators"
+    word = "terminator"
+    label_prefix = "terminator.internal.kcp.io/"
+    permissions_field = "terminatorPermissions"
+
+    def waits(self, identifier: str) -> Callable[[Record], bool]:
+        key, value = lifecycle_label(self.label_prefix, identifier)
+        return lambda record: record.head.deleting and record.head.labels.get(key) == value
+
+    def in_phase(self, logical_cluster: Object) -> bool:
+        return is_deleting(logical_cluster)
+
+    def scope(self, place: Place, path: str) -> Scope:
+        return scope_of(self, place, path, discovery_is_content=False)

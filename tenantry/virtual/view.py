@@ -1,0 +1,117 @@
+"""What a service team writes: a virtual workspace is a subclass of `View`.
+
+A view is an apiserver under a URL of its own, `/services/<name>/…`, that shows a computed picture of many tenants. A subclass
+says who may enter, which APIs there are, which objects, what they look like and which verbs; everything else (discovery,
+selectors, tables, watches, pages, resourceVersions) is that of every other apiserver here.
+
+Everything a view answers is answered from memory and on the event loop: no method may wait or block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, NamedTuple
+
+from tenantry.apiserver.authorization import Attributes
+from tenantry.apiserver.scope import Scope
+from tenantry.apiserver.user import User
+from tenantry.kube.api_set import ApiSet
+from tenantry.kube.definition import ResourceDefinition
+from tenantry.kube.objects import Object
+from tenantry.storage.record import Record
+
+if TYPE_CHECKING:
+    from tenantry.tenancy.host import Host
+
+READ_VERBS = ("get", "list", "watch")
+_SETS_LIMIT = 4096
+
+
+class Place(NamedTuple):
+    """Where in a view a request goes: `/services/<view>/<argument>/…/clusters/<cluster or *>`.
+
+    `arguments` are the values of `View.arguments`. `cluster` is a logical cluster id, None for `*`: all clusters of the range
+    with the name `range`.
+    """
+
+    arguments: tuple[str, ...]
+    cluster: str | None
+    range: str
+
+
+class View:
+    """The base of every virtual workspace. Made once in a process, when it starts.
+
+    `name` is the segment after `/services/`, and `arguments` names the segments after it. `per_cluster` says that
+    `/clusters/<id or *>` follows; where it does not, `cluster_of` tells which logical cluster the arguments mean.
+    `verbs` are those that clients may use; writing ones work on the stored objects, so a view that allows them must not
+    override `show`.
+    """
+
+    name = ""
+    arguments: tuple[str, ...] = ()
+    per_cluster = True
+    verbs: tuple[str, ...] = READ_VERBS
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self._sets: dict[tuple[ResourceDefinition, ...], ApiSet] = {}
+
+    def may_enter(self, place: Place, question: Attributes) -> bool:
+        """Whether `question.user` may do this here (`question.verb` on a resource, or on a discovery path). system:masters are
+        not asked about. `may` asks the RBAC of a cluster."""
+        raise NotImplementedError
+
+    def apis(self, place: Place) -> Iterable[ResourceDefinition]:
+        """The types that are served; `definition` finds them. Nothing: the place is unknown (404)."""
+        raise NotImplementedError
+
+    def sees(self, place: Place, user: User, record: Record) -> bool:
+        """Whether an object is in the view. `record.head` has labels and more without decoding the object."""
+        return True
+
+    def show(self, place: Place, user: User, obj: Object) -> Object:
+        """What an object looks like; `obj` is a copy that may be changed and returned."""
+        return obj
+
+    def watch_sees(self, place: Place, user: User, changed: Callable[[], None]) -> Callable[[], None]:
+        """For views whose `sees` rests on more than the object: call `changed` when it may answer differently, so that open
+        watches send ADDED and DELETED. Returns how to stop."""
+        return lambda: None
+
+    def watch_apis(self, place: Place, changed: Callable[[], None]) -> Callable[[], None]:
+        """For views whose `apis` change: call `changed` then, so that watches of what vanished end. Returns how to stop."""
+        return lambda: None
+
+    def cluster_of(self, arguments: tuple[str, ...]) -> str | None:
+        """The logical cluster (id) that the arguments mean, for a view that is not `per_cluster`. None: no such place."""
+        raise NotImplementedError
+
+    def scope(self, place: Place, path: str) -> Scope:
+        """How a request for `path` is served. The base serves what the other methods say; override it for more than that."""
+        from tenantry.virtual.view_scope import ViewScope
+
+        return ViewScope(self, place)
+
+    def may(
+        self, user: User, verb: str, cluster: str, *, group: str = "", resource: str = "", name: str = "", path: str = ""
+    ) -> bool:
+        """Whether RBAC in a logical cluster lets a user do something there: ask about a `resource` (plural, or
+        `plural/subresource`), or about a `path`."""
+        plural, _, subresource = resource.partition("/")
+        question = Attributes(user, verb, cluster, group=group, resource=plural, subresource=subresource, name=name, path=path)
+        return self.host.authorizer.authorize(question).allowed
+
+    def definition(self, group: str, plural: str) -> ResourceDefinition:
+        """A type that every logical cluster has: built-in, or kcp's. Raises LookupError for others."""
+        return self.host.definitions.get(group, plural)
+
+    def api_set(self, definitions: Iterable[ResourceDefinition]) -> ApiSet:
+        """The one ApiSet of these definitions: the same value for the same definitions, so its documents are made once."""
+        key = tuple(definitions)
+        found = self._sets.get(key)
+        if found is None:
+            if len(self._sets) >= _SETS_LIMIT:
+                self._sets.clear()
+            found = self._sets[key] = ApiSet(key)
+        return found

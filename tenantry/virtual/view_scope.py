@@ -1,0 +1,128 @@
+"""The scope that a view yields: the same one that every verb works on, with the view's answers in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from tenantry.apiserver.admission import Admission
+from tenantry.apiserver.authorization import NO_OPINION, Attributes, Authorizer, Decision, Verdict
+from tenantry.apiserver.scope import Connector, Visibility
+from tenantry.apiserver.user import User
+from tenantry.kube.api_set import ApiSet
+from tenantry.kube.definition import ResourceDefinition
+from tenantry.kube.objects import Object
+from tenantry.kube.status import bad_request, generic_not_found
+from tenantry.storage.cell import Cell
+from tenantry.storage.keys import Key
+from tenantry.storage.range import Range
+from tenantry.storage.record import Record
+from tenantry.tenancy.scopes import ClusterScope
+from tenantry.virtual.restrict import restricted
+from tenantry.virtual.view import Place, View
+
+ALLOWED = Decision(Verdict.ALLOW)
+HEALTH_PATHS = frozenset({"/healthz", "/livez", "/readyz"})
+
+
+class ViewScope:
+    """One place in a view. Made for each request. Also its own authorizer, for it has the question's two halves at hand."""
+
+    def __init__(self, view: View, place: Place) -> None:
+        self.view = view
+        self.place = place
+        host = view.host
+        self.base: ClusterScope = host.wildcard(place.range) if place.cluster is None else host.scope(place.cluster)
+
+    @property
+    def cluster(self) -> str | None:
+        return self.place.cluster
+
+    @property
+    def cell(self) -> Cell:
+        return self.base.cell
+
+    @property
+    def range(self) -> Range:
+        return self.base.range
+
+    @property
+    def authorizer(self) -> Authorizer:
+        return self
+
+    @property
+    def admission(self) -> Admission:
+        return self.view.host.admission
+
+    def authorize(self, attributes: Attributes) -> Decision:
+        """The view's decision, and then what no view serves."""
+        decision = self.decide(attributes)
+        if decision.allowed:
+            self._refuse_unserved(attributes)
+        return decision
+
+    def decide(self, attributes: Attributes) -> Decision:
+        if attributes.user.is_master or (not attributes.is_resource and attributes.path in HEALTH_PATHS):
+            return ALLOWED
+        return ALLOWED if self.view.may_enter(self.place, attributes) else NO_OPINION
+
+    def apis(self) -> ApiSet:
+        verbs = self.view.verbs
+        return self.view.api_set(restricted(definition, verbs) for definition in self.view.apis(self.place))
+
+    def watch_apis(self, changed: Callable[[], None]) -> Callable[[], None]:
+        return self.view.watch_apis(self.place, changed)
+
+    def visibility(self, definition: ResourceDefinition, user: User) -> Visibility | None:
+        if type(self.view).sees is View.sees:
+            return None
+        return ViewVisibility(self.view, self.place, user)
+
+    def acting_user(self, user: User, attributes: Attributes) -> User:
+        return user
+
+    def present(self, definition: ResourceDefinition, user: User) -> Callable[[Object], Object] | None:
+        if type(self.view).show is View.show:
+            return None
+        return lambda obj: self.view.show(self.place, user, obj)
+
+    def catalog(self, definition: ResourceDefinition, key: Key, obj: Object | None) -> Mapping[bytes, bytes | None]:
+        return self.base.catalog(definition, key, obj)
+
+    def connector(self, definition: ResourceDefinition, subresource: str) -> Connector | None:
+        return None
+
+    def _refuse_unserved(self, attributes: Attributes) -> None:
+        if not attributes.is_resource:
+            if attributes.path.startswith("/openapi/v2"):
+                raise generic_not_found()
+            return
+        if self.place.cluster is None and attributes.namespace:
+            raise bad_request("cross-cluster LIST and WATCH are required to be cross-namespace")
+
+
+class ViewVisibility:
+    """Asks the view about each record."""
+
+    def __init__(self, view: View, place: Place, user: User) -> None:
+        self._view = view
+        self._place = place
+        self._user = user
+
+    def sees(self, record: Record) -> bool:
+        return self._view.sees(self._place, self._user, record)
+
+    def subscribe(self, changed: Callable[[], None]) -> Callable[[], None]:
+        return self._view.watch_sees(self._place, self._user, changed)
+
+
+class Filter:
+    """A visibility that rests on the record alone."""
+
+    def __init__(self, sees: Callable[[Record], bool]) -> None:
+        self._sees = sees
+
+    def sees(self, record: Record) -> bool:
+        return self._sees(record)
+
+    def subscribe(self, changed: Callable[[], None]) -> Callable[[], None]:
+        return lambda: None

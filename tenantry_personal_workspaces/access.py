@@ -1,0 +1,80 @@
+"""Who is told when the answer to "who may enter this workspace" may be another than before."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from tenantry.kube.objects import Object
+from tenantry.storage.range import Range
+from tenantry.storage.record import RecordEvent
+
+if TYPE_CHECKING:
+    from tenantry.tenancy.host import Host
+
+RBAC = ("rbac.authorization.k8s.io/clusterroles", "rbac.authorization.k8s.io/clusterrolebindings")
+LOGICAL_CLUSTERS = "core.kcp.io/logicalclusters"
+EVERYWHERE = "system:admin"
+"""The cluster whose RBAC holds in all others."""
+
+
+class AccessChanges:
+    """One subscription to RBAC for all open watches; each hears of the workspaces under its own parent only."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._subscribers: dict[str, list[Callable[[], None]]] = {}
+        self._changed: set[str] = set()
+        self._everywhere = False
+        host.follow_ranges(self._follow)
+        for resource in RBAC:
+            host.catalog.subscribe(resource, self._copied)
+
+    def subscribe(self, parent: str, changed: Callable[[], None]) -> Callable[[], None]:
+        """`parent` is a logical cluster id. Calls back after RBAC or the phase of a workspace under it changed."""
+        subscribers = self._subscribers.setdefault(parent, [])
+        subscribers.append(changed)
+
+        def stop() -> None:
+            if changed in subscribers:
+                subscribers.remove(changed)
+            if not subscribers and self._subscribers.get(parent) is subscribers:
+                del self._subscribers[parent]
+
+        return stop
+
+    def _follow(self, held: Range) -> Callable[[], None]:
+        stops = [held.subscribe(self._events, resource) for resource in (*RBAC, LOGICAL_CLUSTERS)]
+
+        def stop() -> None:
+            for each in stops:
+                each()
+
+        return stop
+
+    def _events(self, events: Sequence[RecordEvent]) -> None:
+        for event in events:
+            self._note(event.key.cluster)
+
+    def _copied(self, _: str, cluster: str, name: str, obj: Object | None) -> None:
+        self._note(cluster)
+
+    def _note(self, cluster: str) -> None:
+        """Subscribers are called in the next turn of the loop: by then the authorizer has heard of the change too."""
+        if not self._subscribers:
+            return
+        if not self._changed and not self._everywhere:
+            asyncio.get_running_loop().call_soon(self._publish)
+        if cluster == EVERYWHERE:
+            self._everywhere = True
+            return
+        parent = self._host.directory.parent_of(cluster)
+        self._changed.add(parent[0] if parent is not None else "")
+
+    def _publish(self) -> None:
+        parents = set(self._subscribers) if self._everywhere else self._changed
+        self._changed, self._everywhere = set(), False
+        for parent in parents:
+            for changed in tuple(self._subscribers.get(parent, ())):
+                changed()

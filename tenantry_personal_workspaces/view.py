@@ -1,0 +1,49 @@
+"""The view: Workspaces of a parent, filtered by who asks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+import orjson
+
+from tenantry.apiserver.authorization import Attributes
+from tenantry.apiserver.user import AUTHENTICATED_GROUP, User
+from tenantry.kube.definition import ResourceDefinition
+from tenantry.storage.record import Record
+from tenantry.virtual.view import Place, View
+from tenantry_personal_workspaces.access import AccessChanges
+
+if TYPE_CHECKING:
+    from tenantry.tenancy.host import Host
+
+
+class PersonalWorkspaces(View):
+    """Everybody who is logged in may ask, and is shown what they may enter and nothing else: so nobody needs the right to list
+    a parent's workspaces to find their own. Open watches follow changes of RBAC with ADDED and DELETED."""
+
+    name = "workspaces"
+    arguments = ("path",)
+    per_cluster = False
+
+    def __init__(self, host: Host) -> None:
+        super().__init__(host)
+        self._changes = AccessChanges(host)
+
+    def cluster_of(self, arguments: tuple[str, ...]) -> str | None:
+        return self.host.directory.cluster_of(arguments[0])
+
+    def may_enter(self, place: Place, question: Attributes) -> bool:
+        return AUTHENTICATED_GROUP in question.user.groups
+
+    def apis(self, place: Place) -> Iterable[ResourceDefinition]:
+        return (self.definition("tenancy.kcp.io", "workspaces"),)
+
+    def sees(self, place: Place, user: User, record: Record) -> bool:
+        if user.is_master:
+            return True
+        child: str = (orjson.loads(record.value).get("spec") or {}).get("cluster") or ""
+        return bool(child) and self.may(user, "access", child, path="/")
+
+    def watch_sees(self, place: Place, user: User, changed: Callable[[], None]) -> Callable[[], None]:
+        return self._changes.subscribe(place.cluster or "", changed)
