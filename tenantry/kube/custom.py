@@ -144,8 +144,8 @@ def _version(version: Object, group: str, kind: str, preferred: str) -> Version:
     subresources = version.get("subresources") or {}
     scale = subresources.get("scale")
     # An APIResourceSchema holds the document itself, a CRD wraps it.
-    document = version.get("schema") or {}
-    document = document.get("openAPIV3Schema", document)
+    wrapper: Object = version.get("schema") or {}
+    document: Object = wrapper.get("openAPIV3Schema", wrapper)
     schema = from_openapi(document)
     return Version(
         name=version["name"],

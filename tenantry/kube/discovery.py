@@ -1,14 +1,12 @@
 """Discovery documents of a set of APIs: the legacy lists and the aggregated documents (KEP-3352).
 
-Documents are made once for each ApiSet and kept in its `documents`.
+The aggregated documents are made once for each ApiSet and kept, encoded, in its `documents`; the server keeps the others.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable
-from typing import Any
 
 import orjson
 
@@ -48,11 +46,7 @@ def core_versions() -> Object:
 
 def group_list(apis: ApiSet) -> Object:
     """`/apis`: APIGroupList."""
-    return _kept(
-        apis,
-        ("discovery", "groups"),
-        lambda: {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group(apis, g) for g in _groups(apis) if g]},
-    )
+    return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group(apis, g) for g in _groups(apis) if g]}
 
 
 def group(apis: ApiSet, name: str) -> Object | None:
@@ -66,7 +60,7 @@ def resource_list(apis: ApiSet, group_name: str, version: str) -> Object | None:
     """`/apis/<group>/<version>` and `/api/v1`: APIResourceList; None where the version is not served."""
     if not apis.has(group_name, version):
         return None
-    return _kept(apis, ("discovery", group_name, version), lambda: _resource_list(apis, group_name, version))
+    return _resource_list(apis, group_name, version)
 
 
 def aggregated(apis: ApiSet, *, core: bool, version: str) -> tuple[bytes, str]:
@@ -74,19 +68,12 @@ def aggregated(apis: ApiSet, *, core: bool, version: str) -> tuple[bytes, str]:
 
     `version` is that of apidiscovery.k8s.io, v2 or v2beta1.
     """
-
-    def build() -> tuple[bytes, str]:
+    key = ("discovery", "aggregated", core, version)
+    known: tuple[bytes, str] | None = apis.documents.get(key)
+    if known is None:
         body = orjson.dumps(_aggregated(apis, core=core, version=version))
-        return body, hashlib.sha512(body).hexdigest().upper()
-
-    return _kept(apis, ("discovery", "aggregated", core, version), build)
-
-
-def _kept(apis: ApiSet, key: Any, build: Callable[[], Any]) -> Any:
-    found = apis.documents.get(key)
-    if found is None:
-        found = apis.documents[key] = build()
-    return found
+        known = apis.documents[key] = (body, hashlib.sha512(body).hexdigest().upper())
+    return known
 
 
 def _groups(apis: ApiSet) -> list[str]:

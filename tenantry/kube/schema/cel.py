@@ -146,7 +146,9 @@ def converter(schema: Schema) -> Converter | None:
 
 
 def _object_converter(schema: Schema) -> Converter | None:
-    renamed = {name: escape(name) or name for name in schema.properties if escape(name) != name}
+    renamed: dict[str, str] = {
+        name: escaped for name in schema.properties if (escaped := escape(name)) is not None and escaped != name
+    }
     fields = {name: made for name, child in schema.properties.items() if (made := converter(child)) is not None}
     values = converter(schema.additional) if isinstance(schema.additional, Schema) else None
     if not renamed and not fields and values is None:

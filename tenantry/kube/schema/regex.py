@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 from cel_expr_python import cel
 
@@ -118,7 +119,7 @@ def _portable(pattern: str) -> str | None:
 
 def _degree(pattern: str) -> int | None:
     """The exponent of the cost of a failing search, None where it may be exponential or the pattern is broken."""
-    from re import _parser
+    from re import _parser  # type: ignore[attr-defined]  # the only parser of patterns in the standard library
 
     try:
         tree = _parser.parse(pattern, re.ASCII)
@@ -131,12 +132,12 @@ def _degree(pattern: str) -> int | None:
     return degree + (0 if anchored else 1)
 
 
-def _repeats(items: list[tuple[object, object]], *, inside: bool) -> int | None:
+def _repeats(items: list[tuple[Any, Any]], *, inside: bool) -> int | None:
     total = 0
     for operator, argument in items:
         name = str(operator)
         if name in ("MAX_REPEAT", "MIN_REPEAT"):
-            low, high, body = argument  # type: ignore[misc]
+            low, high, body = argument
             varies = int(high) > 1 and low != high
             if varies and inside:
                 return None
@@ -145,14 +146,14 @@ def _repeats(items: list[tuple[object, object]], *, inside: bool) -> int | None:
                 return None
             total += inner + varies
         elif name == "SUBPATTERN":
-            inner = _repeats(list(argument[3]), inside=inside)  # type: ignore[index]
+            inner = _repeats(list(argument[3]), inside=inside)
             if inner is None:
                 return None
             total += inner
         elif name == "BRANCH":
             if inside:
                 return None
-            branches = [_repeats(list(b), inside=inside) for b in argument[1]]  # type: ignore[index]
+            branches = [_repeats(list(b), inside=inside) for b in argument[1]]
             if None in branches:
                 return None
             total += sum(b or 0 for b in branches)

@@ -1,0 +1,121 @@
+"""Schemas as shared components of OpenAPI documents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from tenantry.kube.messages import DELETE_OPTIONS, OBJECT_META
+from tenantry.kube.objects import Object
+from tenantry.kube.schema.parse import to_openapi
+from tenantry.kube.schema.structural import Schema
+
+_CONVENTIONS = "https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md"
+API_VERSION_TEXT = (
+    "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to "
+    f"the latest internal value, and may reject unrecognized values. More info: {_CONVENTIONS}#resources"
+)
+KIND_TEXT = (
+    "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the "
+    f"client submits requests to. Cannot be updated. In CamelCase. More info: {_CONVENTIONS}#types-kinds"
+)
+METADATA_TEXT = f"Standard object's metadata. More info: {_CONVENTIONS}#metadata"
+LIST_METADATA_TEXT = f"Standard list metadata. More info: {_CONVENTIONS}#types-kinds"
+LIST_TEXT = f"More info: {_CONVENTIONS}"
+
+_META = "io.k8s.apimachinery.pkg.apis.meta.v1."
+_AUTOSCALING = "io.k8s.api.autoscaling.v1."
+_QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
+_TEXT, _COUNT = Schema(type="string"), Schema(type="integer", format="int32")
+
+
+def _schema(ref: str, description: str = "", **properties: Schema) -> Schema:
+    return Schema(type="object", properties=properties, description=description, ref=ref)
+
+
+LIST_META = _schema(
+    _META + "ListMeta",
+    "ListMeta describes metadata that lists have.",
+    **{"continue": _TEXT},
+    remainingItemCount=Schema(type="integer", format="int64"),
+    resourceVersion=_TEXT,
+    selfLink=_TEXT,
+)
+PATCH = _schema(_META + "Patch", "Patch is provided to give a concrete name and type to the Kubernetes PATCH request body.")
+STATUS = _schema(
+    _META + "Status",
+    "Status is a return value for calls that don't return other objects.",
+    apiVersion=_TEXT,
+    kind=_TEXT,
+    metadata=LIST_META,
+    status=_TEXT,
+    message=_TEXT,
+    reason=_TEXT,
+    code=_COUNT,
+    details=Schema(type="object", preserve_unknown=True),
+)
+SCALE = _schema(
+    _AUTOSCALING + "Scale",
+    "Scale represents a scaling request for a resource.",
+    apiVersion=_TEXT,
+    kind=_TEXT,
+    metadata=OBJECT_META.schema,
+    spec=_schema(_AUTOSCALING + "ScaleSpec", replicas=_COUNT),
+    status=_schema(_AUTOSCALING + "ScaleStatus", replicas=_COUNT, selector=_TEXT),
+)
+DELETE_OPTIONS_SCHEMA = DELETE_OPTIONS.schema
+
+
+class Form(NamedTuple):
+    """Where components stand in a document, and whether it is Swagger 2.0."""
+
+    prefix: str
+    v2: bool
+
+
+V3 = Form("#/components/schemas/", False)
+V2 = Form("#/definitions/", True)
+
+
+def reference(schema: Schema, form: Form) -> Object:
+    return {"$ref": form.prefix + schema.ref}
+
+
+def collect(roots: Iterable[Schema], form: Form) -> dict[str, Object]:
+    """The components of some schemas and of all that they refer to, by name."""
+    found: dict[str, Object] = {}
+    waiting = list(roots)
+
+    def refer(schema: Schema) -> Object | None:
+        if not schema.ref:
+            return None
+        if schema.ref not in found:
+            waiting.append(schema)
+        return reference(schema, form)
+
+    while waiting:
+        schema = waiting.pop()
+        if schema.ref not in found:
+            found[schema.ref] = {}
+            found[schema.ref] = _component(schema, refer, form)
+    return found
+
+
+def _component(schema: Schema, refer: Callable[[Schema], Object | None], form: Form) -> Object:
+    if schema.ref == _QUANTITY and not form.v2:
+        return {"oneOf": [{"type": "string"}, {"type": "number"}]}
+    return to_openapi(schema, refer, v2=form.v2)
+
+
+def describe_root(component: Object, form: Form) -> None:
+    """Gives the fields of every kind upstream's descriptions, in place."""
+    properties = component.setdefault("properties", {})
+    properties["apiVersion"] = {**properties.get("apiVersion", {"type": "string"}), "description": API_VERSION_TEXT}
+    properties["kind"] = {**properties.get("kind", {"type": "string"}), "description": KIND_TEXT}
+    metadata = {"$ref": form.prefix + OBJECT_META.schema.ref}
+    properties["metadata"] = described(metadata, METADATA_TEXT, form)
+
+
+def described(place: Object, text: str, form: Form) -> Object:
+    """A reference with a description: in OpenAPI 3.0 nothing may stand beside `$ref`."""
+    return {**place, "description": text} if form.v2 else {"allOf": [place], "description": text}

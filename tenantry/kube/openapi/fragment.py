@@ -1,0 +1,116 @@
+"""What one version of a type contributes to OpenAPI documents, encoded and kept with the version."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import NamedTuple
+
+import orjson
+
+from tenantry.kube.definition import ResourceDefinition, Version
+from tenantry.kube.messages import OBJECT_META
+from tenantry.kube.objects import Object
+from tenantry.kube.openapi.components import (
+    DELETE_OPTIONS_SCHEMA,
+    LIST_META,
+    LIST_METADATA_TEXT,
+    LIST_TEXT,
+    PATCH,
+    SCALE,
+    STATUS,
+    V2,
+    V3,
+    Form,
+    collect,
+    describe_root,
+    described,
+    reference,
+)
+from tenantry.kube.openapi.paths import paths
+from tenantry.kube.schema.structural import Schema
+
+
+class Fragment(NamedTuple):
+    """Encoded path items by path, encoded components by name, and a hash of both."""
+
+    paths: dict[str, bytes]
+    schemas: dict[str, bytes]
+    digest: bytes
+
+
+def fragment(definition: ResourceDefinition, version: Version) -> Fragment:
+    """The OpenAPI v3 part of a version."""
+    known: Fragment | None = version.memo.get("openapi.v3")
+    if known is None:
+        known = version.memo["openapi.v3"] = _build(definition, version)
+    return known
+
+
+def swagger_fragment(definition: ResourceDefinition, version: Version) -> dict[str, bytes]:
+    """The Swagger 2.0 definitions of a version, encoded, by name."""
+    known: dict[str, bytes] | None = version.memo.get("openapi.v2")
+    if known is None:
+        components = _components(definition, version, V2)
+        known = version.memo["openapi.v2"] = {name: orjson.dumps(made) for name, made in components.items()}
+    return known
+
+
+def _build(definition: ResourceDefinition, version: Version) -> Fragment:
+    encoded_paths = {path: orjson.dumps(item) for path, item in paths(definition, version, _name(definition, version)).items()}
+    schemas = {name: orjson.dumps(made) for name, made in _components(definition, version, V3).items()}
+    content = hashlib.sha512()
+    for part in (encoded_paths, schemas):
+        for name in sorted(part):
+            content.update(name.encode())
+            content.update(part[name])
+    return Fragment(encoded_paths, schemas, content.digest())
+
+
+def _name(definition: ResourceDefinition, version: Version) -> str:
+    if version.schema.ref:
+        return version.schema.ref
+    group = [*reversed(definition.group.split("."))] if definition.group else ["core"]
+    return ".".join([*group, version.name, definition.kind])
+
+
+def _components(definition: ResourceDefinition, version: Version, form: Form) -> dict[str, Object]:
+    name = _name(definition, version)
+    root = version.schema if version.schema.ref else _named(version.schema, name)
+    shared = [OBJECT_META.schema, LIST_META, PATCH, STATUS, DELETE_OPTIONS_SCHEMA]
+    if "scale" in version.subresources:
+        shared.append(SCALE)
+    found = collect([root, *shared], form)
+    own = dict(found[name])
+    describe_root(own, form)
+    own["x-kubernetes-group-version-kind"] = [_kind(definition.group, version.name, definition.kind)]
+    found[name] = own
+    if definition.stored:
+        found[f"{name.removesuffix(definition.kind)}{definition.list_kind}"] = _list(definition, version, root, form)
+    return found
+
+
+def _named(schema: Schema, name: str) -> Schema:
+    return Schema(type="object", properties=schema.properties, preserve_unknown=schema.preserve_unknown, ref=name)
+
+
+def _list(definition: ResourceDefinition, version: Version, root: Schema, form: Form) -> Object:
+    component: Object = {
+        "description": f"{definition.list_kind} is a list of {definition.kind}",
+        "type": "object",
+        "required": ["items"],
+        "properties": {
+            "items": {
+                "description": f"List of {definition.plural}. {LIST_TEXT}",
+                "type": "array",
+                "items": reference(root, form),
+            }
+        },
+        "x-kubernetes-group-version-kind": [_kind(definition.group, version.name, definition.list_kind)],
+    }
+    describe_root(component, form)
+    component["properties"]["metadata"] = described(reference(LIST_META, form), LIST_METADATA_TEXT, form)
+    return component
+
+
+def _kind(group: str, version: str, kind: str) -> Object:
+    return {"group": group, "kind": kind, "version": version}
