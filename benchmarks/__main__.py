@@ -18,7 +18,7 @@ import uvloop
 from benchmarks import objects, workspaces
 from benchmarks.client import Client, must
 from benchmarks.rows import ROWS
-from benchmarks.server import Server
+from tools.server import Server
 
 NAMESPACE = "/clusters/root:bench/api/v1/namespaces/default/configmaps"
 MORE_WORKSPACES = 2000

@@ -39,7 +39,7 @@ from tenantry.storage.history import HistoryLimits
 from tenantry.storage.sqlite.store import SqliteStore
 from tenantry.storage.store import StoreError
 from tenantry.tenancy.directory import ROOT
-from tenantry.tenancy.exports.endpoints import published_urls
+from tenantry.tenancy.exports.urls import published_urls
 from tenantry.tenancy.host import Urls
 
 log = logging.getLogger(__name__)

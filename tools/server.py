@@ -1,4 +1,4 @@
-"""A `tenantry start` of its own for a measurement: started, waited for, measured, stopped."""
+"""A `tenantry start` of its own, for a test or a measurement: started, waited for, measured, stopped."""
 
 from __future__ import annotations
 
