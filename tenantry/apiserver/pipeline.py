@@ -24,6 +24,7 @@ from tenantry.apiserver.request_info import RequestInfo
 from tenantry.apiserver.scope import Mount, Scope
 from tenantry.apiserver.user import User
 from tenantry.apiserver.verbs.call import Call
+from tenantry.apiserver.verbs.serve import serve
 from tenantry.kube.status import StatusError, generic_not_found, unauthorized
 
 _ROOT = "root"
@@ -127,8 +128,6 @@ class Pipeline:
             info.subresource,
             info.verb,
         )
-        from tenantry.apiserver.verbs.serve import serve
-
         try:
             return await serve(call, info)
         except StatusError as error:

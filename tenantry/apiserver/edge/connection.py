@@ -34,7 +34,18 @@ class Connection(RequestHandler):
 class Exchange:
     """One request on a connection, in the shape that `RequestHandler` needs of a request object."""
 
-    __slots__ = ("_task", "connection", "deadline", "message", "payload", "sink", "task", "timed_out", "writer")
+    __slots__ = (
+        "_task",
+        "connection",
+        "body_limit_bytes",
+        "deadline",
+        "message",
+        "payload",
+        "sink",
+        "task",
+        "timed_out",
+        "writer",
+    )
 
     def __init__(
         self, message: RawRequestMessage, payload: StreamReader, connection: Connection, writer: AbstractStreamWriter, task: Any
@@ -46,11 +57,13 @@ class Exchange:
         self.sink: TransportSink | None = None
         self.task: asyncio.Task[Any] | None = None
         self.deadline = 0.0
+        self.body_limit_bytes = 0
         self.timed_out = False
         self._task = task
 
     async def read_body(self, limit_bytes: int) -> bytes:
         payload = self.payload
+        limit_bytes = min(limit_bytes, self.body_limit_bytes)
         declared = self.message.headers.get("content-length")
         if declared is not None and int(declared) > limit_bytes:
             raise too_large(limit_bytes)

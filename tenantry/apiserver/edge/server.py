@@ -133,6 +133,7 @@ class EdgeServer:
         started = asyncio.get_running_loop().time()
         message = exchange.message
         exchange.task = asyncio.current_task()
+        exchange.body_limit_bytes = self.limits.body_bytes
         request = self._request(exchange)
         reading = message.method in ("GET", "HEAD")
         metrics = self.metrics

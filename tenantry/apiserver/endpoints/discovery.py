@@ -64,7 +64,7 @@ def _aggregated_version(accept: str) -> str:
 def _aggregated(request: Request, apis: ApiSet, core: bool, version: str) -> Response:
     content = Document(*discovery.aggregated(apis, core=core, version=version))
     headers = {"Cache-Control": "public", "ETag": f'"{content.digest}"', "Vary": "Accept"}
-    if not_modified(request, content):
+    if not_modified(request, content.digest):
         return Response(304, b"", _AGGREGATED[version], headers)
     return Response(200, content.body, _AGGREGATED[version], headers, compressible=True)
 

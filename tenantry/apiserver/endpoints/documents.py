@@ -26,7 +26,7 @@ def document(apis: ApiSet, key: Any, make: Callable[[], bytes]) -> Document:
     return known
 
 
-def not_modified(request: Request, content: Document) -> bool:
-    """Whether If-None-Match names this content (RFC 9110 §13.1.2)."""
+def not_modified(request: Request, digest: str) -> bool:
+    """Whether If-None-Match names the content with this digest (RFC 9110 §13.1.2)."""
     given = request.header("if-none-match")
-    return given == "*" or any(tag.strip().removeprefix("W/").strip('"') == content.digest for tag in given.split(",") if tag)
+    return given == "*" or any(tag.strip().removeprefix("W/").strip('"') == digest for tag in given.split(",") if tag)

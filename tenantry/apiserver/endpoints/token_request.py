@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from tenantry.apiserver.authentication.service_account import BoundObject, Lookup, TokenIssuer
 from tenantry.apiserver.endpoints.connecting import created, read_body
+from tenantry.apiserver.endpoints.plain import method_not_allowed
 from tenantry.apiserver.http import Reply
 from tenantry.apiserver.scope import Connector
 from tenantry.apiserver.verbs.call import Call
@@ -49,6 +50,8 @@ def connectors(issuer: TokenIssuer, lookup: Lookup) -> dict[tuple[str, str, str]
 
 
 async def _token_request(call: Call, issuer: TokenIssuer, lookup: Lookup) -> Reply:
+    if call.verb != "create":
+        raise method_not_allowed()
     cluster, namespace, name = call.cluster, call.namespace, call.name
     as_request = replace(call, definition=_DEFINITION, version="v1")
     request = await read_body(as_request, _default)

@@ -1,0 +1,365 @@
+"""The way of a request: routing, identity, authorization, and the paths that are no resources."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+from multidict import CIMultiDict
+from pipeline_fakes import CONFIG_MAPS, Clusters, FakeScope, Rules
+
+from tenantry.apiserver.authentication.authenticator import Union
+from tenantry.apiserver.authentication.static_tokens import StaticTokens
+from tenantry.apiserver.authorization import Attributes
+from tenantry.apiserver.endpoints.health import Health
+from tenantry.apiserver.http import Reply, Request, Response
+from tenantry.apiserver.pipeline import Pipeline
+from tenantry.apiserver.user import KCP_ADMIN_GROUP, MASTERS_GROUP, SCOPES_EXTRA, User
+from tenantry.apiserver.verbs.call import Call
+
+TOKENS = {
+    "master": User("root", (MASTERS_GROUP,)),
+    "admin": User("kcp-admin", (KCP_ADMIN_GROUP,)),
+    "alice": User("alice", ("devs",)),
+}
+
+
+class World:
+    def __init__(self, **options: Any) -> None:
+        self.rules = Rules()
+        self.root = FakeScope("root", self.rules)
+        self.other = FakeScope("abc", self.rules)
+        self.health = Health()
+        self.mounts: dict[str, Any] = {"clusters": Clusters({"root": self.root, "abc": self.other})}
+        anonymous = options.pop("anonymous", True)
+        self.pipeline = Pipeline(
+            self.mounts,
+            Union(tokens=[StaticTokens(TOKENS)], anonymous=anonymous),
+            root=lambda: self.root,
+            health=self.health,
+            **options,
+        )
+        self.calls: list[Call] = []
+
+    def allow(self, verb: str = "", path: str = "", resource: str = "") -> None:
+        self.rules.allowed = lambda a: a.verb == verb and a.path == path if path else a.verb == verb and a.resource == resource
+
+    async def ask(self, path: str, token: str = "", method: str = "GET", query: str = "", headers: Any = None) -> Reply:
+        every = CIMultiDict(headers or {})
+        if token:
+            every["Authorization"] = f"Bearer {token}"
+        self.request = Request(method, path, query, every)
+        return await self.pipeline(self.request)
+
+    async def status(self, *args: Any, **more: Any) -> tuple[int, str]:
+        reply = await self.ask(*args, **more)
+        assert isinstance(reply, Response)
+        body = orjson.loads(reply.body)
+        return reply.status, body.get("message", "")
+
+    async def text(self, *args: Any, **more: Any) -> tuple[int, str]:
+        reply = await self.ask(*args, **more)
+        assert isinstance(reply, Response)
+        assert reply.content_type.startswith("text/plain")
+        return reply.status, reply.body.decode()
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    made = World()
+
+    async def serve(call: Call, info: Any) -> Reply:
+        made.calls.append(call)
+        return Response(200, b"{}")
+
+    monkeypatch.setattr("tenantry.apiserver.pipeline.serve", serve)
+    return made
+
+
+async def test_a_resource_reaches_its_verb(world: World) -> None:
+    world.allow("get", resource="configmaps")
+
+    reply = await world.ask("/clusters/abc/api/v1/namespaces/default/configmaps/a", "alice")
+
+    assert reply.status == 200
+    call = world.calls[0]
+    assert (call.definition, call.namespace, call.name, call.verb, call.scope) == (
+        CONFIG_MAPS,
+        "default",
+        "a",
+        "get",
+        world.other,
+    )
+    assert call.user.name == "alice"
+    asked = world.rules.asked[0]
+    assert (asked.cluster, asked.version, asked.name) == ("abc", "v1", "a")
+    assert (world.request.verb, world.request.user) == ("get", call.user)
+
+
+async def test_cluster_scoped_resources_have_no_namespace(world: World) -> None:
+    await world.ask("/clusters/abc/api/v1/namespaces/default", "master")
+
+    assert (world.calls[0].namespace, world.calls[0].name) == ("", "default")
+    assert world.rules.asked[0].namespace == "default"
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        (
+            "/api/v1/namespaces/default/configmaps",
+            'configmaps is forbidden: User "alice" cannot list resource "configmaps" in API group "" in the namespace "default"',
+        ),
+        (
+            "/api/v1/namespaces",
+            'namespaces is forbidden: User "alice" cannot list resource "namespaces" in API group "" at the cluster scope',
+        ),
+        (
+            "/apis/example.dev/v1/namespaces/n/widgets/w/status",
+            'widgets.example.dev "w" is forbidden: User "alice" cannot get resource "widgets/status" in API group "example.dev" in the namespace "n"',
+        ),
+        ("/nope", 'forbidden: User "alice" cannot get path "/nope"'),
+        ("/apis", 'forbidden: User "alice" cannot get path "/apis"'),
+    ],
+)
+async def test_forbidden_in_upstreams_words(world: World, path: str, message: str) -> None:
+    assert await world.status(f"/clusters/abc{path}", "alice") == (403, message)
+    world.rules.reason = "access denied"
+    assert await world.status(f"/clusters/abc{path}", "alice") == (403, f"{message}: access denied")
+
+
+async def test_identity_comes_before_everything_inside_a_cluster(world: World) -> None:
+    assert await world.status("/clusters/abc/nope", "wrong") == (401, "Unauthorized")
+    assert (await world.status("/clusters/abc/nope"))[1] == 'forbidden: User "system:anonymous" cannot get path "/nope"'
+
+
+async def test_no_credentials_without_anonymous_are_401() -> None:
+    world = World(anonymous=False)
+    assert (await world.status("/clusters/abc/api"))[0] == 401
+    assert (await world.status("/api"))[0] == 401
+    assert await world.text("/livez") == (200, "ok")
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/nope", "/apis/nope.dev", "/apis/nope.dev/v1", "/apis/nope.dev/v1/things", "/apis/example.dev/v2/widgets", "/openapi/v4"],
+)
+async def test_unknown_paths_are_a_page(world: World, path: str) -> None:
+    assert await world.text(f"/clusters/abc{path}", "master") == (404, "404 page not found\n")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v2",
+        "/api/v2/configmaps",
+        "/api/v1/nosuch",
+        "/apis/rbac.authorization.k8s.io/v9",
+        "/apis/rbac.authorization.k8s.io/v9/roles",
+    ],
+)
+async def test_unknown_resources_of_built_in_groups_are_a_status(world: World, path: str) -> None:
+    assert await world.status(f"/clusters/abc{path}", "master") == (404, "the server could not find the requested resource")
+
+
+async def test_a_preset_user_is_trusted(world: World) -> None:
+    request = Request("GET", "/clusters/abc/api/v1/configmaps", headers={"impersonate-user": "x"}, user=TOKENS["master"])
+    assert (await world.pipeline(request)).status == 200
+    assert world.calls[0].user is TOKENS["master"]
+
+
+async def test_views_and_unknown_services(world: World) -> None:
+    world.mounts["services/mine"] = Clusters({"abc": world.other})
+    assert (await world.ask("/services/mine/abc/api/v1/configmaps", "master")).status == 200
+    assert await world.text("/services/other/abc", "master") == (404, "404 page not found\n")
+    code, message = await world.status("/services/other/abc", "alice")
+    assert (code, message) == (403, 'forbidden: User "alice" cannot get path "/services/other/abc"')
+
+
+async def test_a_mount_may_answer_itself(world: World) -> None:
+    class Elsewhere:
+        async def resolve(self, request: Request, path: str) -> Response:
+            return Response(200, path.encode(), "text/plain")
+
+    world.mounts["ranges"] = Elsewhere()
+    assert await world.text("/ranges/range-2/clusters/x") == (200, "/range-2/clusters/x")
+
+
+async def test_health(world: World) -> None:
+    wrong: list[str] = []
+    world.health.add("store", lambda: wrong[0] if wrong else None)
+    for path in ("/healthz", "/livez", "/readyz", "/clusters/abc/readyz"):
+        assert await world.text(path) == (200, "ok")
+    assert await world.text("/readyz", query="verbose") == (200, "[+]ping ok\n[+]shutdown ok\n[+]store ok\nreadyz check passed\n")
+    wrong.append("disk full")
+    assert await world.text("/livez") == (200, "ok")
+    code, body = await world.text("/readyz")
+    assert (code, body) == (500, "[+]ping ok\n[+]shutdown ok\n[-]store failed: reason withheld\nreadyz check failed\n")
+    assert await world.text("/readyz", query="exclude=store") == (200, "ok")
+    assert (await world.status("/readyz/store", "alice"))[0] == 403
+    assert await world.text("/readyz/store", "master") == (500, "internal server error: disk full\n")
+    assert await world.text("/readyz/ping", "master") == (200, "ok")
+    assert await world.text("/clusters/abc/readyz/none", "master") == (404, "404 page not found\n")
+    assert (await world.status("/healthz", "wrong"))[0] == 401
+    wrong.clear()
+    world.health.drain()
+    assert (await world.text("/readyz"))[0] == 500
+
+
+async def test_version(world: World) -> None:
+    for path in ("/version", "/clusters/abc/version", "/clusters/abc/version/"):
+        reply = await world.ask(path, "master")
+        assert isinstance(reply, Response)
+        assert orjson.loads(reply.body)["gitVersion"].startswith("v1.")
+    assert (await world.ask("/version")).status == 200
+    assert (await world.status("/clusters/abc/version", "alice"))[0] == 403
+    code, message = await world.status("/version", "master", method="POST")
+    assert (code, message) == (405, "the server does not allow this method on the requested resource")
+
+
+async def test_metrics_belong_to_the_process(world: World) -> None:
+    for token in ("master", "alice", "wrong"):
+        assert (await world.text("/clusters/root/metrics", token))[0] == 501
+    assert await world.status("/metrics", "alice") == (403, 'forbidden: User "alice" cannot get path "/metrics"')
+    world.allow("get", path="/metrics")
+    reply = await world.ask("/metrics", "alice")
+    assert isinstance(reply, Response)
+    assert b"apiserver_current_inflight_requests" in reply.body
+
+
+async def test_paths_without_a_cluster_are_for_masters(world: World) -> None:
+    world.rules.allowed = lambda attributes: True
+    assert (await world.status("/api", "admin"))[0] == 403
+    assert (await world.status("/api", "master"))[0] == 200
+    reply = await world.ask("/", "master")
+    assert isinstance(reply, Response)
+    assert {"/api", "/api/v1", "/apis/example.dev", "/apis/example.dev/v1", "/readyz"} <= set(orjson.loads(reply.body)["paths"])
+
+
+async def test_a_service_account_may_leave_out_its_cluster() -> None:
+    world = World(token_cluster=lambda request: "abc")
+    world.rules.allowed = lambda attributes: True
+    assert (await world.ask("/api", "alice")).status == 200
+    assert world.rules.asked[-1].cluster == "abc"
+    assert (await world.status("/api", "alice", headers={"X-Kubernetes-Sharded-Request": "1"}))[0] == 403
+
+
+def impersonating(**headers: str) -> dict[str, str]:
+    return {f"Impersonate-{name.replace('_', '-')}": value for name, value in headers.items()}
+
+
+async def whoami(world: World, token: str, headers: Any) -> User:
+    await world.ask("/clusters/abc/api/v1/configmaps", token, headers=headers)
+    return world.calls[-1].user
+
+
+async def test_masters_impersonate_anyone(world: World) -> None:
+    world.rules.allowed = lambda attributes: True
+    headers = CIMultiDict(
+        [
+            ("Impersonate-User", "zoe"),
+            ("Impersonate-Group", "devs"),
+            ("Impersonate-Group", MASTERS_GROUP),
+            ("Impersonate-Uid", "u-1"),
+            ("Impersonate-Extra-Acme.com%2Fproject", "x"),
+        ]
+    )
+    user = await whoami(world, "master", headers)
+
+    assert user == User("zoe", ("devs", MASTERS_GROUP, "system:authenticated"), "u-1", (("acme.com/project", ("x",)),))
+    assert world.request.impersonator is not None
+    assert world.request.impersonator.name == "root"
+
+
+@pytest.mark.parametrize(
+    ("name", "groups"),
+    [
+        ("zoe", ("system:authenticated",)),
+        ("system:anonymous", ("system:unauthenticated",)),
+        ("system:serviceaccount:ns:robot", ("system:serviceaccounts", "system:serviceaccounts:ns", "system:authenticated")),
+    ],
+)
+async def test_groups_by_default(world: World, name: str, groups: tuple[str, ...]) -> None:
+    world.rules.allowed = lambda attributes: True
+    assert (await whoami(world, "master", impersonating(User=name))).groups == groups
+
+
+async def test_others_need_the_verb_impersonate_and_are_confined_to_the_cluster(world: World) -> None:
+    asked: list[Attributes] = []
+
+    def allowed(attributes: Attributes) -> bool:
+        asked.append(attributes)
+        return attributes.verb != "impersonate" or attributes.name in ("zoe", "devs", "u")
+
+    world.rules.allowed = allowed
+    user = await whoami(world, "alice", impersonating(User="zoe", Group="devs", Uid="u"))
+    assert user.extra_values(SCOPES_EXTRA) == ("cluster:abc",)
+    assert [(a.group, a.resource, a.name) for a in asked if a.verb == "impersonate"] == [
+        ("", "users", "zoe"),
+        ("", "groups", "devs"),
+        ("authentication.k8s.io", "uids", "u"),
+    ]
+    code, message = await world.status("/clusters/abc/api", "alice", headers=impersonating(User="max"))
+    assert (code, message) == (
+        403,
+        'users "max" is forbidden: User "alice" cannot impersonate resource "users" in API group "" at the cluster scope',
+    )
+
+
+@pytest.mark.parametrize(
+    ("token", "group", "code"),
+    [
+        ("alice", MASTERS_GROUP, 403),
+        ("alice", KCP_ADMIN_GROUP, 403),
+        ("admin", KCP_ADMIN_GROUP, 200),
+        ("admin", MASTERS_GROUP, 403),
+    ],
+)
+async def test_nobody_climbs_the_ladder_of_privileged_groups(world: World, token: str, group: str, code: int) -> None:
+    world.rules.allowed = lambda attributes: True
+    reply = await world.ask("/clusters/abc/api/v1/configmaps", token, headers=impersonating(User="zoe", Group=group))
+    assert reply.status == code
+
+
+async def test_a_group_without_a_user_is_400(world: World) -> None:
+    assert await world.status("/clusters/abc/api", "alice", headers=impersonating(Group="devs")) == (
+        400,
+        'requested &user.DefaultInfo{Name:"", UID:"", Groups:[]string{"devs"}, Extra:map[string][]string(nil)}'
+        " without impersonating a user name",
+    )
+
+
+async def test_refusals_in_yaml(world: World) -> None:
+    reply = await world.ask("/clusters/abc/api", "alice", headers={"Accept": "application/yaml"})
+    assert isinstance(reply, Response)
+    assert (reply.status, reply.content_type) == (403, "application/yaml")
+    reply = await world.ask("/clusters/abc/api", "alice", headers={"Accept": "application/vnd.kubernetes.protobuf"})
+    assert isinstance(reply, Response)
+    assert reply.content_type == "application/json"
+
+
+AGGREGATED = "application/json;g=apidiscovery.k8s.io;v={};as=APIGroupDiscoveryList"
+
+
+async def test_discovery(world: World) -> None:
+    async def get(path: str, accept: str = "", **headers: str) -> Response:
+        reply = await world.ask(f"/clusters/abc{path}", "master", headers={"Accept": accept, **headers})
+        assert isinstance(reply, Response)
+        return reply
+
+    assert orjson.loads((await get("/api")).body)["kind"] == "APIVersions"
+    assert orjson.loads((await get("/apis/")).body)["kind"] == "APIGroupList"
+    assert orjson.loads((await get("/apis/example.dev")).body)["kind"] == "APIGroup"
+    assert orjson.loads((await get("/api/v1")).body)["kind"] == "APIResourceList"
+    for version in ("v2", "v2beta1"):
+        answer = await get("/apis", f"{AGGREGATED.format(version)},application/json")
+        assert orjson.loads(answer.body)["apiVersion"] == f"apidiscovery.k8s.io/{version}"
+        assert answer.content_type == AGGREGATED.format(version)
+        assert (answer.headers["Vary"], answer.headers["Cache-Control"], len(answer.headers["ETag"])) == ("Accept", "public", 130)
+        again = await get("/apis", AGGREGATED.format(version), **{"If-None-Match": answer.headers["ETag"]})
+        assert (again.status, again.body, again.headers["ETag"]) == (304, b"", answer.headers["ETag"])
+    assert orjson.loads((await get("/apis", f"{AGGREGATED.format('v9')},application/json")).body)["kind"] == "APIGroupList"
+    assert (await get("/apis", AGGREGATED.format("v9"))).status == 406
+    assert (await get("/api/v1", "text/html")).status == 406
+    assert (await world.ask("/clusters/abc/api/v1", "master", method="POST")).status == 405
