@@ -1,4 +1,4 @@
-"""From the body of a write to an object: format, kind, types, unknown and duplicate fields, defaults; refused as upstream does."""
+"""From the body of a write to an object: format, kind, types, unknown and duplicate fields, defaults; upstream's refusals."""
 
 from __future__ import annotations
 

@@ -106,4 +106,4 @@ def _selectable(definition: ResourceDefinition) -> Mapping[str, Any]:
             if version.from_storage is None:
                 known.update(version.selectable)
         storage.memo["records.selectable"] = known
-    return known  # type: ignore[no-any-return]
+    return known

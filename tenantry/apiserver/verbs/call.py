@@ -73,5 +73,3 @@ class Call:
     def acting_user(self) -> User:
         """As whom admission sees the write."""
         return self.scope.acting_user(self.user, self.attributes)
-
-

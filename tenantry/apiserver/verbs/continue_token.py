@@ -17,7 +17,7 @@ ANY_VERSION = -1
 
 
 class ContinueToken(NamedTuple):
-    """`start` is the place after which to go on, `<namespace>/<name>` relative to what is listed (`<cluster>/…` on a wildcard)."""
+    """`start` is the place after which to go on, relative to what is listed: `<cluster>/<namespace>/<name>` on a wildcard."""
 
     version: int
     start: str

@@ -16,7 +16,7 @@ async def get(call: Call) -> Reply:
     """The object, or the same under `/status`. Raises StatusError 404."""
     representation = representation_of(call)
     if call.request.raw_query:
-        wanted = requested(call.request.parameter("resourceVersion"))
+        wanted = requested(call.request.parameter("resourceVersion"), call.scope.range)
         if wanted:
             await reached(call.scope.range, wanted)
     return record_response(call, representation, find(call))

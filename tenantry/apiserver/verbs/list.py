@@ -15,8 +15,8 @@ from tenantry.apiserver.verbs.selection import Selection, selection
 from tenantry.apiserver.verbs.versions import reached, requested
 from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError, bad_request, expired
-from tenantry.storage.range import TooOld
 from tenantry.storage.keys import Key
+from tenantry.storage.range import TooOld
 from tenantry.storage.record import Record
 
 _EXPIRED = "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list."  # noqa: E501
@@ -35,7 +35,7 @@ async def list_objects(call: Call) -> Reply:
 async def select(call: Call, options: ListOptions, wanted: Selection) -> tuple[Sequence[Record], Object]:
     """The records of one page and the list's metadata. Raises StatusError."""
     held = call.scope.range
-    version = requested(options.resource_version)
+    version = requested(options.resource_version, held)
     limit, token = options.limit, None
     if options.continue_token:
         if version:
@@ -96,5 +96,3 @@ def _after(records: Sequence[Record], token: ContinueToken, call: Call) -> Seque
 def _place(key: Key, call: Call) -> str:
     place = f"{key.namespace or '-'}/{key.name}" if not call.namespace else f"/{key.name}"
     return place if call.scope.cluster is not None else f"{key.cluster}/{place}"
-
-

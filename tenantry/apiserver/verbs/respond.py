@@ -44,9 +44,7 @@ def object_response(call: Call, representation: Representation, obj: Object, sta
     elif representation.transformation == PARTIAL:
         shown = partial(obj, version=representation.version)
     elif representation.transformation == PARTIAL_LIST:
-        raise StatusError(
-            406, "NotAcceptable", "you requested PartialObjectMetadataList, but the requested object is not a list"
-        )
+        raise StatusError(406, "NotAcceptable", "you requested PartialObjectMetadataList, but the requested object is not a list")
     return _encoded(call, representation, shown, status)
 
 

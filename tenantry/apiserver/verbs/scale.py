@@ -41,7 +41,11 @@ async def update_scale(call: Call) -> Reply:
     """PUT of a Scale. Raises StatusError."""
     options = write_options(call.request, "UpdateOptions")
     value, _ = parse(await call.request.read_body(BODY_LIMIT_BYTES), body_media_type(call.request), "Scale")
-    if not isinstance(value, dict) or value.get("kind", "Scale") != "Scale" or value.get("apiVersion", API_VERSION) != API_VERSION:
+    if (
+        not isinstance(value, dict)
+        or value.get("kind", "Scale") != "Scale"
+        or value.get("apiVersion", API_VERSION) != API_VERSION
+    ):
         raise bad_request('no kind is registered for the type v1.Scale in scheme "pkg/runtime/scheme.go:111"')
     target = target_of(call, options)
     return await _write(call, target, lambda current: value)
@@ -94,7 +98,7 @@ async def _write(call: Call, target: Target, change: Callable[[Object], Any]) ->
         check_version(target, scale, record, unconditional=True)
         replicas = (scale.get("spec") or {}).get("replicas") or 0
         if not isinstance(replicas, int) or isinstance(replicas, bool):
-            raise bad_request("Scale in version \"v1\" cannot be handled as a Scale: spec.replicas is not an integer")
+            raise bad_request('Scale in version "v1" cannot be handled as a Scale: spec.replicas is not an integer')
         if replicas < 0:
             error = invalid_field(paths.spec_replicas, replicas, "should be a non-negative integer")
             raise invalid(target.definition.group, target.definition.kind, target.name, [error])

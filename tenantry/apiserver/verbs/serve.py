@@ -16,7 +16,6 @@ from tenantry.apiserver.verbs.patch import patch
 from tenantry.apiserver.verbs.scale import get_scale, patch_scale, update_scale
 from tenantry.apiserver.verbs.update import update
 from tenantry.apiserver.verbs.watch import watch
-from tenantry.kube.objects import GroupResource
 from tenantry.kube.status import StatusError, bad_request, generic_not_found, method_not_allowed, not_found
 
 Verb = Callable[[Call], Awaitable[Reply]]
@@ -92,9 +91,7 @@ def _subresource_verb(call: Call, info: RequestInfo) -> Verb:
 def _check_namespaced(call: Call, info: RequestInfo) -> None:
     if info.namespace:
         if call.scope.cluster is None:
-            raise bad_request(
-                f"{GroupResource(info.group, info.resource)}: a namespace cannot be named in the `*` logical cluster"
-            )
+            raise bad_request("cross-cluster LIST and WATCH are required to be cross-namespace")
         return
     if call.name:
         raise generic_not_found()

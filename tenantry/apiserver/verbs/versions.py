@@ -5,21 +5,32 @@ from __future__ import annotations
 import asyncio
 
 from tenantry.apiserver.verbs.options import unsigned
-from tenantry.kube.status import Cause, StatusError, bad_request, timeout
+from tenantry.kube.status import Cause, StatusError, bad_request, expired, timeout
+from tenantry.storage import versions
 from tenantry.storage.range import Range
 
 WAIT_SECONDS = 3.0
 """How long a read waits for a version that is not there yet (kube-apiserver's figure)."""
 
 
-def requested(text: str) -> int:
-    """A resourceVersion parameter; 0 where it is empty. Raises StatusError 400."""
+def requested(text: str, held: Range) -> int:
+    """A resourceVersion parameter; 0 where it is empty. Raises StatusError: 400 for text, 410 for another cell's version."""
     if not text:
         return 0
     try:
-        return unsigned(text)
+        wanted = unsigned(text)
     except ValueError as error:
         raise bad_request(f'invalid resource version: resourceVersion: Invalid value: "{text}": {error}') from None
+    if wanted:
+        check_cell(wanted, held)
+    return wanted
+
+
+def check_cell(wanted: int, held: Range) -> None:
+    """Versions of different cells cannot be compared. Raises StatusError 410, upon which clients list again."""
+    current = held.version
+    if current and versions.cell_of(wanted) != versions.cell_of(current):
+        raise expired(f"too old resource version: {wanted} ({current})")
 
 
 def too_large(wanted: int, current: int) -> StatusError:

@@ -57,7 +57,7 @@ def is_plain(definition: ResourceDefinition, shape: Version) -> bool:
     if known is None:
         known = shape.from_storage is None and not (definition.custom and _has_defaults(shape.schema, set()))
         shape.memo["stored.plain"] = known
-    return known  # type: ignore[no-any-return]
+    return known
 
 
 def shaped(value: bytes, definition: ResourceDefinition, version: str, resource_version: int) -> bytes:

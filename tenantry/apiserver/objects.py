@@ -1,0 +1,174 @@
+"""Objects for code in the process (reconcilers, views): the same write path as the verbs, without HTTP.
+
+Objects are whole and in the storage version's shape. Everything here is admitted and validated as a client's write is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tenantry.apiserver import records
+from tenantry.apiserver.decoding import normalise
+from tenantry.apiserver.scope import Scope
+from tenantry.apiserver.storage_errors import require_readable
+from tenantry.apiserver.user import SYSTEM, User
+from tenantry.apiserver.verbs.create import create_object
+from tenantry.apiserver.verbs.delete import delete_object
+from tenantry.apiserver.verbs.options import DeleteOptions
+from tenantry.apiserver.verbs.write import Outcome, Target, create_outcome, run, stored_change, update_outcome
+from tenantry.kube.definition import ResourceDefinition
+from tenantry.kube.objects import Object, name_of, namespace_of
+from tenantry.kube.status import StatusError, method_not_allowed
+from tenantry.storage.keys import Key
+from tenantry.storage.record import Change, Record
+
+MANAGER = "tenantry"
+"""The field manager of what the process writes by itself."""
+
+
+async def create(
+    scope: Scope,
+    definition: ResourceDefinition,
+    obj: Object,
+    *,
+    user: User = SYSTEM,
+    namespace: str = "",
+    dry_run: bool = False,
+    manager: str = MANAGER,
+) -> Object:
+    """Creates a copy of `obj` and returns it as stored. `namespace` is the object's own where it is empty. Raises StatusError."""
+    place = namespace or namespace_of(obj)
+    target = _target(scope, definition, place, name_of(obj), user=user, dry_run=dry_run, manager=manager)
+    return (await create_object(target, _own(obj, definition, place))).to_object(target)
+
+
+async def update(
+    scope: Scope,
+    definition: ResourceDefinition,
+    namespace: str,
+    name: str,
+    change: Callable[[Object], Object | None],
+    *,
+    subresource: str = "",
+    user: User = SYSTEM,
+    manager: str = MANAGER,
+) -> Object | None:
+    """Replaces the object by what `change` makes of it and returns it as stored, None where there is none.
+
+    `change` gets a copy that it may alter, and returns the wanted object or None to leave it; it is called again when another
+    writer was quicker. A change that changes nothing writes nothing; one that takes the last finalizer off a deleted object
+    removes it. Raises StatusError.
+    """
+    target = _target(scope, definition, namespace, name, subresource=subresource, user=user, manager=manager)
+
+    def compute(record: Record | None) -> Outcome:
+        if record is None:
+            return Outcome()
+        wanted = change(records.decode(record, definition, target.version))
+        if wanted is None:
+            return Outcome(record=record)
+        return update_outcome(
+            target, _own(wanted, definition, namespace), records.decode(record, definition, target.version), record
+        )
+
+    outcome = await run(target, compute)
+    return None if outcome.record is None and outcome.obj is None else outcome.to_object(target)
+
+
+async def delete(
+    scope: Scope,
+    definition: ResourceDefinition,
+    namespace: str,
+    name: str,
+    *,
+    options: DeleteOptions | None = None,
+    user: User = SYSTEM,
+) -> Object | None:
+    """Deletes the object, or marks it where it has finalizers; returns its last state, None where there is none.
+    Raises StatusError for any other refusal."""
+    target = _target(scope, definition, namespace, name, user=user, manager="", dry_run=bool(options and options.dry_run))
+    try:
+        return (await delete_object(target, options or DeleteOptions())).to_object(target)
+    except StatusError as error:
+        if error.code == 404 and error.reason == "NotFound":
+            return None
+        raise
+
+
+def read(scope: Scope, definition: ResourceDefinition, namespace: str, name: str) -> Object | None:
+    """The object as it is now, a copy; None where there is none. Raises StatusError 503 where the range is not served here."""
+    require_readable(scope.range)
+    record = scope.range.get(Key(_cluster(scope, definition), definition.storage_key, namespace, name))
+    return None if record is None else records.decode(record, definition, definition.storage_version)
+
+
+def new_change(scope: Scope, definition: ResourceDefinition, obj: Object, *, user: User = SYSTEM, manager: str = "") -> Change:
+    """The change that creates a copy of `obj`, with its metadata filled in, for a transaction of several objects. Admitted and
+    validated; managedFields are kept where a manager is named. Raises StatusError."""
+    return _new(scope, definition, obj, user, manager)[0]
+
+
+def new_changes(
+    scope: Scope, definition: ResourceDefinition, obj: Object, *, user: User = SYSTEM, manager: str = ""
+) -> list[Change]:
+    """The same with the changes that admission adds (a quota's usage)."""
+    return _new(scope, definition, obj, user, manager)
+
+
+def update_change(scope: Scope, definition: ResourceDefinition, record: Record, obj: Object) -> Change:
+    """The change that stores a copy of `obj` in place of `record`, for a transaction of several objects.
+
+    Neither admitted nor validated: it is for code that derives the whole object itself, spec and status alike. The server's part
+    of the metadata stays as it was, and generation rises with the spec. A deleted object without finalizers is removed.
+    """
+    target = _target(scope, definition, record.key.namespace, record.key.name)
+    old = records.decode(record, definition, target.version)
+    return stored_change(target, _own(obj, definition, record.key.namespace), old, record)
+
+
+def _new(scope: Scope, definition: ResourceDefinition, obj: Object, user: User, manager: str) -> list[Change]:
+    place = namespace_of(obj)
+    target = _target(scope, definition, place, name_of(obj), user=user, manager=manager)
+    return create_outcome(target, _own(obj, definition, place), scope.range.get(target.key)).changes
+
+
+def _target(
+    scope: Scope,
+    definition: ResourceDefinition,
+    namespace: str,
+    name: str,
+    *,
+    subresource: str = "",
+    user: User = SYSTEM,
+    manager: str = "",
+    dry_run: bool = False,
+) -> Target:
+    return Target(
+        scope=scope,
+        definition=definition,
+        version=definition.storage_version,
+        cluster=_cluster(scope, definition),
+        namespace=namespace,
+        name=name,
+        subresource=subresource,
+        user=user,
+        manager=manager,
+        dry_run=dry_run,
+    )
+
+
+def _cluster(scope: Scope, definition: ResourceDefinition) -> str:
+    if scope.cluster is None:
+        raise method_not_allowed(definition.group_resource, "write")
+    return scope.cluster
+
+
+def _own(obj: Object, definition: ResourceDefinition, namespace: str) -> Object:
+    """A whole copy, normalised as a body is."""
+    mine: Object = records.copy(obj)
+    mine["apiVersion"], mine["kind"] = definition.api_version(definition.storage_version), definition.kind
+    metadata = mine.setdefault("metadata", {})
+    if namespace and definition.namespaced:
+        metadata["namespace"] = namespace
+    normalise(definition, definition.versions[definition.storage_version], mine)
+    return mine

@@ -1,0 +1,168 @@
+"""One watch from its first event to its last: initial state or history, then whatever the hub sends, then a clean end."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from tenantry.apiserver.http import Sink, frame
+from tenantry.apiserver.hub import BUFFER_LIMIT_BYTES, Group, SeenGroup, Watcher, hub_of
+from tenantry.apiserver.verbs.call import Call
+from tenantry.apiserver.verbs.selection import Selection
+from tenantry.apiserver.verbs.versions import reached
+from tenantry.apiserver.watch_events import ADDED, Encoder, error_event
+from tenantry.kube.definition import ResourceDefinition, Version
+from tenantry.kube.status import StatusError, expired
+from tenantry.storage.range import TooOld
+from tenantry.storage.record import Record
+
+DEFAULT_TIMEOUT_SECONDS = (1800.0, 3600.0)
+"""How long a watch lasts that says nothing: some time in between, so that clients do not return all at once (kube-apiserver)."""
+
+_CHUNK_BYTES = 64 << 10
+"""Initial events are written in chunks of about this size, with a turn of the loop between them."""
+_PAUSE_SECONDS = 0.005
+_INITIAL_SECONDS = 60.0
+"""How long a client may take to read its initial events before it is cut off."""
+
+
+Change = tuple[bytes, Record, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What a watch asked for. `version` 0: from the state of now. `initial`: whether that state is sent first."""
+
+    version: int
+    initial: bool
+    marker: bool
+    bookmarks: bool
+    timeout_seconds: float
+
+
+class WatchStream:
+    """The `run` of a watch's `Stream`."""
+
+    def __init__(self, call: Call, encoder: Encoder, selection: Selection, wish: Wish) -> None:
+        self._call = call
+        self._encoder = encoder
+        self._selection = selection
+        self._wish = wish
+        self._range = call.scope.range
+
+    async def __call__(self, sink: Sink) -> None:
+        """Returns when the watch is over. It ends in good order when its time is up, the type is gone, or the server drains."""
+        wish, call = self._wish, self._call
+        watcher = Watcher(sink, bookmarks=wish.bookmarks, needs_columns=self._encoder.has_columns)
+        group: Group | None = None
+        leave = stop = _nothing
+        try:
+            async with asyncio.timeout(wish.timeout_seconds) as watcher.alarm:
+                if wish.initial and wish.version:
+                    await reached(self._range, wish.version)
+                stop = call.scope.watch_apis(lambda: self._apis_changed(watcher))
+                after = wish.version if wish.version > self._range.version else 0
+                group, leave = hub_of(self._range).join(
+                    watcher, self._encoder, self._selection, call.namespace, call.scope.cluster, after
+                )
+                # From here to the first await nothing can happen in between: the group's events follow on what is sent first.
+                version = self._range.version
+                await self._send(watcher, self._begin(group))
+                if wish.marker and not watcher.dropped:
+                    sink.send(frame(self._marker(watcher, version)))
+                watcher.release()
+                await sink.closed.wait()
+        except TimeoutError:
+            pass
+        except StatusError as error:
+            sink.send(frame(error_event(error)))
+            return
+        finally:
+            leave()
+            stop()
+        if group is not None and wish.bookmarks and watcher.held is None and not watcher.dropped:
+            # client-go lists again after a watch that ended without any event, so every watch gets one.
+            last = group.bookmark()
+            if last is not None:
+                sink.send(frame(last))
+
+    def _begin(self, group: Group) -> list[Change]:
+        """What to send before anything new: the state of now, or the history since the wanted version. Raises StatusError 410."""
+        wish, held, call = self._wish, self._range, self._call
+        place = (call.definition.storage_key, call.scope.cluster, call.namespace or None)
+        resumes = bool(wish.version) and not wish.initial
+        if not resumes or wish.version > held.version:
+            records = self._selection.apply(held.list(*place))
+            if isinstance(group, SeenGroup):
+                group.shown = {record.key: record for record in records}
+            return [(ADDED, record, record.version) for record in records] if wish.initial else []
+        try:
+            events = held.events_after(wish.version, call.definition.storage_key, call.scope.cluster)
+            if isinstance(group, SeenGroup):
+                group.shown = {record.key: record for record in self._selection.apply(held.list_at(wish.version, *place))}
+        except TooOld as error:
+            raise expired(f"too old resource version: {wish.version} ({error.oldest})") from None
+        return [change for event in events if (change := group.change(event)) is not None]
+
+    async def _send(self, watcher: Watcher, changes: Iterable[Change]) -> None:
+        sink, encode = watcher.sink, self._encoder.event
+        lines: list[bytes] = []
+        size = 0
+        for kind, record, version in changes:
+            line = encode(kind, record, version, columns=watcher.needs_columns)
+            watcher.needs_columns = False
+            lines.append(line)
+            size += len(line)
+            if size >= _CHUNK_BYTES:
+                sink.send(frame(b"".join(lines)))
+                lines, size = [], 0
+                await _let_others_run(watcher)
+                if watcher.dropped or sink.closed.is_set():
+                    return
+        if lines:
+            sink.send(frame(b"".join(lines)))
+
+    def _marker(self, watcher: Watcher, version: int) -> bytes:
+        line = self._encoder.bookmark(version, end_of_initial_events=True, columns=watcher.needs_columns)
+        watcher.needs_columns = False
+        return line
+
+    def _apis_changed(self, watcher: Watcher) -> None:
+        definition = self._call.definition
+        found = self._call.scope.apis().find(definition.group, self._call.version, definition.plural)
+        if found is None or not _is_same(found, definition, self._call.version):
+            watcher.finish()
+
+
+def _is_same(found: tuple[ResourceDefinition, Version], definition: ResourceDefinition, version: str) -> bool:
+    """Whether a watch may go on with the definition that it began with: upstream too ends watches when a schema changes."""
+    now, shape = found
+    return now is definition or (
+        now.uid == definition.uid
+        and now.storage_key == definition.storage_key
+        and shape.schema is definition.versions[version].schema
+    )
+
+
+async def _let_others_run(watcher: Watcher) -> None:
+    """A turn of the loop, or as many as the client needs to read what was sent already."""
+    await asyncio.sleep(0)
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + _INITIAL_SECONDS
+    sink = watcher.sink
+    while sink.buffered_bytes > BUFFER_LIMIT_BYTES // 2 and not sink.closed.is_set():
+        if loop.time() > deadline:
+            watcher.cut()
+            return
+        await asyncio.sleep(_PAUSE_SECONDS)
+
+
+def default_timeout() -> float:
+    """Seconds that a watch lasts which names no timeout."""
+    return random.uniform(*DEFAULT_TIMEOUT_SECONDS)
+
+
+def _nothing() -> None:
+    pass

@@ -1,0 +1,63 @@
+"""watch: what a list would show, and then every change of it."""
+
+from __future__ import annotations
+
+from tenantry.apiserver.http import Reply, Sink, Stream, frame
+from tenantry.apiserver.negotiation import TABLE
+from tenantry.apiserver.storage_errors import require_readable
+from tenantry.apiserver.streams import WatchStream, Wish, default_timeout
+from tenantry.apiserver.verbs.call import Call
+from tenantry.apiserver.verbs.options import ListOptions, list_options, unsigned
+from tenantry.apiserver.verbs.respond import representation_of
+from tenantry.apiserver.verbs.selection import selection
+from tenantry.apiserver.verbs.versions import check_cell
+from tenantry.apiserver.watch_events import Encoder, error_event
+from tenantry.kube.codec.table import INCLUDE
+from tenantry.kube.status import StatusError, bad_request
+
+
+async def watch(call: Call) -> Reply:
+    """A stream of events. Raises StatusError for what can be refused before the first byte; 410 is an event (upstream)."""
+    representation = representation_of(call, watch=True)
+    options = list_options(call.request, watch=True)
+    include = call.request.parameter("includeObject")
+    if representation.transformation == TABLE and include and include not in INCLUDE:
+        raise bad_request(
+            f'Unable to convert to Table as requested: includeObject: Invalid value: "{include}": '
+            "must be 'Metadata', 'Object', 'None', or empty"
+        )
+    wanted = selection(call, options.label_selector, options.field_selector)
+    version = _version(options)
+    require_readable(call.scope.range)
+    if version:
+        try:
+            check_cell(version, call.scope.range)
+        except StatusError as error:
+            return _refusal(call, error)
+    encoder = Encoder(call.definition, call.version, representation, include, call.scope.present(call.definition, call.user))
+    initial = options.send_initial_events
+    wish = Wish(
+        version=version,
+        initial=initial if initial is not None else not version,
+        marker=bool(initial) and options.bookmarks,
+        bookmarks=options.bookmarks,
+        timeout_seconds=float(options.timeout_seconds) if options.timeout_seconds else default_timeout(),
+    )
+    return Stream(WatchStream(call, encoder, wanted, wish), warnings=call.warnings)
+
+
+def _version(options: ListOptions) -> int:
+    text = options.resource_version
+    if not text:
+        return 0
+    try:
+        return unsigned(text)
+    except ValueError as error:
+        raise StatusError(500, "", f'resourceVersion: Invalid value: "{text}": {error}') from None
+
+
+def _refusal(call: Call, error: StatusError) -> Stream:
+    async def run(sink: Sink) -> None:
+        sink.send(frame(error_event(error)))
+
+    return Stream(run, warnings=call.warnings)
