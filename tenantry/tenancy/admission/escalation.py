@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
+from collections.abc import Callable, Sequence
 import orjson
 
 from tenantry.apiserver.admission import CREATE, UPDATE, Review
 from tenantry.apiserver.authorization import Attributes
 from tenantry.apiserver.user import MASTERS_GROUP, User
 from tenantry.kube.objects import Object
-from tenantry.kube.rbac.rules import rule_text, uncovered
+from tenantry.kube.rbac.rules import Rule, rule_text, uncovered
 from tenantry.kube.status import forbidden
 from tenantry.storage.keys import Key
 from tenantry.tenancy.admission.plugin import Plugin
 from tenantry.tenancy.authorization.policies import CLUSTER_ROLES, RBAC_GROUP, ROLES, SYSTEM_ADMIN
 
-Rules = list[dict[str, Any]]
+Rules = Sequence[Rule]
 _EVERYTHING: Rules = [
     {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]},
     {"nonResourceURLs": ["*"], "verbs": ["*"]},

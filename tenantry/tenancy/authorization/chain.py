@@ -7,13 +7,14 @@ maximal permission policy must let through, and at last RBAC must allow.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import orjson
 
 from tenantry.apiserver.authorization import NO_OPINION, Attributes, Decision, Verdict
 from tenantry.apiserver.user import MASTERS_GROUP, User
 from tenantry.kube.objects import Object
+from tenantry.kube.rbac.rules import Rule
 from tenantry.storage.keys import Key
 from tenantry.tenancy.authorization.content import Content
 from tenantry.tenancy.authorization.effective import effective_users
@@ -83,9 +84,9 @@ class Chain:
             return True
         return self._rbac(attributes, effective_users(attributes.user, attributes.cluster)).allowed
 
-    def rules(self, user: User, cluster: str, namespace: str) -> list[dict[str, Any]]:
+    def rules(self, user: User, cluster: str, namespace: str) -> list[Rule]:
         """The RBAC rules (PolicyRule objects) that a user has in a namespace, or cluster-wide without one."""
-        found: list[dict[str, Any]] = []
+        found: list[Rule] = []
         for effective in effective_users(user, cluster):
             for grant in self._grants_of(effective, cluster):
                 if grant.namespace is None or grant.namespace == namespace:

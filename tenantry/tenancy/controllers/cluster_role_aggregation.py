@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import orjson
 
 from tenantry.apiserver import objects
 from tenantry.kube.objects import Object
-from tenantry.kube.selectors import labels as label_selectors
+from tenantry.kube.rbac.aggregation import aggregated_rules, is_aggregated
 from tenantry.kube.types.rbac import CLUSTER_ROLES as DEFINITION
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
-from tenantry.storage.record import Record, RecordEvent
+from tenantry.storage.record import RecordEvent
 from tenantry.tenancy.authorization.policies import CLUSTER_ROLES
 from tenantry.tenancy.reconcile import Controller
 
@@ -48,10 +48,10 @@ class ClusterRoleAggregation(Controller):
         record = held.get(key)
         if record is None or record.head.deleting:
             return
-        rule = orjson.loads(record.value).get("aggregationRule")
-        if not rule:
+        role = orjson.loads(record.value)
+        if not is_aggregated(role):
             return
-        wanted = _union(rule, held.list(CLUSTER_ROLES, key.cluster), key.name)
+        wanted = aggregated_rules(role, [orjson.loads(r.value) for r in held.list(CLUSTER_ROLES, key.cluster)])
 
         def aggregated(obj: Object) -> Object | None:
             if (obj.get("rules") or []) == wanted:
@@ -60,17 +60,3 @@ class ClusterRoleAggregation(Controller):
             return obj
 
         await objects.update(self._host.scope(key.cluster), DEFINITION, "", key.name, aggregated)
-
-
-def _union(rule: Object, roles: Sequence[Record], own_name: str) -> list[dict[str, Any]]:
-    """The rules of the selected roles, selector after selector and in the order of names, each once."""
-    found: list[dict[str, Any]] = []
-    for selector_object in rule.get("clusterRoleSelectors") or ():
-        selector = label_selectors.from_object(selector_object)
-        for record in roles:
-            if record.key.name == own_name or not selector.matches(record.head.labels):
-                continue
-            for each in orjson.loads(record.value).get("rules") or ():
-                if each not in found:
-                    found.append(each)
-    return found

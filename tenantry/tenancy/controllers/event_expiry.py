@@ -23,18 +23,27 @@ _BATCH = 50
 
 
 class EventExpiry:
-    """Runs until it is cancelled."""
+    """One task for a shard, from `start` to `stop`."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
+        self._task: asyncio.Task[None] | None = None
 
-    async def run(self) -> None:
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name="event expiry")
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             await self.sweep(datetime.now(UTC))
 
     async def sweep(self, now: datetime) -> int:
-        """Deletes the events that were last written before `now` − LIFETIME; how many there were."""
+        """Deletes the events that were last written before `now` less LIFETIME; how many there were."""
         before = timestamp(now - LIFETIME)
         swept = 0
         for held in list(self._host.cell.ranges.values()):

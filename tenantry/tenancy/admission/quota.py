@@ -1,0 +1,35 @@
+"""ResourceQuota: a create is charged in the very transaction that makes the object, so usage is never behind or ahead of it."""
+
+from __future__ import annotations
+
+import orjson
+
+from tenantry.apiserver.admission import CREATE, Review
+from tenantry.kube.codec.stored import encode
+from tenantry.kube.quota import charge, counted_keys, enforceable, exceeded, hard_of, unknown_usage
+from tenantry.kube.status import forbidden
+from tenantry.storage.record import Change
+from tenantry.tenancy.admission.plugin import Plugin
+
+QUOTAS = "core/resourcequotas"
+
+
+class Quota(Plugin):
+    """Runs last: what it charges is not refused by anybody after it."""
+
+    def validate(self, review: Review) -> None:
+        if review.operation != CREATE or not review.namespace or review.subresource or not review.definition.stored:
+            return
+        for record in review.scope.cell.range_of(review.cluster).list(QUOTAS, review.cluster, review.namespace):
+            quota = orjson.loads(record.value)
+            keys = counted_keys(hard_of(quota), review.definition.group_resource)
+            if not keys:
+                continue
+            if not enforceable(quota, keys):
+                raise forbidden(review.definition.group_resource, review.name, unknown_usage(quota, keys))
+            refusal = exceeded(quota, keys)
+            if refusal:
+                raise forbidden(review.definition.group_resource, review.name, refusal)
+            if not review.dry_run:
+                quota["status"]["used"] = charge(quota, keys)
+                review.changes.append(Change(record.key, encode(quota), record.head, record))

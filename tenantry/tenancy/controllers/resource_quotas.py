@@ -1,0 +1,64 @@
+"""The status of ResourceQuotas: the limits in force, and what is used of them, counted anew when something goes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from tenantry.apiserver import objects
+from tenantry.kube.objects import GroupResource, Object
+from tenantry.kube.quota import resource_of
+from tenantry.kube.types.resource_quota import DEFINITION
+from tenantry.storage.keys import Key
+from tenantry.storage.range import Range
+from tenantry.storage.record import RecordEvent
+from tenantry.tenancy.admission.quota import QUOTAS
+from tenantry.tenancy.reconcile import Controller
+
+if TYPE_CHECKING:
+    from tenantry.tenancy.host import Host
+
+
+class ResourceQuotas(Controller):
+    """Creates are charged by admission; this counts for new and changed quotas, and after deletions."""
+
+    name = "resource-quotas"
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    @property
+    def resources(self) -> Sequence[str] | None:
+        return None
+
+    def keys(self, event: RecordEvent) -> Iterable[Key]:
+        key = event.key
+        if key.resource == QUOTAS:
+            return (key,) if event.record is not None else ()
+        if event.record is not None or not key.namespace or not self._host.cell.owns(key.cluster):
+            return ()
+        return [record.key for record in self._host.cell.range_of(key.cluster).list(QUOTAS, key.cluster, key.namespace)]
+
+    def initial_keys(self, held: Range) -> Iterable[Key]:
+        return (record.key for record in held.list(QUOTAS))
+
+    async def reconcile(self, held: Range, key: Key) -> None:
+        if held.get(key) is None:
+            return
+
+        def counted(quota: Object) -> Object | None:
+            hard = dict((quota.get("spec") or {}).get("hard") or {})
+            used = {name: str(self._count(held, key, resource)) for name in hard if (resource := resource_of(name)) is not None}
+            status = {"hard": hard, "used": used} if hard else {}
+            if (quota.get("status") or {}) == status:
+                return None
+            quota["status"] = status
+            return quota
+
+        await objects.update(self._host.scope(key.cluster), DEFINITION, key.namespace, key.name, counted, subresource="status")
+
+    def _count(self, held: Range, quota: Key, resource: GroupResource) -> int:
+        definition = next((d for d in self._host.apis.for_cluster(quota.cluster) if d.group_resource == resource), None)
+        if definition is None or not definition.namespaced:
+            return 0
+        return held.count(definition.storage_key, quota.cluster, quota.namespace)
