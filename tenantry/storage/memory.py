@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from bisect import bisect_left, insort
 from collections.abc import AsyncGenerator, Callable, Sequence
 
 from tenantry.storage.checks import check_commit
+from tenantry.storage.feed import Feed
 from tenantry.storage.keys import fence_name
 from tenantry.storage.leases import Leases
 from tenantry.storage.store import (
@@ -35,7 +35,7 @@ class MemoryStore:
         self._kvs: dict[bytes, KeyValue] = {}
         self._keys: list[bytes] = []
         self._log: list[Batch] = []
-        self._wakers: set[asyncio.Future[None]] = set()
+        self._watches: dict[Feed, tuple[bytes, bytes]] = {}
         self._leases = Leases(clock)
         self._last_lease = 0
         self._lease_of: dict[bytes, int] = {}
@@ -87,40 +87,40 @@ class MemoryStore:
         if events:
             self._revision = revision
             self._log.append(Batch(revision, events))
-            for waker in self._wakers:
-                if not waker.done():
-                    waker.set_result(None)
-            self._wakers.clear()
+            for feed, (start, end) in self._watches.items():
+                if batch := _inside(self._log[-1], start, end):
+                    feed.push(batch)
         return self._revision
 
     async def watch(self, start: bytes, end: bytes, *, from_revision: int) -> AsyncGenerator[Batch, None]:
-        next_revision = from_revision
-        progress = False
-        while True:
-            self._check_open()
-            if next_revision < self._compacted:
-                raise Compacted(self._compacted)
-            if next_revision > self._revision:
-                if not progress:
-                    progress = True
-                    yield Batch(self._revision, [])
-                    continue
-                waker = asyncio.get_running_loop().create_future()
-                self._wakers.add(waker)
-                try:
-                    await waker
-                finally:
-                    self._wakers.discard(waker)
-                continue
-            at = self._position(next_revision)
-            if at == len(self._log):
-                next_revision = self._revision + 1
-                continue
-            batch = self._log[at]
-            next_revision = batch.revision + 1
-            events = [event for event in batch.events if start <= event.kv.key < end]
-            if events:
-                yield Batch(batch.revision, events)
+        self._check_open()
+        feed = Feed()
+        self._watches[feed] = (start, end)
+        until, next_revision, progress = self._revision, from_revision, True
+        batches: list[Batch] = []
+        try:
+            while not feed.closed:
+                if next_revision <= until:
+                    if next_revision < self._compacted:
+                        raise Compacted(self._compacted)
+                    history = self._log[self._position(next_revision) : self._position(until + 1)]
+                    next_revision = until + 1
+                    for batch in history:
+                        if found := _inside(batch, start, end):
+                            yield found
+                if progress:
+                    progress = False
+                    yield Batch(until, [])
+                for batch in batches:
+                    if batch.revision >= next_revision:
+                        next_revision = batch.revision + 1
+                        yield batch
+                lost, batches = await feed.take()
+                if lost is not None:
+                    next_revision, until = max(next_revision, lost[0]), lost[1]
+            raise Unavailable("the store is closed")
+        finally:
+            del self._watches[feed]
 
     async def grant_lease(self, ttl_seconds: float) -> int:
         self._check_open()
@@ -153,10 +153,8 @@ class MemoryStore:
 
     async def close(self) -> None:
         self._closed = True
-        for waker in self._wakers:
-            if not waker.done():
-                waker.set_result(None)
-        self._wakers.clear()
+        for feed in self._watches:
+            feed.close()
 
     def _check_open(self) -> None:
         if self._closed:
@@ -185,3 +183,9 @@ class MemoryStore:
         for key in keys:
             self._lease_of.pop(key, None)
         return [Event(KeyValue(key, b"", revision, 0, delete.index), True, self._kvs.pop(key)) for key in keys]
+
+
+def _inside(batch: Batch, start: bytes, end: bytes) -> Batch | None:
+    """The part of a batch in an interval."""
+    events = [event for event in batch.events if start <= event.kv.key < end]
+    return Batch(batch.revision, events) if events else None

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tenantry.storage.checks import check_commit
+from tenantry.storage.feed import Feed
 from tenantry.storage.leases import Leases
 from tenantry.storage.sqlite import schema
-from tenantry.storage.sqlite.feed import Feed
 from tenantry.storage.sqlite.lock import DirectoryLock
 from tenantry.storage.sqlite.reader import Reader
 from tenantry.storage.sqlite.worker import Worker
@@ -114,7 +114,9 @@ class SqliteStore:
                     if batch.revision >= next_revision:
                         next_revision = batch.revision + 1
                         yield batch
-                until, batches = await feed.take()
+                lost, batches = await feed.take()
+                if lost is not None:
+                    next_revision, until = max(next_revision, lost[0]), lost[1]
             raise Unavailable("the store is closed")
         finally:
             del self._feeds[number]

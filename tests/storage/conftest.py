@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from engines import ENGINES, Engine
+
+from tenantry.storage.store import Store
+
+
+@pytest.fixture(params=sorted(ENGINES))
+async def engine(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Engine]:
+    engine = ENGINES[request.param](tmp_path)
+    await engine.start()
+    yield engine
+    await engine.stop()
+
+
+@pytest.fixture
+def store(engine: Engine) -> Store:
+    return engine.store

@@ -1,0 +1,107 @@
+"""The engines that the contract suite runs against. A new engine is one more entry of ENGINES."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from tenantry.storage.memory import MemoryStore
+from tenantry.storage.sqlite import SqliteStore
+from tenantry.storage.store import Batch, Event, KeyValue, Store
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Engine:
+    """A store under test, with what a test may do to it from outside."""
+
+    durable = False
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.store: Store
+
+    async def start(self) -> None:
+        raise NotImplementedError
+
+    async def advance(self, seconds: float) -> None:
+        """Lets time pass and leases end."""
+        raise NotImplementedError
+
+    async def restart(self) -> None:
+        await self.store.close()
+        await self.start()
+
+    async def stop(self) -> None:
+        await self.store.close()
+
+
+class MemoryEngine(Engine):
+    def __init__(self, _: Path) -> None:
+        super().__init__()
+
+    async def start(self) -> None:
+        self.store = MemoryStore(cell=3, clock=self.clock)
+
+    async def advance(self, seconds: float) -> None:
+        self.clock.now += seconds
+        await self.store.expire_leases()
+
+
+class SqliteEngine(Engine):
+    durable = True
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__()
+        self.directory = directory
+
+    async def start(self) -> None:
+        self.store = await SqliteStore.open(self.directory, cell=3, clock=self.clock)
+
+    async def advance(self, seconds: float) -> None:
+        self.clock.now += seconds
+        await self.store.expire_leases()
+
+
+ENGINES: dict[str, Callable[[Path], Engine]] = {"memory": MemoryEngine, "sqlite": SqliteEngine}
+
+
+class Watch:
+    """Reads a watch batch by batch."""
+
+    def __init__(self, store: Store, start: bytes, end: bytes, from_revision: int) -> None:
+        self._batches = store.watch(start, end, from_revision=from_revision)
+
+    async def next(self) -> Batch:
+        """The next batch that has events."""
+        while True:
+            batch = await anext(self._batches)
+            if batch.events:
+                return batch
+
+    async def progress(self) -> tuple[list[Batch], int]:
+        """What comes before the first progress report, and the revision that it reports."""
+        found = []
+        while (batch := await anext(self._batches)).events:
+            found.append(batch)
+        return found, batch.revision
+
+    async def close(self) -> None:
+        await self._batches.aclose()
+
+
+def brief(kv: KeyValue | None) -> tuple[bytes, bytes, int] | None:
+    return None if kv is None else (kv.key, kv.value, kv.mod_revision)
+
+
+def brief_event(event: Event) -> tuple[bool, object, object]:
+    return event.deleted, brief(event.kv), brief(event.previous)
+
+
+Advance = Callable[[float], Awaitable[None]]
