@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from tenantry.apiserver import objects, records
+from tenantry.apiserver import records
 from tenantry.kube.objects import Object, annotations_of, name_of, timestamp
 from tenantry.kube.status import not_found
-from tenantry.storage.cell import Stale
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Record
+from tenantry.tenancy.changes import updated
 from tenantry.tenancy.exports import locks
 from tenantry.tenancy.exports.binding_status import CLAIMS_APPLIED, CLAIMS_VALID, Names, bound_status, names_in, unresolved_status
 from tenantry.tenancy.exports.bindings import (
@@ -35,6 +35,7 @@ from tenantry.tenancy.exports.claims import ACCEPTED
 from tenantry.tenancy.exports.conditions import mark_true
 from tenantry.tenancy.exports.hashing import EXPORT_LABEL, REFLEXIVE_VALUE, claim_hash, claim_label, export_hash
 from tenantry.tenancy.exports.index import BindingIndex
+from tenantry.tenancy.exports.revise import transact
 from tenantry.tenancy.reconcile import Controller
 
 if TYPE_CHECKING:
@@ -184,23 +185,12 @@ class BindController(Controller):
         return (API_BINDINGS,)
 
     async def reconcile(self, held: Range, key: Key) -> None:
-        logical_cluster_key = Key(key.cluster, LOGICAL_CLUSTERS, "", "cluster")
-        while True:
-            await self._host.cell.settled((key, logical_cluster_key))
-            record = held.get(key)
-            if record is None or record.head.deleting:
-                return
-            changes = self._changes(held, record, held.get(logical_cluster_key))
-            if not changes:
-                return
-            try:
-                await self._host.cell.commit(changes)
-                return
-            except Stale:
-                continue
+        logical_cluster = Key(key.cluster, LOGICAL_CLUSTERS, "", "cluster")
+        await transact(self._host, (key, logical_cluster), lambda: self._changes(held.get(key), held.get(logical_cluster), held))
 
-    def _changes(self, held: Range, record: Record, logical_cluster: Record | None) -> list[Change]:
-        scope = self._host.scope(record.key.cluster)
+    def _changes(self, record: Record | None, logical_cluster: Record | None, held: Range) -> list[Change]:
+        if record is None or record.head.deleting:
+            return []
         binding = decoded(record)
         locked = locks.locks_of(decoded(logical_cluster)) if logical_cluster is not None else ""
         status, extra = self._wanted(held, record.key.cluster, binding, locked)
@@ -211,13 +201,13 @@ class BindController(Controller):
             obj["status"] = status
             if extra:
                 obj["metadata"]["annotations"] = {**annotations_of(obj), **extra}
-            changes.append(objects.update_change(scope, definition, record, obj))
+            changes.append(updated(self._host, definition, record, obj))
         after = locks.with_locks(locked, record.key.name, status.get("boundResources") or ())
         if logical_cluster is not None and after != locked:
             definition = self._host.definitions.logical_clusters
             obj = records.decode(logical_cluster, definition, definition.storage_version)
             obj["metadata"]["annotations"] = {**annotations_of(obj), locks.LOCKS_ANNOTATION: after}
-            changes.append(objects.update_change(scope, definition, logical_cluster, obj))
+            changes.append(updated(self._host, definition, logical_cluster, obj))
         return changes
 
     def _wanted(self, held: Range, cluster: str, binding: Object, locked: str) -> tuple[Object, dict[str, str]]:

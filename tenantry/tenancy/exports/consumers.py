@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from tenantry.storage.cell import NotOwned, Stale
+from tenantry.storage.cell import NotOwned
 from tenantry.storage.keys import Key, catalog_key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Head, RecordEvent
 from tenantry.tenancy.exports.bindings import API_BINDINGS, decoded
 from tenantry.tenancy.exports.hashing import EXPORT_LABEL
 from tenantry.tenancy.exports.index import BindingIndex
+from tenantry.tenancy.exports.revise import transact
 from tenantry.tenancy.reconcile import Controller
 
 if TYPE_CHECKING:
@@ -66,32 +67,23 @@ class ConsumersController(Controller):
     async def reconcile(self, held: Range, key: Key) -> None:
         if key.cluster != held.start:
             return
-        while True:
-            await self._host.cell.settled((key,))
-            change = self._change(held, key)
-            if change is None:
-                return
-            try:
-                await self._host.cell.commit([change])
-                return
-            except Stale:
-                continue
+        await transact(self._host, (key,), lambda: self._changes(held, key))
 
-    def _change(self, held: Range, key: Key) -> Change | None:
+    def _changes(self, held: Range, key: Key) -> tuple[Change, ...]:
         record = held.get(key)
         consumed = self._index.count(held.name, key.name) > 0
         if consumed == (record is not None):
-            return None
+            return ()
         if record is not None:
             gone = decoded(record)["export"]
             entry = catalog_key(CONSUMERS, gone["cluster"], f"{gone['name']}.{held.name}")
-            return Change(key, None, None, record, {entry: None})
+            return (Change(key, None, None, record, {entry: None}),)
         export = self._export_of(held, key.name)
         if export is None:
-            return None
+            return ()
         entry = catalog_key(CONSUMERS, export[0], f"{export[1]}.{held.name}")
         value = orjson.dumps({"metadata": {"name": key.name}, "export": {"cluster": export[0], "name": export[1]}})
-        return Change(key, value, Head(), None, {entry: b"{}"})
+        return (Change(key, value, Head(), None, {entry: b"{}"}),)
 
     def _export_of(self, held: Range, label: str) -> tuple[str, str] | None:
         """The (cluster id, name) behind an export hash, as any of its bindings has it; None before one is bound."""

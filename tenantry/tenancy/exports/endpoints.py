@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from tenantry.apiserver import objects
-from tenantry.apiserver.user import SYSTEM
 from tenantry.kube.objects import Object, annotations_of, timestamp
 from tenantry.kube.selectors import labels as label_selectors
 from tenantry.kube.selectors.labels import LabelSelector
-from tenantry.kube.status import StatusError
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
-from tenantry.storage.record import RecordEvent
+from tenantry.storage.record import Change, Record, RecordEvent
+from tenantry.tenancy.changes import created
 from tenantry.tenancy.exports.bindings import API_EXPORTS, ENDPOINT_SLICES, Export, decoded, find_export, reference_of
 from tenantry.tenancy.exports.conditions import mark_false, mark_true
 from tenantry.tenancy.exports.consumers import CONSUMERS, ranges_with_consumers
-from tenantry.tenancy.exports.identity import export_url
+from tenantry.tenancy.exports.revise import revise, transact
+from tenantry.tenancy.exports.urls import export_url
 from tenantry.tenancy.reconcile import Controller
 
 if TYPE_CHECKING:
@@ -51,30 +50,23 @@ class SliceCreator(Controller):
         return [record.key for record in held.list(API_EXPORTS)]
 
     async def reconcile(self, held: Range, key: Key) -> None:
-        record = held.get(key)
-        if record is None or record.head.deleting or held.get(Key(key.cluster, ENDPOINT_SLICES, "", key.name)) is not None:
-            return
+        place = Key(key.cluster, ENDPOINT_SLICES, "", key.name)
+        await transact(self._host, (key, place), lambda: self._changes(held.get(key), held.get(place)))
+
+    def _changes(self, record: Record | None, existing: Record | None) -> tuple[Change, ...]:
+        if record is None or record.head.deleting or existing is not None:
+            return ()
         export = decoded(record)
         if SKIP_ANNOTATION in annotations_of(export):
-            return
-        definition = self._host.definitions.api_export_endpoint_slices
-        owner = {
-            "apiVersion": "apis.kcp.io/v1alpha2",
-            "kind": "APIExport",
-            "name": key.name,
-            "uid": record.head.uid,
-        }
+            return ()
+        cluster, name = record.key.cluster, record.key.name
+        owner = {"apiVersion": "apis.kcp.io/v1alpha2", "kind": "APIExport", "name": name, "uid": record.head.uid}
+        path = annotations_of(export).get(PATH_ANNOTATION) or cluster
         wanted: Object = {
-            "apiVersion": definition.api_version(definition.storage_version),
-            "kind": definition.kind,
-            "metadata": {"name": key.name, "ownerReferences": [owner]},
-            "spec": {"export": {"path": annotations_of(export).get(PATH_ANNOTATION) or key.cluster, "name": key.name}},
+            "metadata": {"name": name, "ownerReferences": [owner]},
+            "spec": {"export": {"path": path, "name": name}},
         }
-        try:
-            await objects.create(self._host.scope(key.cluster), definition, wanted, user=SYSTEM)
-        except StatusError as error:
-            if error.reason != "AlreadyExists":
-                raise
+        return (created(self._host, self._host.definitions.api_export_endpoint_slices, cluster, wanted),)
 
 
 class EndpointsController(Controller):
@@ -103,14 +95,13 @@ class EndpointsController(Controller):
             return
         if record.head.deleting:
             return
-        if self._status(key, decoded(record)) == (decoded(record).get("status") or {}):
-            return
 
-        def change(current: Object) -> Object | None:
+        def change(current: Object) -> bool:
+            before = current.get("status") or {}
             current["status"] = self._status(key, current)
-            return current
+            return bool(current["status"] != before)
 
-        await objects.update(self._host.scope(key.cluster), definition, "", key.name, change, subresource="status", user=SYSTEM)
+        await revise(self._host, definition, key, change)
 
     def _status(self, key: Key, endpoint_slice: Object) -> Object:
         now = timestamp()

@@ -7,16 +7,17 @@ import secrets
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from tenantry.apiserver import objects, records
-from tenantry.apiserver.user import SYSTEM
+from tenantry.apiserver import records
 from tenantry.kube.objects import Object, timestamp
-from tenantry.storage.cell import Stale
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
-from tenantry.storage.record import Change, Record, RecordEvent
+from tenantry.storage.record import Change, RecordEvent
+from tenantry.tenancy.changes import created, updated
 from tenantry.tenancy.exports.bindings import API_EXPORTS, decoded
 from tenantry.tenancy.exports.conditions import mark_false, mark_true, remove
 from tenantry.tenancy.exports.hashing import identity_hash
+from tenantry.tenancy.exports.revise import transact
+from tenantry.tenancy.exports.urls import export_url
 from tenantry.tenancy.reconcile import Controller
 
 if TYPE_CHECKING:
@@ -43,6 +44,17 @@ def identity_secret(name: str, key: str) -> Object:
         "metadata": {"name": name, "namespace": IDENTITY_NAMESPACE},
         "type": "Opaque",
         "data": {IDENTITY_KEY: base64.b64encode(key.encode()).decode()},
+    }
+
+
+def identity_namespace() -> Object:
+    """The namespace of identity secrets, as it is made on demand."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": IDENTITY_NAMESPACE, "labels": {"kubernetes.io/metadata.name": IDENTITY_NAMESPACE}},
+        "spec": {"finalizers": ["kubernetes"]},
+        "status": {"phase": "Active"},
     }
 
 
@@ -84,22 +96,12 @@ class IdentityController(Controller):
         return [record.key for record in held.list(API_EXPORTS)]
 
     async def reconcile(self, held: Range, key: Key) -> None:
-        while True:
-            await self._host.cell.settled((key,))
-            record = held.get(key)
-            if record is None or record.head.deleting:
-                return
-            changes = self._changes(held, record)
-            if not changes:
-                return
-            try:
-                await self._host.cell.commit(changes)
-                return
-            except Stale as stale:
-                await self._host.cell.settled((stale.key,))
+        await transact(self._host, (key,), lambda: self._changes(held, key))
 
-    def _changes(self, held: Range, record: Record) -> list[Change]:
-        scope = self._host.scope(record.key.cluster)
+    def _changes(self, held: Range, key: Key) -> list[Change]:
+        record = held.get(key)
+        if record is None or record.head.deleting:
+            return []
         definitions = self._host.definitions
         export = records.decode(record, definitions.api_exports, definitions.api_exports.storage_version)
         spec = export.setdefault("spec", {})
@@ -107,24 +109,24 @@ class IdentityController(Controller):
         changes: list[Change] = []
         reference = (spec.get("identity") or {}).get("secretRef")
         if not reference:
-            reference = {"namespace": IDENTITY_NAMESPACE, "name": record.key.name}
+            reference = {"namespace": IDENTITY_NAMESPACE, "name": key.name}
             spec["identity"] = {"secretRef": reference}
-        secret_record = held.get(Key(record.key.cluster, SECRETS, reference.get("namespace") or "", reference.get("name") or ""))
+        secret_record = held.get(Key(key.cluster, SECRETS, reference.get("namespace") or "", reference.get("name") or ""))
         if secret_record is not None:
             secret = decoded(secret_record)
         elif reference.get("namespace") == IDENTITY_NAMESPACE and not status.get("identityHash"):
             secret = identity_secret(reference["name"], new_identity_key())
-            if held.get(Key(record.key.cluster, NAMESPACES, "", IDENTITY_NAMESPACE)) is None:
-                namespace: Object = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": IDENTITY_NAMESPACE}}
-                changes.append(objects.new_change(scope, definitions.namespaces, namespace, user=SYSTEM))
-            changes.append(objects.new_change(scope, definitions.secrets, secret, user=SYSTEM))
+            if held.get(Key(key.cluster, NAMESPACES, "", IDENTITY_NAMESPACE)) is None:
+                namespace = identity_namespace()
+                changes.append(created(self._host, definitions.namespaces, key.cluster, namespace))
+            changes.append(created(self._host, definitions.secrets, key.cluster, secret))
         else:
             secret = None
         self._judge(status, secret, f"{reference.get('namespace')}/{reference.get('name')}")
-        self._list_urls(status, record.key)
+        self._list_urls(status, key)
         if status != (export.get("status") or {}) or spec != decoded(record).get("spec"):
             export["status"] = status
-            changes.append(objects.update_change(scope, definitions.api_exports, record, export))
+            changes.append(updated(self._host, definitions.api_exports, record, export))
         return changes
 
     def _judge(self, status: Object, secret: Object | None, place: str) -> None:
@@ -158,8 +160,3 @@ class IdentityController(Controller):
         for held in self._host.cell.ranges.values():
             for record in held.list(API_EXPORTS):
                 self.enqueue(record.key)
-
-
-def export_url(host: Host, range_name: str, cluster: str, export: str) -> str:
-    """Where a provider reaches the consumers of a range: no slash at the end, no `/clusters`."""
-    return f"{host.urls.range(range_name)}/services/apiexport/{cluster}/{export}"

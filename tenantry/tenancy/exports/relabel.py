@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Sequence
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from tenantry.apiserver import objects
-from tenantry.apiserver.user import SYSTEM
+from tenantry.apiserver import records
 from tenantry.kube.definition import ResourceDefinition
-from tenantry.kube.objects import Object, name_of, timestamp
-from tenantry.kube.status import StatusError
+from tenantry.kube.objects import Object, labels_of, name_of, timestamp
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
-from tenantry.storage.record import Record, RecordEvent
+from tenantry.storage.record import Change, Record, RecordEvent
+from tenantry.tenancy.changes import updated
 from tenantry.tenancy.exports.binding_status import CLAIMS_APPLIED, CLAIMS_VALID
-from tenantry.tenancy.exports.bindings import API_BINDINGS, API_EXPORTS, bound_export, decoded
+from tenantry.tenancy.exports.bindings import API_BINDINGS, API_EXPORTS, BINDING_RESOURCE, bound_export, decoded
 from tenantry.tenancy.exports.claims import Claims, accepted_claims, bears_claims, claim_labels, matching
 from tenantry.tenancy.exports.conditions import mark_false, mark_true
-from tenantry.tenancy.exports.hashing import export_hash
+from tenantry.tenancy.exports.hashing import CLAIM_LABEL_PREFIX, export_hash
 from tenantry.tenancy.exports.index import BindingIndex
+from tenantry.tenancy.exports.revise import revise, transact
 from tenantry.tenancy.reconcile import Controller
 
 if TYPE_CHECKING:
@@ -54,16 +54,13 @@ class RelabelController(Controller):
         return {_cluster_key(record.key.cluster) for record in held.list(API_BINDINGS) if bears_claims(record)}
 
     async def reconcile(self, held: Range, key: Key) -> None:
-        failed = await self._relabel(held, key.cluster)
+        await self._relabel(held, key.cluster)
         for record in tuple(held.list(API_BINDINGS, key.cluster)):
             if bears_claims(record) and not record.head.deleting:
-                await self._report(key.cluster, record, failed)
-        if failed:
-            raise next(iter(failed.values()))
+                await self._report(key.cluster, record.key)
 
-    async def _relabel(self, held: Range, cluster: str) -> dict[tuple[str, str], StatusError]:
-        """Writes every object whose labels are not what they should be; (group, resource) → the last failure of each."""
-        failed: dict[tuple[str, str], StatusError] = {}
+    async def _relabel(self, held: Range, cluster: str) -> None:
+        """Writes every object whose labels are not what they should be."""
         definitions = {d.storage_key: d for d in self._host.apis.for_cluster(cluster) if d.stored}
         for storage_key in tuple(held.resources(cluster)):
             definition = definitions.get(storage_key)
@@ -71,47 +68,46 @@ class RelabelController(Controller):
                 continue
             stale = iter(self._stale(held, cluster, definition))
             while batch := list(islice(stale, AT_ONCE)):
-                results = await asyncio.gather(*(self._touch(definition, record) for record in batch), return_exceptions=True)
-                for result in results:
-                    if isinstance(result, StatusError):
-                        failed[(definition.group, definition.plural)] = result
-                    elif isinstance(result, BaseException):
-                        raise result
-        return failed
+                await transact(self._host, batch, partial(self._changes, held, definition, batch))
 
-    def _stale(self, held: Range, cluster: str, definition: ResourceDefinition) -> list[Record]:
-        is_binding = definition.storage_key == API_BINDINGS
-        table = self._claims.of(held, cluster)
-        found = []
-        for record in held.list(definition.storage_key, cluster):
-            if is_binding:
-                expected = self._claims.expected_labels(held, cluster, definition.group_resource, decoded(record))
-            else:
-                expected = matching(table, definition.group_resource, record.head.labels)
-            if claim_labels(record.head.labels) != expected:
-                found.append(record)
-        return found
+    def _stale(self, held: Range, cluster: str, definition: ResourceDefinition) -> list[Key]:
+        return [
+            record.key
+            for record in held.list(definition.storage_key, cluster)
+            if claim_labels(record.head.labels) != self._expected(held, definition, record)
+        ]
 
-    async def _touch(self, definition: ResourceDefinition, record: Record) -> None:
-        """An update that changes nothing: admission puts the labels right."""
-        scope = self._host.scope(record.key.cluster)
-        await objects.update(scope, definition, record.key.namespace, record.key.name, lambda current: current, user=SYSTEM)
+    def _expected(self, held: Range, definition: ResourceDefinition, record: Record) -> dict[str, str]:
+        cluster = record.key.cluster
+        if definition.group_resource == BINDING_RESOURCE:
+            return self._claims.expected_labels(held, cluster, BINDING_RESOURCE, decoded(record))
+        return matching(self._claims.of(held, cluster), definition.group_resource, record.head.labels)
 
-    async def _report(self, cluster: str, record: Record, failed: dict[tuple[str, str], StatusError]) -> None:
-        definition = self._host.definitions.api_bindings
+    def _changes(self, held: Range, definition: ResourceDefinition, keys: Sequence[Key]) -> list[Change]:
+        changes = []
+        for key in keys:
+            record = held.get(key)
+            expected = self._expected(held, definition, record) if record is not None else {}
+            if record is None or claim_labels(record.head.labels) == expected:
+                continue
+            obj = records.decode(record, definition, definition.storage_version)
+            labels = {k: v for k, v in labels_of(obj).items() if not k.startswith(CLAIM_LABEL_PREFIX)} | expected
+            obj["metadata"]["labels"] = labels
+            if not labels:
+                del obj["metadata"]["labels"]
+            changes.append(updated(self._host, definition, record, obj))
+        return changes
 
-        def change(binding: Object) -> Object | None:
+    async def _report(self, cluster: str, key: Key) -> None:
+        def change(binding: Object) -> bool:
             export = bound_export(self._host, cluster, binding)
             if export is None:
-                return None
+                return False
             before = binding.get("status") or {}
-            binding["status"] = claims_status(binding, export.object, failed, now=timestamp())
-            return binding if binding["status"] != before else None
+            binding["status"] = claims_status(binding, export.object, now=timestamp())
+            return bool(binding["status"] != before)
 
-        if change(_whole(record)) is not None:
-            await objects.update(
-                self._host.scope(cluster), definition, "", record.key.name, change, subresource="status", user=SYSTEM
-            )
+        await revise(self._host, self._host.definitions.api_bindings, key, change)
 
     def _export_changed(self, _: str, cluster: str, name: str, export: Object | None) -> None:
         for key in self._index.keys(export_hash(cluster, name)):
@@ -119,8 +115,8 @@ class RelabelController(Controller):
                 self.enqueue(_cluster_key(key.cluster))
 
 
-def claims_status(binding: Object, export: Object, failed: dict[tuple[str, str], StatusError], *, now: str) -> Object:
-    """The status of a binding after its accepted claims were applied, but for those whose (group, resource) `failed`.
+def claims_status(binding: Object, export: Object, *, now: str) -> Object:
+    """The status of a binding after its accepted claims were applied.
 
     What is applied is the intersection of what the export claims and what the binding accepts.
     """
@@ -137,8 +133,7 @@ def claims_status(binding: Object, export: Object, failed: dict[tuple[str, str],
             continue
         if set(claim.get("verbs") or ()) != set(offered.get("verbs") or ()):
             different.append(_spell(claim))
-        if (key[0], key[1]) not in failed:
-            applied.append({k: v for k, v in claim.items() if k != "state"})
+        applied.append({k: v for k, v in claim.items() if k != "state"})
     if applied:
         status["appliedPermissionClaims"] = applied
     else:
@@ -152,11 +147,7 @@ def claims_status(binding: Object, export: Object, failed: dict[tuple[str, str],
         mark_false(status, CLAIMS_VALID, "PermissionClaimsMismatch", message, now, severity="Warning")
     else:
         mark_true(status, CLAIMS_VALID, now)
-    if failed:
-        reasons = "; ".join(f"{resource}.{group}: {error.message}" for (group, resource), error in sorted(failed.items()))
-        mark_false(status, CLAIMS_APPLIED, "InternalError", reasons, now)
-    else:
-        mark_true(status, CLAIMS_APPLIED, now)
+    mark_true(status, CLAIMS_APPLIED, now)
     return status
 
 
@@ -171,8 +162,3 @@ def _spell(claim: dict[str, Any]) -> str:
 
 def _cluster_key(cluster: str) -> Key:
     return Key(cluster, API_BINDINGS, "", "")
-
-
-def _whole(record: Record) -> Object:
-    """A copy that may be changed at its top level."""
-    return dict(decoded(record))

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Sequence
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from tenantry.apiserver import objects
-from tenantry.apiserver.user import SYSTEM
+from tenantry.apiserver import records
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import GroupResource, Object, annotations_of, finalizers_of, is_deleting, name_of, timestamp
 from tenantry.kube.status import StatusError
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
-from tenantry.storage.record import Record, RecordEvent
+from tenantry.storage.record import Change, Record, RecordEvent
+from tenantry.tenancy.changes import removed, updated
 from tenantry.tenancy.exports import locks
 from tenantry.tenancy.exports.bind import FINALIZER
 from tenantry.tenancy.exports.bindings import API_BINDINGS, LOGICAL_CLUSTERS, bindings_of, bound_resource, decoded, get_schema
 from tenantry.tenancy.exports.conditions import mark_false
+from tenantry.tenancy.exports.revise import revise, transact
 from tenantry.tenancy.reconcile import Controller, Retry
 
 if TYPE_CHECKING:
@@ -84,21 +85,28 @@ class UnbindController(Controller):
             raise StatusError(
                 500, "InternalError", f"the schema {entry['schema']['name']} of bound objects is gone; restore it to delete them"
             )
-        pending = iter([record for record in held.list(storage_key, cluster) if not record.head.deleting])
-        scope = self._host.scope(cluster)
-        options = {"propagationPolicy": "Background"}
+        pending = iter([record.key for record in held.list(storage_key, cluster) if not record.head.deleting])
         while batch := list(islice(pending, AT_ONCE)):
-            results = await asyncio.gather(
-                *(
-                    objects.delete(scope, definition, record.key.namespace, record.key.name, options=options, user=SYSTEM)
-                    for record in batch
-                ),
-                return_exceptions=True,
-            )
-            for result in results:
-                if isinstance(result, BaseException) and not (isinstance(result, StatusError) and result.code == 404):
-                    raise result
+            await transact(self._host, batch, partial(self._deletions, held, definition, batch))
         return list(held.list(storage_key, cluster))
+
+    def _deletions(self, held: Range, definition: ResourceDefinition, keys: Sequence[Key]) -> list[Change]:
+        """Objects without finalizers go at once; the others are marked, as a DELETE would."""
+        changes = []
+        for key in keys:
+            record = held.get(key)
+            if record is None or record.head.deleting:
+                continue
+            if not finalizers_of(decoded(record)):
+                changes.append(removed(self._host, record))
+                continue
+            obj = records.decode(record, definition, definition.storage_version)
+            metadata = obj["metadata"]
+            metadata["deletionTimestamp"] = timestamp()
+            metadata["deletionGracePeriodSeconds"] = 0
+            metadata["generation"] = metadata.get("generation", 0) + 1
+            changes.append(updated(self._host, definition, record, obj))
+        return changes
 
     def _definition(self, cluster: str, binding: Object, entry: dict[str, Any]) -> ResourceDefinition | None:
         identity = entry["schema"]["identityHash"]
@@ -120,45 +128,30 @@ class UnbindController(Controller):
             shown = GroupResource("" if group == "core" else group, resource)
             message = f"Some resources are remaining: {shown} has {len(remaining)} resource instances"
 
-        def change(binding: Object) -> Object | None:
-            status = binding["status"] = dict(binding.get("status") or {})
+        def change(binding: Object) -> bool:
+            before = binding.get("status") or {}
+            status = binding["status"] = dict(before)
             mark_false(status, DELETE_SUCCESS, reason, message, timestamp())
-            return binding
+            return bool(status != before)
 
-        await objects.update(
-            self._host.scope(key.cluster),
-            self._host.definitions.api_bindings,
-            "",
-            key.name,
-            change,
-            subresource="status",
-            user=SYSTEM,
-        )
+        await revise(self._host, self._host.definitions.api_bindings, key, change)
 
     async def _unlock(self, key: Key) -> None:
-        def change(logical_cluster: Object) -> Object | None:
+        def change(logical_cluster: Object) -> bool:
             before = locks.locks_of(logical_cluster)
             after = locks.without_binding(before, key.name)
-            if after == before:
-                return None
             logical_cluster["metadata"]["annotations"] = {**annotations_of(logical_cluster), locks.LOCKS_ANNOTATION: after}
-            return logical_cluster
+            return after != before
 
-        held = self._host.range_of(key.cluster)
-        record = held.get(Key(key.cluster, LOGICAL_CLUSTERS, "", "cluster"))
-        if record is not None and not record.head.deleting:
-            scope = self._host.scope(key.cluster)
-            await objects.update(scope, self._host.definitions.logical_clusters, "", "cluster", change, user=SYSTEM)
+        place = Key(key.cluster, LOGICAL_CLUSTERS, "", "cluster")
+        await revise(self._host, self._host.definitions.logical_clusters, place, change)
 
     async def _finish(self, key: Key) -> None:
-        def change(binding: Object) -> Object | None:
-            left = [f for f in finalizers_of(binding) if f != FINALIZER]
-            if left:
-                binding["metadata"]["finalizers"] = left
-            else:
-                binding["metadata"].pop("finalizers", None)
-            return binding
+        def change(binding: Object) -> bool:
+            finalizers = finalizers_of(binding)
+            binding["metadata"]["finalizers"] = [f for f in finalizers if f != FINALIZER]
+            if not binding["metadata"]["finalizers"]:
+                del binding["metadata"]["finalizers"]
+            return FINALIZER in finalizers
 
-        await objects.update(
-            self._host.scope(key.cluster), self._host.definitions.api_bindings, "", key.name, change, user=SYSTEM
-        )
+        await revise(self._host, self._host.definitions.api_bindings, key, change)

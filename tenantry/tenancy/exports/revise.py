@@ -1,0 +1,54 @@
+"""How the controllers of this package write: read memory, compute, commit, and again where somebody was quicker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from tenantry.apiserver import records
+from tenantry.kube.definition import ResourceDefinition
+from tenantry.kube.objects import Object
+from tenantry.storage.cell import Stale
+from tenantry.storage.keys import Key
+from tenantry.storage.record import Change
+from tenantry.tenancy.changes import removed, updated
+
+if TYPE_CHECKING:
+    from tenantry.tenancy.host import Host
+
+
+async def transact(host: Host, keys: Sequence[Key], compute: Callable[[], Sequence[Change]]) -> None:
+    """Commits what `compute` finds to be done, in one transaction; it reads memory, and may be called again. It is called when
+    none of `keys`, which it may write, has a write under way. Nothing to do is an empty sequence."""
+    waited = list(keys)
+    while True:
+        await host.cell.settled(waited)
+        changes = compute()
+        if not changes:
+            return
+        try:
+            await host.cell.commit(changes)
+            return
+        except Stale as stale:
+            if stale.key not in waited:
+                waited.append(stale.key)
+
+
+async def revise(host: Host, definition: ResourceDefinition, key: Key, change: Callable[[Object], bool]) -> None:
+    """Changes one object, if it exists. `change` is given a copy in the storage version's shape and says whether it changed it.
+
+    An object that is being deleted goes with its last finalizer.
+    """
+
+    def compute() -> Sequence[Change]:
+        record = host.cell.range_of(key.cluster).get(key)
+        if record is None:
+            return ()
+        obj = records.decode(record, definition, definition.storage_version)
+        if not change(obj):
+            return ()
+        if record.head.deleting and not obj["metadata"].get("finalizers"):
+            return (removed(host, record),)
+        return (updated(host, definition, record, obj),)
+
+    await transact(host, (key,), compute)
