@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+
 import orjson
 
 from tenantry.apiserver.admission import CREATE, UPDATE, Review
@@ -77,7 +78,7 @@ class Escalation(Plugin):
                 continue
             record = review.scope.cell.range_of(cluster).get(Key(cluster, resource, namespace, name))
             if record is not None:
-                return orjson.loads(record.value).get("rules") or []  # type: ignore[no-any-return]
+                return orjson.loads(record.value).get("rules") or []
         return None
 
     def _may(self, review: Review, verb: str, plural: str, name: str) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 
 from tenantry.apiserver import objects
+from tenantry.apiserver.verbs.options import DeleteOptions
 from tenantry.kube.objects import Object, finalizers_of, metadata_of, split_api_version
 from tenantry.kube.status import StatusError
 from tenantry.storage.keys import Key
@@ -157,7 +158,7 @@ class GarbageCollector(Controller):
         definition = definition_of(self._host, key.cluster, key.resource)
         if definition is None:
             return
-        options = {"propagationPolicy": policy, "preconditions": {"uid": record.head.uid}}
+        options = DeleteOptions(propagation=policy, uid=record.head.uid)
         try:
             await objects.delete(self._host.scope(key.cluster), definition, key.namespace, key.name, options=options)
         except StatusError as error:
