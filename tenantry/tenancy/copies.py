@@ -14,6 +14,7 @@ import orjson
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
 from tenantry.storage.keys import Key, catalog_key
+from tenantry.storage.record import Record
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
@@ -86,11 +87,15 @@ def copies(host: Host, definition: ResourceDefinition, key: Key, obj: Object | N
     if obj is None:
         return _copy(host, resource, key.cluster, key.name, None)
     if resource in RBAC:
-        return _copy(host, resource, key.cluster, key.name, obj) if offers(host, key.cluster) else NOTHING
-    wanted = _copy(host, resource, key.cluster, key.name, obj)
+        wanted = offers(host, key.cluster) or host.catalog.entry(resource, key.cluster, key.name) is not None
+        return _copy(host, resource, key.cluster, key.name, obj) if wanted else NOTHING
+    copy = _copy(host, resource, key.cluster, key.name, obj)
     if resource in (EXPORTS, WORKSPACE_TYPES) and not offers(host, key.cluster):
-        return {**wanted, **first_copies(host, key.cluster, FIRST_COPIES)}
-    return wanted
+        found = dict(copy)
+        for _, more in first_copies(host, key.cluster, FIRST_COPIES):
+            found.update(more)
+        return found
+    return copy
 
 
 def dropped_copies(host: Host, key: Key) -> Mapping[bytes, bytes | None]:
@@ -115,16 +120,23 @@ def offers(host: Host, cluster: str) -> bool:
     return cluster == SYSTEM_ADMIN or host.catalog.has_any(EXPORTS, cluster) or host.catalog.has_any(WORKSPACE_TYPES, cluster)
 
 
-def first_copies(host: Host, cluster: str, limit: int) -> dict[bytes, bytes | None]:
-    """Copies of a cluster's RBAC objects that the catalog does not have yet, at most `limit`."""
-    found: dict[bytes, bytes | None] = {}
+def uncopied(host: Host, cluster: str, limit: int) -> list[Record]:
+    """RBAC objects of a cluster held here that have no copy yet, at most `limit`."""
     held = host.cell.range_of(cluster)
+    found: list[Record] = []
     for resource in RBAC:
         for record in held.list(resource, cluster):
-            if len(found) >= limit:
-                return found
-            found.update(_copy(host, resource, cluster, record.key.name, orjson.loads(record.value)))
+            if len(found) < limit and host.catalog.entry(resource, cluster, record.key.name) is None:
+                found.append(record)
     return found
+
+
+def first_copies(host: Host, cluster: str, limit: int) -> list[tuple[Record, Mapping[bytes, bytes | None]]]:
+    """The same, each with the copy to write."""
+    return [
+        (record, _copy(host, record.key.resource, cluster, record.key.name, orjson.loads(record.value)))
+        for record in uncopied(host, cluster, limit)
+    ]
 
 
 def _copy(host: Host, resource: str, cluster: str, name: str, obj: Object | None) -> Mapping[bytes, bytes | None]:

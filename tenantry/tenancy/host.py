@@ -21,6 +21,7 @@ from tenantry.tenancy.directory import Directory, Registry
 from tenantry.tenancy.reconcile import Controller, ControllerRunner
 from tenantry.tenancy.scopes import ClusterScope, WildcardScope
 from tenantry.tenancy.types import SystemDefinitions
+from tenantry.tenancy.workspaces.types import WorkspaceTypes
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,15 @@ class Host:
     admission: Admission
 
     def __init__(
-        self, *, name: str, cell: Cell, registry: Registry, urls: Urls, peers: Peers, ca_certificate: str = "", version: str = "dev"
+        self,
+        *,
+        name: str,
+        cell: Cell,
+        registry: Registry,
+        urls: Urls,
+        peers: Peers,
+        ca_certificate: str = "",
+        version: str = "dev",
     ) -> None:
         self.name = name
         self.cell = cell
@@ -74,6 +83,7 @@ class Host:
         self.catalog = Catalog(cell.store)
         self.directory = Directory(self.catalog, registry, urls.external)
         self.definitions = SystemDefinitions()
+        self.workspace_types = WorkspaceTypes(self)
         self.apis = ClusterApis(self)
         self.connectors: dict[tuple[str, str, str], Connector] = {}
         """(group, resource, subresource) → the answerer of reviews and special subresources."""

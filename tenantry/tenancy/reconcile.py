@@ -35,7 +35,9 @@ QUEUE_LIMIT = 100_000
 
 RECONCILES = Counter("tenantry_reconciles", "Reconciliations by outcome.", ("controller", "outcome"))
 DEPTH = Gauge("tenantry_reconcile_queue_depth", "Keys that wait for a reconciler.", ("controller",))
-SECONDS = Histogram("tenantry_reconcile_seconds", "Time of one reconciliation.", ("controller",), buckets=(0.001, 0.01, 0.1, 1, 10))
+SECONDS = Histogram(
+    "tenantry_reconcile_seconds", "Time of one reconciliation.", ("controller",), buckets=(0.001, 0.01, 0.1, 1, 10)
+)
 
 
 class Retry(Exception):

@@ -89,7 +89,9 @@ SYSTEM_BINDINGS: tuple[Object, ...] = (
 )
 
 ROOT_ROLES: tuple[Object, ...] = (
-    cluster_role("system:kcp:tenancy:bind", rule(("bind",), "apis.kcp.io", "apiexports", names=("tenancy.kcp.io", "topology.kcp.io"))),
+    cluster_role(
+        "system:kcp:tenancy:bind", rule(("bind",), "apis.kcp.io", "apiexports", names=("tenancy.kcp.io", "topology.kcp.io"))
+    ),
     cluster_role(
         "system:kcp:tenancy:use", rule(("use",), "tenancy.kcp.io", "workspacetypes", names=("universal", "organization", "team"))
     ),

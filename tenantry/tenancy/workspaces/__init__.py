@@ -1,0 +1,27 @@
+"""Workspaces: how tenants come, become ready, and go."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tenantry.tenancy.reconcile import Controller
+
+if TYPE_CHECKING:
+    from tenantry.tenancy.host import Host
+
+
+def build(host: Host) -> list[Controller]:
+    """The controllers of this package."""
+    from tenantry.tenancy.workspaces.create import WorkspaceController
+    from tenantry.tenancy.workspaces.lifecycle import LifecycleController
+    from tenantry.tenancy.workspaces.offers import OffersController
+    from tenantry.tenancy.workspaces.shards import ShardsController
+    from tenantry.tenancy.workspaces.type_urls import TypeUrlsController
+
+    return [
+        WorkspaceController(host),
+        LifecycleController(host),
+        ShardsController(host),
+        TypeUrlsController(host),
+        OffersController(host),
+    ]

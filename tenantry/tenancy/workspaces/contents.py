@@ -1,0 +1,56 @@
+"""What every workspace holds from its first moment, as templates that are filled in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from tenantry.kube.definition import ResourceDefinition
+from tenantry.kube.objects import Object
+from tenantry.storage.record import Change
+from tenantry.tenancy.changes import Template
+
+if TYPE_CHECKING:
+    from tenantry.tenancy.host import Host
+
+NAMESPACES = ("default", "kube-system")
+ROOT_CA = "kube-root-ca.crt"
+_ROOT_CA_DESCRIPTION = (
+    "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as the internal "
+    "service IP or kubernetes.default.svc. No other usage is guaranteed across distributions of Kubernetes clusters."
+)
+
+
+def base_contents(host: Host, cluster: str, now: str) -> Iterable[Change]:
+    """The namespaces `default` and `kube-system`, each with its ServiceAccount and the CA's certificate.
+
+    What kcp's initializer of `root:universal` and Kubernetes' controllers make one after the other.
+    """
+    definitions = host.definitions
+    templates = _templates(definitions.namespaces, definitions.service_accounts, definitions.config_maps, host.ca_certificate)
+    return [template.change(cluster, now) for template in templates]
+
+
+@lru_cache(maxsize=8)
+def _templates(
+    namespaces: ResourceDefinition, service_accounts: ResourceDefinition, config_maps: ResourceDefinition, certificate: str
+) -> tuple[Template, ...]:
+    made: list[Template] = []
+    for name in NAMESPACES:
+        namespace: Object = {
+            "metadata": {"name": name, "labels": {"kubernetes.io/metadata.name": name}},
+            "spec": {"finalizers": ["kubernetes"]},
+            "status": {"phase": "Active"},
+        }
+        account: Object = {"metadata": {"name": "default", "namespace": name}}
+        bundle: Object = {
+            "metadata": {
+                "name": ROOT_CA,
+                "namespace": name,
+                "annotations": {"kubernetes.io/description": _ROOT_CA_DESCRIPTION},
+            },
+            "data": {"ca.crt": certificate},
+        }
+        made += [Template(namespaces, namespace), Template(service_accounts, account), Template(config_maps, bundle)]
+    return tuple(made)

@@ -1,0 +1,241 @@
+"""Emptying a logical cluster: child workspaces first, finalizers respected, APIs and rights last, then the cluster itself.
+
+Objects that nobody holds back go in batches, whatever their type; the order between them is only seen by those who wait for a
+finalizer, so a cluster without any is gone in one transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import orjson
+
+from tenantry.kube.codec import stored
+from tenantry.kube.objects import Object, finalizers_of, is_deleting, timestamp
+from tenantry.storage.keys import Key
+from tenantry.storage.range import Range
+from tenantry.storage.record import Change, Head, Record
+from tenantry.tenancy.changes import OPERATIONS, removed, updated
+from tenantry.tenancy.exports import conditions
+from tenantry.tenancy.workspaces.remote import RemoteObjects
+from tenantry.tenancy.workspaces.state import (
+    CONTENT_DELETED,
+    DELETION_FINALIZER,
+    TERMINATORS_FINALIZER,
+    WORKSPACE_FINALIZER,
+    mark_deleting,
+    mirror,
+    owner_of,
+    without_finalizers,
+)
+
+if TYPE_CHECKING:
+    from tenantry.tenancy.host import Host
+
+OWN_FINALIZERS = (
+    "apis.kcp.io/apibinding-finalizer",
+    "customresourcecleanup.apiextensions.k8s.io",
+    "foregroundDeletion",
+    "orphan",
+)
+"""Finalizers of the system's own controllers: what they would clean up goes with the cluster."""
+KEPT_LAST = frozenset(
+    {
+        "apis.kcp.io/apibindings",
+        "apiextensions.k8s.io/customresourcedefinitions",
+        "core/namespaces",
+        "core/secrets",
+        "core/serviceaccounts",
+        "rbac.authorization.k8s.io/clusterroles",
+        "rbac.authorization.k8s.io/clusterrolebindings",
+        "rbac.authorization.k8s.io/roles",
+        "rbac.authorization.k8s.io/rolebindings",
+    }
+)
+"""What the owners of finalizers need to do their work."""
+_FINALIZERS = b'"finalizers":['
+
+
+class Contents(NamedTuple):
+    """What a cluster holds besides its LogicalCluster. `held_back`: objects with finalizers of others, decoded."""
+
+    children: list[Record]
+    held_back: list[tuple[Record, Object]]
+    free: list[Record]
+
+
+class Emptying:
+    """Deletes what clusters hold, a step at a time; every step starts from what is there now."""
+
+    def __init__(self, host: Host, remote: RemoteObjects) -> None:
+        self._host = host
+        self._remote = remote
+
+    async def step(self, held: Range, record: Record) -> bool:
+        """True when the cluster is gone; False while something in it is waited for. Raises Stale."""
+        contents = self._contents(held, record.key)
+        if contents.children or contents.held_back:
+            await self._begin(contents)
+            await self._report(held, record.key)
+            return False
+        weighed = [self._removed(each) for each in contents.free]
+        while sum(map(_weight, weighed)) > OPERATIONS - 10:
+            batch = _take(weighed, OPERATIONS)
+            await self._host.cell.commit(batch)
+        return await self._finish(held, record.key, weighed)
+
+    def _contents(self, held: Range, cluster_key: Key) -> Contents:
+        workspaces = self._host.definitions.workspaces.storage_key
+        found = Contents([], [], [])
+        for resource in list(held.resources(cluster_key.cluster)):
+            for record in held.list(resource, cluster_key.cluster):
+                if record.key == cluster_key:
+                    continue
+                if _FINALIZERS in record.value:
+                    obj = orjson.loads(record.value)
+                    if resource == workspaces and WORKSPACE_FINALIZER in finalizers_of(obj):
+                        found.children.append(record)
+                        continue
+                    if without_finalizers(obj["metadata"], *OWN_FINALIZERS) or _holds(record, obj):
+                        found.held_back.append((record, obj))
+                        continue
+                found.free.append(record)
+        return found
+
+    async def _begin(self, contents: Contents) -> None:
+        """Marks as deleted what somebody has to finish, and removes what nobody needs for that."""
+        now = timestamp()
+        changes: list[Change] = []
+        workspaces = self._host.definitions.workspaces
+        for record in contents.children:
+            if not record.head.deleting:
+                workspace = orjson.loads(record.value)
+                mark_deleting(workspace, now)
+                changes.append(updated(self._host, workspaces, record, workspace))
+        for record, obj in contents.held_back:
+            if not is_deleting(obj):
+                mark_deleting(obj, now)
+                changes.append(self._marked(record, obj))
+        changes.extend(self._removed(r) for r in contents.free if r.key.resource.partition(":")[0] not in KEPT_LAST)
+        while changes:
+            await self._host.cell.commit(_take(changes, OPERATIONS))
+
+    def _marked(self, record: Record, obj: Object) -> Change:
+        """The object as deleted. Of every type, so without its definition: the head stays, but for what the deletion changes."""
+        group, plural = record.key.resource.partition(":")[0].split("/")
+        definition = self._host.definitions.find("" if group == "core" else group, plural)
+        if definition is not None and definition.storage_key == record.key.resource:
+            definition.strategy.begin_deletion(obj)
+            return updated(self._host, definition, record, obj) if definition.stored else _plain(record, obj)
+        return _plain(record, obj)
+
+    def _removed(self, record: Record) -> Change:
+        return removed(self._host, record)
+
+    async def _report(self, held: Range, key: Key) -> None:
+        """Says in the status of the LogicalCluster, and of its Workspace, what is still there."""
+        host = self._host
+        await host.cell.settled((key,))
+        record = held.get(key)
+        if record is None:
+            return
+        contents = self._contents(held, key)
+        logical_cluster = orjson.loads(record.value)
+        parts = [f"{len(contents.children)} child workspaces"] if contents.children else []
+        parts += [f"{r.key.resource.partition(':')[0]} {r.key.name} has finalizers" for r, _ in contents.held_back[:5]]
+        text = f"Some content in the logical cluster still exists: {', '.join(parts) or 'being deleted'}"
+        now = timestamp()
+        conditions.mark_false(
+            logical_cluster.setdefault("status", {}), CONTENT_DELETED, "SomeResourcesRemain", text, now, severity=conditions.INFO
+        )
+        batch: list[Change] = []
+        change = updated(host, host.definitions.logical_clusters, record, logical_cluster)
+        if change.value == record.value:
+            return
+        batch.append(change)
+        owner = owner_of(logical_cluster)
+        if owner is not None and host.cell.owns(owner[0]):
+            batch.extend(self._mirrored(owner, logical_cluster, now))
+        await host.cell.commit(batch)
+
+    def _mirrored(self, owner: tuple[str, str], logical_cluster: Object, now: str) -> Iterable[Change]:
+        found = self._workspace(owner, logical_cluster)
+        if found is not None:
+            record, workspace = found
+            mirror(workspace, logical_cluster, now)
+            change = updated(self._host, self._host.definitions.workspaces, record, workspace)
+            if change.value != record.value:
+                yield change
+
+    def _workspace(self, owner: tuple[str, str], logical_cluster: Object) -> tuple[Record, Object] | None:
+        """The Workspace that owns the cluster, where this shard holds it and it is still the same one."""
+        host = self._host
+        if not host.cell.owns(owner[0]):
+            return None
+        record = host.cell.range_of(owner[0]).get(Key(owner[0], host.definitions.workspaces.storage_key, "", owner[1]))
+        if record is None or record.head.uid != logical_cluster["spec"]["owner"].get("uid"):
+            return None
+        return record, orjson.loads(record.value)
+
+    async def _finish(self, held: Range, key: Key, rest: list[Change]) -> bool:
+        """The last transaction: what is left, the LogicalCluster, and its Workspace where it is held here."""
+        host = self._host
+        record = held.get(key)
+        if record is None:
+            return True
+        logical_cluster = orjson.loads(record.value)
+        left = without_finalizers(logical_cluster["metadata"], DELETION_FINALIZER, TERMINATORS_FINALIZER)
+        if left:
+            logical_cluster["metadata"]["finalizers"] = left
+            change = updated(host, host.definitions.logical_clusters, record, logical_cluster)
+            if change.value != record.value or rest:
+                await host.cell.commit([change, *rest] if change.value != record.value else rest)
+            return False
+        owner = owner_of(logical_cluster)
+        last = [*rest, removed(host, record)]
+        if owner is not None:
+            found = self._workspace(owner, logical_cluster)
+            if found is not None:
+                last.append(self._released(*found))
+            elif not host.cell.owns(owner[0]):
+                await self._remote.delete_workspace(*owner)
+                await host.cell.settled([change.key for change in last])
+        await host.cell.commit(last)
+        return True
+
+    def _released(self, record: Record, workspace: Object) -> Change:
+        left = without_finalizers(workspace["metadata"], WORKSPACE_FINALIZER)
+        if not left:
+            return removed(self._host, record)
+        mark_deleting(workspace, timestamp())
+        workspace["metadata"]["finalizers"] = left
+        return updated(self._host, self._host.definitions.workspaces, record, workspace)
+
+
+def _holds(record: Record, obj: Object) -> bool:
+    """Finalizers of a namespace's own (spec.finalizers) beyond Kubernetes' one."""
+    return record.key.resource == "core/namespaces" and any(f != "kubernetes" for f in obj["spec"].get("finalizers") or ())
+
+
+def _plain(record: Record, obj: Object) -> Change:
+    head = record.head
+    marked = Head(head.uid, head.labels, head.fields, True, head.owner_uids)
+    return Change(record.key, stored.encode(obj), marked, record)
+
+
+def _weight(change: Change) -> int:
+    return 1 + len(change.catalog)
+
+
+def _take(changes: list[Change], limit: int) -> Sequence[Change]:
+    """Takes from the front of the list what fits into one transaction."""
+    count = size = 0
+    for change in changes:
+        if size + _weight(change) > limit and count:
+            break
+        size += _weight(change)
+        count += 1
+    batch = changes[:count]
+    del changes[:count]
+    return batch

@@ -1,0 +1,150 @@
+"""A new LogicalCluster and what is in it from the start."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from tenantry.kube.objects import Object, annotations_of
+from tenantry.kube.status import StatusError
+from tenantry.storage.record import Change
+from tenantry.tenancy.changes import created
+from tenantry.tenancy.exports import conditions
+from tenantry.tenancy.exports.bind import bound_binding
+from tenantry.tenancy.exports.binding_status import BOUND
+from tenantry.tenancy.exports.locks import LOCKS_ANNOTATION, locks_annotation
+from tenantry.tenancy.root import owner_binding
+from tenantry.tenancy.types.lifecycle import INITIALIZING
+from tenantry.tenancy.types.logical_cluster import NAME
+from tenantry.tenancy.workspaces.contents import base_contents
+from tenantry.tenancy.workspaces.identifiers import default_binding_name
+from tenantry.tenancy.workspaces.state import (
+    BINDINGS_INITIALIZED,
+    DELETION_FINALIZER,
+    OWNER_ANNOTATION,
+    PATH_ANNOTATION,
+    REQUIRED_GROUPS_ANNOTATION,
+    SHARD_ANNOTATION,
+    TERMINATORS_FINALIZER,
+    set_labels,
+)
+from tenantry.tenancy.workspaces.types import API_BINDINGS_INITIALIZER, TYPE_ANNOTATION, DefaultBinding, ResolvedType
+
+if TYPE_CHECKING:
+    from tenantry.tenancy.host import Host
+
+UNIVERSAL_INITIALIZER = "root:universal"
+"""kcp's own initializer of this name makes the namespaces; here they are there from the start, so it never has to be waited for."""
+OWN_INITIALIZERS = frozenset({UNIVERSAL_INITIALIZER, API_BINDINGS_INITIALIZER})
+_COPIED_ANNOTATIONS = (OWNER_ANNOTATION, REQUIRED_GROUPS_ANNOTATION)
+
+
+def new_logical_cluster(
+    workspace: Object, parent: str, resolved: ResolvedType, *, path: str, range_name: str, url: str
+) -> Object:
+    """The LogicalCluster of a Workspace, before anything is in it. `path` is its canonical one, `url` that of its id."""
+    metadata = workspace["metadata"]
+    given = annotations_of(workspace)
+    annotations = {key: given[key] for key in _COPIED_ANNOTATIONS if key in given}
+    annotations[PATH_ANNOTATION] = path
+    annotations[TYPE_ANNOTATION] = str(resolved.own.name)
+    annotations[SHARD_ANNOTATION] = range_name
+    spec: Object = {
+        "owner": {
+            "apiVersion": "tenancy.kcp.io/v1alpha1",
+            "resource": "workspaces",
+            "name": metadata["name"],
+            "cluster": parent,
+            "uid": metadata.get("uid", ""),
+        }
+    }
+    creator = owner_user(annotations)
+    if creator:
+        spec["createdBy"] = creator
+    if resolved.initializers:
+        spec["initializers"] = list(resolved.initializers)
+    if resolved.terminators:
+        spec["terminators"] = list(resolved.terminators)
+    finalizers = [DELETION_FINALIZER, TERMINATORS_FINALIZER] if resolved.terminators else [DELETION_FINALIZER]
+    return {
+        "metadata": {"name": NAME, "annotations": annotations, "finalizers": finalizers},
+        "spec": spec,
+        "status": {"URL": url},
+    }
+
+
+def owner_user(annotations: Object) -> dict[str, Any]:
+    """The user in the owner annotation (UserInfo); empty where there is none, or none that can be read."""
+    try:
+        user = orjson.loads(annotations.get(OWNER_ANNOTATION) or "{}")
+    except orjson.JSONDecodeError:
+        return {}
+    return user if isinstance(user, dict) else {}
+
+
+def fill(host: Host, cluster: str, logical_cluster: Object, bindings: tuple[DefaultBinding, ...], now: str) -> list[Change]:
+    """What goes into a new cluster, and the LogicalCluster's entry into phase Initializing (changes `logical_cluster`).
+
+    Bindings whose export is not ready keep the initializer `system:apibindings` on the list; `initialize` goes on with them.
+    """
+    definitions = host.definitions
+    changes = list(base_contents(host, cluster, now))
+    annotations = annotations_of(logical_cluster)
+    user = owner_user(annotations).get("username")
+    if user:
+        changes.append(created(host, definitions.cluster_role_bindings, cluster, owner_binding(user), now=now))
+    bound, waiting = default_bindings(host, cluster, annotations.get(PATH_ANNOTATION, ""), bindings)
+    changes.extend(created(host, definitions.api_bindings, cluster, binding, now=now) for binding in bound)
+    spec = logical_cluster.get("spec") or {}
+    status = logical_cluster.setdefault("status", {})
+    done = {UNIVERSAL_INITIALIZER} if waiting else OWN_INITIALIZERS
+    status["phase"] = INITIALIZING
+    status["initializers"] = initializers = [i for i in spec.get("initializers") or () if i not in done]
+    status["terminators"] = terminators = list(spec.get("terminators") or ())
+    for field in ("initializers", "terminators"):
+        if not status[field]:
+            del status[field]
+    note_bindings(status, waiting, now)
+    if initializers:
+        text = f"Initializers still exist: [{' '.join(initializers)}]"
+        conditions.mark_false(status, "WorkspaceInitialized", "InitializerExists", text, now, severity=conditions.INFO)
+    metadata = logical_cluster["metadata"]
+    metadata["labels"] = set_labels(metadata.get("labels") or {}, INITIALIZING, initializers, terminators)
+    metadata["annotations"] = {**annotations, LOCKS_ANNOTATION: locks_annotation(bound)}
+    return changes
+
+
+def default_bindings(host: Host, cluster: str, path: str, wanted: tuple[DefaultBinding, ...]) -> tuple[list[Object], list[str]]:
+    """The APIBindings of a type, already bound as far as their exports are ready; and what is being waited for, as text."""
+    bound: list[Object] = []
+    waiting: list[str] = []
+    for default in wanted:
+        try:
+            binding = bound_binding(
+                host,
+                default.cluster,
+                default.export,
+                binding_name=default_binding_name(cluster, default.path, default.export),
+                cluster=cluster,
+                accept_claims=True,
+                path=path,
+                export_path=default.path,
+            )
+        except StatusError as error:
+            waiting.append(error.message)
+            continue
+        binding = {k: v for k, v in binding.items() if k not in ("apiVersion", "kind")}
+        bound.append(binding)
+        if binding["status"].get("phase") != BOUND:
+            waiting.append(f"APIBinding {binding['metadata']['name']} is not bound yet")
+    return bound, waiting
+
+
+def note_bindings(status: Object, waiting: list[str], now: str) -> None:
+    """Says in a LogicalCluster's status how the default bindings are."""
+    if waiting:
+        text = f"APIBinding(s) not yet fully bound: {'; '.join(waiting)}"
+        conditions.mark_false(status, BINDINGS_INITIALIZED, "WaitingOnAPIBindings", text, now, severity=conditions.INFO)
+    else:
+        conditions.mark_true(status, BINDINGS_INITIALIZED, now)

@@ -1,0 +1,104 @@
+"""Objects in ranges that another shard holds, through its own API."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from tenantry.apiserver.http import Request, Response
+from tenantry.apiserver.user import SYSTEM
+from tenantry.kube.definition import ResourceDefinition
+from tenantry.kube.objects import Object
+from tenantry.kube.status import StatusError, internal
+from tenantry.tenancy.types.logical_cluster import NAME
+
+if TYPE_CHECKING:
+    from tenantry.tenancy.host import Host
+
+
+class RemoteObjects:
+    """Calls to the owner of a cluster's range. All raise StatusError, 503 where the owner cannot be reached."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    async def get_logical_cluster(self, cluster: str) -> Object | None:
+        return await self._get(cluster, self._host.definitions.logical_clusters, NAME)
+
+    async def create_logical_cluster(self, cluster: str, obj: Object) -> Object:
+        """Makes it, or returns what is there already."""
+        definition = self._host.definitions.logical_clusters
+        body = {"apiVersion": definition.api_version(definition.storage_version), "kind": definition.kind, **obj}
+        try:
+            return await self._call("POST", cluster, definition, "", body)
+        except StatusError as error:
+            if error.reason != "AlreadyExists":
+                raise
+        found = await self.get_logical_cluster(cluster)
+        if found is None:
+            raise internal(f"logical cluster {cluster} exists and does not exist")
+        return found
+
+    async def delete_logical_cluster(self, cluster: str) -> bool:
+        """False: it is gone already."""
+        try:
+            await self._call("DELETE", cluster, self._host.definitions.logical_clusters, NAME)
+        except StatusError as error:
+            if error.code == 404:
+                return False
+            raise
+        return True
+
+    async def get_workspace(self, cluster: str, name: str) -> Object | None:
+        return await self._get(cluster, self._host.definitions.workspaces, name)
+
+    async def patch_workspace_status(self, cluster: str, name: str, status: Object) -> None:
+        """Merges into the status; nothing happens where the workspace is gone."""
+        try:
+            await self._call("PATCH", cluster, self._host.definitions.workspaces, f"{name}/status", {"status": status})
+        except StatusError as error:
+            if error.code != 404:
+                raise
+
+    async def delete_workspace(self, cluster: str, name: str) -> None:
+        try:
+            await self._call("DELETE", cluster, self._host.definitions.workspaces, name)
+        except StatusError as error:
+            if error.code != 404:
+                raise
+
+    async def _get(self, cluster: str, definition: ResourceDefinition, name: str) -> Object | None:
+        try:
+            return await self._call("GET", cluster, definition, name)
+        except StatusError as error:
+            if error.code == 404:
+                return None
+            raise
+
+    async def _call(self, method: str, cluster: str, definition: ResourceDefinition, name: str, body: Any = None) -> Object:
+        location = self._host.directory.locate(cluster)
+        path = f"/clusters/{cluster}/apis/{definition.api_version(definition.storage_version)}/{definition.plural}"
+        content = orjson.dumps(body) if body is not None else b""
+
+        async def read_body(limit_bytes: int) -> bytes:
+            return content
+
+        request = Request(
+            method=method,
+            path=f"{path}/{name}" if name else path,
+            headers={
+                "content-type": "application/merge-patch+json" if method == "PATCH" else "application/json",
+                "accept": "application/json",
+                "user-agent": f"tenantry/{self._host.name}",
+            },
+            read_body=read_body,
+            user=SYSTEM,
+        )
+        reply = await self._host.peers.call(location.range, request)
+        if not isinstance(reply, Response):
+            raise internal(f"{method} {path} was answered with a stream")
+        answer: Object = orjson.loads(reply.body)
+        if reply.status >= 400:
+            raise StatusError(reply.status, answer.get("reason", ""), answer.get("message", ""), details=answer.get("details"))
+        return answer

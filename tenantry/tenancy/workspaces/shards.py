@@ -1,0 +1,79 @@
+"""Each range shows as a kcp Shard object in root; they are made where root lives, when the registry's map changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import orjson
+
+from tenantry.kube.objects import Object
+from tenantry.storage.cell import Stale
+from tenantry.storage.keys import Key
+from tenantry.storage.range import Range
+from tenantry.tenancy.changes import created, updated
+from tenantry.tenancy.directory import ROOT, RangeInfo
+from tenantry.tenancy.reconcile import Controller
+
+if TYPE_CHECKING:
+    from tenantry.tenancy.host import Host
+
+
+def shard_object(host: Host, info: RangeInfo) -> Object:
+    """The Shard of a range, in the shape in which it is stored."""
+    return {"metadata": {"name": info.name, "labels": {"name": info.name, **info.labels}}, "spec": _urls(host, info)}
+
+
+def _urls(host: Host, info: RangeInfo) -> Object:
+    url = host.urls.range(info.name)
+    return {"baseURL": url, "externalURL": host.urls.external, "virtualWorkspaceURL": url}
+
+
+class ShardsController(Controller):
+    """Makes missing Shards and keeps their URLs; their labels belong to the administrator once they are made (kcp)."""
+
+    name = "shards"
+    workers = 1
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        host.registry.subscribe(self._map_changed)
+
+    @property
+    def resources(self) -> Sequence[str]:
+        return (self._host.definitions.shards.storage_key,)
+
+    def initial_keys(self, held: Range) -> Iterable[Key]:
+        return self._keys() if held.start <= ROOT < held.end else ()
+
+    def _keys(self) -> list[Key]:
+        resource = self._host.definitions.shards.storage_key
+        return [Key(ROOT, resource, "", info.name) for info in self._host.registry.ranges()]
+
+    def _map_changed(self) -> None:
+        if self._host.cell.owns(ROOT) and self._host.definitions.complete:
+            for key in self._keys():
+                self.enqueue(key)
+
+    async def reconcile(self, held: Range, key: Key) -> None:
+        info = next((r for r in self._host.registry.ranges() if r.name == key.name), None)
+        if info is None or key.cluster != ROOT:
+            return
+        definition = self._host.definitions.shards
+        while True:
+            await self._host.cell.settled((key,))
+            record = held.get(key)
+            if record is None:
+                change = created(self._host, definition, ROOT, shard_object(self._host, info))
+            else:
+                shard = orjson.loads(record.value)
+                if record.head.deleting or shard.get("spec") == _urls(self._host, info):
+                    return
+                shard["spec"] = _urls(self._host, info)
+                shard["metadata"]["generation"] = shard["metadata"].get("generation", 1) + 1
+                change = updated(self._host, definition, record, shard)
+            try:
+                await self._host.cell.commit([change])
+                return
+            except Stale:
+                continue

@@ -1,0 +1,162 @@
+"""The state of a Workspace and its LogicalCluster, as pure functions of the two objects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import orjson
+
+from tenantry.kube.objects import Object, annotations_of, is_deleting, labels_of
+from tenantry.tenancy.exports import conditions
+from tenantry.tenancy.types.lifecycle import DELETING, INACTIVE, INITIALIZING, READY, TERMINATING, UNAVAILABLE
+from tenantry.tenancy.workspaces.identifiers import (
+    INITIALIZER_LABEL_PREFIX,
+    PHASE_LABEL,
+    TERMINATOR_LABEL_PREFIX,
+    initializer_label,
+    terminator_label,
+)
+
+OWNER_ANNOTATION = "experimental.tenancy.kcp.io/owner"
+REQUIRED_GROUPS_ANNOTATION = "authorization.kcp.io/required-groups"
+CLUSTER_ANNOTATION = "internal.tenancy.kcp.io/cluster"
+"""On a Workspace: the id that was drawn for it, before spec.cluster says that it exists."""
+SHARD_ANNOTATION = "core.kcp.io/shard"
+PATH_ANNOTATION = "kcp.io/path"
+INACTIVE_ANNOTATION = "core.kcp.io/inactive"
+
+WORKSPACE_FINALIZER = "core.kcp.io/logicalcluster"
+DELETION_FINALIZER = "core.kcp.io/logicalcluster-deletion"
+TERMINATORS_FINALIZER = "kcp.io/has-terminators"
+
+SCHEDULED = "WorkspaceScheduled"
+INITIALIZED = "WorkspaceInitialized"
+CONTENT_DELETED = "WorkspaceContentDeleted"
+BINDINGS_INITIALIZED = "APIBindingsInitialized"
+
+
+def set_labels(labels: Mapping[str, str], phase: str, initializers: Iterable[str], terminators: Iterable[str]) -> dict[str, str]:
+    """The labels of a LogicalCluster, those of the phase and of who is waited for renewed."""
+    kept = {k: v for k, v in labels.items() if not k.startswith((INITIALIZER_LABEL_PREFIX, TERMINATOR_LABEL_PREFIX))}
+    kept[PHASE_LABEL] = phase
+    kept.update(map(initializer_label, initializers))
+    kept.update(map(terminator_label, terminators))
+    return kept
+
+
+def settle(cluster: Object, now: str) -> None:
+    """Brings what follows from a LogicalCluster's status in order, in place: phase, conditions, labels, finalizers."""
+    metadata = cluster["metadata"]
+    status = cluster.setdefault("status", {})
+    initializers = status.get("initializers") or []
+    terminators = status.get("terminators") or []
+    if is_deleting(cluster):
+        status["phase"] = TERMINATING if terminators else DELETING
+    elif status.get("phase") == INITIALIZING:
+        if initializers:
+            text = f"Initializers still exist: [{' '.join(initializers)}]"
+            conditions.mark_false(status, INITIALIZED, "InitializerExists", text, now, severity=conditions.INFO)
+        else:
+            status["phase"] = READY
+            conditions.mark_true(status, INITIALIZED, now)
+            _trim_owner(metadata)
+    if status.get("phase") in (READY, INACTIVE):
+        inactive = annotations_of(cluster).get(INACTIVE_ANNOTATION) == "true"
+        status["phase"] = INACTIVE if inactive else READY
+    waited_for = initializers if status.get("phase") == INITIALIZING else ()
+    metadata["labels"] = set_labels(labels_of(cluster), status.get("phase", ""), waited_for, terminators)
+    if not is_deleting(cluster) or not terminators:
+        _set_finalizer(metadata, TERMINATORS_FINALIZER, present=bool(terminators))
+
+
+def mirror(workspace: Object, cluster: Object, now: str) -> None:
+    """Makes a Workspace that has its cluster show the state of its LogicalCluster, in place."""
+    status = workspace.setdefault("status", {})
+    source = cluster.get("status") or {}
+    _copy(status, "initializers", source.get("initializers"))
+    deleting = is_deleting(cluster)
+    _copy(status, "terminators", source.get("terminators") if deleting else None)
+    phase = source.get("phase") or INITIALIZING
+    if deleting:
+        content = conditions.find(source, CONTENT_DELETED)
+        if content is not None:
+            _put(status, content)
+    elif phase in (READY, INACTIVE):
+        conditions.mark_true(status, INITIALIZED, now)
+        phase = READY if all_well(status) else UNAVAILABLE
+    else:
+        phase = INITIALIZING
+        found = conditions.find(source, INITIALIZED)
+        if found is not None:
+            _put(status, found)
+    status["phase"] = phase
+    labels = dict(labels_of(workspace))
+    labels[PHASE_LABEL] = phase
+    workspace["metadata"]["labels"] = labels
+
+
+def all_well(status: Object) -> bool:
+    """No condition about the workspace itself is False; one that is makes a Ready workspace Unavailable (kcp)."""
+    return not any(
+        c["type"].startswith("Workspace") and c["status"] == conditions.FALSE and c["type"] != CONTENT_DELETED
+        for c in status.get("conditions") or ()
+    )
+
+
+def owner_of(cluster: Object) -> tuple[str, str] | None:
+    """(cluster, name) of the Workspace that owns a LogicalCluster, None where it has no owner of that kind."""
+    owner = (cluster.get("spec") or {}).get("owner") or {}
+    if owner.get("resource") != "workspaces" or not str(owner.get("apiVersion", "")).startswith("tenancy.kcp.io/"):
+        return None
+    return owner["cluster"], owner["name"]
+
+
+def mark_deleting(obj: Object, now: str) -> None:
+    """Sets what a DELETE sets on an object that stays until its finalizers are gone."""
+    metadata = obj["metadata"]
+    if not metadata.get("deletionTimestamp"):
+        metadata["deletionTimestamp"] = now
+        metadata["deletionGracePeriodSeconds"] = 0
+        if "generation" in metadata:
+            metadata["generation"] += 1
+
+
+def without_finalizers(metadata: Object, *dropped: str) -> list[str]:
+    """The finalizers that are left when these are done; the metadata is not changed."""
+    return [f for f in metadata.get("finalizers") or () if f not in dropped]
+
+
+def _put(status: Object, condition: Object) -> None:
+    """The condition as it is elsewhere, its time included."""
+    found = [c for c in status.get("conditions") or () if c.get("type") != condition["type"]]
+    status["conditions"] = sorted([*found, condition], key=lambda c: (c.get("type") != "Ready", c.get("type", "")))
+
+
+def _copy(status: Object, field: str, value: object) -> None:
+    if value:
+        status[field] = value
+    else:
+        status.pop(field, None)
+
+
+def _set_finalizer(metadata: Object, finalizer: str, *, present: bool) -> None:
+    finalizers = metadata.get("finalizers") or []
+    if present and finalizer not in finalizers:
+        metadata["finalizers"] = [*finalizers, finalizer]
+    elif not present and finalizer in finalizers:
+        metadata["finalizers"] = [f for f in finalizers if f != finalizer]
+
+
+def _trim_owner(metadata: Object) -> None:
+    text = (metadata.get("annotations") or {}).get(OWNER_ANNOTATION)
+    if not text:
+        return
+    try:
+        user = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return
+    if isinstance(user, dict) and "username" in user:
+        metadata["annotations"] = {
+            **metadata["annotations"],
+            OWNER_ANNOTATION: orjson.dumps({"username": user["username"]}).decode(),
+        }

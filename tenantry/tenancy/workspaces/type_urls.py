@@ -1,0 +1,71 @@
+"""WorkspaceType.status.virtualWorkspaces: where the controllers of a type find its workspaces, for every range."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import orjson
+
+from tenantry.kube.objects import timestamp
+from tenantry.storage.cell import Stale
+from tenantry.storage.keys import Key
+from tenantry.storage.range import Range
+from tenantry.tenancy.changes import updated
+from tenantry.tenancy.exports import conditions
+from tenantry.tenancy.reconcile import Controller
+
+if TYPE_CHECKING:
+    from tenantry.tenancy.host import Host
+
+URLS_READY = "VirtualWorkspaceURLsReady"
+
+
+class TypeUrlsController(Controller):
+    """Two URLs for each range, in the order of the ranges' names."""
+
+    name = "workspacetype-urls"
+    workers = 2
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        host.registry.subscribe(self._map_changed)
+
+    @property
+    def resources(self) -> Sequence[str]:
+        return (self._host.definitions.workspace_types.storage_key,)
+
+    async def reconcile(self, held: Range, key: Key) -> None:
+        while True:
+            await self._host.cell.settled((key,))
+            record = held.get(key)
+            if record is None or record.head.deleting:
+                return
+            workspace_type = orjson.loads(record.value)
+            status = workspace_type.setdefault("status", {})
+            status["virtualWorkspaces"] = self._urls(f"{key.cluster}:{key.name}")
+            now = timestamp()
+            conditions.mark_true(status, URLS_READY, now)
+            conditions.mirror(status, "Ready", URLS_READY)
+            change = updated(self._host, self._host.definitions.workspace_types, record, workspace_type)
+            if change.value == record.value:
+                return
+            try:
+                await self._host.cell.commit([change])
+                return
+            except Stale:
+                continue
+
+    def _urls(self, identifier: str) -> list[dict[str, str]]:
+        return [
+            {"url": f"{self._host.urls.range(name)}/services/{kind}workspaces/{identifier}", "type": kind}
+            for name in sorted(info.name for info in self._host.registry.ranges())
+            for kind in ("initializing", "terminating")
+        ]
+
+    def _map_changed(self) -> None:
+        if not self._host.definitions.complete:
+            return
+        for held in self._host.cell.ranges.values():
+            for key in self.initial_keys(held):
+                self.enqueue(key)

@@ -1,0 +1,217 @@
+"""WorkspaceTypes, resolved: what a type is with all that it extends (kcp's workspace type resolution)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from tenantry.kube.objects import Object, annotations_of
+from tenantry.kube.status import StatusError
+from tenantry.tenancy.copies import WORKSPACE_TYPES
+
+if TYPE_CHECKING:
+    from tenantry.tenancy.host import Host
+
+TYPE_ANNOTATION = "internal.tenancy.kcp.io/type"
+"""On a LogicalCluster: its type as `<path>:<name>`."""
+API_BINDINGS_INITIALIZER = "system:apibindings"
+CHAIN_LIMIT = 100
+"""Types that one may extend, all in all; a bound for a walk that follows what tenants wrote."""
+
+
+class TypeUnresolved(ValueError):
+    """A type that cannot be resolved; the text says which and why."""
+
+
+class TypeName(NamedTuple):
+    """A type by the path of its workspace and its name, as references and annotations write it."""
+
+    path: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.name}"
+
+
+class DefaultBinding(NamedTuple):
+    """An export that workspaces of a type are bound to. `cluster` is an id; `path` as the type has it, never empty."""
+
+    cluster: str
+    path: str
+    export: str
+    maintain: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One type of a chain. `cluster` is the id of its workspace."""
+
+    cluster: str
+    name: TypeName
+    object: Object
+
+    @property
+    def spec(self) -> Object:
+        return self.object.get("spec") or {}
+
+    @property
+    def identifier(self) -> str:
+        """The id of its initializer and terminator: the cluster's id, not its path."""
+        return f"{self.cluster}:{self.name.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedType:
+    """A type and all it extends, itself first. `aliases` are the names of all."""
+
+    members: tuple[Member, ...]
+    aliases: frozenset[TypeName]
+    initializers: tuple[str, ...]
+    terminators: tuple[str, ...]
+    bindings: tuple[DefaultBinding, ...]
+
+    @property
+    def own(self) -> Member:
+        return self.members[0]
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The labels that workspaces of the type get."""
+        return self.own.spec.get("additionalWorkspaceLabels") or {}
+
+    @property
+    def default_child(self) -> TypeName | None:
+        """The type of children that name none. Not inherited."""
+        child = self.own.spec.get("defaultChildWorkspaceType")
+        return TypeName(child.get("path") or "", child["name"]) if child else None
+
+
+class WorkspaceTypes:
+    """Resolves types from the catalog; forgets everything when any type changes."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._resolved: dict[tuple[str, str], ResolvedType] = {}
+        host.catalog.subscribe(WORKSPACE_TYPES, self._changed)
+
+    def resolve(self, path: str, name: str) -> ResolvedType:
+        """The type `name` of the workspace at `path` (a path or an id). Raises TypeUnresolved."""
+        cluster = self._cluster_of(path)
+        if cluster is None:
+            raise TypeUnresolved(f"workspace type {path}:{name} cannot be resolved: no such workspace")
+        known = self._resolved.get((cluster, name))
+        if known is None:
+            known = self._resolve(cluster, name)
+            if len(self._resolved) > 10_000:
+                self._resolved.clear()
+            self._resolved[(cluster, name)] = known
+        return known
+
+    def exists(self, cluster: str, name: str) -> bool:
+        return self._host.catalog.get(WORKSPACE_TYPES, cluster, name) is not None
+
+    def canonical(self, cluster: str, name: str) -> TypeName:
+        """The name of an existing type with the canonical path of its workspace."""
+        obj = self._host.catalog.get(WORKSPACE_TYPES, cluster, name) or {}
+        return TypeName(self._host.directory.path_of(cluster) or annotations_of(obj).get("kcp.io/path") or cluster, name)
+
+    def search(self, cluster: str, name: str) -> TypeName | None:
+        """Where a reference without a path points: this workspace, then each ancestor, then root."""
+        walked: str | None = cluster
+        while walked is not None:
+            if self.exists(walked, name):
+                return self.canonical(walked, name)
+            parent = self._host.directory.parent_of(walked)
+            walked = parent[0] if parent is not None else None
+        return self.canonical("root", name) if self.exists("root", name) else None
+
+    def _changed(self, *_: object) -> None:
+        self._resolved.clear()
+
+    def _cluster_of(self, path: str) -> str | None:
+        try:
+            return self._host.directory.cluster_of(path)
+        except StatusError:
+            return None
+
+    def _resolve(self, cluster: str, name: str) -> ResolvedType:
+        members: list[Member] = []
+        self._walk(cluster, name, (), members)
+        initializers = [m.identifier for m in members if m.spec.get("initializer")]
+        bindings = tuple(dict.fromkeys(self._bindings(members)))
+        if bindings:
+            initializers.append(API_BINDINGS_INITIALIZER)
+        return ResolvedType(
+            members=tuple(members),
+            aliases=frozenset(m.name for m in members),
+            initializers=tuple(initializers),
+            terminators=tuple(m.identifier for m in members if m.spec.get("terminator")),
+            bindings=bindings,
+        )
+
+    def _walk(self, cluster: str, name: str, above: tuple[tuple[str, str], ...], members: list[Member]) -> None:
+        place = (cluster, name)
+        if place in above:
+            raise TypeUnresolved(f"workspace type {self.canonical(cluster, name)} extends itself: {_chain_text((*above, place))}")
+        if any((m.cluster, m.name.name) == place for m in members):
+            return
+        obj = self._host.catalog.get(WORKSPACE_TYPES, cluster, name)
+        if obj is None:
+            raise TypeUnresolved(
+                f"workspace type {self._host.directory.path_of(cluster) or cluster}:{name} cannot be resolved: not found"
+            )
+        if len(members) >= CHAIN_LIMIT:
+            raise TypeUnresolved(f"workspace type {self.canonical(*above[0])} extends more than {CHAIN_LIMIT} types")
+        members.append(Member(cluster=cluster, name=self.canonical(cluster, name), object=obj))
+        for reference in (obj.get("spec") or {}).get("extend", {}).get("with") or ():
+            path = reference.get("path") or ""
+            extended = self._cluster_of(path) if path else cluster
+            if extended is None:
+                raise TypeUnresolved(f"workspace type {path}:{reference['name']} cannot be resolved: no such workspace")
+            self._walk(extended, reference["name"], (*above, place), members)
+
+    def _bindings(self, members: Iterable[Member]) -> Iterable[DefaultBinding]:
+        for member in members:
+            maintain = member.spec.get("defaultAPIBindingLifecycle") == "Maintain"
+            for reference in member.spec.get("defaultAPIBindings") or ():
+                path = reference.get("path") or member.name.path
+                yield DefaultBinding(self._cluster_of(path) or path, path, reference["export"], maintain)
+
+
+def _chain_text(places: Iterable[tuple[str, str]]) -> str:
+    return " → ".join(f"{cluster}:{name}" for cluster, name in places)
+
+
+def parse_annotation(text: str) -> TypeName | None:
+    """The value of `TYPE_ANNOTATION`."""
+    path, colon, name = text.rpartition(":")
+    return TypeName(path, name) if colon else None
+
+
+def limit_errors(parent: ResolvedType, child: ResolvedType) -> list[str]:
+    """Why a workspace of one type may not be made under one of another; empty where it may.
+
+    Every limit of every type in either chain must hold, while any of the other's aliases satisfies it.
+    """
+    errors = []
+    for member in child.members:
+        errors.extend(_limit(member, "limitAllowedParents", "parent", parent))
+    for member in parent.members:
+        errors.extend(_limit(member, "limitAllowedChildren", "child", child))
+    return errors
+
+
+def _limit(member: Member, field: str, relation: str, other: ResolvedType) -> Iterable[str]:
+    limit = member.spec.get(field)
+    if not limit:
+        return
+    if limit.get("none"):
+        yield f"workspace type {member.name} does not allow any {relation} workspaces"
+        return
+    allowed = [TypeName(r.get("path") or member.name.path, r["name"]) for r in limit.get("types") or ()]
+    if allowed and not other.aliases.intersection(allowed):
+        yield (
+            f"workspace type {member.name} only allows [{' '.join(map(str, allowed))}] {relation} workspaces, "
+            f"but {relation} type {other.own.name} only implements [{' '.join(sorted(map(str, other.aliases)))}]"
+        )
