@@ -8,7 +8,7 @@ from tenantry.kube.columns import CREATED_AT, NAME
 from tenantry.kube.crd_validation import crd_warnings, validate_crd, validate_crd_status
 from tenantry.kube.definition import ResourceDefinition, Strategy, Version
 from tenantry.kube.messages import OBJECT_META
-from tenantry.kube.objects import Object
+from tenantry.kube.objects import Object, is_deleting
 from tenantry.kube.schema.structural import Schema
 from tenantry.kube.schema.validate import validate
 from tenantry.kube.status import FieldError, bad_request
@@ -216,6 +216,15 @@ class CustomResourceDefinitionStrategy(Strategy):
 
     def warnings(self, obj: Object, old: Object | None) -> list[str]:
         return crd_warnings(obj, old)
+
+    def begin_deletion(self, obj: Object) -> None:
+        metadata = obj["metadata"]
+        if FINALIZER not in (metadata.get("finalizers") or ()):
+            metadata["finalizers"] = [*(metadata.get("finalizers") or ()), FINALIZER]
+
+    def holds(self, obj: Object) -> bool:
+        """A definition is marked before it goes, so that its objects can go first."""
+        return not is_deleting(obj)
 
 
 _SHAPE = Schema(type="object", properties={"spec": _SPEC})

@@ -11,7 +11,7 @@ from tenantry.apiserver import objects
 from tenantry.kube.crd_naming import naming_conditions
 from tenantry.kube.objects import Object, finalizers_of, metadata_of, timestamp
 from tenantry.kube.status import StatusError
-from tenantry.kube.types.custom_resource_definition import DEFINITION
+from tenantry.kube.types.custom_resource_definition import DEFINITION, FINALIZER
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, RecordEvent
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
 
 CUSTOM_RESOURCE_DEFINITIONS = "apiextensions.k8s.io/customresourcedefinitions"
-CLEANUP_FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
 
 
 class CustomResourceDefinitions(Controller):
@@ -69,11 +68,9 @@ class CustomResourceDefinitions(Controller):
                 return {**obj, "status": naming_conditions(obj, others)}
 
             await objects.update(scope, DEFINITION, "", key.name, named, subresource="status")
-        if CLEANUP_FINALIZER not in finalizers_of(crd):
-            await objects.update(scope, DEFINITION, "", key.name, _with_cleanup)
 
     async def _terminate(self, held: Range, key: Key, crd: Object) -> None:
-        if CLEANUP_FINALIZER not in finalizers_of(crd):
+        if FINALIZER not in finalizers_of(crd):
             return
         scope = self._host.scope(key.cluster)
         group, plural = crd["spec"]["group"], crd["spec"]["names"]["plural"]
@@ -101,15 +98,9 @@ class CustomResourceDefinitions(Controller):
         await objects.update(scope, DEFINITION, "", key.name, _without_cleanup)
 
 
-def _with_cleanup(obj: Object) -> Object:
-    metadata = metadata_of(obj)
-    metadata["finalizers"] = [*(metadata.get("finalizers") or ()), CLEANUP_FINALIZER]
-    return obj
-
-
 def _without_cleanup(obj: Object) -> Object:
     metadata = metadata_of(obj)
-    metadata["finalizers"] = [f for f in metadata.get("finalizers") or () if f != CLEANUP_FINALIZER]
+    metadata["finalizers"] = [f for f in metadata.get("finalizers") or () if f != FINALIZER]
     return obj
 
 
