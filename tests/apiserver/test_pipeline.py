@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -10,9 +11,11 @@ from multidict import CIMultiDict
 from pipeline_fakes import CONFIG_MAPS, Clusters, FakeScope, Rules
 
 from tenantry.apiserver.authentication.authenticator import Union
+from tenantry.apiserver.authentication.service_account import TokenIssuer
 from tenantry.apiserver.authentication.static_tokens import StaticTokens
 from tenantry.apiserver.authorization import Attributes
 from tenantry.apiserver.endpoints.health import Health
+from tenantry.apiserver.endpoints.issuer import IssuerEndpoint
 from tenantry.apiserver.http import Reply, Request, Response
 from tenantry.apiserver.pipeline import Pipeline
 from tenantry.apiserver.user import KCP_ADMIN_GROUP, MASTERS_GROUP, SCOPES_EXTRA, User
@@ -117,7 +120,8 @@ async def test_cluster_scoped_resources_have_no_namespace(world: World) -> None:
         ),
         (
             "/apis/example.dev/v1/namespaces/n/widgets/w/status",
-            'widgets.example.dev "w" is forbidden: User "alice" cannot get resource "widgets/status" in API group "example.dev" in the namespace "n"',
+            'widgets.example.dev "w" is forbidden: User "alice" cannot get resource "widgets/status" in API group "example.dev" '
+            'in the namespace "n"',
         ),
         ("/nope", 'forbidden: User "alice" cannot get path "/nope"'),
         ("/apis", 'forbidden: User "alice" cannot get path "/apis"'),
@@ -363,3 +367,49 @@ async def test_discovery(world: World) -> None:
     assert (await get("/apis", AGGREGATED.format("v9"))).status == 406
     assert (await get("/api/v1", "text/html")).status == 406
     assert (await world.ask("/clusters/abc/api/v1", "master", method="POST")).status == 405
+
+
+async def test_openapi(world: World) -> None:
+    async def get(path: str, query: str = "", **headers: str) -> Response:
+        reply = await world.ask(f"/clusters/abc{path}", "master", query=query, headers=headers)
+        assert isinstance(reply, Response)
+        return reply
+
+    index = await get("/openapi/v3")
+    assert index.content_type == "text/plain; charset=utf-8"
+    link = orjson.loads(index.body)["paths"]["apis/example.dev/v1"]["serverRelativeURL"]
+    path, _, query = link.partition("?")
+    plain = await get(path)
+    assert (plain.status, "Cache-Control" in plain.headers, plain.headers["Vary"]) == (200, False, "Accept")
+    hashed = await get(path, query)
+    assert (hashed.body, hashed.headers["Cache-Control"]) == (plain.body, "public, immutable")
+    assert orjson.loads(hashed.body)["openapi"] == "3.0.0"
+    assert (await get(path, query, **{"If-None-Match": hashed.headers["ETag"]})).status == 304
+    moved = await get(path, "hash=WRONG")
+    assert (moved.status, moved.headers["Location"]) == (301, f"/clusters/abc{link}")
+    assert (await get("/openapi/v3/apis/none.dev/v1")).status == 404
+    swagger = await get("/openapi/v2")
+    assert orjson.loads(swagger.body)["swagger"] == "2.0"
+    assert (await get("/openapi/v2", **{"If-None-Match": swagger.headers["ETag"]})).status == 304
+    old = await get("/openapi/v2", Accept="application/com.github.proto-openapi.spec.v2@v1.0+protobuf")
+    assert (old.status, old.body) == (200, b"")
+    assert (await get("/openapi/v2", Accept="application/xml")).status == 406
+
+
+async def test_issuer(world: World, tmp_path: Path) -> None:
+    issuer = TokenIssuer.load(tmp_path / "sa.key")
+    world = World(issuer=IssuerEndpoint(issuer, "https://host:6443"))
+
+    async def get(path: str, accept: str = "") -> Response:
+        reply = await world.ask(f"/clusters/abc{path}", "master", headers={"Accept": accept} if accept else {})
+        assert isinstance(reply, Response)
+        return reply
+
+    configuration = orjson.loads((await get("/.well-known/openid-configuration")).body)
+    assert (configuration["issuer"], configuration["jwks_uri"]) == (issuer.issuer, "https://host:6443/openid/v1/jwks")
+    keys = await get("/openid/v1/jwks")
+    assert keys.content_type == "application/jwk-set+json"
+    assert {"alg": "RS256", "e": "AQAB", "kty": "RSA", "use": "sig"}.items() <= orjson.loads(keys.body)["keys"][0].items()
+    refused = await get("/openid/v1/jwks", "application/json")
+    assert orjson.loads(refused.body)["message"].endswith("Available representations: application/jwk-set+json")
+    assert (await get("/openid/v1/other")).status == 404

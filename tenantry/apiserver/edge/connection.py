@@ -36,8 +36,8 @@ class Exchange:
 
     __slots__ = (
         "_task",
-        "connection",
         "body_limit_bytes",
+        "connection",
         "deadline",
         "message",
         "payload",
