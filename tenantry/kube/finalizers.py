@@ -12,10 +12,7 @@ STANDARD = frozenset({"kubernetes", ORPHAN, FOREGROUND})
 
 def finalizer_errors(path: str, finalizer: str) -> list[FieldError]:
     """What is wrong with one finalizer of a built-in object: it is `domain/name` or a standard one."""
-    errors = [invalid(path, finalizer, text) for text in qualified_name_errors(finalizer)]
-    if not errors:
-        errors = unqualified_errors(path, finalizer)
-    return errors
+    return [invalid(path, finalizer, text) for text in qualified_name_errors(finalizer)] + unqualified_errors(path, finalizer)
 
 
 def unqualified_errors(path: str, finalizer: str) -> list[FieldError]:

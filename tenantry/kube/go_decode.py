@@ -7,7 +7,6 @@ import re
 from base64 import b64decode, b64encode
 from collections.abc import Callable
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from tenantry.kube.go_times import canonical_micro_time, canonical_time
 from tenantry.kube.messages import Field, FieldType, Message
@@ -61,14 +60,11 @@ def _json_name(value: Any, go_type: str) -> str:
             return f"number {value}" if go_type.startswith(("int", "float")) else "number"
 
 
-_normalisers: WeakKeyDictionary[Message, Normaliser] = WeakKeyDictionary()
-
-
 def normaliser(message: Message) -> Normaliser:
     """The compiled check of a message. It changes the object in place and raises Mismatch."""
-    found = _normalisers.get(message)
+    found: Normaliser | None = message.memo.get("decode")
     if found is None:
-        found = _normalisers[message] = _compile(message)
+        found = message.memo["decode"] = _compile(message)
     return found
 
 
@@ -149,10 +145,9 @@ def _container(of: FieldType) -> Convert:
     plain = {"string": str, "bool": bool}.get(of.name)
     convert, go_type = _element(of, of.go_name), of.go_type
     zero: Any = {"string": "", "bytes": "", "Quantity": "0"}.get(of.name)
-    wanted = dict if of.container == "map" else list
 
     def convert_map(value: Any) -> Any:
-        if value.__class__ is not wanted:
+        if value.__class__ is not dict:
             raise Mismatch(value, go_type)
         for key, item in value.items():
             if item.__class__ is plain:
@@ -163,7 +158,7 @@ def _container(of: FieldType) -> Convert:
         return value
 
     def convert_list(value: Any) -> Any:
-        if value.__class__ is not wanted:
+        if value.__class__ is not list:
             raise Mismatch(value, go_type)
         for index, item in enumerate(value):
             if item.__class__ is plain:

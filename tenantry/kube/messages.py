@@ -89,6 +89,8 @@ class Message:
     fields: tuple[Field, ...]
     root: bool = False
     schema: Schema = field(default_factory=Schema)
+    memo: dict[str, Any] = field(default_factory=dict, repr=False)
+    """What other parts derive from the table once; the key names who."""
 
     @property
     def name(self) -> str:

@@ -55,9 +55,8 @@ def metadata_warnings(obj: Object, definition: ResourceDefinition) -> list[str]:
             )
     if definition.custom:
         advice = "prefer a domain-qualified finalizer name to avoid accidental conflicts with other finalizer writers"
-        for finalizer in metadata.get("finalizers") or ():
-            if unqualified_errors("", finalizer):
-                warnings.append(f'metadata.finalizers: "{finalizer}": {advice}')
+        loose = (f for f in metadata.get("finalizers") or () if unqualified_errors("", f))
+        warnings.extend(f'metadata.finalizers: "{finalizer}": {advice}' for finalizer in loose)
     return warnings
 
 
@@ -83,8 +82,7 @@ def _update_errors(new: Object, old: Object) -> list[FieldError]:
             text = "no new finalizers can be added if the object is being deleted, found new finalizers []string{" + listed + "}"
             errors.append(forbidden("metadata.finalizers", text))
     changed = [field for field in _IMMUTABLE_FIELDS if (new.get(field) or None) != (old.get(field) or None)]
-    # Upstream checks these twice, and both causes show.
-    return errors + 2 * [invalid(f"metadata.{field}", new.get(field), IMMUTABLE) for field in changed]
+    return errors + [invalid(f"metadata.{field}", new.get(field), IMMUTABLE) for field in changed]
 
 
 def _annotation_errors(annotations: dict[str, str]) -> list[FieldError]:
@@ -130,10 +128,9 @@ def _finalizer_errors(finalizers: list[str], definition: ResourceDefinition) -> 
     errors: list[FieldError] = []
     path = "metadata.finalizers"
     for index, finalizer in enumerate(finalizers):
-        problems = [invalid(path, finalizer, text) for text in qualified_name_errors(finalizer)]
-        if not problems and not definition.custom:
-            problems = unqualified_errors(f"{path}[{index}]", finalizer)
-        errors += problems
+        errors += [invalid(path, finalizer, text) for text in qualified_name_errors(finalizer)]
+        if not definition.custom:
+            errors += unqualified_errors(f"{path}[{index}]", finalizer)
     if ORPHAN in finalizers and FOREGROUND in finalizers:
         errors.append(invalid(path, finalizers, f"finalizer {ORPHAN} and {FOREGROUND} cannot be both set"))
     return errors

@@ -13,7 +13,6 @@ from functools import lru_cache
 from struct import error as StructError
 from struct import unpack_from
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import orjson
 
@@ -128,15 +127,12 @@ def _varint(data: bytes, position: int) -> tuple[int, int]:
             raise _Malformed("integer overflow")
 
 
-_tables: WeakKeyDictionary[Message, dict[int, tuple[str, str, Decoder]]] = WeakKeyDictionary()
-
-
 def _decode(message: Message, raw: bytes, depth: int) -> Object:
     if depth > _MAX_DEPTH:
         raise _Malformed("exceeded max depth")
-    table = _tables.get(message)
+    table: dict[int, tuple[str, str, Decoder]] | None = message.memo.get("protobuf")
     if table is None:
-        table = _tables[message] = {f.number: (f.name, f.type.container, _decoder(f)) for f in message.fields}
+        table = message.memo["protobuf"] = {f.number: (f.name, f.type.container, _decoder(f)) for f in message.fields}
     out: Object = {}
     for number, value in _fields(raw):
         known = table.get(number)

@@ -151,9 +151,6 @@ class EventStrategy(Strategy):
 
     create_on_update = True
 
-    def name_errors(self, name: str, *, prefix: bool) -> list[str]:
-        return path_segment_errors(name, prefix=prefix)
-
     def validate(self, obj: Object, old: Object | None, subresource: str) -> list[FieldError]:
         if old is None:
             return _strict_errors(obj)
@@ -238,16 +235,12 @@ def _as_core(obj: Object) -> Object:
 def _last_seen(obj: Object, now: datetime) -> str:
     event = _as_core(obj)
     series = event.get("series") or {}
-    return _since(series.get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime"), event, now)
+    return age(series.get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime"), now)
 
 
 def _first_seen(obj: Object, now: datetime) -> str:
     event = _as_core(obj)
-    return _since(event.get("firstTimestamp") or event.get("eventTime"), event, now)
-
-
-def _since(moment: str | None, event: Object, now: datetime) -> str:
-    return age(moment, now)
+    return age(event.get("firstTimestamp") or event.get("eventTime"), now)
 
 
 def _target(obj: Object, now: datetime) -> str:

@@ -53,9 +53,6 @@ class LimitRangeStrategy(Strategy):
                 continue
             limit = (item.get("max") or {}) | (item.get("default") or {})
             request = (item.get("min") or {}) | limit | (item.get("defaultRequest") or {})
-            for name, value in (item.get("min") or {}).items():
-                if name not in limit and name not in (item.get("defaultRequest") or {}):
-                    request[name] = value
             for field, values in (("default", limit), ("defaultRequest", request)):
                 if values:
                     item[field] = values
@@ -122,17 +119,17 @@ def _order_errors(name: str, of: Mapping[str, str | None], path: str) -> list[Fi
     errors: list[FieldError] = []
     low, high, default, request = of["min"], of["max"], of["default"], of["defaultRequest"]
 
-    def check(small: str | None, big: str | None, field: str, text: str) -> None:
+    def check(small: str | None, big: str | None, field: str, text: str, shown: str | None = None) -> None:
         if small is not None and big is not None and parse(big) < parse(small):
-            errors.append(invalid(f"{path}.{field}[{name}]", of[field], text))
+            errors.append(invalid(f"{path}.{field}[{name}]", shown or of[field], text))
 
     check(low, high, "min", f"min value {low} is greater than max value {high}")
     check(low, request, "defaultRequest", f"min value {low} is greater than default request value {request}")
     check(request, high, "defaultRequest", f"default request value {request} is greater than max value {high}")
     text = f"default request value {request} is greater than default limit value {default}"
     check(request, default, "defaultRequest", text)
-    check(low, default, "default", f"min value {low} is greater than default value {default}")
-    check(default, high, "default", f"default value {default} is greater than max value {high}")
+    check(low, default, "default", f"min value {low} is greater than default value {default}", low)
+    check(default, high, "default", f"default value {default} is greater than max value {high}", high)
     ratio = of["maxLimitRequestRatio"]
     if ratio is not None:
         here = f"{path}.maxLimitRequestRatio[{name}]"

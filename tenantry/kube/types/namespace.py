@@ -91,6 +91,12 @@ class NamespaceStrategy(Strategy):
                 errors += finalizer_errors(f"spec.finalizers[{index}]", finalizer)
         return errors
 
+    def begin_deletion(self, obj: Object) -> None:
+        obj["status"] = (obj.get("status") or {}) | {"phase": TERMINATING}
+
+    def holds(self, obj: Object) -> bool:
+        return bool((obj.get("spec") or {}).get("finalizers"))
+
     @staticmethod
     def _validate_phase(obj: Object) -> list[FieldError]:
         phase = phase_of(obj)

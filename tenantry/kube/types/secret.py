@@ -17,11 +17,13 @@ from tenantry.kube.types.config_map import MAX_DATA_BYTES, decoded_size, immutab
 OPAQUE = "Opaque"
 SERVICE_ACCOUNT_TOKEN = "kubernetes.io/service-account-token"
 SERVICE_ACCOUNT_NAME_ANNOTATION = "kubernetes.io/service-account.name"
+TLS = "kubernetes.io/tls"
+_PEM = b"-----BEGIN "
 _REQUIRED_KEYS: Mapping[str, tuple[str, ...]] = {
     "kubernetes.io/dockercfg": (".dockercfg",),
     "kubernetes.io/dockerconfigjson": (".dockerconfigjson",),
     "kubernetes.io/ssh-auth": ("ssh-privatekey",),
-    "kubernetes.io/tls": ("tls.crt", "tls.key"),
+    TLS: ("tls.crt", "tls.key"),
 }
 _JSON_TYPES = frozenset({"kubernetes.io/dockercfg", "kubernetes.io/dockerconfigjson"})
 _BASIC_AUTH, _BASIC_AUTH_KEYS = "kubernetes.io/basic-auth", ("password", "username")
@@ -52,8 +54,6 @@ class SecretStrategy(Strategy):
         self.default(obj)
 
     def prepare_for_update(self, obj: Object, old: Object, subresource: str) -> None:
-        if not obj.get("type"):
-            obj["type"] = old.get("type", OPAQUE)
         self.default(obj)
 
     def validate(self, obj: Object, old: Object | None, subresource: str) -> list[FieldError]:
@@ -68,6 +68,15 @@ class SecretStrategy(Strategy):
             if type_of(obj) != type_of(old):
                 errors.append(invalid("type", type_of(obj), IMMUTABLE))
         return errors
+
+    def warnings(self, obj: Object, old: Object | None) -> list[str]:
+        data = obj.get("data") or {}
+        if type_of(obj) != TLS:
+            return []
+        for key, what in (("tls.crt", "certificate"), ("tls.key", "key")):
+            if _PEM not in b64decode(data.get(key) or ""):
+                return [f"tls: failed to find any PEM data in {what} input"]
+        return []
 
     @staticmethod
     def _type_errors(obj: Object, data: Mapping[str, str]) -> list[FieldError]:

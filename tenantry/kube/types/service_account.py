@@ -38,7 +38,6 @@ class ServiceAccountStrategy(Strategy):
     returns_deleted = True
 
     def prepare_for_create(self, obj: Object) -> None:
-        # Upstream drops what nobody references by: kubectl's last word is the object reference's name.
         _clean(obj)
 
     def prepare_for_update(self, obj: Object, old: Object, subresource: str) -> None:

@@ -1,0 +1,134 @@
+"""Decoding of built-in types: Go's complaints, and the form that Go would write back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tenantry.kube.decode import check_types, unknown_fields, unknown_metadata_fields, zero_object
+from tenantry.kube.definition import ResourceDefinition
+from tenantry.kube.objects import Object
+from tenantry.kube.types import config_map, events, lease, rbac, resource_quota, secret
+
+CONFIG_MAP, SECRET, LEASE = config_map.DEFINITION, secret.DEFINITION, lease.DEFINITION
+MICRO = "2006-01-02T15:04:05.000000Z07:00"
+
+
+@pytest.mark.parametrize(
+    ("definition", "fields", "text"),
+    [
+        (CONFIG_MAP, {"data": {"a": 5}}, "json: cannot unmarshal number into Go struct field ConfigMap.data of type string"),
+        (CONFIG_MAP, {"data": []}, "json: cannot unmarshal array into Go struct field ConfigMap.data of type map[string]string"),
+        (CONFIG_MAP, {"immutable": "yes"}, "json: cannot unmarshal string into Go struct field ConfigMap.immutable of type bool"),
+        (
+            CONFIG_MAP,
+            {"metadata": "x"},
+            "json: cannot unmarshal string into Go struct field ConfigMap.metadata of type v1.ObjectMeta",
+        ),
+        (
+            CONFIG_MAP,
+            {"metadata": {"name": 5}},
+            "json: cannot unmarshal number into Go struct field ObjectMeta.metadata.name of type string",
+        ),
+        (
+            CONFIG_MAP,
+            {"metadata": {"ownerReferences": {}}},
+            "json: cannot unmarshal object into Go struct field ObjectMeta.metadata.ownerReferences of type []v1.OwnerReference",
+        ),
+        (
+            CONFIG_MAP,
+            {"metadata": {"creationTimestamp": "yesterday"}},
+            'parsing time "yesterday" as "2006-01-02T15:04:05Z07:00": cannot parse "yesterday" as "2006"',
+        ),
+        (CONFIG_MAP, {"binaryData": {"a": "***"}}, "illegal base64 data at input byte 0"),
+        (SECRET, {"type": 7}, "json: cannot unmarshal number into Go struct field Secret.type of type v1.SecretType"),
+        (
+            LEASE,
+            {"spec": {"leaseDurationSeconds": 1.5}},
+            "json: cannot unmarshal number 1.5 into Go struct field LeaseSpec.spec.leaseDurationSeconds of type int32",
+        ),
+        (
+            LEASE,
+            {"spec": {"leaseDurationSeconds": 3000000000}},
+            "json: cannot unmarshal number 3000000000 into Go struct field LeaseSpec.spec.leaseDurationSeconds of type int32",
+        ),
+        (
+            LEASE,
+            {"spec": {"renewTime": "2020-01-01T00:00:00.123Z"}},
+            f'parsing time "2020-01-01T00:00:00.123Z" as "{MICRO}": cannot parse ".123Z" as ".000000"',
+        ),
+        (
+            rbac.ROLES,
+            {"rules": [{"verbs": "get"}]},
+            "json: cannot unmarshal string into Go struct field PolicyRule.rules.verbs of type []string",
+        ),
+        (
+            resource_quota.DEFINITION,
+            {"spec": {"hard": {"configmaps": "x"}}},
+            "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'",
+        ),
+    ],
+)
+def test_wrong_types(definition: ResourceDefinition, fields: Object, text: str) -> None:
+    error = check_types({"metadata": {"name": "x"}} | fields, definition, "v1")
+    assert error is not None
+    assert error.code == 400
+    assert error.message == f'{definition.kind} in version "v1" cannot be handled as a {definition.kind}: {text}'
+
+
+@pytest.mark.parametrize(
+    ("definition", "given", "expected"),
+    [
+        (CONFIG_MAP, {"data": {"a": None}, "immutable": None}, {"data": {"a": ""}}),
+        (CONFIG_MAP, {"data": {}, "immutable": False}, {"immutable": False}),
+        (CONFIG_MAP, {"metadata": {"name": "", "labels": {}, "finalizers": [], "creationTimestamp": None}}, {}),
+        (SECRET, {"data": {"a": "YQ\n=="}}, {"data": {"a": "YQ=="}}),
+        (
+            LEASE,
+            {"spec": {"renewTime": "2020-01-01T02:00:00.000000+02:00", "holderIdentity": ""}},
+            {"spec": {"renewTime": "2020-01-01T00:00:00.000000Z", "holderIdentity": ""}},
+        ),
+        (LEASE, {}, {"spec": {}}),
+        (rbac.ROLES, {"rules": []}, {"rules": None}),
+        (
+            resource_quota.DEFINITION,
+            {"spec": {"hard": {"a": 3, "b": "1000M", "c": "0.5", "d": None}}},
+            {"spec": {"hard": {"a": "3", "b": "1G", "c": "500m", "d": "0"}}, "status": {}},
+        ),
+    ],
+)
+def test_canonical_form(definition: ResourceDefinition, given: Object, expected: Object) -> None:
+    obj = {"metadata": {}} | given
+    assert check_types(obj, definition, "v1") is None
+    assert obj == {"metadata": {}} | expected
+    again = dict(obj)
+    assert check_types(again, definition, "v1") is None
+    assert again == obj
+
+
+def test_zero_objects_hold_what_go_always_writes() -> None:
+    assert zero_object(CONFIG_MAP) == {"metadata": {}}
+    zero = zero_object(events.CORE_EVENTS)
+    assert zero["eventTime"] is None
+    assert zero["reportingComponent"] == ""
+    assert zero["involvedObject"] == {}
+
+
+def test_unknown_fields_are_named_in_order_and_dropped() -> None:
+    obj: dict[str, Any] = {
+        "zzz": 1,
+        "metadata": {"foo": 1, "labels": {"any": "thing"}, "managedFields": [{"fieldsV1": {"f:x": {}}}]},
+        "rules": [{"verbs": ["get"], "ApiGroups": [""]}],
+    }
+    assert unknown_fields(obj, rbac.ROLES.versions["v1"].schema) == ["zzz", "metadata.foo", "rules[0].ApiGroups"]
+    assert obj == {
+        "metadata": {"labels": {"any": "thing"}, "managedFields": [{"fieldsV1": {"f:x": {}}}]},
+        "rules": [{"verbs": ["get"]}],
+    }
+
+
+def test_metadata_of_custom_resources() -> None:
+    obj: Object = {"metadata": {"name": "x", "nope": 1}, "spec": {"any": 1}}
+    assert unknown_metadata_fields(obj) == ["metadata.nope"]
+    assert obj == {"metadata": {"name": "x"}, "spec": {"any": 1}}

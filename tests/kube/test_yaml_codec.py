@@ -1,0 +1,48 @@
+"""YAML bodies and answers."""
+
+from __future__ import annotations
+
+import pytest
+
+from tenantry.kube.codec.yaml_codec import decode, encode
+from tenantry.kube.status import StatusError
+
+
+def test_scalars_are_those_of_yaml_1_1() -> None:
+    value, _ = decode(b"a: yes\nb: 'yes'\nc: 2020-01-01\nd: y\ne: 0x10\nf: ~\n1: one\n")
+    assert value == {"a": True, "b": "yes", "c": "2020-01-01", "d": True, "e": 16, "f": None, "1": "one"}
+
+
+def test_aliases_and_duplicates() -> None:
+    value, duplicates = decode(b"a: &x {m: 1}\nb: *x\nc: 1\nc: 2\n", duplicates=True)
+    assert value == {"a": {"m": 1}, "b": {"m": 1}, "c": 2}
+    assert duplicates == ["c"]
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (b"a: [b", "yaml: line 1: did not find expected ',' or ']' (613a205b62)"),
+        (
+            b"metadata:\n\tname: x",
+            "yaml: line 2: found character that cannot start any token (6d657461646174613a0a096e616d653a2078)",
+        ),
+    ],
+)
+def test_errors_name_the_line(body: bytes, text: str) -> None:
+    with pytest.raises(StatusError) as refused:
+        decode(body, kind="ConfigMap")
+    assert refused.value.message == f"the object provided is unrecognized (must be of type ConfigMap): {text}"
+
+
+def test_a_billion_laughs_are_refused() -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [" + ", ".join([f"*a{n - 1}"] * 10) + "]" for n in range(1, 9)]
+    with pytest.raises(StatusError, match="excessive aliasing"):
+        decode("\n".join(lines).encode())
+
+
+def test_encoding_keeps_what_looks_like_something_else() -> None:
+    text = encode({"b": [{"x": "yes"}], "a": "1", "c": "two\nlines\n"})
+    assert text == b"a: '1'\nb:\n- x: 'yes'\nc: |\n  two\n  lines\n"
+    assert decode(text)[0] == {"b": [{"x": "yes"}], "a": "1", "c": "two\nlines\n"}
