@@ -73,7 +73,7 @@ def test_the_difference_as_a_patch_leads_from_one_to_the_other(left: dict, right
 
 
 def _difference(left: dict, right: dict) -> dict:
-    out: dict = {name: None for name in left if name not in right}  # noqa: C420
+    out: dict = {name: None for name in left if name not in right}
     for name, value in right.items():
         ours = left.get(name)
         if isinstance(value, dict) and isinstance(ours, dict):

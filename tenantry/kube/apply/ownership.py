@@ -77,14 +77,15 @@ def _node_at(node: Node | None, element: str) -> Node | None:
 
 
 def remove_fields(node: Node, value: Any, fields: FieldSet) -> Any:
-    """The value without these fields and list items; the value itself where nothing is removed. None where nothing is left
-    of a container that is not itself among the fields (structured-merge-diff's RemoveItems).
+    """The value without these fields and list items (structured-merge-diff's RemoveItems).
+
+    A container that loses all it holds stays, empty. Upstream leaves null there, which a schema may not allow.
     """
     if not fields or not value:
         return value
     if isinstance(value, dict) and node.map is not None:
         if node.map.atomic:
-            return None
+            return {}
         out: dict[str, Any] = {}
         for name, below in value.items():
             found = fields.get("f:" + name)
@@ -92,10 +93,10 @@ def remove_fields(node: Node, value: Any, fields: FieldSet) -> Any:
                 out[name] = below
             elif not is_member(found):
                 out[name] = remove_fields(node.map.at(name) or DEDUCED, below, found)
-        return out or None
+        return out
     if isinstance(value, list) and node.list is not None:
         if node.list.kind == "atomic":
-            return None
+            return []
         items: list[Any] = []
         for item in value:
             found = fields.get(node.list.item_element(item))
@@ -103,7 +104,7 @@ def remove_fields(node: Node, value: Any, fields: FieldSet) -> Any:
                 items.append(item)
             elif not is_member(found):
                 items.append(remove_fields(node.list.element, item, found))
-        return items or None
+        return items
     return value
 
 

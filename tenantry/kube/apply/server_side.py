@@ -108,7 +108,9 @@ def _merge_and_own(
     if last is not None and last.fields:
         result = _prune(result, node, last.fields, managers)
     changes = compare_objects(node, live, result).without(reset)
-    _settle(managers, applying, field_set.union(changes.modified, changes.added), changes.removed, force, (live, node, api_version))
+    _settle(
+        managers, applying, field_set.union(changes.modified, changes.added), changes.removed, force, (live, node, api_version)
+    )
     mine = strip(managers[applying].fields)
     if mine:
         managers[applying].fields = field_set.ordered(mine)
@@ -154,13 +156,13 @@ def _prune(merged: Object, node: Node, last: FieldSet, managers: Managers) -> Ob
     managed: FieldSet = {}
     for owned in managers.values():
         managed = field_set.union(managed, owned.fields)
-    pruned = remove_fields(node, merged, last_named) or {}
+    pruned = remove_fields(node, merged, last_named)
     pruned_fields = with_named_fields(fields_of(node, pruned), node)
     keep = field_set.union(pruned_fields, with_named_fields(managed, node))
-    pruned = remove_fields(node, merged, field_set.difference(merged_fields, keep)) or {}
+    pruned = remove_fields(node, merged, field_set.difference(merged_fields, keep))
     pruned_fields = with_named_fields(fields_of(node, pruned), node)
     gone = field_set.intersection(field_set.difference(merged_fields, pruned_fields), last_named)
-    out: Object = remove_fields(node, merged, gone) or {}
+    out: Object = remove_fields(node, merged, gone)
     return out
 
 
