@@ -120,6 +120,16 @@ def test_a_patch_cannot_grow_a_document_without_bound() -> None:
     assert refused.value.code == 422
 
 
+def test_a_patch_cannot_nest_a_document_deeper_than_can_be_stored() -> None:
+    inner: Any = "leaf"
+    for _ in range(150):
+        inner = {"a": inner}
+    operations = [{"op": "add", "path": "/x", "value": inner}, {"op": "add", "path": "/x" + "/a" * 150, "value": inner}]
+    with pytest.raises(StatusError) as refused:
+        json_patch.apply({}, operations)
+    assert (refused.value.code, refused.value.message) == (400, "exceeded max depth")
+
+
 def test_the_result_shares_nothing_with_the_patch() -> None:
     operations: list[dict] = [{"op": "add", "path": "/new", "value": {}}, {"op": "add", "path": "/new/x", "value": "1"}]
     assert json_patch.apply({}, operations) == {"new": {"x": "1"}}

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-import orjson
-
 from tenantry.kube.apply import field_set
 from tenantry.kube.apply.field_set import FieldSet
 from tenantry.kube.apply.last_applied import MANAGER as KUBECTL
@@ -27,6 +25,7 @@ from tenantry.kube.apply.typed import ABSENT, Node, TypedError, compile_schema, 
 from tenantry.kube.apply.validate import error_text, validate
 from tenantry.kube.objects import Object, namespace_of, split_api_version
 from tenantry.kube.objects import name_of as object_name
+from tenantry.kube.patch.json_values import copy_of
 from tenantry.kube.schema.structural import Schema
 from tenantry.kube.status import Cause, StatusError, bad_request
 
@@ -80,7 +79,7 @@ def apply(
     if applying in managers and (live is None or _differs(base, result)):
         managers[applying].time = now
     # A copy: the merge shares the parts that it did not touch with its inputs.
-    out: Object = orjson.loads(orjson.dumps(result))
+    out: Object = copy_of(result)
     metadata = out.setdefault("metadata", {})
     if manager == KUBECTL:
         refresh_annotation(metadata, config)

@@ -29,7 +29,7 @@ class _Refused(Exception):
 def apply(document: Any, operations: Any) -> Any:
     """The document after all operations, sharing nothing with its inputs. `operations` is the decoded patch; null is none.
 
-    Raises StatusError: 400 where the patch has not the shape of one, 413 above `MAX_OPERATIONS`, 422 where an operation fails.
+    Raises StatusError: 400 where the patch has not the shape of one or nests too deeply, 413 above `MAX_OPERATIONS`, 422 where an operation fails.
     """
     _check_shape(operations)
     if not operations:
@@ -49,6 +49,8 @@ def apply(document: Any, operations: Any) -> Any:
         raise StatusError(
             422, "Invalid", "the server rejected our request due to an error in our request", details={}
         ) from refusal
+    if patched.deepened:
+        copy_of(patched.root)
     return patched.root
 
 
@@ -113,6 +115,8 @@ class _Document:
     def __init__(self, root: Any) -> None:
         self.root = root
         self.copied_bytes = 0
+        self.deepened = False
+        """Whether a container was put somewhere: then the document may have become too deep to be stored."""
 
     def apply(self, operation: dict[str, Any] | None) -> None:
         if operation is None:
@@ -122,8 +126,7 @@ class _Document:
             raise _Refused("operation failed to decode path")
         match operation.get("op"):
             case "add":
-                container, key = self.locate(path)
-                _add(container, key, copy_of(operation.get("value")))
+                self.add(path, copy_of(operation.get("value")))
             case "remove":
                 container, key = self.locate(path)
                 _remove(container, key)
@@ -135,13 +138,10 @@ class _Document:
                 container, key = self.locate(operation.get("from"))
                 value = _member(container, key)
                 _remove(container, key)
-                container, key = self.locate(path)
-                _add(container, key, value)
+                self.add(path, value)
             case "copy":
                 container, key = self.locate(operation.get("from"))
-                value = self.copy(_member(container, key))
-                container, key = self.locate(path)
-                _add(container, key, value)
+                self.add(path, self.copy(_member(container, key)))
             case other:
                 raise _Refused(f"Unexpected kind: {other}")
 
@@ -167,6 +167,7 @@ class _Document:
             return
         container, key = self.locate(path)
         new = None if value is _MISSING else copy_of(value)
+        self.deepened = self.deepened or isinstance(new, dict | list)
         if isinstance(container, dict):
             container[key] = new
         else:
@@ -184,8 +185,12 @@ class _Document:
     def copy(self, value: Any) -> Any:
         if not isinstance(value, dict | list | str):
             return value
-        text = orjson.dumps(value)
-        self.copied_bytes += len(text)
+        self.copied_bytes += len(orjson.dumps(value))
         if self.copied_bytes > MAX_COPIED_BYTES:
             raise _Refused("Unable to complete the copy, the accumulated size increase of copy is above the limit")
-        return orjson.loads(text)
+        return copy_of(value)
+
+    def add(self, path: str, value: Any) -> None:
+        self.deepened = self.deepened or isinstance(value, dict | list)
+        container, key = self.locate(path)
+        _add(container, key, value)

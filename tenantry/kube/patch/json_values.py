@@ -6,10 +6,20 @@ from typing import Any
 
 import orjson
 
+from tenantry.kube.status import bad_request
+
 
 def copy_of(value: Any) -> Any:
-    """A deep copy; scalars are themselves."""
-    return orjson.loads(orjson.dumps(value)) if isinstance(value, dict | list) else value
+    """A deep copy; scalars are themselves.
+
+    Raises StatusError 400 where the value is nested more deeply than can be stored (orjson writes 254 levels).
+    """
+    if not isinstance(value, dict | list):
+        return value
+    try:
+        return orjson.loads(orjson.dumps(value))
+    except TypeError as error:
+        raise bad_request("exceeded max depth") from error
 
 
 def json_type(value: Any) -> str:
