@@ -8,12 +8,12 @@ from typing import Any
 
 import orjson
 
+from tenantry.kube.columns import AGE, NAME
 from tenantry.kube.definition import Column
 from tenantry.kube.durations import age, human_duration
 from tenantry.kube.go_text import plain
 from tenantry.kube.jsonpath import first
 from tenantry.kube.objects import Object
-from tenantry.kube.columns import AGE, NAME
 
 _Cell = Callable[[Object, datetime], Any]
 _AGE = Column(

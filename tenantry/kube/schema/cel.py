@@ -146,9 +146,11 @@ def converter(schema: Schema) -> Converter | None:
 
 
 def _object_converter(schema: Schema) -> Converter | None:
-    renamed: dict[str, str] = {
-        name: escaped for name in schema.properties if (escaped := escape(name)) is not None and escaped != name
-    }
+    renamed: dict[str, str] = {}
+    for name in schema.properties:
+        escaped = escape(name)
+        if escaped is not None and escaped != name:
+            renamed[name] = escaped
     fields = {name: made for name, child in schema.properties.items() if (made := converter(child)) is not None}
     values = converter(schema.additional) if isinstance(schema.additional, Schema) else None
     if not renamed and not fields and values is None:
@@ -160,7 +162,8 @@ def _object_converter(schema: Schema) -> Converter | None:
         out: dict[str, Any] = {}
         for key, item in value.items():
             change = fields.get(key, values)
-            out[renamed.get(key, key)] = item if change is None or item is None else change(item)
+            name = renamed[key] if key in renamed else key
+            out[name] = item if change is None or item is None else change(item)
         return out
 
     return convert
