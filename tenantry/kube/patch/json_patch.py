@@ -29,7 +29,8 @@ class _Refused(Exception):
 def apply(document: Any, operations: Any) -> Any:
     """The document after all operations, sharing nothing with its inputs. `operations` is the decoded patch; null is none.
 
-    Raises StatusError: 400 where the patch has not the shape of one or nests too deeply, 413 above `MAX_OPERATIONS`, 422 where an operation fails.
+    Raises StatusError: 400 where the patch has not the shape of one or nests too deeply, 413 above `MAX_OPERATIONS`, 422 where an
+    operation fails.
     """
     _check_shape(operations)
     if not operations:
