@@ -8,7 +8,7 @@ a schema and points its export to it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import orjson
@@ -81,7 +81,7 @@ def _learn(host: Host) -> None:
             host.definitions.bind(export, identity, {p: s["metadata"]["uid"] for p, s in schemas.items() if s is not None})
 
 
-async def _write(host: Host, changes: Sequence[Change]) -> None:
+async def _write(host: Host, changes: Iterable[Change]) -> None:
     batch: list[Change] = []
     size = 0
     for change in changes:

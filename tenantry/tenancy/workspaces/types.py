@@ -194,7 +194,7 @@ def limit_errors(parent: ResolvedType, child: ResolvedType) -> list[str]:
 
     Every limit of every type in either chain must hold, while any of the other's aliases satisfies it.
     """
-    errors = []
+    errors: list[str] = []
     for member in child.members:
         errors.extend(_limit(member, "limitAllowedParents", "parent", parent))
     for member in parent.members:

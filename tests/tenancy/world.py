@@ -1,0 +1,233 @@
+"""A shard or two without HTTP: hosts over one store in memory, wired as the processes wire them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import orjson
+
+from tenantry.apiserver import objects, records
+from tenantry.apiserver.admission import Chain
+from tenantry.apiserver.authorization import Attributes, Decision, Verdict
+from tenantry.apiserver.http import Reply, Request, Response
+from tenantry.apiserver.user import AUTHENTICATED_GROUP, SYSTEM, User
+from tenantry.kube.definition import ResourceDefinition
+from tenantry.kube.objects import Object
+from tenantry.kube.status import StatusError
+from tenantry.storage.cell import Cell
+from tenantry.storage.keys import Key
+from tenantry.storage.memory import MemoryStore
+from tenantry.tenancy.directory import RangeInfo, ShardInfo
+from tenantry.tenancy.exports import build as build_exports
+from tenantry.tenancy.host import Host, Urls
+from tenantry.tenancy.workspaces import build as build_workspaces
+from tenantry.tenancy.workspaces.admission import plugins
+
+USER = User("ada", (AUTHENTICATED_GROUP,))
+TIMEOUT_SECONDS = 5.0
+
+
+class Anybody:
+    """An authorizer that lets everybody do everything, but for the deep questions in `refused` (verb, name)."""
+
+    def __init__(self) -> None:
+        self.refused: set[tuple[str, str]] = set()
+
+    def authorize(self, attributes: Attributes) -> Decision:
+        return Decision(Verdict.ALLOW)
+
+    def allows_deep(self, attributes: Attributes) -> bool:
+        return (attributes.verb, attributes.name) not in self.refused
+
+
+class Map:
+    """A registry in memory over the world's shards."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._ranges: tuple[RangeInfo, ...] = ()
+        self._subscribers: list[Callable[[], None]] = []
+        self.opened = 0
+
+    def ranges(self) -> Sequence[RangeInfo]:
+        return self._ranges
+
+    def range_of(self, cluster: str) -> RangeInfo | None:
+        return next((r for r in self._ranges if r.holds(cluster)), None)
+
+    def shards(self) -> Sequence[ShardInfo]:
+        return [ShardInfo(host.name, host.name, host.urls.external) for host in self._world.hosts]
+
+    async def open_range(self, labels: Mapping[str, str]) -> RangeInfo:
+        self.opened += 1
+        number = len(self._ranges) + 1
+        shard = self._world.hosts[self.opened % len(self._world.hosts)]
+        info = RangeInfo(
+            name=f"range-{number}",
+            start=f"{number:03d}",
+            end=f"{number:03d}~",
+            shard=shard.name,
+            capacity=self._world.capacity,
+            labels=labels,
+        )
+        await self.add(info)
+        return info
+
+    async def add(self, info: RangeInfo) -> None:
+        await self._world.cells[info.shard].adopt(info.name, info.start, info.end)
+        self._ranges = tuple(sorted((*self._ranges, info), key=lambda r: r.start))
+        for subscriber in list(self._subscribers):
+            subscriber()
+
+    def relabel(self, name: str, labels: Mapping[str, str]) -> None:
+        self._ranges = tuple(replace(r, labels=labels) if r.name == name else r for r in self._ranges)
+
+    def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
+        self._subscribers.append(callback)
+        return lambda: self._subscribers.remove(callback)
+
+
+@dataclass
+class World:
+    """`hosts[0]` holds the range `root`."""
+
+    capacity: int = 1000
+    store: MemoryStore = field(default_factory=MemoryStore)
+    hosts: list[Host] = field(default_factory=list)
+    cells: dict[str, Cell] = field(default_factory=dict)
+    registry: Any = None
+    authorizer: Anybody = field(default_factory=Anybody)
+
+    @property
+    def host(self) -> Host:
+        return self.hosts[0]
+
+    def host_of(self, cluster: str) -> Host:
+        return next(h for h in self.hosts if h.cell.owns(cluster))
+
+    async def call(self, range_name: str, request: Request) -> Reply:
+        """Peers: what the owner of a range answers, straight on its objects."""
+        host = next(h for h in self.hosts if range_name in h.cell.ranges)
+        try:
+            status, answer = await _serve(host, request)
+        except StatusError as error:
+            return Response(error.code, orjson.dumps(error.to_object()))
+        return Response(status, orjson.dumps(answer))
+
+    async def create(self, cluster: str, definition: ResourceDefinition, obj: Object, user: User = USER) -> Object:
+        return await objects.create(self.host_of(cluster).scope(cluster), definition, obj, user=user)
+
+    async def workspace(self, parent: str, name: str, *, user: User = USER, **spec: Any) -> Object:
+        """Makes a workspace and waits until it is Ready."""
+        await self.create(parent, self.host.definitions.workspaces, workspace(name, **spec), user=user)
+        return await self.ready(parent, name)
+
+    async def ready(self, parent: str, name: str) -> Object:
+        await self.until(parent, lambda: self.phase(parent, name) == "Ready")
+        found = self.get(parent, self.host.definitions.workspaces, name)
+        assert found is not None
+        return found
+
+    def phase(self, parent: str, name: str) -> str:
+        found = self.get(parent, self.host.definitions.workspaces, name)
+        return (found.get("status") or {}).get("phase", "") if found else ""
+
+    def get(self, cluster: str, definition: ResourceDefinition, name: str, namespace: str = "") -> Object | None:
+        record = self.host_of(cluster).cell.range_of(cluster).get(Key(cluster, definition.storage_key, namespace, name))
+        return records.decode(record, definition, definition.storage_version) if record is not None else None
+
+    def logical_cluster(self, cluster: str) -> Object | None:
+        return self.get(cluster, self.host.definitions.logical_clusters, "cluster")
+
+    async def update(
+        self, cluster: str, definition: ResourceDefinition, name: str, change: Callable[[Object], Object | None], **more: Any
+    ) -> None:
+        await objects.update(self.host_of(cluster).scope(cluster), definition, more.pop("namespace", ""), name, change, **more)
+
+    async def delete(self, cluster: str, definition: ResourceDefinition, name: str, namespace: str = "") -> None:
+        await objects.delete(self.host_of(cluster).scope(cluster), definition, namespace, name)
+
+    async def until(self, cluster: str, condition: Callable[[], bool]) -> None:
+        """Waits for commits until the condition holds."""
+        changed = asyncio.Event()
+        stops = [held.subscribe(lambda _: changed.set()) for host in self.hosts for held in host.cell.ranges.values()]
+        stops.append(self.registry.subscribe(changed.set))
+        try:
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                while not condition():
+                    changed.clear()
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(changed.wait(), 0.05)
+        finally:
+            for stop in stops:
+                stop()
+
+
+def workspace(name: str, **spec: Any) -> Object:
+    obj: Object = {"apiVersion": "tenancy.kcp.io/v1alpha1", "kind": "Workspace", "metadata": {"name": name}}
+    return obj | ({"spec": spec} if spec else {})
+
+
+@asynccontextmanager
+async def running(shards: int = 1, *, capacity: int = 1000, store: MemoryStore | None = None) -> AsyncIterator[World]:
+    """A world whose hosts run; the range `root` is on the first."""
+    world = World(capacity=capacity, store=store or MemoryStore())
+    world.registry = Map(world)
+    for number in range(shards):
+        name = f"shard-{number + 1}"
+        cell = Cell(world.store, f"{name}-uid-{id(world)}", records.parse_head)
+        host = Host(
+            name=name,
+            cell=cell,
+            registry=world.registry,
+            urls=Urls("https://tenantry.test:6443"),
+            peers=world,
+            ca_certificate="-----BEGIN CERTIFICATE-----\n",
+        )
+        host.authorizer = world.authorizer
+        host.admission = Chain(plugins(host))
+        host.add_controllers(*build_workspaces(host), *build_exports(host))
+        world.hosts.append(host)
+        world.cells[name] = cell
+    await world.registry.add(RangeInfo(name="root", start="r", end="t", shard="shard-1", capacity=capacity))
+    await asyncio.gather(*(host.start() for host in world.hosts))
+    try:
+        yield world
+    finally:
+        for host in world.hosts:
+            await host.stop()
+        for cell in world.cells.values():
+            await cell.close()
+
+
+async def _serve(host: Host, request: Request) -> tuple[int, Object]:
+    _, _, cluster, _, group, version, plural, *rest = request.path.split("/")
+    definition = host.definitions.get(group, plural)
+    scope = host.scope(cluster)
+    name = rest[0] if rest else ""
+    subresource = rest[1] if len(rest) > 1 else ""
+    user = request.user or SYSTEM
+    if request.method == "POST":
+        return 201, await objects.create(scope, definition, orjson.loads(await request.read_body(1 << 20)), user=user)
+    found = objects.read(scope, definition, "", name)
+    if request.method == "PATCH":
+        body = orjson.loads(await request.read_body(1 << 20))
+
+        def merge(obj: Object) -> Object:
+            for field_name, value in body["status"].items():
+                if value is None:
+                    obj["status"].pop(field_name, None)
+                else:
+                    obj["status"][field_name] = value
+            return obj
+
+        found = await objects.update(scope, definition, "", name, merge, subresource=subresource, user=user)
+    elif request.method == "DELETE":
+        found = await objects.delete(scope, definition, "", name, user=user)
+    if found is None:
+        raise StatusError(404, "NotFound", f"{plural} {name} not found")
+    return 200, found
