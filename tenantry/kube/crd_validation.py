@@ -1,4 +1,4 @@
-"""Validation of type definitions: CustomResourceDefinitions as kube-apiserver does it, and APIResourceSchemas by the same rules.
+"""Validation of CustomResourceDefinitions as kube-apiserver does it.
 
 Upstream validates an internal form in which what all versions have in common (schema, subresources, columns, selectable
 fields) stands at the top of the spec; its field paths are those of that form, and clients see them.
@@ -29,7 +29,7 @@ _COLUMN_FORMATS = ("byte", "date", "date-time", "double", "float", "int32", "int
 _SIMPLE_PATH = re.compile(r"\.[a-zA-Z0-9\[\]\.\-_/\\'\"@?()=*: ]*")
 _MAX_SELECTABLE = 8
 _MAX_DEPRECATION_CHARACTERS = 256
-_STORAGE_RULE = "must have exactly one version marked as storage version"
+STORAGE_RULE = "must have exactly one version marked as storage version"
 
 
 def validate_crd(crd: Object, old: Object | None) -> list[FieldError]:
@@ -37,7 +37,7 @@ def validate_crd(crd: Object, old: Object | None) -> list[FieldError]:
     spec = crd.get("spec") or {}
     errors = list(_name(crd, spec))
     errors += _identity(crd, spec, old)
-    errors += _names(spec.get("names") or {})
+    errors += names_errors(spec.get("names") or {})
     errors += _versions(spec, "spec")
     errors += _conversion(spec.get("conversion") or {})
     errors += _stored_versions(crd, spec)
@@ -94,7 +94,7 @@ def _identity(crd: Object, spec: Object, old: Object | None) -> Iterator[FieldEr
             yield invalid("spec.group", group, ",".join(wrong))
         elif "." not in group:
             yield invalid("spec.group", group, "should be a domain with at least one dot")
-    if _is_protected(group) and old is None and not annotations_of(crd).get(APPROVED):
+    if is_protected(group) and old is None and not annotations_of(crd).get(APPROVED):
         place = f"metadata.annotations[{APPROVED}]"
         reference = "https://github.com/kubernetes/enhancements/pull/1111"
         yield required(place, f'protected groups must have approval annotation "{APPROVED}", see {reference}')
@@ -108,11 +108,11 @@ def _identity(crd: Object, spec: Object, old: Object | None) -> Iterator[FieldEr
         yield invalid("spec.preserveUnknownFields", True, text)
 
 
-def _is_protected(group: str) -> bool:
+def is_protected(group: str) -> bool:
     return group in ("k8s.io", "kubernetes.io") or group.endswith((".k8s.io", ".kubernetes.io"))
 
 
-def _names(names: Object) -> Iterator[FieldError]:
+def names_errors(names: Object) -> Iterator[FieldError]:
     for field in ("plural", "singular", "kind", "listKind"):
         value = names.get(field) or ""
         place = f"spec.names.{field}"
@@ -157,7 +157,7 @@ def _versions(spec: Object, path: str) -> Iterator[FieldError]:
     if len(set(seen)) != len(seen):
         yield invalid(f"{path}.versions", _internal(versions), "must contain unique version names")
     if len(stored) != 1:
-        yield invalid(f"{path}.versions", _internal(versions) if "versions" in spec else None, _STORAGE_RULE)
+        yield invalid(f"{path}.versions", _internal(versions) if "versions" in spec else None, STORAGE_RULE)
     for index, version in enumerate(versions):
         yield from _version(version, f"{path}.versions[{index}]")
     if versions:
@@ -165,8 +165,8 @@ def _versions(spec: Object, path: str) -> Iterator[FieldError]:
         if wrong:
             yield invalid(f"{path}.version", versions[0].get("name") or "", ",".join(wrong))
     yield from _hoisted(versions, path, "schema", "validation", _schema_at)
-    yield from _hoisted(versions, path, "subresources", "subresources", _subresources)
-    yield from _hoisted(versions, path, "additionalPrinterColumns", "additionalPrinterColumns", _columns)
+    yield from _hoisted(versions, path, "subresources", "subresources", subresource_errors)
+    yield from _hoisted(versions, path, "additionalPrinterColumns", "additionalPrinterColumns", column_errors)
     yield from _selectable_fields(versions, path)
 
 
@@ -230,7 +230,7 @@ def _schema_at(schema: Object, path: str) -> Iterator[FieldError]:
         yield from schema_errors(document, f"{path}.openAPIV3Schema")
 
 
-def _subresources(subresources: Object, path: str) -> Iterator[FieldError]:
+def subresource_errors(subresources: Object, path: str) -> Iterator[FieldError]:
     scale = subresources.get("scale")
     if scale is None:
         return
@@ -248,7 +248,7 @@ def _subresources(subresources: Object, path: str) -> Iterator[FieldError]:
             yield invalid(place, value, "should be a json path under either .status or .spec")
 
 
-def _columns(columns: list[Object], path: str) -> Iterator[FieldError]:
+def column_errors(columns: list[Object], path: str) -> Iterator[FieldError]:
     for index, column in enumerate(columns):
         place = f"{path}[{index}]"
         if not column.get("name"):
@@ -278,10 +278,10 @@ def _selectable_fields(versions: list[Object], path: str) -> Iterator[FieldError
         document = _document_of(version)
         if fields and isinstance(document, dict):
             place = f"{path}.selectableFields" if alike else f"{path}.versions[{index}].selectableFields"
-            yield from _selectable(fields, from_openapi(document), place)
+            yield from selectable_errors(fields, from_openapi(document), place)
 
 
-def _selectable(fields: list[Object], schema: Schema, path: str) -> Iterator[FieldError]:
+def selectable_errors(fields: list[Object], schema: Schema, path: str) -> Iterator[FieldError]:
     seen: set[str] = set()
     for index, field in enumerate(fields):
         place, text = f"{path}[{index}].jsonPath", field.get("jsonPath") or ""
@@ -351,10 +351,10 @@ def _conversion(conversion: Object) -> Iterator[FieldError]:
     if client is None:
         yield required(f"{path}.webhookClientConfig", "required when strategy is set to Webhook")
     else:
-        yield from _client(client, f"{path}.webhookClientConfig")
+        yield from client_errors(client, f"{path}.webhookClientConfig")
 
 
-def _client(client: Object, path: str) -> Iterator[FieldError]:
+def client_errors(client: Object, path: str) -> Iterator[FieldError]:
     url, service = client.get("url"), client.get("service")
     if (url is None) == (service is None):
         yield required(path, "exactly one of url or service is required")
@@ -392,83 +392,3 @@ def _stored_versions(crd: Object, spec: Object) -> Iterator[FieldError]:
     storage = [v.get("name") for v in spec.get("versions") or () if v.get("storage")]
     if storage and storage[-1] not in stored and len(storage) > 1:
         yield invalid(path, stored, f"must have the storage version {storage[-1]}")
-
-
-# APIResourceSchema -----------------------------------------------------------------------------------------------------
-
-_VERSION_NAME = re.compile(r"v[1-9][0-9]*([a-z]+[1-9][0-9]*)?")
-_PREFIX = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
-_OLD_GROUPS = frozenset(("apps", "batch", "extensions", "policy", "autoscaling"))
-
-
-def validate_api_resource_schema(obj: Object) -> list[FieldError]:
-    """What is wrong with an APIResourceSchema (apis.kcp.io/v1alpha1); kcp refuses it with 403."""
-    spec = obj.get("spec") or {}
-    names = spec.get("names") or {}
-    errors = list(_schema_name(obj, spec, names))
-    group = spec.get("group") or ""
-    if group == "core":
-        errors.append(invalid("spec.group", group, "core group is '', not 'core'"))
-    elif group and "." not in group and group not in _OLD_GROUPS:
-        errors.append(invalid("spec.group", group, "must be a domain with at least one dot"))
-    elif group and dns1123_subdomain_errors(group):
-        errors.append(invalid("spec.group", group, ",".join(dns1123_subdomain_errors(group))))
-    if _is_protected(group) and not annotations_of(obj).get(APPROVED):
-        errors.append(required(f"metadata.annotations[{APPROVED}]", "protected groups must have approval annotation"))
-    errors += _names(names)
-    if spec.get("scope") not in ("Cluster", "Namespaced"):
-        errors.append(not_supported("spec.scope", spec.get("scope") or "", ("Cluster", "Namespaced")))
-    naming = spec.get("nameValidation")
-    if naming and naming not in ("DNS1123Subdomain", "PathSegmentName"):
-        errors.append(not_supported("spec.nameValidation", naming, ("DNS1123Subdomain", "PathSegmentName")))
-    errors += _schema_versions(spec)
-    return errors
-
-
-def _schema_name(obj: Object, spec: Object, names: Object) -> Iterator[FieldError]:
-    name = obj.get("metadata", {}).get("name", "")
-    suffix = f".{names.get('plural') or ''}.{spec.get('group') or 'core'}"
-    if not name.endswith(suffix):
-        text = f'must end in .<spec.names.plural>.<spec.group or "core">: {suffix}'
-        yield invalid("metadata.name", name, text)
-    elif not _PREFIX.fullmatch(name.removesuffix(suffix)):
-        yield invalid("metadata.name", name, f"must have a prefix matching {_PREFIX.pattern}")
-
-
-def _schema_versions(spec: Object) -> Iterator[FieldError]:
-    versions: list[Object] = spec.get("versions") or []
-    if not versions:
-        yield required("spec.versions")
-    stored = [v for v in versions if v.get("storage")]
-    if versions and len(stored) != 1:
-        yield invalid("spec.versions", [v.get("name") for v in versions], _STORAGE_RULE)
-    seen: set[str] = set()
-    for index, version in enumerate(versions):
-        path, name = f"spec.versions[{index}]", version.get("name") or ""
-        if name in seen:
-            yield duplicate(f"{path}.name", name)
-        seen.add(name)
-        if not _VERSION_NAME.fullmatch(name):
-            yield invalid(f"{path}.name", name, f"must match {_VERSION_NAME.pattern}")
-        document = version.get("schema")
-        if not isinstance(document, dict) or not document:
-            yield required(f"{path}.schema")
-        else:
-            yield from schema_errors(document, f"{path}.schema")
-            fields = version.get("selectableFields")
-            if fields:
-                yield from _selectable(fields, from_openapi(document), f"{path}.selectableFields")
-        yield from _subresources(version.get("subresources") or {}, f"{path}.subresources")
-        yield from _columns(version.get("additionalPrinterColumns") or [], f"{path}.additionalPrinterColumns")
-    conversion = spec.get("conversion")
-    if len(versions) > 1 and conversion is None:
-        yield required("spec.conversion", "must be set when there is more than one version")
-    if conversion is not None:
-        strategy = conversion.get("strategy") or ""
-        if strategy not in ("None", "Webhook"):
-            yield not_supported("spec.conversion.strategy", strategy, ("None", "Webhook"))
-        elif strategy == "Webhook":
-            client = (conversion.get("webhook") or {}).get("clientConfig") or {}
-            if client.get("service") is not None:
-                yield forbidden("spec.conversion.webhook.clientConfig.service", "services are not supported")
-            yield from _client(client, "spec.conversion.webhook.clientConfig")

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
+from tenantry.kube.api_resource_schema_validation import validate_api_resource_schema
 from tenantry.kube.crd_naming import accepted_names
-from tenantry.kube.crd_validation import validate_api_resource_schema, validate_crd
+from tenantry.kube.crd_validation import validate_crd
 from tenantry.kube.definition import ResourceDefinition, ScalePaths, Strategy, Version
 from tenantry.kube.go_text import plain
 from tenantry.kube.jsonpath import field_names

@@ -9,8 +9,9 @@ from typing import Any
 import orjson
 import pytest
 
+from tenantry.kube.api_resource_schema_validation import validate_api_resource_schema
 from tenantry.kube.crd_naming import naming_conditions
-from tenantry.kube.crd_validation import crd_warnings, validate_api_resource_schema
+from tenantry.kube.crd_validation import crd_warnings
 from tenantry.kube.schema.prune import prune
 from tenantry.kube.status import StatusError
 from tenantry.kube.types.custom_resource_definition import DEFINITION, SCHEMA

@@ -159,11 +159,11 @@ def _object_converter(schema: Schema) -> Converter | None:
     def convert(value: Any) -> Any:
         if type(value) is not dict:
             return value
+        given: dict[str, Any] = value
         out: dict[str, Any] = {}
-        for key, item in value.items():
+        for key, item in given.items():
             change = fields.get(key, values)
-            name = renamed[key] if key in renamed else key
-            out[name] = item if change is None or item is None else change(item)
+            out[renamed.get(key, key)] = item if change is None or item is None else change(item)
         return out
 
     return convert

@@ -1,0 +1,226 @@
+"""The shape of values: types, fields, items, and the checks of scalars and combinations in their places."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tenantry.kube.messages import OBJECT_META
+from tenantry.kube.schema.combinations import general_checks
+from tenantry.kube.schema.problem import Check, Problem, invalid
+from tenantry.kube.schema.ratchet import Path, path_text
+from tenantry.kube.schema.scalars import number_checks, string_checks
+from tenantry.kube.schema.structural import Schema
+
+_SAFE_FLOAT = float((1 << 53) - 1)
+_TYPE_NAMES: dict[type, str] = {
+    str: "string",
+    int: "integer",
+    float: "number",
+    bool: "boolean",
+    list: "array",
+    dict: "object",
+    type(None): "null",
+}
+_VALUE_FORMATS: dict[type, str] = {int: "int64", float: "float64"}
+
+
+# Of embedded objects nothing else has checked the types in metadata.
+_NAMED_TYPE = Schema(type="string", min_length=1)
+_EMBEDDED_METADATA = Schema(type="object", properties=OBJECT_META.schema.properties)
+
+
+def compile_shape(schema: Schema) -> Check:
+    return _compile(schema, {}) or _pass
+
+
+def _pass(value: Any, path: Path, out: list[Problem]) -> None:
+    pass
+
+
+def _type_problem(value: Any, path: Path, expected: str) -> Problem:
+    """A wrong JSON type, as go-openapi's errors.InvalidType prints it."""
+    shown = f'"{_TYPE_NAMES[type(value)]}"'
+    return Problem(
+        "TypeInvalid", path, path, f"Invalid value: {shown}: {path_text(path)} in body must be of type {expected}: {shown}"
+    )
+
+
+def _compile(schema: Schema, known: dict[int, Check]) -> Check | None:
+    """None where every value is valid."""
+    if id(schema) in known:
+        return known[id(schema)]
+    if schema.ref.endswith(".ObjectMeta"):
+        # Decoding and metadata validation have checked the types; only being an object is left to say.
+        return _typed(("object",), "object", "", schema.nullable, None)
+    holder: list[Check] = []
+
+    def forward(value: Any, path: Path, out: list[Problem]) -> None:
+        holder[0](value, path, out)
+
+    known[id(schema)] = forward
+    made = _compile_node(schema, known)
+    if made is None:
+        del known[id(schema)]
+        return None
+    holder.append(made)
+    known[id(schema)] = made
+    return made
+
+
+def _compile_node(schema: Schema, known: dict[int, Check]) -> Check | None:
+    by_type: dict[type, list[Check]] = {
+        dict: _object_checks(schema, known),
+        list: _array_checks(schema, known),
+        str: string_checks(schema),
+        int: number_checks(schema),
+        float: number_checks(schema),
+        bool: [],
+    }
+    general = general_checks(schema, lambda branch: _compile(branch, known) or _pass)
+    types = ("integer", "string") if schema.int_or_string and not schema.type else (schema.type,) if schema.type else ()
+    inner = {kind: _sequence(checks + general) for kind, checks in by_type.items()}
+    if not types and not any(inner.values()):
+        return None
+    expected = ",".join(types)
+    return _typed(types, expected, schema.format, schema.nullable or not types, inner)
+
+
+def _typed(
+    types: tuple[str, ...], expected: str, text_format: str, nullable: bool, inner: dict[type, Check | None] | None
+) -> Check:
+    allowed: set[type] = {kind for kind, name in _TYPE_NAMES.items() if name in types} if types else set(_TYPE_NAMES)
+    if "number" in types:
+        allowed.add(int)
+    inner = inner or {}
+    whole_floats = "integer" in types and "number" not in types
+    numeric = bool({"integer", "number"} & set(types))
+    passes = {kind: inner.get(kind) for kind in allowed}
+
+    def check(value: Any, path: Path, out: list[Problem]) -> None:
+        kind = type(value)
+        try:
+            rest = passes[kind]
+        except KeyError:
+            mismatch(value, kind, path, out)
+            return
+        if rest is not None:
+            rest(value, path, out)
+
+    def mismatch(value: Any, kind: type, path: Path, out: list[Problem]) -> None:
+        if value is None:
+            if not nullable:
+                out.append(_type_problem(value, path, expected))
+            return
+        whole = kind is float and whole_floats and abs(value) <= _SAFE_FLOAT and value == int(value)
+        if not whole:
+            # go-openapi names the format instead of the type where a value of another kind meets a formatted number.
+            if text_format and kind in _VALUE_FORMATS and (numeric or kind is not str):
+                shown = f'"{_VALUE_FORMATS[kind]}"'
+                text = f"Invalid value: {shown}: {path_text(path)} in body must be of type {text_format}: {shown}"
+                out.append(Problem("TypeInvalid", path, path, text))
+            else:
+                out.append(_type_problem(value, path, expected))
+        rest = inner.get(kind)
+        if rest is not None:
+            rest(value, path, out)
+
+    return check
+
+
+def _sequence(checks: list[Check]) -> Check | None:
+    if len(checks) < 2:
+        return checks[0] if checks else None
+    steps = tuple(checks)
+
+    def each(value: Any, path: Path, out: list[Problem]) -> None:
+        for step in steps:
+            step(value, path, out)
+
+    return each
+
+
+_FAST_TYPES = {"string": str, "boolean": bool}
+
+
+def _plain_type(schema: Schema, check: Check | None) -> type | None:
+    """The Python type whose values need no further look, for fields that have a type and nothing else."""
+    if check is None or string_checks(schema) or schema.enum or schema.all_of or schema.any_of or schema.one_of or schema.not_:
+        return None
+    return _FAST_TYPES.get(schema.type)
+
+
+def _object_checks(schema: Schema, known: dict[int, Check]) -> list[Check]:
+    checks: list[Check] = []
+    least, most = schema.min_properties, schema.max_properties
+    if least is not None or most is not None:
+
+        def count(value: Any, path: Path, out: list[Problem]) -> None:
+            size = len(value)
+            if least is not None and size < least:
+                out.append(invalid(path, size, f"should have at least {least} properties"))
+            if most is not None and size > most:
+                out.append(Problem("TooMany", path, path, f"Too many: {size}: must have at most {most} items"))
+
+        checks.append(count)
+    required = schema.required
+    if schema.embedded_resource:
+        required += tuple(name for name in ("apiVersion", "kind") if name not in required)
+    entries: dict[str, tuple[type | None, Check | None]] = {}
+    for name, child in schema.properties.items():
+        check = _compile(child, known)
+        entries[name] = (_plain_type(child, check), check)
+    if schema.embedded_resource:
+        for name in ("apiVersion", "kind"):
+            entries[name] = (None, _compile(_NAMED_TYPE, known))
+        entries["metadata"] = (None, _compile(_EMBEDDED_METADATA, known))
+    values = _compile(schema.additional, known) if isinstance(schema.additional, Schema) else None
+    if required or values or any(check is not None for _, check in entries.values()):
+        checks.append(_fields(required, entries, values))
+    return checks
+
+
+def _fields(required: tuple[str, ...], entries: dict[str, tuple[type | None, Check | None]], values: Check | None) -> Check:
+    find = entries.get
+    needed = frozenset(required)
+
+    def check_fields(value: Any, path: Path, out: list[Problem]) -> None:
+        if not needed <= value.keys():
+            out.extend(Problem("Required", path, (path, name), "Required value") for name in required if name not in value)
+        for key, item in value.items():
+            entry = find(key)
+            if entry is None:
+                if values is not None:
+                    values(item, (path, key), out)
+                continue
+            plain, check = entry
+            if check is None or type(item) is plain:
+                continue
+            check(item, (path, key), out)
+
+    return check_fields
+
+
+def _array_checks(schema: Schema, known: dict[int, Check]) -> list[Check]:
+    checks: list[Check] = []
+    least, most = schema.min_items, schema.max_items
+    if least is not None or most is not None:
+
+        def count(value: Any, path: Path, out: list[Problem]) -> None:
+            size = len(value)
+            if least is not None and size < least:
+                out.append(invalid(path, size, f"should have at least {least} items"))
+            if most is not None and size > most:
+                out.append(Problem("TooMany", path, path, f"Too many: {size}: must have at most {most} items"))
+
+        checks.append(count)
+    each = _compile(schema.items, known) if schema.items is not None else None
+    if each is not None:
+        plain = _plain_type(schema.items, each) if schema.items is not None else None
+
+        def items(value: Any, path: Path, out: list[Problem]) -> None:
+            for index, item in enumerate(value):
+                if type(item) is not plain:
+                    each(item, (path, index), out)
+
+        checks.append(items)
+    return checks

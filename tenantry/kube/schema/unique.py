@@ -1,0 +1,80 @@
+"""Lists that are sets or maps: no item may occur twice (x-kubernetes-list-type)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from tenantry.kube.field_errors import show
+from tenantry.kube.schema.problem import Check, Problem
+from tenantry.kube.schema.ratchet import Path
+from tenantry.kube.schema.structural import Schema
+
+
+def compile_lists(schema: Schema, seen: frozenset[int] = frozenset()) -> Check | None:
+    """The check of x-kubernetes-list-type below a schema, None where nothing there is a set or a map."""
+    if id(schema) in seen:
+        return None
+    seen = seen | {id(schema)}
+    if schema.items is not None:
+        return _unique_list(schema, compile_lists(schema.items, seen))
+    fields = {name: check for name, child in schema.properties.items() if (check := compile_lists(child, seen)) is not None}
+    values = compile_lists(schema.additional, seen) if isinstance(schema.additional, Schema) else None
+    if not fields and values is None:
+        return None
+
+    def inside(value: Any, path: Path, out: list[Problem]) -> None:
+        if type(value) is not dict:
+            return
+        for key, item in value.items():
+            check = fields.get(key, values)
+            if check is not None:
+                check(item, (path, key), out)
+
+    return inside
+
+
+def _unique_list(schema: Schema, each: Check | None) -> Check | None:
+    keys = sorted(schema.list_map_keys) if schema.list_type == "map" else None
+    if keys is None and schema.list_type != "set":
+        if each is None:
+            return None
+        inner = each
+
+        def items_only(value: Any, path: Path, out: list[Problem]) -> None:
+            if type(value) is list:
+                for index, item in enumerate(value):
+                    inner(item, (path, index), out)
+
+        return items_only
+
+    only_key = keys[0] if keys is not None and len(keys) == 1 else None
+
+    def unique(value: Any, path: Path, out: list[Problem]) -> None:
+        if type(value) is not list:
+            return
+        if each is None and only_key is not None and _all_named_apart(value, only_key):
+            return
+        times: dict[Any, int] = {}
+        for index, item in enumerate(value):
+            shown = {key: item[key] for key in keys if key in item} if keys is not None and type(item) is dict else item
+            identity = shown if type(shown) is str else orjson.dumps(shown, option=orjson.OPT_SORT_KEYS)
+            count = times[identity] = times.get(identity, 0) + 1
+            if count == 2:
+                out.append(Problem("Duplicate", path, (path, index), f"Duplicate value: {show(shown)}"))
+            if each is not None:
+                each(item, (path, index), out)
+
+    return unique
+
+
+def _all_named_apart(items: list[Any], key: str) -> bool:
+    """The usual case, quickly: every item has text under the key, and no two the same."""
+    names = set()
+    for item in items:
+        name = item.get(key) if type(item) is dict else None
+        if type(name) is not str:
+            return False
+        names.add(name)
+    return len(names) == len(items)
