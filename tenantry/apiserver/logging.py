@@ -77,7 +77,15 @@ class AccessLog:
         }
         if impersonator:
             entry["impersonator"] = impersonator
-        line = orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE)
+        try:
+            line = orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE)
+        except TypeError:
+            # A header named a user in bytes that are no UTF-8.
+            clean = {
+                key: value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+                for key, value in entry.items()
+            }
+            line = orjson.dumps(clean, option=orjson.OPT_APPEND_NEWLINE)
         if self._size + len(line) > self._limit_bytes:
             self.dropped += 1
             return

@@ -16,12 +16,13 @@ from tenantry.apiserver.endpoints.issuer import IssuerEndpoint
 from tenantry.apiserver.endpoints.nonresource import Endpoints
 from tenantry.apiserver.endpoints.plain import page_not_found, text
 from tenantry.apiserver.endpoints.version import VersionEndpoint
-from tenantry.apiserver.failure import failure
 from tenantry.apiserver.forbidden import forbidden_request
 from tenantry.apiserver.http import Reply, Request, Response
 from tenantry.apiserver.metrics import CONTENT_TYPE, Metrics
+from tenantry.apiserver.negotiation import error_response
 from tenantry.apiserver.request_info import RequestInfo
 from tenantry.apiserver.scope import Mount, Scope
+from tenantry.apiserver.timeout_parameter import check_timeout
 from tenantry.apiserver.user import User
 from tenantry.apiserver.verbs.call import Call
 from tenantry.apiserver.verbs.serve import serve
@@ -70,7 +71,7 @@ class Pipeline:
         try:
             return await self._route(request, request.path)
         except StatusError as error:
-            return failure(error, request)
+            return error_response(error, request)
 
     async def _route(self, request: Request, path: str) -> Reply:
         end = path.find("/", 1)
@@ -107,6 +108,8 @@ class Pipeline:
     async def _serve(self, request: Request, scope: Scope, path: str, user: User) -> Reply:
         info = request_info.parse(request.method, path, request)
         request.verb = info.verb
+        if info.verb != "watch":
+            check_timeout(request)
         self._authorize(scope, info, user)
         if not info.is_resource:
             return self._endpoints.serve(request, scope.apis(), path)
@@ -131,7 +134,7 @@ class Pipeline:
         try:
             return await serve(call, info)
         except StatusError as error:
-            return failure(error, request, call.warnings)
+            return error_response(error, request, call.warnings)
 
     def _authorize(self, scope: Scope, info: RequestInfo, user: User) -> None:
         if info.path in _HEALTH_PATHS:

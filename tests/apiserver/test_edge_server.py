@@ -22,6 +22,7 @@ from tenantry.apiserver.edge.server import EdgeServer, ListenError
 from tenantry.apiserver.http import Handler, Reply, Request, Response, Sink, Stream, frame
 from tenantry.apiserver.limits import Limits
 from tenantry.apiserver.logging import AccessLog
+from tenantry.apiserver.user import User
 
 Serve = Callable[..., Awaitable["Served"]]
 
@@ -397,6 +398,23 @@ async def test_access_log_has_no_secrets(serve: Serve) -> None:
     assert b"body" not in line
 
 
+async def test_bytes_that_are_no_text_do_no_harm(serve: Serve) -> None:
+    async def handler(request: Request) -> Reply:
+        request.user = User(request.header("x-user"))
+        return Response(200, request.path.encode())
+
+    stream = io.BytesIO()
+    served = await serve(handler, access_log=AccessLog(stream))
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+    writer.write(b"GET /\xff%ff HTTP/1.1\r\nHost: x\r\nX-User: \xfe\r\nAudit-Id: \xfd\r\nConnection: close\r\n\r\n")
+    answer = await reader.read()
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert answer.endswith("/?\N{REPLACEMENT CHARACTER}".encode())
+    await served.edge.stop()
+    assert json.loads(stream.getvalue())["user"] == "?"
+    writer.close()
+
+
 async def test_tls_with_optional_client_certificate(serve: Serve, tmp_path: Path) -> None:
     async def handler(request: Request) -> Reply:
         return Response(200, b"with" if request.client_certificate else b"without")
@@ -415,15 +433,29 @@ async def test_tls_with_optional_client_certificate(serve: Serve, tmp_path: Path
         assert await answer.read() == b"with"
 
 
-@pytest.mark.parametrize("raw", [b"NONSENSE\r\n\r\n", b"GET / HTTP/1.1\r\nHost: x\r\nbad header\r\n\r\n"])
-async def test_malformed_requests_are_400(serve: Serve, raw: bytes) -> None:
+@pytest.mark.parametrize(
+    ("raw", "code"),
+    [
+        (b"NONSENSE\r\n\r\n", b"400"),
+        (b"FROB / HTTP/1.1\r\nHost: x\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nAuthorization Bearer t0ken\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer t0ken" + b"x" * 1000 + b"\r\n\r\n", b"431"),
+    ],
+)
+async def test_malformed_requests_are_refused_without_repeating_them(
+    serve: Serve, caplog: pytest.LogCaptureFixture, raw: bytes, code: bytes
+) -> None:
     async def handler(request: Request) -> Reply:
         return Response(200)
 
-    served = await serve(handler)
+    caplog.set_level("DEBUG")
+    served = await serve(handler, limits=Limits(header_line_bytes=500))
     reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
     writer.write(raw)
-    assert (await reader.read()).startswith(b"HTTP/1.")
+    answer = await reader.read()
+    assert answer.split()[1] == code
+    assert b"t0ken" not in answer
+    assert "t0ken" not in caplog.text
     writer.close()
 
 

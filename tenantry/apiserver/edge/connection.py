@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http_exceptions import LineTooLong
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import ERROR, RequestHandler
 
 from tenantry.apiserver.edge.sink import TransportSink
 from tenantry.kube.status import bad_request, too_large
+
+log = logging.getLogger(__name__)
 
 
 class Connection(RequestHandler):
@@ -29,6 +33,18 @@ class Connection(RequestHandler):
         tls = transport.get_extra_info("ssl_object")
         self.client_certificate = tls.getpeercert(binary_form=True) if tls is not None else None
         super().connection_made(transport)
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        """What is no HTTP. aiohttp would log and answer with the offending line, which may hold a credential."""
+        log.info("malformed request", extra={"remote": self.remote, "error": type(exc).__name__})
+        if isinstance(exc, LineTooLong):
+            response = web.Response(status=431, text="431 Request Header Fields Too Large\n")
+        else:
+            response = web.Response(status=400, text="400 Bad Request\n")
+        response.force_close()
+        return response
 
 
 class Exchange:

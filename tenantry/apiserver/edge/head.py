@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 
 _STATUS_LINES = {code.value: f"HTTP/1.1 {code.value} {code.phrase}\r\n" for code in HTTPStatus}
+BODILESS = frozenset({204, 304})
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _WARNING_RUNES = 256
 _ALL_WARNINGS_RUNES = 4096
@@ -24,13 +25,14 @@ def head(
     content_length: int | None,
     close: bool,
 ) -> bytes:
-    """The whole head. No `content_length` means chunked. Control characters in values are replaced, so that no text of a user
-    ever becomes a header of its own."""
-    text = (
-        f"{_STATUS_LINES.get(code) or f'HTTP/1.1 {code} Unknown'}Audit-Id: {request_id}\r\n"
-        f"Content-Type: {content_type}\r\nDate: {date}\r\n"
-    )
-    text += "Transfer-Encoding: chunked\r\n" if content_length is None else f"Content-Length: {content_length}\r\n"
+    """The whole head. No `content_length` means chunked; answers that never have a body (304) have no type either.
+
+    Control characters in values are replaced, so that no text of a user ever becomes a header of its own.
+    """
+    text = f"{_STATUS_LINES.get(code) or f'HTTP/1.1 {code} Unknown'}Audit-Id: {request_id}\r\nDate: {date}\r\n"
+    if code not in BODILESS:
+        text += f"Content-Type: {content_type}\r\n"
+        text += "Transfer-Encoding: chunked\r\n" if content_length is None else f"Content-Length: {content_length}\r\n"
     if headers:
         if "Cache-Control" not in headers:
             text += "Cache-Control: no-cache, private\r\n"

@@ -14,13 +14,13 @@ from urllib.parse import unquote, urlsplit
 
 from tenantry.apiserver.edge.compression import accepts_gzip, compress
 from tenantry.apiserver.edge.connection import CLOSED, KEPT, ConnectionFactory, Exchange, Written
-from tenantry.apiserver.edge.head import head
+from tenantry.apiserver.edge.head import BODILESS, head
 from tenantry.apiserver.edge.sink import LAST_CHUNK, TransportSink
-from tenantry.apiserver.failure import failure
 from tenantry.apiserver.http import Handler, Reply, Request, Response, Stream
 from tenantry.apiserver.limits import Limits
 from tenantry.apiserver.logging import AccessLog
 from tenantry.apiserver.metrics import Metrics
+from tenantry.apiserver.negotiation import error_response
 from tenantry.kube import status
 from tenantry.kube.status import StatusError
 
@@ -30,6 +30,7 @@ _PROBES = ("/livez", "/readyz", "/healthz")
 _JOIN_UP_TO_BYTES = 64 * 1024
 """Up to here copying the body behind its head is cheaper than a second TLS record."""
 _TICK_SECONDS = 0.5
+_LONGEST_AUDIT_ID = 128
 _CLIENT_CLOSED = 499
 """nginx's code for a client that went away before its answer; only for logs and metrics."""
 
@@ -152,7 +153,7 @@ class EdgeServer:
                 if metrics.watches >= self.limits.watches:
                     reply = self._too_many(request)
                 elif message.version < (1, 1):
-                    reply = failure(status.bad_request("a watch needs HTTP/1.1"), request)
+                    reply = error_response(status.bad_request("a watch needs HTTP/1.1"), request)
             code = reply.status
             seconds = asyncio.get_running_loop().time() - started
             if isinstance(reply, Stream):
@@ -171,6 +172,9 @@ class EdgeServer:
     def _request(self, exchange: Exchange) -> Request:
         message = exchange.message
         target = message.path
+        if not target.isascii():
+            # Bytes that are no UTF-8 arrive as surrogates, which nothing behind can encode again.
+            target = target.encode("utf-8", "replace").decode()
         if target[:1] != "/":
             # The absolute form that proxies send (RFC 9112 §3.2.2).
             parts = urlsplit(target)
@@ -188,7 +192,7 @@ class EdgeServer:
             exchange.read_body,
             connection.client_certificate,
             connection.remote,
-            headers.get("audit-id") or f"{self._id_prefix}{next(self._ids):012x}",
+            _usable(headers.get("audit-id")) or f"{self._id_prefix}{next(self._ids):012x}",
         )
 
     def _admit(self, exchange: Exchange, reading: bool, path: str, now: float) -> bool:
@@ -215,19 +219,19 @@ class EdgeServer:
             self.metrics.writing_in_flight -= 1
 
     def _too_many(self, request: Request) -> Response:
-        return failure(status.too_many_requests("Too many requests, please try again later."), request)
+        return error_response(status.too_many_requests("Too many requests, please try again later."), request)
 
     async def _answer(self, exchange: Exchange, request: Request) -> Reply:
         try:
             return await self._handler(request)
         except StatusError as error:
-            return failure(error, request)
+            return error_response(error, request)
         except asyncio.CancelledError:
             if not exchange.timed_out:
                 raise
             assert exchange.task is not None
             exchange.task.uncancel()
-            return failure(
+            return error_response(
                 status.timeout("Timeout: request did not complete within the allotted timeout"),
                 request,
             )
@@ -236,7 +240,8 @@ class EdgeServer:
             log.exception(
                 "request failed", extra={"requestID": request.request_id, "method": request.method, "path": request.path}
             )
-            return failure(status.internal(f"request {request.request_id} failed, the log of the server has the reason"), request)
+            text = f"request {request.request_id} failed, the log of the server has the reason"
+            return error_response(status.internal(text), request)
 
     async def _write(self, exchange: Exchange, request: Request, response: Response) -> Written:
         body = response.body
@@ -263,7 +268,7 @@ class EdgeServer:
             content_length=len(body),
             close=close,
         )
-        if request.method == "HEAD" or response.status in (204, 304):
+        if request.method == "HEAD" or response.status in BODILESS:
             transport.write(first)
         elif len(body) <= _JOIN_UP_TO_BYTES:
             transport.write(first + body)
@@ -358,6 +363,11 @@ class EdgeServer:
     def __repr__(self) -> str:
         state = "draining" if self._draining else "serving" if self._listener is not None else "stopped"
         return f"<EdgeServer {state}, {len(self._open)} requests, {len(self._streams)} of them watches>"
+
+
+def _usable(audit_id: str | None) -> str:
+    """A client's own request id, if it is one that can stand in a log."""
+    return audit_id if audit_id and len(audit_id) <= _LONGEST_AUDIT_ID and audit_id.isascii() else ""
 
 
 def _listen_text(host: str, port: int, error: OSError) -> str:

@@ -29,6 +29,8 @@ async def read_body(call: Call, default: Callable[[Object], None] | None = None)
             raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
     else:
         metadata.pop("namespace", None)
+    # What a client says about the answer is dropped: it is not the owner of it either.
+    obj.pop("status", None)
     if default is not None:
         default(obj)
     record_update(

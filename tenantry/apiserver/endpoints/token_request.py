@@ -88,7 +88,6 @@ def _default(request: Object) -> None:
     spec = request["spec"] = request.get("spec") or {}
     if spec.get("expirationSeconds") is None:
         spec["expirationSeconds"] = _DEFAULT_SECONDS
-    request.pop("status", None)
 
 
 def _validate(seconds: int) -> list[FieldError]:
