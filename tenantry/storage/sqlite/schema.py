@@ -88,15 +88,18 @@ def create(directory: Path, cell: int) -> None:
 
 
 def check(path: Path) -> None:
-    """Raises Damaged where the file is not a whole store of this version. Reads only."""
+    """Raises Damaged where the file is not a whole store of this version; then the directory is as it was before."""
     try:
         with path.open("rb") as file:
             if file.read(len(MAGIC)) != MAGIC:
                 raise Damaged(f"{path} is not a store, or only the rest of one; restore it from a backup")
     except OSError as error:
         raise Unavailable(f"{path} can not be read: {error.strerror}") from error
+    missing = [sibling for end in ("-wal", "-shm") if not (sibling := path.with_name(path.name + end)).exists()]
     try:
-        with _connected(path, "ro") as database:
+        # With a log from a crash SQLite needs an index of it, which it makes; without one it need not touch anything.
+        crashed = path.with_name(f"{path.name}-wal").exists()
+        with _connected(path, "ro" if crashed else "ro&immutable=1") as database:
             (application,) = database.execute("PRAGMA application_id").fetchone()
             (version,) = database.execute("PRAGMA user_version").fetchone()
             if application != APPLICATION_ID:
@@ -108,6 +111,9 @@ def check(path: Path) -> None:
                 raise Damaged(f"{path} is damaged ({found}); restore it from a backup")
     except sqlite3.Error as error:
         raise translated(error) from error
+    finally:
+        for made in missing:
+            made.unlink(missing_ok=True)
 
 
 def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:

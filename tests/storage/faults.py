@@ -1,0 +1,54 @@
+"""A store whose answers get lost, come late, or do not come until a test says so."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+
+from tenantry.storage.memory import MemoryStore
+from tenantry.storage.store import Delete, Fence, Fenced, Indeterminate, Put, Unavailable
+
+
+class FaultyStore(MemoryStore):
+    """`faults` are used up by the commits to come: "lost before" and "lost after" the effect, "late" (in effect when the test
+    calls `deliver`), "unavailable". While `gate` is cleared, commits wait."""
+
+    def __init__(self) -> None:
+        super().__init__(cell=1)
+        self.faults: deque[str] = deque()
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.faulted = asyncio.Event()
+        self.commits: list[tuple[Sequence[Fence], Sequence[Put], Sequence[Delete]]] = []
+        self.late: list[tuple[Sequence[Fence], Sequence[Put], Sequence[Delete]]] = []
+
+    async def commit(self, fences: Sequence[Fence], puts: Sequence[Put], deletes: Sequence[Delete]) -> int:
+        self.commits.append((fences, puts, deletes))
+        await self.gate.wait()
+        fault = self.faults.popleft() if self.faults else ""
+        if fault:
+            self.faulted.set()
+        if fault == "lost before":
+            raise Indeterminate("the answer was lost")
+        if fault == "late":
+            self.late.append((fences, puts, deletes))
+            raise Indeterminate("the answer was lost")
+        if fault == "unavailable":
+            raise Unavailable("no")
+        revision = await super().commit(fences, puts, deletes)
+        if fault == "lost after":
+            raise Indeterminate("the answer was lost")
+        return revision
+
+    async def deliver(self) -> int:
+        """Lets the late commits arrive; how many of them took effect."""
+        effective = 0
+        for fences, puts, deletes in self.late:
+            try:
+                await super().commit(fences, puts, deletes)
+                effective += 1
+            except Fenced:
+                continue
+        self.late.clear()
+        return effective

@@ -1,0 +1,494 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from faults import FaultyStore
+
+from tenantry.storage import versions
+from tenantry.storage.cell import Cell, NotOwned, Stale
+from tenantry.storage.commit import CommitLimits
+from tenantry.storage.fence import acquire_fence
+from tenantry.storage.keys import Key, catalog_key
+from tenantry.storage.read_guard import ReadGuard
+from tenantry.storage.record import Change, Head, Record
+from tenantry.storage.store import Delete, Fenced, Indeterminate, Put, Store, Unavailable
+
+RESOURCE = "core/configmaps"
+IMPATIENT = CommitLimits(answer_seconds=0.02, first_retry_seconds=0.001, last_retry_seconds=0.002)
+
+
+def parse_head(key: Key, value: bytes) -> Head:
+    return Head(uid=f"uid of {key.name}")
+
+
+def key(name: str, cluster: str = "root") -> Key:
+    return Key(cluster, RESOURCE, "default", name)
+
+
+def create(name: str, value: bytes = b"{}", cluster: str = "root", **more) -> Change:
+    return Change(key(name, cluster), value, Head(), None, **more)
+
+
+def cell_on(store: Store, uid: str = "shard-1", **settings) -> Cell:
+    return Cell(store, uid, parse_head, **settings)
+
+
+async def turns(count: int = 20) -> None:
+    """Lets everything run that can."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def test_a_write_is_read_back_and_found_again(store: Store) -> None:
+    cell = cell_on(store)
+    range_ = await cell.adopt("root", "r", "t")
+    assert range_.version == versions.end_of_revision(store.cell, (await store.read(b"/", b"0")).revision)
+    (record,) = await cell.commit([create("a", b"1")])
+    assert record is not None
+    assert range_.get(key("a")) is record
+    assert record.version < range_.version
+    (changed,) = await cell.commit([Change(key("a"), b"2", Head(), record)])
+    assert changed is not None
+    assert changed.version > record.version
+    await cell.commit([create("b", b"3")])
+    assert await cell.commit([Change(key("a"), None, None, changed)]) == [None]
+    other = await cell_on(store, "shard-2").adopt("root", "r", "t")
+    (found,) = other.list(RESOURCE)
+    assert found == Record(key("b"), b"3", range_.list(RESOURCE)[0].version, Head(uid="uid of b"))
+
+
+async def test_the_order_is_memory_then_hooks_then_subscribers_then_writer(store: Store) -> None:
+    cell = cell_on(store)
+    range_ = await cell.adopt("root", "r", "t")
+    seen: list[object] = []
+    changes = [create("a"), create("b")]
+    cell.on_commit.append(lambda revision, done: seen.append(("hook", revision, len(done), range_.count(RESOURCE))))
+    range_.subscribe(lambda events: seen.append(("subscriber", [event.key.name for event in events])))
+    future = asyncio.ensure_future(cell.commit(changes))
+    future.add_done_callback(lambda _: seen.append("writer"))
+    await future
+    await turns(1)
+    revision = versions.revision_of(range_.version)
+    assert seen == [("hook", revision, 2, 2), ("subscriber", ["a", "b"]), "writer"]
+
+
+async def test_hooks_and_subscribers_that_raise_cost_nobody_else_anything(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    cell = cell_on(store)
+    range_ = await cell.adopt("root", "r", "t")
+    seen: list[object] = []
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    cell.on_commit += [broken, lambda *_: seen.append("hook")]
+    range_.subscribe(broken)
+    range_.subscribe(lambda _: seen.append("subscriber"))
+    await cell.commit([create("a")])
+    await cell.commit([create("b")])
+    assert seen == ["hook", "subscriber"] * 2
+    assert len(caplog.records) == 4
+
+
+async def test_expectations_are_compared_by_the_call_itself() -> None:
+    store = FaultyStore()
+    cell = cell_on(store)
+    await cell.adopt("root", "r", "t")
+    first = cell.commit([create("a")])
+    with pytest.raises(Stale) as refused:
+        cell.commit([create("b"), create("a")])
+    assert refused.value.key == key("a")
+    (record,) = await first
+    with pytest.raises(Stale):
+        cell.commit([create("a")])
+    with pytest.raises(Stale):
+        cell.commit([Change(key("b"), b"", Head(), record)])
+    (changed,) = await cell.commit([Change(key("a"), b"2", Head(), record)])
+    with pytest.raises(Stale):
+        cell.commit([Change(key("a"), b"3", Head(), record)])
+    with pytest.raises(NotOwned):
+        cell.commit([create("a", cluster="zzz")])
+    for impossible in (
+        [create("c"), create("c")],
+        [Change(key("c"), None, None, None)],
+        [create(str(at)) for at in range(121)],
+        [create(str(at), catalog={b"/catalog/%d" % at: b""}) for at in range(61)],
+    ):
+        with pytest.raises(ValueError):
+            cell.commit(impossible)
+    with pytest.raises(ValueError):
+        cell.commit([], [Put(key("c").encode(), b"")])
+    # Nothing of what was refused is left pending.
+    await asyncio.wait_for(cell.settled([key(name) for name in "abc"]), 1)
+    assert await cell.commit([]) == ()
+    assert await cell.commit([Change(key("a"), None, None, changed)]) == [None]
+
+
+async def test_settled_waits_for_the_write_under_way() -> None:
+    store = FaultyStore()
+    cell = cell_on(store)
+    range_ = await cell.adopt("root", "r", "t")
+    store.gate.clear()
+    write = asyncio.ensure_future(cell.commit([create("a")]))
+    waits = [asyncio.create_task(cell.settled([key("z"), key("a")])) for _ in range(2)]
+    await turns()
+    assert not any(wait.done() for wait in waits)
+    waits[0].cancel()
+    await turns()
+    assert waits[0].cancelled()
+    store.gate.set()
+    await waits[1]
+    assert range_.get(key("a")) is not None
+    await write
+
+
+async def test_writers_of_one_key_take_turns(store: Store) -> None:
+    cell = cell_on(store)
+    range_ = await cell.adopt("root", "r", "t")
+
+    async def add() -> None:
+        while True:
+            await cell.settled([key("counter")])
+            current = range_.get(key("counter"))
+            value = str(int(current.value) + 1 if current else 1).encode()
+            await cell.commit([Change(key("counter"), value, Head(), current)])
+            return
+
+    await asyncio.gather(*(add() for _ in range(20)))
+    record = range_.get(key("counter"))
+    assert record is not None
+    assert record.value == b"20"
+
+
+async def test_a_cancelled_writer_takes_nothing_back() -> None:
+    store = FaultyStore()
+    cell = cell_on(store)
+    range_ = await cell.adopt("root", "r", "t")
+    store.gate.clear()
+
+    async def write() -> None:
+        await cell.commit([create("a"), create("b")])
+
+    task = asyncio.create_task(write())
+    await turns()
+    task.cancel()
+    await turns()
+    store.gate.set()
+    await cell.settled([key("a")])
+    assert range_.count(RESOURCE) == 2
+
+
+async def test_what_waits_goes_into_one_transaction_that_compares_its_fences() -> None:
+    store = FaultyStore()
+    cell = cell_on(store)
+    await cell.adopt("root", "r", "t")
+    await cell.adopt("two", "000", "001")
+    store.commits.clear()
+    store.gate.clear()
+    writes = [cell.commit([create("first")])]
+    await turns()
+    writes += [cell.commit([create(str(at), cluster="000a" if at % 2 else "root")]) for at in range(99)]
+    writes += [cell.commit([create(f"x{at}"), create(f"y{at}")]) for at in range(3)]
+    store.gate.set()
+    records = await asyncio.gather(*writes)
+    assert [len(puts) - 1 for _, puts, _ in store.commits] == [1, 99, 6]
+    assert [[fence.key for fence in fences] for fences, _, _ in store.commits] == [
+        [b"/journal/shard-1", b"/fences/root"],
+        [b"/journal/shard-1", b"/fences/root", b"/fences/two"],
+        [b"/journal/shard-1", b"/fences/root"],
+    ]
+    made = [record.version for group in records for record in group]
+    assert made == sorted(set(made))
+
+
+async def test_bytes_bound_a_batch_and_big_ones_go_alone() -> None:
+    store = FaultyStore()
+    cell = cell_on(store)
+    await cell.adopt("root", "r", "t")
+    store.commits.clear()
+    big = b"v" * 600_000
+    await asyncio.gather(*(cell.commit([create(name, big * (3 if name == "c" else 1))]) for name in "abcd"))
+    assert [len(puts) - 1 for _, puts, _ in store.commits] == [1, 1, 1, 1]
+
+
+async def test_a_raw_key_is_written_once_a_batch() -> None:
+    store = FaultyStore()
+    cell = cell_on(store)
+    await cell.adopt("root", "r", "t")
+    copy = catalog_key("g/r", "root", "a")
+    await asyncio.gather(
+        cell.commit([create("a", catalog={copy: b"1"})]),
+        cell.commit([create("b", catalog={copy: b"2"})], [Put(b"/ranges/x", b"r")]),
+        cell.commit([create("c", catalog={copy: None})], (), [Delete(b"/ranges/x")]),
+        cell.commit([], [Put(copy, b"3")]),
+    )
+    page = await store.read(b"/catalog/", b"/catalog0")
+    assert [(kv.key, kv.value) for kv in page.kvs] == [(copy, b"3")]
+    assert (await store.read(b"/ranges/", b"/ranges0")).kvs == []
+
+
+async def test_too_much_waiting_is_refused() -> None:
+    store = FaultyStore()
+    cell = cell_on(store, limits=CommitLimits(waiting_operations=3, waiting_bytes=1000))
+    await cell.adopt("root", "r", "t")
+    store.gate.clear()
+    writes = [cell.commit([create("in flight")])]
+    await turns()
+    writes.append(cell.commit([create("a"), create("b")]))
+    with pytest.raises(Unavailable):
+        cell.commit([create("c"), create("d")])
+    with pytest.raises(Unavailable):
+        cell.commit([create("c", b"v" * 1000)])
+    writes.append(cell.commit([create("c")]))
+    store.gate.set()
+    await asyncio.gather(*writes)
+    await cell.commit([create("d")])
+
+
+@pytest.mark.parametrize(
+    "faults", [["lost before"], ["lost after"], ["late"], ["lost before", "late", "unavailable", "lost after"]]
+)
+async def test_a_lost_answer_is_settled_and_nothing_happens_twice(faults: list[str]) -> None:
+    store = FaultyStore()
+    cell = cell_on(store, limits=CommitLimits(first_retry_seconds=0.001))
+    range_ = await cell.adopt("root", "r", "t")
+    seen: list[str] = []
+    range_.subscribe(lambda events: seen.extend(event.key.name for event in events))
+    await cell.commit([create("before")])
+    store.faults.extend(faults)
+    (record,) = await cell.commit([create("a", b"1")])
+    assert await store.deliver() == 0
+    (stored,) = (await store.read(key("a").encode(), key("a").encode() + b"\0")).kvs
+    assert versions.make(1, stored.mod_revision, stored.index) == record.version
+    await cell.commit([create("after")])
+    assert seen == ["before", "a", "after"]
+    assert not store.faults
+
+
+async def test_a_store_that_does_not_answer_tells_writers_and_memory_learns_the_outcome() -> None:
+    store = FaultyStore()
+    cell = cell_on(store, limits=IMPATIENT)
+    range_ = await cell.adopt("root", "r", "t")
+    silent = ["lost after"] + ["lost before"] * 100_000
+    store.faults.extend(silent)
+    writes = [asyncio.ensure_future(cell.commit([create("a")]))]
+    await turns()
+    writes.append(asyncio.ensure_future(cell.commit([create("b")])))
+    outcomes = await asyncio.gather(*writes, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [Indeterminate, Unavailable]
+    with pytest.raises(Unavailable):
+        cell.commit([create("c")])
+    with pytest.raises(Stale):
+        cell.commit([create("a")])
+    store.faults.clear()
+    await cell.settled([key("a")])
+    assert [record.key.name for record in range_.list(RESOURCE)] == ["a"]
+    await cell.commit([create("b")])
+
+
+async def test_closing_does_not_wait_for_a_silent_store() -> None:
+    store = FaultyStore()
+    cell = cell_on(store, limits=IMPATIENT)
+    await cell.adopt("root", "r", "t")
+    store.faults.extend(["lost before"] * 100_000)
+    write = asyncio.ensure_future(cell.commit([create("a")]))
+    await turns()
+    await asyncio.wait_for(cell.close(), 5)
+    with pytest.raises(Indeterminate):
+        await write
+    with pytest.raises(Unavailable):
+        cell.commit([create("b")])
+
+
+async def test_an_unavailable_store_changes_nothing() -> None:
+    store = FaultyStore()
+    cell = cell_on(store)
+    range_ = await cell.adopt("root", "r", "t")
+    store.faults.append("unavailable")
+    with pytest.raises(Unavailable):
+        await cell.commit([create("a")])
+    assert range_.count(RESOURCE) == 0
+    await cell.commit([create("a")])
+
+
+async def test_closing_commits_what_waits(store: Store) -> None:
+    cell = cell_on(store)
+    range_ = await cell.adopt("root", "r", "t")
+    write = asyncio.ensure_future(cell.commit([create("a")]))
+    await cell.close()
+    await write
+    assert range_.count(RESOURCE) == 1
+
+
+async def test_an_owner_that_lost_its_fence_is_demoted_at_once() -> None:
+    store = FaultyStore()
+    cell = cell_on(store)
+    lost = await cell.adopt("root", "r", "t")
+    kept = await cell.adopt("two", "000", "001")
+    demotions: list[object] = []
+    cell.on_demote += [lambda *_: 1 / 0, lambda range_, owner: demotions.append((range_, owner.owner))]
+    await cell.commit([create("before")])
+    await acquire_fence(store, "root", "shard-2")
+    store.gate.clear()
+    writes = [cell.commit([create("a")]), cell.commit([create("a", cluster="000x")])]
+    await turns()
+    writes += [cell.commit([create("b"), create("b", cluster="000x")]), cell.commit([create("c", cluster="000x")])]
+    store.gate.set()
+    outcomes = await asyncio.gather(*(asyncio.ensure_future(write) for write in writes), return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [NotOwned, list, NotOwned, list]
+    assert outcomes[0].owner.owner == "shard-2"
+    assert outcomes[0].cluster == "root"
+    assert demotions == [(lost, "shard-2")]
+    assert (lost.owned, lost.readable, kept.readable) == (False, False, True)
+    assert list(cell.ranges) == ["two"]
+    assert not cell.owns("root")
+    with pytest.raises(NotOwned):
+        cell.range_of("root")
+    assert [record.key.name for record in kept.list(RESOURCE)] == ["a", "c"]
+    assert [record.key.name for record in lost.list(RESOURCE)] == ["before"]
+    back = await cell.adopt("root", "r", "t")
+    assert [record.key.name for record in back.list(RESOURCE)] == ["before"]
+    await cell.commit([create("again")])
+
+
+async def test_a_lost_answer_and_a_lost_fence() -> None:
+    """The batch took effect before the range changed hands, or it never will."""
+    for fault, expected in (("lost after", list), ("late", NotOwned)):
+        store = FaultyStore()
+        cell = cell_on(store, limits=CommitLimits(first_retry_seconds=0.001))
+        await cell.adopt("root", "r", "t")
+        store.faults.append(fault)
+        write = asyncio.ensure_future(cell.commit([create("a")]))
+        await store.faulted.wait()
+        await acquire_fence(store, "root", "shard-2")
+        (outcome,) = await asyncio.gather(write, return_exceptions=True)
+        assert type(outcome) is expected
+        assert await store.deliver() == 0
+        found = await cell_on(store, "shard-3").adopt("root", "r", "t")
+        assert found.count(RESOURCE) == (1 if expected is list else 0)
+
+
+async def test_a_uid_used_twice_loses_everything_it_touches() -> None:
+    store = FaultyStore()
+    cell = cell_on(store)
+    await cell.adopt("root", "r", "t")
+    await cell.commit([create("a")])
+    await store.commit([], [Put(b"/journal/shard-1", b"77")], [])
+    with pytest.raises(NotOwned):
+        await cell.commit([create("b")])
+    assert not cell.ranges
+    with pytest.raises(Fenced):
+        await cell.commit([], [Put(b"/ranges/x", b"")])
+
+
+async def test_adopting_checks_bounds_and_ownership(store: Store) -> None:
+    cell, other = cell_on(store), cell_on(store, "shard-2")
+    first, second = await asyncio.gather(cell.adopt("root", "r", "t"), cell.adopt("overlap", "s", "u"), return_exceptions=True)
+    assert not isinstance(first, BaseException)
+    assert isinstance(second, ValueError)
+    for bounds in (("root", "x", "y"), ("other", "a", "rz"), ("other", "ra", "rb")):
+        with pytest.raises(ValueError):
+            await cell.adopt(*bounds)
+    with pytest.raises(NotOwned) as refused:
+        await other.adopt("root", "r", "t", take=False)
+    assert refused.value.owner.owner == "shard-1"
+    with pytest.raises(NotOwned):
+        await other.adopt("unknown", "a", "b", take=False)
+    await acquire_fence(store, "new", "shard-2")
+    assert (await other.adopt("new", "a", "b", take=False)).owned
+    assert [cell.owns(cluster) for cluster in ("root", "system:admin", "t", "qz", "")] == [True, True, False, False, False]
+
+
+async def test_releasing_flushes_first() -> None:
+    store = FaultyStore()
+    cell = cell_on(store)
+    range_ = await cell.adopt("root", "r", "t")
+    store.gate.clear()
+    write = asyncio.ensure_future(cell.commit([create("a")]))
+    release = asyncio.create_task(cell.release("root"))
+    await turns()
+    with pytest.raises(NotOwned):
+        cell.commit([create("b")])
+    assert not release.done()
+    store.gate.set()
+    await release
+    await write
+    assert range_.count(RESOURCE) == 1
+    assert not cell.ranges
+    assert (await cell.adopt("root", "r", "t")).count(RESOURCE) == 1
+
+
+async def test_every_range_goes_on_with_the_cell(store: Store) -> None:
+    cell = cell_on(store)
+    one, two = await cell.adopt("root", "r", "t"), await cell.adopt("two", "000", "001")
+    await cell.commit([create("a")])
+    assert one.version == two.version
+    old = two.version
+    await cell.commit([create("b", cluster="000x")])
+    assert one.version == two.version > old
+
+
+async def test_a_new_owner_follows_on_from_the_old_ones_versions(store: Store) -> None:
+    """Every event has the same version after a change of owner, so a watch resumes between any two of them."""
+    cell = cell_on(store)
+    range_ = await cell.adopt("root", "r", "t")
+    await cell.adopt("two", "000", "001")
+    begin = range_.version
+    records = await asyncio.gather(
+        *(cell.commit([create(name, cluster=cluster)]) for name in "abcdef" for cluster in ("000x", "root"))
+    )
+    flat = [record for group in records for record in group]
+    await asyncio.gather(
+        *(cell.commit([Change(record.key, None, None, record)]) for record in flat if record.key.name in "ace"),
+        *(cell.commit([Change(record.key, b"2", Head(), record)]) for record in flat if record.key.name in "bd"),
+        cell.commit([create("g", cluster="rx")]),
+    )
+    events = range_.events_after(begin, RESOURCE)
+    assert len(events) == 6 + 3 + 2 + 1
+    assert len({event.version for event in events}) == len(events)
+    successor = await cell_on(store, "shard-2").adopt("root", "r", "t")
+    for since in (begin, *(event.version for event in events)):
+        expected = [(event.key, event.version, event.record and event.record.value) for event in events if event.version > since]
+        found = [
+            (event.key, event.version, event.record and event.record.value) for event in successor.events_after(since, RESOURCE)
+        ]
+        assert found == expected
+        assert [(r.key, r.value, r.version) for r in successor.list_at(since, RESOURCE)] == [
+            (r.key, r.value, r.version) for r in range_.list_at(since, RESOURCE)
+        ]
+
+
+async def test_loading_takes_many_pages(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tenantry.storage.load.PAGE_KEYS", 7)
+    cell = cell_on(store)
+    await cell.adopt("root", "r", "t")
+    await cell.commit([create(f"{at:03}") for at in range(50)])
+    range_ = await cell_on(store, "shard-2").adopt("root", "r", "t")
+    assert [record.key.name for record in range_.list(RESOURCE)] == [f"{at:03}" for at in range(50)]
+
+
+async def test_compacted_history_seeds_what_is_left(store: Store) -> None:
+    cell = cell_on(store)
+    range_ = await cell.adopt("root", "r", "t")
+    records = [(await cell.commit([create(str(at))]))[0] for at in range(6)]
+    revision = versions.revision_of(records[3].version)
+    await store.compact(revision)
+    successor = await cell_on(store, "shard-2").adopt("root", "r", "t")
+    assert successor.oldest(RESOURCE) == versions.end_of_revision(store.cell, revision - 1)
+    assert [event.version for event in successor.events_after(records[2].version | 127, RESOURCE)] == [
+        record.version for record in records[3:]
+    ]
+    assert range_.name == successor.name
+
+
+async def test_reads_end_with_the_session() -> None:
+    now = 100.0
+    guard = ReadGuard(lambda: now)
+    cell = cell_on(FaultyStore(), guard=guard)
+    range_ = await cell.adopt("root", "r", "t")
+    assert range_.readable
+    guard.renewed(sent_at=100.0, ttl_seconds=2.0, margin_seconds=0.5)
+    now = 101.4
+    assert range_.readable
+    now = 101.5
+    assert not range_.readable
