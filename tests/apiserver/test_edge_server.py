@@ -406,10 +406,10 @@ async def test_bytes_that_are_no_text_do_no_harm(serve: Serve) -> None:
     stream = io.BytesIO()
     served = await serve(handler, access_log=AccessLog(stream))
     reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
-    writer.write(b"GET /\xff%ff HTTP/1.1\r\nHost: x\r\nX-User: \xfe\r\nAudit-Id: \xfd\r\nConnection: close\r\n\r\n")
+    writer.write(b"GET /%ff HTTP/1.1\r\nHost: x\r\nX-User: \xfe\r\nAudit-Id: \xfd\r\nConnection: close\r\n\r\n")
     answer = await reader.read()
     assert answer.startswith(b"HTTP/1.1 200")
-    assert answer.endswith("/?\N{REPLACEMENT CHARACTER}".encode())
+    assert answer.endswith("/\N{REPLACEMENT CHARACTER}".encode())
     await served.edge.stop()
     assert json.loads(stream.getvalue())["user"] == "?"
     writer.close()

@@ -172,9 +172,6 @@ class EdgeServer:
     def _request(self, exchange: Exchange) -> Request:
         message = exchange.message
         target = message.path
-        if not target.isascii():
-            # Bytes that are no UTF-8 arrive as surrogates, which nothing behind can encode again.
-            target = target.encode("utf-8", "replace").decode()
         if target[:1] != "/":
             # The absolute form that proxies send (RFC 9112 §3.2.2).
             parts = urlsplit(target)
