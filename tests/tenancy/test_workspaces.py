@@ -2,27 +2,333 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import orjson
 import pytest
 
 from tenantry.apiserver.user import SYSTEM
+from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError
-from tests.tenancy.world import USER, running, workspace
+from tenantry.storage.memory import MemoryStore
+from tenantry.storage.record import RecordEvent
+from tenantry.tenancy.workspaces.identifiers import initializer_label
+from tests.tenancy.world import USER, World, running, workspace
+
+CONFIG_MAP: Object = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "held", "namespace": "default"}}
+
+
+def phases_of(world: World, cluster: str) -> list[str]:
+    """Collects the phases that a watcher of workspaces sees from now on."""
+    seen: list[str] = []
+
+    def see(events: Sequence[RecordEvent]) -> None:
+        seen.extend(orjson.loads(e.record.value)["status"]["phase"] for e in events if e.record is not None)
+
+    resource = world.host.definitions.workspaces.storage_key
+    world.host_of(cluster).cell.range_of(cluster).subscribe(see, resource, cluster)
+    return seen
 
 
 async def test_a_workspace_becomes_ready_through_all_phases() -> None:
     async with running() as world:
-        phases: list[str] = []
-        resource = world.host.definitions.workspaces.storage_key
-
-        def seen(events) -> None:  # type: ignore[no-untyped-def]
-            import orjson
-
-            phases.extend(orjson.loads(e.record.value)["status"]["phase"] for e in events if e.record)
-
-        world.host.cell.ranges["root"].subscribe(seen, resource, "root")
+        seen = phases_of(world, "root")
         ready = await world.workspace("root", "one")
-        assert phases == ["Scheduling", "Initializing", "Ready"]
+        assert seen == ["Scheduling", "Initializing", "Ready"]
         assert ready["spec"]["type"] == {"name": "organization", "path": "root"}
         assert ready["spec"]["URL"] == "https://tenantry.test:6443/clusters/root:one"
-        assert world.host.directory.cluster_of("root:one") == ready["spec"]["cluster"]
-        assert len(world.host.cell.range_of("root").list("core/namespaces", ready["spec"]["cluster"])) == 2
+        assert ready["metadata"]["labels"]["tenancy.kcp.io/phase"] == "Ready"
+        assert orjson.loads(ready["metadata"]["annotations"]["experimental.tenancy.kcp.io/owner"])["username"] == "ada"
+        kinds = {c["type"]: c["status"] for c in ready["status"]["conditions"]}
+        assert kinds == {"WorkspaceScheduled": "True", "WorkspaceInitialized": "True"}
+
+
+async def test_the_logical_cluster_and_its_contents_are_those_of_kcp() -> None:
+    async with running() as world:
+        cluster = (await world.workspace("root", "one"))["spec"]["cluster"]
+        assert world.host.directory.cluster_of("root:one") == cluster
+        assert world.host.directory.path_of(cluster) == "root:one"
+        found = world.logical_cluster(cluster)
+        assert found is not None
+        assert found["status"]["phase"] == "Ready"
+        assert found["status"]["URL"] == f"https://tenantry.test:6443/clusters/{cluster}"
+        assert found["spec"]["initializers"] == ["root:universal", "system:apibindings"]
+        assert found["spec"]["createdBy"] == {"username": "ada", "groups": ["system:authenticated"]}
+        assert found["metadata"]["annotations"]["internal.tenancy.kcp.io/type"] == "root:organization"
+        assert found["metadata"]["annotations"]["experimental.tenancy.kcp.io/owner"] == '{"username":"ada"}'
+        held = world.host.cell.range_of(cluster)
+        assert [r.key.name for r in held.list("core/namespaces", cluster)] == ["default", "kube-system"]
+        assert len(held.list("core/serviceaccounts", cluster)) == len(held.list("core/configmaps", cluster)) == 2
+        assert [r.key.name for r in held.list("rbac.authorization.k8s.io/clusterrolebindings", cluster)] == ["workspace-admin"]
+        assert world.host.apis.definition(cluster, "tenancy.kcp.io", "workspaces") is world.host.definitions.workspaces
+        assert world.host.apis.for_cluster(cluster) is not world.host.apis.for_cluster("root")
+
+
+async def test_workspaces_of_one_type_share_their_set_of_apis() -> None:
+    async with running() as world:
+        first, second = [(await world.workspace("root", name))["spec"]["cluster"] for name in ("one", "two")]
+        assert world.host.apis.for_cluster(first) is world.host.apis.for_cluster(second)
+
+
+async def test_a_workspace_made_by_the_system_itself_becomes_ready() -> None:
+    async with running() as world:
+        await world.workspace("root", "one", user=SYSTEM)
+
+
+async def test_workspaces_nest_and_the_child_type_is_the_parents_default() -> None:
+    async with running() as world:
+        parent = (await world.workspace("root", "one"))["spec"]["cluster"]
+        child = await world.workspace(parent, "two")
+        assert child["spec"]["type"] == {"name": "universal", "path": "root"}
+        assert child["spec"]["URL"].endswith("/clusters/root:one:two")
+        assert world.host.directory.cluster_of("root:one:two") == child["spec"]["cluster"]
+        assert world.host.directory.cluster_of(f"{parent}:two") == child["spec"]["cluster"]
+
+
+async def test_deleting_a_workspace_deletes_all_beneath_it() -> None:
+    async with running() as world:
+        definition = world.host.definitions.workspaces
+        parent = (await world.workspace("root", "one"))["spec"]["cluster"]
+        child = (await world.workspace(parent, "two"))["spec"]["cluster"]
+        await world.delete("root", definition, "one")
+        await world.until("root", lambda: world.get("root", definition, "one") is None)
+        for cluster in (parent, child):
+            assert not list(world.host.cell.range_of(cluster).resources(cluster))
+        assert world.host.directory.cluster_of("root:one") is None
+        assert world.host.directory.tenants("root") == 0
+
+
+async def test_an_object_with_a_finalizer_keeps_its_workspace_until_it_is_released() -> None:
+    async with running() as world:
+        definitions = world.host.definitions
+        cluster = (await world.workspace("root", "one"))["spec"]["cluster"]
+        await world.create(
+            cluster, definitions.config_maps, CONFIG_MAP | {"metadata": {**CONFIG_MAP["metadata"], "finalizers": ["a.b/c"]}}
+        )
+        await world.delete("root", definitions.workspaces, "one")
+
+        def reported() -> bool:
+            conditions = (world.get("root", definitions.workspaces, "one") or {})["status"]["conditions"]
+            return any(c["type"] == "WorkspaceContentDeleted" and c["status"] == "False" for c in conditions)
+
+        await world.until("root", reported)
+        assert world.phase("root", "one") == "Deleting"
+        held = world.get(cluster, definitions.config_maps, "held", "default")
+        assert held is not None
+        assert held["metadata"]["deletionTimestamp"]
+        with pytest.raises(StatusError, match="being deleted"):
+            await world.create(cluster, definitions.config_maps, CONFIG_MAP | {"metadata": {"name": "new", "namespace": "default"}})
+
+        def release(obj: Object) -> Object:
+            obj["metadata"].pop("finalizers")
+            return obj
+
+        await world.update(cluster, definitions.config_maps, "held", release, namespace="default")
+        await world.until("root", lambda: world.get("root", definitions.workspaces, "one") is None)
+
+
+async def test_a_type_with_an_initializer_waits_for_its_controller() -> None:
+    async with running() as world:
+        definitions = world.host.definitions
+        await world.create("root", definitions.workspace_types, workspace_type("custom", initializer=True))
+        await world.create("root", definitions.workspaces, workspace("one", type={"name": "custom", "path": "root"}))
+        await world.until("root", lambda: world.phase("root", "one") == "Initializing")
+        found = world.get("root", definitions.workspaces, "one")
+        assert found is not None
+        cluster = found["spec"]["cluster"]
+        assert found["status"]["initializers"] == ["root:custom"]
+        logical_cluster = world.logical_cluster(cluster)
+        assert logical_cluster is not None
+        key, value = initializer_label("root:custom")
+        assert logical_cluster["metadata"]["labels"][key] == value
+
+        def done(obj: Object) -> Object:
+            obj["status"]["initializers"] = []
+            return obj
+
+        await world.update(cluster, definitions.logical_clusters, "cluster", done, subresource="status")
+        await world.ready("root", "one")
+        logical_cluster = world.logical_cluster(cluster)
+        assert logical_cluster is not None
+        assert logical_cluster["metadata"]["labels"] == {"tenancy.kcp.io/phase": "Ready"}
+
+
+async def test_a_terminator_holds_the_contents_until_it_is_done() -> None:
+    async with running() as world:
+        definitions = world.host.definitions
+        await world.create("root", definitions.workspace_types, workspace_type("custom", terminator=True))
+        cluster = (await world.workspace("root", "one", type={"name": "custom", "path": "root"}))["spec"]["cluster"]
+        await world.delete("root", definitions.workspaces, "one")
+        await world.until("root", lambda: world.phase("root", "one") == "Terminating")
+        assert world.get(cluster, definitions.namespaces, "default") is not None
+        logical_cluster = world.logical_cluster(cluster)
+        assert logical_cluster is not None
+        assert logical_cluster["status"]["terminators"] == ["root:custom"]
+        assert "kcp.io/has-terminators" in logical_cluster["metadata"]["finalizers"]
+
+        def done(obj: Object) -> Object:
+            obj["status"]["terminators"] = []
+            return obj
+
+        await world.update(cluster, definitions.logical_clusters, "cluster", done, subresource="status")
+        await world.until("root", lambda: world.get("root", definitions.workspaces, "one") is None)
+
+
+async def test_a_default_binding_waits_for_its_export() -> None:
+    async with running() as world:
+        definitions = world.host.definitions
+        reference = [{"path": "root", "export": "late"}]
+        await world.create("root", definitions.workspace_types, workspace_type("custom", defaultAPIBindings=reference))
+        await world.create("root", definitions.workspaces, workspace("one", type={"name": "custom", "path": "root"}))
+        await world.until("root", lambda: world.phase("root", "one") == "Initializing")
+        found = world.get("root", definitions.workspaces, "one")
+        assert found is not None
+        assert found["status"]["initializers"] == ["system:apibindings"]
+        export: Object = {"apiVersion": "apis.kcp.io/v1alpha2", "kind": "APIExport", "metadata": {"name": "late"}, "spec": {}}
+        await world.create("root", definitions.api_exports, export)
+        await world.ready("root", "one")
+
+
+async def test_a_full_range_is_followed_by_a_new_one() -> None:
+    async with running(capacity=2) as world:
+        clusters = [(await world.workspace("root", f"w{n}"))["spec"]["cluster"] for n in range(5)]
+        ranges = [world.host.directory.locate(c).range for c in clusters]
+        assert ranges == ["root", "root", "range-2", "range-2", "range-3"]
+        definitions = world.host.definitions
+
+        def urls() -> list[dict[str, str]]:
+            found = world.get("root", definitions.workspace_types, "universal") or {}
+            return (found.get("status") or {}).get("virtualWorkspaces") or []
+
+        await world.until("root", lambda: world.get("root", definitions.shards, "range-3") is not None and len(urls()) == 6)
+        assert urls()[0] == {
+            "url": "https://tenantry.test:6443/ranges/range-2/services/initializingworkspaces/root:universal",
+            "type": "initializing",
+        }
+
+
+async def test_a_selector_chooses_among_shards_and_waits_for_one_that_fits() -> None:
+    async with running() as world:
+        definitions = world.host.definitions
+        where = {"selector": {"matchLabels": {"region": "eu"}}}
+        await world.create("root", definitions.workspaces, workspace("one", location=where))
+
+        def refused() -> bool:
+            found = world.get("root", definitions.workspaces, "one") or {}
+            return any(c.get("reason") == "Unschedulable" for c in found["status"].get("conditions", ()))
+
+        await world.until("root", refused)
+
+        def label(obj: Object) -> Object:
+            obj["metadata"]["labels"]["region"] = "eu"
+            return obj
+
+        await world.update("root", definitions.shards, "root", label)
+        ready = await world.ready("root", "one")
+        assert ready["metadata"]["labels"]["region"] == "eu"
+
+
+async def test_an_unschedulable_shard_is_left_alone() -> None:
+    async with running() as world:
+        definitions = world.host.definitions
+
+        def mark(obj: Object) -> Object:
+            obj["metadata"].setdefault("annotations", {})["experimental.core.kcp.io/unschedulable"] = "true"
+            return obj
+
+        await world.registry.open_range({})
+        await world.until("root", lambda: world.get("root", definitions.shards, "range-2") is not None)
+        await world.update("root", definitions.shards, "root", mark)
+        ready = await world.workspace("root", "one")
+        assert world.host.directory.locate(ready["spec"]["cluster"]).range == "range-2"
+
+
+async def test_workspaces_of_another_shards_range_come_and_go_the_same_way() -> None:
+    async with running(2, capacity=1) as world:
+        definitions = world.host.definitions
+        await world.workspace("root", "here")
+        seen = phases_of(world, "root")
+        ready = await world.workspace("root", "there")
+        cluster = ready["spec"]["cluster"]
+        assert world.host_of(cluster).name == "shard-2"
+        assert [p for n, p in enumerate(seen) if n == 0 or p != seen[n - 1]] == ["Scheduling", "Initializing", "Ready"]
+        other = world.hosts[1]
+        await world.until("root", lambda: other.directory.cluster_of("root:there") == cluster)
+        child = await world.workspace(cluster, "child")
+        await world.delete("root", definitions.workspaces, "there")
+        await world.until("root", lambda: world.get("root", definitions.workspaces, "there") is None)
+        for gone in (cluster, child["spec"]["cluster"]):
+            assert not list(world.host_of(gone).cell.range_of(gone).resources(gone))
+
+
+async def test_a_second_start_finds_everything_and_writes_nothing() -> None:
+    store = MemoryStore()
+    async with running(store=store) as world:
+        identity = world.host.definitions.workspaces.identity
+        cluster = (await world.workspace("root", "one"))["spec"]["cluster"]
+        await world.until("root", lambda: world.host.runner.idle)
+    async with running(store=store) as world:
+        await world.until("root", lambda: world.host.runner.idle)
+        assert world.host.definitions.workspaces.identity == identity
+        assert world.phase("root", "one") == "Ready"
+        assert world.host.directory.cluster_of("root:one") == cluster
+        assert world.written == 0
+
+
+async def test_use_of_every_type_in_the_chain_is_asked_for() -> None:
+    async with running() as world:
+        world.authorizer.refused.add(("use", "universal"))
+        with pytest.raises(StatusError, match="missing verb='use' permission on workspacetype") as refused:
+            await world.create("root", world.host.definitions.workspaces, workspace("one"))
+        assert refused.value.code == 403
+
+
+@pytest.mark.parametrize(
+    ("spec", "text"),
+    [
+        ({"type": {"name": "nowhere"}}, "cannot be resolved"),
+        ({"type": {"name": "home", "path": "root"}}, "does not allow any parent workspaces"),
+        ({"type": {"name": "team", "path": "root"}}, "only allows \\[root:organization root:team\\] parent workspaces"),
+        ({"cluster": "abc"}, "can only be set by system privileged users"),
+    ],
+)
+async def test_workspaces_that_may_not_be_made(spec: Object, text: str) -> None:
+    async with running() as world:
+        with pytest.raises(StatusError, match=text) as refused:
+            await world.create("root", world.host.definitions.workspaces, workspace("one", **spec))
+        assert refused.value.code == 403
+
+
+async def test_types_that_extend_each_other_are_refused() -> None:
+    async with running() as world:
+        definitions = world.host.definitions
+        for name, other in (("a", "b"), ("b", "a")):
+            extend = {"with": [{"name": other, "path": "root"}]}
+            await world.create("root", definitions.workspace_types, workspace_type(name, extend=extend))
+        with pytest.raises(StatusError, match="extends itself"):
+            await world.create("root", definitions.workspaces, workspace("one", type={"name": "a", "path": "root"}))
+
+
+async def test_a_type_brings_only_exports_that_its_author_may_bind() -> None:
+    async with running() as world:
+        world.authorizer.refused.add(("bind", "secret-api"))
+        reference = [{"path": "root", "export": "secret-api"}]
+        with pytest.raises(StatusError, match="missing verb='bind'"):
+            await world.create("root", world.host.definitions.workspace_types, workspace_type("x", defaultAPIBindings=reference))
+
+
+async def test_users_do_not_touch_logical_clusters() -> None:
+    async with running() as world:
+        definitions = world.host.definitions
+        cluster = (await world.workspace("root", "one"))["spec"]["cluster"]
+
+        def grow(obj: Object) -> Object:
+            obj["spec"]["initializers"] = ["root:more"]
+            return obj
+
+        with pytest.raises(StatusError, match="spec.initializers is immutable"):
+            await world.update(cluster, definitions.logical_clusters, "cluster", grow, user=USER)
+
+
+def workspace_type(name: str, **spec: object) -> Object:
+    return {"apiVersion": "tenancy.kcp.io/v1alpha1", "kind": "WorkspaceType", "metadata": {"name": name}, "spec": spec}

@@ -101,6 +101,8 @@ class World:
     cells: dict[str, Cell] = field(default_factory=dict)
     registry: Any = None
     authorizer: Anybody = field(default_factory=Anybody)
+    written: int = 0
+    """Changes committed since the hosts were started."""
 
     @property
     def host(self) -> Host:
@@ -108,6 +110,9 @@ class World:
 
     def host_of(self, cluster: str) -> Host:
         return next(h for h in self.hosts if h.cell.owns(cluster))
+
+    def count(self, _: int, changes: Sequence[object]) -> None:
+        self.written += len(changes)
 
     async def call(self, range_name: str, request: Request) -> Reply:
         """Peers: what the owner of a range answers, straight on its objects."""
@@ -191,6 +196,7 @@ async def running(shards: int = 1, *, capacity: int = 1000, store: MemoryStore |
         host.authorizer = world.authorizer
         host.admission = Chain(plugins(host))
         host.add_controllers(*build_workspaces(host), *build_exports(host))
+        cell.on_commit.append(world.count)
         world.hosts.append(host)
         world.cells[name] = cell
     await world.registry.add(RangeInfo(name="root", start="r", end="t", shard="shard-1", capacity=capacity))
