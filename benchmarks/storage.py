@@ -1,0 +1,186 @@
+"""What the record costs: `python -m benchmarks.storage`. A few seconds; prints one figure a line, or JSON with `--json`.
+
+Writes go through a Cell on SQLite with `synchronous=FULL`, so every commit waits for the disk.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import json
+import os
+import sys
+import tempfile
+import time
+import tracemalloc
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from tenantry.storage.cell import Cell
+from tenantry.storage.keys import Key
+from tenantry.storage.memory import MemoryStore
+from tenantry.storage.range import Range
+from tenantry.storage.record import Change, Head, Record
+from tenantry.storage.sqlite import SqliteStore
+from tenantry.storage.store import Put
+
+RESOURCE = "core/configmaps"
+VALUE = b'{"metadata":{' + b"v" * 486 + b"}"
+SECONDS = 1.5
+
+
+def parse_head(key: Key, value: bytes) -> Head:
+    return Head(uid=key.name)
+
+
+async def writers(cell: Cell, count: int, prefix: str, *, also: Callable[[], Awaitable[None]] | None = None) -> float:
+    """Creates per second by so many writers, each waiting for its own."""
+    end = time.perf_counter() + SECONDS
+    made = 0
+
+    async def write(number: int) -> None:
+        nonlocal made
+        at = 0
+        while time.perf_counter() < end:
+            key = Key("root", RESOURCE, "default", f"{prefix}-{number}-{at}")
+            await cell.settled([key])
+            await cell.commit([Change(key, VALUE, Head(uid=key.name), None)])
+            if also is not None:
+                await also()
+            made += 1
+            at += 1
+
+    begin = time.perf_counter()
+    await asyncio.gather(*(write(number) for number in range(count)))
+    return made / (time.perf_counter() - begin)
+
+
+async def busy() -> None:
+    """About what serving a write costs the event loop, which the writer thread competes with."""
+    end = time.perf_counter() + 0.0003
+    while time.perf_counter() < end:
+        pass
+
+
+async def engine_milliseconds(store: SqliteStore, puts: int) -> float:
+    """The median of a bare commit."""
+    times = []
+    for at in range(100):
+        wanted = [Put(b"/bench/%d/%d/%d" % (puts, at, index), VALUE, index) for index in range(puts)]
+        begin = time.perf_counter()
+        await store.commit([], wanted, [])
+        times.append(time.perf_counter() - begin)
+    return sorted(times)[len(times) // 2] * 1000
+
+
+def fsync_milliseconds(directory: Path) -> float:
+    times = []
+    with (directory / "probe").open("wb", buffering=0) as file:
+        for _ in range(100):
+            file.write(b"v" * 4096)
+            begin = time.perf_counter()
+            os.fsync(file.fileno())
+            times.append(time.perf_counter() - begin)
+    return sorted(times)[len(times) // 2] * 1000
+
+
+def record_bytes(count: int = 20_000) -> float:
+    """Memory for each object with a value of 500 bytes and a label, over the value itself."""
+    gc.collect()
+    tracemalloc.start()
+    range_ = Range("root", "r", "t")
+    before, _ = tracemalloc.get_traced_memory()
+    for at in range(count):
+        name = f"object-{at:08}"
+        head = Head(uid=f"00000000-0000-0000-0000-{at:012}", labels={"app": "demo"})
+        value = b"%d" % at + VALUE
+        range_.load([Record(Key("root", RESOURCE, "default", name), value[: len(VALUE)], at << 7 | 1 << 55, head)])
+    range_.list(RESOURCE)
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return (after - before) / count - len(VALUE)
+
+
+def workspace_bytes(count: int = 300, resources: int = 20) -> float:
+    """Memory for each cluster that holds one object of so many resources, values of 500 bytes included."""
+    gc.collect()
+    tracemalloc.start()
+    range_ = Range("one", "000", "001")
+    before, _ = tracemalloc.get_traced_memory()
+    for cluster in range(count):
+        name = f"000{cluster:013}"
+        range_.load(
+            Record(
+                Key(name, f"group/resource{at}", "", f"name-{cluster}"), b"%d" % at + VALUE, at << 7, Head(uid=f"{cluster}-{at}")
+            )
+            for at in range(resources)
+        )
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return (after - before) / count
+
+
+def reads_per_second() -> float:
+    range_ = Range("root", "r", "t")
+    keys = [Key("root", RESOURCE, "default", str(at)) for at in range(1000)]
+    range_.load(Record(key, VALUE, 1, Head()) for key in keys)
+    begin = time.perf_counter()
+    for _ in range(100):
+        for key in keys:
+            range_.get(key)
+    return 100 * len(keys) / (time.perf_counter() - begin)
+
+
+async def load_seconds(store: SqliteStore) -> tuple[float, int]:
+    begin = time.perf_counter()
+    range_ = await Cell(store, "loader", parse_head).adopt("root", "r", "t")
+    return time.perf_counter() - begin, range_.count(RESOURCE)
+
+
+async def measure() -> dict[str, float]:
+    figures: dict[str, float] = {}
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
+        directory = Path(name)
+        figures["fsync, ms"] = fsync_milliseconds(directory)
+        store = await SqliteStore.open(directory / "store")
+        figures["commit of 1 put, ms"] = await engine_milliseconds(store, 1)
+        figures["commit of 100 puts, ms"] = await engine_milliseconds(store, 100)
+        cell = Cell(store, "bench", parse_head)
+        range_ = await cell.adopt("root", "r", "t")
+        for count in (1, 32):
+            before = (await store.read(b"/none", b"/none")).revision
+            figures[f"creates/s, {count} writers"] = await writers(cell, count, f"w{count}")
+            commits = (await store.read(b"/none", b"/none")).revision - before
+            figures[f"commits/s, {count} writers"] = commits / SECONDS
+        figures["creates/s, 32 writers, loop busy 0.3 ms for each"] = await writers(cell, 32, "busy", also=busy)
+        figures["objects"] = range_.count(RESOURCE)
+        await cell.close()
+        figures["load of all objects, s"], _ = await load_seconds(store)
+        await store.close()
+        begin = time.perf_counter()
+        await (await SqliteStore.open(directory / "store")).close()
+        figures["open and check, s"] = time.perf_counter() - begin
+    memory = Cell(MemoryStore(), "bench", parse_head)
+    await memory.adopt("root", "r", "t")
+    figures["creates/s, 32 writers, no engine"] = await writers(memory, 32, "m")
+    figures["gets/s"] = reads_per_second()
+    figures["bytes for each object over its 500"] = record_bytes()
+    figures["bytes for each cluster of 20 objects"] = workspace_bytes()
+    return figures
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    arguments = parser.parse_args()
+    figures = asyncio.run(measure())
+    if arguments.json:
+        json.dump(figures, sys.stdout)
+        return
+    for name, value in figures.items():
+        print(f"{name:55} {value:12,.3f}")
+
+
+if __name__ == "__main__":
+    main()
