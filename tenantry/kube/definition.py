@@ -111,7 +111,7 @@ class Version:
     """What other parts derive from this version once and share, as `ApiSet.documents`; the key names who."""
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False, kw_only=True)
 class ResourceDefinition:
     """A type. Immutable and shared by every logical cluster that has it.
 

@@ -29,7 +29,7 @@ BINDING_RESOURCE = GroupResource(GROUP, "apibindings")
 EXPORT_RESOURCE = GroupResource(GROUP, "apiexports")
 
 _MEMO_LIMIT = 8192
-_memo: dict[tuple[Key, int], Object] = {}
+_memo: dict[Key, tuple[Record, Object]] = {}
 
 
 class Export(NamedTuple):
@@ -42,12 +42,13 @@ class Export(NamedTuple):
 
 def decoded(record: Record) -> Object:
     """The stored object of a record: shared, never change it. Without apiVersion, kind and resourceVersion."""
-    place = (record.key, record.version)
-    obj = _memo.get(place)
-    if obj is None:
-        if len(_memo) >= _MEMO_LIMIT:
-            _memo.clear()
-        obj = _memo[place] = orjson.loads(record.value)
+    known = _memo.get(record.key)
+    if known is not None and known[0] is record:
+        return known[1]
+    if len(_memo) >= _MEMO_LIMIT:
+        _memo.clear()
+    obj: Object = orjson.loads(record.value)
+    _memo[record.key] = (record, obj)
     return obj
 
 

@@ -8,7 +8,6 @@ from tenantry.apiserver.admission import UPDATE, Review
 from tenantry.apiserver.authorization import Attributes
 from tenantry.apiserver.user import User
 from tenantry.kube.objects import finalizers_of, is_deleting, labels_of, metadata_of
-from tenantry.tenancy.admission.plugin import Plugin
 from tenantry.tenancy.exports.admission.api_export import claim_problems
 from tenantry.tenancy.exports.admission.refusal import is_main_write, refuse
 from tenantry.tenancy.exports.bind import FINALIZER
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
 
 
-class ApiBinding(Plugin):
+class ApiBinding:
     """Who may bind: verb `bind` on the export, in the provider's cluster. The label that tells which export it is."""
 
     def __init__(self, host: Host) -> None:
@@ -62,7 +61,7 @@ class ApiBinding(Plugin):
             raise refuse(review, f'status.phase: Invalid value: "": cannot transition from "{before}" to ""')
 
 
-class DeletionFinalizer(Plugin):
+class DeletionFinalizer:
     """A binding waits for its bound objects to be deleted."""
 
     def mutate(self, review: Review) -> None:
@@ -71,6 +70,9 @@ class DeletionFinalizer(Plugin):
         finalizers = finalizers_of(review.object)
         if FINALIZER not in finalizers:
             metadata_of(review.object)["finalizers"] = [*finalizers, FINALIZER]
+
+    def validate(self, review: Review) -> None:
+        return None
 
 
 def check_bind(host: Host, review: Review, kind: str) -> str:

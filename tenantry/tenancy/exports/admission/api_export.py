@@ -6,13 +6,15 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tenantry.apiserver.admission import Review
-from tenantry.tenancy.admission.plugin import Plugin
 from tenantry.tenancy.exports.admission.refusal import is_main_write, refuse
 from tenantry.tenancy.exports.claimable import needs_identity
 
 
-class ApiExport(Plugin):
+class ApiExport:
     """Claims name an identity where they must, and schemas bear the names of what they are exported as."""
+
+    def mutate(self, review: Review) -> None:
+        return None
 
     def validate(self, review: Review) -> None:
         if not is_main_write(review) or review.object is None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tenantry.apiserver.admission import CREATE, Review
-from tenantry.tenancy.admission.plugin import Plugin
 from tenantry.tenancy.exports.admission.api_binding import check_bind
 from tenantry.tenancy.exports.admission.refusal import is_main_write
 
@@ -13,11 +12,14 @@ if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
 
 
-class EndpointSlice(Plugin):
+class EndpointSlice:
     """A slice refers to an export that exists and that its creator may bind."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
+
+    def mutate(self, review: Review) -> None:
+        return None
 
     def validate(self, review: Review) -> None:
         if is_main_write(review) and review.operation == CREATE:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from tenantry.apiserver.admission import CREATE, Review
 from tenantry.kube.objects import is_deleting, name_of
-from tenantry.tenancy.admission.plugin import Plugin
 from tenantry.tenancy.exports.admission.refusal import is_main_write, refuse
 from tenantry.tenancy.exports.bindings import bindings_of, bound_resource
 
 
-class NoOverlap(Plugin):
+class NoOverlap:
+    def mutate(self, review: Review) -> None:
+        return None
+
     def validate(self, review: Review) -> None:
         if not is_main_write(review) or review.object is None or is_deleting(review.object) or review.operation != CREATE:
             return

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from tenantry.apiserver.admission import Review
 from tenantry.kube.objects import annotations_of, metadata_of
-from tenantry.tenancy.admission.plugin import Plugin
 from tenantry.tenancy.exports.admission.refusal import is_main_write, refuse
 from tenantry.tenancy.exports.bind import PATH_ANNOTATION
 
@@ -18,7 +17,7 @@ _OWN = ("core.kcp.io", "logicalclusters")
 """Where the path is kept: what it says there is the original."""
 
 
-class PathAnnotation(Plugin):
+class PathAnnotation:
     """Forced on exports, bindings and workspace types; kept right wherever else somebody put it."""
 
     def __init__(self, host: Host) -> None:

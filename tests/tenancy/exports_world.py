@@ -1,0 +1,253 @@
+"""Tenancy of one shard over a store in memory, with real authorization and the admission of exports: for tests."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from tenantry.apiserver.admission import Chain as AdmissionChain
+from tenantry.apiserver.authentication.authenticator import Union
+from tenantry.apiserver.http import Reply, Request, Response
+from tenantry.apiserver.pipeline import Pipeline
+from tenantry.apiserver.records import parse_head
+from tenantry.apiserver.user import AUTHENTICATED_GROUP, MASTERS_GROUP, User
+from tenantry.kube.objects import Object
+from tenantry.storage.cell import Cell
+from tenantry.storage.keys import Key
+from tenantry.storage.memory import MemoryStore
+from tenantry.tenancy import exports
+from tenantry.tenancy.authorization import Chain
+from tenantry.tenancy.changes import created
+from tenantry.tenancy.directory import RangeInfo, ShardInfo
+from tenantry.tenancy.exports.admission import plugins
+from tenantry.tenancy.exports.bindings import decoded
+from tenantry.tenancy.exports.revise import revise
+from tenantry.tenancy.host import Host, Urls
+from tenantry.tenancy.scopes import ClustersMount, RangesMount
+from tenantry.virtual.mount import ServicesMount, load_views
+from tenantry.virtual.view import View
+
+MASTER = User("system:admin", (MASTERS_GROUP, AUTHENTICATED_GROUP))
+URL = "https://tenantry.example:6443"
+SCHEMA_VERSION = {
+    "name": "v1",
+    "served": True,
+    "storage": True,
+    "subresources": {"status": {}},
+    "schema": {
+        "type": "object",
+        "properties": {
+            "spec": {"type": "object", "properties": {"size": {"type": "integer"}}},
+            "status": {"type": "object", "properties": {"phase": {"type": "string"}}},
+        },
+    },
+}
+
+
+def user(name: str, *groups: str) -> User:
+    return User(name, (*groups, AUTHENTICATED_GROUP))
+
+
+class FixedMap:
+    """A registry whose map never changes."""
+
+    def __init__(self, ranges: Sequence[RangeInfo]) -> None:
+        self._ranges = tuple(sorted(ranges, key=lambda r: r.start))
+
+    def ranges(self) -> Sequence[RangeInfo]:
+        return self._ranges
+
+    def range_of(self, cluster: str) -> RangeInfo | None:
+        return next((r for r in self._ranges if r.holds(cluster)), None)
+
+    def shards(self) -> Sequence[ShardInfo]:
+        return tuple(ShardInfo(name, f"uid-{name}", URL) for name in sorted({r.shard for r in self._ranges}))
+
+    async def open_range(self, labels: Mapping[str, str]) -> RangeInfo:
+        raise NotImplementedError
+
+    def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
+        return lambda: None
+
+
+class NoPeers:
+    async def call(self, range_name: str, request: Request) -> Reply:
+        return Response(200, orjson.dumps({"passed": range_name, "path": request.path}))
+
+
+class World:
+    """`root` = ["r", "t") and `range-2` = ["000", "001"), both on this shard; `range-9` = ["900", "901") on another."""
+
+    def __init__(self, *views: type[View], **settings: Any) -> None:
+        self.store = MemoryStore()
+        self.cell = Cell(self.store, "uid-here", parse_head)
+        infos = [
+            RangeInfo(name="root", start="r", end="t", shard="here", labels={"region": "eu"}),
+            RangeInfo(name="range-2", start="000", end="001", shard="here", labels={"region": "us"}),
+            RangeInfo(name="range-9", start="900", end="901", shard="there", labels={"region": "us"}),
+        ]
+        self.host = host = Host(name="here", cell=self.cell, registry=FixedMap(infos), urls=Urls(URL), peers=NoPeers())
+        host.authorizer = Chain(host)
+        host.admission = AdmissionChain(plugins(host))
+        self.controllers = exports.build(host, **settings)
+        host.add_controllers(*self.controllers)
+        self.views = load_views(host, views or None)
+        services = ServicesMount(host, self.views)
+        clusters = ClustersMount(host)
+        mounts = {
+            "services": services,
+            "clusters": clusters,
+            "ranges": RangesMount(host, {"clusters": clusters, "services": services}),
+        }
+        self.pipeline = Pipeline(mounts, Union(anonymous=True), root=lambda: host.scope("root"))
+
+    async def __aenter__(self) -> World:
+        await self.cell.adopt("root", "r", "t")
+        await self.cell.adopt("range-2", "000", "001")
+        await self.host.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.host.stop()
+        await self.cell.close()
+
+    async def until(self, done: Callable[[], Any]) -> Any:
+        """What `done` gives, once it is true; looked at after every commit."""
+        changed = asyncio.Event()
+        stops = [held.subscribe(lambda _: changed.set()) for held in self.cell.ranges.values()]
+        stops.append(self.host.catalog.subscribe(None, lambda *_: changed.set()))
+        try:
+            async with asyncio.timeout(5):
+                while not (found := done()):
+                    await changed.wait()
+                    changed.clear()
+                return found
+        finally:
+            for stop in stops:
+                stop()
+
+    def get(self, cluster: str, resource: str, name: str, namespace: str = "") -> Object | None:
+        record = self.cell.range_of(cluster).get(Key(cluster, resource, namespace, name))
+        return decoded(record) if record is not None else None
+
+    async def put(self, cluster: str, group: str, plural: str, obj: Object) -> None:
+        """As the system writes it, without admission."""
+        await self.cell.commit([created(self.host, self.host.definitions.get(group, plural), cluster, obj)])
+
+    async def edit(self, cluster: str, group: str, plural: str, name: str, change: Callable[[Object], object]) -> None:
+        """Changes an object as the system does, without admission."""
+        definition = self.host.definitions.get(group, plural)
+
+        def changed(obj: Object) -> bool:
+            change(obj)
+            return True
+
+        await revise(self.host, definition, Key(cluster, definition.storage_key, "", name), changed)
+
+    async def namespace(self, cluster: str, name: str) -> None:
+        await self.put(
+            cluster,
+            "",
+            "namespaces",
+            {"metadata": {"name": name}, "spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"}},
+        )
+
+    async def cluster(self, cluster: str, path: str = "", *, owner: str = "", **fields: Any) -> None:
+        """A logical cluster that is Ready; `owner` may do everything in it. With a path, its workspace too."""
+        annotations = {"kcp.io/path": path} if path else {}
+        logical_cluster: Object = {
+            "metadata": {"name": "cluster", "annotations": annotations},
+            "spec": {},
+            "status": {"phase": "Ready"},
+        }
+        for field, value in fields.items():
+            logical_cluster[field] = {**logical_cluster[field], **value}
+        await self.put(cluster, "core.kcp.io", "logicalclusters", logical_cluster)
+        if owner:
+            await self.bind_role(cluster, "workspace-admin", "cluster-admin", owner)
+        if path:
+            parent, _, name = path.rpartition(":")
+            home = self.host.directory.cluster_of(parent)
+            assert home is not None
+            workspace: Object = {"metadata": {"name": name}, "spec": {"cluster": cluster}, "status": {"phase": "Ready"}}
+            await self.put(home, "tenancy.kcp.io", "workspaces", workspace)
+
+    async def role(self, cluster: str, name: str, *rules: Object) -> None:
+        await self.put(cluster, "rbac.authorization.k8s.io", "clusterroles", {"metadata": {"name": name}, "rules": list(rules)})
+
+    async def bind_role(self, cluster: str, name: str, role: str, *users: str, group: bool = False) -> None:
+        kind = "Group" if group else "User"
+        subjects = [{"kind": kind, "apiGroup": "rbac.authorization.k8s.io", "name": each} for each in users]
+        reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role}
+        binding: Object = {"metadata": {"name": name}, "roleRef": reference, "subjects": subjects}
+        await self.put(cluster, "rbac.authorization.k8s.io", "clusterrolebindings", binding)
+
+    async def export(
+        self, cluster: str, name: str = "cowboys", *, group: str = "wild.west", claims: Sequence[Object] = (), **spec: Any
+    ) -> None:
+        """A schema and an export of it, named by its plural; returns when it has an identity."""
+        kind = name[:-1].capitalize()
+        names = {"plural": name, "singular": name[:-1], "kind": kind, "listKind": f"{kind}List"}
+        schema: Object = {
+            "metadata": {"name": f"v1.{name}.{group}"},
+            "spec": {"group": group, "names": names, "scope": "Namespaced", "versions": [SCHEMA_VERSION]},
+        }
+        await self.put(cluster, "apis.kcp.io", "apiresourceschemas", schema)
+        whole = {"resources": [{"name": name, "group": group, "schema": f"v1.{name}.{group}", "storage": {"crd": {}}}], **spec}
+        if claims:
+            whole["permissionClaims"] = list(claims)
+        await self.put(cluster, "apis.kcp.io", "apiexports", {"metadata": {"name": name}, "spec": whole})
+        await self.until(lambda: self.identity(cluster, name))
+
+    def identity(self, cluster: str, name: str) -> str:
+        found = self.host.catalog.get("apis.kcp.io/apiexports", cluster, name) or {}
+        return (found.get("status") or {}).get("identityHash") or ""
+
+    async def call(self, method: str, path: str, who: User, body: Any = None, query: str = "", **headers: str) -> tuple[int, Any]:
+        """(status, decoded answer) of a request."""
+        payload = b"" if body is None else orjson.dumps(body)
+
+        async def read(limit_bytes: int) -> bytes:
+            return payload
+
+        sent = {"content-type": "application/json", **{k.replace("_", "-"): v for k, v in headers.items()}}
+        reply = await self.pipeline(Request(method, path, query, sent, read, user=who))
+        assert isinstance(reply, Response)
+        try:
+            return reply.status, orjson.loads(reply.body)
+        except orjson.JSONDecodeError:
+            return reply.status, reply.body.decode()
+
+    async def bind(
+        self, cluster: str, export_path: str, name: str, *, claims: Sequence[Object] = (), who: User = MASTER
+    ) -> Object:
+        """Creates an APIBinding by request, and returns it when it is Bound."""
+        spec: Object = {"reference": {"export": {"path": export_path, "name": name}}}
+        if claims:
+            spec["permissionClaims"] = list(claims)
+        body = {"apiVersion": "apis.kcp.io/v1alpha2", "kind": "APIBinding", "metadata": {"name": name}, "spec": spec}
+        status, answer = await self.call("POST", f"/clusters/{cluster}/apis/apis.kcp.io/v1alpha2/apibindings", who, body)
+        assert status == 201, answer
+        return await self.until(lambda: self.bound(cluster, name))
+
+    def bound(self, cluster: str, name: str) -> Object | None:
+        binding = self.get(cluster, "apis.kcp.io/apibindings", name)
+        return binding if binding is not None and (binding.get("status") or {}).get("phase") == "Bound" else None
+
+
+def claim(group: str, resource: str, *verbs: str, identity: str = "", **more: Any) -> Object:
+    out: Object = {"group": group, "resource": resource, "verbs": list(verbs or ("*",))}
+    if identity:
+        out["identityHash"] = identity
+    return {**out, **more}
+
+
+def accepted(one: Object, **selector: Any) -> Object:
+    return {
+        **{k: v for k, v in one.items() if k != "defaultSelector"},
+        "selector": selector or {"matchAll": True},
+        "state": "Accepted",
+    }
