@@ -31,7 +31,8 @@ def head(
     """
     text = f"{_STATUS_LINES.get(code) or f'HTTP/1.1 {code} Unknown'}Audit-Id: {request_id}\r\nDate: {date}\r\n"
     if code not in BODILESS:
-        text += f"Content-Type: {content_type}\r\n"
+        if content_type:
+            text += f"Content-Type: {content_type}\r\n"
         text += "Transfer-Encoding: chunked\r\n" if content_length is None else f"Content-Length: {content_length}\r\n"
     if headers:
         if "Cache-Control" not in headers:

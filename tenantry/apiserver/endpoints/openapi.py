@@ -40,7 +40,7 @@ def _v2(request: Request, apis: ApiSet) -> Response:
         # go on with /openapi/v3 and with patches that the server computes.
         return Response(200, b"", _PROTOBUF_V2, {"Vary": "Accept"})
     if accept and not any(name in accept for name in (_JSON, "*/*", "application/*")):
-        return Response(406, b"")
+        return Response(406, b"", "")
     digest = _v2_digest(apis)
     headers = {"ETag": f'"{digest}"', "Vary": "Accept"}
     if not_modified(request, digest):
@@ -62,7 +62,7 @@ def _v3(request: Request, apis: ApiSet, segments: Sequence[str], prefix: str) ->
     group, version = ("", segments[-1]) if segments[0] == "api" else (segments[1] if len(segments) > 1 else "", segments[-1])
     expected = ["api", version] if not group else ["apis", group, version]
     if list(segments) != expected or not apis.has(group, version):
-        return Response(404, b"")
+        return Response(404, b"", "")
     digest = openapi.digest(apis, group, version)
     headers = {"ETag": f'"{digest}"', "Vary": "Accept"}
     asked = request.parameter("hash")
