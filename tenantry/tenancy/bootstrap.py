@@ -1,8 +1,8 @@
 """Installs what a fresh system needs, by the shard that holds `root`, and learns the identities of root's exports everywhere.
 
-Two transactions or three on an empty store. Later starts look up what should be there and write what is missing, which is usually
-nothing; what an administrator changed is left alone. APIResourceSchemas are named by their content, so a newer version of a type adds
-a schema and points its export to it.
+A few transactions on an empty store. Later starts look up what should be there and write what is missing, which is usually
+nothing; what an administrator changed is left alone. APIResourceSchemas are named by their content, so a newer version of a
+type adds a schema and points its export to it.
 """
 
 from __future__ import annotations

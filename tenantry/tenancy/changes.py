@@ -49,7 +49,7 @@ class Template:
     _CLUSTER, _UID, _NOW, _NAME = "%cluster%", "%uid%", "%now%", "%name%"
 
     def __init__(self, definition: ResourceDefinition, obj: Object) -> None:
-        """`obj` needs no uid, creationTimestamp and cluster annotation. Its name may be `Template.NAME`, given with each change."""
+        """`obj` needs no uid, creationTimestamp and cluster annotation. Its name may be `NAME`: each change gives one."""
         metadata = obj["metadata"]
         whole = {
             **obj,

@@ -47,7 +47,7 @@ def _without_endpoints(obj: Object) -> Object:
 
 
 def project_workspace(obj: Object) -> Object | None:
-    """What path look-ups need of a workspace: {cluster, uid, type, and phase where it is Unavailable}; None before it has a cluster."""
+    """What path look-ups need of a workspace: cluster, uid, type, and phase where it is Unavailable. None: no cluster yet."""
     spec = obj.get("spec") or {}
     if not spec.get("cluster"):
         return None

@@ -37,7 +37,8 @@ class Location(NamedTuple):
 class RangeInfo:
     """A range as the registry knows it: the interval `[start, end)` of cluster ids and the shard that owns it.
 
-    `capacity` is the number of tenants at which the scheduler stops placing new ones here; `labels` are those of its Shard object.
+    `capacity` is the number of tenants at which the scheduler stops placing new ones here; `labels` are those that its Shard
+    object begins with.
     """
 
     name: str

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 FIRST_RETRY_SECONDS = 0.005
 LAST_RETRY_SECONDS = 30.0
 QUEUE_LIMIT = 100_000
-"""Keys waiting in one controller. Past it the controller forgets single keys and lists its ranges again when the queue is empty."""
+"""Keys waiting in one controller. Past it, it forgets single keys and lists its ranges again when the queue is empty."""
 
 RECONCILES = Counter("tenantry_reconciles", "Reconciliations by outcome.", ("controller", "outcome"))
 DEPTH = Gauge("tenantry_reconcile_queue_depth", "Keys that wait for a reconciler.", ("controller",))

@@ -1,8 +1,9 @@
-"""Scopes of tenancy: one logical cluster, and all clusters of a range for privileged callers; and their place in the URL space."""
+"""Scopes of tenancy: one logical cluster, and all clusters of a range for privileged callers; and where they are in URLs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from tenantry.apiserver.admission import Admission
@@ -13,17 +14,21 @@ from tenantry.apiserver.user import User
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import GroupResource, Object
-from tenantry.kube.status import StatusError, generic_not_found, internal, method_not_allowed, not_found
+from tenantry.kube.status import StatusError, forbidden, generic_not_found, internal, method_not_allowed, not_found
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.tenancy.copies import copies
 from tenantry.tenancy.directory import WORKSPACE_RESOURCE
+from tenantry.tenancy.types.logical_cluster import NAME
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
 
 WILDCARD = "*"
+LOGICAL_CLUSTERS = "core.kcp.io/logicalclusters"
+_INACTIVE = b'"core.kcp.io/inactive":"true"'
+_SERVED_WHILE_INACTIVE = ("/openapi", "/apis/core.kcp.io/v1alpha1/logicalclusters")
 HEALTH_PATHS = frozenset({"/healthz", "/livez", "/readyz"})
 
 
@@ -142,8 +147,19 @@ class ClustersMount:
         if range_name is not None and location.range != range_name:
             raise not_found(WORKSPACE_RESOURCE, cluster)
         if location.shard != self._host.name or not self._host.cell.owns(location.cluster):
-            return await self._host.peers.call(location.range, _moved(request, f"/clusters/{location.cluster}{rest}"))
-        return self._host.scope(location.cluster), rest
+            return await self._host.peers.call(location.range, replace(request, path=f"/clusters/{location.cluster}{rest}"))
+        scope = self._host.scope(location.cluster)
+        self._refuse_inactive(scope, rest)
+        return scope, rest
+
+    @staticmethod
+    def _refuse_inactive(scope: ClusterScope, path: str) -> None:
+        """Raises StatusError 403 where the logical cluster was made inactive; only its own object stays within reach."""
+        assert scope.cluster is not None
+        record = scope.range.get(Key(scope.cluster, LOGICAL_CLUSTERS, "", NAME))
+        if record is None or _INACTIVE not in record.value or path.startswith(_SERVED_WHILE_INACTIVE):
+            return
+        raise forbidden(GroupResource("core.kcp.io", "logicalclusters"), scope.cluster, "logical cluster is marked inactive")
 
     def _wildcard(self, rest: str, range_name: str | None) -> tuple[Scope, str]:
         if range_name is None:
@@ -192,7 +208,7 @@ class RangesMount:
         if known is None:
             raise not_found(GroupResource("core.kcp.io", "shards"), name)
         if known.name not in self._host.cell.ranges:
-            return await self._host.peers.call(name, _moved(request, f"/ranges/{name}{rest}"))
+            return await self._host.peers.call(name, replace(request, path=f"/ranges/{name}{rest}"))
         if rest in HEALTH_PATHS:
             ready = self._host.ready.is_set() or rest == "/livez"
             return Response(200 if ready else 503, b"ok" if ready else b"starting", content_type="text/plain; charset=utf-8")
@@ -201,18 +217,3 @@ class RangesMount:
         if mount is None:
             raise generic_not_found()
         return await mount.resolve(request, inner, range_name=name)
-
-
-def _moved(request: Request, path: str) -> Request:
-    return Request(
-        method=request.method,
-        path=path,
-        raw_query=request.raw_query,
-        headers=request.headers,
-        read_body=request.read_body,
-        client_certificate=request.client_certificate,
-        remote=request.remote,
-        request_id=request.request_id,
-        user=request.user,
-        impersonator=request.impersonator,
-    )

@@ -117,7 +117,9 @@ async def test_an_object_with_a_finalizer_keeps_its_workspace_until_it_is_releas
         assert held is not None
         assert held["metadata"]["deletionTimestamp"]
         with pytest.raises(StatusError, match="being deleted"):
-            await world.create(cluster, definitions.config_maps, CONFIG_MAP | {"metadata": {"name": "new", "namespace": "default"}})
+            await world.create(
+                cluster, definitions.config_maps, CONFIG_MAP | {"metadata": {"name": "new", "namespace": "default"}}
+            )
 
         def release(obj: Object) -> Object:
             obj["metadata"].pop("finalizers")
@@ -326,7 +328,7 @@ async def test_users_do_not_touch_logical_clusters() -> None:
             obj["spec"]["initializers"] = ["root:more"]
             return obj
 
-        with pytest.raises(StatusError, match="spec.initializers is immutable"):
+        with pytest.raises(StatusError, match=r"spec\.initializers is immutable"):
             await world.update(cluster, definitions.logical_clusters, "cluster", grow, user=USER)
 
 

@@ -211,7 +211,7 @@ async def running(shards: int = 1, *, capacity: int = 1000, store: MemoryStore |
 
 
 async def _serve(host: Host, request: Request) -> tuple[int, Object]:
-    _, _, cluster, _, group, version, plural, *rest = request.path.split("/")
+    _, _, cluster, _, group, _, plural, *rest = request.path.split("/")
     definition = host.definitions.get(group, plural)
     scope = host.scope(cluster)
     name = rest[0] if rest else ""

@@ -9,10 +9,11 @@ RESOURCE = "core.kcp.io/shards"
 UNSCHEDULABLE_ANNOTATION = "experimental.core.kcp.io/unschedulable"
 """Its presence keeps new workspaces away."""
 
+_NUMBER = r"([0-9]+(\.[0-9]*)?)|(\.[0-9]+)"
 _QUANTITY: Object = {
     "anyOf": [{"type": "integer"}, {"type": "string"}],
     "x-kubernetes-int-or-string": True,
-    "pattern": r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$",
+    "pattern": rf"^(\+|-)?({_NUMBER})(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?({_NUMBER})))?$",
 }
 
 SHARD = KcpType(

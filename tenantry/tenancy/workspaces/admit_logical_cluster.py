@@ -1,4 +1,4 @@
-"""core.kcp.io/LogicalCluster and its deletion finalizer: users may watch a cluster's life, and shorten the list of initializers."""
+"""core.kcp.io/LogicalCluster and its deletion finalizer: users may only shorten the lists of who is waited for."""
 
 from __future__ import annotations
 

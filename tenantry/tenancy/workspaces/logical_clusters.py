@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
 
 UNIVERSAL_INITIALIZER = "root:universal"
-"""kcp's own initializer of this name makes the namespaces; here they are there from the start, so it never has to be waited for."""
+"""kcp's own initializer of this name makes the namespaces; here they are there from the start, so nobody waits for it."""
 OWN_INITIALIZERS = frozenset({UNIVERSAL_INITIALIZER, API_BINDINGS_INITIALIZER})
 _COPIED_ANNOTATIONS = (OWNER_ANNOTATION, REQUIRED_GROUPS_ANNOTATION)
 
