@@ -189,7 +189,10 @@ class Cell:
             if change.value is None and current is None:
                 raise ValueError(f"{key} can not be deleted: it does not exist")
             keys.add(key)
-            places.append(Place(change, range_, current))
+            head = change.head
+            if head is None and change.value is not None:
+                head = self._parse_head(key, change.value)
+            places.append(Place(change, range_, current, head))
             for catalog_key, value in change.catalog.items():
                 if value is None:
                     deletes.append(Delete(catalog_key))
@@ -225,7 +228,7 @@ class Cell:
 
     def _forget(self, transaction: Transaction) -> None:
         for key in transaction.keys:
-            del self._pending[key]
+            self._pending.pop(key, None)
 
     def _demote(self, name: str, value: bytes | None) -> None:
         """Another shard owns the range: nothing of it may be served or written from here on."""
@@ -252,10 +255,9 @@ class Cell:
                 change, current = place.change, place.current
                 version = base | place.index
                 record: Record | None = None
-                if change.value is not None:
+                if change.value is not None and place.head is not None:
                     key = current.key if current is not None else _interned(change.key)
-                    head = change.head if change.head is not None else self._parse_head(key, change.value)
-                    record = Record(key, change.value, version, head)
+                    record = Record(key, change.value, version, place.head)
                 records.append(record)
                 events_of.setdefault(place.range, []).append(RecordEvent(change.key, version, record, current))
             transaction.records = records

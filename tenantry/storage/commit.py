@@ -9,6 +9,7 @@ If the second one took effect, the first can not do so any more, however late it
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
@@ -17,7 +18,7 @@ import msgspec
 
 from tenantry.storage.keys import JOURNAL, Key, fence_name
 from tenantry.storage.range import Range
-from tenantry.storage.record import Change, Record
+from tenantry.storage.record import Change, Head, Record
 from tenantry.storage.store import Delete, Fence, Fenced, Indeterminate, Put, Store, StoreError, Unavailable
 from tenantry.storage.versions import LAST_INDEX
 
@@ -43,14 +44,16 @@ class CommitLimits(msgspec.Struct, frozen=True):
 
 
 class Place:
-    """A change on its way: the range that it concerns, the record that memory holds meanwhile, and its index in the batch."""
+    """A change on its way: the range that it concerns, the record that memory holds meanwhile, the head of the new one (None:
+    a deletion), and its index in the batch."""
 
-    __slots__ = ("change", "current", "index", "range", "raw_key")
+    __slots__ = ("change", "current", "head", "index", "range", "raw_key")
 
-    def __init__(self, change: Change, range_: Range, current: Record | None) -> None:
+    def __init__(self, change: Change, range_: Range, current: Record | None, head: Head | None) -> None:
         self.change = change
         self.range = range_
         self.current = current
+        self.head = head
         self.raw_key = change.key.encode()
         self.index = 0
 
@@ -167,6 +170,11 @@ class Committer:
         if self._stalled and self._task is not None:
             self._task.cancel()
         await self.idle()
+        if self._journal_revision:
+            journal = Fence(self._journal_key, self._journal_revision)
+            self._journal_revision = 0
+            with contextlib.suppress(StoreError):  # what is left behind is one small key
+                await self._store.commit([journal], [], [Delete(self._journal_key)])
 
     async def _drain(self) -> None:
         try:
@@ -214,9 +222,9 @@ class Committer:
             for transaction in batch:
                 self._fail(transaction, error)
         else:
-            self._in_flight = []
             self._journal_revision = revision
             self._applied(revision, batch)
+            self._in_flight = []
             for transaction in batch:
                 self._finish(transaction)
                 if not transaction.future.done():

@@ -58,6 +58,7 @@ async def seed_range(store: Store, range_: Range, parse_head: ParseHead, revisio
 
 async def _history(store: Store, range_: Range, parse_head: ParseHead, since: int, until: int) -> list[RecordEvent]:
     found: list[RecordEvent] = []
+    rested = 0
     start, end = interval(range_.start, range_.end)
     # A watch reports progress when it has shown all that there was, so this ends in a quiet range too.
     async with aclosing(store.watch(start, end, from_revision=since)) as watch:
@@ -66,6 +67,9 @@ async def _history(store: Store, range_: Range, parse_head: ParseHead, since: in
                 found.extend(events_of(store.cell, batch, parse_head))
             if batch.revision >= until:
                 break
+            if len(found) - rested >= CHUNK:
+                rested = len(found)
+                await asyncio.sleep(0)
     return found
 
 

@@ -318,6 +318,10 @@ async def test_closing_commits_what_waits(store: Store) -> None:
     await cell.close()
     await write
     assert range_.count(RESOURCE) == 1
+    assert (await store.read(b"/journal/", b"/journal0")).kvs == []
+    await cell.close()
+    with pytest.raises(Unavailable):
+        cell.commit([create("b")])
 
 
 async def test_an_owner_that_lost_its_fence_is_demoted_at_once() -> None:
