@@ -130,7 +130,7 @@ def encode(value: Any, media_type: str = JSON, *, pretty: bool = False) -> bytes
 
 def is_pretty(request: Request) -> bool:
     """`?pretty=true`."""
-    return bool(request.raw_query) and "pretty" in request.query and request.parameter("pretty") not in ("false", "0")
+    return "pretty" in request.raw_query and "pretty" in request.query and request.parameter("pretty") not in ("false", "0")
 
 
 def error_response(error: StatusError, request: Request, warnings: Iterable[str] = ()) -> Response:

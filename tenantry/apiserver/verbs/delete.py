@@ -56,10 +56,10 @@ def delete_outcome(target: Target, options: DeleteOptions, record: Record | None
         object=None,
         old_object=obj,
         dry_run=target.dry_run,
+        warnings=target.warnings,
     )
     target.scope.admission.mutate(review)
     target.scope.admission.validate(review)
-    target.warnings += review.warnings
     wanted = _finalizers(obj, options)
     if not wanted and not definition.strategy.holds(obj):
         if target.dry_run:

@@ -29,7 +29,7 @@ def record_response(call: Call, representation: Representation, record: Record, 
     """A stored object."""
     definition, version = call.definition, call.version
     present = call.scope.present(definition, call.user)
-    if representation.plain and present is None and not call.request.raw_query:
+    if representation.plain and present is None and not is_pretty(call.request):
         prefix = stored.prefix(definition, version)
         return Response(status, records.serve(record, definition, version, prefix), warnings=call.warnings)
     obj = records.decode(record, definition, version)
@@ -114,7 +114,12 @@ def _joined(call: Call, found: Sequence[Record], list_metadata: Object) -> bytes
         items = [b'%b%d",%b' % (prefix, record.version, record.value[skip:]) for record in found]
     else:
         items = [records.serve(record, definition, version, prefix) for record in found]
-    return head + b",".join(items) + b"]}"
+    if not items:
+        return head + b"]}"
+    # One copy of everything and not three: the ends are joined with the items.
+    items[0] = head + items[0]
+    items[-1] += b"]}"
+    return b",".join(items)
 
 
 def _list_metadata(call: Call, list_metadata: Object) -> Object:

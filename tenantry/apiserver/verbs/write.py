@@ -143,7 +143,6 @@ def create_outcome(target: Target, obj: Object, record: Record | None, *, applie
     _validate(target, obj, None)
     target.warnings += definition.strategy.warnings(obj, None)
     target.scope.admission.validate(review)
-    target.warnings += review.warnings
     if version not in (None, "", "0"):
         raise StatusError(500, "", "resourceVersion should not be set on objects to be created")
     if record is not None:
@@ -182,7 +181,6 @@ def update_outcome(target: Target, obj: Object, old: Object, record: Record, *, 
     _validate(target, obj, old)
     target.warnings += strategy.warnings(obj, old)
     target.scope.admission.validate(review)
-    target.warnings += review.warnings
     gone = is_deleting(obj) and not obj["metadata"].get("finalizers") and not strategy.holds(obj)
     if not gone and not review.changes and same_but_for_times(obj, old):
         return Outcome(record=record)
@@ -298,6 +296,7 @@ def _review(target: Target, operation: str, obj: Object | None, old: Object | No
         object=obj,
         old_object=old,
         dry_run=target.dry_run,
+        warnings=target.warnings,
     )
 
 

@@ -1,0 +1,281 @@
+"""A logical cluster on the in-memory store, and calls to it as the pipeline would make them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlencode
+
+import orjson
+
+from tenantry.apiserver import request_info
+from tenantry.apiserver.admission import Chain
+from tenantry.apiserver.authorization import Attributes, Decision, Verdict
+from tenantry.apiserver.http import Request, Response, Stream
+from tenantry.apiserver.negotiation import error_response
+from tenantry.apiserver.records import parse_head
+from tenantry.apiserver.scope import Connector, Visibility
+from tenantry.apiserver.user import User
+from tenantry.apiserver.verbs.call import Call
+from tenantry.apiserver.verbs.serve import serve
+from tenantry.kube.api_set import ApiSet
+from tenantry.kube.custom import definition_from_crd
+from tenantry.kube.definition import ResourceDefinition
+from tenantry.kube.objects import Object
+from tenantry.kube.status import StatusError
+from tenantry.kube.types import config_map, lease, namespace, secret
+from tenantry.storage.cell import Cell
+from tenantry.storage.keys import Key
+from tenantry.storage.memory import MemoryStore
+from tenantry.storage.range import Range
+
+ALICE = User("alice", ("devs",))
+CLUSTER = "root"
+
+
+def crd(properties: Object | None = None, **version: Any) -> Object:
+    schema = {
+        "type": "object",
+        "properties": {
+            "spec": {
+                "type": "object",
+                "properties": properties
+                or {
+                    "a": {"type": "string"},
+                    "size": {"type": "integer"},
+                    "replicas": {"type": "integer"},
+                    "mode": {"type": "string", "default": "auto"},
+                },
+            },
+            "status": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
+        },
+    }
+    return {
+        "metadata": {"name": "things.test.example", "uid": "crd-1"},
+        "spec": {
+            "group": "test.example",
+            "scope": "Namespaced",
+            "names": {"plural": "things", "singular": "thing", "kind": "Thing", "listKind": "ThingList"},
+            "versions": [
+                {
+                    "name": "v1",
+                    "served": True,
+                    "storage": True,
+                    "schema": {"openAPIV3Schema": schema},
+                    "subresources": {
+                        "status": {},
+                        "scale": {"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas"},
+                    },
+                    "selectableFields": [{"jsonPath": ".spec.a"}],
+                    **version,
+                }
+            ],
+        },
+        "status": {"acceptedNames": {"plural": "things", "singular": "thing", "kind": "Thing", "listKind": "ThingList"}},
+    }
+
+
+class AllowAll:
+    def authorize(self, attributes: Attributes) -> Decision:
+        return Decision(Verdict.ALLOW)
+
+
+class TestScope:
+    __test__ = False
+
+    def __init__(self, cell: Cell, held: Range, definitions: Sequence[ResourceDefinition], cluster: str | None = CLUSTER) -> None:
+        self.cluster = cluster
+        self.cell = cell
+        self.range = held
+        self.authorizer = AllowAll()
+        self.admission: Any = Chain(())
+        self.set = ApiSet(definitions)
+        self.seen: Visibility | None = None
+        self.shown: Callable[[Object], Object] | None = None
+        self.connectors: dict[tuple[str, str], Connector] = {}
+        self.copies: dict[bytes, bytes | None] = {}
+        self.listeners: list[Callable[[], None]] = []
+
+    def apis(self) -> ApiSet:
+        return self.set
+
+    def set_apis(self, definitions: Sequence[ResourceDefinition]) -> None:
+        self.set = ApiSet(definitions)
+        for listener in list(self.listeners):
+            listener()
+
+    def watch_apis(self, changed: Callable[[], None]) -> Callable[[], None]:
+        self.listeners.append(changed)
+        return lambda: self.listeners.remove(changed)
+
+    def visibility(self, definition: ResourceDefinition, user: User) -> Visibility | None:
+        return self.seen
+
+    def acting_user(self, user: User, attributes: Attributes) -> User:
+        return user
+
+    def present(self, definition: ResourceDefinition, user: User) -> Callable[[Object], Object] | None:
+        return self.shown
+
+    def catalog(self, definition: ResourceDefinition, key: Key, obj: Object | None) -> Mapping[bytes, bytes | None]:
+        return self.copies
+
+    def connector(self, definition: ResourceDefinition, subresource: str) -> Connector | None:
+        return self.connectors.get((definition.plural, subresource))
+
+
+class Answer:
+    def __init__(self, response: Response) -> None:
+        self.status = response.status
+        self.warnings = response.warnings
+        self.headers = response.headers
+        self.content_type = response.content_type
+        self.raw = response.body
+
+    @property
+    def json(self) -> Any:
+        return orjson.loads(self.raw)
+
+    @property
+    def rv(self) -> str:
+        return str(self.json["metadata"]["resourceVersion"])
+
+    @property
+    def message(self) -> str:
+        return str(self.json["message"])
+
+    @property
+    def names(self) -> list[str]:
+        return [item["metadata"]["name"] for item in self.json["items"]]
+
+
+class MemorySink:
+    """Collects what a stream writes; `wait` returns when that many events are there."""
+
+    def __init__(self) -> None:
+        self.closed = asyncio.Event()
+        self.chunks: list[bytes] = []
+        self.aborted = False
+        self.buffered_bytes = 0
+        self._arrived = asyncio.Event()
+
+    def send(self, framed: bytes) -> None:
+        self.chunks.append(framed)
+        self._arrived.set()
+
+    def abort(self) -> None:
+        self.aborted = True
+        self.closed.set()
+
+    @property
+    def events(self) -> list[Any]:
+        out = []
+        for chunk in self.chunks:
+            size, _, rest = chunk.partition(b"\r\n")
+            payload = rest[: int(size, 16)]
+            assert rest[int(size, 16) :] == b"\r\n"
+            out += [orjson.loads(line) for line in payload.splitlines()]
+        return out
+
+    @property
+    def short(self) -> list[tuple[str, str]]:
+        return [(e["type"], e["object"]["metadata"].get("name", "")) for e in self.events]
+
+    async def wait(self, count: int) -> list[Any]:
+        async with asyncio.timeout(5):
+            while len(self.events) < count:
+                self._arrived.clear()
+                await self._arrived.wait()
+        return self.events
+
+
+class Server:
+    def __init__(self, scope: TestScope) -> None:
+        self.scope = scope
+
+    @property
+    def thing(self) -> ResourceDefinition:
+        found = self.scope.apis().find("test.example", "v1", "things")
+        assert found is not None
+        return found[0]
+
+    async def reply(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        query: Any = (),
+        accept: str = "",
+        content_type: str = "",
+        user: User = ALICE,
+    ) -> Response | Stream:
+        path, _, raw_query = path.partition("?")
+        raw = body if isinstance(body, bytes) else b"" if body is None else orjson.dumps(body)
+
+        async def read_body(limit_bytes: int) -> bytes:
+            return raw
+
+        headers = {"accept": accept, "content-type": content_type, "user-agent": "tests/1.0"}
+        request = Request(method, path, raw_query or urlencode(query, doseq=True), headers, read_body)
+        info = request_info.parse(method, path, request)
+        found = self.scope.apis().find(info.group, info.version, info.resource)
+        assert found is not None, path
+        definition, version = found
+        call = Call(
+            request,
+            self.scope,
+            user,
+            definition,
+            version.name,
+            info.namespace if definition.namespaced else "",
+            info.parts[1] if len(info.parts) > 1 else "",
+            info.subresource,
+            info.verb,
+        )
+        try:
+            return await serve(call, info)
+        except StatusError as error:
+            return error_response(error, request, call.warnings)
+
+    async def __call__(self, method: str, path: str, body: Any = None, **more: Any) -> Answer:
+        if method == "PATCH" and not more.get("content_type"):
+            more["content_type"] = "application/merge-patch+json"
+        response = await self.reply(method, path, body, **more)
+        assert isinstance(response, Response)
+        return Answer(response)
+
+    @asynccontextmanager
+    async def watching(self, path: str, **more: Any) -> AsyncIterator[MemorySink]:
+        """Runs a watch; its end is awaited only where the block ended it."""
+        stream = await self.reply("GET", path, **more)
+        assert isinstance(stream, Stream), stream
+        sink = MemorySink()
+        task = asyncio.create_task(stream.run(sink))  # type: ignore[arg-type]
+        # The stream runs up to its first real wait: it is subscribed when the block begins.
+        await asyncio.sleep(0)
+        try:
+            yield sink
+        finally:
+            sink.closed.set()
+            await task
+
+
+def cm(name: str, data: Object | None = None, **metadata: Any) -> Object:
+    obj: Object = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, **metadata}}
+    return obj if data is None else {**obj, "data": data}
+
+
+def thing(name: str, **spec: Any) -> Object:
+    return {"apiVersion": "test.example/v1", "kind": "Thing", "metadata": {"name": name}, "spec": spec}
+
+
+DEFINITIONS = (namespace.DEFINITION, config_map.DEFINITION, secret.DEFINITION, lease.DEFINITION)
+
+
+async def start(definitions: Sequence[ResourceDefinition] | None = None) -> Server:
+    cell = Cell(MemoryStore(), "shard-1", parse_head)
+    held = await cell.adopt("root", "r", "t")
+    return Server(TestScope(cell, held, definitions or (*DEFINITIONS, definition_from_crd(crd()))))

@@ -1,0 +1,123 @@
+import asyncio
+
+import pytest
+
+from tenantry.apiserver import objects, records
+from tenantry.apiserver.verbs.options import DeleteOptions
+from tenantry.kube.objects import Object
+from tenantry.kube.status import StatusError
+from tenantry.kube.types import config_map, namespace
+from tenantry.storage.keys import Key
+from tests.apiserver.kit import CLUSTER, Server, cm, thing
+
+CM = config_map.DEFINITION
+
+
+async def test_create_read_update_delete(server: Server) -> None:
+    scope = server.scope
+    source = cm("a", {"k": "v"})
+    created = await objects.create(scope, CM, source, namespace="default")
+    assert source == cm("a", {"k": "v"})
+    assert created["metadata"]["managedFields"][0]["manager"] == "tenantry"
+    assert objects.read(scope, CM, "default", "a") == created
+    assert objects.read(scope, CM, "default", "none") is None
+
+    def change(obj: Object) -> Object:
+        obj["data"]["k"] = "w"
+        return obj
+
+    updated = await objects.update(scope, CM, "default", "a", change)
+    assert updated is not None
+    assert updated["data"] == {"k": "w"}
+    again = await objects.update(scope, CM, "default", "a", change)
+    assert again == updated
+    assert await objects.update(scope, CM, "default", "a", lambda obj: None) == updated
+    assert await objects.update(scope, CM, "default", "none", change) is None
+    deleted = await objects.delete(scope, CM, "default", "a")
+    assert deleted is not None
+    assert deleted["data"] == {"k": "w"}
+    assert await objects.delete(scope, CM, "default", "a") is None
+
+
+async def test_updates_start_again_when_overtaken(server: Server) -> None:
+    await objects.create(server.scope, CM, cm("a", {}), namespace="default")
+
+    async def add(index: int) -> None:
+        def change(obj: Object) -> Object:
+            return {**obj, "data": {**(obj.get("data") or {}), f"k{index}": "v"}}
+
+        await objects.update(server.scope, CM, "default", "a", change)
+
+    await asyncio.gather(*(add(index) for index in range(20)))
+    assert len((objects.read(server.scope, CM, "default", "a") or {})["data"]) == 20
+
+
+async def test_the_last_finalizer_removes_a_deleted_object(server: Server) -> None:
+    await objects.create(server.scope, CM, cm("a", finalizers=["x.example/y"]), namespace="default")
+    marked = await objects.delete(server.scope, CM, "default", "a", options=DeleteOptions())
+    assert marked is not None
+    assert marked["metadata"]["deletionTimestamp"]
+
+    def release(obj: Object) -> Object:
+        del obj["metadata"]["finalizers"]
+        return obj
+
+    assert await objects.update(server.scope, CM, "default", "a", release) is not None
+    assert objects.read(server.scope, CM, "default", "a") is None
+
+
+async def test_refusals_are_those_of_clients(server: Server) -> None:
+    with pytest.raises(StatusError) as refused:
+        await objects.create(server.scope, CM, cm("Bad_"), namespace="default")
+    assert refused.value.code == 422
+    with pytest.raises(StatusError):
+        await objects.create(server.scope, server.thing, thing("t", size="big"), namespace="default")
+    await objects.create(server.scope, CM, cm("a"), namespace="default")
+    with pytest.raises(StatusError) as refused:
+        await objects.create(server.scope, CM, cm("a"), namespace="default")
+    assert refused.value.reason == "AlreadyExists"
+
+
+async def test_status_is_written_through_its_subresource(server: Server) -> None:
+    await objects.create(server.scope, server.thing, thing("t", a="x"), namespace="default")
+    updated = await objects.update(
+        server.scope,
+        server.thing,
+        "default",
+        "t",
+        lambda obj: {**obj, "spec": {"a": "no"}, "status": {"phase": "up"}},
+        subresource="status",
+    )
+    assert updated is not None
+    assert (updated["spec"]["a"], updated["status"]) == ("x", {"phase": "up"})
+
+
+async def test_several_objects_in_one_transaction(server: Server) -> None:
+    scope = server.scope
+    changes = [
+        objects.new_change(scope, namespace.DEFINITION, {"metadata": {"name": "team"}}),
+        objects.new_change(scope, CM, cm("a", {"k": "v"}, namespace="team")),
+    ]
+    first, second = await scope.cell.commit(changes)
+    assert first is not None
+    assert second is not None
+    assert first.version >> 7 == second.version >> 7
+    made = records.decode(second, CM, "v1")
+    assert made["metadata"]["annotations"] == {"kcp.io/cluster": CLUSTER}
+    assert "managedFields" not in made["metadata"]
+    assert (await server("GET", "/api/v1/namespaces/team")).json["status"] == {"phase": "Active"}
+
+
+async def test_a_change_of_spec_and_status_together(server: Server) -> None:
+    scope, definition = server.scope, server.thing
+    await objects.create(scope, definition, thing("t", a="x"), namespace="default")
+    key = Key(CLUSTER, definition.storage_key, "default", "t")
+    record = scope.range.get(key)
+    assert record is not None
+    obj = records.decode(record, definition, "v1")
+    change = objects.update_change(scope, definition, record, {**obj, "spec": {"a": "y"}, "status": {"phase": "up"}})
+    await scope.cell.commit([change])
+    now = objects.read(scope, definition, "default", "t")
+    assert now is not None
+    assert (now["spec"]["a"], now["status"], now["metadata"]["generation"]) == ("y", {"phase": "up"}, 2)
+    assert now["metadata"]["managedFields"] == obj["metadata"]["managedFields"]
