@@ -1,0 +1,52 @@
+"""The view in docs/virtual-workspaces.md does what the page says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from tenantry.virtual.view import View
+from tests.tenancy.exports_world import World, user
+
+PAGE = Path(__file__).parents[2] / "docs" / "virtual-workspaces.md"
+CLUSTERS = ("rteam00000000000", "000team000000000")
+
+
+def example() -> type[View]:
+    found = re.search(r"<!-- example: published -->\n```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    assert found is not None
+    names: dict[str, Any] = {}
+    exec(compile(found.group(1), str(PAGE), "exec"), names)
+    view: type[View] = names["Published"]
+    return view
+
+
+async def test_the_view_on_the_page() -> None:
+    async with World(example()) as world:
+        for cluster in CLUSTERS:
+            await world.cluster(cluster)
+            labels = {"published": "yes"}
+            await world.put(
+                cluster,
+                "",
+                "configmaps",
+                {"metadata": {"name": "open", "namespace": "default", "labels": labels}, "data": {"a": "b"}},
+            )
+            await world.put(cluster, "", "configmaps", {"metadata": {"name": "shut", "namespace": "default"}, "data": {"a": "b"}})
+        somebody = user("somebody")
+        for name, cluster in zip(("root", "range-2"), CLUSTERS, strict=True):
+            base = f"/ranges/{name}/services/published/clusters"
+            status, found = await world.call("GET", f"{base}/*/api/v1/configmaps", somebody)
+            assert status == 200
+            assert [
+                (o["metadata"]["name"], o["metadata"]["annotations"]["kcp.io/cluster"], o["data"]) for o in found["items"]
+            ] == [("open", cluster, {"a": "…"})]
+            status, one = await world.call("GET", f"{base}/{cluster}/api/v1/namespaces/default/configmaps/open", somebody)
+            assert (status, one["data"]) == (200, {"a": "…"})
+            status, _ = await world.call("GET", f"{base}/{cluster}/api/v1/namespaces/default/configmaps/shut", somebody)
+            assert status == 404
+            status, _ = await world.call("DELETE", f"{base}/{cluster}/api/v1/namespaces/default/configmaps/open", somebody)
+            assert status == 405
+            status, listed = await world.call("GET", f"{base}/*/api/v1", somebody)
+            assert [(r["name"], r["verbs"]) for r in listed["resources"]] == [("configmaps", ["get", "list", "watch"])]
