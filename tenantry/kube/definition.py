@@ -104,6 +104,8 @@ class Version:
     deprecation_warning: str = ""
     subresources: frozenset[str] = frozenset()
     """Names under the object: status, scale, finalize, token, …"""
+    subresource_verbs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """What discovery says of subresources that do not have their usual verbs (views show some without any)."""
     scale: ScalePaths | None = None
     selectable: Mapping[str, Callable[[Object], str]] = field(default_factory=dict)
     """Field selectors beyond metadata.name and metadata.namespace: `status.phase` → its value as text."""

@@ -128,10 +128,15 @@ def _resources(definition: ResourceDefinition, version: Version) -> list[Object]
             "singularName": "",
             "namespaced": definition.namespaced,
             "kind": definition.kind,
-            "verbs": list(_SUBRESOURCE_VERBS.get(name, _READ_WRITE)),
+            "verbs": list(_subresource_verbs(version, name)),
         }
         entries.append(entry | _KINDS.get(name, {}))
     return entries
+
+
+def _subresource_verbs(version: Version, name: str) -> tuple[str, ...]:
+    own = version.subresource_verbs.get(name)
+    return own if own is not None else _SUBRESOURCE_VERBS.get(name, _READ_WRITE)
 
 
 def storage_version_hash(definition: ResourceDefinition) -> str:
@@ -176,7 +181,7 @@ def _discovered(definition: ResourceDefinition, version: Version) -> Object:
             {
                 "subresource": name,
                 "responseKind": _KINDS.get(name, own_kind),
-                "verbs": list(_SUBRESOURCE_VERBS.get(name, _READ_WRITE)),
+                "verbs": list(_subresource_verbs(version, name)),
             }
             for name in sorted(version.subresources, reverse=definition.custom)
         ]

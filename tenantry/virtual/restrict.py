@@ -8,37 +8,41 @@ from dataclasses import replace
 from tenantry.kube.definition import ResourceDefinition, Version
 
 STATUS_ONLY = frozenset({"status"})
+NO_SUBRESOURCES: frozenset[str] = frozenset()
 
 
 def restricted(
-    definition: ResourceDefinition, verbs: Iterable[str], subresources: frozenset[str] = STATUS_ONLY
+    definition: ResourceDefinition, verbs: Iterable[str], subresources: frozenset[str] = STATUS_ONLY, *, mute: bool = False
 ) -> ResourceDefinition:
-    """The definition with those of its verbs and subresources that are named. The definition itself where nothing is lost."""
+    """The definition with those of its verbs and subresources that are named. The definition itself where nothing is lost.
+
+    `mute` lists the subresources without verbs: for places where they cannot be reached, but are shown.
+    """
     wanted = frozenset(verbs)
     kept = tuple(verb for verb in definition.verbs if verb in wanted)
-    lost = any(
+    lost = mute or any(
         version.subresources - subresources or (version.scale and "scale" not in subresources)
         for version in definition.versions.values()
     )
     if kept == definition.verbs and not lost:
         return definition
     memo = definition.versions[definition.storage_version].memo
-    key = ("virtual.restricted", definition.identity, kept, subresources)
+    key = ("virtual.restricted", definition.identity, definition.terminating, kept, subresources, mute)
     found: ResourceDefinition | None = memo.get(key)
-    if found is None or found.terminating != definition.terminating:
-        versions = (
-            {name: _version(version, subresources) for name, version in definition.versions.items()}
-            if lost
-            else definition.versions
-        )
+    if found is None:
+        versions = definition.versions
+        if lost:
+            versions = {name: _version(version, subresources, mute) for name, version in versions.items()}
         found = memo[key] = replace(definition, verbs=kept, versions=versions)
     return found
 
 
-def _version(version: Version, subresources: frozenset[str]) -> Version:
+def _version(version: Version, subresources: frozenset[str], mute: bool) -> Version:
+    kept = version.subresources & subresources
     return replace(
         version,
-        subresources=version.subresources & subresources,
+        subresources=kept,
+        subresource_verbs=dict.fromkeys(kept, ()) if mute else version.subresource_verbs,
         scale=version.scale if "scale" in subresources else None,
         memo={},
     )

@@ -17,10 +17,11 @@ from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Record
 from tenantry.tenancy.scopes import ClusterScope
-from tenantry.virtual.restrict import restricted
+from tenantry.virtual.restrict import NO_SUBRESOURCES, STATUS_ONLY, restricted
 from tenantry.virtual.view import Place, View
 
 ALLOWED = Decision(Verdict.ALLOW)
+_WRITING = frozenset({"patch", "update"})
 HEALTH_PATHS = frozenset({"/healthz", "/livez", "/readyz"})
 
 
@@ -67,7 +68,9 @@ class ViewScope:
 
     def apis(self) -> ApiSet:
         verbs = self.view.verbs
-        return self.view.api_set(restricted(definition, verbs) for definition in self.view.apis(self.place))
+        # The verbs of a subresource are its own, so a view that does not let anybody write has none.
+        subresources = STATUS_ONLY if _WRITING.intersection(verbs) else NO_SUBRESOURCES
+        return self.view.api_set(restricted(definition, verbs, subresources) for definition in self.view.apis(self.place))
 
     def watch_apis(self, changed: Callable[[], None]) -> Callable[[], None]:
         return self.view.watch_apis(self.place, changed)

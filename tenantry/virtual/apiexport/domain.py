@@ -23,7 +23,7 @@ from tenantry.tenancy.exports.bindings import (
 from tenantry.tenancy.exports.claimable import CLAIMABLE
 from tenantry.tenancy.exports.claims import normalized
 from tenantry.tenancy.exports.hashing import EXPORT_LABEL, REFLEXIVE_VALUE, claim_hash, claim_label, export_hash
-from tenantry.virtual.restrict import restricted
+from tenantry.virtual.restrict import NO_SUBRESOURCES, restricted
 from tenantry.virtual.view import READ_VERBS
 from tenantry.virtual.view_scope import Filter
 
@@ -115,7 +115,7 @@ def _compile(host: Host, cluster: str, name: str) -> Domain | None:
             claims[resource] = claim
             filters[resource] = _claim_filter(cluster, name, claim)
     if BINDING_RESOURCE not in served:
-        served[BINDING_RESOURCE] = restricted(host.definitions.api_bindings, READ_VERBS, frozenset())
+        served[BINDING_RESOURCE] = restricted(host.definitions.api_bindings, READ_VERBS, NO_SUBRESOURCES)
         wanted = export_hash(cluster, name)
         filters[BINDING_RESOURCE] = Filter(lambda record: record.head.labels.get(EXPORT_LABEL) == wanted)
     return Domain(cluster, name, export, tuple(served.values()), claims, filters)

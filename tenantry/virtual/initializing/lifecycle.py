@@ -13,7 +13,6 @@ from tenantry.apiserver.admission import Admission, Chain, Review
 from tenantry.apiserver.authorization import NO_OPINION, Attributes, Decision
 from tenantry.apiserver.scope import Scope, Visibility
 from tenantry.apiserver.user import SYSTEM, User
-from tenantry.kube import discovery
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
@@ -60,7 +59,9 @@ class LifecycleView(View):
 
     def apis(self, place: Place) -> Iterable[ResourceDefinition]:
         definition = self.host.definitions.logical_clusters
-        return (restricted(definition, READ_VERBS if place.cluster is None else ("get",)),)
+        if place.cluster is None:
+            return (restricted(definition, READ_VERBS, mute=True),)
+        return (restricted(definition, ("get",)),)
 
     def may_enter(self, place: Place, question: Attributes) -> bool:
         return may_act(self.host, question.user, self.verb, place.arguments[0])
@@ -91,10 +92,7 @@ class LogicalClusterScope(ViewScope):
         return NO_OPINION
 
     def apis(self) -> ApiSet:
-        apis = self.view.api_set(self.view.apis(self.place))
-        if self.cluster is None:
-            _hide_status_verbs(apis)
-        return apis
+        return self.view.api_set(self.view.apis(self.place))
 
     def visibility(self, definition: ResourceDefinition, user: User) -> Visibility | None:
         return Filter(self._view.waits(self.place.arguments[0]))
@@ -132,14 +130,6 @@ class OnlyOwnRemoval:
 
     def _listed(self, obj: Object) -> list[Any]:
         return (obj.get("status") or {}).get(self._field) or []
-
-
-def _hide_status_verbs(apis: ApiSet) -> None:
-    """Over all clusters the status is listed without verbs: it is there, but not in this place (kcp)."""
-    document = discovery.resource_list(apis, GROUP, VERSION)
-    for entry in (document or {}).get("resources", ()):
-        if "/" in entry["name"]:
-            entry["verbs"] = []
 
 
 def refused(message: str) -> StatusError:

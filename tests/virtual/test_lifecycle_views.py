@@ -1,0 +1,223 @@
+"""The views for initializers and terminators."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tenantry.kube.objects import Object
+from tenantry.tenancy.exports.hashing import lifecycle_hash
+from tenantry.virtual.initializing.initializing import InitializingWorkspaces
+from tenantry.virtual.initializing.lifecycle import OBJECT_PATH, lifecycle_label
+from tenantry.virtual.initializing.terminating import TerminatingWorkspaces
+from tests.tenancy.exports_world import MASTER, World, user
+from tests.virtual.watching import Watch
+
+HOME = "rtypes0000000000"
+ID = f"{HOME}:special"
+NEW = "rnew000000000000"
+BUILDER = user("builder")
+OWNER = {"username": "olivia", "groups": ["system:authenticated"]}
+
+
+def base(cluster: str = "*", view: str = "initializingworkspaces", identifier: str = ID) -> str:
+    return f"/ranges/root/services/{view}/{identifier}/clusters/{cluster}"
+
+
+async def types(world: World, verb: str = "initialize", **spec: Any) -> None:
+    await world.cluster(HOME, "root:types")
+    await world.put(HOME, "tenancy.kcp.io", "workspacetypes", {"metadata": {"name": "special"}, "spec": spec})
+    rule = {"apiGroups": ["tenancy.kcp.io"], "resources": ["workspacetypes"], "resourceNames": ["special"], "verbs": [verb]}
+    await world.role(HOME, "builder", rule)
+    await world.bind_role(HOME, "builder", "builder", BUILDER.name)
+
+
+async def initializing(world: World, *initializers: str) -> None:
+    """A workspace that waits for the initializers; olivia owns it."""
+    ids = list(initializers or (ID,))
+    labels = {"tenancy.kcp.io/phase": "Initializing"}
+    labels.update(lifecycle_label(InitializingWorkspaces.label_prefix, each) for each in ids)
+    await world.cluster(
+        NEW,
+        owner="olivia",
+        metadata={"labels": labels},
+        spec={"createdBy": OWNER, "initializers": ids},
+        status={"phase": "Initializing", "initializers": ids},
+    )
+
+
+async def terminating(world: World) -> None:
+    labels = dict([lifecycle_label(TerminatingWorkspaces.label_prefix, ID)])
+    await world.cluster(
+        NEW,
+        owner="olivia",
+        metadata={"labels": labels, "finalizers": ["kcp.io/has-terminators"]},
+        spec={"createdBy": OWNER, "terminators": [ID]},
+        status={"phase": "Ready", "terminators": [ID]},
+    )
+
+
+def test_label_vector() -> None:
+    key, value = lifecycle_label("initializer.internal.kcp.io/", "root:universal")
+    assert key == "initializer.internal.kcp.io/d1d6459a03641b6fd7560fc2849f6c66fa9"
+    assert value == lifecycle_hash("root:universal")
+    assert len(key) == len(lifecycle_label("terminator.internal.kcp.io/", "root:universal")[0]) == 63
+
+
+async def test_wildcard_discovery_is_exactly_this() -> None:
+    async with World() as world:
+        await types(world)
+        status, found = await world.call("GET", f"{base()}/apis", BUILDER)
+        assert (status, [group["name"] for group in found["groups"]]) == (200, ["core.kcp.io"])
+        _, found = await world.call("GET", f"{base()}/apis/core.kcp.io/v1alpha1", BUILDER)
+        main, sub = found["resources"]
+        assert main.pop("storageVersionHash")
+        assert main == {
+            "name": "logicalclusters",
+            "singularName": "logicalcluster",
+            "namespaced": False,
+            "kind": "LogicalCluster",
+            "verbs": ["get", "list", "watch"],
+            "categories": ["kcp"],
+        }
+        assert sub == {
+            "name": "logicalclusters/status",
+            "singularName": "",
+            "namespaced": False,
+            "kind": "LogicalCluster",
+            "verbs": [],
+        }
+        assert (await world.call("GET", f"{base()}/api", BUILDER))[1]["versions"] == ["v1"]
+        assert (await world.call("GET", f"{base()}/api/v1", BUILDER))[0] == 404
+
+
+async def test_a_workspace_is_seen_until_its_initializer_is_removed() -> None:
+    async with World() as world:
+        await types(world)
+        async with Watch(world, f"{base()}{OBJECT_PATH}", BUILDER) as watch:
+            await initializing(world)
+            assert await watch.next() == ("ADDED", "cluster")
+            status, found = await world.call("GET", f"{base()}{OBJECT_PATH}", BUILDER)
+            assert [o["metadata"]["annotations"]["kcp.io/cluster"] for o in found["items"]] == [NEW]
+            status, _ = await world.call("GET", f"{base(NEW)}{OBJECT_PATH}/cluster", BUILDER)
+            assert status == 200
+            patch = {"status": {"initializers": []}}
+            path = f"{base(NEW)}{OBJECT_PATH}/cluster/status"
+            status, answer = await world.call("PATCH", path, BUILDER, patch, content_type="application/merge-patch+json")
+            assert status == 200, answer
+
+            def ready(obj: Object) -> None:
+                obj["metadata"]["labels"] = {"tenancy.kcp.io/phase": "Ready"}
+                obj["status"]["phase"] = "Ready"
+
+            await world.edit(NEW, "core.kcp.io", "logicalclusters", "cluster", ready)
+            while (event := await watch.next())[0] == "MODIFIED":
+                continue
+            assert event == ("DELETED", "cluster")
+        assert (await world.call("GET", f"{base(NEW)}{OBJECT_PATH}/cluster", BUILDER))[0] == 404
+
+
+@pytest.mark.parametrize("wrong", [["wrong:one"], [ID, "other:two", "x:y"], []])
+async def test_only_the_own_initializer_may_be_removed(wrong: list[str]) -> None:
+    async with World() as world:
+        await types(world)
+        await initializing(world, ID, "other:two")
+        path = f"{base(NEW)}{OBJECT_PATH}/cluster/status"
+        patch = {"status": {"initializers": wrong}}
+        status, answer = await world.call("PATCH", path, BUILDER, patch, content_type="application/merge-patch+json")
+        assert status == 422
+        assert f'only removing the "{ID}" initializer is supported' in answer["message"]
+        patch = {"status": {"initializers": ["other:two"]}}
+        status, answer = await world.call("PATCH", path, BUILDER, patch, content_type="application/merge-patch+json")
+        assert status == 200, answer
+
+
+async def test_the_object_itself_is_read_only() -> None:
+    async with World() as world:
+        await types(world)
+        await initializing(world)
+        path = f"{base(NEW)}{OBJECT_PATH}"
+        assert (await world.call("GET", path, BUILDER))[0] == 405
+        assert (await world.call("DELETE", f"{path}/cluster", BUILDER))[0] == 405
+        patch = {"metadata": {"labels": {"a": "b"}}}
+        status, _ = await world.call("PATCH", f"{path}/cluster", BUILDER, patch, content_type="application/merge-patch+json")
+        assert status == 405
+
+
+async def test_who_may_enter() -> None:
+    async with World() as world:
+        await types(world)
+        await initializing(world)
+        for identifier in (ID, "nonsense", f"{HOME}:other"):
+            assert (await world.call("GET", f"{base(identifier=identifier)}{OBJECT_PATH}", user("nobody")))[0] == 403
+        assert (await world.call("GET", f"{base(identifier=f'{HOME}:other')}{OBJECT_PATH}", BUILDER))[0] == 403
+        assert (await world.call("GET", f"{base(NEW)}/api/v1/namespaces", user("nobody")))[0] == 403
+
+
+async def test_content_is_entered_as_the_owner() -> None:
+    async with World() as world:
+        await types(world)
+        await initializing(world)
+        status, found = await world.call("GET", f"{base(NEW)}/apis", BUILDER)
+        assert "rbac.authorization.k8s.io" in [group["name"] for group in found["groups"]]
+        await world.namespace(NEW, "default")
+        body = {"metadata": {"name": "made"}}
+        status, answer = await world.call("POST", f"{base(NEW)}/api/v1/namespaces/default/configmaps", BUILDER, body)
+        assert status == 201, answer
+        assert (await world.call("GET", f"/clusters/{NEW}/api/v1/namespaces/default/configmaps", BUILDER))[0] == 403
+
+
+async def test_content_by_the_rules_of_the_type() -> None:
+    rules = [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "create"]}]
+    async with World() as world:
+        await types(world, initializerPermissions=rules)
+        await initializing(world)
+        await world.namespace(NEW, "default")
+        path = f"{base(NEW)}/api/v1/namespaces/default"
+        status, answer = await world.call("POST", f"{path}/configmaps", BUILDER, {"metadata": {"name": "made"}})
+        assert status == 201, answer
+        status, answer = await world.call("GET", f"{path}/secrets/s", BUILDER)
+        assert status == 403
+        assert "denied by initializerPermissions: no rule allows get on core/secrets" in answer["message"]
+
+
+async def test_content_of_a_workspace_that_does_not_wait() -> None:
+    async with World() as world:
+        await types(world)
+        await initializing(world, "other:two")
+        status, answer = await world.call("GET", f"{base(NEW)}/api/v1/namespaces", BUILDER)
+        assert (status, answer["message"]) == (403, f'initializer "{ID}" cannot access this workspace')
+        status, _ = await world.call("GET", f"{base(NEW, identifier='rtypes0000000000:gone')}/api/v1/namespaces", MASTER)
+        assert status == 403
+
+
+async def test_terminators_see_what_is_being_deleted() -> None:
+    async with World() as world:
+        await types(world, "terminate")
+        await terminating(world)
+        view = "terminatingworkspaces"
+        _, found = await world.call("GET", f"{base(view=view)}{OBJECT_PATH}", BUILDER)
+        assert found["items"] == []
+        status, _ = await world.call("GET", f"{base(NEW, view)}/api/v1/namespaces", BUILDER)
+        assert status == 403
+
+        def delete(obj: Object) -> None:
+            obj["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+            obj["status"]["phase"] = "Terminating"
+
+        await world.edit(NEW, "core.kcp.io", "logicalclusters", "cluster", delete)
+        _, found = await world.call("GET", f"{base(view=view)}{OBJECT_PATH}", BUILDER)
+        assert len(found["items"]) == 1
+        status, _ = await world.call("GET", f"{base(NEW, view)}/api/v1/namespaces", BUILDER)
+        assert status == 200
+        _, found = await world.call("GET", f"{base(NEW, view)}/apis", BUILDER)
+        assert [group["name"] for group in found["groups"]] == ["core.kcp.io"]
+        path = f"{base(NEW, view)}{OBJECT_PATH}/cluster/status"
+        patch = {"status": {"terminators": ["x:y"]}}
+        status, answer = await world.call("PATCH", path, BUILDER, patch, content_type="application/merge-patch+json")
+        assert status == 422
+        assert f'only removing the "{ID}" terminator is supported' in answer["message"]
+        patch = {"status": {"terminators": []}}
+        status, answer = await world.call("PATCH", path, BUILDER, patch, content_type="application/merge-patch+json")
+        assert status == 200, answer
