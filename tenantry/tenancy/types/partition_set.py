@@ -15,7 +15,6 @@ from tenantry.tenancy.types.data import (
     structure,
 )
 
-_KEY = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
 _VALUE = r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$"
 
 _SELECTOR = structure(
@@ -35,7 +34,7 @@ _SELECTOR = structure(
         "matchLabels": mapping(string(max_length=63), max_properties=10)
         | {
             "x-kubernetes-validations": [
-                rule(f"self.all(key, key.matches('{_KEY}'))", "keys must be label keys"),
+                rule("self.all(key, size(key) > 0 && size(key) <= 317)", "keys must be label keys"),
                 rule(f"self.all(key, self[key].matches('{_VALUE}'))", "values must be label values"),
             ]
         },

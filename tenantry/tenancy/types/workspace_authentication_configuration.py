@@ -5,6 +5,8 @@ from __future__ import annotations
 from tenantry.kube.objects import Object
 from tenantry.tenancy.types.data import AGE, KcpType, KcpVersion, array, rule, string, structure
 
+LIST_LIMIT = 64
+"""As in upstream's AuthenticationConfiguration for issuers; it also bounds what the rules below may cost."""
 _EITHER = "either {0} or expression must be specified, but not both"
 
 
@@ -12,7 +14,7 @@ def _claim_or_expression() -> Object:
     return structure(
         {"claim": string(), "expression": string(), "prefix": string()},
         rules=(
-            rule("has(self.claim) != has(self.expression)", _EITHER.format("claim")),
+            rule("has(self.claim) ? !has(self.expression) : has(self.expression)", _EITHER.format("claim")),
             rule("has(self.claim) || !has(self.prefix)", "prefix is only allowed with claim"),
         ),
     )
@@ -33,11 +35,13 @@ _JWT = structure(
     {
         "claimMappings": structure(
             {
-                "extra": array(structure({"key": string(), "valueExpression": string()}, "key", "valueExpression")),
+                "extra": array(
+                    structure({"key": string(), "valueExpression": string()}, "key", "valueExpression"), max_items=LIST_LIMIT
+                ),
                 "groups": _claim_or_expression(),
                 "uid": structure(
                     {"claim": string(), "expression": string()},
-                    rules=(rule("has(self.claim) != has(self.expression)", _EITHER.format("claim")),),
+                    rules=(rule("has(self.claim) ? !has(self.expression) : has(self.expression)", _EITHER.format("claim")),),
                 ),
                 "username": _claim_or_expression(),
             }
@@ -46,14 +50,17 @@ _JWT = structure(
             structure(
                 {"claim": string(), "expression": string(), "message": string(), "requiredValue": string()},
                 rules=(
-                    rule("has(self.claim) != has(self.expression)", _EITHER.format("claim")),
-                    rule("has(self.claim) == has(self.requiredValue)", "requiredValue goes with claim"),
+                    rule("has(self.claim) ? !has(self.expression) : has(self.expression)", _EITHER.format("claim")),
+                    rule("has(self.claim) ? has(self.requiredValue) : !has(self.requiredValue)", "requiredValue goes with claim"),
                     rule("has(self.expression) || !has(self.message)", "message goes with expression"),
                 ),
-            )
+            ),
+            max_items=LIST_LIMIT,
         ),
         "issuer": _ISSUER,
-        "userValidationRules": array(structure({"expression": string(), "message": string()}, "expression")),
+        "userValidationRules": array(
+            structure({"expression": string(), "message": string()}, "expression"), max_items=LIST_LIMIT
+        ),
     },
     "issuer",
 )
@@ -67,7 +74,7 @@ WORKSPACE_AUTHENTICATION_CONFIGURATION = KcpType(
         KcpVersion(
             name="v1alpha1",
             description="WorkspaceAuthenticationConfiguration names token issuers for the workspaces of a type.",
-            spec=structure({"jwt": array(_JWT)}, "jwt"),
+            spec=structure({"jwt": array(_JWT, max_items=LIST_LIMIT)}, "jwt"),
             columns=(AGE,),
         ),
     ),

@@ -1,0 +1,164 @@
+"""`/clusters/…` and `/ranges/…` as scopes, and the APIs that each serves."""
+
+from __future__ import annotations
+
+import pytest
+
+from tenantry.apiserver.authorization import Attributes
+from tenantry.apiserver.http import Request, Response
+from tenantry.apiserver.user import SYSTEM, User
+from tenantry.kube.objects import Object
+from tenantry.kube.status import StatusError
+from tenantry.tenancy.scopes import ClusterScope, ClustersMount, RangesMount, WildcardScope, split_identity
+from tests.tenancy.world import running
+
+GET = Request("GET", "/")
+
+
+@pytest.mark.parametrize(
+    ("path", "wanted"),
+    [
+        ("/apis/a.b/v1/things:123", ("things", "123", "/apis/a.b/v1/things")),
+        ("/apis/a.b/v1/things:123/x", ("things", "123", "/apis/a.b/v1/things/x")),
+        ("/api/v1/services:123", ("services", "123", "/api/v1/services")),
+        ("/apis/rbac.authorization.k8s.io/v1/clusterroles/system:admin", ("", "", None)),
+        ("/api/v1/configmaps", ("", "", None)),
+    ],
+)
+def test_the_identity_is_taken_off_the_resource(path: str, wanted: tuple[str, str, str | None]) -> None:
+    resource, identity, rest = split_identity(path)
+    assert (resource, identity, rest) == (wanted[0], wanted[1], path if wanted[2] is None else wanted[2])
+
+
+def test_an_empty_identity_is_an_internal_error() -> None:
+    with pytest.raises(StatusError) as refused:
+        split_identity("/apis/a.b/v1/things:")
+    assert refused.value.code == 500
+
+
+async def test_clusters_are_found_by_path_and_id() -> None:
+    async with running() as world:
+        cluster = (await world.workspace("root", "one"))["spec"]["cluster"]
+        mount = ClustersMount(world.host)
+        for text in (cluster, "root:one"):
+            resolved = await mount.resolve(GET, f"{text}/api/v1/namespaces")
+            assert isinstance(resolved, tuple)
+            scope, rest = resolved
+            assert isinstance(scope, ClusterScope)
+            assert (scope.cluster, rest) == (cluster, "/api/v1/namespaces")
+
+
+@pytest.mark.parametrize(("text", "code"), [("root:none", 404), ("NO", 400), ("zzzzzzzz", 404)])
+async def test_what_is_no_cluster_is_refused(text: str, code: int) -> None:
+    async with running() as world:
+        with pytest.raises(StatusError) as refused:
+            await ClustersMount(world.host).resolve(GET, f"{text}/api")
+        assert refused.value.code == code
+
+
+async def test_an_inactive_cluster_shows_only_itself() -> None:
+    async with running() as world:
+        cluster = (await world.workspace("root", "one"))["spec"]["cluster"]
+
+        def stop(obj: Object) -> Object:
+            obj["metadata"]["annotations"]["core.kcp.io/inactive"] = "true"
+            return obj
+
+        await world.update(cluster, world.host.definitions.logical_clusters, "cluster", stop)
+        mount = ClustersMount(world.host)
+        with pytest.raises(StatusError) as refused:
+            await mount.resolve(GET, f"{cluster}/api/v1/configmaps")
+        assert refused.value.code == 403
+        await mount.resolve(GET, f"{cluster}/apis/core.kcp.io/v1alpha1/logicalclusters/cluster")
+
+
+async def test_a_range_serves_its_own_clusters_and_says_how_it_is() -> None:
+    async with running() as world:
+        await world.registry.open_range({})
+        mount = RangesMount(world.host, {"clusters": ClustersMount(world.host)})
+        health = await mount.resolve(GET, "/root/readyz")
+        assert isinstance(health, Response)
+        assert health.body == b"ok"
+        assert isinstance(await mount.resolve(GET, "/root/clusters/root/api"), tuple)
+        for path in ("/range-2/clusters/root/api", "/nowhere/readyz", "/root/other"):
+            with pytest.raises(StatusError) as refused:
+                await mount.resolve(GET, path)
+            assert refused.value.code == 404
+
+
+async def test_the_wildcard_lists_and_watches_for_masters_only() -> None:
+    async with running() as world:
+        scope = world.host.wildcard("root")
+        question = {"cluster": "*", "version": "v1", "resource": "configmaps"}
+        assert scope.authorizer.authorize(Attributes(user=SYSTEM, verb="list", **question)).allowed
+        assert not scope.authorizer.authorize(Attributes(user=User("ada"), verb="list", **question)).allowed
+        with pytest.raises(StatusError, match="in the `\\*` logical cluster") as refused:
+            scope.authorizer.authorize(Attributes(user=SYSTEM, verb="get", **question))
+        assert refused.value.code == 405
+
+
+async def test_the_wildcard_has_bound_resources_by_identity_only() -> None:
+    async with running() as world:
+        definition = world.host.definitions.workspaces
+        assert world.host.wildcard("root").apis().find("tenancy.kcp.io", "v1alpha1", "workspaces") is None
+        resolved = await ClustersMount(world.host).resolve(
+            GET, f"*/apis/tenancy.kcp.io/v1alpha1/workspaces:{definition.identity}"
+        )
+        assert isinstance(resolved, tuple)
+        scope, rest = resolved
+        assert isinstance(scope, WildcardScope)
+        assert rest == "/apis/tenancy.kcp.io/v1alpha1/workspaces"
+        found = scope.apis().find("tenancy.kcp.io", "v1alpha1", "workspaces")
+        assert found is not None
+        assert found[0] is definition
+
+
+async def test_a_crd_is_served_while_it_is_established() -> None:
+    async with running() as world:
+        definitions = world.host.definitions
+        crds = definitions.find("apiextensions.k8s.io", "customresourcedefinitions")
+        if crds is None:
+            pytest.skip("CustomResourceDefinitions are not built in")
+        cluster = (await world.workspace("root", "one"))["spec"]["cluster"]
+        changes: list[int] = []
+        stop = world.host.apis.subscribe(cluster, lambda: changes.append(1))
+        shared = world.host.apis.for_cluster(cluster)
+        await world.create(cluster, crds, crd())
+        assert world.host.apis.definition(cluster, "example.org", "widgets") is None
+
+        def establish(obj: Object) -> Object:
+            condition = {"type": "Established", "status": "True", "reason": "", "message": "", "lastTransitionTime": None}
+            obj["status"] = {
+                "conditions": [condition],
+                "acceptedNames": obj["spec"]["names"],
+                "storedVersions": ["v1"],
+            }
+            return obj
+
+        await world.update(cluster, crds, "widgets.example.org", establish, subresource="status")
+        definition = world.host.apis.definition(cluster, "example.org", "widgets")
+        assert definition is not None
+        assert not definition.terminating
+        assert len(changes) == 2
+        stop()
+        await world.delete(cluster, crds, "widgets.example.org")
+        found = world.host.apis.definition(cluster, "example.org", "widgets")
+        assert found is None or found.terminating
+        if found is None:
+            assert world.host.apis.for_cluster(cluster) is shared
+
+
+def crd() -> Object:
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "widgets.example.org"},
+        "spec": {
+            "group": "example.org",
+            "scope": "Cluster",
+            "names": {"plural": "widgets", "singular": "widget", "kind": "Widget", "listKind": "WidgetList"},
+            "versions": [
+                {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {"type": "object"}}},
+            ],
+        },
+    }
