@@ -27,6 +27,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, host: str, token: str) -> None:
         self._fixed = f" HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n".encode()
         self._buffer = bytearray()
+        self._open = False
         self._waiting: asyncio.Future[Answer] | None = None
         self._on_event: Callable[[int], None] | None = None
         self._started: asyncio.Future[None] | None = None
@@ -105,10 +106,9 @@ class Connection(asyncio.Protocol):
             self._count(rest)
 
     def _count(self, data: bytes) -> None:
-        # Each event is a line and a chunk of its own; only a mark that lies across two pieces needs the few bytes kept.
-        joined = bytes(self._buffer) + data
-        found = joined.count(b"}\n\r\n")
-        self._buffer[:] = b"" if joined.endswith(b"}\n\r\n") else joined[-3:]
+        # Each event ends a line, and nothing inside JSON does. A piece may end between the two bytes of the mark.
+        found = data.count(b"}\n") + (self._open and data.startswith(b"\n"))
+        self._open = data.endswith(b"}")
         if found and self._on_event is not None:
             self._on_event(found)
 

@@ -30,10 +30,10 @@ class Watched(Connection):
 
     def _count(self, data: bytes) -> None:
         self._text += data
-        while (end := self._text.find(b"}\n\r\n")) >= 0:
+        while (end := self._text.find(b"}\n")) >= 0:
             start = self._text.find(b'{"type"')
             event = orjson.loads(bytes(self._text[start : end + 1]))
-            del self._text[: end + 4]
+            del self._text[: end + 2]
             obj = event["object"]
             phase = "Gone" if event["type"] == "DELETED" else obj.get("status", {}).get("phase", "")
             self.on_phase(obj["metadata"]["name"], phase)
