@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 NOTHING: Mapping[bytes, bytes | None] = {}
 RBAC = ("rbac.authorization.k8s.io/clusterroles", "rbac.authorization.k8s.io/clusterrolebindings")
+LOGICAL_CLUSTERS = "core.kcp.io/logicalclusters"
+FLAGGED = (LOGICAL_CLUSTERS, *RBAC)
+"""Copied for clusters that offer something, because who may use that is decided by the shard of who asks: by RBAC, and by what
+the LogicalCluster says of access to it (phase, required groups)."""
 EXPORTS = "apis.kcp.io/apiexports"
 WORKSPACE_TYPES = "tenancy.kcp.io/workspacetypes"
 SYSTEM_ADMIN = "system:admin"
@@ -70,6 +74,7 @@ _COPIED: Mapping[str, Callable[[Object], Object | None]] = {
     "tenancy.kcp.io/workspaces": project_workspace,
     "core.kcp.io/shards": _whole,
     "topology.kcp.io/partitions": _whole,
+    LOGICAL_CLUSTERS: _whole,
     RBAC[0]: _whole,
     RBAC[1]: _whole,
 }
@@ -86,7 +91,7 @@ def copies(host: Host, definition: ResourceDefinition, key: Key, obj: Object | N
         return NOTHING
     if obj is None:
         return _copy(host, resource, key.cluster, key.name, None)
-    if resource in RBAC:
+    if resource in FLAGGED:
         wanted = offers(host, key.cluster) or host.catalog.entry(resource, key.cluster, key.name) is not None
         return _copy(host, resource, key.cluster, key.name, obj) if wanted else NOTHING
     copy = _copy(host, resource, key.cluster, key.name, obj)
@@ -121,10 +126,10 @@ def offers(host: Host, cluster: str) -> bool:
 
 
 def uncopied(host: Host, cluster: str, limit: int) -> list[Record]:
-    """RBAC objects of a cluster held here that have no copy yet, at most `limit`."""
+    """Flagged objects of a cluster held here that have no copy yet, at most `limit`."""
     held = host.cell.range_of(cluster)
     found: list[Record] = []
-    for resource in RBAC:
+    for resource in FLAGGED:
         for record in held.list(resource, cluster):
             if len(found) < limit and host.catalog.entry(resource, cluster, record.key.name) is None:
                 found.append(record)

@@ -81,15 +81,23 @@ class NoPeers:
 class World:
     """`root` = ["r", "t") and `range-2` = ["000", "001"), both on this shard; `range-9` = ["900", "901") on another."""
 
-    def __init__(self, *views: type[View], **settings: Any) -> None:
-        self.store = MemoryStore()
-        self.cell = Cell(self.store, "uid-here", parse_head)
+    def __init__(
+        self,
+        *views: type[View],
+        store: MemoryStore | None = None,
+        name: str = "here",
+        ranges: Mapping[str, tuple[str, str]] | None = None,
+        **settings: Any,
+    ) -> None:
+        self.store = store or MemoryStore()
+        self.cell = Cell(self.store, f"uid-{name}", parse_head)
+        self._ranges = ranges or {"root": ("r", "t"), "range-2": ("000", "001")}
         infos = [
             RangeInfo(name="root", start="r", end="t", shard="here", labels={"region": "eu"}),
             RangeInfo(name="range-2", start="000", end="001", shard="here", labels={"region": "us"}),
             RangeInfo(name="range-9", start="900", end="901", shard="there", labels={"region": "us"}),
         ]
-        self.host = host = Host(name="here", cell=self.cell, registry=FixedMap(infos), urls=Urls(URL), peers=NoPeers())
+        self.host = host = Host(name=name, cell=self.cell, registry=FixedMap(infos), urls=Urls(URL), peers=NoPeers())
         host.authorizer = Chain(host)
         host.admission = AdmissionChain(plugins(host))
         self.controllers = exports.build(host, **settings)
@@ -105,8 +113,8 @@ class World:
         self.pipeline = Pipeline(mounts, Union(anonymous=True), root=lambda: host.scope("root"))
 
     async def __aenter__(self) -> World:
-        await self.cell.adopt("root", "r", "t")
-        await self.cell.adopt("range-2", "000", "001")
+        for name, (start, end) in self._ranges.items():
+            await self.cell.adopt(name, start, end)
         await self.host.start()
         return self
 

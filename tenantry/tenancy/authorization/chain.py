@@ -60,6 +60,7 @@ class Chain:
             MaximalPermission(host, self.allows_deep),
         )
         host.catalog.subscribe("apis.kcp.io/apiexports", lambda *_: self._forget(None))
+        host.catalog.subscribe(LOGICAL_CLUSTERS, lambda _, cluster, *__: self._forget(cluster))
         host.follow_ranges(self._follow)
 
     def authorize(self, attributes: Attributes) -> Decision:
