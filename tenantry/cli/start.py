@@ -88,8 +88,6 @@ class Process:
     async def _start(self, store: SqliteStore, stack: AsyncExitStack) -> None:
         settings, pki = self._settings, self._root / "pki"
         authority = CertificateAuthority.load_or_create(pki)
-        tokens = prepare(self._root, self._root / "admin.kubeconfig")
-        identity = self._identity(authority, tokens)
         edge = EdgeServer(
             self._handle,
             tls=self._tls(authority, pki),
@@ -100,6 +98,10 @@ class Process:
         port = await edge.start(settings.bind_address, settings.secure_port)
         stack.push_async_callback(edge.stop)
         url = f"https://{self._host_name()}:{port}"
+        # The token is in the kubeconfig alone: it must be there before anything else can fail.
+        tokens = prepare(self._root, self._root / "admin.kubeconfig")
+        kubeconfig.write(self._root / "admin.kubeconfig", url=url, ca_certificate=authority.certificate, tokens=tokens)
+        identity = self._identity(authority, tokens)
 
         table = RangeTable(store, capacity=settings.range_capacity)
         shards: dict[str, Shard] = {}
@@ -125,15 +127,14 @@ class Process:
         home = table.range_of(ROOT)
         assert home is not None
         for shard in sorted(shards.values(), key=lambda s: s.info.name != home.shard):
-            await shard.start()
             stack.push_async_callback(shard.stop)
+            await shard.start()
         root_host = shards[home.shard].host
         self._front = FrontDoor(
             root_host.directory, {name: shard.handle for name, shard in shards.items()}, token_cluster=token_cluster
         )
         gateway_port = await self._serve_lookups(authority, pki, shards[home.shard], table, stack)
         stack.push_async_callback(edge.drain, settings.shutdown_grace_seconds)
-        kubeconfig.write(self._root / "admin.kubeconfig", url=url, ca_certificate=authority.certificate, tokens=tokens)
         run_file = self._root / "run.json"
         write_private(run_file, json.dumps({"url": url, "gateway": f"{self._address()}:{gateway_port}"}).encode())
         stack.callback(run_file.unlink, missing_ok=True)
