@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 import orjson
 
@@ -69,23 +70,28 @@ async def fan_out(client: Client, base: str, watchers: int, changes: int) -> Res
     listed = orjson.loads(must(await writer.request("GET", f"{base}?limit=1"), 200).body)
     version = listed["metadata"]["resourceVersion"]
     done = asyncio.Event()
-    seen = 0
+    seen = [0] * watchers
+    unfinished = watchers
     latest = 0.0
 
-    def on_event(count: int) -> None:
-        nonlocal seen, latest
-        seen += count
-        latest = time.perf_counter()
-        if seen >= watchers * changes:
-            done.set()
+    def counting(watcher: int) -> Callable[[int], None]:
+        def on_event(count: int) -> None:
+            nonlocal unfinished, latest
+            seen[watcher] += count
+            latest = time.perf_counter()
+            if seen[watcher] == changes:
+                unfinished -= 1
+                if not unfinished:
+                    done.set()
+
+        return on_event
 
     connections: list[Connection] = []
     path = f"{base}?watch=1&resourceVersion={version}&fieldSelector=metadata.name%3Dwatched"
     for start in range(0, watchers, 50):
         batch = await asyncio.gather(*(client.connect() for _ in range(min(50, watchers - start))))
         connections += batch
-        await asyncio.gather(*(c.watch(path, on_event) for c in batch))
-    seen = 0
+        await asyncio.gather(*(c.watch(path, counting(start + i)) for i, c in enumerate(batch)))
     began = time.perf_counter()
     for number in range(changes):
         body = orjson.dumps({"data": {"changed": str(number)}})
@@ -93,6 +99,8 @@ async def fan_out(client: Client, base: str, watchers: int, changes: int) -> Res
     async with asyncio.timeout(60):
         await done.wait()
     seconds = latest - began
+    if seen != [changes] * watchers:
+        raise AssertionError("a watcher saw more events than there were changes")
     for connection in (*connections, writer):
         connection.close()
     return Result(watchers * changes / seconds, 0.0, 0.0, watchers * changes)
