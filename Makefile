@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PROTOS := $(shell find protos -name '*.proto')
 
-.PHONY: install start test check bench lock clean
+.PHONY: install start test check docs bench lock clean
 
 install: $(VENV)/.installed tenantry/_proto/.generated
 
@@ -31,6 +31,9 @@ check: install
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: install
+	$(BIN)/python -m tools.settings_page
 
 bench: install
 	$(BIN)/python -m benchmarks $(ARGS)
