@@ -60,8 +60,11 @@ def normalise(definition: ResourceDefinition, shape: Version, obj: Object) -> li
     Returns the paths of the fields that nobody knows. Raises Mismatch, whose text is Go's, for a value of a wrong type.
     """
     decode.normalise(obj, definition)
-    unknown = decode.unknown_fields(obj, shape.schema) if definition.message is not None else prune(obj, shape.schema)
-    default(obj, shape.schema)
+    if definition.message is not None:
+        unknown = decode.unknown_fields(obj, shape.schema)
+    else:
+        unknown = prune(obj, shape.schema)
+        default(obj, shape.schema)
     definition.strategy.default(obj)
     return unknown
 
@@ -76,7 +79,7 @@ def parse(body: bytes, media_type: str, kind: str = "", *, duplicates: bool = Fa
         return yaml_codec.decode(body, duplicates=duplicates, kind=kind)
     from tenantry.kube.codec import protobuf
 
-    return protobuf.decode(body), []
+    return protobuf.decode(body, kind=kind), []
 
 
 def _check_kind(call: Call, value: Any, body: bytes) -> Object:

@@ -7,7 +7,7 @@ from tenantry.apiserver.storage_errors import require_readable
 from tenantry.apiserver.verbs.call import Call
 from tenantry.apiserver.verbs.respond import record_response, representation_of
 from tenantry.apiserver.verbs.selection import visible_to
-from tenantry.apiserver.verbs.versions import reached, requested
+from tenantry.apiserver.verbs.versions import check_cell, reached, watched
 from tenantry.kube.status import not_found
 from tenantry.storage.record import Record
 
@@ -16,8 +16,9 @@ async def get(call: Call) -> Reply:
     """The object, or the same under `/status`. Raises StatusError 404."""
     representation = representation_of(call)
     if call.request.raw_query:
-        wanted = requested(call.request.parameter("resourceVersion"), call.scope.range)
+        wanted = watched(call.request.parameter("resourceVersion"))
         if wanted:
+            check_cell(wanted, call.scope.range)
             await reached(call.scope.range, wanted)
     return record_response(call, representation, find(call))
 

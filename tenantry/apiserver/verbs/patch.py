@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -19,6 +19,7 @@ from tenantry.apiserver.verbs.options import IGNORE, STRICT, WriteOptions, write
 from tenantry.apiserver.verbs.respond import outcome_response, representation_of
 from tenantry.apiserver.verbs.write import Outcome, Target, check_version, create_outcome, reset_fields, run, update_outcome
 from tenantry.kube.apply.server_side import apply
+from tenantry.kube.codec import json_codec
 from tenantry.kube.codec.json_syntax import syntax_error
 from tenantry.kube.go_decode import Mismatch
 from tenantry.kube.go_text import plain, quote
@@ -29,8 +30,14 @@ from tenantry.storage.record import Record
 
 _SCHEME = 'in scheme "pkg/runtime/scheme.go:111"'
 
-ApplyPatch = Callable[[Object], Any]
-"""A parsed patch: from the current object to the patched one; its argument is not changed."""
+
+class ParsedPatch(NamedTuple):
+    """`apply` makes the patched object of the current one, which is not changed; `text` is how upstream prints the patch, or its
+    result, in a refusal; `repeated` are the paths of keys that came twice."""
+
+    apply: Callable[[Object], Any]
+    text: Callable[[Object], str]
+    repeated: Sequence[str] = ()
 
 
 async def patch(call: Call) -> Reply:
@@ -43,51 +50,50 @@ async def patch(call: Call) -> Reply:
     if media_type == APPLY_PATCH:
         outcome = await _apply(target, body, options)
     else:
-        change, text = parse_patch(call, body, media_type)
-        outcome = await run(target, lambda record: _patched(target, change, text, options, record))
+        parsed = parse_patch(call, body, media_type)
+        outcome = await run(target, lambda record: _patched(target, parsed, options, record))
     return outcome_response(call, representation, outcome)
 
 
-def parse_patch(call: Call, body: bytes, media_type: str) -> tuple[ApplyPatch, Callable[[Object], str]]:
-    """The patch, and how upstream prints it in the refusal of its result. Raises StatusError."""
+def parse_patch(call: Call, body: bytes, media_type: str) -> ParsedPatch:
+    """Raises StatusError 400 for a body that is no JSON."""
     if media_type == JSON_PATCH:
-        operations = _decode(body, "error decoding patch: ")
-        return (lambda current: json_patch.apply(current, operations)), _whole
+        operations, _ = _decode(body, "error decoding patch: ")
+        return ParsedPatch(lambda current: json_patch.apply(current, operations), _whole)
     if media_type == MERGE_PATCH:
-        merge = _decode(body, "error decoding patch: ")
-        return (lambda current: merge_patch.apply(current, merge)), _whole
-    strategic = _decode(body, "")
+        merge, repeated = _decode(body, "error decoding patch: ")
+        return ParsedPatch(lambda current: merge_patch.apply(current, merge), _whole, repeated)
+    strategic, repeated = _decode(body, "")
     schema = call.shape.schema
-    return (lambda current: strategic_patch.apply(current, strategic, schema)), lambda _: plain(strategic)
+    return ParsedPatch(lambda current: strategic_patch.apply(current, strategic, schema), lambda _: plain(strategic), repeated)
 
 
-def _patched(
-    target: Target, change: ApplyPatch, text: Callable[[Object], str], options: WriteOptions, record: Record | None
-) -> Outcome:
+def _patched(target: Target, parsed: ParsedPatch, options: WriteOptions, record: Record | None) -> Outcome:
     if record is None:
         raise not_found(target.group_resource, target.name)
     # Two copies: what a patch leaves alone is shared between its input and its result, and the result is changed further.
-    obj = change(records.decode(record, target.definition, target.version))
-    _check_result(target, obj, text, options)
+    obj = parsed.apply(records.decode(record, target.definition, target.version))
+    _check_result(target, obj, parsed, options)
     check_version(target, obj, record, unconditional=target.definition.strategy.unconditional_update)
     return update_outcome(target, obj, records.decode(record, target.definition, target.version), record)
 
 
-def _check_result(target: Target, obj: Any, text: Callable[[Object], str], options: WriteOptions) -> None:
+def _check_result(target: Target, obj: Any, parsed: ParsedPatch, options: WriteOptions) -> None:
     """Decode the result of a patch as a body is decoded, in place."""
-    definition = target.definition
+    definition, text, repeated = target.definition, parsed.text, parsed.repeated
     if obj.get("apiVersion") != target.api_version or obj.get("kind") != definition.kind:
         _check_kind(target, obj, text)
     if obj.get("metadata") is None:
         obj["metadata"] = {}
+    shown = text(obj) if options.validation == STRICT else ""
     try:
         unknown = normalise(definition, target.shape, obj)
     except Mismatch as mismatch:
-        raise _refused(text(obj), mismatch.text()) from None
-    if unknown and options.validation != IGNORE:
-        texts = [f'unknown field "{path}"' for path in unknown]
+        raise _refused(shown or text(obj), mismatch.text()) from None
+    if (unknown or repeated) and options.validation != IGNORE:
+        texts = [f'duplicate field "{path}"' for path in repeated] + [f'unknown field "{path}"' for path in unknown]
         if options.validation == STRICT:
-            raise _refused(text(obj), f"strict decoding error: {', '.join(texts)}")
+            raise _refused(shown, f"strict decoding error: {', '.join(texts)}")
         target.warnings += texts
     check_name(obj, target.name)
     check_namespace(obj, target.namespace)
@@ -123,11 +129,11 @@ def _refused(value: str, why: str) -> StatusError:
     return StatusError(error.code, error.reason, error.message, details=details)
 
 
-def _decode(body: bytes, prefix: str) -> Any:
+def _decode(body: bytes, prefix: str) -> tuple[Any, list[str]]:
     try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise bad_request(f"{prefix}{syntax_error(body) or error}") from None
+        return json_codec.decode(body, duplicates=True)
+    except StatusError:
+        raise bad_request(f"{prefix}{syntax_error(body)}") from None
 
 
 async def _apply(target: Target, body: bytes, options: WriteOptions) -> Outcome:
@@ -195,7 +201,7 @@ def _merged(target: Target, config: Object, live: Object | None, options: WriteO
         schema=shape.schema,
         subresource=target.subresource,
         now=timestamp(),
-        reset_fields=reset_fields(shape, target.subresource),
+        reset_fields=reset_fields(target.definition, shape, target.subresource),
         kind=target.definition.kind,
     )
     try:

@@ -60,8 +60,7 @@ async def patch_scale(call: Call) -> Reply:
     if media_type == APPLY_PATCH:
         config, _ = parse(body, YAML)
         return await _write(call, target, lambda current: merge(current, config))
-    change, _ = parse_patch(call, body, media_type)
-    return await _write(call, target, change)
+    return await _write(call, target, parse_patch(call, body, media_type).apply)
 
 
 def scale_of(obj: Object, paths: ScalePaths) -> Object:

@@ -26,6 +26,16 @@ def requested(text: str, held: Range) -> int:
     return wanted
 
 
+def watched(text: str) -> int:
+    """The same parameter of a watch or of a get, where upstream answers 500 for text. The cell is not looked at."""
+    if not text:
+        return 0
+    try:
+        return unsigned(text)
+    except ValueError as error:
+        raise StatusError(500, "", f'resourceVersion: Invalid value: "{text}": {error}') from None
+
+
 def check_cell(wanted: int, held: Range) -> None:
     """Versions of different cells cannot be compared. Raises StatusError 410, upon which clients list again."""
     current = held.version

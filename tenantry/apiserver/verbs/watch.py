@@ -7,10 +7,10 @@ from tenantry.apiserver.negotiation import TABLE
 from tenantry.apiserver.storage_errors import require_readable
 from tenantry.apiserver.streams import WatchStream, Wish, default_timeout
 from tenantry.apiserver.verbs.call import Call
-from tenantry.apiserver.verbs.options import ListOptions, list_options, unsigned
+from tenantry.apiserver.verbs.options import list_options
 from tenantry.apiserver.verbs.respond import representation_of
 from tenantry.apiserver.verbs.selection import selection
-from tenantry.apiserver.verbs.versions import check_cell
+from tenantry.apiserver.verbs.versions import check_cell, watched
 from tenantry.apiserver.watch_events import Encoder, error_event
 from tenantry.kube.codec.table import INCLUDE
 from tenantry.kube.status import StatusError, bad_request
@@ -27,7 +27,7 @@ async def watch(call: Call) -> Reply:
             "must be 'Metadata', 'Object', 'None', or empty"
         )
     wanted = selection(call, options.label_selector, options.field_selector)
-    version = _version(options)
+    version = watched(options.resource_version)
     require_readable(call.scope.range)
     if version:
         try:
@@ -44,16 +44,6 @@ async def watch(call: Call) -> Reply:
         timeout_seconds=float(options.timeout_seconds) if options.timeout_seconds else default_timeout(),
     )
     return Stream(WatchStream(call, encoder, wanted, wish), warnings=call.warnings)
-
-
-def _version(options: ListOptions) -> int:
-    text = options.resource_version
-    if not text:
-        return 0
-    try:
-        return unsigned(text)
-    except ValueError as error:
-        raise StatusError(500, "", f'resourceVersion: Invalid value: "{text}": {error}') from None
 
 
 def _refusal(call: Call, error: StatusError) -> Stream:

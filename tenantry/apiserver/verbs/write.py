@@ -251,7 +251,7 @@ def check_uid(target: Target, obj: Object, record: Record) -> None:
         )
 
 
-def reset_fields(shape: Version, subresource: str) -> ResetFields:
+def reset_fields(definition: ResourceDefinition, shape: Version, subresource: str) -> ResetFields:
     """What an endpoint ignores of what it is sent, so that nobody comes to own it by sending it."""
     if "status" not in shape.subresources:
         return ()
@@ -259,7 +259,9 @@ def reset_fields(shape: Version, subresource: str) -> ResetFields:
         return (("status",),)
     known: ResetFields | None = shape.memo.get("write.reset")
     if known is None:
-        known = tuple((name,) for name in shape.schema.properties if name not in ("apiVersion", "kind", "metadata", "status"))
+        # Built-in types let metadata through on /status, custom ones do not.
+        written = ("apiVersion", "kind", "status") if definition.message is None else ("apiVersion", "kind", "status", "metadata")
+        known = tuple((name,) for name in shape.schema.properties if name not in written)
         shape.memo["write.reset"] = known
     return known
 
@@ -278,7 +280,7 @@ def _record_manager(target: Target, obj: Object, old: Object | None, now: str) -
         schema=shape.schema,
         subresource=target.subresource,
         now=now,
-        reset_fields=reset_fields(shape, target.subresource),
+        reset_fields=reset_fields(target.definition, shape, target.subresource),
     )
 
 
