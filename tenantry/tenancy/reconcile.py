@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 FIRST_RETRY_SECONDS = 0.005
 LAST_RETRY_SECONDS = 30.0
+SLICE_SECONDS = 0.002
+"""How long a worker keeps the loop while keys need no waiting: a long queue must not delay requests."""
 QUEUE_LIMIT = 100_000
 """Keys waiting in one controller. Past it, it forgets single keys and lists its ranges again when the queue is empty."""
 
@@ -239,8 +241,13 @@ class ControllerRunner:
         depth = DEPTH.labels(controller.name)
         seconds = SECONDS.labels(controller.name)
         outcomes = {o: RECONCILES.labels(controller.name, o) for o in ("done", "retry", "error")}
+        loop = asyncio.get_running_loop()
+        yielded = loop.time()
         while True:
             key = await queue.take()
+            if loop.time() - yielded > SLICE_SECONDS:
+                await asyncio.sleep(0)
+                yielded = loop.time()
             started = self._clock.now()
             try:
                 outcome = await self._once(controller, key)

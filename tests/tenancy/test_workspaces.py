@@ -98,6 +98,16 @@ async def test_deleting_a_workspace_deletes_all_beneath_it() -> None:
         assert world.host.directory.tenants("root") == 0
 
 
+async def test_deleting_the_logical_cluster_from_inside_deletes_the_workspace() -> None:
+    async with running(2, capacity=1) as world:
+        definitions = world.host.definitions
+        for name in ("here", "there"):
+            cluster = (await world.workspace("root", name))["spec"]["cluster"]
+            await world.delete(cluster, definitions.logical_clusters, "cluster")
+            await world.until("root", lambda name=name: world.get("root", definitions.workspaces, name) is None)  # type: ignore[misc]
+            assert world.logical_cluster(cluster) is None
+
+
 async def test_an_object_with_a_finalizer_keeps_its_workspace_until_it_is_released() -> None:
     async with running() as world:
         definitions = world.host.definitions
@@ -189,6 +199,30 @@ async def test_a_default_binding_waits_for_its_export() -> None:
         export: Object = {"apiVersion": "apis.kcp.io/v1alpha2", "kind": "APIExport", "metadata": {"name": "late"}, "spec": {}}
         await world.create("root", definitions.api_exports, export)
         await world.ready("root", "one")
+
+
+async def test_maintained_bindings_follow_their_type() -> None:
+    async with running() as world:
+        definitions = world.host.definitions
+        for name in ("first", "second"):
+            export: Object = {"apiVersion": "apis.kcp.io/v1alpha2", "kind": "APIExport", "metadata": {"name": name}, "spec": {}}
+            await world.create("root", definitions.api_exports, export)
+        spec = {"defaultAPIBindings": [{"path": "root", "export": "first"}], "defaultAPIBindingLifecycle": "Maintain"}
+        await world.create("root", definitions.workspace_types, workspace_type("custom", **spec))
+        cluster = (await world.workspace("root", "one", type={"name": "custom", "path": "root"}))["spec"]["cluster"]
+
+        def more(obj: Object) -> Object:
+            obj["spec"]["defaultAPIBindings"].append({"path": "root", "export": "second"})
+            return obj
+
+        await world.update("root", definitions.workspace_types, "custom", more)
+        resource = definitions.api_bindings.storage_key
+
+        def bound() -> bool:
+            records = world.host.cell.range_of(cluster).list(resource, cluster)
+            return [r.key.name.split("-")[0] for r in records if b'"phase":"Bound"' in r.value] == ["first", "second"]
+
+        await world.until(cluster, bound)
 
 
 async def test_a_full_range_is_followed_by_a_new_one() -> None:

@@ -14,6 +14,7 @@ def build(host: Host) -> list[Controller]:
     """The controllers of this package."""
     from tenantry.tenancy.workspaces.create import WorkspaceController
     from tenantry.tenancy.workspaces.lifecycle import LifecycleController
+    from tenantry.tenancy.workspaces.maintain import MaintainController
     from tenantry.tenancy.workspaces.offers import OffersController
     from tenantry.tenancy.workspaces.shards import ShardsController
     from tenantry.tenancy.workspaces.type_urls import TypeUrlsController
@@ -24,4 +25,5 @@ def build(host: Host) -> list[Controller]:
         ShardsController(host),
         TypeUrlsController(host),
         OffersController(host),
+        MaintainController(host),
     ]

@@ -1,0 +1,121 @@
+"""Default APIBindings of types with `defaultAPIBindingLifecycle: Maintain`: kept as the type wants them after creation, too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import orjson
+
+from tenantry.kube.objects import Object, annotations_of, is_deleting, timestamp
+from tenantry.storage.cell import Stale
+from tenantry.storage.keys import Key
+from tenantry.storage.range import Range
+from tenantry.storage.record import Change
+from tenantry.tenancy.changes import created, updated
+from tenantry.tenancy.copies import EXPORTS, WORKSPACE_TYPES
+from tenantry.tenancy.exports import conditions
+from tenantry.tenancy.reconcile import Controller
+from tenantry.tenancy.types.lifecycle import READY
+from tenantry.tenancy.workspaces.logical_clusters import default_bindings
+from tenantry.tenancy.workspaces.state import PATH_ANNOTATION
+from tenantry.tenancy.workspaces.types import TYPE_ANNOTATION, DefaultBinding, TypeUnresolved, parse_annotation
+
+if TYPE_CHECKING:
+    from tenantry.tenancy.host import Host
+
+RECONCILED = "APIBindingsReconciled"
+_MAINTAIN = "Maintain"
+
+
+class MaintainController(Controller):
+    """Looks at every Ready cluster of such a type when a type or an export changes, and at start."""
+
+    name = "apibinding-maintain"
+    workers = 4
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        host.catalog.subscribe(WORKSPACE_TYPES, self._offer_changed)
+        host.catalog.subscribe(EXPORTS, self._offer_changed)
+
+    @property
+    def resources(self) -> Sequence[str]:
+        return ()
+
+    def initial_keys(self, held: Range) -> Iterable[Key]:
+        if not self._any_maintained():
+            return ()
+        return [record.key for record in held.list(self._host.definitions.logical_clusters.storage_key)]
+
+    def _any_maintained(self) -> bool:
+        types = self._host.catalog.list(WORKSPACE_TYPES)
+        return any((t.get("spec") or {}).get("defaultAPIBindingLifecycle") == _MAINTAIN for _, _, t in types)
+
+    def _offer_changed(self, *_: object) -> None:
+        for held in self._host.cell.ranges.values():
+            for key in self.initial_keys(held):
+                self.enqueue(key)
+
+    async def reconcile(self, held: Range, key: Key) -> None:
+        while True:
+            await self._host.cell.settled((key,))
+            changes = self._changes(held, key)
+            if not changes:
+                return
+            try:
+                await self._host.cell.commit(changes)
+                return
+            except Stale as stale:
+                await self._host.cell.settled((stale.key,))
+
+    def _changes(self, held: Range, key: Key) -> list[Change]:
+        record = held.get(key)
+        if record is None:
+            return []
+        logical_cluster = orjson.loads(record.value)
+        status = logical_cluster.get("status") or {}
+        if is_deleting(logical_cluster) or status.get("phase") != READY:
+            return []
+        name = parse_annotation(annotations_of(logical_cluster).get(TYPE_ANNOTATION, ""))
+        if name is None:
+            return []
+        now = timestamp()
+        changes: list[Change] = []
+        try:
+            resolved = self._host.workspace_types.resolve(*name)
+        except TypeUnresolved as error:
+            conditions.mark_false(status, RECONCILED, "WorkspaceTypesInvalid", str(error), now)
+        else:
+            maintained = tuple(b for b in resolved.bindings if b.maintain)
+            if not maintained:
+                return []
+            changes, waiting = self._bindings(held, key.cluster, logical_cluster, maintained, now)
+            if waiting:
+                conditions.mark_false(status, RECONCILED, "WaitingOnAPIBindings", "; ".join(waiting), now)
+            else:
+                conditions.mark_true(status, RECONCILED, now)
+        change = updated(self._host, self._host.definitions.logical_clusters, record, logical_cluster)
+        return [*changes, change] if change.value != record.value else changes
+
+    def _bindings(
+        self, held: Range, cluster: str, logical_cluster: Object, maintained: tuple[DefaultBinding, ...], now: str
+    ) -> tuple[list[Change], list[str]]:
+        """Missing bindings made, and the claims of the others as a new binding would have them."""
+        definition = self._host.definitions.api_bindings
+        path = annotations_of(logical_cluster).get(PATH_ANNOTATION, "")
+        wanted, waiting = default_bindings(self._host, cluster, path, maintained)
+        changes: list[Change] = []
+        for binding in wanted:
+            record = held.get(Key(cluster, definition.storage_key, "", binding["metadata"]["name"]))
+            if record is None:
+                # Unlike in a new cluster, something may be in the way: the binding controller finds out.
+                binding["status"] = {}
+                changes.append(created(self._host, definition, cluster, binding, now=now))
+                continue
+            present = orjson.loads(record.value)
+            if not record.head.deleting and present["spec"] != binding["spec"]:
+                present["spec"] = binding["spec"]
+                present["metadata"]["generation"] = present["metadata"].get("generation", 1) + 1
+                changes.append(updated(self._host, definition, record, present))
+        return changes, waiting
