@@ -11,7 +11,7 @@ from tenantry.kube.objects import CLUSTER_ANNOTATION, Object, timestamp
 from tenantry.kube.status import new_uid
 from tenantry.storage.keys import Key
 from tenantry.storage.record import Change, Head, Record
-from tenantry.tenancy.copies import copies, dropped_copies, exact
+from tenantry.tenancy.copies import copies, dropped_copies
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
@@ -30,12 +30,12 @@ def created(host: Host, definition: ResourceDefinition, cluster: str, obj: Objec
         metadata.setdefault("generation", 1)
     metadata.setdefault("annotations", {})[CLUSTER_ANNOTATION] = cluster
     key = Key(cluster, definition.storage_key, metadata.get("namespace", ""), metadata["name"])
-    return Change(key, exact(stored.encode(obj)), head_of(obj, definition), None, copies(host, definition, key, obj))
+    return Change(key, stored.encode(obj), head_of(obj, definition), None, copies(host, definition, key, obj))
 
 
 def updated(host: Host, definition: ResourceDefinition, record: Record, obj: Object) -> Change:
     """An object as it is to be from now on, in the storage version's shape."""
-    value = exact(stored.encode(obj))
+    value = stored.encode(obj)
     return Change(record.key, value, head_of(obj, definition), record, copies(host, definition, record.key, obj))
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from tenantry.kube.codec import stored
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
 from tenantry.storage.keys import Key, catalog_key
@@ -144,18 +145,12 @@ def first_copies(host: Host, cluster: str, limit: int) -> list[tuple[Record, Map
     ]
 
 
-def exact(encoded: bytes) -> bytes:
-    """A copy in memory of its own size: orjson leaves its results in the buffer in which they grew, of 4 KiB at least, and
-    these values stay for as long as their objects do."""
-    return bytes(memoryview(encoded))
-
-
 def _copy(host: Host, resource: str, cluster: str, name: str, obj: Object | None) -> Mapping[bytes, bytes | None]:
     entry = host.catalog.entry(resource, cluster, name)
     content = _COPIED[resource](obj) if obj is not None else None
     if content is None:
         return {catalog_key(resource, cluster, name): None} if entry is not None else NOTHING
-    raw = exact(orjson.dumps(content))
+    raw = stored.exact(orjson.dumps(content))
     if entry is not None and entry.raw == raw:
         return NOTHING
     return {catalog_key(resource, cluster, name): raw}

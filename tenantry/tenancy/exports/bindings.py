@@ -28,7 +28,7 @@ CUSTOM_RESOURCE_DEFINITIONS = "apiextensions.k8s.io/customresourcedefinitions"
 BINDING_RESOURCE = GroupResource(GROUP, "apibindings")
 EXPORT_RESOURCE = GroupResource(GROUP, "apiexports")
 
-_MEMO_LIMIT = 8192
+_MEMO_LIMIT = 512
 _memo: dict[Key, tuple[Record, Object]] = {}
 
 
