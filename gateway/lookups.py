@@ -96,7 +96,7 @@ async def _refuse(context: Any, code: grpc.StatusCode, text: str) -> NoReturn:
 
 
 async def serve(service: Lookups, address: str, *, ca: bytes, certificate: bytes, key: bytes) -> tuple[grpc.aio.Server, int]:
-    """Serve on `address` (port 0: a free one) to clients with a certificate of `ca` (all three in PEM). Returns the server and its port.
+    """Serve on `address` (port 0: a free one) to clients with a certificate of `ca`; all three are PEM. Returns server and port.
 
     Raises OSError where the address is taken.
     """

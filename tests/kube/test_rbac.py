@@ -122,6 +122,5 @@ def test_default_roles() -> None:
     assert admin.allows(verb="create", group="rbac.authorization.k8s.io", resource="roles")
     assert roles["view"]["metadata"]["labels"]["rbac.authorization.k8s.io/aggregate-to-edit"] == "true"
     assert CompiledRules(roles["system:discovery"]["rules"]).allows_path("get", "/apis/rbac.authorization.k8s.io")
-    assert CompiledRules(roles["system:kcp:workspace:access"]["rules"]).allows_path("access", "/")
     assert {binding["roleRef"]["name"] for binding in CLUSTER_ROLE_BINDINGS} <= set(roles)
     assert not uncovered(roles["cluster-admin"]["rules"], [r for role in CLUSTER_ROLES for r in role["rules"]])

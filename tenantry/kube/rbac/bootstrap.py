@@ -1,6 +1,6 @@
 """The cluster roles and bindings that hold in every logical cluster from the start.
 
-Kubernetes' defaults (k8s.io/kubernetes bootstrappolicy) without those of nodes, controllers and the scheduler, and kcp's.
+Kubernetes' defaults (k8s.io/kubernetes bootstrappolicy) without those of nodes, controllers and the scheduler.
 The rules of aggregated roles are filled in, so that they hold before anybody aggregates.
 """
 
@@ -142,24 +142,6 @@ _UPSTREAM_ROLES = (
         _rule("authorization.k8s.io", "subjectaccessreviews", ("create",)),
     ),
 )
-_TENANCY, _CORE_KCP = "tenancy.kcp.io", "core.kcp.io"
-_KCP_ROLES = (
-    _role(
-        "system:kcp:tenancy:reader",
-        _rule(_TENANCY, "workspaces workspaces/status workspacetypes workspacetypes/status", READ),
-        _rule(_CORE_KCP, "logicalclusters logicalclusters/status", READ),
-    ),
-    _role("system:kcp:tenancy:workspace-bootstrapper", *_EVERYTHING),
-    _role("system:kcp:logical-cluster-admin", *_EVERYTHING),
-    _role(
-        "system:kcp:external-logical-cluster-admin",
-        _rule(_CORE_KCP, "logicalclusters", ("delete", "get", "update")),
-        _rule(_TENANCY, "workspaces", READ),
-        _paths("/", "access"),
-    ),
-    _role("system:kcp:workspace:access", _paths("/", "access")),
-    _role("system:kcp:metrics-reader", _paths("/metrics", "get")),
-)
 
 
 def _resolved(roles: tuple[Object, ...]) -> list[Object]:
@@ -171,7 +153,7 @@ def _resolved(roles: tuple[Object, ...]) -> list[Object]:
     return list(roles)
 
 
-CLUSTER_ROLES: list[Object] = _resolved((*_UPSTREAM_ROLES, *_KCP_ROLES))
+CLUSTER_ROLES: list[Object] = _resolved(_UPSTREAM_ROLES)
 CLUSTER_ROLE_BINDINGS: list[Object] = [
     _binding("cluster-admin", "cluster-admin", "system:masters"),
     _binding("system:basic-user", "system:basic-user", AUTHENTICATED),
@@ -179,16 +161,4 @@ CLUSTER_ROLE_BINDINGS: list[Object] = [
     _binding("system:public-info-viewer", "system:public-info-viewer", AUTHENTICATED, UNAUTHENTICATED),
     _binding("system:service-account-issuer-discovery", "system:service-account-issuer-discovery", "system:serviceaccounts"),
     _binding("system:monitoring", "system:monitoring", "system:monitoring"),
-    _binding("system:kcp:admin", "cluster-admin", "system:kcp:admin"),
-    _binding(
-        "system:kcp:tenancy:workspace-bootstrapper",
-        "system:kcp:tenancy:workspace-bootstrapper",
-        "system:kcp:tenancy:workspace-bootstrapper",
-    ),
-    _binding("system:kcp:logical-cluster-admin", "system:kcp:logical-cluster-admin", "system:kcp:logical-cluster-admin"),
-    _binding(
-        "system:kcp:external-logical-cluster-admin",
-        "system:kcp:external-logical-cluster-admin",
-        "system:kcp:external-logical-cluster-admin",
-    ),
 ]
