@@ -43,12 +43,12 @@ END;
 """
 
 
-def translated(error: sqlite3.Error) -> StoreError:
-    """The contract's error for one of SQLite's."""
+def translated(error: sqlite3.Error, path: Path | None = None) -> StoreError:
+    """The contract's error for one of SQLite's; `path` is named where it is known."""
     code = getattr(error, "sqlite_errorcode", 0)
     name = getattr(error, "sqlite_errorname", type(error).__name__)
     if code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return Damaged(f"the store is damaged: {error}; restore it from a backup")
+        return Damaged(f"{path or 'the store'} is damaged: {error}; restore it from a backup")
     if code in (sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC):
         # What was written may or may not be found after a power cut.
         return Indeterminate(f"the disk did not confirm a write: {error} ({name})")
@@ -110,7 +110,7 @@ def check(path: Path) -> None:
             if found != "ok":
                 raise Damaged(f"{path} is damaged ({found}); restore it from a backup")
     except sqlite3.Error as error:
-        raise translated(error) from error
+        raise translated(error, path) from error
     finally:
         for made in missing:
             made.unlink(missing_ok=True)
@@ -127,7 +127,7 @@ def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
         if read_only:
             database.execute("PRAGMA query_only = ON")
     except sqlite3.Error as error:
-        raise translated(error) from error
+        raise translated(error, path) from error
     return database
 
 
