@@ -54,6 +54,8 @@ class Strategy:
     tracks_generation = False
     """metadata.generation starts at 1 and rises when anything but metadata and status changes."""
     graceful = False
+    bare_finalizers = False
+    """Finalizers may lack a domain: upstream asks for one in its core types only."""
     returns_deleted = False
     """DELETE answers the last state of the object, and not a Status (resource quotas, service accounts)."""
 

@@ -173,6 +173,7 @@ class CustomResourceDefinitionStrategy(Strategy):
 
     unconditional_update = False
     tracks_generation = True
+    bare_finalizers = True
 
     def default(self, obj: Object) -> None:
         # The shape first: everything below reads the definition without asking again.
