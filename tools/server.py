@@ -18,8 +18,10 @@ STOP_SECONDS_MAX = 30.0
 
 
 class Server:
-    """Runs `tenantry start` on a directory, on free ports unless `arguments` name some. A context manager; the directory stays for
-    a later start, and its log is beside it."""
+    """Runs `tenantry start` on a directory, on free ports unless `arguments` name some. A context manager.
+
+    The directory stays for a later start, and its log is beside it.
+    """
 
     def __init__(self, root: Path, *arguments: str) -> None:
         self.root = root
