@@ -15,6 +15,7 @@ from tenantry.apiserver.authorization import NO_OPINION, Attributes, Decision, V
 from tenantry.apiserver.user import MASTERS_GROUP, User
 from tenantry.kube.objects import Object
 from tenantry.kube.rbac.rules import Rule
+from tenantry.kube.status import not_found
 from tenantry.storage.keys import Key
 from tenantry.tenancy.authorization.content import Content
 from tenantry.tenancy.authorization.effective import effective_users
@@ -24,6 +25,7 @@ from tenantry.tenancy.authorization.policies import RBAC_RESOURCES, SYSTEM_ADMIN
 from tenantry.tenancy.authorization.policy import Grant, allowing
 from tenantry.tenancy.authorization.required_groups import RequiredGroups
 from tenantry.tenancy.authorization.system_resources import SystemResources
+from tenantry.tenancy.directory import WORKSPACE_RESOURCE
 
 if TYPE_CHECKING:
     from tenantry.storage.range import Range
@@ -65,6 +67,7 @@ class Chain:
 
     def authorize(self, attributes: Attributes) -> Decision:
         if MASTERS_GROUP in attributes.user.groups:
+            self._require_cluster(attributes)
             return _MASTERS
         if not attributes.resource and attributes.path in ALWAYS_ALLOWED_PATHS:
             return _HEALTH
@@ -126,6 +129,16 @@ class Chain:
                 self._grants_made = 1
             self._grants.setdefault(cluster, {})[user] = grants
         return grants
+
+    def _require_cluster(self, attributes: Attributes) -> None:
+        """Raises StatusError 404 for a tenant that is gone or never was: nobody would ever delete what a master writes there."""
+        cluster = attributes.cluster
+        if not cluster or cluster.startswith("system:") or not self._host.cell.owns(cluster):
+            return
+        key = Key(cluster, LOGICAL_CLUSTERS, "", LOGICAL_CLUSTER_NAME)
+        # Its logical cluster is what makes a tenant, so that may always be asked for and made.
+        if self._host.cell.range_of(cluster).get(key) is None and attributes.resource != "logicalclusters":
+            raise not_found(WORKSPACE_RESOURCE, cluster)
 
     def _logical_cluster(self, cluster: str) -> Object | None:
         cell = self._host.cell
