@@ -59,7 +59,12 @@ def normalise(definition: ResourceDefinition, shape: Version, obj: Object) -> li
 
     Returns the paths of the fields that nobody knows. Raises Mismatch, whose text is Go's, for a value of a wrong type.
     """
+    metadata = obj.get("metadata")
+    forgets = isinstance(metadata, dict) and metadata.get("managedFields") == []
     decode.normalise(obj, definition)
+    if forgets:
+        # An empty list makes the server forget all managers; none at all leaves them.
+        obj["metadata"]["managedFields"] = []
     if definition.message is not None:
         unknown = decode.unknown_fields(obj, shape.schema)
     else:

@@ -83,8 +83,10 @@ def negotiate(accept: str, *, watch: bool = False, custom: bool = True) -> Repre
         # Built-in types are routed by media type before their handler is asked, and that refusal has a text of its own.
         offered = ", ".join((*_SERVED, *_WATCHED) if watch else _SERVED)
         raise StatusError(406, "NotAcceptable", f"406: Not Acceptable\n\nAvailable representations: {offered}", details={})
+    served = False
     for clause in clauses:
         media_type = {"*/*": JSON, "application/*": JSON}.get(clause.media_type, clause.media_type)
+        served = served or media_type in _SERVED
         if media_type not in (JSON, YAML) or (watch and media_type == YAML):
             continue
         wanted = clause.parameter("as")
@@ -93,7 +95,7 @@ def negotiate(accept: str, *, watch: bool = False, custom: bool = True) -> Repre
         version = clause.parameter("v")
         if wanted in _TRANSFORMATIONS and version in _TRANSFORMATION_VERSIONS and clause.parameter("g") == "meta.k8s.io":
             return Representation(media_type, wanted, version)
-    raise not_acceptable(_WATCHED if watch else _SERVED)
+    raise not_acceptable(_WATCHED if watch and served else _SERVED)
 
 
 def body_media_type(request: Request) -> str:

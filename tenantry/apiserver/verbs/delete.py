@@ -68,7 +68,7 @@ def delete_outcome(target: Target, options: DeleteOptions, record: Record | None
     if is_deleting(obj) and wanted == finalizers_of(obj):
         return Outcome(record=record)
     marked = records.copy(obj)
-    _mark(marked, wanted)
+    _mark(marked, wanted, held_by_type=definition.strategy.holds(obj))
     definition.strategy.begin_deletion(marked)
     if target.dry_run:
         return Outcome(obj=marked)
@@ -112,7 +112,7 @@ def _finalizers(obj: Object, options: DeleteOptions) -> list[str]:
     return existing if set(kept) == set(existing) else kept
 
 
-def _mark(obj: Object, wanted: list[str]) -> None:
+def _mark(obj: Object, wanted: list[str], *, held_by_type: bool) -> None:
     metadata = obj["metadata"]
     if wanted:
         metadata["finalizers"] = wanted
@@ -120,7 +120,8 @@ def _mark(obj: Object, wanted: list[str]) -> None:
         metadata.pop("finalizers", None)
     if not metadata.get("deletionTimestamp"):
         metadata["deletionTimestamp"] = timestamp()
-        metadata["deletionGracePeriodSeconds"] = 0
+        if not held_by_type:
+            metadata["deletionGracePeriodSeconds"] = 0
         if metadata.get("generation"):
             metadata["generation"] += 1
 

@@ -17,7 +17,16 @@ from tenantry.apiserver.verbs.create import target_of
 from tenantry.apiserver.verbs.metadata import check_name, check_namespace
 from tenantry.apiserver.verbs.options import IGNORE, STRICT, WriteOptions, write_options
 from tenantry.apiserver.verbs.respond import outcome_response, representation_of
-from tenantry.apiserver.verbs.write import Outcome, Target, check_version, create_outcome, reset_fields, run, update_outcome
+from tenantry.apiserver.verbs.write import (
+    Outcome,
+    Target,
+    check_version,
+    create_outcome,
+    known_versions,
+    reset_fields,
+    run,
+    update_outcome,
+)
 from tenantry.kube.apply.server_side import apply
 from tenantry.kube.codec import json_codec
 from tenantry.kube.codec.json_syntax import syntax_error
@@ -203,6 +212,7 @@ def _merged(target: Target, config: Object, live: Object | None, options: WriteO
         now=timestamp(),
         reset_fields=reset_fields(target.definition, shape, target.subresource),
         kind=target.definition.kind,
+        versions=known_versions(target.definition),
     )
     try:
         normalise(target.definition, shape, obj)
