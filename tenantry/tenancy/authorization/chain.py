@@ -50,7 +50,8 @@ class Chain:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._policies = Policies(host)
-        self._policies.subscribe(self._forget)
+        self._policies.subscribe(self._policy_changed)
+        self._providers: set[str] = set()
         self._decisions: dict[str, dict[Attributes, Decision]] = {}
         self._decisions_made = 0
         self._grants: dict[str, dict[User, list[Grant]]] = {}
@@ -59,7 +60,7 @@ class Chain:
             RequiredGroups(self._logical_cluster),
             Content(self._logical_cluster, self._may_access),
             SystemResources(),
-            MaximalPermission(host, self.allows_deep),
+            MaximalPermission(host, self._provider_allows),
         )
         host.catalog.subscribe("apis.kcp.io/apiexports", lambda *_: self._forget(None))
         host.catalog.subscribe(LOGICAL_CLUSTERS, lambda _, cluster, *__: self._forget(cluster))
@@ -87,6 +88,11 @@ class Chain:
         if MASTERS_GROUP in attributes.user.groups:
             return True
         return self._rbac(attributes, effective_users(attributes.user, attributes.cluster)).allowed
+
+    def _provider_allows(self, attributes: Attributes) -> bool:
+        # Decisions elsewhere rest on this cluster's RBAC from now on.
+        self._providers.add(attributes.cluster)
+        return self.allows_deep(attributes)
 
     def rules(self, user: User, cluster: str, namespace: str) -> list[Rule]:
         """The RBAC rules (PolicyRule objects) that a user has in a namespace, or cluster-wide without one."""
@@ -164,6 +170,12 @@ class Chain:
                 self._policies.forget(event.key.cluster)
             else:
                 self._forget(event.key.cluster)
+
+    def _policy_changed(self, cluster: str | None) -> None:
+        self._forget(cluster)
+        if cluster in self._providers:
+            self._decisions.clear()
+            self._providers.clear()
 
     def _forget(self, cluster: str | None) -> None:
         if cluster is None:
