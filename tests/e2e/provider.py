@@ -21,6 +21,12 @@ COWBOYS = f"/apis/{GROUP}/v1/namespaces/default/cowboys"
 ALL_COWBOYS = f"/apis/{GROUP}/v1/cowboys"
 
 
+def home(of: Object) -> str:
+    """The cluster that an object of a wildcard answer is from."""
+    cluster: str = of["metadata"]["annotations"]["kcp.io/cluster"]
+    return cluster
+
+
 def schema(
     plural: str = "cowboys", kind: str = "Cowboy", group: str = GROUP, *, prefix: str = "v1", fields: str = "intent"
 ) -> Object:

@@ -102,8 +102,8 @@ def test_api_resources(here: Kubectl) -> None:
     lines = [line.split() for line in here("api-resources", "--no-headers").splitlines()]
     kinds = {line[-1]: line[0] for line in lines}
     expected = """
-        ConfigMap Secret Namespace ServiceAccount Event ResourceQuota LimitRange Lease Role RoleBinding ClusterRole ClusterRoleBinding
-        CustomResourceDefinition SelfSubjectAccessReview TokenReview
+        ConfigMap Secret Namespace ServiceAccount Event ResourceQuota LimitRange Lease Role RoleBinding ClusterRole
+        ClusterRoleBinding CustomResourceDefinition SelfSubjectAccessReview TokenReview
         Workspace WorkspaceType APIExport APIBinding APIResourceSchema APIExportEndpointSlice LogicalCluster
     """
     assert set(expected.split()) <= set(kinds)
