@@ -66,7 +66,7 @@ class Strategy:
         return dns1123_subdomain_errors(name, prefix=prefix)
 
     def default(self, obj: Object) -> None:
-        """Fill in what a writer may leave out, beyond the schema's defaults. Runs on what was decoded; the writer owns the result."""
+        """Fill in what a writer may leave out, beyond the schema's defaults, in what was decoded; the writer owns the result."""
 
     def prepare_for_create(self, obj: Object) -> None:
         """Drop what a creator may not set (status) and fill in what the type derives. Changes `obj`."""
@@ -85,7 +85,7 @@ class Strategy:
         """Raises StatusError where the object may not be deleted."""
 
     def begin_deletion(self, obj: Object) -> None:
-        """Mark an object that was deleted and stays until its finalizers are done (namespaces: phase Terminating). Changes `obj`."""
+        """Mark a deleted object that stays until its finalizers are done (namespaces: phase Terminating). Changes `obj`."""
 
     def holds(self, obj: Object) -> bool:
         """Whether the type itself keeps a deleted object that has no metadata.finalizers (namespaces: spec.finalizers)."""

@@ -135,7 +135,7 @@ def _resources(definition: ResourceDefinition, version: Version) -> list[Object]
 
 
 def _verbs(definition: ResourceDefinition) -> list[str]:
-    """What is shown: objects of a type that goes away may still be changed, but nobody is invited to (apiextensions-apiserver)."""
+    """What is shown: objects of a type that goes away may still be changed, but nobody is invited to (upstream)."""
     if definition.terminating:
         return [verb for verb in definition.verbs if verb not in ("create", "patch", "update")]
     return list(definition.verbs)
