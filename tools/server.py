@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -107,6 +108,11 @@ class Server:
         config = yaml.safe_load(self.kubeconfig.read_text())
         user = next(c["context"]["user"] for c in config["contexts"] if c["name"] == context)
         return str(next(u["user"]["token"] for u in config["users"] if u["name"] == user))
+
+    def limit_file_bytes(self, limit: int) -> None:
+        """From now on no file of the process may grow past `limit`: to the process, the disk is full."""
+        assert self._process is not None
+        resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
 
     def memory_bytes(self) -> int:
         """Resident memory of the process, file pages included."""
