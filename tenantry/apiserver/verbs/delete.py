@@ -77,7 +77,8 @@ def delete_outcome(target: Target, options: DeleteOptions, record: Record | None
 
 def _check_preconditions(target: Target, options: DeleteOptions, record: Record) -> None:
     # Upstream names the Kind and not the resource in these two.
-    what = GroupResource(target.definition.group, target.definition.kind)
+    stored_as = target.definition.storage_group_resource or target.definition.group_resource
+    what = GroupResource(stored_as.group, target.definition.kind)
     if options.uid is not None and options.uid != record.head.uid:
         raise conflict(
             what,

@@ -57,7 +57,7 @@ async def patch(call: Call) -> Reply:
     body = await call.request.read_body(BODY_LIMIT_BYTES)
     target = target_of(call, options)
     if media_type == APPLY_PATCH:
-        outcome = await _apply(target, body, options)
+        outcome = await _apply(call, target, body, options)
     else:
         parsed = parse_patch(call, body, media_type)
         outcome = await run(target, lambda record: _patched(target, parsed, options, record))
@@ -145,7 +145,7 @@ def _decode(body: bytes, prefix: str) -> tuple[Any, list[str]]:
         raise bad_request(f"{prefix}{syntax_error(body)}") from None
 
 
-async def _apply(target: Target, body: bytes, options: WriteOptions) -> Outcome:
+async def _apply(call: Call, target: Target, body: bytes, options: WriteOptions) -> Outcome:
     config = _config(target, body, options)
 
     def compute(record: Record | None) -> Outcome:
@@ -163,6 +163,7 @@ async def _apply(target: Target, body: bytes, options: WriteOptions) -> Outcome:
         if uid:
             why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
             raise conflict(target.group_resource, target.name, why)
+        call.require_create()
         return create_outcome(target, obj, None, applied=True)
 
     return await run(target, compute)
@@ -188,10 +189,9 @@ def _config(target: Target, body: bytes, options: WriteOptions) -> Object:
             f"{found} into Go value of type map[string]interface {{}}"
         )
     if repeated:
-        texts = [f'duplicate field "{path}"' for path in repeated]
         if options.validation == STRICT:
-            raise bad_request(f"error strict decoding YAML: {', '.join(texts)}")
-        target.warnings += texts
+            raise bad_request(f"error strict decoding YAML: {', '.join(repeated)}")
+        target.warnings += repeated
     if isinstance(config.get("metadata"), dict):
         metadata.take_off_cluster(config)
     return config
