@@ -145,6 +145,7 @@ class SeenGroup(Group):
         self._cluster = cluster
         self._selection = selection
         self._resource = selection.definition.storage_key
+        self._adds = visibility.adds
         self._scheduled = False
         self._stop = visibility.subscribe(self._changed)
 
@@ -157,7 +158,8 @@ class SeenGroup(Group):
         previous = self.shown.pop(event.key, None)
         if record is not None:
             self.shown[event.key] = record
-            return (ADDED if previous is None else MODIFIED), record, event.version
+            added = previous is None and (self._adds or event.previous is None)
+            return (ADDED if added else MODIFIED), record, event.version
         return None if previous is None else (DELETED, previous, event.version)
 
     def close(self) -> None:

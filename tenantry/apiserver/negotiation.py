@@ -15,9 +15,10 @@ from typing import Any
 import orjson
 
 from tenantry.apiserver.http import Request, Response
-from tenantry.kube.status import StatusError, not_acceptable, unsupported_media_type
+from tenantry.kube.status import PlainError, StatusError, not_acceptable, unsupported_media_type
 
 JSON = "application/json"
+TEXT = "text/plain; charset=utf-8"
 YAML = "application/yaml"
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 JSON_PATCH = "application/json-patch+json"
@@ -136,7 +137,11 @@ def is_pretty(request: Request) -> bool:
 
 
 def error_response(error: StatusError, request: Request, warnings: Iterable[str] = ()) -> Response:
-    """A refusal as an answer, in YAML for those who prefer it. 410 and the like keep their list metadata, 429 its Retry-After."""
+    """A refusal as an answer: a Status, in YAML for those who prefer it, or plain text. 410 and the like keep their list
+    metadata, 429 its Retry-After."""
+    if isinstance(error, PlainError):
+        headers = {**error.headers, "X-Content-Type-Options": "nosniff"}
+        return Response(error.code, f"{error.message}\n".encode(), TEXT, headers, list(warnings))
     media_type = _error_media_type(request.header("accept"))
     return Response(error.code, encode(error.to_object(), media_type), media_type, dict(error.headers), list(warnings))
 

@@ -301,6 +301,8 @@ async def test_a_watch_ends_with_its_schema(server: Server) -> None:
 
 
 class Changing:
+    adds = True
+
     def __init__(self, *names: str) -> None:
         self.names = set(names)
         self.listeners: list[Callable[[], None]] = []
