@@ -48,7 +48,7 @@ class Server:
         line = self._process.stdout.readline()
         self.start_seconds = time.perf_counter() - began
         if not line:
-            raise RuntimeError(f"tenantry start did not come up; see {self.log}")
+            raise RuntimeError(f"tenantry start did not come up: {self.log.read_text()[-2000:]}")
         if self.start_seconds > START_SECONDS_MAX:
             raise RuntimeError("tenantry start took too long")
         self.run: dict[str, Any] = json.loads((self.root / "run.json").read_text())
