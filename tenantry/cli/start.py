@@ -201,6 +201,7 @@ class Process:
             reading_requests=settings.max_requests_inflight,
             writing_requests=settings.max_mutating_requests_inflight,
             watches=settings.max_watches,
+            watch_buffer_bytes=settings.watch_buffer_bytes,
             request_timeout_seconds=settings.request_timeout_seconds,
             drain_seconds=settings.shutdown_grace_seconds,
         )

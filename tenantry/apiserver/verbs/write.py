@@ -10,9 +10,8 @@ reconcilers differ only in how they compute the new object.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from typing import Any
 
 from tenantry.apiserver import records
 from tenantry.apiserver.admission import CREATE, UPDATE, Review
@@ -23,7 +22,6 @@ from tenantry.apiserver.verbs import metadata
 from tenantry.apiserver.verbs.options import unsigned
 from tenantry.kube.apply.managed_fields import ResetFields, record_update, same_but_for_times
 from tenantry.kube.codec import stored
-from tenantry.kube.decode import zero_object
 from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.metadata_validation import validate_metadata
 from tenantry.kube.objects import GroupResource, Object, group_version, is_deleting, timestamp
@@ -288,10 +286,6 @@ def _record_manager(target: Target, obj: Object, old: Object | None, now: str) -
             obj["metadata"].setdefault("managedFields", old["metadata"]["managedFields"])
         return
     shape = target.shape
-    ignored = reset_fields(target.definition, shape, target.subresource)
-    if old is None:
-        # Nobody owns what is written into every object of the type (`eventTime: null`).
-        ignored += tuple((name,) for name, zero in _zeros(target.definition, shape) if obj.get(name) == zero)
     record_update(
         obj,
         old,
@@ -300,18 +294,9 @@ def _record_manager(target: Target, obj: Object, old: Object | None, now: str) -
         schema=shape.schema,
         subresource=target.subresource,
         now=now,
-        reset_fields=ignored,
+        reset_fields=reset_fields(target.definition, shape, target.subresource),
         versions=known_versions(target.definition),
     )
-
-
-def _zeros(definition: ResourceDefinition, shape: Version) -> Sequence[tuple[str, Any]]:
-    known: tuple[tuple[str, Any], ...] | None = shape.memo.get("write.zeros")
-    if known is None:
-        empty = zero_object(definition) if definition.message is not None else {}
-        known = tuple((name, zero) for name, zero in empty.items() if name != "metadata")
-        shape.memo["write.zeros"] = known
-    return known
 
 
 def _review(target: Target, operation: str, obj: Object | None, old: Object | None) -> Review:
