@@ -17,6 +17,7 @@ from tenantry.apiserver.http import Reply, Request
 from tenantry.apiserver.metrics import Metrics
 from tenantry.apiserver.pipeline import Pipeline
 from tenantry.apiserver.records import parse_head
+from tenantry.apiserver.user import AUTHENTICATED_GROUP
 from tenantry.kube.status import unavailable
 from tenantry.storage.cell import Cell
 from tenantry.storage.history import HistoryLimits
@@ -59,6 +60,7 @@ class Shard:
         metrics: Metrics,
         version: str,
         history_limits: HistoryLimits | None = None,
+        home_creator_groups: Sequence[str] | None = (AUTHENTICATED_GROUP,),
     ) -> None:
         self._info = ShardInfo(name, uuid.uuid4().hex, urls.external)
         self.cell = Cell(store, self._info.uid, parse_head, history_limits=history_limits)
@@ -70,6 +72,7 @@ class Shard:
             peers=peers,
             ca_certificate=ca_certificate.decode(),
             version=version,
+            home_creator_groups=home_creator_groups,
         )
         authorizer = Chain(host)
         host.authorizer = authorizer
