@@ -56,7 +56,7 @@ def test_method_that_a_resource_has_not(place: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"nonsense", b"[]", b'"text"', b"null", b"\xff\xfe", b'{"kind":"ConfigMap","apiVersion":"v1",}']
+    "body", [b"", b"{", b"nonsense", b"[]", b'"text"', b"\xff\xfe", b'{"kind":"ConfigMap","apiVersion":"v1",}']
 )
 def test_garbage(place: Api, body: bytes) -> None:
     refused(place.request("POST", CONFIG_MAPS, body), 400, "BadRequest")
