@@ -20,8 +20,8 @@ class EtcdSettings(msgspec.Struct, frozen=True):
 
     `endpoints`: URLs such as `https://etcd-0:2379`; one is used at a time, and left for the next when it fails.
     `certificate_authority`, `certificate`, `certificate_key`: PEM files for `https` endpoints; they are read again for every new
-    connection, so that they may be renewed in place. `server_name` is whom the server's certificate must name, where that is not the
-    endpoint's host.
+    connection, so that they may be renewed in place. `server_name` is whom the server's certificate must name, where that is not
+    the endpoint's host.
     `user`, `password`: for an etcd with authentication by password. On servers before 3.5.13 the user must be allowed to read
     everything, since a watch of history has to (`watch`).
     `deadline_seconds`: a call, with all its retries. `dial_seconds`: the first answer of one endpoint.
