@@ -170,7 +170,6 @@ def test_slow_watcher_is_dropped_alone(place: Api) -> None:
     """A watcher that reads nothing loses its connection; one beside it sees every event; writers are not held up."""
     size, count = 100_000, 250
     slow = _connect(place)
-    slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     slow.sendall(_head(place, "GET", f"{CONFIG_MAPS}?watch=true"))
     assert slow.recv(15).startswith(b"HTTP/1.1 200")
     place.create(CONFIG_MAPS, config_map("noisy"))
