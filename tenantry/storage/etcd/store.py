@@ -82,7 +82,7 @@ class EtcdStore:
                 page = await self._read(first, last, revision, wanted)
             except Refused as refused:
                 if wanted == 1:
-                    raise refusal(refused.error) from None
+                    raise Unavailable(f"etcd holds a value that is too big to be read: {refused}") from None
                 keys = wanted // 2
                 continue
             kvs += page.kvs
