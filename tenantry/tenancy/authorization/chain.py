@@ -105,6 +105,11 @@ class Chain:
         grants = self._access_of(user, cluster).grants
         return [rule for grant in grants if grant.namespace in (None, namespace) for rule in grant.rules.rules]
 
+    def role_rules(self, cluster: str, namespace: str, name: str) -> Sequence[Rule] | None:
+        """The rules of a Role or, without a namespace, of a ClusterRole, system:admin's included; None where there is none."""
+        found = self._policies.role(cluster, namespace, name)
+        return found.rules if found is not None else None
+
     def _decide(self, attributes: Attributes, access: Access) -> Decision:
         for link in self._links:
             decision = link.decide(attributes, access)
