@@ -57,7 +57,7 @@ def metadata_warnings(obj: Object, definition: ResourceDefinition, old: Object |
     if definition.custom:
         advice = "prefer a domain-qualified finalizer name to avoid accidental conflicts with other finalizer writers"
         known = ((old or {}).get("metadata") or {}).get("finalizers") or ()
-        loose = (f for f in metadata.get("finalizers") or () if f not in known and unqualified_errors("", f))
+        loose = (f for f in metadata.get("finalizers") or () if f and f not in known and unqualified_errors("", f))
         warnings.extend(f'metadata.finalizers: "{finalizer}": {advice}' for finalizer in loose)
     return warnings
 
