@@ -302,6 +302,17 @@ async def test_watch_ends_with_its_claim() -> None:
         assert (await world.call("GET", f"{base()}/api/v1/configmaps", SHERIFF))[0] == 404
 
 
+async def test_watch_ends_with_its_export() -> None:
+    async with World() as world:
+        await ranch(world)
+        async with Watch(world, cowboys(), SHERIFF) as watch:
+            assert await watch.next() == ("ADDED", f"of-{NEAR}")
+            path = f"/clusters/{PROVIDER}/apis/apis.kcp.io/v1alpha2/apiexports/cowboys"
+            assert (await world.call("DELETE", path, MASTER))[0] == 200
+            assert await watch.next() == ("END", "")
+        assert (await world.call("GET", cowboys(), MASTER))[0] == 404
+
+
 async def test_watch_ends_when_the_catalog_is_ahead_of_memory() -> None:
     """The store's news of a commit can arrive before the commit's own answer does."""
     exports = "apis.kcp.io/apiexports"
