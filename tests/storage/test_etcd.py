@@ -18,6 +18,7 @@ from tenantry.storage import versions
 from tenantry.storage.cell import Cell
 from tenantry.storage.etcd import EtcdSettings, EtcdStore, link
 from tenantry.storage.etcd.leases import seconds_left
+from tenantry.storage.etcd.versions import reports_progress_on_request
 from tenantry.storage.keys import JOURNAL, Key
 from tenantry.storage.record import Change, Head
 from tenantry.storage.store import (
@@ -124,6 +125,31 @@ async def test_a_watch_over_crashes_loses_and_doubles_nothing(server: EtcdServer
     assert seen == again
     assert [key for _, key in seen] == [b"/%d/%02d" % (crash, at) for crash in range(4) for at in range(20)] + [b"/last"]
     assert sorted({revision for revision, _ in seen}) == [revision for revision, _ in seen]
+
+
+async def test_a_cluster_outlives_each_of_its_members() -> None:
+    """Every member is killed in turn under writes and comes back; the client and its watch are where the leader is or is not."""
+    members = EtcdServer.cluster(3)
+    for member in members:
+        member.start()
+    store = await EtcdStore.open(
+        EtcdSettings(tuple(member.url for member in members), last_retry_seconds=0.1, deadline_seconds=10)
+    )
+    begin = (await store.read(*ALL)).revision + 1
+    live = asyncio.create_task(collect(store, begin, b"/last"))
+    keys = [b"/%d/%02d" % (crash, at) for crash in range(3) for at in range(20)]
+    for crash, member in enumerate(members):
+        for key in keys[crash * 20 : crash * 20 + 10]:
+            await put_surely(store, key)
+        member.kill()
+        for key in keys[crash * 20 + 10 : crash * 20 + 20]:
+            await put_surely(store, key)
+        member.start()
+    await put_surely(store, b"/last")
+    assert [key for _, key in await asyncio.wait_for(live, 20)] == [*keys, b"/last"]
+    await store.close()
+    for member in members:
+        member.stop()
 
 
 async def test_another_endpoint_takes_over(server: EtcdServer, open_store: Open) -> None:
@@ -454,3 +480,18 @@ async def test_versions_and_history_are_the_same_after_a_crash(server: EtcdServe
     assert len(expected) == 90
     assert list(again.events_after(begin, RESOURCE)) == list(expected)
     assert again.version >= range_.version
+
+
+async def test_a_quiet_watch_asks_how_far_it_is(open_store: Open) -> None:
+    store = await open_store(progress_seconds=0.02)
+    if not reports_progress_on_request((await store._connection.link(asyncio.get_running_loop().time() + 5)).version):
+        pytest.skip("this etcd's progress reports can not be trusted, so it is not asked")
+    watch = store.watch(b"/quiet", b"/quiet0", from_revision=1)
+    revision = await store.commit([], [Put(b"/elsewhere", b"")], [])
+    async with asyncio.timeout(10), aclosing(watch):
+        async for batch in watch:
+            assert not batch.events
+            if batch.revision == revision:
+                if revision > 20:
+                    break
+                revision = await store.commit([], [Put(b"/elsewhere", b"")], [])

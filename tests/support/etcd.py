@@ -14,8 +14,9 @@ from pathlib import Path
 
 from tests.support.tools import program
 
-# A member that is alone needs no patience with others; it is up in some 30 ms.
+# Members on one machine need little patience with each other; one that is alone is up in some 30 ms.
 ALONE = ("--heartbeat-interval=10", "--election-timeout=100")
+TOGETHER = ("--heartbeat-interval=50", "--election-timeout=500")
 
 
 def free_port() -> int:
@@ -38,25 +39,36 @@ class EtcdServer:
         self.program = os.environ.get("ETCD") or program("etcd", "apt-get install etcd-server")
         self.port = free_port()
         scheme = "https" if tls else "http"
-        self._peer = f"http://127.0.0.1:{free_port()}"
+        self.name = f"member-{self.port}"
+        self.peer = f"http://127.0.0.1:{free_port()}"
+        self.members = [self]
         self.url = f"{scheme}://127.0.0.1:{self.port}"
         self.directory = Path(tempfile.mkdtemp(prefix="etcd-", dir=directory or memory_directory()))
-        self._arguments = [*ALONE, *tls, *extra]
+        self._arguments = [*tls, *extra]
         self._process: subprocess.Popen[bytes] | None = None
+
+    @classmethod
+    def cluster(cls, count: int) -> list[EtcdServer]:
+        """The members of one cluster, not started yet."""
+        members = [cls() for _ in range(count)]
+        for member in members:
+            member.members = members
+        return members
 
     def start(self) -> None:
         """Returns at once; a client waits until it answers."""
         self._process = subprocess.Popen(
             [
                 self.program,
-                "--name=test",
+                f"--name={self.name}",
                 f"--data-dir={self.directory / 'data'}",
                 f"--listen-client-urls={self.url}",
                 f"--advertise-client-urls={self.url}",
-                f"--listen-peer-urls={self._peer}",
-                f"--initial-advertise-peer-urls={self._peer}",
-                f"--initial-cluster=test={self._peer}",
+                f"--listen-peer-urls={self.peer}",
+                f"--initial-advertise-peer-urls={self.peer}",
+                f"--initial-cluster={','.join(f'{member.name}={member.peer}' for member in self.members)}",
                 "--log-level=error",
+                *(ALONE if len(self.members) == 1 else TOGETHER),
                 *self._arguments,
             ],
             stdout=subprocess.DEVNULL,

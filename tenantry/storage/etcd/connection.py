@@ -143,11 +143,12 @@ class Connection:
         backoff = self.backoff()
         # What may be sent twice leaves time to ask another member.
         share = 1.0 if changes or len(self._endpoints) == 1 else 0.5
+        most = self.settings.commit_seconds if changes else self.settings.deadline_seconds
         while True:
             link = await self.link(deadline)
             token = self._token
             try:
-                return await send(link, max(0.001, (deadline - loop.time()) * share))
+                return await send(link, min(most, max(0.001, (deadline - loop.time()) * share)))
             except grpc.aio.AioRpcError as error:
                 verdict, why = judge(error), describe(error)
                 if verdict is Verdict.FINAL:
