@@ -258,7 +258,8 @@ def test_home_workspace(root: Api, person: Callable[[], Person]) -> None:
     someone = person()
     caller = root.caller(someone.token)
     path = f"{WORKSPACES}/~"
-    found = eventually(lambda: (a := caller.request("GET", path)).status == 200 and a.object, "the home is made on demand")
+    eventually(lambda: caller.status_of("GET", path) == 200, "the home is made on demand")
+    found = caller.get(path)
     own = caller.at(found["spec"]["URL"])
     own.create(CONFIG_MAPS, config_map("mine"))
     assert "mine" in own.names(CONFIG_MAPS)
