@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -68,7 +69,7 @@ async def dies(store: MortalStore, work: asyncio.Task[None]) -> bool:
 
 @pytest.mark.parametrize("remote", [False, True])
 async def test_creation(tmp_path: Path, remote: bool) -> None:
-    shape = {"shards": 2, "capacity": 1} if remote else {}
+    shape: dict[str, Any] = {"shards": 2, "capacity": 1} if remote else {}
     for step in range(STEPS_MAX):
         store = MortalStore()
         async with running(tmp_path, store=store, **shape) as stack:
@@ -97,7 +98,7 @@ async def _create(stack: Stack) -> None:
 
 @pytest.mark.parametrize("remote", [False, True])
 async def test_deletion(tmp_path: Path, remote: bool) -> None:
-    shape = {"shards": 2, "capacity": 1} if remote else {}
+    shape: dict[str, Any] = {"shards": 2, "capacity": 1} if remote else {}
     for step in range(STEPS_MAX):
         store = MortalStore()
         async with running(tmp_path, store=store, **shape) as stack:
