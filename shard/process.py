@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from shard.checks import watch_over
 from shard.service_accounts import ServiceAccountLookup
@@ -23,6 +24,8 @@ from tenantry.kube.status import unavailable
 from tenantry.storage.cell import Cell
 from tenantry.storage.history import HistoryLimits
 from tenantry.storage.keys import Key
+from tenantry.storage.range import Range
+from tenantry.storage.record import RecordEvent
 from tenantry.storage.store import Store
 from tenantry.tenancy import admission, controllers, exports, workspaces
 from tenantry.tenancy.authorization import Chain
@@ -85,6 +88,7 @@ class Shard:
             audiences=identity.issuer.audiences,
             anonymous=identity.anonymous,
         )
+        host.follow_ranges(partial(_forget_tokens, authenticator))
         host.add_connectors(reviews.connectors(authenticator))
         host.add_connectors(token_request.connectors(identity.issuer, lookup))
         host.add_controllers(
@@ -132,6 +136,22 @@ class Shard:
         await self._expiry.stop()
         await self.host.stop()
         await self.cell.close()
+
+
+def _forget_tokens(authenticator: Union, held: Range) -> Callable[[], None]:
+    """A token dies with its account or secret, not when its place in the cache is due. Other shards forget it within seconds."""
+
+    def changed(events: Sequence[RecordEvent]) -> None:
+        if any(event.record is None for event in events):
+            authenticator.forget()
+
+    stops = [held.subscribe(changed, resource) for resource in ("core/serviceaccounts", "core/secrets")]
+
+    def stop() -> None:
+        for each in stops:
+            each()
+
+    return stop
 
 
 class LocalPeers:
