@@ -2,6 +2,6 @@
 
 from hypothesis import settings
 
-# The same examples in every run, so that a failure is there for the next one to see; how long one takes is the machine's business.
+# The same examples in every run, so that a failure is there for the next one to see. How long one takes is up to the machine.
 settings.register_profile("tenantry", deadline=None, derandomize=True)
 settings.load_profile("tenantry")
