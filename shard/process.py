@@ -32,7 +32,8 @@ from tenantry.tenancy.authorization import Chain
 from tenantry.tenancy.controllers.event_expiry import EventExpiry
 from tenantry.tenancy.directory import ROOT, RangeInfo, Registry, ShardInfo
 from tenantry.tenancy.host import Host, Peers, Urls
-from tenantry.tenancy.scopes import LOGICAL_CLUSTERS, ClustersMount, RangesMount
+from tenantry.tenancy.resources import LOGICAL_CLUSTERS, SECRETS, SERVICE_ACCOUNTS
+from tenantry.tenancy.scopes import ClustersMount, RangesMount
 from tenantry.tenancy.types.logical_cluster import NAME
 from tenantry.virtual.mount import ServicesMount, load_views
 
@@ -145,7 +146,7 @@ def _forget_tokens(authenticator: Union, held: Range) -> Callable[[], None]:
         if any(event.record is None for event in events):
             authenticator.forget()
 
-    stops = [held.subscribe(changed, resource) for resource in ("core/serviceaccounts", "core/secrets")]
+    stops = [held.subscribe(changed, resource) for resource in (SERVICE_ACCOUNTS, SECRETS)]
 
     def stop() -> None:
         for each in stops:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from tenantry.kube.objects import Object
 from tenantry.storage.range import Range
 from tenantry.storage.record import RecordEvent
+from tenantry.tenancy.resources import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, LOGICAL_CLUSTERS
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
 
-RBAC = ("rbac.authorization.k8s.io/clusterroles", "rbac.authorization.k8s.io/clusterrolebindings")
-LOGICAL_CLUSTERS = "core.kcp.io/logicalclusters"
+RBAC = (CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS)
 EVERYWHERE = "system:admin"
 """The cluster whose RBAC holds in all others."""
 

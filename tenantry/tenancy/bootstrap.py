@@ -25,6 +25,7 @@ from tenantry.tenancy.exports.bind import bound_binding
 from tenantry.tenancy.exports.conditions import mark_true
 from tenantry.tenancy.exports.identity import IDENTITY_NAMESPACE, hash_of_secret, identity_secret, new_identity_key
 from tenantry.tenancy.exports.locks import LOCKS_ANNOTATION, locks_annotation
+from tenantry.tenancy.resources import API_EXPORTS, API_RESOURCE_SCHEMAS
 from tenantry.tenancy.types import EXPORTED_TYPES
 from tenantry.tenancy.types.data import KcpType
 from tenantry.tenancy.types.logical_cluster import NAME
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
 
 ROOT = "root"
 SYSTEM_ADMIN = "system:admin"
-EXPORTS = "apis.kcp.io/apiexports"
-SCHEMAS = "apis.kcp.io/apiresourceschemas"
 _POLICED = frozenset({"tenancy.kcp.io", "topology.kcp.io"})
 """Exports with a maximal permission policy: what their users may do is bounded by roles in root."""
 _BOOTSTRAPPER = {"username": "system:kcp-bootstrapper", "groups": ["system:kcp:tenancy:workspace-bootstrapper"]}
@@ -74,8 +73,8 @@ async def _wait(host: Host) -> None:
 def _learn(host: Host) -> None:
     """Binds the definitions of the types that root exports, as soon as their schemas and identities are known."""
     for export, types in EXPORTED_TYPES.items():
-        copy = host.catalog.get(EXPORTS, ROOT, export)
-        schemas = {t.plural: host.catalog.get(SCHEMAS, ROOT, t.schema_name) for t in types}
+        copy = host.catalog.get(API_EXPORTS, ROOT, export)
+        schemas = {t.plural: host.catalog.get(API_RESOURCE_SCHEMAS, ROOT, t.schema_name) for t in types}
         identity = (copy.get("status") or {}).get("identityHash") if copy is not None else ""
         if identity and all(schemas.values()):
             host.definitions.bind(export, identity, {p: s["metadata"]["uid"] for p, s in schemas.items() if s is not None})

@@ -14,13 +14,11 @@ import orjson
 from tenantry.kube.objects import Object, annotations_of, name_of
 from tenantry.kube.rbac.rules import CompiledRules
 from tenantry.storage.keys import Key
+from tenantry.tenancy.resources import CLUSTER_ROLES, LOGICAL_CLUSTERS
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
 
-CLUSTER_ROLES = "rbac.authorization.k8s.io/clusterroles"
-CLUSTER_ROLE_BINDINGS = "rbac.authorization.k8s.io/clusterrolebindings"
-LOGICAL_CLUSTERS = "core.kcp.io/logicalclusters"
 LOGICAL_CLUSTER_NAME = "cluster"
 REQUIRED_GROUPS_ANNOTATION = "authorization.kcp.io/required-groups"
 SYSTEM_ADMIN = "system:admin"

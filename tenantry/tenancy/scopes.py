@@ -25,6 +25,7 @@ from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.tenancy.copies import copies
 from tenantry.tenancy.directory import ROOT, WORKSPACE_RESOURCE
+from tenantry.tenancy.resources import LOGICAL_CLUSTERS
 from tenantry.tenancy.types.logical_cluster import NAME
 from tenantry.tenancy.workspaces.homes import HOME_NAME, HomeWorkspaces
 from tenantry.tenancy.workspaces.state import INACTIVE_ANNOTATION
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
 
 WILDCARD = "*"
-LOGICAL_CLUSTERS = "core.kcp.io/logicalclusters"
 _INACTIVE = b'kcp.io/inactive":"true"'
 _LEGACY_INACTIVE_ANNOTATION = "internal.kcp.io/inactive"
 _SERVED_WHILE_INACTIVE = ("/openapi", "/apis/core.kcp.io/v1alpha1/logicalclusters")

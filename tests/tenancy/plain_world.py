@@ -11,6 +11,7 @@ from tenantry.apiserver.user import User
 from tenantry.kube.objects import Object
 from tenantry.tenancy import admission, controllers
 from tenantry.tenancy.authorization import Chain
+from tenantry.tenancy.resources import LOGICAL_CLUSTERS
 from tests.tenancy.exports_world import MASTER
 from tests.tenancy.exports_world import World as ExportsWorld
 
@@ -42,7 +43,7 @@ class World(ExportsWorld):
 
     async def __aenter__(self) -> World:
         await super().__aenter__()
-        if self.get(CLUSTER, "core.kcp.io/logicalclusters", "cluster") is None:
+        if self.get(CLUSTER, LOGICAL_CLUSTERS, "cluster") is None:
             await self.cluster(CLUSTER, owner="ada")
             await self.namespace(CLUSTER, "default")
             await self.until(lambda: self.find("configmaps", "kube-root-ca.crt") and self.find("serviceaccounts", "default"))

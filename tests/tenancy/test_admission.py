@@ -12,6 +12,7 @@ from tenantry.apiserver.user import User
 from tenantry.kube.objects import Object
 from tenantry.storage.keys import Key
 from tenantry.tenancy.admission.object_count import parse_limit
+from tenantry.tenancy.resources import CONFIG_MAPS, RESOURCE_QUOTAS
 from tests.tenancy.exports_world import MASTER, user
 from tests.tenancy.plain_world import CLUSTER, RBAC, World, config_map, definition
 
@@ -198,7 +199,7 @@ async def test_what_the_system_creates_is_charged_too() -> None:
         await world.until(lambda: used(world, "q"))
         config_maps = world.host.definitions.get("", "configmaps")
         changes = objects.new_changes(world.host.scope(CLUSTER), config_maps, {"metadata": {"name": "x", "namespace": "default"}})
-        assert [change.key.resource for change in changes] == ["core/configmaps", "core/resourcequotas"]
+        assert [change.key.resource for change in changes] == [CONFIG_MAPS, RESOURCE_QUOTAS]
         await world.cell.commit(changes)
         assert used(world, "q") == {"configmaps": "2"}
 
@@ -269,7 +270,7 @@ async def test_a_cluster_may_be_bounded() -> None:
         for value, phase in (("0", "Ready"), ("many", "Ready"), ("1", "Initializing")):
             await limit(value, phase)
             await world.post("configmaps", config_map(f"{value}-{phase}".lower()))
-        assert world.cell.range_of(CLUSTER).get(Key(CLUSTER, "core/configmaps", "default", "x")) is None
+        assert world.cell.range_of(CLUSTER).get(Key(CLUSTER, CONFIG_MAPS, "default", "x")) is None
 
 
 def test_limits() -> None:

@@ -24,6 +24,7 @@ from tenantry.storage.keys import catalog_key
 from tenantry.storage.store import Put
 from tenantry.tenancy.authorization import Chain
 from tenantry.tenancy.authorization.access import DECISIONS_MAX
+from tenantry.tenancy.resources import LOGICAL_CLUSTERS
 from tests.tenancy.exports_world import MASTER, World, user
 
 HOME = "rhome00000000000"
@@ -320,7 +321,7 @@ async def test_clusters_of_other_shards_are_known_by_their_copies() -> None:
         await copy(world, f"{rbac}/clusterrolebindings", FAR, bound)
         assert world.host.authorizer.allows_deep(ask(BOB, "bind", "apiexports", FAR))
         assert not allowed(world, BOB, "bind", "apiexports", FAR)
-        await copy(world, "core.kcp.io/logicalclusters", FAR, {"metadata": {"name": "cluster"}, "status": {"phase": "Ready"}})
+        await copy(world, LOGICAL_CLUSTERS, FAR, {"metadata": {"name": "cluster"}, "status": {"phase": "Ready"}})
         assert allowed(world, BOB, "bind", "apiexports", FAR)
         key = catalog_key(f"{rbac}/clusterroles", FAR, "r")
         await world.store.commit([], [Put(key, orjson.dumps({"metadata": {"name": "r"}, "rules": [ENTER]}))], [])

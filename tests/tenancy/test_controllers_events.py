@@ -8,6 +8,7 @@ from typing import Any
 
 from tenantry.kube.objects import Object
 from tenantry.tenancy.controllers.event_expiry import LIFETIME_SECONDS, SWEEP_SECONDS, EventExpiry
+from tenantry.tenancy.resources import EVENTS
 from tests.tenancy.plain_world import CLUSTER, World, config_map
 
 
@@ -73,8 +74,8 @@ async def test_many_go_in_one_sweep_and_old_ones_are_known_after_a_restart() -> 
         expiry.start()
         clock.pass_by(1)
         await world.settled(lambda: len(clock.slept) == 2)
-        assert world.cell.range_of(CLUSTER).count("core/events", CLUSTER) == 120
+        assert world.cell.range_of(CLUSTER).count(EVENTS, CLUSTER) == 120
         clock.pass_by(LIFETIME_SECONDS + 10)
         await world.settled(lambda: len(clock.slept) == 3)
-        assert world.cell.range_of(CLUSTER).count("core/events", CLUSTER) == 0
+        assert world.cell.range_of(CLUSTER).count(EVENTS, CLUSTER) == 0
         await expiry.stop()

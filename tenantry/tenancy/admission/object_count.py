@@ -10,11 +10,10 @@ from tenantry.kube.status import forbidden
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.tenancy.admission.plugin import Plugin
+from tenantry.tenancy.resources import EVENTS, LOGICAL_CLUSTERS
 from tenantry.tenancy.types.logical_cluster import NAME
 
 ANNOTATION = "core.kcp.io/max-total-objects"
-LOGICAL_CLUSTERS = "core.kcp.io/logicalclusters"
-EVENTS = "core/events"
 _MARK = f'"{ANNOTATION}"'.encode()
 _READY = "Ready"
 

@@ -32,6 +32,7 @@ from tenantry.tenancy.authorization.required_groups import RequiredGroups
 from tenantry.tenancy.authorization.system_resources import SystemResources
 from tenantry.tenancy.directory import WORKSPACE_RESOURCE
 from tenantry.tenancy.exports.maximal_permission import has_local_policy
+from tenantry.tenancy.resources import API_BINDINGS, API_EXPORTS, LOGICAL_CLUSTERS
 
 if TYPE_CHECKING:
     from tenantry.storage.range import Range
@@ -39,10 +40,7 @@ if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
 
 ALWAYS_ALLOWED_PATHS = frozenset({"/healthz", "/readyz", "/livez"})
-LOGICAL_CLUSTERS = "core.kcp.io/logicalclusters"
 LOGICAL_CLUSTER_NAME = "cluster"
-API_BINDINGS = "apis.kcp.io/apibindings"
-API_EXPORTS = "apis.kcp.io/apiexports"
 ACCESS_MAX = 50_000
 """Pairs of user and cluster that are remembered; then all are forgotten."""
 

@@ -14,7 +14,8 @@ from tenantry.tenancy.authorization.content import Content
 from tenantry.tenancy.authorization.links import Link
 from tenantry.tenancy.authorization.policy import Grant
 from tenantry.tenancy.authorization.required_groups import RequiredGroups
-from tenantry.tenancy.entering import CLUSTER_ROLE_BINDINGS, OWNER_BINDING, PATH, VERB
+from tenantry.tenancy.entering import OWNER_BINDING, PATH, VERB
+from tenantry.tenancy.resources import CLUSTER_ROLE_BINDINGS
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host

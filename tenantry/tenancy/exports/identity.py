@@ -13,18 +13,17 @@ from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, RecordEvent
 from tenantry.tenancy.changes import created, updated
-from tenantry.tenancy.exports.bindings import API_EXPORTS, decoded
+from tenantry.tenancy.exports.bindings import decoded
 from tenantry.tenancy.exports.conditions import mark_false, mark_true, remove
 from tenantry.tenancy.exports.hashing import identity_hash
 from tenantry.tenancy.exports.revise import transact
 from tenantry.tenancy.exports.urls import export_url
 from tenantry.tenancy.reconcile import Controller
+from tenantry.tenancy.resources import API_EXPORTS, NAMESPACES, SECRETS
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
 
-SECRETS = "core/secrets"
-NAMESPACES = "core/namespaces"
 IDENTITY_NAMESPACE = "kcp-system"
 IDENTITY_KEY = "key"
 IDENTITY_VALID = "IdentityValid"

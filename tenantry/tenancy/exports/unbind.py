@@ -17,10 +17,11 @@ from tenantry.storage.record import Change, Record, RecordEvent
 from tenantry.tenancy.changes import removed, updated
 from tenantry.tenancy.exports import locks
 from tenantry.tenancy.exports.bind import FINALIZER
-from tenantry.tenancy.exports.bindings import API_BINDINGS, LOGICAL_CLUSTERS, bindings_of, bound_resource, decoded, get_schema
+from tenantry.tenancy.exports.bindings import bindings_of, bound_resource, decoded, get_schema
 from tenantry.tenancy.exports.conditions import mark_false
 from tenantry.tenancy.exports.revise import revise, transact
 from tenantry.tenancy.reconcile import Controller
+from tenantry.tenancy.resources import API_BINDINGS, LOGICAL_CLUSTERS
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host

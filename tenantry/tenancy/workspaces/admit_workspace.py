@@ -12,6 +12,7 @@ from tenantry.apiserver.user import User
 from tenantry.kube.objects import Object, annotations_of, labels_of
 from tenantry.kube.status import StatusError, forbidden
 from tenantry.storage.keys import Key
+from tenantry.tenancy.resources import LOGICAL_CLUSTERS
 from tenantry.tenancy.types.lifecycle import READY
 from tenantry.tenancy.types.logical_cluster import NAME
 from tenantry.tenancy.types.workspace import CLUSTER_ANNOTATION
@@ -28,8 +29,6 @@ from tenantry.tenancy.workspaces.types import (
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
-
-LOGICAL_CLUSTERS = "core.kcp.io/logicalclusters"
 
 
 class WorkspaceRules:

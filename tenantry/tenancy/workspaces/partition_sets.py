@@ -19,7 +19,7 @@ from tenantry.tenancy.directory import ROOT
 from tenantry.tenancy.exports import conditions
 from tenantry.tenancy.exports.revise import transact
 from tenantry.tenancy.reconcile import Controller
-from tenantry.tenancy.types.shard import RESOURCE as SHARDS
+from tenantry.tenancy.resources import SHARDS
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tenantry.kube.objects import Object, annotations_of
 from tenantry.kube.status import StatusError
-from tenantry.tenancy.copies import WORKSPACE_TYPES
+from tenantry.tenancy.resources import WORKSPACE_TYPES
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
