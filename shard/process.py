@@ -30,11 +30,12 @@ from tenantry.storage.store import Store
 from tenantry.tenancy import admission, controllers, exports, workspaces
 from tenantry.tenancy.authorization import Chain
 from tenantry.tenancy.controllers.event_expiry import EventExpiry
-from tenantry.tenancy.directory import ROOT, RangeInfo, Registry, ShardInfo
+from tenantry.tenancy.directory import RangeInfo, Registry, ShardInfo
 from tenantry.tenancy.host import Host, Peers, Urls
 from tenantry.tenancy.resources import LOGICAL_CLUSTERS, SECRETS, SERVICE_ACCOUNTS
 from tenantry.tenancy.scopes import ClustersMount, RangesMount
 from tenantry.tenancy.types.logical_cluster import NAME
+from tenantry.tenancy.well_known import ROOT
 from tenantry.virtual.mount import ServicesMount, load_views
 
 
@@ -66,6 +67,7 @@ class Shard:
         version: str,
         history_limits: HistoryLimits | None = None,
         home_creator_groups: Sequence[str] | None = (AUTHENTICATED_GROUP,),
+        publish_on_exports: bool = False,
     ) -> None:
         self._info = ShardInfo(name, uuid.uuid4().hex, urls.external)
         self.cell = Cell(store, self._info.uid, parse_head, history_limits=history_limits)
@@ -93,7 +95,9 @@ class Shard:
         host.add_connectors(reviews.connectors(authenticator))
         host.add_connectors(token_request.connectors(identity.issuer, lookup))
         host.add_controllers(
-            *controllers.build(host, identity.issuer.issue_for_secret), *exports.build(host), *workspaces.build(host)
+            *controllers.build(host, identity.issuer.issue_for_secret),
+            *exports.build(host, publish_on_exports=publish_on_exports),
+            *workspaces.build(host),
         )
         self._expiry = EventExpiry(host)
         watch_over(host, health, metrics)

@@ -38,9 +38,9 @@ from tenantry.kube.status import unavailable
 from tenantry.storage.history import HistoryLimits
 from tenantry.storage.sqlite.store import SqliteStore
 from tenantry.storage.store import StoreError
-from tenantry.tenancy.directory import ROOT
 from tenantry.tenancy.exports.urls import published_urls
 from tenantry.tenancy.host import Urls
+from tenantry.tenancy.well_known import ROOT
 
 log = logging.getLogger(__name__)
 
@@ -121,6 +121,7 @@ class Process:
                 version=version("tenantry"),
                 history_limits=HistoryLimits(events=settings.history_events),
                 home_creator_groups=self._home_creator_groups(),
+                publish_on_exports=settings.api_export_urls,
             )
         await table.start(list(shards.values()))
         stack.push_async_callback(table.stop)
