@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 
 from tenantry.apiserver.http import Handler, Reply, Request
 from tenantry.kube.status import StatusError, unavailable
-from tenantry.tenancy.directory import ROOT, Directory
+from tenantry.tenancy.directory import Directory
+from tenantry.tenancy.well_known import ROOT
 
 _CLUSTERS = "/clusters/"
 _RANGES = "/ranges/"

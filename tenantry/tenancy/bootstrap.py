@@ -29,14 +29,13 @@ from tenantry.tenancy.resources import API_EXPORTS, API_RESOURCE_SCHEMAS
 from tenantry.tenancy.types import EXPORTED_TYPES
 from tenantry.tenancy.types.data import KcpType
 from tenantry.tenancy.types.logical_cluster import NAME
+from tenantry.tenancy.well_known import OWNER_ANNOTATION, PATH_ANNOTATION, PHASE_LABEL, ROOT, SHARD_ANNOTATION, SYSTEM_ADMIN
 from tenantry.tenancy.workspaces.contents import base_contents
 from tenantry.tenancy.workspaces.shards import shard_object
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
 
-ROOT = "root"
-SYSTEM_ADMIN = "system:admin"
 _POLICED = frozenset({"tenancy.kcp.io", "topology.kcp.io"})
 """Exports with a maximal permission policy: what their users may do is bounded by roles in root."""
 _BOOTSTRAPPER = {"username": "system:kcp-bootstrapper", "groups": ["system:kcp:tenancy:workspace-bootstrapper"]}
@@ -147,7 +146,7 @@ def _export(name: str, resources: list[Object], identity: str, now: str) -> Obje
         spec["maximalPermissionPolicy"] = {"local": {}}
     status: Object = {"identityHash": identity}
     mark_true(status, "IdentityValid", now)
-    return {"metadata": {"name": name, "annotations": {"kcp.io/path": ROOT}}, "spec": spec, "status": status}
+    return {"metadata": {"name": name, "annotations": {PATH_ANNOTATION: ROOT}}, "spec": spec, "status": status}
 
 
 def _system_admin(host: Host, held: Range) -> Iterable[Change]:
@@ -204,12 +203,12 @@ def _root_cluster(host: Host, held: Range, bindings: list[Object], now: str) -> 
     return {
         "metadata": {
             "name": NAME,
-            "labels": {"tenancy.kcp.io/phase": "Ready"},
+            "labels": {PHASE_LABEL: "Ready"},
             "annotations": {
-                "kcp.io/path": ROOT,
+                PATH_ANNOTATION: ROOT,
                 "internal.tenancy.kcp.io/type": "root:root",
-                "core.kcp.io/shard": held.name,
-                "experimental.tenancy.kcp.io/owner": orjson.dumps(_BOOTSTRAPPER).decode(),
+                SHARD_ANNOTATION: held.name,
+                OWNER_ANNOTATION: orjson.dumps(_BOOTSTRAPPER).decode(),
                 LOCKS_ANNOTATION: locks_annotation(bindings),
             },
         },

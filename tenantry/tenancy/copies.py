@@ -17,7 +17,7 @@ from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object, annotations_of
 from tenantry.storage.keys import Key, catalog_key
 from tenantry.storage.record import Record
-from tenantry.tenancy.entering import OWNER_BINDING, SYSTEM_ADMIN, closed_binding, decides_entry
+from tenantry.tenancy.entering import OWNER_BINDING, closed_binding, decides_entry
 from tenantry.tenancy.resources import (
     API_CONVERSIONS,
     API_EXPORT_ENDPOINT_SLICES,
@@ -34,6 +34,7 @@ from tenantry.tenancy.resources import (
 )
 from tenantry.tenancy.types.lifecycle import SCHEDULING, UNAVAILABLE
 from tenantry.tenancy.types.workspace import CLUSTER_ANNOTATION
+from tenantry.tenancy.well_known import SYSTEM_ADMIN
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host

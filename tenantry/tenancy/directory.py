@@ -13,12 +13,12 @@ from tenantry.kube.objects import GroupResource, Object
 from tenantry.kube.status import StatusError, bad_request, not_found, unavailable
 from tenantry.tenancy.catalog import Catalog
 from tenantry.tenancy.resources import WORKSPACES
+from tenantry.tenancy.well_known import ROOT
 
 HOMES = "tenantry/homes"
-"""The same for home workspaces, which have no Workspace object: `root` and the user's `home_key` → {user, cluster}."""
+"""The path index of home workspaces, which have no Workspace object: `root` and the user's `home_key` → {user, cluster}."""
 HOME_PREFIX = "user"
 WORKSPACE_RESOURCE = GroupResource("tenancy.kcp.io", "workspaces")
-ROOT = "root"
 MAXIMUM_DEPTH = 64
 """A bound for walks up and down; kcp has none, but a loop through damaged data must end."""
 

@@ -15,14 +15,12 @@ from tenantry.kube.objects import Object, annotations_of, name_of
 from tenantry.kube.rbac.rules import CompiledRules
 from tenantry.storage.keys import Key
 from tenantry.tenancy.resources import CLUSTER_ROLES, LOGICAL_CLUSTERS
+from tenantry.tenancy.well_known import REQUIRED_GROUPS_ANNOTATION, SYSTEM_ADMIN
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
 
 LOGICAL_CLUSTER_NAME = "cluster"
-REQUIRED_GROUPS_ANNOTATION = "authorization.kcp.io/required-groups"
-SYSTEM_ADMIN = "system:admin"
-"""The cluster whose RBAC holds everywhere."""
 OWNER_BINDING = "workspace-admin"
 OWNER_ROLE = "cluster-admin"
 VERB, PATH = "access", "/"

@@ -24,6 +24,8 @@ LOGICAL_CLUSTERS = "core.kcp.io/logicalclusters"
 SHARDS = "core.kcp.io/shards"
 
 WORKSPACES = "tenancy.kcp.io/workspaces"
+"""Its catalog copies are the path index: parent cluster and name → {cluster, uid, type, and phase where that is Unavailable or
+Scheduling}. In phase Scheduling the cluster has an id, so that its place counts, and does not exist yet."""
 WORKSPACE_TYPES = "tenancy.kcp.io/workspacetypes"
 WORKSPACE_AUTHENTICATION_CONFIGURATIONS = "tenancy.kcp.io/workspaceauthenticationconfigurations"
 

@@ -14,6 +14,7 @@ from tenantry.apiserver.user import (
 )
 from tenantry.kube.objects import Object
 from tenantry.tenancy.entering import OWNER_BINDING, OWNER_ROLE
+from tenantry.tenancy.well_known import PATH_ANNOTATION, ROOT
 
 RBAC = "rbac.authorization.k8s.io"
 _BINDING_PREFIX = "apis.kcp.io:binding:"
@@ -131,11 +132,11 @@ def home_binding(groups: Iterable[str]) -> Object:
 
 
 def _reference(name: str) -> Object:
-    return {"name": name, "path": "root"}
+    return {"name": name, "path": ROOT}
 
 
 def _type(name: str, **spec: Any) -> Object:
-    return {"metadata": {"name": name, "annotations": {"kcp.io/path": "root"}}, "spec": spec}
+    return {"metadata": {"name": name, "annotations": {PATH_ANNOTATION: ROOT}}, "spec": spec}
 
 
 WORKSPACE_TYPES: tuple[Object, ...] = (
@@ -149,7 +150,7 @@ WORKSPACE_TYPES: tuple[Object, ...] = (
         "universal",
         initializer=True,
         defaultChildWorkspaceType=_reference("universal"),
-        defaultAPIBindings=[{"path": "root", "export": "tenancy.kcp.io"}, {"path": "root", "export": "topology.kcp.io"}],
+        defaultAPIBindings=[{"path": ROOT, "export": "tenancy.kcp.io"}, {"path": ROOT, "export": "topology.kcp.io"}],
     ),
     _type(
         "organization",

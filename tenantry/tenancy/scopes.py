@@ -24,11 +24,11 @@ from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.tenancy.copies import copies
-from tenantry.tenancy.directory import ROOT, WORKSPACE_RESOURCE
+from tenantry.tenancy.directory import WORKSPACE_RESOURCE
 from tenantry.tenancy.resources import LOGICAL_CLUSTERS
 from tenantry.tenancy.types.logical_cluster import NAME
+from tenantry.tenancy.well_known import INACTIVE_ANNOTATION, ROOT
 from tenantry.tenancy.workspaces.homes import HOME_NAME, HomeWorkspaces
-from tenantry.tenancy.workspaces.state import INACTIVE_ANNOTATION
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host

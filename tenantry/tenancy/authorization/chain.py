@@ -26,13 +26,14 @@ from tenantry.tenancy.authorization.effective import effective_users
 from tenantry.tenancy.authorization.entrance import Entrance
 from tenantry.tenancy.authorization.links import Link
 from tenantry.tenancy.authorization.maximal_permission import MaximalPermission
-from tenantry.tenancy.authorization.policies import RBAC_RESOURCES, SYSTEM_ADMIN, Policies
+from tenantry.tenancy.authorization.policies import RBAC_RESOURCES, Policies
 from tenantry.tenancy.authorization.policy import Grant, allowing
 from tenantry.tenancy.authorization.required_groups import RequiredGroups
 from tenantry.tenancy.authorization.system_resources import SystemResources
 from tenantry.tenancy.directory import WORKSPACE_RESOURCE
 from tenantry.tenancy.exports.maximal_permission import has_local_policy
 from tenantry.tenancy.resources import API_BINDINGS, API_EXPORTS, LOGICAL_CLUSTERS
+from tenantry.tenancy.well_known import SYSTEM_ADMIN
 
 if TYPE_CHECKING:
     from tenantry.storage.range import Range

@@ -39,12 +39,12 @@ from tenantry.tenancy.resources import (
     CUSTOM_RESOURCE_DEFINITIONS,
     LOGICAL_CLUSTERS,
 )
+from tenantry.tenancy.well_known import PATH_ANNOTATION
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
 
 FINALIZER = "apis.kcp.io/apibinding-finalizer"
-PATH_ANNOTATION = "kcp.io/path"
 EXTRA_ANNOTATION_PREFIX = "extra.apis.kcp.io/"
 _TEMPLATES: dict[tuple[str, str, bool], tuple[Object, tuple[Object, ...], bytes]] = {}
 _TEMPLATE_LIMIT = 1024

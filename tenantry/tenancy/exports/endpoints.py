@@ -19,12 +19,12 @@ from tenantry.tenancy.exports.revise import revise, transact
 from tenantry.tenancy.exports.urls import export_url
 from tenantry.tenancy.reconcile import Controller
 from tenantry.tenancy.resources import API_EXPORT_ENDPOINT_SLICES, API_EXPORTS, PARTITIONS, SHARDS
+from tenantry.tenancy.well_known import PATH_ANNOTATION
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
 
 SKIP_ANNOTATION = "apiexports.apis.kcp.io/skip-endpointslice"
-PATH_ANNOTATION = "kcp.io/path"
 _EVERY_RANGE = label_selectors.parse("")
 
 

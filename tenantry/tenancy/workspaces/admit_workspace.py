@@ -16,7 +16,7 @@ from tenantry.tenancy.resources import LOGICAL_CLUSTERS
 from tenantry.tenancy.types.lifecycle import READY
 from tenantry.tenancy.types.logical_cluster import NAME
 from tenantry.tenancy.types.workspace import CLUSTER_ANNOTATION
-from tenantry.tenancy.workspaces.state import OWNER_ANNOTATION, REQUIRED_GROUPS_ANNOTATION
+from tenantry.tenancy.well_known import OWNER_ANNOTATION, REQUIRED_GROUPS_ANNOTATION
 from tenantry.tenancy.workspaces.types import (
     TYPE_ANNOTATION,
     Member,

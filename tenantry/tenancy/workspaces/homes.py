@@ -24,13 +24,13 @@ from tenantry.storage.keys import Key, catalog_key
 from tenantry.storage.record import Change, Head, Record
 from tenantry.tenancy.authorization.effective import SERVICE_ACCOUNT_PREFIX, effective_users
 from tenantry.tenancy.changes import created
-from tenantry.tenancy.directory import HOME_PREFIX, HOMES, ROOT, RangeInfo, home_key
+from tenantry.tenancy.directory import HOME_PREFIX, HOMES, RangeInfo, home_key
 from tenantry.tenancy.types.lifecycle import INITIALIZING, SCHEDULING
 from tenantry.tenancy.types.logical_cluster import NAME
+from tenantry.tenancy.well_known import OWNER_ANNOTATION, ROOT
 from tenantry.tenancy.workspaces.logical_clusters import fill, owner_user, unowned_logical_cluster
 from tenantry.tenancy.workspaces.remote import RemoteObjects
 from tenantry.tenancy.workspaces.schedule import Unschedulable
-from tenantry.tenancy.workspaces.state import OWNER_ANNOTATION
 from tenantry.tenancy.workspaces.types import DefaultBinding, TypeUnresolved
 
 if TYPE_CHECKING:

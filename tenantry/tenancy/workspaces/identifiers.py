@@ -12,7 +12,6 @@ _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 ID_LENGTH = 16
 INITIALIZER_LABEL_PREFIX = "initializer.internal.kcp.io/"
 TERMINATOR_LABEL_PREFIX = "terminator.internal.kcp.io/"
-PHASE_LABEL = "tenancy.kcp.io/phase"
 _LABEL_LENGTH = 63
 _EXPORT_NAME_LENGTH = 247
 

@@ -17,8 +17,8 @@ from tenantry.tenancy.exports import conditions
 from tenantry.tenancy.reconcile import Controller
 from tenantry.tenancy.resources import API_EXPORTS, WORKSPACE_TYPES
 from tenantry.tenancy.types.lifecycle import READY
+from tenantry.tenancy.well_known import PATH_ANNOTATION
 from tenantry.tenancy.workspaces.logical_clusters import default_bindings
-from tenantry.tenancy.workspaces.state import PATH_ANNOTATION
 from tenantry.tenancy.workspaces.types import TYPE_ANNOTATION, DefaultBinding, TypeUnresolved, parse_annotation
 
 if TYPE_CHECKING:

@@ -81,6 +81,10 @@ class ExportScope(ViewScope):
             return PlainError(404, "404 page not found")
         return internal(f'error getting APIExport "{name}" of logical cluster "{cluster}": not found')
 
+    def may_impersonate(self, attributes: Attributes) -> Decision:
+        """As any other verb on the content of the export (kcp)."""
+        return self.decide(attributes)
+
     def apis(self) -> ApiSet:
         return self.view.api_set(self.view.apis(self.place))
 
