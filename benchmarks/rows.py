@@ -38,4 +38,3 @@ ROWS = (
     Row("watch_100", "one object changed 50 times, 100 watchers, events", "/s", 18000, "13,600", "22,000"),
     Row("watch_1000", "one object changed 50 times, 1,000 watchers, events", "/s", 25000, "4,900 (40 % late)", "32,000"),
 )
-BY_NAME = {row.name: row for row in ROWS}

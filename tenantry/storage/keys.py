@@ -2,7 +2,7 @@
 
 /objects/<cluster>/<group|core>/<resource>[:<identity>]/<namespace|->/<name>
 /catalog/<group>/<resource>/<cluster>/<name>
-/ranges/<name>  /fences/<name>  /sessions/<shard uid>  /journal/<shard uid>
+/ranges/<name>  /fences/<name>  /journal/<shard uid>
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ OBJECTS = "/objects/"
 CATALOG = "/catalog/"
 RANGES = "/ranges/"
 FENCES = "/fences/"
-SESSIONS = "/sessions/"
 JOURNAL = "/journal/"
 
 

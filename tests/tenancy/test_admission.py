@@ -12,7 +12,7 @@ from tenantry.apiserver.user import User
 from tenantry.kube.objects import Object
 from tenantry.storage.keys import Key
 from tenantry.tenancy.admission.object_count import parse_limit
-from tenantry.tenancy.resources import CONFIG_MAPS, RESOURCE_QUOTAS
+from tenantry.tenancy.resources import CONFIG_MAPS
 from tests.tenancy.exports_world import MASTER, user
 from tests.tenancy.plain_world import CLUSTER, RBAC, World, config_map, definition
 
@@ -198,9 +198,7 @@ async def test_what_the_system_creates_is_charged_too() -> None:
         await world.post("resourcequotas", quota("q", configmaps="2"))
         await world.until(lambda: used(world, "q"))
         config_maps = world.host.definitions.get("", "configmaps")
-        changes = objects.new_changes(world.host.scope(CLUSTER), config_maps, {"metadata": {"name": "x", "namespace": "default"}})
-        assert [change.key.resource for change in changes] == [CONFIG_MAPS, RESOURCE_QUOTAS]
-        await world.cell.commit(changes)
+        await objects.create(world.host.scope(CLUSTER), config_maps, {"metadata": {"name": "x"}}, namespace="default")
         assert used(world, "q") == {"configmaps": "2"}
 
 

@@ -38,11 +38,6 @@ def new_cluster_id(start: str) -> str:
     return (start + drawn)[: max(ID_LENGTH, len(start) + 8)]
 
 
-def home_cluster_id(user_name: str) -> str:
-    """The id of a user's home workspace."""
-    return base36(hashlib.sha224(user_name.encode()).digest()[:8], pad=True)
-
-
 def default_binding_name(cluster: str, export_path: str, export: str) -> str:
     """The name of the APIBinding that a workspace type brings into `cluster`."""
     digest = base62_sha224(f"{cluster}|{export_path}|{export}")[:5].lower()
