@@ -16,6 +16,7 @@ import orjson
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object, timestamp
 from tenantry.kube.rbac.bootstrap import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES
+from tenantry.kube.types.namespace import living
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change
@@ -106,12 +107,7 @@ def _exports(host: Host, held: Range) -> Iterable[Change]:
     """Namespace and secrets of the identities, the schemas and the exports."""
     definitions = host.definitions
     now = timestamp()
-    namespace = {
-        "metadata": {"name": IDENTITY_NAMESPACE, "labels": {"kubernetes.io/metadata.name": IDENTITY_NAMESPACE}},
-        "spec": {"finalizers": ["kubernetes"]},
-        "status": {"phase": "Active"},
-    }
-    yield from _missing(host, held, ROOT, definitions.namespaces, [namespace], now)
+    yield from _missing(host, held, ROOT, definitions.namespaces, [living(IDENTITY_NAMESPACE)], now)
     for export, types in EXPORTED_TYPES.items():
         secret_record = held.get(Key(ROOT, definitions.secrets.storage_key, IDENTITY_NAMESPACE, export))
         if secret_record is None:

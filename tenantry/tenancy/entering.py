@@ -15,12 +15,12 @@ from tenantry.kube.objects import Object, annotations_of, name_of
 from tenantry.kube.rbac.rules import CompiledRules
 from tenantry.storage.keys import Key
 from tenantry.tenancy.resources import CLUSTER_ROLES, LOGICAL_CLUSTERS
+from tenantry.tenancy.types.logical_cluster import NAME
 from tenantry.tenancy.well_known import REQUIRED_GROUPS_ANNOTATION, SYSTEM_ADMIN
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
 
-LOGICAL_CLUSTER_NAME = "cluster"
 OWNER_BINDING = "workspace-admin"
 OWNER_ROLE = "cluster-admin"
 VERB, PATH = "access", "/"
@@ -65,7 +65,7 @@ def _is_first_binding(host: Host, cluster: str, obj: Object) -> bool:
 
 def _owner(host: Host, cluster: str) -> str | None:
     """The name of the user for whom a cluster was made; empty where nobody is named, None while it does not exist."""
-    record = host.cell.range_of(cluster).get(Key(cluster, LOGICAL_CLUSTERS, "", LOGICAL_CLUSTER_NAME))
+    record = host.cell.range_of(cluster).get(Key(cluster, LOGICAL_CLUSTERS, "", NAME))
     if record is None:
         return None
     return ((orjson.loads(record.value).get("spec") or {}).get("createdBy") or {}).get("username") or ""

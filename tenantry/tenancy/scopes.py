@@ -10,6 +10,7 @@ import orjson
 
 from tenantry.apiserver.admission import Admission
 from tenantry.apiserver.authorization import Attributes, Authorizer, Decision, Verdict
+from tenantry.apiserver.endpoints.health import HEALTH_PATHS
 from tenantry.apiserver.http import Reply, Request, Response
 from tenantry.apiserver.scope import Call as Connected
 from tenantry.apiserver.scope import Connector, Scope, Visibility
@@ -40,7 +41,6 @@ _SERVED_WHILE_INACTIVE = ("/openapi", "/apis/core.kcp.io/v1alpha1/logicalcluster
 _HOME_PATH = f"/apis/tenancy.kcp.io/v1alpha1/workspaces/{HOME_NAME}"
 _HOME = "home"
 """How the answer for `~` is asked for behind the mount: as a subresource, so that it has a connector of its own."""
-HEALTH_PATHS = frozenset({"/healthz", "/livez", "/readyz"})
 
 
 class ClusterScope:

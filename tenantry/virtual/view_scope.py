@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from tenantry.apiserver.admission import Admission
-from tenantry.apiserver.authorization import NO_OPINION, Attributes, Authorizer, Decision, Verdict
+from tenantry.apiserver.authorization import ALLOWED, NO_OPINION, Attributes, Authorizer, Decision
+from tenantry.apiserver.endpoints.health import HEALTH_PATHS
 from tenantry.apiserver.scope import Connector, Visibility
 from tenantry.apiserver.user import User
 from tenantry.kube.api_set import ApiSet
@@ -20,10 +21,8 @@ from tenantry.tenancy.scopes import ClusterScope
 from tenantry.virtual.restrict import NO_SUBRESOURCES, STATUS_ONLY, restricted
 from tenantry.virtual.view import Place, View
 
-ALLOWED = Decision(Verdict.ALLOW)
 IMPERSONATE = "impersonate"
 _WRITING = frozenset({"patch", "update"})
-HEALTH_PATHS = frozenset({"/healthz", "/livez", "/readyz"})
 
 
 class ViewScope:

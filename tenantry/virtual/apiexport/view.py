@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tenantry.apiserver.admission import Admission, Chain
 from tenantry.apiserver.authorization import Attributes, Decision
+from tenantry.apiserver.endpoints.health import HEALTH_PATHS
 from tenantry.apiserver.http import Reply
 from tenantry.apiserver.scope import Call, Connector, Scope, Visibility
 from tenantry.apiserver.user import User
@@ -21,7 +22,7 @@ from tenantry.virtual.apiexport.authorizer import ExportAuthorizer
 from tenantry.virtual.apiexport.domain import Domains
 from tenantry.virtual.apiexport.warrant import with_warrant
 from tenantry.virtual.view import Place, View
-from tenantry.virtual.view_scope import HEALTH_PATHS, ViewScope
+from tenantry.virtual.view_scope import ViewScope
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
