@@ -1,4 +1,4 @@
-"""Which objects have copies in the catalog, and what a copy holds (kcp's cache server replication, DESIGN §5).
+"""Which objects have copies in the catalog, and what a copy holds (kcp's cache server replication).
 
 Exports, schemas, workspace types, endpoint slices, partitions and shards are copied always. RBAC is copied for every cluster that
 offers something to others (an export or a workspace type): who may `bind` or `use` it is decided by the shard of who asks. Of all
