@@ -77,6 +77,7 @@ _RULE = _object(
     fieldPath=_STRING,
     optionalOldSelf=_BOOLEAN,
 )
+JSON_SCHEMA_PROPS = _json_schema_props()
 _NAMES = _object(
     "CustomResourceDefinitionNames",
     plural=_STRING,
@@ -105,7 +106,7 @@ _VERSION = _object(
     storage=_BOOLEAN,
     deprecated=_BOOLEAN,
     deprecationWarning=_STRING,
-    schema=_object("CustomResourceValidation", openAPIV3Schema=_json_schema_props()),
+    schema=_object("CustomResourceValidation", openAPIV3Schema=JSON_SCHEMA_PROPS),
     subresources=_object(
         "CustomResourceSubresources",
         status=Schema(type="object", ref=_REF + "CustomResourceSubresourceStatus"),
