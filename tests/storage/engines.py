@@ -44,9 +44,6 @@ class Engine:
 
 
 class MemoryEngine(Engine):
-    def __init__(self, directory: Path) -> None:
-        super().__init__(directory)
-
     async def start(self) -> None:
         self.store = MemoryStore(cell=3, clock=self.clock)
 
