@@ -183,7 +183,7 @@ class CustomResourceDefinitionStrategy(Strategy):
         # The shape first: everything below reads the definition without asking again.
         wrong = validate({"spec": obj.get("spec") or {}}, _SHAPE)
         if wrong:
-            place, kind = wrong[0].field, wrong[0].text.split('"')[1]
+            place, kind = wrong[0].field, wrong[0].text.partition('"')[2].partition('"')[0] or "number"
             text = f"json: cannot unmarshal {kind} into Go struct field {place}"
             raise bad_request(f'{_KIND} in version "v1" cannot be handled as a {_KIND}: {text}')
         _default(obj)
