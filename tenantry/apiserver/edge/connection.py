@@ -86,6 +86,7 @@ class Exchange:
         if payload.is_eof():
             body = payload.read_nowait()
         else:
+            self._invite()
             chunks: list[bytes] = []
             size = 0
             try:
@@ -100,6 +101,12 @@ class Exchange:
         if len(body) > limit_bytes:
             raise too_large(limit_bytes)
         return body
+
+    def _invite(self) -> None:
+        """`100 Continue` for a client that waits for it before it sends a body (RFC 9110 §10.1.1; curl does with big ones)."""
+        message, transport = self.message, self.connection.transport
+        if message.headers.get("expect", "").lower() == "100-continue" and message.version >= (1, 1) and transport is not None:
+            transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _finish(self) -> None:
         """Called by aiohttp when the handler returned."""
