@@ -115,6 +115,13 @@ ODD_WRITES: list[tuple[str, str, Any, str]] = [
     ("PATCH", f"{CONFIG_MAPS}/a?fieldManager=x", {"apiVersion": "v1", "kind": "ConfigMap", "metadata": "x"}, PATCHES["apply"]),
     ("PATCH", f"{CONFIG_MAPS}/a", {"apiVersion": []}, PATCHES["merge"]),
     ("PATCH", f"{CONFIG_MAPS}/a", [{"op": "copy", "from": "/metadata", "path": "/kind"}], PATCHES["json"]),
+    ("PATCH", f"{CONFIG_MAPS}/a", [{"op": "replace", "path": "", "value": [1]}], PATCHES["json"]),
+    ("PATCH", f"{THINGS}/a", [{"op": "replace", "path": "", "value": None}], PATCHES["json"]),
+    ("PATCH", f"{THINGS}/a/scale", [{"op": "replace", "path": "", "value": [1]}], PATCHES["json"]),
+    ("PATCH", f"{THINGS}/a/scale", {"spec": {"replicas": 1 << 64}}, PATCHES["merge"]),
+    ("PATCH", f"{THINGS}/a/scale", {"metadata": {"name": [], "resourceVersion": {}, "uid": 5}}, PATCHES["merge"]),
+    ("PUT", f"{THINGS}/a/scale", {"metadata": {"name": "a", "resourceVersion": 5}, "spec": {"replicas": 1 << 40}}, ""),
+    ("PUT", f"{THINGS}/a/scale", {"metadata": {"name": "a", "resourceVersion": {}}, "spec": [1]}, ""),
     ("PATCH", f"{THINGS}/a", {"apiVersion": {"x": 1}}, PATCHES["merge"]),
     ("PATCH", f"{THINGS}/a", {"kind": True}, PATCHES["merge"]),
     ("POST", QUOTAS, made("v1", "ResourceQuota", spec={"hard": {"configmaps": "9" * 40}}), ""),
@@ -126,6 +133,9 @@ ODD_WRITES: list[tuple[str, str, Any, str]] = [
     ("POST", WORKSPACES, made("tenancy.kcp.io/v1alpha1", "Workspace", "x", spec={"type": {"name": {}, "path": []}}), ""),
     ("POST", THINGS, made("fuzz.example/v1", "Thing", "x", spec={"any": {"n": 1 << 64}}), ""),
     ("POST", THINGS, made("fuzz.example/v1", "Thing", "x", spec={"replicas": 1 << 70}), ""),
+    ("POST", CRDS, made("apiextensions.k8s.io/v1", "CustomResourceDefinition", spec=False), ""),
+    ("POST", CRDS, made("apiextensions.k8s.io/v1", "CustomResourceDefinition", spec=None), ""),
+    ("POST", CRDS, made("apiextensions.k8s.io/v1", "CustomResourceDefinition", spec={"names": None}), ""),
     ("POST", CRDS, made("apiextensions.k8s.io/v1", "CustomResourceDefinition", spec={"versions": [{"schema": {
         "openAPIV3Schema": {"maxLength": 1 << 64}
     }}]}), ""),

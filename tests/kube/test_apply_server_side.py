@@ -368,9 +368,12 @@ def test_what_has_the_wrong_type_is_as_if_it_was_not_there(wrong: dict, text: st
 
 
 def test_a_live_object_that_no_schema_understands() -> None:
-    live = thing({"map": [{"v": "a"}]})
-    error = refusal(live, thing())
+    error = refusal(thing({"map": [{"v": "a"}]}), thing())
     assert error.code == 500
-    assert error.message.startswith(
-        "failed to create typed live object (/x; example.com/v1, Kind=Thing): associative list with keys"
-    )
+    text = "failed to create typed live object (/x; example.com/v1, Kind=Thing): associative list with keys"
+    assert error.message.startswith(text)
+
+
+def test_metadata_may_be_null() -> None:
+    out = applied(None, config_map({"a": "1"}) | {"metadata": None})
+    assert list(out["metadata"]) == ["managedFields"]

@@ -38,6 +38,7 @@ from tenantry.kube.status import FieldError, StatusError, bad_request, conflict,
 from tenantry.storage.record import Record
 
 _SCHEME = 'in scheme "pkg/runtime/scheme.go:111"'
+_NO_OBJECT = "json: cannot unmarshal {} into Go value of type map[string]interface {{}}"
 
 
 class ParsedPatch(NamedTuple):
@@ -90,6 +91,8 @@ def _patched(target: Target, parsed: ParsedPatch, options: WriteOptions, record:
 def _check_result(target: Target, obj: Any, parsed: ParsedPatch, options: WriteOptions) -> None:
     """Decode the result of a patch as a body is decoded, in place."""
     definition, text, repeated = target.definition, parsed.text, parsed.repeated
+    if not isinstance(obj, dict):
+        raise _refused(text(obj), f"couldn't get version/kind; json parse error: {_NO_OBJECT.format(_json_name(obj))}")
     if obj.get("apiVersion") != target.api_version or obj.get("kind") != definition.kind:
         _check_kind(target, obj, text)
     if obj.get("metadata") is None:
@@ -192,8 +195,7 @@ def _config(target: Target, body: bytes, options: WriteOptions) -> Object:
         config = {}
     if not isinstance(config, dict):
         raise bad_request(
-            "error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal "
-            f"{_json_name(config)} into Go value of type map[string]interface {{}}"
+            f"error decoding YAML: error unmarshaling JSON: while decoding JSON: {_NO_OBJECT.format(_json_name(config))}"
         )
     if repeated:
         if options.validation == STRICT:

@@ -19,6 +19,7 @@ from tenantry.apiserver.verbs.patch import merged, parse_patch
 from tenantry.apiserver.verbs.respond import object_response, representation_of
 from tenantry.apiserver.verbs.write import Outcome, Target, check_version, run, update_outcome
 from tenantry.kube.columns import AGE, NAME
+from tenantry.kube.decode import check_types
 from tenantry.kube.definition import Column, ResourceDefinition, ScalePaths, Version
 from tenantry.kube.field_errors import invalid as invalid_field
 from tenantry.kube.objects import Object
@@ -60,6 +61,9 @@ _SCALE = ResourceDefinition(
     custom=True,
 )
 """The type of what these verbs answer, for tables."""
+
+
+_INT32 = range(-(1 << 31), 1 << 31)
 
 
 async def get_scale(call: Call) -> Reply:
@@ -118,9 +122,7 @@ async def _write(call: Call, target: Target, change: Callable[[Object], Any]) ->
         if record is None:
             raise not_found(call.group_resource, call.name)
         old = records.decode(record, target.definition, target.version)
-        scale = change(scale_of(old, paths))
-        if not isinstance(scale.get("metadata"), dict):
-            scale = {**scale, "metadata": {}}
+        scale = _checked(change(scale_of(old, paths)))
         check_version(target, scale, record, unconditional=True)
         replicas = _replicas(target, scale, paths) or 0
         obj = records.decode(record, target.definition, target.version)
@@ -138,9 +140,9 @@ async def _apply(call: Call, target: Target, config: Object, options: WriteOptio
     wanted: Object = {
         "apiVersion": target.api_version,
         "kind": target.definition.kind,
-        "metadata": config["metadata"] if isinstance(config.get("metadata"), dict) else {},
+        "metadata": config["metadata"],
     }
-    replicas = _replicas(target, {**config, "metadata": wanted["metadata"]}, paths)
+    replicas = _replicas(target, config, paths)
     if replicas is not None:
         _put(wanted, paths.spec_replicas, replicas)
 
@@ -157,8 +159,11 @@ async def _apply(call: Call, target: Target, config: Object, options: WriteOptio
 
 
 def _checked(value: Any) -> Object:
-    """The body, when it is a Scale. Raises StatusError 400."""
+    """The body, when it is a Scale; its metadata is brought into form. Raises StatusError 400."""
     if isinstance(value, dict) and value.get("kind", "Scale") == "Scale" and value.get("apiVersion", API_VERSION) == API_VERSION:
+        error = check_types(value, _SCALE, "v1")
+        if error is not None:
+            raise error
         return value
     raise bad_request('no kind is registered for the type v1.Scale in scheme "pkg/runtime/scheme.go:111"')
 
@@ -171,7 +176,7 @@ def _replicas(target: Target, scale: Object, paths: ScalePaths) -> int | None:
     replicas = spec.get("replicas") if isinstance(spec, dict) else spec
     if replicas is None:
         return None
-    if not isinstance(replicas, int) or isinstance(replicas, bool):
+    if not isinstance(replicas, int) or isinstance(replicas, bool) or replicas not in _INT32:
         raise bad_request('Scale in version "v1" cannot be handled as a Scale: spec.replicas is not an integer')
     if replicas < 0:
         error = invalid_field(paths.spec_replicas, replicas, "should be a non-negative integer")

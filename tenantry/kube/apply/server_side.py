@@ -83,7 +83,7 @@ def apply(
         managers[applying].time = now
     # A copy: the merge shares the parts that it did not touch with its inputs.
     out: Object = copy_of(result)
-    metadata = out.setdefault("metadata", {})
+    metadata = out["metadata"] = out.get("metadata") or {}
     if manager == KUBECTL:
         refresh_annotation(metadata, config)
     if managers:

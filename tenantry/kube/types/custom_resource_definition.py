@@ -181,7 +181,7 @@ class CustomResourceDefinitionStrategy(Strategy):
 
     def default(self, obj: Object) -> None:
         # The shape first: everything below reads the definition without asking again.
-        wrong = validate({"spec": obj.get("spec") or {}}, _SHAPE)
+        wrong = validate({"spec": {} if obj.get("spec") is None else obj["spec"]}, _SHAPE)
         if wrong:
             place, kind = wrong[0].field, wrong[0].text.partition('"')[2].partition('"')[0] or "number"
             text = f"json: cannot unmarshal {kind} into Go struct field {place}"
@@ -241,8 +241,8 @@ def _storage_versions(obj: Object) -> list[str]:
 
 def _default(obj: Object) -> None:
     """The defaults of v1, and the form in which Go writes a definition."""
-    spec = obj.setdefault("spec", {})
-    names = spec.setdefault("names", {})
+    spec = obj["spec"] = obj.get("spec") or {}
+    names = spec["names"] = spec.get("names") or {}
     if names.get("kind"):
         if not names.get("singular"):
             names["singular"] = names["kind"].lower()
