@@ -37,6 +37,7 @@ class Location(NamedTuple):
 class RangeInfo:
     """A range as the registry knows it: the interval `[start, end)` of cluster ids and the shard that owns it.
 
+    `shard` is the owner's name, empty while nobody alive owns the range; `owner` is the uid in the range's fence.
     `capacity` is the number of tenants at which the scheduler stops placing new ones here; `labels` are those that its Shard
     object begins with.
     """
@@ -49,15 +50,22 @@ class RangeInfo:
     tenants: int = 0
     generation: int = 1
     labels: Mapping[str, str] = field(default_factory=dict)
+    owner: str = ""
 
     def holds(self, cluster: str) -> bool:
         return self.start <= cluster < self.end
 
 
 class ShardInfo(NamedTuple):
+    """A living serving process. `uid` is new with each of its starts; `url` is where its peers and gateways reach it.
+
+    `draining`: it gets no more ranges, and those that it has go to others.
+    """
+
     name: str
     uid: str
     url: str
+    draining: bool = False
 
 
 class Registry(Protocol):

@@ -1,0 +1,162 @@
+"""Who should own which range: a pure function of what is known. It decides; `registry.assignments` acts.
+
+Three reasons for a change, in this order: the owner is gone, the owner is draining, or the shards are loaded too differently.
+The last one is bounded: a new shard is filled to the mean at once, and beyond that a round moves a small part of the load
+(reference: sharding §8.5, §9).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+
+class RangeState(NamedTuple):
+    """`owner` is a shard's uid, alive or not, empty where there was none. `weight` is positive."""
+
+    name: str
+    owner: str
+    weight: float
+
+
+class ShardState(NamedTuple):
+    """A living shard."""
+
+    uid: str
+    draining: bool = False
+
+
+class Move(NamedTuple):
+    """A fence to rewrite: range `name` from `owner` (as in RangeState) to the shard `target`."""
+
+    name: str
+    owner: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """How much may be moved for balance. Loads are compared with the mean of the shards that serve.
+
+    `tolerance`: a shard this much above or below the mean is left alone.
+    `churn`: the part of the whole load that one round may move, shards that are being filled excepted.
+    `overfill`: no shard is given more than this many times the mean for balance, so a join moves at most that share.
+    `filling`: a shard below this part of the mean counts as new, and is filled at once.
+    """
+
+    tolerance: float = 0.10
+    churn: float = 0.09
+    overfill: float = 1.25
+    filling: float = 0.5
+
+
+@dataclass(slots=True)
+class _Shard:
+    uid: str
+    load: float = 0.0
+    ranges: list[RangeState] = field(default_factory=list)
+
+    def take(self, range_: RangeState) -> None:
+        self.ranges.append(range_)
+        self.load += range_.weight
+
+    def give(self, range_: RangeState) -> None:
+        self.ranges.remove(range_)
+        self.load = sum(r.weight for r in self.ranges)
+
+
+def decide(
+    ranges: Iterable[RangeState], shards: Iterable[ShardState], *, balance: bool = True, policy: Policy | None = None
+) -> list[Move]:
+    """What has to change now, each range at most once. The same input in any order gives the same moves.
+
+    Without a shard that serves there is nobody to move to, and the answer is empty. `balance` False: only what cannot wait, the
+    ranges of shards that are gone or draining.
+    """
+    serving = {shard.uid: _Shard(shard.uid) for shard in sorted(shards) if not shard.draining}
+    if not serving:
+        return []
+    homeless: list[RangeState] = []
+    for range_ in sorted(ranges):
+        owner = serving.get(range_.owner)
+        if owner is None:
+            homeless.append(range_)
+        else:
+            owner.take(range_)
+    moves = []
+    # The heaviest first: the light ones then even out what the heavy ones left uneven.
+    for range_ in sorted(homeless, key=lambda r: (-r.weight, r.name)):
+        target = _least(serving.values())
+        target.take(range_)
+        moves.append(Move(range_.name, range_.owner, target.uid))
+    if balance and not homeless:
+        moves += _balance(list(serving.values()), policy or Policy())
+    return moves
+
+
+def least_loaded(ranges: Iterable[RangeState], shards: Iterable[ShardState]) -> str | None:
+    """The uid of the shard where a new range goes; None where none serves."""
+    serving = {shard.uid: _Shard(shard.uid) for shard in shards if not shard.draining}
+    for range_ in ranges:
+        if (owner := serving.get(range_.owner)) is not None:
+            owner.take(range_)
+    return _least(serving.values()).uid if serving else None
+
+
+def _least(shards: Iterable[_Shard]) -> _Shard:
+    return min(shards, key=lambda s: (s.load, len(s.ranges), s.uid))
+
+
+def _balance(shards: Sequence[_Shard], policy: Policy) -> list[Move]:
+    """Moves from the heavy to the light, the best first, until the loads are alike or the round's bound is reached.
+
+    A range is moved only if giver and taker are closer to each other afterwards, so the sum of the squares of all loads falls
+    with each move, and rounds over unchanged loads come to an end. A round in which shards are filled does nothing else.
+    """
+    total = sum(shard.load for shard in shards)
+    mean = total / len(shards)
+    filling = {shard.uid for shard in shards if shard.load < policy.filling * mean}
+    budget = policy.churn * total
+    moved: set[str] = set()
+    moves: list[Move] = []
+    while True:
+        best = _best(shards, mean, policy, filling, budget, moved)
+        if best is None and filling and not moves:
+            # What is too light cannot be helped with ranges as heavy as these; the others still can.
+            filling = set()
+            continue
+        if best is None:
+            return moves
+        giver, taker, range_ = best
+        if not filling:
+            budget -= range_.weight
+        giver.give(range_)
+        taker.take(range_)
+        moved.add(range_.name)
+        moves.append(Move(range_.name, giver.uid, taker.uid))
+
+
+def _best(
+    shards: Sequence[_Shard], mean: float, policy: Policy, filling: set[str], budget: float, moved: set[str]
+) -> tuple[_Shard, _Shard, RangeState] | None:
+    """The next move: into the lightest shard that can be helped, from the heaviest that can help it."""
+    for taker in sorted(shards, key=lambda s: (s.load, s.uid)):
+        if taker.load >= mean:
+            return None
+        fills = taker.uid in filling
+        if filling and not fills:
+            continue
+        room = policy.overfill * mean - taker.load
+        for giver in sorted(shards, key=lambda s: (-s.load, s.uid)):
+            apart = giver.load - taker.load
+            uneven = giver.load > (1 + policy.tolerance) * mean or taker.load < (1 - policy.tolerance) * mean
+            if apart <= 0 or not (uneven or fills):
+                break
+            # A shard with nothing may get a range that is more than its share: half of two ranges cannot be had.
+            limit = min(apart, room if taker.ranges else apart, apart if fills else budget)
+            wanted = mean - taker.load if fills else min(apart / 2, mean - taker.load)
+            found = [r for r in giver.ranges if r.weight < apart and r.weight <= limit and r.name not in moved]
+            if found:
+                return giver, taker, min(found, key=lambda r: (abs(r.weight - wanted), r.name))
+    return None
