@@ -17,16 +17,19 @@ from tenantry.apiserver.http import Reply, Request
 from tenantry.apiserver.metrics import Metrics
 from tenantry.apiserver.pipeline import Pipeline
 from tenantry.apiserver.records import parse_head
+from tenantry.apiserver.user import AUTHENTICATED_GROUP
 from tenantry.kube.status import unavailable
 from tenantry.storage.cell import Cell
 from tenantry.storage.history import HistoryLimits
+from tenantry.storage.keys import Key
 from tenantry.storage.store import Store
 from tenantry.tenancy import admission, controllers, exports, workspaces
 from tenantry.tenancy.authorization import Chain
 from tenantry.tenancy.controllers.event_expiry import EventExpiry
 from tenantry.tenancy.directory import ROOT, RangeInfo, Registry, ShardInfo
 from tenantry.tenancy.host import Host, Peers, Urls
-from tenantry.tenancy.scopes import ClustersMount, RangesMount
+from tenantry.tenancy.scopes import LOGICAL_CLUSTERS, ClustersMount, RangesMount
+from tenantry.tenancy.types.logical_cluster import NAME
 from tenantry.virtual.mount import ServicesMount, load_views
 
 
@@ -57,6 +60,7 @@ class Shard:
         metrics: Metrics,
         version: str,
         history_limits: HistoryLimits | None = None,
+        home_creator_groups: Sequence[str] | None = (AUTHENTICATED_GROUP,),
     ) -> None:
         self._info = ShardInfo(name, uuid.uuid4().hex, urls.external)
         self.cell = Cell(store, self._info.uid, parse_head, history_limits=history_limits)
@@ -68,6 +72,7 @@ class Shard:
             peers=peers,
             ca_certificate=ca_certificate.decode(),
             version=version,
+            home_creator_groups=home_creator_groups,
         )
         authorizer = Chain(host)
         host.authorizer = authorizer
@@ -109,8 +114,11 @@ class Shard:
         await self.cell.adopt(info.name, info.start, info.end)
 
     def tenants(self, range_name: str) -> int:
+        """How many tenants a range holds; `root` itself is nobody's, so a range's capacity does not count it."""
         held = self.cell.ranges.get(range_name)
-        return held.count("core.kcp.io/logicalclusters") if held is not None else 0
+        if held is None:
+            return 0
+        return held.count(LOGICAL_CLUSTERS) - (held.get(Key(ROOT, LOGICAL_CLUSTERS, "", NAME)) is not None)
 
     async def start(self) -> None:
         await self.host.start()

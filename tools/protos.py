@@ -10,7 +10,6 @@ from grpc_tools import protoc
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "tenantry" / "_proto"
-_OWN_IMPORT = re.compile(r"^(from|import) tenantry\.(?!_proto)", re.MULTILINE)
 
 
 def main() -> int:
@@ -29,9 +28,11 @@ def main() -> int:
     if code:
         return code
     # protoc writes imports for a root of its own; ours is below tenantry._proto.
+    roots = "|".join(re.escape(folder.name) for folder in (ROOT / "protos").iterdir() if folder.is_dir())
+    own_import = re.compile(rf"^(from|import) (?!tenantry\._proto\b)({roots})\b", re.MULTILINE)
     for generated in (*OUT.rglob("*.py"), *OUT.rglob("*.pyi")):
         text = generated.read_text()
-        generated.write_text(_OWN_IMPORT.sub(r"\1 tenantry._proto.tenantry.", text))
+        generated.write_text(own_import.sub(r"\1 tenantry._proto.\2", text))
     for folder in (OUT, *(p for p in OUT.rglob("*") if p.is_dir() and p.name != "__pycache__")):
         (folder / "__init__.py").touch()
     return 0

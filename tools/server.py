@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -18,8 +19,10 @@ STOP_SECONDS_MAX = 30.0
 
 
 class Server:
-    """Runs `tenantry start` on a directory, on free ports unless `arguments` name some. A context manager; the directory stays for
-    a later start, and its log is beside it."""
+    """Runs `tenantry start` on a directory, on free ports unless `arguments` name some. A context manager.
+
+    The directory stays for a later start, and its log is beside it.
+    """
 
     def __init__(self, root: Path, *arguments: str) -> None:
         self.root = root
@@ -45,7 +48,7 @@ class Server:
         line = self._process.stdout.readline()
         self.start_seconds = time.perf_counter() - began
         if not line:
-            raise RuntimeError(f"tenantry start did not come up; see {self.log}")
+            raise RuntimeError(f"tenantry start did not come up: {self.log.read_text()[-2000:]}")
         if self.start_seconds > START_SECONDS_MAX:
             raise RuntimeError("tenantry start took too long")
         self.run: dict[str, Any] = json.loads((self.root / "run.json").read_text())
@@ -105,6 +108,11 @@ class Server:
         config = yaml.safe_load(self.kubeconfig.read_text())
         user = next(c["context"]["user"] for c in config["contexts"] if c["name"] == context)
         return str(next(u["user"]["token"] for u in config["users"] if u["name"] == user))
+
+    def limit_file_bytes(self, limit: int) -> None:
+        """From now on no file of the process may grow past `limit`: to the process, the disk is full."""
+        assert self._process is not None
+        resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
 
     def memory_bytes(self) -> int:
         """Resident memory of the process, file pages included."""

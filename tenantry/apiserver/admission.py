@@ -19,10 +19,10 @@ CREATE, UPDATE, DELETE = "CREATE", "UPDATE", "DELETE"
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Review:
-    """One write on its way in. `object` (None on DELETE) is in the shape of `version`, and mutating admission changes it in place.
+    """One write on its way in. `object` (None on DELETE) is in the shape of `version`; mutating admission changes it in place.
 
-    `changes` go into the same transaction as the write (a quota's usage): appended by validating admission; their `expected` makes
-    the whole write start again when it has been overtaken.
+    `changes` go into the same transaction as the write (a quota's usage): validating admission appends them, and their `expected`
+    makes the whole write start again when it has been overtaken.
     """
 
     operation: str

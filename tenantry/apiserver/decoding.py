@@ -47,7 +47,7 @@ def decode_body(call: Call, body: bytes, media_type: str, validation: str) -> Ob
     except Mismatch as mismatch:
         raise bad_request(f"{_cannot_be_handled(call)}: {mismatch.text()}") from None
     if validation != IGNORE and (problems or unknown):
-        texts = [f'duplicate field "{path}"' for path in problems] + [f'unknown field "{path}"' for path in unknown]
+        texts = problems + [f'unknown field "{path}"' for path in unknown]
         if validation == STRICT:
             raise bad_request(f"{_cannot_be_handled(call)}: strict decoding error: {', '.join(texts)}")
         call.warnings += texts
@@ -59,7 +59,12 @@ def normalise(definition: ResourceDefinition, shape: Version, obj: Object) -> li
 
     Returns the paths of the fields that nobody knows. Raises Mismatch, whose text is Go's, for a value of a wrong type.
     """
+    metadata = obj.get("metadata")
+    forgets = isinstance(metadata, dict) and metadata.get("managedFields") == []
     decode.normalise(obj, definition)
+    if forgets:
+        # An empty list makes the server forget all managers; none at all leaves them.
+        obj["metadata"]["managedFields"] = []
     if definition.message is not None:
         unknown = decode.unknown_fields(obj, shape.schema)
     else:
@@ -70,9 +75,10 @@ def normalise(definition: ResourceDefinition, shape: Version, obj: Object) -> li
 
 
 def parse(body: bytes, media_type: str, kind: str = "", *, duplicates: bool = False) -> tuple[Any, list[str]]:
-    """The value in a body, and the paths of duplicate keys where they are asked for. Raises StatusError 400."""
+    """The value in a body, and what to say of duplicate keys where that is asked for. Raises StatusError 400."""
     if media_type == JSON:
-        return json_codec.decode(body, duplicates=duplicates, kind=kind)
+        value, repeated = json_codec.decode(body, duplicates=duplicates, kind=kind)
+        return value, [f'duplicate field "{path}"' for path in repeated]
     if media_type == YAML:
         from tenantry.kube.codec import yaml_codec
 

@@ -92,6 +92,11 @@ class Sink(Protocol):
     def buffered_bytes(self) -> int: ...
 
     @property
+    def buffer_limit_bytes(self) -> int:
+        """What may wait here before the client counts as one that does not read."""
+        ...
+
+    @property
     def closed(self) -> asyncio.Event:
         """Set when the client is gone or the server drains."""
         ...

@@ -20,10 +20,6 @@ from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Record, RecordEvent
 
-BUFFER_LIMIT_BYTES = 8 << 20
-"""What may wait in the connection of one watcher before it is cut off. A client that is 8 MiB behind is not reading; upstream
-gives up after 100 events and a fraction of a second."""
-
 BOOKMARK_SECONDS = 60
 """How often each watcher that asked gets a bookmark (kube-apiserver's figure)."""
 
@@ -110,11 +106,11 @@ class Group:
             if watcher.held is not None:
                 watcher.held.append(mine)
                 watcher.held_bytes += len(mine)
-                late = watcher.held_bytes > BUFFER_LIMIT_BYTES
+                late = watcher.held_bytes > watcher.sink.buffer_limit_bytes
             else:
                 sink = watcher.sink
                 sink.send(mine)
-                late = sink.buffered_bytes > BUFFER_LIMIT_BYTES
+                late = sink.buffered_bytes > sink.buffer_limit_bytes
             if late:
                 slow = [watcher] if slow is None else [*slow, watcher]
         for watcher in slow or ():
@@ -145,6 +141,7 @@ class SeenGroup(Group):
         self._cluster = cluster
         self._selection = selection
         self._resource = selection.definition.storage_key
+        self._adds = visibility.adds
         self._scheduled = False
         self._stop = visibility.subscribe(self._changed)
 
@@ -157,7 +154,8 @@ class SeenGroup(Group):
         previous = self.shown.pop(event.key, None)
         if record is not None:
             self.shown[event.key] = record
-            return (ADDED if previous is None else MODIFIED), record, event.version
+            added = previous is None and (self._adds or event.previous is None)
+            return (ADDED if added else MODIFIED), record, event.version
         return None if previous is None else (DELETED, previous, event.version)
 
     def close(self) -> None:

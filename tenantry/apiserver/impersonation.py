@@ -36,6 +36,7 @@ _PRIVILEGED = frozenset(
 _AUTHENTICATION = "authentication.k8s.io"
 _SERVICE_ACCOUNT = "system:serviceaccount:"
 _EXTRA = "impersonate-extra-"
+_SYSTEM_DOMAIN = "kcp.io"
 
 
 def wanted(request: Request) -> bool:
@@ -61,6 +62,7 @@ def impersonate(request: Request, user: User, authorizer: Authorizer, cluster: s
             " without impersonating a user name"
         )
     _check_ladder(user, groups)
+    _check_extra(user, extra)
     for attributes in _questions(user, cluster, name, groups, uid, extra):
         decision = authorizer.authorize(attributes)
         if not decision.allowed:
@@ -79,6 +81,21 @@ def _check_ladder(user: User, groups: tuple[str, ...]) -> None:
                 403,
                 "Forbidden",
                 f'forbidden: User "{user.name}" cannot impersonate the privileged group "{group}" without being a member of it',
+                details={},
+            )
+
+
+def _check_extra(user: User, extra: dict[str, list[str]]) -> None:
+    """Where a caller comes from and whose warrants it holds counts in every logical cluster, so the right to impersonate in one
+    is not enough to claim it. Scopes may be added: they only take away."""
+    if user.is_master:
+        return
+    for key in extra:
+        if key.partition("/")[0].endswith(_SYSTEM_DOMAIN) and key != SCOPES_EXTRA:
+            raise status.StatusError(
+                403,
+                "Forbidden",
+                f'forbidden: User "{user.name}" cannot impersonate the extra "{key}", which only the system gives',
                 details={},
             )
 

@@ -26,6 +26,10 @@ class Limits:
     watches: int = 20_000
     """Open watches. One costs about 50 KB with TLS, so this is 1 GB; more are refused with 429."""
 
+    watch_buffer_bytes: int = 8 * 1024 * 1024
+    """What may wait in the connection of one watcher before it is cut off, alone. A client that is 8 MiB behind is not reading;
+    upstream gives up after 100 events and a fraction of a second."""
+
     request_timeout_seconds: float = 60.0
     """How long a request other than a watch may take before it is answered with 504. kube-apiserver's default."""
 

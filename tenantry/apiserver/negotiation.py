@@ -15,9 +15,10 @@ from typing import Any
 import orjson
 
 from tenantry.apiserver.http import Request, Response
-from tenantry.kube.status import StatusError, not_acceptable, unsupported_media_type
+from tenantry.kube.status import PlainError, StatusError, not_acceptable, unsupported_media_type
 
 JSON = "application/json"
+TEXT = "text/plain; charset=utf-8"
 YAML = "application/yaml"
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 JSON_PATCH = "application/json-patch+json"
@@ -83,8 +84,10 @@ def negotiate(accept: str, *, watch: bool = False, custom: bool = True) -> Repre
         # Built-in types are routed by media type before their handler is asked, and that refusal has a text of its own.
         offered = ", ".join((*_SERVED, *_WATCHED) if watch else _SERVED)
         raise StatusError(406, "NotAcceptable", f"406: Not Acceptable\n\nAvailable representations: {offered}", details={})
+    served = False
     for clause in clauses:
         media_type = {"*/*": JSON, "application/*": JSON}.get(clause.media_type, clause.media_type)
+        served = served or media_type in _SERVED
         if media_type not in (JSON, YAML) or (watch and media_type == YAML):
             continue
         wanted = clause.parameter("as")
@@ -93,7 +96,7 @@ def negotiate(accept: str, *, watch: bool = False, custom: bool = True) -> Repre
         version = clause.parameter("v")
         if wanted in _TRANSFORMATIONS and version in _TRANSFORMATION_VERSIONS and clause.parameter("g") == "meta.k8s.io":
             return Representation(media_type, wanted, version)
-    raise not_acceptable(_WATCHED if watch else _SERVED)
+    raise not_acceptable(_WATCHED if watch and served else _SERVED)
 
 
 def body_media_type(request: Request) -> str:
@@ -134,7 +137,11 @@ def is_pretty(request: Request) -> bool:
 
 
 def error_response(error: StatusError, request: Request, warnings: Iterable[str] = ()) -> Response:
-    """A refusal as an answer, in YAML for those who prefer it. 410 and the like keep their list metadata, 429 its Retry-After."""
+    """A refusal as an answer: a Status, in YAML for those who prefer it, or plain text. 410 and the like keep their list
+    metadata, 429 its Retry-After."""
+    if isinstance(error, PlainError):
+        headers = {**error.headers, "X-Content-Type-Options": "nosniff"}
+        return Response(error.code, f"{error.message}\n".encode(), TEXT, headers, list(warnings))
     media_type = _error_media_type(request.header("accept"))
     return Response(error.code, encode(error.to_object(), media_type), media_type, dict(error.headers), list(warnings))
 

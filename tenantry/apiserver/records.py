@@ -14,6 +14,9 @@ from tenantry.kube.objects import Object
 from tenantry.storage.keys import Key
 from tenantry.storage.record import NO_LABELS, Head, Record
 
+_MARK = ""
+"""The key in `Head.fields` of the mark of the schema that a value was normalised by. No field has this name."""
+
 
 class _Owner(msgspec.Struct, gc=False):
     uid: str = ""
@@ -52,15 +55,17 @@ def parse_head(key: Key, value: bytes) -> Head:
     )
 
 
-def head_of(obj: Object, definition: ResourceDefinition) -> Head:
-    """The head of an object that is in the storage version's shape, with its selectable fields."""
+def head_of(obj: Object, definition: ResourceDefinition, *, normalised: bool = True) -> Head:
+    """The head of an object that is in the storage version's shape. `normalised`: it was pruned and defaulted by that version's
+    schema, so that readers need not do it again."""
     metadata = obj["metadata"]
     owners = metadata.get("ownerReferences")
-    selectable = _selectable(definition)
+    selectable, mark = _selectable(definition)
+    marked = mark if normalised else NO_LABELS
     return Head(
         metadata.get("uid", ""),
         metadata.get("labels") or NO_LABELS,
-        {field: read(obj) for field, read in selectable.items()} if selectable else NO_LABELS,
+        {**marked, **{field: read(obj) for field, read in selectable.items()}} if selectable else marked,
         bool(metadata.get("deletionTimestamp")),
         tuple(owner.get("uid", "") for owner in owners) if owners else (),
     )
@@ -76,7 +81,7 @@ def field_values(record: Record, definition: ResourceDefinition, version: str) -
     if shape.from_storage is None and all(field in known for field in shape.selectable):
         values.update(known)
         return values
-    obj = stored.decode(record.value, definition, version, record.version)
+    obj = decode(record, definition, version)
     for field, read in shape.selectable.items():
         values[field] = read(obj)
     return values
@@ -84,12 +89,24 @@ def field_values(record: Record, definition: ResourceDefinition, version: str) -
 
 def decode(record: Record, definition: ResourceDefinition, version: str) -> Object:
     """The record's object as `version` shows it; a fresh copy."""
-    return stored.decode(record.value, definition, version, record.version)
+    return decode_at(record, definition, version, record.version)
+
+
+def decode_at(record: Record, definition: ResourceDefinition, version: str, resource_version: int) -> Object:
+    """The same with another resourceVersion, that of a deletion."""
+    mark = record.head.fields.get(_MARK, "")
+    return stored.decode(record.value, definition, version, resource_version, written_under=mark)
+
+
+def shaped(record: Record, definition: ResourceDefinition, version: str) -> bytes:
+    """The record's stored value in the shape of `version`."""
+    mark = record.head.fields.get(_MARK, "")
+    return stored.shaped(record.value, definition, version, record.version, written_under=mark)
 
 
 def serve(record: Record, definition: ResourceDefinition, version: str, prefix: bytes) -> bytes:
     """The JSON of the record's object as `version` shows it; `prefix` from `stored.prefix`."""
-    return stored.serve(stored.shaped(record.value, definition, version, record.version), record.version, prefix)
+    return stored.serve(shaped(record, definition, version), record.version, prefix)
 
 
 def copy(value: Any) -> Any:
@@ -97,13 +114,15 @@ def copy(value: Any) -> Any:
     return orjson.loads(orjson.dumps(value))
 
 
-def _selectable(definition: ResourceDefinition) -> Mapping[str, Any]:
+def _selectable(definition: ResourceDefinition) -> tuple[Mapping[str, Any], Mapping[str, str]]:
+    """What is read of an object for its head, and the mark of its schema, which is shared by all heads."""
     storage = definition.versions[definition.storage_version]
     known = storage.memo.get("records.selectable")
     if known is None:
-        known = {}
+        readers: dict[str, Any] = {}
         for version in definition.versions.values():
             if version.from_storage is None:
-                known.update(version.selectable)
-        storage.memo["records.selectable"] = known
+                readers.update(version.selectable)
+        mark = stored.schema_mark(definition, storage)
+        known = storage.memo["records.selectable"] = (readers, {_MARK: mark} if mark else NO_LABELS)
     return known

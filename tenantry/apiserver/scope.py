@@ -20,7 +20,13 @@ from tenantry.storage.record import Record
 
 
 class Visibility(Protocol):
-    """Which records of a resource exist in a scope, beyond cluster and selectors."""
+    """Which records of a resource exist in a scope, beyond cluster and selectors.
+
+    `adds`: an object that a change brings into sight is ADDED in watches. False: it is MODIFIED, as in a stream from which the
+    events of before are left out.
+    """
+
+    adds: bool
 
     def sees(self, record: Record) -> bool: ...
 

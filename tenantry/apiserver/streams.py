@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tenantry.apiserver.http import Sink, frame
-from tenantry.apiserver.hub import BUFFER_LIMIT_BYTES, Group, SeenGroup, Watcher, hub_of
+from tenantry.apiserver.hub import Group, SeenGroup, Watcher, hub_of
 from tenantry.apiserver.verbs.call import Call
 from tenantry.apiserver.verbs.selection import Selection
 from tenantry.apiserver.verbs.versions import reached
@@ -152,7 +152,7 @@ async def _let_others_run(watcher: Watcher) -> None:
     loop = asyncio.get_running_loop()
     deadline = loop.time() + _INITIAL_SECONDS
     sink = watcher.sink
-    while sink.buffered_bytes > BUFFER_LIMIT_BYTES // 2 and not sink.closed.is_set():
+    while sink.buffered_bytes > sink.buffer_limit_bytes // 2 and not sink.closed.is_set():
         if loop.time() > deadline:
             watcher.cut()
             return

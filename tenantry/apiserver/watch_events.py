@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import orjson
 
+from tenantry.apiserver import records
 from tenantry.apiserver.negotiation import PARTIAL, PARTIAL_LIST, TABLE, Representation
 from tenantry.kube.codec import stored
 from tenantry.kube.codec.partial import partial
@@ -45,11 +46,11 @@ class Encoder:
     def event(self, kind: bytes, record: Record, resource_version: int, *, columns: bool = False) -> bytes:
         """One line: the content of `record` at `resource_version`, which is another than the record's own in deletions."""
         definition, version = self.definition, self.version
-        value = stored.shaped(record.value, definition, version, record.version)
         if self.plain:
+            value = records.shaped(record, definition, version)
             obj = stored.serve(value, resource_version, stored.prefix(definition, version))
         else:
-            obj = orjson.dumps(self._shown(stored.decode(record.value, definition, version, resource_version), columns))
+            obj = orjson.dumps(self._shown(records.decode_at(record, definition, version, resource_version), columns))
         return b'{"type":"%b","object":%b}\n' % (kind, obj)
 
     def bookmark(self, resource_version: int, *, end_of_initial_events: bool = False, columns: bool = False) -> bytes:

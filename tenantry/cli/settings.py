@@ -63,6 +63,12 @@ class Settings:
     anonymous_auth: bool = _setting(
         True, "let requests without credentials in as system:anonymous", "health and version must answer probes without a token"
     )
+    enable_home_workspaces: bool = _setting(
+        True, "give users a workspace of their own when they ask for `workspaces/~` in root", "kcp's default"
+    )
+    home_workspaces_home_creator_groups: str = _setting(
+        "system:authenticated", "groups, separated by commas, whose users get a home workspace", "kcp's default"
+    )
     max_requests_inflight: int = _setting(
         400, "reads at the same time before 429", "kube-apiserver's default; watches do not count"
     )

@@ -120,6 +120,7 @@ class Process:
                 metrics=self._metrics,
                 version=version("tenantry"),
                 history_limits=HistoryLimits(events=settings.history_events),
+                home_creator_groups=self._home_creator_groups(),
             )
         await table.start(list(shards.values()))
         stack.push_async_callback(table.stop)
@@ -182,6 +183,12 @@ class Process:
             anonymous=settings.anonymous_auth,
         )
 
+    def _home_creator_groups(self) -> tuple[str, ...] | None:
+        settings = self._settings
+        if not settings.enable_home_workspaces:
+            return None
+        return tuple(filter(None, map(str.strip, settings.home_workspaces_home_creator_groups.split(","))))
+
     def _client_ca(self, authority: CertificateAuthority) -> bytes:
         path = self._settings.client_ca_file
         return Path(path).read_bytes() if path else authority.certificate
@@ -201,6 +208,7 @@ class Process:
             reading_requests=settings.max_requests_inflight,
             writing_requests=settings.max_mutating_requests_inflight,
             watches=settings.max_watches,
+            watch_buffer_bytes=settings.watch_buffer_bytes,
             request_timeout_seconds=settings.request_timeout_seconds,
             drain_seconds=settings.shutdown_grace_seconds,
         )

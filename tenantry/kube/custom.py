@@ -30,7 +30,6 @@ __all__ = [
 
 # The order of kube-apiserver's discovery of custom types.
 _VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
-_TERMINATING_VERBS = ("delete", "deletecollection", "get", "list", "watch")
 _SERVED_METADATA = ("apiVersion", "kind", "metadata")
 
 
@@ -133,7 +132,7 @@ def _definition(
         short_names=tuple(names.get("shortNames") or ()),
         categories=tuple(names.get("categories") or ()),
         strategy=strategy,
-        verbs=_TERMINATING_VERBS if terminating else _VERBS,
+        verbs=_VERBS,
         custom=True,
         identity=identity,
         terminating=terminating,

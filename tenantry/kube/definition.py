@@ -54,6 +54,8 @@ class Strategy:
     tracks_generation = False
     """metadata.generation starts at 1 and rises when anything but metadata and status changes."""
     graceful = False
+    bare_finalizers = False
+    """Finalizers may lack a domain: upstream asks for one in its core types only."""
     returns_deleted = False
     """DELETE answers the last state of the object, and not a Status (resource quotas, service accounts)."""
 
@@ -64,7 +66,7 @@ class Strategy:
         return dns1123_subdomain_errors(name, prefix=prefix)
 
     def default(self, obj: Object) -> None:
-        """Fill in what a writer may leave out, beyond the schema's defaults. Runs on what was decoded; the writer owns the result."""
+        """Fill in what a writer may leave out, beyond the schema's defaults, in what was decoded; the writer owns the result."""
 
     def prepare_for_create(self, obj: Object) -> None:
         """Drop what a creator may not set (status) and fill in what the type derives. Changes `obj`."""
@@ -83,7 +85,7 @@ class Strategy:
         """Raises StatusError where the object may not be deleted."""
 
     def begin_deletion(self, obj: Object) -> None:
-        """Mark an object that was deleted and stays until its finalizers are done (namespaces: phase Terminating). Changes `obj`."""
+        """Mark a deleted object that stays until its finalizers are done (namespaces: phase Terminating). Changes `obj`."""
 
     def holds(self, obj: Object) -> bool:
         """Whether the type itself keeps a deleted object that has no metadata.finalizers (namespaces: spec.finalizers)."""

@@ -113,7 +113,7 @@ def _resources(definition: ResourceDefinition, version: Version) -> list[Object]
         "singularName": definition.singular,
         "namespaced": definition.namespaced,
         "kind": definition.kind,
-        "verbs": list(definition.verbs),
+        "verbs": _verbs(definition),
     }
     if definition.short_names:
         main["shortNames"] = list(definition.short_names)
@@ -132,6 +132,13 @@ def _resources(definition: ResourceDefinition, version: Version) -> list[Object]
         }
         entries.append(entry | _KINDS.get(name, {}))
     return entries
+
+
+def _verbs(definition: ResourceDefinition) -> list[str]:
+    """What is shown: objects of a type that goes away may still be changed, but nobody is invited to (upstream)."""
+    if definition.terminating:
+        return [verb for verb in definition.verbs if verb not in ("create", "patch", "update")]
+    return list(definition.verbs)
 
 
 def _subresource_verbs(version: Version, name: str) -> tuple[str, ...]:
@@ -170,7 +177,7 @@ def _discovered(definition: ResourceDefinition, version: Version) -> Object:
         "responseKind": own_kind,
         "scope": "Namespaced" if definition.namespaced else "Cluster",
         "singularResource": definition.singular,
-        "verbs": list(definition.verbs),
+        "verbs": _verbs(definition),
     }
     if definition.short_names:
         entry["shortNames"] = list(definition.short_names)

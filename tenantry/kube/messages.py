@@ -14,7 +14,7 @@ view), `merge` or `merge=key` (strategic merge patch), `set` or `map=key,…` (l
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tenantry.kube.schema.structural import Schema
@@ -28,6 +28,16 @@ _SCALARS: dict[str, tuple[str, str]] = {
     "bytes": ("string", "byte"),
     "Time": ("string", "date-time"),
     "MicroTime": ("string", "date-time"),
+}
+ABSENT = object()
+_ZERO_VALUES: dict[str, Any] = {
+    "string": "",
+    "bool": False,
+    "int32": 0,
+    "int64": 0,
+    "double": 0,
+    "Time": None,
+    "MicroTime": None,
 }
 _GO_NAMES = {name: name for name in _SCALARS} | {
     "double": "float64",
@@ -157,21 +167,34 @@ def _schema(ref: str, fields: tuple[Field, ...], root: bool, atomic: bool) -> Sc
 
 
 def _field_schema(item: Field) -> Schema:
-    element = _element_schema(item.type)
+    schema = _element_schema(item.type)
     if item.type.container == "map":
-        return Schema(type="object", additional=element)
-    if item.type.container == "list":
-        return Schema(
+        schema = Schema(type="object", additional=schema)
+    elif item.type.container == "list":
+        schema = Schema(
             type="array",
-            items=element,
+            items=schema,
             list_type=item.list_type,
             list_map_keys=item.list_map_keys,
             patch_strategy=item.patch_strategy,
             patch_merge_key=item.patch_merge_key,
         )
+    default = _default(item)
+    if default is ABSENT:
+        return schema
+    # A message's schema is shared by all who use it.
+    return replace(schema, default=default, has_default=True, compiled=None)
+
+
+def _default(item: Field) -> Any:
+    """What the field is when nobody wrote it: its default, or Go's zero value where the field cannot be absent."""
     if item.default is not None:
-        element.default, element.has_default = item.default, True
-    return element
+        return item.default
+    if item.type.pointer or item.type.container:
+        return None if item.always else ABSENT
+    if item.type.message is not None:
+        return ABSENT if item.name == "metadata" else {}
+    return _ZERO_VALUES.get(item.type.name, ABSENT) if item.always else ABSENT
 
 
 def _element_schema(of: FieldType) -> Schema:

@@ -129,7 +129,7 @@ def _finalizer_errors(finalizers: list[str], definition: ResourceDefinition) -> 
     path = "metadata.finalizers"
     for index, finalizer in enumerate(finalizers):
         errors += [invalid(path, finalizer, text) for text in qualified_name_errors(finalizer)]
-        if not definition.custom:
+        if not (definition.custom or definition.strategy.bare_finalizers):
             errors += unqualified_errors(f"{path}[{index}]", finalizer)
     if ORPHAN in finalizers and FOREGROUND in finalizers:
         errors.append(invalid(path, finalizers, f"finalizer {ORPHAN} and {FOREGROUND} cannot be both set"))

@@ -89,6 +89,13 @@ class StatusError(Exception):
         return out
 
 
+class PlainError(StatusError):
+    """A refusal in plain text and not as a Status: handlers outside of the API machinery (proxies, unknown paths) answer so."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(code, "", message)
+
+
 def _details(group: str, kind: str, name: str = "", **more: Any) -> Object:
     out: Object = {}
     if name:

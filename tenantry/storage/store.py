@@ -32,6 +32,10 @@ class Unavailable(StoreError):
     """The store did not answer, or cannot take writes now (disk full). Nothing was changed."""
 
 
+class TooLarge(StoreError):
+    """The commit has more bytes than the engine takes in one. Nothing was changed."""
+
+
 class Damaged(StoreError):
     """The data on disk is not a whole store. Nothing was changed."""
 
@@ -137,7 +141,7 @@ class Store(Protocol):
 
         What changes nothing (no puts, and deletes of nothing) is no revision: the present one is returned. A put without a lease
         frees the key from the lease it had. Raises Fenced, LeaseGone (a put names one), Indeterminate, Unavailable,
-        ValueError (against the rules above). An acknowledged commit survives a power cut.
+        TooLarge, ValueError (against the rules above). An acknowledged commit survives a power cut.
         """
         ...
 

@@ -28,6 +28,7 @@ CRDS = "apiextensions.k8s.io/customresourcedefinitions"
 BINDINGS = "apis.kcp.io/apibindings"
 SCHEMAS = "apis.kcp.io/apiresourceschemas"
 EXPORTS = "apis.kcp.io/apiexports"
+LOGICAL_CLUSTERS = "core.kcp.io/logicalclusters"
 
 
 class ClusterApis:
@@ -107,7 +108,11 @@ class ClusterApis:
         return None
 
     def _follow(self, held: Range) -> Callable[[], None]:
-        stops = [held.subscribe(self._changed, CRDS), held.subscribe(self._changed, BINDINGS)]
+        stops = [
+            held.subscribe(self._changed, CRDS),
+            held.subscribe(self._changed, BINDINGS),
+            held.subscribe(self._ended, LOGICAL_CLUSTERS),
+        ]
 
         def stop() -> None:
             for each in stops:
@@ -122,6 +127,15 @@ class ClusterApis:
             if event.record is None:
                 self._crds.pop((event.key.cluster, event.key.name), None)
         self._forget({event.key.cluster for event in events})
+
+    def _ended(self, events: Sequence[RecordEvent]) -> None:
+        """A cluster that is gone serves nothing: its watches end, and nothing of it is kept."""
+        for event in events:
+            if event.record is None:
+                self._sets[event.key.cluster] = ApiSet(())
+                for callback in tuple(self._subscribers.get(event.key.cluster, ())):
+                    callback()
+                self._sets.pop(event.key.cluster, None)
 
     def _schema_changed(self, resource: str, cluster: str, name: str, obj: Object | None) -> None:
         if obj is not None and self._incomplete:

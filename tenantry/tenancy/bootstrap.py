@@ -170,6 +170,7 @@ def _root(host: Host, held: Range) -> Iterable[Change]:
     now = timestamp()
     yield from _missing(host, held, ROOT, definitions.cluster_roles, root.ROOT_ROLES, now)
     yield from _missing(host, held, ROOT, definitions.cluster_role_bindings, root.ROOT_BINDINGS, now)
+    yield from _home_creators(host, held, now)
     yield from _missing(host, held, ROOT, definitions.workspace_types, root.WORKSPACE_TYPES, now)
     shards = [shard_object(host, info) for info in host.registry.ranges()]
     yield from _missing(host, held, ROOT, definitions.shards, shards, now)
@@ -183,6 +184,19 @@ def _root(host: Host, held: Range) -> Iterable[Change]:
             yield created(host, definitions.api_bindings, ROOT, binding, now=now)
         yield created(host, definitions.logical_clusters, ROOT, _root_cluster(host, held, bindings, now), now=now)
         yield from base_contents(host, ROOT, now)
+
+
+def _home_creators(host: Host, held: Range, now: str) -> Iterable[Change]:
+    """Unlike the others, this binding follows a setting."""
+    definition = host.definitions.cluster_role_bindings
+    wanted = root.home_binding(host.home_creator_groups)
+    record = held.get(Key(ROOT, definition.storage_key, "", root.HOME_ROLE))
+    if record is None:
+        yield created(host, definition, ROOT, wanted, now=now)
+        return
+    present = orjson.loads(record.value)
+    if (present.get("subjects") or []) != wanted["subjects"]:
+        yield updated(host, definition, record, {**present, "subjects": wanted["subjects"]})
 
 
 def _root_cluster(host: Host, held: Range, bindings: list[Object], now: str) -> Object:

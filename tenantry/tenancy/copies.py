@@ -13,13 +13,18 @@ import orjson
 
 from tenantry.kube.codec import stored
 from tenantry.kube.definition import ResourceDefinition
-from tenantry.kube.objects import Object
+from tenantry.kube.objects import Object, annotations_of
 from tenantry.storage.keys import Key, catalog_key
 from tenantry.storage.record import Record
+from tenantry.tenancy.types.lifecycle import SCHEDULING, UNAVAILABLE
+from tenantry.tenancy.types.workspace import CLUSTER_ANNOTATION
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
 
+ENDED = "tenantry/ended"
+"""Written with the end of a logical cluster whose Workspace another shard holds: parent cluster and name → {cluster, uid}.
+It tells that shard to let the Workspace go, which removes it."""
 NOTHING: Mapping[bytes, bytes | None] = {}
 RBAC = ("rbac.authorization.k8s.io/clusterroles", "rbac.authorization.k8s.io/clusterrolebindings")
 LOGICAL_CLUSTERS = "core.kcp.io/logicalclusters"
@@ -52,16 +57,20 @@ def _without_endpoints(obj: Object) -> Object:
 
 
 def project_workspace(obj: Object) -> Object | None:
-    """What path look-ups need of a workspace: cluster, uid, type, and phase where it is Unavailable. None: no cluster yet."""
+    """What path look-ups need of a workspace: cluster, uid, type, and phase where it is Unavailable, or Scheduling: an id was
+    drawn, so that its place counts, but nobody says yet that the cluster exists. None: no cluster yet."""
     spec = obj.get("spec") or {}
-    if not spec.get("cluster"):
+    cluster = spec.get("cluster") or annotations_of(obj).get(CLUSTER_ANNOTATION)
+    if not cluster:
         return None
-    projection: Object = {"cluster": spec["cluster"], "uid": obj["metadata"].get("uid", "")}
+    projection: Object = {"cluster": cluster, "uid": obj["metadata"].get("uid", "")}
     reference = spec.get("type")
     if reference:
         projection["type"] = f"{reference.get('path', '')}:{reference['name']}"
-    if (obj.get("status") or {}).get("phase") == "Unavailable":
-        projection["phase"] = "Unavailable"
+    if not spec.get("cluster"):
+        projection["phase"] = SCHEDULING
+    elif (obj.get("status") or {}).get("phase") == UNAVAILABLE:
+        projection["phase"] = UNAVAILABLE
     return projection
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
@@ -13,8 +14,11 @@ from tenantry.kube.status import StatusError, bad_request, not_found, unavailabl
 from tenantry.tenancy.catalog import Catalog
 
 WORKSPACES = "tenancy.kcp.io/workspaces"
-"""The catalog's resource of the path index: parent cluster and name → {cluster, uid, type, and phase where it is Unavailable}.
-Workspaces without a cluster yet are not in it."""
+"""The catalog's resource of the path index: parent cluster and name → {cluster, uid, type, and phase where that is Unavailable or
+Scheduling}. In phase Scheduling the cluster has an id, so that its place counts, and does not exist yet."""
+HOMES = "tenantry/homes"
+"""The same for home workspaces, which have no Workspace object: `root` and the user's `home_key` → {user, cluster}."""
+HOME_PREFIX = "user"
 WORKSPACE_RESOURCE = GroupResource("tenancy.kcp.io", "workspaces")
 ROOT = "root"
 MAXIMUM_DEPTH = 64
@@ -96,6 +100,8 @@ class Directory:
         self._catalog = catalog
         self._external_url = external_url
         self._parents: dict[str, tuple[str, str]] = {}
+        self._homes: dict[str, str] = {}
+        self._home_clusters: dict[str, str] = {}
         self._clusters: dict[tuple[str, str], str] = {}
         self._tenants: dict[str, int] = {}
         self._starts: list[str] = []
@@ -106,11 +112,14 @@ class Directory:
         """Index what the catalog holds and follow it."""
         self._stops = [
             self._catalog.subscribe(WORKSPACES, self._workspace_changed),
+            self._catalog.subscribe(HOMES, self._home_changed),
             self.registry.subscribe(self._map_changed),
         ]
         self._map_changed()
         for parent, name, projection in self._catalog.list(WORKSPACES):
             self._workspace_changed(WORKSPACES, parent, name, projection)
+        for cluster, key, home in self._catalog.list(HOMES):
+            self._home_changed(HOMES, cluster, key, home)
 
     def stop(self) -> None:
         for stop in self._stops:
@@ -118,7 +127,7 @@ class Directory:
         self._stops = []
 
     def resolve(self, path_or_id: str) -> Location:
-        """The place of a path (`root:org:team`, `<id>:team`) or an id.
+        """The place of a path (`root:org:team`, `<id>:team`, `user:ada:team`) or an id.
 
         Raises StatusError: 400 where the text is no path, 404 where nothing of that name exists. An id alone is not looked
         up (as in kcp), only its range is; authorization refuses clusters that do not exist.
@@ -160,10 +169,15 @@ class Directory:
                 raise invalid_path(path)
         if len(segments) > MAXIMUM_DEPTH:
             return None
-        cluster = segments[0]
-        for name in segments[1:]:
+        cluster, names = segments[0], segments[1:]
+        if cluster == HOME_PREFIX and names:
+            home = self.home_of(names[0])
+            if home is None:
+                return None
+            cluster, names = home, names[1:]
+        for name in names:
             projection = self._catalog.get(WORKSPACES, cluster, name)
-            if projection is None:
+            if projection is None or projection.get("phase") == "Scheduling":
                 return None
             if projection.get("phase") == "Unavailable":
                 raise unavailable(f"workspace {path} is not available")
@@ -173,6 +187,15 @@ class Directory:
     def workspace(self, parent: str, name: str) -> Object | None:
         """The projection of a workspace (see `WORKSPACES`); None where there is none."""
         return self._catalog.get(WORKSPACES, parent, name)
+
+    def home_of(self, user_name: str) -> str | None:
+        """The cluster of a user's home workspace; None where it was never asked for."""
+        home = self._catalog.get(HOMES, ROOT, home_key(user_name))
+        return home["cluster"] if home is not None else None
+
+    def knows(self, cluster: str) -> bool:
+        """Whether a cluster is a workspace's, or a home, and so counts among the tenants of its range."""
+        return cluster in self._parents or cluster in self._homes
 
     def parent_of(self, cluster: str) -> tuple[str, str] | None:
         """The (parent cluster, workspace name) that own a cluster; None for `root` and `system:*`."""
@@ -184,7 +207,10 @@ class Directory:
         for _ in range(MAXIMUM_DEPTH):
             parent = self._parents.get(cluster)
             if parent is None:
-                if not names and cluster != ROOT and not cluster.startswith("system:"):
+                user = self._homes.get(cluster)
+                if user is not None and _SEGMENT.fullmatch(user):
+                    return ":".join((HOME_PREFIX, user, *reversed(names)))
+                if not names and user is None and cluster != ROOT and not cluster.startswith("system:"):
                     return None
                 return ":".join((cluster, *reversed(names)))
             names.append(parent[1])
@@ -192,7 +218,7 @@ class Directory:
         return None
 
     def tenants(self, range_name: str) -> int:
-        """How many workspaces' clusters lie in a range."""
+        """How many workspaces' clusters and homes lie in a range."""
         return self._tenants.get(range_name, 0)
 
     def _workspace_changed(self, _: str, parent: str, name: str, projection: Object | None) -> None:
@@ -212,6 +238,16 @@ class Directory:
         self._parents[cluster] = place
         self._clusters[place] = cluster
 
+    def _home_changed(self, _: str, __: str, key: str, home: Object | None) -> None:
+        former = self._home_clusters.pop(key, None)
+        if former is not None:
+            del self._homes[former]
+            self._count(former, -1)
+        if home is not None:
+            self._home_clusters[key] = home["cluster"]
+            self._homes[home["cluster"]] = home["user"]
+            self._count(home["cluster"], 1)
+
     def _count(self, cluster: str, by: int) -> None:
         found = self.range_of(cluster)
         if found is not None:
@@ -221,8 +257,13 @@ class Directory:
         self._ranges = self.registry.ranges()
         self._starts = [r.start for r in self._ranges]
         self._tenants = {}
-        for cluster in self._parents:
+        for cluster in (*self._parents, *self._homes):
             self._count(cluster, 1)
+
+
+def home_key(user_name: str) -> str:
+    """The key of a user's home: names hold any character, and are of any length."""
+    return hashlib.sha224(user_name.encode()).hexdigest()
 
 
 def invalid_path(path: str) -> StatusError:

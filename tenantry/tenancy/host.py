@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,6 +11,7 @@ from tenantry.apiserver.admission import Admission
 from tenantry.apiserver.authorization import Attributes, Authorizer
 from tenantry.apiserver.http import Reply, Request
 from tenantry.apiserver.scope import Connector
+from tenantry.apiserver.user import AUTHENTICATED_GROUP
 from tenantry.kube.status import unavailable
 from tenantry.storage.cell import Cell, NotOwned
 from tenantry.storage.range import Range
@@ -21,6 +22,7 @@ from tenantry.tenancy.directory import Directory, Registry
 from tenantry.tenancy.reconcile import Controller, ControllerRunner
 from tenantry.tenancy.scopes import ClusterScope, WildcardScope
 from tenantry.tenancy.types import SystemDefinitions
+from tenantry.tenancy.workspaces.schedule import Scheduler
 from tenantry.tenancy.workspaces.types import WorkspaceTypes
 
 
@@ -57,7 +59,8 @@ class Host:
     """Everything of tenancy in one shard process.
 
     The wiring makes it, then sets `authorizer` and `admission` and adds connectors and controllers (the packages' `build(host)`),
-    then starts it. `ca_certificate` is the PEM text that workspaces get as `kube-root-ca.crt`.
+    then starts it. `ca_certificate` is the PEM text that workspaces get as `kube-root-ca.crt`. `home_creator_groups`: who gets a
+    home workspace by asking for it; None: nobody has one.
     """
 
     authorizer: DeepAuthorizer
@@ -73,6 +76,7 @@ class Host:
         peers: Peers,
         ca_certificate: str = "",
         version: str = "dev",
+        home_creator_groups: Sequence[str] | None = (AUTHENTICATED_GROUP,),
     ) -> None:
         self.name = name
         self.cell = cell
@@ -80,10 +84,13 @@ class Host:
         self.peers = peers
         self.ca_certificate = ca_certificate
         self.version = version
+        self.home_workspaces = home_creator_groups is not None
+        self.home_creator_groups = tuple(home_creator_groups or ())
         self.catalog = Catalog(cell.store)
         self.directory = Directory(self.catalog, registry, urls.external)
         self.definitions = SystemDefinitions()
         self.workspace_types = WorkspaceTypes(self)
+        self.scheduler = Scheduler(self)
         self.apis = ClusterApis(self)
         self.connectors: dict[tuple[str, str, str], Connector] = {}
         """(group, resource, subresource) → the answerer of reviews and special subresources."""

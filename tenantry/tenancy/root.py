@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from tenantry.apiserver.user import (
@@ -17,6 +18,8 @@ RBAC = "rbac.authorization.k8s.io"
 _BINDING_PREFIX = "apis.kcp.io:binding:"
 """Before the names of users and groups where a maximal permission policy is asked about them."""
 _READ = ("get", "list", "watch")
+HOME_ROLE = "system:kcp:tenancy:home-creator"
+"""Its holders get a home workspace when they ask for one. Bound to the groups of the setting."""
 
 
 def rule(verbs: tuple[str, ...], group: str, *resources: str, names: tuple[str, ...] = ()) -> Object:
@@ -100,6 +103,7 @@ ROOT_ROLES: tuple[Object, ...] = (
         rule(("*",), "tenancy.kcp.io", "workspaces", "workspacetypes", "workspaceauthenticationconfigurations"),
         rule(_READ, "tenancy.kcp.io", "workspaces/status", "workspacetypes/status"),
     ),
+    cluster_role(HOME_ROLE, rule(("get", "create"), "tenancy.kcp.io", "workspaces", names=("~",))),
     cluster_role(f"{_BINDING_PREFIX}tenancy.kcp.io:admin", rule(("*",), "tenancy.kcp.io", "*")),
     cluster_role(f"{_BINDING_PREFIX}topology.kcp.io", rule(("*",), "topology.kcp.io", "*")),
 )
@@ -119,6 +123,10 @@ ROOT_BINDINGS: tuple[Object, ...] = (
         f"{_BINDING_PREFIX}topology.kcp.io", f"{_BINDING_PREFIX}topology.kcp.io", f"{_BINDING_PREFIX}{AUTHENTICATED_GROUP}"
     ),
 )
+
+
+def home_binding(groups: Iterable[str]) -> Object:
+    return cluster_role_binding(HOME_ROLE, HOME_ROLE, *groups)
 
 
 def _reference(name: str) -> Object:

@@ -6,29 +6,40 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
+import orjson
+
 from tenantry.apiserver.admission import Admission
 from tenantry.apiserver.authorization import Attributes, Authorizer, Decision, Verdict
 from tenantry.apiserver.http import Reply, Request, Response
+from tenantry.apiserver.scope import Call as Connected
 from tenantry.apiserver.scope import Connector, Scope, Visibility
 from tenantry.apiserver.user import User
+from tenantry.apiserver.verbs.call import Call
+from tenantry.apiserver.verbs.respond import object_response, representation_of
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.definition import ResourceDefinition
-from tenantry.kube.objects import GroupResource, Object
+from tenantry.kube.objects import GroupResource, Object, annotations_of
 from tenantry.kube.status import StatusError, forbidden, generic_not_found, internal, method_not_allowed, not_found
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.tenancy.copies import copies
-from tenantry.tenancy.directory import WORKSPACE_RESOURCE
+from tenantry.tenancy.directory import ROOT, WORKSPACE_RESOURCE
 from tenantry.tenancy.types.logical_cluster import NAME
+from tenantry.tenancy.workspaces.homes import HOME_NAME, HomeWorkspaces
+from tenantry.tenancy.workspaces.state import INACTIVE_ANNOTATION
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
 
 WILDCARD = "*"
 LOGICAL_CLUSTERS = "core.kcp.io/logicalclusters"
-_INACTIVE = b'"core.kcp.io/inactive":"true"'
+_INACTIVE = b'kcp.io/inactive":"true"'
+_LEGACY_INACTIVE_ANNOTATION = "internal.kcp.io/inactive"
 _SERVED_WHILE_INACTIVE = ("/openapi", "/apis/core.kcp.io/v1alpha1/logicalclusters")
+_HOME_PATH = f"/apis/tenancy.kcp.io/v1alpha1/workspaces/{HOME_NAME}"
+_HOME = "home"
+"""How the answer for `~` is asked for behind the mount: as a subresource, so that it has a connector of its own."""
 HEALTH_PATHS = frozenset({"/healthz", "/livez", "/readyz"})
 
 
@@ -121,6 +132,37 @@ class _MastersRead:
 MASTERS_READ = _MastersRead()
 
 
+class HomeScope(ClusterScope):
+    """`root`, for the one request that asks for the caller's home workspace.
+
+    Whether somebody may have a home is decided where it is looked up, so authorization lets that request pass (kcp's handler is
+    in front of it). Everything else is root's, the right to impersonate included.
+    """
+
+    __slots__ = ("_homes",)
+
+    def __init__(self, host: Host, held: Range, homes: HomeWorkspaces) -> None:
+        super().__init__(host, ROOT, held)
+        self._homes = homes
+
+    @property
+    def authorizer(self) -> Authorizer:
+        return self
+
+    def authorize(self, attributes: Attributes) -> Decision:
+        if attributes.subresource == _HOME and attributes.name == HOME_NAME:
+            return Decision(Verdict.ALLOW, "everybody may ask for a home")
+        return self.host.authorizer.authorize(attributes)
+
+    def connector(self, definition: ResourceDefinition, subresource: str) -> Connector | None:
+        return self._answer if subresource == _HOME else super().connector(definition, subresource)
+
+    async def _answer(self, call: Connected) -> Reply:
+        assert isinstance(call, Call)
+        representation = representation_of(call)
+        return object_response(call, representation, await self._homes.get(call.user))
+
+
 class RangedMount(Protocol):
     """A mount that can be confined to one range, which `/ranges/<name>/…` does. `range_name` None: all that this shard owns."""
 
@@ -138,6 +180,7 @@ class ClustersMount:
 
     def __init__(self, host: Host) -> None:
         self._host = host
+        self._homes = HomeWorkspaces(host)
 
     async def resolve(self, request: Request, path: str, *, range_name: str | None = None) -> tuple[Scope, str] | Reply:
         cluster, rest = split_first(path)
@@ -150,7 +193,22 @@ class ClustersMount:
             return await self._host.peers.call(location.range, replace(request, path=f"/clusters/{location.cluster}{rest}"))
         scope = self._host.scope(location.cluster)
         self._refuse_inactive(scope, rest)
+        if rest == _HOME_PATH and location.cluster == ROOT and request.method == "GET" and self._host.home_workspaces:
+            return HomeScope(self._host, scope.range, self._homes), f"{rest}/{_HOME}"
+        if ":" in rest:
+            rest = self._of_identity(location.cluster, rest)
         return scope, rest
+
+    def _of_identity(self, cluster: str, path: str) -> str:
+        """The path without `:identity` on its resource. Raises StatusError 404 where the cluster serves the resource with
+        another identity, or not at all."""
+        resource, identity, path = split_identity(path)
+        if identity:
+            group = path.split("/")[2]
+            definition = self._host.apis.definition(cluster, group, resource)
+            if definition is None or definition.identity != identity:
+                raise generic_not_found()
+        return path
 
     @staticmethod
     def _refuse_inactive(scope: ClusterScope, path: str) -> None:
@@ -158,6 +216,9 @@ class ClustersMount:
         assert scope.cluster is not None
         record = scope.range.get(Key(scope.cluster, LOGICAL_CLUSTERS, "", NAME))
         if record is None or _INACTIVE not in record.value or path.startswith(_SERVED_WHILE_INACTIVE):
+            return
+        annotations = annotations_of(orjson.loads(record.value))
+        if "true" not in (annotations.get(INACTIVE_ANNOTATION), annotations.get(_LEGACY_INACTIVE_ANNOTATION)):
             return
         raise forbidden(GroupResource("core.kcp.io", "logicalclusters"), scope.cluster, "logical cluster is marked inactive")
 
@@ -176,7 +237,7 @@ class ClustersMount:
 
 
 def split_identity(path: str) -> tuple[str, str, str]:
-    """Takes `:identity` off the resource segment of `/apis/<group>/<version>/<resource>:<identity>/…`.
+    """Takes `:identity` off the resource segment of `/apis/<group>/<version>/[namespaces/<name>/]<resource>:<identity>/…`.
 
     Returns (resource, identity, path without it); the first two are empty where there is none. Raises StatusError 500 for an
     empty identity, as kcp does.
@@ -185,6 +246,10 @@ def split_identity(path: str) -> tuple[str, str, str]:
         return "", "", path
     segments = path.split("/")
     index = 4 if len(segments) > 4 and segments[1] == "apis" else 3
+    if len(segments) > index and segments[index] == "watch":
+        index += 1
+    if len(segments) > index + 2 and segments[index] == "namespaces":
+        index += 2
     if len(segments) <= index or ":" not in segments[index]:
         return "", "", path
     resource, _, identity = segments[index].partition(":")

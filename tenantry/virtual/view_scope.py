@@ -106,6 +106,8 @@ class ViewScope:
 class ViewVisibility:
     """Asks the view about each record."""
 
+    adds = True
+
     def __init__(self, view: View, place: Place, user: User) -> None:
         self._view = view
         self._place = place
@@ -121,8 +123,9 @@ class ViewVisibility:
 class Filter:
     """A visibility that rests on the record alone."""
 
-    def __init__(self, sees: Callable[[Record], bool]) -> None:
+    def __init__(self, sees: Callable[[Record], bool], *, adds: bool = True) -> None:
         self._sees = sees
+        self.adds = adds
 
     def sees(self, record: Record) -> bool:
         return self._sees(record)

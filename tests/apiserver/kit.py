@@ -159,6 +159,7 @@ class MemorySink:
         self.chunks: list[bytes] = []
         self.aborted = False
         self.buffered_bytes = 0
+        self.buffer_limit_bytes = 8 << 20
         self._arrived = asyncio.Event()
 
     def send(self, framed: bytes) -> None:

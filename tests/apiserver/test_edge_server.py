@@ -37,9 +37,8 @@ class Served:
         return self.client.get(f"http://127.0.0.1:{self.port}{path}", **more)
 
 
-@pytest.fixture(params=["asyncio", "uvloop"])
-def event_loop_policy(request: pytest.FixtureRequest) -> asyncio.AbstractEventLoopPolicy:
-    return uvloop.EventLoopPolicy() if request.param == "uvloop" else asyncio.DefaultEventLoopPolicy()
+LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+"""Every test here runs on both: the process runs on uvloop, and its transports differ in small ways (`conftest.py`)."""
 
 
 @pytest.fixture

@@ -326,6 +326,23 @@ async def test_nobody_climbs_the_ladder_of_privileged_groups(world: World, token
     assert reply.status == code
 
 
+@pytest.mark.parametrize(
+    ("token", "key", "code"),
+    [
+        ("alice", "authorization.kcp.io%2Fwarrant", 403),
+        ("alice", "authentication.kcp.io%2Fcluster-name", 403),
+        ("alice", "authentication.kcp.io%2Fscopes", 200),
+        ("alice", "acme.com%2Fproject", 200),
+        ("master", "authorization.kcp.io%2Fwarrant", 200),
+    ],
+)
+async def test_nobody_impersonates_what_counts_in_every_cluster(world: World, token: str, key: str, code: int) -> None:
+    world.rules.allowed = lambda attributes: True
+    headers = {**impersonating(User="zoe"), f"Impersonate-Extra-{key}": "x"}
+    reply = await world.ask("/clusters/abc/api/v1/configmaps", token, headers=headers)
+    assert reply.status == code
+
+
 async def test_a_group_without_a_user_is_400(world: World) -> None:
     assert await world.status("/clusters/abc/api", "alice", headers=impersonating(Group="devs")) == (
         400,

@@ -201,6 +201,8 @@ async def test_tables_keep_the_metadata_of_lists(filled: Server) -> None:
 
 
 class Only:
+    adds = True
+
     def __init__(self, *names: str) -> None:
         self.names = names
 

@@ -4,6 +4,7 @@ import asyncio
 import pytest
 
 from tenantry.apiserver.admission import Review
+from tenantry.apiserver.authorization import NO_OPINION, Attributes, Decision, Verdict
 from tenantry.kube.objects import Object
 from tenantry.kube.status import GroupResource, forbidden
 from tenantry.storage.keys import Key
@@ -236,6 +237,23 @@ async def test_apply(server: Server) -> None:
         "PATCH", THINGS + "/none/status?fieldManager=m", thing("none"), content_type="application/apply-patch+yaml"
     )
     assert missing.status == 404
+
+
+class NobodyCreates:
+    def authorize(self, attributes: Attributes) -> Decision:
+        return NO_OPINION if attributes.verb == "create" else Decision(Verdict.ALLOW)
+
+
+async def test_what_comes_to_a_creation_must_be_allowed_to_create(server: Server) -> None:
+    lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "a"}}
+    await server("POST", CMS, cm("a"))
+    server.scope.authorizer = NobodyCreates()  # type: ignore[assignment]
+    query = "?fieldManager=m"
+    assert (await server("PATCH", CMS + "/a" + query, cm("a"), content_type="application/apply-patch+yaml")).status == 200
+    refused = await server("PATCH", CMS + "/b" + query, cm("b"), content_type="application/apply-patch+yaml")
+    assert refused.status == 403
+    assert "cannot create resource" in refused.message
+    assert (await server("PUT", LEASES + "/a", lease)).status == 403
 
 
 async def test_patches(server: Server) -> None:

@@ -248,7 +248,7 @@ async def test_partial_metadata(filled: Server) -> None:
 async def test_a_slow_watcher_is_dropped_alone(filled: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     path = f"{CMS}?watch=true&resourceVersion={await version(filled)}"
     async with filled.watching(path) as slow, filled.watching(path) as quick:
-        slow.buffered_bytes = hub.BUFFER_LIMIT_BYTES + 1
+        slow.buffered_bytes = slow.buffer_limit_bytes + 1
         await filled("PATCH", CMS + "/a", {"data": {"v": "2"}})
         await filled("PATCH", CMS + "/a", {"data": {"v": "3"}})
         await quick.wait(2)
@@ -272,7 +272,7 @@ async def test_a_client_that_does_not_read_its_initial_events_is_cut_off(filled:
     monkeypatch.setattr("tenantry.apiserver.streams._INITIAL_SECONDS", 0.01)
     stream = await filled.reply("GET", f"{CMS}?{WATCH_LIST}")
     sink = MemorySink()
-    sink.buffered_bytes = hub.BUFFER_LIMIT_BYTES
+    sink.buffered_bytes = sink.buffer_limit_bytes
     await asyncio.wait_for(stream.run(sink), 5)  # type: ignore[union-attr]
     assert (sink.aborted, len(sink.events)) == (True, 1)
 
@@ -301,6 +301,8 @@ async def test_a_watch_ends_with_its_schema(server: Server) -> None:
 
 
 class Changing:
+    adds = True
+
     def __init__(self, *names: str) -> None:
         self.names = set(names)
         self.listeners: list[Callable[[], None]] = []

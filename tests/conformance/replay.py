@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
 CLUSTER_ANNOTATION = "kcp.io/cluster"
+YAML_CLUSTER_ANNOTATION = re.compile(r"(?m)^( *)annotations:\n\1  kcp\.io/cluster: .*\n(?!\1  )|^ *kcp\.io/cluster: .*\n")
 WAIVERS = Path(__file__).resolve().parent / "waived.toml"
 
 
@@ -47,6 +49,9 @@ def main() -> int:
     from kit import cli, normalise, session  # type: ignore[import-not-found]
 
     class Normaliser(normalise.Normaliser):  # type: ignore[misc]
+        def text(self, value: str) -> str:
+            return super().text(YAML_CLUSTER_ANNOTATION.sub("", value))  # type: ignore[no-any-return]
+
         def value(self, value: Any, key: str = "") -> Any:
             return super().value(value if key else without_cluster(value), key)
 

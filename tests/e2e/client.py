@@ -153,7 +153,14 @@ class Api:
         return Answer(answer.status, answer.headers, answer.data)
 
     def _send(
-        self, method: str, path: str, body: Any, content_type: str, headers: Mapping[str, str], query: Mapping[str, Any], **how: Any
+        self,
+        method: str,
+        path: str,
+        body: Any,
+        content_type: str,
+        headers: Mapping[str, str],
+        query: Mapping[str, Any],
+        **how: Any,
     ) -> urllib3.BaseHTTPResponse:
         sent = {"Accept": "application/json", "Connection": "keep-alive", **headers}
         if self.token:
@@ -196,7 +203,9 @@ class Api:
     def status_of(self, method: str, path: str, body: Any = None, **how: Any) -> int:
         return self.request(method, path, body, **how).status
 
-    def watch(self, path: str, *, seconds: float = PATIENCE_SECONDS, headers: Mapping[str, str] | None = None, **query: Any) -> Watch:
+    def watch(
+        self, path: str, *, seconds: float = PATIENCE_SECONDS, headers: Mapping[str, str] | None = None, **query: Any
+    ) -> Watch:
         """Opens a watch from `resourceVersion`, if given, or from the start."""
         response = self._send(
             "GET",
@@ -220,7 +229,9 @@ class Api:
         """A new workspace below this one, Ready; its API by id."""
         if type is not None:
             spec["type"] = type
-        self.create(WORKSPACES, {"apiVersion": "tenancy.kcp.io/v1alpha1", "kind": "Workspace", "metadata": {"name": name}, "spec": spec})
+        self.create(
+            WORKSPACES, {"apiVersion": "tenancy.kcp.io/v1alpha1", "kind": "Workspace", "metadata": {"name": name}, "spec": spec}
+        )
         return self.ready(name)
 
     def ready(self, name: str) -> Api:

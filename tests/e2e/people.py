@@ -53,6 +53,16 @@ def bind(api: Api, subject: Object, role: str, *, name: str) -> None:
     api.create(f"{RBAC}/clusterrolebindings", binding)
 
 
+CONTENT = "apiexports/content"
+
+
+def provide(api: Api, person: Person, export: str, *verbs: str) -> None:
+    """Lets a person work on what consumers gave to an export of this workspace."""
+    grant(
+        api, person.subject, ACCESS, rule("apis.kcp.io", CONTENT, *verbs, resourceNames=[export]), name=f"content-{person.name}"
+    )
+
+
 def rule(group: str, resources: str, *verbs: str, **more: Any) -> Object:
     """One rule; `resources` is a comma-separated list."""
     return {"apiGroups": [group], "resources": resources.split(","), "verbs": list(verbs) or ["*"], **more}

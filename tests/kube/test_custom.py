@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from tenantry.kube.api_set import ApiSet
 from tenantry.kube.codec.partial import partial
 from tenantry.kube.codec.table import table
 from tenantry.kube.custom import definition_from_api_resource_schema, definition_from_crd
+from tenantry.kube.discovery import resource_list
 from tenantry.kube.jsonpath import compile_path, field_names
 from tenantry.kube.quantity import canonical, is_quantity, parse
 from tenantry.kube.status import StatusError
@@ -53,7 +55,12 @@ def test_a_terminating_definition() -> None:
     body = created(crd(version(obj_schema())))
     body["metadata"]["deletionTimestamp"] = "2024-01-01T00:00:00Z"
     made = definition_from_crd(body)
-    assert made.terminating and "create" not in made.verbs
+    assert made.terminating
+    shown = resource_list(ApiSet([made]), made.group, "v1")
+    assert shown is not None
+    # Objects may still be changed, so that their finalizers can be done; discovery shows what is wanted.
+    assert shown["resources"][0]["verbs"] == ["delete", "deletecollection", "get", "list", "watch"]
+    assert "patch" in made.verbs
 
 
 def test_status_belongs_to_its_endpoint() -> None:

@@ -21,12 +21,13 @@ def definition(schema: Schema | None = None, **version: object) -> ResourceDefin
         kind="Thing",
         list_kind="ThingList",
         namespaced=True,
-        versions={"v1": Version(name="v1", schema=schema or Schema(type="object"), **version)},  # type: ignore[arg-type]
+        versions={"v1": Version(name="v1", schema=schema or ANYTHING, **version)},  # type: ignore[arg-type]
         storage_version="v1",
         custom=True,
     )
 
 
+ANYTHING = Schema(type="object", preserve_unknown=True)
 DEFAULTED = Schema(
     type="object",
     properties={"spec": Schema(type="object", properties={"mode": Schema(type="string", default="auto", has_default=True)})},
@@ -66,11 +67,27 @@ def test_items_of_built_in_lists_bear_no_kind() -> None:
 def test_a_newer_schema_defaults_old_values_when_they_are_read() -> None:
     value = stored.encode({"metadata": {"name": "n"}, "spec": {}})
     old, new = definition(), definition(DEFAULTED)
-    assert stored.shaped(value, old, "v1", 3) is value
+    assert orjson.loads(stored.shaped(value, old, "v1", 3)) == orjson.loads(value)
     shaped = stored.shaped(value, new, "v1", 3)
     assert orjson.loads(shaped) == {"metadata": {"name": "n"}, "spec": {"mode": "auto"}}
     assert stored.shaped(value, new, "v1", 3) is shaped
     assert stored.decode(value, new, "v1", 3)["spec"] == {"mode": "auto"}
+
+
+def test_fields_that_a_schema_lost_are_not_seen() -> None:
+    value = stored.encode({"metadata": {"name": "n"}, "spec": {"mode": "off", "gone": 1}, "other": 2})
+    new = definition(DEFAULTED)
+    assert stored.decode(value, new, "v1", 3)["spec"] == {"mode": "off"}
+    assert orjson.loads(stored.shaped(value, new, "v1", 3)) == {"metadata": {"name": "n"}, "spec": {"mode": "off"}}
+
+
+def test_a_value_written_under_the_same_schema_needs_no_work() -> None:
+    value = stored.encode({"metadata": {"name": "n"}, "spec": {}})
+    one, same = definition(DEFAULTED), definition(DEFAULTED)
+    mark = stored.schema_mark(one, one.versions["v1"])
+    assert mark == stored.schema_mark(same, same.versions["v1"])
+    assert mark != stored.schema_mark(definition(), definition().versions["v1"])
+    assert stored.shaped(value, same, "v1", 3, written_under=mark) is value
 
 
 def test_a_complete_value_is_not_copied() -> None:

@@ -16,7 +16,7 @@ def test_scalars_are_those_of_yaml_1_1() -> None:
 def test_aliases_and_duplicates() -> None:
     value, duplicates = decode(b"a: &x {m: 1}\nb: *x\nc: 1\nc: 2\n", duplicates=True)
     assert value == {"a": {"m": 1}, "b": {"m": 1}, "c": 2}
-    assert duplicates == ["c"]
+    assert duplicates == ['line 4: key "c" already set in map']
 
 
 @pytest.mark.parametrize(
@@ -44,5 +44,10 @@ def test_a_billion_laughs_are_refused() -> None:
 
 def test_encoding_keeps_what_looks_like_something_else() -> None:
     text = encode({"b": [{"x": "yes"}], "a": "1", "c": "two\nlines\n"})
-    assert text == b"a: '1'\nb:\n- x: 'yes'\nc: |\n  two\n  lines\n"
+    assert text == b'a: "1"\nb:\n- x: "yes"\nc: |\n  two\n  lines\n'
     assert decode(text)[0] == {"b": [{"x": "yes"}], "a": "1", "c": "two\nlines\n"}
+
+
+def test_text_that_reads_as_another_type_is_written_in_double_quotes() -> None:
+    written = encode({"a": "1", "b": "", "c": "2020-01-01T00:00:00Z", "d": "a: b", "e": "y", "f": "plain"}).decode()
+    assert written == 'a: "1"\nb: ""\nc: "2020-01-01T00:00:00Z"\nd: \'a: b\'\ne: "y"\nf: plain\n'

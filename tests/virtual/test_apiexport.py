@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tenantry.apiserver.user import User
+from tenantry.kube.objects import Object
 from tests.tenancy.exports_world import MASTER, World, accepted, claim, user
 from tests.virtual.watching import Watch
 
@@ -144,7 +145,16 @@ async def test_unknown_export() -> None:
     async with World() as world:
         await ranch(world)
         assert (await world.call("GET", f"{base(export='none')}/apis", SHERIFF))[0] == 403
-        assert (await world.call("GET", f"{base(export='none')}/apis", MASTER))[0] == 404
+        assert await world.call("GET", f"{base(export='none')}/apis", MASTER) == (404, "404 page not found\n")
+        rule = {"apiGroups": ["apis.kcp.io"], "resources": ["apiexports/content"], "verbs": ["*"]}
+        await world.role(PROVIDER, "anything", rule)
+        await world.bind_role(PROVIDER, "anything", "anything", SHERIFF.name)
+        status, answer = await world.call("GET", f"{base(export='none')}/apis", SHERIFF)
+        why = f'error getting APIExport "none" of logical cluster "{PROVIDER}": not found'
+        assert (status, answer["message"]) == (500, f"Internal error occurred: {why}")
+        await world.put(PROVIDER, "apis.kcp.io", "apiexports", {"metadata": {"name": "none"}, "spec": {}})
+        await world.until(lambda: world.identity(PROVIDER, "none"))
+        assert (await world.call("GET", f"{base(export='none')}/apis", SHERIFF))[0] == 200
 
 
 async def test_bindings_are_always_visible() -> None:
@@ -222,12 +232,12 @@ async def test_claimed_type_of_another_export() -> None:
         assert (await create(world, f"/clusters/{NEAR}/apis/wild.west/v1/namespaces/default/horses", "silver", MASTER))[0] == 201
         assert await listed(world, f"{base()}/apis/wild.west/v1/horses") == ["silver"]
         assert await listed(world, f"{base(name='range-2')}/apis/wild.west/v1/horses") == []
-        policy = {"local": {}}
+        policy: Object = {"local": {}}
         owner = "rowner0000000000"
         await world.edit(owner, "apis.kcp.io", "apiexports", "horses", lambda e: e["spec"].update(maximalPermissionPolicy=policy))
         await world.until(
-            lambda: "maximalPermissionPolicy" in world.host.catalog.get("apis.kcp.io/apiexports", owner, "horses")["spec"]
-        )  # type: ignore[index]
+            lambda: "maximalPermissionPolicy" in (world.host.catalog.get("apis.kcp.io/apiexports", owner, "horses") or {})["spec"]
+        )
         assert (await world.call("GET", f"{base()}/apis/wild.west/v1/horses", SHERIFF))[0] == 403
         await world.role(owner, "riders", {"apiGroups": ["wild.west"], "resources": ["horses"], "verbs": ["list"]})
         await world.bind_role(owner, "riders", "riders", "apis.kcp.io:binding:sheriff")

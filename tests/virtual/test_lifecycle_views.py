@@ -102,7 +102,7 @@ async def test_a_workspace_is_seen_until_its_initializer_is_removed() -> None:
             assert [o["metadata"]["annotations"]["kcp.io/cluster"] for o in found["items"]] == [NEW]
             status, _ = await world.call("GET", f"{base(NEW)}{OBJECT_PATH}/cluster", BUILDER)
             assert status == 200
-            patch = {"status": {"initializers": []}}
+            patch: Object = {"status": {"initializers": []}}
             path = f"{base(NEW)}{OBJECT_PATH}/cluster/status"
             status, answer = await world.call("PATCH", path, BUILDER, patch, content_type="application/merge-patch+json")
             assert status == 200, answer
@@ -179,7 +179,9 @@ async def test_content_by_the_rules_of_the_type() -> None:
         assert status == 201, answer
         status, answer = await world.call("GET", f"{path}/secrets/s", BUILDER)
         assert status == 403
-        assert "denied by initializerPermissions: no rule allows get on core/secrets" in answer["message"]
+        assert answer == (
+            f'initializer "{ID}" denied by initializerPermissions: no rule allows get on core/secrets in logical cluster {NEW}\n'
+        )
 
 
 async def test_content_of_a_workspace_that_does_not_wait() -> None:
@@ -187,9 +189,49 @@ async def test_content_of_a_workspace_that_does_not_wait() -> None:
         await types(world)
         await initializing(world, "other:two")
         status, answer = await world.call("GET", f"{base(NEW)}/api/v1/namespaces", BUILDER)
-        assert (status, answer["message"]) == (403, f'initializer "{ID}" cannot access this workspace')
+        assert (status, answer) == (403, f'initializer "{ID}" cannot access this workspace\n')
         status, _ = await world.call("GET", f"{base(NEW, identifier='rtypes0000000000:gone')}/api/v1/namespaces", MASTER)
         assert status == 403
+
+
+async def test_refusals_of_content_are_text() -> None:
+    async with World() as world:
+        gone = f"{HOME}:gone"
+        await types(world)
+        await initializing(world, gone, "system:own")
+        status, answer = await world.call("GET", f"{base(NEW, identifier=gone)}/api/v1/namespaces", MASTER)
+        assert (status, answer) == (503, f'workspace type of initializer "{gone}" cannot be resolved\n')
+        await world.edit(NEW, "core.kcp.io", "logicalclusters", "cluster", lambda obj: obj["spec"].pop("createdBy"))
+        status, answer = await world.call("GET", f"{base(NEW, identifier='system:own')}/api/v1/namespaces", MASTER)
+        assert (status, answer) == (500, f"logical cluster {NEW} does not say who created it\n")
+        nothing = "rnothing00000000"
+        status, answer = await world.call("GET", f"{base(nothing)}/api/v1/namespaces", BUILDER)
+        assert (status, answer) == (500, f"logical cluster {nothing} does not exist\n")
+
+
+async def test_the_begin_of_a_deletion_is_a_change() -> None:
+    """kcp's e2e: nothing is ADDED when a workspace begins to wait for its terminator."""
+
+    def delete(obj: Object) -> None:
+        obj["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+
+    def finish(obj: Object) -> None:
+        obj["status"]["terminators"] = []
+        obj["metadata"]["labels"] = {}
+
+    path = f"{base(view='terminatingworkspaces')}{OBJECT_PATH}"
+    async with World() as world:
+        await types(world, "terminate")
+        before = world.cell.ranges["root"].version
+        async with Watch(world, path, BUILDER) as watch:
+            await terminating(world)
+            await world.edit(NEW, "core.kcp.io", "logicalclusters", "cluster", delete)
+            assert await watch.next() == ("MODIFIED", "cluster")
+            await world.edit(NEW, "core.kcp.io", "logicalclusters", "cluster", finish)
+            assert await watch.next() == ("DELETED", "cluster")
+        async with Watch(world, path, BUILDER, f"watch=true&resourceVersion={before}") as watch:
+            assert await watch.next() == ("MODIFIED", "cluster")
+            assert await watch.next() == ("DELETED", "cluster")
 
 
 async def test_terminators_see_what_is_being_deleted() -> None:

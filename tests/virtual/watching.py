@@ -22,6 +22,7 @@ class Watch:
         self._buffer = b""
         self.closed = asyncio.Event()
         self.buffered_bytes = 0
+        self.buffer_limit_bytes = 8 << 20
 
     async def __aenter__(self) -> Watch:
         reply = await self._world.pipeline(self._request)

@@ -289,7 +289,7 @@ class EdgeServer:
         transport = exchange.connection.transport
         if transport is None or transport.is_closing():
             return CLOSED
-        sink = exchange.sink = TransportSink(transport)
+        sink = exchange.sink = TransportSink(transport, self.limits.watch_buffer_bytes)
         if self._draining:
             sink.closed.set()
         self._streams.add(exchange)

@@ -14,10 +14,11 @@ LAST_CHUNK = b"0\r\n\r\n"
 class TransportSink:
     """Where one stream writes. Writing after the client went away is silently nothing."""
 
-    __slots__ = ("_closed", "_transport")
+    __slots__ = ("_closed", "_transport", "buffer_limit_bytes")
 
-    def __init__(self, transport: asyncio.WriteTransport) -> None:
+    def __init__(self, transport: asyncio.WriteTransport, buffer_limit_bytes: int) -> None:
         self._transport = transport
+        self.buffer_limit_bytes = buffer_limit_bytes
         self._closed = asyncio.Event()
 
     def send(self, framed: bytes) -> None:

@@ -10,8 +10,9 @@ from email.utils import formatdate
 import orjson
 
 from tenantry.apiserver.endpoints.documents import Document, document, not_modified
-from tenantry.apiserver.endpoints.plain import TEXT, page_not_found
+from tenantry.apiserver.endpoints.plain import page_not_found
 from tenantry.apiserver.http import Request, Response
+from tenantry.apiserver.negotiation import TEXT
 from tenantry.kube import openapi
 from tenantry.kube.api_set import ApiSet
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import orjson
 
 from tenantry.apiserver.http import Response
+from tenantry.apiserver.negotiation import TEXT
 from tenantry.kube.status import StatusError
-
-TEXT = "text/plain; charset=utf-8"
 
 
 def text(body: str, code: int = 200) -> Response:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tenantry.apiserver.authorization import Attributes
+from tenantry.apiserver.forbidden import forbidden_request
 from tenantry.apiserver.http import Request
 from tenantry.apiserver.scope import Scope
 from tenantry.apiserver.user import User
@@ -69,6 +70,13 @@ class Call:
             namespace=self.namespace,
             name=self.name,
         )
+
+    def require_create(self) -> None:
+        """Raises StatusError 403 where the caller of an update or apply that comes to a creation may not create."""
+        question = replace(self.attributes, verb="create")
+        decision = self.scope.authorizer.authorize(question)
+        if not decision.allowed:
+            raise forbidden_request(question, decision.reason)
 
     def acting_user(self) -> User:
         """As whom admission sees the write."""

@@ -68,7 +68,7 @@ def delete_outcome(target: Target, options: DeleteOptions, record: Record | None
     if is_deleting(obj) and wanted == finalizers_of(obj):
         return Outcome(record=record)
     marked = records.copy(obj)
-    _mark(marked, wanted)
+    _mark(marked, wanted, held_by_type=definition.strategy.holds(obj))
     definition.strategy.begin_deletion(marked)
     if target.dry_run:
         return Outcome(obj=marked)
@@ -77,7 +77,8 @@ def delete_outcome(target: Target, options: DeleteOptions, record: Record | None
 
 def _check_preconditions(target: Target, options: DeleteOptions, record: Record) -> None:
     # Upstream names the Kind and not the resource in these two.
-    what = GroupResource(target.definition.group, target.definition.kind)
+    stored_as = target.definition.storage_group_resource or target.definition.group_resource
+    what = GroupResource(stored_as.group, target.definition.kind)
     if options.uid is not None and options.uid != record.head.uid:
         raise conflict(
             what,
@@ -112,7 +113,7 @@ def _finalizers(obj: Object, options: DeleteOptions) -> list[str]:
     return existing if set(kept) == set(existing) else kept
 
 
-def _mark(obj: Object, wanted: list[str]) -> None:
+def _mark(obj: Object, wanted: list[str], *, held_by_type: bool) -> None:
     metadata = obj["metadata"]
     if wanted:
         metadata["finalizers"] = wanted
@@ -120,7 +121,8 @@ def _mark(obj: Object, wanted: list[str]) -> None:
         metadata.pop("finalizers", None)
     if not metadata.get("deletionTimestamp"):
         metadata["deletionTimestamp"] = timestamp()
-        metadata["deletionGracePeriodSeconds"] = 0
+        if not held_by_type:
+            metadata["deletionGracePeriodSeconds"] = 0
         if metadata.get("generation"):
             metadata["generation"] += 1
 

@@ -59,11 +59,17 @@ def put_on_cluster(obj: Object, cluster: str) -> None:
     metadata["annotations"] = {**(metadata.get("annotations") or {}), CLUSTER_ANNOTATION: cluster}
 
 
+def drop_deletion(obj: Object) -> None:
+    """Nobody creates an object that is deleted already."""
+    metadata = obj["metadata"]
+    for name in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"):
+        metadata.pop(name, None)
+
+
 def begin(obj: Object, now: str, *, tracks_generation: bool) -> None:
     """Fill in the fields of a new object."""
     metadata = obj["metadata"]
-    for name in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion"):
-        metadata.pop(name, None)
+    metadata.pop("resourceVersion", None)
     metadata["creationTimestamp"] = now
     metadata["uid"] = new_uid()
     if tracks_generation:

@@ -17,7 +17,16 @@ from tenantry.apiserver.verbs.create import target_of
 from tenantry.apiserver.verbs.metadata import check_name, check_namespace
 from tenantry.apiserver.verbs.options import IGNORE, STRICT, WriteOptions, write_options
 from tenantry.apiserver.verbs.respond import outcome_response, representation_of
-from tenantry.apiserver.verbs.write import Outcome, Target, check_version, create_outcome, reset_fields, run, update_outcome
+from tenantry.apiserver.verbs.write import (
+    Outcome,
+    Target,
+    check_version,
+    create_outcome,
+    known_versions,
+    reset_fields,
+    run,
+    update_outcome,
+)
 from tenantry.kube.apply.server_side import apply
 from tenantry.kube.codec import json_codec
 from tenantry.kube.codec.json_syntax import syntax_error
@@ -48,7 +57,7 @@ async def patch(call: Call) -> Reply:
     body = await call.request.read_body(BODY_LIMIT_BYTES)
     target = target_of(call, options)
     if media_type == APPLY_PATCH:
-        outcome = await _apply(target, body, options)
+        outcome = await _apply(call, target, body, options)
     else:
         parsed = parse_patch(call, body, media_type)
         outcome = await run(target, lambda record: _patched(target, parsed, options, record))
@@ -136,7 +145,7 @@ def _decode(body: bytes, prefix: str) -> tuple[Any, list[str]]:
         raise bad_request(f"{prefix}{syntax_error(body)}") from None
 
 
-async def _apply(target: Target, body: bytes, options: WriteOptions) -> Outcome:
+async def _apply(call: Call, target: Target, body: bytes, options: WriteOptions) -> Outcome:
     config = _config(target, body, options)
 
     def compute(record: Record | None) -> Outcome:
@@ -154,6 +163,7 @@ async def _apply(target: Target, body: bytes, options: WriteOptions) -> Outcome:
         if uid:
             why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
             raise conflict(target.group_resource, target.name, why)
+        call.require_create()
         return create_outcome(target, obj, None, applied=True)
 
     return await run(target, compute)
@@ -179,10 +189,9 @@ def _config(target: Target, body: bytes, options: WriteOptions) -> Object:
             f"{found} into Go value of type map[string]interface {{}}"
         )
     if repeated:
-        texts = [f'duplicate field "{path}"' for path in repeated]
         if options.validation == STRICT:
-            raise bad_request(f"error strict decoding YAML: {', '.join(texts)}")
-        target.warnings += texts
+            raise bad_request(f"error strict decoding YAML: {', '.join(repeated)}")
+        target.warnings += repeated
     if isinstance(config.get("metadata"), dict):
         metadata.take_off_cluster(config)
     return config
@@ -203,6 +212,7 @@ def _merged(target: Target, config: Object, live: Object | None, options: WriteO
         now=timestamp(),
         reset_fields=reset_fields(target.definition, shape, target.subresource),
         kind=target.definition.kind,
+        versions=known_versions(target.definition),
     )
     try:
         normalise(target.definition, shape, obj)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from tenantry.apiserver import records
 from tenantry.apiserver.decoding import BODY_LIMIT_BYTES, parse
 from tenantry.apiserver.http import Reply
-from tenantry.apiserver.negotiation import APPLY_PATCH, YAML, body_media_type, patch_media_type
+from tenantry.apiserver.negotiation import APPLY_PATCH, YAML, Representation, body_media_type, patch_media_type
 from tenantry.apiserver.verbs.call import Call
 from tenantry.apiserver.verbs.create import target_of
 from tenantry.apiserver.verbs.get import find
@@ -17,14 +18,49 @@ from tenantry.apiserver.verbs.options import write_options
 from tenantry.apiserver.verbs.patch import parse_patch
 from tenantry.apiserver.verbs.respond import object_response, representation_of
 from tenantry.apiserver.verbs.write import Outcome, Target, check_version, run, update_outcome
-from tenantry.kube.definition import ScalePaths
+from tenantry.kube.columns import AGE, NAME
+from tenantry.kube.definition import Column, ResourceDefinition, ScalePaths, Version
 from tenantry.kube.field_errors import invalid as invalid_field
 from tenantry.kube.objects import Object
 from tenantry.kube.patch.merge_patch import apply as merge
+from tenantry.kube.schema.structural import Schema
 from tenantry.kube.status import bad_request, internal, invalid, not_found
 from tenantry.storage.record import Record
 
 API_VERSION = "autoscaling/v1"
+_SCALE = ResourceDefinition(
+    group="autoscaling",
+    plural="scales",
+    singular="scale",
+    kind="Scale",
+    list_kind="ScaleList",
+    namespaced=True,
+    versions={
+        "v1": Version(
+            name="v1",
+            schema=Schema(),
+            columns=(
+                NAME,
+                Column(
+                    name="Desired",
+                    type="integer",
+                    description="Number of desired replicas",
+                    cell=lambda obj, now: obj["spec"].get("replicas"),
+                ),
+                Column(
+                    name="Available",
+                    type="integer",
+                    description="Number of actual replicas",
+                    cell=lambda obj, now: obj["status"].get("replicas"),
+                ),
+                replace(AGE, type="date"),
+            ),
+        )
+    },
+    storage_version="v1",
+    custom=True,
+)
+"""The type of what these verbs answer, for tables."""
 
 
 async def get_scale(call: Call) -> Reply:
@@ -34,7 +70,7 @@ async def get_scale(call: Call) -> Reply:
     paths = _paths(call)
     if _at(obj, paths.spec_replicas) is None:
         raise internal(f'the spec replicas field "{paths.spec_replicas}" does not exist')
-    return object_response(call, representation, scale_of(obj, paths))
+    return _response(call, representation, scale_of(obj, paths))
 
 
 async def update_scale(call: Call) -> Reply:
@@ -106,7 +142,11 @@ async def _write(call: Call, target: Target, change: Callable[[Object], Any]) ->
         return update_outcome(target, obj, old, record)
 
     outcome = await run(target, compute)
-    return object_response(call, representation, scale_of(outcome.to_object(target), paths))
+    return _response(call, representation, scale_of(outcome.to_object(target), paths))
+
+
+def _response(call: Call, representation: Representation, scale: Object) -> Reply:
+    return object_response(replace(call, definition=_SCALE, version="v1"), representation, scale)
 
 
 def _paths(call: Call) -> ScalePaths:

@@ -28,9 +28,10 @@ _ON_COLLECTIONS: dict[str, Verb] = {
 }
 _ON_OBJECTS: dict[str, Verb] = {"get": get, "update": update, "patch": patch, "delete": delete}
 _ON_SUBRESOURCES: dict[str, dict[str, Verb]] = {
+    "status": {"get": get, "update": update, "patch": patch},
     "scale": {"get": get_scale, "update": update_scale, "patch": patch_scale},
 }
-_ON_OTHER_SUBRESOURCES: dict[str, Verb] = {"get": get, "update": update, "patch": patch}
+_ON_OTHER_SUBRESOURCES: dict[str, Verb] = {"update": update}
 _WITHOUT_CLUSTER = frozenset(("list", "watch"))
 _NAMESPACES = "namespaces"
 _DEEPEST = 3
@@ -41,7 +42,7 @@ async def serve(call: Call, info: RequestInfo) -> Reply:
     definition = call.definition
     if call.shape.deprecation_warning:
         call.warnings.append(call.shape.deprecation_warning)
-    if call.request.method == "HEAD":
+    if call.request.method == "HEAD" or (info.verb == "watch" and call.request.method != "GET"):
         raise _not_allowed()
     if len(info.parts) > _DEEPEST:
         raise generic_not_found()
@@ -68,7 +69,8 @@ def _verb(call: Call, info: RequestInfo) -> Verb:
         if connector is None or info.verb != "create":
             raise _not_allowed()
         return connector
-    table = _ON_OBJECTS if call.name else _ON_COLLECTIONS
+    # A watch of one object (/watch/… paths) is one of a collection of which one name is shown.
+    table = _ON_OBJECTS if call.name and info.verb != "watch" else _ON_COLLECTIONS
     verb = table.get(info.verb)
     if verb is None or info.verb not in definition.verbs:
         if call.definition.custom and info.verb:
@@ -93,7 +95,7 @@ def _check_namespaced(call: Call, info: RequestInfo) -> None:
         if call.scope.cluster is None:
             raise bad_request("cross-cluster LIST and WATCH are required to be cross-namespace")
         return
-    if call.name:
+    if call.name and info.verb != "watch":
         raise generic_not_found()
     if info.verb not in _WITHOUT_CLUSTER:
         raise _not_allowed()

@@ -25,11 +25,10 @@ async def update(call: Call) -> Reply:
     obj = await read_object(call, options.validation)
     check_name(obj, call.name)
     check_namespace(obj, call.namespace)
-    return outcome_response(call, representation, await replace_object(target_of(call, options), obj))
+    return outcome_response(call, representation, await _replace(call, target_of(call, options), obj))
 
 
-async def replace_object(target: Target, obj: Object) -> Outcome:
-    """Replaces the target's object by a decoded one, which is used up. Raises StatusError."""
+async def _replace(call: Call, target: Target, obj: Object) -> Outcome:
     strategy = target.definition.strategy
     pristine = orjson.dumps(obj)
     fresh: Object | None = obj
@@ -41,6 +40,7 @@ async def replace_object(target: Target, obj: Object) -> Outcome:
         if record is None:
             if not strategy.create_on_update or target.subresource:
                 raise not_found(target.group_resource, target.name)
+            call.require_create()
             mine["metadata"].pop("resourceVersion", None)
             return create_outcome(target, mine, None)
         check_uid(target, mine, record)

@@ -13,6 +13,7 @@ from tenantry.apiserver.verbs.selection import selection
 from tenantry.apiserver.verbs.versions import check_cell, watched
 from tenantry.apiserver.watch_events import Encoder, error_event
 from tenantry.kube.codec.table import INCLUDE
+from tenantry.kube.selectors import fields
 from tenantry.kube.status import StatusError, bad_request
 
 
@@ -26,7 +27,7 @@ async def watch(call: Call) -> Reply:
             f'Unable to convert to Table as requested: includeObject: Invalid value: "{include}": '
             "must be 'Metadata', 'Object', 'None', or empty"
         )
-    wanted = selection(call, options.label_selector, options.field_selector)
+    wanted = selection(call, options.label_selector, _with_name(call, options.field_selector))
     version = watched(options.resource_version)
     require_readable(call.scope.range)
     if version:
@@ -44,6 +45,22 @@ async def watch(call: Call) -> Reply:
         timeout_seconds=float(options.timeout_seconds) if options.timeout_seconds else default_timeout(),
     )
     return Stream(WatchStream(call, encoder, wanted, wish), warnings=call.warnings)
+
+
+def _with_name(call: Call, field_selector: str) -> str:
+    """The field selector of a watch whose path names an object."""
+    if not call.name:
+        return field_selector
+    mine = f"metadata.name={fields.escape(call.name)}"
+    if not field_selector:
+        return mine
+    try:
+        named = fields.parse(field_selector).required_value("metadata.name")
+    except ValueError as error:
+        raise bad_request(str(error)) from None
+    if named is not None and named != call.name:
+        raise bad_request("fieldSelector metadata.name doesn't match requested name")
+    return f"{field_selector},{mine}"
 
 
 def _refusal(call: Call, error: StatusError) -> Stream:

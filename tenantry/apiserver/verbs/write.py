@@ -10,7 +10,7 @@ reconcilers differ only in how they compute the new object.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from tenantry.apiserver import records
@@ -24,7 +24,7 @@ from tenantry.kube.apply.managed_fields import ResetFields, record_update, same_
 from tenantry.kube.codec import stored
 from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.metadata_validation import validate_metadata
-from tenantry.kube.objects import GroupResource, Object, is_deleting, timestamp
+from tenantry.kube.objects import GroupResource, Object, group_version, is_deleting, timestamp
 from tenantry.kube.schema.validate import validate
 from tenantry.kube.status import FieldError, StatusError, already_exists, conflict, invalid
 from tenantry.storage.cell import NotOwned, Stale
@@ -132,6 +132,7 @@ def create_outcome(target: Target, obj: Object, record: Record | None, *, applie
     version = obj["metadata"].pop("resourceVersion", None)
     now = timestamp()
     metadata.take_off_cluster(obj)
+    metadata.drop_deletion(obj)
     if not applied:
         _record_manager(target, obj, None, now)
     review = _review(target, CREATE, obj, None)
@@ -143,7 +144,7 @@ def create_outcome(target: Target, obj: Object, record: Record | None, *, applie
     _validate(target, obj, None)
     target.warnings += definition.strategy.warnings(obj, None)
     target.scope.admission.validate(review)
-    if version not in (None, "", "0"):
+    if version and not applied and version.isdecimal() and int(version):
         raise StatusError(500, "", "resourceVersion should not be set on objects to be created")
     if record is not None:
         error = already_exists(target.group_resource, record.key.name)
@@ -266,6 +267,19 @@ def reset_fields(definition: ResourceDefinition, shape: Version, subresource: st
     return known
 
 
+def known_versions(definition: ResourceDefinition) -> Collection[str]:
+    """The apiVersions in which managers of a type's objects may have written."""
+    memo = definition.versions[definition.storage_version].memo
+    known: frozenset[str] | None = memo.get("write.versions")
+    if known is None:
+        names = [definition.api_version(version.name) for version in definition.versions.values() if version.served]
+        if definition.storage_group_resource is not None:
+            # Both of two types that share their storage write into the same objects.
+            names += [group_version(definition.storage_group_resource.group, name) for name in definition.versions]
+        known = memo["write.versions"] = frozenset(names)
+    return known
+
+
 def _record_manager(target: Target, obj: Object, old: Object | None, now: str) -> None:
     if not target.manager:
         if old is not None and "managedFields" in old["metadata"]:
@@ -281,6 +295,7 @@ def _record_manager(target: Target, obj: Object, old: Object | None, now: str) -
         subresource=target.subresource,
         now=now,
         reset_fields=reset_fields(target.definition, shape, target.subresource),
+        versions=known_versions(target.definition),
     )
 
 
@@ -317,7 +332,9 @@ def _validate(target: Target, obj: Object, old: Object | None) -> None:
         )
     errors += definition.strategy.validate(obj, old, target.subresource)
     if errors:
-        raise invalid(definition.group, definition.kind, obj["metadata"].get("name", ""), errors)
+        # A type that lives with another one is refused in that one's name (events).
+        group = (definition.storage_group_resource or definition.group_resource).group
+        raise invalid(group, definition.kind, obj["metadata"].get("name", ""), errors)
 
 
 def _changed(obj: Object, old: Object, shape: Version) -> bool:
@@ -332,4 +349,5 @@ def _change(target: Target, shape: Version, key: Key, obj: Object, record: Recor
     if shape.to_storage is not None:
         obj = shape.to_storage(obj) or obj
     catalog = target.scope.catalog(definition, key, obj)
-    return Change(key, stored.encode(obj), records.head_of(obj, definition), record, catalog)
+    head = records.head_of(obj, definition, normalised=shape.name == definition.storage_version)
+    return Change(key, stored.encode(obj), head, record, catalog)

@@ -229,7 +229,7 @@ class _Compiler:
         for name, below in schema.properties.items():
             map_type.fields[name] = self.compile(below, preserve)
             # Only built-in types: their defaults of an empty value stand for Go fields that cannot be absent.
-            if is_built_in(schema) and below.has_default and below.default in ({}, "", 0, False):
+            if is_built_in(schema) and below.has_default and (below.default is None or below.default in ({}, "", 0, False)):
                 map_type.present[name] = below.default
         if schema.embedded_resource:
             map_type.fields |= {"apiVersion": _TEXT, "kind": _TEXT, "metadata": _METADATA}
@@ -253,7 +253,8 @@ class _Compiler:
             for name in list_type.keys:
                 below = schema.items.properties.get(name)
                 # An empty default of a built-in type's field is Go's zero value, which upstream counts as no default.
-                if below is not None and below.has_default and below.default is not None:
+                zero = below is not None and below.default == "" and is_built_in(schema.items)
+                if below is not None and below.has_default and below.default is not None and not zero:
                     list_type.defaults[name] = below.default
         return list_type
 

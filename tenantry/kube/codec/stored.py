@@ -6,18 +6,22 @@ Serving splices: `prefix` + the version + the rest of the value. Values are writ
 
 from __future__ import annotations
 
+import hashlib
 from functools import lru_cache
 
 import orjson
 
 from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.objects import Object, group_version
-from tenantry.kube.schema.structural import Schema
+from tenantry.kube.schema.default import default
+from tenantry.kube.schema.parse import to_openapi
+from tenantry.kube.schema.prune import prune
 
 HEAD = b'{"metadata":{'
 HEAD_LENGTH = len(HEAD)
 _NOT_STORED = frozenset(("apiVersion", "kind", "metadata"))
-_SHAPED_LIMIT = 16_384
+_SHAPED_LIMIT = 1 << 17
+"""Values of one version that were written under another schema; beyond this the oldest are computed again."""
 
 
 def encode(obj: Object) -> bytes:
@@ -41,11 +45,16 @@ def exact(encoded: bytes) -> bytes:
     return bytes(memoryview(encoded))
 
 
-def decode(value: bytes, definition: ResourceDefinition, version: str, resource_version: int) -> Object:
-    """The whole object as `version` shows it: converted and defaulted. A fresh copy that the caller may change."""
+def decode(
+    value: bytes, definition: ResourceDefinition, version: str, resource_version: int, *, written_under: str = ""
+) -> Object:
+    """The whole object as `version` shows it: converted, pruned and defaulted. A fresh copy that the caller may change.
+
+    `written_under` is the `schema_mark` of the schema that the value was last brought into the form of.
+    """
     shape = definition.versions[version]
     obj = orjson.loads(value)
-    if not is_plain(definition, shape):
+    if not _serves_as_is(definition, shape, written_under):
         obj = _reshape(obj, definition, shape)
     whole: Object = {"apiVersion": group_version(definition.group, version), "kind": definition.kind}
     whole.update(obj)
@@ -54,25 +63,37 @@ def decode(value: bytes, definition: ResourceDefinition, version: str, resource_
 
 
 def is_plain(definition: ResourceDefinition, shape: Version) -> bool:
-    """Whether stored values of the type are served as they are: nothing to convert, nothing to default.
+    """Whether stored values of the type are served as they are, whatever they were written under.
 
-    A custom type's schema may have gained defaults after a value was written, and readers see them at once (upstream
-    defaults when it decodes from the store). Built-in types are defaulted on write alone.
+    A custom type's schema may have changed after a value was written, and readers see the defaults that it gained and not the
+    fields that it lost at once (upstream prunes and defaults what it decodes from the store). Built-in types change with the
+    server alone.
     """
-    known = shape.memo.get("stored.plain")
+    return shape.from_storage is None and not definition.custom
+
+
+def schema_mark(definition: ResourceDefinition, shape: Version) -> str:
+    """What tells values that need no work from others: equal for equal schemas, kept beside a value in memory and not stored.
+    Empty where every value needs work (conversion) or none does."""
+    known = shape.memo.get("stored.mark")
     if known is None:
-        known = shape.from_storage is None and not (definition.custom and _has_defaults(shape.schema, set()))
-        shape.memo["stored.plain"] = known
+        known = ""
+        if definition.custom and shape.from_storage is None and shape.name == definition.storage_version:
+            text = orjson.dumps(to_openapi(shape.schema), option=orjson.OPT_SORT_KEYS)
+            known = hashlib.blake2b(text, digest_size=12).hexdigest()
+        shape.memo["stored.mark"] = known
     return known
 
 
-def shaped(value: bytes, definition: ResourceDefinition, version: str, resource_version: int) -> bytes:
+def shaped(
+    value: bytes, definition: ResourceDefinition, version: str, resource_version: int, *, written_under: str = ""
+) -> bytes:
     """The stored value in the shape of `version`: the same bytes where the type is plain or nothing differs.
 
     What was computed is remembered by resource version, so a value is decoded once for all its readers.
     """
     shape = definition.versions[version]
-    if is_plain(definition, shape):
+    if _serves_as_is(definition, shape, written_under):
         return value
     memo: dict[int, bytes] = shape.memo.setdefault("stored.shaped", {})
     known = memo.get(resource_version)
@@ -81,7 +102,8 @@ def shaped(value: bytes, definition: ResourceDefinition, version: str, resource_
         if known == value:
             known = value
         if len(memo) >= _SHAPED_LIMIT:
-            memo.clear()
+            for old in list(memo)[: _SHAPED_LIMIT // 4]:
+                del memo[old]
         memo[resource_version] = known
     return known
 
@@ -107,6 +129,10 @@ def _prefix(api_version: str, kind: str) -> bytes:
     return head + b'"metadata":{"resourceVersion":"'
 
 
+def _serves_as_is(definition: ResourceDefinition, shape: Version, written_under: str) -> bool:
+    return is_plain(definition, shape) or (bool(written_under) and written_under == schema_mark(definition, shape))
+
+
 def _reshape(obj: Object, definition: ResourceDefinition, shape: Version) -> Object:
     if shape.from_storage is not None:
         obj["apiVersion"] = group_version(definition.group, definition.storage_version)
@@ -115,21 +141,9 @@ def _reshape(obj: Object, definition: ResourceDefinition, shape: Version) -> Obj
         obj.pop("apiVersion", None)
         obj.pop("kind", None)
     if definition.custom:
-        from tenantry.kube.schema.default import default
-
+        # Metadata is the server's, whatever a schema says of it.
+        metadata = obj.pop("metadata")
+        prune(obj, shape.schema)
         default(obj, shape.schema)
+        obj = {**obj, "metadata": metadata}
     return obj
-
-
-def _has_defaults(schema: Schema, seen: set[int]) -> bool:
-    if id(schema) in seen:
-        return False
-    seen.add(id(schema))
-    if schema.has_default:
-        return True
-    children = [*schema.properties.values()]
-    if schema.items is not None:
-        children.append(schema.items)
-    if isinstance(schema.additional, Schema):
-        children.append(schema.additional)
-    return any(_has_defaults(child, seen) for child in children)

@@ -33,7 +33,7 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[str, Any]:
     for key_node, value_node in node.value:
         key = _key_text(loader.construct_object(key_node, deep=True))
         if key in out:
-            loader.duplicate_keys.append(key)
+            loader.duplicate_keys.append(f'line {key_node.start_mark.line + 1}: key "{key}" already set in map')
         out[key] = loader.construct_object(value_node, deep=True)
     return out
 
@@ -57,7 +57,7 @@ _Loader.add_constructor("tag:yaml.org,2002:binary", lambda loader, node: node.va
 
 
 def decode(body: bytes, *, duplicates: bool = False, kind: str = "") -> tuple[Any, list[str]]:
-    """The JSON value of the first document, and with `duplicates` the keys that came twice. Raises StatusError 400.
+    """The JSON value of the first document, and with `duplicates` what to say of keys that came twice. Raises StatusError 400.
 
     `kind` is the Kind that the URL wants, for the text of that error.
     """
@@ -96,6 +96,9 @@ def _problem(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
+_TEXT_TAG = "tag:yaml.org,2002:str"
+
+
 class _Dumper(_BaseDumper):
     """Lists are not indented under their key, as sigs.k8s.io/yaml writes them, and nothing is aliased."""
 
@@ -104,11 +107,17 @@ class _Dumper(_BaseDumper):
 
 
 def _text(dumper: _Dumper, value: str) -> yaml.ScalarNode:
-    style = "|" if "\n" in value else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+    """Go's writer puts double quotes around text that would read as another type, and leaves the rest to the emitter."""
+    style = None
+    if dumper.resolve(yaml.ScalarNode, value, (True, False)) != _TEXT_TAG:  # type: ignore[no-untyped-call]
+        style = '"'
+    elif "\n" in value:
+        style = "|"
+    return dumper.represent_scalar(_TEXT_TAG, value, style=style)
 
 
 _Dumper.add_representer(str, _text)
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^[yYnN]$"), list("yYnN"))
 
 
 def encode(value: Any) -> bytes:

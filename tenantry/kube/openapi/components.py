@@ -91,7 +91,10 @@ def collect(roots: Iterable[Schema], form: Form) -> dict[str, Object]:
             return None
         if schema.ref not in found:
             waiting.append(schema)
-        return reference(schema, form)
+        place = reference(schema, form)
+        if form.v2 or not schema.has_default or schema.default is None:
+            return place
+        return {"allOf": [place], "default": schema.default}
 
     while waiting:
         schema = waiting.pop()
@@ -104,7 +107,10 @@ def collect(roots: Iterable[Schema], form: Form) -> dict[str, Object]:
 def _component(schema: Schema, refer: Callable[[Schema], Object | None], form: Form) -> Object:
     if schema.ref == _QUANTITY and not form.v2:
         return {"oneOf": [{"type": "string"}, {"type": "number"}]}
-    return to_openapi(schema, refer, v2=form.v2)
+    made = to_openapi(schema, refer, v2=form.v2)
+    # A default belongs to the field that refers here.
+    made.pop("default", None)
+    return made
 
 
 def describe_root(component: Object, form: Form) -> None:

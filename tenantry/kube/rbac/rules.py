@@ -18,13 +18,16 @@ _MISSING: _Names = frozenset()
 class CompiledRules:
     """The rules of a role, indexed by (verb, group) and resource, so that a decision is a few look-ups."""
 
-    __slots__ = ("_paths", "_prefixes", "_resources", "rules")
+    __slots__ = ("_paths", "_prefixes", "_resources", "named", "rules")
 
     def __init__(self, rules: Iterable[Rule]) -> None:
         self.rules: tuple[Rule, ...] = tuple(rules)
         self._resources: dict[tuple[str, str], dict[str, _Names]] = {}
         self._paths: dict[tuple[str, str], None] = {}
         self._prefixes: dict[str, tuple[str, ...]] = {}
+        limited = [rule.get("resources") or () for rule in self.rules if rule.get("resourceNames")]
+        self.named = frozenset(resource.partition("/")[0] for resources in limited for resource in resources)
+        """The resources (`*`: all) whose objects' names matter to a decision."""
         for rule in self.rules:
             self._add(rule)
 

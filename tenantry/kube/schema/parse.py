@@ -117,7 +117,8 @@ def to_openapi(schema: Schema, refer: Callable[[Schema], Object | None] | None =
         doc["x-kubernetes-validations"] = [_rule_to_object(r) for r in schema.rules]
     if v2:
         return _swagger(doc)
-    if schema.has_default:
+    # Null is no default: it says that the field is always written.
+    if schema.has_default and schema.default is not None:
         doc["default"] = schema.default
     for key, name in _SEVERAL:
         members = getattr(schema, name)

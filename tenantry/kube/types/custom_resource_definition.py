@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from tenantry.kube.columns import CREATED_AT, NAME
@@ -126,7 +127,7 @@ _CONVERSION = _object(
 _SPEC = _object(
     "CustomResourceDefinitionSpec",
     group=_STRING,
-    names=_NAMES,
+    names=replace(_NAMES, default={}, has_default=True),
     scope=_STRING,
     versions=_list(_VERSION),
     conversion=_CONVERSION,
@@ -150,6 +151,8 @@ _STATUS = _object(
 )
 # A null list of conditions is what upstream writes into a new definition.
 _STATUS.properties["conditions"].nullable = True
+# The same of a definition that stores no version, which its own validation refuses in better words.
+_STATUS.properties["storedVersions"].nullable = True
 SCHEMA = _object(
     "CustomResourceDefinition",
     ("spec",),
@@ -173,6 +176,7 @@ class CustomResourceDefinitionStrategy(Strategy):
 
     unconditional_update = False
     tracks_generation = True
+    bare_finalizers = True
 
     def default(self, obj: Object) -> None:
         # The shape first: everything below reads the definition without asking again.

@@ -2,6 +2,9 @@
 
 Order (kcp): always-allowed group, always-allowed paths, then every link of required groups → content → system resources →
 maximal permission policy must let through, and at last RBAC must allow.
+
+What is remembered of a cluster is dropped by the events of a commit, which are delivered before its writer is answered: nobody
+who was told that a write was done meets a decision from before it.
 """
 
 from __future__ import annotations
@@ -15,7 +18,9 @@ from tenantry.apiserver.authorization import NO_OPINION, Attributes, Decision, V
 from tenantry.apiserver.user import MASTERS_GROUP, User
 from tenantry.kube.objects import Object
 from tenantry.kube.rbac.rules import Rule
+from tenantry.kube.status import not_found
 from tenantry.storage.keys import Key
+from tenantry.tenancy.authorization.access import Access
 from tenantry.tenancy.authorization.content import Content
 from tenantry.tenancy.authorization.effective import effective_users
 from tenantry.tenancy.authorization.links import Link
@@ -24,6 +29,8 @@ from tenantry.tenancy.authorization.policies import RBAC_RESOURCES, SYSTEM_ADMIN
 from tenantry.tenancy.authorization.policy import Grant, allowing
 from tenantry.tenancy.authorization.required_groups import RequiredGroups
 from tenantry.tenancy.authorization.system_resources import SystemResources
+from tenantry.tenancy.directory import WORKSPACE_RESOURCE
+from tenantry.tenancy.exports.maximal_permission import has_local_policy
 
 if TYPE_CHECKING:
     from tenantry.storage.range import Range
@@ -34,9 +41,9 @@ ALWAYS_ALLOWED_PATHS = frozenset({"/healthz", "/readyz", "/livez"})
 LOGICAL_CLUSTERS = "core.kcp.io/logicalclusters"
 LOGICAL_CLUSTER_NAME = "cluster"
 API_BINDINGS = "apis.kcp.io/apibindings"
-_DECISIONS_MAX = 200_000
-"""Remembered decisions over all clusters, about 60 MB at the worst; then all are forgotten."""
-_GRANTS_MAX = 50_000
+API_EXPORTS = "apis.kcp.io/apiexports"
+ACCESS_MAX = 50_000
+"""Pairs of user and cluster that are remembered; then all are forgotten."""
 
 _MASTERS = Decision(Verdict.ALLOW, "")
 _HEALTH = Decision(Verdict.ALLOW, "")
@@ -49,83 +56,88 @@ class Chain:
         self._host = host
         self._policies = Policies(host)
         self._policies.subscribe(self._forget)
-        self._decisions: dict[str, dict[Attributes, Decision]] = {}
-        self._decisions_made = 0
-        self._grants: dict[str, dict[User, list[Grant]]] = {}
-        self._grants_made = 0
+        self._access: dict[str, dict[User, Access]] = {}
+        self._access_count = 0
+        self._askers: dict[str, set[str]] = {}
+        """Cluster with a maximal permission policy → the clusters whose decisions rest on it."""
+        self._policed: set[tuple[str, str]] = set()
+        self._by_name = False
+        self._maximal_permission = MaximalPermission(host, self._policy_allows)
         self._links: tuple[Link, ...] = (
             RequiredGroups(self._logical_cluster),
-            Content(self._logical_cluster, self._may_access),
+            Content(self._logical_cluster),
             SystemResources(),
-            MaximalPermission(host, self.allows_deep),
+            self._maximal_permission,
         )
-        host.catalog.subscribe("apis.kcp.io/apiexports", lambda *_: self._forget(None))
+        host.catalog.subscribe(API_EXPORTS, self._export_changed)
         host.catalog.subscribe(LOGICAL_CLUSTERS, lambda _, cluster, *__: self._forget(cluster))
         host.follow_ranges(self._follow)
 
     def authorize(self, attributes: Attributes) -> Decision:
         if MASTERS_GROUP in attributes.user.groups:
+            self._require_cluster(attributes)
             return _MASTERS
         if not attributes.resource and attributes.path in ALWAYS_ALLOWED_PATHS:
             return _HEALTH
-        known = self._decisions.get(attributes.cluster)
-        decision = known.get(attributes) if known is not None else None
+        access = self._access_of(attributes.user, attributes.cluster)
+        decision = access.known(attributes)
         if decision is None:
-            decision = self._decide(attributes)
-            self._decisions_made += 1
-            if self._decisions_made > _DECISIONS_MAX:
-                self._decisions.clear()
-                self._decisions_made = 1
-            self._decisions.setdefault(attributes.cluster, {})[attributes] = decision
+            self._by_name = access.depends_on_name(attributes.resource)
+            decision = self._decide(attributes, access)
+            access.remember(attributes, decision, by_name=self._by_name)
         return decision
 
     def allows_deep(self, attributes: Attributes) -> bool:
         """RBAC of `attributes.cluster` alone: no workspace access, required groups or maximal permission (kcp's deep SAR)."""
         if MASTERS_GROUP in attributes.user.groups:
             return True
-        return self._rbac(attributes, effective_users(attributes.user, attributes.cluster)).allowed
+        return allowing(self._access_of(attributes.user, attributes.cluster).grants, attributes) is not None
 
     def rules(self, user: User, cluster: str, namespace: str) -> list[Rule]:
         """The RBAC rules (PolicyRule objects) that a user has in a namespace, or cluster-wide without one."""
-        found: list[Rule] = []
-        for effective in effective_users(user, cluster):
-            for grant in self._grants_of(effective, cluster):
-                if grant.namespace is None or grant.namespace == namespace:
-                    found.extend(grant.rules.rules)
-        return found
+        grants = self._access_of(user, cluster).grants
+        return [rule for grant in grants if grant.namespace in (None, namespace) for rule in grant.rules.rules]
 
-    def _decide(self, attributes: Attributes) -> Decision:
-        users = effective_users(attributes.user, attributes.cluster)
+    def _decide(self, attributes: Attributes, access: Access) -> Decision:
         for link in self._links:
-            decision = link.decide(attributes, users)
+            decision = link.decide(attributes, access)
             if decision is not None:
                 return decision
-        return self._rbac(attributes, users)
+        grant = allowing(access.grants, attributes)
+        return Decision(Verdict.ALLOW, grant.source) if grant is not None else NO_OPINION
 
-    def _rbac(self, attributes: Attributes, users: Sequence[User]) -> Decision:
-        for user in users:
-            grant = allowing(self._grants_of(user, attributes.cluster), attributes)
-            if grant is not None:
-                return Decision(Verdict.ALLOW, grant.source)
-        return NO_OPINION
+    def _policy_allows(self, asking: str, question: Attributes) -> bool:
+        """A deep check in the cluster of an export, for a decision in the cluster `asking`, which rests on it from then on."""
+        self._askers.setdefault(question.cluster, set()).add(asking)
+        if self._access_of(question.user, question.cluster).depends_on_name(question.resource):
+            self._by_name = True
+        return self.allows_deep(question)
 
-    def _may_access(self, cluster: str, users: Sequence[User]) -> bool:
-        wanted = Attributes(user=users[0], verb="access", cluster=cluster, path="/")
-        return any(allowing(self._grants_of(user, cluster), wanted) is not None for user in users)
+    def _access_of(self, user: User, cluster: str) -> Access:
+        known = self._access.get(cluster)
+        access = known.get(user) if known is not None else None
+        if access is None:
+            if self._access_count >= ACCESS_MAX:
+                self._forget(None)
+            users = effective_users(user, cluster)
+            access = Access(users, (grant for each in users for grant in self._grants_of(each, cluster)))
+            self._access_count += 1
+            self._access.setdefault(cluster, {})[user] = access
+        return access
 
     def _grants_of(self, user: User, cluster: str) -> list[Grant]:
-        known = self._grants.get(cluster)
-        grants = known.get(user) if known is not None else None
-        if grants is None:
-            grants = list(self._policies.of(SYSTEM_ADMIN).grants(user))
-            if cluster != SYSTEM_ADMIN:
-                grants += self._policies.of(cluster).grants(user)
-            self._grants_made += 1
-            if self._grants_made > _GRANTS_MAX:
-                self._grants.clear()
-                self._grants_made = 1
-            self._grants.setdefault(cluster, {})[user] = grants
-        return grants
+        everywhere = self._policies.of(SYSTEM_ADMIN).grants(user)
+        return everywhere if cluster == SYSTEM_ADMIN else everywhere + self._policies.of(cluster).grants(user)
+
+    def _require_cluster(self, attributes: Attributes) -> None:
+        """Raises StatusError 404 for a tenant that is gone or never was: nobody would ever delete what a master writes there."""
+        cluster = attributes.cluster
+        if not cluster or cluster.startswith("system:") or not self._host.cell.owns(cluster):
+            return
+        key = Key(cluster, LOGICAL_CLUSTERS, "", LOGICAL_CLUSTER_NAME)
+        # Its logical cluster is what makes a tenant, so that may always be asked for and made.
+        if self._host.cell.range_of(cluster).get(key) is None and attributes.resource != "logicalclusters":
+            raise not_found(WORKSPACE_RESOURCE, cluster)
 
     def _logical_cluster(self, cluster: str) -> Object | None:
         cell = self._host.cell
@@ -142,6 +154,7 @@ class Chain:
         def stop() -> None:
             for each in stops:
                 each()
+            self._policies.forget_all()
 
         return stop
 
@@ -152,10 +165,21 @@ class Chain:
             else:
                 self._forget(event.key.cluster)
 
+    def _export_changed(self, _: str, cluster: str, name: str, export: Object | None) -> None:
+        """Decisions of whoever bound an export rest on its having a policy; what the policy says is RBAC's."""
+        place = (cluster, name)
+        policed = export is not None and has_local_policy(export)
+        if policed != (place in self._policed):
+            (self._policed.add if policed else self._policed.discard)(place)
+            self._forget(None)
+
     def _forget(self, cluster: str | None) -> None:
         if cluster is None:
-            self._decisions.clear()
-            self._grants.clear()
-        else:
-            self._decisions.pop(cluster, None)
-            self._grants.pop(cluster, None)
+            self._access.clear()
+            self._askers.clear()
+            self._access_count = 0
+            return
+        for each in (cluster, *self._askers.pop(cluster, ())):
+            dropped = self._access.pop(each, None)
+            if dropped is not None:
+                self._access_count -= len(dropped)

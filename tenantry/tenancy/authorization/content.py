@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from tenantry.apiserver.authorization import NO_OPINION, Attributes, Decision, Verdict
-from tenantry.apiserver.user import EXTERNAL_LOGICAL_CLUSTER_ADMIN_GROUP, LOGICAL_CLUSTER_ADMIN_GROUP, User
+from tenantry.apiserver.user import EXTERNAL_LOGICAL_CLUSTER_ADMIN_GROUP, LOGICAL_CLUSTER_ADMIN_GROUP
 from tenantry.kube.objects import Object
+from tenantry.tenancy.authorization.access import Access
 from tenantry.tenancy.authorization.effective import is_local
 from tenantry.tenancy.authorization.links import groups_of
 
@@ -15,29 +16,32 @@ _LIFECYCLE_PHASES = frozenset({"Initializing", "Terminating", "Deleting"})
 _LIFECYCLE_GROUPS = ("system:kcp:initializer:", "system:kcp:terminator:")
 NOT_PERMITTED = "workspace access not permitted"
 
-AccessCheck = Callable[[str, Sequence[User]], bool]
-"""(cluster, effective users) → whether RBAC gives one of them `access` on `/`."""
+_ROOT = "root"
+_METRICS = "/metrics"
+"""Of the process and not of a tenant: asked of root, by callers who need not be let into it."""
 
 
 class Content:
-    def __init__(self, logical_cluster: Callable[[str], Object | None], may_access: AccessCheck) -> None:
+    def __init__(self, logical_cluster: Callable[[str], Object | None]) -> None:
         self._logical_cluster = logical_cluster
-        self._may_access = may_access
 
-    def decide(self, attributes: Attributes, users: Sequence[User]) -> Decision | None:
-        if attributes.cluster.startswith("system:"):
+    def decide(self, attributes: Attributes, access: Access) -> Decision | None:
+        cluster = attributes.cluster
+        if cluster.startswith("system:"):
             return NO_OPINION
-        groups = groups_of(users)
+        if not attributes.resource and attributes.path == _METRICS and cluster == _ROOT:
+            return None
+        groups = groups_of(access.users)
         if groups & {LOGICAL_CLUSTER_ADMIN_GROUP, EXTERNAL_LOGICAL_CLUSTER_ADMIN_GROUP}:
             return None
-        obj = self._logical_cluster(attributes.cluster)
+        obj = self._logical_cluster(cluster)
         if obj is None:
             return Decision(Verdict.DENY, NOT_PERMITTED)
         phase = (obj.get("status") or {}).get("phase") or "Scheduling"
         if phase not in _OPEN_PHASES:
-            return Decision(Verdict.NO_OPINION, f"not permitted, logical cluster is in phase {phase!r}")
+            return Decision(Verdict.NO_OPINION, f'not permitted, logical cluster is in phase "{phase}"')
         if phase in _LIFECYCLE_PHASES and any(group.startswith(_LIFECYCLE_GROUPS) for group in groups):
             return Decision(Verdict.ALLOW, "lifecycle controller of the workspace type")
-        if is_local(attributes.user, attributes.cluster) or self._may_access(attributes.cluster, users):
+        if access.may_enter or is_local(attributes.user, cluster):
             return None
         return Decision(Verdict.NO_OPINION, NOT_PERMITTED)

@@ -42,8 +42,9 @@ def home_of(user: User) -> str:
 
 
 def is_local(user: User, cluster: str) -> bool:
-    """A service account of this cluster. One without an origin counts as local (access reviews name users so)."""
-    return is_service_account(user) and home_of(user) in ("", cluster)
+    """A service account of this cluster, unless its scopes are elsewhere. One without an origin counts as local: access reviews
+    and impersonation name users so."""
+    return is_service_account(user) and _in_scope(user, cluster)
 
 
 @lru_cache(maxsize=4096)
@@ -120,11 +121,20 @@ def _extra(value: Mapping[str, Any]) -> tuple[tuple[str, tuple[str, ...]], ...]:
 
 @lru_cache(maxsize=4096)
 def as_bound_user(user: User) -> User:
-    """The identity that a maximal permission policy is asked about: name and groups prefixed `apis.kcp.io:binding:`.
+    """The identity that a maximal permission policy is asked about: name, groups and warrants prefixed `apis.kcp.io:binding:`.
 
-    Service accounts appear under their global name and lose the extras that tie them to their cluster (kcp).
+    Service accounts appear under their global name. Scopes are dropped: they are about the consumer's cluster, where they were
+    looked at, and the policy is the provider's.
     """
     name = global_service_account(user) or user.name
-    dropped = (SCOPES_EXTRA, CLUSTER_NAME_EXTRA) if is_service_account(user) else ()
-    extra = tuple((key, values) for key, values in user.extra if key not in dropped and key != WARRANT_EXTRA)
-    return User(f"{BINDING_PREFIX}{name}", tuple(f"{BINDING_PREFIX}{g}" for g in user.groups), user.uid, extra)
+    dropped = (SCOPES_EXTRA, WARRANT_EXTRA, *((CLUSTER_NAME_EXTRA,) if is_service_account(user) else ()))
+    extra = {key: list(values) for key, values in user.extra if key not in dropped}
+    warrants = [warrant for text in user.extra_values(WARRANT_EXTRA) if (warrant := _parse_warrant(text)) is not None]
+    if warrants:
+        extra[WARRANT_EXTRA] = [_warrant_text(as_bound_user(warrant)) for warrant in warrants]
+    return User(f"{BINDING_PREFIX}{name}", tuple(f"{BINDING_PREFIX}{g}" for g in user.groups), user.uid, make_extra(extra))
+
+
+def _warrant_text(user: User) -> str:
+    extra = {key: list(values) for key, values in user.extra}
+    return orjson.dumps({"user": user.name, "uid": user.uid, "groups": user.groups, "extra": extra}).decode()

@@ -7,12 +7,13 @@ from typing import Protocol
 
 from tenantry.apiserver.authorization import Attributes, Decision
 from tenantry.apiserver.user import User
+from tenantry.tenancy.authorization.access import Access
 
 
 class Link(Protocol):
-    """`users` is everybody that the caller counts as in the cluster, computed once for the whole chain."""
+    """`access` is what the caller holds in the cluster, as everybody that it counts as there; computed once for all links."""
 
-    def decide(self, attributes: Attributes, users: Sequence[User]) -> Decision | None:
+    def decide(self, attributes: Attributes, access: Access) -> Decision | None:
         """A final decision, or None to go on with the next link."""
         ...
 

@@ -97,17 +97,21 @@ class Policies:
 
     def _role(self, cluster: str, resource: str, namespace: str, name: str) -> CompiledRules | None:
         held = self._held(cluster)
-        if held is None:
-            obj = self._host.catalog.get(resource, cluster, name)
-            return CompiledRules(obj.get("rules") or []) if obj is not None else None
-        record = held.get(Key(cluster, resource, namespace, name))
-        if record is None:
-            return None
-        # Roles of system:admin are bound in every cluster: compiled once for all of them.
-        place = (record.key, record.version)
+        key = Key(cluster, resource, namespace, name)
+        if held is not None:
+            record = held.get(key)
+            return self._compiled(key, record.version, record.value) if record is not None else None
+        # Only what holds in a whole cluster is copied.
+        copy = self._host.catalog.entry(resource, cluster, name) if not namespace else None
+        return self._compiled(key, -copy.revision, copy.raw) if copy is not None else None
+
+    def _compiled(self, key: Key, version: int, value: bytes) -> CompiledRules:
+        """Compiled once for all clusters that bind the role: those of system:admin are bound in every one. Copies have negative
+        versions."""
+        place = (key, version)
         rules = self._rules.get(place)
         if rules is None:
             if len(self._rules) >= _RULES_MAX:
                 self._rules.clear()
-            rules = self._rules[place] = CompiledRules(orjson.loads(record.value).get("rules") or [])
+            rules = self._rules[place] = CompiledRules(orjson.loads(value).get("rules") or [])
         return rules

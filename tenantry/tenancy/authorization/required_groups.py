@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from tenantry.apiserver.authorization import NO_OPINION, Attributes, Decision, Verdict
 from tenantry.apiserver.user import (
@@ -10,16 +10,16 @@ from tenantry.apiserver.user import (
     KCP_ADMIN_GROUP,
     LOGICAL_CLUSTER_ADMIN_GROUP,
     WORKSPACE_BOOTSTRAPPER_GROUP,
-    User,
 )
 from tenantry.kube.objects import Object, annotations_of
+from tenantry.tenancy.authorization.access import Access
 from tenantry.tenancy.authorization.effective import is_service_account
 from tenantry.tenancy.authorization.links import groups_of
 
 REQUIRED_GROUPS_ANNOTATION = "authorization.kcp.io/required-groups"
-_EXEMPT = frozenset(
-    {LOGICAL_CLUSTER_ADMIN_GROUP, EXTERNAL_LOGICAL_CLUSTER_ADMIN_GROUP, KCP_ADMIN_GROUP, WORKSPACE_BOOTSTRAPPER_GROUP}
-)
+_PASSING = frozenset({LOGICAL_CLUSTER_ADMIN_GROUP, EXTERNAL_LOGICAL_CLUSTER_ADMIN_GROUP})
+"""Not asked at all: they also work where there is no logical cluster yet."""
+_SATISFYING = frozenset({KCP_ADMIN_GROUP, WORKSPACE_BOOTSTRAPPER_GROUP})
 
 
 class RequiredGroups:
@@ -28,17 +28,17 @@ class RequiredGroups:
     def __init__(self, logical_cluster: Callable[[str], Object | None]) -> None:
         self._logical_cluster = logical_cluster
 
-    def decide(self, attributes: Attributes, users: Sequence[User]) -> Decision | None:
+    def decide(self, attributes: Attributes, access: Access) -> Decision | None:
         if is_service_account(attributes.user):
+            return None
+        groups = groups_of(access.users)
+        if groups & _PASSING:
             return None
         obj = self._logical_cluster(attributes.cluster)
         if obj is None:
             return None if attributes.cluster.startswith("system:") else NO_OPINION
         wanted = annotations_of(obj).get(REQUIRED_GROUPS_ANNOTATION)
-        if not wanted:
-            return None
-        groups = groups_of(users)
-        if groups & _EXEMPT:
+        if not wanted or groups & _SATISFYING:
             return None
         for alternative in wanted.split(";"):
             if all(group.strip() in groups for group in alternative.split(",")):

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from tenantry.apiserver.authorization import Attributes, Decision, Verdict
-from tenantry.apiserver.user import User
+from tenantry.tenancy.authorization.access import Access
 
 _CLOSED = frozenset({("apis.kcp.io", "apibindings", "status"), ("apis.kcp.io", "apiexports", "status")})
 
 
 class SystemResources:
-    def decide(self, attributes: Attributes, users: Sequence[User]) -> Decision | None:
+    def decide(self, attributes: Attributes, access: Access) -> Decision | None:
         if (attributes.group, attributes.resource, attributes.subresource) in _CLOSED:
             return Decision(Verdict.DENY, "status is written by the system only")
         return None

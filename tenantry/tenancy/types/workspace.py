@@ -19,6 +19,8 @@ from tenantry.tenancy.types.lifecycle import INITIALIZERS, PHASE, SCHEDULING, TE
 from tenantry.tenancy.types.strategy import TypeStrategy
 
 RESOURCE = "tenancy.kcp.io/workspaces"
+CLUSTER_ANNOTATION = "internal.tenancy.kcp.io/cluster"
+"""The id that was drawn for a Workspace, before spec.cluster says that it exists. Only the system sets it."""
 TYPE_NAME_PATTERN = r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?"
 
 TYPE_REFERENCE: Object = structure(

@@ -77,6 +77,9 @@ class Tenancy:
 
     def validate(self, review: Review) -> None:
         self._apply(self._validate, review)
+        definition = review.definition
+        if review.operation == CREATE and not review.dry_run and definition.storage_key == LOGICAL_CLUSTERS:
+            self._host.scheduler.admit(review.cluster)
 
     def _apply(self, halves: dict[tuple[str, str], Half], review: Review) -> None:
         definition = review.definition

@@ -14,6 +14,7 @@ from tenantry.kube.status import StatusError, forbidden
 from tenantry.storage.keys import Key
 from tenantry.tenancy.types.lifecycle import READY
 from tenantry.tenancy.types.logical_cluster import NAME
+from tenantry.tenancy.types.workspace import CLUSTER_ANNOTATION
 from tenantry.tenancy.workspaces.state import OWNER_ANNOTATION, REQUIRED_GROUPS_ANNOTATION
 from tenantry.tenancy.workspaces.types import (
     TYPE_ANNOTATION,
@@ -66,6 +67,9 @@ class WorkspaceRules:
         kcp leaves out system:masters, whose workspaces then never become Ready; here they own what they make as anybody does.
         """
         annotations = dict(annotations_of(workspace))
+        if not review.user.is_master:
+            # A workspace that claims a cluster would be taken for its owner.
+            annotations.pop(CLUSTER_ANNOTATION, None)
         if not review.user.is_master or OWNER_ANNOTATION not in annotations:
             annotations[OWNER_ANNOTATION] = owner_text(review.user)
         parent = self._logical_cluster(review.cluster)
@@ -138,7 +142,7 @@ class WorkspaceRules:
             raise self._refuse(review, "spec.type is immutable")
         if not review.user.is_master:
             self._only_system_sets(review, spec, before)
-            for annotation in (OWNER_ANNOTATION, REQUIRED_GROUPS_ANNOTATION):
+            for annotation in (OWNER_ANNOTATION, REQUIRED_GROUPS_ANNOTATION, CLUSTER_ANNOTATION):
                 if annotations_of(workspace).get(annotation) != annotations_of(old).get(annotation):
                     raise self._refuse(review, f"annotation {annotation} is immutable")
         phase = (workspace.get("status") or {}).get("phase")

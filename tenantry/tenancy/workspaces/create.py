@@ -2,35 +2,40 @@
 
 A workspace whose range this shard holds is made in one transaction: the Workspace's cluster and URL, the LogicalCluster and all
 that it holds. In another shard's range it is two steps, idempotent by the id that the Workspace remembers: the owner of the
-range is asked for the LogicalCluster and fills it itself (`lifecycle`).
+range is asked for the LogicalCluster, fills it itself and tells the Workspace how it is (`lifecycle`). Its end is told by the
+catalog (`tenantry.tenancy.copies.ENDED`), so that neither side ever has to ask again, whichever of them was away.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import orjson
 
 from tenantry.kube.objects import Object, annotations_of, is_deleting, labels_of, timestamp
-from tenantry.storage.keys import Key
+from tenantry.kube.status import StatusError
+from tenantry.storage.keys import Key, catalog_key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Record
+from tenantry.storage.store import Delete
 from tenantry.tenancy.changes import created, removed, updated
+from tenantry.tenancy.copies import ENDED
 from tenantry.tenancy.directory import RangeInfo
 from tenantry.tenancy.exports import conditions
 from tenantry.tenancy.reconcile import Controller, Retry
 from tenantry.tenancy.types.lifecycle import INITIALIZING, READY
 from tenantry.tenancy.types.logical_cluster import NAME
 from tenantry.tenancy.types.shard import RESOURCE as SHARDS
+from tenantry.tenancy.types.workspace import CLUSTER_ANNOTATION
+from tenantry.tenancy.workspaces.delete import released
 from tenantry.tenancy.workspaces.identifiers import PHASE_LABEL, base36
 from tenantry.tenancy.workspaces.logical_clusters import fill, new_logical_cluster
 from tenantry.tenancy.workspaces.remote import RemoteObjects
-from tenantry.tenancy.workspaces.schedule import Scheduler, Unschedulable
+from tenantry.tenancy.workspaces.schedule import Unschedulable
 from tenantry.tenancy.workspaces.state import (
-    CLUSTER_ANNOTATION,
     INITIALIZED,
     SCHEDULED,
     SHARD_ANNOTATION,
@@ -47,9 +52,6 @@ if TYPE_CHECKING:
 
 LEGACY_SHARD_ANNOTATION = "internal.tenancy.kcp.io/shard"
 REGION_LABEL = "region"
-FIRST_LOOK_SECONDS = 0.02
-LAST_LOOK_SECONDS = 5.0
-"""How soon, and at the latest how often, a workspace whose cluster another shard holds is looked at while it changes."""
 
 
 class WorkspaceController(Controller):
@@ -61,22 +63,35 @@ class WorkspaceController(Controller):
 
     def __init__(self, host: Host) -> None:
         self._host = host
-        self._scheduler = Scheduler(host)
+        self._scheduler = host.scheduler
         self._remote = RemoteObjects(host)
         self._unschedulable: set[Key] = set()
-        self._looks: dict[Key, float] = {}
+        self._deletion_told: set[Key] = set()
         host.catalog.subscribe(SHARDS, self._shard_changed)
+        host.catalog.subscribe(ENDED, self._cluster_ended)
 
     @property
     def resources(self) -> Sequence[str]:
         return (self._host.definitions.workspaces.storage_key,)
+
+    def initial_keys(self, held: Range) -> Iterable[Key]:
+        yield from super().initial_keys(held)
+        resource = self._host.definitions.workspaces.storage_key
+        for cluster, name, _ in self._host.catalog.list(ENDED):
+            if cluster in held:
+                yield Key(cluster, resource, "", name)
 
     async def reconcile(self, held: Range, key: Key) -> None:
         await self._host.cell.settled((key,))
         record = held.get(key)
         if record is None:
             self._unschedulable.discard(key)
-            self._looks.pop(key, None)
+            self._deletion_told.discard(key)
+        ended = self._host.catalog.get(ENDED, key.cluster, key.name)
+        if ended is not None:
+            await self._end(key, record, ended)
+            return
+        if record is None:
             return
         workspace = orjson.loads(record.value)
         spec = workspace.get("spec") or {}
@@ -105,7 +120,7 @@ class WorkspaceController(Controller):
             await self._create_remote(key, record, workspace, resolved, info, drawn, path)
             return
         try:
-            info, cluster = await self._scheduler.place(workspace)
+            info, cluster = await self._scheduler.place((workspace.get("spec") or {}).get("location"))
         except Unschedulable as error:
             await self._cannot(key, record, workspace, str(error))
             return
@@ -145,24 +160,29 @@ class WorkspaceController(Controller):
             workspace, key.cluster, resolved, path=path, range_name=info.name, url=host.urls.cluster(cluster)
         )
         wanted.pop("status")
-        found = await self._remote.create_logical_cluster(cluster, wanted)
-        owner = (found.get("spec") or {}).get("owner") or {}
+        try:
+            found = await self._remote.create_logical_cluster(cluster, wanted)
+        except StatusError as error:
+            if error.reason != "TooManyRequests":
+                raise
+            found = None
         await host.cell.settled((key,))
-        if owner.get("uid") != workspace["metadata"].get("uid"):
-            del workspace["metadata"]["annotations"][CLUSTER_ANNOTATION]
-        else:
+        if found is not None and _is_owned(found, workspace):
             self._enter(workspace, cluster, path, timestamp())
+        else:
+            # The range is full after all, or the id is taken: the next draw is another one.
+            del workspace["metadata"]["annotations"][CLUSTER_ANNOTATION]
         await host.cell.commit([updated(host, host.definitions.workspaces, record, workspace)])
 
     async def _follow(self, key: Key, record: Record, workspace: Object, cluster: str) -> None:
-        """Heals what a lost mirror left behind, and asks after clusters that other shards hold until they are Ready."""
+        """Heals what a lost mirror left behind. A cluster that another shard holds is asked for once, for it may have changed
+        before its owner could tell; from then on its owner tells."""
         host = self._host
         local = host.cell.owns(cluster)
         if local:
             found = host.cell.range_of(cluster).get(_logical_cluster_key(host, cluster))
             logical_cluster = orjson.loads(found.value) if found is not None else None
         elif (workspace.get("status") or {}).get("phase") == READY:
-            self._looks.pop(key, None)
             return
         else:
             logical_cluster = await self._remote.get_logical_cluster(cluster)
@@ -176,8 +196,6 @@ class WorkspaceController(Controller):
         change = updated(host, host.definitions.workspaces, record, workspace)
         if change.value != record.value:
             await host.cell.commit([change])
-        if not local and (workspace.get("status") or {}).get("phase") != READY:
-            self._look_again(key)
 
     async def _delete(self, key: Key, record: Record, workspace: Object) -> None:
         metadata = workspace["metadata"]
@@ -187,9 +205,13 @@ class WorkspaceController(Controller):
         if cluster and self._host.cell.owns(cluster):
             await self._delete_local(key, cluster)
             return
-        if cluster and await self._remote.delete_logical_cluster(cluster):
-            self._look_again(key)
+        if key in self._deletion_told:
             return
+        if cluster:
+            found = await self._remote.get_logical_cluster(cluster)
+            if found is not None and _is_owned(found, workspace) and await self._remote.delete_logical_cluster(cluster):
+                self._deletion_told.add(key)
+                return
         await self._host.cell.settled((key,))
         await self._host.cell.commit([removed(self._host, record)])
 
@@ -201,13 +223,14 @@ class WorkspaceController(Controller):
         record, found = host.cell.range_of(key.cluster).get(key), host.cell.range_of(cluster).get(cluster_key)
         if record is None:
             return
-        if found is None:
+        workspace = orjson.loads(record.value)
+        logical_cluster = orjson.loads(found.value) if found is not None else None
+        if found is None or logical_cluster is None or not _is_owned(logical_cluster, workspace):
             await host.cell.commit([removed(host, record)])
             return
         if found.head.deleting:
             return
         now = timestamp()
-        logical_cluster, workspace = orjson.loads(found.value), orjson.loads(record.value)
         mark_deleting(logical_cluster, now)
         settle(logical_cluster, now)
         mirror(workspace, logical_cluster, now)
@@ -253,10 +276,20 @@ class WorkspaceController(Controller):
         if change.value != record.value:
             await self._host.cell.commit([change])
 
-    def _look_again(self, key: Key) -> None:
-        seconds = self._looks.get(key, FIRST_LOOK_SECONDS)
-        self._looks[key] = min(seconds * 2, LAST_LOOK_SECONDS)
-        raise Retry(seconds, "another shard is at work on the logical cluster")
+    async def _end(self, key: Key, record: Record | None, ended: Object) -> None:
+        """The logical cluster of a Workspace is gone on another shard: the Workspace goes with the news of it."""
+        host = self._host
+        news = catalog_key(ENDED, key.cluster, key.name)
+        if record is None or record.head.uid != ended["uid"]:
+            await host.cell.commit([], deletes=[Delete(news)])
+            return
+        last = released(host, record, orjson.loads(record.value))
+        await host.cell.commit([Change(last.key, last.value, last.head, last.expected, {**last.catalog, news: None})])
+
+    def _cluster_ended(self, _: str, parent: str, name: str, ended: Object | None) -> None:
+        # Also when the news are gone: a Workspace of the same name may have waited for that.
+        if self._host.definitions.complete and self._host.cell.owns(parent):
+            self.enqueue(Key(parent, self._host.definitions.workspaces.storage_key, "", name))
 
     def _shard_changed(self, *_: object) -> None:
         waiting, self._unschedulable = self._unschedulable, set()
@@ -267,6 +300,11 @@ class WorkspaceController(Controller):
 @lru_cache(maxsize=1024)
 def _legacy_shard(name: str) -> str:
     return base36(hashlib.sha224(name.encode()).digest())[:8]
+
+
+def _is_owned(logical_cluster: Object, workspace: Object) -> bool:
+    owner = (logical_cluster.get("spec") or {}).get("owner") or {}
+    return bool(owner.get("uid") == workspace["metadata"].get("uid"))
 
 
 def _logical_cluster_key(host: Host, cluster: str) -> Key:

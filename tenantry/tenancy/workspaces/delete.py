@@ -13,12 +13,12 @@ import orjson
 
 from tenantry.kube.codec import stored
 from tenantry.kube.objects import Object, finalizers_of, is_deleting, timestamp
-from tenantry.storage.keys import Key
+from tenantry.storage.keys import Key, catalog_key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Head, Record
 from tenantry.tenancy.changes import OPERATIONS, removed, updated
+from tenantry.tenancy.copies import ENDED
 from tenantry.tenancy.exports import conditions
-from tenantry.tenancy.workspaces.remote import RemoteObjects
 from tenantry.tenancy.workspaces.state import (
     CONTENT_DELETED,
     DELETION_FINALIZER,
@@ -68,9 +68,8 @@ class Contents(NamedTuple):
 class Emptying:
     """Deletes what clusters hold, a step at a time; every step starts from what is there now."""
 
-    def __init__(self, host: Host, remote: RemoteObjects) -> None:
+    def __init__(self, host: Host) -> None:
         self._host = host
-        self._remote = remote
 
     async def step(self, held: Range, record: Record) -> bool:
         """True when the cluster is gone; False while something in it is waited for. Raises Stale."""
@@ -193,24 +192,28 @@ class Emptying:
                 await host.cell.commit([change, *rest] if change.value != record.value else rest)
             return False
         owner = owner_of(logical_cluster)
-        last = [*rest, removed(host, record)]
+        gone = removed(host, record)
+        last = [*rest, gone]
         if owner is not None:
             found = self._workspace(owner, logical_cluster)
             if found is not None:
-                last.append(self._released(*found))
+                last.append(released(host, *found))
             elif not host.cell.owns(owner[0]):
-                await self._remote.delete_workspace(*owner)
-                await host.cell.settled([change.key for change in last])
+                ended = {"cluster": record.key.cluster, "uid": logical_cluster["spec"]["owner"].get("uid", "")}
+                news = {catalog_key(ENDED, *owner): orjson.dumps(ended)}
+                last[-1] = Change(gone.key, None, None, record, {**gone.catalog, **news})
         await host.cell.commit(last)
         return True
 
-    def _released(self, record: Record, workspace: Object) -> Change:
-        left = without_finalizers(workspace["metadata"], WORKSPACE_FINALIZER)
-        if not left:
-            return removed(self._host, record)
-        mark_deleting(workspace, timestamp())
-        workspace["metadata"]["finalizers"] = left
-        return updated(self._host, self._host.definitions.workspaces, record, workspace)
+
+def released(host: Host, record: Record, workspace: Object) -> Change:
+    """A Workspace whose logical cluster is gone: it goes too, unless somebody else's finalizer holds it."""
+    left = without_finalizers(workspace["metadata"], WORKSPACE_FINALIZER)
+    if not left:
+        return removed(host, record)
+    mark_deleting(workspace, timestamp())
+    workspace["metadata"]["finalizers"] = left
+    return updated(host, host.definitions.workspaces, record, workspace)
 
 
 def _holds(record: Record, obj: Object) -> bool:

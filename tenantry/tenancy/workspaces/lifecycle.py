@@ -15,6 +15,8 @@ from tenantry.storage.record import Change, Record, RecordEvent
 from tenantry.tenancy.apis import SCHEMAS
 from tenantry.tenancy.changes import updated
 from tenantry.tenancy.copies import EXPORTS, WORKSPACE_TYPES
+from tenantry.tenancy.directory import WORKSPACES
+from tenantry.tenancy.exports import conditions
 from tenantry.tenancy.reconcile import Controller, Retry
 from tenantry.tenancy.types.lifecycle import INITIALIZING, SCHEDULING
 from tenantry.tenancy.types.logical_cluster import NAME
@@ -22,7 +24,7 @@ from tenantry.tenancy.workspaces.delete import Emptying
 from tenantry.tenancy.workspaces.initialize import initialize
 from tenantry.tenancy.workspaces.logical_clusters import fill
 from tenantry.tenancy.workspaces.remote import RemoteObjects
-from tenantry.tenancy.workspaces.state import mirror, owner_of, settle
+from tenantry.tenancy.workspaces.state import CONTENT_DELETED, mirror, owner_of, settle
 from tenantry.tenancy.workspaces.types import TYPE_ANNOTATION, TypeUnresolved, parse_annotation
 
 if TYPE_CHECKING:
@@ -39,12 +41,14 @@ class LifecycleController(Controller):
     def __init__(self, host: Host) -> None:
         self._host = host
         self._remote = RemoteObjects(host)
-        self._emptying = Emptying(host, self._remote)
+        self._emptying = Emptying(host)
         self._expecting: set[str] = set()
         self._told: dict[str, bytes] = {}
+        self._untold: set[str] = set()
         self._resource = host.definitions.logical_clusters.storage_key
         for resource in (EXPORTS, SCHEMAS, WORKSPACE_TYPES):
             host.catalog.subscribe(resource, self._offer_changed)
+        host.catalog.subscribe(WORKSPACES, self._workspace_changed)
 
     @property
     def resources(self) -> None:
@@ -67,6 +71,11 @@ class LifecycleController(Controller):
             if self._host.cell.owns(cluster):
                 self.enqueue(Key(cluster, self._resource, "", NAME))
 
+    def _workspace_changed(self, _: str, __: str, ___: str, projection: Object | None) -> None:
+        """A Workspace of another shard may know its cluster now, which waits to tell it how it is."""
+        if projection is not None and projection["cluster"] in self._untold:
+            self.enqueue(Key(projection["cluster"], self._resource, "", NAME))
+
     async def reconcile(self, held: Range, key: Key) -> None:
         if key.name != NAME:
             return
@@ -76,6 +85,7 @@ class LifecycleController(Controller):
             if record is None:
                 self._expecting.discard(key.cluster)
                 self._told.pop(key.cluster, None)
+                self._untold.discard(key.cluster)
                 return
             try:
                 await self._step(held, record)
@@ -156,18 +166,23 @@ class LifecycleController(Controller):
             return
         shown: Object = {"metadata": {}, "status": {}}
         mirror(shown, logical_cluster, timestamp())
-        told = orjson.dumps([shown["status"].get(field) for field in ("phase", "initializers", "terminators")])
+        status = {field: shown["status"].get(field) for field in ("phase", "initializers", "terminators")}
+        told = orjson.dumps([status, conditions.find(shown["status"], CONTENT_DELETED)])
         if self._told.get(cluster) == told:
             return
-        status = {field: shown["status"].get(field) for field in ("phase", "initializers", "terminators")}
+        projection = self._host.directory.workspace(*owner)
+        if projection is None or projection["cluster"] != cluster or projection.get("phase") == SCHEDULING:
+            self._untold.add(cluster)
+            return
         workspace = await self._remote.get_workspace(*owner)
-        if workspace is not None and (workspace.get("spec") or {}).get("cluster") != cluster:
-            raise Retry(None, "the workspace does not know its cluster yet")
-        if workspace is not None and any((workspace.get("status") or {}).get(f) != v for f, v in status.items()):
+        if workspace is not None and (workspace.get("spec") or {}).get("cluster") == cluster:
+            before = orjson.dumps(workspace.get("status"))
             mirror(workspace, logical_cluster, timestamp())
-            status["conditions"] = workspace["status"].get("conditions")
-            await self._remote.patch_workspace_status(*owner, status)
+            if orjson.dumps(workspace["status"]) != before:
+                status["conditions"] = workspace["status"].get("conditions")
+                await self._remote.patch_workspace_status(*owner, status)
         self._told[cluster] = told
+        self._untold.discard(cluster)
 
     def _type_of(self, logical_cluster: Object) -> ResolvedType:
         resolved = self._resolve(logical_cluster)

@@ -46,19 +46,24 @@ def new_logical_cluster(
     """The LogicalCluster of a Workspace, before anything is in it. `path` is its canonical one, `url` that of its id."""
     metadata = workspace["metadata"]
     given = annotations_of(workspace)
+    owner = {
+        "apiVersion": "tenancy.kcp.io/v1alpha1",
+        "resource": "workspaces",
+        "name": metadata["name"],
+        "cluster": parent,
+        "uid": metadata.get("uid", ""),
+    }
     annotations = {key: given[key] for key in _COPIED_ANNOTATIONS if key in given}
+    return unowned_logical_cluster(annotations, resolved, {"owner": owner}, path=path, range_name=range_name, url=url)
+
+
+def unowned_logical_cluster(
+    annotations: dict[str, str], resolved: ResolvedType, spec: Object, *, path: str, range_name: str, url: str
+) -> Object:
+    """The same for any owner, or none. `annotations` and `spec` are those to begin with."""
     annotations[PATH_ANNOTATION] = path
     annotations[TYPE_ANNOTATION] = str(resolved.own.name)
     annotations[SHARD_ANNOTATION] = range_name
-    spec: Object = {
-        "owner": {
-            "apiVersion": "tenancy.kcp.io/v1alpha1",
-            "resource": "workspaces",
-            "name": metadata["name"],
-            "cluster": parent,
-            "uid": metadata.get("uid", ""),
-        }
-    }
     creator = owner_user(annotations)
     if creator:
         spec["createdBy"] = creator

@@ -61,13 +61,6 @@ class RemoteObjects:
             if error.code != 404:
                 raise
 
-    async def delete_workspace(self, cluster: str, name: str) -> None:
-        try:
-            await self._call("DELETE", cluster, self._host.definitions.workspaces, name)
-        except StatusError as error:
-            if error.code != 404:
-                raise
-
     async def _get(self, cluster: str, definition: ResourceDefinition, name: str) -> Object | None:
         try:
             return await self._call("GET", cluster, definition, name)

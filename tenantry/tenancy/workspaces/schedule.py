@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from tenantry.kube.objects import Object, annotations_of, labels_of
 from tenantry.kube.selectors.labels import from_object
+from tenantry.kube.status import too_many_requests
+from tenantry.storage.keys import Key
 from tenantry.tenancy.directory import ROOT, RangeInfo
+from tenantry.tenancy.types.logical_cluster import NAME
+from tenantry.tenancy.types.logical_cluster import RESOURCE as LOGICAL_CLUSTERS
 from tenantry.tenancy.types.shard import RESOURCE as SHARDS
 from tenantry.tenancy.types.shard import UNSCHEDULABLE_ANNOTATION
 from tenantry.tenancy.workspaces.identifiers import new_cluster_id
@@ -17,6 +22,8 @@ if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
 
 NAME_LABEL = "name"
+INCOMING_SECONDS = 60.0
+"""How long a cluster that another shard asked for counts if its Workspace does not become known: a request lives no longer."""
 
 
 class Unschedulable(Exception):
@@ -27,19 +34,25 @@ class Scheduler:
     """Places workspaces: among the ranges that the selector allows the one with the fewest tenants, and never above a range's
     capacity as long as a new range can be opened.
 
-    Placements that are not in the catalog yet count too, so that workspaces made at once do not overfill a range.
+    Who lives where is known from the path index, which every shard follows. What is not in it yet counts too: what this shard
+    is placing at the moment, and the clusters that other shards asked this one for. So workspaces made at once do not overfill
+    a range, and where two shards choose its last place at once, its owner refuses one of them (`admit`).
     """
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._host = host
+        self._clock = clock
         self._placing: Counter[str] = Counter()
+        self._incoming: dict[str, float] = {}
 
-    async def place(self, workspace: Object) -> tuple[RangeInfo, str]:
-        """The range and a new cluster id in it. Raises Unschedulable. The caller gives the place back with `placed` when the
-        workspace is written, or given up."""
-        info = self._choose(workspace)
-        if info is None:
-            info = await self._host.registry.open_range(self._labels_for(workspace))
+    async def place(self, location: Object | None) -> tuple[RangeInfo, str]:
+        """The range and a new cluster id in it. `location` is a Workspace's `spec.location`. Raises Unschedulable.
+
+        The caller gives the place back with `placed` when its choice is written, or given up.
+        """
+        while (info := self._choose(location)) is None:
+            # Others wait for the same new range, and may fill it first.
+            await self._host.registry.open_range(self._labels_for(location))
         self._placing[info.name] += 1
         return info, new_cluster_id(info.start)
 
@@ -49,13 +62,35 @@ class Scheduler:
         if self._placing[range_name] <= 0:
             del self._placing[range_name]
 
+    def admit(self, cluster: str) -> None:
+        """Lets another shard make a cluster in a range that is held here. Raises StatusError 429 where the range is full: the
+        other shard places its workspace anew."""
+        info = self._host.directory.range_of(cluster)
+        if info is None or cluster in self._incoming:
+            return
+        if self._host.cell.range_of(cluster).get(Key(cluster, LOGICAL_CLUSTERS, "", NAME)) is not None:
+            return
+        itself = 1 if self._host.directory.knows(cluster) else 0
+        if self._load(info) - itself >= info.capacity:
+            raise too_many_requests(f"range {info.name} is full")
+        if not itself:
+            self._incoming[cluster] = self._clock() + INCOMING_SECONDS
+
     def labels(self, info: RangeInfo) -> Mapping[str, str]:
         """The labels of a range's Shard; those of the registry until the Shard is there."""
         shard = self._host.catalog.get(SHARDS, ROOT, info.name)
         return labels_of(shard) if shard is not None else {NAME_LABEL: info.name, **info.labels}
 
-    def _eligible(self, workspace: Object) -> list[RangeInfo]:
-        wanted = ((workspace.get("spec") or {}).get("location") or {}).get("selector")
+    def _load(self, info: RangeInfo) -> int:
+        directory = self._host.directory
+        if self._incoming:
+            now = self._clock()
+            self._incoming = {c: due for c, due in self._incoming.items() if due > now and not directory.knows(c)}
+        incoming = sum(info.holds(cluster) for cluster in self._incoming)
+        return directory.tenants(info.name) + self._placing[info.name] + incoming
+
+    def _eligible(self, location: Object | None) -> list[RangeInfo]:
+        wanted = (location or {}).get("selector")
         selector = from_object(wanted) if wanted else None
         found = []
         for info in self._host.registry.ranges():
@@ -68,21 +103,21 @@ class Scheduler:
             raise Unschedulable("No available shards to schedule the workspace")
         return found
 
-    def _choose(self, workspace: Object) -> RangeInfo | None:
-        eligible = self._eligible(workspace)
-        load = {info.name: self._host.directory.tenants(info.name) + self._placing[info.name] for info in eligible}
+    def _choose(self, location: Object | None) -> RangeInfo | None:
+        eligible = self._eligible(location)
+        load = {info.name: self._load(info) for info in eligible}
         roomy = [info for info in eligible if load[info.name] < info.capacity]
         if roomy:
             return min(roomy, key=lambda info: (load[info.name], info.name))
-        wanted = ((workspace.get("spec") or {}).get("location") or {}).get("selector")
+        wanted = (location or {}).get("selector")
         selector = from_object(wanted) if wanted else None
-        if selector is not None and not selector.matches({NAME_LABEL: "", **self._labels_for(workspace)}):
+        if selector is not None and not selector.matches({NAME_LABEL: "", **self._labels_for(location)}):
             # Chosen by name: a new range would not match, so the wish counts more than the capacity.
             return min(eligible, key=lambda info: (load[info.name], info.name))
         return None
 
-    def _labels_for(self, workspace: Object) -> dict[str, str]:
+    def _labels_for(self, location: Object | None) -> dict[str, str]:
         """The labels of a range that is opened for this workspace: those of an eligible one, which therefore match."""
-        for info in self._eligible(workspace):
+        for info in self._eligible(location):
             return {k: v for k, v in self.labels(info).items() if k != NAME_LABEL}
         return {}

@@ -19,8 +19,6 @@ from tenantry.tenancy.workspaces.identifiers import (
 
 OWNER_ANNOTATION = "experimental.tenancy.kcp.io/owner"
 REQUIRED_GROUPS_ANNOTATION = "authorization.kcp.io/required-groups"
-CLUSTER_ANNOTATION = "internal.tenancy.kcp.io/cluster"
-"""On a Workspace: the id that was drawn for it, before spec.cluster says that it exists."""
 SHARD_ANNOTATION = "core.kcp.io/shard"
 PATH_ANNOTATION = "kcp.io/path"
 INACTIVE_ANNOTATION = "core.kcp.io/inactive"

@@ -14,7 +14,8 @@ from tenantry.apiserver.user import User
 from tenantry.apiserver.verbs.call import Call as VerbCall
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.definition import STANDARD_VERBS, ResourceDefinition
-from tenantry.kube.status import StatusError
+from tenantry.kube.status import PlainError, StatusError, internal
+from tenantry.tenancy.exports.bindings import get_export
 from tenantry.virtual.apiexport.admission import SelectorAdmission
 from tenantry.virtual.apiexport.authorizer import ExportAuthorizer
 from tenantry.virtual.apiexport.domain import Domains
@@ -69,8 +70,16 @@ class ExportScope(ViewScope):
             return super().decide(attributes)
         decision = self._chain.authorize(attributes)
         if decision.allowed and self.domain is None:
-            raise StatusError(404, "NotFound", "404 page not found")
+            raise self._unknown(attributes.user)
         return decision
+
+    def _unknown(self, user: User) -> StatusError:
+        """No domain (kcp): 500 for those who may use the export and cannot, as there is none; 404 while it has no identity, and
+        for system:masters, whom nobody asks about exports."""
+        cluster, name = self.place.arguments
+        if user.is_master or get_export(self.view.host, cluster, name) is not None:
+            return PlainError(404, "404 page not found")
+        return internal(f'error getting APIExport "{name}" of logical cluster "{cluster}": not found')
 
     def apis(self) -> ApiSet:
         return self.view.api_set(self.view.apis(self.place))

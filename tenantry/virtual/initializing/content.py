@@ -16,11 +16,10 @@ from tenantry.apiserver.verbs.call import Call as VerbCall
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
 from tenantry.kube.rbac.rules import CompiledRules
-from tenantry.kube.status import internal, unavailable
+from tenantry.kube.status import PlainError
 from tenantry.storage.keys import Key
 from tenantry.tenancy.exports.bindings import LOGICAL_CLUSTERS, decoded
 from tenantry.tenancy.scopes import ClusterScope
-from tenantry.virtual.initializing.lifecycle import refused
 from tenantry.virtual.view import Place
 
 if TYPE_CHECKING:
@@ -47,7 +46,8 @@ class ContentScope(ClusterScope):
         return self
 
     def authorize(self, attributes: Attributes) -> Decision:
-        """Raises StatusError: 403 where the workspace does not wait for this id, 503 where its type cannot be found."""
+        """Raises PlainError, as kcp's proxy answers: 403 where the workspace does not wait for this id, 503 where its type cannot
+        be found."""
         if not attributes.user.is_master and not self._view.may_enter(self._place, attributes):
             return NO_OPINION
         logical_cluster = self._logical_cluster()
@@ -75,22 +75,22 @@ class ContentScope(ClusterScope):
     def _logical_cluster(self) -> Object:
         record = self.range.get(Key(self._place.cluster or "", LOGICAL_CLUSTERS, "", "cluster"))
         if record is None:
-            raise internal(f"logical cluster {self._place.cluster} does not exist")
+            raise PlainError(500, f"logical cluster {self._place.cluster} does not exist")
         return decoded(record)
 
     def _require_waiting(self, logical_cluster: Object) -> None:
         listed = (logical_cluster.get("status") or {}).get(self._view.field) or ()
         if not self._view.in_phase(logical_cluster) or self._id not in listed:
-            raise refused(f'{self._view.word} "{self._id}" cannot access this workspace')
+            raise PlainError(403, f'{self._view.word} "{self._id}" cannot access this workspace')
 
     def _permissions(self) -> list[Object]:
-        """The rules of the type for its controller; none: it acts as the owner. Raises 503 where the type is not to be found."""
+        """The rules of the type for its controller; none: it acts as the owner. Raises PlainError 503 where there is no type."""
         if self._id.startswith(SYSTEM_PREFIX):
             return []
         cluster, _, name = self._id.rpartition(":")
         found = self.host.catalog.get(WORKSPACE_TYPES, cluster, name)
         if found is None:
-            raise unavailable(f'workspace type of {self._view.word} "{self._id}" cannot be resolved')
+            raise PlainError(503, f'workspace type of {self._view.word} "{self._id}" cannot be resolved')
         return (found.get("spec") or {}).get(self._view.permissions_field) or []
 
     def _require_rule(self, rules: list[Object], attributes: Attributes) -> None:
@@ -110,9 +110,10 @@ class ContentScope(ClusterScope):
             allowed = compiled.allows_path(attributes.verb, attributes.path)
             what = attributes.path
         if not allowed:
-            raise refused(
+            raise PlainError(
+                403,
                 f'{self._view.word} "{self._id}" denied by {self._view.permissions_field}: '
-                f"no rule allows {attributes.verb} on {what} in logical cluster {self._place.cluster}"
+                f"no rule allows {attributes.verb} on {what} in logical cluster {self._place.cluster}",
             )
 
     def _acting(self, user: User, logical_cluster: Object, rules: list[Object]) -> User:
@@ -120,7 +121,7 @@ class ContentScope(ClusterScope):
             return replace(user, groups=(*user.groups, f"system:kcp:{self._view.word}:{self._id}"))
         owner = (logical_cluster.get("spec") or {}).get("createdBy")
         if not owner or not owner.get("username"):
-            raise internal(f"logical cluster {self._place.cluster} does not say who created it")
+            raise PlainError(500, f"logical cluster {self._place.cluster} does not say who created it")
         return User(
             owner["username"],
             tuple(owner.get("groups") or ()),

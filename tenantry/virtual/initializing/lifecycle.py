@@ -16,7 +16,7 @@ from tenantry.apiserver.user import SYSTEM, User
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
-from tenantry.kube.status import FieldError, StatusError, invalid
+from tenantry.kube.status import FieldError, invalid
 from tenantry.storage.record import Record
 from tenantry.tenancy.exports.hashing import lifecycle_hash
 from tenantry.virtual.restrict import restricted
@@ -48,7 +48,10 @@ def may_act(host: Host, user: User, verb: str, identifier: str) -> bool:
 
 
 class LifecycleView(View):
-    """`verb` is what RBAC calls the work, `field` the list in the LogicalCluster's spec and status, `word` what one entry is."""
+    """`verb` is what RBAC calls the work, `field` the list in the LogicalCluster's spec and status, `word` what one entry is.
+
+    `adds`: whether a LogicalCluster that begins to wait arrives in watches as ADDED, or as the MODIFIED that it is elsewhere.
+    """
 
     arguments = ("id",)
     verb = ""
@@ -56,6 +59,7 @@ class LifecycleView(View):
     word = ""
     label_prefix = ""
     permissions_field = ""
+    adds = True
 
     def apis(self, place: Place) -> Iterable[ResourceDefinition]:
         definition = self.host.definitions.logical_clusters
@@ -95,7 +99,7 @@ class LogicalClusterScope(ViewScope):
         return self.view.api_set(self.view.apis(self.place))
 
     def visibility(self, definition: ResourceDefinition, user: User) -> Visibility | None:
-        return Filter(self._view.waits(self.place.arguments[0]))
+        return Filter(self._view.waits(self.place.arguments[0]), adds=self._view.adds)
 
     def acting_user(self, user: User, attributes: Attributes) -> User:
         return SYSTEM
@@ -130,11 +134,6 @@ class OnlyOwnRemoval:
 
     def _listed(self, obj: Object) -> list[Any]:
         return (obj.get("status") or {}).get(self._field) or []
-
-
-def refused(message: str) -> StatusError:
-    """403 of the content of a workspace."""
-    return StatusError(403, "Forbidden", message, details={})
 
 
 def scope_of(view: LifecycleView, place: Place, path: str, *, discovery_is_content: bool) -> Scope:

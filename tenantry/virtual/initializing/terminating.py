@@ -20,6 +20,8 @@ class TerminatingWorkspaces(LifecycleView):
     word = "terminator"
     label_prefix = "terminator.internal.kcp.io/"
     permissions_field = "terminatorPermissions"
+    # kcp drops the events before the deletion and adds none: clients see the deletion begin as a change.
+    adds = False
 
     def waits(self, identifier: str) -> Callable[[Record], bool]:
         key, value = lifecycle_label(self.label_prefix, identifier)

@@ -1,0 +1,213 @@
+"""The way to an etcd cluster: one member at a time, another one when it fails, tokens renewed, every call bounded."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import grpc
+
+from tenantry.storage.etcd.link import Link, Lost, Stream
+from tenantry.storage.etcd.methods import Method, Request, Response
+from tenantry.storage.etcd.refusals import Verdict, describe, judge
+from tenantry.storage.etcd.settings import EtcdSettings, parse_endpoint
+from tenantry.storage.store import Indeterminate, Unavailable
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class Refused(Exception):
+    """etcd will not do this call, and has not done it. `error` says why."""
+
+    def __init__(self, error: grpc.aio.AioRpcError) -> None:
+        super().__init__(describe(error))
+        self.error = error
+
+
+class Connection:
+    """Connects with the first call. Of one event loop."""
+
+    def __init__(self, settings: EtcdSettings) -> None:
+        self.settings = settings
+        self._endpoints = [parse_endpoint(url) for url in settings.endpoints]
+        self._at = 0
+        self._link: Link | None = None
+        self._connecting: asyncio.Task[Link] | None = None
+        self._token = ""
+        self._renewing = asyncio.Lock()
+        self._retiring: set[asyncio.Task[None]] = set()
+        self._troubles: dict[str, str] = {}
+        self._closed = False
+
+    async def call(self, method: Method[Request, Response], request: Request, *, changes: bool = False) -> Response:
+        """One call, sent again where that cannot do harm, within the deadline.
+
+        `changes`: it must not be done twice. Raises Refused, Unavailable, and for one that changes Indeterminate.
+        """
+        return await self._attempt(lambda link, seconds: link.call(method, request, seconds, self._token), changes)
+
+    async def exchange(self, method: Method[Request, Response], request: Request) -> Response:
+        """One request and one answer of a method that is a stream. Raises Refused, Unavailable."""
+        return await self._attempt(lambda link, seconds: link.exchange(method, request, seconds, self._token), False)
+
+    async def stream(self, method: Method[Request, Response]) -> Stream:
+        """Opens a stream on a living connection; there has been no word on it yet. Raises Unavailable."""
+        return Stream(await self.link(self._deadline()), method, self._token)
+
+    async def link(self, deadline: float) -> Link:
+        """A living connection. Raises Unavailable when there is none at the deadline (of the loop's clock)."""
+        if self._closed:
+            raise Unavailable("the store is closed")
+        if self._link is not None:
+            return self._link
+        if self._connecting is None or self._connecting.done():
+            self._connecting = asyncio.get_running_loop().create_task(self._connect(), name="etcd-connect")
+            self._connecting.add_done_callback(_seen)
+        try:
+            async with asyncio.timeout_at(deadline):
+                # Others wait for it too, so it outlives this call.
+                return await asyncio.shield(self._connecting)
+        except TimeoutError:
+            troubles = "; ".join(f"{target}: {why}" for target, why in self._troubles.items())
+            raise Unavailable(f"no etcd endpoint answers: {troubles or 'none has yet'}") from None
+        except asyncio.CancelledError:
+            if self._closed and self._connecting.cancelled():
+                raise Unavailable("the store is closed") from None
+            raise
+
+    def leave(self, link: Link, why: str) -> None:
+        """Uses another connection from here on. Calls under way on this one may still end well."""
+        self._troubles[link.endpoint.target] = why
+        if self._link is not link:
+            return
+        logger.warning("left an etcd endpoint", extra={"endpoint": link.endpoint.target, "reason": why})
+        self._link = None
+        self._at += 1
+        task = asyncio.get_running_loop().create_task(link.close(self.settings.deadline_seconds), name="etcd-retire")
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
+
+    async def renew(self, link: Link, token: str) -> None:
+        """Gets a token in place of one that was refused. Raises Unavailable (no credentials, or wrong ones)."""
+        if not self.settings.user:
+            raise Unavailable("etcd asks for a user and a password, and none is set")
+        async with self._renewing:
+            if self._token != token:
+                return
+            try:
+                self._token = await link.authenticate(self.settings.user, self.settings.password, self.settings.dial_seconds)
+            except grpc.aio.AioRpcError as error:
+                if judge(error) is Verdict.FINAL:
+                    raise Unavailable(f"etcd refuses the user {self.settings.user}: {describe(error)}") from None
+                self.leave(link, describe(error))
+            except Lost as error:
+                self.leave(link, str(error))
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    def backoff(self) -> Backoff:
+        return Backoff(self.settings.first_retry_seconds, self.settings.last_retry_seconds)
+
+    async def close(self) -> None:
+        """Ends every call."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._connecting is not None:
+            self._connecting.cancel()
+            await asyncio.wait([self._connecting])
+        if self._link is not None:
+            await self._link.close()
+        for task in self._retiring:
+            task.cancel()
+        await asyncio.gather(*self._retiring, return_exceptions=True)
+
+    def _deadline(self) -> float:
+        return asyncio.get_running_loop().time() + self.settings.deadline_seconds
+
+    async def _attempt(self, send: Callable[[Link, float], Awaitable[T]], changes: bool) -> T:
+        loop = asyncio.get_running_loop()
+        deadline = self._deadline()
+        backoff = self.backoff()
+        # What may be sent twice leaves time to ask another member.
+        share = 1.0 if changes or len(self._endpoints) == 1 else 0.5
+        while True:
+            link = await self.link(deadline)
+            token = self._token
+            try:
+                return await send(link, max(0.001, (deadline - loop.time()) * share))
+            except grpc.aio.AioRpcError as error:
+                verdict, why = judge(error), describe(error)
+                if verdict is Verdict.FINAL:
+                    raise Refused(error) from None
+            except Lost as error:
+                verdict, why = Verdict.UNKNOWN, str(error)
+            if verdict is Verdict.RENEW:
+                await self.renew(link, token)
+            elif verdict is not Verdict.BUSY:
+                self.leave(link, why)
+            if verdict is Verdict.UNKNOWN and changes:
+                raise Indeterminate(f"etcd did not answer: {why}")
+            if self._closed:
+                raise Unavailable("the store is closed")
+            if loop.time() + backoff.seconds >= deadline:
+                raise Unavailable(f"etcd did not answer: {why}")
+            await backoff.pause()
+
+    async def _connect(self) -> Link:
+        backoff = self.backoff()
+        while True:
+            refused: list[Unavailable] = []
+            for _ in self._endpoints:
+                endpoint = self._endpoints[self._at % len(self._endpoints)]
+                try:
+                    link = await Link.connect(endpoint, self.settings)
+                except Unavailable as error:
+                    refused.append(error)
+                    self._troubles[endpoint.target] = str(error)
+                except grpc.aio.AioRpcError as error:
+                    self._troubles[endpoint.target] = describe(error)
+                except (Lost, OSError) as error:
+                    self._troubles[endpoint.target] = str(error)
+                else:
+                    return await self._begin(link)
+                self._at += 1
+            if len(refused) == len(self._endpoints) and all(type(error) is not Unavailable for error in refused):
+                raise refused[0]
+            await backoff.pause()
+
+    async def _begin(self, link: Link) -> Link:
+        try:
+            if self.settings.user and not self._token:
+                await self.renew(link, "")
+        except BaseException:
+            await link.close()
+            raise
+        self._link = link
+        self._troubles.clear()
+        return link
+
+
+class Backoff:
+    """Pauses that double, each with jitter."""
+
+    def __init__(self, first_seconds: float, last_seconds: float) -> None:
+        self.seconds = first_seconds
+        self._last_seconds = last_seconds
+
+    async def pause(self) -> None:
+        await asyncio.sleep(self.seconds * random.uniform(0.5, 1.0))
+        self.seconds = min(2 * self.seconds, self._last_seconds)
+
+
+def _seen(task: asyncio.Task[Link]) -> None:
+    # Whoever waits gets the error; where nobody waits any more, nobody misses it.
+    if not task.cancelled():
+        task.exception()

@@ -1,0 +1,54 @@
+"""Leases of etcd. It counts in whole seconds, and never less than one."""
+
+from __future__ import annotations
+
+import math
+
+from tenantry._proto.etcd import rpc_pb2 as rpc
+from tenantry.storage.etcd.connection import Connection, Refused
+from tenantry.storage.etcd.methods import LEASE_GRANT, LEASE_KEEP_ALIVE, LEASE_REVOKE, LEASE_TIME_TO_LIVE
+from tenantry.storage.etcd.refusals import LEASE_GONE_TEXT, refusal
+from tenantry.storage.store import LeaseGone
+
+
+async def grant(connection: Connection, ttl_seconds: float) -> int:
+    """A new lease of at least so many seconds. Raises Unavailable."""
+    try:
+        return (await connection.call(LEASE_GRANT, rpc.LeaseGrantRequest(TTL=max(1, math.ceil(ttl_seconds))))).ID
+    except Refused as refused:
+        raise refusal(refused.error) from None
+
+
+async def keep_alive(connection: Connection, lease: int) -> float:
+    """Renews; the seconds left. Raises LeaseGone, Unavailable."""
+    try:
+        answer = await connection.exchange(LEASE_KEEP_ALIVE, rpc.LeaseKeepAliveRequest(ID=lease))
+    except Refused as refused:
+        raise _failure(refused, lease) from None
+    if answer.TTL <= 0:
+        raise LeaseGone(lease)
+    return float(answer.TTL)
+
+
+async def seconds_left(connection: Connection, lease: int) -> float:
+    """Without renewing. Raises LeaseGone, Unavailable."""
+    try:
+        answer = await connection.call(LEASE_TIME_TO_LIVE, rpc.LeaseTimeToLiveRequest(ID=lease))
+    except Refused as refused:
+        raise _failure(refused, lease) from None
+    if answer.TTL < 0:
+        raise LeaseGone(lease)
+    return float(answer.TTL)
+
+
+async def revoke(connection: Connection, lease: int) -> None:
+    """Raises Unavailable; a lease that is gone is no error."""
+    try:
+        await connection.call(LEASE_REVOKE, rpc.LeaseRevokeRequest(ID=lease))
+    except Refused as refused:
+        if LEASE_GONE_TEXT not in str(refused):
+            raise refusal(refused.error) from None
+
+
+def _failure(refused: Refused, lease: int) -> Exception:
+    return LeaseGone(lease) if LEASE_GONE_TEXT in str(refused) else refusal(refused.error)

@@ -1,0 +1,161 @@
+"""One connection to one member of etcd."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import grpc
+
+from tenantry._proto.etcd import rpc_pb2 as rpc
+from tenantry.storage.etcd.methods import AUTHENTICATE, STATUS, Method, Request, Response
+from tenantry.storage.etcd.settings import Endpoint, EtcdSettings
+from tenantry.storage.etcd.versions import Version, check_version
+from tenantry.storage.store import Unavailable
+
+# An answer of more bytes is refused by this side; `EtcdStore.read` then asks for less at a time.
+ANSWER_BYTES_LIMIT = 64 << 20
+# A member that has lost its leader says so at once instead of letting calls and watches wait.
+_REQUIRE_LEADER = ("hasleader", "true")
+
+
+class Lost(Exception):
+    """The connection ended under a call; the call was sent."""
+
+
+class Link:
+    """Made by `connect`. `version` is the server's."""
+
+    version: Version
+
+    def __init__(self, endpoint: Endpoint, channel: grpc.aio.Channel) -> None:
+        self.endpoint = endpoint
+        self._channel = channel
+        self._unary: dict[str, Any] = {}
+
+    @classmethod
+    async def connect(cls, endpoint: Endpoint, settings: EtcdSettings) -> Link:
+        """Raises UnsupportedVersion, Unavailable (the member is no use now), grpc.aio.AioRpcError, OSError (the PEM files)."""
+        link = cls(endpoint, await _channel(endpoint, settings))
+        try:
+            # The first call, and not waiting for readiness, because only a call tells why there is no connection.
+            status = await link.call(STATUS, rpc.StatusRequest(), settings.dial_seconds)
+            link.version = check_version(status.version)
+            if status.isLearner:
+                raise Unavailable(f"etcd at {endpoint.target} is a learner, which serves no clients")
+            if not status.leader:
+                raise Unavailable(f"etcd at {endpoint.target} has no leader")
+        except BaseException:
+            await link.close()
+            raise
+        return link
+
+    async def authenticate(self, user: str, password: str, timeout_seconds: float) -> str:
+        """A token; an empty one where etcd asks for none. Raises grpc.aio.AioRpcError."""
+        try:
+            request = rpc.AuthenticateRequest(name=user, password=password)
+            return (await self.call(AUTHENTICATE, request, timeout_seconds)).token
+        except grpc.aio.AioRpcError as error:
+            if "authentication is not enabled" in (error.details() or ""):
+                return ""
+            raise
+
+    async def call(
+        self, method: Method[Request, Response], request: Request, timeout_seconds: float, token: str = ""
+    ) -> Response:
+        """One request, one answer. Raises grpc.aio.AioRpcError, Lost."""
+        unary = self._unary.get(method.path)
+        if unary is None:
+            unary = self._unary[method.path] = self._channel.unary_unary(method.path, method.serialize, method.parse)
+        try:
+            answer: Response = await unary(request, timeout=timeout_seconds, metadata=_metadata(token))
+        except asyncio.CancelledError as error:
+            raise _lost(error) from None
+        return answer
+
+    async def exchange(
+        self, method: Method[Request, Response], request: Request, timeout_seconds: float, token: str = ""
+    ) -> Response:
+        """One request and one answer on a stream of their own. Raises grpc.aio.AioRpcError, Lost."""
+        stream = Stream(self, method, token, timeout_seconds)
+        try:
+            await stream.write(request)
+            answer: Response = await stream.read()
+            return answer
+        finally:
+            stream.cancel()
+
+    def stream(self, method: Method[Request, Response], token: str, timeout_seconds: float | None = None) -> Any:
+        """The bare stream of gRPC."""
+        opened = self._channel.stream_stream(method.path, method.serialize, method.parse)
+        return opened(timeout=timeout_seconds, metadata=_metadata(token))
+
+    async def close(self, grace_seconds: float | None = None) -> None:
+        """Ends the calls under way, after so many seconds in which they may end by themselves."""
+        await self._channel.close(grace_seconds)
+
+
+class Stream:
+    """A stream in both directions, with the errors of gRPC made two: AioRpcError and Lost."""
+
+    def __init__(self, link: Link, method: Method[Request, Response], token: str, timeout_seconds: float | None = None) -> None:
+        self.link = link
+        self.token = token
+        self._call = link.stream(method, token, timeout_seconds)
+
+    async def write(self, request: Any) -> None:
+        try:
+            await self._call.write(request)
+        except asyncio.CancelledError as error:
+            raise _lost(error) from None
+        except (asyncio.InvalidStateError, grpc.aio.UsageError) as error:
+            # The stream has ended already. Reading says why.
+            raise Lost(str(error)) from None
+
+    async def read(self) -> Any:
+        try:
+            answer = await self._call.read()
+        except asyncio.CancelledError as error:
+            raise _lost(error) from None
+        except (asyncio.InvalidStateError, grpc.aio.UsageError) as error:
+            raise Lost(str(error)) from None
+        if answer is grpc.aio.EOF:
+            raise Lost("etcd ended the stream")
+        return answer
+
+    def cancel(self) -> None:
+        self._call.cancel()
+
+
+def _lost(error: asyncio.CancelledError) -> BaseException:
+    """grpc.aio cancels calls whose channel closes. That must not look as if the caller were cancelled."""
+    task = asyncio.current_task()
+    return error if task is not None and task.cancelling() else Lost("the connection was closed")
+
+
+def _metadata(token: str) -> tuple[tuple[str, str], ...]:
+    return (_REQUIRE_LEADER, ("token", token)) if token else (_REQUIRE_LEADER,)
+
+
+async def _channel(endpoint: Endpoint, settings: EtcdSettings) -> grpc.aio.Channel:
+    options: list[tuple[str, Any]] = [
+        ("grpc.max_receive_message_length", ANSWER_BYTES_LIMIT),
+        ("grpc.max_send_message_length", -1),
+        ("grpc.keepalive_time_ms", round(settings.keepalive_seconds * 1000)),
+        ("grpc.keepalive_timeout_ms", round(settings.keepalive_timeout_seconds * 1000)),
+        ("grpc.http2.max_pings_without_data", 0),
+        # Links of their own: a new one must not inherit the back-off of one that failed.
+        ("grpc.use_local_subchannel_pool", 1),
+        ("grpc.enable_retries", 0),
+        ("grpc.enable_http_proxy", 0),
+    ]
+    if not endpoint.secure:
+        return grpc.aio.insecure_channel(endpoint.target, options)
+    if settings.server_name:
+        options.append(("grpc.ssl_target_name_override", settings.server_name))
+    return grpc.aio.secure_channel(endpoint.target, await asyncio.to_thread(_credentials, settings), options)
+
+
+def _credentials(settings: EtcdSettings) -> grpc.ChannelCredentials:
+    files = (settings.certificate_authority, settings.certificate_key, settings.certificate)
+    return grpc.ssl_channel_credentials(*(file.read_bytes() if file is not None else None for file in files))

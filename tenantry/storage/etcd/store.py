@@ -1,0 +1,218 @@
+"""The etcd engine: every method of the contract is one or two calls of etcd's API."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+
+import msgspec
+
+from tenantry._proto.etcd import rpc_pb2 as rpc
+from tenantry.storage.checks import check_commit
+from tenantry.storage.etcd import leases
+from tenantry.storage.etcd.connection import Connection, Refused
+from tenantry.storage.etcd.methods import COMPACT, RANGE, TXN
+from tenantry.storage.etcd.refusals import COMPACTED_TEXT, FUTURE_TEXT, LEASE_GONE_TEXT, TOO_LARGE_TEXT, refusal
+from tenantry.storage.etcd.settings import EtcdSettings
+from tenantry.storage.etcd.values import CELL_KEY, bounds, decode_value, encode_value, key_value
+from tenantry.storage.etcd.watch import oldest_revision, present_revision, watch
+from tenantry.storage.keys import fence_name
+from tenantry.storage.store import (
+    Batch,
+    Compacted,
+    Damaged,
+    Delete,
+    Fence,
+    Fenced,
+    KeyValue,
+    LeaseGone,
+    Page,
+    Put,
+    Unavailable,
+)
+
+# etcd counts the rest of the interval for every answer, so small ones cost the square.
+ANSWER_KEYS = 10_000
+
+
+class CellValue(msgspec.Struct, frozen=True):
+    """What the store says of itself. `format`: how values are written (`values`)."""
+
+    cell: int
+    format: int = 1
+
+
+class EtcdStore:
+    """Made by `open`. Any number of them may use one etcd. etcd belongs to one cell alone: other keys in it cost revisions."""
+
+    def __init__(self, connection: Connection, cell: int) -> None:
+        self._connection = connection
+        self._cell = cell
+        self._compacted = 0
+
+    @classmethod
+    async def open(cls, settings: EtcdSettings, *, cell: int = 1) -> EtcdStore:
+        """Connects. `cell` numbers a store that is new; one that exists keeps its own number.
+
+        Raises UnsupportedVersion, Unavailable, Damaged (the store's own number is not readable), ValueError.
+        """
+        if not 0 <= cell < 128:
+            raise ValueError(f"a cell's number is from 0 to 127, not {cell}")
+        connection = Connection(settings)
+        try:
+            return cls(connection, await _cell(connection, cell))
+        except BaseException:
+            await connection.close()
+            raise
+
+    @property
+    def cell(self) -> int:
+        return self._cell
+
+    async def read(self, start: bytes, end: bytes, *, revision: int | None = None, limit: int | None = None) -> Page:
+        inside = bounds(start, end)
+        if inside is None or limit == 0:
+            # Something is asked all the same: whether the revision can be read.
+            page = await self._read(CELL_KEY, CELL_KEY + b"\0", revision, 1)
+            return Page([], page.revision, False)
+        kvs: list[KeyValue] = []
+        keys = ANSWER_KEYS
+        first, last = inside
+        while True:
+            wanted = keys if limit is None else min(keys, limit - len(kvs))
+            try:
+                page = await self._read(first, last, revision, wanted)
+            except Refused as refused:
+                if wanted == 1:
+                    raise refusal(refused.error) from None
+                keys = wanted // 2
+                continue
+            kvs += page.kvs
+            revision = page.revision
+            if not page.more or (limit is not None and len(kvs) >= limit):
+                return Page(kvs, page.revision, page.more)
+            first = page.kvs[-1].key + b"\0"
+
+    async def _read(self, start: bytes, end: bytes, revision: int | None, limit: int) -> Page:
+        """One answer. Raises Refused where it is too big to be taken, and what `read` does."""
+        wanted = rpc.RangeRequest(key=start, range_end=end, revision=revision or 0, limit=limit)
+        try:
+            if revision is None:
+                answer = await self._connection.call(RANGE, wanted)
+                return Page([key_value(kv) for kv in answer.kvs], answer.header.revision, answer.more)
+            operations = [rpc.RequestOp(request_range=wanted)]
+            if revision > 1:
+                # etcd compacted at a revision still reads it. Refused by etcd exactly where the contract refuses (see `watch`).
+                before = rpc.RangeRequest(key=CELL_KEY, revision=revision - 1, count_only=True)
+                operations.append(rpc.RequestOp(request_range=before))
+            elif self._compacted > 1:
+                raise Compacted(self._compacted)
+            answer = (await self._connection.call(TXN, rpc.TxnRequest(success=operations))).responses[0].response_range
+            return Page([key_value(kv) for kv in answer.kvs], revision, answer.more)
+        except Refused as refused:
+            text = str(refused)
+            if FUTURE_TEXT in text:
+                raise ValueError(f"revision {revision} is in the future") from None
+            if COMPACTED_TEXT in text:
+                raise Compacted(await oldest_revision(self._connection)) from None
+            if TOO_LARGE_TEXT in text:
+                raise
+            raise refusal(refused.error) from None
+
+    async def commit(self, fences: Sequence[Fence], puts: Sequence[Put], deletes: Sequence[Delete]) -> int:
+        check_commit(puts, deletes)
+        if not fences and not puts and not deletes:
+            return await present_revision(self._connection)
+        request = rpc.TxnRequest()
+        for fence in fences:
+            request.compare.add(key=fence.key, target=rpc.Compare.MOD, result=rpc.Compare.EQUAL, mod_revision=fence.mod_revision)
+            request.failure.add().request_range.key = fence.key
+        for put in puts:
+            wanted = request.success.add().request_put
+            wanted.key, wanted.value, wanted.lease = put.key, encode_value(put.value, put.index), put.lease
+        for delete in deletes:
+            if not delete.end:
+                request.success.add().request_delete_range.key = delete.key
+            elif inside := bounds(delete.key, delete.end):
+                interval = request.success.add().request_delete_range
+                interval.key, interval.range_end = inside
+        try:
+            answer = await self._connection.call(TXN, request, changes=True)
+        except Refused as refused:
+            if LEASE_GONE_TEXT in str(refused):
+                raise LeaseGone(await self._gone(puts)) from None
+            raise refusal(refused.error) from None
+        if not answer.succeeded:
+            raise _fenced(fences, answer)
+        return answer.header.revision
+
+    def watch(self, start: bytes, end: bytes, *, from_revision: int) -> AsyncGenerator[Batch, None]:
+        return watch(self._connection, start, end, from_revision)
+
+    async def grant_lease(self, ttl_seconds: float) -> int:
+        return await leases.grant(self._connection, ttl_seconds)
+
+    async def keep_alive(self, lease: int) -> float:
+        return await leases.keep_alive(self._connection, lease)
+
+    async def revoke_lease(self, lease: int) -> None:
+        await leases.revoke(self._connection, lease)
+
+    async def compact(self, revision: int) -> None:
+        if revision > await present_revision(self._connection):
+            raise ValueError(f"revision {revision} is in the future")
+        self._compacted = max(self._compacted, revision)
+        if revision <= 1:
+            return
+        try:
+            # One less than said, so that the revision itself stays whole (see `watch`).
+            await self._connection.call(COMPACT, rpc.CompactionRequest(revision=revision - 1))
+        except Refused as refused:
+            if COMPACTED_TEXT not in str(refused):
+                raise refusal(refused.error) from None
+
+    async def close(self) -> None:
+        await self._connection.close()
+
+    async def _gone(self, puts: Sequence[Put]) -> int:
+        """Which of the leases that a commit names does not exist."""
+        found = list(dict.fromkeys(put.lease for put in puts if put.lease))
+        for lease in found[:-1]:
+            try:
+                await leases.seconds_left(self._connection, lease)
+            except LeaseGone:
+                return lease
+        return found[-1]
+
+
+async def _cell(connection: Connection, cell: int) -> int:
+    """The store's number, written now if it has none."""
+    value = encode_value(msgspec.json.encode(CellValue(cell)), 0)
+    request = rpc.TxnRequest(
+        compare=[rpc.Compare(key=CELL_KEY, target=rpc.Compare.CREATE, result=rpc.Compare.EQUAL, create_revision=0)],
+        success=[rpc.RequestOp(request_put=rpc.PutRequest(key=CELL_KEY, value=value))],
+        failure=[rpc.RequestOp(request_range=rpc.RangeRequest(key=CELL_KEY))],
+    )
+    try:
+        # Sent twice it does nothing the second time.
+        answer = await connection.call(TXN, request)
+    except Refused as refused:
+        raise refusal(refused.error) from None
+    if answer.succeeded:
+        return cell
+    stored, _ = decode_value(CELL_KEY, answer.responses[0].response_range.kvs[0].value)
+    try:
+        found = msgspec.json.decode(stored, type=CellValue)
+    except msgspec.DecodeError as error:
+        raise Damaged(f"the value of {CELL_KEY!r} in etcd is not a cell's: {error}") from None
+    if found.format != 1:
+        raise Unavailable(f"the store in etcd has format {found.format}, which this version of tenantry does not know")
+    return found.cell
+
+
+def _fenced(fences: Sequence[Fence], answer: rpc.TxnResponse) -> Fenced:
+    """The first fence that did not hold."""
+    for fence, operation in zip(fences, answer.responses, strict=True):
+        kvs = operation.response_range.kvs
+        if (kvs[0].mod_revision if kvs else 0) != fence.mod_revision:
+            return Fenced(fence_name(fence.key), key_value(kvs[0]).value if kvs else None)
+    raise Damaged("etcd refused a commit whose fences all hold")

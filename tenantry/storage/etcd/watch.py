@@ -1,0 +1,227 @@
+"""Watches that come back after a failure with no gap and no repetition.
+
+* A revision is never split: etcd puts it into one response, and the pieces of a big response are joined.
+* It resumes after the last revision that was shown. What comes twice is dropped.
+* etcd compacted at N still answers for N, but it may have dropped the deletions of N, and the values before N are gone. So N
+  counts as gone too: history is asked for from one revision before the first wanted one, which etcd refuses exactly then.
+* The report of being caught up needs a server that gives true ones (`versions`). With others a watch first follows everything:
+  every revision has an event somewhere, so the history is whole when the revision that was the present one is seen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Iterable
+
+import grpc
+
+from tenantry._proto.etcd import kv_pb2
+from tenantry._proto.etcd import rpc_pb2 as rpc
+from tenantry.storage.etcd.connection import Connection, Refused
+from tenantry.storage.etcd.link import Lost, Stream
+from tenantry.storage.etcd.methods import RANGE, WATCH
+from tenantry.storage.etcd.refusals import Verdict, describe, judge, judge_text, refusal
+from tenantry.storage.etcd.values import CELL_KEY, EVERYTHING, bounds, event
+from tenantry.storage.etcd.versions import reports_progress_on_request
+from tenantry.storage.store import Batch, Compacted, Unavailable
+
+FIRST_PROGRESS_SECONDS = 0.01
+# etcd feeds watches that are behind every 100 ms, so asking them more often is idle.
+CATCHING_UP_PROGRESS_SECONDS = 0.1
+
+
+async def watch(connection: Connection, start: bytes, end: bytes, from_revision: int) -> AsyncGenerator[Batch, None]:
+    """`Store.watch`."""
+    until = await present_revision(connection)
+    watcher = Watcher(connection, start, end, from_revision, until)
+    try:
+        if from_revision > until:
+            yield Batch(until, [])
+        while True:
+            for batch in await watcher.next():
+                yield batch
+    finally:
+        await watcher.close()
+
+
+async def present_revision(connection: Connection) -> int:
+    """The store's revision now. Raises Unavailable."""
+    try:
+        return (await connection.call(RANGE, rpc.RangeRequest(key=CELL_KEY, count_only=True))).header.revision
+    except Refused as refused:
+        raise refusal(refused.error) from None
+
+
+async def oldest_revision(connection: Connection) -> int:
+    """The oldest revision that can be read, 1 where nothing was compacted. Raises Unavailable."""
+    watcher = Watcher(connection, CELL_KEY, CELL_KEY + b"\0", 1, 1)
+    try:
+        # Either the put of this key is shown, or etcd says up to where it forgot.
+        await watcher.next()
+    except Compacted as compacted:
+        return compacted.revision
+    finally:
+        await watcher.close()
+    return 1
+
+
+class Watcher:
+    """One watch. `wanted` is the first revision that was not shown yet; `until` the present one at the beginning."""
+
+    def __init__(self, connection: Connection, start: bytes, end: bytes, wanted: int, until: int) -> None:
+        self._connection = connection
+        self._start = start
+        self._end = end
+        self._wanted = wanted
+        self._catching_up_until: int | None = until if wanted <= until else None
+        # Whether etcd can not have compacted what is wanted: then the watch need not begin one revision before.
+        self._present = wanted > until
+        self._everything = False
+        self._stream: Stream | None = None
+        self._asking: asyncio.Task[None] | None = None
+        self._pieces: list[kv_pb2.Event] = []
+        self._backoff = connection.backoff()
+        self._lost_at: float | None = None
+
+    async def next(self) -> list[Batch]:
+        """At least one batch, in order. Raises Compacted, Unavailable."""
+        while True:
+            response = await self._response()
+            if response.canceled:
+                await self._canceled(response)
+            elif response.created:
+                continue
+            elif response.fragment:
+                self._pieces.extend(response.events)
+            elif response.events or self._pieces:
+                pieces, self._pieces = self._pieces, []
+                batches = self._batches([*pieces, *response.events])
+                if self._everything:
+                    batches += await self._seen_everything()
+                if batches:
+                    return batches
+            elif batches := self._progress(response.header.revision):
+                return batches
+
+    async def close(self) -> None:
+        if self._asking is not None:
+            self._asking.cancel()
+            await asyncio.wait([self._asking])
+            self._asking = None
+        if self._stream is not None:
+            self._stream.cancel()
+            self._stream = None
+
+    def _batches(self, events: Iterable[kv_pb2.Event]) -> list[Batch]:
+        batches: list[Batch] = []
+        first = last = self._wanted
+        for found in events:
+            revision = found.kv.mod_revision
+            if revision < first:
+                continue
+            last = revision + 1
+            if not self._start <= found.kv.key < self._end:
+                continue
+            if not found.HasField("prev_kv") and (found.type == kv_pb2.Event.DELETE or found.kv.version > 1):
+                # It was compacted between the event and our reading of it.
+                raise Compacted(revision + 1)
+            if not batches or batches[-1].revision != revision:
+                batches.append(Batch(revision, []))
+            batches[-1].events.append(event(found))
+        self._wanted = last
+        return batches
+
+    def _progress(self, revision: int) -> list[Batch]:
+        until = self._catching_up_until
+        if until is not None and (self._everything or revision < until):
+            return []
+        self._catching_up_until = None
+        self._wanted = max(self._wanted, revision + 1)
+        return [Batch(revision, [])]
+
+    async def _seen_everything(self) -> list[Batch]:
+        """Ends the time of following everything when the history is whole."""
+        until = self._catching_up_until
+        if until is None or self._wanted <= until:
+            return []
+        self._catching_up_until = None
+        self._present = True
+        await self.close()
+        return [Batch(self._wanted - 1, [])]
+
+    async def _response(self) -> rpc.WatchResponse:
+        while True:
+            stream: Stream | None = None
+            try:
+                stream = self._stream or await self._open()
+                response: rpc.WatchResponse = await stream.read()
+            except grpc.aio.AioRpcError as error:
+                verdict, why = judge(error), describe(error)
+            except Lost as error:
+                verdict, why = Verdict.ELSEWHERE, str(error)
+            except Unavailable as error:
+                await self._pause(str(error), error)
+                continue
+            else:
+                if not response.canceled:
+                    self._lost_at = None
+                    self._backoff = self._connection.backoff()
+                return response
+            await self._failed(stream or self._stream, verdict, why)
+
+    async def _failed(self, stream: Stream | None, verdict: Verdict, why: str) -> None:
+        """Gets ready for opening the watch again. Raises Unavailable where that is of no use."""
+        await self.close()
+        self._pieces = []
+        self._present = False
+        if verdict is Verdict.FINAL:
+            raise Unavailable(f"etcd refuses a watch: {why}")
+        if stream is not None and verdict is Verdict.RENEW:
+            await self._connection.renew(stream.link, stream.token)
+        elif stream is not None and verdict is not Verdict.BUSY:
+            self._connection.leave(stream.link, why)
+        await self._pause(why, None)
+
+    async def _pause(self, why: str, cause: Unavailable | None) -> None:
+        now = asyncio.get_running_loop().time()
+        self._lost_at = self._lost_at or now
+        if self._connection.closed or now - self._lost_at >= self._connection.settings.reconnect_seconds:
+            raise cause or Unavailable(f"a watch of etcd was lost: {why}")
+        await self._backoff.pause()
+
+    async def _canceled(self, response: rpc.WatchResponse) -> None:
+        if response.compact_revision:
+            raise Compacted(response.compact_revision + 1)
+        stream = self._stream
+        await self._failed(stream, judge_text(response.cancel_reason) or Verdict.ELSEWHERE, response.cancel_reason)
+
+    async def _open(self) -> Stream:
+        stream = self._stream = await self._connection.stream(WATCH)
+        reports = reports_progress_on_request(stream.link.version)
+        self._everything = self._catching_up_until is not None and not reports
+        key, end = EVERYTHING if self._everything else bounds(self._start, self._end) or (CELL_KEY, b"")
+        create = rpc.WatchCreateRequest(
+            key=key,
+            range_end=end,
+            start_revision=self._wanted if self._present else max(1, self._wanted - 1),
+            progress_notify=True,
+            prev_kv=True,
+            fragment=True,
+        )
+        await stream.write(rpc.WatchRequest(create_request=create))
+        if reports:
+            self._asking = asyncio.get_running_loop().create_task(self._ask(stream), name="etcd-watch-progress")
+        return stream
+
+    async def _ask(self, stream: Stream) -> None:
+        """Asks for progress: often until the watch has caught up, then now and then."""
+        request = rpc.WatchRequest(progress_request=rpc.WatchProgressRequest())
+        seconds = FIRST_PROGRESS_SECONDS
+        # When the stream fails, the reader learns why.
+        with contextlib.suppress(Lost, grpc.aio.AioRpcError):
+            while True:
+                catching_up = self._catching_up_until is not None
+                await asyncio.sleep(seconds if catching_up else self._connection.settings.progress_seconds)
+                await stream.write(request)
+                seconds = min(2 * seconds, CATCHING_UP_PROGRESS_SECONDS)

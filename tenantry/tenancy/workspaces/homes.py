@@ -1,0 +1,188 @@
+"""Home workspaces: everybody's own, made when it is first asked for by `GET …/clusters/root/…/workspaces/~` (kcp).
+
+A home has no Workspace object. What it has instead is an entry of the path index, whose original is a record in root's range:
+user name → cluster. It is written once, so that any number of first requests agree on the id; the id itself is drawn in the range that
+the scheduler chooses, as for any workspace. kcp hashes the user's name to an id, which would lie in no range, or in a full one.
+
+Where the range is held here, record and cluster are one transaction. Otherwise the record is first; whoever asks again goes on.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import orjson
+
+from tenantry.apiserver.authorization import Attributes
+from tenantry.apiserver.forbidden import forbidden_request
+from tenantry.apiserver.user import User
+from tenantry.kube.objects import Object, annotations_of, timestamp
+from tenantry.kube.status import StatusError, internal, too_many_requests, unavailable
+from tenantry.storage.cell import Stale
+from tenantry.storage.keys import Key, catalog_key
+from tenantry.storage.record import Change, Head, Record
+from tenantry.tenancy.authorization.effective import SERVICE_ACCOUNT_PREFIX, effective_users
+from tenantry.tenancy.changes import created
+from tenantry.tenancy.directory import HOME_PREFIX, HOMES, ROOT, RangeInfo, home_key
+from tenantry.tenancy.types.lifecycle import INITIALIZING, SCHEDULING
+from tenantry.tenancy.types.logical_cluster import NAME
+from tenantry.tenancy.workspaces.logical_clusters import fill, owner_user, unowned_logical_cluster
+from tenantry.tenancy.workspaces.remote import RemoteObjects
+from tenantry.tenancy.workspaces.schedule import Unschedulable
+from tenantry.tenancy.workspaces.state import OWNER_ANNOTATION
+from tenantry.tenancy.workspaces.types import DefaultBinding, TypeUnresolved
+
+if TYPE_CHECKING:
+    from tenantry.tenancy.host import Host
+
+HOME_NAME = "~"
+"""The name under which everybody's home is asked for."""
+HOME_TYPE = "home"
+LONGEST_SECONDS = 60.0
+"""A home that is not Ready by then is broken: the answer is 500 and no longer 429 (kcp)."""
+_NOT_PERMITTED = "workspace access not permitted"
+
+
+class HomeWorkspaces:
+    """Works where `root` is held."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._remote = RemoteObjects(host)
+
+    async def get(self, user: User) -> Object:
+        """The home of a user as a Workspace (v1alpha1).
+
+        Raises StatusError: 429 with Retry-After until it is Ready, 403 where the user may not have one, 500 where it does not get
+        ready.
+        """
+        self._require_person(user)
+        cluster = self._host.directory.home_of(user.name)
+        if cluster is None:
+            self._require_permission(user)
+            cluster = await self._draw(user)
+        found = await self._read(cluster)
+        if found is None:
+            self._require_permission(user)
+            found = await self._make(user, cluster)
+        if owner_user(annotations_of(found)).get("username") != user.name:
+            raise forbidden_request(_attributes(user, "get"), _NOT_PERMITTED)
+        phase = (found.get("status") or {}).get("phase") or SCHEDULING
+        if phase in (SCHEDULING, INITIALIZING):
+            if _age_seconds(found) > LONGEST_SECONDS:
+                raise internal(f"home workspace {cluster} is still in phase {phase}")
+            raise too_many_requests("creating the home workspace")
+        return _as_workspace(found, cluster)
+
+    def _require_person(self, user: User) -> None:
+        """Service accounts of all workspaces share their names, and users of one workspace are not those of root."""
+        if user.name.startswith(SERVICE_ACCOUNT_PREFIX) or user not in effective_users(user, ROOT):
+            raise forbidden_request(_attributes(user, "create"), _NOT_PERMITTED)
+
+    def _require_permission(self, user: User) -> None:
+        if not self._host.authorizer.authorize(_attributes(user, "create")).allowed:
+            raise forbidden_request(_attributes(user, "create"), _NOT_PERMITTED)
+
+    async def _draw(self, user: User) -> str:
+        """Writes down where the home of a user is to be, and makes it where that is here; the cluster's id."""
+        host = self._host
+        key = Key(ROOT, HOMES, "", home_key(user.name))
+        while True:
+            await host.cell.settled((key,))
+            record = host.range_of(ROOT).get(key)
+            if record is not None:
+                return str(orjson.loads(record.value)["cluster"])
+            try:
+                info, cluster = await host.scheduler.place(None)
+            except Unschedulable as error:
+                raise unavailable(str(error)) from error
+            changes = [_entry(key, user.name, cluster)]
+            try:
+                if host.cell.owns(cluster):
+                    now = timestamp()
+                    logical_cluster, bindings = self._new(user, cluster, info)
+                    changes += fill(host, cluster, logical_cluster, bindings, now)
+                    changes.append(created(host, host.definitions.logical_clusters, cluster, logical_cluster, now=now))
+                await host.cell.commit(changes)
+            except Stale:
+                continue
+            finally:
+                host.scheduler.placed(info.name)
+            return cluster
+
+    async def _make(self, user: User, cluster: str) -> Object:
+        """Makes the logical cluster of a home that has its id already, wherever that is; its range's owner fills it."""
+        info = self._host.directory.range_of(cluster)
+        if info is None:
+            raise unavailable(f"the range of cluster {cluster} is not known")
+        logical_cluster, _ = self._new(user, cluster, info)
+        logical_cluster.pop("status")
+        try:
+            return await self._remote.create_logical_cluster(cluster, logical_cluster)
+        except StatusError as error:
+            if error.reason == "TooManyRequests":
+                # The range is full after all: who asks again gets another id.
+                await self._forget(user, cluster)
+            raise
+
+    async def _forget(self, user: User, cluster: str) -> None:
+        key = Key(ROOT, HOMES, "", home_key(user.name))
+        await self._host.cell.settled((key,))
+        record = self._host.range_of(ROOT).get(key)
+        if record is not None and orjson.loads(record.value)["cluster"] == cluster:
+            await self._host.cell.commit([Change(key, None, None, record, {catalog_key(HOMES, ROOT, key.name): None})])
+
+    async def _read(self, cluster: str) -> Object | None:
+        definition = self._host.definitions.logical_clusters
+        if not self._host.cell.owns(cluster):
+            return await self._remote.get_logical_cluster(cluster)
+        key = Key(cluster, definition.storage_key, "", NAME)
+        await self._host.cell.settled((key,))
+        record = self._host.range_of(cluster).get(key)
+        return _with_version(record) if record is not None else None
+
+    def _new(self, user: User, cluster: str, info: RangeInfo) -> tuple[Object, tuple[DefaultBinding, ...]]:
+        try:
+            resolved = self._host.workspace_types.resolve(ROOT, HOME_TYPE)
+        except TypeUnresolved as error:
+            raise internal(str(error)) from error
+        owner = orjson.dumps(user.to_user_info()).decode()
+        path = f"{HOME_PREFIX}:{user.name}"
+        url = self._host.urls.cluster(cluster)
+        made = unowned_logical_cluster({OWNER_ANNOTATION: owner}, resolved, {}, path=path, range_name=info.name, url=url)
+        return made, resolved.bindings
+
+
+def _entry(key: Key, user_name: str, cluster: str) -> Change:
+    entry = {"metadata": {"name": key.name}, "user": user_name, "cluster": cluster}
+    copy = orjson.dumps({"user": user_name, "cluster": cluster})
+    return Change(key, orjson.dumps(entry), Head(), None, {catalog_key(HOMES, ROOT, key.name): copy})
+
+
+def _with_version(record: Record) -> Object:
+    obj: Object = orjson.loads(record.value)
+    obj["metadata"]["resourceVersion"] = str(record.version)
+    return obj
+
+
+def _as_workspace(logical_cluster: Object, cluster: str) -> Object:
+    """kcp's picture of a logical cluster as the Workspace that would own it; it keeps the name of the logical cluster."""
+    metadata = {k: v for k, v in logical_cluster["metadata"].items() if k not in ("managedFields", "finalizers")}
+    source = logical_cluster.get("status") or {}
+    return {
+        "apiVersion": "tenancy.kcp.io/v1alpha1",
+        "kind": "Workspace",
+        "metadata": metadata,
+        "spec": {"type": {"name": HOME_TYPE, "path": ROOT}, "cluster": cluster, "URL": source.get("URL", "")},
+        "status": {field: source[field] for field in ("phase", "conditions", "initializers", "terminators") if field in source},
+    }
+
+
+def _attributes(user: User, verb: str) -> Attributes:
+    return Attributes(user, verb, ROOT, "tenancy.kcp.io", "v1alpha1", "workspaces", "", "", HOME_NAME)
+
+
+def _age_seconds(obj: Object) -> float:
+    made = datetime.fromisoformat(obj["metadata"]["creationTimestamp"])
+    return (datetime.now(UTC) - made).total_seconds()

@@ -1,0 +1,260 @@
+"""Tenants in ranges of five, on two shards: where they are, what is published, and what a range serves."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.e2e.client import API_BINDINGS, CONFIG_MAPS, NAMESPACES, SHARDS, WORKSPACES, Api, Object, config_map
+from tests.e2e.people import everybody
+from tests.e2e.provider import ALL_COWBOYS, COWBOYS, Provider, cowboy, home, schema
+from tests.e2e.waiting import eventually
+from tools.server import Server
+
+CAPACITY = 5
+CONSUMERS = 12
+
+
+@dataclass
+class World:
+    server: Server
+    root: Api
+    provider: Provider
+    consumers: list[Api]
+    published: list[list[str]]
+    """The URLs after each consumer."""
+
+    def cli(self, *arguments: str, fails: bool = False) -> str:
+        """What a `tenantry` command prints; with `fails`, to standard error."""
+        command = [sys.executable, "-m", "tenantry.cli.main", *arguments, "--root-directory", str(self.server.root)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        assert (done.returncode != 0) is fails, done.stdout + done.stderr
+        return done.stderr if fails else done.stdout
+
+    def data(self, *arguments: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = json.loads(self.cli(*arguments, "-o", "json"))
+        return found
+
+    def shard_object(self, consumer: Api) -> str:
+        """The name of the range, as the Workspace tells it."""
+        (found,) = (w for w in self.root.items(WORKSPACES) if w["spec"].get("cluster") == consumer.name)
+        name: str = found["metadata"]["annotations"]["core.kcp.io/shard"]
+        return name
+
+    def tenants(self, url: str) -> set[str]:
+        """The clusters that are reached under a URL, told from the bindings there."""
+        return {home(b) for b in self.provider.api.at(f"{url}/clusters/*").items(API_BINDINGS)}
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory, tokens: Path) -> Iterator[World]:
+    folder = tmp_path_factory.mktemp("ranges") / "tenantry"
+    options = ("--shards", "2", "--range-capacity", str(CAPACITY), "--token-auth-file", str(tokens))
+    with Server(folder, *options) as server:
+        root = Api(server.url, server.ca, server.token()).cluster("root")
+        provider = Provider.install(root.workspace("provider"), schema())
+        made = World(server, root, provider, [], [])
+        seen: dict[str, set[str]] = {}
+        for number in range(CONSUMERS):
+            consumer = provider.bind(root.workspace(f"consumer-{number}"))
+            consumer.create(COWBOYS, cowboy(f"cowboy-{number}"))
+            made.consumers.append(consumer)
+            eventually(lambda: consumer.name in set().union(*(made.tenants(url) for url in provider.urls())))  # noqa: B023
+            made.published.append(provider.urls())
+            now = {url: made.tenants(url) for url in provider.urls()}
+            for url, tenants in seen.items():
+                assert tenants <= now.get(url, set()), f"{url} lost tenants as others came"
+            seen = now
+        yield made
+
+
+def test_growth_opens_ranges_and_takes_no_url_away(world: World) -> None:
+    assert len(world.published[0]) == 1
+    assert len(world.published[-1]) >= 3
+    for before, after in zip(world.published, world.published[1:], strict=False):
+        assert set(before) <= set(after)
+
+
+def test_union_of_all_urls_is_every_object_once(world: World) -> None:
+    found = [
+        (home(o), o["metadata"]["name"])
+        for url in world.provider.urls()
+        for o in world.provider.api.at(f"{url}/clusters/*").items(ALL_COWBOYS)
+    ]
+    assert sorted(found) == sorted((c.name, f"cowboy-{n}") for n, c in enumerate(world.consumers))
+
+
+def test_each_url_serves_all_verbs_in_its_own_tenants_alone(world: World) -> None:
+    for url in world.provider.urls():
+        mine = world.tenants(url)
+        for number, consumer in enumerate(world.consumers):
+            there = world.provider.api.at(f"{url}/clusters/{consumer.name}")
+            answer = there.status_of("GET", f"{COWBOYS}/cowboy-{number}")
+            assert (answer == 200) is (consumer.name in mine), (url, consumer.name, answer)
+            if consumer.name in mine:
+                patched = there.patch(f"{COWBOYS}/cowboy-{number}", {"spec": {"intent": url[-30:]}})
+                assert consumer.get(f"{COWBOYS}/cowboy-{number}")["spec"] == patched["spec"]
+
+
+def test_each_range_is_a_shard_object(world: World) -> None:
+    shards = {s["metadata"]["name"]: s for s in world.root.items(SHARDS)}
+    ranges = world.data("ranges")
+    assert sorted(shards) == sorted(r["name"] for r in ranges) and "root" in shards
+    for name, shard in shards.items():
+        url = f"{world.server.url}/ranges/{name}"
+        assert shard["metadata"]["labels"]["name"] == name
+        assert (shard["spec"]["baseURL"], shard["spec"]["virtualWorkspaceURL"]) == (url, url)
+        assert shard["spec"]["externalURL"] == world.server.url
+    assert len({r["shard"] for r in ranges}) == 2, "ranges spread over the shards"
+    assert all(r["tenants"] <= r["capacity"] == CAPACITY for r in ranges)
+
+
+def test_everything_works_wherever_a_tenant_is(world: World) -> None:
+    for number, consumer in enumerate(world.consumers):
+        by_path = consumer.cluster(f"root:consumer-{number}")
+        by_path.create(CONFIG_MAPS, config_map("here"))
+        assert consumer.get(f"{CONFIG_MAPS}/here")["metadata"]["annotations"]["kcp.io/cluster"] == consumer.name
+        # A child may be in another range than its parent.
+        child = by_path.workspace("child")
+        assert child.names(NAMESPACES) == ["default", "kube-system"]
+        assert child.cluster(f"root:consumer-{number}:child").names(NAMESPACES) == ["default", "kube-system"]
+        with child.watch(CONFIG_MAPS) as watch:
+            by_path.delete(f"{WORKSPACES}/child")
+            watch.until(lambda e: e["type"] == "DELETED")
+        by_path.gone(f"{WORKSPACES}/child")
+
+
+def test_a_range_serves_what_a_kcp_shard_serves(world: World) -> None:
+    for name in (s["metadata"]["name"] for s in world.root.items(SHARDS)):
+        base = world.root.at(f"/ranges/{name}")
+        for path in ("/livez", "/readyz", "/healthz"):
+            assert base.caller("").request("GET", path).text == "ok"
+        found = base.get("/clusters/*/api/v1/configmaps")
+        mine = {c.name for c in world.consumers if world.shard_object(c) == name}
+        assert mine <= {home(o) for o in found["items"]}
+        assert not {home(o) for o in found["items"]} & ({c.name for c in world.consumers} - mine)
+        cowboys = base.items(f"/clusters/*{ALL_COWBOYS}:{world.provider.identity}")
+        assert {home(o) for o in cowboys} == mine
+        assert base.status_of("GET", f"/clusters/*{ALL_COWBOYS}") == 404, "a custom type needs its identity"
+        for consumer in world.consumers:
+            expected = 200 if consumer.name in mine else 404
+            assert base.status_of("GET", f"/clusters/{consumer.name}{NAMESPACES}") == expected
+        somebody = base.caller(everybody()[0].token)
+        assert somebody.status_of("GET", "/clusters/*/api/v1/configmaps") == 403
+        assert base.caller(world.server.token("root")).status_of("GET", "/clusters/*/api/v1/configmaps") == 403
+        assert base.status_of("POST", "/clusters/*/api/v1/namespaces/default/configmaps", config_map("no")) == 405
+    assert world.root.at("/ranges/nothing").status_of("GET", "/clusters/*/api/v1/configmaps") == 404
+
+
+def test_wildcard_watch_over_a_range(world: World) -> None:
+    consumer = world.consumers[0]
+    base = world.root.at(f"/ranges/{world.shard_object(consumer)}/clusters/*")
+    version = base.get("/api/v1/configmaps")["metadata"]["resourceVersion"]
+    with base.watch("/api/v1/configmaps", resourceVersion=version) as watch:
+        consumer.create(CONFIG_MAPS, config_map("seen"))
+        (event,) = watch.until(lambda e: True)
+    assert (event["type"], home(event["object"]), event["object"]["metadata"]["name"]) == ("ADDED", consumer.name, "seen")
+
+
+def test_selector_chooses_a_range_by_label(world: World) -> None:
+    wish = {"location": {"selector": {"matchLabels": {"region": "mars"}}}}
+    body = {"apiVersion": "tenancy.kcp.io/v1alpha1", "kind": "Workspace", "metadata": {"name": "martian"}, "spec": wish}
+    world.root.create(WORKSPACES, body)
+
+    def conditions() -> dict[str, Object]:
+        found = world.root.get(f"{WORKSPACES}/martian").get("status", {}).get("conditions") or []
+        return {c["type"]: c for c in found}
+
+    eventually(lambda: conditions().get("WorkspaceScheduled", {}).get("reason") == "Unschedulable")
+    chosen = world.shard_object(world.consumers[-1])
+    world.root.patch(f"{SHARDS}/{chosen}", {"metadata": {"labels": {"region": "mars"}}})
+    martian = world.root.ready("martian")
+    assert world.shard_object(martian) == chosen
+    found = world.root.get(f"{WORKSPACES}/martian")
+    assert found["metadata"]["labels"]["region"] == "mars"
+    assert world.cli("resolve", "root:martian").splitlines()[1].split()[2] == chosen
+    # When that range is full, the next one of the region opens with the same label.
+    others = [world.root.workspace(f"martian-{n}", **wish) for n in range(CAPACITY)]
+    places = {world.shard_object(other) for other in others} | {chosen}
+    assert len(places) == 2
+    for name in places:
+        assert world.root.get(f"{SHARDS}/{name}")["metadata"]["labels"]["region"] == "mars"
+
+
+def test_unschedulable_range_gets_no_tenants(world: World) -> None:
+    (roomy, *_) = (r["name"] for r in world.data("ranges") if r["tenants"] < CAPACITY)
+    world.root.patch(f"{SHARDS}/{roomy}", {"metadata": {"annotations": {"experimental.core.kcp.io/unschedulable": "true"}}})
+    made = [world.root.workspace(f"elsewhere-{n}") for n in range(2)]
+    assert roomy not in {world.shard_object(m) for m in made}
+    world.root.patch(f"{SHARDS}/{roomy}", {"metadata": {"annotations": {"experimental.core.kcp.io/unschedulable": None}}})
+
+
+def test_cli(world: World) -> None:
+    header, *lines = world.cli("ranges").splitlines()
+    assert header.split() == ["NAME", "START", "END", "SHARD", "GENERATION", "TENANTS", "CAPACITY", "URL"]
+    assert "root" in [line.split()[0] for line in lines]
+    assert yaml.safe_load(world.cli("ranges", "-o", "yaml")) == world.data("ranges")
+
+    shards = world.data("shards")
+    assert [s["name"] for s in shards] == ["shard-1", "shard-2"]
+    assert sorted(r for s in shards for r in s["ranges"]) == sorted(r["name"] for r in world.data("ranges"))
+    assert world.cli("shards").splitlines()[0].split() == ["NAME", "UID", "TENANTS", "RANGES"]
+
+    consumer = world.consumers[0]
+    by_path, by_id, root = world.data("resolve", "root:consumer-0", consumer.name, "root")
+    assert by_path["cluster"] == by_id["cluster"] == consumer.name
+    assert by_path["range"] == by_id["range"] == world.shard_object(consumer)
+    assert by_path["path"] == by_id["path"] == "root:consumer-0"
+    assert root["cluster"] == "root" and by_path["url"] == f"{world.server.url}/clusters/{consumer.name}"
+    assert "root:nowhere" in world.cli("resolve", "root:nowhere", fails=True)
+    assert "Traceback" not in world.cli("resolve", "No Path!", fails=True)
+
+    assert [row["url"] for row in world.data("urls", "root:provider:cowboys")] == world.provider.urls()
+    assert world.cli("urls", "root:provider:cowboys").split()[1:] == world.provider.urls()
+    assert "nothing" in world.cli("urls", "root:provider:nothing", fails=True)
+    assert "PATH:EXPORT" in world.cli("urls", "cowboys", fails=True)
+
+
+def test_cli_without_a_server_tells_what_to_do(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tenantry.cli.main", "ranges", "--root-directory", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 1
+    assert "--root-directory" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_range_without_consumers_leaves_the_slice(world: World) -> None:
+    gone = world.shard_object(world.consumers[-1])
+    for consumer in world.consumers:
+        if world.shard_object(consumer) == gone:
+            consumer.delete(f"{API_BINDINGS}/cowboys")
+    eventually(lambda: all(f"/ranges/{gone}/" not in url for url in world.provider.urls()))
+    assert world.provider.urls()
+    left = {c.name for c in world.consumers if world.shard_object(c) != gone}
+    assert set().union(*(world.tenants(url) for url in world.provider.urls())) == left
+
+
+def test_another_start_with_more_shards_finds_all(world: World) -> None:
+    before = world.data("ranges")
+    world.server.stop()
+    with Server(world.server.root, "--shards", "3", "--range-capacity", str(CAPACITY)) as again:
+        root = Api(again.url, again.ca, again.token()).cluster("root")
+        shown = subprocess.run(
+            [sys.executable, "-m", "tenantry.cli.main", "ranges", "-o", "json", "--root-directory", str(again.root)],
+            capture_output=True, check=True, timeout=30,
+        )  # fmt: skip
+        after = json.loads(shown.stdout)
+        keep = ("name", "start", "end", "tenants")
+        assert [{k: r[k] for k in keep} for r in after] == [{k: r[k] for k in keep} for r in before]
+        for number in range(CONSUMERS):
+            assert root.cluster(f"root:consumer-{number}").get(f"{CONFIG_MAPS}/here")
+        later = [root.workspace(f"later-{n}") for n in range(2 * CAPACITY)]
+        assert all(api.names(NAMESPACES) == ["default", "kube-system"] for api in later)
+    world.server.start()

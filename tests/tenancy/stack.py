@@ -1,0 +1,177 @@
+"""Everything that `tenantry start` runs but sockets and SQLite: registry, shards and front door over a store in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from gateway.front_door import FrontDoor
+from registry.ranges import RangeTable
+from shard.process import Identity, LocalPeers, Shard
+from tenantry.apiserver.authentication.service_account import TokenIssuer
+from tenantry.apiserver.endpoints.health import Health
+from tenantry.apiserver.http import Request, Response
+from tenantry.apiserver.metrics import Metrics
+from tenantry.apiserver.user import AUTHENTICATED_GROUP, KCP_ADMIN_GROUP, MASTERS_GROUP, User
+from tenantry.kube.objects import Object
+from tenantry.storage.memory import MemoryStore
+from tenantry.storage.store import Store
+from tenantry.tenancy.directory import ROOT
+from tenantry.tenancy.host import Host, Urls
+
+URL = "https://tenantry.test:6443"
+MASTER = User("system:admin", (MASTERS_GROUP, AUTHENTICATED_GROUP))
+ADMIN = User("kcp-admin", (KCP_ADMIN_GROUP, AUTHENTICATED_GROUP))
+WORKSPACES = "apis/tenancy.kcp.io/v1alpha1/workspaces"
+TIMEOUT_SECONDS = 10.0
+
+
+def person(name: str, *groups: str) -> User:
+    return User(name, (*groups, AUTHENTICATED_GROUP))
+
+
+class Stack:
+    """A running system. Answers are (status, decoded body)."""
+
+    def __init__(
+        self, store: Store, keys: Path, *, shards: int, capacity: int, home_creator_groups: Sequence[str] | None
+    ) -> None:
+        self.table = RangeTable(store, capacity=capacity)
+        issuer = TokenIssuer.load(keys / "service-account.key")
+        self.shards: dict[str, Shard] = {}
+        for number in range(shards):
+            name = f"shard-{number + 1}"
+            self.shards[name] = Shard(
+                name=name,
+                store=store,
+                registry=self.table,
+                peers=LocalPeers(self.table, self.shards),
+                urls=Urls(URL),
+                identity=Identity(requests=[], tokens=[], issuer=issuer, anonymous=True),
+                ca_certificate=b"-----BEGIN CERTIFICATE-----\n",
+                health=Health(),
+                metrics=Metrics(),
+                version="test",
+                home_creator_groups=home_creator_groups,
+            )
+        self._front: FrontDoor | None = None
+
+    async def start(self) -> None:
+        await self.table.start(list(self.shards.values()))
+        home = self.table.range_of(ROOT)
+        assert home is not None
+        for shard in sorted(self.shards.values(), key=lambda s: s.info.name != home.shard):
+            await shard.start()
+        self._front = FrontDoor(
+            self.host.directory, {name: shard.handle for name, shard in self.shards.items()}, token_cluster=lambda _: None
+        )
+
+    async def stop(self) -> None:
+        await self.table.stop()
+        for shard in self.shards.values():
+            await shard.stop()
+
+    @property
+    def host(self) -> Host:
+        """The one that holds `root`."""
+        return next(shard.host for shard in self.shards.values() if shard.cell.owns(ROOT))
+
+    def host_of(self, cluster: str) -> Host:
+        return next(shard.host for shard in self.shards.values() if shard.cell.owns(cluster))
+
+    async def answer(self, method: str, path: str, who: User, body: Any = None, query: str = "", **headers: str) -> Response:
+        payload = b"" if body is None else orjson.dumps(body)
+
+        async def read(limit_bytes: int) -> bytes:
+            return payload
+
+        sent = {"content-type": "application/json", **{k.replace("_", "-"): v for k, v in headers.items()}}
+        assert self._front is not None
+        reply = await self._front(Request(method, path, query, sent, read, user=who))
+        assert isinstance(reply, Response)
+        return reply
+
+    async def call(
+        self, method: str, path: str, who: User = MASTER, body: Any = None, query: str = "", **headers: str
+    ) -> tuple[int, Any]:
+        reply = await self.answer(method, path, who, body, query, **headers)
+        try:
+            return reply.status, orjson.loads(reply.body)
+        except orjson.JSONDecodeError:
+            return reply.status, reply.body.decode()
+
+    async def create_workspace(self, parent: str, name: str, who: User = MASTER, **spec: Any) -> None:
+        body = {"apiVersion": "tenancy.kcp.io/v1alpha1", "kind": "Workspace", "metadata": {"name": name}, "spec": spec}
+        status, answer = await self.call("POST", f"/clusters/{parent}/{WORKSPACES}", who, body)
+        assert status == 201, answer
+
+    async def workspace(self, parent: str, name: str, who: User = MASTER, **spec: Any) -> str:
+        """A new workspace, Ready; its cluster."""
+        await self.create_workspace(parent, name, who, **spec)
+        return str((await self.ready(parent, name))["spec"]["cluster"])
+
+    async def ready(self, parent: str, name: str) -> Object:
+        async def check() -> Object | None:
+            _, found = await self.call("GET", f"/clusters/{parent}/{WORKSPACES}/{name}")
+            return found if (found.get("status") or {}).get("phase") == "Ready" else None
+
+        found: Object = await self.eventually(check)
+        return found
+
+    async def gone(self, parent: str, name: str) -> None:
+        async def check() -> bool:
+            return (await self.call("GET", f"/clusters/{parent}/{WORKSPACES}/{name}"))[0] == 404
+
+        await self.eventually(check)
+
+    async def eventually(self, check: Callable[[], Any]) -> Any:
+        """The first true result of `check`, which is awaited after each commit anywhere."""
+        changed = asyncio.Event()
+        stops: list[Callable[[], None]] = []
+        followed: set[object] = set()
+
+        def follow() -> None:
+            for shard in self.shards.values():
+                for held in shard.cell.ranges.values():
+                    if held not in followed:
+                        followed.add(held)
+                        stops.append(held.subscribe(lambda _: changed.set()))
+            changed.set()
+
+        stops += [self.table.subscribe(follow)]
+        stops += [shard.host.catalog.subscribe(None, lambda *_: changed.set()) for shard in self.shards.values()]
+        follow()
+        try:
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                while True:
+                    changed.clear()
+                    found = await check()
+                    if found:
+                        return found
+                    await changed.wait()
+        finally:
+            for stop in stops:
+                stop()
+
+
+@asynccontextmanager
+async def running(
+    keys: Path,
+    *,
+    store: Store | None = None,
+    shards: int = 1,
+    capacity: int = 1000,
+    home_creator_groups: Sequence[str] | None = (AUTHENTICATED_GROUP,),
+) -> AsyncIterator[Stack]:
+    """`keys`: a directory for the service account key, kept over restarts."""
+    stack = Stack(store or MemoryStore(), keys, shards=shards, capacity=capacity, home_creator_groups=home_creator_groups)
+    await stack.start()
+    try:
+        yield stack
+    finally:
+        await stack.stop()
