@@ -155,7 +155,7 @@ class RangeMap:
     async def reached(self, version: int) -> None:
         """Returns when the map shows what was committed to it at that revision of the store."""
         while self.version < version:
-            await self._moved()
+            await self.moved()
 
     async def changes(self, after: int) -> MapDelta:
         """Waits for something new after a version; that, or everything there is where the version is 0, too old, or unknown."""
@@ -164,7 +164,7 @@ class RangeMap:
                 await asyncio.wait_for(self.reached(after), AHEAD_SECONDS)
         while (delta := self.since(after)).empty:
             after = delta.version
-            await self._moved()
+            await self.moved()
         return delta
 
     def since(self, version: int) -> MapDelta:
@@ -186,7 +186,8 @@ class RangeMap:
             sorted(uid for uid in shards if uid not in self._shards),
         )
 
-    async def _moved(self) -> None:
+    async def moved(self) -> None:
+        """Waits for the next thing that the store tells, whatever it is."""
         waiter = asyncio.get_running_loop().create_future()
         self._waiters.add(waiter)
         try:
