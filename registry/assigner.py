@@ -13,11 +13,12 @@ from typing import NamedTuple
 
 
 class RangeState(NamedTuple):
-    """`owner` is a shard's uid, alive or not, empty where there was none. `weight` is positive."""
+    """`owner` and `target` (to which it is on its way) are shards' uids, alive or not, or empty. `weight` is positive."""
 
     name: str
     owner: str
     weight: float
+    target: str = ""
 
 
 class ShardState(NamedTuple):
@@ -28,7 +29,7 @@ class ShardState(NamedTuple):
 
 
 class Move(NamedTuple):
-    """A fence to rewrite: range `name` from `owner` (as in RangeState) to the shard `target`."""
+    """Range `name` should go from `owner` (as in RangeState) to the shard `target`."""
 
     name: str
     owner: str
@@ -74,23 +75,29 @@ def decide(
     Without a shard that serves there is nobody to move to, and the answer is empty. `balance` False: only what cannot wait, the
     ranges of shards that are gone or draining.
     """
-    serving = {shard.uid: _Shard(shard.uid) for shard in sorted(shards) if not shard.draining}
+    living = sorted(shards)
+    serving = {shard.uid: _Shard(shard.uid) for shard in living if not shard.draining}
     if not serving:
         return []
+    alive = {shard.uid for shard in living}
     homeless: list[RangeState] = []
+    moves: list[Move] = []
     for range_ in sorted(ranges):
-        owner = serving.get(range_.owner)
-        if owner is None:
-            homeless.append(range_)
-        else:
+        if (target := serving.get(range_.target)) is not None:
+            # On its way: it counts where it will be. An owner that lives lets it go first; one that does not need not.
+            target.take(range_)
+            if range_.owner not in alive:
+                moves.append(Move(range_.name, range_.owner, target.uid))
+        elif (owner := serving.get(range_.owner)) is not None:
             owner.take(range_)
-    moves = []
+        else:
+            homeless.append(range_)
     # The heaviest first: the light ones then even out what the heavy ones left uneven.
     for range_ in sorted(homeless, key=lambda r: (-r.weight, r.name)):
         target = _least(serving.values())
         target.take(range_)
         moves.append(Move(range_.name, range_.owner, target.uid))
-    if balance and not homeless:
+    if balance and not moves:
         moves += _balance(list(serving.values()), policy or Policy())
     return moves
 
@@ -99,7 +106,7 @@ def least_loaded(ranges: Iterable[RangeState], shards: Iterable[ShardState]) -> 
     """The uid of the shard where a new range goes; None where none serves."""
     serving = {shard.uid: _Shard(shard.uid) for shard in shards if not shard.draining}
     for range_ in ranges:
-        if (owner := serving.get(range_.owner)) is not None:
+        if (owner := serving.get(range_.target) or serving.get(range_.owner)) is not None:
             owner.take(range_)
     return _least(serving.values()).uid if serving else None
 
@@ -118,7 +125,7 @@ def _balance(shards: Sequence[_Shard], policy: Policy) -> list[Move]:
     mean = total / len(shards)
     filling = {shard.uid for shard in shards if shard.load < policy.filling * mean}
     budget = policy.churn * total
-    moved: set[str] = set()
+    moved = {range_.name for shard in shards for range_ in shard.ranges if range_.target}
     moves: list[Move] = []
     while True:
         best = _best(shards, mean, policy, filling, budget, moved)

@@ -24,8 +24,8 @@ from tenantry.tenancy.range_map import RangeMap
 
 logger = logging.getLogger(__name__)
 
-MOVES_IN_TRANSACTION = 60
-"""Two puts for each, of the 128 operations that a transaction may have."""
+MOVES_IN_TRANSACTION = 40
+"""Each may compare three keys, of the 128 that etcd allows."""
 ROUND_SECONDS = 5.0
 """Between two rounds of balancing. What cannot wait is done at once."""
 RETRY_SECONDS = 0.1
@@ -89,7 +89,10 @@ class Assignments:
     def decide(self, *, balance: bool) -> list[Move]:
         """What the map as it is now asks for."""
         return decide(
-            (RangeState(name, record.row.owner, self._loads.weight(name)) for name, record in self._map.records().items()),
+            (
+                RangeState(name, record.row.owner, self._loads.weight(name), record.row.target)
+                for name, record in self._map.records().items()
+            ),
             (ShardState(shard.uid, shard.draining) for shard in self._map.shards()),
             balance=balance,
             policy=self._policy,
@@ -115,13 +118,19 @@ class Assignments:
             record, session = records.get(move.name), sessions.get(move.target)
             if record is None or session is None or record.row.owner != move.owner:
                 return False
-            row = record.row
-            generation = row.generation + 1
-            key, session_key_ = range_key(move.name), session_key(move.target)
+            row, key = record.row, range_key(move.name)
             # The row changes with every fence, so comparing it compares the fence. A target that is gone must not be written.
             conditions[key] = Fence(key, record.mod_revision)
-            conditions[session_key_] = Fence(session_key_, session.mod_revision)
-            puts.append(Put(key, encode(replace(row, owner=move.target, generation=generation))))
+            conditions[session_key(move.target)] = Fence(session_key(move.target), session.mod_revision)
+            if row.owner in sessions:
+                # The owner may be answering reads: it is asked to let go.
+                puts.append(Put(key, encode(replace(row, target=move.target))))
+                continue
+            if row.owner:
+                # And if it has come back to life since the map was read, it has to be asked, too.
+                conditions[session_key(row.owner)] = Fence(session_key(row.owner), 0)
+            generation = row.generation + 1
+            puts.append(Put(key, encode(replace(row, owner=move.target, generation=generation, target=""))))
             puts.append(Put(fence_key(move.name), FenceValue(move.target, generation).encode()))
         try:
             revision = await self._store.commit(list(conditions.values()), puts, [])

@@ -86,7 +86,9 @@ class Openings:
     async def _open(self, labels: dict[str, str]) -> Opened:
         """One attempt. Raises Fenced where the map is behind."""
         records, sessions = self._map.records(), self._map.sessions()
-        states = [RangeState(name, record.row.owner, self._loads.weight(name)) for name, record in records.items()]
+        states = [
+            RangeState(name, record.row.owner, self._loads.weight(name), record.row.target) for name, record in records.items()
+        ]
         target = least_loaded(states, [ShardState(shard.uid, shard.draining) for shard in self._map.shards()])
         if target is None:
             raise unavailable("no shard serves at the moment that could take a new range", 1)

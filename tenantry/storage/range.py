@@ -72,6 +72,11 @@ class Range:
         """Memory may be served: this shard owns the range and its session is provably alive."""
         return self.owned and self._guard.alive
 
+    @property
+    def size(self) -> int:
+        """How many objects it holds."""
+        return self._index.size
+
     def get(self, key: Key) -> Record | None:
         return self._index.get(key)
 

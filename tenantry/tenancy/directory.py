@@ -41,7 +41,8 @@ class Location(NamedTuple):
 class RangeInfo:
     """A range as the registry knows it: the interval `[start, end)` of cluster ids and the shard that owns it.
 
-    `shard` is the owner's name, empty while nobody alive owns the range; `owner` is the uid in the range's fence.
+    `shard` is the owner's name, empty while nobody alive owns the range; `owner` is the uid in the range's fence, `target` that
+    of the shard to which it is on its way, if it is.
     `capacity` is the number of tenants at which the scheduler stops placing new ones here; `labels` are those that its Shard
     object begins with.
     """
@@ -55,6 +56,7 @@ class RangeInfo:
     generation: int = 1
     labels: Mapping[str, str] = field(default_factory=dict)
     owner: str = ""
+    target: str = ""
 
     def holds(self, cluster: str) -> bool:
         return self.start <= cluster < self.end

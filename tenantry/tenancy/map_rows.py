@@ -14,7 +14,12 @@ from tenantry.storage.keys import LOADS, RANGES, SESSIONS
 
 
 class RangeRow(msgspec.Struct, frozen=True):
-    """`/ranges/<name>`. `owner` is a shard's uid, empty as long as there was none; `generation` counts the changes of owner."""
+    """`/ranges/<name>`. `owner` is a shard's uid, empty while there is none; `generation` counts the owners that it had.
+
+    `target` is the uid of the shard that is to own it next. A living owner that sees one stops serving the range, then puts the
+    row without an owner, and only then is the fence rewritten: an owner answers reads as long as it believes to be one, so it
+    is never replaced behind its back while its session lives.
+    """
 
     start: str
     end: str
@@ -22,6 +27,7 @@ class RangeRow(msgspec.Struct, frozen=True):
     labels: dict[str, str] = {}
     owner: str = ""
     generation: int = 0
+    target: str = ""
 
 
 class SessionRow(msgspec.Struct, frozen=True):

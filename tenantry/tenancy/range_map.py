@@ -295,6 +295,7 @@ class RangeMap:
             generation=row.generation,
             labels=row.labels,
             owner=row.owner,
+            target=row.target,
         )
         if self._infos.get(name) == info:
             return False
