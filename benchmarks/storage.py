@@ -1,6 +1,7 @@
 """What the record costs: `python -m benchmarks.storage`. A few seconds; prints one figure a line, or JSON with `--json`.
 
-Writes go through a Cell on SQLite with `synchronous=FULL`, so every commit waits for the disk.
+Writes go through a Cell on SQLite with `synchronous=FULL`, so every commit waits for the disk. Where an `etcd` is installed, the
+same is done on a single member of it, which writes to the same disk and shares the cores.
 """
 
 from __future__ import annotations
@@ -10,20 +11,24 @@ import asyncio
 import gc
 import json
 import os
+import shutil
 import sys
 import tempfile
 import time
 import tracemalloc
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import aclosing
 from pathlib import Path
 
 from tenantry.storage.cell import Cell
+from tenantry.storage.etcd import EtcdSettings, EtcdStore
 from tenantry.storage.keys import Key
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Head, Record
 from tenantry.storage.sqlite import SqliteStore
-from tenantry.storage.store import Put
+from tenantry.storage.store import Put, Store
+from tests.support.etcd import EtcdServer
 
 RESOURCE = "core/configmaps"
 VALUE = b'{"metadata":{' + b"v" * 486 + b"}"
@@ -63,7 +68,7 @@ async def busy() -> None:
         pass
 
 
-async def engine_milliseconds(store: SqliteStore, puts: int) -> float:
+async def engine_milliseconds(store: Store, puts: int) -> float:
     """The median of a bare commit."""
     times = []
     for at in range(100):
@@ -132,10 +137,48 @@ def reads_per_second() -> float:
     return 100 * len(keys) / (time.perf_counter() - begin)
 
 
-async def load_seconds(store: SqliteStore) -> tuple[float, int]:
+async def load_seconds(store: Store) -> tuple[float, int]:
     begin = time.perf_counter()
     range_ = await Cell(store, "loader", parse_head).adopt("root", "r", "t")
     return time.perf_counter() - begin, range_.count(RESOURCE)
+
+
+async def replay_events_per_second(store: Store, revisions: int = 1000) -> float:
+    """Events of a watch that resumes so many revisions back, with previous values, up to its report of being caught up."""
+    present = (await store.read(b"/none", b"/none")).revision
+    begin = time.perf_counter()
+    events = 0
+    async with aclosing(store.watch(b"/", b"0", from_revision=max(1, present - revisions))) as watch:
+        async for batch in watch:
+            events += len(batch.events)
+            if not batch.events:
+                break
+    return events / (time.perf_counter() - begin)
+
+
+async def etcd(directory: Path, sqlite: Mapping[str, float]) -> dict[str, float]:
+    """The rows of SQLite on etcd, and for each the ratio."""
+    server = EtcdServer(directory=directory)
+    server.start()
+    rows: dict[str, float] = {}
+    try:
+        store = await EtcdStore.open(EtcdSettings((server.url,), deadline_seconds=30))
+        rows["commit of 1 put, ms"] = await engine_milliseconds(store, 1)
+        rows["commit of 100 puts, ms"] = await engine_milliseconds(store, 100)
+        cell = Cell(store, "bench", parse_head)
+        range_ = await cell.adopt("root", "r", "t")
+        for count in (1, 32):
+            rows[f"creates/s, {count} writers"] = await writers(cell, count, f"w{count}")
+        await cell.close()
+        objects = range_.count(RESOURCE)
+        seconds, _ = await load_seconds(store)
+        rows["load, objects/s"] = objects / seconds
+        rows["replay, events/s"] = await replay_events_per_second(store)
+        await store.close()
+    finally:
+        server.stop()
+    figures = {f"etcd: {name}": value for name, value in rows.items()}
+    return figures | {f"etcd to SQLite: {name}": value / sqlite[name] for name, value in rows.items()}
 
 
 async def measure() -> dict[str, float]:
@@ -156,11 +199,15 @@ async def measure() -> dict[str, float]:
         figures["creates/s, 32 writers, loop busy 0.3 ms for each"] = await writers(cell, 32, "busy", also=busy)
         figures["objects"] = range_.count(RESOURCE)
         await cell.close()
-        figures["load of all objects, s"], _ = await load_seconds(store)
+        figures["load of all objects, s"], count = await load_seconds(store)
+        figures["load, objects/s"] = count / figures["load of all objects, s"]
+        figures["replay, events/s"] = await replay_events_per_second(store)
         await store.close()
         begin = time.perf_counter()
         await (await SqliteStore.open(directory / "store")).close()
         figures["open and check, s"] = time.perf_counter() - begin
+        if os.environ.get("ETCD") or shutil.which("etcd"):
+            figures |= await etcd(directory, figures)
     memory = Cell(MemoryStore(), "bench", parse_head)
     await memory.adopt("root", "r", "t")
     figures["creates/s, 32 writers, no engine"] = await writers(memory, 32, "m")

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from shard.checks import watch_over
 from shard.service_accounts import ServiceAccountLookup
 from tenantry.apiserver.authentication.authenticator import RequestAuthenticator, TokenAuthenticator, Union
 from tenantry.apiserver.authentication.service_account import ServiceAccountTokens, TokenIssuer, token_cluster
@@ -86,8 +87,11 @@ class Shard:
         )
         host.add_connectors(reviews.connectors(authenticator))
         host.add_connectors(token_request.connectors(identity.issuer, lookup))
-        host.add_controllers(*controllers.build(host), *exports.build(host), *workspaces.build(host))
+        host.add_controllers(
+            *controllers.build(host, identity.issuer.issue_for_secret), *exports.build(host), *workspaces.build(host)
+        )
         self._expiry = EventExpiry(host)
+        watch_over(host, health, metrics)
         clusters = ClustersMount(host)
         services = ServicesMount(host, load_views(host))
         ranges = RangesMount(host, {"clusters": clusters, "services": services})

@@ -28,7 +28,7 @@ class AccessChanges:
         self._changed: set[str] = set()
         self._everywhere = False
         host.follow_ranges(self._follow)
-        for resource in RBAC:
+        for resource in (*RBAC, LOGICAL_CLUSTERS):
             host.catalog.subscribe(resource, self._copied)
 
     def subscribe(self, parent: str, changed: Callable[[], None]) -> Callable[[], None]:

@@ -10,6 +10,7 @@ from tenantry.apiserver.verbs.call import Call
 from tenantry.apiserver.verbs.options import IGNORE, STRICT
 from tenantry.kube import decode
 from tenantry.kube.codec import json_codec
+from tenantry.kube.codec.json_syntax import MAX_STORED_DEPTH
 from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.go_decode import Mismatch
 from tenantry.kube.go_text import quote
@@ -78,14 +79,32 @@ def parse(body: bytes, media_type: str, kind: str = "", *, duplicates: bool = Fa
     """The value in a body, and what to say of duplicate keys where that is asked for. Raises StatusError 400."""
     if media_type == JSON:
         value, repeated = json_codec.decode(body, duplicates=duplicates, kind=kind)
+        if body.count(b"{") + body.count(b"[") > MAX_STORED_DEPTH:
+            _check_depth(value, kind, body)
         return value, [f'duplicate field "{path}"' for path in repeated]
     if media_type == YAML:
         from tenantry.kube.codec import yaml_codec
 
-        return yaml_codec.decode(body, duplicates=duplicates, kind=kind)
+        value, repeated = yaml_codec.decode(body, duplicates=duplicates, kind=kind)
+        _check_depth(value, kind, body)
+        return value, repeated
     from tenantry.kube.codec import protobuf
 
     return protobuf.decode(body, kind=kind), []
+
+
+def _check_depth(value: Any, kind: str, body: bytes) -> None:
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(MAX_STORED_DEPTH):
+        level = [
+            item
+            for container in level
+            for item in (container.values() if isinstance(container, dict) else container)
+            if isinstance(item, dict | list)
+        ]
+        if not level:
+            return
+    raise json_codec.unrecognized(kind, "couldn't get version/kind; json parse error: exceeded max depth", body)
 
 
 def _check_kind(call: Call, value: Any, body: bytes) -> Object:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -38,7 +38,8 @@ class Histogram:
 
 
 class Metrics(Collector):
-    """The server's own figures and the registry to which other rooms add theirs. Names of requests are kube-apiserver's."""
+    """The server's own figures. Names of requests are kube-apiserver's. Those of other rooms, and of the process, are in
+    prometheus_client's own registry and shown with them."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry(auto_describe=False)
@@ -75,7 +76,7 @@ class Metrics(Collector):
         self._gauges[name] = (text, value)
 
     def text(self) -> bytes:
-        return generate_latest(self.registry)
+        return generate_latest(self.registry) + generate_latest(REGISTRY)
 
     def describe(self) -> Iterable[Metric]:
         return ()

@@ -35,7 +35,7 @@ STORAGE_RULE = "must have exactly one version marked as storage version"
 def validate_crd(crd: Object, old: Object | None) -> list[FieldError]:
     """What is wrong with a CustomResourceDefinition (defaults filled in); `old` is the one before an update."""
     spec = crd.get("spec") or {}
-    errors = list(_name(crd, spec))
+    errors = list(_name(crd, spec)) if old is None else []
     errors += _identity(crd, spec, old)
     errors += names_errors(spec.get("names") or {})
     errors += _versions(spec, "spec")

@@ -45,13 +45,6 @@ def normalise(obj: Object, definition: ResourceDefinition) -> None:
         normaliser(OBJECT_META)(metadata)
 
 
-def zero_object(definition: ResourceDefinition) -> Object:
-    """An object of the type in which nothing was set: only what Go writes nevertheless (`eventTime: null`)."""
-    out: Object = {}
-    normalise(out, definition)
-    return out
-
-
 def unknown_fields(obj: Object, schema: Schema, prefix: str = "") -> list[str]:
     """Drops the fields that `schema` does not have; their paths in the order of the document (`rules[0].verb`)."""
     found: list[str] = []

@@ -40,8 +40,9 @@ def validate_metadata(obj: Object, old: Object | None, definition: ResourceDefin
     return errors
 
 
-def metadata_warnings(obj: Object, definition: ResourceDefinition) -> list[str]:
-    """What is allowed and unwise: owners that came twice, finalizers of a custom resource without a domain."""
+def metadata_warnings(obj: Object, definition: ResourceDefinition, old: Object | None = None) -> list[str]:
+    """What is allowed and unwise: owners that came twice, and finalizers of a custom resource without a domain that `old` does
+    not have."""
     metadata = obj.get("metadata") or {}
     warnings: list[str] = []
     owners = metadata.get("ownerReferences")
@@ -55,7 +56,8 @@ def metadata_warnings(obj: Object, definition: ResourceDefinition) -> list[str]:
             )
     if definition.custom:
         advice = "prefer a domain-qualified finalizer name to avoid accidental conflicts with other finalizer writers"
-        loose = (f for f in metadata.get("finalizers") or () if unqualified_errors("", f))
+        known = ((old or {}).get("metadata") or {}).get("finalizers") or ()
+        loose = (f for f in metadata.get("finalizers") or () if f and f not in known and unqualified_errors("", f))
         warnings.extend(f'metadata.finalizers: "{finalizer}": {advice}' for finalizer in loose)
     return warnings
 

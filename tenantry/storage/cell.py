@@ -19,11 +19,12 @@ from tenantry.storage.load import ParseHead, load_range, seed_range
 from tenantry.storage.range import AppliedVersion, Range
 from tenantry.storage.read_guard import ReadGuard
 from tenantry.storage.record import Change, Record, RecordEvent
-from tenantry.storage.store import Delete, Fence, Put, Store
+from tenantry.storage.store import Delete, Fence, Put, Store, StoreError
 
 logger = logging.getLogger(__name__)
 
 CommitHook = Callable[[int, Sequence[Change]], None]
+WriteHook = Callable[[float, int, StoreError | None], None]
 DemotionHook = Callable[[Range, FenceValue | None], None]
 
 
@@ -53,6 +54,7 @@ class Cell:
     `history_revisions`: how far back a loaded range takes its history from the store's, so that watches outlive a restart.
 
     `on_commit` hooks are called with (revision, changes) when memory shows a commit, before subscribers and writers learn of it.
+    `on_write` hooks are called with (seconds, changes, error) when the store has answered a batch of writes, well or not.
     `on_demote` hooks are called with the range and its new owner, where known, when another shard has taken a range.
     """
 
@@ -71,6 +73,7 @@ class Cell:
         self.shard_uid = shard_uid
         self.guard = guard or ReadGuard()
         self.on_commit: list[CommitHook] = []
+        self.on_write: list[WriteHook] = []
         self.on_demote: list[DemotionHook] = []
         self._parse_head = parse_head
         self._history_limits = history_limits
@@ -90,6 +93,7 @@ class Cell:
             applied=self._apply,
             fenced=self._demote,
             finished=self._forget,
+            measured=self._measured,
             limits=limits,
         )
 
@@ -229,6 +233,10 @@ class Cell:
     def _forget(self, transaction: Transaction) -> None:
         for key in transaction.keys:
             self._pending.pop(key, None)
+
+    def _measured(self, seconds: float, changes: int, error: StoreError | None) -> None:
+        for hook in self.on_write:
+            hook(seconds, changes, error)
 
     def _demote(self, name: str, value: bytes | None) -> None:
         """Another shard owns the range: nothing of it may be served or written from here on."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
@@ -98,6 +99,7 @@ class Committer:
     `applied(revision, transactions)` makes memory show a batch and calls who follows it; then the writers get their records.
     `fenced(name, value)` is called at once when the fence of a range is not ours any more; it drops the range from `fences` and
     calls `fail_range`. `finished(transaction)` is called when a transaction is over, well or not, before its writer is told.
+    `measured(seconds, changes, error)` is told of every batch that was sent, how long the store took and how it ended.
     """
 
     def __init__(
@@ -109,6 +111,7 @@ class Committer:
         applied: Callable[[int, Sequence[Transaction]], None],
         fenced: Callable[[str, bytes | None], None],
         finished: Callable[[Transaction], None],
+        measured: Callable[[float, int, StoreError | None], None] = lambda *_: None,
         limits: CommitLimits | None = None,
     ) -> None:
         self._store = store
@@ -119,6 +122,7 @@ class Committer:
         self._applied = applied
         self._fenced = fenced
         self._finished = finished
+        self._measured = measured
         self._limits = limits or CommitLimits()
         self._waiting: deque[Transaction] = deque()
         self._in_flight: list[Transaction] = []
@@ -213,15 +217,19 @@ class Committer:
         fences = [Fence(self._journal_key, self._journal_revision), *(self._fences[name] for name in sorted(ranges))]
         puts, deletes = _operations(batch)
         puts.append(Put(self._journal_key, str(self._batch_number).encode(), len(puts)))
+        changes = sum(len(transaction.places) for transaction in batch)
+        started = time.perf_counter()
         try:
             revision = await self._write(fences, puts, deletes)
         except Fenced as refused:
             self._refuse(batch, refused)
         except StoreError as error:
+            self._measured(time.perf_counter() - started, changes, error)
             self._in_flight = []
             for transaction in batch:
                 self._fail(transaction, error)
         else:
+            self._measured(time.perf_counter() - started, changes, None)
             self._journal_revision = revision
             self._applied(revision, batch)
             self._in_flight = []

@@ -19,6 +19,7 @@ from tenantry.kube.objects import Object, is_deleting
 from tenantry.kube.types import BUILTINS
 from tenantry.storage.range import Range
 from tenantry.storage.record import Record, RecordEvent
+from tenantry.tenancy.retained_schemas import retained_schema
 from tenantry.tenancy.types import SYSTEM_DEFINITIONS
 
 if TYPE_CHECKING:
@@ -178,6 +179,8 @@ class ClusterApis:
             if definition is None:
                 copy = self._host.catalog.get(SCHEMAS, provider, schema["name"])
                 if copy is None or copy["metadata"]["uid"] != schema["UID"]:
+                    copy = retained_schema(self._host.cell.range_of(cluster), schema["UID"])
+                if copy is None:
                     self._incomplete.add(cluster)
                     continue
                 definition = self.bound_definition(copy, schema["identityHash"])

@@ -83,6 +83,11 @@ class Catalog:
         subscribers.append(callback)
         return lambda: subscribers.remove(callback) if callback in subscribers else None
 
+    @property
+    def following(self) -> bool:
+        """Whether changes of other shards arrive."""
+        return self._follower is not None and not self._follower.done()
+
     async def start(self) -> None:
         """Read all there is, then follow. Raises StoreError where the store cannot be read."""
         revision = await self._load()

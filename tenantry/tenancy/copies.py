@@ -1,7 +1,8 @@
 """Which objects have copies in the catalog, and what a copy holds (kcp's cache server replication, DESIGN §5).
 
 Exports, schemas, workspace types, endpoint slices, partitions and shards are copied always. RBAC is copied for every cluster that
-offers something to others (an export or a workspace type): who may `bind` or `use` it is decided by the shard of who asks.
+offers something to others (an export or a workspace type): who may `bind` or `use` it is decided by the shard of who asks. Of all
+other clusters that RBAC is copied which says who may enter (`tenantry.tenancy.entering`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,15 @@ from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object, annotations_of
 from tenantry.storage.keys import Key, catalog_key
 from tenantry.storage.record import Record
+from tenantry.tenancy.entering import (
+    CLUSTER_ROLE_BINDINGS,
+    CLUSTER_ROLES,
+    LOGICAL_CLUSTERS,
+    OWNER_BINDING,
+    SYSTEM_ADMIN,
+    closed_binding,
+    decides_entry,
+)
 from tenantry.tenancy.types.lifecycle import SCHEDULING, UNAVAILABLE
 from tenantry.tenancy.types.workspace import CLUSTER_ANNOTATION
 
@@ -26,15 +36,11 @@ ENDED = "tenantry/ended"
 """Written with the end of a logical cluster whose Workspace another shard holds: parent cluster and name → {cluster, uid}.
 It tells that shard to let the Workspace go, which removes it."""
 NOTHING: Mapping[bytes, bytes | None] = {}
-RBAC = ("rbac.authorization.k8s.io/clusterroles", "rbac.authorization.k8s.io/clusterrolebindings")
-LOGICAL_CLUSTERS = "core.kcp.io/logicalclusters"
-FLAGGED = (LOGICAL_CLUSTERS, *RBAC)
+FLAGGED = (LOGICAL_CLUSTERS, CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS)
 """Copied for clusters that offer something, because who may use that is decided by the shard of who asks: by RBAC, and by what
-the LogicalCluster says of access to it (phase, required groups)."""
+the LogicalCluster says of access to it (phase, required groups). Of all other clusters those that decide who may enter."""
 EXPORTS = "apis.kcp.io/apiexports"
 WORKSPACE_TYPES = "tenancy.kcp.io/workspacetypes"
-SYSTEM_ADMIN = "system:admin"
-"""The cluster whose RBAC holds everywhere, so every shard needs it."""
 FIRST_COPIES = 40
 """RBAC objects copied in the transaction of a cluster's first export or type; a bound, for a transaction has one.
 `tenantry.tenancy.workspaces.offers` copies what is beyond it."""
@@ -46,6 +52,19 @@ def _whole(obj: Object) -> Object:
     copy = {k: v for k, v in obj.items() if k not in ("apiVersion", "kind", "metadata")}
     copy["metadata"] = {k: v for k, v in obj["metadata"].items() if k not in _DROPPED_METADATA}
     return copy
+
+
+def _rules(role: Object) -> Object:
+    return {"metadata": {"name": role["metadata"]["name"]}, "rules": role.get("rules") or []}
+
+
+def _subjects(binding: Object) -> Object:
+    role = binding.get("roleRef") or {}
+    return {
+        "metadata": {"name": binding["metadata"]["name"]},
+        "roleRef": {"kind": role.get("kind"), "name": role.get("name")},
+        "subjects": [{k: v for k, v in each.items() if k != "apiGroup"} for each in binding.get("subjects") or ()],
+    }
 
 
 def _without_endpoints(obj: Object) -> Object:
@@ -85,8 +104,8 @@ _COPIED: Mapping[str, Callable[[Object], Object | None]] = {
     "core.kcp.io/shards": _whole,
     "topology.kcp.io/partitions": _whole,
     LOGICAL_CLUSTERS: _whole,
-    RBAC[0]: _whole,
-    RBAC[1]: _whole,
+    CLUSTER_ROLES: _rules,
+    CLUSTER_ROLE_BINDINGS: _subjects,
 }
 _NAMES = {(resource.split("/")[0], resource.split("/")[1]): resource for resource in _COPIED}
 
@@ -100,14 +119,16 @@ def copies(host: Host, definition: ResourceDefinition, key: Key, obj: Object | N
     if resource is None or not _is_own(host, resource, definition.identity, custom=definition.custom):
         return NOTHING
     if obj is None:
-        return _copy(host, resource, key.cluster, key.name, None)
+        if resource == CLUSTER_ROLE_BINDINGS and key.name == OWNER_BINDING:
+            obj = closed_binding(host, key.cluster)
+        return _copy(host, resource, key.cluster, key.name, obj)
     if resource in FLAGGED:
-        wanted = offers(host, key.cluster) or host.catalog.entry(resource, key.cluster, key.name) is not None
+        wanted = host.catalog.entry(resource, key.cluster, key.name) is not None or _is_wanted(host, resource, key.cluster, obj)
         return _copy(host, resource, key.cluster, key.name, obj) if wanted else NOTHING
     copy = _copy(host, resource, key.cluster, key.name, obj)
     if resource in (EXPORTS, WORKSPACE_TYPES) and not offers(host, key.cluster):
         found = dict(copy)
-        for _, more in first_copies(host, key.cluster, FIRST_COPIES):
+        for _, more in first_copies(host, key.cluster, FIRST_COPIES, offering=True):
             found.update(more)
         return found
     return copy
@@ -118,7 +139,12 @@ def dropped_copies(host: Host, key: Key) -> Mapping[bytes, bytes | None]:
     resource, _, identity = key.resource.partition(":")
     if resource not in _COPIED or not _is_own(host, resource, identity, custom=True):
         return NOTHING
-    return _copy(host, resource, key.cluster, key.name, None)
+    dropped = _copy(host, resource, key.cluster, key.name, None)
+    binding = Key(key.cluster, CLUSTER_ROLE_BINDINGS, "", OWNER_BINDING)
+    if resource == LOGICAL_CLUSTERS and host.cell.range_of(key.cluster).get(binding) is None:
+        # That it was deleted is remembered no longer than the cluster itself.
+        return {**dropped, **_copy(host, CLUSTER_ROLE_BINDINGS, key.cluster, OWNER_BINDING, None)}
+    return dropped
 
 
 def _is_own(host: Host, resource: str, identity: str, *, custom: bool) -> bool:
@@ -135,22 +161,32 @@ def offers(host: Host, cluster: str) -> bool:
     return cluster == SYSTEM_ADMIN or host.catalog.has_any(EXPORTS, cluster) or host.catalog.has_any(WORKSPACE_TYPES, cluster)
 
 
-def uncopied(host: Host, cluster: str, limit: int) -> list[Record]:
-    """Flagged objects of a cluster held here that have no copy yet, at most `limit`."""
+def _is_wanted(host: Host, resource: str, cluster: str, obj: Object) -> bool:
+    return offers(host, cluster) or decides_entry(host, resource, cluster, obj)
+
+
+def uncopied(host: Host, cluster: str, limit: int, *, offering: bool = False) -> list[tuple[Record, Object]]:
+    """Objects of a cluster held here that want a copy and have none yet, at most `limit`. `offering`: it is about to offer."""
     held = host.cell.range_of(cluster)
-    found: list[Record] = []
+    found: list[tuple[Record, Object]] = []
     for resource in FLAGGED:
         for record in held.list(resource, cluster):
-            if len(found) < limit and host.catalog.entry(resource, cluster, record.key.name) is None:
-                found.append(record)
+            if len(found) == limit:
+                return found
+            if host.catalog.entry(resource, cluster, record.key.name) is None:
+                obj = orjson.loads(record.value)
+                if offering or _is_wanted(host, resource, cluster, obj):
+                    found.append((record, obj))
     return found
 
 
-def first_copies(host: Host, cluster: str, limit: int) -> list[tuple[Record, Mapping[bytes, bytes | None]]]:
+def first_copies(
+    host: Host, cluster: str, limit: int, *, offering: bool = False
+) -> list[tuple[Record, Mapping[bytes, bytes | None]]]:
     """The same, each with the copy to write."""
     return [
-        (record, _copy(host, record.key.resource, cluster, record.key.name, orjson.loads(record.value)))
-        for record in uncopied(host, cluster, limit)
+        (record, _copy(host, record.key.resource, cluster, record.key.name, obj))
+        for record, obj in uncopied(host, cluster, limit, offering=offering)
     ]
 
 

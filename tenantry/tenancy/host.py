@@ -11,7 +11,7 @@ from tenantry.apiserver.admission import Admission
 from tenantry.apiserver.authorization import Attributes, Authorizer
 from tenantry.apiserver.http import Reply, Request
 from tenantry.apiserver.scope import Connector
-from tenantry.apiserver.user import AUTHENTICATED_GROUP
+from tenantry.apiserver.user import AUTHENTICATED_GROUP, User
 from tenantry.kube.status import unavailable
 from tenantry.storage.cell import Cell, NotOwned
 from tenantry.storage.range import Range
@@ -52,6 +52,10 @@ class Peers(Protocol):
 class DeepAuthorizer(Authorizer, Protocol):
     def allows_deep(self, attributes: Attributes) -> bool:
         """RBAC of `attributes.cluster` alone, with no look at workspace access (kcp's deep SubjectAccessReview)."""
+        ...
+
+    def may_enter(self, user: User, cluster: str, *, owner: str = "") -> bool:
+        """Whether a user may enter a logical cluster of any shard; `owner` is the user name in its Workspace."""
         ...
 
 

@@ -96,6 +96,9 @@ class Controller:
             for record in held.list(resource):
                 yield record.key
 
+    def lost(self, held: Range) -> None:
+        """Forget what was kept of a range: it is another shard's from now on. The base keeps nothing."""
+
     async def reconcile(self, held: Range, key: Key) -> None:
         """Bring one key in order. Never runs twice at a time for one key. Raise `Retry` to be called again."""
         raise NotImplementedError
@@ -213,6 +216,13 @@ class ControllerRunner:
         """Nothing is queued or under way (retries that are not due do not count)."""
         return all(c._queue.idle for c in self._controllers)
 
+    @property
+    def broken(self) -> str:
+        """The name of a worker that ended, which none ever should; empty when all is well."""
+        if not self._running:
+            return "all: not started"
+        return next((task.get_name() for task in self._tasks if task.done()), "")
+
     def _follow(self, held: Range) -> Callable[[], None]:
         stops: list[Callable[[], None]] = []
         for controller in self._controllers:
@@ -225,6 +235,8 @@ class ControllerRunner:
         def stop() -> None:
             for each in stops:
                 each()
+            for controller in self._controllers:
+                controller.lost(held)
 
         return stop
 

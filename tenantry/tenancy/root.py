@@ -13,6 +13,7 @@ from tenantry.apiserver.user import (
     WORKSPACE_BOOTSTRAPPER_GROUP,
 )
 from tenantry.kube.objects import Object
+from tenantry.tenancy.entering import OWNER_BINDING, OWNER_ROLE
 
 RBAC = "rbac.authorization.k8s.io"
 _BINDING_PREFIX = "apis.kcp.io:binding:"
@@ -44,9 +45,9 @@ def cluster_role_binding(name: str, role: str, *groups: str) -> Object:
 def owner_binding(user_name: str) -> Object:
     """ClusterRoleBinding `workspace-admin`: the owner of a workspace may do everything in it."""
     return {
-        "metadata": {"name": "workspace-admin"},
+        "metadata": {"name": OWNER_BINDING},
         "subjects": [{"kind": "User", "apiGroup": RBAC, "name": user_name}],
-        "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": "cluster-admin"},
+        "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": OWNER_ROLE},
     }
 
 

@@ -19,7 +19,7 @@ from tenantry.apiserver.verbs.respond import object_response, representation_of
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import GroupResource, Object, annotations_of
-from tenantry.kube.status import StatusError, forbidden, generic_not_found, internal, method_not_allowed, not_found
+from tenantry.kube.status import StatusError, forbidden, generic_not_found, internal, method_not_allowed, not_found, unavailable
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
@@ -184,6 +184,9 @@ class ClustersMount:
 
     async def resolve(self, request: Request, path: str, *, range_name: str | None = None) -> tuple[Scope, str] | Reply:
         cluster, rest = split_first(path)
+        if not self._host.ready.is_set():
+            # Before the catalog is read every path and every API seems not to exist, and callers believe a 404.
+            raise unavailable(f"shard {self._host.name} is starting")
         if cluster == WILDCARD:
             return self._wildcard(rest, range_name)
         location = self._host.directory.resolve(cluster)

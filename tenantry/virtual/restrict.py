@@ -19,7 +19,8 @@ def restricted(
     `mute` lists the subresources without verbs: for places where they cannot be reached, but are shown.
     """
     wanted = frozenset(verbs)
-    kept = tuple(verb for verb in definition.verbs if verb in wanted)
+    # In lexical order, as kcp's views list them; custom types list theirs in another order elsewhere.
+    kept = tuple(sorted(verb for verb in definition.verbs if verb in wanted))
     lost = mute or any(
         version.subresources - subresources or (version.scale and "scale" not in subresources)
         for version in definition.versions.values()

@@ -97,10 +97,14 @@ class View:
         self, user: User, verb: str, cluster: str, *, group: str = "", resource: str = "", name: str = "", path: str = ""
     ) -> bool:
         """Whether RBAC in a logical cluster lets a user do something there: ask about a `resource` (plural, or
-        `plural/subresource`), or about a `path`."""
+        `plural/subresource`), or about a `path`. Of clusters on other shards only such RBAC is known that offers something."""
         plural, _, subresource = resource.partition("/")
         question = Attributes(user, verb, cluster, group=group, resource=plural, subresource=subresource, name=name, path=path)
         return self.host.authorizer.authorize(question).allowed
+
+    def may_access(self, user: User, cluster: str, *, owner: str = "") -> bool:
+        """Whether a user may enter a logical cluster, on whichever shard that is. `owner`: the user name in its Workspace."""
+        return self.host.authorizer.may_enter(user, cluster, owner=owner)
 
     def definition(self, group: str, plural: str) -> ResourceDefinition:
         """A type that every logical cluster has: built-in, or kcp's. Raises LookupError for others."""

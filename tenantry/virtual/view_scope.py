@@ -11,7 +11,7 @@ from tenantry.apiserver.user import User
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
-from tenantry.kube.status import bad_request, generic_not_found
+from tenantry.kube.status import bad_request
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
@@ -95,11 +95,7 @@ class ViewScope:
         return None
 
     def _refuse_unserved(self, attributes: Attributes) -> None:
-        if not attributes.is_resource:
-            if attributes.path.startswith("/openapi/v2"):
-                raise generic_not_found()
-            return
-        if self.place.cluster is None and attributes.namespace:
+        if attributes.is_resource and self.place.cluster is None and attributes.namespace:
             raise bad_request("cross-cluster LIST and WATCH are required to be cross-namespace")
 
 

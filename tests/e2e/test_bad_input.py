@@ -56,7 +56,7 @@ def test_method_that_a_resource_has_not(place: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"nonsense", b"[]", b'"text"', b"null", b"\xff\xfe", b'{"kind":"ConfigMap","apiVersion":"v1",}']
+    "body", [b"", b"{", b"nonsense", b"[]", b'"text"', b"\xff\xfe", b'{"kind":"ConfigMap","apiVersion":"v1",}']
 )
 def test_garbage(place: Api, body: bytes) -> None:
     refused(place.request("POST", CONFIG_MAPS, body), 400, "BadRequest")
@@ -143,7 +143,7 @@ def test_bad_versions_and_selectors(place: Api) -> None:
     refused(place.request("GET", CONFIG_MAPS, labelSelector="a in"), 400, "BadRequest")
     refused(place.request("GET", CONFIG_MAPS, fieldSelector="data.a=b"), 400, "BadRequest")
     refused(place.request("GET", CONFIG_MAPS, limit="many"), 400, "BadRequest")
-    refused(place.request("GET", CONFIG_MAPS, **{"continue": "nonsense"}), 400, "BadRequest")
+    refused(place.request("GET", f"{CONFIG_MAPS}?continue=nonsense"), 400, "BadRequest")
     far = str(int(place.get(CONFIG_MAPS)["metadata"]["resourceVersion"]) + (1 << 60))
     assert place.status_of("GET", CONFIG_MAPS, resourceVersion=far) in (400, 410, 504)
 
@@ -170,7 +170,6 @@ def test_slow_watcher_is_dropped_alone(place: Api) -> None:
     """A watcher that reads nothing loses its connection; one beside it sees every event; writers are not held up."""
     size, count = 100_000, 250
     slow = _connect(place)
-    slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     slow.sendall(_head(place, "GET", f"{CONFIG_MAPS}?watch=true"))
     assert slow.recv(15).startswith(b"HTTP/1.1 200")
     place.create(CONFIG_MAPS, config_map("noisy"))

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from tests.e2e.client import API_BINDINGS, Api
+from tests.e2e.kubeconfig import kubeconfig
 from tests.e2e.provider import COWBOYS, Provider, cowboy, schema
 from tests.e2e.waiting import eventually
 from tests.support.tools import program
@@ -98,13 +99,8 @@ def provider(root: Api) -> Provider:
 
 @pytest.fixture
 def informers(many_ranges: Server, provider: Provider, binary: Path, tmp_path: Path) -> Iterator[Informers]:
-    config = yaml.safe_load(many_ranges.kubeconfig.read_text())
-    config["current-context"] = "shard-base"
-    for cluster in config["clusters"]:
-        if cluster["name"] == "base":
-            cluster["cluster"]["server"] = provider.api.url
     path = tmp_path / "provider.kubeconfig"
-    path.write_text(yaml.safe_dump(config))
+    path.write_text(yaml.safe_dump(kubeconfig(many_ranges, provider.api)))
     running = Informers(binary, path)
     try:
         yield running

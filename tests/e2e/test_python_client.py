@@ -13,6 +13,7 @@ from kubernetes import client, dynamic, watch
 from kubernetes.client.exceptions import ApiException
 
 from tests.e2e.client import CRDS, Api
+from tests.e2e.kubeconfig import kubeconfig
 from tests.e2e.test_builtin_types import widget_definition
 from tests.e2e.waiting import PATIENCE_SECONDS, eventually
 from tools.server import Server
@@ -21,8 +22,8 @@ from tools.server import Server
 @pytest.fixture
 def connected(place: Api, server: Server) -> client.ApiClient:
     """A client that was set up from admin.kubeconfig, in a workspace of this test."""
-    made: client.ApiClient = kubernetes.config.new_client_from_config(str(server.kubeconfig), context="root")
-    made.configuration.host = place.url
+    document = kubeconfig(server, place)
+    made: client.ApiClient = kubernetes.config.new_client_from_config_dict(document, context="shard-base")
     return made
 
 

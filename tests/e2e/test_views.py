@@ -251,3 +251,16 @@ def test_personal_workspaces_follow_access(org: Org, person: Callable[[], Person
     assert mine.status_of("GET", f"{WORKSPACES}/shared") == 404
     assert mine.status_of("DELETE", f"{WORKSPACES}/private") == 405
     assert org.api.at(base).caller("").status_of("GET", WORKSPACES) == 403
+
+
+def test_home_workspace(root: Api, person: Callable[[], Person]) -> None:
+    """`kubectl ws` without an argument asks for `~`."""
+    someone = person()
+    caller = root.caller(someone.token)
+    path = f"{WORKSPACES}/~"
+    eventually(lambda: caller.status_of("GET", path) == 200, "the home is made on demand")
+    found = caller.get(path)
+    own = caller.at(found["spec"]["URL"])
+    own.create(CONFIG_MAPS, config_map("mine"))
+    assert "mine" in own.names(CONFIG_MAPS)
+    assert root.at(own.url).caller(person().token).status_of("GET", CONFIG_MAPS) == 403

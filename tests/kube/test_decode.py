@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from tenantry.kube.decode import check_types, unknown_fields, unknown_metadata_fields, zero_object
+from tenantry.kube.decode import check_types, unknown_fields, unknown_metadata_fields
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
-from tenantry.kube.types import config_map, events, lease, rbac, resource_quota, secret
+from tenantry.kube.types import config_map, lease, rbac, resource_quota, secret
 
 CONFIG_MAP, SECRET, LEASE = config_map.DEFINITION, secret.DEFINITION, lease.DEFINITION
 MICRO = "2006-01-02T15:04:05.000000Z07:00"
@@ -105,14 +105,6 @@ def test_canonical_form(definition: ResourceDefinition, given: Object, expected:
     again = dict(obj)
     assert check_types(again, definition, "v1") is None
     assert again == obj
-
-
-def test_zero_objects_hold_what_go_always_writes() -> None:
-    assert zero_object(CONFIG_MAP) == {"metadata": {}}
-    zero = zero_object(events.CORE_EVENTS)
-    assert zero["eventTime"] is None
-    assert zero["reportingComponent"] == ""
-    assert zero["involvedObject"] == {}
 
 
 def test_unknown_fields_are_named_in_order_and_dropped() -> None:

@@ -27,6 +27,7 @@ from tenantry.tenancy.exports.bindings import decoded
 from tenantry.tenancy.exports.revise import revise
 from tenantry.tenancy.host import Host, Urls
 from tenantry.tenancy.scopes import ClustersMount, RangesMount
+from tenantry.tenancy.workspaces.offers import OffersController
 from tenantry.virtual.mount import ServicesMount, load_views
 from tenantry.virtual.view import View
 
@@ -101,7 +102,7 @@ class World:
         host.authorizer = Chain(host)
         host.admission = AdmissionChain(plugins(host))
         self.controllers = exports.build(host, **settings)
-        host.add_controllers(*self.controllers)
+        host.add_controllers(*self.controllers, OffersController(host))
         self.views = load_views(host, views or None)
         services = ServicesMount(host, self.views)
         clusters = ClustersMount(host)

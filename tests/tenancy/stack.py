@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,12 @@ MASTER = User("system:admin", (MASTERS_GROUP, AUTHENTICATED_GROUP))
 ADMIN = User("kcp-admin", (KCP_ADMIN_GROUP, AUTHENTICATED_GROUP))
 WORKSPACES = "apis/tenancy.kcp.io/v1alpha1/workspaces"
 TIMEOUT_SECONDS = 10.0
+_cells = cycle(range(2, 250))
+
+
+def new_cell() -> int:
+    """The number of a store's cell. What the process remembers by resource version must not meet another store's."""
+    return next(_cells)
 
 
 def person(name: str, *groups: str) -> User:
@@ -169,7 +176,9 @@ async def running(
     home_creator_groups: Sequence[str] | None = (AUTHENTICATED_GROUP,),
 ) -> AsyncIterator[Stack]:
     """`keys`: a directory for the service account key, kept over restarts."""
-    stack = Stack(store or MemoryStore(), keys, shards=shards, capacity=capacity, home_creator_groups=home_creator_groups)
+    stack = Stack(
+        store or MemoryStore(new_cell()), keys, shards=shards, capacity=capacity, home_creator_groups=home_creator_groups
+    )
     await stack.start()
     try:
         yield stack

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import orjson
+
 from tenantry.apiserver.user import UNAUTHENTICATED_GROUP, User
+from tenantry.kube.objects import Object
+from tenantry.tenancy.changes import removed
 from tenantry_personal_workspaces import PersonalWorkspaces
 from tests.tenancy.exports_world import World, user
 from tests.virtual.watching import Watch
@@ -65,3 +73,106 @@ async def test_watch_follows_rbac() -> None:
             assert await watch.next() == ("DELETED", "shared")
             await world.cluster("rlate00000000000", "root:org:late", owner="bob")
             assert await watch.next() == ("ADDED", "late")
+
+
+AWAY = "900child00000000"
+RBAC = f"/clusters/{AWAY}/apis/rbac.authorization.k8s.io/v1"
+OWNER_BINDING = f"{RBAC}/clusterrolebindings/workspace-admin"
+
+
+@asynccontextmanager
+async def away(**logical_cluster: Any) -> AsyncIterator[tuple[World, World]]:
+    """The organisation here, and a workspace of ann's in it whose logical cluster another shard holds."""
+    async with World(PersonalWorkspaces) as here:
+        there = World(PersonalWorkspaces, store=here.store, name="there", ranges={"range-9": ("900", "901")})
+        async with there:
+            await here.cluster(ORG, "root:org")
+            created_by = {"createdBy": {"username": "ann", "groups": ["system:authenticated"]}}
+            await there.cluster(AWAY, owner="ann", **{"spec": created_by, **logical_cluster})
+            owner = orjson.dumps({"username": "ann"}).decode()
+            workspace: Object = {
+                "metadata": {"name": "away", "annotations": {"experimental.tenancy.kcp.io/owner": owner}},
+                "spec": {"cluster": AWAY},
+                "status": {"phase": "Ready"},
+            }
+            await here.put(ORG, "tenancy.kcp.io", "workspaces", workspace)
+            yield here, there
+
+
+def copied(world: World, resource: str, name: str) -> Callable[[], bool]:
+    return lambda: world.host.catalog.entry(f"rbac.authorization.k8s.io/{resource}", AWAY, name) is not None
+
+
+async def test_owners_are_known_without_a_copy() -> None:
+    async with away() as (here, there):
+        assert await names(here, ANN) == ["away"]
+        assert await names(here, BOB) == []
+        assert not copied(there, "clusterrolebindings", "workspace-admin")()
+
+
+async def test_whoever_is_let_in_on_another_shard_sees_it_here() -> None:
+    access = {"nonResourceURLs": ["/"], "verbs": ["access"]}
+    async with away() as (here, there), Watch(here, PATH, BOB) as watch:
+        await there.bind_role(AWAY, "admins", "cluster-admin", "bob")
+        assert await watch.next() == ("ADDED", "away")
+        assert await names(here, BOB) == ["away"]
+        assert (await there.call("DELETE", f"{RBAC}/clusterrolebindings/admins", ANN))[0] == 200
+        assert await watch.next() == ("DELETED", "away")
+        await there.role(AWAY, "guests", access)
+        await there.bind_role(AWAY, "guests", "guests", "friends", group=True)
+        await here.until(copied(here, "clusterrolebindings", "guests"))
+        assert await names(here, user("eve", "friends")) == ["away"]
+        assert await names(here, BOB) == []
+        await there.bind_role(AWAY, "early", "later", "bob")
+        await there.role(AWAY, "later", access)
+        assert await watch.next() == ("ADDED", "away")
+
+
+async def test_roles_that_begin_to_let_in() -> None:
+    """What was bound before has no copy, until its role lets somebody in."""
+    pods = {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["*"]}
+    access = {"nonResourceURLs": ["*"], "verbs": ["*"]}
+    async with away() as (here, there), Watch(here, PATH, BOB) as watch:
+        await there.role(AWAY, "workers", pods)
+        await there.bind_role(AWAY, "workers", "workers", "bob")
+        assert not copied(there, "clusterroles", "workers")()
+        assert not copied(there, "clusterrolebindings", "workers")()
+        change: Object = {"rules": [pods, access]}
+        merge = "application/merge-patch+json"
+        status, answer = await there.call("PATCH", f"{RBAC}/clusterroles/workers", ANN, change, content_type=merge)
+        assert status == 200, answer
+        assert await watch.next() == ("ADDED", "away")
+        change = {"rules": [pods]}
+        assert (await there.call("PATCH", f"{RBAC}/clusterroles/workers", ANN, change, content_type=merge))[0] == 200
+        assert await watch.next() == ("DELETED", "away")
+
+
+async def test_an_owner_who_was_shut_out() -> None:
+    async with away() as (here, there), Watch(here, PATH, ANN) as watch:
+        assert await watch.next() == ("ADDED", "away")
+        await there.bind_role(AWAY, "admins", "cluster-admin", "bob")
+        assert (await there.call("DELETE", OWNER_BINDING, BOB))[0] == 200
+        assert await watch.next() == ("DELETED", "away")
+        assert await names(here, ANN) == []
+        await there.bind_role(AWAY, "workspace-admin", "cluster-admin", "ann")
+        assert await watch.next() == ("ADDED", "away")
+
+
+async def test_required_groups_hold_from_afar() -> None:
+    annotations = {"authorization.kcp.io/required-groups": "staff"}
+    async with away(metadata={"annotations": annotations}) as (here, _):
+        assert await names(here, ANN) == []
+        assert await names(here, user("ann", "staff")) == ["away"]
+
+
+async def test_nothing_stays_of_a_cluster_that_is_gone() -> None:
+    async with away() as (_, there):
+        await there.bind_role(AWAY, "admins", "cluster-admin", "bob")
+        assert (await there.call("DELETE", OWNER_BINDING, BOB))[0] == 200
+        assert copied(there, "clusterrolebindings", "workspace-admin")()
+        held = there.cell.range_of(AWAY)
+        for resource in list(held.resources(AWAY)):
+            for record in list(held.list(resource, AWAY)):
+                await there.cell.commit([removed(there.host, record)])
+        found = there.host.catalog.list("rbac.authorization.k8s.io/clusterrolebindings", AWAY)
+        assert found == []

@@ -84,6 +84,20 @@ class TokenIssuer:
         bound: BoundObject | None = None,
     ) -> tuple[str, int]:
         """A token of the service account, and when it expires (Unix time)."""
+        claims = self._claims(cluster, namespace, name, uid, audiences, bound)
+        expires = claims["exp"] = int(claims["iat"]) + lifetime_seconds
+        return self._signed(claims), expires
+
+    def issue_for_secret(self, *, cluster: str, namespace: str, name: str, uid: str, secret: BoundObject) -> str:
+        """A token that does not expire, to be kept in the secret that it ends with."""
+        return self._signed(self._claims(cluster, namespace, name, uid, (), secret))
+
+    def _signed(self, claims: dict[str, Any]) -> str:
+        return jwt.encode(dict(sorted(claims.items())), self._key, algorithm="RS256", headers={"kid": self.key_id, "typ": None})
+
+    def _claims(
+        self, cluster: str, namespace: str, name: str, uid: str, audiences: Sequence[str], bound: BoundObject | None
+    ) -> dict[str, Any]:
         now = int(time.time())
         own: dict[str, Any] = {
             "clusterName": cluster,
@@ -92,9 +106,8 @@ class TokenIssuer:
         }
         if bound is not None:
             own[bound.kind.lower()] = {"name": bound.name, "uid": bound.uid}
-        claims = {
+        return {
             "aud": list(audiences or self.audiences),
-            "exp": now + lifetime_seconds,
             "iat": now,
             "iss": self.issuer,
             "jti": str(uuid.uuid4()),
@@ -102,8 +115,6 @@ class TokenIssuer:
             "nbf": now,
             "sub": f"system:serviceaccount:{namespace}:{name}",
         }
-        token = jwt.encode(claims, self._key, algorithm="RS256", headers={"kid": self.key_id, "typ": None})
-        return token, now + lifetime_seconds
 
     def key_set(self) -> dict[str, object]:
         """The JSON Web Key Set (RFC 7517) with the public key."""
@@ -140,7 +151,7 @@ class ServiceAccountTokens:
                 algorithms=["RS256"],
                 issuer=self._issuer.issuer,
                 leeway=_LEEWAY_SECONDS,
-                options={"verify_aud": False, "require": ["exp", "sub", "iss"]},
+                options={"verify_aud": False, "require": ["sub", "iss"]},
             )
         except jwt.ExpiredSignatureError as error:
             raise InvalidToken("service account token has expired") from error
@@ -168,6 +179,8 @@ class ServiceAccountTokens:
             raise InvalidToken("sub claim does not match the service account")
         await self._check(cluster, "serviceaccounts", namespace, name, uid)
         secret = own.get("secret")  # type: ignore[union-attr]
+        if not secret and "exp" not in claims:
+            raise InvalidToken("service account token does not expire and is bound to no secret")
         if secret:
             await self._check(cluster, "secrets", namespace, secret.get("name", ""), secret.get("uid", ""))
         extra = {CLUSTER_NAME_EXTRA: [cluster]}

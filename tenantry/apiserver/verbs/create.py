@@ -13,7 +13,7 @@ from tenantry.apiserver.verbs.options import WriteOptions, manager_of, write_opt
 from tenantry.apiserver.verbs.respond import outcome_response, representation_of
 from tenantry.apiserver.verbs.selection import visible_to
 from tenantry.apiserver.verbs.write import Outcome, Target, create_outcome, run
-from tenantry.kube.objects import Object
+from tenantry.kube.objects import Object, name_of
 from tenantry.kube.status import StatusError, forbidden
 from tenantry.storage.record import Record
 
@@ -22,10 +22,11 @@ async def create(call: Call) -> Reply:
     """201 with the new object. Raises StatusError."""
     representation = representation_of(call)
     options = write_options(call.request, "CreateOptions")
-    if call.definition.terminating:
-        raise forbidden(call.group_resource, "", "create not allowed while custom resource definition is terminating")
     obj = await read_object(call, options.validation)
     check_namespace(obj, call.namespace)
+    if call.definition.terminating:
+        why = "create not allowed while custom resource definition is terminating"
+        raise forbidden(call.group_resource, name_of(obj), why)
     return outcome_response(call, representation, await create_object(target_of(call, options), obj))
 
 

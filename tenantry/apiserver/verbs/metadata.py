@@ -96,22 +96,13 @@ def carry_over(obj: Object, old: Object) -> None:
                 metadata.pop(name, None)
 
 
-def drop_repeated_owners(obj: Object, warnings: list[str]) -> None:
-    """Owner references with a uid that another one has go, with a warning."""
+def drop_repeated_owners(obj: Object) -> None:
+    """Owner references with a uid that another one has go."""
     owners = obj["metadata"].get("ownerReferences")
     if not owners or len(owners) < 2:
         return
     kept: dict[str, Object] = {}
-    repeated: dict[str, None] = {}
     for owner in owners:
-        uid = owner.get("uid", "")
-        if uid in kept:
-            repeated[uid] = None
-        else:
-            kept[uid] = owner
-    if repeated:
+        kept.setdefault(owner.get("uid", ""), owner)
+    if len(kept) < len(owners):
         obj["metadata"]["ownerReferences"] = list(kept.values())
-        warnings.append(
-            ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and may reject "
-            f"such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {', '.join(repeated)}"
-        )

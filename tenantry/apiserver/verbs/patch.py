@@ -151,7 +151,7 @@ async def _apply(call: Call, target: Target, body: bytes, options: WriteOptions)
     def compute(record: Record | None) -> Outcome:
         definition, version = target.definition, target.version
         live = None if record is None else records.decode(record, definition, version)
-        obj = _merged(target, config, live, options)
+        obj = merged(target, config, live, options)
         check_name(obj, target.name)
         check_namespace(obj, target.namespace)
         if record is not None:
@@ -197,7 +197,8 @@ def _config(target: Target, body: bytes, options: WriteOptions) -> Object:
     return config
 
 
-def _merged(target: Target, config: Object, live: Object | None, options: WriteOptions) -> Object:
+def merged(target: Target, config: Object, live: Object | None, options: WriteOptions) -> Object:
+    """The object after an apply of `config`; `live` is changed. Raises StatusError."""
     shape = target.shape
     if live is not None:
         metadata.take_off_cluster(live)

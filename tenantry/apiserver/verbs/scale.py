@@ -14,15 +14,14 @@ from tenantry.apiserver.verbs.call import Call
 from tenantry.apiserver.verbs.create import target_of
 from tenantry.apiserver.verbs.get import find
 from tenantry.apiserver.verbs.metadata import check_name, check_namespace
-from tenantry.apiserver.verbs.options import write_options
-from tenantry.apiserver.verbs.patch import parse_patch
+from tenantry.apiserver.verbs.options import WriteOptions, write_options
+from tenantry.apiserver.verbs.patch import merged, parse_patch
 from tenantry.apiserver.verbs.respond import object_response, representation_of
 from tenantry.apiserver.verbs.write import Outcome, Target, check_version, run, update_outcome
 from tenantry.kube.columns import AGE, NAME
 from tenantry.kube.definition import Column, ResourceDefinition, ScalePaths, Version
 from tenantry.kube.field_errors import invalid as invalid_field
 from tenantry.kube.objects import Object
-from tenantry.kube.patch.merge_patch import apply as merge
 from tenantry.kube.schema.structural import Schema
 from tenantry.kube.status import bad_request, internal, invalid, not_found
 from tenantry.storage.record import Record
@@ -77,25 +76,19 @@ async def update_scale(call: Call) -> Reply:
     """PUT of a Scale. Raises StatusError."""
     options = write_options(call.request, "UpdateOptions")
     value, _ = parse(await call.request.read_body(BODY_LIMIT_BYTES), body_media_type(call.request), "Scale")
-    if (
-        not isinstance(value, dict)
-        or value.get("kind", "Scale") != "Scale"
-        or value.get("apiVersion", API_VERSION) != API_VERSION
-    ):
-        raise bad_request('no kind is registered for the type v1.Scale in scheme "pkg/runtime/scheme.go:111"')
-    target = target_of(call, options)
-    return await _write(call, target, lambda current: value)
+    scale = _checked(value)
+    return await _write(call, target_of(call, options), lambda current: scale)
 
 
 async def patch_scale(call: Call) -> Reply:
-    """PATCH of a Scale. An apply is merged: a Scale has nothing that its writers could share. Raises StatusError."""
+    """PATCH of a Scale. Raises StatusError."""
     media_type = patch_media_type(call.request, custom=True)
     options = write_options(call.request, "PatchOptions", apply=media_type == APPLY_PATCH)
     body = await call.request.read_body(BODY_LIMIT_BYTES)
     target = target_of(call, options)
     if media_type == APPLY_PATCH:
-        config, _ = parse(body, YAML)
-        return await _write(call, target, lambda current: merge(current, config))
+        config, _ = parse(body, YAML, "Scale")
+        return await _apply(call, target, _checked(config), options)
     return await _write(call, target, parse_patch(call, body, media_type).apply)
 
 
@@ -128,21 +121,62 @@ async def _write(call: Call, target: Target, change: Callable[[Object], Any]) ->
         scale = change(scale_of(old, paths))
         if not isinstance(scale.get("metadata"), dict):
             scale = {**scale, "metadata": {}}
-        check_name(scale, target.name)
-        check_namespace(scale, target.namespace)
         check_version(target, scale, record, unconditional=True)
-        replicas = (scale.get("spec") or {}).get("replicas") or 0
-        if not isinstance(replicas, int) or isinstance(replicas, bool):
-            raise bad_request('Scale in version "v1" cannot be handled as a Scale: spec.replicas is not an integer')
-        if replicas < 0:
-            error = invalid_field(paths.spec_replicas, replicas, "should be a non-negative integer")
-            raise invalid(target.definition.group, target.definition.kind, target.name, [error])
+        replicas = _replicas(target, scale, paths) or 0
         obj = records.decode(record, target.definition, target.version)
         _put(obj, paths.spec_replicas, replicas)
         return update_outcome(target, obj, old, record)
 
     outcome = await run(target, compute)
     return _response(call, representation, scale_of(outcome.to_object(target), paths))
+
+
+async def _apply(call: Call, target: Target, config: Object, options: WriteOptions) -> Reply:
+    """Applying a Scale is applying the replicas to the object: that is where their owners are known."""
+    representation = representation_of(call)
+    paths = _paths(call)
+    wanted: Object = {
+        "apiVersion": target.api_version,
+        "kind": target.definition.kind,
+        "metadata": config["metadata"] if isinstance(config.get("metadata"), dict) else {},
+    }
+    replicas = _replicas(target, {**config, "metadata": wanted["metadata"]}, paths)
+    if replicas is not None:
+        _put(wanted, paths.spec_replicas, replicas)
+
+    def compute(record: Record | None) -> Outcome:
+        if record is None:
+            raise not_found(call.group_resource, call.name)
+        obj = merged(target, wanted, records.decode(record, target.definition, target.version), options)
+        check_version(target, obj, record, unconditional=True)
+        old = records.decode(record, target.definition, target.version)
+        return update_outcome(target, obj, old, record, applied=True)
+
+    outcome = await run(target, compute)
+    return _response(call, representation, scale_of(outcome.to_object(target), paths))
+
+
+def _checked(value: Any) -> Object:
+    """The body, when it is a Scale. Raises StatusError 400."""
+    if isinstance(value, dict) and value.get("kind", "Scale") == "Scale" and value.get("apiVersion", API_VERSION) == API_VERSION:
+        return value
+    raise bad_request('no kind is registered for the type v1.Scale in scheme "pkg/runtime/scheme.go:111"')
+
+
+def _replicas(target: Target, scale: Object, paths: ScalePaths) -> int | None:
+    """What a Scale for the target asks for; None where it says nothing. Raises StatusError."""
+    check_name(scale, target.name)
+    check_namespace(scale, target.namespace)
+    spec = scale.get("spec") or {}
+    replicas = spec.get("replicas") if isinstance(spec, dict) else spec
+    if replicas is None:
+        return None
+    if not isinstance(replicas, int) or isinstance(replicas, bool):
+        raise bad_request('Scale in version "v1" cannot be handled as a Scale: spec.replicas is not an integer')
+    if replicas < 0:
+        error = invalid_field(paths.spec_replicas, replicas, "should be a non-negative integer")
+        raise invalid(target.definition.group, target.definition.kind, target.name, [error])
+    return replicas
 
 
 def _response(call: Call, representation: Representation, scale: Object) -> Reply:

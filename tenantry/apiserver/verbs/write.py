@@ -23,7 +23,7 @@ from tenantry.apiserver.verbs.options import unsigned
 from tenantry.kube.apply.managed_fields import ResetFields, record_update, same_but_for_times
 from tenantry.kube.codec import stored
 from tenantry.kube.definition import ResourceDefinition, Version
-from tenantry.kube.metadata_validation import validate_metadata
+from tenantry.kube.metadata_validation import metadata_warnings, validate_metadata
 from tenantry.kube.objects import GroupResource, Object, group_version, is_deleting, timestamp
 from tenantry.kube.schema.validate import validate
 from tenantry.kube.status import FieldError, StatusError, already_exists, conflict, invalid
@@ -137,7 +137,8 @@ def create_outcome(target: Target, obj: Object, record: Record | None, *, applie
         _record_manager(target, obj, None, now)
     review = _review(target, CREATE, obj, None)
     target.scope.admission.mutate(review)
-    metadata.drop_repeated_owners(obj, target.warnings)
+    target.warnings += metadata_warnings(obj, definition)
+    metadata.drop_repeated_owners(obj)
     metadata.begin(obj, now, tracks_generation=definition.strategy.tracks_generation)
     definition.strategy.prepare_for_create(obj)
     review.name = obj["metadata"].get("name", "")
@@ -174,7 +175,8 @@ def update_outcome(target: Target, obj: Object, old: Object, record: Record, *, 
         _record_manager(target, obj, old, now)
     review = _review(target, UPDATE, obj, old)
     target.scope.admission.mutate(review)
-    metadata.drop_repeated_owners(obj, target.warnings)
+    target.warnings += metadata_warnings(obj, target.definition, old)
+    metadata.drop_repeated_owners(obj)
     strategy.prepare_for_update(obj, old, target.subresource)
     metadata.carry_over(obj, old)
     if strategy.tracks_generation and _changed(obj, old, target.shape):

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 
 MAX_DEPTH = 1024
+"""Levels that orjson reads."""
+MAX_STORED_DEPTH = 240
+"""Levels of a body that is taken in: orjson writes 254, and what is answered may wrap the object in some more."""
 """Deeper bodies are refused (Go's limit is 10,000; orjson's is this)."""
 
 _MAX_TOKENS = 50_000

@@ -134,6 +134,11 @@ def _serves_as_is(definition: ResourceDefinition, shape: Version, written_under:
 
 
 def _reshape(obj: Object, definition: ResourceDefinition, shape: Version) -> Object:
+    if definition.custom:
+        # Reading fills in the storage version's defaults and no other's, as upstream does.
+        metadata = obj.pop("metadata")
+        default(obj, definition.versions[definition.storage_version].schema)
+        obj = {"metadata": metadata, **obj}
     if shape.from_storage is not None:
         obj["apiVersion"] = group_version(definition.group, definition.storage_version)
         obj["kind"] = definition.kind
@@ -144,6 +149,5 @@ def _reshape(obj: Object, definition: ResourceDefinition, shape: Version) -> Obj
         # Metadata is the server's, whatever a schema says of it.
         metadata = obj.pop("metadata")
         prune(obj, shape.schema)
-        default(obj, shape.schema)
         obj = {**obj, "metadata": metadata}
     return obj

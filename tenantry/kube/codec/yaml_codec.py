@@ -121,5 +121,5 @@ _Dumper.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^[yYnN]$"), 
 
 
 def encode(value: Any) -> bytes:
-    """Block style, keys sorted."""
-    return yaml.dump(value, Dumper=_Dumper, allow_unicode=True, default_flow_style=False, width=1_000_000, encoding="utf-8")
+    """Block style, keys sorted, long text folded at 80 columns as Go's writer does."""
+    return yaml.dump(value, Dumper=_Dumper, allow_unicode=True, default_flow_style=False, width=80, encoding="utf-8")

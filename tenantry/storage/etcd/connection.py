@@ -13,7 +13,8 @@ import grpc
 from tenantry.storage.etcd.link import Link, Lost, Stream
 from tenantry.storage.etcd.methods import Method, Request, Response
 from tenantry.storage.etcd.refusals import Verdict, describe, judge
-from tenantry.storage.etcd.settings import EtcdSettings, parse_endpoint
+from tenantry.storage.etcd.settings import Endpoint, EtcdSettings, parse_endpoint
+from tenantry.storage.etcd.versions import UnsupportedVersion
 from tenantry.storage.store import Indeterminate, Unavailable
 
 logger = logging.getLogger(__name__)
@@ -27,6 +28,10 @@ class Refused(Exception):
     def __init__(self, error: grpc.aio.AioRpcError) -> None:
         super().__init__(describe(error))
         self.error = error
+
+
+class Unauthenticated(Unavailable):
+    """etcd wants credentials, and there are none, or wrong ones."""
 
 
 class Connection:
@@ -93,9 +98,9 @@ class Connection:
         task.add_done_callback(self._retiring.discard)
 
     async def renew(self, link: Link, token: str) -> None:
-        """Gets a token in place of one that was refused. Raises Unavailable (no credentials, or wrong ones)."""
+        """Gets a token in place of one that was refused. Raises Unauthenticated."""
         if not self.settings.user:
-            raise Unavailable("etcd asks for a user and a password, and none is set")
+            raise Unauthenticated("etcd asks for a user and a password, and none is set")
         async with self._renewing:
             if self._token != token:
                 return
@@ -103,7 +108,7 @@ class Connection:
                 self._token = await link.authenticate(self.settings.user, self.settings.password, self.settings.dial_seconds)
             except grpc.aio.AioRpcError as error:
                 if judge(error) is Verdict.FINAL:
-                    raise Unavailable(f"etcd refuses the user {self.settings.user}: {describe(error)}") from None
+                    raise Unauthenticated(f"etcd refuses the user {self.settings.user}: {describe(error)}") from None
                 self.leave(link, describe(error))
             except Lost as error:
                 self.leave(link, str(error))
@@ -138,11 +143,12 @@ class Connection:
         backoff = self.backoff()
         # What may be sent twice leaves time to ask another member.
         share = 1.0 if changes or len(self._endpoints) == 1 else 0.5
+        most = self.settings.commit_seconds if changes else self.settings.deadline_seconds
         while True:
             link = await self.link(deadline)
             token = self._token
             try:
-                return await send(link, max(0.001, (deadline - loop.time()) * share))
+                return await send(link, min(most, max(0.001, (deadline - loop.time()) * share)))
             except grpc.aio.AioRpcError as error:
                 verdict, why = judge(error), describe(error)
                 if verdict is Verdict.FINAL:
@@ -168,7 +174,7 @@ class Connection:
             for _ in self._endpoints:
                 endpoint = self._endpoints[self._at % len(self._endpoints)]
                 try:
-                    link = await Link.connect(endpoint, self.settings)
+                    return await self._open(endpoint)
                 except Unavailable as error:
                     refused.append(error)
                     self._troubles[endpoint.target] = str(error)
@@ -176,15 +182,23 @@ class Connection:
                     self._troubles[endpoint.target] = describe(error)
                 except (Lost, OSError) as error:
                     self._troubles[endpoint.target] = str(error)
-                else:
-                    return await self._begin(link)
                 self._at += 1
-            if len(refused) == len(self._endpoints) and all(type(error) is not Unavailable for error in refused):
+            if sum(isinstance(error, UnsupportedVersion | Unauthenticated) for error in refused) == len(self._endpoints):
                 raise refused[0]
             await backoff.pause()
 
-    async def _begin(self, link: Link) -> Link:
+    async def _open(self, endpoint: Endpoint) -> Link:
+        link = await Link.open(endpoint, self.settings)
+        token = self._token
         try:
+            try:
+                await link.greet(token, self.settings.dial_seconds)
+            except grpc.aio.AioRpcError as error:
+                # From 3.6 on, even the version is told only to those who have a token.
+                if judge(error) is not Verdict.RENEW:
+                    raise
+                await self.renew(link, token)
+                await link.greet(self._token, self.settings.dial_seconds)
             if self.settings.user and not self._token:
                 await self.renew(link, "")
         except BaseException:

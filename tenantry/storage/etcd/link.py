@@ -24,7 +24,7 @@ class Lost(Exception):
 
 
 class Link:
-    """Made by `connect`. `version` is the server's."""
+    """Made by `open`, of use after `greet`. `version` is the server's."""
 
     version: Version
 
@@ -34,21 +34,21 @@ class Link:
         self._unary: dict[str, Any] = {}
 
     @classmethod
-    async def connect(cls, endpoint: Endpoint, settings: EtcdSettings) -> Link:
-        """Raises UnsupportedVersion, Unavailable (the member is no use now), grpc.aio.AioRpcError, OSError (the PEM files)."""
-        link = cls(endpoint, await _channel(endpoint, settings))
-        try:
-            # The first call, and not waiting for readiness, because only a call tells why there is no connection.
-            status = await link.call(STATUS, rpc.StatusRequest(), settings.dial_seconds)
-            link.version = check_version(status.version)
-            if status.isLearner:
-                raise Unavailable(f"etcd at {endpoint.target} is a learner, which serves no clients")
-            if not status.leader:
-                raise Unavailable(f"etcd at {endpoint.target} has no leader")
-        except BaseException:
-            await link.close()
-            raise
-        return link
+    async def open(cls, endpoint: Endpoint, settings: EtcdSettings) -> Link:
+        """Raises OSError (the PEM files)."""
+        return cls(endpoint, await _channel(endpoint, settings))
+
+    async def greet(self, token: str, timeout_seconds: float) -> None:
+        """The first call; not waiting for readiness, because only a call tells why there is no connection.
+
+        Raises UnsupportedVersion, Unavailable (the member is no use now), grpc.aio.AioRpcError, Lost.
+        """
+        status = await self.call(STATUS, rpc.StatusRequest(), timeout_seconds, token)
+        self.version = check_version(status.version)
+        if status.isLearner:
+            raise Unavailable("it is a learner, which serves no clients")
+        if not status.leader:
+            raise Unavailable("it has no leader")
 
     async def authenticate(self, user: str, password: str, timeout_seconds: float) -> str:
         """A token; an empty one where etcd asks for none. Raises grpc.aio.AioRpcError."""

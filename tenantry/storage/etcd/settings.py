@@ -20,11 +20,13 @@ class EtcdSettings(msgspec.Struct, frozen=True):
 
     `endpoints`: URLs such as `https://etcd-0:2379`; one is used at a time, and left for the next when it fails.
     `certificate_authority`, `certificate`, `certificate_key`: PEM files for `https` endpoints; they are read again for every new
-    connection, so that they may be renewed in place. `server_name` is whom the server's certificate must name, where that is not the
-    endpoint's host.
+    connection, so that they may be renewed in place. `server_name` is whom the server's certificate must name, where that is not
+    the endpoint's host.
     `user`, `password`: for an etcd with authentication by password. On servers before 3.5.13 the user must be allowed to read
     everything, since a watch of history has to (`watch`).
     `deadline_seconds`: a call, with all its retries. `dial_seconds`: the first answer of one endpoint.
+    `commit_seconds`: the answer to a commit that was sent. A member keeps one for 7 s whose leader died meanwhile; to call it
+    indeterminate and settle that with the new leader is sooner done.
     `first_retry_seconds`, `last_retry_seconds`: the pause when no endpoint answers, doubled each time.
     `reconnect_seconds`: for how long a watch that lost its server tries to come back before it gives up.
     `keepalive_seconds`, `keepalive_timeout_seconds`: a connection with calls under way is probed this often, and given up when a
@@ -41,6 +43,7 @@ class EtcdSettings(msgspec.Struct, frozen=True):
     password: str = ""
     deadline_seconds: float = 5.0
     dial_seconds: float = 2.0
+    commit_seconds: float = 2.0
     first_retry_seconds: float = 0.05
     last_retry_seconds: float = 1.0
     reconnect_seconds: float = 60.0

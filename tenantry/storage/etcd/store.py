@@ -47,7 +47,6 @@ class EtcdStore:
     def __init__(self, connection: Connection, cell: int) -> None:
         self._connection = connection
         self._cell = cell
-        self._compacted = 0
 
     @classmethod
     async def open(cls, settings: EtcdSettings, *, cell: int = 1) -> EtcdStore:
@@ -83,7 +82,7 @@ class EtcdStore:
                 page = await self._read(first, last, revision, wanted)
             except Refused as refused:
                 if wanted == 1:
-                    raise refusal(refused.error) from None
+                    raise Unavailable(f"etcd holds a value that is too big to be read: {refused}") from None
                 keys = wanted // 2
                 continue
             kvs += page.kvs
@@ -104,8 +103,6 @@ class EtcdStore:
                 # etcd compacted at a revision still reads it. Refused by etcd exactly where the contract refuses (see `watch`).
                 before = rpc.RangeRequest(key=CELL_KEY, revision=revision - 1, count_only=True)
                 operations.append(rpc.RequestOp(request_range=before))
-            elif self._compacted > 1:
-                raise Compacted(self._compacted)
             answer = (await self._connection.call(TXN, rpc.TxnRequest(success=operations))).responses[0].response_range
             return Page([key_value(kv) for kv in answer.kvs], revision, answer.more)
         except Refused as refused:
@@ -160,7 +157,6 @@ class EtcdStore:
     async def compact(self, revision: int) -> None:
         if revision > await present_revision(self._connection):
             raise ValueError(f"revision {revision} is in the future")
-        self._compacted = max(self._compacted, revision)
         if revision <= 1:
             return
         try:

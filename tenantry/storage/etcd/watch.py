@@ -4,6 +4,7 @@
 * It resumes after the last revision that was shown. What comes twice is dropped.
 * etcd compacted at N still answers for N, but it may have dropped the deletions of N, and the values before N are gone. So N
   counts as gone too: history is asked for from one revision before the first wanted one, which etcd refuses exactly then.
+  (Revision 1 is before the first write; it is not refused while revision 2 is there, and nothing is missing then.)
 * The report of being caught up needs a server that gives true ones (`versions`). With others a watch first follows everything:
   every revision has an event somewhere, so the history is whole when the revision that was the present one is seen.
 """
@@ -37,6 +38,7 @@ async def watch(connection: Connection, start: bytes, end: bytes, from_revision:
     watcher = Watcher(connection, start, end, from_revision, until)
     try:
         if from_revision > until:
+            await watcher.begun()
             yield Batch(until, [])
         while True:
             for batch in await watcher.next():
@@ -104,6 +106,12 @@ class Watcher:
             elif batches := self._progress(response.header.revision):
                 return batches
 
+    async def begun(self) -> None:
+        """Returns when etcd follows for us, so that it compacts nothing away that we have not seen."""
+        while not (response := await self._response()).created or response.canceled:
+            if response.canceled:
+                await self._canceled(response)
+
     async def close(self) -> None:
         if self._asking is not None:
             self._asking.cancel()
@@ -148,6 +156,7 @@ class Watcher:
         self._catching_up_until = None
         self._present = True
         await self.close()
+        await self.begun()
         return [Batch(self._wanted - 1, [])]
 
     async def _response(self) -> rpc.WatchResponse:

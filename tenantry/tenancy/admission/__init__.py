@@ -1,7 +1,7 @@
 """The admission of logical clusters: which plugins there are, and in which order.
 
-Order (kcp-core 5.8): namespaces, then kcp's own rules of workspaces and of exports, then who may grant what, and quota last, when
-nothing else can refuse a write that was charged.
+Order (kcp's): namespaces, then the rules of workspaces and of exports, what is reserved, then who may grant what, and the quotas
+last, when nothing else can refuse a write that was charged.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 from tenantry.apiserver.admission import Chain
 from tenantry.tenancy.admission.escalation import Escalation
 from tenantry.tenancy.admission.namespace_lifecycle import NamespaceLifecycle
+from tenantry.tenancy.admission.object_count import ObjectCount
 from tenantry.tenancy.admission.quota import Quota
+from tenantry.tenancy.admission.reserved import Reserved
 from tenantry.tenancy.exports.admission import plugins as export_plugins
 from tenantry.tenancy.workspaces.admission import plugins as workspace_plugins
 
@@ -27,7 +29,9 @@ def build(host: Host, authorizer: AuthorizationChain) -> Chain:
             NamespaceLifecycle(),
             *workspace_plugins(host),
             *export_plugins(host),
-            Escalation(lambda attributes: authorizer.authorize(attributes).allowed, authorizer.rules),
+            Reserved(host),
+            Escalation(authorizer),
+            ObjectCount(),
             Quota(),
         ]
     )

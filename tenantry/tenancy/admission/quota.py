@@ -10,26 +10,28 @@ from tenantry.kube.quota import charge, counted_keys, enforceable, exceeded, har
 from tenantry.kube.status import forbidden
 from tenantry.storage.record import Change
 from tenantry.tenancy.admission.plugin import Plugin
-
-QUOTAS = "core/resourcequotas"
+from tenantry.tenancy.quotas import quotas_of
 
 
 class Quota(Plugin):
     """Runs last: what it charges is not refused by anybody after it."""
 
     def validate(self, review: Review) -> None:
-        if review.operation != CREATE or not review.namespace or review.subresource or not review.definition.stored:
+        definition = review.definition
+        if review.operation != CREATE or review.subresource or not definition.stored:
             return
-        for record in review.scope.cell.range_of(review.cluster).list(QUOTAS, review.cluster, review.namespace):
+        resource = definition.group_resource
+        held = review.scope.cell.range_of(review.cluster)
+        for record in quotas_of(held, review.cluster, definition, review.namespace, review.name):
             quota = orjson.loads(record.value)
-            keys = counted_keys(hard_of(quota), review.definition.group_resource)
+            keys = counted_keys(hard_of(quota), resource)
             if not keys:
                 continue
             if not enforceable(quota, keys):
-                raise forbidden(review.definition.group_resource, review.name, unknown_usage(quota, keys))
+                raise forbidden(resource, review.name, unknown_usage(quota, keys))
             refusal = exceeded(quota, keys)
             if refusal:
-                raise forbidden(review.definition.group_resource, review.name, refusal)
+                raise forbidden(resource, review.name, refusal)
             if not review.dry_run:
                 quota["status"]["used"] = charge(quota, keys)
                 review.changes.append(Change(record.key, encode(quota), record.head, record))

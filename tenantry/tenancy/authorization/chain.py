@@ -23,6 +23,7 @@ from tenantry.storage.keys import Key
 from tenantry.tenancy.authorization.access import Access
 from tenantry.tenancy.authorization.content import Content
 from tenantry.tenancy.authorization.effective import effective_users
+from tenantry.tenancy.authorization.entrance import Entrance
 from tenantry.tenancy.authorization.links import Link
 from tenantry.tenancy.authorization.maximal_permission import MaximalPermission
 from tenantry.tenancy.authorization.policies import RBAC_RESOURCES, SYSTEM_ADMIN, Policies
@@ -69,6 +70,7 @@ class Chain:
             SystemResources(),
             self._maximal_permission,
         )
+        self._entrance = Entrance(host, self._logical_cluster)
         host.catalog.subscribe(API_EXPORTS, self._export_changed)
         host.catalog.subscribe(LOGICAL_CLUSTERS, lambda _, cluster, *__: self._forget(cluster))
         host.follow_ranges(self._follow)
@@ -93,10 +95,20 @@ class Chain:
             return True
         return allowing(self._access_of(attributes.user, attributes.cluster).grants, attributes) is not None
 
+    def may_enter(self, user: User, cluster: str, *, owner: str = "") -> bool:
+        """Whether a user may enter a logical cluster, on whichever shard that is. `owner`: the name of the user who owns it, as
+        its Workspace says; of clusters on other shards that is not known here otherwise."""
+        return MASTERS_GROUP in user.groups or self._entrance.allows(user, cluster, owner, self._access_of(user, cluster))
+
     def rules(self, user: User, cluster: str, namespace: str) -> list[Rule]:
         """The RBAC rules (PolicyRule objects) that a user has in a namespace, or cluster-wide without one."""
         grants = self._access_of(user, cluster).grants
         return [rule for grant in grants if grant.namespace in (None, namespace) for rule in grant.rules.rules]
+
+    def role_rules(self, cluster: str, namespace: str, name: str) -> Sequence[Rule] | None:
+        """The rules of a Role or, without a namespace, of a ClusterRole, system:admin's included; None where there is none."""
+        found = self._policies.role(cluster, namespace, name)
+        return found.rules if found is not None else None
 
     def _decide(self, attributes: Attributes, access: Access) -> Decision:
         for link in self._links:

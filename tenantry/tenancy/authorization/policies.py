@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import orjson
@@ -75,16 +76,18 @@ class Policies:
         for subscriber in list(self._subscribers):
             subscriber(cluster)
 
-    def _compile(self, cluster: str) -> Policy:
-        def rules_of(namespace: str, name: str) -> CompiledRules | None:
-            if namespace:
-                return self._role(cluster, ROLES, namespace, name)
-            found = self._role(cluster, CLUSTER_ROLES, "", name)
-            if found is None and cluster != SYSTEM_ADMIN:
-                found = self._role(SYSTEM_ADMIN, CLUSTER_ROLES, "", name)
-            return found
+    def role(self, cluster: str, namespace: str, name: str) -> CompiledRules | None:
+        """A Role or, without a namespace, a ClusterRole as a cluster sees it: its own, else that of system:admin."""
+        if namespace:
+            return self._role(cluster, ROLES, namespace, name)
+        found = self._role(cluster, CLUSTER_ROLES, "", name)
+        if found is None and cluster != SYSTEM_ADMIN:
+            found = self._role(SYSTEM_ADMIN, CLUSTER_ROLES, "", name)
+        return found
 
-        return Policy(self._objects(cluster, CLUSTER_ROLE_BINDINGS), self._objects(cluster, ROLE_BINDINGS), rules_of)
+    def _compile(self, cluster: str) -> Policy:
+        cluster_bindings, bindings = self._objects(cluster, CLUSTER_ROLE_BINDINGS), self._objects(cluster, ROLE_BINDINGS)
+        return Policy(cluster_bindings, bindings, partial(self.role, cluster))
 
     def _held(self, cluster: str) -> Range | None:
         return self._host.cell.range_of(cluster) if self._host.cell.owns(cluster) else None

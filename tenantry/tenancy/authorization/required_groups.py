@@ -15,8 +15,8 @@ from tenantry.kube.objects import Object, annotations_of
 from tenantry.tenancy.authorization.access import Access
 from tenantry.tenancy.authorization.effective import is_service_account
 from tenantry.tenancy.authorization.links import groups_of
+from tenantry.tenancy.entering import REQUIRED_GROUPS_ANNOTATION
 
-REQUIRED_GROUPS_ANNOTATION = "authorization.kcp.io/required-groups"
 _PASSING = frozenset({LOGICAL_CLUSTER_ADMIN_GROUP, EXTERNAL_LOGICAL_CLUSTER_ADMIN_GROUP})
 """Not asked at all: they also work where there is no logical cluster yet."""
 _SATISFYING = frozenset({KCP_ADMIN_GROUP, WORKSPACE_BOOTSTRAPPER_GROUP})

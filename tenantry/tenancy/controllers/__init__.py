@@ -10,13 +10,15 @@ from tenantry.tenancy.controllers.garbage_collector import GarbageCollector
 from tenantry.tenancy.controllers.namespace_contents import NamespaceContents
 from tenantry.tenancy.controllers.namespaces import NamespaceDeletion
 from tenantry.tenancy.controllers.resource_quotas import ResourceQuotas
+from tenantry.tenancy.controllers.service_account_token_secrets import Issue, ServiceAccountTokenSecrets
 from tenantry.tenancy.reconcile import Controller
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
 
 
-def build(host: Host) -> list[Controller]:
+def build(host: Host, issue_token: Issue) -> list[Controller]:
+    """All of them; `issue_token` signs the tokens that are kept in secrets."""
     return [
         NamespaceContents(host),
         NamespaceDeletion(host),
@@ -24,4 +26,5 @@ def build(host: Host) -> list[Controller]:
         CustomResourceDefinitions(host),
         ClusterRoleAggregation(host),
         ResourceQuotas(host),
+        ServiceAccountTokenSecrets(host, issue_token),
     ]

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 import orjson
 
 from tenantry.apiserver import objects
-from tenantry.kube.crd_naming import naming_conditions
+from tenantry.kube.crd_approval import approval_condition
+from tenantry.kube.crd_naming import ESTABLISHED, NAMES_ACCEPTED, is_condition_true, naming_conditions
 from tenantry.kube.objects import Object, finalizers_of, metadata_of, timestamp
 from tenantry.kube.status import StatusError
 from tenantry.kube.types.custom_resource_definition import DEFINITION, FINALIZER
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
-from tenantry.storage.record import Change, RecordEvent
+from tenantry.storage.record import RecordEvent
 from tenantry.tenancy.controllers.lookup import definition_of
+from tenantry.tenancy.controllers.purge import purge
 from tenantry.tenancy.reconcile import Controller
 
 if TYPE_CHECKING:
@@ -30,6 +34,9 @@ class CustomResourceDefinitions(Controller):
     def __init__(self, host: Host) -> None:
         self._host = host
         self._terminating: dict[tuple[str, str], Key] = {}
+        """(cluster, storage key) → the definition that waits for its last object to go."""
+        self._naming: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        """Names of one cluster are given one after the other: two definitions that want the same see each other."""
 
     @property
     def resources(self) -> Sequence[str] | None:
@@ -38,10 +45,9 @@ class CustomResourceDefinitions(Controller):
     def keys(self, event: RecordEvent) -> Iterable[Key]:
         key = event.key
         if key.resource == CUSTOM_RESOURCE_DEFINITIONS:
-            if event.record is None and self._host.cell.owns(key.cluster):
-                # Its names are free again for others of its group.
-                held = self._host.cell.range_of(key.cluster)
-                return [record.key for record in held.list(CUSTOM_RESOURCE_DEFINITIONS, key.cluster)]
+            if event.record is None and event.previous is not None:
+                self._terminating.pop((key.cluster, _resource(orjson.loads(event.previous.value))), None)
+                return self._nameless(key)
             return (key,)
         if event.record is None and self._terminating:
             waiting = self._terminating.get((key.cluster, key.resource))
@@ -51,51 +57,80 @@ class CustomResourceDefinitions(Controller):
     def initial_keys(self, held: Range) -> Iterable[Key]:
         return (record.key for record in held.list(CUSTOM_RESOURCE_DEFINITIONS))
 
+    def lost(self, held: Range) -> None:
+        self._terminating = {place: key for place, key in self._terminating.items() if place[0] not in held}
+
     async def reconcile(self, held: Range, key: Key) -> None:
         record = held.get(key)
         if record is None:
             return
-        crd = orjson.loads(record.value)
         if record.head.deleting:
-            await self._terminate(held, key, crd)
+            await self._terminate(held, key, orjson.loads(record.value))
             return
-        scope = self._host.scope(key.cluster)
-        others = [orjson.loads(r.value) for r in held.list(CUSTOM_RESOURCE_DEFINITIONS, key.cluster) if r.key != key]
-        wanted = naming_conditions(crd, others)
-        if wanted != (crd.get("status") or {}):
+        lock = self._naming.setdefault(key.cluster, asyncio.Lock())
+        async with lock:
+            changed = await self._name(held, key)
+        if changed:
+            # It may have let go of a short name that another one wants.
+            for other in self._nameless(key):
+                self.enqueue(other)
 
-            def named(obj: Object) -> Object:
-                return {**obj, "status": naming_conditions(obj, others)}
+    async def _name(self, held: Range, key: Key) -> bool:
+        """Gives it its status; whether the names changed."""
+        before: Object = {}
 
-            await objects.update(scope, DEFINITION, "", key.name, named, subresource="status")
+        def named(obj: Object) -> Object | None:
+            nonlocal before
+            before = obj.get("status") or {}
+            others = [orjson.loads(r.value) for r in held.list(CUSTOM_RESOURCE_DEFINITIONS, key.cluster) if r.key != key]
+            wanted = _with_condition(naming_conditions(obj, others), approval_condition(obj))
+            return {**obj, "status": wanted} if wanted != before else None
+
+        after = await objects.update(self._host.scope(key.cluster), DEFINITION, "", key.name, named, subresource="status")
+        return after is not None and (after.get("status") or {}).get("acceptedNames") != before.get("acceptedNames")
+
+    def _nameless(self, key: Key) -> list[Key]:
+        """The other definitions of a cluster that did not get all of their names."""
+        if not self._host.cell.owns(key.cluster):
+            return []
+        records = self._host.cell.range_of(key.cluster).list(CUSTOM_RESOURCE_DEFINITIONS, key.cluster)
+        return [r.key for r in records if r.key != key and not is_condition_true(orjson.loads(r.value), NAMES_ACCEPTED)]
 
     async def _terminate(self, held: Range, key: Key, crd: Object) -> None:
         if FINALIZER not in finalizers_of(crd):
             return
         scope = self._host.scope(key.cluster)
-        group, plural = crd["spec"]["group"], crd["spec"]["names"]["plural"]
-        resource = f"{group or 'core'}/{plural}"
-        self._terminating[(key.cluster, resource)] = key
-        await objects.update(scope, DEFINITION, "", key.name, _terminating, subresource="status")
-        for record in list(held.list(resource, key.cluster)):
-            if record.head.deleting:
-                continue
-            definition = definition_of(self._host, key.cluster, resource)
-            if definition is None:
-                await self._host.cell.settled([record.key])
-                current = held.get(record.key)
-                if current is not None:
-                    await self._host.cell.commit([Change(record.key, None, None, current)])
-                continue
-            try:
-                await objects.delete(scope, definition, record.key.namespace, record.key.name)
-            except StatusError as error:
-                if error.code != 404:
-                    raise
-        if held.count(resource, key.cluster):
-            return
-        self._terminating.pop((key.cluster, resource), None)
+        resource = _resource(crd)
+        if self._has_objects(key.cluster, crd, resource):
+            self._terminating[(key.cluster, resource)] = key
+            await objects.update(scope, DEFINITION, "", key.name, _terminating, subresource="status")
+            failures = await purge(self._host, held, list(held.list(resource, key.cluster)))
+            if held.count(resource, key.cluster):
+                if failures:
+                    raise StatusError(500, "InternalError", f"{key.name} cannot be emptied: {failures[0]}")
+                return
+            self._terminating.pop((key.cluster, resource), None)
         await objects.update(scope, DEFINITION, "", key.name, _without_cleanup)
+
+    def _has_objects(self, cluster: str, crd: Object, resource: str) -> bool:
+        """Whether the objects at its place can be its own: one that never was served, or that bears the name of a built-in type,
+        has none, and must not take away those of others."""
+        if not is_condition_true(crd, ESTABLISHED):
+            return False
+        definition = definition_of(self._host, cluster, resource)
+        return definition is None or definition.uid == metadata_of(crd).get("uid")
+
+
+def _resource(crd: Object) -> str:
+    """The storage key of its objects."""
+    return f"{crd['spec'].get('group') or 'core'}/{crd['spec']['names']['plural']}"
+
+
+def _with_condition(status: Object, condition: Object | None) -> Object:
+    if condition is None:
+        return status
+    others = [c for c in status.get("conditions") or () if c.get("type") != condition["type"]]
+    return {**status, "conditions": [*others, condition]}
 
 
 def _without_cleanup(obj: Object) -> Object:
@@ -106,17 +141,13 @@ def _without_cleanup(obj: Object) -> Object:
 
 def _terminating(obj: Object) -> Object | None:
     status = obj.setdefault("status", {})
-    conditions = [c for c in status.get("conditions") or () if c["type"] != "Terminating"]
-    if len(conditions) != len(status.get("conditions") or ()):
+    if any(c["type"] == "Terminating" for c in status.get("conditions") or ()):
         return None
-    conditions.append(
-        {
-            "type": "Terminating",
-            "status": "True",
-            "lastTransitionTime": timestamp(),
-            "reason": "InstanceDeletionInProgress",
-            "message": "CustomResource deletion is in progress",
-        }
-    )
-    status["conditions"] = conditions
-    return obj
+    condition = {
+        "type": "Terminating",
+        "status": "True",
+        "lastTransitionTime": timestamp(),
+        "reason": "InstanceDeletionInProgress",
+        "message": "CustomResource deletion is in progress",
+    }
+    return {**obj, "status": {**status, "conditions": [*(status.get("conditions") or ()), condition]}}

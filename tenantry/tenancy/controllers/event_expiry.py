@@ -1,68 +1,118 @@
-"""Events are kept for an hour, as kube-apiserver keeps them: one sweep over a shard's ranges, oldest first."""
+"""Events are kept for an hour after they were last written, as kube-apiserver keeps them."""
 
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from datetime import datetime
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import orjson
 
-from tenantry.kube.objects import timestamp
 from tenantry.storage.cell import NotOwned, Stale
-from tenantry.storage.record import Change, Record
+from tenantry.storage.keys import Key
+from tenantry.storage.range import Range
+from tenantry.storage.record import Change, Record, RecordEvent
 from tenantry.storage.store import StoreError
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
 
 EVENTS = "core/events"
-LIFETIME = timedelta(hours=1)
+LIFETIME_SECONDS = 3600.0
 SWEEP_SECONDS = 60.0
 _BATCH = 50
 
+Writes = deque[tuple[float, Key, int]]
+"""(Unix time, event, version) of every write of an event, oldest first."""
+
 
 class EventExpiry:
-    """One task for a shard, from `start` to `stop`."""
+    """One task for a shard, from `start` to `stop`. It remembers who was written when, so that a sweep looks at nothing else.
 
-    def __init__(self, host: Host) -> None:
+    `now` gives the Unix time, `sleep` waits for seconds: the clock, for tests.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        *,
+        now: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         self._host = host
+        self._now = now
+        self._sleep = sleep
+        self._writes: dict[str, Writes] = {}
         self._task: asyncio.Task[None] | None = None
+        self._stop_following: Callable[[], None] | None = None
 
     def start(self) -> None:
+        self._stop_following = self._host.follow_ranges(self._follow)
         self._task = asyncio.create_task(self._run(), name="event expiry")
 
     async def stop(self) -> None:
+        if self._stop_following is not None:
+            self._stop_following()
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(SWEEP_SECONDS)
-            await self.sweep(datetime.now(UTC))
-
-    async def sweep(self, now: datetime) -> int:
-        """Deletes the events that were last written before `now` less LIFETIME; how many there were."""
-        before = timestamp(now - LIFETIME)
+    async def sweep(self) -> int:
+        """Deletes the events that were last written longer than LIFETIME_SECONDS ago; how many there were."""
+        before = self._now() - LIFETIME_SECONDS
         swept = 0
-        for held in list(self._host.cell.ranges.values()):
-            old = [record for record in held.list(EVENTS) if _last_written(record) < before]
-            for start in range(0, len(old), _BATCH):
-                batch = old[start : start + _BATCH]
+        for name, held in list(self._host.cell.ranges.items()):
+            due = _due(held, self._writes.get(name, deque()), before)
+            while batch := list(islice(due, _BATCH)):
                 await self._host.cell.settled([record.key for record in batch])
                 try:
                     await self._host.cell.commit([Change(record.key, None, None, record) for record in batch])
+                    swept += len(batch)
                 except (Stale, NotOwned, StoreError):
-                    # Written again just now, or nobody to write to: the next sweep looks again.
-                    continue
-                swept += len(batch)
+                    # One was written again just now, or there is nobody to write to: the next sweep looks again.
+                    again = [(before, record.key, record.version) for record in batch]
+                    self._writes.get(name, deque()).extendleft(reversed(again))
+                    break
         return swept
 
+    async def _run(self) -> None:
+        while True:
+            await self._sleep(SWEEP_SECONDS)
+            await self.sweep()
 
-def _last_written(record: Record) -> str:
+    def _follow(self, held: Range) -> Callable[[], None]:
+        known = sorted((_last_written(record), record.key, record.version) for record in held.list(EVENTS))
+        writes = self._writes[held.name] = deque(known)
+
+        def written(events: Sequence[RecordEvent]) -> None:
+            now = self._now()
+            writes.extend((now, event.key, event.version) for event in events if event.record is not None)
+
+        stop_events = held.subscribe(written, EVENTS)
+
+        def stop() -> None:
+            stop_events()
+            self._writes.pop(held.name, None)
+
+        return stop
+
+
+def _due(held: Range, writes: Writes, before: float) -> Iterable[Record]:
+    """Takes what is older than `before` off `writes`; the events that were not written since."""
+    while writes and writes[0][0] <= before:
+        _, key, version = writes.popleft()
+        record = held.get(key)
+        if record is not None and record.version == version:
+            yield record
+
+
+def _last_written(record: Record) -> float:
+    """The Unix time, as far as a stored event tells."""
     event = orjson.loads(record.value)
     series = event.get("series") or {}
     moments = (series.get("lastObservedTime"), event.get("lastTimestamp"), event["metadata"].get("creationTimestamp"))
-    # RFC 3339 in UTC sorts as text; the fraction of a MicroTime only sorts within its second.
-    return max((moment for moment in moments if moment), default="")
+    return max((datetime.fromisoformat(moment).timestamp() for moment in moments if moment), default=0.0)

@@ -12,31 +12,35 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 
 from tenantry.apiserver import objects
+from tenantry.apiserver.verbs import options as policies
 from tenantry.apiserver.verbs.options import DeleteOptions
+from tenantry.kube.finalizers import FOREGROUND, ORPHAN
 from tenantry.kube.objects import Object, finalizers_of, metadata_of, split_api_version
 from tenantry.kube.status import StatusError
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Record, RecordEvent
-from tenantry.tenancy.controllers.lookup import definition_of, definition_of_kind
-from tenantry.tenancy.reconcile import Controller
+from tenantry.tenancy.controllers.lookup import API_SOURCES, definition_of, definition_of_kind
+from tenantry.tenancy.reconcile import Controller, Retry
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
 
-FOREGROUND = "foregroundDeletion"
-ORPHAN = "orphan"
-FOREGROUND_POLICY = "Foreground"
 _MARKS = (b'"foregroundDeletion"', b'"orphan"')
+
+Place = tuple[str, str]
+"""(cluster, uid of an owner)."""
 
 
 class _Owners(NamedTuple):
-    """What became of an object's owners. `unknown`: their type cannot be resolved, so nothing is concluded from them."""
+    """What became of an object's owners. `waiting`: are deleted in the foreground. `unknown`: a type cannot be resolved (yet), so
+    nothing is concluded. `impossible`: a cluster-scoped object names a namespaced owner, which never means anything."""
 
     living: list[dict[str, Any]]
     waiting: list[dict[str, Any]]
     gone: list[dict[str, Any]]
-    unknown: bool
+    unknown: bool = False
+    impossible: bool = False
 
 
 class GarbageCollector(Controller):
@@ -45,9 +49,11 @@ class GarbageCollector(Controller):
 
     def __init__(self, host: Host) -> None:
         self._host = host
-        self._dependents: dict[tuple[str, str], set[Key]] = {}
-        self._waiting: dict[tuple[str, str], Key] = {}
+        self._dependents: dict[Place, set[Key]] = {}
+        self._waiting: dict[Place, Key] = {}
         """Owners in foreground deletion that have dependents in their way."""
+        self._unresolved: dict[str, set[Key]] = {}
+        """Cluster → dependents whose own type or whose owner's type it does not have."""
 
     @property
     def resources(self) -> Sequence[str] | None:
@@ -57,27 +63,44 @@ class GarbageCollector(Controller):
         found: list[Key] = []
         for resource in {r for cluster in list(held.clusters()) for r in held.resources(cluster)}:
             for record in held.list(resource):
-                self._index(record.key, None, record)
-                if record.head.owner_uids or _has_mark(record):
+                if record.head.owner_uids:
+                    self._index(record.key, None, record)
+                    found.append(record.key)
+                elif _has_mark(record):
                     found.append(record.key)
         return found
 
+    def lost(self, held: Range) -> None:
+        for table in (self._dependents, self._waiting):
+            for place in [place for place in table if place[0] in held]:
+                del table[place]
+        for cluster in [cluster for cluster in self._unresolved if cluster in held]:
+            del self._unresolved[cluster]
+
     def keys(self, event: RecordEvent) -> Iterable[Key]:
-        record, previous = event.record, event.previous
-        if (record is not None and record.head.owner_uids) or (previous is not None and previous.head.owner_uids):
-            self._index(event.key, previous, record)
+        key, record, previous = event.key, event.record, event.previous
+        owners = record.head.owner_uids if record is not None else ()
+        owners_before = previous.head.owner_uids if previous is not None else ()
+        found: list[Key] = []
+        if owners or owners_before:
+            if owners != owners_before:
+                self._index(key, previous, record)
+            if self._waiting:
+                # An owner that is deleted in the foreground may have waited for this.
+                found.extend(owner for uid in owners_before if (owner := self._waiting.get((key.cluster, uid))))
         if record is None:
-            if previous is None:
-                return ()
-            found = list(self._dependents.get((event.key.cluster, previous.head.uid), ()))
-            # An owner that is deleted in the foreground may have waited for this one.
-            found.extend(key for uid in previous.head.owner_uids if (key := self._waiting_owner(event.key.cluster, uid)))
-            return found
-        if record.head.deleting:
-            return (event.key,) if _has_mark(record) else ()
-        if record.head.owner_uids and (previous is None or previous.head.owner_uids != record.head.owner_uids):
-            return (event.key,)
-        return ()
+            if previous is not None:
+                place = (key.cluster, previous.head.uid)
+                self._waiting.pop(place, None)
+                found.extend(self._dependents.get(place, ()))
+        elif record.head.deleting:
+            if _has_mark(record):
+                found.append(key)
+        elif owners and owners != owners_before:
+            found.append(key)
+        if self._unresolved and key.resource in API_SOURCES and record is not None:
+            found.extend(self._unresolved.pop(key.cluster, ()))
+        return found
 
     async def reconcile(self, held: Range, key: Key) -> None:
         record = held.get(key)
@@ -90,26 +113,38 @@ class GarbageCollector(Controller):
                 await self._orphan(held, record)
             elif FOREGROUND in finalizers:
                 await self._foreground(held, record)
-            return
-        if record.head.owner_uids:
+        elif record.head.owner_uids:
             await self._collect(held, record, obj)
 
     async def _collect(self, held: Range, record: Record, obj: Object) -> None:
         owners = self._owners(held, record.key, obj)
-        if owners.unknown or (not owners.gone and not owners.waiting):
+        if owners.unknown:
+            self._unresolved.setdefault(record.key.cluster, set()).add(record.key)
+            return
+        if owners.impossible or not (owners.gone or owners.waiting):
             return
         if owners.living:
             dangling = {ref["uid"] for ref in (*owners.gone, *owners.waiting)}
             await self._update(record.key, lambda o: _without_owners(o, dangling))
             return
-        policy = "Background"
-        if owners.waiting and self._dependents.get((record.key.cluster, record.head.uid)):
-            policy = FOREGROUND_POLICY
-        await self._delete(record, policy)
+        dependents = self._dependents.get((record.key.cluster, record.head.uid), ())
+        if owners.waiting and dependents:
+            if any((other := held.get(dependent)) is not None and _in_foreground(other) for dependent in dependents):
+                # A circle: it would wait for itself.
+                await self._update(record.key, _unblocking)
+                record = held.get(record.key) or record
+            await self._delete(record, policies.FOREGROUND)
+        else:
+            finalizers = finalizers_of(obj)
+            chosen = {ORPHAN: policies.ORPHAN, FOREGROUND: policies.FOREGROUND}
+            policy = next((chosen[f] for f in (ORPHAN, FOREGROUND) if f in finalizers), policies.BACKGROUND)
+            await self._delete(record, policy)
 
     async def _foreground(self, held: Range, record: Record) -> None:
+        place = (record.key.cluster, record.head.uid)
+        self._waiting[place] = record.key
         blocking = False
-        for key in list(self._dependents.get((record.key.cluster, record.head.uid), ())):
+        for key in list(self._dependents.get(place, ())):
             dependent = held.get(key)
             if dependent is None:
                 continue
@@ -120,8 +155,7 @@ class GarbageCollector(Controller):
                 self.enqueue(key)
         if not blocking:
             await self._update(record.key, lambda o: _without_finalizer(o, FOREGROUND))
-        else:
-            self._waiting[(record.key.cluster, record.head.uid)] = record.key
+            self._waiting.pop(place, None)
 
     async def _orphan(self, held: Range, record: Record) -> None:
         for key in list(self._dependents.get((record.key.cluster, record.head.uid), ())):
@@ -129,24 +163,24 @@ class GarbageCollector(Controller):
         await self._update(record.key, lambda o: _without_finalizer(o, ORPHAN))
 
     def _owners(self, held: Range, key: Key, obj: Object) -> _Owners:
-        living, waiting, gone = [], [], []
+        owners = _Owners([], [], [])
         apis = self._host.apis.for_cluster(key.cluster)
         for ref in metadata_of(obj).get("ownerReferences") or ():
             group, _ = split_api_version(ref.get("apiVersion") or "")
             definition = definition_of_kind(apis, group, ref.get("kind") or "")
-            if definition is None or (definition.namespaced and not key.namespace):
-                return _Owners([], [], [], True)
-            place = Key(
-                key.cluster, definition.storage_key, key.namespace if definition.namespaced else "", ref.get("name") or ""
-            )
-            owner = held.get(place)
+            if definition is None:
+                return _Owners([], [], [], unknown=True)
+            if definition.namespaced and not key.namespace:
+                return _Owners([], [], [], impossible=True)
+            namespace = key.namespace if definition.namespaced else ""
+            owner = held.get(Key(key.cluster, definition.storage_key, namespace, ref.get("name") or ""))
             if owner is None or owner.head.uid != ref.get("uid"):
-                gone.append(ref)
-            elif owner.head.deleting and ref.get("blockOwnerDeletion") and _MARKS[0] in owner.value:
-                waiting.append(ref)
+                owners.gone.append(ref)
+            elif _in_foreground(owner):
+                owners.waiting.append(ref)
             else:
-                living.append(ref)
-        return _Owners(living, waiting, gone, False)
+                owners.living.append(ref)
+        return owners
 
     async def _update(self, key: Key, change: Callable[[Object], Object | None]) -> None:
         definition = definition_of(self._host, key.cluster, key.resource)
@@ -154,20 +188,19 @@ class GarbageCollector(Controller):
             await objects.update(self._host.scope(key.cluster), definition, key.namespace, key.name, change)
 
     async def _delete(self, record: Record, policy: str) -> None:
+        """Deletes what was looked at and nothing newer: it may have been given an owner meanwhile."""
         key = record.key
         definition = definition_of(self._host, key.cluster, key.resource)
         if definition is None:
+            self._unresolved.setdefault(key.cluster, set()).add(key)
             return
-        options = DeleteOptions(propagation=policy, uid=record.head.uid)
+        options = DeleteOptions(propagation=policy, uid=record.head.uid, resource_version=str(record.version))
         try:
             await objects.delete(self._host.scope(key.cluster), definition, key.namespace, key.name, options=options)
         except StatusError as error:
-            # Gone meanwhile, or another object of that name.
-            if error.code not in (404, 409):
-                raise
-
-    def _waiting_owner(self, cluster: str, uid: str) -> Key | None:
-        return self._waiting.pop((cluster, uid), None)
+            if error.code == 409:
+                raise Retry(why=error.message) from error
+            raise
 
     def _index(self, key: Key, previous: Record | None, record: Record | None) -> None:
         for uid in previous.head.owner_uids if previous is not None else ():
@@ -184,6 +217,10 @@ def _has_mark(record: Record) -> bool:
     return record.head.deleting and any(mark in record.value for mark in _MARKS)
 
 
+def _in_foreground(owner: Record) -> bool:
+    return owner.head.deleting and _MARKS[0] in owner.value and FOREGROUND in finalizers_of(orjson.loads(owner.value))
+
+
 def _without_owners(obj: Object, uids: set[str]) -> Object | None:
     metadata = metadata_of(obj)
     kept = [ref for ref in metadata.get("ownerReferences") or () if ref.get("uid") not in uids]
@@ -193,6 +230,13 @@ def _without_owners(obj: Object, uids: set[str]) -> Object | None:
         metadata["ownerReferences"] = kept
     else:
         metadata.pop("ownerReferences", None)
+    return obj
+
+
+def _unblocking(obj: Object) -> Object:
+    for ref in metadata_of(obj).get("ownerReferences") or ():
+        if ref.get("blockOwnerDeletion"):
+            ref["blockOwnerDeletion"] = False
     return obj
 
 

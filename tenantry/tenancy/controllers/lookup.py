@@ -10,6 +10,8 @@ from tenantry.kube.definition import ResourceDefinition
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
 
+API_SOURCES = frozenset({"apiextensions.k8s.io/customresourcedefinitions", "apis.kcp.io/apibindings"})
+"""Storage keys of what gives a cluster its APIs beyond the built-in ones."""
 _MEMO = "controllers.by_storage_key"
 _KINDS = "controllers.by_kind"
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+import orjson
+
 from tenantry.apiserver import objects
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
@@ -20,32 +22,16 @@ from tenantry.storage.range import Range
 from tenantry.storage.record import RecordEvent
 from tenantry.tenancy.controllers.namespaces import NAMESPACES
 from tenantry.tenancy.reconcile import Controller
+from tenantry.tenancy.types.logical_cluster import NAME
+from tenantry.tenancy.workspaces.contents import ROOT_CA, default_account, root_bundle
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
 
 SERVICE_ACCOUNT = "default"
-ROOT_CERTIFICATE = "kube-root-ca.crt"
+LOGICAL_CLUSTERS = "core.kcp.io/logicalclusters"
 _SERVICE_ACCOUNTS = "core/serviceaccounts"
 _CONFIG_MAPS = "core/configmaps"
-_DESCRIPTION = {
-    "kubernetes.io/description": "Contains a CA bundle that can be used to verify the server of this workspace. "
-    "Kept up to date by the server."
-}
-
-
-def root_certificate(namespace: str, certificate: str) -> Object:
-    """The ConfigMap that publishes the CA (PEM) of this server."""
-    return {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {"name": ROOT_CERTIFICATE, "namespace": namespace, "annotations": dict(_DESCRIPTION)},
-        "data": {"ca.crt": certificate},
-    }
-
-
-def default_service_account(namespace: str) -> Object:
-    return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": SERVICE_ACCOUNT, "namespace": namespace}}
 
 
 class NamespaceContents(Controller):
@@ -53,6 +39,7 @@ class NamespaceContents(Controller):
 
     def __init__(self, host: Host) -> None:
         self._host = host
+        self._published = b'"data":' + orjson.dumps(root_bundle("", host.ca_certificate)["data"])
 
     @property
     def resources(self) -> Sequence[str] | None:
@@ -62,39 +49,48 @@ class NamespaceContents(Controller):
         key = event.key
         if key.resource == NAMESPACES:
             return (key,) if event.previous is None else ()
-        if key.name == (SERVICE_ACCOUNT if key.resource == _SERVICE_ACCOUNTS else ROOT_CERTIFICATE):
-            # Its creation needs no look: it was made right, or it is looked at when it changes.
-            return (Key(key.cluster, NAMESPACES, "", key.namespace),) if event.previous is not None else ()
+        if key.name == (SERVICE_ACCOUNT if key.resource == _SERVICE_ACCOUNTS else ROOT_CA):
+            return (Key(key.cluster, NAMESPACES, "", key.namespace),)
         return ()
 
     def initial_keys(self, held: Range) -> Iterable[Key]:
-        return (record.key for record in held.list(NAMESPACES))
+        return (record.key for record in held.list(NAMESPACES) if not self._is_complete(held, record.key))
 
     async def reconcile(self, held: Range, key: Key) -> None:
         record = held.get(key)
-        if record is None or record.head.deleting or not self._host.directory.path_of(key.cluster):
+        if record is None or record.head.deleting or self._is_complete(held, key):
             return
-        namespace = key.name
-        if held.get(Key(key.cluster, _SERVICE_ACCOUNTS, namespace, SERVICE_ACCOUNT)) is None:
-            await self._create(key, SERVICE_ACCOUNTS, default_service_account(namespace))
-        published = held.get(Key(key.cluster, _CONFIG_MAPS, namespace, ROOT_CERTIFICATE))
-        wanted = root_certificate(namespace, self._host.ca_certificate)
-        if published is None:
+        if held.get(Key(key.cluster, LOGICAL_CLUSTERS, "", NAME)) is None:
+            # A place of the system's own, or of a workspace that goes away: nobody runs anything there.
+            return
+        if held.get(_account(key)) is None:
+            await self._create(key, SERVICE_ACCOUNTS, default_account(key.name))
+        wanted = root_bundle(key.name, self._host.ca_certificate)
+        if held.get(_bundle(key)) is None:
             await self._create(key, CONFIG_MAPS, wanted)
-        else:
+            return
 
-            def repaired(obj: Object) -> Object | None:
-                if obj.get("data") == wanted["data"]:
-                    return None
-                obj["data"] = wanted["data"]
-                return obj
+        def repaired(obj: Object) -> Object | None:
+            return {**obj, "data": wanted["data"]} if obj.get("data") != wanted["data"] else None
 
-            await objects.update(self._host.scope(key.cluster), CONFIG_MAPS, namespace, ROOT_CERTIFICATE, repaired)
+        await objects.update(self._host.scope(key.cluster), CONFIG_MAPS, key.name, ROOT_CA, repaired)
+
+    def _is_complete(self, held: Range, key: Key) -> bool:
+        bundle = held.get(_bundle(key))
+        return bundle is not None and self._published in bundle.value and held.get(_account(key)) is not None
 
     async def _create(self, key: Key, definition: ResourceDefinition, obj: Object) -> None:
         try:
             await objects.create(self._host.scope(key.cluster), definition, obj, namespace=key.name)
         except StatusError as error:
-            # Somebody was faster, or the namespace began to go away.
+            # Somebody was faster, or the namespace or the workspace began to go away.
             if error.code not in (404, 409, 403):
                 raise
+
+
+def _account(namespace: Key) -> Key:
+    return Key(namespace.cluster, _SERVICE_ACCOUNTS, namespace.name, SERVICE_ACCOUNT)
+
+
+def _bundle(namespace: Key) -> Key:
+    return Key(namespace.cluster, _CONFIG_MAPS, namespace.name, ROOT_CA)

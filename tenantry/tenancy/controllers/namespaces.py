@@ -8,24 +8,28 @@ from typing import TYPE_CHECKING
 import orjson
 
 from tenantry.apiserver import objects
-from tenantry.kube.objects import Object, timestamp
+from tenantry.kube.objects import Object, finalizers_of, timestamp
 from tenantry.kube.status import StatusError
-from tenantry.kube.types.namespace import DEFINITION
+from tenantry.kube.types.namespace import DEFINITION, FINALIZER
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
-from tenantry.storage.record import Change, Record, RecordEvent
-from tenantry.tenancy.controllers.lookup import definition_of
+from tenantry.storage.record import Record, RecordEvent
+from tenantry.tenancy.controllers.purge import purge
 from tenantry.tenancy.reconcile import Controller
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
 
 NAMESPACES = "core/namespaces"
-FINALIZER = "kubernetes"
+_TEXTS_MAX = 10
+"""Failures named in a condition; one object's reason is mostly every object's."""
 
 
 class NamespaceDeletion(Controller):
-    """Deletes what is in a terminating namespace, says in its conditions what remains, and lets it go when it is empty."""
+    """Deletes what is in a terminating namespace, says in its conditions what remains, and lets it go when it is empty.
+
+    It does not poll: contents that wait for their finalizers are looked at again when one of them goes.
+    """
 
     name = "namespace-deletion"
     workers = 8
@@ -41,60 +45,55 @@ class NamespaceDeletion(Controller):
     def keys(self, event: RecordEvent) -> Iterable[Key]:
         key = event.key
         if key.resource == NAMESPACES:
-            return (key,) if event.record is not None and event.record.head.deleting else ()
-        if event.record is None and (key.cluster, key.namespace) in self._terminating:
+            if event.record is None:
+                self._terminating.discard((key.cluster, key.name))
+                return ()
+            return (key,) if event.record.head.deleting else ()
+        if event.record is None and self._terminating and (key.cluster, key.namespace) in self._terminating:
             return (Key(key.cluster, NAMESPACES, "", key.namespace),)
         return ()
 
     def initial_keys(self, held: Range) -> Iterable[Key]:
         return (record.key for record in held.list(NAMESPACES) if record.head.deleting)
 
+    def lost(self, held: Range) -> None:
+        self._terminating = {place for place in self._terminating if place[0] not in held}
+
     async def reconcile(self, held: Range, key: Key) -> None:
         record = held.get(key)
         if record is None or not record.head.deleting:
-            self._terminating.discard((key.cluster, key.name))
             return
         self._terminating.add((key.cluster, key.name))
-        failures = [text for record in _contents(held, key) if (text := await self._delete(held, record))]
-        remaining = _contents(held, key)
-        scope = self._host.scope(key.cluster)
-        if remaining:
-            conditions = _conditions(remaining, failures)
-            await objects.update(
-                scope, DEFINITION, "", key.name, lambda obj: _with_conditions(obj, conditions), subresource="status"
-            )
-            if failures:
-                raise StatusError(500, "InternalError", f"namespace {key.name} cannot be emptied: {failures[0]}")
-            return
-        await objects.update(scope, DEFINITION, "", key.name, _finalized, subresource="finalize")
-        self._terminating.discard((key.cluster, key.name))
+        failures = await purge(self._host, held, contents(held, key))
+        remaining = contents(held, key)
+        if remaining or _is_kept(orjson.loads(record.value)):
+            await self._report(key, remaining, failures)
+        if not remaining:
+            await objects.update(self._host.scope(key.cluster), DEFINITION, "", key.name, _finalized, subresource="finalize")
+        elif failures:
+            raise StatusError(500, "InternalError", f"namespace {key.name} cannot be emptied: {failures[0]}")
 
-    async def _delete(self, held: Range, record: Record) -> str:
-        """Deletes one object; the text of why it could not, or nothing."""
-        if record.head.deleting:
-            return ""
-        definition = definition_of(self._host, record.key.cluster, record.key.resource)
-        try:
-            if definition is None:
-                # Its API is gone, and with it whoever could have a say.
-                await self._host.cell.settled([record.key])
-                current = held.get(record.key)
-                if current is not None:
-                    await self._host.cell.commit([Change(record.key, None, None, current)])
-            else:
-                scope = self._host.scope(record.key.cluster)
-                await objects.delete(scope, definition, record.key.namespace, record.key.name)
-        except StatusError as error:
-            if error.code != 404:
-                return error.message
-        return ""
+    async def _report(self, key: Key, remaining: Sequence[Record], failures: Sequence[str]) -> None:
+        conditions = deletion_conditions(remaining, failures)
+
+        def told(obj: Object) -> Object:
+            return _with_conditions(obj, conditions)
+
+        await objects.update(self._host.scope(key.cluster), DEFINITION, "", key.name, told, subresource="status")
 
 
-def _contents(held: Range, namespace: Key) -> list[Record]:
+def contents(held: Range, namespace: Key) -> list[Record]:
+    """Every object in a namespace, of whatever type."""
     found: list[Record] = []
-    for resource in list(held.resources(namespace.cluster)):
+    for resource in held.resources(namespace.cluster):
         found.extend(held.list(resource, namespace.cluster, namespace.name))
     return found
+
+
+def _is_kept(namespace: Object) -> bool:
+    """Somebody else has a finalizer on it, so that it stays and can be looked at when it is empty."""
+    others = [f for f in (namespace.get("spec") or {}).get("finalizers") or () if f != FINALIZER]
+    return bool(others or finalizers_of(namespace))
 
 
 def _finalized(obj: Object) -> Object:
@@ -103,17 +102,20 @@ def _finalized(obj: Object) -> Object:
     return obj
 
 
-def _conditions(remaining: Sequence[Record], failures: Sequence[str]) -> list[Object]:
+def deletion_conditions(remaining: Sequence[Record], failures: Sequence[str]) -> list[Object]:
+    """What upstream's namespace controller says of a terminating namespace."""
     counts: dict[str, int] = {}
     finalizers: dict[str, int] = {}
     for record in remaining:
         group, _, resource = record.key.resource.partition(":")[0].partition("/")
-        name = resource if group == "core" else f"{resource}.{group}"
+        # As upstream prints it: with the dot even where there is no group.
+        name = f"{resource}.{'' if group == 'core' else group}"
         counts[name] = counts.get(name, 0) + 1
-        for finalizer in _finalizers(record):
+        for finalizer in finalizers_of(orjson.loads(record.value)):
             finalizers[finalizer] = finalizers.get(finalizer, 0) + 1
-    content = ", ".join(f"{name} has {count} resource instances" for name, count in sorted(counts.items()))
-    held_by = ", ".join(f"{name} in {count} resource instances" for name, count in sorted(finalizers.items()))
+    content = ", ".join(sorted(f"{name} has {count} resource instances" for name, count in counts.items()))
+    held_by = ", ".join(sorted(f"{name} in {count} resource instances" for name, count in finalizers.items()))
+    refused = ", ".join(sorted(set(failures))[:_TEXTS_MAX])
     return [
         _condition("NamespaceDeletionDiscoveryFailure", False, "ResourcesDiscovered", "All resources successfully discovered"),
         _condition(
@@ -122,15 +124,17 @@ def _conditions(remaining: Sequence[Record], failures: Sequence[str]) -> list[Ob
             "ParsedGroupVersions",
             "All legacy kube types successfully parsed",
         ),
-        _condition("NamespaceDeletionContentFailure", True, "ContentDeletionFailed", "; ".join(failures))
-        if failures
+        _condition("NamespaceDeletionContentFailure", True, "ContentDeletionFailed", refused)
+        if refused
         else _condition(
             "NamespaceDeletionContentFailure",
             False,
             "ContentDeleted",
             "All content successfully deleted, may be waiting on finalization",
         ),
-        _condition("NamespaceContentRemaining", True, "SomeResourcesRemain", f"Some resources are remaining: {content}"),
+        _condition("NamespaceContentRemaining", True, "SomeResourcesRemain", f"Some resources are remaining: {content}")
+        if content
+        else _condition("NamespaceContentRemaining", False, "ContentRemoved", "All content successfully removed"),
         _condition(
             "NamespaceFinalizersRemaining",
             True,
@@ -158,7 +162,3 @@ def _with_conditions(obj: Object, wanted: Sequence[Object]) -> Object:
         old[condition["type"]] = {**condition, "lastTransitionTime": since}
     status["conditions"] = list(old.values())
     return obj
-
-
-def _finalizers(record: Record) -> list[str]:
-    return orjson.loads(record.value)["metadata"].get("finalizers") or []

@@ -12,7 +12,7 @@ from tenantry.kube.types.resource_quota import DEFINITION
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import RecordEvent
-from tenantry.tenancy.admission.quota import QUOTAS
+from tenantry.tenancy.quotas import QUOTAS, cluster_scoped, count, is_cluster_scoped
 from tenantry.tenancy.reconcile import Controller
 
 if TYPE_CHECKING:
@@ -33,11 +33,13 @@ class ResourceQuotas(Controller):
 
     def keys(self, event: RecordEvent) -> Iterable[Key]:
         key = event.key
-        if key.resource == QUOTAS:
-            return (key,) if event.record is not None else ()
-        if event.record is not None or not key.namespace or not self._host.cell.owns(key.cluster):
+        if event.record is not None:
+            return (key,) if key.resource == QUOTAS else ()
+        if not self._host.cell.owns(key.cluster):
             return ()
-        return [record.key for record in self._host.cell.range_of(key.cluster).list(QUOTAS, key.cluster, key.namespace)]
+        held = self._host.cell.range_of(key.cluster)
+        counting = held.list(QUOTAS, key.cluster, key.namespace) if key.namespace else cluster_scoped(held, key.cluster)
+        return [record.key for record in counting]
 
     def initial_keys(self, held: Range) -> Iterable[Key]:
         return (record.key for record in held.list(QUOTAS))
@@ -48,17 +50,17 @@ class ResourceQuotas(Controller):
 
         def counted(quota: Object) -> Object | None:
             hard = dict((quota.get("spec") or {}).get("hard") or {})
-            used = {name: str(self._count(held, key, resource)) for name in hard if (resource := resource_of(name)) is not None}
+            whole_cluster = is_cluster_scoped(quota)
+            used = {
+                name: str(self._count(held, key, resource, whole_cluster=whole_cluster))
+                for name in hard
+                if (resource := resource_of(name)) is not None
+            }
             status = {"hard": hard, "used": used} if hard else {}
-            if (quota.get("status") or {}) == status:
-                return None
-            quota["status"] = status
-            return quota
+            return {**quota, "status": status} if (quota.get("status") or {}) != status else None
 
         await objects.update(self._host.scope(key.cluster), DEFINITION, key.namespace, key.name, counted, subresource="status")
 
-    def _count(self, held: Range, quota: Key, resource: GroupResource) -> int:
-        definition = next((d for d in self._host.apis.for_cluster(quota.cluster) if d.group_resource == resource), None)
-        if definition is None or not definition.namespaced:
-            return 0
-        return held.count(definition.storage_key, quota.cluster, quota.namespace)
+    def _count(self, held: Range, quota: Key, resource: GroupResource, *, whole_cluster: bool) -> int:
+        definition = self._host.apis.definition(quota.cluster, *resource)
+        return count(held, quota, definition, whole_cluster=whole_cluster) if definition is not None else 0

@@ -20,6 +20,7 @@ def build(host: Host, *, publish_on_exports: bool = False) -> list[Controller]:
     from tenantry.tenancy.exports.index import BindingIndex
     from tenantry.tenancy.exports.relabel import RelabelController
     from tenantry.tenancy.exports.unbind import UnbindController
+    from tenantry.tenancy.retained_schemas import RetainedSchemasController
 
     index = BindingIndex(host)
     return [
@@ -30,4 +31,5 @@ def build(host: Host, *, publish_on_exports: bool = False) -> list[Controller]:
         BindController(host, index),
         UnbindController(host),
         RelabelController(host, claims_for(host), index),
+        RetainedSchemasController(host, index),
     ]

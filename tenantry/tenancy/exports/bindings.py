@@ -9,7 +9,6 @@ import orjson
 
 from tenantry.kube.objects import GroupResource, Object
 from tenantry.kube.status import StatusError
-from tenantry.storage.cell import NotOwned
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Record
@@ -84,13 +83,17 @@ def find_export(host: Host, cluster: str, path: str, name: str) -> Export | None
 
 
 def get_export(host: Host, cluster: str, name: str) -> Object | None:
-    """An APIExport by its cluster id: from memory where that is held here, else from the catalog. Shared, never change it."""
-    return _original_or_copy(host, API_EXPORTS, cluster, name)
+    """An APIExport by its cluster id. Shared, never change it.
+
+    From the catalog also where the original is held here: news of a commit may come by the catalog before memory shows it, and
+    who follows the catalog must not look at what was before.
+    """
+    return host.catalog.get(API_EXPORTS, cluster, name)
 
 
 def get_schema(host: Host, cluster: str, name: str) -> Object | None:
     """An APIResourceSchema by the cluster id of its export. Shared, never change it."""
-    return _original_or_copy(host, API_RESOURCE_SCHEMAS, cluster, name)
+    return host.catalog.get(API_RESOURCE_SCHEMAS, cluster, name)
 
 
 def exports_with_identity(host: Host, identity: str) -> list[Export]:
@@ -135,13 +138,3 @@ def bound_resource(binding: Object, group: str, resource: str) -> dict[str, Any]
 
 def identity_of(export: Object) -> str:
     return (export.get("status") or {}).get("identityHash") or ""
-
-
-def _original_or_copy(host: Host, resource: str, cluster: str, name: str) -> Object | None:
-    if host.cell.owns(cluster):
-        try:
-            record = host.cell.range_of(cluster).get(Key(cluster, resource, "", name))
-        except NotOwned:
-            return host.catalog.get(resource, cluster, name)
-        return decoded(record) if record is not None else None
-    return host.catalog.get(resource, cluster, name)

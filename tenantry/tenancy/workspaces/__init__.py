@@ -16,6 +16,7 @@ def build(host: Host) -> list[Controller]:
     from tenantry.tenancy.workspaces.lifecycle import LifecycleController
     from tenantry.tenancy.workspaces.maintain import MaintainController
     from tenantry.tenancy.workspaces.offers import OffersController
+    from tenantry.tenancy.workspaces.partition_sets import PartitionSetController
     from tenantry.tenancy.workspaces.shards import ShardsController
     from tenantry.tenancy.workspaces.type_urls import TypeUrlsController
 
@@ -26,4 +27,5 @@ def build(host: Host) -> list[Controller]:
         TypeUrlsController(host),
         OffersController(host),
         MaintainController(host),
+        PartitionSetController(host),
     ]

@@ -43,14 +43,18 @@ def _templates(
             "spec": {"finalizers": ["kubernetes"]},
             "status": {"phase": "Active"},
         }
-        account: Object = {"metadata": {"name": "default", "namespace": name}}
-        bundle: Object = {
-            "metadata": {
-                "name": ROOT_CA,
-                "namespace": name,
-                "annotations": {"kubernetes.io/description": _ROOT_CA_DESCRIPTION},
-            },
-            "data": {"ca.crt": certificate},
-        }
+        account, bundle = default_account(name), root_bundle(name, certificate)
         made += [Template(namespaces, namespace), Template(service_accounts, account), Template(config_maps, bundle)]
     return tuple(made)
+
+
+def default_account(namespace: str) -> Object:
+    """The ServiceAccount that every namespace has."""
+    return {"metadata": {"name": "default", "namespace": namespace}}
+
+
+def root_bundle(namespace: str, certificate: str) -> Object:
+    """The ConfigMap that publishes the CA (PEM) of this server in a namespace."""
+    description = {"kubernetes.io/description": _ROOT_CA_DESCRIPTION}
+    metadata = {"name": ROOT_CA, "namespace": namespace, "annotations": description}
+    return {"metadata": metadata, "data": {"ca.crt": certificate}}

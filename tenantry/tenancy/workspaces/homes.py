@@ -1,7 +1,7 @@
 """Home workspaces: everybody's own, made when it is first asked for by `GET …/clusters/root/…/workspaces/~` (kcp).
 
 A home has no Workspace object. What it has instead is an entry of the path index, whose original is a record in root's range:
-user name → cluster. It is written once, so that any number of first requests agree on the id; the id itself is drawn in the range that
+user name → cluster. It is written once, so any number of first requests agree on the id; the id itself is drawn in the range that
 the scheduler chooses, as for any workspace. kcp hashes the user's name to an id, which would lie in no range, or in a full one.
 
 Where the range is held here, record and cluster are one transaction. Otherwise the record is first; whoever asks again goes on.

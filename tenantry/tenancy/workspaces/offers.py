@@ -1,15 +1,19 @@
-"""Completes the RBAC copies of clusters that offer something: what did not fit into the transaction of their first export."""
+"""Completes the RBAC copies of clusters: what did not fit into the transaction of their first export or type, and bindings that
+were there before their role let anybody enter."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+import orjson
+
 from tenantry.storage.cell import Stale
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
-from tenantry.storage.record import Change, RecordEvent
-from tenantry.tenancy.copies import EXPORTS, first_copies, offers, uncopied
+from tenantry.storage.record import Change, Record, RecordEvent
+from tenantry.tenancy.copies import EXPORTS, first_copies, uncopied
+from tenantry.tenancy.entering import CLUSTER_ROLES, VERB, gives_access
 from tenantry.tenancy.reconcile import Controller
 
 if TYPE_CHECKING:
@@ -29,21 +33,21 @@ class OffersController(Controller):
 
     @property
     def resources(self) -> Sequence[str]:
-        return (EXPORTS, self._host.definitions.workspace_types.storage_key)
+        return (EXPORTS, self._host.definitions.workspace_types.storage_key, CLUSTER_ROLES)
 
     def keys(self, event: RecordEvent) -> Iterable[Key]:
-        return (Key(event.key.cluster, EXPORTS, "", ""),) if event.previous is None else ()
+        begins = event.previous is None
+        if event.key.resource == CLUSTER_ROLES:
+            begins = _gives_access(event.record) and not _gives_access(event.previous)
+        return (Key(event.key.cluster, EXPORTS, "", ""),) if begins else ()
 
     def initial_keys(self, held: Range) -> Iterable[Key]:
         clusters = {cluster for resource in self.resources for cluster in held.clusters(resource)}
         return [Key(cluster, EXPORTS, "", "") for cluster in clusters]
 
     async def reconcile(self, held: Range, key: Key) -> None:
-        while offers(self._host, key.cluster):
-            records = uncopied(self._host, key.cluster, BATCH)
-            if not records:
-                return
-            await self._host.cell.settled([record.key for record in records])
+        while found := uncopied(self._host, key.cluster, BATCH):
+            await self._host.cell.settled([record.key for record, _ in found])
             changes = [
                 Change(record.key, record.value, record.head, record, copies)
                 for record, copies in first_copies(self._host, key.cluster, BATCH)
@@ -52,3 +56,9 @@ class OffersController(Controller):
                 await self._host.cell.commit(changes)
             except Stale:
                 continue
+
+
+def _gives_access(role: Record | None) -> bool:
+    if role is None or not any(f'"{verb}"'.encode() in role.value for verb in (VERB, "*")):
+        return False
+    return gives_access(orjson.loads(role.value))

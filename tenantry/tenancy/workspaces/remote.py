@@ -45,7 +45,7 @@ class RemoteObjects:
         try:
             await self._call("DELETE", cluster, self._host.definitions.logical_clusters, NAME)
         except StatusError as error:
-            if error.code == 404:
+            if _is_absence(error, self._host.definitions.logical_clusters, NAME):
                 return False
             raise
         return True
@@ -65,7 +65,7 @@ class RemoteObjects:
         try:
             return await self._call("GET", cluster, definition, name)
         except StatusError as error:
-            if error.code == 404:
+            if _is_absence(error, definition, name):
                 return None
             raise
 
@@ -95,3 +95,10 @@ class RemoteObjects:
         if reply.status >= 400:
             raise StatusError(reply.status, answer.get("reason", ""), answer.get("message", ""), details=answer.get("details"))
         return answer
+
+
+def _is_absence(error: StatusError, definition: ResourceDefinition, name: str) -> bool:
+    """The object does not exist, said by who knows. Other answers with code 404 are about the cluster or the API: where somebody
+    acts on an absence, and ends what depends on the object, those must not be taken for it."""
+    details = error.details or {}
+    return error.code == 404 and details.get("kind") == definition.plural and details.get("name") == name

@@ -1,0 +1,53 @@
+"""What `/readyz` asks of a shard, and what `/metrics` learns of its store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from tenantry.apiserver.endpoints.health import Health
+from tenantry.apiserver.metrics import Metrics
+from tenantry.storage.cell import Cell
+from tenantry.storage.store import Indeterminate, StoreError, Unavailable
+from tenantry.tenancy.host import Host
+
+REMEMBERED_SECONDS = 10.0
+
+
+def watch_over(host: Host, health: Health, metrics: Metrics) -> None:
+    """Adds the checks `<shard>-store`, `<shard>-catalog` and `<shard>-controllers`, and counts the store's transactions."""
+    store = StoreCheck(host.cell)
+    host.cell.on_write.append(store.written)
+    host.cell.on_write.append(lambda seconds, changes, error: metrics.store_commit(seconds, changes) if error is None else None)
+
+    def catalog() -> str | None:
+        if not host.ready.is_set():
+            return "starting"
+        return None if host.catalog.following else "changes of other shards do not arrive"
+
+    def controllers() -> str | None:
+        broken = host.runner.broken
+        return f"not running: {broken}" if broken else None
+
+    health.add(f"{host.name}-store", store.check)
+    health.add(f"{host.name}-catalog", catalog)
+    health.add(f"{host.name}-controllers", controllers)
+
+
+class StoreCheck:
+    """Well while ranges may be read, and no write was refused for reasons of the store in the last seconds. Not longer: a shard
+    that gets no requests would never have the write that proves it well again. `clock`: seconds, monotonic."""
+
+    def __init__(self, cell: Cell, clock: Callable[[], float] = time.monotonic) -> None:
+        self._cell = cell
+        self._clock = clock
+        self._failure: tuple[float, str] | None = None
+
+    def written(self, seconds: float, changes: int, error: StoreError | None) -> None:
+        self._failure = (self._clock(), str(error)) if isinstance(error, Unavailable | Indeterminate) else None
+
+    def check(self) -> str | None:
+        if self._failure is not None and self._clock() - self._failure[0] < REMEMBERED_SECONDS:
+            return f"the last write failed: {self._failure[1]}"
+        unreadable = [name for name, held in self._cell.ranges.items() if not held.readable]
+        return f"ranges that may not be read: {', '.join(unreadable)}" if unreadable else None

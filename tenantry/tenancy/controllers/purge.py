@@ -1,0 +1,48 @@
+"""Deleting many objects, a few at a time: for what goes as a whole (a namespace, a type)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from tenantry.apiserver import objects
+from tenantry.kube.status import StatusError
+from tenantry.storage.range import Range
+from tenantry.storage.record import Change, Record
+from tenantry.tenancy.controllers.lookup import definition_of
+from tenantry.tenancy.copies import dropped_copies
+
+if TYPE_CHECKING:
+    from tenantry.tenancy.host import Host
+
+AT_ONCE = 50
+
+
+async def purge(host: Host, held: Range, records: Iterable[Record]) -> list[str]:
+    """Deletes every object that is not deleted yet, with its finalizers respected; the texts of what could not be deleted.
+
+    Objects whose type the cluster has no more are removed at once: whoever could have a say went with the type.
+    """
+    waiting = iter([record for record in records if not record.head.deleting])
+    failures: list[str] = []
+    while batch := list(islice(waiting, AT_ONCE)):
+        failures += filter(None, await asyncio.gather(*(_delete(host, held, record) for record in batch)))
+    return failures
+
+
+async def _delete(host: Host, held: Range, record: Record) -> str:
+    key = record.key
+    definition = definition_of(host, key.cluster, key.resource)
+    try:
+        if definition is not None:
+            await objects.delete(host.scope(key.cluster), definition, key.namespace, key.name)
+            return ""
+        await host.cell.settled([key])
+        current = held.get(key)
+        if current is not None:
+            await host.cell.commit([Change(key, None, None, current, dropped_copies(host, key))])
+    except StatusError as error:
+        return error.message
+    return ""

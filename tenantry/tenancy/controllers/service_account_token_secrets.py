@@ -1,0 +1,100 @@
+"""Secrets of type `kubernetes.io/service-account-token`: filled with a token that lives as long as they do (upstream's tokens
+controller), and deleted with their account."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import orjson
+
+from tenantry.apiserver import objects
+from tenantry.apiserver.authentication.service_account import BoundObject
+from tenantry.apiserver.verbs.options import DeleteOptions
+from tenantry.kube.objects import Object, annotations_of, metadata_of
+from tenantry.kube.types.secret import DEFINITION, SERVICE_ACCOUNT_NAME_ANNOTATION, SERVICE_ACCOUNT_TOKEN
+from tenantry.storage.keys import Key
+from tenantry.storage.range import Range
+from tenantry.storage.record import Record, RecordEvent
+from tenantry.tenancy.reconcile import Controller
+
+if TYPE_CHECKING:
+    from tenantry.tenancy.host import Host
+
+SECRETS = "core/secrets"
+SERVICE_ACCOUNTS = "core/serviceaccounts"
+SERVICE_ACCOUNT_UID_ANNOTATION = "kubernetes.io/service-account.uid"
+
+
+class Issue(Protocol):
+    def __call__(self, *, cluster: str, namespace: str, name: str, uid: str, secret: BoundObject) -> str:
+        """A token of an account that ends with the secret."""
+        ...
+
+
+class ServiceAccountTokenSecrets(Controller):
+    name = "service-account-token-secrets"
+
+    def __init__(self, host: Host, issue: Issue) -> None:
+        self._host = host
+        self._issue = issue
+
+    @property
+    def resources(self) -> Sequence[str] | None:
+        return (SECRETS, SERVICE_ACCOUNTS)
+
+    def keys(self, event: RecordEvent) -> Iterable[Key]:
+        key = event.key
+        if key.resource == SECRETS:
+            return (key,) if event.record is not None and _is_token(event.record) else ()
+        if event.record is not None or not self._host.cell.owns(key.cluster):
+            return ()
+        secrets = self._host.cell.range_of(key.cluster).list(SECRETS, key.cluster, key.namespace)
+        return [record.key for record in secrets if _is_token(record)]
+
+    def initial_keys(self, held: Range) -> Iterable[Key]:
+        return (record.key for record in held.list(SECRETS) if _is_token(record))
+
+    async def reconcile(self, held: Range, key: Key) -> None:
+        record = held.get(key)
+        if record is None or record.head.deleting or not _is_token(record):
+            return
+        secret: Object = orjson.loads(record.value)
+        annotations = annotations_of(secret)
+        name = annotations.get(SERVICE_ACCOUNT_NAME_ANNOTATION, "")
+        account = held.get(Key(key.cluster, SERVICE_ACCOUNTS, key.namespace, name))
+        scope = self._host.scope(key.cluster)
+        if account is None or annotations.get(SERVICE_ACCOUNT_UID_ANNOTATION, account.head.uid) != account.head.uid:
+            options = DeleteOptions(uid=record.head.uid, resource_version=str(record.version))
+            await objects.delete(scope, DEFINITION, key.namespace, key.name, options=options)
+            return
+        if self._lacking(secret, ""):
+            bound = BoundObject("Secret", key.name, record.head.uid)
+            token = self._issue(cluster=key.cluster, namespace=key.namespace, name=name, uid=account.head.uid, secret=bound)
+
+            def filled(obj: Object) -> Object | None:
+                lacking = self._lacking(obj, token)
+                if lacking:
+                    obj["data"] = {**(obj.get("data") or {}), **lacking}
+                    metadata_of(obj).setdefault("annotations", {})[SERVICE_ACCOUNT_UID_ANNOTATION] = account.head.uid
+                return obj if lacking else None
+
+            await objects.update(scope, DEFINITION, key.namespace, key.name, filled)
+
+    def _lacking(self, secret: Object, token: str) -> dict[str, str]:
+        """What its data should have and has not, in base64."""
+        data = secret.get("data") or {}
+        wanted = {"ca.crt": _base64(self._host.ca_certificate), "namespace": _base64(metadata_of(secret)["namespace"])}
+        lacking = {key: value for key, value in wanted.items() if data.get(key) != value}
+        if not data.get("token"):
+            lacking["token"] = _base64(token)
+        return lacking
+
+
+def _is_token(record: Record) -> bool:
+    return record.head.fields.get("type") == SERVICE_ACCOUNT_TOKEN
+
+
+def _base64(text: str) -> str:
+    return b64encode(text.encode()).decode()

@@ -1,0 +1,55 @@
+"""Which ResourceQuotas count an object: those of its namespace, and for objects outside of namespaces those that say so (kcp)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tenantry.kube.definition import ResourceDefinition
+from tenantry.kube.objects import GroupResource, Object, annotations_of
+from tenantry.storage.keys import Key
+from tenantry.storage.range import Range
+from tenantry.storage.record import Record
+
+QUOTAS = "core/resourcequotas"
+CLUSTER_SCOPED_ANNOTATION = "experimental.quota.kcp.io/cluster-scoped"
+"""`"true"`: the quota counts the cluster-scoped objects of the whole logical cluster too, whatever its namespace is."""
+
+_MARK = f'"{CLUSTER_SCOPED_ANNOTATION}":"true"'.encode()
+_UNCOUNTED = frozenset(
+    {
+        (GroupResource("core.kcp.io", "logicalclusters"), "cluster"),
+        (GroupResource("rbac.authorization.k8s.io", "clusterrolebindings"), "workspace-admin"),
+    }
+)
+"""What a workspace is made with."""
+
+
+def is_cluster_scoped(quota: Object) -> bool:
+    return annotations_of(quota).get(CLUSTER_SCOPED_ANNOTATION) == "true"
+
+
+def quotas_of(held: Range, cluster: str, definition: ResourceDefinition, namespace: str, name: str = "") -> Iterable[Record]:
+    """The quotas that count an object of a type, in `namespace` where the type has namespaces."""
+    if definition.namespaced:
+        return held.list(QUOTAS, cluster, namespace)
+    if (definition.group_resource, name) in _UNCOUNTED:
+        return ()
+    return cluster_scoped(held, cluster)
+
+
+def cluster_scoped(held: Range, cluster: str) -> Iterable[Record]:
+    return [record for record in held.list(QUOTAS, cluster) if _MARK in record.value]
+
+
+def count(held: Range, quota: Key, definition: ResourceDefinition, *, whole_cluster: bool) -> int:
+    """How many objects of a type a quota counts; `whole_cluster`: it counts cluster-scoped ones."""
+    if definition.namespaced:
+        return held.count(definition.storage_key, quota.cluster, quota.namespace)
+    if not whole_cluster:
+        return 0
+    spared = sum(
+        held.get(Key(quota.cluster, definition.storage_key, "", name)) is not None
+        for resource, name in _UNCOUNTED
+        if resource == definition.group_resource
+    )
+    return held.count(definition.storage_key, quota.cluster) - spared

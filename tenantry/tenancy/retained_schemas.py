@@ -1,0 +1,121 @@
+"""What a range keeps of the APIs that its tenants have bound: the schemas themselves (kcp's bound CRDs).
+
+A schema is its provider's, and the provider may delete it. Whoever bound it goes on using it, also after a restart, so each range
+keeps a copy of every schema that one of its APIBindings has in its status, until the last of those lets it go. The copies are
+records of the range in a cluster that is its own start, under no API (as `tenantry.tenancy.exports.consumers` keeps its own).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import orjson
+
+from tenantry.kube.codec import stored
+from tenantry.kube.objects import Object
+from tenantry.storage.cell import NotOwned
+from tenantry.storage.keys import Key
+from tenantry.storage.range import Range
+from tenantry.storage.record import Change, Head, RecordEvent
+from tenantry.tenancy.directory import ROOT
+from tenantry.tenancy.exports.bindings import API_BINDINGS, API_RESOURCE_SCHEMAS, decoded
+from tenantry.tenancy.exports.hashing import EXPORT_LABEL, export_hash
+from tenantry.tenancy.exports.index import BindingIndex
+from tenantry.tenancy.exports.revise import transact
+from tenantry.tenancy.reconcile import Controller
+from tenantry.tenancy.types import EXPORTED_TYPES
+
+if TYPE_CHECKING:
+    from tenantry.tenancy.host import Host
+
+RETAINED = "tenantry/boundschemas"
+_SYSTEM_EXPORTS = frozenset(export_hash(ROOT, name) for name in EXPORTED_TYPES)
+"""Nobody deletes what the system itself installs, and every workspace binds it."""
+_SCHEMA_UID = re.compile(rb'"UID":"([^"]+)"')
+
+
+def retained_schema(held: Range, uid: str) -> Object | None:
+    """The APIResourceSchema of that uid as a range keeps it; None where it does not."""
+    for record in held.list(RETAINED, held.start):
+        if record.key.name == uid:
+            return decoded(record)
+    return None
+
+
+class RetainedSchemasController(Controller):
+    """Its keys are (range start, export label, schema uid): which bindings use a schema is looked up by their export."""
+
+    name = "bound-schemas"
+    workers = 2
+
+    def __init__(self, host: Host, index: BindingIndex) -> None:
+        self._host = host
+        self._index = index
+
+    @property
+    def resources(self) -> Sequence[str]:
+        return (API_BINDINGS,)
+
+    def keys(self, event: RecordEvent) -> Iterable[Key]:
+        shown = event.record or event.previous
+        label = shown.head.labels.get(EXPORT_LABEL) if shown is not None else None
+        if not label or label in _SYSTEM_EXPORTS:
+            return ()
+        used = _used(event.record.value) if event.record is not None else frozenset()
+        before = _used(event.previous.value) if event.previous is not None else frozenset()
+        changed = used ^ before
+        if not changed:
+            return ()
+        try:
+            start = self._host.cell.range_of(event.key.cluster).start
+        except NotOwned:
+            return ()
+        return [Key(start, RETAINED, label, uid) for uid in changed]
+
+    def initial_keys(self, held: Range) -> Iterable[Key]:
+        found = {record.key for record in held.list(RETAINED, held.start)}
+        for record in held.list(API_BINDINGS):
+            label = record.head.labels.get(EXPORT_LABEL)
+            if label and label not in _SYSTEM_EXPORTS:
+                found.update(Key(held.start, RETAINED, label, uid) for uid in _used(record.value))
+        return found
+
+    async def reconcile(self, held: Range, key: Key) -> None:
+        if key.cluster == held.start:
+            await transact(self._host, (key,), lambda: self._changes(held, key))
+
+    def _changes(self, held: Range, key: Key) -> Sequence[Change]:
+        record = held.get(key)
+        user = self._user(held, key)
+        if record is not None:
+            return (Change(key, None, None, record),) if user is None else ()
+        schema = self._schema(user, key.name) if user is not None else None
+        if schema is None:
+            return ()
+        content = {k: v for k, v in schema.items() if k not in ("apiVersion", "kind")}
+        return (Change(key, stored.exact(orjson.dumps(content)), Head(), None),)
+
+    def _user(self, held: Range, key: Key) -> Object | None:
+        """An APIBinding of the range that has bound the schema."""
+        uid = b'"UID":"%b"' % key.name.encode()
+        for place in self._index.keys(key.namespace):
+            record = held.get(place) if place.cluster in held else None
+            if record is not None and uid in record.value:
+                return decoded(record)
+        return None
+
+    def _schema(self, binding: Object, uid: str) -> Object | None:
+        status = binding.get("status") or {}
+        provider = status.get("apiExportClusterName") or ""
+        for entry in status.get("boundResources") or ():
+            if entry["schema"]["UID"] == uid:
+                found = self._host.catalog.get(API_RESOURCE_SCHEMAS, provider, entry["schema"]["name"])
+                if found is not None and found["metadata"]["uid"] == uid:
+                    return found
+        return None
+
+
+def _used(binding: bytes) -> frozenset[str]:
+    return frozenset(uid.decode() for uid in _SCHEMA_UID.findall(binding))

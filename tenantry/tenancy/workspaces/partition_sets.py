@@ -1,0 +1,167 @@
+"""topology.kcp.io PartitionSets: one Partition for each combination of values that the dimensions' labels have on Shards."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import orjson
+
+from tenantry.kube.objects import Object, labels_of, timestamp
+from tenantry.kube.selectors.labels import from_object
+from tenantry.storage.keys import Key
+from tenantry.storage.range import Range
+from tenantry.storage.record import Change, Record, RecordEvent
+from tenantry.tenancy.changes import OPERATIONS, created, removed, updated
+from tenantry.tenancy.directory import ROOT
+from tenantry.tenancy.exports import conditions
+from tenantry.tenancy.exports.revise import transact
+from tenantry.tenancy.reconcile import Controller
+from tenantry.tenancy.types.shard import RESOURCE as SHARDS
+
+if TYPE_CHECKING:
+    from tenantry.tenancy.host import Host
+
+VALID = "PartitionSetValid"
+PARTITIONS_READY = "PartitionsReady"
+KIND = "PartitionSet"
+_API_VERSION = "topology.kcp.io/v1alpha1"
+_NAME_LENGTH = 63
+_HASH_LENGTH = 8
+_PARTITIONS_MAX = OPERATIONS // 2 - 1
+"""Partitions of one set: they are written in one transaction, each with its copy for the other shards."""
+
+
+class PartitionSetController(Controller):
+    """One set at a time; every set when a Shard's labels change. Partitions go with their set by their owner reference."""
+
+    name = "partitionset"
+    workers = 1
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        host.catalog.subscribe(SHARDS, self._shards_changed)
+
+    @property
+    def resources(self) -> Sequence[str]:
+        return (self._host.definitions.partition_sets.storage_key, self._host.definitions.partitions.storage_key)
+
+    def keys(self, event: RecordEvent) -> Iterable[Key]:
+        resource = self._host.definitions.partition_sets.storage_key
+        if event.key.resource == resource:
+            return (event.key,)
+        owned = event.record or event.previous
+        if owned is None or not owned.head.owner_uids:
+            return ()
+        owner = _owner(orjson.loads(owned.value))
+        return (Key(event.key.cluster, resource, "", owner["name"]),) if owner is not None else ()
+
+    def initial_keys(self, held: Range) -> Iterable[Key]:
+        return [record.key for record in held.list(self._host.definitions.partition_sets.storage_key)]
+
+    def _shards_changed(self, *_: object) -> None:
+        if self._host.definitions.complete:
+            for held in self._host.cell.ranges.values():
+                for key in self.initial_keys(held):
+                    self.enqueue(key)
+
+    async def reconcile(self, held: Range, key: Key) -> None:
+        await transact(self._host, (key,), lambda: self._changes(held, key))
+
+    def _changes(self, held: Range, key: Key) -> list[Change]:
+        record = held.get(key)
+        if record is None or record.head.deleting:
+            return []
+        now = timestamp()
+        partition_set = orjson.loads(record.value)
+        before = orjson.dumps(partition_set.get("status"))
+        status = partition_set.setdefault("status", {})
+        changes: list[Change] = []
+        try:
+            wanted = self._wanted(partition_set)
+        except ValueError as error:
+            conditions.mark_false(status, VALID, "InvalidSelector", str(error), now)
+            conditions.remove(status, PARTITIONS_READY)
+            wanted = None
+        if wanted is not None:
+            conditions.mark_true(status, VALID, now)
+            status["count"] = len(wanted)
+            if len(wanted) > _PARTITIONS_MAX:
+                text = f"{len(wanted)} combinations exist, and a set has at most {_PARTITIONS_MAX} partitions"
+                conditions.mark_false(status, PARTITIONS_READY, "ErrorGeneratingPartitions", text, now)
+            else:
+                changes = self._partitions(held, record, wanted, now)
+                conditions.mark_true(status, PARTITIONS_READY, now)
+        if orjson.dumps(status) != before:
+            changes.append(updated(self._host, self._host.definitions.partition_sets, record, partition_set))
+        return changes
+
+    def _wanted(self, partition_set: Object) -> dict[str, Object]:
+        """The selectors of the set's partitions, by the partitions' names. Raises ValueError for a selector that is none."""
+        spec = partition_set.get("spec") or {}
+        given = spec.get("shardSelector") or {}
+        selector = from_object(given)
+        dimensions = sorted(set(spec.get("dimensions") or ()))
+        wanted: dict[str, Object] = {}
+        for _, __, shard in self._host.catalog.list(SHARDS, ROOT):
+            labels = labels_of(shard)
+            if not selector.matches(labels) or any(d not in labels for d in dimensions):
+                continue
+            values = {d: labels[d] for d in dimensions}
+            chosen: Object = {}
+            labelled = {**(given.get("matchLabels") or {}), **values}
+            if labelled:
+                chosen["matchLabels"] = labelled
+            if given.get("matchExpressions"):
+                chosen["matchExpressions"] = given["matchExpressions"]
+            wanted[_partition_name(partition_set["metadata"]["name"], values)] = chosen
+        return wanted
+
+    def _partitions(self, held: Range, owner: Record, wanted: dict[str, Object], now: str) -> list[Change]:
+        """What makes the set's partitions those that are wanted."""
+        host, definition = self._host, self._host.definitions.partitions
+        changes: list[Change] = []
+        missing = dict(wanted)
+        for record in held.list(definition.storage_key, owner.key.cluster):
+            if owner.head.uid not in record.head.owner_uids:
+                continue
+            selector = missing.pop(record.key.name, None)
+            if record.head.deleting:
+                continue
+            if selector is None:
+                changes.append(removed(host, record))
+                continue
+            partition = orjson.loads(record.value)
+            if (partition.get("spec") or {}).get("selector") != selector:
+                partition["spec"] = {"selector": selector}
+                partition["metadata"]["generation"] = partition["metadata"].get("generation", 1) + 1
+                changes.append(updated(host, definition, record, partition))
+        for name, selector in missing.items():
+            if held.get(Key(owner.key.cluster, definition.storage_key, "", name)) is not None:
+                continue  # Somebody's own partition has the name.
+            reference = {
+                "apiVersion": _API_VERSION,
+                "kind": KIND,
+                "name": owner.key.name,
+                "uid": owner.head.uid,
+                "controller": True,
+                "blockOwnerDeletion": True,
+            }
+            partition = {"metadata": {"name": name, "ownerReferences": [reference]}, "spec": {"selector": selector}}
+            changes.append(created(host, definition, owner.key.cluster, partition, now=now))
+        return changes
+
+
+def _owner(partition: Object) -> Object | None:
+    references = partition["metadata"].get("ownerReferences") or ()
+    return next((r for r in references if r.get("kind") == KIND and r.get("apiVersion") == _API_VERSION), None)
+
+
+def _partition_name(set_name: str, values: dict[str, str]) -> str:
+    """A name that says which values it stands for, made unique by a hash of them: values hold what names may not."""
+    shown = re.sub(r"[^a-z0-9-]+", "-", "-".join(value.lower() for value in values.values())).strip("-")
+    digest = hashlib.sha224(orjson.dumps([set_name, values])).hexdigest()[:_HASH_LENGTH]
+    stem = f"{set_name}-{shown}" if shown else set_name
+    return f"{stem[: _NAME_LENGTH - _HASH_LENGTH - 1].rstrip('-.')}-{digest}"

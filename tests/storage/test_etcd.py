@@ -1,0 +1,497 @@
+"""The etcd engine against what happens to real etcds: crashes, cuts, lost answers, certificates, passwords, full disks."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import urllib.request
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from engines import Watch
+
+from tenantry.apiserver.edge.certificates import CertificateAuthority
+from tenantry.storage import versions
+from tenantry.storage.cell import Cell
+from tenantry.storage.etcd import EtcdSettings, EtcdStore, link
+from tenantry.storage.etcd.leases import seconds_left
+from tenantry.storage.etcd.versions import reports_progress_on_request
+from tenantry.storage.keys import JOURNAL, Key
+from tenantry.storage.record import Change, Head
+from tenantry.storage.store import (
+    Compacted,
+    Damaged,
+    Delete,
+    Fence,
+    Indeterminate,
+    LeaseGone,
+    Put,
+    Store,
+    TooLarge,
+    Unavailable,
+)
+from tests.support.etcd import EtcdServer
+from tests.support.proxy import Proxy
+
+ALL = (b"/", b"0")
+RESOURCE = "core/configmaps"
+Open = Callable[..., Awaitable[EtcdStore]]
+
+
+@pytest.fixture
+def server() -> Any:
+    server = EtcdServer()
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+async def open_store(server: EtcdServer) -> AsyncIterator[Open]:
+    """Opens stores on the server, or on other URLs, with impatient settings."""
+    opened: list[EtcdStore] = []
+
+    async def open_(*urls: str, **settings: Any) -> EtcdStore:
+        settings = {"first_retry_seconds": 0.01, "last_retry_seconds": 0.05, **settings}
+        opened.append(await EtcdStore.open(EtcdSettings(urls or (server.url,), **settings)))
+        return opened[-1]
+
+    yield open_
+    for store in opened:
+        await store.close()
+
+
+@pytest.fixture
+async def proxy(server: EtcdServer) -> AsyncIterator[Proxy]:
+    proxy = Proxy(server.port)
+    await proxy.start()
+    yield proxy
+    await proxy.stop()
+
+
+def url(proxy: Proxy) -> str:
+    return f"http://127.0.0.1:{proxy.port}"
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(10):
+        while not await condition():  # noqa: ASYNC110 - another process has no event to wait for
+            await asyncio.sleep(0.005)
+
+
+async def put_surely(store: Store, key: bytes) -> None:
+    """Puts a new key once, whatever happens to the answers."""
+    while True:
+        try:
+            await store.commit([Fence(key, 0)], [Put(key, b"v")], [])
+            return
+        except Unavailable:
+            continue
+        except Indeterminate:
+            try:
+                if (await store.read(key, key + b"\0")).kvs:
+                    return
+            except Unavailable:
+                continue
+
+
+async def collect(store: Store, from_revision: int, last: bytes) -> list[tuple[int, bytes]]:
+    """What a watch shows up to the put of `last`."""
+    found: list[tuple[int, bytes]] = []
+    async with aclosing(store.watch(*ALL, from_revision=from_revision)) as watch:
+        async for batch in watch:
+            found += [(batch.revision, event.kv.key) for event in batch.events]
+            if found and found[-1][1] == last:
+                break
+    return found
+
+
+async def test_a_watch_over_crashes_loses_and_doubles_nothing(server: EtcdServer, open_store: Open) -> None:
+    store = await open_store()
+    begin = (await store.read(*ALL)).revision + 1
+    live = asyncio.create_task(collect(store, begin, b"/last"))
+    for crash in range(4):
+        for at in range(20):
+            if at == 10:
+                server.kill()
+                server.start()
+            await put_surely(store, b"/%d/%02d" % (crash, at))
+    await put_surely(store, b"/last")
+    seen = await asyncio.wait_for(live, 20)
+    again = await collect(store, begin, b"/last")
+    assert seen == again
+    assert [key for _, key in seen] == [b"/%d/%02d" % (crash, at) for crash in range(4) for at in range(20)] + [b"/last"]
+    assert sorted({revision for revision, _ in seen}) == [revision for revision, _ in seen]
+
+
+async def test_a_cluster_outlives_each_of_its_members() -> None:
+    """Every member is killed in turn under writes and comes back; the client and its watch are where the leader is or is not."""
+    members = EtcdServer.cluster(3)
+    for member in members:
+        member.start()
+    store = await EtcdStore.open(
+        EtcdSettings(tuple(member.url for member in members), last_retry_seconds=0.1, deadline_seconds=10)
+    )
+    begin = (await store.read(*ALL)).revision + 1
+    live = asyncio.create_task(collect(store, begin, b"/last"))
+    keys = [b"/%d/%02d" % (crash, at) for crash in range(3) for at in range(20)]
+    for crash, member in enumerate(members):
+        for key in keys[crash * 20 : crash * 20 + 10]:
+            await put_surely(store, key)
+        member.kill()
+        for key in keys[crash * 20 + 10 : crash * 20 + 20]:
+            await put_surely(store, key)
+        member.start()
+    await put_surely(store, b"/last")
+    assert [key for _, key in await asyncio.wait_for(live, 20)] == [*keys, b"/last"]
+    await store.close()
+    for member in members:
+        member.stop()
+
+
+async def test_another_endpoint_takes_over(server: EtcdServer, open_store: Open) -> None:
+    proxies = [Proxy(server.port) for _ in range(3)]
+    for proxy in proxies:
+        await proxy.start()
+    store = await open_store(*map(url, proxies))
+    begin = (await store.read(*ALL)).revision + 1
+    live = asyncio.create_task(collect(store, begin, b"/last"))
+    for at in range(9):
+        serving = proxies[at % 3]
+        serving.refusing = True
+        serving.cut()
+        proxies[(at + 2) % 3].refusing = False
+        await put_surely(store, b"/%d" % at)
+    await put_surely(store, b"/last")
+    assert [key for _, key in await asyncio.wait_for(live, 20)] == [b"/%d" % at for at in range(9)] + [b"/last"]
+    assert all(proxy.accepted for proxy in proxies)
+    await store.close()
+    for proxy in proxies:
+        await proxy.stop()
+
+
+async def test_a_member_that_falls_silent_is_left(server: EtcdServer, proxy: Proxy, open_store: Open) -> None:
+    store = await open_store(url(proxy), server.url, deadline_seconds=1.0)
+    await store.commit([], [Put(b"/a", b"1")], [])
+    proxy.mute = True
+    assert [kv.value for kv in (await store.read(*ALL)).kvs] == [b"1"]
+
+
+async def test_a_commit_that_was_never_sent_is_unavailable(server: EtcdServer, proxy: Proxy, open_store: Open) -> None:
+    store = await open_store(url(proxy), deadline_seconds=0.3, reconnect_seconds=0.3)
+    watch = Watch(store, *ALL, 1)
+    await watch.progress()
+    proxy.refusing = True
+    proxy.cut()
+    await until(lambda: raises(Unavailable, store.read(*ALL)))
+    with pytest.raises(Unavailable, match="no etcd endpoint answers"):
+        await store.commit([], [Put(b"/a", b"")], [])
+    with pytest.raises(Unavailable):
+        await watch.next()
+    proxy.refusing = False
+    assert (await store.read(*ALL)).kvs == []
+
+
+async def raises(kind: type[Exception], call: Awaitable[object]) -> bool:
+    try:
+        await call
+    except kind:
+        return True
+    return False
+
+
+async def test_a_commit_without_an_answer_is_indeterminate(server: EtcdServer, proxy: Proxy, open_store: Open) -> None:
+    store, beside = await open_store(url(proxy)), await open_store()
+    proxy.mute = True
+    commit = asyncio.create_task(store.commit([], [Put(b"/a", b"")], []))
+    await until(lambda: has(beside, b"/a"))
+    proxy.cut()
+    with pytest.raises(Indeterminate):
+        await commit
+    proxy.mute = False
+    store = await open_store(url(proxy), deadline_seconds=0.2)
+    proxy.deaf = True
+    with pytest.raises(Indeterminate):
+        await store.commit([], [Put(b"/b", b"")], [])
+    assert not await has(beside, b"/b")
+
+
+async def has(store: Store, key: bytes) -> bool:
+    return bool((await store.read(key, key + b"\0")).kvs)
+
+
+@pytest.fixture
+def tls(tmp_path: Path) -> Any:
+    """An etcd that wants client certificates, and the files for it."""
+    authority = CertificateAuthority.create("etcd-ca")
+    (tmp_path / "ca.crt").write_bytes(authority.certificate)
+    authority.issue_serving(["127.0.0.1", "etcd.example"]).write(tmp_path / "server.crt", tmp_path / "server.key")
+    authority.issue_client("shard").write(tmp_path / "client.crt", tmp_path / "client.key")
+    server = EtcdServer(
+        tls=[
+            "--client-cert-auth",
+            f"--trusted-ca-file={tmp_path / 'ca.crt'}",
+            f"--cert-file={tmp_path / 'server.crt'}",
+            f"--key-file={tmp_path / 'server.key'}",
+        ]
+    )
+    server.start()
+    yield server, tmp_path
+    server.stop()
+
+
+async def test_certificates_on_both_sides(tls: tuple[EtcdServer, Path], open_store: Open) -> None:
+    server, files = tls
+    client = {"certificate": files / "client.crt", "certificate_key": files / "client.key"}
+    store = await open_store(server.url, certificate_authority=files / "ca.crt", **client)
+    await store.commit([], [Put(b"/a", b"1")], [])
+    named = await open_store(server.url, certificate_authority=files / "ca.crt", server_name="etcd.example", **client)
+    assert [kv.value for kv in (await named.read(*ALL)).kvs] == [b"1"]
+    CertificateAuthority.create().pair.write(files / "other.crt", files / "other.key")
+    for wrong in (
+        {"certificate_authority": files / "ca.crt"},
+        {"certificate_authority": files / "other.crt", **client},
+        {"certificate_authority": files / "ca.crt", "server_name": "elsewhere.example", **client},
+        {"certificate_authority": files / "missing.crt"},
+    ):
+        with pytest.raises(Unavailable):
+            await open_store(server.url, deadline_seconds=0.3, **wrong)
+
+
+def administer(server: EtcdServer, path: str, **body: object) -> None:
+    """A call of etcd's JSON form of its API."""
+    request = urllib.request.Request(f"{server.url}/v3/{path}", json.dumps(body).encode())
+    urllib.request.urlopen(request, timeout=5).read()
+
+
+async def test_passwords_and_tokens_that_are_forgotten(server: EtcdServer, open_store: Open) -> None:
+    before = await open_store()
+    await before.commit([], [Put(b"/a", b"1")], [])
+    await asyncio.to_thread(administer, server, "auth/user/add", name="root", password="secret")
+    await asyncio.to_thread(administer, server, "auth/role/add", name="root")
+    await asyncio.to_thread(administer, server, "auth/user/grant", user="root", role="root")
+    await asyncio.to_thread(administer, server, "auth/enable")
+    with pytest.raises(Unavailable, match="asks for a user"):
+        await before.read(*ALL)
+    with pytest.raises(Unavailable, match="refuses the user"):
+        await open_store(user="root", password="wrong", deadline_seconds=1.0)
+    store = await open_store(user="root", password="secret")
+    begin = (await store.read(*ALL)).revision + 1
+    live = asyncio.create_task(collect(store, begin, b"/last"))
+    for at in range(3):
+        server.kill()
+        server.start()
+        await put_surely(store, b"/%d" % at)
+    lease = await store.grant_lease(60)
+    assert await store.keep_alive(lease) == 60
+    await put_surely(store, b"/last")
+    assert len(await asyncio.wait_for(live, 20)) == 4
+
+
+async def test_what_etcd_compacted_by_itself_is_gone_whole(open_store: Open) -> None:
+    """etcd compacted at a deletion has forgotten that deletion and can not tell what was before it."""
+    store, other = await open_store(), await open_store()
+    await store.commit([], [Put(b"/a", b"1"), Put(b"/b", b"1")], [])
+    deleted = await store.commit([], [Put(b"/b", b"2")], [Delete(b"/a")])
+    last = await store.commit([], [Put(b"/b", b"3")], [])
+    await other.compact(deleted + 1)
+    for refused in (deleted, deleted - 1, 1):
+        watch = Watch(store, *ALL, refused)
+        with pytest.raises(Compacted) as compacted:
+            await watch.next()
+        assert compacted.value.revision == last
+        with pytest.raises(Compacted) as compacted:
+            await store.read(*ALL, revision=refused)
+        assert compacted.value.revision == last
+    watch = Watch(store, *ALL, last)
+    (event,) = (await watch.next()).events
+    assert event.previous is not None
+    assert (event.kv.value, event.previous.value) == (b"3", b"2")
+    await watch.close()
+
+
+async def test_a_cut_watch_whose_place_is_compacted_says_so(proxy: Proxy, open_store: Open) -> None:
+    store, beside = await open_store(url(proxy)), await open_store()
+    watch = Watch(store, *ALL, 1)
+    await watch.progress()
+    following = asyncio.ensure_future(watch.next())
+    proxy.refusing = True
+    proxy.cut()
+    revisions = [await beside.commit([], [Put(b"/a", b"%d" % at)], []) for at in range(5)]
+    await beside.compact(revisions[3])
+    proxy.refusing = False
+    with pytest.raises(Compacted) as refused:
+        await following
+    assert refused.value.revision == revisions[3]
+
+
+async def test_a_revision_of_many_pieces_is_one_batch(open_store: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = await open_store()
+    begin = (await store.read(*ALL)).revision + 1
+    watch = Watch(store, *ALL, begin)
+    await watch.progress()
+    pieces = 0
+    read = link.Stream.read
+
+    async def counted(stream: link.Stream) -> Any:
+        nonlocal pieces
+        response = await read(stream)
+        pieces += response.fragment
+        return response
+
+    monkeypatch.setattr(link.Stream, "read", counted)
+    big = b"v" * 12_000
+    for _ in range(3):
+        await store.commit([], [Put(b"/%03d" % at, big, at) for at in range(100)], [])
+    live = [await watch.next() for _ in range(3)]
+    await watch.close()
+    assert pieces
+    again = Watch(store, *ALL, begin)
+    history, _ = await again.progress()
+    await again.close()
+    assert [len(batch.events) for batch in live] == [100, 100, 100]
+    assert live == history
+    assert [(event.kv.index, event.previous is None) for event in live[2].events] == [(at, False) for at in range(100)]
+
+
+async def test_answers_of_any_size_are_read_whole(open_store: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link, "ANSWER_BYTES_LIMIT", 50_000)
+    store = await open_store()
+    for at in range(0, 100, 20):
+        await store.commit([], [Put(b"/%03d" % number, b"v" * 10_000) for number in range(at, at + 20)], [])
+    assert [kv.key for kv in (await store.read(*ALL)).kvs] == [b"/%03d" % at for at in range(100)]
+    page = await store.read(*ALL, limit=30)
+    assert (len(page.kvs), page.more) == (30, True)
+    with pytest.raises(TooLarge):
+        await store.commit([], [Put(b"/big", b"v" * 1_900_000)], [])
+    with pytest.raises(TooLarge):
+        await store.commit([], [Put(b"/big", b"v" * 5_000_000)], [])
+    await store.commit([], [Put(b"/big", b"v" * 60_000)], [])
+    with pytest.raises(Unavailable):
+        await store.read(b"/big", b"/bigger")
+
+
+async def test_a_full_etcd_takes_no_writes_and_says_why(open_store: Open) -> None:
+    full = EtcdServer(extra=["--quota-backend-bytes=2000000"])
+    full.start()
+    try:
+        store = await open_store(full.url)
+        with pytest.raises(Unavailable, match="space exceeded"):
+            for _ in range(50):
+                await store.commit([], [Put(b"/a", b"v" * 500_000)], [])
+        assert len((await store.read(*ALL)).kvs) == 1
+        await store.close()
+    finally:
+        full.stop()
+
+
+async def test_a_lease_ends_by_itself(open_store: Open) -> None:
+    store = await open_store()
+    lease, lasting = await store.grant_lease(0.5), await store.grant_lease(60)
+    assert 0 <= await seconds_left(store._connection, lease) <= 1
+    revision = await store.commit([], [Put(b"/a", b"", 0, lease), Put(b"/b", b"", 1, lasting)], [])
+    watch = Watch(store, *ALL, revision + 1)
+    (event,) = (await asyncio.wait_for(watch.next(), 10)).events
+    assert (event.deleted, event.kv.key) == (True, b"/a")
+    with pytest.raises(LeaseGone):
+        await seconds_left(store._connection, lease)
+    with pytest.raises(LeaseGone) as gone:
+        await store.commit([], [Put(b"/a", b"", 0, lasting), Put(b"/c", b"", 1, lease)], [])
+    assert gone.value.lease == lease
+    await watch.close()
+
+
+async def test_values_that_are_not_ours_are_reported(server: EtcdServer, open_store: Open) -> None:
+    store = await open_store()
+    await asyncio.to_thread(administer, server, "kv/put", key="L2E=", value="")
+    with pytest.raises(Damaged, match="not written by tenantry"):
+        await store.read(*ALL)
+    with pytest.raises(ValueError, match="index"):
+        await store.commit([], [Put(b"/b", b"", 128)], [])
+
+
+async def test_the_cells_number_stays(open_store: Open, server: EtcdServer) -> None:
+    first = await EtcdStore.open(EtcdSettings((server.url,)), cell=9)
+    second = await EtcdStore.open(EtcdSettings((server.url,)), cell=4)
+    assert (first.cell, second.cell) == (9, 9)
+    await first.close()
+    await second.close()
+
+
+def parse_head(key: Key, value: bytes) -> Head:
+    return Head(uid=key.name)
+
+
+def create(name: str) -> Change:
+    return Change(Key("root", RESOURCE, "default", name), b"{}", None, None)
+
+
+@pytest.mark.parametrize("lost", ["mute", "deaf"])
+async def test_a_lost_answer_is_settled_by_the_journal(lost: str, proxy: Proxy, open_store: Open) -> None:
+    """The commit takes effect once, whether it was the request that was lost or the answer."""
+    store, beside = await open_store(url(proxy), deadline_seconds=1.0), await open_store()
+    cell = Cell(store, "shard-1", parse_head)
+    range_ = await cell.adopt("root", "r", "t")
+    await cell.commit([create("before")])
+    before = (await beside.read(*ALL)).revision
+    setattr(proxy, lost, True)
+    write = asyncio.ensure_future(cell.commit([create("a"), create("b")]))
+    if lost == "mute":
+        journal = f"{JOURNAL}shard-1".encode()
+        await until(lambda: journaled(beside, journal, before))
+    else:
+        await asyncio.wait([write], timeout=0.05)
+    proxy.refusing = True
+    proxy.cut()
+    setattr(proxy, lost, False)
+    proxy.refusing = False
+    records = await asyncio.wait_for(write, 10)
+    assert (await beside.read(*ALL)).revision == before + 1
+    assert [versions.revision_of(record.version) for record in records if record] == [before + 1] * 2
+    assert range_.count(RESOURCE) == 3
+    (after,) = await cell.commit([create("after")])
+    assert after is not None
+    assert versions.revision_of(after.version) == before + 2
+    await cell.close()
+
+
+async def journaled(store: Store, key: bytes, after: int) -> bool:
+    page = await store.read(key, key + b"\0")
+    return bool(page.kvs) and page.kvs[0].mod_revision > after
+
+
+async def test_versions_and_history_are_the_same_after_a_crash(server: EtcdServer, open_store: Open) -> None:
+    store = await open_store()
+    cell = Cell(store, "shard-1", parse_head)
+    range_ = await cell.adopt("root", "r", "t")
+    begin = range_.version
+    made = await asyncio.gather(*(cell.commit([create(str(at))]) for at in range(60)))
+    records = [record for (record,) in made if record is not None]
+    changes = [Change(record.key, b'{"new":1}' if at % 3 else None, None, record) for at, record in enumerate(records) if at % 2]
+    await asyncio.gather(*(cell.commit([change]) for change in changes))
+    server.kill()
+    server.start()
+    again = await Cell(await open_store(), "shard-2", parse_head).adopt("root", "r", "t")
+    assert again.list(RESOURCE) == range_.list(RESOURCE)
+    expected = range_.events_after(begin, RESOURCE)
+    assert len(expected) == 90
+    assert list(again.events_after(begin, RESOURCE)) == list(expected)
+    assert again.version >= range_.version
+
+
+async def test_a_quiet_watch_asks_how_far_it_is(open_store: Open) -> None:
+    store = await open_store(progress_seconds=0.02)
+    if not reports_progress_on_request((await store._connection.link(asyncio.get_running_loop().time() + 5)).version):
+        pytest.skip("this etcd's progress reports can not be trusted, so it is not asked")
+    watch = store.watch(b"/quiet", b"/quiet0", from_revision=1)
+    revision = await store.commit([], [Put(b"/elsewhere", b"")], [])
+    async with asyncio.timeout(10), aclosing(watch):
+        async for batch in watch:
+            assert not batch.events
+            if batch.revision == revision:
+                if revision > 20:
+                    break
+                revision = await store.commit([], [Put(b"/elsewhere", b"")], [])

@@ -1,0 +1,72 @@
+"""How full ranges get when many workspaces are made at once, on one shard and between two."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tenantry.kube.status import StatusError
+from tenantry.tenancy.directory import HOME_PREFIX
+from tests.tenancy.stack import WORKSPACES, Stack, person, running
+
+CAPACITY = 5
+
+
+def tenants(stack: Stack) -> Counter[str]:
+    """Tenants of each range, counted in the ranges themselves."""
+    resource = stack.host.definitions.logical_clusters.storage_key
+    found: Counter[str] = Counter()
+    for shard in stack.shards.values():
+        for name, held in shard.cell.ranges.items():
+            found[name] = sum(cluster != "root" for cluster in held.clusters(resource))
+    return found
+
+
+@pytest.mark.parametrize("shards", [1, 2])
+async def test_a_burst_does_not_overfill_ranges(tmp_path: Path, shards: int) -> None:
+    async with running(tmp_path, shards=shards, capacity=CAPACITY) as stack:
+        names = [f"w{number}" for number in range(50)]
+        await asyncio.gather(*(stack.create_workspace("root", name) for name in names))
+        await asyncio.gather(*(stack.ready("root", name) for name in names))
+        found = tenants(stack)
+        assert max(found.values()) <= CAPACITY
+        assert found.total() == 50
+        assert len(found) == 10, "a range is full before the next one opens"
+        assert all(stack.host.directory.tenants(name) == count for name, count in found.items())
+
+
+async def test_parents_on_two_shards_do_not_overfill_ranges_together(tmp_path: Path) -> None:
+    async with running(tmp_path, shards=2, capacity=CAPACITY) as stack:
+        parents = [await stack.workspace("root", f"parent-{number}") for number in range(2 * CAPACITY)]
+        assert len({stack.host_of(parent).name for parent in parents}) == 2
+        places = [(parent, f"w{number}") for parent in parents for number in range(3)]
+        homes = [person(f"p{number}") for number in range(5)]
+        await asyncio.gather(
+            *(stack.create_workspace(parent, name) for parent, name in places),
+            *(stack.call("GET", f"/clusters/root/{WORKSPACES}/~", who) for who in homes),
+        )
+        await asyncio.gather(*(stack.ready(parent, name) for parent, name in places))
+
+        async def made() -> bool:
+            answers = [await stack.call("GET", f"/clusters/root/{WORKSPACES}/~", who) for who in homes]
+            return all(status == 200 for status, _ in answers)
+
+        await stack.eventually(made)
+        found = tenants(stack)
+        assert max(found.values()) <= CAPACITY, found
+        assert found.total() == len(parents) + len(places) + len(homes)
+        for who in homes:
+            assert stack.host.directory.cluster_of(f"{HOME_PREFIX}:{who.name}") is not None
+
+
+async def test_the_owner_of_a_full_range_refuses_another_shards_cluster(tmp_path: Path) -> None:
+    async with running(tmp_path, shards=2, capacity=1) as stack:
+        cluster = await stack.workspace("root", "first")
+        scheduler = stack.host_of(cluster).scheduler
+        scheduler.admit(cluster)
+        with pytest.raises(StatusError, match="is full") as refused:
+            scheduler.admit(cluster[:4] + "0" * 12)
+        assert refused.value.code == 429
