@@ -1,4 +1,4 @@
-"""The head of a request as it goes on to a shard: what belongs to a connection is left out, and who the caller is comes from us alone."""
+"""The head of a request as it goes on to a shard: without what belongs to a connection; who the caller is comes from us alone."""
 
 from __future__ import annotations
 

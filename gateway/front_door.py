@@ -1,7 +1,7 @@
 """The HTTP front door in one process: each request goes to the shard that owns the range it is about.
 
-It only routes: the shard authenticates, authorizes and answers, also to requests about things that do not exist. Between processes
-`proxy` takes its place.
+It only routes: the shard authenticates, authorizes and answers, also to requests about things that do not exist. Between
+processes `proxy` takes its place.
 """
 
 from __future__ import annotations

@@ -25,8 +25,8 @@ class Use:
 class Owners:
     """Pools of connections by shard, and what is under way to whom.
 
-    An owner that lost a range ends its requests and watches itself. One that is stopped, or cut off, does not: what is still under
-    way to it `grace_seconds` after the map has named another is cut here.
+    An owner that lost a range ends its requests and watches itself. One that is stopped, or cut off, does not: what is still
+    under way to it `grace_seconds` after the map has named another is cut here.
     """
 
     def __init__(

@@ -9,6 +9,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from typing import cast
 
 from tenantry.apiserver.edge.chunks import BadChunk, ChunkScanner
 from tenantry.apiserver.http import RelaySink
@@ -45,8 +46,8 @@ class UpstreamError(Exception):
 
 @dataclass(slots=True, eq=False)
 class Answer:
-    """`header` are the header lines to pass on, each ended by CRLF, with the framing. `body` is the whole body, or empty where it is
-    to be had from `rest`. `fields`: every header by its lower-case name (the last one)."""
+    """`header` are the header lines to pass on, each ended by CRLF, with the framing. `body` is the whole body, or empty where it
+    is to be had from `rest`. `fields`: every header by its lower-case name (the last one)."""
 
     status: int
     header: bytes
@@ -57,7 +58,7 @@ class Answer:
 
 
 class UpstreamConnection(asyncio.Protocol):
-    """Made by the pool. `released` is called when an exchange has ended and another may begin, `lost` when the connection is gone."""
+    """Made by the pool. `released` is called when an exchange has ended and another may begin, `lost` when it is gone."""
 
     def __init__(self, released: Callable[[UpstreamConnection], None], lost: Callable[[UpstreamConnection], None]) -> None:
         self.used = 0
@@ -87,8 +88,8 @@ class UpstreamConnection(asyncio.Protocol):
     # What the loop calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports are not of asyncio's classes.
+        self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
         if not self._busy:
@@ -137,8 +138,8 @@ class UpstreamConnection(asyncio.Protocol):
     async def exchange(self, request: bytes, pieces: AsyncIterator[bytes] | None, *, head_only: bool = False) -> Answer:
         """Sends a request, its body in framed pieces, and returns when the answer's head has come.
 
-        `head_only`: no body follows whatever the head says (HEAD). Raises UpstreamError, and what `pieces` raises. The connection is
-        not used again after that. A cancelled exchange cuts it, which tells the other server.
+        `head_only`: no body follows whatever the head says (HEAD). Raises UpstreamError, and what `pieces` raises. The connection
+        is not used again after that. A cancelled exchange cuts it, which tells the other server.
         """
         transport = self._transport
         if transport is None or not self.usable:
