@@ -73,7 +73,8 @@ class Assignments:
                     now = self._clock()
                     serving = {shard.uid for shard in self._map.shards() if not shard.draining}
                     # Somebody new is given its share at once.
-                    due = now >= next_round or bool(serving - shards)
+                    shards &= serving
+                    due = now >= next_round or serving > shards
                     if due:
                         next_round, shards = now + ROUND_SECONDS, serving
                     await self.act(self.decide(balance=self._balance and due))
@@ -82,7 +83,8 @@ class Assignments:
                     await asyncio.sleep(RETRY_SECONDS)
                     continue
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(changed.wait(), max(0.0, next_round - self._clock()))
+                    async with asyncio.timeout(max(0.0, next_round - self._clock())):
+                        await changed.wait()
         finally:
             stop()
 

@@ -25,7 +25,7 @@ from tenantry.tenancy.range_map import Opened, RangeMap
 logger = logging.getLogger(__name__)
 
 ROOT_RANGE = "root"
-ATTEMPTS_MAX = 10
+ATTEMPTS_MAX = 100
 MAP_LAG_SECONDS = 0.2
 
 
@@ -46,6 +46,7 @@ class Openings:
         Unavailable, Indeterminate (ask again with the same version: a range that was opened is found), Exhausted.
         """
         await self._map.reached(after_version)
+        await self.ensure_root()
         async with self._turn:
             for _ in range(ATTEMPTS_MAX):
                 found = self._opened_since(labels, after_version)
@@ -56,7 +57,8 @@ class Openings:
                 except Fenced:
                     # Another replica opened one, or the shard went away: the map shows it soon, if it does not already.
                     with suppress(TimeoutError):
-                        await asyncio.wait_for(self._map.moved(), MAP_LAG_SECONDS)
+                        async with asyncio.timeout(MAP_LAG_SECONDS):
+                            await self._map.moved()
         raise unavailable("no range could be opened: other registries were quicker each time; try again", 1)
 
     async def ensure_root(self) -> None:
@@ -93,7 +95,7 @@ class Openings:
         if target is None:
             raise unavailable("no shard serves at the moment that could take a new range", 1)
         last, last_revision = self._map.opened
-        number = max(last.number, *map(_number, records)) + 1
+        number = max(last.number, *(_number(known) for known in records)) + 1
         name = f"range-{number}"
         start, end = unused((record.row.start, record.row.end) for record in records.values())
         row = RangeRow(start, end, self._capacity, labels, target, 1)

@@ -161,7 +161,8 @@ class RangeMap:
         """Waits for something new after a version; that, or everything there is where the version is 0, too old, or unknown."""
         if after > self.version:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self.reached(after), AHEAD_SECONDS)
+                async with asyncio.timeout(AHEAD_SECONDS):
+                    await self.reached(after)
         while (delta := self.since(after)).empty:
             after = delta.version
             await self.moved()
