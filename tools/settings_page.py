@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tenantry.cli.settings import table
+from tenantry.cli.settings import Settings
+from tenantry.flags import table
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "settings.md"
 
@@ -13,7 +14,7 @@ def page() -> str:
     return (
         "# Settings of `tenantry start`\n\n"
         "A flag wins over the environment, the environment over the default. This page is written by `make docs`.\n\n"
-        f"{table()}\n"
+        f"{table(Settings)}\n"
     )
 
 

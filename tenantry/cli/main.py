@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from tenantry.cli import lookup, settings
+from tenantry.flags import SettingError, add_flags, settings_from
 
 
 def parser() -> argparse.ArgumentParser:
@@ -18,7 +19,7 @@ def parser() -> argparse.ArgumentParser:
         description="Runs registry, shards and gateway in one process, on SQLite under the root directory. "
         "Each flag can be given as an environment variable: --bind-address is TENANTRY_BIND_ADDRESS.",
     )
-    settings.add_flags(start)
+    add_flags(start, settings.Settings)
     start.set_defaults(run=_start)
     lookup.add_commands(commands)
     return top
@@ -29,8 +30,8 @@ def _start(options: argparse.Namespace) -> int:
     from tenantry.cli.start import run
 
     try:
-        chosen = settings.settings_from(options)
-    except settings.SettingError as error:
+        chosen = settings_from(settings.Settings, options)
+    except SettingError as error:
         print(f"tenantry: {error}", file=sys.stderr)
         return 2
     return int(run(chosen))

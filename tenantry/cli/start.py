@@ -156,11 +156,11 @@ class Process:
         serving = authority.issue_serving(self._names())
         service = Lookups(
             host.directory,
+            urls=host.urls,
             urls_of=lambda cluster, export: published_urls(host, cluster, export),
             tenants=table.tenants,
-            cluster_url=host.urls.cluster,
         )
-        server, port = await serve(
+        server = await serve(
             service,
             f"{self._address()}:{self._settings.gateway_port}",
             ca=authority.certificate,
@@ -168,7 +168,7 @@ class Process:
             key=serving.key,
         )
         stack.push_async_callback(server.stop, 1.0)
-        return port
+        return server.port
 
     def _identity(self, authority: CertificateAuthority, tokens: AdminTokens) -> Identity:
         settings = self._settings
