@@ -21,7 +21,11 @@ SERVICE = "registry"
 
 
 class UnknownShard(Exception):
-    """No living shard has that name or uid, or several have the name."""
+    """No living shard has that name or uid."""
+
+
+class AmbiguousShard(Exception):
+    """Several living shards have that name."""
 
 
 class Registry:
@@ -75,7 +79,7 @@ class Registry:
     async def drain(self, shard: str) -> ShardInfo:
         """Has a shard, by name or uid, emptied and given nothing more, until `undrain` or its end. Idempotent.
 
-        Raises UnknownShard, Unavailable, Indeterminate.
+        Raises UnknownShard, AmbiguousShard, Unavailable, Indeterminate.
         """
         info = self._shard(shard)
         session = self.map.sessions().get(info.uid)
@@ -108,7 +112,7 @@ class Registry:
             raise UnknownShard(f"no shard with the name or uid {shard!r} is alive; `tenantry shards` lists those that are")
         if len(found) > 1:
             uids = ", ".join(info.uid for info in found)
-            raise UnknownShard(f"several shards have the name {shard!r}; name one by its uid: {uids}")
+            raise AmbiguousShard(f"several shards have the name {shard!r}; name one by its uid: {uids}")
         return found[0]
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from registry.assigner import Move
 from registry.intervals import ROOT_INTERVAL
-from registry.process import UnknownShard, forget_processes
+from registry.process import AmbiguousShard, UnknownShard, forget_processes
 from tenantry.kube.status import StatusError
 from tenantry.storage.cell import NotOwned
 from tenantry.storage.fence import FenceValue, fence_key
@@ -103,7 +103,7 @@ async def test_drain_empties_a_shard_and_undrain_takes_it_back(fleet: Fleet) -> 
         await registry.drain("nobody")
     await fleet.join("one")
     await fleet.until(lambda: len(registry.map.shards()) == 3)
-    with pytest.raises(UnknownShard, match="several shards"):
+    with pytest.raises(AmbiguousShard, match="several shards"):
         await registry.undrain("one")
 
 
