@@ -256,7 +256,10 @@ class Directory:
             self._tenants[found.name] = self._tenants.get(found.name, 0) + by
 
     def _map_changed(self) -> None:
-        self._ranges = self.registry.ranges()
+        former, self._ranges = self._ranges, self.registry.ranges()
+        if [(r.name, r.start, r.end) for r in former] == [(r.name, r.start, r.end) for r in self._ranges]:
+            # Another owner moves no tenant to another range, and counting a million takes a second.
+            return
         self._starts = [r.start for r in self._ranges]
         self._tenants = {}
         for cluster in (*self._parents, *self._homes):

@@ -64,8 +64,7 @@ def named(name: str) -> Any:
 
 
 async def read_head(reader: asyncio.StreamReader) -> bytes:
-    head = await reader.readuntil(b"\r\n\r\n")
-    return head
+    return await reader.readuntil(b"\r\n\r\n")
 
 
 async def gone(reader: asyncio.StreamReader) -> None:
