@@ -38,12 +38,15 @@ docs: install
 bench: install
 	$(BIN)/python -m benchmarks $(ARGS)
 
-# Pinned versions with hashes, of everything that the product and its tests need.
+# Pinned versions with hashes: of all that the product and its tests need, and in the same versions what an image runs and what
+# builds it.
+COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 lock:
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@test -x $(BIN)/uv || $(BIN)/pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra dev \
-		--output-file requirements.lock pyproject.toml
+	$(COMPILE) --extra dev --group build --output-file requirements.lock pyproject.toml
+	$(COMPILE) --constraint requirements.lock --output-file requirements-runtime.lock pyproject.toml
+	$(COMPILE) --constraint requirements.lock --group build --output-file requirements-build.lock
 
 clean:
 	rm -rf $(VENV) tenantry/_proto build dist

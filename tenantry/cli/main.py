@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from tenantry.cli import lookup, settings
+from tenantry.cli import lookup, probe, settings
 from tenantry.flags import SettingError, add_flags, settings_from
 
 
@@ -22,6 +22,7 @@ def parser() -> argparse.ArgumentParser:
     add_flags(start, settings.Settings)
     start.set_defaults(run=_start)
     lookup.add_commands(commands)
+    probe.add_command(commands)
     return top
 
 
