@@ -22,10 +22,11 @@ class RangeState(NamedTuple):
 
 
 class ShardState(NamedTuple):
-    """A living shard."""
+    """A living shard. Among equals the one with the first name is taken."""
 
     uid: str
     draining: bool = False
+    name: str = ""
 
 
 class Move(NamedTuple):
@@ -55,6 +56,7 @@ class Policy:
 @dataclass(slots=True)
 class _Shard:
     uid: str
+    name: str
     load: float = 0.0
     ranges: list[RangeState] = field(default_factory=list)
 
@@ -76,7 +78,7 @@ def decide(
     ranges of shards that are gone or draining.
     """
     living = sorted(shards)
-    serving = {shard.uid: _Shard(shard.uid) for shard in living if not shard.draining}
+    serving = {shard.uid: _Shard(shard.uid, shard.name) for shard in living if not shard.draining}
     if not serving:
         return []
     alive = {shard.uid for shard in living}
@@ -104,7 +106,7 @@ def decide(
 
 def least_loaded(ranges: Iterable[RangeState], shards: Iterable[ShardState]) -> str | None:
     """The uid of the shard where a new range goes; None where none serves."""
-    serving = {shard.uid: _Shard(shard.uid) for shard in shards if not shard.draining}
+    serving = {shard.uid: _Shard(shard.uid, shard.name) for shard in shards if not shard.draining}
     for range_ in ranges:
         if (owner := serving.get(range_.target) or serving.get(range_.owner)) is not None:
             owner.take(range_)
@@ -112,7 +114,7 @@ def least_loaded(ranges: Iterable[RangeState], shards: Iterable[ShardState]) -> 
 
 
 def _least(shards: Iterable[_Shard]) -> _Shard:
-    return min(shards, key=lambda s: (s.load, len(s.ranges), s.uid))
+    return min(shards, key=lambda s: (s.load, len(s.ranges), s.name, s.uid))
 
 
 def _balance(shards: Sequence[_Shard], policy: Policy) -> list[Move]:
@@ -148,14 +150,14 @@ def _best(
     shards: Sequence[_Shard], mean: float, policy: Policy, filling: set[str], budget: float, moved: set[str]
 ) -> tuple[_Shard, _Shard, RangeState] | None:
     """The next move: into the lightest shard that can be helped, from the heaviest that can help it."""
-    for taker in sorted(shards, key=lambda s: (s.load, s.uid)):
+    for taker in sorted(shards, key=lambda s: (s.load, s.name, s.uid)):
         if taker.load >= mean:
             return None
         fills = taker.uid in filling
         if filling and not fills:
             continue
         room = policy.overfill * mean - taker.load
-        for giver in sorted(shards, key=lambda s: (-s.load, s.uid)):
+        for giver in sorted(shards, key=lambda s: (-s.load, s.name, s.uid)):
             apart = giver.load - taker.load
             uneven = giver.load > (1 + policy.tolerance) * mean or taker.load < (1 - policy.tolerance) * mean
             if apart <= 0 or not (uneven or fills):

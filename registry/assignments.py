@@ -95,7 +95,7 @@ class Assignments:
                 RangeState(name, record.row.owner, self._loads.weight(name), record.row.target)
                 for name, record in self._map.records().items()
             ),
-            (ShardState(shard.uid, shard.draining) for shard in self._map.shards()),
+            (ShardState(shard.uid, shard.draining, shard.name) for shard in self._map.shards()),
             balance=balance,
             policy=self._policy,
         )

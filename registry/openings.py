@@ -91,7 +91,7 @@ class Openings:
         states = [
             RangeState(name, record.row.owner, self._loads.weight(name), record.row.target) for name, record in records.items()
         ]
-        target = least_loaded(states, [ShardState(shard.uid, shard.draining) for shard in self._map.shards()])
+        target = least_loaded(states, [ShardState(shard.uid, shard.draining, shard.name) for shard in self._map.shards()])
         if target is None:
             raise unavailable("no shard serves at the moment that could take a new range", 1)
         last, last_revision = self._map.opened
