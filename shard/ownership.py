@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from msgspec.structs import replace
 
+from tenantry.apiserver.hub import hub_of
 from tenantry.kube.status import unavailable
 from tenantry.storage.cell import Cell, NotOwned
+from tenantry.storage.fence import FenceValue
+from tenantry.storage.range import Range
 from tenantry.storage.store import Fence, Fenced, Put, StoreError
 from tenantry.tenancy.directory import RangeInfo
 from tenantry.tenancy.map_rows import encode, range_key
@@ -23,13 +26,30 @@ FIRST_RETRY_SECONDS = 0.05
 LAST_RETRY_SECONDS = 1.0
 
 
-class Ownership:
-    """Keeps a cell's ranges as the map says. `changed` is called whenever the cell gained or lost one."""
+async def _at_once(revision: int) -> None:
+    pass
 
-    def __init__(self, cell: Cell, range_map: RangeMap, *, changed: Callable[[], None] = lambda: None) -> None:
+
+class Ownership:
+    """Keeps a cell's ranges as the map says. `changed` is called whenever the cell gained or lost one.
+
+    `prepared(revision)` returns when this process knows what all owners committed about other ranges up to a revision of the
+    store: what a range's former owner knew and said, the next one has to know. Raises StoreError.
+    """
+
+    def __init__(
+        self,
+        cell: Cell,
+        range_map: RangeMap,
+        *,
+        changed: Callable[[], None] = lambda: None,
+        prepared: Callable[[int], Awaitable[None]] = _at_once,
+    ) -> None:
         self._cell = cell
         self._map = range_map
         self._changed = changed
+        self._prepared = prepared
+        self._sessions = 0
         self._loading = asyncio.Semaphore(LOADS_AT_ONCE)
         self._taking: dict[str, asyncio.Task[None]] = {}
         self._leaving: dict[str, asyncio.Task[None]] = {}
@@ -38,6 +58,7 @@ class Ownership:
 
     def start(self) -> None:
         self._stop = self._map.subscribe(self._look)
+        self._cell.on_demote.append(self._demoted)
         self._look()
 
     async def stop(self) -> None:
@@ -50,8 +71,16 @@ class Ownership:
 
     def give_up(self) -> None:
         """Lets go of everything at once, because others may own it, and takes up anew what the fences give this shard."""
+        # What is being loaded may have been taken, changed and given back meanwhile.
+        self._sessions += 1
         for name in list(self._cell.ranges):
             self._leave(name)
+            hub_of(self._cell.ranges[name]).end()
+
+    def end_watches(self) -> None:
+        """Ends every watch in good order, because others may own the ranges; clients resume where that is known."""
+        for held in self._cell.ranges.values():
+            hub_of(held).end()
 
     async def serving(self, name: str) -> None:
         """Returns when the cell holds a range. The caller bounds the wait."""
@@ -96,10 +125,14 @@ class Ownership:
             if (leaving := self._leaving.get(name)) is not None:
                 await asyncio.wait([leaving])
             while name in self._wanted():
+                session = self._sessions
                 try:
                     async with self._loading:
+                        await self._prepared(self._map.version)
                         await self._cell.adopt(name, info.start, info.end, take=False)
-                    break
+                    if session == self._sessions:
+                        break
+                    await self._cell.release(name)
                 except NotOwned:
                     # The map is behind the fence, or ahead of it by a moment: it will say more.
                     await self._map.moved()
@@ -117,8 +150,9 @@ class Ownership:
 
     def _leave(self, name: str) -> None:
         if name not in self._leaving:
-            self._cell.ranges[name].owned = False
-            self._leaving[name] = asyncio.create_task(self._release(name), name=f"leave range {name}")
+            held = self._cell.ranges[name]
+            held.owned = False
+            self._leaving[name] = asyncio.create_task(self._release(name, held), name=f"leave range {name}")
 
     async def _hand_over(self, name: str) -> None:
         """Says, in the range's row, that nothing of the range is served here any more."""
@@ -140,13 +174,21 @@ class Ownership:
             self._leaving.pop(name, None)
         logger.info("handed over range %s", name)
 
-    async def _release(self, name: str) -> None:
+    def _demoted(self, held: Range, _: FenceValue | None) -> None:
+        """A refused commit told that another shard has the range."""
+        hub_of(held).end()
+        self._tell()
+        self._look()
+
+    async def _release(self, name: str, held: Range) -> None:
+        """Commits what waits; its watchers get that, and then a bookmark and a clean end."""
         try:
             await self._cell.release(name)
         except KeyError:
             logger.debug("range %s was lost by a refused commit before", name)
         finally:
             self._leaving.pop(name, None)
+        hub_of(held).end()
         logger.info("let go of range %s", name)
         self._tell()
         self._look()

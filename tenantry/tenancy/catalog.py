@@ -113,6 +113,9 @@ class Catalog:
         """
         while self._revision < revision:
             try:
+                if not self._revision:
+                    await self._load()
+                    continue
                 async with aclosing(self._store.watch(PREFIX, prefix_end(PREFIX), from_revision=self._revision + 1)) as batches:
                     async for batch in batches:
                         self._take(batch)

@@ -13,13 +13,14 @@ from tenantry.apiserver.authorization import Attributes, Authorizer, Decision, V
 from tenantry.apiserver.http import Reply, Request, Response
 from tenantry.apiserver.scope import Call as Connected
 from tenantry.apiserver.scope import Connector, Scope, Visibility
+from tenantry.apiserver.storage_errors import not_owner
 from tenantry.apiserver.user import User
 from tenantry.apiserver.verbs.call import Call
 from tenantry.apiserver.verbs.respond import object_response, representation_of
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import GroupResource, Object, annotations_of
-from tenantry.kube.status import StatusError, forbidden, generic_not_found, internal, method_not_allowed, not_found, unavailable
+from tenantry.kube.status import StatusError, forbidden, generic_not_found, internal, method_not_allowed, not_found
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
@@ -186,7 +187,7 @@ class ClustersMount:
         cluster, rest = split_first(path)
         if not self._host.ready.is_set():
             # Before the catalog is read every path and every API seems not to exist, and callers believe a 404.
-            raise unavailable(f"shard {self._host.name} is starting")
+            raise not_owner(f"shard {self._host.name} is starting")
         if cluster == WILDCARD:
             return self._wildcard(rest, range_name)
         found = self._host.directory.cluster_of(cluster)
