@@ -13,10 +13,10 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from gateway.figures import ProxyFigures
-from gateway.forwarded import request_head
 from gateway.owners import Owners, Use
 from gateway.routing import Router
 from tenantry.apiserver.authentication.client_certificate import ClientCertificates
+from tenantry.apiserver.edge.forwarded import request_head
 from tenantry.apiserver.edge.upstream_connection import Answer, UpstreamError
 from tenantry.apiserver.endpoints.health import KINDS, Health
 from tenantry.apiserver.http import NOT_OWNER, Relay, RelaySink, Reply, Request, frame

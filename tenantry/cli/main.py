@@ -6,7 +6,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from tenantry.cli import lookup, probe, settings
+from gateway.settings import GatewaySettings
+from tenantry.cli import fleet, lookup, probe, settings
 from tenantry.flags import SettingError, add_flags, settings_from
 
 
@@ -21,7 +22,16 @@ def parser() -> argparse.ArgumentParser:
     )
     add_flags(start, settings.Settings)
     start.set_defaults(run=_start)
+    gateway = commands.add_parser(
+        "gateway",
+        help="run one gateway: the HTTPS front door and the gRPC look-ups",
+        description="Runs one gateway on etcd. It keeps no state: run any number. "
+        "Each flag can be given as an environment variable.",
+    )
+    add_flags(gateway, GatewaySettings)
+    gateway.set_defaults(run=_gateway)
     lookup.add_commands(commands)
+    fleet.add_commands(commands)
     probe.add_command(commands)
     return top
 
@@ -36,6 +46,17 @@ def _start(options: argparse.Namespace) -> int:
         print(f"tenantry: {error}", file=sys.stderr)
         return 2
     return int(run(chosen))
+
+
+def _gateway(options: argparse.Namespace) -> int:
+    try:
+        chosen = settings_from(GatewaySettings, options)
+    except SettingError as error:
+        print(f"tenantry: {error}", file=sys.stderr)
+        return 2
+    from gateway.main import run
+
+    return run(chosen)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -139,7 +139,7 @@ class Client:
     async def ready(self) -> TenantMap:
         """The map, as soon as there is one."""
         while self._map is None:
-            await self._changed()
+            await self.changed()
         return self._map
 
     async def maps(self) -> AsyncIterator[TenantMap]:
@@ -148,7 +148,7 @@ class Client:
         yield seen
         while True:
             while self._map is None or self._map.version == seen.version:
-                await self._changed()
+                await self.changed()
             seen = self._map
             yield seen
 
@@ -160,7 +160,8 @@ class Client:
             raise RuntimeError("the client is not started: use it as `async with Client(…) as client`")
         return self._channels
 
-    async def _changed(self) -> None:
+    async def changed(self) -> None:
+        """Returns when the next update has come, a heartbeat among them."""
         if self._follower is None:
             raise RuntimeError("this client follows no map: make it with follow=True, and start it")
         if self._news is None:

@@ -98,6 +98,14 @@ class SyncClient:
         except TimeoutError:
             raise Unreachable(f"no map came in {timeout_seconds:g} s") from None
 
+    def changed(self, timeout_seconds: float) -> bool:
+        """Whether an update came within that time."""
+        try:
+            self._thread.run(self._client.changed(), timeout_seconds)
+        except TimeoutError:
+            return False
+        return True
+
     def maps(self) -> Iterator[TenantMap]:
         changes = self._client.maps()
         while True:
