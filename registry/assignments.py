@@ -57,6 +57,8 @@ class Assignments:
         self._balance = balance
         self._policy = policy or Policy()
         self._clock = clock
+        self.moves = 0
+        """How many were begun here."""
 
     async def run(self) -> None:
         """Leads until cancelled."""
@@ -139,6 +141,7 @@ class Assignments:
         except Fenced as fenced:
             logger.info("another registry was quicker", extra={"about": fenced.name, "moves": len(moves)})
             return False
+        self.moves += len(moves)
         logger.info("moved ranges", extra={"ranges": len(moves), "first": moves[0].name, "revision": revision})
         await self._map.reached(revision)
         return True

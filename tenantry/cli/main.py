@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from gateway.settings import GatewaySettings
+from registry.settings import RegistrySettings
 from tenantry.cli import fleet, lookup, probe, settings
 from tenantry.flags import SettingError, add_flags, settings_from
 
@@ -22,6 +23,14 @@ def parser() -> argparse.ArgumentParser:
     )
     add_flags(start, settings.Settings)
     start.set_defaults(run=_start)
+    registry = commands.add_parser(
+        "registry",
+        help="run one registry: which shard serves which range of tenants",
+        description="Runs one registry on etcd. Run any number: all answer, one leads. "
+        "Each flag can be given as an environment variable.",
+    )
+    add_flags(registry, RegistrySettings)
+    registry.set_defaults(run=_registry)
     gateway = commands.add_parser(
         "gateway",
         help="run one gateway: the HTTPS front door and the gRPC look-ups",
@@ -46,6 +55,17 @@ def _start(options: argparse.Namespace) -> int:
         print(f"tenantry: {error}", file=sys.stderr)
         return 2
     return int(run(chosen))
+
+
+def _registry(options: argparse.Namespace) -> int:
+    try:
+        chosen = settings_from(RegistrySettings, options)
+    except SettingError as error:
+        print(f"tenantry: {error}", file=sys.stderr)
+        return 2
+    from registry.main import run
+
+    return run(chosen)
 
 
 def _gateway(options: argparse.Namespace) -> int:
