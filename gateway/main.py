@@ -19,7 +19,6 @@ import uvloop
 from gateway.figures import GatewayFigures, ProxyFigures
 from gateway.lookups import Lookups, serve
 from gateway.map_feed import MapFeed
-from gateway.owners import Owners
 from gateway.proxy import Proxy
 from gateway.routing import Router
 from gateway.settings import GatewaySettings
@@ -49,6 +48,7 @@ from tenantry.tenancy.catalog import Catalog
 from tenantry.tenancy.directory import ROOT, Directory
 from tenantry.tenancy.exports.urls import published_urls
 from tenantry.tenancy.host import Urls
+from tenantry.tenancy.owners import Owners
 from tenantry.tenancy.range_map import RangeMap
 
 log = logging.getLogger(__name__)

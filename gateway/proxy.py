@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from gateway.figures import ProxyFigures
-from gateway.owners import Owners, Use
 from gateway.routing import Router
 from tenantry.apiserver.authentication.client_certificate import ClientCertificates
 from tenantry.apiserver.edge.forwarded import request_head
@@ -23,6 +22,7 @@ from tenantry.apiserver.http import NOT_OWNER, Relay, RelaySink, Reply, Request,
 from tenantry.apiserver.user import User
 from tenantry.kube.status import StatusError, unavailable
 from tenantry.tenancy.directory import RangeInfo
+from tenantry.tenancy.owners import Owners, Use
 
 _REPLAYED_UP_TO_BYTES = 256 * 1024
 """Bodies up to here are read first, so that they can be sent again; longer ones go on as they come."""

@@ -169,7 +169,9 @@ class Relay:
 
 NOT_OWNER = "X-Tenantry-Not-Owner"
 """Header of a 503 by which a shard tells a gateway or peer that it does not own the range, and that nothing was done: the request
-may be sent to the owner, whatever its method. The value is the range's name."""
+may be sent to the owner, whatever its method. The value is the uid of the owner, or `unknown`."""
+FROM_PEER = "X-Tenantry-From-Peer"
+"""Header of a request that one shard sends to another, who answers it or refuses it but does not pass it on."""
 
 Reply = Response | Stream | Relay
 Handler = Callable[[Request], Awaitable[Reply]]

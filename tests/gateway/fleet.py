@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
-from gateway.owners import Owners
 from gateway.proxy import Proxy
 from gateway.routing import Router
 from tenantry.apiserver.authentication.client_certificate import ClientCertificates
@@ -21,6 +20,7 @@ from tenantry.storage.memory import MemoryStore
 from tenantry.storage.store import Put
 from tenantry.tenancy.catalog import Catalog
 from tenantry.tenancy.directory import Directory, RangeInfo, ShardInfo
+from tenantry.tenancy.owners import Owners
 
 URL = "https://tenantry.test:6443"
 TIMEOUT_SECONDS = 10.0

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from urllib.parse import quote
 
-from tenantry.apiserver.http import Request
+from tenantry.apiserver.http import FROM_PEER, NOT_OWNER, Request
 from tenantry.apiserver.user import AUTHENTICATED_GROUP, User
 from tenantry.kube.status import unauthorized
 
@@ -28,7 +28,8 @@ _DROPPED = frozenset(
         "audit-id",
         "x-forwarded-for",
         # Only a gateway or a peer says it.
-        "x-tenantry-not-owner",
+        NOT_OWNER.lower(),
+        FROM_PEER.lower(),
     )
 )
 """RFC 9110 §7.6.1, and what the gateway says itself."""
@@ -38,8 +39,9 @@ _SAFE_IN_PATH = "/._~:@!$&'()*+,;=-"
 _UNSAFE_VALUE = re.compile(r"[\x00-\x1f\x7f]|^\s|\s$|^$")
 
 
-def request_head(request: Request, user: User | None, *, length: int | None, chunked: bool) -> bytes:
-    """`user`: of a verified client certificate, None where the caller has none. `length`: of the body where it is known.
+def request_head(request: Request, user: User | None, *, length: int | None, chunked: bool, by_peer: bool = False) -> bytes:
+    """`user`: who the caller is, as far as this process knows, None where it does not. `length`: of the body where it is known.
+    `by_peer`: it goes from one shard to another.
 
     Raises StatusError 401 where the certificate's names cannot be said in a header.
     """
@@ -68,6 +70,8 @@ def request_head(request: Request, user: User | None, *, length: int | None, chu
     lines.append(f"Audit-Id: {request.request_id}")
     if user is not None:
         lines += _identity(user)
+    if by_peer:
+        lines.append(f"{FROM_PEER}: true")
     if chunked:
         lines.append("Transfer-Encoding: chunked")
     elif length is not None:
