@@ -33,6 +33,7 @@ from tenantry.apiserver.edge.certificates import (
     server_context,
 )
 from tenantry.apiserver.edge.server import EdgeServer, ListenError
+from tenantry.apiserver.edge.shared_authority import shared_authority
 from tenantry.apiserver.endpoints.health import Health
 from tenantry.apiserver.endpoints.plain import page_not_found
 from tenantry.apiserver.files import write_private
@@ -42,7 +43,6 @@ from tenantry.apiserver.logging import AccessLog, configure
 from tenantry.apiserver.metrics import CONTENT_TYPE, Metrics
 from tenantry.flags import SettingError
 from tenantry.storage.etcd.store import EtcdStore
-from tenantry.storage.secrets import shared_secret
 from tenantry.storage.store import Store, StoreError
 from tenantry.tenancy.catalog import Catalog
 from tenantry.tenancy.directory import ROOT, Directory
@@ -78,19 +78,13 @@ async def _run(settings: GatewaySettings) -> None:
     async with AsyncExitStack() as stack:
         store = await EtcdStore.open(settings.etcd())
         stack.push_async_callback(store.close)
-        pem = await shared_secret(store, "ca", _new_authority)
-        gateway = Gateway(settings, store, CertificateAuthority(Pair(pem, pem)))
+        gateway = Gateway(settings, store, await shared_authority(store))
         stack.push_async_callback(gateway.stop)
         await gateway.start()
         gc.collect()
         gc.freeze()
         print(f"tenantry gateway serves {settings.external_url} on port {gateway.port}", flush=True)
         await stopped.wait()
-
-
-def _new_authority() -> bytes:
-    pair = CertificateAuthority.create().pair
-    return pair.certificate + pair.key
 
 
 class Gateway:

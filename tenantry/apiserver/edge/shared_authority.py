@@ -6,11 +6,15 @@ from tenantry.apiserver.edge.certificates import CertificateAuthority, Pair
 from tenantry.storage.secrets import shared_secret
 from tenantry.storage.store import Store
 
+_END = b"-----END CERTIFICATE-----\n"
+
 
 async def shared_authority(store: Store) -> CertificateAuthority:
     """The one in the store, made by whoever starts first. Raises Unavailable, Indeterminate, CertificateError."""
     pem = await shared_secret(store, "ca", _new)
-    return CertificateAuthority(Pair(pem, pem))
+    # The certificate is given to everybody, so not a byte of the key may stay with it.
+    certificate, end, key = pem.partition(_END)
+    return CertificateAuthority(Pair(certificate + end, key))
 
 
 def _new() -> bytes:
