@@ -58,7 +58,7 @@ class MapFeed:
         self._steps: dict[int, tuple[int, bytes]] = {}
         self._full: tuple[int, bytes] = (-1, b"")
         self._beats = 0
-        self._news: asyncio.Future[None] | None = None
+        self._waiters: set[asyncio.Future[None]] = set()
         self._ended = False
         self._stop: Callable[[], None] | None = None
         self._ticker: asyncio.Task[None] | None = None
@@ -82,6 +82,7 @@ class MapFeed:
     async def follow(self, known_version: int, known_cell: int) -> AsyncIterator[bytes]:
         """Encoded `MapUpdate`s until the feed stops. The reader's pace is the follower's own."""
         self.followers += 1
+        loop = asyncio.get_running_loop()
         try:
             await self._catch_up(known_version if known_cell == self._cell else 0)
             first = self._first(known_version if known_cell == self._cell else 0)
@@ -100,9 +101,12 @@ class MapFeed:
                     beats = self._beats
                     yield self._encode(pb.MapUpdate(from_version=version, version=version))
                 else:
-                    if self._news is None:
-                        self._news = asyncio.get_running_loop().create_future()
-                    await asyncio.shield(self._news)
+                    waiter = loop.create_future()
+                    self._waiters.add(waiter)
+                    try:
+                        await waiter
+                    finally:
+                        self._waiters.discard(waiter)
         finally:
             self.followers -= 1
 
@@ -133,9 +137,9 @@ class MapFeed:
         self._tell()
 
     def _tell(self) -> None:
-        news, self._news = self._news, None
-        if news is not None and not news.done():
-            news.set_result(None)
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
 
     async def _beat(self) -> None:
         while True:
