@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from shard.checks import watch_over
+from shard.heartbeat import OpenStore
 from shard.ownership import Ownership
 from shard.service_accounts import ServiceAccountLookup
 from shard.session import Session
@@ -52,6 +53,8 @@ class Shard:
     """Made, joined (it has a session, and takes up the ranges that the registry gives it), started, stopped.
 
     `handle` answers requests once it is started. `ttl_seconds`: how long the shard counts as alive after its last sign of life.
+    `uid` is new with every start of a process; `url` is where peers and gateways reach it, and `open_store` a connection of its
+    heartbeat's own, both for shards in processes of their own.
     """
 
     def __init__(
@@ -70,8 +73,11 @@ class Shard:
         history_limits: HistoryLimits | None = None,
         home_creator_groups: Sequence[str] | None = (AUTHENTICATED_GROUP,),
         ttl_seconds: float = 2.0,
+        uid: str = "",
+        url: str = "",
+        open_store: OpenStore | None = None,
     ) -> None:
-        self._info = ShardInfo(name, uuid.uuid4().hex, urls.external)
+        self._info = ShardInfo(name, uid or uuid.uuid4().hex, url or urls.external)
         guard = ReadGuard()
         self.cell = Cell(store, self._info.uid, parse_head, guard=guard, history_limits=history_limits)
         self.host = host = Host(
@@ -84,9 +90,16 @@ class Shard:
             version=version,
             home_creator_groups=home_creator_groups,
         )
-        self.ownership = Ownership(self.cell, registry, changed=host.ranges_changed)
+        self.ownership = Ownership(self.cell, registry, changed=host.ranges_changed, prepared=host.catalog.reached)
         self.session = Session(
-            store, self._info, guard, ttl_seconds=ttl_seconds, seen=registry.reached, lost=self.ownership.give_up
+            store,
+            self._info,
+            guard,
+            ttl_seconds=ttl_seconds,
+            seen=registry.reached,
+            lost=self.ownership.give_up,
+            doubted=self.ownership.end_watches,
+            open_store=open_store,
         )
         authorizer = Chain(host)
         host.authorizer = authorizer

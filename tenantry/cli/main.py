@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from gateway.settings import GatewaySettings
 from registry.settings import RegistrySettings
+from shard.settings import ShardSettings
 from tenantry.cli import fleet, lookup, probe, settings
 from tenantry.flags import SettingError, add_flags, settings_from
 
@@ -31,6 +32,14 @@ def parser() -> argparse.ArgumentParser:
     )
     add_flags(registry, RegistrySettings)
     registry.set_defaults(run=_registry)
+    shard = commands.add_parser(
+        "shard",
+        help="run one shard: it serves the tenants that the registry gives it",
+        description="Runs one shard on etcd. Run any number; each joins and leaves by itself. "
+        "Each flag can be given as an environment variable.",
+    )
+    add_flags(shard, ShardSettings)
+    shard.set_defaults(run=_shard)
     gateway = commands.add_parser(
         "gateway",
         help="run one gateway: the HTTPS front door and the gRPC look-ups",
@@ -64,6 +73,17 @@ def _registry(options: argparse.Namespace) -> int:
         print(f"tenantry: {error}", file=sys.stderr)
         return 2
     from registry.main import run
+
+    return run(chosen)
+
+
+def _shard(options: argparse.Namespace) -> int:
+    try:
+        chosen = settings_from(ShardSettings, options)
+    except SettingError as error:
+        print(f"tenantry: {error}", file=sys.stderr)
+        return 2
+    from shard.main import run
 
     return run(chosen)
 
