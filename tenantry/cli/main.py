@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from gateway.settings import GatewaySettings
 from registry.settings import RegistrySettings
 from shard.settings import ShardSettings
-from tenantry.cli import fleet, lookup, probe, settings
+from tenantry.cli import fleet, lookup, probe, settings, shared_kubeconfig
 from tenantry.flags import SettingError, add_flags, settings_from
 
 
@@ -51,6 +51,7 @@ def parser() -> argparse.ArgumentParser:
     lookup.add_commands(commands)
     fleet.add_commands(commands)
     probe.add_command(commands)
+    shared_kubeconfig.add_command(commands)
     return top
 
 

@@ -28,8 +28,8 @@ def add_command(commands: Any) -> None:
     command = commands.add_parser(
         "kubeconfig",
         help="print the administrators' kubeconfig of a platform on etcd",
-        description="Prints a kubeconfig with kcp's contexts, from what etcd holds. A platform that has not been started yet gets its "
-        "secrets now. Each flag can be given as an environment variable.",
+        description="Prints a kubeconfig with kcp's contexts, from what etcd holds. A platform that was never started gets its secrets "
+        "now. Each flag can be given as an environment variable.",
     )
     add_flags(command, KubeconfigSettings)
     command.set_defaults(run=_run)
@@ -43,7 +43,8 @@ def _run(options: argparse.Namespace) -> int:
 
     try:
         settings = settings_from(KubeconfigSettings, options)
-        print(asyncio.run(_kubeconfig(settings)), end="")
+        path = settings.certificate_authority_file
+        print(asyncio.run(_kubeconfig(settings, Path(path).read_bytes() if path else None)), end="")
     except SettingError as error:
         print(f"tenantry: {error}", file=sys.stderr)
         return 2
@@ -53,7 +54,7 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
-async def _kubeconfig(settings: KubeconfigSettings) -> str:
+async def _kubeconfig(settings: KubeconfigSettings, ca: bytes | None) -> str:
     from tenantry.apiserver.authentication.shared_secrets import shared_admin_tokens
     from tenantry.apiserver.edge.shared_authority import shared_authority
     from tenantry.cli import kubeconfig
@@ -61,8 +62,7 @@ async def _kubeconfig(settings: KubeconfigSettings) -> str:
 
     store = await EtcdStore.open(settings.etcd())
     try:
-        path = settings.certificate_authority_file
-        ca = Path(path).read_bytes() if path else (await shared_authority(store)).certificate
+        ca = ca or (await shared_authority(store)).certificate
         return kubeconfig.text(url=settings.external_url, ca_certificate=ca, tokens=await shared_admin_tokens(store))
     finally:
         await store.close()
