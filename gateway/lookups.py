@@ -59,6 +59,7 @@ class Lookups(stubs.GatewayServicer):
         self._feed = feed
         self._followers = followers
         self._shard_urls: dict[str, str] | None = None
+        self._places: dict[str, pb.Place] = {}
         self._news: set[asyncio.Future[None]] = set()
         directory.registry.subscribe(self._map_changed)
 
@@ -107,8 +108,7 @@ class Lookups(stubs.GatewayServicer):
         for tenant in tenants:
             # The index of the range, as in `Directory.range_of`: a call for each tenant would be half of the work.
             at = bisect_right(starts, tenant) - 1
-            slot = slots.get(at) if knows(tenant) else None
-            if slot is None:
+            if not knows(tenant) or at < 0 or tenant >= infos[at].end or not infos[at].shard:
                 try:
                     cluster = self._locate(tenant).cluster
                 except StatusError as error:
@@ -119,10 +119,10 @@ class Lookups(stubs.GatewayServicer):
                 if cluster != tenant:
                     behind_paths[len(place)] = cluster
                 at = bisect_right(starts, cluster) - 1
-                slot = slots.get(at)
-                if slot is None:
-                    slot = slots[at] = len(places)
-                    places.append(self._place(infos[at]))
+            slot = slots.get(at)
+            if slot is None:
+                slot = slots[at] = len(places)
+                places.append(self._place(infos[at]))
             place.append(slot)
         clusters = [behind_paths.get(index, tenant) for index, tenant in enumerate(tenants)] if behind_paths else []
         return pb.BatchResolveResponse(places=places, place=place, clusters=clusters, failures=failures)
@@ -217,6 +217,7 @@ class Lookups(stubs.GatewayServicer):
 
     def _map_changed(self) -> None:
         self._shard_urls = None
+        self._places.clear()
         for news in self._news:
             if not news.done():
                 news.set_result(None)
@@ -229,13 +230,16 @@ class Lookups(stubs.GatewayServicer):
         return self._shard_urls.get(range_name, "")
 
     def _place(self, info: RangeInfo) -> pb.Place:
-        return pb.Place(
-            range=info.name,
-            generation=info.generation,
-            shard=info.shard,
-            url_prefix=self._urls.cluster(""),
-            shard_url=self._shard_url(info.name),
-        )
+        place = self._places.get(info.name)
+        if place is None:
+            place = self._places[info.name] = pb.Place(
+                range=info.name,
+                generation=info.generation,
+                shard=info.shard,
+                url_prefix=self._urls.cluster(""),
+                shard_url=self._shard_url(info.name),
+            )
+        return place
 
 
 def _unary(method: Callable[..., Any], request: type[Message]) -> Any:
