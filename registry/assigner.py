@@ -41,7 +41,8 @@ class Move(NamedTuple):
 class Policy:
     """How much may be moved for balance. Loads are compared with the mean of the shards that serve.
 
-    `tolerance`: a shard this much above or below the mean is left alone.
+    `tolerance`: a shard this much above or below the mean is left alone, and a move that makes two shards less alike than that,
+    only the other way round, is not worth it.
     `churn`: the part of the whole load that one round may move, shards that are being filled excepted.
     `overfill`: no shard is given more than this many times the mean for balance, so a join moves at most that share.
     `filling`: a shard below this part of the mean counts as new, and is filled at once.
@@ -163,8 +164,10 @@ def _best(
             if apart <= 0 or not (uneven or fills):
                 break
             # A shard with nothing may get a range that is more than its share: half of two ranges cannot be had.
-            limit = min(apart, room if taker.ranges else apart, apart if fills else budget)
-            wanted = mean - taker.load if fills else min(apart / 2, mean - taker.load)
+            worth = apart if fills else min(budget, apart - policy.tolerance * mean)
+            limit = min(worth, room if taker.ranges else apart)
+            # What brings one of them to the mean: then none of those that gave has to be given anything back.
+            wanted = min(giver.load - mean, mean - taker.load)
             found = [r for r in giver.ranges if r.weight < apart and r.weight <= limit and r.name not in moved]
             if found:
                 return giver, taker, min(found, key=lambda r: (abs(r.weight - wanted), r.name))

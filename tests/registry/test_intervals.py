@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from registry.intervals import AFTER_LAST, DIGITS, PREFIX_LENGTH, ROOT_INTERVAL, Exhausted, prefixes, unused
@@ -24,6 +24,7 @@ def test_prefixes_are_in_order_and_never_overlap() -> None:
 
 
 @given(ids)
+@settings(deadline=None)
 def test_every_id_is_in_exactly_one_interval(cluster: str) -> None:
     holding = [(s, e) for s, e in [ROOT_INTERVAL, *prefixes()] if s <= cluster < e]
     assert len(holding) == 1
