@@ -5,10 +5,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import multiprocessing
 import random
+import shutil
 import ssl
+import subprocess
 import sys
 import tempfile
 import time
@@ -33,13 +36,13 @@ from tenantry.client.tenant_map import whole
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.store import Put
 from tenantry.tenancy.map_rows import RangeRow, SessionRow, encode
+from tools.go_client import build
 
 RANGES = 1000
 TENANTS_IN_RANGE = 100
 FOLLOWERS = 1000
-FOLLOWER_PROCESSES = 1
-STREAMS_ON_CHANNEL = 50
 MOVES = 40
+WARM_MOVES = 3
 Figures = dict[str, float]
 
 
@@ -75,6 +78,9 @@ def _serve(pipe: Connection, ca: Pair, shard_port: int) -> None:
         settings = GatewaySettings(bind_address="127.0.0.1", secure_port=0, gateway_port=0, health_port=-1)
         gateway = Gateway(settings, store, authority)
         await gateway.start()
+        # As the process does (`gateway.main`).
+        gc.collect()
+        gc.freeze()
         pipe.send((gateway.port, gateway.lookup_port))
         loop = asyncio.get_running_loop()
         generation = 1
@@ -83,7 +89,7 @@ def _serve(pipe: Connection, ca: Pair, shard_port: int) -> None:
             name, start = wish
             row = RangeRow(start, start + "zzz", 1000, {}, f"u{generation % 2}", generation)
             version = await store.commit([], [Put(f"/ranges/{name}".encode(), encode(row))], [])
-            pipe.send((version, time.monotonic()))
+            pipe.send((version, time.time()))
         await gateway.stop()
 
     uvloop.run(run())
@@ -108,52 +114,30 @@ def _shard(pipe: Connection, ca: Pair) -> None:
     uvloop.run(run())
 
 
-def _follow(pipe: Connection, address: str, who: Credentials, count: int) -> None:
-    """Clients of the map: each decodes and applies every update. Says when all have the first map, then for each move the moments
-    at which each client had applied it."""
+async def _follow(address: str, who: Credentials, count: int) -> None:
+    """Clients of the map in Python, for machines without Go; prints what `tests/clients/resolve follow` prints."""
+    arrived: dict[int, list[float]] = {}
+    ready = 0
 
-    async def run() -> None:
-        applied: dict[int, list[float]] = {}
-        ready = 0
-        news = asyncio.Event()
+    async def client(stub: Any) -> None:
+        nonlocal ready
+        call = stub.WatchMap(pb.WatchMapRequest())
+        known = whole(await call.read())
+        ready += 1
+        if ready == count:
+            print(json.dumps({"ready": count}), flush=True)
+        while (update := await call.read()) is not grpc.aio.EOF:
+            known = known.applied(update)
+            if update.ranges:
+                moments = arrived.setdefault(known.version, [])
+                moments.append(time.time())
+                if len(moments) == count:
+                    print(json.dumps({"version": known.version, "moments": arrived.pop(known.version)}), flush=True)
 
-        async def client(stub: Any) -> None:
-            nonlocal ready
-            call = stub.WatchMap(pb.WatchMapRequest())
-            known = whole(await call.read())
-            ready += 1
-            news.set()
-            while True:
-                update = await call.read()
-                if update is grpc.aio.EOF:
-                    return
-                known = known.applied(update)
-                if update.ranges:
-                    applied.setdefault(known.version, []).append(time.monotonic())
-                    if len(applied[known.version]) == count:
-                        news.set()
-
-        tls = grpc.ssl_channel_credentials(who.ca, who.key, who.certificate)
-        options = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", 64 << 20)]
-        channels = [grpc.aio.secure_channel(address, tls, options) for _ in range(max(1, count // STREAMS_ON_CHANNEL))]
-        tasks = [
-            asyncio.create_task(client(stubs.GatewayStub(channels[n % len(channels)])))  # type: ignore[no-untyped-call]
-            for n in range(count)
-        ]
-        while ready < count:
-            news.clear()
-            await news.wait()
-        pipe.send("ready")
-        loop = asyncio.get_running_loop()
-        while (version := await loop.run_in_executor(None, pipe.recv)) is not None:
-            while len(applied.get(version, ())) < count:
-                news.clear()
-                await news.wait()
-            pipe.send(applied.pop(version))
-        for task in tasks:
-            task.cancel()
-
-    asyncio.run(run())
+    tls = grpc.ssl_channel_credentials(who.ca, who.key, who.certificate)
+    options = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", 64 << 20)]
+    channels = [grpc.aio.secure_channel(address, tls, options) for _ in range(count)]
+    await asyncio.gather(*(client(stubs.GatewayStub(channel)) for channel in channels))  # type: ignore[no-untyped-call]
 
 
 async def _over_grpc(address: str, who: Credentials, figures: Figures) -> None:
@@ -227,31 +211,32 @@ async def _front_door(gateway_port: int, shard_port: int, who: Credentials, figu
 
 
 def _lag(gateway: Connection, address: str, who: Credentials, figures: Figures) -> None:
-    context = multiprocessing.get_context("spawn")
-    pipes = []
-    processes = []
-    for _ in range(FOLLOWER_PROCESSES):
-        ours, theirs = context.Pipe()
-        process = context.Process(target=_follow, args=(theirs, address, who, FOLLOWERS // FOLLOWER_PROCESSES), daemon=True)
-        process.start()
-        pipes.append(ours)
-        processes.append(process)
-    for pipe in pipes:
-        assert pipe.recv() == "ready"
-    lags: list[float] = []
-    for number in range(MOVES):
-        at = random.randrange(RANGES)
-        gateway.send((f"range-{at}", start_of(at)))
-        version, committed = gateway.recv()
-        for pipe in pipes:
-            pipe.send(version)
-        moments = [moment - committed for pipe in pipes for moment in pipe.recv()]
-        if number >= 3:
-            lags += moments
-    for pipe in pipes:
-        pipe.send(None)
-    for process in processes:
-        process.join(10)
+    """Each follower has a connection of its own. In Go where there is Go, or the followers would be what is measured."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        files = {"ca": who.ca, "cert": who.certificate, "key": who.key}
+        for kind, content in files.items():
+            (folder / kind).write_bytes(content)
+        flags = ["-address", address, *(part for kind in files for part in (f"-{kind}", str(folder / kind)))]
+        go = shutil.which("go")
+        command = [str(build(go, folder / "go"))] if go else [sys.executable, "-m", "benchmarks.lookups"]
+        followers = subprocess.Popen([*command, *flags, "follow", str(FOLLOWERS)], stdout=subprocess.PIPE)
+        assert followers.stdout is not None
+        try:
+            assert json.loads(followers.stdout.readline()) == {"ready": FOLLOWERS}
+            lags: list[float] = []
+            for number in range(MOVES):
+                at = random.randrange(RANGES)
+                gateway.send((f"range-{at}", start_of(at)))
+                version, committed = gateway.recv()
+                seen = json.loads(followers.stdout.readline())
+                assert seen["version"] == version
+                if number >= WARM_MOVES:
+                    lags += [moment - committed for moment in seen["moments"]]
+        finally:
+            followers.kill()
+            followers.wait()
+            followers.stdout.close()
     figures["map_lag_p50"] = 1000 * _quantile(lags, 0.5)
     figures["map_lag_p99"] = 1000 * _quantile(lags, 0.99)
 
@@ -287,7 +272,14 @@ def measure(figures: Figures) -> None:
 
 
 def main() -> int:
-    argparse.ArgumentParser(description=__doc__).parse_args()
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name in ("address", "ca", "cert", "key"):
+        parser.add_argument(f"-{name}")
+    parser.add_argument("what", nargs="*", help="`follow COUNT`: only be that many followers of the map at an address")
+    options = parser.parse_args()
+    if options.what:
+        asyncio.run(_follow(options.address, Credentials.read(options.ca, options.cert, options.key), int(options.what[1])))
+        return 0
     figures: Figures = {}
     measure(figures)
     print(json.dumps({name: round(value, 3) for name, value in figures.items()}, indent=2))

@@ -40,7 +40,7 @@ ROWS = (
     Row("resolve_memory", "id to place from a client's map", "/s", 1_000_000, "", "1,710,000"),
     Row("resolve_unary", "Resolve over gRPC, 64 at the same time", "/s", 4000, "", "4,342"),
     Row("resolve_batch", "BatchResolve of 1,000, over 1,000 ranges, tenants", "/s", 500_000, "", "1,220,000"),
-    Row("map_lag_p50", "a range's move, commit to applied in 1,000 Python clients, p50", "ms", 100, "", at_most=True),
+    Row("map_lag_p50", "a range's move, commit to with 1,000 clients, p50", "ms", 100, "", at_most=True),
     Row("map_lag_p99", "the same, p99", "ms", 150, "", at_most=True),
     Row("front_door_adds", "what the front door adds to a GET, p50", "ms", 1.0, "", at_most=True),
     Row("front_door_get_32", "GET through the front door, 32 clients", "/s", 2000, ""),

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
-import subprocess
-import sys
 from asyncio.subprocess import PIPE, Process
 from pathlib import Path
 from typing import Any
@@ -15,35 +12,15 @@ import pytest
 
 from tests.gateway.test_lookups import LOST, ORG, TEAM, URL, World, world
 from tests.support.tools import program
+from tools.go_client import build
 
 pytestmark = pytest.mark.client
-ROOT = Path(__file__).parent.parent.parent
-SOURCE = ROOT / "tests" / "clients" / "resolve"
-PROTO = "tenantry/gateway/v1/gateway.proto"
-GENERATORS = ("google.golang.org/protobuf/cmd/protoc-gen-go", "google.golang.org/grpc/cmd/protoc-gen-go-grpc")
-BUILD_SECONDS = 300
 __all__ = ["world"]
-
-
-def done(*command: object, cwd: Path) -> None:
-    result = subprocess.run(list(map(str, command)), cwd=cwd, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False)
-    assert result.returncode == 0, result.stderr
 
 
 @pytest.fixture(scope="module")
 def binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    go = program("go", "it comes with golang-go")
-    folder = tmp_path_factory.mktemp("go") / "resolve"
-    shutil.copytree(SOURCE, folder)
-    for generator in GENERATORS:
-        done(go, "build", "-o", folder / "bin" / generator.rpartition("/")[2], generator, cwd=folder)
-    options = ["module=example.org/tenantry/resolve", f"M{PROTO}=example.org/tenantry/resolve/gateway"]
-    plugins = [f"--plugin={path}" for path in (folder / "bin").iterdir()]
-    outputs = [f"--{kind}_{what}" for kind in ("go", "go-grpc") for what in (f"out={folder}", *(f"opt={o}" for o in options))]
-    protoc = [sys.executable, "-m", "grpc_tools.protoc", f"--proto_path={ROOT / 'protos'}"]
-    done(*protoc, *plugins, *outputs, ROOT / "protos" / PROTO, cwd=folder)
-    done(go, "build", "-o", folder / "resolve", ".", cwd=folder)
-    return folder / "resolve"
+    return build(program("go", "it comes with golang-go"), tmp_path_factory.mktemp("go") / "resolve")
 
 
 @pytest.fixture

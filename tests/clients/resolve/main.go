@@ -3,6 +3,7 @@
 //	resolve -address HOST:PORT -ca FILE -cert FILE -key FILE resolve TENANT...   one JSON line for each tenant
 //	resolve ... batch TENANT...                                                  one JSON line
 //	resolve ... watch                                                            one JSON line for each update of the map
+//	resolve ... follow COUNT    so many followers; a line when all have the map, then for each change one line when all have it
 package main
 
 import (
@@ -14,6 +15,7 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"strconv"
 	"time"
 
 	_ "google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -46,6 +48,12 @@ func main() {
 		batch(client, flag.Args()[1:])
 	case "watch":
 		watch(client)
+	case "follow":
+		count, err := strconv.Atoi(flag.Arg(1))
+		if err != nil {
+			log.Fatal(err)
+		}
+		follow(*address, mutualTLS(*ca, *certificate, *key), count)
 	default:
 		log.Fatalf("unknown command %q", what)
 	}
@@ -149,6 +157,53 @@ func watch(client gateway.GatewayClient) {
 			shards[name] = known.Shard
 		}
 		print(map[string]any{"version": version, "full": update.Full, "shards": shards})
+	}
+}
+
+type arrival struct {
+	version uint64
+	first   bool
+	at      time.Time
+}
+
+// follow has each follower on a connection of its own, and says when each had an update: seconds since the epoch.
+func follow(address string, tls credentials.TransportCredentials, count int) {
+	arrivals := make(chan arrival, count)
+	for range count {
+		go func() {
+			connection, err := grpc.NewClient(address, grpc.WithTransportCredentials(tls))
+			if err != nil {
+				log.Fatal(err)
+			}
+			stream, err := gateway.NewGatewayClient(connection).WatchMap(context.Background(), &gateway.WatchMapRequest{})
+			if err != nil {
+				log.Fatal(err)
+			}
+			for {
+				update, err := stream.Recv()
+				if err != nil {
+					log.Fatal(err)
+				}
+				if update.Full || len(update.Ranges) > 0 {
+					arrivals <- arrival{update.Version, update.Full, time.Now()}
+				}
+			}
+		}()
+	}
+	ready := 0
+	moments := map[uint64][]float64{}
+	for came := range arrivals {
+		if came.first {
+			if ready++; ready == count {
+				print(map[string]any{"ready": count})
+			}
+			continue
+		}
+		moments[came.version] = append(moments[came.version], float64(came.at.UnixNano())/1e9)
+		if len(moments[came.version]) == count {
+			print(map[string]any{"version": came.version, "moments": moments[came.version]})
+			delete(moments, came.version)
+		}
 	}
 }
 
