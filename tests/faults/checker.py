@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from tests.faults.log import Entry, Fault, Opened, Operation, Owned, Stored, TakenOver, Watched, read_log
-from tests.faults.past import Past
+from tests.faults.past import Key, Past
 from tests.faults.reads import check_lists, check_reads
 from tests.faults.streams import check_streams
 from tests.faults.verdict import DOUBLED, LOST, ORDER, PHANTOM, Verdict
@@ -31,7 +31,7 @@ def check(entries: Iterable[Entry]) -> Verdict:
     past.read(verdict)
     past.check_owners(verdict)
     writes = list(_check_writes(past, operations, verdict))
-    past.asked_at.update((stored.version, operation.began) for operation, stored in writes)
+    past.asked_at.update(((operation.key, stored.version), operation.began) for operation, stored in writes)
     _check_order(writes, verdict)
     check_reads(past, operations, (entry for entry in entries if isinstance(entry, Watched)), verdict)
     check_lists(past, operations, verdict)
@@ -52,12 +52,12 @@ def _count(entries: Iterable[Entry], verdict: Verdict) -> None:
         elif isinstance(entry, Fault):
             counts[f"fault {entry.kind}"] += 1
         elif isinstance(entry, TakenOver):
-            verdict.taken_over.append(entry.seconds)
+            verdict.taken_over.setdefault(entry.fault, []).append(entry.seconds)
 
 
 def _check_writes(past: Past, operations: Sequence[Operation], verdict: Verdict) -> Iterator[Write]:
     """Acknowledged writes are there, once; refused ones are not; what is there was asked for. Yields what took effect."""
-    asked: dict[int, Write] = {}
+    asked: dict[tuple[Key, int], Write] = {}
     deleted = {
         (operation.key, operation.base) for operation in operations if operation.kind == "delete" and operation.outcome == "ok"
     }
@@ -65,13 +65,14 @@ def _check_writes(past: Past, operations: Sequence[Operation], verdict: Verdict)
         if not operation.is_write:
             continue
         stored = past.effect(operation)
+        made = (operation.key, stored.version if stored is not None else 0)
         if operation.outcome == "ok":
             if stored is None:
                 verdict.wrong(LOST, f"{operation} is not in etcd's history")
                 continue
             if operation.version and operation.version != stored.version:
                 verdict.wrong(LOST, f"{operation} is at {stored.version} in etcd's history")
-            if (other := asked.get(stored.version)) is not None and other[0].outcome == "ok":
+            if (other := asked.get(made)) is not None and other[0].outcome == "ok":
                 verdict.wrong(DOUBLED, f"{stored.version} is the answer to {operation} and to {other[0]}")
         elif stored is None:
             continue
@@ -84,11 +85,12 @@ def _check_writes(past: Past, operations: Sequence[Operation], verdict: Verdict)
             continue
         else:
             verdict.counts["came true"] += 1
-        if stored.version not in asked or operation.began < asked[stored.version][0].began:
-            asked[stored.version] = (operation, stored)
+        if made not in asked or operation.began < asked[made][0].began:
+            asked[made] = (operation, stored)
     for stored in past.stored:
-        if stored.version in asked:
-            _check_base(past, *asked[stored.version], verdict)
+        made = ((stored.cluster, stored.name), stored.version)
+        if made in asked:
+            _check_base(past, *asked[made], verdict)
         else:
             verdict.wrong(PHANTOM, f"{stored.version} of {stored.cluster}/{stored.name}: {stored.value or 'deleted'}")
     yield from asked.values()

@@ -38,7 +38,8 @@ class Past:
     def __init__(self, stored: Iterable[Stored], owners: Iterable[Owned]) -> None:
         self.stored = sorted(stored, key=lambda entry: entry.version)
         self.owners = sorted(owners, key=lambda entry: entry.revision)
-        self.asked_at: dict[int, float] = {}
+        self.asked_at: dict[tuple[Key, int], float] = {}
+        self._intervals = sorted({(owned.start, owned.end, owned.range) for owned in self.owners})
         self._states: dict[Key, States] = {}
         self._by_value: dict[str, Stored] = {}
         self._deletion_of: dict[tuple[Key, int], Stored] = {}
@@ -61,11 +62,17 @@ class Past:
     def read(self, verdict: Verdict) -> None:
         """What etcd shows must itself be sound: versions that grow with its revisions, each value once, and whole."""
         last = 0
+        held: set[tuple[str, int]] = set()
         for stored in self.stored:
             key = (stored.cluster, stored.name)
-            if stored.version <= last or versions.revision_of(stored.version) != stored.revision:
+            if stored.version < last or versions.revision_of(stored.version) != stored.revision:
                 verdict.wrong(ORDER, f"version {stored.version} of {key} is of revision {stored.revision} and follows {last}")
             last = stored.version
+            # Deletions of one revision in two ranges have the same: nobody is told of both.
+            place = (self._range_of(stored.cluster) if stored.value is None else "", stored.version)
+            if place in held:
+                verdict.wrong(ORDER, f"version {stored.version} of {key} is another write's, too")
+            held.add(place)
             if key not in self._states:
                 self._states[key] = States()
                 self._keys[stored.cluster].append(key)
@@ -87,17 +94,19 @@ class Past:
             if before and owned.generation <= before[-1].generation:
                 verdict.wrong(ORDER, f"the generation of {owned.range} went from {before[-1].generation} to {owned.generation}")
             before.append(owned)
-        intervals = sorted((found[0].start, found[0].end, name) for name, found in fences.items())
-        starts = [start for start, _, _ in intervals]
         for stored in self.stored:
-            at = bisect_right(starts, stored.cluster) - 1
-            if at < 0 or stored.cluster >= intervals[at][1]:
+            name = self._range_of(stored.cluster)
+            if not name:
                 verdict.wrong(OLD_OWNER, f"version {stored.version} is in {stored.cluster}, which is in nobody's range")
                 continue
-            name = intervals[at][2]
             # A transaction compares fences as they were before it.
             then = bisect_left(fences[name], stored.revision, key=lambda owned: owned.revision) - 1
             owner = fences[name][then].owner if then >= 0 else "nobody"
             if stored.writer != owner:
                 writer = stored.writer or "somebody without a journal"
                 verdict.wrong(OLD_OWNER, f"{writer} wrote {stored.version} to {name} when it was the range of {owner}")
+
+    def _range_of(self, cluster: str) -> str:
+        """The name of the range, empty where the cluster is in none."""
+        at = bisect_right(self._intervals, cluster, key=lambda interval: interval[0]) - 1
+        return self._intervals[at][2] if at >= 0 and cluster < self._intervals[at][1] else ""

@@ -125,7 +125,7 @@ def _seen_by_list(past: Past, operation: Operation) -> Iterator[tuple[Key, _Seen
 
 def _check_key(past: Past, key: Key, seen: list[_Seen], verdict: Verdict) -> None:
     states = past.states(key)
-    asked_at = [past.asked_at.get(version, -inf) for version in states.versions]
+    asked_at = [past.asked_at.get((key, version), -inf) for version in states.versions]
     seen.sort(key=lambda what: what.began)
     by_end = sorted(range(len(seen)), key=lambda place: seen[place].ended)
     found: dict[int, int] = {}

@@ -29,11 +29,12 @@ class Violation:
 
 @dataclass(slots=True)
 class Verdict:
-    """True if nothing is wrong. `counts`: how much was judged, by kind. `taken_over`: seconds, one for each range."""
+    """True if nothing is wrong. `counts`: how much was judged, by kind. `taken_over`: by fault, seconds, one for
+    each range."""
 
     violations: list[Violation] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
-    taken_over: list[float] = field(default_factory=list)
+    taken_over: dict[str, list[float]] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return not self.violations
@@ -44,7 +45,8 @@ class Verdict:
     def add(self, other: Verdict) -> None:
         self.violations += other.violations
         self.counts += other.counts
-        self.taken_over += other.taken_over
+        for fault, seconds in other.taken_over.items():
+            self.taken_over.setdefault(fault, []).extend(seconds)
 
     def of(self, rule: str) -> int:
         return sum(violation.rule == rule for violation in self.violations)
@@ -66,10 +68,11 @@ class Verdict:
             f"{self.of(OLD_OWNER)} commits by old owners, {self.of(STALE)} stale reads, {self.of(LOST)} lost acknowledged writes",
             f"violations: {', '.join(f'{number} x {rule}' for rule, number in sorted(others.items())) or 'none'}",
         ]
-        if self.taken_over:
-            times = sorted(self.taken_over)
+        for fault, seconds in sorted(self.taken_over.items()):
+            times = sorted(seconds)
             middle, late = _quantile(times, 0.5), _quantile(times, 0.99)
-            lines.append(f"take-over of {len(times)} ranges: p50 {middle:.2f} s, p99 {late:.2f} s, max {times[-1]:.2f} s")
+            figures = f"p50 {middle:.2f} s, p99 {late:.2f} s, max {times[-1]:.2f} s"
+            lines.append(f"{fault}: {len(times)} ranges were served again after {figures}")
         lines += [f"  {violation.rule}: {violation.text}" for violation in self.violations[:SHOWN_MAX]]
         return "\n".join(lines)
 
