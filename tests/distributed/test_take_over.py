@@ -237,3 +237,18 @@ def test_watch_of_a_range_that_leaves_ends_with_a_bookmark(platform: Fleet, tena
     assert [event["type"] for event in events][-1] == "BOOKMARK"
     last = int(events[-1]["object"]["metadata"]["resourceVersion"])
     assert all(int(event["object"]["metadata"]["resourceVersion"]) <= last for event in events)
+
+
+def test_owners_stay_while_etcd_is_away(platform: Fleet, tenants: list[Api]) -> None:
+    """Longer than sessions live: nothing is acknowledged meanwhile, nothing is served that is not proved, and nothing moves."""
+    api = tenants[0]
+    before = {info.name: info.generation for info in platform.ranges()}
+    with Writer(api, "without-etcd") as writer:
+        until(lambda: len(writer.acknowledged) > 5, "writes before")
+        platform.etcd.kill()
+        until(lambda: api.status_of("GET", CONFIG_MAPS) == 503, "reads are refused")
+        platform.etcd.start()
+        count = len(writer.acknowledged)
+        until(lambda: len(writer.acknowledged) > count + 5, "writes after")
+    writer.check()
+    assert {info.name: info.generation for info in platform.ranges()} == before
