@@ -45,4 +45,3 @@ ROWS = (
     Row("front_door_adds", "what the front door adds to a GET, p50", "ms", 1.0, "", at_most=True),
     Row("front_door_get_32", "GET through the front door, 32 clients", "/s", 2000, ""),
 )
-BY_NAME = {row.name: row for row in ROWS}

@@ -45,11 +45,12 @@ from tenantry.flags import SettingError
 from tenantry.storage.etcd.store import EtcdStore
 from tenantry.storage.store import Store, StoreError
 from tenantry.tenancy.catalog import Catalog
-from tenantry.tenancy.directory import ROOT, Directory
+from tenantry.tenancy.directory import Directory
 from tenantry.tenancy.exports.urls import published_urls
 from tenantry.tenancy.host import Urls
 from tenantry.tenancy.owners import Owners
 from tenantry.tenancy.range_map import RangeMap
+from tenantry.tenancy.well_known import ROOT
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from tenantry.apiserver.http import Request
 from tenantry.kube.status import StatusError
-from tenantry.tenancy.directory import ROOT, Directory, RangeInfo
+from tenantry.tenancy.directory import Directory, RangeInfo
+from tenantry.tenancy.well_known import ROOT
 
 _CLUSTERS = "/clusters/"
 _RANGES = "/ranges/"

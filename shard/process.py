@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from shard.checks import watch_over
 from shard.heartbeat import OpenStore
@@ -26,16 +27,20 @@ from tenantry.kube.status import unavailable
 from tenantry.storage.cell import Cell
 from tenantry.storage.history import HistoryLimits
 from tenantry.storage.keys import Key
+from tenantry.storage.range import Range
 from tenantry.storage.read_guard import ReadGuard
+from tenantry.storage.record import RecordEvent
 from tenantry.storage.store import Store
 from tenantry.tenancy import admission, controllers, exports, workspaces
 from tenantry.tenancy.authorization import Chain
 from tenantry.tenancy.controllers.event_expiry import EventExpiry
-from tenantry.tenancy.directory import ROOT, Registry, ShardInfo
+from tenantry.tenancy.directory import Registry, ShardInfo
 from tenantry.tenancy.host import Host, Peers, Urls
 from tenantry.tenancy.range_map import RangeMap
-from tenantry.tenancy.scopes import LOGICAL_CLUSTERS, ClustersMount, RangesMount
+from tenantry.tenancy.resources import LOGICAL_CLUSTERS, SECRETS, SERVICE_ACCOUNTS
+from tenantry.tenancy.scopes import ClustersMount, RangesMount
 from tenantry.tenancy.types.logical_cluster import NAME
+from tenantry.tenancy.well_known import ROOT
 from tenantry.virtual.mount import ServicesMount, load_views
 
 
@@ -72,6 +77,7 @@ class Shard:
         version: str,
         history_limits: HistoryLimits | None = None,
         home_creator_groups: Sequence[str] | None = (AUTHENTICATED_GROUP,),
+        publish_on_exports: bool = False,
         ttl_seconds: float = 2.0,
         uid: str = "",
         url: str = "",
@@ -111,10 +117,13 @@ class Shard:
             audiences=identity.issuer.audiences,
             anonymous=identity.anonymous,
         )
+        host.follow_ranges(partial(_forget_tokens, authenticator))
         host.add_connectors(reviews.connectors(authenticator))
         host.add_connectors(token_request.connectors(identity.issuer, lookup))
         host.add_controllers(
-            *controllers.build(host, identity.issuer.issue_for_secret), *exports.build(host), *workspaces.build(host)
+            *controllers.build(host, identity.issuer.issue_for_secret),
+            *exports.build(host, publish_on_exports=publish_on_exports),
+            *workspaces.build(host),
         )
         self._expiry = EventExpiry(host)
         watch_over(host, health, metrics)
@@ -161,6 +170,22 @@ class Shard:
         await self.host.stop()
         await self.cell.close()
         await self.session.stop()
+
+
+def _forget_tokens(authenticator: Union, held: Range) -> Callable[[], None]:
+    """A token dies with its account or secret, not when its place in the cache is due. Other shards forget it within seconds."""
+
+    def changed(events: Sequence[RecordEvent]) -> None:
+        if any(event.record is None for event in events):
+            authenticator.forget()
+
+    stops = [held.subscribe(changed, resource) for resource in (SERVICE_ACCOUNTS, SECRETS)]
+
+    def stop() -> None:
+        for each in stops:
+            each()
+
+    return stop
 
 
 class LocalPeers:

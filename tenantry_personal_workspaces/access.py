@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 from tenantry.kube.objects import Object
 from tenantry.storage.range import Range
 from tenantry.storage.record import RecordEvent
+from tenantry.tenancy.resources import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, LOGICAL_CLUSTERS
+from tenantry.tenancy.well_known import SYSTEM_ADMIN
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
 
-RBAC = ("rbac.authorization.k8s.io/clusterroles", "rbac.authorization.k8s.io/clusterrolebindings")
-LOGICAL_CLUSTERS = "core.kcp.io/logicalclusters"
-EVERYWHERE = "system:admin"
-"""The cluster whose RBAC holds in all others."""
+RBAC = (CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS)
 
 
 class AccessChanges:
@@ -66,7 +65,7 @@ class AccessChanges:
             return
         if not self._changed and not self._everywhere:
             asyncio.get_running_loop().call_soon(self._publish)
-        if cluster == EVERYWHERE:
+        if cluster == SYSTEM_ADMIN:
             self._everywhere = True
             return
         parent = self._host.directory.parent_of(cluster)

@@ -12,13 +12,12 @@ from tenantry.apiserver.user import AUTHENTICATED_GROUP, User
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object, annotations_of
 from tenantry.storage.record import Record
+from tenantry.tenancy.well_known import OWNER_ANNOTATION
 from tenantry.virtual.view import Place, View
 from tenantry_personal_workspaces.access import AccessChanges
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
-
-OWNER_ANNOTATION = "experimental.tenancy.kcp.io/owner"
 
 
 class PersonalWorkspaces(View):

@@ -24,6 +24,7 @@ class Decision(NamedTuple):
         return self.verdict is Verdict.ALLOW
 
 
+ALLOWED = Decision(Verdict.ALLOW)
 NO_OPINION = Decision(Verdict.NO_OPINION)
 
 

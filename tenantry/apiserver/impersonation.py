@@ -17,10 +17,12 @@ from tenantry.apiserver.user import (
     LOGICAL_CLUSTER_ADMIN_GROUP,
     MASTERS_GROUP,
     SCOPES_EXTRA,
+    SERVICE_ACCOUNT_PREFIX,
     UNAUTHENTICATED_GROUP,
     WORKSPACE_BOOTSTRAPPER_GROUP,
     User,
     make_extra,
+    service_account_groups,
 )
 from tenantry.kube import status
 
@@ -34,7 +36,6 @@ _PRIVILEGED = frozenset(
     }
 )
 _AUTHENTICATION = "authentication.k8s.io"
-_SERVICE_ACCOUNT = "system:serviceaccount:"
 _EXTRA = "impersonate-extra-"
 _SYSTEM_DOMAIN = "kcp.io"
 
@@ -119,7 +120,7 @@ def _questions(
 
 def _default_groups(name: str, groups: tuple[str, ...]) -> tuple[str, ...]:
     if not groups and (account := _service_account(name)) is not None:
-        groups = ("system:serviceaccounts", f"system:serviceaccounts:{account[0]}")
+        groups = service_account_groups(account[0])
     if AUTHENTICATED_GROUP in groups or UNAUTHENTICATED_GROUP in groups:
         return groups
     return (*groups, UNAUTHENTICATED_GROUP if name == ANONYMOUS else AUTHENTICATED_GROUP)
@@ -133,9 +134,9 @@ def _scoped(user: User, cluster: str) -> User:
 
 
 def _service_account(name: str) -> tuple[str, str] | None:
-    if not name.startswith(_SERVICE_ACCOUNT):
+    if not name.startswith(SERVICE_ACCOUNT_PREFIX):
         return None
-    namespace, _, account = name.removeprefix(_SERVICE_ACCOUNT).partition(":")
+    namespace, _, account = name.removeprefix(SERVICE_ACCOUNT_PREFIX).partition(":")
     return (namespace, account) if namespace and account and ":" not in account else None
 
 

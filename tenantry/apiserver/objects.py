@@ -15,12 +15,12 @@ from tenantry.apiserver.user import SYSTEM, User
 from tenantry.apiserver.verbs.create import create_object
 from tenantry.apiserver.verbs.delete import delete_object
 from tenantry.apiserver.verbs.options import DeleteOptions
-from tenantry.apiserver.verbs.write import Outcome, Target, create_outcome, run, stored_change, update_outcome
+from tenantry.apiserver.verbs.write import Outcome, Target, run, update_outcome
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object, name_of, namespace_of
 from tenantry.kube.status import StatusError, method_not_allowed
 from tenantry.storage.keys import Key
-from tenantry.storage.record import Change, Record
+from tenantry.storage.record import Record
 
 MANAGER = "tenantry"
 """The field manager of what the process writes by itself."""
@@ -100,36 +100,6 @@ def read(scope: Scope, definition: ResourceDefinition, namespace: str, name: str
     require_readable(scope.range)
     record = scope.range.get(Key(_cluster(scope, definition), definition.storage_key, namespace, name))
     return None if record is None else records.decode(record, definition, definition.storage_version)
-
-
-def new_change(scope: Scope, definition: ResourceDefinition, obj: Object, *, user: User = SYSTEM, manager: str = "") -> Change:
-    """The change that creates a copy of `obj`, with its metadata filled in, for a transaction of several objects. Admitted and
-    validated; managedFields are kept where a manager is named. Raises StatusError."""
-    return _new(scope, definition, obj, user, manager)[0]
-
-
-def new_changes(
-    scope: Scope, definition: ResourceDefinition, obj: Object, *, user: User = SYSTEM, manager: str = ""
-) -> list[Change]:
-    """The same with the changes that admission adds (a quota's usage)."""
-    return _new(scope, definition, obj, user, manager)
-
-
-def update_change(scope: Scope, definition: ResourceDefinition, record: Record, obj: Object) -> Change:
-    """The change that stores a copy of `obj` in place of `record`, for a transaction of several objects.
-
-    Neither admitted nor validated: it is for code that derives the whole object itself, spec and status alike. The server's part
-    of the metadata stays as it was, and generation rises with the spec. A deleted object without finalizers is removed.
-    """
-    target = _target(scope, definition, record.key.namespace, record.key.name)
-    old = records.decode(record, definition, target.version)
-    return stored_change(target, _own(obj, definition, record.key.namespace), old, record)
-
-
-def _new(scope: Scope, definition: ResourceDefinition, obj: Object, user: User, manager: str) -> list[Change]:
-    place = namespace_of(obj)
-    target = _target(scope, definition, place, name_of(obj), user=user, manager=manager)
-    return create_outcome(target, _own(obj, definition, place), scope.range.get(target.key)).changes
 
 
 def _target(

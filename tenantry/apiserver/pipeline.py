@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from tenantry.apiserver import impersonation, request_info
 from tenantry.apiserver.authentication.authenticator import ANONYMOUS_USER, Authenticator
 from tenantry.apiserver.authorization import Attributes
-from tenantry.apiserver.endpoints.health import KINDS, Health
+from tenantry.apiserver.endpoints.health import HEALTH_PATHS, KINDS, Health
 from tenantry.apiserver.endpoints.issuer import IssuerEndpoint
 from tenantry.apiserver.endpoints.nonresource import Endpoints
 from tenantry.apiserver.endpoints.plain import page_not_found, text
@@ -29,8 +29,7 @@ from tenantry.apiserver.verbs.serve import serve
 from tenantry.kube.status import StatusError, generic_not_found, unauthorized
 
 _ROOT = "root"
-_HEALTH_PATHS = frozenset({"/healthz", "/livez", "/readyz"})
-_OPEN_PATHS = _HEALTH_PATHS | {"/version"}
+_OPEN_PATHS = HEALTH_PATHS | {"/version"}
 _SERVICES = "services"
 _SHARDED_REQUEST = "x-kubernetes-sharded-request"
 
@@ -137,7 +136,7 @@ class Pipeline:
             return error_response(error, request, call.warnings)
 
     def _authorize(self, scope: Scope, info: RequestInfo, user: User) -> None:
-        if info.path in _HEALTH_PATHS:
+        if info.path in HEALTH_PATHS:
             return
         attributes = Attributes(
             user,

@@ -21,6 +21,7 @@ class RequestInfo:
     that is none of them, and the lower-case method for other paths.
     `parts` is the path from the resource on: (resource, name, subresource, …). A list of one name by field selector has `name`
     set while `parts` has no name, so that resourceNames of RBAC apply to it.
+    `in_namespace`: the path is one below `/namespaces/<namespace>/`. `/namespaces/<name>` has a `namespace` too, but is not.
     `identity` is the hash of a wildcard request for `resource:hash` (kcp); `resource` is without it.
     """
 
@@ -35,6 +36,7 @@ class RequestInfo:
     name: str = ""
     identity: str = ""
     parts: tuple[str, ...] = ()
+    in_namespace: bool = False
 
 
 def parse(method: str, path: str, request: Request) -> RequestInfo:
@@ -64,11 +66,12 @@ def parse(method: str, path: str, request: Request) -> RequestInfo:
         if count == start:
             raise status.internal(f"unable to determine kind and namespace from url, {path}")
 
-    namespace = ""
+    namespace, in_namespace = "", False
     if segments[start] == "namespaces" and count > start + 1:
         namespace = segments[start + 1]
         if count > start + 2 and segments[start + 2] not in _NAMESPACE_SUBRESOURCES:
             start += 2
+            in_namespace = True
     parts = tuple(segments[start:])
     resource = parts[0]
     name = parts[1] if len(parts) > 1 else ""
@@ -85,7 +88,7 @@ def parse(method: str, path: str, request: Request) -> RequestInfo:
         resource, _, identity = resource.partition(":")
         if not identity:
             raise status.internal(f"the identity of resource {resource!r} is empty")
-    return RequestInfo(True, verb, path, group, version, resource, subresource, namespace, name, identity, parts)
+    return RequestInfo(True, verb, path, group, version, resource, subresource, namespace, name, identity, parts, in_namespace)
 
 
 def is_true(values: list[str] | None) -> bool:

@@ -18,6 +18,8 @@ CLUSTER_NAME_EXTRA = "authentication.kcp.io/cluster-name"
 """The logical cluster that a service account comes from."""
 SCOPES_EXTRA = "authentication.kcp.io/scopes"
 WARRANT_EXTRA = "authorization.kcp.io/warrant"
+SERVICE_ACCOUNT_PREFIX = "system:serviceaccount:"
+_SERVICE_ACCOUNTS_GROUP = "system:serviceaccounts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,16 @@ class User:
 
 def make_extra(extra: Mapping[str, list[str]]) -> tuple[tuple[str, tuple[str, ...]], ...]:
     return tuple(sorted((k, tuple(v)) for k, v in extra.items()))
+
+
+def service_account_name(namespace: str, name: str) -> str:
+    """The user that a service account is."""
+    return f"{SERVICE_ACCOUNT_PREFIX}{namespace}:{name}"
+
+
+def service_account_groups(namespace: str) -> tuple[str, ...]:
+    """Its groups, besides that of all who are authenticated."""
+    return (_SERVICE_ACCOUNTS_GROUP, f"{_SERVICE_ACCOUNTS_GROUP}:{namespace}")
 
 
 SYSTEM = User("system:apiserver", (MASTERS_GROUP, AUTHENTICATED_GROUP))

@@ -8,8 +8,9 @@ from contextlib import AsyncExitStack
 from registry.process import Registry, forget_processes
 from shard.process import LocalPeers, Shard
 from tenantry.storage.store import Store
-from tenantry.tenancy.directory import ROOT, RangeInfo
+from tenantry.tenancy.directory import RangeInfo
 from tenantry.tenancy.range_map import Opened, RangeMap
+from tenantry.tenancy.well_known import ROOT
 
 TTL_SECONDS = 30.0
 """Nobody waits for a dead process here, so a machine that was busy for some seconds loses nothing."""

@@ -35,6 +35,11 @@ class Settings:
         "tenants that a range holds before the next one opens",
         "one published URL for each thousand tenants: a controller's informer on a URL stays of a handy size",
     )
+    api_export_urls: bool = setting(
+        False,
+        "also publish URLs in the deprecated APIExport.status.virtualWorkspaces",
+        "off as kcp's feature gate for it: endpoint slices tell who holds consumers, this field cannot",
+    )
     tls_cert_file: str = setting("", "serving certificate in PEM", "empty: one is made from the CA under the root directory")
     tls_private_key_file: str = setting("", "its private key in PEM", "empty: as for --tls-cert-file")
     client_ca_file: str = setting(

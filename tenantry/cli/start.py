@@ -128,6 +128,7 @@ class Process:
                 history_limits=HistoryLimits(events=settings.history_events),
                 home_creator_groups=self._home_creator_groups(),
                 ttl_seconds=TTL_SECONDS,
+                publish_on_exports=settings.api_export_urls,
             )
         stack.push_async_callback(fleet.stop)
         await fleet.start()

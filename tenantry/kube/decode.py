@@ -52,12 +52,6 @@ def unknown_fields(obj: Object, schema: Schema, prefix: str = "") -> list[str]:
     return found
 
 
-def unknown_metadata_fields(obj: Object) -> list[str]:
-    """The same for the metadata of a custom resource, whose own schema says nothing about it."""
-    metadata = obj.get("metadata")
-    return unknown_fields(metadata, OBJECT_META.schema, "metadata") if isinstance(metadata, dict) else []
-
-
 def _drop(value: Any, schema: Schema, path: str, found: list[str]) -> None:
     if schema.preserve_unknown:
         return

@@ -1,4 +1,4 @@
-"""Group commit: every write that waits goes into one transaction of the store (reference: DESIGN §4).
+"""Group commit: every write that waits goes into one transaction of the store.
 
 One batch is in flight at a time, so revisions reach memory in order. A batch compares the fences of the ranges that it touches
 and the shard's journal key, and puts the batch's number into that key: a batch whose answer was lost is simply sent again.

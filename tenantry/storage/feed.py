@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 
-from tenantry.storage.store import Batch
+from tenantry.storage.store import Batch, Unavailable
 
 # Beyond this a slow reader is sent back to the log.
 EVENTS_LIMIT = 4096
+HISTORY_REVISIONS = 256
+"""How much of the log is read at a time: what a reader that is far behind makes the store hold for it."""
+
+History = Callable[[int, int], Awaitable[Iterable[Batch]]]
+"""Reads the log from a revision up to another one, both included. Raises Compacted."""
 
 
 class Feed:
@@ -51,6 +57,31 @@ class Feed:
         self._events = 0
         self._lost = None
         return lost, batches
+
+    async def follow(self, history: History, from_revision: int, until: int) -> AsyncGenerator[Batch, None]:
+        """All batches from a revision on: up to `until`, and wherever this was too slow, from the log. An empty batch says when
+        the log was read for the first time. Raises Compacted, and Unavailable when the feed is closed."""
+        next_revision = from_revision
+        batches: list[Batch] = []
+        progress = True
+        while not self.closed:
+            while next_revision <= until:
+                last = min(until, next_revision + HISTORY_REVISIONS - 1)
+                found = await history(next_revision, last)
+                next_revision = last + 1
+                for batch in found:
+                    yield batch
+            if progress:
+                progress = False
+                yield Batch(until, [])
+            for batch in batches:
+                if batch.revision >= next_revision:
+                    next_revision = batch.revision + 1
+                    yield batch
+            lost, batches = await self.take()
+            if lost is not None:
+                next_revision, until = max(next_revision, lost[0]), lost[1]
+        raise Unavailable("the store is closed")
 
     def _wake(self) -> None:
         if self._waker is not None and not self._waker.done():

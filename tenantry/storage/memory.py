@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_left, insort
 from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 
 from tenantry.storage.checks import check_commit
 from tenantry.storage.feed import Feed
@@ -96,29 +97,17 @@ class MemoryStore:
         self._check_open()
         feed = Feed()
         self._watches[feed] = (start, end)
-        until, next_revision, progress = self._revision, from_revision, True
-        batches: list[Batch] = []
+
+        async def history(since: int, until: int) -> list[Batch]:
+            if since < self._compacted:
+                raise Compacted(self._compacted)
+            log = self._log[self._position(since) : self._position(until + 1)]
+            return [found for batch in log if (found := _inside(batch, start, end))]
+
         try:
-            while not feed.closed:
-                if next_revision <= until:
-                    if next_revision < self._compacted:
-                        raise Compacted(self._compacted)
-                    history = self._log[self._position(next_revision) : self._position(until + 1)]
-                    next_revision = until + 1
-                    for batch in history:
-                        if found := _inside(batch, start, end):
-                            yield found
-                if progress:
-                    progress = False
-                    yield Batch(until, [])
-                for batch in batches:
-                    if batch.revision >= next_revision:
-                        next_revision = batch.revision + 1
-                        yield batch
-                lost, batches = await feed.take()
-                if lost is not None:
-                    next_revision, until = max(next_revision, lost[0]), lost[1]
-            raise Unavailable("the store is closed")
+            async with aclosing(feed.follow(history, from_revision, self._revision)) as batches:
+                async for batch in batches:
+                    yield batch
         finally:
             del self._watches[feed]
 

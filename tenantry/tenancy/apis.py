@@ -19,17 +19,18 @@ from tenantry.kube.objects import Object, is_deleting
 from tenantry.kube.types import BUILTINS
 from tenantry.storage.range import Range
 from tenantry.storage.record import Record, RecordEvent
+from tenantry.tenancy.resources import (
+    API_BINDINGS,
+    API_EXPORTS,
+    API_RESOURCE_SCHEMAS,
+    CUSTOM_RESOURCE_DEFINITIONS,
+    LOGICAL_CLUSTERS,
+)
 from tenantry.tenancy.retained_schemas import retained_schema
 from tenantry.tenancy.types import SYSTEM_DEFINITIONS
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
-
-CRDS = "apiextensions.k8s.io/customresourcedefinitions"
-BINDINGS = "apis.kcp.io/apibindings"
-SCHEMAS = "apis.kcp.io/apiresourceschemas"
-EXPORTS = "apis.kcp.io/apiexports"
-LOGICAL_CLUSTERS = "core.kcp.io/logicalclusters"
 
 
 class ClusterApis:
@@ -51,7 +52,7 @@ class ClusterApis:
     def start(self) -> None:
         self._stops = [
             self._host.follow_ranges(self._follow),
-            self._host.catalog.subscribe(SCHEMAS, self._schema_changed),
+            self._host.catalog.subscribe(API_RESOURCE_SCHEMAS, self._schema_changed),
         ]
 
     def stop(self) -> None:
@@ -110,8 +111,8 @@ class ClusterApis:
 
     def _follow(self, held: Range) -> Callable[[], None]:
         stops = [
-            held.subscribe(self._changed, CRDS),
-            held.subscribe(self._changed, BINDINGS),
+            held.subscribe(self._changed, CUSTOM_RESOURCE_DEFINITIONS),
+            held.subscribe(self._changed, API_BINDINGS),
             held.subscribe(self._ended, LOGICAL_CLUSTERS),
         ]
 
@@ -160,10 +161,10 @@ class ClusterApis:
     def _compute(self, cluster: str) -> ApiSet:
         held = self._host.cell.range_of(cluster)
         extra: dict[tuple[str, str], ResourceDefinition] = {}
-        for record in held.list(BINDINGS, cluster):
+        for record in held.list(API_BINDINGS, cluster):
             for definition in self._of_binding(cluster, orjson.loads(record.value)):
                 extra.setdefault(definition.group_resource, definition)
-        for record in held.list(CRDS, cluster):
+        for record in held.list(CUSTOM_RESOURCE_DEFINITIONS, cluster):
             found = self._of_crd(cluster, record)
             if found is not None:
                 extra.setdefault(found.group_resource, found)
@@ -177,7 +178,7 @@ class ClusterApis:
             schema = bound["schema"]
             definition = self._bound.get((schema["UID"], schema["identityHash"]))
             if definition is None:
-                copy = self._host.catalog.get(SCHEMAS, provider, schema["name"])
+                copy = self._host.catalog.get(API_RESOURCE_SCHEMAS, provider, schema["name"])
                 if copy is None or copy["metadata"]["uid"] != schema["UID"]:
                     copy = retained_schema(self._host.cell.range_of(cluster), schema["UID"])
                 if copy is None:
@@ -210,12 +211,12 @@ class ClusterApis:
         for definition in self._host.definitions.all_bound():
             if definition.plural == resource and definition.identity == identity:
                 return (definition,)
-        for cluster, _, export in self._host.catalog.list(EXPORTS):
+        for cluster, _, export in self._host.catalog.list(API_EXPORTS):
             if (export.get("status") or {}).get("identityHash") != identity:
                 continue
             for entry in (export.get("spec") or {}).get("resources") or ():
                 if entry.get("name") == resource:
-                    schema = self._host.catalog.get(SCHEMAS, cluster, entry["schema"])
+                    schema = self._host.catalog.get(API_RESOURCE_SCHEMAS, cluster, entry["schema"])
                     if schema is not None:
                         return (self.bound_definition(schema, identity),)
         return ()

@@ -17,6 +17,7 @@ import orjson
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object, timestamp
 from tenantry.kube.rbac.bootstrap import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES
+from tenantry.kube.types.namespace import living
 from tenantry.storage.cell import NotOwned, Stale
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
@@ -28,9 +29,11 @@ from tenantry.tenancy.exports.bind import bound_binding
 from tenantry.tenancy.exports.conditions import mark_true
 from tenantry.tenancy.exports.identity import IDENTITY_NAMESPACE, hash_of_secret, identity_secret, new_identity_key
 from tenantry.tenancy.exports.locks import LOCKS_ANNOTATION, locks_annotation
+from tenantry.tenancy.resources import API_EXPORTS, API_RESOURCE_SCHEMAS
 from tenantry.tenancy.types import EXPORTED_TYPES
 from tenantry.tenancy.types.data import KcpType
 from tenantry.tenancy.types.logical_cluster import NAME
+from tenantry.tenancy.well_known import OWNER_ANNOTATION, PATH_ANNOTATION, PHASE_LABEL, ROOT, SHARD_ANNOTATION, SYSTEM_ADMIN
 from tenantry.tenancy.workspaces.contents import base_contents
 from tenantry.tenancy.workspaces.shards import shard_object
 
@@ -39,10 +42,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-ROOT = "root"
-SYSTEM_ADMIN = "system:admin"
-EXPORTS = "apis.kcp.io/apiexports"
-SCHEMAS = "apis.kcp.io/apiresourceschemas"
 _POLICED = frozenset({"tenancy.kcp.io", "topology.kcp.io"})
 """Exports with a maximal permission policy: what their users may do is bounded by roles in root."""
 _FIRST_RETRY_SECONDS = 0.05
@@ -131,8 +130,8 @@ async def _learned(host: Host) -> None:
 def _learn(host: Host) -> None:
     """Binds the definitions of the types that root exports, as soon as their schemas and identities are known."""
     for export, types in EXPORTED_TYPES.items():
-        copy = host.catalog.get(EXPORTS, ROOT, export)
-        schemas = {t.plural: host.catalog.get(SCHEMAS, ROOT, t.schema_name) for t in types}
+        copy = host.catalog.get(API_EXPORTS, ROOT, export)
+        schemas = {t.plural: host.catalog.get(API_RESOURCE_SCHEMAS, ROOT, t.schema_name) for t in types}
         identity = (copy.get("status") or {}).get("identityHash") if copy is not None else ""
         if identity and all(schemas.values()):
             host.definitions.bind(export, identity, {p: s["metadata"]["uid"] for p, s in schemas.items() if s is not None})
@@ -165,12 +164,7 @@ def _exports(host: Host, held: Range) -> Iterable[Change]:
     """Namespace and secrets of the identities, the schemas and the exports."""
     definitions = host.definitions
     now = timestamp()
-    namespace = {
-        "metadata": {"name": IDENTITY_NAMESPACE, "labels": {"kubernetes.io/metadata.name": IDENTITY_NAMESPACE}},
-        "spec": {"finalizers": ["kubernetes"]},
-        "status": {"phase": "Active"},
-    }
-    yield from _missing(host, held, ROOT, definitions.namespaces, [namespace], now)
+    yield from _missing(host, held, ROOT, definitions.namespaces, [living(IDENTITY_NAMESPACE)], now)
     for export, types in EXPORTED_TYPES.items():
         secret_record = held.get(Key(ROOT, definitions.secrets.storage_key, IDENTITY_NAMESPACE, export))
         if secret_record is None:
@@ -205,7 +199,7 @@ def _export(name: str, resources: list[Object], identity: str, now: str) -> Obje
         spec["maximalPermissionPolicy"] = {"local": {}}
     status: Object = {"identityHash": identity}
     mark_true(status, "IdentityValid", now)
-    return {"metadata": {"name": name, "annotations": {"kcp.io/path": ROOT}}, "spec": spec, "status": status}
+    return {"metadata": {"name": name, "annotations": {PATH_ANNOTATION: ROOT}}, "spec": spec, "status": status}
 
 
 def _system_admin(host: Host, held: Range) -> Iterable[Change]:
@@ -262,12 +256,12 @@ def _root_cluster(host: Host, held: Range, bindings: list[Object], now: str) -> 
     return {
         "metadata": {
             "name": NAME,
-            "labels": {"tenancy.kcp.io/phase": "Ready"},
+            "labels": {PHASE_LABEL: "Ready"},
             "annotations": {
-                "kcp.io/path": ROOT,
+                PATH_ANNOTATION: ROOT,
                 "internal.tenancy.kcp.io/type": "root:root",
-                "core.kcp.io/shard": held.name,
-                "experimental.tenancy.kcp.io/owner": orjson.dumps(_BOOTSTRAPPER).decode(),
+                SHARD_ANNOTATION: held.name,
+                OWNER_ANNOTATION: orjson.dumps(_BOOTSTRAPPER).decode(),
                 LOCKS_ANNOTATION: locks_annotation(bindings),
             },
         },

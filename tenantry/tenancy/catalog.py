@@ -1,4 +1,4 @@
-"""The catalog as this shard knows it: copies of what every shard needs to serve its own ranges (DESIGN §5).
+"""The catalog as this shard knows it: copies of what every shard needs to serve its own ranges.
 
 Copies are written in the transaction of their originals. This shard's own are applied the moment they are committed, so it
 reads its own writes; those of others arrive by the store's watch.

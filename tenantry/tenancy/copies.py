@@ -1,4 +1,4 @@
-"""Which objects have copies in the catalog, and what a copy holds (kcp's cache server replication, DESIGN §5).
+"""Which objects have copies in the catalog, and what a copy holds (kcp's cache server replication).
 
 Exports, schemas, workspace types, endpoint slices, partitions and shards are copied always. RBAC is copied for every cluster that
 offers something to others (an export or a workspace type): who may `bind` or `use` it is decided by the shard of who asks. Of all
@@ -17,17 +17,24 @@ from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object, annotations_of
 from tenantry.storage.keys import Key, catalog_key
 from tenantry.storage.record import Record
-from tenantry.tenancy.entering import (
+from tenantry.tenancy.entering import OWNER_BINDING, closed_binding, decides_entry
+from tenantry.tenancy.resources import (
+    API_CONVERSIONS,
+    API_EXPORT_ENDPOINT_SLICES,
+    API_EXPORTS,
+    API_RESOURCE_SCHEMAS,
     CLUSTER_ROLE_BINDINGS,
     CLUSTER_ROLES,
     LOGICAL_CLUSTERS,
-    OWNER_BINDING,
-    SYSTEM_ADMIN,
-    closed_binding,
-    decides_entry,
+    PARTITIONS,
+    SHARDS,
+    WORKSPACE_AUTHENTICATION_CONFIGURATIONS,
+    WORKSPACE_TYPES,
+    WORKSPACES,
 )
 from tenantry.tenancy.types.lifecycle import SCHEDULING, UNAVAILABLE
 from tenantry.tenancy.types.workspace import CLUSTER_ANNOTATION
+from tenantry.tenancy.well_known import SYSTEM_ADMIN
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
@@ -39,8 +46,6 @@ NOTHING: Mapping[bytes, bytes | None] = {}
 FLAGGED = (LOGICAL_CLUSTERS, CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS)
 """Copied for clusters that offer something, because who may use that is decided by the shard of who asks: by RBAC, and by what
 the LogicalCluster says of access to it (phase, required groups). Of all other clusters those that decide who may enter."""
-EXPORTS = "apis.kcp.io/apiexports"
-WORKSPACE_TYPES = "tenancy.kcp.io/workspacetypes"
 FIRST_COPIES = 40
 """RBAC objects copied in the transaction of a cluster's first export or type; a bound, for a transaction has one.
 `tenantry.tenancy.workspaces.offers` copies what is beyond it."""
@@ -94,15 +99,15 @@ def project_workspace(obj: Object) -> Object | None:
 
 
 _COPIED: Mapping[str, Callable[[Object], Object | None]] = {
-    EXPORTS: _whole,
-    "apis.kcp.io/apiresourceschemas": _whole,
-    "apis.kcp.io/apiconversions": _whole,
-    "apis.kcp.io/apiexportendpointslices": _without_endpoints,
+    API_EXPORTS: _whole,
+    API_RESOURCE_SCHEMAS: _whole,
+    API_CONVERSIONS: _whole,
+    API_EXPORT_ENDPOINT_SLICES: _without_endpoints,
     WORKSPACE_TYPES: _whole,
-    "tenancy.kcp.io/workspaceauthenticationconfigurations": _whole,
-    "tenancy.kcp.io/workspaces": project_workspace,
-    "core.kcp.io/shards": _whole,
-    "topology.kcp.io/partitions": _whole,
+    WORKSPACE_AUTHENTICATION_CONFIGURATIONS: _whole,
+    WORKSPACES: project_workspace,
+    SHARDS: _whole,
+    PARTITIONS: _whole,
     LOGICAL_CLUSTERS: _whole,
     CLUSTER_ROLES: _rules,
     CLUSTER_ROLE_BINDINGS: _subjects,
@@ -126,7 +131,7 @@ def copies(host: Host, definition: ResourceDefinition, key: Key, obj: Object | N
         wanted = host.catalog.entry(resource, key.cluster, key.name) is not None or _is_wanted(host, resource, key.cluster, obj)
         return _copy(host, resource, key.cluster, key.name, obj) if wanted else NOTHING
     copy = _copy(host, resource, key.cluster, key.name, obj)
-    if resource in (EXPORTS, WORKSPACE_TYPES) and not offers(host, key.cluster):
+    if resource in (API_EXPORTS, WORKSPACE_TYPES) and not offers(host, key.cluster):
         found = dict(copy)
         for _, more in first_copies(host, key.cluster, FIRST_COPIES, offering=True):
             found.update(more)
@@ -158,7 +163,7 @@ def _is_own(host: Host, resource: str, identity: str, *, custom: bool) -> bool:
 
 def offers(host: Host, cluster: str) -> bool:
     """The cluster has something that others may be allowed to use."""
-    return cluster == SYSTEM_ADMIN or host.catalog.has_any(EXPORTS, cluster) or host.catalog.has_any(WORKSPACE_TYPES, cluster)
+    return cluster == SYSTEM_ADMIN or host.catalog.has_any(API_EXPORTS, cluster) or host.catalog.has_any(WORKSPACE_TYPES, cluster)
 
 
 def _is_wanted(host: Host, resource: str, cluster: str, obj: Object) -> bool:

@@ -12,15 +12,13 @@ from typing import NamedTuple, Protocol
 from tenantry.kube.objects import GroupResource, Object
 from tenantry.kube.status import StatusError, bad_request, not_found, unavailable
 from tenantry.tenancy.catalog import Catalog
+from tenantry.tenancy.resources import WORKSPACES
+from tenantry.tenancy.well_known import ROOT
 
-WORKSPACES = "tenancy.kcp.io/workspaces"
-"""The catalog's resource of the path index: parent cluster and name → {cluster, uid, type, and phase where that is Unavailable or
-Scheduling}. In phase Scheduling the cluster has an id, so that its place counts, and does not exist yet."""
 HOMES = "tenantry/homes"
-"""The same for home workspaces, which have no Workspace object: `root` and the user's `home_key` → {user, cluster}."""
+"""The path index of home workspaces, which have no Workspace object: `root` and the user's `home_key` → {user, cluster}."""
 HOME_PREFIX = "user"
 WORKSPACE_RESOURCE = GroupResource("tenancy.kcp.io", "workspaces")
-ROOT = "root"
 MAXIMUM_DEPTH = 64
 """A bound for walks up and down; kcp has none, but a loop through damaged data must end."""
 

@@ -14,17 +14,13 @@ import orjson
 from tenantry.kube.objects import Object, annotations_of, name_of
 from tenantry.kube.rbac.rules import CompiledRules
 from tenantry.storage.keys import Key
+from tenantry.tenancy.resources import CLUSTER_ROLES, LOGICAL_CLUSTERS
+from tenantry.tenancy.types.logical_cluster import NAME
+from tenantry.tenancy.well_known import REQUIRED_GROUPS_ANNOTATION, SYSTEM_ADMIN
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
 
-CLUSTER_ROLES = "rbac.authorization.k8s.io/clusterroles"
-CLUSTER_ROLE_BINDINGS = "rbac.authorization.k8s.io/clusterrolebindings"
-LOGICAL_CLUSTERS = "core.kcp.io/logicalclusters"
-LOGICAL_CLUSTER_NAME = "cluster"
-REQUIRED_GROUPS_ANNOTATION = "authorization.kcp.io/required-groups"
-SYSTEM_ADMIN = "system:admin"
-"""The cluster whose RBAC holds everywhere."""
 OWNER_BINDING = "workspace-admin"
 OWNER_ROLE = "cluster-admin"
 VERB, PATH = "access", "/"
@@ -69,7 +65,7 @@ def _is_first_binding(host: Host, cluster: str, obj: Object) -> bool:
 
 def _owner(host: Host, cluster: str) -> str | None:
     """The name of the user for whom a cluster was made; empty where nobody is named, None while it does not exist."""
-    record = host.cell.range_of(cluster).get(Key(cluster, LOGICAL_CLUSTERS, "", LOGICAL_CLUSTER_NAME))
+    record = host.cell.range_of(cluster).get(Key(cluster, LOGICAL_CLUSTERS, "", NAME))
     if record is None:
         return None
     return ((orjson.loads(record.value).get("spec") or {}).get("createdBy") or {}).get("username") or ""

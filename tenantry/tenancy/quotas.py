@@ -9,8 +9,8 @@ from tenantry.kube.objects import GroupResource, Object, annotations_of
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Record
+from tenantry.tenancy.resources import RESOURCE_QUOTAS
 
-QUOTAS = "core/resourcequotas"
 CLUSTER_SCOPED_ANNOTATION = "experimental.quota.kcp.io/cluster-scoped"
 """`"true"`: the quota counts the cluster-scoped objects of the whole logical cluster too, whatever its namespace is."""
 
@@ -31,14 +31,14 @@ def is_cluster_scoped(quota: Object) -> bool:
 def quotas_of(held: Range, cluster: str, definition: ResourceDefinition, namespace: str, name: str = "") -> Iterable[Record]:
     """The quotas that count an object of a type, in `namespace` where the type has namespaces."""
     if definition.namespaced:
-        return held.list(QUOTAS, cluster, namespace)
+        return held.list(RESOURCE_QUOTAS, cluster, namespace)
     if (definition.group_resource, name) in _UNCOUNTED:
         return ()
     return cluster_scoped(held, cluster)
 
 
 def cluster_scoped(held: Range, cluster: str) -> Iterable[Record]:
-    return [record for record in held.list(QUOTAS, cluster) if _MARK in record.value]
+    return [record for record in held.list(RESOURCE_QUOTAS, cluster) if _MARK in record.value]
 
 
 def count(held: Range, quota: Key, definition: ResourceDefinition, *, whole_cluster: bool) -> int:

@@ -19,13 +19,14 @@ from tenantry.storage.cell import NotOwned
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Head, RecordEvent
-from tenantry.tenancy.directory import ROOT
-from tenantry.tenancy.exports.bindings import API_BINDINGS, API_RESOURCE_SCHEMAS, decoded
+from tenantry.tenancy.exports.bindings import decoded
 from tenantry.tenancy.exports.hashing import EXPORT_LABEL, export_hash
 from tenantry.tenancy.exports.index import BindingIndex
 from tenantry.tenancy.exports.revise import transact
 from tenantry.tenancy.reconcile import Controller
+from tenantry.tenancy.resources import API_BINDINGS, API_RESOURCE_SCHEMAS
 from tenantry.tenancy.types import EXPORTED_TYPES
+from tenantry.tenancy.well_known import ROOT
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host

@@ -13,10 +13,11 @@ from tenantry.apiserver.user import (
     WORKSPACE_BOOTSTRAPPER_GROUP,
 )
 from tenantry.kube.objects import Object
+from tenantry.tenancy.authorization.effective import BINDING_PREFIX
 from tenantry.tenancy.entering import OWNER_BINDING, OWNER_ROLE
+from tenantry.tenancy.well_known import PATH_ANNOTATION, ROOT
 
 RBAC = "rbac.authorization.k8s.io"
-_BINDING_PREFIX = "apis.kcp.io:binding:"
 """Before the names of users and groups where a maximal permission policy is asked about them."""
 _READ = ("get", "list", "watch")
 HOME_ROLE = "system:kcp:tenancy:home-creator"
@@ -100,13 +101,13 @@ ROOT_ROLES: tuple[Object, ...] = (
         "system:kcp:tenancy:use", rule(("use",), "tenancy.kcp.io", "workspacetypes", names=("universal", "organization", "team"))
     ),
     cluster_role(
-        f"{_BINDING_PREFIX}tenancy.kcp.io",
+        f"{BINDING_PREFIX}tenancy.kcp.io",
         rule(("*",), "tenancy.kcp.io", "workspaces", "workspacetypes", "workspaceauthenticationconfigurations"),
         rule(_READ, "tenancy.kcp.io", "workspaces/status", "workspacetypes/status"),
     ),
     cluster_role(HOME_ROLE, rule(("get", "create"), "tenancy.kcp.io", "workspaces", names=("~",))),
-    cluster_role(f"{_BINDING_PREFIX}tenancy.kcp.io:admin", rule(("*",), "tenancy.kcp.io", "*")),
-    cluster_role(f"{_BINDING_PREFIX}topology.kcp.io", rule(("*",), "topology.kcp.io", "*")),
+    cluster_role(f"{BINDING_PREFIX}tenancy.kcp.io:admin", rule(("*",), "tenancy.kcp.io", "*")),
+    cluster_role(f"{BINDING_PREFIX}topology.kcp.io", rule(("*",), "topology.kcp.io", "*")),
 )
 
 ROOT_BINDINGS: tuple[Object, ...] = (
@@ -115,13 +116,13 @@ ROOT_BINDINGS: tuple[Object, ...] = (
     cluster_role_binding("system:authenticated:tenancy:bind", "system:kcp:tenancy:bind", AUTHENTICATED_GROUP),
     cluster_role_binding("system:authenticated:tenancy:use", "system:kcp:tenancy:use", AUTHENTICATED_GROUP),
     cluster_role_binding(
-        f"{_BINDING_PREFIX}tenancy.kcp.io", f"{_BINDING_PREFIX}tenancy.kcp.io", f"{_BINDING_PREFIX}{AUTHENTICATED_GROUP}"
+        f"{BINDING_PREFIX}tenancy.kcp.io", f"{BINDING_PREFIX}tenancy.kcp.io", f"{BINDING_PREFIX}{AUTHENTICATED_GROUP}"
     ),
     cluster_role_binding(
-        f"{_BINDING_PREFIX}tenancy.kcp.io:admin", f"{_BINDING_PREFIX}tenancy.kcp.io:admin", f"{_BINDING_PREFIX}{KCP_ADMIN_GROUP}"
+        f"{BINDING_PREFIX}tenancy.kcp.io:admin", f"{BINDING_PREFIX}tenancy.kcp.io:admin", f"{BINDING_PREFIX}{KCP_ADMIN_GROUP}"
     ),
     cluster_role_binding(
-        f"{_BINDING_PREFIX}topology.kcp.io", f"{_BINDING_PREFIX}topology.kcp.io", f"{_BINDING_PREFIX}{AUTHENTICATED_GROUP}"
+        f"{BINDING_PREFIX}topology.kcp.io", f"{BINDING_PREFIX}topology.kcp.io", f"{BINDING_PREFIX}{AUTHENTICATED_GROUP}"
     ),
 )
 
@@ -131,11 +132,11 @@ def home_binding(groups: Iterable[str]) -> Object:
 
 
 def _reference(name: str) -> Object:
-    return {"name": name, "path": "root"}
+    return {"name": name, "path": ROOT}
 
 
 def _type(name: str, **spec: Any) -> Object:
-    return {"metadata": {"name": name, "annotations": {"kcp.io/path": "root"}}, "spec": spec}
+    return {"metadata": {"name": name, "annotations": {PATH_ANNOTATION: ROOT}}, "spec": spec}
 
 
 WORKSPACE_TYPES: tuple[Object, ...] = (
@@ -149,7 +150,7 @@ WORKSPACE_TYPES: tuple[Object, ...] = (
         "universal",
         initializer=True,
         defaultChildWorkspaceType=_reference("universal"),
-        defaultAPIBindings=[{"path": "root", "export": "tenancy.kcp.io"}, {"path": "root", "export": "topology.kcp.io"}],
+        defaultAPIBindings=[{"path": ROOT, "export": "tenancy.kcp.io"}, {"path": ROOT, "export": "topology.kcp.io"}],
     ),
     _type(
         "organization",

@@ -10,6 +10,7 @@ import orjson
 
 from tenantry.apiserver.admission import Admission
 from tenantry.apiserver.authorization import Attributes, Authorizer, Decision, Verdict
+from tenantry.apiserver.endpoints.health import HEALTH_PATHS
 from tenantry.apiserver.http import Reply, Request, Response
 from tenantry.apiserver.scope import Call as Connected
 from tenantry.apiserver.scope import Connector, Scope, Visibility
@@ -25,23 +26,22 @@ from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.tenancy.copies import copies
-from tenantry.tenancy.directory import ROOT, WORKSPACE_RESOURCE
+from tenantry.tenancy.directory import WORKSPACE_RESOURCE
+from tenantry.tenancy.resources import LOGICAL_CLUSTERS
 from tenantry.tenancy.types.logical_cluster import NAME
+from tenantry.tenancy.well_known import INACTIVE_ANNOTATION, ROOT
 from tenantry.tenancy.workspaces.homes import HOME_NAME, HomeWorkspaces
-from tenantry.tenancy.workspaces.state import INACTIVE_ANNOTATION
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
 
 WILDCARD = "*"
-LOGICAL_CLUSTERS = "core.kcp.io/logicalclusters"
 _INACTIVE = b'kcp.io/inactive":"true"'
 _LEGACY_INACTIVE_ANNOTATION = "internal.kcp.io/inactive"
 _SERVED_WHILE_INACTIVE = ("/openapi", "/apis/core.kcp.io/v1alpha1/logicalclusters")
 _HOME_PATH = f"/apis/tenancy.kcp.io/v1alpha1/workspaces/{HOME_NAME}"
 _HOME = "home"
 """How the answer for `~` is asked for behind the mount: as a subresource, so that it has a connector of its own."""
-HEALTH_PATHS = frozenset({"/healthz", "/livez", "/readyz"})
 
 
 class ClusterScope:

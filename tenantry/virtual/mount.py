@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from tenantry.apiserver.http import Reply, Request
 from tenantry.apiserver.scope import Scope
 from tenantry.kube.status import StatusError
-from tenantry.tenancy.directory import ROOT
 from tenantry.tenancy.scopes import WILDCARD, split_first
+from tenantry.tenancy.well_known import ROOT
 from tenantry.virtual.nowhere import NowhereScope
 from tenantry.virtual.view import Place, View
 from tenantry.virtual.view_scope import ViewScope

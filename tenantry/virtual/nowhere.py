@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tenantry.apiserver.authorization import NO_OPINION, Attributes, Authorizer, Decision, Verdict
+from tenantry.apiserver.authorization import ALLOWED, NO_OPINION, Attributes, Authorizer, Decision
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.status import generic_not_found
 from tenantry.tenancy.scopes import ClusterScope
@@ -16,7 +16,7 @@ class _OnlyMasters:
             return NO_OPINION
         if attributes.is_resource:
             raise generic_not_found()
-        return Decision(Verdict.ALLOW)
+        return ALLOWED
 
 
 ONLY_MASTERS = _OnlyMasters()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from tenantry.apiserver.admission import Admission
-from tenantry.apiserver.authorization import NO_OPINION, Attributes, Authorizer, Decision, Verdict
+from tenantry.apiserver.authorization import ALLOWED, NO_OPINION, Attributes, Authorizer, Decision
+from tenantry.apiserver.endpoints.health import HEALTH_PATHS
 from tenantry.apiserver.scope import Connector, Visibility
 from tenantry.apiserver.user import User
 from tenantry.kube.api_set import ApiSet
@@ -20,9 +21,8 @@ from tenantry.tenancy.scopes import ClusterScope
 from tenantry.virtual.restrict import NO_SUBRESOURCES, STATUS_ONLY, restricted
 from tenantry.virtual.view import Place, View
 
-ALLOWED = Decision(Verdict.ALLOW)
+IMPERSONATE = "impersonate"
 _WRITING = frozenset({"patch", "update"})
-HEALTH_PATHS = frozenset({"/healthz", "/livez", "/readyz"})
 
 
 class ViewScope:
@@ -56,7 +56,7 @@ class ViewScope:
 
     def authorize(self, attributes: Attributes) -> Decision:
         """The view's decision, and then what no view serves."""
-        decision = self.decide(attributes)
+        decision = self.decide(attributes) if attributes.verb != IMPERSONATE else self.may_impersonate(attributes)
         if decision.allowed:
             self._refuse_unserved(attributes)
         return decision
@@ -65,6 +65,14 @@ class ViewScope:
         if attributes.user.is_master or (not attributes.is_resource and attributes.path in HEALTH_PATHS):
             return ALLOWED
         return ALLOWED if self.view.may_enter(self.place, attributes) else NO_OPINION
+
+    def may_impersonate(self, attributes: Attributes) -> Decision:
+        """Being let into a view is no right to be somebody else in it: RBAC of the cluster that is viewed gives that."""
+        if attributes.user.is_master:
+            return ALLOWED
+        if self.place.cluster is None:
+            return NO_OPINION
+        return self.view.host.authorizer.authorize(attributes)
 
     def apis(self) -> ApiSet:
         verbs = self.view.verbs

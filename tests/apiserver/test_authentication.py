@@ -159,6 +159,27 @@ async def test_a_token_dies_with_what_it_is_bound_to(issuer: TokenIssuer, uids: 
         await ServiceAccountTokens(issuer, Objects(**uids)).authenticate_token(token, [])
 
 
+async def test_the_token_of_a_secret_lives_as_long_as_it(issuer: TokenIssuer) -> None:
+    robot = {"cluster": "abc", "namespace": "default", "name": "robot", "uid": "u"}
+    token = issuer.issue_for_secret(**robot, secret=BoundObject("Secret", "holder", "s"))
+    identity = await ServiceAccountTokens(issuer, Objects(serviceaccounts_robot="u", secrets_holder="s")).authenticate_token(
+        token, []
+    )
+    assert identity is not None
+    assert "exp" not in jwt.decode(token, options={"verify_signature": False})
+    with pytest.raises(InvalidToken, match="has been invalidated"):
+        await ServiceAccountTokens(issuer, Objects(serviceaccounts_robot="u")).authenticate_token(token, [])
+
+
+async def test_a_token_for_ever_is_bound_to_a_secret(issuer: TokenIssuer) -> None:
+    good, _ = issuer.issue(cluster="abc", namespace="default", name="robot", uid="u")
+    claims = jwt.decode(good, options={"verify_signature": False})
+    del claims["exp"]
+    unbound = jwt.encode(claims, issuer._key, algorithm="RS256")
+    with pytest.raises(InvalidToken, match="bound to no secret"):
+        await ServiceAccountTokens(issuer, Objects(serviceaccounts_robot="u")).authenticate_token(unbound, [])
+
+
 async def test_token_of_another_audience(issuer: TokenIssuer) -> None:
     token, _ = issuer.issue(cluster="abc", namespace="default", name="robot", uid="u", audiences=["elsewhere"])
     union = Union(tokens=[ServiceAccountTokens(issuer, Objects(serviceaccounts_robot="u"))], audiences=[OWN])

@@ -410,7 +410,7 @@ async def test_bytes_that_are_no_text_do_no_harm(serve: Serve) -> None:
     assert answer.startswith(b"HTTP/1.1 200")
     assert answer.endswith("/\N{REPLACEMENT CHARACTER}".encode())
     await served.edge.stop()
-    assert json.loads(stream.getvalue())["user"] == "?"
+    assert json.loads(stream.getvalue())["user"] == "\N{REPLACEMENT CHARACTER}"
     writer.close()
 
 

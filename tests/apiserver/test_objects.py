@@ -2,13 +2,12 @@ import asyncio
 
 import pytest
 
-from tenantry.apiserver import objects, records
+from tenantry.apiserver import objects
 from tenantry.apiserver.verbs.options import DeleteOptions
 from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError
-from tenantry.kube.types import config_map, namespace
-from tenantry.storage.keys import Key
-from tests.apiserver.kit import CLUSTER, Server, cm, thing
+from tenantry.kube.types import config_map
+from tests.apiserver.kit import Server, cm, thing
 
 CM = config_map.DEFINITION
 
@@ -90,34 +89,3 @@ async def test_status_is_written_through_its_subresource(server: Server) -> None
     )
     assert updated is not None
     assert (updated["spec"]["a"], updated["status"]) == ("x", {"phase": "up"})
-
-
-async def test_several_objects_in_one_transaction(server: Server) -> None:
-    scope = server.scope
-    changes = [
-        objects.new_change(scope, namespace.DEFINITION, {"metadata": {"name": "team"}}),
-        objects.new_change(scope, CM, cm("a", {"k": "v"}, namespace="team")),
-    ]
-    first, second = await scope.cell.commit(changes)
-    assert first is not None
-    assert second is not None
-    assert first.version >> 7 == second.version >> 7
-    made = records.decode(second, CM, "v1")
-    assert made["metadata"]["annotations"] == {"kcp.io/cluster": CLUSTER}
-    assert "managedFields" not in made["metadata"]
-    assert (await server("GET", "/api/v1/namespaces/team")).json["status"] == {"phase": "Active"}
-
-
-async def test_a_change_of_spec_and_status_together(server: Server) -> None:
-    scope, definition = server.scope, server.thing
-    await objects.create(scope, definition, thing("t", a="x"), namespace="default")
-    key = Key(CLUSTER, definition.storage_key, "default", "t")
-    record = scope.range.get(key)
-    assert record is not None
-    obj = records.decode(record, definition, "v1")
-    change = objects.update_change(scope, definition, record, {**obj, "spec": {"a": "y"}, "status": {"phase": "up"}})
-    await scope.cell.commit([change])
-    now = objects.read(scope, definition, "default", "t")
-    assert now is not None
-    assert (now["spec"]["a"], now["status"], now["metadata"]["generation"]) == ("y", {"phase": "up"}, 2)
-    assert now["metadata"]["managedFields"] == obj["metadata"]["managedFields"]

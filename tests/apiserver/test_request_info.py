@@ -29,6 +29,22 @@ CASES = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("path", "inside"),
+    [
+        ("/api/v1/namespaces/other", False),
+        ("/api/v1/namespaces/other/status", False),
+        ("/api/v1/watch/namespaces/other", False),
+        ("/api/v1/namespaces/other/pods", True),
+        ("/api/v1/namespaces/mine/namespaces/other", True),
+        ("/api/v1/watch/namespaces/mine/namespaces/other", True),
+        ("/apis/g.io/v1/things/a", False),
+    ],
+)
+def test_paths_in_a_namespace(path: str, inside: bool) -> None:
+    assert parse("GET", path, Request("GET", path)).in_namespace is inside
+
+
 def summary(info: RequestInfo) -> tuple[str, ...]:
     return (info.verb, info.group, info.version, info.resource, info.subresource, info.namespace, info.name)
 

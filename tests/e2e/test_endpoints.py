@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 from tests.e2e.client import API_BINDINGS, API_EXPORTS, API_RESOURCE_SCHEMAS, ENDPOINT_SLICES, SHARDS, WORKSPACE_TYPES, Api
 from tests.e2e.provider import ALL_COWBOYS, Provider, export, schema
 from tests.e2e.waiting import eventually
+from tools.server import Server
 
 
 def test_come_and_go_with_consumers(root: Api, unique: Callable[[str], str]) -> None:
@@ -114,3 +117,18 @@ def test_workspace_type_lists_every_range(root: Api, unique: Callable[[str], str
         for kind in ("initializing", "terminating")
         for name in ranges
     }
+
+
+def test_exports_themselves_name_urls_only_if_asked(tmp_path: Path) -> None:
+    """kcp's deprecated field, which is behind a feature gate there: the URLs of all ranges, with or without consumers."""
+    for wanted in (False, True):
+        with Server(tmp_path / str(wanted), f"--api-export-urls={str(wanted).lower()}") as server:
+            root = Api(server.url, server.ca, server.token()).cluster("root")
+            provider = Provider.install(root.workspace("provider"), schema())
+            url = f"{server.url}/ranges/root/services/apiexport/{provider.api.name}/cowboys"
+            export_of = partial(provider.api.get, f"{API_EXPORTS}/cowboys")
+            eventually(lambda get=export_of: get().get("status", {}).get("identityHash"))
+            if wanted:
+                eventually(lambda get=export_of, url=url: get()["status"].get("virtualWorkspaces") == [{"url": url}])
+            else:
+                assert "virtualWorkspaces" not in export_of()["status"]

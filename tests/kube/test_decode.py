@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tenantry.kube.decode import check_types, unknown_fields, unknown_metadata_fields
+from tenantry.kube.decode import check_types, unknown_fields
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
 from tenantry.kube.types import config_map, lease, rbac, resource_quota, secret
@@ -118,9 +118,3 @@ def test_unknown_fields_are_named_in_order_and_dropped() -> None:
         "metadata": {"labels": {"any": "thing"}, "managedFields": [{"fieldsV1": {"f:x": {}}}]},
         "rules": [{"verbs": ["get"]}],
     }
-
-
-def test_metadata_of_custom_resources() -> None:
-    obj: Object = {"metadata": {"name": "x", "nope": 1}, "spec": {"any": 1}}
-    assert unknown_metadata_fields(obj) == ["metadata.nope"]
-    assert obj == {"metadata": {"name": "x"}, "spec": {"any": 1}}

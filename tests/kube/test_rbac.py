@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tenantry.kube.rbac.aggregation import aggregated_rules
 from tenantry.kube.rbac.bootstrap import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES
-from tenantry.kube.rbac.rules import CompiledRules, path_matches, rule_matches, rule_text, uncovered
+from tenantry.kube.rbac.rules import CompiledRules, rule_text, uncovered
 
 
 def rule(verbs: str, resources: str, groups: str = "", names: str = "") -> dict[str, Any]:
@@ -48,8 +48,9 @@ def test_paths() -> None:
     assert rules.allows_path("get", "/exact")
     assert not rules.allows_path("get", "/exact/")
     assert not rules.allows_path("post", "/exact")
-    assert path_matches({"nonResourceURLs": ["*"], "verbs": ["*"]}, verb="put", path="/any")
-    assert not rule_matches({"nonResourceURLs": ["*"], "verbs": ["*"]}, verb="get", group="", resource="x")
+    everything = CompiledRules([{"nonResourceURLs": ["*"], "verbs": ["*"]}])
+    assert everything.allows_path("put", "/any")
+    assert not everything.allows(verb="get", group="", resource="x")
 
 
 def test_what_is_missing_is_compacted_and_shown_as_upstream_does() -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from registry.intervals import AFTER_LAST, DIGITS, PREFIX_LENGTH, ROOT_INTERVAL, Exhausted, prefixes, unused
 
+INTERVALS = [ROOT_INTERVAL, *prefixes()]
 ids = st.text(DIGITS, min_size=16, max_size=16)
 
 
@@ -23,10 +24,11 @@ def test_prefixes_are_in_order_and_never_overlap() -> None:
     assert found[-1] == ("zzz", AFTER_LAST)
 
 
+@settings(max_examples=25)
 @given(ids)
 @settings(deadline=None)
 def test_every_id_is_in_exactly_one_interval(cluster: str) -> None:
-    holding = [(s, e) for s, e in [ROOT_INTERVAL, *prefixes()] if s <= cluster < e]
+    holding = [(s, e) for s, e in INTERVALS if s <= cluster < e]
     assert len(holding) == 1
     start, _ = holding[0]
     assert cluster.startswith(start) or start == ROOT_INTERVAL[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 from tenantry.storage.etcd import EtcdSettings, EtcdStore
@@ -171,6 +171,3 @@ def brief(kv: KeyValue | None) -> tuple[bytes, bytes, int] | None:
 
 def brief_event(event: Event) -> tuple[bool, object, object]:
     return event.deleted, brief(event.kv), brief(event.previous)
-
-
-Advance = Callable[[float], Awaitable[None]]

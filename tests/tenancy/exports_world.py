@@ -26,6 +26,7 @@ from tenantry.tenancy.exports.admission import plugins
 from tenantry.tenancy.exports.bindings import decoded
 from tenantry.tenancy.exports.revise import revise
 from tenantry.tenancy.host import Host, Urls
+from tenantry.tenancy.resources import API_BINDINGS, API_EXPORTS
 from tenantry.tenancy.scopes import ClustersMount, RangesMount
 from tenantry.tenancy.workspaces.offers import OffersController
 from tenantry.virtual.mount import ServicesMount, load_views
@@ -212,7 +213,7 @@ class World:
         await self.until(lambda: self.identity(cluster, name))
 
     def identity(self, cluster: str, name: str) -> str:
-        found = self.host.catalog.get("apis.kcp.io/apiexports", cluster, name) or {}
+        found = self.host.catalog.get(API_EXPORTS, cluster, name) or {}
         return (found.get("status") or {}).get("identityHash") or ""
 
     async def call(self, method: str, path: str, who: User, body: Any = None, query: str = "", **headers: str) -> tuple[int, Any]:
@@ -243,7 +244,7 @@ class World:
         return await self.until(lambda: self.bound(cluster, name))
 
     def bound(self, cluster: str, name: str) -> Object | None:
-        binding = self.get(cluster, "apis.kcp.io/apibindings", name)
+        binding = self.get(cluster, API_BINDINGS, name)
         return binding if binding is not None and (binding.get("status") or {}).get("phase") == "Bound" else None
 
 

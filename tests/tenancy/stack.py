@@ -22,8 +22,8 @@ from tenantry.cli.local_fleet import LocalFleet
 from tenantry.kube.objects import Object
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.store import Store
-from tenantry.tenancy.directory import ROOT
 from tenantry.tenancy.host import Host, Urls
+from tenantry.tenancy.well_known import ROOT
 
 URL = "https://tenantry.test:6443"
 MASTER = User("system:admin", (MASTERS_GROUP, AUTHENTICATED_GROUP))

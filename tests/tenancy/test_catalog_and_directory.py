@@ -16,9 +16,8 @@ from tenantry.storage.memory import MemoryStore
 from tenantry.storage.record import Change
 from tenantry.storage.store import Delete, Put
 from tenantry.tenancy.catalog import Catalog
-from tenantry.tenancy.directory import WORKSPACES, Directory, RangeInfo
-
-EXPORTS = "apis.kcp.io/apiexports"
+from tenantry.tenancy.directory import Directory, RangeInfo
+from tenantry.tenancy.resources import API_EXPORTS, WORKSPACES
 
 
 def put(resource: str, cluster: str, name: str, obj: Object) -> Put:
@@ -26,14 +25,14 @@ def put(resource: str, cluster: str, name: str, obj: Object) -> Put:
 
 
 def change(copies: dict[bytes, bytes | None]) -> Change:
-    return Change(Key("root", EXPORTS, "", "x"), None, None, None, copies)
+    return Change(Key("root", API_EXPORTS, "", "x"), None, None, None, copies)
 
 
 class Recorded:
     def __init__(self, catalog: Catalog) -> None:
         self.calls: list[tuple[str, str, object]] = []
         self.called = asyncio.Event()
-        catalog.subscribe(EXPORTS, self._changed)
+        catalog.subscribe(API_EXPORTS, self._changed)
 
     def _changed(self, resource: str, cluster: str, name: str, obj: Object | None) -> None:
         self.calls.append((cluster, name, obj))
@@ -47,18 +46,18 @@ class Recorded:
 
 async def test_the_catalog_holds_what_was_there_and_follows_what_comes() -> None:
     store = MemoryStore()
-    await store.commit([], [put(EXPORTS, "root", "a", {"n": 1})], [])
+    await store.commit([], [put(API_EXPORTS, "root", "a", {"n": 1})], [])
     catalog = Catalog(store)
     await catalog.start()
     recorded = Recorded(catalog)
-    assert catalog.get(EXPORTS, "root", "a") == {"n": 1}
-    await store.commit([], [put(EXPORTS, "other", "b", {"n": 2})], [])
+    assert catalog.get(API_EXPORTS, "root", "a") == {"n": 1}
+    await store.commit([], [put(API_EXPORTS, "other", "b", {"n": 2})], [])
     await recorded.next()
-    assert sorted((c, n) for c, n, _ in catalog.list(EXPORTS)) == [("other", "b"), ("root", "a")]
-    await store.commit([], [], [Delete(catalog_key(EXPORTS, "root", "a"))])
+    assert sorted((c, n) for c, n, _ in catalog.list(API_EXPORTS)) == [("other", "b"), ("root", "a")]
+    await store.commit([], [], [Delete(catalog_key(API_EXPORTS, "root", "a"))])
     await recorded.next()
-    assert catalog.get(EXPORTS, "root", "a") is None
-    assert not catalog.has_any(EXPORTS, "root")
+    assert catalog.get(API_EXPORTS, "root", "a") is None
+    assert not catalog.has_any(API_EXPORTS, "root")
     assert recorded.calls == [("other", "b", {"n": 2}), ("root", "a", None)]
     await catalog.stop()
 
@@ -68,13 +67,13 @@ async def test_own_commits_are_known_at_once_and_their_echo_is_no_news() -> None
     catalog = Catalog(store)
     await catalog.start()
     recorded = Recorded(catalog)
-    key = catalog_key(EXPORTS, "root", "a")
+    key = catalog_key(API_EXPORTS, "root", "a")
     revision = await store.commit([], [Put(key, b'{"n":1}')], [])
     catalog.committed(revision, [change({key: b'{"n":1}'})])
-    assert catalog.get(EXPORTS, "root", "a") == {"n": 1}
+    assert catalog.get(API_EXPORTS, "root", "a") == {"n": 1}
     revision = await store.commit([], [], [Delete(key)])
     catalog.committed(revision, [change({key: None})])
-    await store.commit([], [put(EXPORTS, "root", "end", {})], [])
+    await store.commit([], [put(API_EXPORTS, "root", "end", {})], [])
     while not recorded.calls or recorded.calls[-1][1] != "end":
         await recorded.next()
     assert recorded.calls == [("root", "a", {"n": 1}), ("root", "a", None), ("root", "end", {})]

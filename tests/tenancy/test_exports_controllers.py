@@ -10,14 +10,19 @@ from tenantry.storage.keys import Key
 from tenantry.tenancy.exports.conditions import find, is_true
 from tenantry.tenancy.exports.hashing import claim_hash, claim_label, export_hash
 from tenantry.tenancy.exports.urls import published_urls
+from tenantry.tenancy.resources import (
+    API_BINDINGS,
+    API_EXPORT_ENDPOINT_SLICES,
+    API_EXPORTS,
+    CONFIG_MAPS,
+    LOGICAL_CLUSTERS,
+    SECRETS,
+)
 from tests.tenancy.exports_world import MASTER, URL, World, accepted, claim, user
 
 PROVIDER = "rprovider0000000"
 CONSUMER = "rconsumer0000000"
 FAR = "000consumer00000"
-BINDINGS = "apis.kcp.io/apibindings"
-EXPORTS = "apis.kcp.io/apiexports"
-SLICES = "apis.kcp.io/apiexportendpointslices"
 
 
 async def settle(world: World) -> None:
@@ -27,7 +32,7 @@ async def settle(world: World) -> None:
 
 
 def endpoints(world: World, name: str = "cowboys") -> list[str]:
-    found = world.get(PROVIDER, SLICES, name) or {}
+    found = world.get(PROVIDER, API_EXPORT_ENDPOINT_SLICES, name) or {}
     return [endpoint["url"] for endpoint in (found.get("status") or {}).get("endpoints") or ()]
 
 
@@ -39,10 +44,10 @@ async def test_identity_is_the_hash_of_a_secret() -> None:
     async with World() as world:
         await settle(world)
         await world.export(PROVIDER)
-        export = world.get(PROVIDER, EXPORTS, "cowboys")
+        export = world.get(PROVIDER, API_EXPORTS, "cowboys")
         assert export is not None
         assert export["spec"]["identity"]["secretRef"] == {"namespace": "kcp-system", "name": "cowboys"}
-        secret = world.get(PROVIDER, "core/secrets", "cowboys", "kcp-system")
+        secret = world.get(PROVIDER, SECRETS, "cowboys", "kcp-system")
         assert secret is not None
         key = base64.b64decode(secret["data"]["key"])
         assert len(key) == 43
@@ -55,7 +60,7 @@ async def test_urls_on_the_export_behind_a_setting() -> None:
     async with World(publish_on_exports=True) as world:
         await settle(world)
         await world.export(PROVIDER)
-        export = world.get(PROVIDER, EXPORTS, "cowboys")
+        export = world.get(PROVIDER, API_EXPORTS, "cowboys")
         assert export is not None
         assert [entry["url"] for entry in export["status"]["virtualWorkspaces"]] == [
             f"{URL}/ranges/{name}/services/apiexport/{PROVIDER}/cowboys" for name in ("range-2", "range-9", "root")
@@ -66,9 +71,9 @@ async def test_endpoints_follow_the_consumers() -> None:
     async with World() as world:
         await settle(world)
         await world.export(PROVIDER)
-        created = await world.until(lambda: world.get(PROVIDER, SLICES, "cowboys"))
+        created = await world.until(lambda: world.get(PROVIDER, API_EXPORT_ENDPOINT_SLICES, "cowboys"))
         assert created["metadata"]["ownerReferences"][0]["kind"] == "APIExport"
-        await world.until(lambda: (world.get(PROVIDER, SLICES, "cowboys") or {}).get("status"))
+        await world.until(lambda: (world.get(PROVIDER, API_EXPORT_ENDPOINT_SLICES, "cowboys") or {}).get("status"))
         assert endpoints(world) == []
 
         await world.bind(CONSUMER, "root:provider", "cowboys")
@@ -83,7 +88,7 @@ async def test_endpoints_follow_the_consumers() -> None:
         status, _ = await world.call("DELETE", f"/clusters/{FAR}/apis/apis.kcp.io/v1alpha2/apibindings/cowboys", MASTER)
         assert status == 200
         await world.until(lambda: endpoints(world) == [near])
-        assert world.get(FAR, BINDINGS, "cowboys") is None
+        assert world.get(FAR, API_BINDINGS, "cowboys") is None
 
 
 async def test_binding_takes_locks_and_is_served() -> None:
@@ -95,7 +100,7 @@ async def test_binding_takes_locks_and_is_served() -> None:
         assert binding["metadata"]["finalizers"] == ["apis.kcp.io/apibinding-finalizer"]
         assert binding["metadata"]["annotations"]["kcp.io/path"] == "root:consumer"
         assert is_true(binding["status"], "Ready")
-        logical_cluster = world.get(CONSUMER, "core.kcp.io/logicalclusters", "cluster")
+        logical_cluster = world.get(CONSUMER, LOGICAL_CLUSTERS, "cluster")
         assert logical_cluster is not None
         assert logical_cluster["metadata"]["annotations"]["internal.apis.kcp.io/resource-bindings"] == (
             '{"cowboys.wild.west":{"n":"cowboys"}}'
@@ -115,7 +120,7 @@ async def test_second_binding_of_the_same_resource_conflicts() -> None:
         await world.call("POST", f"/clusters/{CONSUMER}/apis/apis.kcp.io/v1alpha2/apibindings", MASTER, body)
 
         def conflicting() -> Object | None:
-            binding = world.get(CONSUMER, BINDINGS, "second") or {}
+            binding = world.get(CONSUMER, API_BINDINGS, "second") or {}
             return find(binding.get("status") or {}, "BindingUpToDate")
 
         condition = await world.until(conflicting)
@@ -129,13 +134,13 @@ async def test_export_that_grows_reaches_its_bindings() -> None:
         await world.export(PROVIDER)
         await world.bind(FAR, "root:provider", "cowboys")
         await world.export(PROVIDER, "ranches")
-        export = world.get(PROVIDER, EXPORTS, "cowboys")
+        export = world.get(PROVIDER, API_EXPORTS, "cowboys")
         assert export is not None
         more = [{"name": "ranches", "group": "wild.west", "schema": "v1.ranches.wild.west", "storage": {"crd": {}}}]
         await world.edit(PROVIDER, "apis.kcp.io", "apiexports", "cowboys", lambda e: e["spec"]["resources"].extend(more))
 
         def bound() -> bool:
-            binding = world.get(FAR, BINDINGS, "cowboys") or {}
+            binding = world.get(FAR, API_BINDINGS, "cowboys") or {}
             return [r["resource"] for r in binding["status"]["boundResources"]] == ["cowboys", "ranches"]
 
         await world.until(bound)
@@ -157,7 +162,7 @@ async def test_unbinding_deletes_what_was_bound() -> None:
         await world.call("DELETE", f"/clusters/{CONSUMER}/apis/apis.kcp.io/v1alpha2/apibindings/cowboys", MASTER)
 
         def remaining() -> Object | None:
-            binding = world.get(CONSUMER, BINDINGS, "cowboys") or {}
+            binding = world.get(CONSUMER, API_BINDINGS, "cowboys") or {}
             return find(binding.get("status") or {}, "BindingResourceDeleteSuccess")
 
         condition = await world.until(remaining)
@@ -169,9 +174,9 @@ async def test_unbinding_deletes_what_was_bound() -> None:
         body = {"metadata": {"finalizers": None}}
         await world.call("PATCH", f"{path}/butch", MASTER, body, content_type="application/merge-patch+json")
         controller = next(c for c in world.controllers if c.name == "apibinding-deletion")
-        controller.enqueue(Key(CONSUMER, BINDINGS, "", "cowboys"))
-        await world.until(lambda: world.get(CONSUMER, BINDINGS, "cowboys") is None)
-        logical_cluster = world.get(CONSUMER, "core.kcp.io/logicalclusters", "cluster")
+        controller.enqueue(Key(CONSUMER, API_BINDINGS, "", "cowboys"))
+        await world.until(lambda: world.get(CONSUMER, API_BINDINGS, "cowboys") is None)
+        logical_cluster = world.get(CONSUMER, LOGICAL_CLUSTERS, "cluster")
         assert logical_cluster is not None
         assert logical_cluster["metadata"]["annotations"]["internal.apis.kcp.io/resource-bindings"] == "{}"
 
@@ -187,12 +192,12 @@ async def test_accepting_and_rejecting_a_claim_relabels() -> None:
         key, value = claim_label(PROVIDER, "cowboys"), claim_hash("", "configmaps")
 
         def label() -> str | None:
-            return labels(world.get(CONSUMER, "core/configmaps", "one", "default")).get(key)
+            return labels(world.get(CONSUMER, CONFIG_MAPS, "one", "default")).get(key)
 
         await world.until(lambda: label() == value)
 
         def applied() -> Object | None:
-            status = (world.get(CONSUMER, BINDINGS, "cowboys") or {}).get("status") or {}
+            status = (world.get(CONSUMER, API_BINDINGS, "cowboys") or {}).get("status") or {}
             return status if is_true(status, "PermissionClaimsApplied") else None
 
         status = await world.until(applied)
@@ -208,8 +213,8 @@ async def test_accepting_and_rejecting_a_claim_relabels() -> None:
             binding["spec"]["permissionClaims"][0]["state"] = "Rejected"
 
         await world.edit(CONSUMER, "apis.kcp.io", "apibindings", "cowboys", reject)
-        await world.until(lambda: label() is None and not labels(world.get(CONSUMER, "core/configmaps", "two", "default")))
-        await world.until(lambda: "appliedPermissionClaims" not in (world.get(CONSUMER, BINDINGS, "cowboys") or {})["status"])
+        await world.until(lambda: label() is None and not labels(world.get(CONSUMER, CONFIG_MAPS, "two", "default")))
+        await world.until(lambda: "appliedPermissionClaims" not in (world.get(CONSUMER, API_BINDINGS, "cowboys") or {})["status"])
 
 
 async def test_claim_selector_and_mismatch() -> None:
@@ -225,11 +230,11 @@ async def test_claim_selector_and_mismatch() -> None:
         taken = {**wanted, "verbs": ["get", "list"]}
         await world.bind(CONSUMER, "root:provider", "cowboys", claims=[accepted(taken, matchLabels={"for": "seen"})])
         key = claim_label(PROVIDER, "cowboys")
-        await world.until(lambda: key in labels(world.get(CONSUMER, "core/secrets", "seen", "default")))
-        assert key not in labels(world.get(CONSUMER, "core/secrets", "unseen", "default"))
+        await world.until(lambda: key in labels(world.get(CONSUMER, SECRETS, "seen", "default")))
+        assert key not in labels(world.get(CONSUMER, SECRETS, "unseen", "default"))
 
         def valid() -> Object | None:
-            return find((world.get(CONSUMER, BINDINGS, "cowboys") or {}).get("status") or {}, "PermissionClaimsValid")
+            return find((world.get(CONSUMER, API_BINDINGS, "cowboys") or {}).get("status") or {}, "PermissionClaimsValid")
 
         condition = await world.until(valid)
         assert condition["reason"] == "PermissionClaimsMismatch"

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tenantry.storage.keys import Key
 from tenantry.tenancy.reconcile import Controller, ControllerRunner, Queue, Retry
+from tenantry.tenancy.resources import CONFIG_MAPS
 
 
 class VirtualClock:
@@ -79,7 +80,7 @@ class Recorder(Controller):
 
     @property
     def resources(self) -> Sequence[str]:
-        return ("core/configmaps",)
+        return (CONFIG_MAPS,)
 
     async def reconcile(self, held: Any, key: Key) -> None:
         self.seen.append(key)
@@ -90,7 +91,7 @@ class Recorder(Controller):
 
 
 def key(name: str) -> Key:
-    return Key("root", "core/configmaps", "default", name)
+    return Key("root", CONFIG_MAPS, "default", name)
 
 
 async def settle() -> None:

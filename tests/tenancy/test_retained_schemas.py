@@ -11,7 +11,6 @@ from tenantry.tenancy.retained_schemas import RETAINED
 from tests.tenancy.stack import Stack, new_cell, running
 
 APIS = "apis/apis.kcp.io"
-SPEC_SCHEMA: Object = {"type": "object", "properties": {"size": {"type": "integer"}}}
 SCHEMA: Object = {
     "apiVersion": "apis.kcp.io/v1alpha1",
     "kind": "APIResourceSchema",

@@ -22,7 +22,6 @@ from tenantry.tenancy.types.workspace_type import WORKSPACE_TYPE
 from tenantry.tenancy.workspaces.identifiers import (
     base36,
     default_binding_name,
-    home_cluster_id,
     initializer_label,
     new_cluster_id,
 )
@@ -152,7 +151,6 @@ def test_an_old_export_comes_up_as_kcp_brings_it() -> None:
 def test_known_hashes() -> None:
     assert base36(hashlib.sha224(b"hello").digest()) == "2yfg0ibsewngbzapgs5fesiord507vsncfiw4jd5c2oj"
     assert base36(bytes.fromhex("00c650b1ad5a99c3"), pad=True) == "0f9mt7goyif7"
-    assert home_cluster_id("user-1") == "285xjbwx8vocb"
     assert initializer_label("root:universal") == (
         "initializer.internal.kcp.io/d1d6459a03641b6fd7560fc2849f6c66fa9",
         "d1d6459a03641b6fd7560fc2849f6c66fa971a0afeded6ba2d2743f2",

@@ -1,4 +1,4 @@
-"""The wildcard of a range, resources by identity, and clusters that were made inactive (kcp-core §1.2)."""
+"""The wildcard of a range, resources by identity, and clusters that were made inactive (as in kcp)."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.record import RecordEvent
+from tenantry.tenancy.resources import CLUSTER_ROLE_BINDINGS, CONFIG_MAPS, NAMESPACES, SERVICE_ACCOUNTS
 from tenantry.tenancy.workspaces.identifiers import initializer_label
 from tests.tenancy.world import USER, World, running, workspace
 
@@ -57,9 +58,9 @@ async def test_the_logical_cluster_and_its_contents_are_those_of_kcp() -> None:
         assert found["metadata"]["annotations"]["internal.tenancy.kcp.io/type"] == "root:organization"
         assert found["metadata"]["annotations"]["experimental.tenancy.kcp.io/owner"] == '{"username":"ada"}'
         held = world.host.cell.range_of(cluster)
-        assert [r.key.name for r in held.list("core/namespaces", cluster)] == ["default", "kube-system"]
-        assert len(held.list("core/serviceaccounts", cluster)) == len(held.list("core/configmaps", cluster)) == 2
-        assert [r.key.name for r in held.list("rbac.authorization.k8s.io/clusterrolebindings", cluster)] == ["workspace-admin"]
+        assert [r.key.name for r in held.list(NAMESPACES, cluster)] == ["default", "kube-system"]
+        assert len(held.list(SERVICE_ACCOUNTS, cluster)) == len(held.list(CONFIG_MAPS, cluster)) == 2
+        assert [r.key.name for r in held.list(CLUSTER_ROLE_BINDINGS, cluster)] == ["workspace-admin"]
         assert world.host.apis.definition(cluster, "tenancy.kcp.io", "workspaces") is world.host.definitions.workspaces
         assert world.host.apis.for_cluster(cluster) is not world.host.apis.for_cluster("root")
 

@@ -11,6 +11,7 @@ from tenantry.apiserver.user import User
 from tenantry.kube.objects import Object
 from tenantry.storage.keys import catalog_key
 from tenantry.storage.store import Put
+from tenantry.tenancy.resources import API_EXPORTS
 from tests.tenancy.exports_world import MASTER, World, accepted, claim, user
 from tests.virtual.watching import Watch
 
@@ -242,7 +243,7 @@ async def test_claimed_type_of_another_export() -> None:
         owner = "rowner0000000000"
         await world.edit(owner, "apis.kcp.io", "apiexports", "horses", lambda e: e["spec"].update(maximalPermissionPolicy=policy))
         await world.until(
-            lambda: "maximalPermissionPolicy" in (world.host.catalog.get("apis.kcp.io/apiexports", owner, "horses") or {})["spec"]
+            lambda: "maximalPermissionPolicy" in (world.host.catalog.get(API_EXPORTS, owner, "horses") or {})["spec"]
         )
         assert (await world.call("GET", f"{base()}/apis/wild.west/v1/horses", SHERIFF))[0] == 403
         await world.role(owner, "riders", {"apiGroups": ["wild.west"], "resources": ["horses"], "verbs": ["list"]})
@@ -315,7 +316,7 @@ async def test_watch_ends_with_its_export() -> None:
 
 async def test_watch_ends_when_the_catalog_is_ahead_of_memory() -> None:
     """The store's news of a commit can arrive before the commit's own answer does."""
-    exports = "apis.kcp.io/apiexports"
+    exports = API_EXPORTS
     async with World() as world:
         await ranch(world, claims=[claim("", "configmaps")])
         async with Watch(world, f"{base()}/api/v1/configmaps", SHERIFF) as watch:

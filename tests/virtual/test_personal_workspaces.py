@@ -11,6 +11,7 @@ import orjson
 from tenantry.apiserver.user import UNAUTHENTICATED_GROUP, User
 from tenantry.kube.objects import Object
 from tenantry.tenancy.changes import removed
+from tenantry.tenancy.resources import CLUSTER_ROLE_BINDINGS
 from tenantry_personal_workspaces import PersonalWorkspaces
 from tests.tenancy.exports_world import World, user
 from tests.virtual.watching import Watch
@@ -174,5 +175,5 @@ async def test_nothing_stays_of_a_cluster_that_is_gone() -> None:
         for resource in list(held.resources(AWAY)):
             for record in list(held.list(resource, AWAY)):
                 await there.cell.commit([removed(there.host, record)])
-        found = there.host.catalog.list("rbac.authorization.k8s.io/clusterrolebindings", AWAY)
+        found = there.host.catalog.list(CLUSTER_ROLE_BINDINGS, AWAY)
         assert found == []

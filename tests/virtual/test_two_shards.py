@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tenantry.tenancy.resources import API_BINDINGS, API_EXPORT_ENDPOINT_SLICES
 from tests.tenancy.exports_world import MASTER, World, claim, user
 
 PROVIDER = "rprovider0000000"
@@ -27,7 +28,7 @@ async def test_consumers_on_another_shard() -> None:
             base = f"/ranges/range-9/services/apiexport/{PROVIDER}/cowboys"
 
             def url() -> bool:
-                found = here.get(PROVIDER, "apis.kcp.io/apiexportendpointslices", "cowboys") or {}
+                found = here.get(PROVIDER, API_EXPORT_ENDPOINT_SLICES, "cowboys") or {}
                 endpoints = (found.get("status") or {}).get("endpoints") or ()
                 return [endpoint["url"].endswith(base) for endpoint in endpoints] == [True]
 
@@ -37,4 +38,4 @@ async def test_consumers_on_another_shard() -> None:
             assert (await there.call("GET", f"{base}/clusters/*/apis/wild.west/v1/cowboys", user("nobody")))[0] == 403
             path = f"/clusters/{CONSUMER}/apis/apis.kcp.io/v1alpha2/apibindings/cowboys"
             assert (await there.call("DELETE", path, MASTER))[0] == 200
-            await here.until(lambda: not url() and there.get(CONSUMER, "apis.kcp.io/apibindings", "cowboys") is None)
+            await here.until(lambda: not url() and there.get(CONSUMER, API_BINDINGS, "cowboys") is None)

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from tenantry.apiserver.authentication.authenticator import InvalidToken, TokenIdentity, bearer_token
 from tenantry.apiserver.files import write_private
 from tenantry.apiserver.http import Request
-from tenantry.apiserver.user import CLUSTER_NAME_EXTRA, User, make_extra
+from tenantry.apiserver.user import CLUSTER_NAME_EXTRA, User, make_extra, service_account_groups, service_account_name
 
 DEFAULT_ISSUER = "https://kcp.default.svc"
 CREDENTIAL_ID_EXTRA = "authentication.kubernetes.io/credential-id"
@@ -126,7 +126,7 @@ class TokenIssuer:
             "jti": str(uuid.uuid4()),
             "kubernetes.io": own,
             "nbf": now,
-            "sub": f"system:serviceaccount:{namespace}:{name}",
+            "sub": service_account_name(namespace, name),
         }
 
     def key_set(self) -> dict[str, object]:
@@ -188,7 +188,7 @@ class ServiceAccountTokens:
             name, uid = account["name"], account["uid"]
         except (KeyError, TypeError) as error:
             raise InvalidToken("service account token lacks its claims") from error
-        if claims["sub"] != f"system:serviceaccount:{namespace}:{name}":
+        if claims["sub"] != service_account_name(namespace, name):
             raise InvalidToken("sub claim does not match the service account")
         await self._check(cluster, "serviceaccounts", namespace, name, uid)
         secret = own.get("secret")  # type: ignore[union-attr]
@@ -199,8 +199,7 @@ class ServiceAccountTokens:
         extra = {CLUSTER_NAME_EXTRA: [cluster]}
         if claims.get("jti"):
             extra[CREDENTIAL_ID_EXTRA] = [f"JTI={claims['jti']}"]
-        groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}")
-        return User(claims["sub"], groups, uid, make_extra(extra))
+        return User(claims["sub"], service_account_groups(namespace), uid, make_extra(extra))
 
     async def _check(self, cluster: str, resource: str, namespace: str, name: str, uid: str) -> None:
         found = await self._lookup(cluster, resource, namespace, name)

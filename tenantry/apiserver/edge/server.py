@@ -7,6 +7,7 @@ import errno
 import logging
 import ssl
 import uuid
+from collections.abc import Mapping
 from email.utils import formatdate
 from itertools import count
 from typing import Any
@@ -178,7 +179,7 @@ class EdgeServer:
 
     def _request(self, exchange: Exchange) -> Request:
         message = exchange.message
-        target = message.path
+        target = _unicode(message.path)
         if target[:1] != "/":
             # The absolute form that proxies send (RFC 9112 §3.2.2).
             parts = urlsplit(target)
@@ -187,7 +188,12 @@ class EdgeServer:
         if "%" in path:
             path = unquote(path)
         connection = exchange.connection
-        headers = message.headers
+        headers: Mapping[str, str] = message.headers
+        if not all(map(str.isascii, headers.values())):
+            clean = message.headers.copy()
+            clean.clear()
+            clean.extend((name, _unicode(value)) for name, value in headers.items())
+            headers = clean
         received = Request(
             message.method,
             path,
@@ -409,6 +415,11 @@ class EdgeServer:
     def __repr__(self) -> str:
         state = "draining" if self._draining else "serving" if self._listener is not None else "stopped"
         return f"<EdgeServer {state}, {len(self._open)} requests, {len(self._streams)} of them watches>"
+
+
+def _unicode(text: str) -> str:
+    """What aiohttp read, with U+FFFD for bytes that are no UTF-8: those it passes on as surrogates, which cannot be written."""
+    return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _usable(audit_id: str | None) -> str:

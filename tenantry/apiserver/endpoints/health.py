@@ -11,6 +11,8 @@ Check = Callable[[], str | None]
 """Answers None when all is well, else what is wrong. Must not wait: it is asked on the loop."""
 
 KINDS = ("healthz", "livez", "readyz")
+HEALTH_PATHS = frozenset(f"/{kind}" for kind in KINDS)
+"""Open to everybody, everywhere."""
 
 
 def _ping() -> str | None:

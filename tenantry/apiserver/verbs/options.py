@@ -10,6 +10,7 @@ import orjson
 
 from tenantry.apiserver.http import Request
 from tenantry.apiserver.negotiation import PROTOBUF, YAML, body_media_type
+from tenantry.apiserver.request_info import is_true
 from tenantry.kube.field_errors import forbidden, invalid, not_supported
 from tenantry.kube.go_text import quote
 from tenantry.kube.objects import Object
@@ -20,7 +21,6 @@ IGNORE, WARN, STRICT = "Ignore", "Warn", "Strict"
 BACKGROUND, FOREGROUND, ORPHAN = "Background", "Foreground", "Orphan"
 EXACT, NOT_OLDER_THAN = "Exact", "NotOlderThan"
 
-_FALSE = frozenset(("false", "0"))
 _MANAGER_LIMIT = 128
 _INTEGER = re.compile(r"[+-]?[0-9]+\Z")
 _META_GROUP = "meta.k8s.io"
@@ -165,11 +165,6 @@ def unsigned(text: str) -> int:
     if value >= 2**64:
         raise ValueError(f"strconv.ParseUint: parsing {quote(text)}: value out of range")
     return value
-
-
-def is_true(values: Sequence[str] | None) -> bool:
-    """A boolean parameter: everything but `false` and `0` is true (kube-apiserver's conversion)."""
-    return bool(values) and values[0].lower() not in _FALSE  # type: ignore[index]
 
 
 def _list_errors(options: ListOptions) -> list[FieldError]:

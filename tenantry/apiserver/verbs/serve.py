@@ -33,7 +33,6 @@ _ON_SUBRESOURCES: dict[str, dict[str, Verb]] = {
 }
 _ON_OTHER_SUBRESOURCES: dict[str, Verb] = {"update": update}
 _WITHOUT_CLUSTER = frozenset(("list", "watch"))
-_NAMESPACES = "namespaces"
 _DEEPEST = 3
 
 
@@ -51,8 +50,8 @@ async def serve(call: Call, info: RequestInfo) -> Reply:
         raise StatusError(405, refused.reason, f"{refused.message} in the `*` logical cluster", details=refused.details)
     if definition.namespaced:
         _check_namespaced(call, info)
-    elif info.namespace and info.parts[0] != _NAMESPACES:
-        # RequestInfo counts the name in /namespaces/<name> as a namespace; under any other path it is a place that is not there.
+    elif info.in_namespace:
+        # What authorized it are rights in that namespace, and nothing of this type is in any.
         raise generic_not_found()
     return await _verb(call, info)(call)
 

@@ -207,22 +207,6 @@ def store_change(target: Target, record: Record, obj: Object) -> Change:
     return _change(target, target.shape, record.key, obj, record)
 
 
-def stored_change(target: Target, obj: Object, old: Object, record: Record) -> Change:
-    """The change that puts `obj` in place of `record` without admission and validation: the server's part of the metadata stays,
-    generation rises with the spec, and a deleted object without finalizers is removed. `obj` is used up."""
-    strategy = target.definition.strategy
-    metadata.carry_over(obj, old)
-    obj["metadata"].setdefault("managedFields", old["metadata"].get("managedFields"))
-    if obj["metadata"]["managedFields"] is None:
-        del obj["metadata"]["managedFields"]
-    if strategy.tracks_generation and _changed(obj, old, target.shape):
-        obj["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
-    if is_deleting(obj) and not obj["metadata"].get("finalizers") and not strategy.holds(obj):
-        return delete_change(target, record)
-    metadata.put_on_cluster(obj, target.cluster)
-    return store_change(target, record, obj)
-
-
 def check_version(target: Target, obj: Object, record: Record, *, unconditional: bool) -> None:
     """The precondition that the resourceVersion in `obj` is. Raises StatusError: 409, or 422 where there must be one."""
     text = obj["metadata"].get("resourceVersion") or "0"

@@ -70,15 +70,6 @@ class CompiledRules:
         return False
 
 
-def rule_matches(rule: Rule, *, verb: str, group: str, resource: str, subresource: str = "", name: str = "") -> bool:
-    """One rule, once. Who asks often compiles."""
-    return CompiledRules([rule]).allows(verb=verb, group=group, resource=resource, subresource=subresource, name=name)
-
-
-def path_matches(rule: Rule, *, verb: str, path: str) -> bool:
-    return CompiledRules([rule]).allows_path(verb, path)
-
-
 def uncovered(owner_rules: Iterable[Rule], wanted_rules: Iterable[Rule]) -> list[Rule]:
     """What `wanted_rules` grant beyond `owner_rules`: compacted, in the order of their texts; empty where all is covered.
 

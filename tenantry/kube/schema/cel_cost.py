@@ -78,8 +78,6 @@ def estimate(serialized: bytes, self_schema: Schema) -> float:
 
 # The syntax tree, from its protobuf form (cel.expr.CheckedExpr; field numbers of google/api/expr/v1alpha1/syntax.proto) ------
 
-_Fields = list[tuple[int, "bytes | int"]]
-
 
 def _fields(data: bytes) -> Iterator[tuple[int, bytes | int]]:
     position = 0

@@ -149,19 +149,23 @@ def _plain_type(schema: Schema, check: Check | None) -> type | None:
     return _FAST_TYPES.get(schema.type)
 
 
+def _size_checks(least: int | None, most: int | None, noun: str) -> list[Check]:
+    if least is None and most is None:
+        return []
+
+    def count(value: Any, path: Path, out: list[Problem]) -> None:
+        size = len(value)
+        if least is not None and size < least:
+            out.append(invalid(path, size, f"should have at least {least} {noun}"))
+        if most is not None and size > most:
+            # Upstream says "items" of properties too.
+            out.append(Problem("TooMany", path, path, f"Too many: {size}: must have at most {most} items"))
+
+    return [count]
+
+
 def _object_checks(schema: Schema, known: dict[int, Check]) -> list[Check]:
-    checks: list[Check] = []
-    least, most = schema.min_properties, schema.max_properties
-    if least is not None or most is not None:
-
-        def count(value: Any, path: Path, out: list[Problem]) -> None:
-            size = len(value)
-            if least is not None and size < least:
-                out.append(invalid(path, size, f"should have at least {least} properties"))
-            if most is not None and size > most:
-                out.append(Problem("TooMany", path, path, f"Too many: {size}: must have at most {most} items"))
-
-        checks.append(count)
+    checks = _size_checks(schema.min_properties, schema.max_properties, "properties")
     required = schema.required
     if schema.embedded_resource:
         required += tuple(name for name in ("apiVersion", "kind") if name not in required)
@@ -201,18 +205,7 @@ def _fields(required: tuple[str, ...], entries: dict[str, tuple[type | None, Che
 
 
 def _array_checks(schema: Schema, known: dict[int, Check]) -> list[Check]:
-    checks: list[Check] = []
-    least, most = schema.min_items, schema.max_items
-    if least is not None or most is not None:
-
-        def count(value: Any, path: Path, out: list[Problem]) -> None:
-            size = len(value)
-            if least is not None and size < least:
-                out.append(invalid(path, size, f"should have at least {least} items"))
-            if most is not None and size > most:
-                out.append(Problem("TooMany", path, path, f"Too many: {size}: must have at most {most} items"))
-
-        checks.append(count)
+    checks = _size_checks(schema.min_items, schema.max_items, "items")
     each = _compile(schema.items, known) if schema.items is not None else None
     if each is not None:
         plain = _plain_type(schema.items, each) if schema.items is not None else None

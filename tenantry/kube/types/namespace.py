@@ -50,6 +50,15 @@ MESSAGE = kind(
 )
 
 
+def living(name: str) -> Object:
+    """A namespace as it is stored: active, named by its label, and held until its content is gone."""
+    return {
+        "metadata": {"name": name, "labels": {NAME_LABEL: name}},
+        "spec": {"finalizers": [FINALIZER]},
+        "status": {"phase": ACTIVE},
+    }
+
+
 def phase_of(namespace: Object) -> str:
     return (namespace.get("status") or {}).get("phase") or ""
 

@@ -12,9 +12,3 @@ def keep(obj: Object, old: Object, *fields: str) -> None:
             obj[field] = old[field]
         else:
             obj.pop(field, None)
-
-
-def keep_all_but(obj: Object, old: Object, *fields: str) -> None:
-    """Put back everything except metadata and the top-level `fields` (a subresource writes only those)."""
-    for field in {*obj, *old} - {"metadata", "apiVersion", "kind", *fields}:
-        keep(obj, old, field)

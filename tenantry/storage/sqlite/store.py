@@ -7,6 +7,8 @@ import contextlib
 import sqlite3
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,8 +24,6 @@ from tenantry.storage.store import Batch, Delete, Fence, LeaseGone, Page, Put, S
 
 T = TypeVar("T")
 
-# How many revisions of the log a catching-up watch reads at a time.
-HISTORY_REVISIONS = 256
 # Compaction runs this often, so that each one is a few milliseconds of the writer.
 COMPACT_EVERY = 256
 
@@ -97,27 +97,10 @@ class SqliteStore:
         feed = self._feeds[number] = Feed()
         try:
             until = await self._call(self._write_thread, self._writer.start_watch, number, start, end)
-            batches: list[Batch] = []
-            next_revision = from_revision
-            progress = True
-            while not feed.closed:
-                while next_revision <= until:
-                    last = min(until, next_revision + HISTORY_REVISIONS - 1)
-                    history = await self._call(self._read_thread, self._reader.history, start, end, next_revision, last)
-                    next_revision = last + 1
-                    for batch in history:
-                        yield batch
-                if progress:
-                    progress = False
-                    yield Batch(until, [])
-                for batch in batches:
-                    if batch.revision >= next_revision:
-                        next_revision = batch.revision + 1
-                        yield batch
-                lost, batches = await feed.take()
-                if lost is not None:
-                    next_revision, until = max(next_revision, lost[0]), lost[1]
-            raise Unavailable("the store is closed")
+            history = partial(self._call, self._read_thread, self._reader.history, start, end)
+            async with aclosing(feed.follow(history, from_revision, until)) as batches:
+                async for batch in batches:
+                    yield batch
         finally:
             del self._feeds[number]
             if not self._closed:

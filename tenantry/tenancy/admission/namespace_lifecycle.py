@@ -5,20 +5,20 @@ from __future__ import annotations
 from tenantry.apiserver.admission import CREATE, DELETE, Review
 from tenantry.kube.objects import GroupResource
 from tenantry.kube.status import Cause, forbidden, not_found
+from tenantry.kube.types.namespace import PROTECTED
 from tenantry.storage.keys import Key
 from tenantry.tenancy.admission.plugin import Plugin
+from tenantry.tenancy.resources import LOGICAL_CLUSTERS, NAMESPACES
+from tenantry.tenancy.types.logical_cluster import NAME
 
-NAMESPACES = GroupResource("", "namespaces")
-NAMESPACES_KEY = "core/namespaces"
-LOGICAL_CLUSTERS_KEY = "core.kcp.io/logicalclusters"
-PROTECTED = frozenset({"default", "kube-system", "kube-public"})
+NAMESPACE = GroupResource("", "namespaces")
 
 
 class NamespaceLifecycle(Plugin):
     def validate(self, review: Review) -> None:
         if review.operation == CREATE and review.namespace and not review.subresource and review.definition.stored:
             self._check_namespace(review)
-        elif review.operation == DELETE and review.definition.group_resource == NAMESPACES and review.name in PROTECTED:
+        elif review.operation == DELETE and review.definition.group_resource == NAMESPACE and review.name in PROTECTED:
             self._check_protected(review)
 
     # Also before the object is looked into: upstream answers 404 for the namespace even if the body is invalid.
@@ -26,9 +26,9 @@ class NamespaceLifecycle(Plugin):
 
     @staticmethod
     def _check_namespace(review: Review) -> None:
-        record = review.scope.cell.range_of(review.cluster).get(Key(review.cluster, NAMESPACES_KEY, "", review.namespace))
+        record = review.scope.cell.range_of(review.cluster).get(Key(review.cluster, NAMESPACES, "", review.namespace))
         if record is None:
-            raise not_found(NAMESPACES, review.namespace)
+            raise not_found(NAMESPACE, review.namespace)
         if record.head.deleting:
             raise forbidden(
                 review.definition.group_resource,
@@ -41,6 +41,6 @@ class NamespaceLifecycle(Plugin):
     def _check_protected(review: Review) -> None:
         """A logical cluster that goes away takes its namespaces along."""
         held = review.scope.cell.range_of(review.cluster)
-        logical_cluster = held.get(Key(review.cluster, LOGICAL_CLUSTERS_KEY, "", "cluster"))
+        logical_cluster = held.get(Key(review.cluster, LOGICAL_CLUSTERS, "", NAME))
         if logical_cluster is None or not logical_cluster.head.deleting:
-            raise forbidden(NAMESPACES, review.name, "this namespace may not be deleted")
+            raise forbidden(NAMESPACE, review.name, "this namespace may not be deleted")

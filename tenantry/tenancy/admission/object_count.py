@@ -10,13 +10,12 @@ from tenantry.kube.status import forbidden
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.tenancy.admission.plugin import Plugin
+from tenantry.tenancy.resources import EVENTS, LOGICAL_CLUSTERS
+from tenantry.tenancy.types.lifecycle import READY
 from tenantry.tenancy.types.logical_cluster import NAME
 
 ANNOTATION = "core.kcp.io/max-total-objects"
-LOGICAL_CLUSTERS = "core.kcp.io/logicalclusters"
-EVENTS = "core/events"
 _MARK = f'"{ANNOTATION}"'.encode()
-_READY = "Ready"
 
 
 class ObjectCount(Plugin):
@@ -32,7 +31,7 @@ class ObjectCount(Plugin):
             return
         logical_cluster = orjson.loads(record.value)
         limit = parse_limit(annotations_of(logical_cluster).get(ANNOTATION, ""))
-        if limit is None or (logical_cluster.get("status") or {}).get("phase") != _READY:
+        if limit is None or (logical_cluster.get("status") or {}).get("phase") != READY:
             return
         count = objects_in(held, review.cluster)
         if count >= limit:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from tenantry.apiserver.authorization import NO_OPINION, Attributes, Decision, Verdict
+from tenantry.apiserver.authorization import ALLOWED, NO_OPINION, Attributes, Decision, Verdict
+from tenantry.apiserver.endpoints.health import HEALTH_PATHS
 from tenantry.apiserver.user import MASTERS_GROUP, User
 from tenantry.kube.objects import Object
 from tenantry.kube.rbac.rules import Rule
@@ -26,28 +27,23 @@ from tenantry.tenancy.authorization.effective import effective_users
 from tenantry.tenancy.authorization.entrance import Entrance
 from tenantry.tenancy.authorization.links import Link
 from tenantry.tenancy.authorization.maximal_permission import MaximalPermission
-from tenantry.tenancy.authorization.policies import RBAC_RESOURCES, SYSTEM_ADMIN, Policies
+from tenantry.tenancy.authorization.policies import RBAC_RESOURCES, Policies
 from tenantry.tenancy.authorization.policy import Grant, allowing
 from tenantry.tenancy.authorization.required_groups import RequiredGroups
 from tenantry.tenancy.authorization.system_resources import SystemResources
 from tenantry.tenancy.directory import WORKSPACE_RESOURCE
 from tenantry.tenancy.exports.maximal_permission import has_local_policy
+from tenantry.tenancy.resources import API_BINDINGS, API_EXPORTS, LOGICAL_CLUSTERS
+from tenantry.tenancy.types.logical_cluster import NAME
+from tenantry.tenancy.well_known import SYSTEM_ADMIN
 
 if TYPE_CHECKING:
     from tenantry.storage.range import Range
     from tenantry.storage.record import RecordEvent
     from tenantry.tenancy.host import Host
 
-ALWAYS_ALLOWED_PATHS = frozenset({"/healthz", "/readyz", "/livez"})
-LOGICAL_CLUSTERS = "core.kcp.io/logicalclusters"
-LOGICAL_CLUSTER_NAME = "cluster"
-API_BINDINGS = "apis.kcp.io/apibindings"
-API_EXPORTS = "apis.kcp.io/apiexports"
 ACCESS_MAX = 50_000
 """Pairs of user and cluster that are remembered; then all are forgotten."""
-
-_MASTERS = Decision(Verdict.ALLOW, "")
-_HEALTH = Decision(Verdict.ALLOW, "")
 
 
 class Chain:
@@ -78,9 +74,9 @@ class Chain:
     def authorize(self, attributes: Attributes) -> Decision:
         if MASTERS_GROUP in attributes.user.groups:
             self._require_cluster(attributes)
-            return _MASTERS
-        if not attributes.resource and attributes.path in ALWAYS_ALLOWED_PATHS:
-            return _HEALTH
+            return ALLOWED
+        if not attributes.resource and attributes.path in HEALTH_PATHS:
+            return ALLOWED
         access = self._access_of(attributes.user, attributes.cluster)
         decision = access.known(attributes)
         if decision is None:
@@ -146,7 +142,7 @@ class Chain:
         cluster = attributes.cluster
         if not cluster or cluster.startswith("system:") or not self._host.cell.owns(cluster):
             return
-        key = Key(cluster, LOGICAL_CLUSTERS, "", LOGICAL_CLUSTER_NAME)
+        key = Key(cluster, LOGICAL_CLUSTERS, "", NAME)
         # Its logical cluster is what makes a tenant, so that may always be asked for and made.
         if self._host.cell.range_of(cluster).get(key) is None and attributes.resource != "logicalclusters":
             raise not_found(WORKSPACE_RESOURCE, cluster)
@@ -154,9 +150,9 @@ class Chain:
     def _logical_cluster(self, cluster: str) -> Object | None:
         cell = self._host.cell
         if cell.owns(cluster):
-            record = cell.range_of(cluster).get(Key(cluster, LOGICAL_CLUSTERS, "", LOGICAL_CLUSTER_NAME))
+            record = cell.range_of(cluster).get(Key(cluster, LOGICAL_CLUSTERS, "", NAME))
             return orjson.loads(record.value) if record is not None else None
-        return self._host.catalog.get(LOGICAL_CLUSTERS, cluster, LOGICAL_CLUSTER_NAME)
+        return self._host.catalog.get(LOGICAL_CLUSTERS, cluster, NAME)
 
     def _follow(self, held: Range) -> Callable[[], None]:
         stops = [held.subscribe(self._changed, resource) for resource in (*RBAC_RESOURCES, LOGICAL_CLUSTERS, API_BINDINGS)]

@@ -10,13 +10,13 @@ from tenantry.kube.objects import Object
 from tenantry.tenancy.authorization.access import Access
 from tenantry.tenancy.authorization.effective import is_local
 from tenantry.tenancy.authorization.links import groups_of
+from tenantry.tenancy.well_known import ROOT
 
 _OPEN_PHASES = frozenset({"Initializing", "Ready", "Inactive", "Terminating", "Deleting"})
 _LIFECYCLE_PHASES = frozenset({"Initializing", "Terminating", "Deleting"})
 _LIFECYCLE_GROUPS = ("system:kcp:initializer:", "system:kcp:terminator:")
 NOT_PERMITTED = "workspace access not permitted"
 
-_ROOT = "root"
 _METRICS = "/metrics"
 """Of the process and not of a tenant: asked of root, by callers who need not be let into it."""
 
@@ -29,7 +29,7 @@ class Content:
         cluster = attributes.cluster
         if cluster.startswith("system:"):
             return NO_OPINION
-        if not attributes.resource and attributes.path == _METRICS and cluster == _ROOT:
+        if not attributes.resource and attributes.path == _METRICS and cluster == ROOT:
             return None
         groups = groups_of(access.users)
         if groups & {LOGICAL_CLUSTER_ADMIN_GROUP, EXTERNAL_LOGICAL_CLUSTER_ADMIN_GROUP}:

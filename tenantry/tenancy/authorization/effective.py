@@ -17,13 +17,13 @@ from tenantry.apiserver.user import (
     AUTHENTICATED_GROUP,
     CLUSTER_NAME_EXTRA,
     SCOPES_EXTRA,
+    SERVICE_ACCOUNT_PREFIX,
     UNAUTHENTICATED_GROUP,
     WARRANT_EXTRA,
     User,
     make_extra,
 )
 
-SERVICE_ACCOUNT_PREFIX = "system:serviceaccount:"
 GLOBAL_SERVICE_ACCOUNT_PREFIX = "system:kcp:serviceaccount:"
 FOREIGN_GROUP_PREFIX = "system:cluster:"
 BINDING_PREFIX = "apis.kcp.io:binding:"

@@ -14,13 +14,14 @@ from tenantry.tenancy.authorization.content import Content
 from tenantry.tenancy.authorization.links import Link
 from tenantry.tenancy.authorization.policy import Grant
 from tenantry.tenancy.authorization.required_groups import RequiredGroups
-from tenantry.tenancy.entering import CLUSTER_ROLE_BINDINGS, OWNER_BINDING, PATH, VERB
+from tenantry.tenancy.entering import OWNER_BINDING, PATH, VERB
+from tenantry.tenancy.resources import CLUSTER_ROLE_BINDINGS
+from tenantry.tenancy.types.lifecycle import READY
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
 
 _OWNERS = Grant(None, CompiledRules(({"verbs": [VERB], "nonResourceURLs": [PATH]},)), "owner of the workspace")
-_READY = "Ready"
 
 
 class Entrance:
@@ -54,4 +55,4 @@ class Entrance:
             return found
         parent = self._host.directory.parent_of(cluster)
         workspace = self._host.directory.workspace(*parent) if parent is not None else None
-        return {"metadata": {}, "status": {"phase": workspace.get("phase", _READY)}} if workspace is not None else None
+        return {"metadata": {}, "status": {"phase": workspace.get("phase", READY)}} if workspace is not None else None

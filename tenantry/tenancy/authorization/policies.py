@@ -18,18 +18,14 @@ from tenantry.kube.rbac.rules import CompiledRules
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.tenancy.authorization.policy import Policy
+from tenantry.tenancy.resources import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES
+from tenantry.tenancy.well_known import SYSTEM_ADMIN
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
 
 RBAC_GROUP = "rbac.authorization.k8s.io"
-CLUSTER_ROLES = f"{RBAC_GROUP}/clusterroles"
-CLUSTER_ROLE_BINDINGS = f"{RBAC_GROUP}/clusterrolebindings"
-ROLES = f"{RBAC_GROUP}/roles"
-ROLE_BINDINGS = f"{RBAC_GROUP}/rolebindings"
 RBAC_RESOURCES = (CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS, ROLES, ROLE_BINDINGS)
-SYSTEM_ADMIN = "system:admin"
-"""The cluster whose RBAC holds in every cluster."""
 _POLICIES_MAX = 20_000
 _RULES_MAX = 50_000
 

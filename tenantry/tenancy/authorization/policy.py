@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from tenantry.apiserver.authorization import Attributes
-from tenantry.apiserver.user import User
+from tenantry.apiserver.user import User, service_account_name
 from tenantry.kube.objects import Object, name_of, namespace_of
 from tenantry.kube.rbac.rules import CompiledRules
 
@@ -84,7 +84,7 @@ def _subject(subject: Mapping[str, Any], namespace: str | None) -> Subject | Non
     kind, name = subject.get("kind"), subject.get("name") or ""
     if kind == "ServiceAccount":
         home = subject.get("namespace") or namespace or ""
-        return ("User", f"system:serviceaccount:{home}:{name}") if home else None
+        return ("User", service_account_name(home, name)) if home else None
     return (kind, name) if kind in ("User", "Group") else None
 
 

@@ -15,7 +15,7 @@ from tenantry.kube.objects import Object, annotations_of
 from tenantry.tenancy.authorization.access import Access
 from tenantry.tenancy.authorization.effective import is_service_account
 from tenantry.tenancy.authorization.links import groups_of
-from tenantry.tenancy.entering import REQUIRED_GROUPS_ANNOTATION
+from tenantry.tenancy.well_known import REQUIRED_GROUPS_ANNOTATION
 
 _PASSING = frozenset({LOGICAL_CLUSTER_ADMIN_GROUP, EXTERNAL_LOGICAL_CLUSTER_ADMIN_GROUP})
 """Not asked at all: they also work where there is no logical cluster yet."""

@@ -14,8 +14,8 @@ from tenantry.kube.types.rbac import CLUSTER_ROLES as DEFINITION
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import RecordEvent
-from tenantry.tenancy.authorization.policies import CLUSTER_ROLES
 from tenantry.tenancy.reconcile import Controller
+from tenantry.tenancy.resources import CLUSTER_ROLES
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host

@@ -21,11 +21,10 @@ from tenantry.storage.record import RecordEvent
 from tenantry.tenancy.controllers.lookup import definition_of
 from tenantry.tenancy.controllers.purge import purge
 from tenantry.tenancy.reconcile import Controller
+from tenantry.tenancy.resources import CUSTOM_RESOURCE_DEFINITIONS
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
-
-CUSTOM_RESOURCE_DEFINITIONS = "apiextensions.k8s.io/customresourcedefinitions"
 
 
 class CustomResourceDefinitions(Controller):

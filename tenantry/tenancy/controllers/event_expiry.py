@@ -17,11 +17,11 @@ from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Record, RecordEvent
 from tenantry.storage.store import StoreError
+from tenantry.tenancy.resources import EVENTS
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
 
-EVENTS = "core/events"
 LIFETIME_SECONDS = 3600.0
 SWEEP_SECONDS = 60.0
 _BATCH = 50

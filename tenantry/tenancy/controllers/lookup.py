@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.definition import ResourceDefinition
+from tenantry.tenancy.resources import API_BINDINGS, CUSTOM_RESOURCE_DEFINITIONS
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
 
-API_SOURCES = frozenset({"apiextensions.k8s.io/customresourcedefinitions", "apis.kcp.io/apibindings"})
+API_SOURCES = frozenset({CUSTOM_RESOURCE_DEFINITIONS, API_BINDINGS})
 """Storage keys of what gives a cluster its APIs beyond the built-in ones."""
 _MEMO = "controllers.by_storage_key"
 _KINDS = "controllers.by_kind"

@@ -15,13 +15,11 @@ from tenantry.apiserver import objects
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError
-from tenantry.kube.types.config_map import DEFINITION as CONFIG_MAPS
-from tenantry.kube.types.service_account import DEFINITION as SERVICE_ACCOUNTS
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import RecordEvent
-from tenantry.tenancy.controllers.namespaces import NAMESPACES
 from tenantry.tenancy.reconcile import Controller
+from tenantry.tenancy.resources import CONFIG_MAPS, LOGICAL_CLUSTERS, NAMESPACES, SERVICE_ACCOUNTS
 from tenantry.tenancy.types.logical_cluster import NAME
 from tenantry.tenancy.workspaces.contents import ROOT_CA, default_account, root_bundle
 
@@ -29,9 +27,6 @@ if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
 
 SERVICE_ACCOUNT = "default"
-LOGICAL_CLUSTERS = "core.kcp.io/logicalclusters"
-_SERVICE_ACCOUNTS = "core/serviceaccounts"
-_CONFIG_MAPS = "core/configmaps"
 
 
 class NamespaceContents(Controller):
@@ -43,13 +38,13 @@ class NamespaceContents(Controller):
 
     @property
     def resources(self) -> Sequence[str] | None:
-        return (NAMESPACES, _SERVICE_ACCOUNTS, _CONFIG_MAPS)
+        return (NAMESPACES, SERVICE_ACCOUNTS, CONFIG_MAPS)
 
     def keys(self, event: RecordEvent) -> Iterable[Key]:
         key = event.key
         if key.resource == NAMESPACES:
             return (key,) if event.previous is None else ()
-        if key.name == (SERVICE_ACCOUNT if key.resource == _SERVICE_ACCOUNTS else ROOT_CA):
+        if key.name == (SERVICE_ACCOUNT if key.resource == SERVICE_ACCOUNTS else ROOT_CA):
             return (Key(key.cluster, NAMESPACES, "", key.namespace),)
         return ()
 
@@ -64,16 +59,16 @@ class NamespaceContents(Controller):
             # A place of the system's own, or of a workspace that goes away: nobody runs anything there.
             return
         if held.get(_account(key)) is None:
-            await self._create(key, SERVICE_ACCOUNTS, default_account(key.name))
+            await self._create(key, self._host.definitions.service_accounts, default_account(key.name))
         wanted = root_bundle(key.name, self._host.ca_certificate)
         if held.get(_bundle(key)) is None:
-            await self._create(key, CONFIG_MAPS, wanted)
+            await self._create(key, self._host.definitions.config_maps, wanted)
             return
 
         def repaired(obj: Object) -> Object | None:
             return {**obj, "data": wanted["data"]} if obj.get("data") != wanted["data"] else None
 
-        await objects.update(self._host.scope(key.cluster), CONFIG_MAPS, key.name, ROOT_CA, repaired)
+        await objects.update(self._host.scope(key.cluster), self._host.definitions.config_maps, key.name, ROOT_CA, repaired)
 
     def _is_complete(self, held: Range, key: Key) -> bool:
         bundle = held.get(_bundle(key))
@@ -89,8 +84,8 @@ class NamespaceContents(Controller):
 
 
 def _account(namespace: Key) -> Key:
-    return Key(namespace.cluster, _SERVICE_ACCOUNTS, namespace.name, SERVICE_ACCOUNT)
+    return Key(namespace.cluster, SERVICE_ACCOUNTS, namespace.name, SERVICE_ACCOUNT)
 
 
 def _bundle(namespace: Key) -> Key:
-    return Key(namespace.cluster, _CONFIG_MAPS, namespace.name, ROOT_CA)
+    return Key(namespace.cluster, CONFIG_MAPS, namespace.name, ROOT_CA)

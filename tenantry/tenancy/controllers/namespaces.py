@@ -16,11 +16,11 @@ from tenantry.storage.range import Range
 from tenantry.storage.record import Record, RecordEvent
 from tenantry.tenancy.controllers.purge import purge
 from tenantry.tenancy.reconcile import Controller
+from tenantry.tenancy.resources import NAMESPACES
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
 
-NAMESPACES = "core/namespaces"
 _TEXTS_MAX = 10
 """Failures named in a condition; one object's reason is mostly every object's."""
 

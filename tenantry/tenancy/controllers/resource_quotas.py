@@ -12,8 +12,9 @@ from tenantry.kube.types.resource_quota import DEFINITION
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import RecordEvent
-from tenantry.tenancy.quotas import QUOTAS, cluster_scoped, count, is_cluster_scoped
+from tenantry.tenancy.quotas import cluster_scoped, count, is_cluster_scoped
 from tenantry.tenancy.reconcile import Controller
+from tenantry.tenancy.resources import RESOURCE_QUOTAS
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
@@ -34,15 +35,15 @@ class ResourceQuotas(Controller):
     def keys(self, event: RecordEvent) -> Iterable[Key]:
         key = event.key
         if event.record is not None:
-            return (key,) if key.resource == QUOTAS else ()
+            return (key,) if key.resource == RESOURCE_QUOTAS else ()
         if not self._host.cell.owns(key.cluster):
             return ()
         held = self._host.cell.range_of(key.cluster)
-        counting = held.list(QUOTAS, key.cluster, key.namespace) if key.namespace else cluster_scoped(held, key.cluster)
+        counting = held.list(RESOURCE_QUOTAS, key.cluster, key.namespace) if key.namespace else cluster_scoped(held, key.cluster)
         return [record.key for record in counting]
 
     def initial_keys(self, held: Range) -> Iterable[Key]:
-        return (record.key for record in held.list(QUOTAS))
+        return (record.key for record in held.list(RESOURCE_QUOTAS))
 
     async def reconcile(self, held: Range, key: Key) -> None:
         if held.get(key) is None:

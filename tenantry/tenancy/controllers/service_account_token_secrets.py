@@ -18,12 +18,11 @@ from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Record, RecordEvent
 from tenantry.tenancy.reconcile import Controller
+from tenantry.tenancy.resources import SECRETS, SERVICE_ACCOUNTS
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
 
-SECRETS = "core/secrets"
-SERVICE_ACCOUNTS = "core/serviceaccounts"
 SERVICE_ACCOUNT_UID_ANNOTATION = "kubernetes.io/service-account.uid"
 
 

@@ -17,12 +17,7 @@ from tenantry.tenancy.changes import updated
 from tenantry.tenancy.exports import locks
 from tenantry.tenancy.exports.binding_status import CLAIMS_APPLIED, CLAIMS_VALID, Names, bound_status, names_in, unresolved_status
 from tenantry.tenancy.exports.bindings import (
-    API_BINDINGS,
-    API_EXPORTS,
-    API_RESOURCE_SCHEMAS,
-    CUSTOM_RESOURCE_DEFINITIONS,
     EXPORT_RESOURCE,
-    LOGICAL_CLUSTERS,
     Export,
     bindings_of,
     decoded,
@@ -37,12 +32,19 @@ from tenantry.tenancy.exports.hashing import EXPORT_LABEL, REFLEXIVE_VALUE, clai
 from tenantry.tenancy.exports.index import BindingIndex
 from tenantry.tenancy.exports.revise import transact
 from tenantry.tenancy.reconcile import Controller
+from tenantry.tenancy.resources import (
+    API_BINDINGS,
+    API_EXPORTS,
+    API_RESOURCE_SCHEMAS,
+    CUSTOM_RESOURCE_DEFINITIONS,
+    LOGICAL_CLUSTERS,
+)
+from tenantry.tenancy.well_known import PATH_ANNOTATION
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
 
 FINALIZER = "apis.kcp.io/apibinding-finalizer"
-PATH_ANNOTATION = "kcp.io/path"
 EXTRA_ANNOTATION_PREFIX = "extra.apis.kcp.io/"
 _TEMPLATES: dict[tuple[str, str, bool], tuple[Object, tuple[Object, ...], bytes]] = {}
 _TEMPLATE_LIMIT = 1024

@@ -12,17 +12,12 @@ from tenantry.kube.status import StatusError
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Record
+from tenantry.tenancy.resources import API_BINDINGS, API_EXPORTS, API_RESOURCE_SCHEMAS
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
 
 GROUP = "apis.kcp.io"
-API_BINDINGS = "apis.kcp.io/apibindings"
-API_EXPORTS = "apis.kcp.io/apiexports"
-API_RESOURCE_SCHEMAS = "apis.kcp.io/apiresourceschemas"
-ENDPOINT_SLICES = "apis.kcp.io/apiexportendpointslices"
-LOGICAL_CLUSTERS = "core.kcp.io/logicalclusters"
-CUSTOM_RESOURCE_DEFINITIONS = "apiextensions.k8s.io/customresourcedefinitions"
 
 BINDING_RESOURCE = GroupResource(GROUP, "apibindings")
 EXPORT_RESOURCE = GroupResource(GROUP, "apiexports")

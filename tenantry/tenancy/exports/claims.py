@@ -17,16 +17,9 @@ from tenantry.kube.selectors.labels import LabelSelector
 from tenantry.kube.status import forbidden
 from tenantry.storage.range import Range
 from tenantry.storage.record import Record
-from tenantry.tenancy.exports.bindings import (
-    API_BINDINGS,
-    API_EXPORTS,
-    BINDING_RESOURCE,
-    bound_export,
-    decoded,
-    reference_of,
-    resolve_cluster,
-)
+from tenantry.tenancy.exports.bindings import BINDING_RESOURCE, bound_export, decoded, reference_of, resolve_cluster
 from tenantry.tenancy.exports.hashing import CLAIM_LABEL_PREFIX, REFLEXIVE_VALUE, claim_hash, claim_label
+from tenantry.tenancy.resources import API_BINDINGS, API_EXPORTS
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from tenantry.kube.objects import Object
@@ -53,10 +52,6 @@ def mirror(status: Object, kind: str, source: str) -> None:
             {k: v for k, v in origin.items() if k not in ("type", "lastTransitionTime")} | {"type": kind},
             origin["lastTransitionTime"],
         )
-
-
-def false_kinds(status: Object, kinds: Iterable[str]) -> list[str]:
-    return [kind for kind in kinds if not is_true(status, kind)]
 
 
 def _put(status: Object, wanted: Condition, now: str) -> None:

@@ -17,11 +17,12 @@ from tenantry.storage.keys import Key, catalog_key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Head, RecordEvent
 from tenantry.tenancy.catalog import Catalog
-from tenantry.tenancy.exports.bindings import API_BINDINGS, decoded
+from tenantry.tenancy.exports.bindings import decoded
 from tenantry.tenancy.exports.hashing import EXPORT_LABEL
 from tenantry.tenancy.exports.index import BindingIndex
 from tenantry.tenancy.exports.revise import transact
 from tenantry.tenancy.reconcile import Controller
+from tenantry.tenancy.resources import API_BINDINGS
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host

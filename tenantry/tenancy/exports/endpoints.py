@@ -12,20 +12,19 @@ from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Record, RecordEvent
 from tenantry.tenancy.changes import created
-from tenantry.tenancy.exports.bindings import API_EXPORTS, ENDPOINT_SLICES, Export, decoded, find_export, reference_of
+from tenantry.tenancy.exports.bindings import Export, decoded, find_export, reference_of
 from tenantry.tenancy.exports.conditions import mark_false, mark_true
 from tenantry.tenancy.exports.consumers import CONSUMERS, ranges_with_consumers
 from tenantry.tenancy.exports.revise import revise, transact
 from tenantry.tenancy.exports.urls import export_url
 from tenantry.tenancy.reconcile import Controller
+from tenantry.tenancy.resources import API_EXPORT_ENDPOINT_SLICES, API_EXPORTS, PARTITIONS, SHARDS
+from tenantry.tenancy.well_known import PATH_ANNOTATION
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
 
 SKIP_ANNOTATION = "apiexports.apis.kcp.io/skip-endpointslice"
-PATH_ANNOTATION = "kcp.io/path"
-SHARDS = "core.kcp.io/shards"
-PARTITIONS = "topology.kcp.io/partitions"
 _EVERY_RANGE = label_selectors.parse("")
 
 
@@ -39,7 +38,7 @@ class SliceCreator(Controller):
 
     @property
     def resources(self) -> Sequence[str]:
-        return (API_EXPORTS, ENDPOINT_SLICES)
+        return (API_EXPORTS, API_EXPORT_ENDPOINT_SLICES)
 
     def keys(self, event: RecordEvent) -> Iterable[Key]:
         if event.key.resource == API_EXPORTS:
@@ -50,7 +49,7 @@ class SliceCreator(Controller):
         return [record.key for record in held.list(API_EXPORTS)]
 
     async def reconcile(self, held: Range, key: Key) -> None:
-        place = Key(key.cluster, ENDPOINT_SLICES, "", key.name)
+        place = Key(key.cluster, API_EXPORT_ENDPOINT_SLICES, "", key.name)
         await transact(self._host, (key, place), lambda: self._changes(held.get(key), held.get(place)))
 
     def _changes(self, record: Record | None, existing: Record | None) -> tuple[Change, ...]:
@@ -84,7 +83,7 @@ class EndpointsController(Controller):
 
     @property
     def resources(self) -> Sequence[str]:
-        return (ENDPOINT_SLICES,)
+        return (API_EXPORT_ENDPOINT_SLICES,)
 
     async def reconcile(self, held: Range, key: Key) -> None:
         definition = self._host.definitions.api_export_endpoint_slices

@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING
 
 from tenantry.apiserver import records
 from tenantry.kube.objects import Object, timestamp
+from tenantry.kube.types.namespace import living
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, RecordEvent
 from tenantry.tenancy.changes import created, updated
-from tenantry.tenancy.exports.bindings import API_EXPORTS, decoded
+from tenantry.tenancy.exports.bindings import decoded
 from tenantry.tenancy.exports.conditions import mark_false, mark_true, remove
 from tenantry.tenancy.exports.hashing import identity_hash
 from tenantry.tenancy.exports.revise import transact
 from tenantry.tenancy.exports.urls import export_url
 from tenantry.tenancy.reconcile import Controller
+from tenantry.tenancy.resources import API_EXPORTS, NAMESPACES, SECRETS
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
 
-SECRETS = "core/secrets"
-NAMESPACES = "core/namespaces"
 IDENTITY_NAMESPACE = "kcp-system"
 IDENTITY_KEY = "key"
 IDENTITY_VALID = "IdentityValid"
@@ -44,17 +44,6 @@ def identity_secret(name: str, key: str) -> Object:
         "metadata": {"name": name, "namespace": IDENTITY_NAMESPACE},
         "type": "Opaque",
         "data": {IDENTITY_KEY: base64.b64encode(key.encode()).decode()},
-    }
-
-
-def identity_namespace() -> Object:
-    """The namespace of identity secrets, as it is made on demand."""
-    return {
-        "apiVersion": "v1",
-        "kind": "Namespace",
-        "metadata": {"name": IDENTITY_NAMESPACE, "labels": {"kubernetes.io/metadata.name": IDENTITY_NAMESPACE}},
-        "spec": {"finalizers": ["kubernetes"]},
-        "status": {"phase": "Active"},
     }
 
 
@@ -117,7 +106,7 @@ class IdentityController(Controller):
         elif reference.get("namespace") == IDENTITY_NAMESPACE and not status.get("identityHash"):
             secret = identity_secret(reference["name"], new_identity_key())
             if held.get(Key(key.cluster, NAMESPACES, "", IDENTITY_NAMESPACE)) is None:
-                namespace = identity_namespace()
+                namespace = living(IDENTITY_NAMESPACE)
                 changes.append(created(self._host, definitions.namespaces, key.cluster, namespace))
             changes.append(created(self._host, definitions.secrets, key.cluster, secret))
         else:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import RecordEvent
-from tenantry.tenancy.exports.bindings import API_BINDINGS
 from tenantry.tenancy.exports.hashing import EXPORT_LABEL
+from tenantry.tenancy.resources import API_BINDINGS
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host

@@ -15,13 +15,14 @@ from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Record, RecordEvent
 from tenantry.tenancy.changes import updated
 from tenantry.tenancy.exports.binding_status import CLAIMS_APPLIED, CLAIMS_VALID
-from tenantry.tenancy.exports.bindings import API_BINDINGS, API_EXPORTS, BINDING_RESOURCE, bound_export, decoded
+from tenantry.tenancy.exports.bindings import BINDING_RESOURCE, bound_export, decoded
 from tenantry.tenancy.exports.claims import Claims, accepted_claims, bears_claims, claim_labels, matching
 from tenantry.tenancy.exports.conditions import mark_false, mark_true
 from tenantry.tenancy.exports.hashing import CLAIM_LABEL_PREFIX, export_hash
 from tenantry.tenancy.exports.index import BindingIndex
 from tenantry.tenancy.exports.revise import revise, transact
 from tenantry.tenancy.reconcile import Controller
+from tenantry.tenancy.resources import API_BINDINGS, API_EXPORTS
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host

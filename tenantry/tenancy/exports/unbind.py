@@ -17,16 +17,16 @@ from tenantry.storage.record import Change, Record, RecordEvent
 from tenantry.tenancy.changes import removed, updated
 from tenantry.tenancy.exports import locks
 from tenantry.tenancy.exports.bind import FINALIZER
-from tenantry.tenancy.exports.bindings import API_BINDINGS, LOGICAL_CLUSTERS, bindings_of, bound_resource, decoded, get_schema
+from tenantry.tenancy.exports.bindings import bindings_of, bound_resource, decoded, get_schema
 from tenantry.tenancy.exports.conditions import mark_false
 from tenantry.tenancy.exports.revise import revise, transact
-from tenantry.tenancy.reconcile import Controller, Retry
+from tenantry.tenancy.reconcile import Controller
+from tenantry.tenancy.resources import API_BINDINGS, LOGICAL_CLUSTERS
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
 
 AT_ONCE = 50
-RECHECK_SECONDS = 5.0
 DELETE_SUCCESS = "BindingResourceDeleteSuccess"
 
 
@@ -40,13 +40,21 @@ class UnbindController(Controller):
 
     def __init__(self, host: Host) -> None:
         self._host = host
+        self._waiting: dict[tuple[str, str], Key] = {}
+        """(cluster, storage key) of bound objects that have finalizers → the binding that waits for them."""
 
     @property
-    def resources(self) -> Sequence[str]:
-        return (API_BINDINGS,)
+    def resources(self) -> Sequence[str] | None:
+        return None
 
     def keys(self, event: RecordEvent) -> Iterable[Key]:
-        return (event.key,) if event.record is not None and event.record.head.deleting else ()
+        key = event.key
+        if key.resource == API_BINDINGS:
+            return (key,) if event.record is not None and event.record.head.deleting else ()
+        if event.record is None and self._waiting:
+            waiting = self._waiting.get((key.cluster, key.resource))
+            return (waiting,) if waiting is not None else ()
+        return ()
 
     def initial_keys(self, held: Range) -> Iterable[Key]:
         return [record.key for record in held.list(API_BINDINGS) if record.head.deleting]
@@ -56,13 +64,16 @@ class UnbindController(Controller):
         if record is None or not record.head.deleting or FINALIZER not in finalizers_of(decoded(record)):
             return
         binding = decoded(record)
-        remaining: list[Record] = []
-        for entry in (binding.get("status") or {}).get("boundResources") or ():
-            if not self._adopted(held, key, entry):
-                remaining.extend(await self._delete_objects(held, key.cluster, binding, entry))
+        entries = [e for e in (binding.get("status") or {}).get("boundResources") or () if not self._adopted(held, key, e)]
+        # From here on the last object to go calls again, so none can slip away between looking and waiting.
+        self._waiting.update({(key.cluster, _storage_key(entry)): key for entry in entries})
+        for entry in entries:
+            await self._delete_objects(held, key.cluster, binding, entry)
+        remaining = [record for entry in entries for record in held.list(_storage_key(entry), key.cluster)]
         if remaining:
             await self._report(key, remaining)
-            raise Retry(RECHECK_SECONDS, f"{len(remaining)} bound objects remain")
+            return
+        self._waiting = {place: waiting for place, waiting in self._waiting.items() if waiting != key}
         await self._unlock(key)
         await self._finish(key)
 
@@ -75,11 +86,11 @@ class UnbindController(Controller):
                 return bool(same["schema"].get("identityHash") == entry["schema"].get("identityHash"))
         return False
 
-    async def _delete_objects(self, held: Range, cluster: str, binding: Object, entry: dict[str, Any]) -> list[Record]:
-        """Deletes the objects of one bound resource; what is still there afterwards."""
-        storage_key = f"{entry.get('group') or 'core'}/{entry['resource']}:{entry['schema']['identityHash']}"
+    async def _delete_objects(self, held: Range, cluster: str, binding: Object, entry: dict[str, Any]) -> None:
+        """Deletes the objects of one bound resource, or marks them where they have finalizers."""
+        storage_key = _storage_key(entry)
         if not held.count(storage_key, cluster):
-            return []
+            return
         definition = self._definition(cluster, binding, entry)
         if definition is None:
             raise StatusError(
@@ -88,7 +99,6 @@ class UnbindController(Controller):
         pending = iter([record.key for record in held.list(storage_key, cluster) if not record.head.deleting])
         while batch := list(islice(pending, AT_ONCE)):
             await transact(self._host, batch, partial(self._deletions, held, definition, batch))
-        return list(held.list(storage_key, cluster))
 
     def _deletions(self, held: Range, definition: ResourceDefinition, keys: Sequence[Key]) -> list[Change]:
         """Objects without finalizers go at once; the others are marked, as a DELETE would."""
@@ -155,3 +165,8 @@ class UnbindController(Controller):
             return FINALIZER in finalizers
 
         await revise(self._host, self._host.definitions.api_bindings, key, change)
+
+
+def _storage_key(entry: dict[str, Any]) -> str:
+    """Where the objects of an entry of `status.boundResources` live."""
+    return f"{entry.get('group') or 'core'}/{entry['resource']}:{entry['schema']['identityHash']}"

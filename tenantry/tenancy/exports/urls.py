@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from tenantry.tenancy.catalog import Catalog
-from tenantry.tenancy.exports.bindings import API_EXPORTS
 from tenantry.tenancy.exports.consumers import ranges_with_consumers
+from tenantry.tenancy.resources import API_EXPORTS
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Urls

@@ -18,8 +18,6 @@ from tenantry.tenancy.types.data import (
     structure,
 )
 
-RESOURCE = "apis.kcp.io/apibindings"
-
 _REFERENCE = structure(
     {
         "export": structure(

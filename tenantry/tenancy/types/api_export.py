@@ -7,8 +7,6 @@ from tenantry.tenancy.types.claims import CLAIM, OLD_CLAIM
 from tenantry.tenancy.types.conversion import export_down, export_up
 from tenantry.tenancy.types.data import AGE, CONDITIONS, KcpType, KcpVersion, array, keyed, rule, string, structure
 
-RESOURCE = "apis.kcp.io/apiexports"
-
 _IDENTITY = structure(
     {"secretRef": structure({"name": string(), "namespace": string()}) | {"x-kubernetes-map-type": "atomic"}},
     description="The secret whose key makes the identity of the export.",

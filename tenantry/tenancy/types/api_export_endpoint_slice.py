@@ -16,8 +16,6 @@ from tenantry.tenancy.types.data import (
     structure,
 )
 
-RESOURCE = "apis.kcp.io/apiexportendpointslices"
-
 _ENDPOINT = structure(
     {
         "shards": structure(

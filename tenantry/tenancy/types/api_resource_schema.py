@@ -17,8 +17,6 @@ from tenantry.tenancy.types.data import (
     structure,
 )
 
-RESOURCE = "apis.kcp.io/apiresourceschemas"
-
 _NAMES = structure(
     {
         "categories": array(string()) | {"x-kubernetes-list-type": "atomic"},

@@ -121,7 +121,6 @@ def _schema_version(version: KcpVersion) -> Object:
 
 
 PATH_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(:[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
-WORKSPACE_NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 AGE = ("Age", "date", ".metadata.creationTimestamp")
 
 

@@ -7,7 +7,6 @@ from tenantry.tenancy.types.lifecycle import INITIALIZERS, PHASE, TERMINATORS
 
 NAME = "cluster"
 """The only name that a LogicalCluster may have."""
-RESOURCE = "core.kcp.io/logicalclusters"
 
 _OWNER = structure(
     {

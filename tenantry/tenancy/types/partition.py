@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from tenantry.tenancy.types.data import AGE, LABEL_SELECTOR, KcpType, KcpVersion, structure
 
-RESOURCE = "topology.kcp.io/partitions"
-
 PARTITION = KcpType(
     group="topology.kcp.io",
     plural="partitions",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from tenantry.kube.objects import Object
 from tenantry.tenancy.types.data import AGE, CONDITIONS, KcpType, KcpVersion, mapping, string, structure
 
-RESOURCE = "core.kcp.io/shards"
 UNSCHEDULABLE_ANNOTATION = "experimental.core.kcp.io/unschedulable"
 """Its presence keeps new workspaces away."""
 

@@ -18,7 +18,6 @@ from tenantry.tenancy.types.data import (
 from tenantry.tenancy.types.lifecycle import INITIALIZERS, PHASE, SCHEDULING, TERMINATORS
 from tenantry.tenancy.types.strategy import TypeStrategy
 
-RESOURCE = "tenancy.kcp.io/workspaces"
 CLUSTER_ANNOTATION = "internal.tenancy.kcp.io/cluster"
 """The id that was drawn for a Workspace, before spec.cluster says that it exists. Only the system sets it."""
 TYPE_NAME_PATTERN = r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?"

@@ -21,8 +21,6 @@ from tenantry.tenancy.types.data import (
 from tenantry.tenancy.types.strategy import TypeStrategy
 from tenantry.tenancy.types.workspace import TYPE_REFERENCE
 
-RESOURCE = "tenancy.kcp.io/workspacetypes"
-
 _LIMIT = structure(
     {
         "none": boolean(description="No type at all is allowed."),

@@ -14,6 +14,7 @@ from tenantry.apiserver.admission import CREATE, UPDATE, Admission, Review
 from tenantry.kube.objects import GroupResource
 from tenantry.kube.status import forbidden
 from tenantry.storage.keys import Key
+from tenantry.tenancy.resources import LOGICAL_CLUSTERS
 from tenantry.tenancy.types.lifecycle import DELETING
 from tenantry.tenancy.types.logical_cluster import NAME
 from tenantry.tenancy.workspaces.admit_logical_cluster import admit_logical_cluster, finalize_logical_cluster
@@ -23,7 +24,6 @@ from tenantry.tenancy.workspaces.admit_workspace_type import WorkspaceTypeRules
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
 
-LOGICAL_CLUSTERS = "core.kcp.io/logicalclusters"
 Half = Callable[[Review], None]
 
 

@@ -12,7 +12,8 @@ from tenantry.apiserver.user import (
 from tenantry.kube.objects import Object, annotations_of, is_deleting
 from tenantry.kube.status import StatusError, forbidden
 from tenantry.tenancy.types.lifecycle import INITIALIZING, READY, SCHEDULING
-from tenantry.tenancy.workspaces.state import DELETION_FINALIZER, INACTIVE_ANNOTATION
+from tenantry.tenancy.well_known import INACTIVE_ANNOTATION
+from tenantry.tenancy.workspaces.state import DELETION_FINALIZER
 
 _EXEMPT = frozenset(
     {MASTERS_GROUP, LOGICAL_CLUSTER_ADMIN_GROUP, EXTERNAL_LOGICAL_CLUSTER_ADMIN_GROUP, WORKSPACE_BOOTSTRAPPER_GROUP}

@@ -12,10 +12,11 @@ from tenantry.apiserver.user import User
 from tenantry.kube.objects import Object, annotations_of, labels_of
 from tenantry.kube.status import StatusError, forbidden
 from tenantry.storage.keys import Key
+from tenantry.tenancy.resources import LOGICAL_CLUSTERS
 from tenantry.tenancy.types.lifecycle import READY
 from tenantry.tenancy.types.logical_cluster import NAME
 from tenantry.tenancy.types.workspace import CLUSTER_ANNOTATION
-from tenantry.tenancy.workspaces.state import OWNER_ANNOTATION, REQUIRED_GROUPS_ANNOTATION
+from tenantry.tenancy.well_known import OWNER_ANNOTATION, REQUIRED_GROUPS_ANNOTATION
 from tenantry.tenancy.workspaces.types import (
     TYPE_ANNOTATION,
     Member,
@@ -28,8 +29,6 @@ from tenantry.tenancy.workspaces.types import (
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
-
-LOGICAL_CLUSTERS = "core.kcp.io/logicalclusters"
 
 
 class WorkspaceRules:

@@ -8,12 +8,12 @@ from tenantry.apiserver.admission import CREATE, UPDATE, Review
 from tenantry.apiserver.authorization import Attributes
 from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError, forbidden
+from tenantry.tenancy.well_known import ROOT
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
 
 RESERVED_NAMES = frozenset({"any", "system"})
-ROOT = "root"
 
 
 class WorkspaceTypeRules:

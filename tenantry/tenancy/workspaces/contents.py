@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
+from tenantry.kube.types.namespace import living
 from tenantry.storage.record import Change
 from tenantry.tenancy.changes import Template
 
@@ -38,13 +39,8 @@ def _templates(
 ) -> tuple[Template, ...]:
     made: list[Template] = []
     for name in NAMESPACES:
-        namespace: Object = {
-            "metadata": {"name": name, "labels": {"kubernetes.io/metadata.name": name}},
-            "spec": {"finalizers": ["kubernetes"]},
-            "status": {"phase": "Active"},
-        }
         account, bundle = default_account(name), root_bundle(name, certificate)
-        made += [Template(namespaces, namespace), Template(service_accounts, account), Template(config_maps, bundle)]
+        made += [Template(namespaces, living(name)), Template(service_accounts, account), Template(config_maps, bundle)]
     return tuple(made)
 
 

@@ -26,19 +26,19 @@ from tenantry.tenancy.copies import ENDED
 from tenantry.tenancy.directory import RangeInfo
 from tenantry.tenancy.exports import conditions
 from tenantry.tenancy.reconcile import Controller, Retry
+from tenantry.tenancy.resources import SHARDS
 from tenantry.tenancy.types.lifecycle import INITIALIZING, READY
 from tenantry.tenancy.types.logical_cluster import NAME
-from tenantry.tenancy.types.shard import RESOURCE as SHARDS
 from tenantry.tenancy.types.workspace import CLUSTER_ANNOTATION
+from tenantry.tenancy.well_known import PHASE_LABEL, SHARD_ANNOTATION
 from tenantry.tenancy.workspaces.delete import released
-from tenantry.tenancy.workspaces.identifiers import PHASE_LABEL, base36
+from tenantry.tenancy.workspaces.identifiers import base36
 from tenantry.tenancy.workspaces.logical_clusters import fill, new_logical_cluster
 from tenantry.tenancy.workspaces.remote import RemoteObjects
 from tenantry.tenancy.workspaces.schedule import Unschedulable
 from tenantry.tenancy.workspaces.state import (
     INITIALIZED,
     SCHEDULED,
-    SHARD_ANNOTATION,
     WORKSPACE_FINALIZER,
     mark_deleting,
     mirror,

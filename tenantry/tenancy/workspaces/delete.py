@@ -13,12 +13,24 @@ import orjson
 
 from tenantry.kube.codec import stored
 from tenantry.kube.objects import Object, finalizers_of, is_deleting, timestamp
+from tenantry.kube.types.namespace import FINALIZER
 from tenantry.storage.keys import Key, catalog_key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Head, Record
 from tenantry.tenancy.changes import OPERATIONS, removed, updated
 from tenantry.tenancy.copies import ENDED
 from tenantry.tenancy.exports import conditions
+from tenantry.tenancy.resources import (
+    API_BINDINGS,
+    CLUSTER_ROLE_BINDINGS,
+    CLUSTER_ROLES,
+    CUSTOM_RESOURCE_DEFINITIONS,
+    NAMESPACES,
+    ROLE_BINDINGS,
+    ROLES,
+    SECRETS,
+    SERVICE_ACCOUNTS,
+)
 from tenantry.tenancy.workspaces.state import (
     CONTENT_DELETED,
     DELETION_FINALIZER,
@@ -42,15 +54,15 @@ OWN_FINALIZERS = (
 """Finalizers of the system's own controllers: what they would clean up goes with the cluster."""
 KEPT_LAST = frozenset(
     {
-        "apis.kcp.io/apibindings",
-        "apiextensions.k8s.io/customresourcedefinitions",
-        "core/namespaces",
-        "core/secrets",
-        "core/serviceaccounts",
-        "rbac.authorization.k8s.io/clusterroles",
-        "rbac.authorization.k8s.io/clusterrolebindings",
-        "rbac.authorization.k8s.io/roles",
-        "rbac.authorization.k8s.io/rolebindings",
+        API_BINDINGS,
+        CUSTOM_RESOURCE_DEFINITIONS,
+        NAMESPACES,
+        SECRETS,
+        SERVICE_ACCOUNTS,
+        CLUSTER_ROLES,
+        CLUSTER_ROLE_BINDINGS,
+        ROLES,
+        ROLE_BINDINGS,
     }
 )
 """What the owners of finalizers need to do their work."""
@@ -218,7 +230,7 @@ def released(host: Host, record: Record, workspace: Object) -> Change:
 
 def _holds(record: Record, obj: Object) -> bool:
     """Finalizers of a namespace's own (spec.finalizers) beyond Kubernetes' one."""
-    return record.key.resource == "core/namespaces" and any(f != "kubernetes" for f in obj["spec"].get("finalizers") or ())
+    return record.key.resource == NAMESPACES and any(f != FINALIZER for f in obj["spec"].get("finalizers") or ())
 
 
 def _plain(record: Record, obj: Object) -> Change:

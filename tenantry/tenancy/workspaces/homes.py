@@ -16,21 +16,22 @@ import orjson
 
 from tenantry.apiserver.authorization import Attributes
 from tenantry.apiserver.forbidden import forbidden_request
-from tenantry.apiserver.user import User
+from tenantry.apiserver.user import SERVICE_ACCOUNT_PREFIX, User
 from tenantry.kube.objects import Object, annotations_of, timestamp
 from tenantry.kube.status import StatusError, internal, too_many_requests, unavailable
 from tenantry.storage.cell import Stale
 from tenantry.storage.keys import Key, catalog_key
 from tenantry.storage.record import Change, Head, Record
-from tenantry.tenancy.authorization.effective import SERVICE_ACCOUNT_PREFIX, effective_users
+from tenantry.tenancy.authorization.content import NOT_PERMITTED
+from tenantry.tenancy.authorization.effective import effective_users
 from tenantry.tenancy.changes import created
-from tenantry.tenancy.directory import HOME_PREFIX, HOMES, ROOT, RangeInfo, home_key
+from tenantry.tenancy.directory import HOME_PREFIX, HOMES, RangeInfo, home_key
 from tenantry.tenancy.types.lifecycle import INITIALIZING, SCHEDULING
 from tenantry.tenancy.types.logical_cluster import NAME
+from tenantry.tenancy.well_known import OWNER_ANNOTATION, ROOT
 from tenantry.tenancy.workspaces.logical_clusters import fill, owner_user, unowned_logical_cluster
 from tenantry.tenancy.workspaces.remote import RemoteObjects
 from tenantry.tenancy.workspaces.schedule import Unschedulable
-from tenantry.tenancy.workspaces.state import OWNER_ANNOTATION
 from tenantry.tenancy.workspaces.types import DefaultBinding, TypeUnresolved
 
 if TYPE_CHECKING:
@@ -41,7 +42,6 @@ HOME_NAME = "~"
 HOME_TYPE = "home"
 LONGEST_SECONDS = 60.0
 """A home that is not Ready by then is broken: the answer is 500 and no longer 429 (kcp)."""
-_NOT_PERMITTED = "workspace access not permitted"
 
 
 class HomeWorkspaces:
@@ -67,7 +67,7 @@ class HomeWorkspaces:
             self._require_permission(user)
             found = await self._make(user, cluster)
         if owner_user(annotations_of(found)).get("username") != user.name:
-            raise forbidden_request(_attributes(user, "get"), _NOT_PERMITTED)
+            raise forbidden_request(_attributes(user, "get"), NOT_PERMITTED)
         phase = (found.get("status") or {}).get("phase") or SCHEDULING
         if phase in (SCHEDULING, INITIALIZING):
             if _age_seconds(found) > LONGEST_SECONDS:
@@ -78,11 +78,11 @@ class HomeWorkspaces:
     def _require_person(self, user: User) -> None:
         """Service accounts of all workspaces share their names, and users of one workspace are not those of root."""
         if user.name.startswith(SERVICE_ACCOUNT_PREFIX) or user not in effective_users(user, ROOT):
-            raise forbidden_request(_attributes(user, "create"), _NOT_PERMITTED)
+            raise forbidden_request(_attributes(user, "create"), NOT_PERMITTED)
 
     def _require_permission(self, user: User) -> None:
         if not self._host.authorizer.authorize(_attributes(user, "create")).allowed:
-            raise forbidden_request(_attributes(user, "create"), _NOT_PERMITTED)
+            raise forbidden_request(_attributes(user, "create"), NOT_PERMITTED)
 
     async def _draw(self, user: User) -> str:
         """Writes down where the home of a user is to be, and makes it where that is here; the cluster's id."""

@@ -12,7 +12,6 @@ _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 ID_LENGTH = 16
 INITIALIZER_LABEL_PREFIX = "initializer.internal.kcp.io/"
 TERMINATOR_LABEL_PREFIX = "terminator.internal.kcp.io/"
-PHASE_LABEL = "tenancy.kcp.io/phase"
 _LABEL_LENGTH = 63
 _EXPORT_NAME_LENGTH = 247
 
@@ -37,11 +36,6 @@ def new_cluster_id(start: str) -> str:
     """
     drawn = base36(hashlib.sha224(secrets.token_bytes(32)).digest(), pad=True)
     return (start + drawn)[: max(ID_LENGTH, len(start) + 8)]
-
-
-def home_cluster_id(user_name: str) -> str:
-    """The id of a user's home workspace."""
-    return base36(hashlib.sha224(user_name.encode()).digest()[:8], pad=True)
 
 
 def default_binding_name(cluster: str, export_path: str, export: str) -> str:

@@ -14,9 +14,9 @@ from tenantry.storage.record import Change
 from tenantry.tenancy.changes import created
 from tenantry.tenancy.exports import conditions
 from tenantry.tenancy.exports.binding_status import CLAIMS_APPLIED, INITIAL_BINDING_COMPLETED
+from tenantry.tenancy.well_known import PATH_ANNOTATION
 from tenantry.tenancy.workspaces.identifiers import default_binding_name
 from tenantry.tenancy.workspaces.logical_clusters import UNIVERSAL_INITIALIZER, default_bindings, note_bindings
-from tenantry.tenancy.workspaces.state import PATH_ANNOTATION
 from tenantry.tenancy.workspaces.types import API_BINDINGS_INITIALIZER, DefaultBinding, ResolvedType
 
 if TYPE_CHECKING:

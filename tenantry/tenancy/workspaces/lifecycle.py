@@ -12,12 +12,10 @@ from tenantry.storage.cell import Stale
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Record, RecordEvent
-from tenantry.tenancy.apis import SCHEMAS
 from tenantry.tenancy.changes import updated
-from tenantry.tenancy.copies import EXPORTS, WORKSPACE_TYPES
-from tenantry.tenancy.directory import WORKSPACES
 from tenantry.tenancy.exports import conditions
 from tenantry.tenancy.reconcile import Controller, Retry
+from tenantry.tenancy.resources import API_EXPORTS, API_RESOURCE_SCHEMAS, WORKSPACE_TYPES, WORKSPACES
 from tenantry.tenancy.types.lifecycle import INITIALIZING, SCHEDULING
 from tenantry.tenancy.types.logical_cluster import NAME
 from tenantry.tenancy.workspaces.delete import Emptying
@@ -46,7 +44,7 @@ class LifecycleController(Controller):
         self._told: dict[str, bytes] = {}
         self._untold: set[str] = set()
         self._resource = host.definitions.logical_clusters.storage_key
-        for resource in (EXPORTS, SCHEMAS, WORKSPACE_TYPES):
+        for resource in (API_EXPORTS, API_RESOURCE_SCHEMAS, WORKSPACE_TYPES):
             host.catalog.subscribe(resource, self._offer_changed)
         host.catalog.subscribe(WORKSPACES, self._workspace_changed)
 

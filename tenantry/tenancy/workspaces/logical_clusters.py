@@ -17,18 +17,10 @@ from tenantry.tenancy.exports.locks import LOCKS_ANNOTATION, locks_annotation
 from tenantry.tenancy.root import owner_binding
 from tenantry.tenancy.types.lifecycle import INITIALIZING
 from tenantry.tenancy.types.logical_cluster import NAME
+from tenantry.tenancy.well_known import OWNER_ANNOTATION, PATH_ANNOTATION, REQUIRED_GROUPS_ANNOTATION, SHARD_ANNOTATION
 from tenantry.tenancy.workspaces.contents import base_contents
 from tenantry.tenancy.workspaces.identifiers import default_binding_name
-from tenantry.tenancy.workspaces.state import (
-    BINDINGS_INITIALIZED,
-    DELETION_FINALIZER,
-    OWNER_ANNOTATION,
-    PATH_ANNOTATION,
-    REQUIRED_GROUPS_ANNOTATION,
-    SHARD_ANNOTATION,
-    TERMINATORS_FINALIZER,
-    set_labels,
-)
+from tenantry.tenancy.workspaces.state import BINDINGS_INITIALIZED, DELETION_FINALIZER, TERMINATORS_FINALIZER, set_labels
 from tenantry.tenancy.workspaces.types import API_BINDINGS_INITIALIZER, TYPE_ANNOTATION, DefaultBinding, ResolvedType
 
 if TYPE_CHECKING:

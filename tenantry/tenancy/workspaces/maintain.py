@@ -13,12 +13,12 @@ from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change
 from tenantry.tenancy.changes import created, updated
-from tenantry.tenancy.copies import EXPORTS, WORKSPACE_TYPES
 from tenantry.tenancy.exports import conditions
 from tenantry.tenancy.reconcile import Controller
+from tenantry.tenancy.resources import API_EXPORTS, WORKSPACE_TYPES
 from tenantry.tenancy.types.lifecycle import READY
+from tenantry.tenancy.well_known import PATH_ANNOTATION
 from tenantry.tenancy.workspaces.logical_clusters import default_bindings
-from tenantry.tenancy.workspaces.state import PATH_ANNOTATION
 from tenantry.tenancy.workspaces.types import TYPE_ANNOTATION, DefaultBinding, TypeUnresolved, parse_annotation
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class MaintainController(Controller):
     def __init__(self, host: Host) -> None:
         self._host = host
         host.catalog.subscribe(WORKSPACE_TYPES, self._offer_changed)
-        host.catalog.subscribe(EXPORTS, self._offer_changed)
+        host.catalog.subscribe(API_EXPORTS, self._offer_changed)
 
     @property
     def resources(self) -> Sequence[str]:

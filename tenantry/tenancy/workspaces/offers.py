@@ -12,9 +12,10 @@ from tenantry.storage.cell import Stale
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Record, RecordEvent
-from tenantry.tenancy.copies import EXPORTS, first_copies, uncopied
-from tenantry.tenancy.entering import CLUSTER_ROLES, VERB, gives_access
+from tenantry.tenancy.copies import first_copies, uncopied
+from tenantry.tenancy.entering import VERB, gives_access
 from tenantry.tenancy.reconcile import Controller
+from tenantry.tenancy.resources import API_EXPORTS, CLUSTER_ROLES
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
@@ -33,17 +34,17 @@ class OffersController(Controller):
 
     @property
     def resources(self) -> Sequence[str]:
-        return (EXPORTS, self._host.definitions.workspace_types.storage_key, CLUSTER_ROLES)
+        return (API_EXPORTS, self._host.definitions.workspace_types.storage_key, CLUSTER_ROLES)
 
     def keys(self, event: RecordEvent) -> Iterable[Key]:
         begins = event.previous is None
         if event.key.resource == CLUSTER_ROLES:
             begins = _gives_access(event.record) and not _gives_access(event.previous)
-        return (Key(event.key.cluster, EXPORTS, "", ""),) if begins else ()
+        return (Key(event.key.cluster, API_EXPORTS, "", ""),) if begins else ()
 
     def initial_keys(self, held: Range) -> Iterable[Key]:
         clusters = {cluster for resource in self.resources for cluster in held.clusters(resource)}
-        return [Key(cluster, EXPORTS, "", "") for cluster in clusters]
+        return [Key(cluster, API_EXPORTS, "", "") for cluster in clusters]
 
     async def reconcile(self, held: Range, key: Key) -> None:
         while found := uncopied(self._host, key.cluster, BATCH):

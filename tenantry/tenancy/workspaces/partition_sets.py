@@ -15,11 +15,11 @@ from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Record, RecordEvent
 from tenantry.tenancy.changes import OPERATIONS, created, removed, updated
-from tenantry.tenancy.directory import ROOT
 from tenantry.tenancy.exports import conditions
 from tenantry.tenancy.exports.revise import transact
 from tenantry.tenancy.reconcile import Controller
-from tenantry.tenancy.types.shard import RESOURCE as SHARDS
+from tenantry.tenancy.resources import SHARDS
+from tenantry.tenancy.well_known import ROOT
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host

@@ -10,11 +10,11 @@ from tenantry.kube.objects import Object, annotations_of, labels_of
 from tenantry.kube.selectors.labels import from_object
 from tenantry.kube.status import too_many_requests
 from tenantry.storage.keys import Key
-from tenantry.tenancy.directory import ROOT, RangeInfo
+from tenantry.tenancy.directory import RangeInfo
+from tenantry.tenancy.resources import LOGICAL_CLUSTERS, SHARDS
 from tenantry.tenancy.types.logical_cluster import NAME
-from tenantry.tenancy.types.logical_cluster import RESOURCE as LOGICAL_CLUSTERS
-from tenantry.tenancy.types.shard import RESOURCE as SHARDS
 from tenantry.tenancy.types.shard import UNSCHEDULABLE_ANNOTATION
+from tenantry.tenancy.well_known import ROOT
 from tenantry.tenancy.workspaces.identifiers import new_cluster_id
 
 if TYPE_CHECKING:

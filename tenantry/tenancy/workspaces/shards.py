@@ -12,8 +12,9 @@ from tenantry.storage.cell import Stale
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.tenancy.changes import created, updated
-from tenantry.tenancy.directory import ROOT, RangeInfo
+from tenantry.tenancy.directory import RangeInfo
 from tenantry.tenancy.reconcile import Controller
+from tenantry.tenancy.well_known import ROOT
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host

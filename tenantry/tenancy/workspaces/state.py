@@ -9,19 +9,13 @@ import orjson
 from tenantry.kube.objects import Object, annotations_of, is_deleting, labels_of
 from tenantry.tenancy.exports import conditions
 from tenantry.tenancy.types.lifecycle import DELETING, INACTIVE, INITIALIZING, READY, TERMINATING, UNAVAILABLE
+from tenantry.tenancy.well_known import INACTIVE_ANNOTATION, OWNER_ANNOTATION, PHASE_LABEL
 from tenantry.tenancy.workspaces.identifiers import (
     INITIALIZER_LABEL_PREFIX,
-    PHASE_LABEL,
     TERMINATOR_LABEL_PREFIX,
     initializer_label,
     terminator_label,
 )
-
-OWNER_ANNOTATION = "experimental.tenancy.kcp.io/owner"
-REQUIRED_GROUPS_ANNOTATION = "authorization.kcp.io/required-groups"
-SHARD_ANNOTATION = "core.kcp.io/shard"
-PATH_ANNOTATION = "kcp.io/path"
-INACTIVE_ANNOTATION = "core.kcp.io/inactive"
 
 WORKSPACE_FINALIZER = "core.kcp.io/logicalcluster"
 DELETION_FINALIZER = "core.kcp.io/logicalcluster-deletion"

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tenantry.kube.objects import Object, annotations_of
 from tenantry.kube.status import StatusError
-from tenantry.tenancy.copies import WORKSPACE_TYPES
+from tenantry.tenancy.resources import WORKSPACE_TYPES
+from tenantry.tenancy.well_known import PATH_ANNOTATION
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
@@ -114,7 +115,7 @@ class WorkspaceTypes:
     def canonical(self, cluster: str, name: str) -> TypeName:
         """The name of an existing type with the canonical path of its workspace."""
         obj = self._host.catalog.get(WORKSPACE_TYPES, cluster, name) or {}
-        return TypeName(self._host.directory.path_of(cluster) or annotations_of(obj).get("kcp.io/path") or cluster, name)
+        return TypeName(self._host.directory.path_of(cluster) or annotations_of(obj).get(PATH_ANNOTATION) or cluster, name)
 
     def search(self, cluster: str, name: str) -> TypeName | None:
         """Where a reference without a path points: this workspace, then each ancestor, then root."""

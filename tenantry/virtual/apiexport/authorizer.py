@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from tenantry.apiserver.authorization import Attributes, Decision, Verdict
+from tenantry.apiserver.authorization import ALLOWED, Attributes, Decision, Verdict
 from tenantry.kube.objects import GroupResource, Object
 from tenantry.storage.range import Range
 from tenantry.tenancy.exports.bindings import (
@@ -29,7 +29,6 @@ ACCESS_DENIED = "access denied"
 """All that a caller is told: reasons would tell of workspaces that it may not know (kcp)."""
 DENIED = Decision(Verdict.DENY, ACCESS_DENIED)
 NOT_ALLOWED = Decision(Verdict.NO_OPINION, ACCESS_DENIED)
-_ALLOWED = Decision(Verdict.ALLOW)
 
 
 class ExportAuthorizer:
@@ -47,13 +46,13 @@ class ExportAuthorizer:
 
     def authorize(self, attributes: Attributes) -> Decision:
         if attributes.user.is_master:
-            return _ALLOWED
+            return ALLOWED
         decision = self._bound(attributes)
         if decision is not None:
             return decision
         if not self._content(attributes):
             return NOT_ALLOWED
-        return _ALLOWED if self._policies_allow(attributes) else DENIED
+        return ALLOWED if self._policies_allow(attributes) else DENIED
 
     def _bound(self, attributes: Attributes) -> Decision | None:
         """A. None: go on."""

@@ -11,18 +11,11 @@ from tenantry.kube.definition import STANDARD_VERBS, ResourceDefinition
 from tenantry.kube.objects import GroupResource, Object
 from tenantry.kube.status import StatusError
 from tenantry.storage.record import Record
-from tenantry.tenancy.exports.bindings import (
-    API_EXPORTS,
-    API_RESOURCE_SCHEMAS,
-    BINDING_RESOURCE,
-    exports_with_identity,
-    get_export,
-    get_schema,
-    identity_of,
-)
+from tenantry.tenancy.exports.bindings import BINDING_RESOURCE, exports_with_identity, get_export, get_schema, identity_of
 from tenantry.tenancy.exports.claimable import CLAIMABLE
 from tenantry.tenancy.exports.claims import normalized
 from tenantry.tenancy.exports.hashing import EXPORT_LABEL, REFLEXIVE_VALUE, claim_hash, claim_label, export_hash
+from tenantry.tenancy.resources import API_EXPORTS, API_RESOURCE_SCHEMAS
 from tenantry.virtual.restrict import NO_SUBRESOURCES, restricted
 from tenantry.virtual.view import READ_VERBS
 from tenantry.virtual.view_scope import Filter

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tenantry.apiserver.admission import Admission, Chain
 from tenantry.apiserver.authorization import Attributes, Decision
+from tenantry.apiserver.endpoints.health import HEALTH_PATHS
 from tenantry.apiserver.http import Reply
 from tenantry.apiserver.scope import Call, Connector, Scope, Visibility
 from tenantry.apiserver.user import User
@@ -21,7 +22,7 @@ from tenantry.virtual.apiexport.authorizer import ExportAuthorizer
 from tenantry.virtual.apiexport.domain import Domains
 from tenantry.virtual.apiexport.warrant import with_warrant
 from tenantry.virtual.view import Place, View
-from tenantry.virtual.view_scope import HEALTH_PATHS, ViewScope
+from tenantry.virtual.view_scope import ViewScope
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
@@ -80,6 +81,10 @@ class ExportScope(ViewScope):
         if user.is_master or get_export(self.view.host, cluster, name) is not None:
             return PlainError(404, "404 page not found")
         return internal(f'error getting APIExport "{name}" of logical cluster "{cluster}": not found')
+
+    def may_impersonate(self, attributes: Attributes) -> Decision:
+        """As any other verb on the content of the export (kcp)."""
+        return self.decide(attributes)
 
     def apis(self) -> ApiSet:
         return self.view.api_set(self.view.apis(self.place))

@@ -6,9 +6,9 @@ from functools import lru_cache
 
 import orjson
 
-from tenantry.apiserver.user import CLUSTER_NAME_EXTRA, KCP_ADMIN_GROUP, WARRANT_EXTRA, User
+from tenantry.apiserver.user import CLUSTER_NAME_EXTRA, KCP_ADMIN_GROUP, WARRANT_EXTRA, User, service_account_name
 
-_WARRANT_USER = "system:serviceaccount:default:rest"
+_WARRANT_USER = service_account_name("default", "rest")
 
 
 @lru_cache(maxsize=4096)

@@ -18,14 +18,14 @@ from tenantry.kube.objects import Object
 from tenantry.kube.rbac.rules import CompiledRules
 from tenantry.kube.status import PlainError
 from tenantry.storage.keys import Key
-from tenantry.tenancy.exports.bindings import LOGICAL_CLUSTERS, decoded
+from tenantry.tenancy.exports.bindings import decoded
+from tenantry.tenancy.resources import LOGICAL_CLUSTERS, WORKSPACE_TYPES
 from tenantry.tenancy.scopes import ClusterScope
 from tenantry.virtual.view import Place
 
 if TYPE_CHECKING:
     from tenantry.virtual.initializing.lifecycle import LifecycleView
 
-WORKSPACE_TYPES = "tenancy.kcp.io/workspacetypes"
 SYSTEM_PREFIX = "system:"
 
 

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from tenantry.apiserver.scope import Scope
 from tenantry.kube.objects import Object
 from tenantry.storage.record import Record
+from tenantry.tenancy.well_known import PHASE_LABEL
 from tenantry.virtual.initializing.lifecycle import LifecycleView, lifecycle_label, scope_of
 from tenantry.virtual.view import Place
 
-PHASE_LABEL = "tenancy.kcp.io/phase"
 INITIALIZING = "Initializing"
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from tenantry.apiserver.admission import Admission, Chain, Review
-from tenantry.apiserver.authorization import NO_OPINION, Attributes, Decision
+from tenantry.apiserver.authorization import ALLOWED, NO_OPINION, Attributes, Decision
 from tenantry.apiserver.scope import Scope, Visibility
 from tenantry.apiserver.user import SYSTEM, User
 from tenantry.kube.api_set import ApiSet
@@ -21,7 +21,7 @@ from tenantry.storage.record import Record
 from tenantry.tenancy.exports.hashing import lifecycle_hash
 from tenantry.virtual.restrict import restricted
 from tenantry.virtual.view import READ_VERBS, Place, View
-from tenantry.virtual.view_scope import ALLOWED, Filter, ViewScope
+from tenantry.virtual.view_scope import Filter, ViewScope
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tenantry.apiserver.admission import Review
 from tenantry.kube.objects import annotations_of, metadata_of
 from tenantry.tenancy.exports.admission.refusal import is_main_write, refuse
-from tenantry.tenancy.exports.bind import PATH_ANNOTATION
+from tenantry.tenancy.well_known import PATH_ANNOTATION
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host

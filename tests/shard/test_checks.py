@@ -1,0 +1,79 @@
+"""The checks of a shard, and its figures."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from shard.checks import REMEMBERED_SECONDS, StoreCheck, watch_over
+from tenantry.apiserver.endpoints.health import Health
+from tenantry.apiserver.http import Request
+from tenantry.apiserver.metrics import Metrics
+from tenantry.storage.cell import Cell
+from tenantry.storage.keys import Key
+from tenantry.storage.memory import MemoryStore
+from tenantry.storage.record import Change, Head
+from tenantry.storage.store import Fenced, TooLarge, Unavailable
+
+
+async def cell_with(store: MemoryStore) -> Cell:
+    cell = Cell(store, "uid", lambda key, value: Head())
+    await cell.adopt("root", "r", "t")
+    return cell
+
+
+async def test_the_store_is_well_while_it_writes_and_ranges_can_be_read() -> None:
+    now = 0.0
+    cell = await cell_with(MemoryStore())
+    check = StoreCheck(cell, clock=lambda: now)
+    assert check.check() is None
+    check.written(0.1, 1, TooLarge("one client's fault"))
+    assert check.check() is None
+    check.written(0.1, 1, Unavailable("disk full"))
+    assert check.check() == "the last write failed: disk full"
+    now = REMEMBERED_SECONDS
+    assert check.check() is None
+    check.written(0.1, 1, Unavailable("disk full"))
+    check.written(0.1, 1, None)
+    assert check.check() is None
+    cell.guard.deadline = 0.0
+    assert check.check() == "ranges that may not be read: root"
+    await cell.close()
+
+
+async def test_named_checks_and_the_counts_of_commits() -> None:
+    cell = await cell_with(MemoryStore())
+    host: Any = SimpleNamespace(
+        name="shard-1",
+        cell=cell,
+        ready=SimpleNamespace(is_set=lambda: started),
+        catalog=SimpleNamespace(following=True),
+        runner=SimpleNamespace(broken=""),
+    )
+    started = False
+    health, metrics = Health(), Metrics()
+    watch_over(host, health, metrics)
+
+    def answer(path: str) -> tuple[int, str]:
+        response = health.serve(Request("GET", path), path)
+        return response.status, bytes(response.body).decode()
+
+    assert answer("/readyz")[0] == 500
+    assert answer("/readyz/shard-1-catalog") == (500, "internal server error: starting\n")
+    started = True
+    assert answer("/readyz")[0] == 200
+    host.runner.broken = "garbage-collector-0"
+    assert answer("/readyz/shard-1-controllers") == (500, "internal server error: not running: garbage-collector-0\n")
+    host.runner.broken, host.catalog.following = "", False
+    assert answer("/readyz/shard-1-catalog")[0] == 500
+    assert answer("/livez")[0] == 200
+
+    key = Key("root", "core/configmaps", "default", "x")
+    await cell.commit([Change(key, b"{}", None, None)])
+    for hook in cell.on_write:
+        hook(0.1, 1, Fenced("root", None))
+    text = metrics.text().decode()
+    assert "tenantry_store_changes_total 1.0" in text
+    assert "tenantry_store_commit_duration_seconds_count 1.0" in text
+    assert "tenantry_reconciles_total" in text
+    await cell.close()

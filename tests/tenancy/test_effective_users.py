@@ -1,0 +1,106 @@
+"""Who a caller counts as: scopes, warrants and foreign service accounts, against kcp's rules written out plainly."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tenantry.apiserver.user import (
+    ANONYMOUS,
+    AUTHENTICATED_GROUP,
+    CLUSTER_NAME_EXTRA,
+    SCOPES_EXTRA,
+    UNAUTHENTICATED_GROUP,
+    WARRANT_EXTRA,
+    User,
+    make_extra,
+)
+from tenantry.tenancy.authorization.effective import as_bound_user, effective_users, is_local
+
+CLUSTERS = st.sampled_from(["a", "b", "c"])
+NAMES = st.sampled_from(["ada", "bob", "system:serviceaccount:ns:robot", "system:serviceaccount:ns:other"])
+GROUPS = st.lists(st.sampled_from([AUTHENTICATED_GROUP, "devs", "ops"]), unique=True, max_size=3)
+SCOPES = st.lists(st.lists(CLUSTERS.map(lambda c: f"cluster:{c}"), min_size=1, max_size=2, unique=True).map(",".join), max_size=2)
+
+
+def described(warrants: st.SearchStrategy[Any] | None = None) -> st.SearchStrategy[dict[str, Any]]:
+    optional: dict[str, st.SearchStrategy[Any]] = {SCOPES_EXTRA: SCOPES, CLUSTER_NAME_EXTRA: CLUSTERS.map(lambda c: [c])}
+    if warrants is not None:
+        optional[WARRANT_EXTRA] = st.lists(warrants.map(lambda w: orjson.dumps(w).decode()), max_size=2)
+    extra = st.fixed_dictionaries({}, optional=optional)
+    return st.fixed_dictionaries({"user": NAMES, "groups": GROUPS, "extra": extra})
+
+
+DESCRIPTIONS = described(described(described()))
+
+
+def to_user(description: dict[str, Any]) -> User:
+    return User(description["user"], tuple(description["groups"]), "", make_extra(description["extra"]))
+
+
+def expected(description: dict[str, Any], cluster: str) -> set[tuple[str, frozenset[str]]]:
+    """(name, groups) of everybody, by the words of the reference."""
+    name, groups, extra = description["user"], description["groups"], description["extra"]
+    home = next(iter(extra.get(CLUSTER_NAME_EXTRA) or ()), "")
+    account = name.startswith("system:serviceaccount:")
+    in_scope = not (account and home not in ("", cluster))
+    in_scope = in_scope and all(f"cluster:{cluster}" in value.split(",") for value in extra.get(SCOPES_EXTRA) or ())
+    found: set[tuple[str, frozenset[str]]] = set()
+    if in_scope:
+        found.add((name, frozenset(groups)))
+    elif AUTHENTICATED_GROUP in groups:
+        origin = {f"system:cluster:{home}"} if home else set()
+        found.add((ANONYMOUS, frozenset({AUTHENTICATED_GROUP, *origin})))
+    else:
+        found.add((ANONYMOUS, frozenset({UNAUTHENTICATED_GROUP})))
+    if account and home:
+        found.add((f"system:kcp:serviceaccount:{home}:ns:{name.rpartition(':')[2]}", frozenset({AUTHENTICATED_GROUP})))
+    for text in extra.get(WARRANT_EXTRA) or ():
+        warrant = orjson.loads(text)
+        if not (warrant["user"].startswith("system:serviceaccount:") and not warrant["extra"].get(CLUSTER_NAME_EXTRA)):
+            found |= expected(warrant, cluster)
+    return found
+
+
+@settings(max_examples=200, deadline=None)
+@given(DESCRIPTIONS, CLUSTERS)
+def test_everybody_that_a_caller_counts_as(description: dict[str, Any], cluster: str) -> None:
+    found = effective_users(to_user(description), cluster)
+    assert {(user.name, frozenset(user.groups)) for user in found} == expected(description, cluster)
+    assert len(set(found)) == len(found)
+
+
+@settings(max_examples=100, deadline=None)
+@given(DESCRIPTIONS)
+def test_a_policy_sees_prefixes_only(description: dict[str, Any]) -> None:
+    bound = as_bound_user(to_user(description))
+    for name, groups in ((u.name, u.groups) for u in effective_users(bound, "elsewhere")):
+        assert name.startswith("apis.kcp.io:binding:")
+        assert all(group.startswith("apis.kcp.io:binding:") for group in groups)
+
+
+def test_what_is_no_warrant_is_none() -> None:
+    for text in ("", "[]", "{}", '{"user": 5}', "{"):
+        user = User("bob", (), "", make_extra({WARRANT_EXTRA: [text]}))
+        assert [each.name for each in effective_users(user, "a")] == ["bob"]
+
+
+def test_warrants_within_warrants_end() -> None:
+    user = User("bob")
+    for number in range(12):
+        text = orjson.dumps({"user": user.name, "extra": {k: list(v) for k, v in user.extra}}).decode()
+        user = User(f"u{number}", (), "", make_extra({WARRANT_EXTRA: [text]}))
+    # Eight deep, whatever there is: each level doubles the quotes of the one inside.
+    assert len(effective_users(user, "a")) == 9
+
+
+def test_a_service_account_is_at_home_where_its_scopes_let_it() -> None:
+    name = "system:serviceaccount:ns:robot"
+    assert is_local(User(name), "a")
+    assert is_local(User(name, (), "", make_extra({CLUSTER_NAME_EXTRA: ["a"]})), "a")
+    assert not is_local(User(name, (), "", make_extra({CLUSTER_NAME_EXTRA: ["b"]})), "a")
+    assert not is_local(User(name, (), "", make_extra({SCOPES_EXTRA: ["cluster:b"]})), "a")
+    assert not is_local(User("bob"), "a")
