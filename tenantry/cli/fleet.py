@@ -112,7 +112,8 @@ async def _top(options: argparse.Namespace) -> int:
 def _picture(shards: Sequence[Any], ranges: Sequence[Any], lines: int) -> str:
     tenants = sum(r.load.tenants for r in ranges)
     requests = sum(r.load.requests_per_second for r in ranges)
-    head = f"{time.strftime('%H:%M:%S')}   {len(shards)} shards   {len(ranges)} ranges   {tenants} tenants   {requests:.1f} requests/s"
+    figures = f"{len(shards)} shards   {len(ranges)} ranges   {tenants} tenants   {requests:.1f} requests/s"
+    head = f"{time.strftime('%H:%M:%S')}   {figures}"
     shard_rows = [
         {
             "shard": shard.name,
