@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import time
 from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 from tenantry.cli import access
@@ -105,15 +105,14 @@ async def _top(options: argparse.Namespace) -> int:
             screen.show(_picture(shards, ranges, screen.lines))
             if options.once:
                 return 0
-            with suppress(TimeoutError):
-                await asyncio.sleep(TOP_SECONDS)
+            await asyncio.sleep(TOP_SECONDS)
 
 
 def _picture(shards: Sequence[Any], ranges: Sequence[Any], lines: int) -> str:
     tenants = sum(r.load.tenants for r in ranges)
     requests = sum(r.load.requests_per_second for r in ranges)
-    figures = f"{len(shards)} shards   {len(ranges)} ranges   {tenants} tenants   {requests:.1f} requests/s"
-    head = f"{time.strftime('%H:%M:%S')}   {figures}"
+    figures = (f"{len(shards)} shards", f"{len(ranges)} ranges", f"{tenants} tenants", f"{requests:.1f} requests/s")
+    head = "   ".join((time.strftime("%H:%M:%S"), *figures))
     shard_rows = [
         {
             "shard": shard.name,

@@ -47,14 +47,7 @@ def _shards(client: SyncClient, _: argparse.Namespace) -> tuple[Sequence[Row], C
 
 
 def _resolve(client: SyncClient, options: argparse.Namespace) -> tuple[Sequence[Row], Columns]:
-    rows: list[Row] = []
-    if len(options.tenant) == 1:
-        rows.append({"tenant": options.tenant[0], **client.ask(options.tenant[0])._asdict()})
-    else:
-        for tenant, found in zip(options.tenant, client.resolve_many(options.tenant), strict=True):
-            if isinstance(found, ClientError):
-                raise found
-            rows.append({"tenant": tenant, **found._asdict()})
+    rows: list[Row] = [{"tenant": tenant, **client.ask(tenant)._asdict()} for tenant in options.tenant]
     return rows, _columns("tenant", "cluster", "range", "shard", "generation", "url")
 
 

@@ -106,7 +106,7 @@ class Client:
     async def ask(self, tenant: str, *, newer_than: int = 0) -> Location:
         """As `resolve`, never from memory: also tells whether an id is a tenant's."""
         answer = await self._call("Resolve", pb.ResolveRequest(tenant=tenant, newer_than_generation=newer_than))
-        return Location(answer.cluster, answer.range, answer.shard, answer.generation, answer.url, answer.shard_url)
+        return Location(answer.cluster, answer.range, answer.shard, answer.generation, answer.url, answer.shard_url, answer.path)
 
     async def resolve_many(self, tenants: Sequence[str]) -> list[Location | ClientError]:
         """The place of each, or what is wrong with it, in the same order. Raises Unreachable."""

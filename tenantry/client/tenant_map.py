@@ -46,7 +46,10 @@ class Range(NamedTuple):
 
 
 class Location(NamedTuple):
-    """Where a tenant is. `url` is the base of its API (append `/api/v1/…`), `shard_url` that of the process that serves it."""
+    """Where a tenant is. `url` is the base of its API (append `/api/v1/…`), `shard_url` that of the process that serves it.
+
+    `path` is known where a gateway was asked about this one tenant, else empty.
+    """
 
     cluster: str
     range: str
@@ -54,6 +57,7 @@ class Location(NamedTuple):
     generation: int
     url: str
     shard_url: str
+    path: str = ""
 
 
 class TenantMap:

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from tests.deploy.stack import Stack
-from tests.e2e.client import Api, Refused
+from tests.e2e.client import CONFIG_MAPS, Api, Refused, config_map
 from tests.e2e.provider import COWBOYS, Provider, cowboy, schema
 from tests.e2e.test_go_informers import SOURCE, Informers
 from tests.e2e.waiting import eventually
@@ -136,6 +136,8 @@ def test_nothing_is_lost_while_shards_come_and_go(stack: Stack, informers_binary
                 stack.scale(shards)
                 settled(stack, shards)
             stack.kill(stack.containers("shard")[0])
+            settled(stack, 2)
+            stack.scale(3)
             settled(stack, 3)
         finally:
             for writer in writers:
@@ -162,11 +164,16 @@ def provider_sees(consumer: Api, name: str) -> str:
     return found
 
 
-def test_etcd_may_be_restarted(stack: Stack) -> None:
+def test_etcd_and_the_registry_may_be_restarted(stack: Stack) -> None:
     root = stack.root()
     place = root.workspace("before")
-    (etcd,) = stack.containers("etcd")
-    stack.kill(etcd)
+    place.create(CONFIG_MAPS, config_map("kept"))
+    for service in ("etcd", "registry"):
+        (container,) = stack.containers(service)
+        stack.restart(container)
+        eventually(lambda name=f"after-{service}": root.workspace(name).name, f"workspaces are made after {service}", seconds=60)
+    assert "kept" in place.names(CONFIG_MAPS)
+    # Everything is in etcd's volume: all the rest may go and come back.
+    stack.compose("down")
     stack.scale(2)
-    eventually(lambda: root.workspace("after").name, "workspaces are made again", seconds=60)
-    assert place.names("/api/v1/namespaces") == ["default"]
+    assert eventually(lambda: "kept" in place.names(CONFIG_MAPS), "old tokens and objects are still good")
