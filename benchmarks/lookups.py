@@ -178,11 +178,11 @@ async def _over_grpc(address: str, who: Credentials, figures: Figures) -> None:
 async def _front_door(gateway_port: int, shard_port: int, who: Credentials, figures: Figures) -> None:
     """One request at a time, direct and through the gateway by turns, so that both see the same machine."""
     with tempfile.TemporaryDirectory() as folder:
-        paths = [Path(folder) / name for name in ("crt", "key")]
-        for path, content in zip(paths, (who.certificate, who.key), strict=True):
-            path.write_bytes(content)
+        certificate, key = Path(folder) / "crt", Path(folder) / "key"
+        certificate.write_bytes(who.certificate)
+        key.write_bytes(who.key)
         tls = ssl.create_default_context(cadata=who.ca.decode())
-        tls.load_cert_chain(*paths)
+        tls.load_cert_chain(certificate, key)
     path = f"/clusters/{tenant(5)}/api/v1/namespaces/default/configmaps/a"
     times: dict[int, list[float]] = {gateway_port: [], shard_port: []}
     async with aiohttp.ClientSession() as session:

@@ -25,7 +25,6 @@ from tenantry.storage.etcd import EtcdSettings, EtcdStore
 from tenantry.storage.fence import FenceValue, fence_key
 from tenantry.storage.keys import RANGES_OPENED, catalog_key
 from tenantry.storage.store import Put
-from tenantry.tenancy.directory import WORKSPACES
 from tenantry.tenancy.map_rows import (
     LoadRow,
     OpenedRow,
@@ -46,6 +45,7 @@ SESSION_SECONDS = 3600.0
 START_SECONDS_MAX = 120.0
 
 Figures = dict[str, float]
+from tenantry.tenancy.resources import WORKSPACES
 
 
 def main() -> int:

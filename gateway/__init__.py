@@ -1,0 +1,1 @@
+"""Where a tenant is: gRPC look-ups and the HTTP front door."""

@@ -1,0 +1,1 @@
+"""Which range belongs to which shard."""

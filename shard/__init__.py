@@ -1,0 +1,1 @@
+"""One serving process: its ranges, tenants, views and HTTP pipeline."""

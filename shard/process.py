@@ -31,16 +31,18 @@ from tenantry.storage.range import Range
 from tenantry.storage.read_guard import ReadGuard
 from tenantry.storage.record import RecordEvent
 from tenantry.storage.store import Store
-from tenantry.tenancy import admission, controllers, exports, workspaces
-from tenantry.tenancy.authorization import Chain
+from tenantry.tenancy import admission, controllers
+from tenantry.tenancy.authorization.chain import Chain
 from tenantry.tenancy.controllers.event_expiry import EventExpiry
 from tenantry.tenancy.directory import Registry, ShardInfo
+from tenantry.tenancy.exports import controllers as export_controllers
 from tenantry.tenancy.host import Host, Peers, Urls
 from tenantry.tenancy.range_map import RangeMap
 from tenantry.tenancy.resources import LOGICAL_CLUSTERS, SECRETS, SERVICE_ACCOUNTS
 from tenantry.tenancy.scopes import ClustersMount, RangesMount
 from tenantry.tenancy.types.logical_cluster import NAME
 from tenantry.tenancy.well_known import ROOT
+from tenantry.tenancy.workspaces import controllers as workspace_controllers
 from tenantry.virtual.mount import ServicesMount, load_views
 
 
@@ -122,8 +124,8 @@ class Shard:
         host.add_connectors(token_request.connectors(identity.issuer, lookup))
         host.add_controllers(
             *controllers.build(host, identity.issuer.issue_for_secret),
-            *exports.build(host, publish_on_exports=publish_on_exports),
-            *workspaces.build(host),
+            *export_controllers.build(host, publish_on_exports=publish_on_exports),
+            *workspace_controllers.build(host),
         )
         self._expiry = EventExpiry(host)
         watch_over(host, health, metrics)

@@ -9,7 +9,7 @@ from tenantry.apiserver.negotiation import JSON, YAML, body_media_type
 from tenantry.apiserver.verbs.call import Call
 from tenantry.apiserver.verbs.options import IGNORE, STRICT
 from tenantry.kube import decode
-from tenantry.kube.codec import json_codec
+from tenantry.kube.codec import json_codec, protobuf, yaml_codec
 from tenantry.kube.codec.json_syntax import MAX_STORED_DEPTH
 from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.go_decode import Mismatch
@@ -83,13 +83,9 @@ def parse(body: bytes, media_type: str, kind: str = "", *, duplicates: bool = Fa
             _check_depth(value, kind, body)
         return value, [f'duplicate field "{path}"' for path in repeated]
     if media_type == YAML:
-        from tenantry.kube.codec import yaml_codec
-
         value, repeated = yaml_codec.decode(body, duplicates=duplicates, kind=kind)
         _check_depth(value, kind, body)
         return value, repeated
-    from tenantry.kube.codec import protobuf
-
     return protobuf.decode(body, kind=kind), []
 
 

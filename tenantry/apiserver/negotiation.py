@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from tenantry.apiserver.http import Request, Response
+from tenantry.kube.codec import yaml_codec
 from tenantry.kube.status import PlainError, StatusError, not_acceptable, unsupported_media_type
 
 JSON = "application/json"
@@ -125,8 +126,6 @@ def patch_media_type(request: Request, *, custom: bool) -> str:
 def encode(value: Any, media_type: str = JSON, *, pretty: bool = False) -> bytes:
     """A JSON value in a media type that `negotiate` gave."""
     if media_type == YAML:
-        from tenantry.kube.codec import yaml_codec
-
         return yaml_codec.encode(value)
     return orjson.dumps(value, option=orjson.OPT_INDENT_2) if pretty else orjson.dumps(value)
 

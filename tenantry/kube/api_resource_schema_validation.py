@@ -20,7 +20,9 @@ from tenantry.kube.names import dns1123_subdomain_errors
 from tenantry.kube.objects import Object, annotations_of
 from tenantry.kube.schema.parse import from_openapi
 from tenantry.kube.schema.structure import schema_errors
+from tenantry.kube.schema.validate import validate
 from tenantry.kube.status import FieldError
+from tenantry.kube.types.custom_resource_definition import JSON_SCHEMA_PROPS
 
 _VERSION_NAME = re.compile(r"v[1-9][0-9]*([a-z]+[1-9][0-9]*)?")
 _PREFIX = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
@@ -80,6 +82,11 @@ def _schema_versions(spec: Object) -> Iterator[FieldError]:
         if not isinstance(document, dict) or not document:
             yield required(f"{path}.schema")
         else:
+            wrong = validate(document, JSON_SCHEMA_PROPS, path=f"{path}.schema")
+            if wrong:
+                # Everything else reads the document as what it should be.
+                yield from wrong
+                continue
             yield from schema_errors(document, f"{path}.schema")
             fields = version.get("selectableFields")
             if fields:

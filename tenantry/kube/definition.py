@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from tenantry.kube.names import dns1123_subdomain_errors
 from tenantry.kube.objects import GroupResource, Object, group_version
 from tenantry.kube.schema.structural import Schema
 from tenantry.kube.status import FieldError
@@ -61,8 +62,6 @@ class Strategy:
 
     def name_errors(self, name: str, *, prefix: bool) -> list[str]:
         """Texts of what is wrong with a name (or, with `prefix`, with a generateName). The base: RFC 1123 subdomain."""
-        from tenantry.kube.names import dns1123_subdomain_errors
-
         return dns1123_subdomain_errors(name, prefix=prefix)
 
     def default(self, obj: Object) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from decimal import ROUND_UP, Decimal
+from decimal import ROUND_UP, Context, Decimal, localcontext
 from functools import lru_cache
 
 _FORM = re.compile(r"([+-]?)((?:\d+\.?\d*)|(?:\.\d+))(?:([KMGTPE]i|[numkMGTPE])|([eE][+-]?\d+))?", re.ASCII)
@@ -11,6 +11,8 @@ _BINARY = ("Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
 _DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 _NANO = Decimal("1e-9")
 _MAX_DIGITS = 64
+_EXACT = Context(prec=4 * _MAX_DIGITS)
+"""As many digits as a quantity can come to; the default would fail with 29."""
 
 SYNTAX_ERROR = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
 
@@ -22,18 +24,19 @@ def parse(text: str) -> Decimal:
     if match is None or len(text) > _MAX_DIGITS:
         raise ValueError(SYNTAX_ERROR)
     sign, digits, suffix, exponent = match.groups()
-    amount = Decimal(digits)
-    if suffix in _BINARY:
-        amount *= Decimal(1024) ** (_BINARY.index(suffix) + 1)
-    elif suffix:
-        amount = amount.scaleb(_DECIMAL[suffix])
-    elif exponent:
-        power = int(exponent[1:])
-        if abs(power) > _MAX_DIGITS:
-            raise ValueError(SYNTAX_ERROR)
-        amount = amount.scaleb(power)
-    if amount != 0 and amount % _NANO:
-        amount = amount.quantize(_NANO, rounding=ROUND_UP)
+    with localcontext(_EXACT):
+        amount = Decimal(digits)
+        if suffix in _BINARY:
+            amount *= Decimal(1024) ** (_BINARY.index(suffix) + 1)
+        elif suffix:
+            amount = amount.scaleb(_DECIMAL[suffix])
+        elif exponent:
+            power = int(exponent[1:])
+            if abs(power) > _MAX_DIGITS:
+                raise ValueError(SYNTAX_ERROR)
+            amount = amount.scaleb(power)
+        if amount != 0 and amount % _NANO:
+            amount = amount.quantize(_NANO, rounding=ROUND_UP)
     return -amount if sign == "-" else amount
 
 
@@ -50,22 +53,25 @@ def canonical(text: str) -> str:
     amount = parse(text)
     match = _FORM.fullmatch(text)
     suffix, exponent = (match.group(3), match.group(4)) if match else (None, None)
-    if suffix in _BINARY:
-        written = _binary(amount)
-        if written is not None:
-            return written
-    return _exponent(amount) if exponent else from_amount(amount)
+    with localcontext(_EXACT):
+        written = _binary(amount) if suffix in _BINARY else None
+        if written is None:
+            written = _exponent(amount) if exponent else from_amount(amount)
+    if len(written) > _MAX_DIGITS:
+        raise ValueError(SYNTAX_ERROR)
+    return written
 
 
 def from_amount(amount: Decimal) -> str:
     """An amount in decimal style: the largest suffix that needs no fraction."""
     if amount == 0:
         return "0"
-    for suffix, power in sorted(_DECIMAL.items(), key=lambda item: -item[1]):
-        scaled = amount.scaleb(-power)
-        if scaled == scaled.to_integral_value():
-            return f"{int(scaled)}{suffix}"
-    return f"{int(amount.quantize(_NANO, rounding=ROUND_UP).scaleb(9))}n"
+    with localcontext(_EXACT):
+        for suffix, power in sorted(_DECIMAL.items(), key=lambda item: -item[1]):
+            scaled = amount.scaleb(-power)
+            if scaled == scaled.to_integral_value():
+                return f"{int(scaled)}{suffix}"
+        return f"{int(amount.quantize(_NANO, rounding=ROUND_UP).scaleb(9))}n"
 
 
 def _binary(amount: Decimal) -> str | None:

@@ -1,0 +1,1 @@
+"""What a workspace is: kcp's types, admission, authorization, reconcilers."""

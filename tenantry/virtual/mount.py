@@ -13,6 +13,9 @@ from tenantry.apiserver.scope import Scope
 from tenantry.kube.status import StatusError
 from tenantry.tenancy.scopes import WILDCARD, split_first
 from tenantry.tenancy.well_known import ROOT
+from tenantry.virtual.apiexport.view import ApiExportView
+from tenantry.virtual.initializing.initializing import InitializingWorkspaces
+from tenantry.virtual.initializing.terminating import TerminatingWorkspaces
 from tenantry.virtual.nowhere import NowhereScope
 from tenantry.virtual.view import Place, View
 from tenantry.virtual.view_scope import ViewScope
@@ -27,10 +30,6 @@ _CLUSTER_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?|system:[a-z0-9:-
 
 def stock_views() -> list[type[View]]:
     """The views that come with this package."""
-    from tenantry.virtual.apiexport.view import ApiExportView
-    from tenantry.virtual.initializing.initializing import InitializingWorkspaces
-    from tenantry.virtual.initializing.terminating import TerminatingWorkspaces
-
     return [ApiExportView, InitializingWorkspaces, TerminatingWorkspaces]
 
 

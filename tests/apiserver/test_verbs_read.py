@@ -4,6 +4,8 @@ import base64
 import orjson
 import pytest
 
+from tenantry.apiserver.http import Response
+from tenantry.apiserver.scope import Call
 from tenantry.apiserver.user import User
 from tenantry.kube.custom import definition_from_crd
 from tenantry.kube.objects import Object
@@ -269,9 +271,6 @@ async def test_paths_that_are_not_there(server: Server, method: str, path: str, 
 
 
 async def test_connectors_answer_for_what_is_not_stored(server: Server) -> None:
-    from tenantry.apiserver.http import Response
-    from tenantry.apiserver.scope import Call
-
     async def answer(call: Call) -> Response:
         return Response(201, orjson.dumps({"name": call.name, "subresource": call.subresource}))
 

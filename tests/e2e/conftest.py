@@ -19,7 +19,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.e2e)
 
 
-def _admin(server: Server) -> Api:
+def admin_of(server: Server) -> Api:
+    """A server as system:masters, without a cluster in the URL."""
     return Api(server.url, server.ca, server.token())
 
 
@@ -41,7 +42,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, tokens: Path) -> Iterator[S
 @pytest.fixture(scope="session")
 def admin(server: Server) -> Api:
     """The shared server as system:masters, without a cluster in the URL."""
-    return _admin(server)
+    return admin_of(server)
 
 
 @pytest.fixture(scope="session")

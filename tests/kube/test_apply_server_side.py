@@ -348,3 +348,20 @@ def test_two_appliers_with_different_fields_do_not_conflict_and_commute(first: d
     other = applied(applied(None, thing(second), "m2"), thing(first), "m1")
     assert one["spec"] == other["spec"]
     assert owners(one) == owners(other)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ({"apiVersion": {}}, "invalid object type: /, Kind=ConfigMap"),
+        ({"apiVersion": 5}, "invalid object type: /, Kind=ConfigMap"),
+        ({"kind": ["ConfigMap"]}, "invalid object type: /v1, Kind="),
+        ({"metadata": "x"}, "failed to create typed patch object (/; /v1, Kind=ConfigMap): .metadata: expected map, got &{x}"),
+        ({"metadata": {"name": True}}, None),
+        ({"metadata": [1]}, None),
+    ],
+)
+def test_what_has_the_wrong_type_is_as_if_it_was_not_there(wrong: dict, text: str | None) -> None:
+    error = refusal(None, config_map() | wrong, kind="ConfigMap")
+    assert error.code in (400, 500)
+    assert text is None or error.message == text

@@ -357,3 +357,18 @@ def test_api_resource_schemas() -> None:
     two = schema_object()
     two["spec"]["versions"].append(two["spec"]["versions"][0] | {"name": "v2", "storage": False})
     assert [e.field for e in validate_api_resource_schema(two)] == ["spec.conversion"]
+
+
+@pytest.mark.parametrize(
+    ("schema", "field"),
+    [
+        ({"type": "object", "properties": {"a": 5}}, "spec.versions[0].schema.properties.a"),
+        ({"type": "object", "pattern": True}, "spec.versions[0].schema.pattern"),
+        ({"type": "object", "allOf": {"a": 1}}, "spec.versions[0].schema.allOf"),
+        ({"type": {}}, "spec.versions[0].schema.type"),
+    ],
+)
+def test_schemas_that_are_none(schema: dict[str, Any], field: str) -> None:
+    bad = schema_object()
+    bad["spec"]["versions"][0]["schema"] = schema
+    assert [e.field for e in validate_api_resource_schema(bad)] == [field]

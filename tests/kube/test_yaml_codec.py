@@ -51,3 +51,40 @@ def test_encoding_keeps_what_looks_like_something_else() -> None:
 def test_text_that_reads_as_another_type_is_written_in_double_quotes() -> None:
     written = encode({"a": "1", "b": "", "c": "2020-01-01T00:00:00Z", "d": "a: b", "e": "y", "f": "plain"}).decode()
     assert written == 'a: "1"\nb: ""\nc: "2020-01-01T00:00:00Z"\nd: \'a: b\'\ne: "y"\nf: plain\n'
+
+
+@pytest.mark.parametrize("body", [b"[" * 100_000, b"{" * 100_000, b"- " * 50_000, b"? " * 50_000, b"a: " + b"[" * 300])
+def test_what_nests_too_deeply_is_refused_and_does_not_end_the_process(body: bytes) -> None:
+    with pytest.raises(StatusError, match="exceeded max depth"):
+        decode(body)
+
+
+def test_merges_of_merges_are_refused() -> None:
+    lines = ["a0: &a0 {" + ", ".join(f"k{n}: 1" for n in range(10)) + "}"]
+    lines += [f"a{n}: &a{n} {{<<: [" + ", ".join([f"*a{n - 1}"] * 10) + "]}" for n in range(1, 12)]
+    with pytest.raises(StatusError, match="excessive aliasing"):
+        decode("\n".join(lines).encode())
+
+
+def test_a_document_of_very_many_values_is_refused() -> None:
+    with pytest.raises(StatusError, match="too many values"):
+        decode(b"[" + b"1," * 300_000 + b"1]")
+
+
+def test_merges() -> None:
+    body = b"base: &b {k: 1, l: 1}\nmore: &m {l: 2, m: 2}\nall:\n  <<: [*b, *m]\n  k: 3\nself: &s {<<: *s, v: 1}\n"
+    value, duplicates = decode(body, duplicates=True)
+    assert value["all"] == {"k": 3, "l": 1, "m": 2}
+    assert value["self"] == {"v": 1}
+    assert duplicates == []
+
+
+def test_numbers_are_gos() -> None:
+    value, _ = decode(b"a: 12:30:45\nb: 1:30.5\nc: 18446744073709551615\nd: 18446744073709551616\ne: =\nf: 1e3\n")
+    assert value == {"a": "12:30:45", "b": "1:30.5", "c": (1 << 64) - 1, "d": float(1 << 64), "e": "=", "f": "1e3"}
+
+
+@pytest.mark.parametrize("text", [".nan", ".inf", "-.inf", '!!int ""', "!!int x", "!!map x", "0x" + "f" * 1000, "!!set {a}"])
+def test_what_json_cannot_say_is_refused(text: str) -> None:
+    with pytest.raises(StatusError):
+        decode(f"a: {text}".encode())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from tenantry.storage.etcd import EtcdSettings, EtcdStore
@@ -25,7 +24,7 @@ class Engine:
 
     durable = False
 
-    def __init__(self) -> None:
+    def __init__(self, directory: Path) -> None:
         self.clock = Clock()
         self.store: Store
 
@@ -45,9 +44,6 @@ class Engine:
 
 
 class MemoryEngine(Engine):
-    def __init__(self, _: Path) -> None:
-        super().__init__()
-
     async def start(self) -> None:
         self.store = MemoryStore(cell=3, clock=self.clock)
 
@@ -60,7 +56,7 @@ class SqliteEngine(Engine):
     durable = True
 
     def __init__(self, directory: Path) -> None:
-        super().__init__()
+        super().__init__(directory)
         self.directory = directory
 
     async def start(self) -> None:
@@ -102,8 +98,8 @@ class EtcdEngine(Engine):
 
     durable = True
 
-    def __init__(self, _: Path) -> None:
-        super().__init__()
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
         self.server = EtcdServer()
         self.server.start()
         self.deadlines: dict[int, tuple[float, float]] = {}
@@ -138,7 +134,8 @@ class EtcdEngine(Engine):
         self.server.stop()
 
 
-ENGINES: dict[str, Callable[[Path], Engine]] = {"memory": MemoryEngine, "sqlite": SqliteEngine, "etcd": EtcdEngine}
+ENGINES: dict[str, type[Engine]] = {"memory": MemoryEngine, "sqlite": SqliteEngine, "etcd": EtcdEngine}
+DURABLE_ENGINES = sorted(name for name, engine in ENGINES.items() if engine.durable)
 
 
 class Watch:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from engines import Engine, Watch, brief, brief_event
+from engines import DURABLE_ENGINES, Engine, Watch, brief, brief_event
 
 from tenantry.storage.store import (
     Compacted,
@@ -291,9 +291,8 @@ async def test_the_cell_is_the_stores_own(engine: Engine) -> None:
     assert engine.store.cell == 3
 
 
+@pytest.mark.parametrize("engine", DURABLE_ENGINES, indirect=True)
 async def test_everything_is_found_again(engine: Engine) -> None:
-    if not engine.durable:
-        pytest.skip("this engine forgets on purpose")
     first = await engine.store.commit([], [Put(b"/a", b"1", 5)], [])
     second = await engine.store.commit([], [Put(b"/a", b"2", 6), Put(b"/b", b"2", 7)], [])
     lease = await engine.store.grant_lease(10)

@@ -18,10 +18,10 @@ from tenantry.kube.objects import Object
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.memory import MemoryStore
-from tenantry.tenancy import exports
-from tenantry.tenancy.authorization import Chain
+from tenantry.tenancy.authorization.chain import Chain
 from tenantry.tenancy.changes import created
 from tenantry.tenancy.directory import RangeInfo, ShardInfo
+from tenantry.tenancy.exports import controllers
 from tenantry.tenancy.exports.admission import plugins
 from tenantry.tenancy.exports.bindings import decoded
 from tenantry.tenancy.exports.revise import revise
@@ -102,7 +102,7 @@ class World:
         self.host = host = Host(name=name, cell=self.cell, registry=FixedMap(infos), urls=Urls(URL), peers=NoPeers())
         host.authorizer = Chain(host)
         host.admission = AdmissionChain(plugins(host))
-        self.controllers = exports.build(host, **settings)
+        self.controllers = controllers.build(host, **settings)
         host.add_controllers(*self.controllers, OffersController(host))
         self.views = load_views(host, views or None)
         services = ServicesMount(host, self.views)

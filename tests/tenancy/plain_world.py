@@ -10,7 +10,7 @@ from tenantry.apiserver.authentication.service_account import BoundObject
 from tenantry.apiserver.user import User
 from tenantry.kube.objects import Object
 from tenantry.tenancy import admission, controllers
-from tenantry.tenancy.authorization import Chain
+from tenantry.tenancy.authorization.chain import Chain
 from tenantry.tenancy.resources import LOGICAL_CLUSTERS
 from tests.tenancy.exports_world import MASTER
 from tests.tenancy.exports_world import World as ExportsWorld

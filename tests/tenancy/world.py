@@ -22,10 +22,10 @@ from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.memory import MemoryStore
 from tenantry.tenancy.directory import RangeInfo, ShardInfo
-from tenantry.tenancy.exports import build as build_exports
+from tenantry.tenancy.exports.controllers import build as build_exports
 from tenantry.tenancy.host import Host, Urls
-from tenantry.tenancy.workspaces import build as build_workspaces
 from tenantry.tenancy.workspaces.admission import plugins
+from tenantry.tenancy.workspaces.controllers import build as build_workspaces
 
 USER = User("ada", (AUTHENTICATED_GROUP,))
 TIMEOUT_SECONDS = 5.0

@@ -1,0 +1,1 @@
+"""What is served besides objects: discovery, OpenAPI, health, reviews, tokens."""

@@ -11,6 +11,8 @@ import orjson
 from tenantry.apiserver.http import Request
 from tenantry.apiserver.negotiation import PROTOBUF, YAML, body_media_type
 from tenantry.apiserver.request_info import is_true
+from tenantry.kube.codec import protobuf, yaml_codec
+from tenantry.kube.codec.json_codec import syntax_error
 from tenantry.kube.field_errors import forbidden, invalid, not_supported
 from tenantry.kube.go_text import quote
 from tenantry.kube.objects import Object
@@ -233,19 +235,13 @@ def _raise_if(kind: str, errors: list[FieldError]) -> None:
 def _options_object(request: Request, body: bytes) -> Object:
     media_type = body_media_type(request)
     if media_type == PROTOBUF:
-        from tenantry.kube.codec import protobuf
-
         return protobuf.decode(body)
     try:
         if media_type == YAML:
-            from tenantry.kube.codec import yaml_codec
-
             value, _ = yaml_codec.decode(body)
         else:
             value = orjson.loads(body)
     except ValueError:
-        from tenantry.kube.codec.json_codec import syntax_error
-
         raise bad_request(f"couldn't get version/kind; json parse error: {syntax_error(body)}") from None
     if value is None:
         return {}

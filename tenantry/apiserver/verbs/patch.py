@@ -111,6 +111,10 @@ def _check_result(target: Target, obj: Any, parsed: ParsedPatch, options: WriteO
 def _check_kind(target: Target, obj: Object, text: Callable[[Object], str]) -> None:
     definition = target.definition
     api_version, kind = obj.get("apiVersion") or "", obj.get("kind") or ""
+    for field, value in (("apiVersion", api_version), ("kind", kind)):
+        if not isinstance(value, str):
+            problem = f"json: cannot unmarshal {_json_name(value)} into Go struct field .{field} of type string"
+            raise _refused(text(obj), f"couldn't get version/kind; json parse error: {problem}")
     if not definition.custom:
         if not kind or not api_version:
             obj.setdefault("kind", definition.kind)
@@ -126,6 +130,10 @@ def _check_kind(target: Target, obj: Object, text: Callable[[Object], str]) -> N
     else:
         error = FieldError("Invalid", "apiVersion", f"Invalid value: {quote(api_version)}: must be {target.api_version}")
     raise invalid(group, kind, target.name, [error])
+
+
+def _json_name(value: Any) -> str:
+    return {list: "array", dict: "object", str: "string", bool: "bool"}.get(type(value), "number")
 
 
 def _whole(obj: Object) -> str:
@@ -183,10 +191,9 @@ def _config(target: Target, body: bytes, options: WriteOptions) -> Object:
     if config is None:
         config = {}
     if not isinstance(config, dict):
-        found = {list: "array", str: "string", bool: "bool"}.get(type(config), "number")
         raise bad_request(
             "error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal "
-            f"{found} into Go value of type map[string]interface {{}}"
+            f"{_json_name(config)} into Go value of type map[string]interface {{}}"
         )
     if repeated:
         if options.validation == STRICT:

@@ -136,7 +136,7 @@ def create_outcome(target: Target, obj: Object, record: Record | None, *, applie
     if not applied:
         _record_manager(target, obj, None, now)
     review = _review(target, CREATE, obj, None)
-    target.scope.admission.mutate(review)
+    _mutate(target, review)
     target.warnings += metadata_warnings(obj, definition)
     metadata.drop_repeated_owners(obj)
     metadata.begin(obj, now, tracks_generation=definition.strategy.tracks_generation)
@@ -174,7 +174,7 @@ def update_outcome(target: Target, obj: Object, old: Object, record: Record, *, 
     if not applied:
         _record_manager(target, obj, old, now)
     review = _review(target, UPDATE, obj, old)
-    target.scope.admission.mutate(review)
+    _mutate(target, review)
     target.warnings += metadata_warnings(obj, target.definition, old)
     metadata.drop_repeated_owners(obj)
     strategy.prepare_for_update(obj, old, target.subresource)
@@ -301,6 +301,16 @@ def _review(target: Target, operation: str, obj: Object | None, old: Object | No
         dry_run=target.dry_run,
         warnings=target.warnings,
     )
+
+
+def _mutate(target: Target, review: Review) -> None:
+    try:
+        target.scope.admission.mutate(review)
+    except (AttributeError, KeyError, TypeError):
+        # Plugins read by the schema what is held against it only afterwards: what one stumbles over is refused there.
+        assert review.object is not None
+        _validate(target, review.object, review.old_object)
+        raise
 
 
 def _validate(target: Target, obj: Object, old: Object | None) -> None:

@@ -23,8 +23,7 @@ from tenantry.kube.apply.merge import merge
 from tenantry.kube.apply.ownership import fields_of, reconcile_with_schema, remove_fields, with_named_fields
 from tenantry.kube.apply.typed import ABSENT, Node, TypedError, compile_schema, is_built_in
 from tenantry.kube.apply.validate import error_text, validate
-from tenantry.kube.objects import Object, namespace_of, split_api_version
-from tenantry.kube.objects import name_of as object_name
+from tenantry.kube.objects import Object, split_api_version
 from tenantry.kube.patch.json_values import copy_of
 from tenantry.kube.schema.structural import Schema
 from tenantry.kube.status import Cause, StatusError, bad_request
@@ -60,7 +59,8 @@ def apply(
     managers = decode(kept, trusted=True)
     if not managers and live is not None:
         _record_before_first_apply(managers, live, node, api_version, subresource, now)
-    if (config.get("metadata") or {}).get("managedFields") is not None:
+    given = config.get("metadata")
+    if isinstance(given, dict) and given.get("managedFields") is not None:
         raise bad_request("metadata.managedFields must be nil")
     if errors := validate(node, config):
         raise _failure(f"failed to create typed patch object ({_describe(config)}): {error_text(errors)}")
@@ -198,9 +198,15 @@ def _differs(live: Object, result: Object) -> bool:
     return any(live.get(name) != result.get(name) for name in {*live, *result} - {"apiVersion", "kind"})
 
 
+def _text(value: Any, *names: str) -> str:
+    """The text at a place in what a client sent; empty where there is none, or anything else (upstream's unstructured)."""
+    for name in names:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value if isinstance(value, str) else ""
+
+
 def _check_type(config: Any, api_version: str, kind: str) -> None:
-    given_version = config.get("apiVersion") or ""
-    given_kind = config.get("kind") or ""
+    given_version, given_kind = _text(config, "apiVersion"), _text(config, "kind")
     if given_version != api_version or not given_kind or (kind and given_kind != kind):
         raise bad_request(f"invalid object type: {_type_text(given_version, given_kind)}")
 
@@ -212,8 +218,8 @@ def _type_text(api_version: str, kind: str) -> str:
 
 
 def _describe(config: Object) -> str:
-    place = f"{namespace_of(config)}/{object_name(config)}"
-    return f"{place}; {_type_text(config.get('apiVersion', ''), config.get('kind', ''))}"
+    place = f"{_text(config, 'metadata', 'namespace')}/{_text(config, 'metadata', 'name')}"
+    return f"{place}; {_type_text(_text(config, 'apiVersion'), _text(config, 'kind'))}"
 
 
 def _failure(message: str) -> StatusError:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from tenantry.kube.codec.partial import partial
+from tenantry.kube.columns import CREATED_AT, NAME
 from tenantry.kube.definition import Column, ResourceDefinition
 from tenantry.kube.objects import Object
 from tenantry.kube.status import bad_request
@@ -66,6 +67,4 @@ def column_definition(column: Column) -> Object:
 
 def _fallback() -> tuple[Column, ...]:
     """Types without columns of their own show what upstream's default table convertor does."""
-    from tenantry.kube.columns import CREATED_AT, NAME
-
     return (NAME, CREATED_AT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import date
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import yaml
 
 from tenantry.kube.codec.json_codec import unrecognized
+from tenantry.kube.codec.json_syntax import MAX_STORED_DEPTH
 
 try:
     from yaml import CSafeDumper as _BaseDumper
@@ -17,23 +19,58 @@ except ImportError:  # PyYAML without libyaml: the same, slower
     from yaml import SafeDumper as _BaseDumper  # type: ignore[assignment]
     from yaml import SafeLoader as _BaseLoader  # type: ignore[assignment]
 
-_MAX_NODES = 200_000
-"""A bound on what aliases may multiply a document to."""
+_MAX_NODES = 50_000
+"""A bound on what a document may hold, and on what aliases and merges may multiply it to. About a second of parsing; JSON has no
+such bound."""
+_MERGE = "tag:yaml.org,2002:merge"
+_MARKS = (b"[", b"{", b"-", b"?", b":", b",")
+"""No value of a document, and so no level of it, begins without one of these (but the first)."""
+_OPENING = (yaml.MappingStartEvent, yaml.SequenceStartEvent)
+_CLOSING = (yaml.MappingEndEvent, yaml.SequenceEndEvent)
+_INTEGERS = range(-(1 << 63), 1 << 64)
 
 
 class _Loader(_BaseLoader):
     """Keeps timestamps as text (JSON has none) and every duplicate key of a mapping for the caller to see."""
 
     duplicate_keys: list[str]
+    merges_left = _MAX_NODES
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """PyYAML's, with a bound: merges of merges double and double."""
+        if not any(key.tag == _MERGE for key, _ in node.value):
+            return
+        sources: list[yaml.Node] = []
+        for key, value in node.value:
+            if key.tag == _MERGE:
+                sources += reversed(value.value) if isinstance(value, yaml.SequenceNode) else (value,)
+        own = [pair for pair in node.value if pair[0].tag != _MERGE]
+        # Before the sources are looked at: a mapping may name itself.
+        node.value = own
+        inherited: list[tuple[yaml.Node, yaml.Node]] = []
+        for source in sources:
+            if not isinstance(source, yaml.MappingNode):
+                raise ValueError("map merge requires map or sequence of maps as the value")
+            self.flatten_mapping(source)
+            self.merges_left -= len(source.value) + 1
+            if self.merges_left < 0:
+                raise ValueError("document contains excessive aliasing")
+            inherited += source.value
+        node.value = inherited + own
+        node.inherited = len(inherited)  # type: ignore[attr-defined]
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[str, Any]:
     loader.flatten_mapping(node)
     out: dict[str, Any] = {}
-    for key_node, value_node in node.value:
+    own: set[str] = set()
+    inherited = getattr(node, "inherited", 0)
+    for index, (key_node, value_node) in enumerate(node.value):
         key = _key_text(loader.construct_object(key_node, deep=True))
-        if key in out:
-            loader.duplicate_keys.append(f'line {key_node.start_mark.line + 1}: key "{key}" already set in map')
+        if index >= inherited:
+            if key in own:
+                loader.duplicate_keys.append(f'line {key_node.start_mark.line + 1}: key "{key}" already set in map')
+            own.add(key)
         out[key] = loader.construct_object(value_node, deep=True)
     return out
 
@@ -48,12 +85,32 @@ def _boolean(loader: _Loader, node: yaml.ScalarNode) -> bool:
     return str(node.value).lower() in ("y", "yes", "true", "on")
 
 
+def _integer(loader: _Loader, node: yaml.ScalarNode) -> int | float | str:
+    """As Go: what has more than 64 bits is a float, and `12:30:45` is no number of base 60."""
+    if ":" in node.value:
+        return str(node.value)
+    value = loader.construct_yaml_int(node)
+    return value if value in _INTEGERS else float(value)
+
+
+def _float(loader: _Loader, node: yaml.ScalarNode) -> float | str:
+    if ":" in node.value:
+        return str(node.value)
+    value = loader.construct_yaml_float(node)
+    if not math.isfinite(value):
+        raise ValueError(f"error converting YAML to JSON: json: unsupported value: {node.value}")
+    return value
+
+
 _Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
+_Loader.add_constructor("tag:yaml.org,2002:int", _integer)
+_Loader.add_constructor("tag:yaml.org,2002:float", _float)
 _Loader.add_constructor("tag:yaml.org,2002:bool", _boolean)
 # YAML 1.1 has them and PyYAML leaves them out.
 _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^[yYnN]$"), list("yYnN"))
 _Loader.add_constructor("tag:yaml.org,2002:timestamp", lambda loader, node: node.value)
 _Loader.add_constructor("tag:yaml.org,2002:binary", lambda loader, node: node.value)
+_Loader.add_constructor("tag:yaml.org,2002:value", lambda loader, node: node.value)
 
 
 def decode(body: bytes, *, duplicates: bool = False, kind: str = "") -> tuple[Any, list[str]]:
@@ -61,16 +118,36 @@ def decode(body: bytes, *, duplicates: bool = False, kind: str = "") -> tuple[An
 
     `kind` is the Kind that the URL wants, for the text of that error.
     """
-    loader = _Loader(body.decode("utf-8", "replace"))
+    text = body.decode("utf-8", "replace")
+    loader = _Loader(text)
     loader.duplicate_keys = []
     try:
+        if sum(map(body.count, _MARKS)) > MAX_STORED_DEPTH:
+            _measure(text)
         value = loader.get_data() if loader.check_data() else None  # type: ignore[no-untyped-call]
         _count(value, [_MAX_NODES])
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, TypeError, LookupError, OverflowError, RecursionError) as error:
         raise unrecognized(kind, f"yaml: {_problem(error)}", body) from None
     finally:
         loader.dispose()
     return value, loader.duplicate_keys if duplicates else []
+
+
+def _measure(text: str) -> None:
+    """Refuses what is too deep or too much before nodes are made of it: libyaml does that by recursion on the C stack, and
+    overflowing that ends the process. Raises ValueError, YAMLError."""
+    depth = 0
+    for count, event in enumerate(yaml.parse(text, Loader=_BaseLoader)):
+        if isinstance(event, _OPENING):
+            depth += 1
+            if depth > MAX_STORED_DEPTH:
+                raise ValueError("exceeded max depth")
+        elif isinstance(event, _CLOSING):
+            depth -= 1
+        elif isinstance(event, yaml.DocumentEndEvent):
+            return
+        if count > 2 * _MAX_NODES:
+            raise ValueError("document has too many values")
 
 
 def _count(value: Any, left: list[int]) -> None:

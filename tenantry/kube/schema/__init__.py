@@ -1,0 +1,1 @@
+"""Structural schemas: parsed once, compiled to functions that validate, prune and default."""

@@ -15,7 +15,7 @@ from tenantry.kube.schema.structural import Schema
 _Default = Callable[[Any], bool]
 _Make = Callable[[], Any]
 _CONTAINERS = frozenset((dict, list))
-_EXPONENT = 1e21
+_WIDEST = float(1 << 63)
 
 
 def default(obj: Object, schema: Schema) -> bool:
@@ -102,8 +102,8 @@ def _compile_object(schema: Schema, known: dict[int, _Default]) -> _Default:
                         changed = True
                 elif additional and key not in declared and additional[0](item):
                     changed = True
-            elif type(item) is float and item.is_integer() and abs(item) < _EXPONENT:
-                # Go writes a whole float64 as an integer.
+            elif type(item) is float and item.is_integer() and abs(item) < _WIDEST:
+                # Go writes a whole float64 as an integer; what has more than 64 bits cannot be written so here.
                 value[key] = int(item)
                 changed = True
         if nulls is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from tenantry.kube.messages import OBJECT_META
 from tenantry.kube.objects import Object
 from tenantry.kube.schema.compiled import compiled
 from tenantry.kube.schema.structural import Schema
@@ -100,8 +101,6 @@ def _compile_object(schema: Schema, keeps: bool, known: dict[int, _Prune]) -> _P
     for name, child in schema.properties.items():
         entries[name] = _compile(child, known)
     if schema.embedded_resource:
-        from tenantry.kube.messages import OBJECT_META
-
         for name in EMBEDDED_FIELDS:
             entries.setdefault(name, None)
         entries["metadata"] = _compile(OBJECT_META.schema, known)

@@ -77,6 +77,7 @@ _RULE = _object(
     fieldPath=_STRING,
     optionalOldSelf=_BOOLEAN,
 )
+JSON_SCHEMA_PROPS = _json_schema_props()
 _NAMES = _object(
     "CustomResourceDefinitionNames",
     plural=_STRING,
@@ -105,7 +106,7 @@ _VERSION = _object(
     storage=_BOOLEAN,
     deprecated=_BOOLEAN,
     deprecationWarning=_STRING,
-    schema=_object("CustomResourceValidation", openAPIV3Schema=_json_schema_props()),
+    schema=_object("CustomResourceValidation", openAPIV3Schema=JSON_SCHEMA_PROPS),
     subresources=_object(
         "CustomResourceSubresources",
         status=Schema(type="object", ref=_REF + "CustomResourceSubresourceStatus"),
@@ -182,7 +183,7 @@ class CustomResourceDefinitionStrategy(Strategy):
         # The shape first: everything below reads the definition without asking again.
         wrong = validate({"spec": obj.get("spec") or {}}, _SHAPE)
         if wrong:
-            place, kind = wrong[0].field, wrong[0].text.split('"')[1]
+            place, kind = wrong[0].field, wrong[0].text.partition('"')[2].partition('"')[0] or "number"
             text = f"json: cannot unmarshal {kind} into Go struct field {place}"
             raise bad_request(f'{_KIND} in version "v1" cannot be handled as a {_KIND}: {text}')
         _default(obj)

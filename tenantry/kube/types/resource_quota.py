@@ -119,7 +119,7 @@ def _amount_errors(amounts: Mapping[str, str], path: str) -> list[FieldError]:
         quantity = parse(amount)
         if quantity < 0:
             errors.append(invalid(here, amount, "must be greater than or equal to 0"))
-        if name in OBJECT_COUNTS and quantity % 1:
+        if name in OBJECT_COUNTS and quantity != quantity.to_integral_value():
             errors.append(invalid(here, amount, "must be an integer"))
     return errors
 

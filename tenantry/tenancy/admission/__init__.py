@@ -18,7 +18,7 @@ from tenantry.tenancy.exports.admission import plugins as export_plugins
 from tenantry.tenancy.workspaces.admission import plugins as workspace_plugins
 
 if TYPE_CHECKING:
-    from tenantry.tenancy.authorization import Chain as AuthorizationChain
+    from tenantry.tenancy.authorization.chain import Chain as AuthorizationChain
     from tenantry.tenancy.host import Host
 
 

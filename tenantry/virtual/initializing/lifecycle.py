@@ -19,6 +19,7 @@ from tenantry.kube.objects import Object
 from tenantry.kube.status import FieldError, invalid
 from tenantry.storage.record import Record
 from tenantry.tenancy.exports.hashing import lifecycle_hash
+from tenantry.virtual.initializing.content import ContentScope
 from tenantry.virtual.restrict import restricted
 from tenantry.virtual.view import READ_VERBS, Place, View
 from tenantry.virtual.view_scope import Filter, ViewScope
@@ -138,8 +139,6 @@ class OnlyOwnRemoval:
 
 def scope_of(view: LifecycleView, place: Place, path: str, *, discovery_is_content: bool) -> Scope:
     """LogicalClusters for `*` and for their own path; for all else in one cluster the workspace itself."""
-    from tenantry.virtual.initializing.content import ContentScope
-
     if place.cluster is None or is_logical_cluster_path(path) or not (discovery_is_content or _is_resource_path(path)):
         return LogicalClusterScope(view, place)
     return ContentScope(view, place)

@@ -5,6 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tenantry.apiserver.admission import Admission
+from tenantry.tenancy.exports.admission.api_binding import ApiBinding, DeletionFinalizer
+from tenantry.tenancy.exports.admission.api_export import ApiExport
+from tenantry.tenancy.exports.admission.by_type import ByType
+from tenantry.tenancy.exports.admission.endpoint_slice import EndpointSlice
+from tenantry.tenancy.exports.admission.overlap import NoOverlap
+from tenantry.tenancy.exports.admission.path_annotation import PathAnnotation
+from tenantry.tenancy.exports.admission.schema import ApiResourceSchema
+from tenantry.tenancy.exports.claims import PermissionClaims, claims_for
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
@@ -12,15 +20,6 @@ if TYPE_CHECKING:
 
 def plugins(host: Host) -> list[Admission]:
     """In the order in which they run (kcp's)."""
-    from tenantry.tenancy.exports.admission.api_binding import ApiBinding, DeletionFinalizer
-    from tenantry.tenancy.exports.admission.api_export import ApiExport
-    from tenantry.tenancy.exports.admission.by_type import ByType
-    from tenantry.tenancy.exports.admission.endpoint_slice import EndpointSlice
-    from tenantry.tenancy.exports.admission.overlap import NoOverlap
-    from tenantry.tenancy.exports.admission.path_annotation import PathAnnotation
-    from tenantry.tenancy.exports.admission.schema import ApiResourceSchema
-    from tenantry.tenancy.exports.claims import PermissionClaims, claims_for
-
     by_type = ByType(
         {
             ("apis.kcp.io", "apiresourceschemas"): (ApiResourceSchema(),),
