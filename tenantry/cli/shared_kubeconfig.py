@@ -28,8 +28,8 @@ def add_command(commands: Any) -> None:
     command = commands.add_parser(
         "kubeconfig",
         help="print the administrators' kubeconfig of a platform on etcd",
-        description="Prints a kubeconfig with kcp's contexts, from what etcd holds. A platform that was never started gets its secrets "
-        "now. Each flag can be given as an environment variable.",
+        description="Prints a kubeconfig with kcp's contexts, from what etcd holds. A platform that was never started gets its "
+        "secrets now. Each flag can be given as an environment variable.",
     )
     add_flags(command, KubeconfigSettings)
     command.set_defaults(run=_run)
