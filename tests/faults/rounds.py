@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import random
 import sys
 import tempfile
@@ -139,6 +140,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--logs", type=Path, help="directory for the logs of rounds that fail")
     parser.add_argument("--keep", action="store_true", help="keep the logs of good rounds, too")
     options = parser.parse_args(arguments)
+    # A store that goes away is what rounds are about.
+    logging.getLogger("tenantry").setLevel(logging.ERROR)
     folder = options.logs or Path(tempfile.mkdtemp(prefix="tenantry-faults-"))
     folder.mkdir(parents=True, exist_ok=True)
     total = Verdict()
