@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PROTOS := $(shell find protos -name '*.proto')
 
-.PHONY: install start test check docs bench lock clean
+.PHONY: install start test faults check docs bench lock clean
 
 install: $(VENV)/.installed tenantry/_proto/.generated
 
@@ -25,6 +25,12 @@ start: install
 
 test: install
 	$(BIN)/python -m pytest $(ARGS)
+
+# Rounds of breaking a platform of real processes under load; `make test` runs 50 of them. A seed and a number repeat a round.
+ROUNDS ?= 50
+SEED ?= tenantry
+faults: install
+	$(BIN)/python -m tests.faults.rounds --rounds $(ROUNDS) --seed $(SEED) $(ARGS)
 
 check: install
 	$(BIN)/ruff format --check .

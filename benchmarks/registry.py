@@ -36,6 +36,7 @@ from tenantry.tenancy.map_rows import (
     range_key,
     session_key,
 )
+from tenantry.tenancy.resources import WORKSPACES
 from tests.support.etcd import EtcdServer
 
 SHARDS = 4
@@ -45,7 +46,6 @@ SESSION_SECONDS = 3600.0
 START_SECONDS_MAX = 120.0
 
 Figures = dict[str, float]
-from tenantry.tenancy.resources import WORKSPACES
 
 
 def main() -> int:

@@ -40,6 +40,7 @@ class Stack:
             raise
 
     def __exit__(self, *_: object) -> None:
+        (self._directory / "log").write_text(self.compose("logs", "--no-color", "--timestamps"))
         self.down()
 
     def compose(self, *arguments: str) -> str:

@@ -20,6 +20,7 @@ LONG_OUTAGE_SECONDS = 10.0
 SHORT_OUTAGE_SECONDS = (0.3, 3.0)
 LINGER_SECONDS = 1.0
 """At most, after the take-over, until an owner that was away comes back."""
+RUN_UP_SECONDS = (0.1, 0.3)
 ATTACK_SECONDS = 0.7
 """How long one that came back is asked past the gateways."""
 
@@ -49,12 +50,13 @@ class Round:
         except TimeoutError:
             raise AssertionError(f"after {fault}, not all of {sorted(tenants)} were taken over") from None
 
-    def attack(self, shard: Shard, tenants: Mapping[str, str]) -> asyncio.Event:
-        """Asks a shard itself for its tenants, until the event that is returned."""
+    async def attack(self, shard: Shard, tenants: Mapping[str, str]) -> asyncio.Event:
+        """Asks a shard itself for its tenants, until the event that is returned. Returns when that goes on for a while."""
         ended = asyncio.Event()
         uid = next((info.uid for info in self.platform.fleet.living() if info.name == shard.name), shard.name)
         for tenant in tenants.values():
             self.load.attack(tenant, shard.url, uid, ended)
+        await asyncio.sleep(self.chance.uniform(*RUN_UP_SECONDS))
         return ended
 
     async def linger(self, seconds: float) -> None:
@@ -86,7 +88,7 @@ async def retire_owner(round_: Round) -> None:
 async def freeze_owner(round_: Round) -> None:
     """SIGSTOP until others own its ranges, then SIGCONT: it finds requests that were sent to it meanwhile."""
     shard, tenants = await round_.platform.some_owner(round_.chance)
-    ended = round_.attack(shard, tenants)
+    ended = await round_.attack(shard, tenants)
     began = now()
     shard.freeze()
     try:
@@ -101,7 +103,7 @@ async def freeze_owner(round_: Round) -> None:
 async def cut_owner(round_: Round) -> None:
     """Nothing passes between it and etcd until others own its ranges; clients reach it all the time."""
     shard, tenants = await round_.platform.some_owner(round_.chance)
-    ended = round_.attack(shard, tenants)
+    ended = await round_.attack(shard, tenants)
     began = now()
     await asyncio.to_thread(shard.link.cut)
     try:

@@ -18,6 +18,7 @@ from tests.faults.log import Item, Log, Operation, Outcome, now
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 ANSWER_SECONDS = 15.0
 """Longer than the platform takes to say that it does not know (etcd's silence is called that after 10 s)."""
+GIVEN_UP = "given up"
 NO_OUTCOME = (aiohttp.ClientError, asyncio.TimeoutError, OSError)
 
 
@@ -77,7 +78,7 @@ class Client:
             version, value = _version_and_value(orjson.loads(answer.body))
         known = answer.status in (200, 404)
         return self._log(
-            answer, "get", cluster, name, began, "ok" if known else "unknown", value=value, version=version,
+            answer, "get", cluster, name, began, "ok" if known else answer.outcome, value=value, version=version,
             present=answer.status == 200 if known else None,
         )  # fmt: skip
 
@@ -92,8 +93,7 @@ class Client:
                 name = obj["metadata"]["name"]
                 if name.startswith(self.prefix):
                     items.append(Item(cluster, name, *_version_and_value(obj)))
-        outcome: Outcome = "ok" if answer.status == 200 else "unknown"
-        return self._log(answer, "list", cluster, "", began, outcome, version=version, items=tuple(items))
+        return self._log(answer, "list", cluster, "", began, answer.outcome, version=version, items=tuple(items))
 
     @asynccontextmanager
     async def watch(self, path: str, version: int, seconds: int) -> AsyncIterator[tuple[int, AsyncIterator[Any]]]:
@@ -151,6 +151,9 @@ class Client:
             **how,
         )
         self.log.add(operation)
+        if answer.reason == GIVEN_UP:
+            # It had to be logged first: the request may have been carried out.
+            raise asyncio.CancelledError
         return operation
 
     async def _send(self, method: str, path: str, body: Any = None) -> Answer:
@@ -161,6 +164,8 @@ class Client:
                 return Answer(response.status, "Retry-After" in response.headers, read, reason)
         except NO_OUTCOME as error:
             return Answer(0, reason=repr(error))
+        except asyncio.CancelledError:
+            return Answer(0, reason=GIVEN_UP)
 
 
 @asynccontextmanager

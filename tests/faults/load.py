@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from itertools import count
 from typing import Any
 
@@ -20,6 +19,10 @@ PAUSE_SECONDS = 0.05
 RETRY_SECONDS = 0.1
 PROBE_SECONDS = 0.05
 PROBES_MAX = 300
+ATTACKERS = 3
+ATTACK_PAUSE_SECONDS = 0.02
+STRAGGLERS_SECONDS = 1.0
+"""For how long the end of a round waits for requests that are stuck; their outcomes stay unknown."""
 WATCH_SECONDS = (3, 60)
 GONE = 410
 
@@ -46,6 +49,7 @@ class Load:
         self._prefix = prefix
         self._processes = count(1)
         self._busy: list[asyncio.Task[None]] = []
+        self._extra: list[asyncio.Task[None]] = []
         self._streams: list[Stream] = []
         self._watching: list[asyncio.Task[None]] = []
         self._stopping = False
@@ -67,7 +71,7 @@ class Load:
     async def stop(self) -> None:
         """Ends writers and readers, then reads everything once more, then waits until every watch has told everything."""
         self._stopping = True
-        await asyncio.gather(*self._busy)
+        await _ended([*self._busy, *self._extra], STRAGGLERS_SECONDS)
         client = self.client()
         newest = {}
         for cluster in self._clusters:
@@ -88,10 +92,7 @@ class Load:
     async def abandon(self) -> None:
         """Ends whatever runs."""
         self._stopping = True
-        tasks = [*self._busy, *self._watching]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _ended([*self._busy, *self._extra, *self._watching], 0.0)
 
     def client(self, url: str = "", *, shard: str = "") -> Client:
         """Somebody new. Without a URL it uses one of the gateways."""
@@ -119,29 +120,35 @@ class Load:
                 answered.set_result(operation.ended - since)
 
         for _ in range(PROBES_MAX):
-            self._busy.append(asyncio.create_task(one()))
+            self._extra.append(asyncio.create_task(one()))
             await asyncio.wait([answered], timeout=PROBE_SECONDS)
             if answered.done():
                 break
         return await answered
 
-    async def pester(self, cluster: str, url: str, shard: str, ended: asyncio.Event) -> None:
-        """Asks a shard itself, past the gateways, as a gateway would whose map is old."""
-        client = self.client(url, shard=shard)
-        chance = random.Random(f"{self._seed} {client.process}")
-        known = 0
-        while not ended.is_set() and not self._stopping:
-            name = chance.choice(names(self._prefix, KEYS))
-            if chance.random() < 0.7:
-                known = (await client.get(cluster, name)).version or known
-            else:
-                await client.update(cluster, name, known if chance.random() < 0.5 else 0)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(ended.wait(), PAUSE_SECONDS / 2)
-
     def attack(self, cluster: str, url: str, shard: str, ended: asyncio.Event) -> None:
-        """`pester`, several at once, as they may get stuck."""
-        self._busy += [asyncio.create_task(self.pester(cluster, url, shard, ended)) for _ in range(3)]
+        """Asks a shard itself, past the gateways, as many gateways would whose map is old, until an event.
+
+        Writers come so densely that some of their writes are always on the way from the shard to etcd, whatever stops it when.
+        """
+        for _ in range(ATTACKERS):
+            for ask in (self._attack_reads, self._attack_writes):
+                client = self.client(url, shard=shard)
+                chance = random.Random(f"{self._seed} {client.process}")
+                self._extra.append(asyncio.create_task(ask(client, cluster, chance, ended)))
+
+    async def _attack_reads(self, client: Client, cluster: str, chance: random.Random, ended: asyncio.Event) -> None:
+        while not (ended.is_set() or self._stopping):
+            if chance.random() < 0.2:
+                await client.list(cluster)
+            else:
+                await client.get(cluster, chance.choice([self._probed, *names(self._prefix, KEYS)]))
+            await asyncio.sleep(ATTACK_PAUSE_SECONDS * chance.random())
+
+    async def _attack_writes(self, client: Client, cluster: str, chance: random.Random, ended: asyncio.Event) -> None:
+        while not (ended.is_set() or self._stopping):
+            await client.update(cluster, chance.choice([self._probed, *names(self._prefix, KEYS)]))
+            await asyncio.sleep(ATTACK_PAUSE_SECONDS * chance.random())
 
     @property
     def _probed(self) -> str:
@@ -280,3 +287,14 @@ class Stream:
                 self._told[cluster] = version
                 self._moved.set()
         self._version = version
+
+
+async def _ended(tasks: Sequence[asyncio.Task[None]], seconds: float) -> None:
+    """Waits for their ends, and then brings those about. Raises what they raised."""
+    if tasks:
+        await asyncio.wait(tasks, timeout=seconds)
+    for task in tasks:
+        task.cancel()
+    for result in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(result, Exception):
+            raise result

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import random
 import sys
 import tempfile
@@ -39,11 +40,13 @@ class Failed(AssertionError):
 
 
 class Rounds:
-    """Runs rounds by their numbers. A context manager. `folder`: for logs; those of good rounds are removed."""
+    """Runs rounds by their numbers. A context manager. `folder`: for logs; those of good rounds are removed, unless they
+    are to be kept."""
 
-    def __init__(self, seed: str, folder: Path) -> None:
+    def __init__(self, seed: str, folder: Path, *, keep: bool = False) -> None:
         self.seed = seed
         self.folder = folder
+        self._keep = keep
         self._runner = asyncio.Runner()
         self._platform: Platform | None = None
         self._used = 0
@@ -81,7 +84,10 @@ class Rounds:
             else:
                 verdict = check(log.entries)
         if verdict:
-            path.unlink()
+            if self._keep:
+                self._keep_logs(path)
+            else:
+                path.unlink()
             return verdict
         await self._fail(path)
         text = verdict.summary() if verdict is not None else why
@@ -109,11 +115,14 @@ class Rounds:
             log.add(entry)
 
     async def _fail(self, path: Path) -> None:
+        self._keep_logs(path)
+        await self._discard()
+
+    def _keep_logs(self, path: Path) -> None:
         if self._platform is not None:
             folder = path.with_suffix(".processes")
             folder.mkdir(exist_ok=True)
             self._platform.keep_logs(folder)
-        await self._discard()
 
     async def _discard(self) -> None:
         platform, self._platform = self._platform, None
@@ -129,12 +138,15 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--first", type=int, default=0, help="number of the first round, to repeat one")
     parser.add_argument("--seed", default="tenantry")
     parser.add_argument("--logs", type=Path, help="directory for the logs of rounds that fail")
+    parser.add_argument("--keep", action="store_true", help="keep the logs of good rounds, too")
     options = parser.parse_args(arguments)
+    # A store that goes away is what rounds are about.
+    logging.getLogger("tenantry").setLevel(logging.ERROR)
     folder = options.logs or Path(tempfile.mkdtemp(prefix="tenantry-faults-"))
     folder.mkdir(parents=True, exist_ok=True)
     total = Verdict()
     failed: list[int] = []
-    with Rounds(options.seed, folder) as rounds:
+    with Rounds(options.seed, folder, keep=options.keep) as rounds:
         for number in range(options.first, options.first + options.rounds):
             began = time.monotonic()
             try:

@@ -18,7 +18,7 @@ from tenantry.apiserver.endpoints.health import Health
 from tenantry.apiserver.http import Request, Response
 from tenantry.apiserver.metrics import Metrics
 from tenantry.apiserver.user import AUTHENTICATED_GROUP, KCP_ADMIN_GROUP, MASTERS_GROUP, User
-from tenantry.cli.local_fleet import LocalFleet
+from tenantry.cli.local_fleet import TTL_SECONDS, LocalFleet
 from tenantry.kube.objects import Object
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.store import Store
@@ -66,6 +66,7 @@ class Stack:
                 metrics=Metrics(),
                 version="test",
                 home_creator_groups=home_creator_groups,
+                ttl_seconds=TTL_SECONDS,
             )
         self._front: FrontDoor | None = None
 
