@@ -6,7 +6,7 @@ import asyncio
 import random
 import signal
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tenantry.storage.keys import RANGES, SESSIONS
 from tenantry.storage.store import Event
@@ -27,12 +27,13 @@ ATTACK_SECONDS = 0.7
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What a fault has to do with."""
+    """What a fault has to do with. `together`: others are at work at the same time, so that its take-overs are counted apart."""
 
     platform: Platform
     load: Load
     log: Log
     chance: random.Random
+    together: bool = False
 
     async def taken_over(self, fault: str, tenants: Mapping[str, str], since: float) -> None:
         """Waits until each range answers a write that was sent after a moment. `tenants`: one of each range.
@@ -42,7 +43,7 @@ class Round:
 
         async def one(name: str, tenant: str) -> None:
             seconds = await self.load.probe(tenant, since)
-            self.log.add(TakenOver(name, fault, seconds))
+            self.log.add(TakenOver(name, f"{fault}, with another fault" if self.together else fault, seconds))
 
         try:
             async with asyncio.timeout(RECOVERY_SECONDS_MAX):
@@ -168,7 +169,8 @@ async def kill_leader_in_move(round_: Round) -> None:
 async def several(round_: Round) -> None:
     """Two at once, of different owners."""
     first, second = round_.chance.sample(ALONE, 2)
-    await asyncio.gather(first(round_), second(round_))
+    both = replace(round_, together=True)
+    await asyncio.gather(first(both), second(both))
 
 
 def _begins_move(event: Event) -> bool:
