@@ -37,7 +37,7 @@ from tenantry.apiserver.edge.server import EdgeServer, ListenError
 from tenantry.apiserver.edge.shared_authority import shared_authority
 from tenantry.apiserver.endpoints.health import KINDS, Health
 from tenantry.apiserver.endpoints.plain import page_not_found
-from tenantry.apiserver.http import Reply, Request, Response
+from tenantry.apiserver.http import Handler, Reply, Request, Response
 from tenantry.apiserver.limits import Limits
 from tenantry.apiserver.logging import AccessLog, configure
 from tenantry.apiserver.metrics import CONTENT_TYPE, Metrics
@@ -160,6 +160,7 @@ class ShardProcess:
             self.map,
             owners,
             uid=self.uid,
+            own=self._own,
             identities=identity.requests,
             patience_seconds=settings.peer_patience_seconds,
             answer_seconds=settings.request_timeout_seconds,
@@ -235,6 +236,11 @@ class ShardProcess:
         if request.path.strip("/").partition("/")[0] in KINDS:
             return self.health.serve(request, request.path)
         return page_not_found()
+
+    def _own(self, range_name: str) -> Handler | None:
+        shard = self.shard
+        held = shard.cell.ranges.get(range_name) if shard is not None else None
+        return shard.handle if shard is not None and held is not None and held.owned else None
 
     def _proved(self) -> str | None:
         if self.shard is None:

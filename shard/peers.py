@@ -10,7 +10,7 @@ from dataclasses import replace
 from tenantry.apiserver.authentication.authenticator import RequestAuthenticator
 from tenantry.apiserver.edge.forwarded import request_head
 from tenantry.apiserver.edge.upstream_connection import Answer, UpstreamConnection, UpstreamError
-from tenantry.apiserver.http import FROM_PEER, NOT_OWNER, Relay, RelaySink, Reply, Request, Response
+from tenantry.apiserver.http import FROM_PEER, NOT_OWNER, Handler, Relay, RelaySink, Reply, Request, Response
 from tenantry.apiserver.storage_errors import not_owner
 from tenantry.apiserver.user import User
 from tenantry.kube.status import StatusError, internal, unavailable
@@ -43,6 +43,7 @@ class RemotePeers:
         owners: Owners,
         *,
         uid: str,
+        own: Callable[[str], Handler | None],
         identities: Sequence[RequestAuthenticator],
         patience_seconds: float = 5.0,
         answer_seconds: float = 60.0,
@@ -51,6 +52,7 @@ class RemotePeers:
         self._map = range_map
         self._owners = owners
         self._uid = uid
+        self._own = own
         self._identities = identities
         self._patience_seconds = patience_seconds
         self._answer_seconds = answer_seconds
@@ -61,6 +63,9 @@ class RemotePeers:
         if request.header(FROM_PEER.lower()):
             # Two shards that each take the other one for the owner would send it to and fro.
             raise not_owner(f"range {range_name} is not held by this shard")
+        if (handler := self._own(range_name)) is not None:
+            # It came here between the caller's decision and now.
+            return await handler(request)
         body = await request.read_body(self._body_bytes)
         head = self._head(request, len(body))
         loop = asyncio.get_running_loop()

@@ -13,7 +13,7 @@ from shard.peers import RemotePeers
 from tenantry.apiserver.authentication.client_certificate import ClientCertificates, RequestHeaders
 from tenantry.apiserver.edge.certificates import CertificateAuthority, pair_client_context, pair_server_context
 from tenantry.apiserver.edge.server import EdgeServer
-from tenantry.apiserver.http import FROM_PEER, NOT_OWNER, Relay, Reply, Request, Response, Sink, Stream, frame
+from tenantry.apiserver.http import FROM_PEER, NOT_OWNER, Handler, Relay, Reply, Request, Response, Sink, Stream, frame
 from tenantry.apiserver.negotiation import error_response
 from tenantry.apiserver.storage_errors import not_owner
 from tenantry.apiserver.user import SYSTEM, User, make_extra
@@ -73,6 +73,8 @@ class World:
     map: RangeMap
     peers: RemotePeers
     other: Other
+    held: dict[str, Handler]
+    """The ranges that this shard holds itself, by name."""
 
     async def give(self, owner: str) -> None:
         row = RangeRow("r", "t", 10, owner=owner, generation=1)
@@ -97,8 +99,9 @@ async def _world() -> AsyncIterator[World]:
     await range_map.start()
     owners = Owners(range_map, tls=pair_client_context(AUTHORITY.certificate, AUTHORITY.issue_client("tenantry-shard")))
     owners.start()
-    peers = RemotePeers(range_map, owners, uid="me", identities=IDENTITIES, patience_seconds=2.0)
-    world = World(store, range_map, peers, other)
+    held: dict[str, Handler] = {}
+    peers = RemotePeers(range_map, owners, uid="me", own=held.get, identities=IDENTITIES, patience_seconds=2.0)
+    world = World(store, range_map, peers, other, held)
     await world.give("other")
     try:
         yield world
@@ -200,3 +203,14 @@ async def test_a_write_whose_answer_was_lost_is_not_repeated(world: World) -> No
                 await world.peers.call("root", request)
             assert caught.value.code == status
             assert len(world.other.requests) == 1
+
+
+async def test_a_range_that_came_here_meanwhile_is_asked_here(world: World) -> None:
+    async def own(request: Request) -> Reply:
+        return Response(200, b'"own"')
+
+    world.held["root"] = own
+    reply = await world.peers.call("root", Request("GET", "/clusters/root/api/v1/x", user=ADA))
+    assert isinstance(reply, Response)
+    assert reply.body == b'"own"'
+    assert not world.other.requests
