@@ -26,7 +26,7 @@ start: install
 test: install
 	$(BIN)/python -m pytest $(ARGS)
 
-# Rounds of breaking a platform of real processes under load; `make test` runs 50 of them. A seed and a number repeat a round.
+# Rounds of breaking a platform of real processes under load. A seed and a number repeat a round.
 ROUNDS ?= 50
 SEED ?= tenantry
 faults: install
