@@ -272,6 +272,20 @@ async def test_history_is_compacted_as_it_grows(tmp_path: Path) -> None:
     await store.close()
 
 
+async def test_big_values_are_kept_for_less_long(tmp_path: Path) -> None:
+    size, kept = 100_000, 2_000_000
+    store = await SqliteStore.open(tmp_path, retain_bytes=kept)
+    for number in range(200):
+        revision = await store.commit([], [Put(b"/a", b"%d" % number * (size // len(str(number))))], [])
+    await store.commit([], [], [Delete(b"/nothing")])
+    rows = store._writer._database.execute("SELECT sum(length(value)) FROM log").fetchone()[0]
+    assert rows <= 2 * kept + 2 * size
+    assert (await store.read(*ALL, revision=revision - 10)).kvs[0].value.startswith(b"189")
+    with pytest.raises(Compacted):
+        await store.read(*ALL, revision=revision - 60)
+    await store.close()
+
+
 async def test_a_watch_that_fell_behind_compaction_says_so(tmp_path: Path) -> None:
     store = await SqliteStore.open(tmp_path)
     watch = store.watch(b"/a", b"/b", from_revision=1)

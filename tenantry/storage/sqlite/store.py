@@ -18,23 +18,21 @@ from tenantry.storage.leases import Leases
 from tenantry.storage.sqlite import schema
 from tenantry.storage.sqlite.lock import DirectoryLock
 from tenantry.storage.sqlite.reader import Reader
+from tenantry.storage.sqlite.retention import Retention
 from tenantry.storage.sqlite.worker import Worker
 from tenantry.storage.sqlite.writer import Committed, Writer
 from tenantry.storage.store import Batch, Delete, Fence, LeaseGone, Page, Put, StoreError, Unavailable
 
 T = TypeVar("T")
 
-# Compaction runs this often, so that each one is a few milliseconds of the writer.
-COMPACT_EVERY = 256
-
 
 class SqliteStore:
     """Made by `open`. One process at a time may have a directory open."""
 
-    def __init__(self, lock: DirectoryLock, path: Path, clock: Callable[[], float], retain_revisions: int) -> None:
+    def __init__(self, lock: DirectoryLock, path: Path, clock: Callable[[], float], retention: Retention) -> None:
         self._lock = lock
         self._path = path
-        self._retain_revisions = retain_revisions
+        self._retention = retention
         self._write_thread = Worker("sqlite-writer")
         self._read_thread = Worker("sqlite-reader")
         self._feeds: dict[int, Feed] = {}
@@ -57,16 +55,18 @@ class SqliteStore:
         cell: int = 1,
         clock: Callable[[], float] = time.monotonic,
         retain_revisions: int = 10_000,
+        retain_bytes: int = 64 << 20,
     ) -> SqliteStore:
         """Opens the store in a directory, making both where they are missing.
 
         `cell` numbers a store that is made now; one that exists keeps its own. `clock`: seconds, monotonic, for leases.
-        `retain_revisions`: how much history is kept; a watch that resumes further back has to read again.
+        `retain_revisions`, `retain_bytes` (of values): how much history is kept, the lesser of both; a watch that resumes
+        further back has to read again.
         Raises AlreadyOpen (another process has it), Damaged (nothing was changed), Unavailable.
         """
         if not 0 <= cell < 128:
             raise ValueError(f"a cell's number is from 0 to 127, not {cell}")
-        store = cls(DirectoryLock(directory), directory / schema.STORE_FILE, clock, retain_revisions)
+        store = cls(DirectoryLock(directory), directory / schema.STORE_FILE, clock, Retention(retain_revisions, retain_bytes))
         try:
             await store._write_thread.call(store._open_files, cell)
         except BaseException:
@@ -182,11 +182,12 @@ class SqliteStore:
                 feed.lose(committed.revision)
             else:
                 feed.push(batch)
-        due = committed.revision - self._retain_revisions - self._compacted >= COMPACT_EVERY
-        if due and not self._closed and (self._compaction is None or self._compaction.done()):
-            self._compaction = self._write_thread.call(
-                self._writer.compact, committed.revision - self._retain_revisions, then=self._forgot
-            )
+        self._retention.note(committed.revision, committed.value_bytes)
+        if self._closed or not (self._compaction is None or self._compaction.done()):
+            return
+        due = self._retention.due(committed.revision, self._compacted)
+        if due is not None:
+            self._compaction = self._write_thread.call(self._writer.compact, due, then=self._forgot)
             self._compaction.add_done_callback(_seen)
 
     def _forgot(self, compacted: int) -> None:

@@ -27,6 +27,7 @@ class Committed(msgspec.Struct, frozen=True):
 
     revision: int
     seen: Sequence[tuple[int, Batch | None]] = ()
+    value_bytes: int = 0
 
 
 class Writer:
@@ -147,7 +148,7 @@ class Writer:
                     seen.append((number, None))
                 else:
                     seen.extend((number, batch) for batch in batches)
-        return Committed(self.revision, seen)
+        return Committed(self.revision, seen, sum(len(value) for _, value, _, _ in operations if value is not None))
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
