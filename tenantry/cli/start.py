@@ -41,8 +41,9 @@ from tenantry.cli.local_fleet import TTL_SECONDS, LocalFleet
 from tenantry.cli.settings import Settings
 from tenantry.kube.status import unavailable
 from tenantry.storage.history import HistoryLimits
+from tenantry.storage.keys import JOURNAL, prefix_end
 from tenantry.storage.sqlite.store import SqliteStore
-from tenantry.storage.store import StoreError
+from tenantry.storage.store import Delete, StoreError
 from tenantry.tenancy.exports.urls import published_urls
 from tenantry.tenancy.host import Urls
 
@@ -86,6 +87,9 @@ class Process:
             # The store first: whoever holds its directory decides, and a damaged one is left as it is.
             store = await SqliteStore.open(self._root / "data")
             stack.push_async_callback(store.close)
+            # The directory is this process's alone, so what journals are there are of processes that were killed.
+            journals = JOURNAL.encode()
+            await store.commit([], [], [Delete(journals, prefix_end(journals))])
             await self._start(store, stack)
             # What start-up made lives as long as the process: the collector need not look at it again.
             gc.collect()

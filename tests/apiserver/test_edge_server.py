@@ -397,6 +397,24 @@ async def test_access_log_has_no_secrets(serve: Serve) -> None:
     assert b"body" not in line
 
 
+async def test_a_client_that_waits_is_told_to_go_on(serve: Serve) -> None:
+    async def handler(request: Request) -> Reply:
+        return Response(200, await request.read_body(100))
+
+    served = await serve(handler)
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nConnection: close\r\nContent-Length: "
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+    writer.write(head + b"4\r\n\r\n")
+    assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+    writer.write(b"body")
+    assert (await reader.read()).endswith(b"\r\n\r\nbody")
+    writer.close()
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+    writer.write(head + b"400\r\n\r\n")
+    assert (await reader.readline()).startswith(b"HTTP/1.1 413")
+    writer.close()
+
+
 async def test_bytes_that_are_no_text_do_no_harm(serve: Serve) -> None:
     async def handler(request: Request) -> Reply:
         request.user = User(request.header("x-user"))

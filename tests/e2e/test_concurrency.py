@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import urllib3
@@ -258,7 +259,15 @@ def test_informers_over_the_death_of_a_server(tmp_path: Path) -> None:
             api.request("DELETE", f"{CONFIG_MAPS}/{END}")
             api.create(CONFIG_MAPS, config_map(END))
             resume(api, story)
+            assert len(journals(server)) == 1, "those of killed processes are not kept"
             assert story.state == {key_of(item): item["metadata"]["resourceVersion"] for item in api.items(CONFIG_MAPS)}
+
+
+def journals(server: Server) -> list[bytes]:
+    with closing(sqlite3.connect(f"file:{server.root}/data/store.sqlite?mode=ro", uri=True)) as database:
+        return [
+            key for (key,) in database.execute("SELECT key FROM current WHERE key >= ? AND key < ?", (b"/journal/", b"/journal0"))
+        ]
 
 
 def write_until_killed(server: Server, api: Api, counted: int) -> int:

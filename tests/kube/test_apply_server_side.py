@@ -365,3 +365,12 @@ def test_what_has_the_wrong_type_is_as_if_it_was_not_there(wrong: dict, text: st
     error = refusal(None, config_map() | wrong, kind="ConfigMap")
     assert error.code in (400, 500)
     assert text is None or error.message == text
+
+
+def test_a_live_object_that_no_schema_understands() -> None:
+    live = thing({"map": [{"v": "a"}]})
+    error = refusal(live, thing())
+    assert error.code == 500
+    assert error.message.startswith(
+        "failed to create typed live object (/x; example.com/v1, Kind=Thing): associative list with keys"
+    )

@@ -88,6 +88,7 @@ class Exchange:
         if payload.is_eof():
             body = payload.read_nowait()
         else:
+            self._invite()
             chunks: list[bytes] = []
             size = 0
             try:
@@ -107,6 +108,8 @@ class Exchange:
         declared = self.message.headers.get("content-length")
         if declared is not None and int(declared) > self.body_limit_bytes:
             raise too_large(self.body_limit_bytes)
+        if not self.body_bytes and not self.payload.is_eof():
+            self._invite()
         try:
             piece = await self.payload.readany()
         except web.RequestPayloadError as error:
@@ -115,6 +118,12 @@ class Exchange:
         if self.body_bytes > self.body_limit_bytes:
             raise too_large(self.body_limit_bytes)
         return piece
+
+    def _invite(self) -> None:
+        """`100 Continue` for a client that waits for it before it sends a body (RFC 9110 §10.1.1; curl does with big ones)."""
+        message, transport = self.message, self.connection.transport
+        if message.headers.get("expect", "").lower() == "100-continue" and message.version >= (1, 1) and transport is not None:
+            transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _finish(self) -> None:
         """Called by aiohttp when the handler returned."""

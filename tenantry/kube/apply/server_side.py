@@ -58,7 +58,10 @@ def apply(
     kept = live.get("metadata", {}).get("managedFields") if live is not None else None
     managers = decode(kept, trusted=True)
     if not managers and live is not None:
-        _record_before_first_apply(managers, live, node, api_version, subresource, now)
+        try:
+            _record_before_first_apply(managers, live, node, api_version, subresource, now)
+        except TypedError as error:
+            raise _failure(f"failed to create typed live object ({_describe(live)}): {error}") from error
     given = config.get("metadata")
     if isinstance(given, dict) and given.get("managedFields") is not None:
         raise bad_request("metadata.managedFields must be nil")
