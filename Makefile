@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PROTOS := $(shell find protos -name '*.proto')
 
-.PHONY: install start test check docs bench lock clean
+.PHONY: install start test distributed faults check docs bench lock clean
 
 install: $(VENV)/.installed tenantry/_proto/.generated
 
@@ -24,7 +24,17 @@ start: install
 	$(BIN)/tenantry start $(ARGS)
 
 test: install
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --ignore=tests/distributed $(ARGS)
+
+# A platform of real processes on etcd: slower, and not steady enough yet to be part of `make test`.
+distributed: install
+	$(BIN)/python -m pytest tests/distributed $(ARGS)
+
+# Rounds of breaking a platform of real processes under load. A seed and a number repeat a round.
+ROUNDS ?= 50
+SEED ?= tenantry
+faults: install
+	$(BIN)/python -m tests.faults.rounds --rounds $(ROUNDS) --seed $(SEED) $(ARGS)
 
 check: install
 	$(BIN)/ruff format --check .
@@ -38,12 +48,15 @@ docs: install
 bench: install
 	$(BIN)/python -m benchmarks $(ARGS)
 
-# Pinned versions with hashes, of everything that the product and its tests need.
+# Pinned versions with hashes: of all that the product and its tests need, and in the same versions what an image runs and what
+# builds it.
+COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 lock:
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@test -x $(BIN)/uv || $(BIN)/pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra dev \
-		--output-file requirements.lock pyproject.toml
+	$(COMPILE) --extra dev --group build --output-file requirements.lock pyproject.toml
+	$(COMPILE) --constraint requirements.lock --output-file requirements-runtime.lock pyproject.toml
+	$(COMPILE) --constraint requirements.lock --group build --output-file requirements-build.lock
 
 clean:
 	rm -rf $(VENV) tenantry/_proto build dist

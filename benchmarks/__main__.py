@@ -15,7 +15,7 @@ from pathlib import Path
 
 import uvloop
 
-from benchmarks import objects, workspaces
+from benchmarks import lookups, objects, workspaces
 from benchmarks.client import Client, must
 from benchmarks.rows import ROWS
 from tools.server import Server
@@ -132,7 +132,16 @@ def _with_server(root: Path, measure: Callable[[Server], Callable[[Client], Awai
         uvloop.run(run())
 
 
-STAGES: dict[str, Callable[[Path, Figures], None]] = {"starts": starts, "workspaces": of_workspaces, "objects": of_objects}
+def of_lookups(_: Path, figures: Figures) -> None:
+    lookups.measure(figures)
+
+
+STAGES: dict[str, Callable[[Path, Figures], None]] = {
+    "starts": starts,
+    "workspaces": of_workspaces,
+    "objects": of_objects,
+    "lookups": of_lookups,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -37,4 +37,11 @@ ROWS = (
     Row("list_all", "LIST of 7,400 objects, 4 clients that accept gzip", "/s", 40, "16 (p50 240 ms)", "~55"),
     Row("watch_100", "one object changed 50 times, 100 watchers, events", "/s", 18000, "13,600", "22,000"),
     Row("watch_1000", "one object changed 50 times, 1,000 watchers, events", "/s", 25000, "4,900 (40 % late)", "32,000"),
+    Row("resolve_memory", "id to place from a client's map", "/s", 1_000_000, "", "1,710,000"),
+    Row("resolve_unary", "Resolve over gRPC, 64 at the same time", "/s", 4000, "", "4,342"),
+    Row("resolve_batch", "BatchResolve of 1,000, over 1,000 ranges, tenants", "/s", 500_000, "", "1,220,000"),
+    Row("map_lag_p50", "a range's move, commit to with 1,000 clients, p50", "ms", 100, "", at_most=True),
+    Row("map_lag_p99", "the same, p99", "ms", 150, "", at_most=True),
+    Row("front_door_adds", "what the front door adds to a GET, p50", "ms", 1.0, "", at_most=True),
+    Row("front_door_get_32", "GET through the front door, 32 clients", "/s", 2000, ""),
 )

@@ -2,113 +2,261 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+import asyncio
+from bisect import bisect_right
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
+from typing import Any
 
 import grpc
+from google.protobuf.message import Message
 
+from gateway.map_feed import MapFeed, range_message, shard_message
 from tenantry._proto.tenantry.gateway.v1 import gateway_pb2 as pb
 from tenantry._proto.tenantry.gateway.v1 import gateway_pb2_grpc as stubs
-from tenantry.kube.status import StatusError
-from tenantry.tenancy.directory import Directory, RangeInfo
+from tenantry.apiserver.rpc import refusals
+from tenantry.apiserver.rpc.refusals import refuse
+from tenantry.apiserver.rpc.server import RpcLimits, RpcServer
+from tenantry.apiserver.rpc.server import serve as serve_rpc
+from tenantry.kube.status import StatusError, not_found
+from tenantry.tenancy.directory import WORKSPACE_RESOURCE, Directory, Location, RangeInfo
+from tenantry.tenancy.host import Urls
 
+SERVICE = "tenantry.gateway.v1.Gateway"
+BATCH_LIMIT = 10_000
+FOLLOWERS = 10_000
+NEWER_SECONDS = 2.0
+"""How long `Resolve` waits for a newer generation: a map's lag, with much to spare."""
+RETRY_SECONDS = 0.25
 _CODES = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
     404: grpc.StatusCode.NOT_FOUND,
     503: grpc.StatusCode.UNAVAILABLE,
 }
-MESSAGE_LIMIT_BYTES = 16 * 1024 * 1024
+_TENANT = "tenantry.dev/tenant"
 
 UrlSource = Callable[[str, str], Sequence[str] | None]
 """(export cluster, export name) → the published URLs; None where there is no such export."""
 
 
 class Lookups(stubs.GatewayServicer):
-    """Answers from memory: nothing here waits."""
+    """Answers from memory. `tenants` counts those of a range; `feed` is None where the map has no versions to follow."""
 
     def __init__(
-        self, directory: Directory, *, urls_of: UrlSource, tenants: Callable[[RangeInfo], int], cluster_url: Callable[[str], str]
+        self,
+        directory: Directory,
+        *,
+        urls: Urls,
+        urls_of: UrlSource,
+        tenants: Callable[[RangeInfo], int],
+        feed: MapFeed | None = None,
+        followers: int = FOLLOWERS,
     ) -> None:
         self._directory = directory
+        self._urls = urls
         self._urls_of = urls_of
         self._tenants = tenants
-        self._cluster_url = cluster_url
+        self._feed = feed
+        self._followers = followers
+        self._shard_urls: dict[str, str] | None = None
+        self._places: dict[str, pb.Place] = {}
+        self._news: set[asyncio.Future[None]] = set()
+        directory.registry.subscribe(self._map_changed)
 
     async def Resolve(self, request: pb.ResolveRequest, context: Any) -> pb.ResolveResponse:
-        if not request.tenant:
-            await _refuse(context, grpc.StatusCode.INVALID_ARGUMENT, "tenant is empty: give a path like root:org:team, or an id")
+        tenant, known = request.tenant, request.newer_than_generation
+        if not tenant:
+            text = "tenant is empty: give a path like root:org:team, or an id"
+            await refuse(context, grpc.StatusCode.INVALID_ARGUMENT, text, refusals.bad_field("tenant", text))
         try:
-            location = self._directory.resolve(request.tenant)
+            location = self._locate(tenant)
+            if known and location.generation <= known:
+                location = await self._newer(tenant, known, context)
         except StatusError as error:
-            await _refuse(context, _CODES.get(error.code, grpc.StatusCode.INTERNAL), error.message)
-        path = self._directory.path_of(location.cluster)
-        if path is None:
-            await _refuse(context, grpc.StatusCode.NOT_FOUND, f"no tenant has the id {request.tenant}")
+            await refuse(context, _CODES.get(error.code, grpc.StatusCode.INTERNAL), error.message, *_details(error, tenant))
+        if known and location.generation <= known:
+            await refuse(
+                context,
+                grpc.StatusCode.UNAVAILABLE,
+                f"generation {location.generation} of range {location.range} is the newest known here",
+                refusals.reason("STALE_GENERATION", {"range": location.range, "generation": str(location.generation)}),
+                refusals.retry_after(RETRY_SECONDS),
+            )
         return pb.ResolveResponse(
             cluster=location.cluster,
-            path=path,
+            path=self._directory.path_of(location.cluster) or "",
             range=location.range,
             shard=location.shard,
-            url=self._cluster_url(location.cluster),
+            url=self._urls.cluster(location.cluster),
             generation=location.generation,
+            shard_url=self._shard_url(location.range),
+        )
+
+    async def BatchResolve(self, request: pb.BatchResolveRequest, context: Any) -> pb.BatchResolveResponse:
+        tenants = request.tenants
+        if len(tenants) > BATCH_LIMIT:
+            text = f"{len(tenants)} tenants are asked for, at most {BATCH_LIMIT} may be in one call"
+            await refuse(context, grpc.StatusCode.INVALID_ARGUMENT, text, refusals.bad_field("tenants", text))
+        infos = self._directory.registry.ranges()
+        starts = [info.start for info in infos]
+        knows = self._directory.knows
+        slots: dict[int, int] = {}
+        places: list[pb.Place] = []
+        place: list[int] = []
+        behind_paths: dict[int, str] = {}
+        failures: list[pb.Failure] = []
+        for tenant in tenants:
+            # The index of the range, as in `Directory.range_of`: a call for each tenant would be half of the work.
+            at = bisect_right(starts, tenant) - 1
+            if not knows(tenant) or at < 0 or tenant >= infos[at].end or not infos[at].shard:
+                try:
+                    cluster = self._locate(tenant).cluster
+                except StatusError as error:
+                    code = _CODES.get(error.code, grpc.StatusCode.INTERNAL)
+                    failures.append(pb.Failure(index=len(place), code=code.value[0], message=error.message))
+                    place.append(0)
+                    continue
+                if cluster != tenant:
+                    behind_paths[len(place)] = cluster
+                at = bisect_right(starts, cluster) - 1
+            slot = slots.get(at)
+            if slot is None:
+                slot = slots[at] = len(places)
+                places.append(self._place(infos[at]))
+            place.append(slot)
+        clusters = [behind_paths.get(index, tenant) for index, tenant in enumerate(tenants)] if behind_paths else []
+        return pb.BatchResolveResponse(places=places, place=place, clusters=clusters, failures=failures)
+
+    async def WatchMap(self, request: pb.WatchMapRequest, context: Any) -> AsyncIterator[bytes]:
+        feed = self._feed
+        if feed is None:
+            await refuse(context, grpc.StatusCode.UNIMPLEMENTED, "the map of this gateway cannot be followed")
+        if feed.followers >= self._followers:
+            text = f"{feed.followers} clients follow the map here already"
+            await refuse(
+                context,
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                f"{text}; ask another gateway",
+                refusals.over_quota("map followers", text),
+                refusals.retry_after(RETRY_SECONDS),
+            )
+        async for update in feed.follow(request.known_version, request.known_cell):
+            yield update
+        await refuse(
+            context, grpc.StatusCode.UNAVAILABLE, "this gateway shuts down; another one resumes", refusals.retry_after(0)
         )
 
     async def ListRanges(self, request: pb.ListRangesRequest, context: Any) -> pb.ListRangesResponse:
-        return pb.ListRangesResponse(ranges=[self._range(info) for info in self._directory.registry.ranges()])
+        ranges = self._directory.registry.ranges()
+        return pb.ListRangesResponse(ranges=[range_message(info, self._urls, self._tenants(info)) for info in ranges])
 
     async def ListShards(self, request: pb.ListShardsRequest, context: Any) -> pb.ListShardsResponse:
-        ranges = self._directory.registry.ranges()
+        held: dict[str, list[RangeInfo]] = {}
+        for info in self._directory.registry.ranges():
+            held.setdefault(info.owner or info.shard, []).append(info)
         answer = pb.ListShardsResponse()
         for shard in self._directory.registry.shards():
-            held = [info for info in ranges if info.shard == shard.name]
-            answer.shards.add(
-                name=shard.name, uid=shard.uid, ranges=[info.name for info in held], tenants=sum(map(self._tenants, held))
-            )
+            ranges = held.get(shard.uid) or held.get(shard.name) or []
+            answer.shards.append(shard_message(shard, [info.name for info in ranges], sum(map(self._tenants, ranges))))
         return answer
 
     async def ListUrls(self, request: pb.ListUrlsRequest, context: Any) -> pb.ListUrlsResponse:
         try:
             cluster = self._directory.cluster_of(request.workspace)
         except StatusError as error:
-            await _refuse(context, grpc.StatusCode.INVALID_ARGUMENT, error.message)
+            field = refusals.bad_field("workspace", error.message)
+            await refuse(context, _CODES.get(error.code, grpc.StatusCode.INTERNAL), error.message, field)
         urls = self._urls_of(cluster, request.export) if cluster is not None else None
         if urls is None:
-            await _refuse(context, grpc.StatusCode.NOT_FOUND, f"no export {request.export!r} in workspace {request.workspace!r}")
+            await refuse(
+                context,
+                grpc.StatusCode.NOT_FOUND,
+                f"no export {request.export!r} in workspace {request.workspace!r}",
+                refusals.missing("apis.kcp.io/apiexports", f"{request.workspace}:{request.export}"),
+            )
         return pb.ListUrlsResponse(urls=urls)
 
-    def _range(self, info: RangeInfo) -> pb.Range:
-        return pb.Range(
-            name=info.name,
-            start=info.start,
-            end=info.end,
-            shard=info.shard,
-            generation=info.generation,
-            tenants=self._tenants(info),
-            capacity=info.capacity,
-            url=self._directory.range_url(info.name),
-            labels=dict(info.labels),
+    def add_to(self, server: grpc.aio.Server) -> None:
+        """As the generated function does, but for updates of the map: these are bytes already."""
+        handlers = {
+            "Resolve": _unary(self.Resolve, pb.ResolveRequest),
+            "BatchResolve": _unary(self.BatchResolve, pb.BatchResolveRequest),
+            "ListRanges": _unary(self.ListRanges, pb.ListRangesRequest),
+            "ListShards": _unary(self.ListShards, pb.ListShardsRequest),
+            "ListUrls": _unary(self.ListUrls, pb.ListUrlsRequest),
+            "WatchMap": grpc.unary_stream_rpc_method_handler(self.WatchMap, pb.WatchMapRequest.FromString, None),
+        }
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+
+    def _locate(self, tenant: str) -> Location:
+        """Raises StatusError, also where an id is nobody's."""
+        directory = self._directory
+        location = directory.resolve(tenant)
+        if location.cluster == tenant and not directory.knows(tenant) and directory.path_of(tenant) is None:
+            raise not_found(WORKSPACE_RESOURCE, tenant)
+        return location
+
+    async def _newer(self, tenant: str, known: int, context: Any) -> Location:
+        """The place as soon as its generation is above `known`, or as it is when the time is over."""
+        loop = asyncio.get_running_loop()
+        remaining = context.time_remaining()
+        deadline = loop.time() + min(
+            NEWER_SECONDS, max(0.0, remaining - RETRY_SECONDS) if remaining is not None else NEWER_SECONDS
         )
+        while True:
+            location = self._locate(tenant)
+            if location.generation > known or loop.time() >= deadline:
+                return location
+            news: asyncio.Future[None] = loop.create_future()
+            self._news.add(news)
+            try:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(news, deadline - loop.time())
+            finally:
+                self._news.discard(news)
+
+    def _map_changed(self) -> None:
+        self._shard_urls = None
+        self._places.clear()
+        for news in self._news:
+            if not news.done():
+                news.set_result(None)
+
+    def _shard_url(self, range_name: str) -> str:
+        if self._shard_urls is None:
+            registry = self._directory.registry
+            urls = {shard.uid: shard.url for shard in registry.shards()}
+            self._shard_urls = {info.name: urls.get(info.owner, "") for info in registry.ranges()}
+        return self._shard_urls.get(range_name, "")
+
+    def _place(self, info: RangeInfo) -> pb.Place:
+        place = self._places.get(info.name)
+        if place is None:
+            place = self._places[info.name] = pb.Place(
+                range=info.name,
+                generation=info.generation,
+                shard=info.shard,
+                url_prefix=self._urls.cluster(""),
+                shard_url=self._shard_url(info.name),
+            )
+        return place
 
 
-async def _refuse(context: Any, code: grpc.StatusCode, text: str) -> NoReturn:
-    await context.abort(code, text)
-    raise AssertionError("abort does not return")
-
-
-async def serve(service: Lookups, address: str, *, ca: bytes, certificate: bytes, key: bytes) -> tuple[grpc.aio.Server, int]:
-    """Serve on `address` (port 0: a free one) to clients with a certificate of `ca`; all three are PEM. Returns server and port.
-
-    Raises OSError where the address is taken.
-    """
-    server = grpc.aio.server(
-        options=[("grpc.max_receive_message_length", MESSAGE_LIMIT_BYTES), ("grpc.so_reuseport", 0)],
-        maximum_concurrent_rpcs=1024,
+def _unary(method: Callable[..., Any], request: type[Message]) -> Any:
+    return grpc.unary_unary_rpc_method_handler(
+        method, request.FromString, response_serializer=lambda message: message.SerializeToString()
     )
-    stubs.add_GatewayServicer_to_server(service, server)  # type: ignore[no-untyped-call]
-    credentials = grpc.ssl_server_credentials([(key, certificate)], root_certificates=ca, require_client_auth=True)
-    try:
-        port = server.add_secure_port(address, credentials)
-    except RuntimeError as error:
-        raise OSError(f"the look-up service cannot listen on {address}: {error}; choose another --gateway-port") from error
-    await server.start()
-    return server, port
+
+
+def _details(error: StatusError, tenant: str) -> list[Message]:
+    if error.code == 404:
+        return [refusals.missing(_TENANT, tenant)]
+    if error.code == 503:
+        return [refusals.reason("NO_OWNER", {"tenant": tenant}), refusals.retry_after(RETRY_SECONDS)]
+    return [refusals.bad_field("tenant", error.message)]
+
+
+async def serve(service: Lookups, address: str, *, ca: bytes, certificate: bytes, key: bytes) -> RpcServer:
+    """Serves on `address`; see `tenantry.apiserver.rpc.server.serve`."""
+    limits = RpcLimits(calls=FOLLOWERS + 1024)
+    return await serve_rpc({SERVICE: service.add_to}, address, ca=ca, certificate=certificate, key=key, limits=limits)

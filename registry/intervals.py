@@ -31,10 +31,13 @@ def prefixes() -> Iterator[tuple[str, str]]:
 
 
 def unused(taken: Iterable[tuple[str, str]]) -> tuple[str, str]:
-    """The first interval that overlaps none of `taken`. Raises Exhausted."""
-    intervals = list(taken)
+    """The first interval that overlaps none of `taken`, which do not overlap each other. Raises Exhausted."""
+    intervals = sorted(taken)
+    at = 0
     for start, end in prefixes():
-        if all(end <= other_start or other_end <= start for other_start, other_end in intervals):
+        while at < len(intervals) and intervals[at][1] <= start:
+            at += 1
+        if at == len(intervals) or intervals[at][0] >= end:
             return start, end
     raise Exhausted(f"all {len(DIGITS) ** PREFIX_LENGTH} intervals of cluster ids are in use")
 

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from functools import partial
 
 from shard.checks import watch_over
+from shard.heartbeat import OpenStore
+from shard.ownership import Ownership
 from shard.service_accounts import ServiceAccountLookup
+from shard.session import Session
 from tenantry.apiserver.authentication.authenticator import RequestAuthenticator, TokenAuthenticator, Union
 from tenantry.apiserver.authentication.service_account import ServiceAccountTokens, TokenIssuer, token_cluster
 from tenantry.apiserver.endpoints import reviews, token_request
@@ -25,14 +28,16 @@ from tenantry.storage.cell import Cell
 from tenantry.storage.history import HistoryLimits
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
+from tenantry.storage.read_guard import ReadGuard
 from tenantry.storage.record import RecordEvent
 from tenantry.storage.store import Store
 from tenantry.tenancy import admission, controllers
 from tenantry.tenancy.authorization.chain import Chain
 from tenantry.tenancy.controllers.event_expiry import EventExpiry
-from tenantry.tenancy.directory import RangeInfo, Registry, ShardInfo
+from tenantry.tenancy.directory import Registry, ShardInfo
 from tenantry.tenancy.exports import controllers as export_controllers
 from tenantry.tenancy.host import Host, Peers, Urls
+from tenantry.tenancy.range_map import RangeMap
 from tenantry.tenancy.resources import LOGICAL_CLUSTERS, SECRETS, SERVICE_ACCOUNTS
 from tenantry.tenancy.scopes import ClustersMount, RangesMount
 from tenantry.tenancy.types.logical_cluster import NAME
@@ -52,14 +57,19 @@ class Identity:
 
 
 class Shard:
-    """Made, given its ranges (`adopt`), started, stopped. `handle` answers requests from then on."""
+    """Made, joined (it has a session, and takes up the ranges that the registry gives it), started, stopped.
+
+    `handle` answers requests once it is started. `ttl_seconds`: how long the shard counts as alive after its last sign of life.
+    `uid` is new with every start of a process; `url` is where peers and gateways reach it, and `open_store` a connection of its
+    heartbeat's own, both for shards in processes of their own.
+    """
 
     def __init__(
         self,
         *,
         name: str,
         store: Store,
-        registry: Registry,
+        registry: RangeMap,
         peers: Peers,
         urls: Urls,
         identity: Identity,
@@ -70,9 +80,14 @@ class Shard:
         history_limits: HistoryLimits | None = None,
         home_creator_groups: Sequence[str] | None = (AUTHENTICATED_GROUP,),
         publish_on_exports: bool = False,
+        ttl_seconds: float = 2.0,
+        uid: str = "",
+        url: str = "",
+        open_store: OpenStore | None = None,
     ) -> None:
-        self._info = ShardInfo(name, uuid.uuid4().hex, urls.external)
-        self.cell = Cell(store, self._info.uid, parse_head, history_limits=history_limits)
+        self._info = ShardInfo(name, uid or uuid.uuid4().hex, url or urls.external)
+        guard = ReadGuard()
+        self.cell = Cell(store, self._info.uid, parse_head, guard=guard, history_limits=history_limits)
         self.host = host = Host(
             name=name,
             cell=self.cell,
@@ -82,6 +97,17 @@ class Shard:
             ca_certificate=ca_certificate.decode(),
             version=version,
             home_creator_groups=home_creator_groups,
+        )
+        self.ownership = Ownership(self.cell, registry, changed=host.ranges_changed, prepared=host.catalog.reached)
+        self.session = Session(
+            store,
+            self._info,
+            guard,
+            ttl_seconds=ttl_seconds,
+            seen=registry.reached,
+            lost=self.ownership.give_up,
+            doubted=self.ownership.end_watches,
+            open_store=open_store,
         )
         authorizer = Chain(host)
         host.authorizer = authorizer
@@ -124,9 +150,10 @@ class Shard:
     def info(self) -> ShardInfo:
         return self._info
 
-    async def adopt(self, info: RangeInfo) -> None:
-        """Take the fence of a range and serve it."""
-        await self.cell.adopt(info.name, info.start, info.end)
+    async def join(self) -> None:
+        """Says that this shard lives, and takes up what it is given from then on."""
+        await self.session.start()
+        self.ownership.start()
 
     def tenants(self, range_name: str) -> int:
         """How many tenants a range holds; `root` itself is nobody's, so a range's capacity does not count it."""
@@ -140,9 +167,11 @@ class Shard:
         self._expiry.start()
 
     async def stop(self) -> None:
+        await self.ownership.stop()
         await self._expiry.stop()
         await self.host.stop()
         await self.cell.close()
+        await self.session.stop()
 
 
 def _forget_tokens(authenticator: Union, held: Range) -> Callable[[], None]:

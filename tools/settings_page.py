@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tenantry.cli.settings import table
+from gateway.settings import GatewaySettings
+from registry.settings import RegistrySettings
+from shard.settings import ShardSettings
+from tenantry.cli.settings import Settings
+from tenantry.flags import table
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "settings.md"
+COMMANDS = {"start": Settings, "registry": RegistrySettings, "shard": ShardSettings, "gateway": GatewaySettings}
 
 
 def page() -> str:
-    return (
-        "# Settings of `tenantry start`\n\n"
-        "A flag wins over the environment, the environment over the default. This page is written by `make docs`.\n\n"
-        f"{table()}\n"
-    )
+    intro = "A flag wins over the environment, the environment over the default. This page is written by `make docs`.\n"
+    sections = [f"## `tenantry {name}`\n\n{table(kind)}\n" for name, kind in COMMANDS.items()]
+    return "\n".join(["# Settings\n", intro, *sections])
 
 
 if __name__ == "__main__":

@@ -21,6 +21,10 @@ async def no_body(limit_bytes: int) -> bytes:
     return b""
 
 
+async def no_more() -> bytes:
+    return b""
+
+
 @dataclass(slots=True, eq=False)
 class Request:
     """One HTTP request. `path` is decoded and has no query; `headers` is asked with lower-case names. What comes from the edge
@@ -42,6 +46,9 @@ class Request:
     impersonator: User | None = None
     verb: str = ""
     _query: dict[str, list[str]] | None = None
+    read_some: Callable[[], Awaitable[bytes]] = no_more
+    """The next piece of the body as it arrives, in place of `read_body`; empty at its end. Raises StatusError 413 past the edge's
+    own limit. The sender is held up while nobody asks."""
 
     @property
     def query(self) -> dict[str, list[str]]:
@@ -123,5 +130,48 @@ class Stream:
     warnings: list[str] = field(default_factory=list)
 
 
-Reply = Response | Stream
+class RelaySink(Protocol):
+    """Where an answer of another server is written."""
+
+    def write(self, data: bytes) -> None: ...
+
+    async def drain(self) -> None:
+        """Waits while the client has much left to read. Cuts it off after the response timeout."""
+        ...
+
+    @property
+    def ending(self) -> bool:
+        """The client is gone, or the server drains: stop at the next place where that is clean."""
+        ...
+
+    def on_ending(self, callback: Callable[[], None]) -> None:
+        """Calls back once, when `ending` becomes true."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class Relay:
+    """Another server's answer, passed on as it comes: the edge adds nothing but what a connection needs.
+
+    `header` are header lines, each ended by CRLF, with the framing (Content-Length or Transfer-Encoding) and without what is
+    meant for one connection only. `body` is what of the framed body is known; `run` writes the rest, says whether that was all of
+    it or whether it stopped between two chunks, and raises where it stopped elsewhere. It is cancelled when the client goes away.
+    `chunked` answers count as watches. `close` is called when the answer is not wanted any more before `run` began.
+    """
+
+    status: int
+    header: bytes
+    body: bytes = b""
+    run: Callable[[RelaySink], Awaitable[bool]] | None = None
+    chunked: bool = False
+    close: Callable[[], None] | None = None
+
+
+NOT_OWNER = "X-Tenantry-Not-Owner"
+"""Header of a 503 by which a shard tells a gateway or peer that it does not own the range, and that nothing was done: the request
+may be sent to the owner, whatever its method. The value is the uid of the owner, or `unknown`."""
+FROM_PEER = "X-Tenantry-From-Peer"
+"""Header of a request that one shard sends to another, who answers it or refuses it but does not pass it on."""
+
+Reply = Response | Stream | Relay
 Handler = Callable[[Request], Awaitable[Reply]]

@@ -265,6 +265,8 @@ class Hub:
                 feed.add(key, group)
         joined = group
         joined.watchers[watcher] = None
+        if not self._range.owned:
+            watcher.finish()
         slot = self._slots[self._slot]
         if watcher.bookmarks:
             slot[watcher] = joined

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tenantry.apiserver.http import NOT_OWNER
 from tenantry.kube.status import StatusError, internal, timeout, unavailable
 from tenantry.storage.cell import NotOwned
 from tenantry.storage.range import Range
@@ -10,8 +11,10 @@ from tenantry.storage.store import Fenced, Indeterminate, StoreError, Unavailabl
 
 def to_status(error: StoreError | NotOwned) -> StatusError:
     """The refusal for a storage exception. Retriable ones carry Retry-After."""
-    if isinstance(error, NotOwned | Fenced):
-        return unavailable(f"{error}; try again")
+    if isinstance(error, NotOwned):
+        return not_owner(str(error), owner=error.owner.owner if error.owner else "")
+    if isinstance(error, Fenced):
+        return not_owner(str(error))
     if isinstance(error, Indeterminate):
         return timeout(f"Timeout: whether the write took place is not known: {error}")
     if isinstance(error, Unavailable):
@@ -22,4 +25,13 @@ def to_status(error: StoreError | NotOwned) -> StatusError:
 def require_readable(held: Range) -> None:
     """Raises StatusError 503 where memory may not be served: the range was lost, or the session may have expired."""
     if not held.readable:
-        raise unavailable(f"range {held.name} is not served by this shard now; try again")
+        raise not_owner(f"range {held.name} is not served by this shard now")
+    held.requests += 1
+
+
+def not_owner(why: str, *, owner: str = "") -> StatusError:
+    """503: nothing was done, because this shard does not own the range, or cannot prove that it does. A gateway or a peer asks
+    the owner (`NOT_OWNER`); a client tries again. `owner` is the uid of the shard that owns it now, where that is known."""
+    error = unavailable(f"{why}; try again")
+    error.headers[NOT_OWNER] = owner or "unknown"
+    return error

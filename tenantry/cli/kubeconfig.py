@@ -13,6 +13,11 @@ from tenantry.apiserver.files import write_private
 
 
 def write(path: Path, *, url: str, ca_certificate: bytes, tokens: AdminTokens) -> None:
+    """Writes it to a file that nobody else may read."""
+    write_private(path, text(url=url, ca_certificate=ca_certificate, tokens=tokens).encode())
+
+
+def text(*, url: str, ca_certificate: bytes, tokens: AdminTokens) -> str:
     """Contexts `root` (current) and `base` for kcp-admin, `system:admin` and `shard-base` for shard-admin, who may do all."""
     ca = base64.b64encode(ca_certificate).decode()
     clusters = {"root": f"{url}/clusters/root", "base": url, "system:admin": f"{url}/clusters/system:admin"}
@@ -35,4 +40,4 @@ def write(path: Path, *, url: str, ca_certificate: bytes, tokens: AdminTokens) -
         "contexts": [{"name": name, "context": {"cluster": c, "user": user}} for name, (c, user) in contexts.items()],
         "current-context": "root",
     }
-    write_private(path, yaml.safe_dump(document, sort_keys=False).encode())
+    return yaml.safe_dump(document, sort_keys=False)

@@ -3,39 +3,26 @@
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import sys
 from collections.abc import Callable, Sequence
 from operator import itemgetter
-from pathlib import Path
 from typing import Any
 
-import grpc
-from google.protobuf.json_format import MessageToDict
-
-from tenantry._proto.tenantry.gateway.v1 import gateway_pb2 as pb
-from tenantry._proto.tenantry.gateway.v1 import gateway_pb2_grpc as stubs
+from tenantry.cli import access
 from tenantry.cli.output import Columns, Row, render
+from tenantry.cli.screen import Screen
+from tenantry.client import ClientError, SyncClient
 
-DEADLINE_SECONDS = 5.0
+WATCH_SECONDS = 1.0
+"""Numbers of tenants change without a change of the map, so that a watch asks again after this time at the latest."""
 
-
-class LookupFailed(Exception):
-    """The gateway could not be asked, or refused; the text says why and what to do."""
+Question = Callable[[SyncClient, argparse.Namespace], tuple[Sequence[Row], Columns]]
 
 
 def add_commands(commands: Any) -> None:
     """The sub-commands, on an argparse sub-parser collection."""
-    shared = argparse.ArgumentParser(add_help=False)
+    shared = argparse.ArgumentParser(add_help=False, parents=[access.flags()])
     shared.add_argument("-o", "--output", choices=("table", "json", "yaml"), default="table", help="how to print; default: table")
-    shared.add_argument(
-        "--root-directory",
-        type=Path,
-        default=Path(os.environ.get("TENANTRY_ROOT_DIRECTORY", ".tenantry")),
-        help="directory of a `tenantry start` on this machine, for its address and certificates; default: .tenantry",
-    )
-    shared.add_argument("--gateway", default=os.environ.get("TENANTRY_GATEWAY", ""), help="host:port of another gateway")
+    shared.add_argument("-w", "--watch", action="store_true", help="stay, and show every change")
     ranges = commands.add_parser("ranges", parents=[shared], help="the ranges of tenants and who serves them")
     ranges.set_defaults(run=_command(_ranges))
     shards = commands.add_parser("shards", parents=[shared], help="the serving processes")
@@ -48,83 +35,51 @@ def add_commands(commands: Any) -> None:
     urls.set_defaults(run=_command(_urls))
 
 
-def _ranges(stub: Any, _: argparse.Namespace) -> tuple[Sequence[Row], Columns]:
-    answer = stub.ListRanges(pb.ListRangesRequest(), timeout=DEADLINE_SECONDS)
-    rows = [_row(r) for r in answer.ranges]
+def _ranges(client: SyncClient, _: argparse.Namespace) -> tuple[Sequence[Row], Columns]:
+    rows = [{**r._asdict(), "labels": dict(r.labels)} for r in client.ranges()]
     return rows, _columns("name", "start", "end", "shard", "generation", "tenants", "capacity", "url")
 
 
-def _shards(stub: Any, _: argparse.Namespace) -> tuple[Sequence[Row], Columns]:
-    answer = stub.ListShards(pb.ListShardsRequest(), timeout=DEADLINE_SECONDS)
-    return [_row(s) for s in answer.shards], _columns("name", "uid", "tenants", "ranges")
+def _shards(client: SyncClient, _: argparse.Namespace) -> tuple[Sequence[Row], Columns]:
+    rows = [{**shard._asdict(), "ranges": list(shard.ranges)} for shard in client.shards()]
+    columns = _columns("name", "uid", "url", "tenants", "ranges")
+    return rows, [*columns, ("state", lambda row: "draining" if row["draining"] else "serving")]
 
 
-def _resolve(stub: Any, options: argparse.Namespace) -> tuple[Sequence[Row], Columns]:
-    rows = []
-    for tenant in options.tenant:
-        answer = stub.Resolve(pb.ResolveRequest(tenant=tenant), timeout=DEADLINE_SECONDS)
-        rows.append({"tenant": tenant, **_row(answer)})
+def _resolve(client: SyncClient, options: argparse.Namespace) -> tuple[Sequence[Row], Columns]:
+    rows: list[Row] = [{"tenant": tenant, **client.ask(tenant)._asdict()} for tenant in options.tenant]
     return rows, _columns("tenant", "cluster", "range", "shard", "generation", "url")
 
 
-def _urls(stub: Any, options: argparse.Namespace) -> tuple[Sequence[Row], Columns]:
+def _urls(client: SyncClient, options: argparse.Namespace) -> tuple[Sequence[Row], Columns]:
     workspace, colon, export = options.export.rpartition(":")
     if not colon:
-        raise LookupFailed(f"{options.export!r} names no workspace: write PATH:EXPORT, for example root:provider:cowboys")
-    answer = stub.ListUrls(pb.ListUrlsRequest(workspace=workspace, export=export), timeout=DEADLINE_SECONDS)
-    return [{"url": url} for url in answer.urls], _columns("url")
+        raise access.AskingFailed(f"{options.export!r} names no workspace: write PATH:EXPORT, for example root:provider:cowboys")
+    return [{"url": url} for url in client.urls(workspace, export)], _columns("url")
 
 
-def _columns(*names: str) -> Columns:
+def _columns(*names: str) -> list[tuple[str, Callable[[Row], Any]]]:
     return [(name, itemgetter(name)) for name in names]
 
 
-def _row(message: Any) -> Row:
-    """All fields, with whole numbers as numbers (protobuf's JSON writes 64-bit ones as text)."""
-    row = MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
-    if "generation" in row:
-        row["generation"] = int(row["generation"])
-    return row
-
-
-Question = Callable[[Any, argparse.Namespace], tuple[Sequence[Row], Columns]]
-
-
-def _command(question: Question) -> Callable[[argparse.Namespace], int]:
+def _command(question: Question) -> access.Command:
     def run(options: argparse.Namespace) -> int:
-        try:
-            with _channel(options) as channel:
-                rows, columns = question(stubs.GatewayStub(channel), options)  # type: ignore[no-untyped-call]
-        except grpc.RpcError as error:
-            print(f"tenantry: {_explain(error)}", file=sys.stderr)
-            return 1
-        except LookupFailed as error:
-            print(f"tenantry: {error}", file=sys.stderr)
-            return 1
-        print(render(rows, columns, options.output))
-        return 0
+        with access.gateways(options, follow=options.watch) as client:
+            screen = Screen() if options.watch else None
+            while True:
+                try:
+                    rows, columns = question(client, options)
+                except ClientError as error:
+                    if screen is None:
+                        raise
+                    # Who watches wants to see it come back.
+                    screen.show(f"{error}")
+                else:
+                    text = render(rows, columns, options.output)
+                    if screen is None:
+                        print(text)
+                        return 0
+                    screen.show(text)
+                client.changed(WATCH_SECONDS)
 
-    return run
-
-
-def _channel(options: argparse.Namespace) -> grpc.Channel:
-    root: Path = options.root_directory
-    address = options.gateway
-    try:
-        address = address or json.loads((root / "run.json").read_text())["gateway"]
-        pki = root / "pki"
-        credentials = grpc.ssl_channel_credentials(
-            (pki / "ca.crt").read_bytes(), (pki / "lookup-client.key").read_bytes(), (pki / "lookup-client.crt").read_bytes()
-        )
-    except (OSError, ValueError, KeyError) as error:
-        raise LookupFailed(
-            f"nothing to ask under {root} ({error}); is `tenantry start` running there? Name its directory with --root-directory"
-        ) from None
-    return grpc.secure_channel(address, credentials)
-
-
-def _explain(error: Any) -> str:
-    code, details = error.code(), error.details()
-    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
-        return f"the gateway does not answer ({details}); is `tenantry start` running?"
-    return str(details)
+    return access.command(run)

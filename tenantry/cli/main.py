@@ -6,7 +6,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from tenantry.cli import lookup, settings
+from gateway.settings import GatewaySettings
+from registry.settings import RegistrySettings
+from shard.settings import ShardSettings
+from tenantry.cli import fleet, lookup, probe, settings, shared_kubeconfig
+from tenantry.flags import SettingError, add_flags, settings_from
 
 
 def parser() -> argparse.ArgumentParser:
@@ -18,9 +22,36 @@ def parser() -> argparse.ArgumentParser:
         description="Runs registry, shards and gateway in one process, on SQLite under the root directory. "
         "Each flag can be given as an environment variable: --bind-address is TENANTRY_BIND_ADDRESS.",
     )
-    settings.add_flags(start)
+    add_flags(start, settings.Settings)
     start.set_defaults(run=_start)
+    registry = commands.add_parser(
+        "registry",
+        help="run one registry: which shard serves which range of tenants",
+        description="Runs one registry on etcd. Run any number: all answer, one leads. "
+        "Each flag can be given as an environment variable.",
+    )
+    add_flags(registry, RegistrySettings)
+    registry.set_defaults(run=_registry)
+    shard = commands.add_parser(
+        "shard",
+        help="run one shard: it serves the tenants that the registry gives it",
+        description="Runs one shard on etcd. Run any number; each joins and leaves by itself. "
+        "Each flag can be given as an environment variable.",
+    )
+    add_flags(shard, ShardSettings)
+    shard.set_defaults(run=_shard)
+    gateway = commands.add_parser(
+        "gateway",
+        help="run one gateway: the HTTPS front door and the gRPC look-ups",
+        description="Runs one gateway on etcd. It keeps no state: run any number. "
+        "Each flag can be given as an environment variable.",
+    )
+    add_flags(gateway, GatewaySettings)
+    gateway.set_defaults(run=_gateway)
     lookup.add_commands(commands)
+    fleet.add_commands(commands)
+    probe.add_command(commands)
+    shared_kubeconfig.add_command(commands)
     return top
 
 
@@ -29,11 +60,44 @@ def _start(options: argparse.Namespace) -> int:
     from tenantry.cli.start import run
 
     try:
-        chosen = settings.settings_from(options)
-    except settings.SettingError as error:
+        chosen = settings_from(settings.Settings, options)
+    except SettingError as error:
         print(f"tenantry: {error}", file=sys.stderr)
         return 2
     return int(run(chosen))
+
+
+def _registry(options: argparse.Namespace) -> int:
+    try:
+        chosen = settings_from(RegistrySettings, options)
+    except SettingError as error:
+        print(f"tenantry: {error}", file=sys.stderr)
+        return 2
+    from registry.main import run
+
+    return run(chosen)
+
+
+def _shard(options: argparse.Namespace) -> int:
+    try:
+        chosen = settings_from(ShardSettings, options)
+    except SettingError as error:
+        print(f"tenantry: {error}", file=sys.stderr)
+        return 2
+    from shard.main import run
+
+    return run(chosen)
+
+
+def _gateway(options: argparse.Namespace) -> int:
+    try:
+        chosen = settings_from(GatewaySettings, options)
+    except SettingError as error:
+        print(f"tenantry: {error}", file=sys.stderr)
+        return 2
+    from gateway.main import run
+
+    return run(chosen)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

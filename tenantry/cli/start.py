@@ -17,9 +17,12 @@ from pathlib import Path
 import uvloop
 
 from gateway.front_door import FrontDoor
-from gateway.lookups import Lookups, serve
-from registry.ranges import RangeTable
-from shard.process import Identity, LocalPeers, Shard
+from gateway.lookups import SERVICE as LOOKUPS
+from gateway.lookups import Lookups
+from gateway.map_feed import MapFeed
+from registry.service import SERVICE as REGISTRY
+from registry.service import RegistryService
+from shard.process import Identity, Shard
 from tenantry.apiserver.authentication.admin_tokens import AdminTokenError, AdminTokens, prepare
 from tenantry.apiserver.authentication.client_certificate import ClientCertificates
 from tenantry.apiserver.authentication.service_account import KeyFileError, TokenIssuer, token_cluster
@@ -32,7 +35,9 @@ from tenantry.apiserver.http import Reply, Request
 from tenantry.apiserver.limits import Limits
 from tenantry.apiserver.logging import AccessLog, configure
 from tenantry.apiserver.metrics import Metrics
+from tenantry.apiserver.rpc.server import serve
 from tenantry.cli import kubeconfig
+from tenantry.cli.local_fleet import TTL_SECONDS, LocalFleet
 from tenantry.cli.settings import Settings
 from tenantry.kube.status import unavailable
 from tenantry.storage.history import HistoryLimits
@@ -41,7 +46,6 @@ from tenantry.storage.sqlite.store import SqliteStore
 from tenantry.storage.store import Delete, StoreError
 from tenantry.tenancy.exports.urls import published_urls
 from tenantry.tenancy.host import Urls
-from tenantry.tenancy.well_known import ROOT
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +62,10 @@ def run(settings: Settings) -> int:
         print(f"tenantry: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+PROCESS_PREFIX = "tenantry-"
+"""Of the names in the certificates of this system's own processes and commands."""
 
 
 class Process:
@@ -107,16 +115,14 @@ class Process:
         kubeconfig.write(self._root / "admin.kubeconfig", url=url, ca_certificate=authority.certificate, tokens=tokens)
         identity = self._identity(authority, tokens)
 
-        table = RangeTable(store, capacity=settings.range_capacity)
-        shards: dict[str, Shard] = {}
-        peers = LocalPeers(table, shards)
+        fleet = LocalFleet(store, capacity=settings.range_capacity)
         for number in range(settings.shards):
             name = f"shard-{number + 1}"
-            shards[name] = Shard(
+            fleet.shards[name] = Shard(
                 name=name,
                 store=store,
-                registry=table,
-                peers=peers,
+                registry=fleet.map,
+                peers=fleet.peers,
                 urls=Urls(url),
                 identity=identity,
                 ca_certificate=authority.certificate,
@@ -125,21 +131,17 @@ class Process:
                 version=version("tenantry"),
                 history_limits=HistoryLimits(events=settings.history_events),
                 home_creator_groups=self._home_creator_groups(),
+                ttl_seconds=TTL_SECONDS,
                 publish_on_exports=settings.api_export_urls,
             )
-        await table.start(list(shards.values()))
-        stack.push_async_callback(table.stop)
-        # Root's shard first: it installs what the others look up.
-        home = table.range_of(ROOT)
-        assert home is not None
-        for shard in sorted(shards.values(), key=lambda s: s.info.name != home.shard):
-            stack.push_async_callback(shard.stop)
-            await shard.start()
-        root_host = shards[home.shard].host
+        stack.push_async_callback(fleet.stop)
+        await fleet.start()
         self._front = FrontDoor(
-            root_host.directory, {name: shard.handle for name, shard in shards.items()}, token_cluster=token_cluster
+            fleet.home.host.directory,
+            {name: shard.handle for name, shard in fleet.shards.items()},
+            token_cluster=token_cluster,
         )
-        gateway_port = await self._serve_lookups(authority, pki, shards[home.shard], table, stack)
+        gateway_port = await self._serve_lookups(authority, pki, fleet, stack)
         stack.push_async_callback(edge.drain, settings.shutdown_grace_seconds)
         run_file = self._root / "run.json"
         write_private(run_file, json.dumps({"url": url, "gateway": f"{self._address()}:{gateway_port}"}).encode())
@@ -152,28 +154,32 @@ class Process:
             raise unavailable("the server is starting")
         return await front(request)
 
-    async def _serve_lookups(
-        self, authority: CertificateAuthority, pki: Path, shard: Shard, table: RangeTable, stack: AsyncExitStack
-    ) -> int:
-        host = shard.host
+    async def _serve_lookups(self, authority: CertificateAuthority, pki: Path, fleet: LocalFleet, stack: AsyncExitStack) -> int:
+        host = fleet.home.host
+        cell = host.cell.store.cell
         certificate, key = pki / "lookup-client.crt", pki / "lookup-client.key"
         authority.issue_client("tenantry-lookup").write(certificate, key)
         serving = authority.issue_serving(self._names())
+        feed = MapFeed(fleet.map, host.urls, cell=cell)
+        feed.start()
+        stack.push_async_callback(feed.stop)
         service = Lookups(
             host.directory,
+            urls=host.urls,
             urls_of=lambda cluster, export: published_urls(host, cluster, export),
-            tenants=table.tenants,
-            cluster_url=host.urls.cluster,
+            tenants=fleet.tenants,
+            feed=feed,
         )
-        server, port = await serve(
-            service,
+        ranges = RegistryService(fleet.registry, cell=cell, may_change=lambda name: name.startswith(PROCESS_PREFIX))
+        server = await serve(
+            {LOOKUPS: service.add_to, REGISTRY: ranges.add_to},
             f"{self._address()}:{self._settings.gateway_port}",
             ca=authority.certificate,
             certificate=serving.certificate,
             key=serving.key,
         )
         stack.push_async_callback(server.stop, 1.0)
-        return port
+        return server.port
 
     def _identity(self, authority: CertificateAuthority, tokens: AdminTokens) -> Identity:
         settings = self._settings

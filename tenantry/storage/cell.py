@@ -226,7 +226,7 @@ class Cell:
     def _drop(self, name: str) -> Range:
         range_ = self._ranges.pop(name)
         self._fences.pop(name)
-        range_.owned = False
+        range_.freeze()
         self._arrange()
         return range_
 
@@ -272,7 +272,13 @@ class Cell:
         for range_, events in events_of.items():
             events.sort(key=_version)
             range_.apply(events)
-        self._applied.value = versions.end_of_revision(self.store.cell, revision)
+        version = versions.end_of_revision(self.store.cell, revision)
+        if self.guard.alive:
+            # No range was taken from a shard whose session lives, so this is true of all of them.
+            self._applied.value = version
+        else:
+            for range_ in events_of:
+                range_.advance(version)
         changes = [change for transaction in transactions for change in transaction.changes]
         for hook in self.on_commit:
             try:

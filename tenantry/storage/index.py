@@ -52,9 +52,10 @@ class Group:
 class Index:
     """All objects of a range."""
 
-    __slots__ = ("_cluster_order", "_groups")
+    __slots__ = ("_cluster_order", "_groups", "size")
 
     def __init__(self) -> None:
+        self.size = 0
         self._groups: dict[str, dict[str, dict[str, Group]]] = {}
         self._cluster_order: dict[str, list[str]] = {}
 
@@ -80,7 +81,9 @@ class Index:
         group = namespaces.get(namespace)
         if group is None:
             group = namespaces[namespace] = Group()
+        before = len(group.records)
         group.put(record)
+        self.size += len(group.records) - before
 
     def remove(self, key: Key) -> None:
         cluster, resource, namespace, _ = key
@@ -88,7 +91,9 @@ class Index:
         group = namespaces.get(namespace)
         if group is None:
             return
+        before = len(group.records)
         group.remove(key)
+        self.size -= before - len(group.records)
         if group.records:
             return
         del namespaces[namespace]

@@ -2,7 +2,9 @@
 
 /objects/<cluster>/<group|core>/<resource>[:<identity>]/<namespace|->/<name>
 /catalog/<group>/<resource>/<cluster>/<name>
-/ranges/<name>  /fences/<name>  /journal/<shard uid>
+/ranges/<name>  /fences/<name>  /ranges-opened
+/sessions/<shard uid>  /sessions/<shard uid>/drain  /loads/<shard uid>  /journal/<shard uid>
+/election/<service>
 """
 
 from __future__ import annotations
@@ -12,8 +14,12 @@ from typing import NamedTuple
 OBJECTS = "/objects/"
 CATALOG = "/catalog/"
 RANGES = "/ranges/"
+RANGES_OPENED = "/ranges-opened"
 FENCES = "/fences/"
+SESSIONS = "/sessions/"
+LOADS = "/loads/"
 JOURNAL = "/journal/"
+ELECTION = "/election/"
 
 
 class Key(NamedTuple):

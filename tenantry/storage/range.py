@@ -46,6 +46,8 @@ class Range:
         self.start = start
         self.end = end
         self.owned = True
+        self.requests = 0
+        """How many requests were answered from it."""
         self._floor = version
         self._history_start = version
         self._applied = applied if applied is not None else AppliedVersion()
@@ -71,6 +73,11 @@ class Range:
     def readable(self) -> bool:
         """Memory may be served: this shard owns the range and its session is provably alive."""
         return self.owned and self._guard.alive
+
+    @property
+    def size(self) -> int:
+        """How many objects it holds."""
+        return self._index.size
 
     def get(self, key: Key) -> Record | None:
         return self._index.get(key)
@@ -160,6 +167,16 @@ class Range:
         self.apply(events)
         self._floor = version
         self.dispatch(events)
+
+    def advance(self, version: int) -> None:
+        """Nothing of the range changed up to a version, which its owner proved by comparing its fence."""
+        self._floor = max(self._floor, version)
+
+    def freeze(self) -> None:
+        """The range is lost: what its former owner commits elsewhere says nothing about it any more."""
+        self._floor = self.version
+        self._applied = AppliedVersion()
+        self.owned = False
 
     def dispatch(self, events: Sequence[RecordEvent]) -> None:
         """Calls the subscribers with events that memory shows."""

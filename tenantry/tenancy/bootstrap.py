@@ -8,7 +8,8 @@ type adds a schema and points its export to it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+import logging
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import orjson
@@ -17,9 +18,11 @@ from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object, timestamp
 from tenantry.kube.rbac.bootstrap import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES
 from tenantry.kube.types.namespace import living
+from tenantry.storage.cell import NotOwned, Stale
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change
+from tenantry.storage.store import StoreError
 from tenantry.tenancy import root
 from tenantry.tenancy.changes import OPERATIONS, created, updated
 from tenantry.tenancy.exports.bind import bound_binding
@@ -37,37 +40,91 @@ from tenantry.tenancy.workspaces.shards import shard_object
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
 
+log = logging.getLogger(__name__)
+
 _POLICED = frozenset({"tenancy.kcp.io", "topology.kcp.io"})
 """Exports with a maximal permission policy: what their users may do is bounded by roles in root."""
+_FIRST_RETRY_SECONDS = 0.05
+_LAST_RETRY_SECONDS = 1.0
 _BOOTSTRAPPER = {"username": "system:kcp-bootstrapper", "groups": ["system:kcp:tenancy:workspace-bootstrapper"]}
 
 
+class Installer:
+    """Installs again whenever `root` comes to this shard: who held it before may have ended in the middle."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._task: asyncio.Task[None] | None = None
+        self._stop = host.follow_ranges(self._gained)
+
+    async def stop(self) -> None:
+        self._stop()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def _gained(self, held: Range) -> Callable[[], None]:
+        if ROOT not in held:
+            return lambda: None
+        task = self._task = asyncio.create_task(bootstrap(self._host), name="install root")
+
+        def lost() -> None:
+            task.cancel()
+
+        return lost
+
+
 async def bootstrap(host: Host) -> None:
-    """Idempotent. On shards that do not hold `root`, waits until the one that does has done it."""
-    if host.cell.owns(ROOT):
-        held = host.cell.range_of(ROOT)
-        await _write(host, [*_exports(host, held), *_system_admin(host, held)])
-        _learn(host)
-        await _write(host, _root(host, held))
-    else:
-        await _wait(host)
+    """Idempotent. Returns when all is there; on shards that do not hold `root`, when its exports are known."""
+    delay = _FIRST_RETRY_SECONDS
+    while True:
+        if not host.cell.owns(ROOT):
+            await _learned(host)
+            if not host.cell.owns(ROOT):
+                return
+        try:
+            await _install(host)
+            return
+        except Stale:
+            # A controller was quicker.
+            continue
+        except NotOwned:
+            # The range was lost in the middle: its next owner does the rest.
+            pass
+        except StoreError as error:
+            log.warning("root cannot be installed; trying again", extra={"error": str(error)})
+        await asyncio.sleep(delay)
+        delay = min(2 * delay, _LAST_RETRY_SECONDS)
 
 
-async def _wait(host: Host) -> None:
-    """Until root's exports are in the catalog."""
-    known = asyncio.Event()
+async def _install(host: Host) -> None:
+    held = host.cell.range_of(ROOT)
+    await _write(host, [*_exports(host, held), *_system_admin(host, held)])
+    _learn(host)
+    await _write(host, _root(host, held))
+
+
+async def _learned(host: Host) -> None:
+    """Waits until root's exports are in the catalog, or this shard holds `root`."""
+    done = asyncio.Event()
 
     def look(*_: object) -> None:
         _learn(host)
         if host.definitions.complete:
-            known.set()
+            done.set()
 
-    stop = host.catalog.subscribe(None, look)
+    def gained(held: Range) -> Callable[[], None]:
+        if ROOT in held:
+            done.set()
+        return lambda: None
+
+    stops = (host.catalog.subscribe(None, look), host.follow_ranges(gained))
     try:
         look()
-        await known.wait()
+        await done.wait()
     finally:
-        stop()
+        for stop in stops:
+            stop()
 
 
 def _learn(host: Host) -> None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import aclosing
 
 import orjson
 
 from tenantry.kube.objects import Object
 from tenantry.storage.keys import CATALOG, prefix_end
 from tenantry.storage.record import Change
-from tenantry.storage.store import Compacted, Store, StoreError
+from tenantry.storage.store import Batch, Compacted, Store, StoreError
 
 log = logging.getLogger(__name__)
 
@@ -105,6 +106,29 @@ class Catalog:
             for key, value in change.catalog.items():
                 self._apply(revision, key, value)
 
+    async def reached(self, revision: int) -> None:
+        """Returns when everything up to a revision of the store is here. Raises StoreError.
+
+        By a watch of its own, since etcd seldom tells a quiet one how far it is.
+        """
+        while self._revision < revision:
+            try:
+                if not self._revision:
+                    await self._load()
+                    continue
+                async with aclosing(self._store.watch(PREFIX, prefix_end(PREFIX), from_revision=self._revision + 1)) as batches:
+                    async for batch in batches:
+                        self._take(batch)
+                        if self._revision >= revision:
+                            break
+            except Compacted:
+                await self._load()
+
+    def _take(self, batch: Batch) -> None:
+        for event in batch.events:
+            self._apply(event.kv.mod_revision, event.kv.key, None if event.deleted else event.kv.value)
+        self._revision = max(self._revision, batch.revision)
+
     async def _load(self) -> int:
         start, end, revision = PREFIX, prefix_end(PREFIX), None
         seen: set[bytes] = set()
@@ -119,6 +143,7 @@ class Catalog:
             start = page.kvs[-1].key + b"\0"
         for key in [k for k, written in self._keys() if k not in seen and written <= revision]:
             self._apply(revision, key, None)
+        self._revision = max(self._revision, revision)
         return revision
 
     def _keys(self) -> Iterator[tuple[bytes, int]]:
@@ -131,8 +156,7 @@ class Catalog:
         while True:
             try:
                 async for batch in self._store.watch(PREFIX, prefix_end(PREFIX), from_revision=revision):
-                    for event in batch.events:
-                        self._apply(event.kv.mod_revision, event.kv.key, None if event.deleted else event.kv.value)
+                    self._take(batch)
                     revision = batch.revision + 1
                     if self._gone:
                         self._gone = {k: r for k, r in self._gone.items() if r >= revision}

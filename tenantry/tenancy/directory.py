@@ -39,6 +39,8 @@ class Location(NamedTuple):
 class RangeInfo:
     """A range as the registry knows it: the interval `[start, end)` of cluster ids and the shard that owns it.
 
+    `shard` is the owner's name, empty while nobody alive owns the range; `owner` is the uid in the range's fence, `target` that
+    of the shard to which it is on its way, if it is.
     `capacity` is the number of tenants at which the scheduler stops placing new ones here; `labels` are those that its Shard
     object begins with.
     """
@@ -51,15 +53,23 @@ class RangeInfo:
     tenants: int = 0
     generation: int = 1
     labels: Mapping[str, str] = field(default_factory=dict)
+    owner: str = ""
+    target: str = ""
 
     def holds(self, cluster: str) -> bool:
         return self.start <= cluster < self.end
 
 
 class ShardInfo(NamedTuple):
+    """A living serving process. `uid` is new with each of its starts; `url` is where its peers and gateways reach it.
+
+    `draining`: it gets no more ranges, and those that it has go to others.
+    """
+
     name: str
     uid: str
     url: str
+    draining: bool = False
 
 
 class Registry(Protocol):
@@ -244,7 +254,10 @@ class Directory:
             self._tenants[found.name] = self._tenants.get(found.name, 0) + by
 
     def _map_changed(self) -> None:
-        self._ranges = self.registry.ranges()
+        former, self._ranges = self._ranges, self.registry.ranges()
+        if [(r.name, r.start, r.end) for r in former] == [(r.name, r.start, r.end) for r in self._ranges]:
+            # Another owner moves no tenant to another range, and counting a million takes a second.
+            return
         self._starts = [r.start for r in self._ranges]
         self._tenants = {}
         for cluster in (*self._parents, *self._homes):

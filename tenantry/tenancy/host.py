@@ -11,12 +11,12 @@ from tenantry.apiserver.admission import Admission
 from tenantry.apiserver.authorization import Attributes, Authorizer
 from tenantry.apiserver.http import Reply, Request
 from tenantry.apiserver.scope import Connector
+from tenantry.apiserver.storage_errors import not_owner, to_status
 from tenantry.apiserver.user import AUTHENTICATED_GROUP, User
-from tenantry.kube.status import unavailable
 from tenantry.storage.cell import Cell, NotOwned
 from tenantry.storage.range import Range
 from tenantry.tenancy.apis import ClusterApis
-from tenantry.tenancy.bootstrap import bootstrap
+from tenantry.tenancy.bootstrap import Installer, bootstrap
 from tenantry.tenancy.catalog import Catalog
 from tenantry.tenancy.directory import Directory, Registry
 from tenantry.tenancy.reconcile import Controller, ControllerRunner
@@ -101,6 +101,8 @@ class Host:
         self.runner = ControllerRunner(self)
         self._gained: list[Callable[[Range], Callable[[], None]]] = []
         self._following: dict[str, tuple[Range, dict[int, Callable[[], None]]]] = {}
+        self._stop_map: Callable[[], None] = lambda: None
+        self._installer: Installer | None = None
         self.ready = asyncio.Event()
         """Set when the process may serve: bootstrapped, and the catalog read."""
 
@@ -116,14 +118,14 @@ class Host:
         """All clusters of a range; `resource` (plural) and `identity` where one bound resource is asked for by its identity."""
         held = self.cell.ranges.get(range_name)
         if held is None:
-            raise unavailable(f"range {range_name} is not held by shard {self.name}")
+            raise not_owner(f"range {range_name} is not held by shard {self.name}")
         return WildcardScope(self, held, resource=resource, identity=identity)
 
     def range_of(self, cluster: str) -> Range:
         try:
             return self.cell.range_of(cluster)
         except NotOwned as error:
-            raise unavailable(str(error)) from error
+            raise to_status(error) from error
 
     def add_controllers(self, *controllers: Controller) -> None:
         self.runner.add(*controllers)
@@ -162,7 +164,11 @@ class Host:
                     stops[id(gained)] = gained(held)
 
     async def start(self) -> None:
-        """Reads the catalog, installs what a fresh system needs, and starts the controllers. Ranges must be loaded before."""
+        """Reads the catalog, installs what a fresh system needs, and starts the controllers.
+
+        Returns when root's exports are known, by this shard's own doing where it holds `root`. Ranges may be gained and lost
+        before, meanwhile and afterwards.
+        """
         self.cell.on_commit.append(self.catalog.committed)
         await self.catalog.start()
         self.directory.start()
@@ -171,13 +177,17 @@ class Host:
         await bootstrap(self)
         self.apis.start()
         await self.runner.start()
+        self._installer = Installer(self)
         self.ready.set()
 
     async def stop(self) -> None:
         self.ready.clear()
         self._stop_map()
+        if self._installer is not None:
+            await self._installer.stop()
         await self.runner.stop()
         self.apis.stop()
         self.directory.stop()
         await self.catalog.stop()
-        self.cell.on_commit.remove(self.catalog.committed)
+        if self.catalog.committed in self.cell.on_commit:
+            self.cell.on_commit.remove(self.catalog.committed)

@@ -14,13 +14,14 @@ from tenantry.apiserver.endpoints.health import HEALTH_PATHS
 from tenantry.apiserver.http import Reply, Request, Response
 from tenantry.apiserver.scope import Call as Connected
 from tenantry.apiserver.scope import Connector, Scope, Visibility
+from tenantry.apiserver.storage_errors import not_owner
 from tenantry.apiserver.user import User
 from tenantry.apiserver.verbs.call import Call
 from tenantry.apiserver.verbs.respond import object_response, representation_of
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import GroupResource, Object, annotations_of
-from tenantry.kube.status import StatusError, forbidden, generic_not_found, internal, method_not_allowed, not_found, unavailable
+from tenantry.kube.status import StatusError, forbidden, generic_not_found, internal, method_not_allowed, not_found
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
@@ -186,20 +187,22 @@ class ClustersMount:
         cluster, rest = split_first(path)
         if not self._host.ready.is_set():
             # Before the catalog is read every path and every API seems not to exist, and callers believe a 404.
-            raise unavailable(f"shard {self._host.name} is starting")
+            raise not_owner(f"shard {self._host.name} is starting")
         if cluster == WILDCARD:
             return self._wildcard(rest, range_name)
-        location = self._host.directory.resolve(cluster)
-        if range_name is not None and location.range != range_name:
+        found = self._host.directory.cluster_of(cluster)
+        place = self._host.directory.range_of(found) if found is not None else None
+        if found is None or place is None or (range_name is not None and place.name != range_name):
             raise not_found(WORKSPACE_RESOURCE, cluster)
-        if location.shard != self._host.name or not self._host.cell.owns(location.cluster):
-            return await self._host.peers.call(location.range, replace(request, path=f"/clusters/{location.cluster}{rest}"))
-        scope = self._host.scope(location.cluster)
+        # The fence decides, of which the map may be behind.
+        if not self._host.cell.owns(found):
+            return await self._host.peers.call(place.name, replace(request, path=f"/clusters/{found}{rest}"))
+        scope = self._host.scope(found)
         self._refuse_inactive(scope, rest)
-        if rest == _HOME_PATH and location.cluster == ROOT and request.method == "GET" and self._host.home_workspaces:
+        if rest == _HOME_PATH and found == ROOT and request.method == "GET" and self._host.home_workspaces:
             return HomeScope(self._host, scope.range, self._homes), f"{rest}/{_HOME}"
         if ":" in rest:
-            rest = self._of_identity(location.cluster, rest)
+            rest = self._of_identity(found, rest)
         return scope, rest
 
     def _of_identity(self, cluster: str, path: str) -> str:

@@ -357,3 +357,16 @@ async def test_a_wildcard_sees_every_cluster(filled: Server) -> None:
         await sink.wait(3)
     clusters = [e["object"]["metadata"]["annotations"]["kcp.io/cluster"] for e in sink.events]
     assert clusters == ["root", "root", "rabcdefghijklmno"]
+
+
+async def test_a_watch_that_comes_to_a_lost_range_ends_at_once(filled: Server) -> None:
+    """It was let in before the range was lost, and joins after everybody else was sent away."""
+    stream = await filled.reply("GET", f"{CMS}?watch=true&allowWatchBookmarks=true")
+    held = filled.scope.range
+    held.freeze()
+    hub_of(held).end()
+    sink = MemorySink()
+    async with asyncio.timeout(5):
+        await stream.run(sink)  # type: ignore[union-attr, arg-type]
+    assert [kind for kind, _ in sink.short] == ["ADDED", "ADDED", "BOOKMARK"]
+    assert hub_of(held).watchers == 0

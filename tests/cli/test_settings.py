@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from tenantry.cli.settings import SettingError, Settings, add_flags, settings_from
+from tenantry.cli.settings import Settings
+from tenantry.flags import SettingError, add_flags, settings_from
 from tools.settings_page import PAGE, page
 
 
 def parse(*arguments: str, **environment: str) -> Settings:
     parser = argparse.ArgumentParser()
-    add_flags(parser)
-    return settings_from(parser.parse_args(arguments), environment)
+    add_flags(parser, Settings)
+    return settings_from(Settings, parser.parse_args(arguments), environment)
 
 
 def test_defaults() -> None:

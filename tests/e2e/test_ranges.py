@@ -206,7 +206,7 @@ def test_cli(world: World) -> None:
     shards = world.data("shards")
     assert [s["name"] for s in shards] == ["shard-1", "shard-2"]
     assert sorted(r for s in shards for r in s["ranges"]) == sorted(r["name"] for r in world.data("ranges"))
-    assert world.cli("shards").splitlines()[0].split() == ["NAME", "UID", "TENANTS", "RANGES"]
+    assert world.cli("shards").splitlines()[0].split() == ["NAME", "UID", "URL", "TENANTS", "RANGES", "STATE"]
 
     consumer = world.consumers[0]
     by_path, by_id, root = world.data("resolve", "root:consumer-0", consumer.name, "root")

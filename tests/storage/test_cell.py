@@ -496,3 +496,30 @@ async def test_reads_end_with_the_session() -> None:
     assert range_.readable
     now = 101.5
     assert not range_.readable
+
+
+async def test_a_lost_range_tells_nothing_of_what_its_former_owner_does_elsewhere(store: Store) -> None:
+    """A bookmark must not pass over what the next owner wrote meanwhile."""
+    cell = cell_on(store)
+    lost, kept = await cell.adopt("root", "r", "t"), await cell.adopt("range-2", "000", "001")
+    await cell.commit([create("a")])
+    version = lost.version
+    await acquire_fence(store, "root", "shard-2")
+    with pytest.raises(NotOwned):
+        await cell.commit([create("b")])
+    await cell.commit([create("c", cluster="000")])
+    assert lost.version == version < kept.version
+    assert not lost.owned
+
+
+async def test_a_range_is_not_carried_on_by_other_ranges_without_a_proof_of_life(store: Store) -> None:
+    guard = ReadGuard()
+    cell = cell_on(store, guard=guard)
+    quiet, busy = await cell.adopt("root", "r", "t"), await cell.adopt("range-2", "000", "001")
+    version = quiet.version
+    guard.deadline = 0.0
+    await cell.commit([create("a", cluster="000")])
+    assert quiet.version == version < busy.version
+    guard.deadline = float("inf")
+    await cell.commit([create("b", cluster="000")])
+    assert quiet.version == busy.version

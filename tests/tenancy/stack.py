@@ -12,13 +12,13 @@ from typing import Any
 import orjson
 
 from gateway.front_door import FrontDoor
-from registry.ranges import RangeTable
-from shard.process import Identity, LocalPeers, Shard
+from shard.process import Identity, Shard
 from tenantry.apiserver.authentication.service_account import TokenIssuer
 from tenantry.apiserver.endpoints.health import Health
 from tenantry.apiserver.http import Request, Response
 from tenantry.apiserver.metrics import Metrics
 from tenantry.apiserver.user import AUTHENTICATED_GROUP, KCP_ADMIN_GROUP, MASTERS_GROUP, User
+from tenantry.cli.local_fleet import TTL_SECONDS, LocalFleet
 from tenantry.kube.objects import Object
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.store import Store
@@ -48,16 +48,17 @@ class Stack:
     def __init__(
         self, store: Store, keys: Path, *, shards: int, capacity: int, home_creator_groups: Sequence[str] | None
     ) -> None:
-        self.table = RangeTable(store, capacity=capacity)
+        self.fleet = LocalFleet(store, capacity=capacity)
+        self.map = self.fleet.map
+        self.shards = self.fleet.shards
         issuer = TokenIssuer.load(keys / "service-account.key")
-        self.shards: dict[str, Shard] = {}
         for number in range(shards):
             name = f"shard-{number + 1}"
             self.shards[name] = Shard(
                 name=name,
                 store=store,
-                registry=self.table,
-                peers=LocalPeers(self.table, self.shards),
+                registry=self.map,
+                peers=self.fleet.peers,
                 urls=Urls(URL),
                 identity=Identity(requests=[], tokens=[], issuer=issuer, anonymous=True),
                 ca_certificate=b"-----BEGIN CERTIFICATE-----\n",
@@ -65,23 +66,18 @@ class Stack:
                 metrics=Metrics(),
                 version="test",
                 home_creator_groups=home_creator_groups,
+                ttl_seconds=TTL_SECONDS,
             )
         self._front: FrontDoor | None = None
 
     async def start(self) -> None:
-        await self.table.start(list(self.shards.values()))
-        home = self.table.range_of(ROOT)
-        assert home is not None
-        for shard in sorted(self.shards.values(), key=lambda s: s.info.name != home.shard):
-            await shard.start()
+        await self.fleet.start()
         self._front = FrontDoor(
             self.host.directory, {name: shard.handle for name, shard in self.shards.items()}, token_cluster=lambda _: None
         )
 
     async def stop(self) -> None:
-        await self.table.stop()
-        for shard in self.shards.values():
-            await shard.stop()
+        await self.fleet.stop()
 
     @property
     def host(self) -> Host:
@@ -150,7 +146,7 @@ class Stack:
                         stops.append(held.subscribe(lambda _: changed.set()))
             changed.set()
 
-        stops += [self.table.subscribe(follow)]
+        stops += [self.map.subscribe(follow)]
         stops += [shard.host.catalog.subscribe(None, lambda *_: changed.set()) for shard in self.shards.values()]
         follow()
         try:

@@ -48,9 +48,14 @@ class CertificateVerifier:
 
 
 class ClientCertificates:
-    """x509: the common name is the user, the organizations are the groups (kube-apiserver's rule)."""
+    """x509: the common name is the user, the organizations are the groups (kube-apiserver's rule).
 
-    def __init__(self, ca_pem: bytes) -> None:
+    `front_proxies`: common names that speak for others and are nobody themselves, so that what they pass on without a name
+    is judged by its token, or is anonymous.
+    """
+
+    def __init__(self, ca_pem: bytes, *, front_proxies: Collection[str] = ()) -> None:
+        self._front_proxies = frozenset(front_proxies)
         self._verifier = CertificateVerifier(ca_pem)
         self._users: dict[bytes, User] = {}
 
@@ -64,7 +69,7 @@ class ClientCertificates:
         user = self._users.get(der)
         if user is None:
             name = _names(certificate, NameOID.COMMON_NAME)
-            if not name:
+            if not name or not self._front_proxies.isdisjoint(name):
                 return None
             if len(self._users) >= _REMEMBERED:
                 self._users.clear()

@@ -46,6 +46,12 @@ class BoundObject:
     uid: str
 
 
+def new_key() -> bytes:
+    """A signing key in PEM."""
+    made = rsa.generate_private_key(public_exponent=65537, key_size=_KEY_BITS)
+    return made.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+
+
 class TokenIssuer:
     """Signs the tokens and publishes the key. One key for all logical clusters: the cluster is a claim."""
 
@@ -61,15 +67,22 @@ class TokenIssuer:
     def load(cls, path: Path, *, issuer: str = DEFAULT_ISSUER, audiences: Sequence[str] = ()) -> TokenIssuer:
         """The issuer with the key of a PEM file, which is made where it is missing. Raises KeyFileError."""
         if not path.exists():
-            made = rsa.generate_private_key(public_exponent=65537, key_size=_KEY_BITS)
-            pem = made.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-            write_private(path, pem)
+            write_private(path, new_key())
         try:
-            key = serialization.load_pem_private_key(path.read_bytes(), password=None)
-        except (OSError, ValueError, TypeError) as error:
+            pem = path.read_bytes()
+        except OSError as error:
             raise KeyFileError(f"cannot read the key of service account tokens in {path}: {error}") from error
+        return cls.of_pem(pem, str(path), issuer=issuer, audiences=audiences)
+
+    @classmethod
+    def of_pem(cls, pem: bytes, where: str, *, issuer: str = DEFAULT_ISSUER, audiences: Sequence[str] = ()) -> TokenIssuer:
+        """The issuer with a key in PEM, which was found at `where`. Raises KeyFileError."""
+        try:
+            key = serialization.load_pem_private_key(pem, password=None)
+        except (ValueError, TypeError) as error:
+            raise KeyFileError(f"cannot read the key of service account tokens in {where}: {error}") from error
         if not isinstance(key, rsa.RSAPrivateKey):
-            raise KeyFileError(f"the key of service account tokens in {path} is not an RSA key")
+            raise KeyFileError(f"the key of service account tokens in {where} is not an RSA key")
         return cls(key, issuer=issuer, audiences=audiences)
 
     def issue(

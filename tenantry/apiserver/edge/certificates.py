@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import ssl
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -149,6 +152,46 @@ def server_context(certificate_path: Path, key_path: Path, *, client_ca_pem: byt
     except (OSError, ValueError) as error:
         raise CertificateError(f"cannot use the certificate {certificate_path} with the key {key_path}: {error}") from error
     return context
+
+
+def pair_server_context(pair: Pair, *, client_ca_pem: bytes = b"") -> ssl.SSLContext:
+    """As `server_context`, of a certificate in memory. Raises CertificateError."""
+    with _as_files(pair) as (certificate_path, key_path):
+        return server_context(certificate_path, key_path, client_ca_pem=client_ca_pem)
+
+
+def pair_client_context(ca_pem: bytes, pair: Pair) -> ssl.SSLContext:
+    """TLS towards servers whose certificates `ca_pem` issued, with a client certificate of ours. Raises CertificateError."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    try:
+        context.load_verify_locations(cadata=ca_pem.decode("ascii"))
+        with _as_files(pair) as (certificate_path, key_path):
+            context.load_cert_chain(certificate_path, key_path)
+    except (OSError, ValueError) as error:
+        raise CertificateError(f"cannot use the client certificate: {error}") from error
+    return context
+
+
+@contextmanager
+def _as_files(pair: Pair) -> Iterator[tuple[Path, Path]]:
+    """Python's ssl reads certificates from files only. Where the system has them, these are files in memory: the root file system
+    may be read-only, and a key should not be on disk for nothing."""
+    with ExitStack() as stack:
+        paths = []
+        for content in (pair.certificate, pair.key):
+            if hasattr(os, "memfd_create"):
+                descriptor = os.memfd_create("pem", os.MFD_CLOEXEC)
+                paths.append(Path(f"/proc/self/fd/{descriptor}"))
+            else:
+                descriptor, name = tempfile.mkstemp()
+                paths.append(Path(name))
+                stack.callback(os.unlink, name)
+            file = stack.enter_context(os.fdopen(descriptor, "wb"))
+            file.write(content)
+            file.flush()
+        yield paths[0], paths[1]
 
 
 def _read(certificate_path: Path, key_path: Path) -> Pair:

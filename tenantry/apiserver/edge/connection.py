@@ -13,7 +13,7 @@ from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import ERROR, RequestHandler
 
-from tenantry.apiserver.edge.sink import TransportSink
+from tenantry.apiserver.edge.sink import RelayTransport, TransportSink
 from tenantry.kube.status import bad_request, too_large
 
 log = logging.getLogger(__name__)
@@ -52,6 +52,7 @@ class Exchange:
 
     __slots__ = (
         "_task",
+        "body_bytes",
         "body_limit_bytes",
         "connection",
         "deadline",
@@ -70,10 +71,11 @@ class Exchange:
         self.payload = payload
         self.connection = connection
         self.writer = writer
-        self.sink: TransportSink | None = None
+        self.sink: TransportSink | RelayTransport | None = None
         self.task: asyncio.Task[Any] | None = None
         self.deadline = 0.0
         self.body_limit_bytes = 0
+        self.body_bytes = 0
         self.timed_out = False
         self._task = task
 
@@ -102,6 +104,21 @@ class Exchange:
             raise too_large(limit_bytes)
         return body
 
+    async def read_some(self) -> bytes:
+        declared = self.message.headers.get("content-length")
+        if declared is not None and int(declared) > self.body_limit_bytes:
+            raise too_large(self.body_limit_bytes)
+        if not self.body_bytes and not self.payload.is_eof():
+            self._invite()
+        try:
+            piece = await self.payload.readany()
+        except web.RequestPayloadError as error:
+            raise bad_request(f"the body of the request could not be read: {error}") from error
+        self.body_bytes += len(piece)
+        if self.body_bytes > self.body_limit_bytes:
+            raise too_large(self.body_limit_bytes)
+        return piece
+
     def _invite(self) -> None:
         """`100 Continue` for a client that waits for it before it sends a body (RFC 9110 §10.1.1; curl does with big ones)."""
         message, transport = self.message, self.connection.transport
@@ -115,7 +132,7 @@ class Exchange:
         """Called by aiohttp when the client went away."""
         self.payload.set_exception(error)
         if self.sink is not None:
-            self.sink.closed.set()
+            self.sink.end()
 
 
 class Written:

@@ -48,6 +48,12 @@ def head(
     return (text + "\r\n").encode("utf-8", "replace")
 
 
+def relayed_head(code: int, header: bytes, *, close: bool) -> bytes:
+    """The head of another server's answer: its own header lines behind our status line."""
+    first = (_STATUS_LINES.get(code) or f"HTTP/1.1 {code} Unknown\r\n").encode()
+    return first + header + (b"Connection: close\r\n\r\n" if close else b"\r\n")
+
+
 def warning_values(warnings: Iterable[str]) -> list[str]:
     """Each warning once, as kube-apiserver writes it: `299 - "text"` (RFC 7234 §5.5)."""
     unique = [_CONTROL.sub(" ", text) for text in dict.fromkeys(warnings)]

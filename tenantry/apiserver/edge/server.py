@@ -15,9 +15,9 @@ from urllib.parse import unquote, urlsplit
 
 from tenantry.apiserver.edge.compression import accepts_gzip, compress
 from tenantry.apiserver.edge.connection import CLOSED, KEPT, ConnectionFactory, Exchange, Written
-from tenantry.apiserver.edge.head import BODILESS, head
-from tenantry.apiserver.edge.sink import LAST_CHUNK, TransportSink
-from tenantry.apiserver.http import Handler, Reply, Request, Response, Stream
+from tenantry.apiserver.edge.head import BODILESS, head, relayed_head
+from tenantry.apiserver.edge.sink import LAST_CHUNK, RelayTransport, TransportSink
+from tenantry.apiserver.http import Handler, Relay, Reply, Request, Response, Stream
 from tenantry.apiserver.limits import Limits
 from tenantry.apiserver.logging import AccessLog
 from tenantry.apiserver.metrics import Metrics
@@ -104,7 +104,7 @@ class EdgeServer:
             self._listener.close()
         for exchange in self._streams:
             if exchange.sink is not None:
-                exchange.sink.closed.set()
+                exchange.sink.end()
         if not self._open:
             self._quiet.set()
         grace = self.limits.drain_seconds if grace_seconds is None else grace_seconds
@@ -150,17 +150,24 @@ class EdgeServer:
             finally:
                 if admitted:
                     self._release(exchange, reading)
-            if isinstance(reply, Stream):
+            if isinstance(reply, Stream) or (isinstance(reply, Relay) and reply.chunked):
+                wanted = reply
                 if metrics.watches >= self.limits.watches:
                     reply = self._too_many(request)
                 elif message.version < (1, 1):
                     reply = error_response(status.bad_request("a watch needs HTTP/1.1"), request)
+                if reply is not wanted and isinstance(wanted, Relay) and wanted.close is not None:
+                    wanted.close()
             code = reply.status
             seconds = asyncio.get_running_loop().time() - started
             if isinstance(reply, Stream):
                 written = await self._stream(exchange, request, reply)
                 seconds = None
                 return written
+            if isinstance(reply, Relay):
+                if reply.chunked:
+                    seconds = None
+                return await self._relay(exchange, request, reply)
             return await self._write(exchange, request, reply)
         finally:
             self._open.discard(exchange)
@@ -187,7 +194,7 @@ class EdgeServer:
             clean.clear()
             clean.extend((name, _unicode(value)) for name, value in headers.items())
             headers = clean
-        return Request(
+        received = Request(
             message.method,
             path,
             query,
@@ -197,6 +204,8 @@ class EdgeServer:
             connection.remote,
             _usable(headers.get("audit-id")) or f"{self._id_prefix}{next(self._ids):012x}",
         )
+        received.read_some = exchange.read_some
+        return received
 
     def _admit(self, exchange: Exchange, reading: bool, path: str, now: float) -> bool:
         metrics = self.metrics
@@ -331,6 +340,46 @@ class EdgeServer:
         if transport.is_closing():
             return CLOSED
         transport.write(LAST_CHUNK)
+        return CLOSED if close or self._draining else KEPT
+
+    async def _relay(self, exchange: Exchange, request: Request, relay: Relay) -> Written:
+        transport = exchange.connection.transport
+        if transport is None or transport.is_closing():
+            if relay.close is not None:
+                relay.close()
+            return CLOSED
+        close = self._draining or exchange.message.should_close or not exchange.payload.is_eof()
+        transport.write(relayed_head(relay.status, relay.header, close=close) + relay.body)
+        if relay.run is None:
+            if exchange.connection.writing_paused:
+                await self._drained(exchange)
+            return CLOSED if close else KEPT
+        sink = exchange.sink = RelayTransport(transport, lambda: self._drained(exchange))
+        if relay.chunked:
+            self._streams.add(exchange)
+            self.metrics.watches += 1
+            if self._draining:
+                sink.end()
+        try:
+            whole = await relay.run(sink)
+        except BaseException as error:
+            # Half an answer is out: the only way to say that it is not whole is to cut the connection.
+            transport.abort()
+            if not isinstance(error, Exception):
+                raise
+            log.warning(
+                "an answer was cut short", extra={"requestID": request.request_id, "path": request.path, "error": str(error)}
+            )
+            return CLOSED
+        finally:
+            exchange.sink = None
+            if relay.chunked:
+                self._streams.discard(exchange)
+                self.metrics.watches -= 1
+        if not whole:
+            if not transport.is_closing():
+                transport.write(LAST_CHUNK)
+            return CLOSED
         return CLOSED if close or self._draining else KEPT
 
     def _record(self, request: Request, code: int, seconds: float) -> None:

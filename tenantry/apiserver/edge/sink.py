@@ -7,6 +7,7 @@ three times the CPU for the same deliveries.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 LAST_CHUNK = b"0\r\n\r\n"
 
@@ -33,6 +34,9 @@ class TransportSink:
     def closed(self) -> asyncio.Event:
         return self._closed
 
+    def end(self) -> None:
+        self._closed.set()
+
     def abort(self) -> None:
         self._closed.set()
         self._transport.abort()
@@ -40,3 +44,36 @@ class TransportSink:
     def __repr__(self) -> str:
         state = "closed" if self._closed.is_set() else "open"
         return f"<TransportSink {state}, {self.buffered_bytes} bytes waiting>"
+
+
+class RelayTransport:
+    """Where an answer of another server goes (`RelaySink`)."""
+
+    __slots__ = ("_callback", "_drain", "_transport", "ending")
+
+    def __init__(self, transport: asyncio.WriteTransport, drain: Callable[[], Awaitable[None]]) -> None:
+        self.ending = False
+        self._transport = transport
+        self._drain = drain
+        self._callback: Callable[[], None] | None = None
+
+    def write(self, data: bytes) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(data)
+
+    async def drain(self) -> None:
+        await self._drain()
+
+    def on_ending(self, callback: Callable[[], None]) -> None:
+        self._callback = callback
+        if self.ending:
+            self.end()
+
+    def end(self) -> None:
+        self.ending = True
+        callback, self._callback = self._callback, None
+        if callback is not None:
+            callback()
+
+    def __repr__(self) -> str:
+        return f"<RelayTransport {'ending' if self.ending else 'open'}, {self._transport.get_write_buffer_size()} bytes waiting>"

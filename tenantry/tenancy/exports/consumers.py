@@ -16,6 +16,7 @@ from tenantry.storage.cell import NotOwned
 from tenantry.storage.keys import Key, catalog_key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Head, RecordEvent
+from tenantry.tenancy.catalog import Catalog
 from tenantry.tenancy.exports.bindings import decoded
 from tenantry.tenancy.exports.hashing import EXPORT_LABEL
 from tenantry.tenancy.exports.index import BindingIndex
@@ -29,10 +30,10 @@ if TYPE_CHECKING:
 CONSUMERS = "tenantry/consumers"
 
 
-def ranges_with_consumers(host: Host, cluster: str, export: str) -> set[str]:
+def ranges_with_consumers(catalog: Catalog, cluster: str, export: str) -> set[str]:
     """The names of the ranges that hold at least one binding to an export."""
     found = set()
-    for _, name, _ in host.catalog.list(CONSUMERS, cluster):
+    for _, name, _ in catalog.list(CONSUMERS, cluster):
         export_name, _, range_name = name.rpartition(".")
         if export_name == export:
             found.add(range_name)

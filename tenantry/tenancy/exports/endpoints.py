@@ -127,7 +127,7 @@ class EndpointsController(Controller):
         """A range with consumers that left the partition keeps its place, as in kcp: its consumers still need serving."""
         listed = {endpoint["url"] for endpoint in status.get("endpoints") or ()}
         endpoints = []
-        for range_name in sorted(ranges_with_consumers(self._host, export.cluster, export.name)):
+        for range_name in sorted(ranges_with_consumers(self._host.catalog, export.cluster, export.name)):
             url = export_url(self._host, range_name, export.cluster, export.name)
             if url in listed or selector.matches(range_labels(self._host, range_name)):
                 endpoints.append({"url": url})

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from tenantry.tenancy.exports.bindings import get_export
+from tenantry.tenancy.catalog import Catalog
 from tenantry.tenancy.exports.consumers import ranges_with_consumers
+from tenantry.tenancy.resources import API_EXPORTS
 
 if TYPE_CHECKING:
-    from tenantry.tenancy.host import Host
+    from tenantry.tenancy.host import Urls
 
 
-def export_url(host: Host, range_name: str, cluster: str, export: str) -> str:
+class Published(Protocol):
+    """Who follows the catalog: a shard's host, a gateway."""
+
+    @property
+    def catalog(self) -> Catalog: ...
+
+    @property
+    def urls(self) -> Urls: ...
+
+
+def export_url(published: Published, range_name: str, cluster: str, export: str) -> str:
     """Where a provider reaches the consumers of a range: no slash at the end, no `/clusters`."""
-    return f"{host.urls.range(range_name)}/services/apiexport/{cluster}/{export}"
+    return f"{published.urls.range(range_name)}/services/apiexport/{cluster}/{export}"
 
 
-def published_urls(host: Host, cluster: str, export: str) -> list[str] | None:
+def published_urls(published: Published, cluster: str, export: str) -> list[str] | None:
     """One URL for each range that holds a consumer, in the order of range names. `cluster` is an id. None: no such export."""
-    if get_export(host, cluster, export) is None:
+    if published.catalog.get(API_EXPORTS, cluster, export) is None:
         return None
-    return [export_url(host, name, cluster, export) for name in sorted(ranges_with_consumers(host, cluster, export))]
+    names = sorted(ranges_with_consumers(published.catalog, cluster, export))
+    return [export_url(published, name, cluster, export) for name in names]

@@ -131,7 +131,7 @@ class WorkspaceController(Controller):
                 self._take_place(workspace, info, cluster)
                 await host.cell.commit([updated(host, host.definitions.workspaces, record, workspace)])
         finally:
-            self._scheduler.placed(info.name)
+            self._scheduler.placed(cluster)
 
     async def _create_local(
         self, key: Key, record: Record, workspace: Object, resolved: ResolvedType, info: RangeInfo, cluster: str, path: str

@@ -108,7 +108,7 @@ class HomeWorkspaces:
             except Stale:
                 continue
             finally:
-                host.scheduler.placed(info.name)
+                host.scheduler.placed(cluster)
             return cluster
 
     async def _make(self, user: User, cluster: str) -> Object:

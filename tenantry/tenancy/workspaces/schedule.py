@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
@@ -42,7 +41,7 @@ class Scheduler:
     def __init__(self, host: Host, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._host = host
         self._clock = clock
-        self._placing: Counter[str] = Counter()
+        self._placing: dict[str, str] = {}
         self._incoming: dict[str, float] = {}
 
     async def place(self, location: Object | None) -> tuple[RangeInfo, str]:
@@ -53,14 +52,13 @@ class Scheduler:
         while (info := self._choose(location)) is None:
             # Others wait for the same new range, and may fill it first.
             await self._host.registry.open_range(self._labels_for(location))
-        self._placing[info.name] += 1
-        return info, new_cluster_id(info.start)
+        cluster = new_cluster_id(info.start)
+        self._placing[cluster] = info.name
+        return info, cluster
 
-    def placed(self, range_name: str) -> None:
+    def placed(self, cluster: str) -> None:
         """A placement is written (the directory counts it from now on) or given up."""
-        self._placing[range_name] -= 1
-        if self._placing[range_name] <= 0:
-            del self._placing[range_name]
+        self._placing.pop(cluster, None)
 
     def admit(self, cluster: str) -> None:
         """Lets another shard make a cluster in a range that is held here. Raises StatusError 429 where the range is full: the
@@ -87,7 +85,9 @@ class Scheduler:
             now = self._clock()
             self._incoming = {c: due for c, due in self._incoming.items() if due > now and not directory.knows(c)}
         incoming = sum(info.holds(cluster) for cluster in self._incoming)
-        return directory.tenants(info.name) + self._placing[info.name] + incoming
+        # A cluster is known before the placement is given back, and counts once.
+        placing = sum(name == info.name and not directory.knows(cluster) for cluster, name in self._placing.items())
+        return directory.tenants(info.name) + placing + incoming
 
     def _eligible(self, location: Object | None) -> list[RangeInfo]:
         wanted = (location or {}).get("selector")

@@ -1,0 +1,194 @@
+"""The map of ranges for any number of followers: a change is encoded once, and of a follower nothing is kept but its position."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
+from typing import Protocol
+
+from tenantry._proto.tenantry.gateway.v1 import gateway_pb2 as pb
+from tenantry.tenancy.directory import RangeInfo, ShardInfo
+from tenantry.tenancy.host import Urls
+
+STEPS = 1024
+"""Changes that are kept encoded. A follower that is further behind reads too slowly, and gets the whole map."""
+HEARTBEAT_SECONDS = 5.0
+AHEAD_SECONDS = 5.0
+"""How long a follower who comes from a gateway that knows more waits until this one does, too."""
+
+
+class Delta(Protocol):
+    @property
+    def version(self) -> int: ...
+    @property
+    def full(self) -> bool: ...
+    @property
+    def ranges(self) -> Sequence[RangeInfo]: ...
+    @property
+    def removed_ranges(self) -> Sequence[str]: ...
+    @property
+    def shards(self) -> Sequence[ShardInfo]: ...
+    @property
+    def removed_shards(self) -> Sequence[str]: ...
+
+
+class MapSource(Protocol):
+    """What of `tenantry.tenancy.range_map.RangeMap` is needed here."""
+
+    @property
+    def version(self) -> int: ...
+
+    def since(self, version: int) -> Delta: ...
+
+    def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]: ...
+
+    async def reached(self, version: int) -> None: ...
+
+
+class MapFeed:
+    """Made, started, followed, stopped. `cell` is the store's number: versions of another mean nothing here."""
+
+    def __init__(self, source: MapSource, urls: Urls, *, cell: int, heartbeat_seconds: float = HEARTBEAT_SECONDS) -> None:
+        self._source = source
+        self._urls = urls
+        self._cell = cell
+        self._heartbeat_seconds = heartbeat_seconds
+        self._version = 0
+        self._steps: dict[int, tuple[int, bytes]] = {}
+        self._full: tuple[int, bytes] = (-1, b"")
+        self._beats = 0
+        self._waiters: set[asyncio.Future[None]] = set()
+        self._ended = False
+        self._stop: Callable[[], None] | None = None
+        self._ticker: asyncio.Task[None] | None = None
+        self.followers = 0
+
+    def start(self) -> None:
+        self._version = self._source.version
+        self._stop = self._source.subscribe(self._publish)
+        self._ticker = asyncio.create_task(self._beat(), name="map heartbeat")
+
+    async def stop(self) -> None:
+        """Ends every follower's stream."""
+        self._ended = True
+        if self._stop is not None:
+            self._stop()
+        if self._ticker is not None:
+            self._ticker.cancel()
+            await asyncio.gather(self._ticker, return_exceptions=True)
+        self._tell()
+
+    async def follow(self, known_version: int, known_cell: int) -> AsyncIterator[bytes]:
+        """Encoded `MapUpdate`s until the feed stops. The reader's pace is the follower's own."""
+        self.followers += 1
+        loop = asyncio.get_running_loop()
+        try:
+            await self._catch_up(known_version if known_cell == self._cell else 0)
+            first = self._first(known_version if known_cell == self._cell else 0)
+            version, beats = self._version, self._beats
+            yield first
+            while not self._ended:
+                step = self._steps.get(version)
+                if step is not None:
+                    version = step[0]
+                    beats = self._beats
+                    yield step[1]
+                elif version != self._version:
+                    version, beats = self._version, self._beats
+                    yield self._whole()
+                elif beats != self._beats:
+                    beats = self._beats
+                    yield self._encode(pb.MapUpdate(from_version=version, version=version))
+                else:
+                    waiter = loop.create_future()
+                    self._waiters.add(waiter)
+                    try:
+                        await waiter
+                    finally:
+                        self._waiters.discard(waiter)
+        finally:
+            self.followers -= 1
+
+    async def _catch_up(self, known: int) -> None:
+        if known > self._source.version:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._source.reached(known), AHEAD_SECONDS)
+
+    def _first(self, known: int) -> bytes:
+        delta = self._source.since(known) if known else None
+        if delta is None or delta.full:
+            return self._whole()
+        # Whatever changes the map is published at once: the content now is that of our own version.
+        return self._encode(self._update(delta, known, self._version))
+
+    def _publish(self) -> None:
+        delta = self._source.since(self._version)
+        if delta.version == self._version:
+            return
+        if delta.full:
+            # Steps do not lead here: every follower gets the whole.
+            self._steps.clear()
+        else:
+            self._steps[self._version] = (delta.version, self._encode(self._update(delta, self._version, delta.version)))
+            if len(self._steps) > STEPS:
+                del self._steps[next(iter(self._steps))]
+        self._version = delta.version
+        self._tell()
+
+    def _tell(self) -> None:
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(self._heartbeat_seconds)
+            if self._source.version != self._version:
+                self._publish()
+            else:
+                self._beats += 1
+                self._tell()
+
+    def _whole(self) -> bytes:
+        if self._full[0] != self._version:
+            update = self._update(self._source.since(0), 0, self._version)
+            update.full = True
+            update.url_prefix = self._urls.cluster("")
+            update.silence_milliseconds = int(self._heartbeat_seconds * 3000)
+            self._full = (self._version, self._encode(update))
+        return self._full[1]
+
+    def _update(self, delta: Delta, known: int, version: int) -> pb.MapUpdate:
+        return pb.MapUpdate(
+            from_version=known,
+            version=version,
+            ranges=[range_message(info, self._urls) for info in delta.ranges],
+            removed_ranges=delta.removed_ranges,
+            shards=[shard_message(shard) for shard in delta.shards],
+            removed_shards=delta.removed_shards,
+        )
+
+    def _encode(self, update: pb.MapUpdate) -> bytes:
+        update.cell = self._cell
+        encoded: bytes = update.SerializeToString()
+        return encoded
+
+
+def range_message(info: RangeInfo, urls: Urls, tenants: int = 0) -> pb.Range:
+    return pb.Range(
+        name=info.name,
+        start=info.start,
+        end=info.end,
+        shard=info.shard,
+        generation=info.generation,
+        tenants=tenants,
+        capacity=info.capacity,
+        url=urls.range(info.name),
+        labels=dict(info.labels),
+        owner=info.owner,
+    )
+
+
+def shard_message(shard: ShardInfo, ranges: Sequence[str] = (), tenants: int = 0) -> pb.Shard:
+    return pb.Shard(name=shard.name, uid=shard.uid, ranges=ranges, tenants=tenants, url=shard.url, draining=shard.draining)

@@ -1,0 +1,50 @@
+"""Which range a request is about, by its path alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tenantry.apiserver.http import Request
+from tenantry.kube.status import StatusError
+from tenantry.tenancy.directory import Directory, RangeInfo
+from tenantry.tenancy.well_known import ROOT
+
+_CLUSTERS = "/clusters/"
+_RANGES = "/ranges/"
+
+
+class Router:
+    """`token_cluster` tells which cluster a bearer token is of.
+
+    What does not exist is root's: its shard has the right words for that.
+    """
+
+    def __init__(self, directory: Directory, *, token_cluster: Callable[[Request], str | None]) -> None:
+        self._directory = directory
+        self._token_cluster = token_cluster
+
+    def range_of(self, request: Request) -> RangeInfo | None:
+        """None while there is not even root's."""
+        path = request.path
+        if path.startswith(_CLUSTERS):
+            return self._holding(path[len(_CLUSTERS) :].partition("/")[0])
+        if path.startswith(_RANGES):
+            name = path[len(_RANGES) :].partition("/")[0]
+            found = next((r for r in self._directory.registry.ranges() if r.name == name), None)
+            return found or self._directory.range_of(ROOT)
+        return self._holding(self._token_cluster(request) or ROOT)
+
+    def _holding(self, tenant: str) -> RangeInfo | None:
+        """The range of a path or id; of a path that is not known, its nearest known ancestor's, whose owner is the first to know
+        of new workspaces in it."""
+        directory = self._directory
+        try:
+            while tenant:
+                cluster = directory.cluster_of(tenant)
+                if cluster is not None:
+                    return directory.range_of(cluster) or directory.range_of(ROOT)
+                tenant = tenant.rpartition(":")[0]
+        except StatusError:
+            # No path at all, or one through an unavailable workspace.
+            pass
+        return directory.range_of(ROOT)

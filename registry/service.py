@@ -1,0 +1,231 @@
+"""The gRPC service `tenantry.registry.v1.Registry`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+import grpc
+
+from registry.intervals import Exhausted
+from registry.process import AmbiguousShard, Registry, UnknownShard
+from tenantry._proto.tenantry.registry.v1 import registry_pb2 as pb
+from tenantry._proto.tenantry.registry.v1 import registry_pb2_grpc as stubs
+from tenantry.apiserver.rpc.refusals import bad_field, missing, over_quota, reason, refuse, retry_after
+from tenantry.kube.names import label_value_errors, qualified_name_errors
+from tenantry.kube.status import StatusError
+from tenantry.storage.store import StoreError
+from tenantry.tenancy.directory import RangeInfo, ShardInfo
+from tenantry.tenancy.map_rows import RangeLoad
+
+SERVICE = "tenantry.registry.v1.Registry"
+DEADLINE_SECONDS = 10.0
+HEARTBEAT_SECONDS = 10.0
+PAGE_RANGES_MAX = 1000
+LABELS_MAX = 64
+WATCHES_MAX = 512
+RETRY_SECONDS = 1.0
+
+T = TypeVar("T")
+
+
+class RegistryService(stubs.RegistryServicer):
+    """`cell` numbers the store. `may_change(name)` says whether the holder of a certificate with that common name may call what
+    changes anything; reading is for everybody with a certificate of the CA."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        *,
+        cell: int,
+        may_change: Callable[[str], bool],
+        heartbeat_seconds: float = HEARTBEAT_SECONDS,
+        watches_max: int = WATCHES_MAX,
+    ) -> None:
+        self._registry = registry
+        self._cell = cell
+        self._may_change = may_change
+        self._heartbeat_seconds = heartbeat_seconds
+        self._watches_max = watches_max
+        self._watches = 0
+
+    def add_to(self, server: grpc.aio.Server) -> None:
+        stubs.add_RegistryServicer_to_server(self, server)  # type: ignore[no-untyped-call]
+
+    async def ListRanges(self, request: pb.ListRangesRequest, context: Any) -> pb.ListRangesResponse:
+        size = request.page_size or PAGE_RANGES_MAX
+        if size > PAGE_RANGES_MAX:
+            text = f"page_size is at most {PAGE_RANGES_MAX}, not {size}"
+            await refuse(context, grpc.StatusCode.INVALID_ARGUMENT, text, bad_field("page_size", text))
+        range_map = self._registry.map
+        found = [info for info in range_map.ranges() if info.start > request.page_token or not request.page_token]
+        page = found[:size]
+        token = page[-1].start if len(found) > size else ""
+        return pb.ListRangesResponse(ranges=map(self._range, page), next_page_token=token, version=range_map.version)
+
+    async def ListShards(self, request: pb.ListShardsRequest, context: Any) -> pb.ListShardsResponse:
+        leader = await self._bounded(context, self._registry.election.leader())
+        range_map = self._registry.map
+        return pb.ListShardsResponse(shards=self._shards(range_map.shards()), version=range_map.version, leader=leader)
+
+    async def WatchRanges(self, request: pb.WatchRangesRequest, context: Any) -> AsyncIterator[pb.RangesUpdate]:
+        async for update in self._watch(request, context, self._ranges_update):
+            yield update
+
+    async def WatchShards(self, request: pb.WatchShardsRequest, context: Any) -> AsyncIterator[pb.ShardsUpdate]:
+        async for update in self._watch(request, context, self._shards_update):
+            yield update
+
+    async def OpenRange(self, request: pb.OpenRangeRequest, context: Any) -> pb.OpenRangeResponse:
+        await self._check_caller(context)
+        await _check_labels(context, request.labels)
+        opened = await self._bounded(context, self._registry.open_range(dict(request.labels), request.after_version))
+        return pb.OpenRangeResponse(name=opened.name, version=opened.version)
+
+    async def Drain(self, request: pb.DrainRequest, context: Any) -> pb.DrainResponse:
+        info = await self._change_shard(context, request.shard, self._registry.drain)
+        return pb.DrainResponse(shard=self._shards([info])[0])
+
+    async def Undrain(self, request: pb.UndrainRequest, context: Any) -> pb.UndrainResponse:
+        info = await self._change_shard(context, request.shard, self._registry.undrain)
+        return pb.UndrainResponse(shard=self._shards([info])[0])
+
+    async def _change_shard(self, context: Any, shard: str, change: Callable[[str], Awaitable[ShardInfo]]) -> ShardInfo:
+        await self._check_caller(context)
+        if not shard:
+            text = "shard is empty: give a name or uid"
+            await refuse(context, grpc.StatusCode.INVALID_ARGUMENT, text, bad_field("shard", text))
+        try:
+            return await self._bounded(context, change(shard))
+        except UnknownShard as error:
+            await refuse(context, grpc.StatusCode.NOT_FOUND, str(error), missing("Shard", shard))
+        except AmbiguousShard as error:
+            await refuse(context, grpc.StatusCode.FAILED_PRECONDITION, str(error), reason("AMBIGUOUS_NAME", {"shard": shard}))
+
+    async def _check_caller(self, context: Any) -> None:
+        names = [name.decode() for name in context.auth_context().get("x509_common_name", ())]
+        if not any(map(self._may_change, names)):
+            text = f"a certificate for {', '.join(names) or 'nobody'} may not change anything here"
+            await refuse(context, grpc.StatusCode.PERMISSION_DENIED, text, reason("NOT_PERMITTED"))
+
+    async def _bounded(self, context: Any, work: Awaitable[T]) -> T:
+        """Waits for at most the call's deadline, and a bound of our own; refusals in gRPC's words."""
+        remaining = context.time_remaining()
+        try:
+            async with asyncio.timeout(DEADLINE_SECONDS if remaining is None else min(remaining, DEADLINE_SECONDS)):
+                return await work
+        except TimeoutError:
+            text = "no answer in time; what was asked for may still happen, and may be asked for again"
+            await refuse(context, grpc.StatusCode.DEADLINE_EXCEEDED, text)
+        except StatusError as error:
+            if error.code != 503:
+                raise
+            details = reason("NO_SHARD"), retry_after(RETRY_SECONDS)
+            await refuse(context, grpc.StatusCode.UNAVAILABLE, error.message, *details)
+        except Exhausted as error:
+            await refuse(context, grpc.StatusCode.RESOURCE_EXHAUSTED, str(error), over_quota("ranges", str(error)))
+        except StoreError as error:
+            details = reason("STORE_UNAVAILABLE"), retry_after(RETRY_SECONDS)
+            await refuse(context, grpc.StatusCode.UNAVAILABLE, str(error), *details)
+
+    async def _watch(self, request: Any, context: Any, update: Callable[[int, bool], T | None]) -> AsyncIterator[T]:
+        """`update(after, heartbeat)` is what to send to who knows the map at that version; None: nothing that concerns him."""
+        if self._watches >= self._watches_max:
+            text = f"{self._watches_max} are watching here already; ask another registry"
+            details = over_quota("watches", text), retry_after(RETRY_SECONDS)
+            await refuse(context, grpc.StatusCode.RESOURCE_EXHAUSTED, text, *details)
+        known = request.known_version if request.known_cell == self._cell else 0
+        range_map = self._registry.map
+        self._watches += 1
+        try:
+            while True:
+                try:
+                    async with asyncio.timeout(self._heartbeat_seconds):
+                        delta = await range_map.changes(known)
+                except TimeoutError:
+                    heartbeat = update(max(known, 0), True)
+                    known = range_map.version
+                    if heartbeat is not None:
+                        yield heartbeat
+                    continue
+                # Nothing is awaited between the delta and its message, so both are of one version.
+                message = update(known, False)
+                known = delta.version
+                if message is not None:
+                    yield message
+        finally:
+            self._watches -= 1
+
+    def _ranges_update(self, after: int, heartbeat: bool) -> pb.RangesUpdate | None:
+        delta = self._registry.map.since(after)
+        if not (delta.full or delta.ranges or delta.removed_ranges or heartbeat):
+            return None
+        return pb.RangesUpdate(
+            full=delta.full,
+            version=delta.version,
+            cell=self._cell,
+            ranges=map(self._range, delta.ranges),
+            removed=delta.removed_ranges,
+        )
+
+    def _shards_update(self, after: int, heartbeat: bool) -> pb.ShardsUpdate | None:
+        delta = self._registry.map.since(after)
+        # Shards that gained or lost a range are shown anew, with the new number; which ones lost it is not known any more.
+        shards = self._registry.map.shards() if delta.ranges else delta.shards
+        if not (delta.full or shards or delta.removed_shards or heartbeat):
+            return None
+        return pb.ShardsUpdate(
+            full=delta.full, version=delta.version, cell=self._cell, shards=self._shards(shards), removed=delta.removed_shards
+        )
+
+    def _range(self, info: RangeInfo) -> pb.Range:
+        owner = self._registry.map.shard(info.owner)
+        return pb.Range(
+            name=info.name,
+            start=info.start,
+            end=info.end,
+            owner=info.owner,
+            shard=info.shard,
+            shard_url=owner.url if owner is not None else "",
+            generation=info.generation,
+            target=info.target,
+            capacity=info.capacity,
+            labels=dict(info.labels),
+            load=_load([self._registry.loads.of(info.name)]),
+        )
+
+    def _shards(self, shards: Iterable[ShardInfo]) -> list[pb.Shard]:
+        held: dict[str, list[RangeLoad]] = {}
+        for info in self._registry.map.ranges():
+            held.setdefault(info.owner, []).append(self._registry.loads.of(info.name))
+        return [
+            pb.Shard(
+                name=shard.name,
+                uid=shard.uid,
+                url=shard.url,
+                draining=shard.draining,
+                ranges=len(held.get(shard.uid, ())),
+                load=_load(held.get(shard.uid, ())),
+            )
+            for shard in shards
+        ]
+
+
+def _load(loads: Iterable[RangeLoad]) -> pb.Load:
+    loads = list(loads)
+    return pb.Load(
+        tenants=sum(load.tenants for load in loads),
+        objects=sum(load.objects for load in loads),
+        requests_per_second=sum(load.requests for load in loads),
+    )
+
+
+async def _check_labels(context: Any, labels: Mapping[str, str]) -> None:
+    if len(labels) > LABELS_MAX:
+        text = f"a range has at most {LABELS_MAX} labels, not {len(labels)}"
+        await refuse(context, grpc.StatusCode.INVALID_ARGUMENT, text, bad_field("labels", text))
+    for key, value in labels.items():
+        if errors := [*qualified_name_errors(key), *label_value_errors(value)]:
+            text = f"label {key!r}={value!r}: {errors[0]}"
+            await refuse(context, grpc.StatusCode.INVALID_ARGUMENT, text, bad_field(f"labels[{key}]", errors[0]))

@@ -1,0 +1,343 @@
+"""One shard as a process of its own, on etcd."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import signal
+import socket
+import ssl
+import sys
+import uuid
+from collections.abc import Mapping
+from contextlib import AsyncExitStack, suppress
+from importlib.metadata import version
+from pathlib import Path
+
+import msgspec
+import uvloop
+
+from shard.loads import report_loads
+from shard.peers import RemotePeers
+from shard.process import Identity, Shard
+from shard.settings import ShardSettings
+from tenantry.apiserver.authentication.client_certificate import ClientCertificates, RequestHeaders
+from tenantry.apiserver.authentication.service_account import KeyFileError, TokenIssuer
+from tenantry.apiserver.authentication.shared_secrets import shared_admin_tokens, shared_issuer
+from tenantry.apiserver.authentication.static_tokens import StaticTokens, TokenFileError, read_token_file
+from tenantry.apiserver.edge.certificates import (
+    CertificateAuthority,
+    CertificateError,
+    pair_client_context,
+    pair_server_context,
+    server_context,
+)
+from tenantry.apiserver.edge.server import EdgeServer, ListenError
+from tenantry.apiserver.edge.shared_authority import shared_authority
+from tenantry.apiserver.endpoints.health import KINDS, Health
+from tenantry.apiserver.endpoints.plain import page_not_found
+from tenantry.apiserver.http import Handler, Reply, Request, Response
+from tenantry.apiserver.limits import Limits
+from tenantry.apiserver.logging import AccessLog, configure
+from tenantry.apiserver.metrics import CONTENT_TYPE, Metrics
+from tenantry.apiserver.storage_errors import not_owner
+from tenantry.client.registry import RegistryClient, RegistryError
+from tenantry.flags import SettingError
+from tenantry.kube.status import unavailable
+from tenantry.storage.etcd.settings import EtcdSettings, parse_endpoint
+from tenantry.storage.etcd.store import EtcdStore
+from tenantry.storage.history import HistoryLimits
+from tenantry.storage.store import Store, StoreError
+from tenantry.tenancy.host import Urls
+from tenantry.tenancy.owners import Owners
+from tenantry.tenancy.range_map import Opened, RangeMap
+
+log = logging.getLogger(__name__)
+
+CLIENT_NAME = "tenantry-shard"
+FRONT_PROXIES = (CLIENT_NAME, "tenantry-gateway")
+"""Common names of the certificates whose holders are believed who the caller is: shards' and gateways'."""
+REGISTRY_NAME = "tenantry-registry"
+"""In the certificate of every registry."""
+REFUSALS = (StoreError, ListenError, CertificateError, TokenFileError, KeyFileError, SettingError, OSError)
+"""What can stop a start for a reason that the operator can mend; its text says how."""
+_DRAIN_RETRY_SECONDS = 0.2
+
+
+def run(settings: ShardSettings) -> int:
+    """Serves until SIGINT or SIGTERM and until others have its ranges; the exit code."""
+    configure(settings.log_level)
+    try:
+        uvloop.run(_run(settings))
+    except REFUSALS as error:
+        print(f"tenantry: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+async def _run(settings: ShardSettings) -> None:
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopped.set)
+    async with AsyncExitStack() as stack:
+        store = await EtcdStore.open(settings.etcd())
+        stack.push_async_callback(store.close)
+        process = ShardProcess(settings, store, await shared_authority(store))
+        stack.push_async_callback(process.stop)
+        starting = asyncio.create_task(process.start(), name="start")
+        stopping = asyncio.create_task(stopped.wait(), name="signal")
+        await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            stopping.cancel()
+            await starting
+            # What start-up made lives as long as the process: the collector need not look at it again.
+            gc.collect()
+            gc.freeze()
+            print(f"tenantry shard {process.name} serves {process.url}", flush=True)
+            await stopped.wait()
+        await process.drain()
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+
+
+class ShardProcess:
+    """Everything of a shard's process but its store and signals. Made, started, drained, stopped."""
+
+    def __init__(self, settings: ShardSettings, store: Store, authority: CertificateAuthority) -> None:
+        self._settings = settings
+        self._store = store
+        self._authority = authority
+        self.name = settings.shard_name or socket.gethostname()
+        self.uid = uuid.uuid4().hex
+        self.url = ""
+        self.health = Health()
+        self.metrics = Metrics()
+        self.map = RangeMap(store, opener=self._open_range)
+        self.shard: Shard | None = None
+        self._registries: RegistryClient | None = None
+        self._stack = AsyncExitStack()
+        self.port = self.health_port = 0
+
+    def __repr__(self) -> str:
+        return f"<ShardProcess {self.name} {self.uid} at {self.url or '(not listening)'} {self.map!r}>"
+
+    async def start(self) -> None:
+        """Returns when it may serve: root is installed, and whatever it owns by then is loaded or being loaded.
+
+        Raises StoreError, ListenError, CertificateError, TokenFileError, KeyFileError, OSError.
+        """
+        settings, stack, authority = self._settings, self._stack, self._authority
+        if settings.health_port >= 0:
+            probes = EdgeServer(self._probe, limits=Limits(watches=0))
+            self.health_port = await probes.start(settings.bind_address, settings.health_port)
+            stack.push_async_callback(probes.stop)
+        self.health.add("session", self._proved)
+        await self.map.start()
+        stack.push_async_callback(self.map.stop)
+        client = authority.issue_client(CLIENT_NAME)
+        ca = authority.certificate
+        self._registries = RegistryClient(
+            settings.registries(), ca=ca, certificate=client.certificate, key=client.key, server_name=REGISTRY_NAME
+        )
+        stack.push_async_callback(self._registries.close)
+        owners = Owners(self.map, tls=pair_client_context(ca, client))
+        owners.start()
+        stack.callback(owners.stop)
+        edge = EdgeServer(
+            self._handle,
+            tls=self._tls(),
+            limits=self._limits(),
+            metrics=self.metrics,
+            access_log=AccessLog(sys.stdout.buffer) if settings.access_log else None,
+        )
+        self.port = await edge.start(settings.bind_address, settings.secure_port)
+        stack.push_async_callback(edge.stop)
+        self.url = f"https://{_bracketed(self._address())}:{self.port}"
+        identity = await self._identity()
+        peers = RemotePeers(
+            self.map,
+            owners,
+            uid=self.uid,
+            own=self._own,
+            identities=identity.requests,
+            patience_seconds=settings.peer_patience_seconds,
+            answer_seconds=settings.request_timeout_seconds,
+            body_bytes=settings.max_request_body_bytes,
+        )
+        shard = self.shard = Shard(
+            name=self.name,
+            store=self._store,
+            registry=self.map,
+            peers=peers,
+            urls=Urls(settings.external_url),
+            identity=identity,
+            ca_certificate=ca,
+            health=self.health,
+            metrics=self.metrics,
+            version=version("tenantry"),
+            history_limits=HistoryLimits(events=settings.history_events),
+            home_creator_groups=settings.home_creator_groups(),
+            ttl_seconds=settings.session_ttl_seconds,
+            uid=self.uid,
+            url=self.url,
+            open_store=self._heartbeat_store if isinstance(self._store, EtcdStore) else None,
+        )
+        stack.push_async_callback(shard.stop)
+        stack.push_async_callback(edge.drain, settings.shutdown_grace_seconds)
+        await shard.join()
+        reporting = asyncio.create_task(report_loads(shard, settings.load_report_seconds), name="report loads")
+        stack.push_async_callback(_ended, reporting)
+        await shard.start()
+
+    async def drain(self) -> None:
+        """Has others take the ranges, and returns when they have, or there is nobody to take them, or the time is over."""
+        self.health.drain()
+        if self.shard is None:
+            return
+        try:
+            async with asyncio.timeout(self._settings.handover_seconds):
+                await self._say_draining(self.shard)
+                while self._owned() and self._others():
+                    await self.map.moved()
+        except TimeoutError:
+            log.warning("ranges were not handed over in time: %s", ", ".join(self._owned()))
+
+    async def stop(self) -> None:
+        """Ends watches cleanly, finishes requests under way, and ends the session."""
+        self.health.drain()
+        await self._stack.aclose()
+
+    async def _say_draining(self, shard: Shard) -> None:
+        while True:
+            try:
+                await shard.session.drain()
+                return
+            except StoreError as error:
+                log.warning("the registry cannot be told to move the ranges; trying again", extra={"error": str(error)})
+                await asyncio.sleep(_DRAIN_RETRY_SECONDS)
+
+    def _owned(self) -> list[str]:
+        return [info.name for info in self.map.ranges() if info.owner == self.uid]
+
+    def _others(self) -> bool:
+        return any(info.uid != self.uid and not info.draining for info in self.map.shards())
+
+    async def _handle(self, request: Request) -> Reply:
+        if self.shard is None:
+            raise not_owner(f"shard {self.name} is starting")
+        return await self.shard.handle(request)
+
+    async def _probe(self, request: Request) -> Reply:
+        request.verb = request.method.lower()
+        if request.path == "/metrics":
+            return Response(200, self.metrics.text(), CONTENT_TYPE, compressible=True)
+        if request.path.strip("/").partition("/")[0] in KINDS:
+            return self.health.serve(request, request.path)
+        return page_not_found()
+
+    def _own(self, range_name: str) -> Handler | None:
+        shard = self.shard
+        held = shard.cell.ranges.get(range_name) if shard is not None else None
+        return shard.handle if shard is not None and held is not None and held.owned else None
+
+    def _proved(self) -> str | None:
+        if self.shard is None:
+            return "starting"
+        return None if self.shard.cell.guard.alive else "the store does not know for sure that this shard lives"
+
+    async def _open_range(self, labels: Mapping[str, str], after_version: int) -> Opened:
+        if self._registries is None:
+            raise unavailable(f"shard {self.name} is starting")
+        try:
+            opened = await self._registries.open_range(labels, after_version)
+        except RegistryError as error:
+            raise unavailable(f"no range could be opened: {error}") from error
+        return Opened(opened.name, opened.version)
+
+    async def _heartbeat_store(self) -> Store:
+        return await EtcdStore.open(heartbeat_settings(self._settings.etcd(), self._settings.session_ttl_seconds))
+
+    async def _identity(self) -> Identity:
+        settings = self._settings
+        issuer = _issuer_of(settings.service_account_key_file) or await shared_issuer(self._store)
+        users = (await shared_admin_tokens(self._store)).users()
+        if settings.token_auth_file:
+            users = read_token_file(Path(settings.token_auth_file)) | users
+        return Identity(
+            requests=[
+                RequestHeaders(self._authority.certificate, allowed_names=FRONT_PROXIES),
+                ClientCertificates(self._client_ca(), front_proxies=FRONT_PROXIES),
+            ],
+            tokens=[StaticTokens(users, issuer.audiences)],
+            issuer=issuer,
+            anonymous=settings.anonymous_auth,
+        )
+
+    def _client_ca(self) -> bytes:
+        path = self._settings.client_ca_file
+        return Path(path).read_bytes() if path else self._authority.certificate
+
+    def _tls(self) -> ssl.SSLContext:
+        settings = self._settings
+        clients = self._authority.certificate + (self._client_ca() if settings.client_ca_file else b"")
+        if settings.tls_cert_file:
+            return server_context(Path(settings.tls_cert_file), Path(settings.tls_private_key_file), client_ca_pem=clients)
+        names = [self._address(), settings.bind_address, "127.0.0.1", "::1", "localhost", socket.gethostname()]
+        known = [name for name in dict.fromkeys(names) if name not in ("0.0.0.0", "::")]
+        return pair_server_context(self._authority.issue_serving(known), client_ca_pem=clients)
+
+    def _limits(self) -> Limits:
+        settings = self._settings
+        return Limits(
+            body_bytes=settings.max_request_body_bytes,
+            reading_requests=settings.max_requests_inflight,
+            writing_requests=settings.max_mutating_requests_inflight,
+            watches=settings.max_watches,
+            watch_buffer_bytes=settings.watch_buffer_bytes,
+            request_timeout_seconds=settings.request_timeout_seconds,
+            drain_seconds=settings.shutdown_grace_seconds,
+        )
+
+    def _address(self) -> str:
+        settings = self._settings
+        if settings.advertise_address:
+            return settings.advertise_address
+        if settings.bind_address not in ("0.0.0.0", "::"):
+            return settings.bind_address
+        return own_address(parse_endpoint(settings.etcd().endpoints[0]).target)
+
+
+def heartbeat_settings(settings: EtcdSettings, ttl_seconds: float) -> EtcdSettings:
+    """For the connection of a heartbeat: an answer after a lease's end is of no use, and another member may be quicker."""
+    return msgspec.structs.replace(
+        settings,
+        deadline_seconds=ttl_seconds / 2,
+        dial_seconds=ttl_seconds / 4,
+        last_retry_seconds=ttl_seconds / 8,
+        keepalive_timeout_seconds=ttl_seconds / 2,
+    )
+
+
+def own_address(target: str) -> str:
+    """The address of this machine from which it reaches `host:port`; nothing is sent."""
+    host, _, port = target.rpartition(":")
+    for family, kind, _, _, address in socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_DGRAM):
+        with suppress(OSError), socket.socket(family, kind) as probe:
+            probe.connect(address)
+            return str(probe.getsockname()[0])
+    raise OSError(f"it is not clear by which address others reach this shard: {target} is not reached; say --advertise-address")
+
+
+def _issuer_of(path: str) -> TokenIssuer | None:
+    return TokenIssuer.of_pem(Path(path).read_bytes(), path) if path else None
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def _bracketed(address: str) -> str:
+    return f"[{address}]" if ":" in address else address

@@ -1,0 +1,144 @@
+"""A pool of connections to one other server of ours (HTTP/1.1, mutual TLS)."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from tenantry.apiserver.edge.upstream_connection import Answer, UpstreamConnection, UpstreamError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpstreamLimits:
+    connect_timeout_seconds: float = 2.0
+    """A process of ours on the same network accepts in milliseconds; longer, and it is gone or stopped."""
+
+    idle_seconds: float = 30.0
+    """How long an idle connection is kept: less than the server's 90 s, so that it is hardly ever closed under a request."""
+
+    idle_connections: int = 128
+    """Idle ones kept; a burst's others are closed as they come back."""
+
+    dead_peer_seconds: int = 10
+    """A machine that vanished without a word is noticed after about this long, by TCP's probes."""
+
+
+class Upstream:
+    """One other server, by its base URL. `tls` is None for plain HTTP (tests).
+
+    Connections are made as needed: how many at most is for the caller to limit (`Limits` of the edge in front).
+    """
+
+    def __init__(self, url: str, tls: ssl.SSLContext | None, limits: UpstreamLimits | None = None) -> None:
+        """Raises ValueError where the URL is not `http(s)://host:port`."""
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or (parts.scheme == "https") != (tls is not None):
+            raise ValueError(f"not the URL of a shard: {url!r}")
+        self.url = url
+        self._host = parts.hostname
+        self._port = parts.port or (443 if tls is not None else 80)
+        self._tls = tls
+        self._limits = limits or UpstreamLimits()
+        self._idle: list[UpstreamConnection] = []
+        self._all: set[UpstreamConnection] = set()
+        self._sweep: asyncio.TimerHandle | None = None
+        self._closed = False
+        self.opened = 0
+        """Connections made so far."""
+
+    @property
+    def connections(self) -> int:
+        return len(self._all)
+
+    @property
+    def idle(self) -> int:
+        return len(self._idle)
+
+    async def connection(self, *, fresh: bool = False) -> UpstreamConnection:
+        """An idle connection (the one last used, if not `fresh`) or a new one. Raises UpstreamError with nothing sent."""
+        while self._idle and not fresh:
+            found = self._idle.pop()
+            if found.usable:
+                found.fresh = False
+                return found
+        if self._closed:
+            raise UpstreamError("the pool is closed", sent=False)
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._limits.connect_timeout_seconds):
+                transport, protocol = await loop.create_connection(
+                    lambda: UpstreamConnection(self._release, self._all.discard), self._host, self._port, ssl=self._tls
+                )
+        except TimeoutError:
+            raise UpstreamError(f"{self.url} did not accept a connection in time", sent=False) from None
+        except (OSError, ssl.SSLError) as error:
+            raise UpstreamError(f"{self.url} cannot be reached: {error}", sent=False) from error
+        self._probe(transport.get_extra_info("socket"))
+        self.opened += 1
+        if protocol.usable:
+            self._all.add(protocol)
+        return protocol
+
+    async def exchange(
+        self, request: bytes, pieces: AsyncIterator[bytes] | None = None, *, head_only: bool = False, fresh: bool = False
+    ) -> Answer:
+        """One request on some connection; see `UpstreamConnection.exchange`."""
+        return await (await self.connection(fresh=fresh)).exchange(request, pieces, head_only=head_only)
+
+    def abort(self, why: str) -> None:
+        """Cuts every connection that is in use or idle. The pool can be used on."""
+        for connection in list(self._all):
+            connection.abort(why)
+        self._idle.clear()
+
+    def close(self) -> None:
+        """Closes the idle connections now, and the others when their exchanges have ended."""
+        self._closed = True
+        if self._sweep is not None:
+            self._sweep.cancel()
+        for connection in self._idle:
+            connection.abort()
+        self._idle.clear()
+
+    def _release(self, connection: UpstreamConnection) -> None:
+        if self._closed or len(self._idle) >= self._limits.idle_connections:
+            connection.abort()
+            return
+        loop = asyncio.get_running_loop()
+        connection.idle_since = loop.time()
+        self._idle.append(connection)
+        if self._sweep is None:
+            self._sweep = loop.call_later(self._limits.idle_seconds, self._close_old)
+
+    def _close_old(self) -> None:
+        loop = asyncio.get_running_loop()
+        border = loop.time() - self._limits.idle_seconds
+        kept = []
+        for connection in self._idle:
+            if connection.usable and connection.idle_since > border:
+                kept.append(connection)
+            else:
+                connection.abort()
+        self._idle = kept
+        self._sweep = loop.call_later(self._limits.idle_seconds / 2, self._close_old) if kept else None
+
+    def _probe(self, sock: socket.socket | None) -> None:
+        if sock is None:
+            return
+        seconds = self._limits.dead_peer_seconds
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in (
+            ("TCP_KEEPIDLE", max(1, seconds // 2)),
+            ("TCP_KEEPINTVL", max(1, seconds // 5)),
+            ("TCP_KEEPCNT", 3),
+        ):
+            if hasattr(socket, option):
+                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+
+    def __repr__(self) -> str:
+        return f"<Upstream {self.url}, {len(self._all)} connections, {len(self._idle)} of them idle>"

@@ -1,0 +1,1 @@
+"""What all gRPC services of the platform have in common."""

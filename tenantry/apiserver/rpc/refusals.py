@@ -1,0 +1,48 @@
+"""Refusals with google.rpc's standard details (`grpc-status-details-bin`), as clients of every language can read them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+import grpc
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+DOMAIN = "tenantry.dev"
+
+
+async def refuse(context: Any, code: grpc.StatusCode, text: str, *details: Message) -> NoReturn:
+    """Ends a call of grpc.aio. `context` is its ServicerContext."""
+    status = status_pb2.Status(code=code.value[0], message=text)
+    for detail in details:
+        status.details.add().Pack(detail)
+    made = rpc_status.to_status(status)
+    await context.abort(made.code, made.details, made.trailing_metadata)
+    raise AssertionError("abort does not return")
+
+
+def reason(name: str, metadata: Mapping[str, str] | None = None) -> Any:
+    """Which rule refused: `name` in UPPER_SNAKE_CASE, what it was about in the metadata."""
+    return error_details_pb2.ErrorInfo(reason=name, domain=DOMAIN, metadata=metadata or {})
+
+
+def retry_after(seconds: float) -> Any:
+    info = error_details_pb2.RetryInfo()
+    info.retry_delay.FromMilliseconds(round(seconds * 1000))
+    return info
+
+
+def missing(kind: str, name: str) -> Any:
+    return error_details_pb2.ResourceInfo(resource_type=kind, resource_name=name)
+
+
+def bad_field(field: str, text: str) -> Any:
+    violation = error_details_pb2.BadRequest.FieldViolation(field=field, description=text)
+    return error_details_pb2.BadRequest(field_violations=[violation])
+
+
+def over_quota(subject: str, text: str) -> Any:
+    violation = error_details_pb2.QuotaFailure.Violation(subject=subject, description=text)
+    return error_details_pb2.QuotaFailure(violations=[violation])

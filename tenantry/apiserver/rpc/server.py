@@ -1,0 +1,81 @@
+"""A gRPC server: mutual TLS, limits, and beside the services themselves health and reflection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+MESSAGE_LIMIT_BYTES = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RpcLimits:
+    calls: int = 1024
+    """Calls at the same time, streams among them; more are refused with RESOURCE_EXHAUSTED."""
+
+    message_bytes: int = MESSAGE_LIMIT_BYTES
+    """The longest message taken. The biggest legal ones, batches of 10,000 paths, stay far below."""
+
+    keepalive_seconds: float = 20.0
+    """How often a quiet connection is probed: a client that vanished is noticed, and proxies between keep the connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class RpcServer:
+    """A running server. `health` is told what serves."""
+
+    server: grpc.aio.Server
+    port: int
+    health: health.aio.HealthServicer
+    services: tuple[str, ...]
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Answers health checks with NOT_SERVING, takes no more calls, and gives those under way their time."""
+        await self.health.enter_graceful_shutdown()
+        await self.server.stop(grace_seconds)
+
+
+async def serve(
+    add: Mapping[str, Callable[[grpc.aio.Server], None]],
+    address: str,
+    *,
+    ca: bytes,
+    certificate: bytes,
+    key: bytes,
+    limits: RpcLimits | None = None,
+) -> RpcServer:
+    """Serves on `address` (port 0: a free one) to clients with a certificate of `ca`; all three are PEM.
+
+    `add`: by the full name of each service, what adds it to the server. Raises OSError where the address is taken.
+    """
+    limits = limits or RpcLimits()
+    server = grpc.aio.server(
+        options=[
+            ("grpc.max_receive_message_length", limits.message_bytes),
+            ("grpc.so_reuseport", 0),
+            ("grpc.keepalive_time_ms", int(limits.keepalive_seconds * 1000)),
+            ("grpc.keepalive_timeout_ms", 10_000),
+            ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+            ("grpc.keepalive_permit_without_calls", 1),
+        ],
+        maximum_concurrent_rpcs=limits.calls,
+    )
+    for adding in add.values():
+        adding(server)
+    checks = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+    services = (*add, health.SERVICE_NAME, reflection.SERVICE_NAME)
+    reflection.enable_server_reflection(services, server)
+    for name in ("", *add):
+        await checks.set(name, health_pb2.HealthCheckResponse.SERVING)
+    credentials = grpc.ssl_server_credentials([(key, certificate)], root_certificates=ca, require_client_auth=True)
+    try:
+        port = server.add_secure_port(address, credentials)
+    except RuntimeError as error:
+        raise OSError(f"cannot listen for gRPC on {address}: {error}; choose another port") from error
+    await server.start()
+    return RpcServer(server, port, checks, services)

@@ -1,0 +1,74 @@
+"""Registry and shards of one process: the parts of the distributed form, on a store that nobody else has open."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+
+from registry.process import Registry, forget_processes
+from shard.process import LocalPeers, Shard
+from tenantry.storage.store import Store
+from tenantry.tenancy.directory import RangeInfo
+from tenantry.tenancy.range_map import Opened, RangeMap
+from tenantry.tenancy.well_known import ROOT
+
+TTL_SECONDS = 30.0
+"""Nobody waits for a dead process here, so a machine that was busy for some seconds loses nothing."""
+LOADING_SECONDS = 600.0
+
+
+class LocalFleet:
+    """Made; shards, which are given `map` and `peers`, are put into `shards` by their names; started, stopped."""
+
+    def __init__(self, store: Store, *, capacity: int) -> None:
+        self._store = store
+        self.map = RangeMap(store, opener=self._open_range)
+        # Ranges are spread over the shards that are there when it begins; moving them within one process would gain nothing.
+        self.registry = Registry(store, capacity=capacity, balance=False, ttl_seconds=TTL_SECONDS, range_map=self.map)
+        self.shards: dict[str, Shard] = {}
+        self.peers = LocalPeers(self.map, self.shards)
+        self._stack = AsyncExitStack()
+
+    async def start(self) -> None:
+        """Returns when all ranges are served. Raises StoreError, StatusError (a range could not be loaded)."""
+        # Whoever has a session in this store is dead.
+        await forget_processes(self._store)
+        await self.map.start()
+        self._stack.push_async_callback(self.map.stop)
+        for shard in self.shards.values():
+            await shard.join()
+            self._stack.push_async_callback(shard.stop)
+        await self.registry.start()
+        self._stack.push_async_callback(self.registry.stop)
+        while not self.map.ranges() or not all(info.shard for info in self.map.ranges()):
+            await self.map.moved()
+        for shard in self.shards.values():
+            await shard.ownership.settled(LOADING_SECONDS)
+        # Root's shard first: it installs what the others look up.
+        home = self.home
+        await home.start()
+        for shard in self.shards.values():
+            if shard is not home:
+                await shard.start()
+
+    async def stop(self) -> None:
+        await self._stack.aclose()
+
+    @property
+    def home(self) -> Shard:
+        """The shard that has the range `root`. Raises KeyError before the start."""
+        info = self.map.range_of(ROOT)
+        return self.shards[info.shard if info is not None else ""]
+
+    def tenants(self, info: RangeInfo) -> int:
+        shard = self.shards.get(info.shard)
+        return shard.tenants(info.name) if shard is not None else 0
+
+    async def _open_range(self, labels: Mapping[str, str], after_version: int) -> Opened:
+        """Returns when the shard that got the range serves it."""
+        opened = await self.registry.open_range(labels, after_version)
+        await self.map.reached(opened.version)
+        info = self.map.named(opened.name)
+        if info is not None and info.shard:
+            await self.shards[info.shard].ownership.serving(opened.name)
+        return opened

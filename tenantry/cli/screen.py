@@ -1,0 +1,61 @@
+"""What changes while one looks: on a terminal drawn anew in place, elsewhere printed again when it is different."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from typing import TextIO
+
+_HOME, _CLEAR_LINE, _CLEAR_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
+_CLEAR = "\x1b[2J"
+BAR_CELLS = 30
+
+
+class Screen:
+    """`show` the whole text each time."""
+
+    def __init__(self, out: TextIO | None = None) -> None:
+        self._out = out or sys.stdout
+        self._live = self._out.isatty()
+        self._last: str | None = None
+
+    @property
+    def lines(self) -> int:
+        """How many fit; a thousand where nothing has to."""
+        return shutil.get_terminal_size().lines if self._live else 1000
+
+    def show(self, text: str) -> None:
+        if self._live:
+            first = _CLEAR if self._last is None else ""
+            fitting = text.split("\n")[: self.lines - 1]
+            self._out.write(first + _HOME + "".join(f"{line}{_CLEAR_LINE}\n" for line in fitting) + _CLEAR_BELOW)
+        elif text != self._last:
+            self._out.write(("" if self._last is None else "\n") + text + "\n")
+        self._last = text
+        self._out.flush()
+
+
+class ProgressBar:
+    """One line that fills: on a terminal in place, elsewhere a line for each change. To standard error."""
+
+    def __init__(self, what: str, total: int, out: TextIO | None = None) -> None:
+        self._what = what
+        self._total = total
+        self._out = out or sys.stderr
+        self._live = self._out.isatty() and os.environ.get("TERM") != "dumb"
+        self._done = -1
+
+    def show(self, done: int, more: str = "") -> None:
+        if done == self._done:
+            return
+        self._done = done
+        filled = BAR_CELLS if self._total == 0 else BAR_CELLS * done // self._total
+        line = f"{self._what} [{'#' * filled}{'.' * (BAR_CELLS - filled)}] {done}/{self._total}{more}"
+        self._out.write(f"\r{line}{_CLEAR_LINE}" if self._live else f"{line}\n")
+        self._out.flush()
+
+    def end(self) -> None:
+        if self._live:
+            self._out.write("\n")
+            self._out.flush()

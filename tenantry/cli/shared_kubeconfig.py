@@ -1,0 +1,68 @@
+"""`tenantry kubeconfig`: the administrators' kubeconfig of a platform in etcd. Whoever may read etcd may have it."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tenantry.flags import SettingError, add_flags, setting, settings_from
+from tenantry.storage.etcd.options import EtcdOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KubeconfigSettings(EtcdOptions):
+    external_url: str = setting(
+        "https://localhost:6443", "URL of the gateways, as clients reach them", "a port of this machine, as with compose"
+    )
+    certificate_authority_file: str = setting(
+        "", "CA in PEM of the gateways' certificate", "empty: the platform's, which is right unless gateways have --tls-cert-file"
+    )
+
+
+def add_command(commands: Any) -> None:
+    """The sub-command, on an argparse sub-parser collection."""
+    command = commands.add_parser(
+        "kubeconfig",
+        help="print the administrators' kubeconfig of a platform on etcd",
+        description="Prints a kubeconfig with kcp's contexts, from what etcd holds. A platform that was never started gets its "
+        "secrets now. Each flag can be given as an environment variable.",
+    )
+    add_flags(command, KubeconfigSettings)
+    command.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    # Cryptography and the store are half a second of imports that other commands do not need.
+    from tenantry.apiserver.authentication.service_account import KeyFileError
+    from tenantry.apiserver.edge.certificates import CertificateError
+    from tenantry.storage.store import StoreError
+
+    try:
+        settings = settings_from(KubeconfigSettings, options)
+        path = settings.certificate_authority_file
+        print(asyncio.run(_kubeconfig(settings, Path(path).read_bytes() if path else None)), end="")
+    except SettingError as error:
+        print(f"tenantry: {error}", file=sys.stderr)
+        return 2
+    except (StoreError, CertificateError, KeyFileError, OSError) as error:
+        print(f"tenantry: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+async def _kubeconfig(settings: KubeconfigSettings, ca: bytes | None) -> str:
+    from tenantry.apiserver.authentication.shared_secrets import shared_admin_tokens
+    from tenantry.apiserver.edge.shared_authority import shared_authority
+    from tenantry.cli import kubeconfig
+    from tenantry.storage.etcd.store import EtcdStore
+
+    store = await EtcdStore.open(settings.etcd())
+    try:
+        ca = ca or (await shared_authority(store)).certificate
+        return kubeconfig.text(url=settings.external_url, ca_certificate=ca, tokens=await shared_admin_tokens(store))
+    finally:
+        await store.close()

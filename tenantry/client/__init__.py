@@ -1,0 +1,23 @@
+"""Clients of the platform's gRPC services: where tenants are (`Client`, `SyncClient`). See docs/client.md."""
+
+from tenantry.client.aio import Client
+from tenantry.client.channels import Credentials
+from tenantry.client.errors import ClientError, InvalidArgument, NoOwner, NotFound, Refused, Unreachable
+from tenantry.client.sync import SyncClient
+from tenantry.client.tenant_map import Location, Range, Shard, TenantMap
+
+__all__ = [
+    "Client",
+    "ClientError",
+    "Credentials",
+    "InvalidArgument",
+    "Location",
+    "NoOwner",
+    "NotFound",
+    "Range",
+    "Refused",
+    "Shard",
+    "SyncClient",
+    "TenantMap",
+    "Unreachable",
+]

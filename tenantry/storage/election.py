@@ -1,0 +1,127 @@
+"""Choosing one of several processes: whoever holds a leased key. A convenience, and no proof of anything.
+
+A leader that has lost its lease may believe in itself for a moment longer, so what a leader does must be right when two do it:
+compare in every transaction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing, suppress
+
+from tenantry.storage.keys import ELECTION
+from tenantry.storage.store import Fence, Fenced, Indeterminate, LeaseGone, Put, Store, StoreError
+
+logger = logging.getLogger(__name__)
+
+RETRY_SECONDS = 0.5
+
+
+class Election:
+    """Campaigns for `/election/<service>` with the value `identity`, for ever; runs `lead` while elected, and cancels it when the
+    lease is lost. `lead` that ends or raises gives the lead up, and the campaign begins again."""
+
+    def __init__(
+        self, store: Store, service: str, identity: str, lead: Callable[[], Awaitable[None]], *, ttl_seconds: float = 2.0
+    ) -> None:
+        self._store = store
+        self._key = f"{ELECTION}{service}".encode()
+        self._identity = identity
+        self._lead = lead
+        self._ttl_seconds = ttl_seconds
+        self._task: asyncio.Task[None] | None = None
+        self.leading = False
+
+    def __repr__(self) -> str:
+        return f"<Election {self._key.decode()} {self._identity} leading={self.leading}>"
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._campaign(), name=f"election {self._key.decode()}")
+
+    async def stop(self) -> None:
+        """Gives the lead up at once, so that another one need not wait for the lease to end."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def leader(self) -> str:
+        """The identity of the leader; empty where there is none now. Raises Unavailable."""
+        page = await self._store.read(self._key, self._key + b"\0")
+        return page.kvs[0].value.decode() if page.kvs else ""
+
+    async def _campaign(self) -> None:
+        while True:
+            try:
+                await self._once()
+            except StoreError as error:
+                logger.warning("the campaign for %s was broken off", self._key.decode(), extra={"error": str(error)})
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _once(self) -> None:
+        """One campaign and, if it is won, one term."""
+        await self._vacant()
+        sent_at = time.monotonic()
+        lease = await self._store.grant_lease(self._ttl_seconds)
+        try:
+            if await self._win(lease):
+                await self._term(lease, sent_at)
+        finally:
+            with suppress(StoreError):
+                await self._store.revoke_lease(lease)
+
+    async def _vacant(self) -> None:
+        """Returns when nobody leads."""
+        page = await self._store.read(self._key, self._key + b"\0")
+        if not page.kvs:
+            return
+        async with aclosing(self._store.watch(self._key, self._key + b"\0", from_revision=page.revision + 1)) as batches:
+            async for batch in batches:
+                if batch.events and batch.events[-1].deleted:
+                    return
+
+    async def _win(self, lease: int) -> bool:
+        try:
+            await self._store.commit([Fence(self._key, 0)], [Put(self._key, self._identity.encode(), 0, lease)], [])
+        except (Fenced, Indeterminate):
+            # Another one was quicker, or the answer was lost: then the key, if it is ours, goes with its lease.
+            return False
+        return True
+
+    async def _term(self, lease: int, sent_at: float) -> None:
+        logger.info("leads now", extra={"election": self._key.decode(), "identity": self._identity})
+        self.leading = True
+        work = asyncio.ensure_future(self._lead())
+        try:
+            await self._hold(lease, sent_at, work)
+        finally:
+            self.leading = False
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+            logger.info("leads no more", extra={"election": self._key.decode(), "identity": self._identity})
+        if not work.cancelled() and (error := work.exception()) is not None:
+            logger.error("the leader's work failed and is begun again", exc_info=error)
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _hold(self, lease: int, sent_at: float, work: asyncio.Future[None]) -> None:
+        """Renews the lease until it is lost or the work ends."""
+        deadline = sent_at + self._ttl_seconds
+        while True:
+            await asyncio.wait([work], timeout=self._ttl_seconds / 4)
+            if work.done():
+                return
+            sent_at = time.monotonic()
+            if sent_at >= deadline:
+                return
+            try:
+                async with asyncio.timeout(deadline - sent_at):
+                    await self._store.keep_alive(lease)
+            except (LeaseGone, TimeoutError):
+                return
+            except StoreError as error:
+                logger.warning("the lead could not be renewed", extra={"error": str(error)})
+            else:
+                deadline = sent_at + self._ttl_seconds

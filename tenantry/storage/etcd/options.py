@@ -1,0 +1,46 @@
+"""The settings by which an operator says where etcd is, shared by every process that uses it. Named as kube-apiserver's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tenantry.flags import SettingError, check_together, setting
+from tenantry.storage.etcd.settings import EtcdSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EtcdOptions:
+    etcd_servers: str = setting(
+        "http://127.0.0.1:2379", "URLs of etcd's members, separated by commas", "an etcd on this machine, as it comes"
+    )
+    etcd_cafile: str = setting("", "CA in PEM that issued etcd's certificates", "empty: those that the system trusts")
+    etcd_certfile: str = setting("", "client certificate in PEM for etcd", "empty: etcd is not asked to know us by one")
+    etcd_keyfile: str = setting("", "its private key in PEM", "empty: as for --etcd-certfile")
+    etcd_server_name: str = setting("", "name that etcd's certificate must bear", "empty: the host in --etcd-servers")
+    etcd_user: str = setting("", "user of etcd's own authentication", "empty: etcd asks for none")
+    etcd_password_file: str = setting(
+        "", "file with that user's password", "a password in a flag would be seen in the list of processes"
+    )
+
+    def etcd(self) -> EtcdSettings:
+        """Raises SettingError."""
+        check_together(self, "etcd_certfile", "etcd_keyfile")
+        check_together(self, "etcd_user", "etcd_password_file")
+        try:
+            password = Path(self.etcd_password_file).read_text().rstrip("\n") if self.etcd_password_file else ""
+            return EtcdSettings(
+                endpoints=tuple(filter(None, map(str.strip, self.etcd_servers.split(",")))),
+                certificate_authority=_path(self.etcd_cafile),
+                certificate=_path(self.etcd_certfile),
+                certificate_key=_path(self.etcd_keyfile),
+                server_name=self.etcd_server_name,
+                user=self.etcd_user,
+                password=password,
+            )
+        except (OSError, ValueError) as error:
+            raise SettingError(f"etcd cannot be reached with these settings: {error}") from error
+
+
+def _path(text: str) -> Path | None:
+    return Path(text) if text else None

@@ -1,0 +1,82 @@
+"""`tenantry probe`, against small servers of the test's own."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from tenantry.apiserver.edge.certificates import CertificateAuthority
+from tenantry.apiserver.rpc.server import serve
+from tenantry.cli.main import main
+from tenantry.cli.probe import NotReady, probe
+
+
+@pytest.fixture
+def pages() -> Iterator[str]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            ready = self.path == "/readyz?verbose"
+            self.send_response(200 if ready else 500)
+            self.end_headers()
+            self.wfile.write(b"ok" if ready else b"[-]store failed: no answer")
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+def test_exit_code_and_reason(pages: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["probe", f"{pages}/readyz?verbose"]) == 0
+    assert main(["probe", f"{pages}/livez"]) == 1
+    assert capsys.readouterr().err == f"tenantry: {pages}/livez is not ready: 500 [-]store failed: no answer\n"
+
+
+@pytest.mark.parametrize("url", ["localhost:6443", "ftp://localhost/", "https://", "grpc://"])
+def test_refuses_what_is_no_url_of_a_server(url: str, tmp_path: Path) -> None:
+    with pytest.raises(NotReady, match="has to begin with"):
+        probe(url, timeout_seconds=1, root=tmp_path)
+
+
+def test_says_that_nobody_listens(tmp_path: Path) -> None:
+    with pytest.raises(NotReady, match="ConnectionRefusedError"):
+        probe("https://127.0.0.1:9/readyz", timeout_seconds=1, root=tmp_path)
+    with pytest.raises(NotReady, match=r"no certificates to ask with .*; is --root-directory right\?"):
+        probe("grpc://127.0.0.1:9", timeout_seconds=1, root=tmp_path)
+
+
+async def test_grpc(tmp_path: Path) -> None:
+    pki = tmp_path / "pki"
+    pki.mkdir()
+    authority = CertificateAuthority.load_or_create(pki)
+    authority.issue_client("probe").write(pki / "lookup-client.crt", pki / "lookup-client.key")
+    serving = authority.issue_serving(["127.0.0.1"])
+    server = await serve({}, "127.0.0.1:0", ca=authority.certificate, certificate=serving.certificate, key=serving.key)
+    try:
+        failures: list[NotReady] = []
+
+        def ask(service: str) -> None:
+            try:
+                probe(f"grpc://127.0.0.1:{server.port}{service}", timeout_seconds=5, root=tmp_path)
+            except NotReady as error:
+                failures.append(error)
+
+        await asyncio.to_thread(ask, "")
+        assert not failures
+        await asyncio.to_thread(ask, "/no.such.Service")
+        assert "NOT_FOUND" in str(failures.pop())
+        await server.health.enter_graceful_shutdown()
+        await asyncio.to_thread(ask, "")
+        assert str(failures.pop()) == "NOT_SERVING"
+    finally:
+        await server.stop(0)

@@ -1,0 +1,94 @@
+"""docker-compose.yml on a Docker engine, as a user runs it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.e2e.client import Api
+from tests.support.etcd import free_port
+
+FILE = Path(__file__).parents[2] / "docker-compose.yml"
+STEP_SECONDS = 600.0
+
+
+class Stack:
+    """A context manager. Images come from where the file says, unless the environment names others (docs/operations.md)."""
+
+    def __init__(self, docker: str, directory: Path, **settings: str) -> None:
+        self._docker = docker
+        self._directory = directory
+        self._environment = {
+            **os.environ,
+            "COMPOSE_PROJECT_NAME": f"tenantry-test-{os.getpid()}",
+            "TENANTRY_PORT": str(free_port()),
+            "TENANTRY_GATEWAY_PORT": str(free_port()),
+            **settings,
+        }
+
+    def __enter__(self) -> Stack:
+        try:
+            return self.scale(1)
+        except BaseException:
+            self.down()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        (self._directory / "log").write_text(self.compose("logs", "--no-color", "--timestamps"))
+        self.down()
+
+    def compose(self, *arguments: str) -> str:
+        """Runs `docker compose`; what it printed."""
+        done = subprocess.run(
+            [self._docker, "compose", "--file", str(FILE), *arguments],
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=STEP_SECONDS,
+            check=False,
+        )
+        assert done.returncode == 0, f"docker compose {' '.join(arguments)}: {done.stderr[-3000:]}"
+        return done.stdout
+
+    def scale(self, shards: int) -> Stack:
+        """Returns when so many shards, and all else, are healthy."""
+        build = () if "TENANTRY_IMAGE" in os.environ else ("--build",)
+        self.compose("up", "--detach", "--wait", *build, "--scale", f"shard={shards}")
+        return self
+
+    def down(self) -> None:
+        self.compose("down", "--volumes", "--timeout", "5")
+
+    def containers(self, service: str) -> list[str]:
+        return self.compose("ps", "--quiet", service).split()
+
+    def kill(self, container: str) -> None:
+        """As a crash would, but that Docker takes it for a wish and does not restart it; `scale` does."""
+        subprocess.run([self._docker, "kill", "--signal", "KILL", container], check=True, capture_output=True)
+
+    def restart(self, container: str) -> None:
+        """Without giving it time to end in order."""
+        subprocess.run([self._docker, "restart", "--time", "0", container], check=True, capture_output=True)
+
+    def ask(self, *command: str) -> Any:
+        """What a command says in JSON, run beside the gateway."""
+        return json.loads(self.compose("exec", "-T", "gateway", "tenantry", *command, "--output", "json"))
+
+    def kubeconfig(self) -> dict[str, Any]:
+        found: dict[str, Any] = yaml.safe_load(self.compose("exec", "-T", "gateway", "tenantry", "kubeconfig"))
+        return found
+
+    def root(self) -> Api:
+        """The workspace `root`, as system:masters."""
+        document = self.kubeconfig()
+        cluster = next(c["cluster"] for c in document["clusters"] if c["name"] == "root")
+        token = next(u["user"]["token"] for u in document["users"] if u["name"] == "shard-admin")
+        ca = self._directory / "ca.crt"
+        ca.write_bytes(base64.b64decode(cluster["certificate-authority-data"]))
+        return Api(cluster["server"], str(ca), token)

@@ -1,0 +1,95 @@
+"""docker-compose.yml: what it promises, and that Docker Compose understands it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tenantry.cli.main import parser
+from tests.deploy.environment import unknown_variables
+from tests.support.tools import program
+
+PATH = Path(__file__).parents[2] / "docker-compose.yml"
+PROCESSES = {"registry", "shard", "gateway"}
+
+
+@cache
+def services() -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = yaml.safe_load(PATH.read_text())["services"]
+    return found
+
+
+def test_services() -> None:
+    assert set(services()) == {"volume", "etcd", *PROCESSES}
+
+
+@pytest.mark.parametrize("name", ["volume", "etcd", *PROCESSES])
+def test_hardening(name: str) -> None:
+    service = services()[name]
+    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", service["user"])
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert "privileged" not in service
+
+
+@pytest.mark.parametrize("name", ["etcd", *PROCESSES])
+def test_life(name: str) -> None:
+    service = services()[name]
+    assert service["restart"] == "unless-stopped"
+    assert service["stop_grace_period"]
+    assert service["deploy"]["resources"]["limits"]["memory"]
+    assert service["depends_on"]
+    assert all(on["condition"] in ("service_healthy", "service_completed_successfully") for on in service["depends_on"].values())
+    assert service["logging"]["options"]["max-size"]
+
+
+def test_shards_can_be_any_number() -> None:
+    shard = services()["shard"]
+    assert not {"container_name", "hostname", "ports", "volumes"} & set(shard)
+
+
+def test_only_the_gateway_is_reached_from_outside() -> None:
+    networks = yaml.safe_load(PATH.read_text())["networks"]
+    assert networks["inside"]["internal"] is True
+    for name, service in services().items():
+        if name == "gateway":
+            assert all(port.startswith("${TENANTRY_ADDRESS:-127.0.0.1}:") for port in service["ports"])
+        else:
+            assert "ports" not in service
+            assert service.get("networks") == ["inside"] or service["network_mode"] == "none"
+
+
+@pytest.mark.parametrize("name", sorted(PROCESSES))
+def test_commands_and_settings_exist(name: str) -> None:
+    service = services()[name]
+    assert service["command"] == [name]
+    assert parser().parse_args(service["command"])
+    assert unknown_variables(name, service["environment"]) == []
+
+
+@pytest.mark.client
+def test_compose_understands_it() -> None:
+    docker = program("docker", "it reads docker-compose.yml")
+    if subprocess.run([docker, "compose", "version"], capture_output=True, check=False).returncode:
+        pytest.skip("docker has no compose plug-in")
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("TENANTRY_", "ETCD_", "COMPOSE_"))}
+    command = [docker, "compose", "--file", str(PATH), "config", "--format", "json"]
+    done = subprocess.run(command, capture_output=True, check=True, env=environment)
+    assert done.stderr == b""
+    understood = json.loads(done.stdout)
+    assert set(understood["services"]) == set(services())
+    gateway = understood["services"]["gateway"]
+    assert [(p["host_ip"], p["published"], p["target"]) for p in gateway["ports"]] == [
+        ("127.0.0.1", "6443", 6443),
+        ("127.0.0.1", "6444", 6444),
+    ]
+    assert gateway["environment"]["TENANTRY_EXTERNAL_URL"] == "https://localhost:6443"

@@ -1,0 +1,147 @@
+"""The manifests under deploy/kubernetes: rendered, checked against Kubernetes' own schemas, and held to what they promise."""
+
+from __future__ import annotations
+
+import copy
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tenantry.cli.main import parser
+from tests.deploy.environment import unknown_variables
+from tests.deploy.kubernetes_schemas import errors
+from tests.support.tools import program
+
+DIRECTORY = Path(__file__).parents[2] / "deploy" / "kubernetes"
+LAYERS = ["trial", "external-etcd"]
+PROCESSES = {"registry", "shard", "gateway"}
+
+pytestmark = pytest.mark.client
+
+
+@cache
+def rendered(layer: str) -> list[dict[str, Any]]:
+    kubectl = program("kubectl", "it renders the manifests")
+    done = subprocess.run([kubectl, "kustomize", str(DIRECTORY / layer)], check=True, capture_output=True)
+    return list(yaml.safe_load_all(done.stdout))
+
+
+def of_kind(layer: str, kind: str) -> dict[str, dict[str, Any]]:
+    return {m["metadata"]["name"]: m for m in rendered(layer) if m["kind"] == kind}
+
+
+def pod_specs(layer: str) -> dict[str, dict[str, Any]]:
+    return {name: m["spec"]["template"]["spec"] for name, m in of_kind(layer, "Deployment").items()}
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_kubernetes_takes_them(layer: str) -> None:
+    wrong = {f"{m['kind']} {m['metadata']['name']}": found for m in rendered(layer) if (found := errors(m))}
+    assert wrong == {}
+
+
+def test_the_schemas_notice_mistakes() -> None:
+    deployment = copy.deepcopy(of_kind("trial", "Deployment")["shard"])
+    container = deployment["spec"]["template"]["spec"]["containers"][0]
+    container["readOnlyRootFileSystem"] = True
+    container["ports"][0]["containerPort"] = "https"
+    del deployment["spec"]["selector"]
+    assert len(errors(deployment)) == 3
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_kinds(layer: str) -> None:
+    assert set(of_kind(layer, "Deployment")) - {"etcd"} == PROCESSES
+    assert set(of_kind(layer, "PodDisruptionBudget")) == PROCESSES
+    assert {m["kind"] for m in rendered(layer)} <= {
+        *("Namespace", "ConfigMap", "ServiceAccount", "Deployment", "Service"),
+        *("PodDisruptionBudget", "NetworkPolicy", "PersistentVolumeClaim"),
+    }
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_everything_is_in_one_namespace_and_selects_its_own(layer: str) -> None:
+    templates = {n: m["spec"]["template"]["metadata"]["labels"] for n, m in of_kind(layer, "Deployment").items()}
+    for manifest in rendered(layer):
+        if manifest["kind"] == "Namespace":
+            assert manifest["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+            continue
+        name, spec = manifest["metadata"]["name"], manifest.get("spec", {})
+        assert manifest["metadata"]["namespace"] == "tenantry"
+        selector = spec.get("podSelector") or spec.get("selector")
+        if selector is not None:
+            wanted = selector.get("matchLabels", selector)
+            chosen = [n for n, labels in templates.items() if wanted.items() <= labels.items()]
+            assert chosen == [name], f"{manifest['kind']} {name}"
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_pods_are_as_restricted_as_kubernetes_asks(layer: str) -> None:
+    for name, pod in pod_specs(layer).items():
+        assert pod["automountServiceAccountToken"] is False, name
+        security = pod["securityContext"]
+        assert security["runAsNonRoot"] is True and security["runAsUser"] > 0, name
+        assert security["seccompProfile"] == {"type": "RuntimeDefault"}, name
+        for container in pod["containers"]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }, name
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_probes_limits_and_time_to_end(layer: str) -> None:
+    for name, pod in pod_specs(layer).items():
+        assert pod["terminationGracePeriodSeconds"] >= 30, name
+        for container in pod["containers"]:
+            ports = {port["name"] for port in container["ports"]}
+            for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+                assert container[probe]["httpGet"]["port"] in ports, (name, probe)
+            assert container["livenessProbe"]["httpGet"]["path"] == "/livez", name
+            assert container["readinessProbe"]["httpGet"]["path"] == "/readyz", name
+            assert {"cpu", "memory"} == set(container["resources"]["requests"]), name
+            # A limit of CPU would stop heartbeats, and so cost a shard its ranges.
+            assert {"memory"} == set(container["resources"]["limits"]), name
+    for name, service in of_kind(layer, "Service").items():
+        if name in PROCESSES:
+            container = pod_specs(layer)[name]["containers"][0]
+            assert "sleep" in container["lifecycle"]["preStop"]["exec"]["command"], name
+            served = {port["name"] for port in container["ports"]}
+            assert {port["targetPort"] for port in service["spec"]["ports"]} <= served, name
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_no_process_leaves_before_another_serves(layer: str) -> None:
+    for name, deployment in of_kind(layer, "Deployment").items():
+        if name in PROCESSES:
+            assert deployment["spec"]["replicas"] >= 2, name
+            assert deployment["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}, name
+            assert of_kind(layer, "PodDisruptionBudget")[name]["spec"]["maxUnavailable"] == 1
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_commands_and_settings_exist(layer: str) -> None:
+    configured = {key for m in of_kind(layer, "ConfigMap").values() for key in m["data"]}
+    for name in PROCESSES:
+        container = pod_specs(layer)[name]["containers"][0]
+        assert parser().parse_args(container["args"])
+        assert unknown_variables(name, [variable["name"] for variable in container["env"]]) == []
+        asked = {
+            v["valueFrom"]["configMapKeyRef"]["key"] for v in container["env"] if "configMapKeyRef" in v.get("valueFrom", {})
+        }
+        assert asked <= configured, name
+
+
+def test_external_etcd_is_reached_with_certificates() -> None:
+    for name, pod in pod_specs("external-etcd").items():
+        container = pod["containers"][0]
+        mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+        values = {variable["name"]: variable.get("value", "") for variable in container["env"]}
+        for variable in ("TENANTRY_ETCD_CAFILE", "TENANTRY_ETCD_CERTFILE", "TENANTRY_ETCD_KEYFILE"):
+            assert values[variable].startswith(mounts["etcd-certificates"]), name
+        assert {"secretName": "tenantry-etcd", "defaultMode": 0o440} in [v.get("secret") for v in pod["volumes"]], name

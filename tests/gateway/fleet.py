@@ -1,0 +1,193 @@
+"""A gateway's surroundings: a map that the test changes at will, and shards that are servers on real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+
+from gateway.proxy import Proxy
+from gateway.routing import Router
+from tenantry.apiserver.authentication.client_certificate import ClientCertificates
+from tenantry.apiserver.edge.certificates import CertificateAuthority, pair_client_context, pair_server_context
+from tenantry.apiserver.edge.server import EdgeServer
+from tenantry.apiserver.endpoints.health import Health
+from tenantry.apiserver.http import Handler
+from tenantry.apiserver.limits import Limits
+from tenantry.storage.memory import MemoryStore
+from tenantry.storage.store import Put
+from tenantry.tenancy.catalog import Catalog
+from tenantry.tenancy.directory import Directory, RangeInfo, ShardInfo
+from tenantry.tenancy.owners import Owners
+
+URL = "https://tenantry.test:6443"
+TIMEOUT_SECONDS = 10.0
+A, B = "aaa0000000000001", "bbb0000000000001"
+
+
+class Map:
+    """`tenantry.tenancy.directory.Registry`, as the test says."""
+
+    def __init__(self, ranges: Sequence[RangeInfo], shards: Sequence[ShardInfo] = ()) -> None:
+        self._ranges = tuple(ranges)
+        self._shards = tuple(shards)
+        self._subscribers: list[Callable[[], None]] = []
+
+    def ranges(self) -> Sequence[RangeInfo]:
+        return self._ranges
+
+    def range_of(self, cluster: str) -> RangeInfo | None:
+        return next((info for info in self._ranges if info.holds(cluster)), None)
+
+    def shards(self) -> Sequence[ShardInfo]:
+        return self._shards
+
+    async def open_range(self, labels: Mapping[str, str]) -> RangeInfo:
+        raise AssertionError("no test opens a range here")
+
+    def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
+        self._subscribers.append(callback)
+        return lambda: self._subscribers.remove(callback)
+
+    def add_shard(self, shard: ShardInfo) -> None:
+        self._shards = (*self._shards, shard)
+        self._tell()
+
+    def remove_shard(self, uid: str) -> None:
+        gone = next(s for s in self._shards if s.uid == uid)
+        self._shards = tuple(s for s in self._shards if s.uid != uid)
+        self._ranges = tuple(replace(r, shard="") if r.owner == gone.uid else r for r in self._ranges)
+        self._tell()
+
+    def give(self, range_name: str, uid: str) -> None:
+        name = next((s.name for s in self._shards if s.uid == uid), "")
+        self._ranges = tuple(
+            replace(r, shard=name, owner=uid, generation=r.generation + 1) if r.name == range_name else r for r in self._ranges
+        )
+        self._tell()
+
+    def _tell(self) -> None:
+        for callback in list(self._subscribers):
+            callback()
+
+
+def some_ranges() -> list[RangeInfo]:
+    intervals = [("range-a", "aaa", "aab"), ("range-b", "bbb", "bbc"), ("root", "r", "t")]
+    return [RangeInfo(name=name, start=start, end=end, shard="", generation=0) for name, start, end in intervals]
+
+
+@dataclass
+class Fleet:
+    """A running front door, its map, and the certificates of everybody."""
+
+    authority: CertificateAuthority
+    map: Map
+    directory: Directory
+    owners: Owners
+    proxy: Proxy
+    edge: EdgeServer
+    port: int
+    health: Health
+    servers: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return f"https://127.0.0.1:{self.port}"
+
+    def caller(self, user: str = "", groups: Sequence[str] = ()) -> ssl.SSLContext:
+        """A client's TLS, with a certificate if a user is named."""
+        if user:
+            return pair_client_context(self.authority.certificate, self.authority.issue_client(user, groups))
+        return ssl.create_default_context(cadata=self.authority.certificate.decode())
+
+    async def edge_shard(self, name: str, handler: Handler, *ranges: str, limits: Limits | None = None) -> EdgeServer:
+        """A shard that is our own HTTP server, and owns these ranges."""
+        server = EdgeServer(handler, tls=self.server_tls(), limits=limits)
+        port = await server.start("127.0.0.1", 0)
+        self.servers.append(server.stop)
+        self.own(name, port, *ranges)
+        return server
+
+    async def raw_shard(
+        self, name: str, talk: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]], *ranges: str
+    ) -> None:
+        """A shard that says what the test says, byte by byte."""
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            try:
+                await talk(reader, writer)
+            except (ConnectionError, asyncio.IncompleteReadError):
+                pass
+            finally:
+                writer.transport.abort()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=self.server_tls())
+
+        async def stop() -> None:
+            server.close()
+
+        self.servers.append(stop)
+        self.own(name, server.sockets[0].getsockname()[1], *ranges)
+
+    def own(self, name: str, port: int, *ranges: str) -> None:
+        self.map.add_shard(ShardInfo(name, f"{name}-uid", f"https://127.0.0.1:{port}"))
+        for range_name in ranges:
+            self.map.give(range_name, f"{name}-uid")
+
+    def server_tls(self) -> ssl.SSLContext:
+        context = pair_server_context(self.authority.issue_serving(["127.0.0.1"]), client_ca_pem=self.authority.certificate)
+        context.verify_mode = ssl.CERT_REQUIRED
+        return context
+
+
+@asynccontextmanager
+async def fleet(
+    *, limits: Limits | None = None, grace_seconds: float = 1.0, patience_seconds: float = 5.0
+) -> AsyncIterator[Fleet]:
+    authority = CertificateAuthority.create()
+    store = MemoryStore()
+    await store.commit([], [Put(b"/catalog/tenancy.kcp.io/workspaces/root/org", b'{"cluster":"' + A.encode() + b'"}')], [])
+    await store.commit(
+        [], [Put(f"/catalog/tenancy.kcp.io/workspaces/{A}/team".encode(), b'{"cluster":"' + B.encode() + b'"}')], []
+    )
+    catalog = Catalog(store)
+    await catalog.start()
+    map_ = Map(some_ranges())
+    directory = Directory(catalog, map_, URL)
+    directory.start()
+    owners = Owners(
+        map_,
+        tls=pair_client_context(authority.certificate, authority.issue_client("tenantry-gateway")),
+        grace_seconds=grace_seconds,
+    )
+    owners.start()
+    health = Health()
+    proxy = Proxy(
+        Router(directory, token_cluster=lambda _: None),
+        owners,
+        identities=ClientCertificates(authority.certificate),
+        health=health,
+        patience_seconds=patience_seconds,
+    )
+    tls = pair_server_context(authority.issue_serving(["127.0.0.1"]), client_ca_pem=authority.certificate)
+    edge = EdgeServer(proxy, tls=tls, limits=limits)
+    port = await edge.start("127.0.0.1", 0)
+    running = Fleet(authority, map_, directory, owners, proxy, edge, port, health)
+    try:
+        yield running
+    finally:
+        await edge.stop()
+        owners.stop()
+        for stop in running.servers:
+            await stop()
+        directory.stop()
+        await catalog.stop()
+        await store.close()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        while not condition():  # noqa: ASYNC110 - counters have no event of their own
+            await asyncio.sleep(0.001)

@@ -1,0 +1,131 @@
+"""A whole gateway over a store in memory: HTTPS, gRPC with health and reflection, probes, and an end without broken answers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from gateway.main import CLIENT_NAME, Gateway
+from gateway.settings import GatewaySettings
+from tenantry.apiserver.edge.certificates import CertificateAuthority, pair_server_context
+from tenantry.apiserver.edge.server import EdgeServer
+from tenantry.apiserver.http import Reply, Request, Response
+from tenantry.client import Client, Credentials
+from tenantry.storage.memory import MemoryStore
+from tenantry.storage.secrets import shared_secret
+from tenantry.storage.store import Put
+from tenantry.tenancy.map_rows import RangeRow, SessionRow, encode
+
+TIMEOUT_SECONDS = 15.0
+
+
+@asynccontextmanager
+async def running(tmp_path: Path) -> AsyncIterator[tuple[Gateway, MemoryStore, CertificateAuthority]]:
+    store = MemoryStore()
+    authority = CertificateAuthority.create()
+    settings = GatewaySettings(
+        bind_address="127.0.0.1", secure_port=0, gateway_port=0, health_port=0, access_directory=tmp_path / "access"
+    )
+    gateway = Gateway(settings, store, authority)
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        await gateway.start()
+        try:
+            yield gateway, store, authority
+        finally:
+            await gateway.stop()
+            await store.close()
+
+
+def credentials(authority: CertificateAuthority) -> Credentials:
+    pair = authority.issue_client("somebody")
+    return Credentials(authority.certificate, pair.certificate, pair.key)
+
+
+async def own_root(store: MemoryStore, url: str) -> None:
+    lease = await store.grant_lease(60)
+    await store.commit([], [Put(b"/sessions/u1", encode(SessionRow("shard-1", url, lease)), 0, lease)], [])
+    await store.commit([], [Put(b"/ranges/root", encode(RangeRow("r", "t", 1000, {}, "u1", 1)))], [])
+
+
+async def test_requests_reach_the_owner_that_the_store_names(tmp_path: Path) -> None:
+    async def answer(request: Request) -> Reply:
+        return Response(200, request.path.encode(), "text/plain")
+
+    async with running(tmp_path) as (gateway, store, authority), aiohttp.ClientSession() as session:
+        shard = EdgeServer(
+            answer, tls=pair_server_context(authority.issue_serving(["127.0.0.1"]), client_ca_pem=authority.certificate)
+        )
+        port = await shard.start("127.0.0.1", 0)
+        probes = f"http://127.0.0.1:{gateway.health_port}"
+        async with session.get(f"{probes}/readyz") as ready, session.get(f"{probes}/livez") as live:
+            assert (ready.status, live.status) == (500, 200)
+        async with Client([f"127.0.0.1:{gateway.lookup_port}"], credentials(authority)) as client:
+            maps = client.maps()
+            assert (await anext(maps)).ranges == ()
+            await own_root(store, f"https://127.0.0.1:{port}")
+            async for known in maps:
+                if known.ranges and known.ranges[0].shard:
+                    break
+            location = await client.ask("root")
+            assert (location.shard, location.url) == ("shard-1", "https://localhost:6443/clusters/root")
+            tls = ssl.create_default_context(cadata=authority.certificate.decode())
+            async with session.get(f"https://127.0.0.1:{gateway.port}/clusters/root/api", ssl=tls) as got:
+                assert await got.text() == "/clusters/root/api"
+        async with session.get(f"{probes}/readyz") as ready, session.get(f"{probes}/metrics") as metrics:
+            assert ready.status == 200
+            assert "tenantry_gateway_upstream_connections" in await metrics.text()
+        access = json.loads((tmp_path / "access" / "run.json").read_text())
+        assert access["gateway"].endswith(str(gateway.lookup_port))
+        await shard.stop()
+    assert CLIENT_NAME.startswith("tenantry-")
+
+
+async def test_health_and_reflection_tell_what_is_served(tmp_path: Path) -> None:
+    async with running(tmp_path) as (gateway, _, authority):
+        who = credentials(authority)
+        tls = grpc.ssl_channel_credentials(who.ca, who.key, who.certificate)
+        async with grpc.aio.secure_channel(f"127.0.0.1:{gateway.lookup_port}", tls) as channel:
+            health = health_pb2_grpc.HealthStub(channel)
+            answer = await health.Check(health_pb2.HealthCheckRequest(service="tenantry.gateway.v1.Gateway"))
+            assert answer.status == health_pb2.HealthCheckResponse.SERVING
+            asking = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(
+                iter(
+                    [
+                        reflection_pb2.ServerReflectionRequest(list_services=""),
+                        reflection_pb2.ServerReflectionRequest(file_containing_symbol="tenantry.gateway.v1.Gateway"),
+                    ]
+                )
+            )
+            listed = await asking.read()
+            assert {s.name for s in listed.list_services_response.service} == {
+                "tenantry.gateway.v1.Gateway",
+                "grpc.health.v1.Health",
+                "grpc.reflection.v1alpha.ServerReflection",
+            }
+            assert (await asking.read()).file_descriptor_response.file_descriptor_proto
+
+
+async def test_callers_without_a_certificate_of_ours_are_not_answered(tmp_path: Path) -> None:
+    async with running(tmp_path) as (gateway, _, authority):
+        stranger = CertificateAuthority.create().issue_client("tenantry-gateway")
+        who = Credentials(authority.certificate, stranger.certificate, stranger.key)
+        async with Client([f"127.0.0.1:{gateway.lookup_port}"], who, follow=False, timeout_seconds=2) as client:
+            with pytest.raises(Exception, match="no answer"):
+                await client.ranges()
+
+
+async def test_a_shared_secret_is_made_once() -> None:
+    store = MemoryStore()
+    made = await asyncio.gather(*(shared_secret(store, "x", lambda n=n: b"%d" % n) for n in range(20)))
+    assert len(set(made)) == 1
+    await store.close()

@@ -1,0 +1,125 @@
+"""Registries and shards over one store, each with a map of its own, as processes have it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from itertools import count
+
+from registry.assigner import Policy
+from registry.process import Registry
+from shard.ownership import Ownership
+from shard.session import Session
+from tenantry.storage.cell import Cell
+from tenantry.storage.fence import read_fence
+from tenantry.storage.keys import Key
+from tenantry.storage.read_guard import ReadGuard
+from tenantry.storage.record import Change, Head
+from tenantry.storage.store import Store
+from tenantry.tenancy.directory import RangeInfo, ShardInfo
+from tenantry.tenancy.map_rows import RangeLoad
+from tenantry.tenancy.range_map import RangeMap
+
+PATIENCE_SECONDS = 10.0
+CAPACITY = 100
+
+
+class Member:
+    """A shard without HTTP: its session, its cell, and what it owns."""
+
+    def __init__(self, store: Store, name: str, uid: str) -> None:
+        self.store = store
+        self.info = ShardInfo(name, uid, f"https://{name}.test")
+        self.guard = ReadGuard()
+        self.cell = Cell(store, uid, lambda key, value: Head(), guard=self.guard)
+        self.map = RangeMap(store)
+        self.ownership = Ownership(self.cell, self.map)
+        self.session = Session(store, self.info, self.guard, ttl_seconds=2.0, seen=self.map.reached, lost=self.ownership.give_up)
+
+    async def start(self) -> Member:
+        await self.map.start()
+        await self.session.start()
+        self.ownership.start()
+        return self
+
+    async def write(self, cluster: str, name: str) -> None:
+        """Raises as a commit does."""
+        await self.cell.commit([Change(Key(cluster, "core/configmaps", "default", name), b'{"metadata":{}}', Head(), None)])
+
+    async def die(self) -> None:
+        """As after kill -9, when the store has ended the lease: nothing is handed over."""
+        await self.ownership.stop()
+        await self.map.stop()
+        await self.session.stop()
+        await self.cell.close()
+
+
+class Fleet:
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.map = RangeMap(store)
+        self.registries: list[Registry] = []
+        self.members: dict[str, Member] = {}
+        self._uids = count(1)
+
+    async def registry(self, *, capacity: int = CAPACITY, policy: Policy | None = None, balance: bool = True) -> Registry:
+        if not self.map.version:
+            await self.map.start()
+        registry = Registry(self.store, capacity=capacity, policy=policy, balance=balance)
+        self.registries.append(registry)
+        await registry.start()
+        return registry
+
+    async def join(self, name: str) -> Member:
+        if not self.map.version:
+            await self.map.start()
+        member = self.members[name] = Member(self.store, name, f"{name}-{next(self._uids)}")
+        return await member.start()
+
+    async def kill(self, name: str) -> None:
+        await self.members.pop(name).die()
+
+    def owners(self) -> dict[str, str]:
+        return {info.name: info.shard for info in self.map.ranges()}
+
+    def settled(self) -> bool:
+        """Every range is on its one way to nowhere, and held in memory by the shard that the map says and by no other."""
+        held = {name: {m.info.uid for m in self.members.values() if name in m.cell.ranges} for name in self.owners()}
+        return bool(held) and all(
+            info.shard and not info.target and held[info.name] == {info.owner} for info in self.map.ranges()
+        )
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not condition():
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(0.02):
+                        await self.map.moved()
+
+    async def check_fences(self) -> None:
+        """The map says what the fences say."""
+        for info in self.map.ranges():
+            fence = await read_fence(self.store, info.name)
+            assert fence.value is not None
+            assert (fence.value.owner, fence.value.generation) == (info.owner, info.generation)
+
+    async def report(self, name: str, tenants: int) -> None:
+        """The shard says that each of its ranges holds so many tenants."""
+        member = self.members[name]
+        await member.session.report({held: RangeLoad(tenants=tenants) for held in member.cell.ranges})
+
+    async def open(self, registry: Registry, ranges: int) -> list[RangeInfo]:
+        """Opens ranges one after the other; all but `root`, as the map shows them."""
+        await self.until(self.map.ranges)
+        for _ in range(ranges):
+            opened = await registry.open_range({}, self.map.version)
+            await self.map.reached(opened.version)
+        return [info for info in self.map.ranges() if info.name != "root"]
+
+    async def stop(self) -> None:
+        for member in self.members.values():
+            await member.die()
+        for registry in self.registries:
+            await registry.stop()
+        await self.map.stop()

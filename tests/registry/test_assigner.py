@@ -1,0 +1,199 @@
+"""Deciding who owns which range."""
+
+from __future__ import annotations
+
+import random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from registry.assigner import Move, Policy, RangeState, ShardState, decide, least_loaded
+
+ROUNDS_MAX = 200
+
+
+class World:
+    """Ranges and shards on which decisions are carried out."""
+
+    def __init__(self, weights: list[float], shards: int) -> None:
+        self.ranges = {f"range-{n}": RangeState(f"range-{n}", "", weight) for n, weight in enumerate(weights)}
+        self.shards = {f"shard-{n}": ShardState(f"shard-{n}") for n in range(shards)}
+
+    @property
+    def total(self) -> float:
+        return sum(r.weight for r in self.ranges.values())
+
+    def loads(self) -> dict[str, float]:
+        found = dict.fromkeys(self.shards, 0.0)
+        for range_ in self.ranges.values():
+            if range_.owner in found:
+                found[range_.owner] += range_.weight
+        return found
+
+    def round(self, *, balance: bool = True) -> list[Move]:
+        """One decision, carried out. Checks what holds for every decision."""
+        moves = decide(self.ranges.values(), self.shards.values(), balance=balance)
+        names = [move.name for move in moves]
+        assert len(names) == len(set(names)), "a range moves once a round"
+        for move in moves:
+            assert self.ranges[move.name].owner == move.owner != move.target
+            assert not self.shards[move.target].draining
+            self.ranges[move.name] = self.ranges[move.name]._replace(owner=move.target)
+        return moves
+
+    def settle(self) -> list[Move]:
+        """Rounds until nothing moves; all moves."""
+        moves: list[Move] = []
+        for _ in range(ROUNDS_MAX):
+            more = self.round()
+            if not more:
+                return moves
+            moves += more
+        raise AssertionError(f"still moving after {ROUNDS_MAX} rounds")
+
+    def weight(self, moves: list[Move]) -> float:
+        return sum(self.ranges[name].weight for name in {move.name for move in moves})
+
+    def check_owned(self) -> None:
+        serving = {s.uid for s in self.shards.values() if not s.draining}
+        assert all(r.owner in serving for r in self.ranges.values())
+
+
+# Ranges that are many and small beside a shard's share, as a range's capacity makes them.
+fleets = st.tuples(st.integers(1, 8), st.integers(8, 24)).flatmap(
+    lambda size: st.tuples(
+        st.lists(st.integers(50, 150).map(float), min_size=size[0] * size[1], max_size=size[0] * size[1]), st.just(size[0])
+    )
+)
+lumps = st.tuples(st.lists(st.integers(1, 10_000).map(float), max_size=40), st.integers(1, 6))
+
+
+@given(lumps, st.data())
+@settings(max_examples=100, deadline=None)
+def test_every_range_gets_one_living_owner_whatever_happens(fleet: tuple[list[float], int], data: st.DataObject) -> None:
+    world = World(*fleet)
+    for number in range(data.draw(st.integers(1, 6))):
+        match data.draw(st.sampled_from(["join", "leave", "drain", "undrain", "grow"])):
+            case "join":
+                world.shards[f"new-{number}"] = ShardState(f"new-{number}")
+            case "leave" if len(world.shards) > 1:
+                del world.shards[data.draw(st.sampled_from(sorted(world.shards)))]
+            case "drain":
+                uid = data.draw(st.sampled_from(sorted(world.shards)))
+                world.shards[uid] = ShardState(uid, draining=True)
+            case "undrain":
+                uid = data.draw(st.sampled_from(sorted(world.shards)))
+                world.shards[uid] = ShardState(uid)
+            case "grow" if world.ranges:
+                name = data.draw(st.sampled_from(sorted(world.ranges)))
+                world.ranges[name] = world.ranges[name]._replace(weight=data.draw(st.integers(1, 10_000).map(float)))
+        if all(s.draining for s in world.shards.values()):
+            assert world.round() == [], "nobody may take anything"
+            uid = min(world.shards)
+            world.shards[uid] = ShardState(uid)
+        world.settle()
+        world.check_owned()
+        assert world.round() == []
+
+
+@given(fleets)
+@settings(max_examples=100, deadline=None)
+def test_join_moves_its_share_and_no_more(fleet: tuple[list[float], int]) -> None:
+    world = World(*fleet)
+    world.settle()
+    count = len(world.shards)
+    world.shards["new"] = ShardState("new")
+    first = world.round()
+    assert all(move.target == "new" for move in first)
+    mean = world.total / (count + 1)
+    assert 0.85 * mean <= world.loads()["new"] <= 1.25 * mean, "it is filled at once"
+    moved = world.weight(first + world.settle())
+    assert moved <= 1.25 / (count + 1) * world.total
+    assert max(world.loads().values()) <= 1.25 * mean
+
+
+@given(lumps)
+@settings(max_examples=100, deadline=None)
+def test_join_of_lumps_moves_at_most_one_range_more_than_its_share(fleet: tuple[list[float], int]) -> None:
+    world = World(*fleet)
+    world.settle()
+    world.shards["new"] = ShardState("new")
+    taken = world.weight(world.round())
+    share = 1.25 / len(world.shards) * world.total
+    assert taken <= max(share, max((r.weight for r in world.ranges.values()), default=0))
+
+
+@given(fleets, st.data())
+@settings(max_examples=100, deadline=None)
+def test_leave_moves_exactly_the_leavers_ranges(fleet: tuple[list[float], int], data: st.DataObject) -> None:
+    world = World(*fleet)
+    world.settle()
+    world.shards["spare"] = ShardState("spare")
+    world.settle()
+    leaver = data.draw(st.sampled_from(sorted(world.shards)))
+    share = {r.name for r in world.ranges.values() if r.owner == leaver}
+    if data.draw(st.booleans()):
+        del world.shards[leaver]
+    else:
+        world.shards[leaver] = ShardState(leaver, draining=True)
+    moves = world.round()
+    assert {move.name for move in moves} == share
+    assert all(move.owner == leaver for move in moves)
+    world.check_owned()
+
+
+@given(lumps, st.randoms(use_true_random=False))
+@settings(max_examples=100, deadline=None)
+def test_decisions_depend_on_the_state_alone(fleet: tuple[list[float], int], chance: random.Random) -> None:
+    world = World(*fleet)
+    for range_ in world.ranges.values():
+        owner = chance.choice([*sorted(world.shards), "gone", ""])
+        world.ranges[range_.name] = range_._replace(owner=owner)
+    ranges, shards = list(world.ranges.values()), list(world.shards.values())
+    wanted = decide(ranges, shards)
+    chance.shuffle(ranges)
+    chance.shuffle(shards)
+    assert decide(ranges, shards) == wanted
+
+
+@given(fleets, st.data())
+@settings(max_examples=60, deadline=None)
+def test_churn_of_a_round_is_bounded(fleet: tuple[list[float], int], data: st.DataObject) -> None:
+    """Loads that drift apart are evened out, a little in each round."""
+    world = World(*fleet)
+    world.settle()
+    heavy = data.draw(st.sampled_from(sorted(world.shards)))
+    for range_ in list(world.ranges.values()):
+        if range_.owner == heavy:
+            world.ranges[range_.name] = range_._replace(weight=range_.weight * 1.6)
+    filling = {uid for uid, load in world.loads().items() if load < Policy().filling * world.total / len(world.shards)}
+    moves = world.round()
+    assert world.weight([move for move in moves if move.target not in filling]) <= Policy().churn * world.total
+    world.settle()
+    heaviest = max(r.weight for r in world.ranges.values())
+    loads = world.loads().values()
+    assert max(loads) <= 1.1 * world.total / len(world.shards) + heaviest
+
+
+def test_nothing_moves_for_balance_when_told_so() -> None:
+    world = World([1.0] * 10, 1)
+    world.settle()
+    world.shards["new"] = ShardState("new")
+    assert world.round(balance=False) == []
+    assert len(world.round()) == 5
+
+
+def test_two_ranges_on_two_shards_are_one_each() -> None:
+    world = World([5.0, 5.0], 1)
+    world.settle()
+    world.shards["new"] = ShardState("new")
+    world.settle()
+    assert sorted(world.loads().values()) == [5.0, 5.0]
+
+
+def test_a_new_range_goes_to_the_least_loaded() -> None:
+    ranges = [RangeState("a", "one", 5.0), RangeState("b", "two", 4.0), RangeState("c", "gone", 9.0)]
+    assert least_loaded(ranges, [ShardState("one"), ShardState("two")]) == "two"
+    assert least_loaded(ranges, [ShardState("one"), ShardState("two", draining=True)]) == "one"
+    assert least_loaded(ranges, [ShardState("one", draining=True)]) is None
+    assert least_loaded([], []) is None

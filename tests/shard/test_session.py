@@ -1,0 +1,131 @@
+"""Sessions: proved by a heartbeat that no busy loop stops, doubted in time, lost, begun anew."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from shard.session import Session
+from tenantry.storage.keys import SESSIONS, prefix_end
+from tenantry.storage.memory import MemoryStore
+from tenantry.storage.read_guard import ReadGuard
+from tenantry.storage.store import LeaseGone, Store, Unavailable
+from tenantry.tenancy.directory import ShardInfo
+from tenantry.tenancy.map_rows import SessionRow, decode
+
+TTL_SECONDS = 0.4
+INFO = ShardInfo("one", "uid-1", "https://one.test")
+PREFIX = SESSIONS.encode()
+
+
+class Leases(MemoryStore):
+    """A store whose leases may be told to be gone, or not to answer; it counts renewals. As a connection, it may be used
+    from any thread."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.renewals = 0
+        self.gone: set[int] = set()
+        self.silent = False
+
+    async def keep_alive(self, lease: int) -> float:
+        if self.silent:
+            raise Unavailable("silence")
+        if lease in self.gone:
+            raise LeaseGone(lease)
+        self.renewals += 1
+        return TTL_SECONDS
+
+    async def grant_lease(self, ttl_seconds: float) -> int:
+        # As long as a test runs: that it ends is said by `gone`.
+        return await super().grant_lease(3600)
+
+    async def close(self) -> None:
+        pass
+
+
+async def seen(revision: int) -> None:
+    pass
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 - a thread of its own has no event for this
+            await asyncio.sleep(0.005)
+
+
+async def rows(store: Store) -> list[SessionRow]:
+    return [decode(kv.value, SessionRow) for kv in (await store.read(PREFIX, prefix_end(PREFIX))).kvs]
+
+
+async def test_heartbeat_goes_on_while_the_loop_is_busy() -> None:
+    store, guard = Leases(), ReadGuard()
+
+    async def connection() -> Store:
+        return store
+
+    session = Session(store, INFO, guard, ttl_seconds=TTL_SECONDS, seen=seen, open_store=connection)
+    await session.start()
+    await until(lambda: store.renewals)
+    before = store.renewals
+    busy_until = time.monotonic() + 3 * TTL_SECONDS
+    alive = True
+    while time.monotonic() < busy_until:
+        alive = alive and guard.alive
+    assert alive
+    assert store.renewals >= before + 6
+    await session.stop()
+    assert not guard.alive
+    assert await rows(store) == []
+
+
+async def test_a_session_proves_nothing_before_the_map_was_seen() -> None:
+    store, guard = Leases(), ReadGuard()
+    known = asyncio.Event()
+
+    async def wait(revision: int) -> None:
+        await known.wait()
+
+    session = Session(store, INFO, guard, ttl_seconds=TTL_SECONDS, seen=wait)
+    starting = asyncio.create_task(session.start())
+    await until(lambda: store.renewals >= 2)
+    assert [row.name for row in await rows(store)] == ["one"]
+    assert not guard.alive
+    known.set()
+    await starting
+    await until(lambda: guard.alive)
+    await session.stop()
+
+
+async def test_silence_is_doubted_once_and_forgiven() -> None:
+    store, guard = Leases(), ReadGuard()
+    doubts: list[bool] = []
+    session = Session(
+        store, INFO, guard, ttl_seconds=TTL_SECONDS, seen=seen, doubted=lambda: doubts.append(guard.alive), lost=lambda: 1 / 0
+    )
+    await session.start()
+    store.silent = True
+    await until(lambda: doubts)
+    store.silent = False
+    await until(lambda: guard.alive)
+    assert doubts == [False]
+    await session.stop()
+
+
+async def test_a_lost_session_begins_anew_with_another_lease() -> None:
+    store, guard = Leases(), ReadGuard()
+    lost: list[bool] = []
+    session = Session(store, INFO, guard, ttl_seconds=TTL_SECONDS, seen=seen, lost=lambda: lost.append(guard.alive))
+    await session.start()
+    (first,) = await rows(store)
+    store.gone.add(first.lease)
+    await until(lambda: lost)
+    assert lost == [False]
+    await until(lambda: guard.alive)
+    (second,) = await rows(store)
+    assert second.lease != first.lease
+    await session.drain()
+    (third,) = await rows(store)
+    assert (third.lease, third.state) == (second.lease, "draining")
+    await session.stop()

@@ -1,0 +1,358 @@
+"""A platform of real processes on this machine: etcd, registries, gateways and shards, each of which a test can stop, freeze,
+kill, cut off from etcd, and start again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import yaml
+
+from tenantry.storage.etcd.settings import EtcdSettings
+from tenantry.storage.etcd.store import EtcdStore
+from tenantry.tenancy.directory import RangeInfo, ShardInfo
+from tenantry.tenancy.range_map import RangeMap
+from tests.e2e.client import Api
+from tests.support.etcd import EtcdServer, free_port
+from tests.support.links import Background, Link
+
+START_SECONDS_MAX = 60.0
+STOP_SECONDS_MAX = 60.0
+_POLL_SECONDS = 0.01
+
+T = TypeVar("T")
+
+
+def until(look: Callable[[], T], what: str, seconds: float = 30.0) -> T:
+    """The first answer of `look` that is true. Real processes tell nothing of themselves, so it is asked again and again."""
+    deadline = time.monotonic() + seconds
+    while not (found := look()):
+        assert time.monotonic() < deadline, f"not within {seconds:g} seconds: {what}"
+        time.sleep(_POLL_SECONDS)
+    return found
+
+
+class Process:
+    """One process of the platform: `tenantry <arguments>`. What it prints and logs is in `log`."""
+
+    def __init__(self, name: str, folder: Path, link: Link, *arguments: str) -> None:
+        self.name = name
+        self.log = folder / f"{name}.log"
+        self.link = link
+        self.etcd_url = f"http://127.0.0.1:{link.port}"
+        self._arguments = arguments
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log_start = 0
+
+    def __repr__(self) -> str:
+        return f"<Process {self.name} {'up' if self.running else 'down'}>"
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        """Returns at once; `ready` waits."""
+        self._log_start = self.log.stat().st_size if self.log.exists() else 0
+        command = [sys.executable, "-m", "tenantry.cli.main", *self._arguments, "--etcd-servers", self.etcd_url]
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+
+    def ready(self, seconds: float = START_SECONDS_MAX) -> str:
+        """Waits until it says that it serves; the line."""
+
+        def said() -> str:
+            assert self.running, f"{self.name} ended: {self.text()[-3000:]}"
+            return next((line for line in self.text().splitlines() if line.startswith("tenantry ") and " serves " in line), "")
+
+        return until(said, f"{self.name} serves; its log:\n{self.text()[-3000:]}", seconds)
+
+    def text(self) -> str:
+        """What it wrote since its last start."""
+        with self.log.open("rb") as log:
+            log.seek(self._log_start)
+            return log.read().decode(errors="replace")
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def freeze(self) -> None:
+        """SIGSTOP: it does nothing, and does not notice."""
+        self.signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self.signal(signal.SIGCONT)
+
+    def wait(self, seconds: float = STOP_SECONDS_MAX) -> int:
+        """Waits for its end; the exit code. One that does not end is killed, and that is an error."""
+        process, self._process = self._process, None
+        assert process is not None
+        try:
+            return process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise AssertionError(f"{self.name} did not end within {seconds:g} seconds:\n{self.text()[-3000:]}") from None
+
+    def stop(self) -> int:
+        """Ends it as an operator would; the exit code."""
+        self.signal(signal.SIGTERM)
+        return self.wait()
+
+    def kill(self) -> None:
+        """Ends it as a crash would."""
+        if self._process is not None:
+            self._process.kill()
+            self.wait()
+
+    def memory_bytes(self) -> int:
+        """Resident memory, file pages included."""
+        status = Path(f"/proc/{self.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmRSS:"))
+
+    def cpu_seconds(self) -> float:
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class Shard(Process):
+    """A shard. `url` is where gateways and peers reach it."""
+
+    url = ""
+
+    def ready(self, seconds: float = START_SECONDS_MAX) -> str:
+        line = super().ready(seconds)
+        self.url = line.rsplit(" ", 1)[1]
+        return line
+
+
+class Fleet:
+    """The platform. A context manager: everything in it has ended, and its files are gone, when it is left.
+
+    `flags`: by kind (`registry`, `gateway`, `shard`), further arguments for each process of that kind.
+    """
+
+    def __init__(
+        self,
+        *,
+        registries: int = 1,
+        gateways: int = 1,
+        shards: int = 1,
+        flags: Mapping[str, Sequence[str]] | None = None,
+        etcd: EtcdServer | None = None,
+    ) -> None:
+        self._flags = dict(flags or {})
+        self._folder = tempfile.TemporaryDirectory(prefix="fleet-")
+        self.folder = Path(self._folder.name)
+        self._background = Background()
+        self._links: list[Link] = []
+        self.etcd = etcd or EtcdServer()
+        self.registries: list[Process] = []
+        self.gateways: list[Process] = []
+        self.shards: dict[str, Shard] = {}
+        self._counts = (registries, gateways, shards)
+        self._ports = [free_port() for _ in range(gateways)]
+        self._registry_ports = [free_port() for _ in range(registries)]
+        self._lookup_ports = [free_port() for _ in range(gateways)]
+        self._store: EtcdStore | None = None
+        self._map: RangeMap | None = None
+
+    def __enter__(self) -> Fleet:
+        try:
+            return self.start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> Fleet:
+        """Starts everything at once, in no order, and waits until all serve."""
+        self.etcd.start()
+        registries, gateways, shards = self._counts
+        for number in range(registries):
+            port = ("--registry-port", str(self._registry_ports[number]))
+            self.registries.append(self._started(Process, "registry", f"registry-{number + 1}", *port))
+        for number in range(gateways):
+            access = self.folder / f"access-{number + 1}"
+            self.gateways.append(
+                self._started(
+                    Process,
+                    "gateway",
+                    f"gateway-{number + 1}",
+                    *("--secure-port", str(self._ports[number]), "--gateway-port", str(self._lookup_ports[number])),
+                    *("--external-url", self.url, "--access-directory", str(access)),
+                )
+            )
+        for number in range(shards):
+            self.add_shard(f"shard-{number + 1}", wait=False)
+        for process in self.processes:
+            process.ready()
+        self._background.run(self._follow())
+        made = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "tenantry.cli.main",
+                "kubeconfig",
+                "--etcd-servers",
+                self.etcd.url,
+                "--external-url",
+                self.url,
+            ],
+            capture_output=True,
+            check=True,
+        )
+        self.kubeconfig.write_bytes(made.stdout)
+        self.root = Api(f"{self.url}/clusters/root", str(self.ca), self.token())
+        until(lambda: self.root.status_of("GET", "/api/v1/namespaces") == 200, "the gateway reaches root")
+        return self
+
+    def stop(self) -> None:
+        """Kills what is left."""
+        for process in self.processes:
+            process.kill()
+        if self._map is not None and self._store is not None:
+            self._background.run(self._map.stop())
+            self._background.run(self._store.close())
+        for link in self._links:
+            link.stop()
+        self.etcd.stop()
+        self._background.stop()
+        self._folder.cleanup()
+
+    def add_shard(self, name: str, *flags: str, wait: bool = True) -> Shard:
+        shard = self._started(
+            Shard,
+            "shard",
+            name,
+            *("--shard-name", name, "--bind-address", "127.0.0.1", "--secure-port", "0", "--external-url", self.url),
+            *("--registry-servers", ",".join(f"127.0.0.1:{port}" for port in self._registry_ports)),
+            *flags,
+        )
+        self.shards[name] = shard
+        if wait:
+            shard.ready()
+        return shard
+
+    def restart(self, process: Process) -> None:
+        """Starts one that has ended, and waits until it serves."""
+        process.start()
+        process.ready()
+
+    @property
+    def processes(self) -> list[Process]:
+        return [*self.registries, *self.gateways, *self.shards.values()]
+
+    @property
+    def url(self) -> str:
+        """Of the first gateway."""
+        return f"https://127.0.0.1:{self._ports[0]}"
+
+    @property
+    def urls(self) -> list[str]:
+        """Of every gateway."""
+        return [f"https://127.0.0.1:{port}" for port in self._ports]
+
+    @property
+    def lookups(self) -> str:
+        """`host:port` of the first gateway's gRPC."""
+        return f"127.0.0.1:{self._lookup_ports[0]}"
+
+    @property
+    def registry_addresses(self) -> list[str]:
+        return [f"127.0.0.1:{port}" for port in self._registry_ports]
+
+    @property
+    def access(self) -> Path:
+        """A root directory for `tenantry ranges` and its siblings."""
+        return self.folder / "access-1"
+
+    @property
+    def ca(self) -> Path:
+        return self.access / "pki" / "ca.crt"
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.folder / "admin.kubeconfig"
+
+    def token(self, context: str = "shard-base") -> str:
+        config = yaml.safe_load(self.kubeconfig.read_text())
+        user = next(c["context"]["user"] for c in config["contexts"] if c["name"] == context)
+        return str(next(u["user"]["token"] for u in config["users"] if u["name"] == user))
+
+    def api(self, cluster: str, *, through: str = "") -> Api:
+        """A cluster through the first gateway, or at another URL."""
+        return Api(f"{through or self.url}/clusters/{cluster}", str(self.ca), self.token())
+
+    # The map, as the store has it
+
+    def ranges(self) -> Sequence[RangeInfo]:
+        assert self._map is not None
+        return self._map.ranges()
+
+    def living(self) -> Sequence[ShardInfo]:
+        assert self._map is not None
+        return self._map.shards()
+
+    def range_of(self, cluster: str) -> RangeInfo:
+        assert self._map is not None
+        found = self._map.range_of(cluster)
+        assert found is not None, f"no range holds {cluster}"
+        return found
+
+    def owner(self, cluster: str) -> Shard:
+        """The shard that owns a cluster's range, once there is one."""
+        return self.shards[until(lambda: self.range_of(cluster).shard, f"{cluster} has an owner")]
+
+    def owned_by(self, shard: Process) -> list[str]:
+        return [info.name for info in self.ranges() if info.shard == shard.name]
+
+    def settled(self, seconds: float = 30.0) -> None:
+        """Waits until every range has an owner, none is on its way, and all shards that live have some."""
+
+        def look() -> bool:
+            infos = self.ranges()
+            owners = {info.shard for info in infos}
+            return (
+                bool(infos)
+                and all(info.shard and not info.target for info in infos)
+                and len(owners) >= min(len(infos), len(self.living()))
+            )
+
+        until(look, f"ranges are settled: {self.ranges()}", seconds)
+
+    def access_file(self) -> Mapping[str, str]:
+        found: Mapping[str, str] = json.loads((self.access / "run.json").read_text())
+        return found
+
+    async def _follow(self) -> None:
+        self._store = await EtcdStore.open(EtcdSettings((self.etcd.url,)))
+        self._map = RangeMap(self._store)
+        await self._map.start()
+
+    def _started(self, kind: type[ProcessKind], command: str, name: str, *arguments: str) -> ProcessKind:
+        link = Link(self._background, self.etcd.port)
+        self._links.append(link)
+        health = ("--health-port", "0")
+        process = kind(name, self.folder, link, command, *arguments, *health, *self._flags.get(command, ()))
+        process.start()
+        return process
+
+
+ProcessKind = TypeVar("ProcessKind", bound=Process)
