@@ -146,6 +146,7 @@ def main(arguments: Sequence[str]) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     total = Verdict()
     failed: list[int] = []
+    done = 0
     with Rounds(options.seed, folder, keep=options.keep) as rounds:
         for number in range(options.first, options.first + options.rounds):
             began = time.monotonic()
@@ -155,11 +156,15 @@ def main(arguments: Sequence[str]) -> int:
                 verdict = error.verdict
                 failed.append(number)
                 print(error, flush=True)
+            except KeyboardInterrupt:
+                print("interrupted")
+                break
+            done += 1
             if verdict is not None:
                 total.add(verdict)
             what = f"round {number}: {fault_of(options.seed, number).__name__}, {time.monotonic() - began:.1f} s"
             print(f"{what}, {'failed' if number in failed else 'good'}", flush=True)
-    print(f"{options.rounds} rounds, seed {options.seed}: {len(failed)} failed {failed or ''}")
+    print(f"{done} rounds, seed {options.seed}: {len(failed)} failed {failed or ''}")
     print(total.summary())
     if failed:
         print(f"logs: {folder}")
