@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import logging
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -144,6 +145,8 @@ def main(arguments: Sequence[str]) -> int:
     logging.getLogger("tenantry").setLevel(logging.ERROR)
     folder = options.logs or Path(tempfile.mkdtemp(prefix="tenantry-faults-"))
     folder.mkdir(parents=True, exist_ok=True)
+    # Whoever ends it wants to know what was found so far, and no process left behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     total = Verdict()
     failed: list[int] = []
     done = 0
