@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import logging
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -144,8 +145,11 @@ def main(arguments: Sequence[str]) -> int:
     logging.getLogger("tenantry").setLevel(logging.ERROR)
     folder = options.logs or Path(tempfile.mkdtemp(prefix="tenantry-faults-"))
     folder.mkdir(parents=True, exist_ok=True)
+    # Whoever ends it wants to know what was found so far, and no process left behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     total = Verdict()
     failed: list[int] = []
+    done = 0
     with Rounds(options.seed, folder, keep=options.keep) as rounds:
         for number in range(options.first, options.first + options.rounds):
             began = time.monotonic()
@@ -155,11 +159,15 @@ def main(arguments: Sequence[str]) -> int:
                 verdict = error.verdict
                 failed.append(number)
                 print(error, flush=True)
+            except KeyboardInterrupt:
+                print("interrupted")
+                break
+            done += 1
             if verdict is not None:
                 total.add(verdict)
             what = f"round {number}: {fault_of(options.seed, number).__name__}, {time.monotonic() - began:.1f} s"
             print(f"{what}, {'failed' if number in failed else 'good'}", flush=True)
-    print(f"{options.rounds} rounds, seed {options.seed}: {len(failed)} failed {failed or ''}")
+    print(f"{done} rounds, seed {options.seed}: {len(failed)} failed {failed or ''}")
     print(total.summary())
     if failed:
         print(f"logs: {folder}")
