@@ -56,7 +56,7 @@ class Rounds:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._runner.run(self._discard())
+        self._runner.run(self._end())
         self._runner.close()
 
     def run(self, number: int) -> Verdict:
@@ -124,6 +124,14 @@ class Rounds:
             folder = path.with_suffix(".processes")
             folder.mkdir(exist_ok=True)
             self._platform.keep_logs(folder)
+
+    async def _end(self) -> None:
+        """What an interrupted round left running has to end before its platform does."""
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        await self._discard()
 
     async def _discard(self) -> None:
         platform, self._platform = self._platform, None
