@@ -24,11 +24,11 @@ start: install
 	$(BIN)/tenantry start $(ARGS)
 
 test: install
-	$(BIN)/python -m pytest --ignore=tests/distributed --ignore=tests/faults/test_sabotage.py $(ARGS)
+	$(BIN)/python -m pytest --ignore=tests/distributed $(ARGS)
 
 # A platform of real processes on etcd: slower, and not steady enough yet to be part of `make test`.
 distributed: install
-	$(BIN)/python -m pytest tests/distributed tests/faults/test_sabotage.py $(ARGS)
+	$(BIN)/python -m pytest tests/distributed $(ARGS)
 
 # Rounds of breaking a platform of real processes under load. A seed and a number repeat a round.
 ROUNDS ?= 50
