@@ -3,6 +3,7 @@
 //	resolve -address HOST:PORT -ca FILE -cert FILE -key FILE resolve TENANT...   one JSON line for each tenant
 //	resolve ... batch TENANT...                                                  one JSON line
 //	resolve ... watch                                                            one JSON line for each update of the map
+//	resolve ... ask COUNT AT_ONCE TENANT...      COUNT single look-ups, AT_ONCE at a time; one JSON line
 //	resolve ... follow COUNT    so many followers; a line when all have the map, then for each change one line when all have it
 package main
 
@@ -16,6 +17,7 @@ import (
 	"log"
 	"os"
 	"strconv"
+	"sync"
 	"time"
 
 	_ "google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -48,15 +50,21 @@ func main() {
 		batch(client, flag.Args()[1:])
 	case "watch":
 		watch(client)
+	case "ask":
+		ask(client, number(1), number(2), flag.Args()[3:])
 	case "follow":
-		count, err := strconv.Atoi(flag.Arg(1))
-		if err != nil {
-			log.Fatal(err)
-		}
-		follow(*address, mutualTLS(*ca, *certificate, *key), count)
+		follow(*address, mutualTLS(*ca, *certificate, *key), number(1))
 	default:
 		log.Fatalf("unknown command %q", what)
 	}
+}
+
+func number(at int) int {
+	value, err := strconv.Atoi(flag.Arg(at))
+	if err != nil {
+		log.Fatal(err)
+	}
+	return value
 }
 
 func mutualTLS(ca, certificate, key string) credentials.TransportCredentials {
@@ -158,6 +166,34 @@ func watch(client gateway.GatewayClient) {
 		}
 		print(map[string]any{"version": version, "full": update.Full, "shards": shards})
 	}
+}
+
+// ask checks every answer, and says how many came in a second.
+func ask(client gateway.GatewayClient, count, atOnce int, tenants []string) {
+	numbers := make(chan int, count)
+	for n := range count {
+		numbers <- n
+	}
+	close(numbers)
+	var askers sync.WaitGroup
+	began := time.Now()
+	for range atOnce {
+		askers.Add(1)
+		go func() {
+			defer askers.Done()
+			for n := range numbers {
+				tenant := tenants[n%len(tenants)]
+				ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+				answer, err := client.Resolve(ctx, &gateway.ResolveRequest{Tenant: tenant})
+				cancel()
+				if err != nil || answer.Cluster != tenant {
+					log.Fatalf("%s: %v, %v", tenant, answer, err)
+				}
+			}
+		}()
+	}
+	askers.Wait()
+	print(map[string]any{"perSecond": float64(count) / time.Since(began).Seconds()})
 }
 
 type arrival struct {
