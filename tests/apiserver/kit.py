@@ -13,7 +13,7 @@ import orjson
 from tenantry.apiserver import request_info
 from tenantry.apiserver.admission import Chain
 from tenantry.apiserver.authorization import Attributes, Decision, Verdict
-from tenantry.apiserver.http import Request, Response, Stream
+from tenantry.apiserver.http import Reply, Request, Response, Stream
 from tenantry.apiserver.negotiation import error_response
 from tenantry.apiserver.records import parse_head
 from tenantry.apiserver.scope import Connector, Visibility
@@ -212,7 +212,7 @@ class Server:
         accept: str = "",
         content_type: str = "",
         user: User = ALICE,
-    ) -> Response | Stream:
+    ) -> Reply:
         path, _, raw_query = path.partition("?")
         raw = body if isinstance(body, bytes) else b"" if body is None else orjson.dumps(body)
 
@@ -248,13 +248,18 @@ class Server:
         assert isinstance(response, Response)
         return Answer(response)
 
+    async def stream(self, path: str, **more: Any) -> Stream:
+        """A watch that was accepted, not running yet."""
+        stream = await self.reply("GET", path, **more)
+        assert isinstance(stream, Stream), stream
+        return stream
+
     @asynccontextmanager
     async def watching(self, path: str, **more: Any) -> AsyncIterator[MemorySink]:
         """Runs a watch; its end is awaited only where the block ended it."""
-        stream = await self.reply("GET", path, **more)
-        assert isinstance(stream, Stream), stream
+        stream = await self.stream(path, **more)
         sink = MemorySink()
-        task = asyncio.create_task(stream.run(sink))  # type: ignore[arg-type]
+        task = asyncio.ensure_future(stream.run(sink))
         # The stream runs up to its first real wait: it is subscribed when the block begins.
         await asyncio.sleep(0)
         try:

@@ -7,7 +7,7 @@ from typing import Any
 
 from tenantry.apiserver.admission import Admission, Chain
 from tenantry.apiserver.authorization import NO_OPINION, Attributes, Authorizer, Decision, Verdict
-from tenantry.apiserver.http import Reply, Request
+from tenantry.apiserver.http import BodyReader, Reply, Request
 from tenantry.apiserver.scope import Connector, Scope, Visibility
 from tenantry.apiserver.user import User
 from tenantry.kube.api_set import ApiSet
@@ -108,7 +108,7 @@ class Clusters:
         return self.scopes[name], f"/{rest}"
 
 
-def body_of(data: bytes) -> Callable[[int], Any]:
+def body_of(data: bytes) -> BodyReader:
     async def read(limit_bytes: int) -> bytes:
         return data
 

@@ -14,6 +14,7 @@ from typing import Any
 import aiohttp
 import pytest
 import uvloop
+from yarl import URL
 
 from tenantry.apiserver.edge.certificates import CertificateAuthority, server_context
 from tenantry.apiserver.edge.compression import accepts_gzip
@@ -74,7 +75,7 @@ async def test_request_and_response(serve: Serve) -> None:
 
     served = await serve(handler)
     url = f"http://127.0.0.1:{served.port}/a%2Fb/c?q=%20x&q=y"
-    async with served.client.post(aiohttp.client.URL(url, encoded=True), data=b"body", headers={"X-Some": "v"}) as answer:
+    async with served.client.post(URL(url, encoded=True), data=b"body", headers={"X-Some": "v"}) as answer:
         assert (answer.status, await answer.read()) == (201, b"<body>")
         assert answer.headers["X-One"] == "1"
         assert answer.headers["Content-Type"] == "application/json"

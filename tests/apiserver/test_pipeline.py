@@ -8,7 +8,6 @@ from typing import Any
 import orjson
 import pytest
 from multidict import CIMultiDict
-from pipeline_fakes import CONFIG_MAPS, Clusters, FakeScope, Rules
 
 from tenantry.apiserver.authentication.authenticator import Union
 from tenantry.apiserver.authentication.service_account import TokenIssuer
@@ -20,6 +19,7 @@ from tenantry.apiserver.http import Reply, Request, Response
 from tenantry.apiserver.pipeline import Pipeline
 from tenantry.apiserver.user import KCP_ADMIN_GROUP, MASTERS_GROUP, SCOPES_EXTRA, User
 from tenantry.apiserver.verbs.call import Call
+from tests.apiserver.pipeline_fakes import CONFIG_MAPS, Clusters, FakeScope, Rules
 
 TOKENS = {
     "master": User("root", (MASTERS_GROUP,)),

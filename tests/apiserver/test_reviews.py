@@ -8,9 +8,8 @@ from typing import Any
 import jwt
 import orjson
 import pytest
-from pipeline_fakes import FakeScope, Rules, body_of
 
-from tenantry.apiserver.authentication.authenticator import Union
+from tenantry.apiserver.authentication.authenticator import TokenAuthenticator, Union
 from tenantry.apiserver.authentication.service_account import ServiceAccountTokens, TokenIssuer
 from tenantry.apiserver.authentication.static_tokens import StaticTokens
 from tenantry.apiserver.authorization import Attributes, Decision, Verdict
@@ -18,8 +17,10 @@ from tenantry.apiserver.endpoints import reviews, token_request
 from tenantry.apiserver.http import Request, Response
 from tenantry.apiserver.user import MASTERS_GROUP, User
 from tenantry.apiserver.verbs.call import Call
+from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError
 from tenantry.kube.types import BUILTINS
+from tests.apiserver.pipeline_fakes import FakeScope, Rules, body_of
 
 OWN = "https://kcp.default.svc"
 ALICE = User("alice", ("devs", "system:authenticated"))
@@ -44,7 +45,10 @@ async def lookup(cluster: str, resource: str, namespace: str, name: str) -> str 
 class Asking:
     def __init__(self, issuer: TokenIssuer) -> None:
         self.rules = Deep(lambda a: a.verb == "get")
-        tokens = [StaticTokens({"t-bob": User("bob", ("devs",), "bob-uid")}, [OWN]), ServiceAccountTokens(issuer, lookup)]
+        tokens: list[TokenAuthenticator] = [
+            StaticTokens({"t-bob": User("bob", ("devs",), "bob-uid")}, [OWN]),
+            ServiceAccountTokens(issuer, lookup),
+        ]
         union = Union(tokens=tokens, audiences=[OWN])
         self.connectors = reviews.connectors(union) | token_request.connectors(issuer, lookup)
 
@@ -170,7 +174,7 @@ async def test_local_review_in_another_namespace(ask: Asking) -> None:
 
 
 async def test_a_selector_that_is_not_understood_is_reported(ask: Asking) -> None:
-    selector = {"fieldSelector": {"requirements": [{"key": "a", "operator": "Frob"}]}}
+    selector: Object = {"fieldSelector": {"requirements": [{"key": "a", "operator": "Frob"}]}}
     answer = await ask("selfsubjectaccessreviews", {"spec": {"resourceAttributes": RESOURCE | selector}})
     assert answer["status"]["evaluationError"] == "spec.resourceAttributes.fieldSelector ignored due to parse error"
     selector = {"fieldSelector": {"rawSelector": "metadata.name=x"}}
@@ -180,7 +184,7 @@ async def test_a_selector_that_is_not_understood_is_reported(ask: Asking) -> Non
 
 async def test_deep_reviews_are_for_masters(ask: Asking) -> None:
     spec = {"user": "deep", "resourceAttributes": RESOURCE | {"verb": "bind"}}
-    header = {"x_kcp_internal_deep_subjectaccessreview": "true"}
+    header: dict[str, Any] = {"x_kcp_internal_deep_subjectaccessreview": "true"}
     master = User("m", (MASTERS_GROUP,))
     assert (await ask("subjectaccessreviews", {"spec": spec}, user=master, **header))["status"] == {"allowed": True}
     assert (await ask("subjectaccessreviews", {"spec": spec}, **header))["status"] == {"allowed": False}

@@ -5,8 +5,8 @@ import pytest
 
 from tenantry.apiserver.admission import Review
 from tenantry.apiserver.authorization import NO_OPINION, Attributes, Decision, Verdict
-from tenantry.kube.objects import Object
-from tenantry.kube.status import GroupResource, forbidden
+from tenantry.kube.objects import GroupResource, Object
+from tenantry.kube.status import forbidden
 from tenantry.storage.keys import Key
 from tenantry.storage.record import Change
 from tenantry.storage.store import Fenced, Indeterminate, Unavailable

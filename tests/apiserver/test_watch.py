@@ -176,8 +176,8 @@ async def test_the_end_of_a_watch(filled: Server, monkeypatch: pytest.MonkeyPatc
     path = f"{CMS}?watch=true&resourceVersion={await version(filled)}"
     for bookmarks in ("", "&allowWatchBookmarks=true"):
         sink = MemorySink()
-        stream = await filled.reply("GET", path + bookmarks)
-        await stream.run(sink)  # type: ignore[union-attr]
+        stream = await filled.stream(path + bookmarks)
+        await stream.run(sink)
         assert [e["type"] for e in sink.events] == (["BOOKMARK"] if bookmarks else [])
 
 
@@ -189,9 +189,9 @@ async def test_drain_ends_a_watch_with_a_bookmark(filled: Server) -> None:
 
 
 async def test_the_hub_ends_the_watches_of_a_range(filled: Server) -> None:
-    stream = await filled.reply("GET", f"{CMS}?watch=true&allowWatchBookmarks=true")
+    stream = await filled.stream(f"{CMS}?watch=true&allowWatchBookmarks=true")
     sink = MemorySink()
-    task = asyncio.create_task(stream.run(sink))  # type: ignore[union-attr]
+    task = asyncio.ensure_future(stream.run(sink))
     await sink.wait(2)
     hub_of(filled.scope.range).end()
     await asyncio.wait_for(task, 5)
@@ -270,17 +270,17 @@ async def test_what_happens_during_the_initial_events_comes_after_them(filled: S
 async def test_a_client_that_does_not_read_its_initial_events_is_cut_off(filled: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tenantry.apiserver.streams._CHUNK_BYTES", 1)
     monkeypatch.setattr("tenantry.apiserver.streams._INITIAL_SECONDS", 0.01)
-    stream = await filled.reply("GET", f"{CMS}?{WATCH_LIST}")
+    stream = await filled.stream(f"{CMS}?{WATCH_LIST}")
     sink = MemorySink()
     sink.buffered_bytes = sink.buffer_limit_bytes
-    await asyncio.wait_for(stream.run(sink), 5)  # type: ignore[union-attr]
+    await asyncio.wait_for(stream.run(sink), 5)
     assert (sink.aborted, len(sink.events)) == (True, 1)
 
 
 async def test_a_watch_ends_with_its_type(server: Server) -> None:
-    stream = await server.reply("GET", THINGS + "?watch=true")
+    stream = await server.stream(THINGS + "?watch=true")
     sink = MemorySink()
-    task = asyncio.create_task(stream.run(sink))  # type: ignore[union-attr]
+    task = asyncio.ensure_future(stream.run(sink))
     await server("POST", THINGS, thing("t"))
     await sink.wait(1)
     same = server.thing
@@ -293,8 +293,8 @@ async def test_a_watch_ends_with_its_type(server: Server) -> None:
 
 
 async def test_a_watch_ends_with_its_schema(server: Server) -> None:
-    stream = await server.reply("GET", THINGS + "?watch=true")
-    task = asyncio.create_task(stream.run(MemorySink()))  # type: ignore[union-attr]
+    stream = await server.stream(THINGS + "?watch=true")
+    task = asyncio.ensure_future(stream.run(MemorySink()))
     await asyncio.sleep(0)
     server.scope.set_apis((*DEFINITIONS, definition_from_crd(crd({"a": {"type": "string"}}))))
     await asyncio.wait_for(task, 5)
@@ -321,7 +321,7 @@ class Changing:
 
 
 async def test_visibility_that_changes(filled: Server) -> None:
-    visibility = filled.scope.seen = Changing("a")  # type: ignore[assignment]
+    visibility = filled.scope.seen = Changing("a")
     async with filled.watching(CMS + "?watch=true") as sink:
         assert sink.short == [("ADDED", "a")]
         visibility.names = {"a", "c"}
@@ -341,9 +341,9 @@ async def test_visibility_that_changes(filled: Server) -> None:
 
 async def test_resuming_with_visibility(filled: Server) -> None:
     since = await version(filled)
-    filled.scope.seen = Changing("a")  # type: ignore[assignment]
+    filled.scope.seen = Changing("a")
     for name in ("a", "b"):
-        filled.scope.seen.names.add(name)  # type: ignore[union-attr]
+        filled.scope.seen.names.add(name)
         await filled("PATCH", f"{CMS}/{name}", {"data": {"v": "1"}})
     async with filled.watching(f"{CMS}?watch=true&resourceVersion={since}") as sink:
         assert sink.short == [("MODIFIED", "a"), ("MODIFIED", "b")]
@@ -361,12 +361,12 @@ async def test_a_wildcard_sees_every_cluster(filled: Server) -> None:
 
 async def test_a_watch_that_comes_to_a_lost_range_ends_at_once(filled: Server) -> None:
     """It was let in before the range was lost, and joins after everybody else was sent away."""
-    stream = await filled.reply("GET", f"{CMS}?watch=true&allowWatchBookmarks=true")
+    stream = await filled.stream(f"{CMS}?watch=true&allowWatchBookmarks=true")
     held = filled.scope.range
     held.freeze()
     hub_of(held).end()
     sink = MemorySink()
     async with asyncio.timeout(5):
-        await stream.run(sink)  # type: ignore[union-attr, arg-type]
+        await stream.run(sink)
     assert [kind for kind, _ in sink.short] == ["ADDED", "ADDED", "BOOKMARK"]
     assert hub_of(held).watchers == 0

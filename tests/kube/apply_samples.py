@@ -35,7 +35,7 @@ _PORT = {
 _PAIR = {"type": "object", "properties": {"a": _TEXT, "b": _TEXT}}
 
 
-def _by(items: Any, *keys: str) -> dict:
+def _by(items: Any, *keys: str) -> dict[str, Any]:
     return {"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": list(keys), "items": items}
 
 
@@ -56,23 +56,29 @@ STATUS = {"type": "object", "properties": {"phase": _TEXT}}
 THING = from_openapi({"type": "object", "properties": {"spec": {"type": "object", "properties": THING_SPEC}, "status": STATUS}})
 
 
-def config_map(data: Any = None, **metadata: Any) -> dict:
-    out: dict = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x", **metadata}}
+def config_map(data: Any = None, **metadata: Any) -> dict[str, Any]:
+    out: dict[str, Any] = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x", **metadata}}
     return out if data is None else {**out, "data": data}
 
 
-def thing(spec: Any = None, **more: Any) -> dict:
-    out: dict = {"apiVersion": "example.com/v1", "kind": "Thing", "metadata": {"name": "x"}, **more}
+def thing(spec: Any = None, **more: Any) -> dict[str, Any]:
+    out: dict[str, Any] = {"apiVersion": "example.com/v1", "kind": "Thing", "metadata": {"name": "x"}, **more}
     return out if spec is None else {**out, "spec": spec}
 
 
 def entry(
-    manager: str, fields: dict, *, operation: str = "Update", version: str = "v1", time: str = NOW, subresource: str = ""
-) -> dict:
+    manager: str,
+    fields: dict[str, Any],
+    *,
+    operation: str = "Update",
+    version: str = "v1",
+    time: str = NOW,
+    subresource: str = "",
+) -> dict[str, Any]:
     out = {"manager": manager, "operation": operation, "apiVersion": version, "time": time, "fieldsType": "FieldsV1"}
     return {**out, "fieldsV1": fields, **({"subresource": subresource} if subresource else {})}
 
 
-def owners(obj: dict) -> dict[tuple[str, str], dict]:
+def owners(obj: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
     """(manager, operation) → what it owns."""
     return {(e["manager"], e["operation"]): e["fieldsV1"] for e in obj["metadata"].get("managedFields", [])}

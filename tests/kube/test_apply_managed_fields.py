@@ -3,19 +3,24 @@ from typing import Any
 
 import orjson
 import pytest
-from apply_samples import CONFIG_MAP, LATER, NOW, ROLE, THING, config_map, entry, owners, thing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tenantry.kube.apply.field_set import paths
 from tenantry.kube.apply.managed_fields import record_update, same_but_for_times
 from tenantry.kube.schema.structural import Schema
+from tests.kube.apply_samples import CONFIG_MAP, LATER, NOW, ROLE, THING, config_map, entry, owners, thing
 
 
 def recorded(
-    obj: dict, old: dict | None = None, manager: str = "m", now: str = NOW, schema: Schema = CONFIG_MAP, **options: Any
-) -> dict:
-    out: dict = orjson.loads(orjson.dumps(obj))
+    obj: dict[str, Any],
+    old: dict[str, Any] | None = None,
+    manager: str = "m",
+    now: str = NOW,
+    schema: Schema = CONFIG_MAP,
+    **options: Any,
+) -> dict[str, Any]:
+    out: dict[str, Any] = orjson.loads(orjson.dumps(obj))
     before = copy.deepcopy(old)
     record_update(out, old, manager=manager, api_version=obj["apiVersion"], schema=schema, now=now, **options)
     assert old == before
@@ -119,7 +124,7 @@ def test_reset_fields_are_not_owned() -> None:
 
 
 @pytest.mark.parametrize("written", [[], [{}]])
-def test_managers_can_be_forgotten(written: list) -> None:
+def test_managers_can_be_forgotten(written: list[Any]) -> None:
     old = recorded(config_map({"a": "1"}))
     out = recorded(config_map({"a": "1"}, managedFields=written), old)
     assert "managedFields" not in out["metadata"]
@@ -196,8 +201,8 @@ DATA = st.dictionaries(st.sampled_from("abc"), st.sampled_from("12"), max_size=3
 
 @settings(max_examples=80, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(["m1", "m2", "m3"]), DATA), min_size=1, max_size=5))
-def test_every_field_has_one_updater_at_most_and_only_fields_that_are_there(writes: list[tuple[str, dict]]) -> None:
-    obj: dict | None = None
+def test_every_field_has_one_updater_at_most_and_only_fields_that_are_there(writes: list[tuple[str, dict[str, Any]]]) -> None:
+    obj: dict[str, Any] | None = None
     for manager, data in writes:
         obj = recorded(config_map(data or None, labels={"keep": "tracked"}), obj, manager=manager)
     assert obj is not None

@@ -3,7 +3,6 @@ from typing import Any
 
 import orjson
 import pytest
-from apply_samples import CONFIG_MAP, LATER, NOW, THING, config_map, entry, owners, thing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,9 +11,12 @@ from tenantry.kube.apply.managed_fields import record_update
 from tenantry.kube.apply.server_side import apply
 from tenantry.kube.schema.structural import Schema
 from tenantry.kube.status import StatusError
+from tests.kube.apply_samples import CONFIG_MAP, LATER, NOW, THING, config_map, entry, owners, thing
 
 
-def applied(live: dict | None, config: dict, manager: str = "m1", force: bool = False, now: str = NOW, **options: Any) -> dict:
+def applied(
+    live: dict[str, Any] | None, config: dict[str, Any], manager: str = "m1", force: bool = False, now: str = NOW, **options: Any
+) -> dict[str, Any]:
     custom = config.get("kind") == "Thing"
     schema: Schema = options.pop("schema", THING if custom else CONFIG_MAP)
     version = options.pop("version", "example.com/v1" if custom else "v1")
@@ -25,14 +27,14 @@ def applied(live: dict | None, config: dict, manager: str = "m1", force: bool = 
     return out
 
 
-def updated(live: dict, config: dict, manager: str) -> dict:
-    out: dict = orjson.loads(orjson.dumps(config))
+def updated(live: dict[str, Any], config: dict[str, Any], manager: str) -> dict[str, Any]:
+    out: dict[str, Any] = orjson.loads(orjson.dumps(config))
     schema = THING if config["kind"] == "Thing" else CONFIG_MAP
     record_update(out, live, manager=manager, api_version=config["apiVersion"], schema=schema, now=LATER)
     return out
 
 
-def refusal(live: dict | None, config: dict, manager: str = "m2", **options: Any) -> StatusError:
+def refusal(live: dict[str, Any] | None, config: dict[str, Any], manager: str = "m2", **options: Any) -> StatusError:
     with pytest.raises(StatusError) as refused:
         applied(live, config, manager, **options)
     return refused.value
@@ -164,7 +166,9 @@ def test_before_first_apply() -> None:
         ({"any": {"deep": {"x": 1}}}, {"any": {"deep": {"y": 2}}}, {"any": {"deep": {"x": 1, "y": 2}}}),
     ],
 )
-def test_parts_of_two_managers_come_together_and_apart(first: dict, second: dict, both: dict) -> None:
+def test_parts_of_two_managers_come_together_and_apart(
+    first: dict[str, Any], second: dict[str, Any], both: dict[str, Any]
+) -> None:
     live = applied(applied(None, thing(first)), thing(second), "m2")
     assert live["spec"] == both
     assert applied(live, thing(), "m2")["spec"] == first
@@ -189,7 +193,7 @@ def test_parts_of_two_managers_come_together_and_apart(first: dict, second: dict
         ({"replicas": 1}, {"replicas": 2}, "replicas"),
     ],
 )
-def test_what_is_one_value_conflicts(first: dict, second: dict, field: str) -> None:
+def test_what_is_one_value_conflicts(first: dict[str, Any], second: dict[str, Any], field: str) -> None:
     live = applied(None, thing(first))
     assert refusal(live, thing(second)).message == f'Apply failed with 1 conflict: conflict with "m1": .spec.{field}'
     forced = applied(live, thing(second), "m2", force=True)
@@ -234,7 +238,7 @@ def test_unserved_versions_are_dropped() -> None:
         (config_map(managedFields=[{"manager": "x"}]), "metadata.managedFields must be nil"),
     ],
 )
-def test_bad_requests(config: dict, message: str) -> None:
+def test_bad_requests(config: dict[str, Any], message: str) -> None:
     error = refusal(None, config)
     assert (error.code, error.message) == (400, message)
 
@@ -276,7 +280,7 @@ def test_null_managed_fields_are_none() -> None:
         ),
     ],
 )
-def test_a_configuration_that_does_not_fit(config: dict, message: str) -> None:
+def test_a_configuration_that_does_not_fit(config: dict[str, Any], message: str) -> None:
     error = refusal(None, config)
     group = "" if config["kind"] == "ConfigMap" else "example.com"
     kind = f"{group}/v1, Kind={config['kind']}"
@@ -311,8 +315,8 @@ SPECS = st.fixed_dictionaries(
 
 @settings(max_examples=120, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(["m1", "m2"]), SPECS), min_size=1, max_size=4))
-def test_apply_is_idempotent_and_says_what_it_was_told(steps: list[tuple[str, dict]]) -> None:
-    live: dict | None = None
+def test_apply_is_idempotent_and_says_what_it_was_told(steps: list[tuple[str, dict[str, Any]]]) -> None:
+    live: dict[str, Any] | None = None
     for manager, spec in steps:
         config = thing(spec)
         live = applied(live, config, manager, force=True)
@@ -329,7 +333,7 @@ def test_apply_is_idempotent_and_says_what_it_was_told(steps: list[tuple[str, di
 
 @settings(max_examples=120, deadline=None)
 @given(SPECS, SPECS)
-def test_who_leaves_takes_only_what_is_his(first: dict, second: dict) -> None:
+def test_who_leaves_takes_only_what_is_his(first: dict[str, Any], second: dict[str, Any]) -> None:
     live = applied(None, thing(first))
     both = applied(live, thing(second), "m2", force=True)
     back = applied(both, thing(), "m2")
@@ -342,7 +346,7 @@ def test_who_leaves_takes_only_what_is_his(first: dict, second: dict) -> None:
 
 @settings(max_examples=80, deadline=None)
 @given(SPECS, SPECS)
-def test_two_appliers_with_different_fields_do_not_conflict_and_commute(first: dict, second: dict) -> None:
+def test_two_appliers_with_different_fields_do_not_conflict_and_commute(first: dict[str, Any], second: dict[str, Any]) -> None:
     second = {name: value for name, value in second.items() if name not in first}
     one = applied(applied(None, thing(first)), thing(second), "m2")
     other = applied(applied(None, thing(second), "m2"), thing(first), "m1")
@@ -361,7 +365,7 @@ def test_two_appliers_with_different_fields_do_not_conflict_and_commute(first: d
         ({"metadata": [1]}, None),
     ],
 )
-def test_what_has_the_wrong_type_is_as_if_it_was_not_there(wrong: dict, text: str | None) -> None:
+def test_what_has_the_wrong_type_is_as_if_it_was_not_there(wrong: dict[str, Any], text: str | None) -> None:
     error = refusal(None, config_map() | wrong, kind="ConfigMap")
     assert error.code in (400, 500)
     assert text is None or error.message == text

@@ -99,7 +99,7 @@ def test_wrong_types(definition: ResourceDefinition, fields: Object, text: str) 
     ],
 )
 def test_canonical_form(definition: ResourceDefinition, given: Object, expected: Object) -> None:
-    obj = {"metadata": {}} | given
+    obj: Object = {"metadata": {}} | given
     assert check_types(obj, definition, "v1") is None
     assert obj == {"metadata": {}} | expected
     again = dict(obj)

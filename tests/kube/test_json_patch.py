@@ -44,7 +44,7 @@ def patched(*operations: Any) -> Any:
         ({"op": "replace", "path": "", "value": {"only": 1}}, ("only",), 1),
     ],
 )
-def test_operations(operation: dict, path: tuple[str, ...], value: Any) -> None:
+def test_operations(operation: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
     out = patched(operation)
     for name in path:
         out = out[name]
@@ -131,7 +131,7 @@ def test_a_patch_cannot_nest_a_document_deeper_than_can_be_stored() -> None:
 
 
 def test_the_result_shares_nothing_with_the_patch() -> None:
-    operations: list[dict] = [{"op": "add", "path": "/new", "value": {}}, {"op": "add", "path": "/new/x", "value": "1"}]
+    operations: list[dict[str, Any]] = [{"op": "add", "path": "/new", "value": {}}, {"op": "add", "path": "/new/x", "value": "1"}]
     assert json_patch.apply({}, operations) == {"new": {"x": "1"}}
     assert operations[0]["value"] == {}
 
@@ -145,7 +145,7 @@ JSON = st.recursive(
 
 @settings(max_examples=60, deadline=None)
 @given(st.dictionaries(st.text("ab/~", max_size=2), JSON, max_size=4), st.text("ab/~", max_size=2), JSON)
-def test_add_then_test_then_remove(document: dict, key: str, value: Any) -> None:
+def test_add_then_test_then_remove(document: dict[str, Any], key: str, value: Any) -> None:
     path = "/" + key.replace("~", "~0").replace("/", "~1")
     added = json_patch.apply(
         document, [{"op": "add", "path": path, "value": value}, {"op": "test", "path": path, "value": value}]

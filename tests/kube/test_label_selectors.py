@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -140,7 +142,7 @@ def test_null_selects_nothing_and_empty_everything() -> None:
         ({"matchLabels": {"a": "-b"}}, f'values[0][a]: Invalid value: "-b": {VALUE}'),
     ],
 )
-def test_bad_object_form(label_selector: dict, message: str) -> None:
+def test_bad_object_form(label_selector: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError) as refused:
         labels.from_object(label_selector)
     assert str(refused.value) == message

@@ -61,19 +61,19 @@ PATCHES = st.dictionaries(
 
 @settings(max_examples=100, deadline=None)
 @given(OBJECTS, PATCHES)
-def test_applying_twice_is_applying_once(document: dict, patch: dict) -> None:
+def test_applying_twice_is_applying_once(document: dict[str, Any], patch: dict[str, Any]) -> None:
     once = merge_patch.apply(document, patch)
     assert merge_patch.apply(once, patch) == once
 
 
 @settings(max_examples=100, deadline=None)
 @given(OBJECTS, OBJECTS)
-def test_the_difference_as_a_patch_leads_from_one_to_the_other(left: dict, right: dict) -> None:
+def test_the_difference_as_a_patch_leads_from_one_to_the_other(left: dict[str, Any], right: dict[str, Any]) -> None:
     assert merge_patch.apply(left, _difference(left, right)) == right
 
 
-def _difference(left: dict, right: dict) -> dict:
-    out: dict = {name: None for name in left if name not in right}
+def _difference(left: dict[str, Any], right: dict[str, Any]) -> dict[str, Any]:
+    out: dict[str, Any] = {name: None for name in left if name not in right}
     for name, value in right.items():
         ours = left.get(name)
         if isinstance(value, dict) and isinstance(ours, dict):

@@ -1,3 +1,5 @@
+from typing import Any
+
 import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -36,7 +38,7 @@ DEFAULTED = Schema(
 
 @settings(max_examples=60, deadline=None)
 @given(st.dictionaries(st.text(max_size=6), JSON, max_size=3), st.dictionaries(st.text(max_size=6), JSON, max_size=3))
-def test_what_is_stored_is_served_and_decoded_with_its_version(metadata: dict, rest: dict) -> None:
+def test_what_is_stored_is_served_and_decoded_with_its_version(metadata: dict[str, Any], rest: dict[str, Any]) -> None:
     thing = definition()
     obj = {**rest, "apiVersion": "g.example/v1", "kind": "Thing", "metadata": {**metadata, "name": "n", "resourceVersion": "7"}}
     value = stored.encode(obj)
@@ -96,7 +98,7 @@ def test_a_complete_value_is_not_copied() -> None:
 
 
 def test_values_are_converted_from_the_storage_version() -> None:
-    def convert(obj: dict) -> dict:
+    def convert(obj: dict[str, Any]) -> dict[str, Any]:
         assert obj["apiVersion"] == "g.example/v1"
         return {**obj, "spec": {"doubled": obj["spec"]["n"] * 2}}
 

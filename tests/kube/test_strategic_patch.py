@@ -35,7 +35,7 @@ SCHEMA = Schema(
         "union": Schema(type="object", properties={"a": TEXT, "b": TEXT}, patch_strategy=("retainKeys",)),
     },
 )
-DOCUMENT = {
+DOCUMENT: dict[str, Any] = {
     "metadata": {"finalizers": ["x", "y"], "labels": {"l": "1"}},
     "data": {"a": "1", "b": "2"},
     "items": [{"name": "a", "value": "1"}, {"name": "b", "value": "2"}],
@@ -109,7 +109,7 @@ def test_merges(patch: Any, field: str, result: Any) -> None:
         ({"$setElementOrder/labels2": ["y"]}, ["x", "y"]),
     ],
 )
-def test_lists_of_scalars(patch: dict, result: Any) -> None:
+def test_lists_of_scalars(patch: dict[str, Any], result: Any) -> None:
     schema = Schema(
         type="object", properties={**SCHEMA.properties["metadata"].properties, "labels2": Schema(type="array", items=TEXT)}
     )

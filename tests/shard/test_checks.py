@@ -42,6 +42,7 @@ async def test_the_store_is_well_while_it_writes_and_ranges_can_be_read() -> Non
 
 
 async def test_named_checks_and_the_counts_of_commits() -> None:
+    started = False
     cell = await cell_with(MemoryStore())
     host: Any = SimpleNamespace(
         name="shard-1",
@@ -50,7 +51,6 @@ async def test_named_checks_and_the_counts_of_commits() -> None:
         catalog=SimpleNamespace(following=True),
         runner=SimpleNamespace(broken=""),
     )
-    started = False
     health, metrics = Health(), Metrics()
     watch_over(host, health, metrics)
 

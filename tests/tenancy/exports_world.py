@@ -13,6 +13,7 @@ from tenantry.apiserver.authentication.authenticator import Union
 from tenantry.apiserver.http import Reply, Request, Response
 from tenantry.apiserver.pipeline import Pipeline
 from tenantry.apiserver.records import parse_head
+from tenantry.apiserver.scope import Mount
 from tenantry.apiserver.user import AUTHENTICATED_GROUP, MASTERS_GROUP, User
 from tenantry.kube.objects import Object
 from tenantry.storage.cell import Cell
@@ -107,7 +108,7 @@ class World:
         self.views = load_views(host, views or None)
         services = ServicesMount(host, self.views)
         clusters = ClustersMount(host)
-        mounts = {
+        mounts: dict[str, Mount] = {
             "services": services,
             "clusters": clusters,
             "ranges": RangesMount(host, {"clusters": clusters, "services": services}),

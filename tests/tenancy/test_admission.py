@@ -141,7 +141,7 @@ async def test_aggregation_is_for_those_who_hold_everything() -> None:
 # --- quotas
 
 
-def quota(name: str, *, cluster_scoped: bool = False, **hard: str) -> Object:
+def quota(name: str, hard: dict[str, str], *, cluster_scoped: bool = False) -> Object:
     annotations = {"annotations": {"experimental.quota.kcp.io/cluster-scoped": "true"}} if cluster_scoped else {}
     return {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": name, **annotations}, "spec": {"hard": hard}}
 
@@ -152,7 +152,7 @@ def used(world: World, name: str) -> dict[str, str]:
 
 async def test_a_quota_is_counted_charged_and_counted_again() -> None:
     async with World() as world:
-        await world.post("resourcequotas", quota("q", configmaps="3", **{"count/secrets": "1"}))
+        await world.post("resourcequotas", quota("q", {"configmaps": "3", "count/secrets": "1"}))
         # kube-root-ca.crt counts too.
         await world.until(lambda: used(world, "q") == {"configmaps": "1", "count/secrets": "0"})
         await world.post("configmaps", config_map("one"))
@@ -174,8 +174,8 @@ async def test_a_quota_is_counted_charged_and_counted_again() -> None:
 
 async def test_every_quota_of_the_namespace_is_asked() -> None:
     async with World() as world:
-        await world.post("resourcequotas", quota("q", configmaps="5"))
-        await world.post("resourcequotas", quota("r", **{"count/configmaps": "2"}))
+        await world.post("resourcequotas", quota("q", {"configmaps": "5"}))
+        await world.post("resourcequotas", quota("r", {"count/configmaps": "2"}))
         await world.until(lambda: used(world, "q") and used(world, "r"))
         await world.post("configmaps", config_map("one"))
         assert (used(world, "q"), used(world, "r")) == ({"configmaps": "2"}, {"count/configmaps": "2"})
@@ -186,7 +186,7 @@ async def test_every_quota_of_the_namespace_is_asked() -> None:
 
 async def test_creates_at_once_never_pass_a_limit() -> None:
     async with World() as world:
-        await world.post("resourcequotas", quota("q", configmaps="11"))
+        await world.post("resourcequotas", quota("q", {"configmaps": "11"}))
         await world.until(lambda: used(world, "q"))
         answers = await asyncio.gather(*(world.refused("configmaps", config_map(f"c{n}")) for n in range(30)))
         assert sorted(status for status, _ in answers) == [201] * 10 + [403] * 20
@@ -195,7 +195,7 @@ async def test_creates_at_once_never_pass_a_limit() -> None:
 
 async def test_what_the_system_creates_is_charged_too() -> None:
     async with World() as world:
-        await world.post("resourcequotas", quota("q", configmaps="2"))
+        await world.post("resourcequotas", quota("q", {"configmaps": "2"}))
         await world.until(lambda: used(world, "q"))
         config_maps = world.host.definitions.get("", "configmaps")
         await objects.create(world.host.scope(CLUSTER), config_maps, {"metadata": {"name": "x"}}, namespace="default")
@@ -206,8 +206,8 @@ async def test_a_quota_of_the_whole_cluster_counts_what_has_no_namespace() -> No
     async with World() as world:
         key = "count/clusterroles.rbac.authorization.k8s.io"
         await world.role(CLUSTER, "first")
-        await world.post("resourcequotas", quota("plain", **{key: "0"}))
-        await world.post("resourcequotas", quota("whole", cluster_scoped=True, **{key: "2"}))
+        await world.post("resourcequotas", quota("plain", {key: "0"}))
+        await world.post("resourcequotas", quota("whole", {key: "2"}, cluster_scoped=True))
         await world.until(lambda: used(world, "plain") == {key: "0"} and used(world, "whole") == {key: "1"})
         await world.post("clusterroles", role("second", kind="ClusterRole"), "")
         assert used(world, "whole") == {key: "2"}
@@ -224,7 +224,7 @@ async def test_what_a_workspace_is_made_with_counts_in_no_quota() -> None:
     async with World() as world:
         key = "count/clusterrolebindings.rbac.authorization.k8s.io"
         assert world.find("clusterrolebindings", "workspace-admin", "") is not None
-        await world.post("resourcequotas", quota("whole", cluster_scoped=True, **{key: "5"}))
+        await world.post("resourcequotas", quota("whole", {key: "5"}, cluster_scoped=True))
         await world.until(lambda: used(world, "whole") == {key: "0"})
 
 

@@ -282,7 +282,7 @@ async def test_decisions_follow_the_policy_of_the_provider() -> None:
         assert not cowboys(world, BOB, "list")
         await world.edit(PROVIDER, "apis.kcp.io", "apiexports", "cowboys", lambda obj: obj["spec"].pop("maximalPermissionPolicy"))
         assert cowboys(world, BOB, "list")
-        policy = {"maximalPermissionPolicy": {"local": {}}}
+        policy: Object = {"maximalPermissionPolicy": {"local": {}}}
         await world.edit(PROVIDER, "apis.kcp.io", "apiexports", "cowboys", lambda obj: obj["spec"].update(policy))
         assert not cowboys(world, BOB, "list")
         # What is not bound is none of its business.

@@ -23,7 +23,7 @@ async def home(stack: Stack, who: User = ADA) -> Object:
             assert reply.headers["Retry-After"] == "1"
             return None
         assert reply.status == 200, reply.body
-        return (await stack.call("GET", HOME, who))[1]  # type: ignore[no-any-return]
+        return (await stack.call("GET", HOME, who))[1]
 
     found: Object = await stack.eventually(ask)
     return found

@@ -139,7 +139,7 @@ class Plugin:
         ]
         status, changed = await self.send("PUT", path, found)
         assert status == 200, changed
-        return changed  # type: ignore[no-any-return]
+        return changed
 
 
 @pytest.fixture
