@@ -66,7 +66,7 @@ async def rows(store: Store) -> list[SessionRow]:
 
 
 async def test_heartbeat_goes_on_while_the_loop_is_busy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The loop computes for as long as it takes to see renewals; the lease is long enough for a machine that does other things."""
+    """The loop computes for as long as it takes to see renewals; the lease is long enough for a busy machine."""
     monkeypatch.setattr("shard.heartbeat.RENEWALS", 1000)
     store, guard = Leases(), ReadGuard()
 
