@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from gateway.figures import GatewayFigures, ProxyFigures
+from gateway.figures import GatewayFigures
 from gateway.lookups import Lookups, serve
 from gateway.map_feed import MapFeed
 from gateway.proxy import Proxy
@@ -25,6 +25,7 @@ from tenantry.storage.store import Store
 from tenantry.tenancy.catalog import Catalog
 from tenantry.tenancy.directory import Directory
 from tenantry.tenancy.exports.urls import published_urls
+from tenantry.tenancy.forwarding import Forwarding
 from tenantry.tenancy.host import Urls
 from tenantry.tenancy.owners import Owners
 from tenantry.tenancy.range_map import RangeMap
@@ -70,17 +71,15 @@ class Gateway(Process[GatewaySettings]):
         )
         owners.start()
         stack.callback(owners.stop)
-        figures = ProxyFigures()
+        forwarding = Forwarding(owners, patience_seconds=settings.patience_seconds)
         clients = client_authority(settings, self._authority)
         proxy = Proxy(
             Router(self.directory, token_cluster=token_cluster),
-            owners,
+            forwarding,
             identities=ClientCertificates(clients),
             health=self.health,
-            patience_seconds=settings.patience_seconds,
-            figures=figures,
         )
-        self._count(owners, figures)
+        self._count(owners, forwarding)
         await self._serve_probes(settings.bind_address, settings.health_port)
         host = urlsplit(settings.external_url).hostname or "localhost"
         serving = self._authority.issue_serving(serving_names(host, *listed(settings.serving_names), settings.bind_address))
@@ -120,14 +119,14 @@ class Gateway(Process[GatewaySettings]):
             self._root_seen = root is not None and bool(root.shard)
         return None if self._root_seen else "no shard serves the root workspace yet"
 
-    def _count(self, owners: Owners, figures: ProxyFigures) -> None:
+    def _count(self, owners: Owners, forwarding: Forwarding) -> None:
         def connections() -> tuple[int, int, int]:
             pools = owners.upstreams
             return sum(p.connections for p in pools), sum(p.idle for p in pools), sum(p.opened for p in pools)
 
         self.metrics.registry.register(
             GatewayFigures(
-                figures,
+                forwarding,
                 connections=connections,
                 cut=lambda: owners.cut,
                 subscribers=lambda: self._feed.followers,

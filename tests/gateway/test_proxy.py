@@ -409,7 +409,7 @@ async def test_a_write_that_was_not_answered_is_never_sent_twice(door: Fleet, ca
 async def test_a_write_that_never_went_out_goes_to_the_next_owner(door: Fleet, call: Caller) -> None:
     door.own("dead", 9, "range-a")
     asking = asyncio.create_task(call("POST", f"/clusters/{A}/x", data=b"{}").__aenter__())
-    await until(lambda: door.proxy.figures.retries >= 1)
+    await until(lambda: door.forwarding.retries >= 1)
     await door.edge_shard("one", echo, "range-a")
     answer = await asking
     assert (answer.status, (await answer.json())["size"]) == (200, 2)
@@ -422,7 +422,7 @@ async def test_a_shard_that_does_not_own_the_range_sends_the_request_on(door: Fl
 
     await door.edge_shard("one", refuse, "range-a")
     asking = asyncio.create_task(call(method, f"/clusters/{A}/x", data=b"body" if method == "POST" else None).__aenter__())
-    await until(lambda: door.proxy.figures.retries >= 2)
+    await until(lambda: door.forwarding.retries >= 2)
     await door.edge_shard("two", echo, "range-a")
     answer = await asking
     assert (answer.status, (await answer.json())["size"]) == (200, 4 if method == "POST" else 0)
@@ -435,7 +435,7 @@ async def test_an_ordinary_503_is_passed_on_with_its_retry_after(door: Fleet, ca
     await door.edge_shard("one", busy, "range-a")
     async with call("GET", f"/clusters/{A}/x") as answer:
         assert (answer.status, answer.headers["Retry-After"]) == (503, "7")
-    assert door.proxy.figures.retries == 0
+    assert door.forwarding.retries == 0
 
 
 async def test_without_an_owner_a_request_waits_and_is_then_refused() -> None:
