@@ -95,6 +95,17 @@ def check_together(settings: Any, *names: str) -> None:
         raise SettingError(f"{' and '.join(map(flag, names))} need each other")
 
 
+def seconds(text: str) -> float:
+    """A time given to a command: the type of its argument."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
+    return value
+
+
 def add_flags(parser: argparse.ArgumentParser, kind: type[Any]) -> None:
     """One flag for each setting, with its default and reason in the help."""
     for declared in declarations(kind):

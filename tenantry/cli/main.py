@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from importlib.metadata import version
 from typing import Any
 
 import msgspec
@@ -64,6 +65,7 @@ _VARIABLES = "Each flag can be given as an environment variable: --bind-address 
 
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="tenantry", description="A Kubernetes-compatible control plane for very many tenants.")
+    top.add_argument("--version", action="version", version=f"tenantry {version('tenantry')}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
     for server in SERVERS:
         command = commands.add_parser(server.name, help=server.help, description=f"{server.description} {_VARIABLES}")

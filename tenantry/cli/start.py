@@ -108,8 +108,8 @@ class WholePlatform(Process[StartSettings]):
         lookup_port = await self._serve_lookups(fleet)
         stack.push_async_callback(edge.drain, settings.shutdown_grace_seconds)
         run_file = self._root / "run.json"
-        addresses = {"url": self._url, "gateway": f"{from_here(settings.bind_address)}:{lookup_port}"}
-        write_private(run_file, json.dumps(addresses).encode())
+        lookups = f"{from_here(settings.bind_address)}:{lookup_port}"
+        write_private(run_file, json.dumps({"url": self._url, "gateway": lookups, "registry": lookups}).encode())
         stack.callback(run_file.unlink, missing_ok=True)
 
     @property
@@ -135,7 +135,7 @@ class WholePlatform(Process[StartSettings]):
         host, authority, pki = fleet.home.host, self._authority, self._root / "pki"
         cell = self._store.cell
         authority.issue_client(common_names.LOOKUP).write(pki / "lookup-client.crt", pki / "lookup-client.key")
-        serving = authority.issue_serving(self._names())
+        serving = authority.issue_serving([*self._names(), common_names.REGISTRY])
         feed = MapFeed(fleet.map, host.urls, cell=cell)
         feed.start()
         self._stack.push_async_callback(feed.stop)
