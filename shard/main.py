@@ -27,6 +27,7 @@ from tenantry.apiserver.edge.certificates import CertificateAuthority, pair_clie
 from tenantry.apiserver.edge.https import client_authority, https_server, serving_names
 from tenantry.apiserver.edge.server import EdgeServer
 from tenantry.apiserver.http import Handler, Reply, Request
+from tenantry.apiserver.limits import FORWARDED_HEADERS
 from tenantry.apiserver.process import Process, run_on_etcd
 from tenantry.apiserver.storage_errors import not_owner
 from tenantry.client.registry import RegistryClient, RegistryError
@@ -200,7 +201,7 @@ class ShardProcess(Process[ShardSettings]):
         return https_server(
             self._handle,
             settings,
-            limits=settings.limits(watch_buffer_bytes=settings.watch_buffer_bytes),
+            limits=settings.limits(watch_buffer_bytes=settings.watch_buffer_bytes, headers=FORWARDED_HEADERS),
             serving=authority.issue_serving(serving_names(self._address(), settings.bind_address)),
             client_ca=clients,
             metrics=self.metrics,

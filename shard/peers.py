@@ -79,9 +79,9 @@ class RemotePeers:
         user: User | None = request.user
         if user is not None:
             # Who it acts for was settled before.
-            headers = {k: v for k, v in request.headers.items() if not k.lower().startswith(_IMPERSONATION)}
+            lowered = ((name.lower(), value) for name, value in request.headers.items())
+            headers = {name: value for name, value in lowered if not name.startswith(_IMPERSONATION)}
             headers.pop("authorization", None)
-            headers.setdefault("host", "peer")
             return request_head(replace(request, headers=headers), user, length=length, chunked=False, by_peer=True)
         for method in self._identities:
             user = method.authenticate_request(request)
