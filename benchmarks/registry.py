@@ -18,7 +18,7 @@ from pathlib import Path
 
 from benchmarks.__main__ import machine
 from registry.intervals import ROOT_INTERVAL, prefixes
-from registry.main import SERVER_NAME
+from tenantry.apiserver.edge import common_names
 from tenantry.apiserver.edge.shared_authority import shared_authority
 from tenantry.client.registry import RegistryClient
 from tenantry.storage.etcd import EtcdSettings, EtcdStore
@@ -94,7 +94,7 @@ async def measure(url: str, tenants: int, ranges: int) -> Figures:
             ca=authority.certificate,
             certificate=pair.certificate,
             key=pair.key,
-            server_name=SERVER_NAME,
+            server_name=common_names.REGISTRY,
         ) as client:
             found = await client.ranges()
             figures["start_to_first_answer_seconds"] = time.perf_counter() - began

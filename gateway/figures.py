@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-
-@dataclass(slots=True)
-class ProxyFigures:
-    """`retries`: attempts after the first. `unknown_outcomes`: writes whose shard went away before it answered."""
-
-    retries: int = 0
-    unknown_outcomes: int = 0
+from tenantry.tenancy.forwarding import Forwarding
 
 
 class GatewayFigures(Collector):
@@ -22,7 +15,7 @@ class GatewayFigures(Collector):
 
     def __init__(
         self,
-        proxy: ProxyFigures,
+        forwarding: Forwarding,
         *,
         connections: Callable[[], tuple[int, int, int]],
         cut: Callable[[], int],
@@ -30,7 +23,7 @@ class GatewayFigures(Collector):
         version: Callable[[], int],
     ) -> None:
         """`connections`: to shards, (open, idle of these, made so far)."""
-        self._proxy = proxy
+        self._forwarding = forwarding
         self._connections = connections
         self._cut = cut
         self._subscribers = subscribers
@@ -40,11 +33,11 @@ class GatewayFigures(Collector):
         return ()
 
     def collect(self) -> Iterator[Metric]:
-        yield CounterMetricFamily("tenantry_gateway_retries", "Attempts after a request's first.", self._proxy.retries)
+        yield CounterMetricFamily("tenantry_gateway_retries", "Attempts after a request's first.", self._forwarding.retries)
         yield CounterMetricFamily(
             "tenantry_gateway_unknown_outcomes",
             "Writes whose shard went away before it answered.",
-            self._proxy.unknown_outcomes,
+            self._forwarding.unknown_outcomes,
         )
         yield CounterMetricFamily(
             "tenantry_gateway_cut_exchanges",

@@ -3,47 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
-import signal
 import socket
-import ssl
-import sys
 import uuid
 from collections.abc import Mapping
-from contextlib import AsyncExitStack, suppress
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
-import uvloop
 
 from shard.loads import report_loads
 from shard.peers import RemotePeers
 from shard.process import Identity, Shard
 from shard.settings import ShardSettings
+from tenantry.addresses import WILDCARDS, bracketed
 from tenantry.apiserver.authentication.client_certificate import ClientCertificates, RequestHeaders
-from tenantry.apiserver.authentication.service_account import KeyFileError, TokenIssuer
+from tenantry.apiserver.authentication.service_account import TokenIssuer
 from tenantry.apiserver.authentication.shared_secrets import shared_admin_tokens, shared_issuer
-from tenantry.apiserver.authentication.static_tokens import StaticTokens, TokenFileError, read_token_file
-from tenantry.apiserver.edge.certificates import (
-    CertificateAuthority,
-    CertificateError,
-    pair_client_context,
-    pair_server_context,
-    server_context,
-)
-from tenantry.apiserver.edge.server import EdgeServer, ListenError
-from tenantry.apiserver.edge.shared_authority import shared_authority
-from tenantry.apiserver.endpoints.health import KINDS, Health
-from tenantry.apiserver.endpoints.plain import page_not_found
-from tenantry.apiserver.http import Handler, Reply, Request, Response
-from tenantry.apiserver.limits import Limits
-from tenantry.apiserver.logging import AccessLog, configure
-from tenantry.apiserver.metrics import CONTENT_TYPE, Metrics
+from tenantry.apiserver.authentication.static_tokens import StaticTokens, read_token_file
+from tenantry.apiserver.edge import common_names
+from tenantry.apiserver.edge.certificates import CertificateAuthority, pair_client_context
+from tenantry.apiserver.edge.https import client_authority, https_server, serving_names
+from tenantry.apiserver.edge.server import EdgeServer
+from tenantry.apiserver.http import Handler, Reply, Request
+from tenantry.apiserver.limits import FORWARDED_HEADERS
+from tenantry.apiserver.process import Process, run_on_etcd
 from tenantry.apiserver.storage_errors import not_owner
 from tenantry.client.registry import RegistryClient, RegistryError
-from tenantry.flags import SettingError
 from tenantry.kube.status import unavailable
 from tenantry.storage.etcd.settings import EtcdSettings, parse_endpoint
 from tenantry.storage.etcd.store import EtcdStore
@@ -55,106 +42,51 @@ from tenantry.tenancy.range_map import Opened, RangeMap
 
 log = logging.getLogger(__name__)
 
-CLIENT_NAME = "tenantry-shard"
-FRONT_PROXIES = (CLIENT_NAME, "tenantry-gateway")
-"""Common names of the certificates whose holders are believed who the caller is: shards' and gateways'."""
-REGISTRY_NAME = "tenantry-registry"
-"""In the certificate of every registry."""
-REFUSALS = (StoreError, ListenError, CertificateError, TokenFileError, KeyFileError, SettingError, OSError)
-"""What can stop a start for a reason that the operator can mend; its text says how."""
 _DRAIN_RETRY_SECONDS = 0.2
 
 
 def run(settings: ShardSettings) -> int:
     """Serves until SIGINT or SIGTERM and until others have its ranges; the exit code."""
-    configure(settings.log_level)
-    try:
-        uvloop.run(_run(settings))
-    except REFUSALS as error:
-        print(f"tenantry: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return run_on_etcd(settings, ShardProcess)
 
 
-async def _run(settings: ShardSettings) -> None:
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopped.set)
-    async with AsyncExitStack() as stack:
-        store = await EtcdStore.open(settings.etcd())
-        stack.push_async_callback(store.close)
-        process = ShardProcess(settings, store, await shared_authority(store))
-        stack.push_async_callback(process.stop)
-        starting = asyncio.create_task(process.start(), name="start")
-        stopping = asyncio.create_task(stopped.wait(), name="signal")
-        await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
-        if starting.done():
-            stopping.cancel()
-            await starting
-            # What start-up made lives as long as the process: the collector need not look at it again.
-            gc.collect()
-            gc.freeze()
-            print(f"tenantry shard {process.name} serves {process.url}", flush=True)
-            await stopped.wait()
-        await process.drain()
-        starting.cancel()
-        await asyncio.gather(starting, return_exceptions=True)
-
-
-class ShardProcess:
-    """Everything of a shard's process but its store and signals. Made, started, drained, stopped."""
-
+class ShardProcess(Process[ShardSettings]):
     def __init__(self, settings: ShardSettings, store: Store, authority: CertificateAuthority) -> None:
-        self._settings = settings
-        self._store = store
-        self._authority = authority
+        super().__init__(settings, store, authority)
         self.name = settings.shard_name or socket.gethostname()
         self.uid = uuid.uuid4().hex
         self.url = ""
-        self.health = Health()
-        self.metrics = Metrics()
         self.map = RangeMap(store, opener=self._open_range)
         self.shard: Shard | None = None
         self._registries: RegistryClient | None = None
-        self._stack = AsyncExitStack()
-        self.port = self.health_port = 0
 
     def __repr__(self) -> str:
         return f"<ShardProcess {self.name} {self.uid} at {self.url or '(not listening)'} {self.map!r}>"
 
-    async def start(self) -> None:
-        """Returns when it may serve: root is installed, and whatever it owns by then is loaded or being loaded.
+    @property
+    def welcome(self) -> str:
+        return f"tenantry shard {self.name} serves {self.url}"
 
-        Raises StoreError, ListenError, CertificateError, TokenFileError, KeyFileError, OSError.
-        """
+    async def start(self) -> None:
+        """Returns when it may serve: root is installed, and whatever it owns by then is loaded or being loaded."""
         settings, stack, authority = self._settings, self._stack, self._authority
-        if settings.health_port >= 0:
-            probes = EdgeServer(self._probe, limits=Limits(watches=0))
-            self.health_port = await probes.start(settings.bind_address, settings.health_port)
-            stack.push_async_callback(probes.stop)
+        await self._serve_probes(settings.bind_address, settings.health_port)
         self.health.add("session", self._proved)
         await self.map.start()
         stack.push_async_callback(self.map.stop)
-        client = authority.issue_client(CLIENT_NAME)
+        client = authority.issue_client(common_names.SHARD)
         ca = authority.certificate
         self._registries = RegistryClient(
-            settings.registries(), ca=ca, certificate=client.certificate, key=client.key, server_name=REGISTRY_NAME
+            settings.registries(), ca=ca, certificate=client.certificate, key=client.key, server_name=common_names.REGISTRY
         )
         stack.push_async_callback(self._registries.close)
         owners = Owners(self.map, tls=pair_client_context(ca, client))
         owners.start()
         stack.callback(owners.stop)
-        edge = EdgeServer(
-            self._handle,
-            tls=self._tls(),
-            limits=self._limits(),
-            metrics=self.metrics,
-            access_log=AccessLog(sys.stdout.buffer) if settings.access_log else None,
-        )
+        edge = self._edge()
         self.port = await edge.start(settings.bind_address, settings.secure_port)
         stack.push_async_callback(edge.stop)
-        self.url = f"https://{_bracketed(self._address())}:{self.port}"
+        self.url = f"https://{bracketed(self._address())}:{self.port}"
         identity = await self._identity()
         peers = RemotePeers(
             self.map,
@@ -193,7 +125,7 @@ class ShardProcess:
 
     async def drain(self) -> None:
         """Has others take the ranges, and returns when they have, or there is nobody to take them, or the time is over."""
-        self.health.drain()
+        await super().drain()
         if self.shard is None:
             return
         try:
@@ -203,11 +135,6 @@ class ShardProcess:
                     await self.map.moved()
         except TimeoutError:
             log.warning("ranges were not handed over in time: %s", ", ".join(self._owned()))
-
-    async def stop(self) -> None:
-        """Ends watches cleanly, finishes requests under way, and ends the session."""
-        self.health.drain()
-        await self._stack.aclose()
 
     async def _say_draining(self, shard: Shard) -> None:
         while True:
@@ -228,14 +155,6 @@ class ShardProcess:
         if self.shard is None:
             raise not_owner(f"shard {self.name} is starting")
         return await self.shard.handle(request)
-
-    async def _probe(self, request: Request) -> Reply:
-        request.verb = request.method.lower()
-        if request.path == "/metrics":
-            return Response(200, self.metrics.text(), CONTENT_TYPE, compressible=True)
-        if request.path.strip("/").partition("/")[0] in KINDS:
-            return self.health.serve(request, request.path)
-        return page_not_found()
 
     def _own(self, range_name: str) -> Handler | None:
         shard = self.shard
@@ -267,44 +186,32 @@ class ShardProcess:
             users = read_token_file(Path(settings.token_auth_file)) | users
         return Identity(
             requests=[
-                RequestHeaders(self._authority.certificate, allowed_names=FRONT_PROXIES),
-                ClientCertificates(self._client_ca(), front_proxies=FRONT_PROXIES),
+                RequestHeaders(self._authority.certificate, allowed_names=common_names.FRONT_PROXIES),
+                ClientCertificates(client_authority(settings, self._authority), front_proxies=common_names.FRONT_PROXIES),
             ],
             tokens=[StaticTokens(users, issuer.audiences)],
             issuer=issuer,
             anonymous=settings.anonymous_auth,
         )
 
-    def _client_ca(self) -> bytes:
-        path = self._settings.client_ca_file
-        return Path(path).read_bytes() if path else self._authority.certificate
-
-    def _tls(self) -> ssl.SSLContext:
-        settings = self._settings
-        clients = self._authority.certificate + (self._client_ca() if settings.client_ca_file else b"")
-        if settings.tls_cert_file:
-            return server_context(Path(settings.tls_cert_file), Path(settings.tls_private_key_file), client_ca_pem=clients)
-        names = [self._address(), settings.bind_address, "127.0.0.1", "::1", "localhost", socket.gethostname()]
-        known = [name for name in dict.fromkeys(names) if name not in ("0.0.0.0", "::")]
-        return pair_server_context(self._authority.issue_serving(known), client_ca_pem=clients)
-
-    def _limits(self) -> Limits:
-        settings = self._settings
-        return Limits(
-            body_bytes=settings.max_request_body_bytes,
-            reading_requests=settings.max_requests_inflight,
-            writing_requests=settings.max_mutating_requests_inflight,
-            watches=settings.max_watches,
-            watch_buffer_bytes=settings.watch_buffer_bytes,
-            request_timeout_seconds=settings.request_timeout_seconds,
-            drain_seconds=settings.shutdown_grace_seconds,
+    def _edge(self) -> EdgeServer:
+        settings, authority = self._settings, self._authority
+        # Gateways and other shards come with the platform's own certificates, whoever else is known by another's.
+        clients = authority.certificate + (client_authority(settings, authority) if settings.client_ca_file else b"")
+        return https_server(
+            self._handle,
+            settings,
+            limits=settings.limits(watch_buffer_bytes=settings.watch_buffer_bytes, headers=FORWARDED_HEADERS),
+            serving=authority.issue_serving(serving_names(self._address(), settings.bind_address)),
+            client_ca=clients,
+            metrics=self.metrics,
         )
 
     def _address(self) -> str:
         settings = self._settings
         if settings.advertise_address:
             return settings.advertise_address
-        if settings.bind_address not in ("0.0.0.0", "::"):
+        if settings.bind_address not in WILDCARDS:
             return settings.bind_address
         return own_address(parse_endpoint(settings.etcd().endpoints[0]).target)
 
@@ -337,7 +244,3 @@ def _issuer_of(path: str) -> TokenIssuer | None:
 async def _ended(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-
-
-def _bracketed(address: str) -> str:
-    return f"[{address}]" if ":" in address else address

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from tenantry.apiserver.authentication.authenticator import RequestAuthenticator
 from tenantry.apiserver.edge.forwarded import request_head
 from tenantry.apiserver.edge.upstream_connection import Answer, UpstreamConnection, UpstreamError
-from tenantry.apiserver.http import FROM_PEER, NOT_OWNER, Handler, Relay, RelaySink, Reply, Request, Response
+from tenantry.apiserver.http import FROM_PEER, Handler, Reply, Request, Response
 from tenantry.apiserver.storage_errors import not_owner
 from tenantry.apiserver.user import User
-from tenantry.kube.status import StatusError, internal, unavailable
+from tenantry.kube.status import internal
 from tenantry.tenancy.directory import RangeInfo
-from tenantry.tenancy.owners import Owners, Use
+from tenantry.tenancy.forwarding import Forwarding
+from tenantry.tenancy.owners import Owners
 from tenantry.tenancy.range_map import RangeMap
 
 ANSWER_BYTES_LIMIT = 64 << 20
 """The longest answer that this process reads itself; what it passes on to a client is not limited."""
-_FIRST_PAUSE_SECONDS = 0.02
-_LAST_PAUSE_SECONDS = 0.25
-_READS = frozenset(("GET", "HEAD", "OPTIONS"))
-_NOT_OWNER = NOT_OWNER.lower().encode()
 _IMPERSONATION = "impersonate-"
 
 
@@ -33,8 +29,8 @@ class RemotePeers:
     A request of this process (`user` is preset) is sent in that name, and its whole answer is returned. What came from outside
     goes on with the identity that `identities` find in its certificate, or with its token as it is, and its answer is a Relay.
 
-    Tried again for `patience_seconds`: what never went out, what the other shard refused for want of the range, and reads.
-    `answer_seconds`: until the answer begins. `body_bytes`: of a request, which is read first, so that it can be sent again.
+    `patience_seconds`: as in `Forwarding`. `answer_seconds`: until the answer begins. `body_bytes`: of a request, which is read
+    first, so that it can be sent again.
     """
 
     def __init__(
@@ -50,11 +46,10 @@ class RemotePeers:
         body_bytes: int = 3 << 20,
     ) -> None:
         self._map = range_map
-        self._owners = owners
+        self._forwarding = Forwarding(owners, patience_seconds=patience_seconds)
         self._uid = uid
         self._own = own
         self._identities = identities
-        self._patience_seconds = patience_seconds
         self._answer_seconds = answer_seconds
         self._body_bytes = body_bytes
 
@@ -67,48 +62,26 @@ class RemotePeers:
             # It came here between the caller's decision and now.
             return await handler(request)
         body = await request.read_body(self._body_bytes)
-        head = self._head(request, len(body))
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._patience_seconds
-        pause = _FIRST_PAUSE_SECONDS
-        fresh = False
-        while True:
-            info = self._map.named(range_name)
-            why = "nobody owns it"
-            at_once = False
-            if info is not None and info.owner == self._uid:
-                raise not_owner(f"range {range_name} is not loaded yet")
-            if info is not None:
-                try:
-                    reply = await self._attempt(info, request, head + body, fresh)
-                except UpstreamError as error:
-                    if error.sent and request.method not in _READS:
-                        raise _unknown_outcome(info, error) from error
-                    why = str(error)
-                    # A kept connection that the other side had closed meanwhile says nothing about it.
-                    at_once = error.sent and not fresh
-                    fresh = True
-                else:
-                    if reply is not None:
-                        return reply
-                    why = f"shard {info.shard} does not serve it yet, or not any more" if info.shard else why
-            if loop.time() >= deadline:
-                raise unavailable(f"range {range_name} is not served at the moment: {why}")
-            if not at_once:
-                # Many wait at the same time: not all should come back at the same time.
-                await self._owners.changed(pause * random.uniform(0.5, 1.0))
-                pause = min(pause * 2, _LAST_PAUSE_SECONDS)
+        sent = self._head(request, len(body)) + body
+
+        async def exchange(connection: UpstreamConnection) -> Answer:
+            return await self._exchange(connection, sent, request.method)
+
+        async def take(answer: Answer) -> Reply | None:
+            return await _whole(answer) if request.user is not None and not answer.chunked else None
+
+        return await self._forwarding.send(request, lambda: self._owned_elsewhere(range_name), exchange, take=take)
 
     def __repr__(self) -> str:
-        return f"<RemotePeers of {self._uid}: {self._owners.upstreams}>"
+        return f"<RemotePeers of {self._uid}>"
 
     def _head(self, request: Request, length: int) -> bytes:
         user: User | None = request.user
         if user is not None:
             # Who it acts for was settled before.
-            headers = {k: v for k, v in request.headers.items() if not k.lower().startswith(_IMPERSONATION)}
+            lowered = ((name.lower(), value) for name, value in request.headers.items())
+            headers = {name: value for name, value in lowered if not name.startswith(_IMPERSONATION)}
             headers.pop("authorization", None)
-            headers.setdefault("host", "peer")
             return request_head(replace(request, headers=headers), user, length=length, chunked=False, by_peer=True)
         for method in self._identities:
             user = method.authenticate_request(request)
@@ -116,27 +89,11 @@ class RemotePeers:
                 break
         return request_head(request, user, length=length, chunked=False, by_peer=True)
 
-    async def _attempt(self, info: RangeInfo, request: Request, sent: bytes, fresh: bool) -> Reply | None:
-        """None where another attempt may be made, and nothing was done. Raises UpstreamError, StatusError."""
-        upstream = self._owners.of(info)
-        if upstream is None:
-            return None
-        connection = await upstream.connection(fresh=fresh)
-        use = self._owners.begin(info, connection)
-        kept = False
-        try:
-            answer = await self._exchange(connection, sent, request.method)
-            if answer.status == 503 and _NOT_OWNER in answer.fields:
-                if answer.rest is not None:
-                    answer.rest.abort()
-                return None
-            if request.user is not None and not answer.chunked:
-                return await _whole(answer)
-            kept = answer.rest is not None
-            return self._relay(request, answer, use)
-        finally:
-            if not kept:
-                self._owners.end(use)
+    def _owned_elsewhere(self, range_name: str) -> RangeInfo | None:
+        info = self._map.named(range_name)
+        if info is not None and info.owner == self._uid:
+            raise not_owner(f"range {range_name} is not loaded yet")
+        return info
 
     async def _exchange(self, connection: UpstreamConnection, sent: bytes, method: str) -> Answer:
         try:
@@ -144,25 +101,6 @@ class RemotePeers:
                 return await connection.exchange(sent, None, head_only=method == "HEAD")
         except TimeoutError:
             raise UpstreamError(f"no answer in {self._answer_seconds:g} seconds", sent=True) from None
-
-    def _relay(self, request: Request, answer: Answer, use: Use) -> Relay:
-        rest = answer.rest
-        if rest is None:
-            return Relay(answer.status, answer.header, answer.body)
-        if answer.chunked:
-            request.verb = "watch"
-
-        async def run(sink: RelaySink) -> bool:
-            try:
-                return await rest.pump(sink)
-            finally:
-                self._owners.end(use)
-
-        def close() -> None:
-            rest.abort()
-            self._owners.end(use)
-
-        return Relay(answer.status, answer.header, b"", run, answer.chunked, close)
 
 
 class _Gathered:
@@ -195,9 +133,3 @@ async def _whole(answer: Answer) -> Response:
         body = b"".join(gathered.pieces)
     content_type = answer.fields.get(b"content-type", b"application/json").decode("latin-1")
     return Response(answer.status, body, content_type)
-
-
-def _unknown_outcome(info: RangeInfo, error: UpstreamError) -> StatusError:
-    return StatusError(
-        502, "", f"shard {info.shard} went away before it answered; the request may or may not have been carried out ({error})"
-    )

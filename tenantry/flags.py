@@ -1,6 +1,7 @@
-"""Settings as documented dataclasses: each field has a flag, an environment variable, a default, and the reason for it.
+"""Settings as documented dataclasses: each field has a flag, an environment variable, a default, the reason for it, and bounds.
 
 A flag wins over the environment, the environment over the default. `--bind-address` is read from `TENANTRY_BIND_ADDRESS`.
+What several commands have in common is declared once, in a base class of their settings.
 """
 
 from __future__ import annotations
@@ -8,21 +9,71 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
+
+import msgspec
 
 
 class SettingError(Exception):
     """A setting has a value that cannot be used; the text names the setting and what it takes."""
 
 
-Chosen = TypeVar("Chosen")
+class Declaration(msgspec.Struct, frozen=True):
+    """What is known of one setting of a command."""
+
+    name: str
+    default: Any
+    text: str
+    why: str
+    bounds: tuple[float, float] | None
+    choices: tuple[str, ...]
+
+    @property
+    def flag(self) -> str:
+        return flag(self.name)
+
+    @property
+    def shown(self) -> str:
+        """The default as one would write it."""
+        return str(self.default).lower() if isinstance(self.default, bool) else str(self.default)
 
 
-def setting(default: Any, text: str, why: str) -> Any:
-    """A field of a settings dataclass: what it is, and why that is the default."""
-    return dataclasses.field(default=default, metadata={"text": text, "why": why})
+def setting(default: Any, text: str, why: str, *, bounds: tuple[float, float] | None = None, choices: Sequence[str] = ()) -> Any:
+    """A field of a settings dataclass: what it is, why that is the default, and the lowest and highest value or all values."""
+    return dataclasses.field(default=default, metadata={"text": text, "why": why, "bounds": bounds, "choices": tuple(choices)})
+
+
+def other_default(default: Any, why: str) -> Any:
+    """A field that a base class declares: what it is and its bounds stay, the default and its reason differ here."""
+    return dataclasses.field(default=default, metadata={"why": why})
+
+
+class Settings:
+    """Base of all settings. Made from values that are out of bounds it raises SettingError."""
+
+    def __post_init__(self) -> None:
+        for declared in declarations(type(self)):
+            value = getattr(self, declared.name)
+            if declared.bounds is not None and not declared.bounds[0] <= value <= declared.bounds[1]:
+                low, high = declared.bounds
+                raise SettingError(f"{declared.flag} must be from {low} to {high}, not {value}")
+            if declared.choices and value not in declared.choices:
+                choices = f"{', '.join(declared.choices[:-1])} or {declared.choices[-1]}"
+                raise SettingError(f"{declared.flag} must be {choices}, not {value!r}")
+
+
+def declarations(kind: type[Any]) -> Iterator[Declaration]:
+    """A command's own settings first, then those of each base class in the order in which the bases are named."""
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    for base in kind.__mro__:
+        for name, field in vars(base).get("__dataclass_fields__", {}).items():
+            if name not in base.__annotations__ or "text" not in field.metadata or name not in fields:
+                continue
+            here = fields.pop(name)
+            facts = {**field.metadata, **here.metadata}
+            yield Declaration(name, here.default, facts["text"], facts["why"], facts["bounds"], facts["choices"])
 
 
 def flag(name: str) -> str:
@@ -33,19 +84,9 @@ def variable(name: str) -> str:
     return "TENANTRY_" + name.upper()
 
 
-def check_bounds(settings: Any, bounds: Iterable[tuple[str, float, float]]) -> None:
-    """Raises SettingError where a number is not between its lowest and highest value."""
-    for name, low, high in bounds:
-        value = getattr(settings, name)
-        if not low <= value <= high:
-            raise SettingError(f"{flag(name)} must be from {low} to {high}, not {value}")
-
-
-def check_choice(settings: Any, name: str, choices: tuple[str, ...]) -> None:
-    """Raises SettingError where a text is none of those that are known."""
-    value = getattr(settings, name)
-    if value not in choices:
-        raise SettingError(f"{flag(name)} must be {', '.join(choices[:-1])} or {choices[-1]}, not {value!r}")
+def listed(text: str) -> tuple[str, ...]:
+    """The parts of a value that is several, separated by commas."""
+    return tuple(filter(None, map(str.strip, text.split(","))))
 
 
 def check_together(settings: Any, *names: str) -> None:
@@ -54,42 +95,53 @@ def check_together(settings: Any, *names: str) -> None:
         raise SettingError(f"{' and '.join(map(flag, names))} need each other")
 
 
+def seconds(text: str) -> float:
+    """A time given to a command: the type of its argument."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
+    return value
+
+
 def add_flags(parser: argparse.ArgumentParser, kind: type[Any]) -> None:
     """One flag for each setting, with its default and reason in the help."""
-    for field in dataclasses.fields(kind):
-        default = str(field.default).lower() if isinstance(field.default, bool) else str(field.default)
+    for declared in declarations(kind):
+        switch = isinstance(declared.default, bool)
         parser.add_argument(
-            flag(field.name),
-            dest=field.name,
+            declared.flag,
+            dest=declared.name,
             metavar="VALUE",
-            nargs="?" if isinstance(field.default, bool) else None,
-            const="true" if isinstance(field.default, bool) else None,
-            help=f"{field.metadata['text']}; default: {default or 'empty'} ({field.metadata['why']})".replace("%", "%%"),
+            nargs="?" if switch else None,
+            const="true" if switch else None,
+            help=f"{declared.text}; default: {declared.shown or 'empty'} ({declared.why})".replace("%", "%%"),
         )
+
+
+Chosen = TypeVar("Chosen")
 
 
 def settings_from(kind: type[Chosen], options: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> Chosen:
     """The settings of parsed flags and the environment. Raises SettingError."""
     values: dict[str, Any] = {}
-    for field in dataclasses.fields(kind):  # type: ignore[arg-type]
-        text = getattr(options, field.name, None)
+    for declared in declarations(kind):
+        text = getattr(options, declared.name, None)
         if text is None:
-            text = environment.get(variable(field.name))
+            text = environment.get(variable(declared.name))
         if text is not None:
-            of = type(field.default)
-            values[field.name] = _convert(Path if issubclass(of, Path) else of, field.name, text)
+            of = type(declared.default)
+            values[declared.name] = _convert(Path if issubclass(of, Path) else of, declared.name, text)
     return kind(**values)
 
 
 def table(kind: type[Any]) -> str:
     """All settings as a Markdown table, for the documentation."""
     lines = ["| flag | environment | default | what | why |", "| --- | --- | --- | --- | --- |"]
-    for field in dataclasses.fields(kind):
-        default = str(field.default).lower() if isinstance(field.default, bool) else str(field.default)
-        lines.append(
-            f"| `{flag(field.name)}` | `{variable(field.name)}` | {f'`{default}`' if default else ''} "
-            f"| {field.metadata['text']} | {field.metadata['why']} |"
-        )
+    for declared in declarations(kind):
+        default = f"`{declared.shown}`" if declared.shown else ""
+        lines.append(f"| `{declared.flag}` | `{variable(declared.name)}` | {default} | {declared.text} | {declared.why} |")
     return "\n".join(lines)
 
 

@@ -1,7 +1,30 @@
 """For every test."""
 
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
 from hypothesis import settings
+
+from tenantry.storage.store import Store
+from tests.storage.engines import ENGINES, Engine
 
 # The same examples in every run, so that a failure is there for the next one to see. How long one takes is up to the machine.
 settings.register_profile("tenantry", deadline=None, derandomize=True)
 settings.load_profile("tenantry")
+
+
+@pytest.fixture(params=sorted(ENGINES))
+async def engine(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Engine]:
+    """Each of them in turn."""
+    engine = ENGINES[request.param](tmp_path)
+    await engine.start()
+    yield engine
+    await engine.stop()
+
+
+@pytest.fixture
+def store(engine: Engine) -> Store:
+    return engine.store

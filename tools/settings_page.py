@@ -7,11 +7,11 @@ from pathlib import Path
 from gateway.settings import GatewaySettings
 from registry.settings import RegistrySettings
 from shard.settings import ShardSettings
-from tenantry.cli.settings import Settings
+from tenantry.cli.settings import StartSettings
 from tenantry.flags import table
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "settings.md"
-COMMANDS = {"start": Settings, "registry": RegistrySettings, "shard": ShardSettings, "gateway": GatewaySettings}
+COMMANDS = {"start": StartSettings, "registry": RegistrySettings, "shard": ShardSettings, "gateway": GatewaySettings}
 
 
 def page() -> str:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+FORWARDED_HEADERS = 384
+"""The most header lines that a server takes to which gateways pass requests on: a client's, and one for each group and extra of
+who it is."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
@@ -14,7 +18,7 @@ class Limits:
     """The longest request line and the longest header. Selectors and bearer tokens with many groups come near 8 KiB."""
 
     headers: int = 128
-    """The most header lines. kubectl sends about ten; a front proxy adds one for each group and extra."""
+    """The most header lines. kubectl sends about ten."""
 
     reading_requests: int = 400
     """Reads (GET, HEAD) handled at the same time, without watches; more are refused with 429. kube-apiserver's default."""

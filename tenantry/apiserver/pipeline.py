@@ -24,7 +24,6 @@ from tenantry.apiserver.request_info import RequestInfo
 from tenantry.apiserver.scope import Mount, Scope
 from tenantry.apiserver.timeout_parameter import check_timeout
 from tenantry.apiserver.user import User
-from tenantry.apiserver.verbs.call import Call
 from tenantry.apiserver.verbs.serve import serve
 from tenantry.kube.status import StatusError, generic_not_found, unauthorized
 
@@ -118,22 +117,7 @@ class Pipeline:
             if info.group and all(definition.custom for definition in apis if definition.group == info.group):
                 return page_not_found()
             raise generic_not_found()
-        definition, version = found
-        call = Call(
-            request,
-            scope,
-            user,
-            definition,
-            version.name,
-            info.namespace if definition.namespaced else "",
-            info.parts[1] if len(info.parts) > 1 else "",
-            info.subresource,
-            info.verb,
-        )
-        try:
-            return await serve(call, info)
-        except StatusError as error:
-            return error_response(error, request, call.warnings)
+        return await serve(request, scope, user, info, *found)
 
     def _authorize(self, scope: Scope, info: RequestInfo, user: User) -> None:
         if info.path in HEALTH_PATHS:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tenantry.client import ClientError, Credentials, SyncClient
 from tenantry.client.registry import RegistryError
+from tenantry.flags import listed
 
 
 class AskingFailed(Exception):
@@ -18,6 +19,8 @@ class AskingFailed(Exception):
 
 
 Command = Callable[[argparse.Namespace], int]
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
 
 
 def flags() -> argparse.ArgumentParser:
@@ -46,9 +49,7 @@ def gateways(options: argparse.Namespace, *, follow: bool = False) -> SyncClient
 
 def registries(options: argparse.Namespace) -> list[str]:
     """Their addresses. Raises AskingFailed."""
-    if options.registry or not options.gateway:
-        return _addresses(options, options.registry, "registry")
-    raise AskingFailed("registries are asked for this, and --gateway names gateways: name registries with --registry")
+    return _addresses(options, options.registry, "registry")
 
 
 def credentials(options: argparse.Namespace) -> Credentials:
@@ -59,31 +60,45 @@ def credentials(options: argparse.Namespace) -> Credentials:
         raise _nothing(options.root_directory, error) from None
 
 
-def command(work: Command) -> Command:
-    """Says what went wrong in one line, and ends quietly on Ctrl-C."""
+def command(work: Command, *, interrupted: int = INTERRUPTED) -> Command:
+    """Says what went wrong in one line. `interrupted`: the exit code after Ctrl-C, 0 where that is how one ends it."""
 
     def run(options: argparse.Namespace) -> int:
         try:
-            return work(options)
-        except (AskingFailed, ClientError, RegistryError) as error:
+            code = work(options)
+            if sys.stdout is not None:
+                sys.stdout.flush()
+            return code
+        except BrokenPipeError:
+            # Whoever read has seen enough, as `head` has. What Python still holds would fail again when it ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        except (AskingFailed, ClientError, RegistryError, OSError) as error:
             print(f"tenantry: {error}", file=sys.stderr)
             return 1
-        except (KeyboardInterrupt, BrokenPipeError):
-            return 0
+        except KeyboardInterrupt:
+            return interrupted
 
     return run
 
 
 def _addresses(options: argparse.Namespace, given: str, key: str) -> list[str]:
     if given:
-        return [address.strip() for address in given.split(",") if address.strip()]
-    root: Path = options.root_directory
+        addresses = list(listed(given))
+        for address in addresses:
+            host, _, port = address.rpartition(":")
+            if not host or not port.isdigit():
+                raise AskingFailed(f"--{key} takes host:port, several separated by commas, not {address!r}")
+        return addresses
+    path: Path = options.root_directory / "run.json"
     try:
-        found = json.loads((root / "run.json").read_text())
-        # One process serves both at one address.
-        return [found.get(key) or found["gateway"]]
-    except (OSError, ValueError, KeyError) as error:
-        raise _nothing(root, error) from None
+        found = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise _nothing(options.root_directory, error) from None
+    if key not in found:
+        # A gateway leaves its own address only.
+        raise AskingFailed(f"{path} tells of no {key}: name one with --{key}")
+    return [found[key]]
 
 
 def _nothing(root: Path, error: Exception) -> AskingFailed:

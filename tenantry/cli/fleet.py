@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import sys
 import time
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
+from operator import itemgetter
 from typing import Any
 
+from tenantry.apiserver.edge import common_names
 from tenantry.cli import access
-from tenantry.cli.output import render
+from tenantry.cli.output import Columns, data, render, state_of
 from tenantry.cli.screen import ProgressBar, Screen
-from tenantry.client.registry import RegistryClient
+from tenantry.client.registry import RegistryClient, RegistryError
+from tenantry.flags import seconds
 
 POLL_SECONDS = 0.25
 TOP_SECONDS = 1.0
+FORMS = ("table", "json", "yaml")
+
+Asking = Coroutine[Any, Any, int]
 
 
 def add_commands(commands: Any) -> None:
@@ -26,14 +33,15 @@ def add_commands(commands: Any) -> None:
     )
     drain.add_argument("shard", help="its name or uid")
     drain.add_argument("--no-wait", action="store_true", help="return at once, and let it go on")
-    drain.add_argument("--timeout-seconds", type=float, default=300.0, help="how long to wait for it; default: 300")
+    drain.add_argument("--timeout-seconds", type=seconds, default=300.0, help="how long to wait for it; default: 300")
     drain.set_defaults(run=access.command(lambda options: _run(_drain(options))))
     undrain = commands.add_parser("undrain", parents=[shared], help="give a shard ranges again")
     undrain.add_argument("shard", help="its name or uid")
     undrain.set_defaults(run=access.command(lambda options: _run(_undrain(options))))
     top = commands.add_parser("top", parents=[shared], help="shards and ranges with their load, live")
     top.add_argument("--once", action="store_true", help="print it once")
-    top.set_defaults(run=access.command(lambda options: _run(_top(options))))
+    top.add_argument("-o", "--output", choices=FORMS, default="table", help="json and yaml print it once; default: table")
+    top.set_defaults(run=access.command(lambda options: _run(_top(options)), interrupted=0))
 
 
 _DRAIN = (
@@ -42,14 +50,20 @@ _DRAIN = (
 )
 
 
-def _run(work: Coroutine[Any, Any, int]) -> int:
+def _run(work: Asking) -> int:
     return asyncio.run(work)
 
 
 @asynccontextmanager
 async def _registry(options: argparse.Namespace) -> AsyncIterator[RegistryClient]:
     who = access.credentials(options)
-    async with RegistryClient(access.registries(options), ca=who.ca, certificate=who.certificate, key=who.key) as client:
+    async with RegistryClient(
+        access.registries(options),
+        ca=who.ca,
+        certificate=who.certificate,
+        key=who.key,
+        server_name=common_names.REGISTRY,
+    ) as client:
         yield client
 
 
@@ -64,21 +78,25 @@ async def _drain(options: argparse.Namespace) -> int:
         if options.no_wait:
             print(f"shard {shard.name} is drained; `tenantry shards -w` shows how far it is")
             return 0
-        total = next((s.ranges for s in await registry.shards() if s.uid == shard.uid), 0)
+        # What it held before: some may have moved before the first look.
+        total = left = next((int(one.ranges) for one in wanted if one.uid == shard.uid), 0)
         bar = ProgressBar(f"draining {shard.name}", total)
         try:
             async with asyncio.timeout(options.timeout_seconds):
                 while (left := await _ranges_left(registry, shard.uid)) > 0:
                     bar.show(max(0, total - left), " ranges moved")
                     await asyncio.sleep(POLL_SECONDS)
+            bar.show(total, " ranges moved")
         except TimeoutError:
             raise access.AskingFailed(
                 f"shard {shard.name} still holds {left} ranges after {options.timeout_seconds:g} s; it goes on being drained"
             ) from None
+        except asyncio.CancelledError:
+            bar.end()
+            print(f"shard {shard.name} goes on being drained; `tenantry undrain {shard.name}` takes that back", file=sys.stderr)
+            raise
         finally:
             bar.end()
-        bar.show(total, " ranges moved")
-        bar.end()
         print(f"shard {shard.name} holds no range")
     return 0
 
@@ -101,10 +119,20 @@ async def _top(options: argparse.Namespace) -> int:
     screen = Screen()
     async with _registry(options) as registry:
         while True:
-            shards, ranges = await asyncio.gather(registry.shards(), registry.ranges())
-            screen.show(_picture(shards, ranges, screen.lines))
-            if options.once:
-                return 0
+            try:
+                shards, ranges = await asyncio.gather(registry.shards(), registry.ranges())
+            except RegistryError as error:
+                if options.once or options.output != "table" or not screen.shown:
+                    raise
+                # Who watches wants to see it come back.
+                screen.show(str(error))
+            else:
+                if options.output != "table":
+                    print(data({"shards": _shard_rows(shards), "ranges": _range_rows(ranges)}, options.output))
+                    return 0
+                screen.show(_picture(shards, ranges, screen.lines))
+                if options.once:
+                    return 0
             await asyncio.sleep(TOP_SECONDS)
 
 
@@ -113,27 +141,42 @@ def _picture(shards: Sequence[Any], ranges: Sequence[Any], lines: int) -> str:
     requests = sum(r.load.requests_per_second for r in ranges)
     figures = (f"{len(shards)} shards", f"{len(ranges)} ranges", f"{tenants} tenants", f"{requests:.1f} requests/s")
     head = "   ".join((time.strftime("%H:%M:%S"), *figures))
-    shard_rows = [
-        {
-            "shard": shard.name,
-            "state": "draining" if shard.draining else "serving",
-            "ranges": shard.ranges,
-            **_load(shard.load),
-        }
+    busiest = _range_rows(ranges)[: max(1, lines - len(shards) - 6)]
+    tables = (render(_shard_rows(shards), _SHARD_COLUMNS, "table"), render(busiest, _RANGE_COLUMNS, "table"))
+    return "\n\n".join((head, *tables))
+
+
+def _shard_rows(shards: Sequence[Any]) -> list[dict[str, Any]]:
+    return [
+        {"name": shard.name, "uid": shard.uid, "draining": shard.draining, "ranges": shard.ranges, **_load(shard.load)}
         for shard in shards
     ]
+
+
+def _range_rows(ranges: Sequence[Any]) -> list[dict[str, Any]]:
+    """The busiest first."""
     busiest = sorted(ranges, key=lambda r: (-r.load.requests_per_second, -r.load.tenants, r.name))
-    range_rows = [
-        {"range": r.name, "shard": r.shard, "full": f"{100 * r.load.tenants // max(1, r.capacity)} %", **_load(r.load)}
-        for r in busiest[: max(1, lines - len(shards) - 6)]
-    ]
-    return "\n\n".join((head, _table(shard_rows), _table(range_rows)))
+    return [{"name": r.name, "shard": r.shard, "capacity": r.capacity, **_load(r.load)} for r in busiest]
 
 
 def _load(load: Any) -> dict[str, Any]:
-    return {"tenants": load.tenants, "objects": load.objects, "requests/s": f"{load.requests_per_second:.1f}"}
+    return {"tenants": load.tenants, "objects": load.objects, "requests_per_second": load.requests_per_second}
 
 
-def _table(rows: Sequence[dict[str, Any]]) -> str:
-    columns = [(name, lambda row, name=name: row[name]) for name in (rows[0] if rows else {"none": ""})]
-    return render(rows, columns, "table")
+_LOAD_COLUMNS: Columns = (
+    ("tenants", itemgetter("tenants")),
+    ("objects", itemgetter("objects")),
+    ("requests/s", lambda row: f"{row['requests_per_second']:.1f}"),
+)
+_SHARD_COLUMNS: Columns = (
+    ("shard", itemgetter("name")),
+    ("state", state_of),
+    ("ranges", itemgetter("ranges")),
+    *_LOAD_COLUMNS,
+)
+_RANGE_COLUMNS: Columns = (
+    ("range", itemgetter("name")),
+    ("shard", itemgetter("shard")),
+    ("full", lambda row: f"{100 * row['tenants'] // max(1, row['capacity'])} %"),
+    *_LOAD_COLUMNS,
+)

@@ -3,83 +3,120 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Sequence
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from tenantry.cli import access
-from tenantry.cli.output import Columns, Row, render
+from tenantry.cli.output import FORMS, Columns, Row, render, state_of
 from tenantry.cli.screen import Screen
-from tenantry.client import ClientError, SyncClient
+from tenantry.client import ClientError, InvalidArgument, NoOwner, NotFound, SyncClient
 
 WATCH_SECONDS = 1.0
 """Numbers of tenants change without a change of the map, so that a watch asks again after this time at the latest."""
 
-Question = Callable[[SyncClient, argparse.Namespace], tuple[Sequence[Row], Columns]]
+
+class Found(NamedTuple):
+    """`columns` are shown by every table, `more` by a wide one. `errors`: what was asked for and is not among the rows."""
+
+    rows: Sequence[Row]
+    columns: Columns
+    more: Columns = ()
+    errors: Sequence[ClientError] = ()
+
+
+Question = Callable[[SyncClient, argparse.Namespace], Found]
 
 
 def add_commands(commands: Any) -> None:
     """The sub-commands, on an argparse sub-parser collection."""
     shared = argparse.ArgumentParser(add_help=False, parents=[access.flags()])
-    shared.add_argument("-o", "--output", choices=("table", "json", "yaml"), default="table", help="how to print; default: table")
+    shared.add_argument(
+        "-o", "--output", choices=FORMS, default="table", help="how to print; wide has more columns; default: table"
+    )
     shared.add_argument("-w", "--watch", action="store_true", help="stay, and show every change")
     ranges = commands.add_parser("ranges", parents=[shared], help="the ranges of tenants and who serves them")
     ranges.set_defaults(run=_command(_ranges))
     shards = commands.add_parser("shards", parents=[shared], help="the serving processes")
     shards.set_defaults(run=_command(_shards))
     resolve = commands.add_parser("resolve", parents=[shared], help="where a tenant lives, by path (root:a:b) or id")
-    resolve.add_argument("tenant", nargs="+")
+    resolve.add_argument("tenant", nargs="+", help="a path such as root:org:team, or an id")
     resolve.set_defaults(run=_command(_resolve))
     urls = commands.add_parser("urls", parents=[shared], help="the virtual workspace URLs of an export")
     urls.add_argument("export", metavar="PATH:EXPORT", help="for example root:provider:cowboys")
     urls.set_defaults(run=_command(_urls))
 
 
-def _ranges(client: SyncClient, _: argparse.Namespace) -> tuple[Sequence[Row], Columns]:
+def _ranges(client: SyncClient, _: argparse.Namespace) -> Found:
     rows = [{**r._asdict(), "labels": dict(r.labels)} for r in client.ranges()]
-    return rows, _columns("name", "start", "end", "shard", "generation", "tenants", "capacity", "url")
+    return Found(
+        rows, _columns("name", "start", "end", "shard", "generation", "tenants", "capacity", "url"), _columns("owner", "labels")
+    )
 
 
-def _shards(client: SyncClient, _: argparse.Namespace) -> tuple[Sequence[Row], Columns]:
+def _shards(client: SyncClient, _: argparse.Namespace) -> Found:
     rows = [{**shard._asdict(), "ranges": list(shard.ranges)} for shard in client.shards()]
-    columns = _columns("name", "uid", "url", "tenants", "ranges")
-    return rows, [*columns, ("state", lambda row: "draining" if row["draining"] else "serving")]
+    return Found(
+        rows,
+        [
+            *_columns("name", "uid", "url", "tenants"),
+            ("ranges", lambda row: len(row["ranges"])),
+            ("state", state_of),
+        ],
+        [("names of ranges", itemgetter("ranges"))],
+    )
 
 
-def _resolve(client: SyncClient, options: argparse.Namespace) -> tuple[Sequence[Row], Columns]:
-    rows: list[Row] = [{"tenant": tenant, **client.ask(tenant)._asdict()} for tenant in options.tenant]
-    return rows, _columns("tenant", "cluster", "range", "shard", "generation", "url")
+def _resolve(client: SyncClient, options: argparse.Namespace) -> Found:
+    rows: list[Row] = []
+    errors: list[ClientError] = []
+    for tenant in options.tenant:
+        try:
+            rows.append({"tenant": tenant, **client.ask(tenant)._asdict()})
+        except (NotFound, InvalidArgument, NoOwner) as error:
+            errors.append(error)
+    return Found(
+        rows, _columns("tenant", "cluster", "range", "shard", "generation", "url"), _columns("path", "shard_url"), errors
+    )
 
 
-def _urls(client: SyncClient, options: argparse.Namespace) -> tuple[Sequence[Row], Columns]:
+def _urls(client: SyncClient, options: argparse.Namespace) -> Found:
     workspace, colon, export = options.export.rpartition(":")
     if not colon:
         raise access.AskingFailed(f"{options.export!r} names no workspace: write PATH:EXPORT, for example root:provider:cowboys")
-    return [{"url": url} for url in client.urls(workspace, export)], _columns("url")
+    return Found([{"url": url} for url in client.urls(workspace, export)], _columns("url"))
 
 
 def _columns(*names: str) -> list[tuple[str, Callable[[Row], Any]]]:
-    return [(name, itemgetter(name)) for name in names]
+    return [(name.replace("_", " "), itemgetter(name)) for name in names]
 
 
 def _command(question: Question) -> access.Command:
     def run(options: argparse.Namespace) -> int:
         with access.gateways(options, follow=options.watch) as client:
-            screen = Screen() if options.watch else None
-            while True:
-                try:
-                    rows, columns = question(client, options)
-                except ClientError as error:
-                    if screen is None:
-                        raise
-                    # Who watches wants to see it come back.
-                    screen.show(f"{error}")
-                else:
-                    text = render(rows, columns, options.output)
-                    if screen is None:
-                        print(text)
-                        return 0
-                    screen.show(text)
-                client.changed(WATCH_SECONDS)
+            return _watch(question, client, options) if options.watch else _once(question, client, options)
 
-    return access.command(run)
+    return access.command(run, interrupted=0)
+
+
+def _once(question: Question, client: SyncClient, options: argparse.Namespace) -> int:
+    found = question(client, options)
+    if found.rows or not found.errors:
+        print(render(found.rows, found.columns, options.output, found.more))
+    for error in found.errors:
+        print(f"tenantry: {error}", file=sys.stderr)
+    return 1 if found.errors else 0
+
+
+def _watch(question: Question, client: SyncClient, options: argparse.Namespace) -> int:
+    screen = Screen()
+    while True:
+        try:
+            found = question(client, options)
+            table = [render(found.rows, found.columns, options.output, found.more)] if found.rows or not found.errors else []
+            screen.show("\n".join([*table, *map(str, found.errors)]))
+        except ClientError as error:
+            # Who watches wants to see it come back.
+            screen.show(str(error))
+        client.changed(WATCH_SECONDS)

@@ -12,16 +12,29 @@ Row = Mapping[str, Any]
 Columns = Sequence[tuple[str, Callable[[Row], Any]]]
 
 
-def render(rows: Sequence[Row], columns: Columns, form: str) -> str:
-    """`form` is table, json or yaml. A table has a header line, as kubectl prints one."""
-    if form == "json":
-        return json.dumps(list(rows), indent=2)
-    if form == "yaml":
-        return yaml.safe_dump([dict(r) for r in rows], sort_keys=False).rstrip()
+FORMS = ("table", "wide", "json", "yaml")
+
+
+def data(value: Any, form: str) -> str:
+    """As JSON or YAML, as `form` says."""
+    return json.dumps(value, indent=2) if form == "json" else str(yaml.safe_dump(value, sort_keys=False)).rstrip()
+
+
+def render(rows: Sequence[Row], columns: Columns, form: str, more: Columns = ()) -> str:
+    """`form` is one of FORMS. A table has a header line, as kubectl prints one; a wide one has the columns of `more` too."""
+    if form in ("json", "yaml"):
+        return data([dict(row) for row in rows], form)
+    if form == "wide":
+        columns = [*columns, *more]
     lines = [[title.upper() for title, _ in columns]]
     lines += [[_text(cell(row)) for _, cell in columns] for row in rows]
     widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
     return "\n".join("   ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in lines)
+
+
+def state_of(row: Row) -> str:
+    """Of a shard."""
+    return "draining" if row["draining"] else "serving"
 
 
 def _text(value: Any) -> str:

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
+from tenantry.flags import seconds
+
 DEFAULT_URL = "https://127.0.0.1:6443/readyz"
 
 
@@ -33,7 +35,7 @@ def add_command(commands: Any) -> None:
         default=os.environ.get("TENANTRY_PROBE_URL", DEFAULT_URL),
         help=f"https://host:port/page, http://… or grpc://host:port[/service]; default: TENANTRY_PROBE_URL, or {DEFAULT_URL}",
     )
-    probe.add_argument("--timeout-seconds", type=float, default=3.0, help="how long to wait for the answer; default: 3")
+    probe.add_argument("--timeout-seconds", type=seconds, default=3.0, help="how long to wait for the answer; default: 3")
     probe.add_argument(
         "--root-directory",
         type=Path,

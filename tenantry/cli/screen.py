@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import sys
 from typing import TextIO
@@ -13,12 +14,17 @@ BAR_CELLS = 30
 
 
 class Screen:
-    """`show` the whole text each time."""
+    """`show` the whole text each time. Raises BrokenPipeError where nobody reads any more, also if there is nothing new."""
 
     def __init__(self, out: TextIO | None = None) -> None:
         self._out = out or sys.stdout
         self._live = self._out.isatty()
         self._last: str | None = None
+
+    @property
+    def shown(self) -> bool:
+        """Whether there is a picture already."""
+        return self._last is not None
 
     @property
     def lines(self) -> int:
@@ -28,12 +34,27 @@ class Screen:
     def show(self, text: str) -> None:
         if self._live:
             first = _CLEAR if self._last is None else ""
-            fitting = text.split("\n")[: self.lines - 1]
+            size = shutil.get_terminal_size()
+            # A line that wraps would push the first ones out.
+            fitting = [line[: size.columns] for line in text.split("\n")[: size.lines - 1]]
             self._out.write(first + _HOME + "".join(f"{line}{_CLEAR_LINE}\n" for line in fitting) + _CLEAR_BELOW)
         elif text != self._last:
             self._out.write(("" if self._last is None else "\n") + text + "\n")
+        elif _abandoned(self._out):
+            raise BrokenPipeError
         self._last = text
         self._out.flush()
+
+
+def _abandoned(out: TextIO) -> bool:
+    """Whether it is a pipe whose reader is gone, which else only writing would tell."""
+    try:
+        descriptor = out.fileno()
+    except OSError:
+        return False
+    poll = select.poll()
+    poll.register(descriptor, 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 class ProgressBar:
@@ -56,6 +77,7 @@ class ProgressBar:
         self._out.flush()
 
     def end(self) -> None:
-        if self._live:
+        if self._live and self._done >= 0:
+            self._done = -1
             self._out.write("\n")
             self._out.flush()

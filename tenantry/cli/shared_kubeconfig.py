@@ -9,15 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tenantry.apiserver.options import PlatformOptions
 from tenantry.flags import SettingError, add_flags, setting, settings_from
 from tenantry.storage.etcd.options import EtcdOptions
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KubeconfigSettings(EtcdOptions):
-    external_url: str = setting(
-        "https://localhost:6443", "URL of the gateways, as clients reach them", "a port of this machine, as with compose"
-    )
+@dataclass(frozen=True, kw_only=True)
+class KubeconfigSettings(PlatformOptions, EtcdOptions):
     certificate_authority_file: str = setting(
         "", "CA in PEM of the gateways' certificate", "empty: the platform's, which is right unless gateways have --tls-cert-file"
     )

@@ -55,7 +55,10 @@ def from_rpc(error: Any) -> ClientError:
     """`error` is a grpc.RpcError of a call that ended."""
     reason, retry_after = _details(error)
     kind = NoOwner if reason in _NO_OWNER else _TYPES.get(error.code(), Refused)
-    return kind(error.details() or str(error.code()), reason=reason, retry_after_seconds=retry_after)
+    text = error.details() or str(error.code())
+    if error.code() is grpc.StatusCode.UNIMPLEMENTED:
+        text = f"what answers there is no gateway, or another version of one ({text})"
+    return kind(text, reason=reason, retry_after_seconds=retry_after)
 
 
 def from_failure(code: int, text: str) -> ClientError:

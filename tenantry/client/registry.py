@@ -204,7 +204,10 @@ def _passing(error: grpc.aio.AioRpcError) -> bool:
 
 def _translated(error: grpc.aio.AioRpcError) -> RegistryError:
     info = _detail(error, error_details_pb2.ErrorInfo())
-    return RegistryError(error.code(), error.details() or str(error.code()), info.reason if info is not None else "")
+    text = error.details() or str(error.code())
+    if error.code() is grpc.StatusCode.UNIMPLEMENTED:
+        text = f"what answers there is no registry, or another version of one ({text})"
+    return RegistryError(error.code(), text, info.reason if info is not None else "")
 
 
 def _detail(error: grpc.aio.AioRpcError, wanted: T) -> T | None:

@@ -14,17 +14,14 @@ from tenantry.apiserver import request_info
 from tenantry.apiserver.admission import Chain
 from tenantry.apiserver.authorization import Attributes, Decision, Verdict
 from tenantry.apiserver.http import Reply, Request, Response, Stream
-from tenantry.apiserver.negotiation import error_response
 from tenantry.apiserver.records import parse_head
 from tenantry.apiserver.scope import Connector, Visibility
 from tenantry.apiserver.user import User
-from tenantry.apiserver.verbs.call import Call
 from tenantry.apiserver.verbs.serve import serve
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.custom import definition_from_crd
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
-from tenantry.kube.status import StatusError
 from tenantry.kube.types import config_map, lease, namespace, secret
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
@@ -224,22 +221,7 @@ class Server:
         info = request_info.parse(method, path, request)
         found = self.scope.apis().find(info.group, info.version, info.resource)
         assert found is not None, path
-        definition, version = found
-        call = Call(
-            request,
-            self.scope,
-            user,
-            definition,
-            version.name,
-            info.namespace if definition.namespaced else "",
-            info.parts[1] if len(info.parts) > 1 else "",
-            info.subresource,
-            info.verb,
-        )
-        try:
-            return await serve(call, info)
-        except StatusError as error:
-            return error_response(error, request, call.warnings)
+        return await serve(request, self.scope, user, info, *found)
 
     async def __call__(self, method: str, path: str, body: Any = None, **more: Any) -> Answer:
         if method == "PATCH" and not more.get("content_type"):

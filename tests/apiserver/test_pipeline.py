@@ -72,11 +72,11 @@ class World:
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
     made = World()
 
-    async def serve(call: Call, info: Any) -> Reply:
+    async def carry_out(call: Call, info: Any) -> Reply:
         made.calls.append(call)
         return Response(200, b"{}")
 
-    monkeypatch.setattr("tenantry.apiserver.pipeline.serve", serve)
+    monkeypatch.setattr("tenantry.apiserver.verbs.serve.carry_out", carry_out)
     return made
 
 

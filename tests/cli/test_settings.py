@@ -1,32 +1,36 @@
 """Settings: flags, environment, defaults, and their page."""
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tenantry.cli.settings import Settings
-from tenantry.flags import SettingError, add_flags, settings_from
-from tools.settings_page import PAGE, page
+from tenantry.cli.settings import StartSettings
+from tenantry.flags import SettingError, Settings, add_flags, declarations, other_default, setting, settings_from
+from tools.settings_page import COMMANDS, PAGE, page
 
 
-def parse(*arguments: str, **environment: str) -> Settings:
+def parse(*arguments: str, **environment: str) -> StartSettings:
     parser = argparse.ArgumentParser()
-    add_flags(parser, Settings)
-    return settings_from(Settings, parser.parse_args(arguments), environment)
+    add_flags(parser, StartSettings)
+    return settings_from(StartSettings, parser.parse_args(arguments), environment)
 
 
 def test_defaults() -> None:
-    assert parse() == Settings()
+    assert parse() == StartSettings()
 
 
 def test_flag_wins_over_environment() -> None:
-    assert parse("--shards", "3", TENANTRY_SHARDS="2", TENANTRY_RANGE_CAPACITY="5") == Settings(shards=3, range_capacity=5)
+    assert parse("--shards", "3", TENANTRY_SHARDS="2", TENANTRY_RANGE_CAPACITY="5") == StartSettings(shards=3, range_capacity=5)
 
 
 def test_types() -> None:
     settings = parse("--root-directory", "/x", "--access-log", "--anonymous-auth=false", "--request-timeout-seconds", "1.5")
-    assert settings == Settings(root_directory=Path("/x"), access_log=True, anonymous_auth=False, request_timeout_seconds=1.5)
+    assert settings == StartSettings(
+        root_directory=Path("/x"), access_log=True, anonymous_auth=False, request_timeout_seconds=1.5
+    )
 
 
 @pytest.mark.parametrize(
@@ -46,3 +50,29 @@ def test_bad_values_name_the_setting(arguments: tuple[str, ...], text: str) -> N
 
 def test_page_is_true() -> None:
     assert PAGE.read_text() == page(), "docs/settings.md is behind the settings: run `make docs`"
+
+
+def test_shared_settings_are_declared_once_and_stand_behind_a_command_s_own() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Shared(Settings):
+        port: int = setting(1, "port", "shared reason", bounds=(0, 9))
+        name: str = setting("", "name", "shared reason")
+
+    @dataclass(frozen=True, kw_only=True)
+    class Own(Shared):
+        first: int = setting(0, "first", "own reason")
+        port: int = other_default(5, "another reason")
+
+    assert [(d.name, d.default, d.text, d.why) for d in declarations(Own)] == [
+        ("first", 0, "first", "own reason"),
+        ("port", 5, "port", "another reason"),
+        ("name", "", "name", "shared reason"),
+    ]
+    assert Own().port == 5
+    with pytest.raises(SettingError, match="--port must be from 0 to 9, not 10"):
+        Own(port=10)
+
+
+@pytest.mark.parametrize("kind", COMMANDS.values())
+def test_defaults_are_within_their_own_bounds(kind: type[Any]) -> None:
+    kind()

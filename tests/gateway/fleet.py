@@ -20,6 +20,7 @@ from tenantry.storage.memory import MemoryStore
 from tenantry.storage.store import Put
 from tenantry.tenancy.catalog import Catalog
 from tenantry.tenancy.directory import Directory, RangeInfo, ShardInfo
+from tenantry.tenancy.forwarding import Forwarding
 from tenantry.tenancy.owners import Owners
 
 URL = "https://tenantry.test:6443"
@@ -86,7 +87,7 @@ class Fleet:
     map: Map
     directory: Directory
     owners: Owners
-    proxy: Proxy
+    forwarding: Forwarding
     edge: EdgeServer
     port: int
     health: Health
@@ -164,17 +165,17 @@ async def fleet(
     )
     owners.start()
     health = Health()
+    forwarding = Forwarding(owners, patience_seconds=patience_seconds)
     proxy = Proxy(
         Router(directory, token_cluster=lambda _: None),
-        owners,
+        forwarding,
         identities=ClientCertificates(authority.certificate),
         health=health,
-        patience_seconds=patience_seconds,
     )
     tls = pair_server_context(authority.issue_serving(["127.0.0.1"]), client_ca_pem=authority.certificate)
     edge = EdgeServer(proxy, tls=tls, limits=limits)
     port = await edge.start("127.0.0.1", 0)
-    running = Fleet(authority, map_, directory, owners, proxy, edge, port, health)
+    running = Fleet(authority, map_, directory, owners, forwarding, edge, port, health)
     try:
         yield running
     finally:

@@ -13,7 +13,7 @@ import pytest
 import uvloop
 
 from tenantry.apiserver.http import NOT_OWNER, Reply, Request, Response, Sink, Stream, frame
-from tenantry.apiserver.limits import Limits
+from tenantry.apiserver.limits import FORWARDED_HEADERS, Limits
 from tests.gateway.fleet import TIMEOUT_SECONDS, A, B, Fleet, fleet, until
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
@@ -130,6 +130,65 @@ async def test_headers_that_belong_to_a_connection_and_foreign_identities_stay_b
     assert (headers["x-kept"], headers["authorization"], headers["audit-id"]) == ("1", "Bearer token", "mine")
     assert headers["x-forwarded-for"] == "10.0.0.1, 127.0.0.1"
     assert got["query"] == "a=1&b=%20"
+
+
+async def raw_answer(door: Fleet, sent: bytes) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", door.port, ssl=door.caller(), server_hostname="127.0.0.1")
+    try:
+        writer.write(sent)
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            return await reader.readuntil(b"\r\n\r\n")
+    finally:
+        writer.transport.abort()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET /clusters/%s/x HTTP/1.0\r\n\r\n" % A.encode(),
+        b"GET /clusters/%s/x HTTP/1.1\r\nHost: a\r\nConnection: host, audit-id, content-length\r\n\r\n" % A.encode(),
+    ],
+)
+async def test_what_a_client_says_of_its_connection_spoils_no_request(door: Fleet, sent: bytes) -> None:
+    await door.edge_shard("one", echo, "range-a")
+    assert (await raw_answer(door, sent)).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize(
+    ("head", "code"),
+    [
+        (b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", 400),
+        (b"Content-Length: 5\r\nContent-Length: 6\r\n", 400),
+        (b"Transfer-Encoding: xchunked\r\n", 400),
+        (b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", 400),
+        (b"X-Remote-User : admin\r\n", 400),
+        (b"X-A: b\r\n X-Remote-User: admin\r\n", 400),
+        (b"X-A: b\nX-Remote-User: admin\r\n", 400),
+        (b"X-A: b\rX-Remote-User: admin\r\n", 400),
+        (b"X-A: " + b"b" * 40_000 + b"\r\n", 431),
+    ],
+)
+async def test_ambiguous_heads_go_nowhere(door: Fleet, head: bytes, code: int) -> None:
+    async def never(request: Request) -> Reply:
+        raise AssertionError("it was passed on")
+
+    await door.edge_shard("one", never, "range-a")
+    answer = await raw_answer(door, b"POST /clusters/%s/x HTTP/1.1\r\nHost: a\r\n%b\r\n" % (A.encode(), head))
+    assert answer.split(b" ")[1] == b"%d" % code
+    assert b"aiohttp" not in answer and b"Python" not in answer
+
+
+async def test_somebody_of_many_groups_is_known_to_the_shard(door: Fleet) -> None:
+    await door.edge_shard("one", echo, "range-a", limits=Limits(headers=FORWARDED_HEADERS))
+    for groups, code in ((200, 200), (500, 431)):
+        tls = door.caller("ada", [f"team-{n}" for n in range(groups)])
+        async with aiohttp.ClientSession() as session, session.get(f"{door.url}/clusters/{A}/x", ssl=tls) as answer:
+            assert answer.status == code
+            got = await answer.json()
+            if code == 200:
+                assert len([value for name, value in got["headers"] if name == "x-remote-group"]) == groups
+            else:
+                assert "501 groups" in got["message"]
 
 
 async def test_a_verified_certificate_becomes_identity_headers(door: Fleet) -> None:
@@ -409,7 +468,7 @@ async def test_a_write_that_was_not_answered_is_never_sent_twice(door: Fleet, ca
 async def test_a_write_that_never_went_out_goes_to_the_next_owner(door: Fleet, call: Caller) -> None:
     door.own("dead", 9, "range-a")
     asking = asyncio.create_task(call("POST", f"/clusters/{A}/x", data=b"{}").__aenter__())
-    await until(lambda: door.proxy.figures.retries >= 1)
+    await until(lambda: door.forwarding.retries >= 1)
     await door.edge_shard("one", echo, "range-a")
     answer = await asking
     assert (answer.status, (await answer.json())["size"]) == (200, 2)
@@ -422,7 +481,7 @@ async def test_a_shard_that_does_not_own_the_range_sends_the_request_on(door: Fl
 
     await door.edge_shard("one", refuse, "range-a")
     asking = asyncio.create_task(call(method, f"/clusters/{A}/x", data=b"body" if method == "POST" else None).__aenter__())
-    await until(lambda: door.proxy.figures.retries >= 2)
+    await until(lambda: door.forwarding.retries >= 2)
     await door.edge_shard("two", echo, "range-a")
     answer = await asking
     assert (answer.status, (await answer.json())["size"]) == (200, 4 if method == "POST" else 0)
@@ -435,7 +494,7 @@ async def test_an_ordinary_503_is_passed_on_with_its_retry_after(door: Fleet, ca
     await door.edge_shard("one", busy, "range-a")
     async with call("GET", f"/clusters/{A}/x") as answer:
         assert (answer.status, answer.headers["Retry-After"]) == (503, "7")
-    assert door.proxy.figures.retries == 0
+    assert door.forwarding.retries == 0
 
 
 async def test_without_an_owner_a_request_waits_and_is_then_refused() -> None:

@@ -9,8 +9,9 @@ import aiohttp
 import grpc
 import pytest
 
-from registry.main import SERVER_NAME, RegistryProcess
+from registry.main import RegistryProcess
 from registry.settings import RegistrySettings
+from tenantry.apiserver.edge import common_names
 from tenantry.apiserver.edge.shared_authority import shared_authority
 from tenantry.client.registry import RegistryClient
 from tenantry.flags import SettingError
@@ -34,7 +35,7 @@ async def test_process_answers_and_says_how_it_is(store: Store, fleet: Fleet) ->
             ca=(await shared_authority(store)).certificate,
             certificate=pair.certificate,
             key=pair.key,
-            server_name=SERVER_NAME,
+            server_name=common_names.REGISTRY,
         )
         async with client, aiohttp.ClientSession() as session:
             assert [(r.name, r.capacity, r.shard) for r in await client.ranges()] == [("root", 7, "one")]

@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from faults import FaultyStore
 
 from tenantry.storage import versions
 from tenantry.storage.cell import Cell, NotOwned, Stale
@@ -13,6 +12,7 @@ from tenantry.storage.keys import Key, catalog_key
 from tenantry.storage.read_guard import ReadGuard
 from tenantry.storage.record import Change, Head, Record
 from tenantry.storage.store import Delete, Fenced, Indeterminate, Put, Store, Unavailable
+from tests.storage.faults import FaultyStore
 
 RESOURCE = "core/configmaps"
 IMPATIENT = CommitLimits(answer_seconds=0.02, first_retry_seconds=0.001, last_retry_seconds=0.002)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engines import Watch
 
 from tenantry.apiserver.edge.certificates import CertificateAuthority
 from tenantry.storage import versions
@@ -33,6 +32,7 @@ from tenantry.storage.store import (
     TooLarge,
     Unavailable,
 )
+from tests.storage.engines import Watch
 from tests.support.etcd import EtcdServer
 from tests.support.proxy import Proxy
 

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import pytest
-from faults import FaultyStore
 
 from tenantry.storage.fence import FenceValue, acquire_fence, decode_fence, read_fence, rewrite_fence
 from tenantry.storage.store import Fenced, Indeterminate, Store
+from tests.storage.faults import FaultyStore
 
 
 def test_the_value_is_read_back() -> None:

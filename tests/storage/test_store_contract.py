@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from engines import DURABLE_ENGINES, Engine, Watch, brief, brief_event
 
 from tenantry.storage.store import (
     Compacted,
@@ -17,6 +16,7 @@ from tenantry.storage.store import (
     Store,
     Unavailable,
 )
+from tests.storage.engines import DURABLE_ENGINES, Engine, Watch, brief, brief_event
 
 ALL = (b"/", b"0")
 

@@ -7,12 +7,12 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from engines import ENGINES, Watch, brief, brief_event
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from tenantry.storage.store import Compacted, Delete, Fence, Fenced, LeaseGone, Put
+from tests.storage.engines import ENGINES, Watch, brief, brief_event
 
 KEYS = [b"/%c" % letter for letter in b"abcdef"]
 keys = st.sampled_from(KEYS)

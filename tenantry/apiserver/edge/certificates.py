@@ -36,6 +36,14 @@ class Pair:
     certificate: bytes
     key: bytes
 
+    @classmethod
+    def read(cls, certificate_path: Path, key_path: Path) -> Pair:
+        """Raises CertificateError."""
+        try:
+            return cls(certificate_path.read_bytes(), key_path.read_bytes())
+        except OSError as error:
+            raise CertificateError(f"cannot read {error.filename}: {error.strerror}") from error
+
     def write(self, certificate_path: Path, key_path: Path) -> None:
         """The key first: a certificate is never seen without it."""
         write_private(key_path, self.key)
@@ -81,7 +89,7 @@ class CertificateAuthority:
             missing = key_path if certificate_path.exists() else certificate_path
             raise CertificateError(f"{missing} is missing beside the other half of the certificate authority; restore it")
         if certificate_path.exists():
-            return cls(_read(certificate_path, key_path))
+            return cls(Pair.read(certificate_path, key_path))
         authority = cls.create()
         authority.pair.write(certificate_path, key_path)
         return authority
@@ -192,13 +200,6 @@ def _as_files(pair: Pair) -> Iterator[tuple[Path, Path]]:
             file.write(content)
             file.flush()
         yield paths[0], paths[1]
-
-
-def _read(certificate_path: Path, key_path: Path) -> Pair:
-    try:
-        return Pair(certificate_path.read_bytes(), key_path.read_bytes())
-    except OSError as error:
-        raise CertificateError(f"cannot read {error.filename}: {error.strerror}") from error
 
 
 def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, days: int) -> x509.CertificateBuilder:

@@ -43,6 +43,8 @@ class Connection(RequestHandler):
             response = web.Response(status=431, text="431 Request Header Fields Too Large\n")
         else:
             response = web.Response(status=400, text="400 Bad Request\n")
+        # In place of the library's and Python's versions.
+        response.headers["Server"] = "tenantry"
         response.force_close()
         return response
 

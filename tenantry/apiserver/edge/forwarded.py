@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from urllib.parse import quote
 
 from tenantry.apiserver.http import FROM_PEER, NOT_OWNER, Request
+from tenantry.apiserver.limits import FORWARDED_HEADERS
 from tenantry.apiserver.user import AUTHENTICATED_GROUP, User
-from tenantry.kube.status import unauthorized
+from tenantry.kube.status import StatusError, unauthorized
 
 _DROPPED = frozenset(
     (
@@ -43,7 +44,7 @@ def request_head(request: Request, user: User | None, *, length: int | None, chu
     """`user`: who the caller is, as far as this process knows, None where it does not. `length`: of the body where it is known.
     `by_peer`: it goes from one shard to another.
 
-    Raises StatusError 401 where the certificate's names cannot be said in a header.
+    Raises StatusError: 401 where the certificate's names cannot be said in a header, 431 where there are too many of them.
     """
     path = request.path
     if _PLAIN_PATH.fullmatch(path) is None:
@@ -53,7 +54,9 @@ def request_head(request: Request, user: User | None, *, length: int | None, chu
     dropped = _DROPPED
     connection = request.headers.get("connection")
     if connection is not None and connection.lower() not in ("keep-alive", "close"):
-        dropped = dropped.union(part.strip().lower() for part in ",".join(request.header_values("connection")).split(","))
+        named = (part.strip().lower() for part in ",".join(request.header_values("connection")).split(","))
+        # To whom a request goes is no matter of a connection.
+        dropped = dropped.union(name for name in named if name != "host")
     forwarded = request.remote
     for name, value in request.headers.items():
         lower = name.lower()
@@ -65,6 +68,9 @@ def request_head(request: Request, user: User | None, *, length: int | None, chu
         if lower.startswith("x") and lower.replace("_", "-").startswith(_IDENTITY):
             continue
         lines.append(f"{name}: {value}")
+    if "host" not in request.headers:
+        # HTTP/1.0 has none, and 1.1 is refused without (RFC 9112 §3.2).
+        lines.append("Host: tenantry")
     if forwarded:
         lines.append(f"X-Forwarded-For: {forwarded}")
     lines.append(f"Audit-Id: {request.request_id}")
@@ -76,6 +82,9 @@ def request_head(request: Request, user: User | None, *, length: int | None, chu
         lines.append("Transfer-Encoding: chunked")
     elif length is not None:
         lines.append(f"Content-Length: {length}")
+    if len(lines) > FORWARDED_HEADERS:
+        groups = len(user.groups) if user is not None else 0
+        raise StatusError(431, "", f"{groups} groups and {len(request.headers)} headers are more than can be passed on")
     lines.append("\r\n")
     return "\r\n".join(lines).encode("utf-8", "surrogateescape")
 

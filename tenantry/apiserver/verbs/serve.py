@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from tenantry.apiserver.http import Reply
+from tenantry.apiserver.http import Reply, Request
+from tenantry.apiserver.negotiation import error_response
 from tenantry.apiserver.request_info import RequestInfo
+from tenantry.apiserver.scope import Scope
+from tenantry.apiserver.user import User
 from tenantry.apiserver.verbs.call import Call
 from tenantry.apiserver.verbs.create import create
 from tenantry.apiserver.verbs.delete import delete
@@ -16,6 +19,7 @@ from tenantry.apiserver.verbs.patch import patch
 from tenantry.apiserver.verbs.scale import get_scale, patch_scale, update_scale
 from tenantry.apiserver.verbs.update import update
 from tenantry.apiserver.verbs.watch import watch
+from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.status import StatusError, bad_request, generic_not_found, method_not_allowed, not_found
 
 Verb = Callable[[Call], Awaitable[Reply]]
@@ -36,7 +40,28 @@ _WITHOUT_CLUSTER = frozenset(("list", "watch"))
 _DEEPEST = 3
 
 
-async def serve(call: Call, info: RequestInfo) -> Reply:
+async def serve(
+    request: Request, scope: Scope, user: User, info: RequestInfo, definition: ResourceDefinition, version: Version
+) -> Reply:
+    """The answer to a request about objects of a type; a refusal too is an answer."""
+    call = Call(
+        request,
+        scope,
+        user,
+        definition,
+        version.name,
+        info.namespace if definition.namespaced else "",
+        info.parts[1] if len(info.parts) > 1 else "",
+        info.subresource,
+        info.verb,
+    )
+    try:
+        return await carry_out(call, info)
+    except StatusError as error:
+        return error_response(error, request, call.warnings)
+
+
+async def carry_out(call: Call, info: RequestInfo) -> Reply:
     """Answers the call. Raises StatusError; the call's warnings belong to the refusal too."""
     definition = call.definition
     if call.shape.deprecation_warning:

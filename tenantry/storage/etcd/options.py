@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tenantry.flags import SettingError, check_together, setting
+from tenantry.flags import SettingError, Settings, check_together, listed, setting
 from tenantry.storage.etcd.settings import EtcdSettings
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EtcdOptions:
+@dataclass(frozen=True, kw_only=True)
+class EtcdOptions(Settings):
     etcd_servers: str = setting(
         "http://127.0.0.1:2379", "URLs of etcd's members, separated by commas", "an etcd on this machine, as it comes"
     )
@@ -30,7 +30,7 @@ class EtcdOptions:
         try:
             password = Path(self.etcd_password_file).read_text().rstrip("\n") if self.etcd_password_file else ""
             return EtcdSettings(
-                endpoints=tuple(filter(None, map(str.strip, self.etcd_servers.split(",")))),
+                endpoints=listed(self.etcd_servers),
                 certificate_authority=_path(self.etcd_cafile),
                 certificate=_path(self.etcd_certfile),
                 certificate_key=_path(self.etcd_keyfile),

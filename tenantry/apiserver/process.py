@@ -1,0 +1,148 @@
+"""What all processes do alike: they start, serve until they are told to end, and end in order."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Generic, TypeVar
+
+import uvloop
+
+from tenantry.apiserver.authentication.admin_tokens import AdminTokenError
+from tenantry.apiserver.authentication.service_account import KeyFileError
+from tenantry.apiserver.authentication.static_tokens import TokenFileError
+from tenantry.apiserver.edge.certificates import CertificateAuthority, CertificateError
+from tenantry.apiserver.edge.server import EdgeServer, ListenError
+from tenantry.apiserver.edge.shared_authority import shared_authority
+from tenantry.apiserver.endpoints.health import KINDS, Health
+from tenantry.apiserver.endpoints.plain import page_not_found
+from tenantry.apiserver.http import Reply, Request, Response
+from tenantry.apiserver.limits import Limits
+from tenantry.apiserver.logging import configure
+from tenantry.apiserver.metrics import CONTENT_TYPE, Metrics
+from tenantry.apiserver.options import EtcdProcessOptions, ProcessOptions
+from tenantry.flags import SettingError
+from tenantry.storage.etcd.store import EtcdStore
+from tenantry.storage.store import Store, StoreError
+
+REFUSALS = (
+    StoreError,
+    ListenError,
+    CertificateError,
+    TokenFileError,
+    AdminTokenError,
+    KeyFileError,
+    SettingError,
+    OSError,
+)
+"""What can stop a start for a reason that the operator can mend; its text says how."""
+
+
+SettingsKind = TypeVar("SettingsKind", bound=ProcessOptions)
+EtcdSettingsKind = TypeVar("EtcdSettingsKind", bound=EtcdProcessOptions)
+
+
+class Process(ABC, Generic[SettingsKind]):
+    """Everything of a process but its store and signals. Made, started, drained, stopped.
+
+    What `start` puts on `_stack` is undone by `stop`, last things first.
+    """
+
+    def __init__(self, settings: SettingsKind, store: Store, authority: CertificateAuthority) -> None:
+        self._settings = settings
+        self._store = store
+        self._authority = authority
+        self._stack = AsyncExitStack()
+        self.health = Health()
+        self.metrics = Metrics()
+        self.port = self.health_port = 0
+
+    @abstractmethod
+    async def start(self) -> None:
+        """Returns when it serves. Raises REFUSALS."""
+
+    @property
+    @abstractmethod
+    def welcome(self) -> str:
+        """What is printed then."""
+
+    async def drain(self) -> None:
+        """What takes its time before the end: others are told to take over."""
+        self.health.drain()
+
+    async def stop(self) -> None:
+        """Ends watches cleanly, and finishes requests under way. Also undoes a start that was not finished."""
+        self.health.drain()
+        await self._stack.aclose()
+
+    async def _serve_probes(self, address: str, port: int) -> None:
+        """/livez, /readyz and /metrics over plain HTTP; not for a negative port."""
+        if port >= 0:
+            server = EdgeServer(self._probe, limits=Limits(watches=0))
+            self.health_port = await server.start(address, port)
+            self._stack.push_async_callback(server.stop)
+
+    async def _probe(self, request: Request) -> Reply:
+        request.verb = request.method.lower()
+        if request.path == "/metrics":
+            return Response(200, self.metrics.text(), CONTENT_TYPE, compressible=True)
+        if request.path.strip("/").partition("/")[0] in KINDS:
+            return self.health.serve(request, request.path)
+        return page_not_found()
+
+
+Opening = Callable[[AsyncExitStack], Awaitable[Process[SettingsKind]]]
+"""Makes the process. What has to outlive it is put on the stack, such as its store."""
+
+
+def run_process(settings: SettingsKind, opening: Opening[SettingsKind]) -> int:
+    """Serves until SIGINT or SIGTERM; the exit code."""
+    configure(settings.log_level)
+    try:
+        uvloop.run(_run(opening))
+    except REFUSALS as error:
+        print(f"tenantry: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def run_on_etcd(
+    settings: EtcdSettingsKind,
+    make: Callable[[EtcdSettingsKind, Store, CertificateAuthority], Process[EtcdSettingsKind]],
+) -> int:
+    """Serves with what the platform's etcd holds until SIGINT or SIGTERM; the exit code."""
+
+    async def opening(stack: AsyncExitStack) -> Process[EtcdSettingsKind]:
+        store = await EtcdStore.open(settings.etcd())
+        stack.push_async_callback(store.close)
+        return make(settings, store, await shared_authority(store))
+
+    return run_process(settings, opening)
+
+
+async def _run(opening: Opening[SettingsKind]) -> None:
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopped.set)
+    async with AsyncExitStack() as stack:
+        process = await opening(stack)
+        stack.push_async_callback(process.stop)
+        starting = asyncio.create_task(process.start(), name="start")
+        stopping = asyncio.create_task(stopped.wait(), name="signal")
+        await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            await starting
+            # What start-up made lives as long as the process: the collector need not look at it again.
+            gc.collect()
+            gc.freeze()
+            print(process.welcome, flush=True)
+            await stopping
+        await process.drain()
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
