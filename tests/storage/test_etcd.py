@@ -379,10 +379,32 @@ async def test_a_full_etcd_takes_no_writes_and_says_why(open_store: Open) -> Non
     full.start()
     try:
         store = await open_store(full.url)
+        revision = 0
         with pytest.raises(Unavailable, match="space exceeded"):
             for _ in range(50):
-                await store.commit([], [Put(b"/a", b"v" * 500_000)], [])
+                revision = await store.commit([Fence(b"/a", revision)], [Put(b"/a", b"v" * 500_000)], [])
         assert len((await store.read(*ALL)).kvs) == 1
+        await store.close()
+    finally:
+        full.stop()
+
+
+async def test_what_filled_etcd_is_not_called_undone(open_store: Open) -> None:
+    """etcd does commits that it took in before it was full, and answers that there is no space."""
+    full = EtcdServer(extra=["--quota-backend-bytes=2500000"])
+    full.start()
+    try:
+        store = await open_store(full.url)
+        keys = [b"/%02d" % at for at in range(24)]
+        commits = [store.commit([Fence(key, 0)], [Put(key, b"v" * 300_000)], []) for key in keys]
+        outcomes = dict(zip(keys, await asyncio.gather(*commits, return_exceptions=True), strict=True))
+        there = {kv.key for kv in (await store.read(*ALL)).kvs}
+        assert {type(outcome) for outcome in outcomes.values()} <= {int, Unavailable, Indeterminate}
+        assert all(key in there for key, outcome in outcomes.items() if isinstance(outcome, int))
+        assert not any(key in there for key, outcome in outcomes.items() if isinstance(outcome, Unavailable))
+        with pytest.raises(Indeterminate, match="is full"):
+            for _ in range(50):
+                await store.commit([], [Put(b"/a", b"v" * 500_000)], [])
         await store.close()
     finally:
         full.stop()

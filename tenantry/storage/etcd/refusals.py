@@ -26,6 +26,7 @@ class Verdict(enum.Enum):
 
 
 COMPACTED_TEXT = "required revision has been compacted"
+FULL_TEXT = "database space exceeded"
 FUTURE_TEXT = "required revision is a future revision"
 LEASE_GONE_TEXT = "requested lease not found"
 TOO_LARGE_TEXT = "larger than max"
