@@ -83,6 +83,7 @@ class RegistryProcess:
             balance=settings.balance,
             policy=Policy(churn=settings.balance_churn),
             ttl_seconds=settings.election_ttl_seconds,
+            retention_seconds=settings.etcd_retention_seconds,
         )
         self.health = Health()
         self.metrics = Metrics()

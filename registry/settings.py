@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tenantry.flags import check_bounds, check_choice, setting
+from tenantry.flags import SettingError, check_bounds, check_choice, setting
 from tenantry.storage.etcd.options import EtcdOptions
+
+RETENTION_SECONDS_MIN = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +40,11 @@ class RegistrySettings(EtcdOptions):
     election_ttl_seconds: float = setting(
         2.0, "how long a dead leader still counts as one", "etcd grants no less, and takes over dead shards' ranges wait for it"
     )
+    etcd_retention_seconds: float = setting(
+        3600.0,
+        "for how long etcd keeps its past; 0: something else has etcd compacted",
+        "time to load a range and to resume a watch at a range's new owner; without compaction etcd only grows",
+    )
     shutdown_grace_seconds: float = setting(
         2.0, "time for calls under way to end after SIGTERM", "they take milliseconds, and any other registry answers them too"
     )
@@ -52,7 +59,13 @@ class RegistrySettings(EtcdOptions):
                 ("range_capacity", 1, 1_000_000),
                 ("balance_churn", 0.001, 1),
                 ("election_ttl_seconds", 1, 60),
+                ("etcd_retention_seconds", 0, 30 * 24 * 3600),
                 ("shutdown_grace_seconds", 0, 3600),
             ),
         )
+        if 0 < self.etcd_retention_seconds < RETENTION_SECONDS_MIN:
+            raise SettingError(
+                f"--etcd-retention-seconds must be 0 or at least {RETENTION_SECONDS_MIN:g}: ranges have to be read in less time "
+                "than etcd keeps the revision that they are read at"
+            )
         check_choice(self, "log_level", ("debug", "info", "warning", "error"))
