@@ -34,6 +34,7 @@ class RegistryProcess(Process[RegistrySettings]):
             balance=settings.balance,
             policy=Policy(churn=settings.balance_churn),
             ttl_seconds=settings.election_ttl_seconds,
+            retention_seconds=settings.etcd_retention_seconds,
         )
 
     def __repr__(self) -> str:

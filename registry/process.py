@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from registry.assigner import Policy
 from registry.assignments import Assignments
+from registry.compaction import Compaction
 from registry.loads import Loads
 from registry.openings import Openings
 from tenantry.storage.election import Election
@@ -32,6 +33,7 @@ class Registry:
     """Made, started, stopped. `map` is how it sees the ranges, and may be shared by the other parts of its process.
 
     `capacity`: tenants that a range holds before the next one opens. `ttl_seconds`: how long a dead leader still counts as one.
+    `retention_seconds`: for how long the store keeps its past; 0: it sees to that itself.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Registry:
         policy: Policy | None = None,
         ttl_seconds: float = 2.0,
         range_map: RangeMap | None = None,
+        retention_seconds: float = 0.0,
     ) -> None:
         self._store = store
         self.identity = identity or uuid.uuid4().hex
@@ -55,6 +58,11 @@ class Registry:
             store, self.map, self.loads, self.openings, capacity=capacity, balance=balance, policy=policy
         )
         self.election = Election(store, SERVICE, self.identity, self.assignments.run, ttl_seconds=ttl_seconds)
+        self._compaction = (
+            Compaction(store, retention_seconds=retention_seconds, leading=lambda: self.election.leading)
+            if retention_seconds
+            else None
+        )
 
     def __repr__(self) -> str:
         return f"<Registry {self.identity} leading={self.election.leading} {self.map!r}>"
@@ -65,8 +73,12 @@ class Registry:
             await self.map.start()
         await self.loads.start()
         self.election.start()
+        if self._compaction is not None:
+            self._compaction.start()
 
     async def stop(self) -> None:
+        if self._compaction is not None:
+            await self._compaction.stop()
         await self.election.stop()
         await self.loads.stop()
         if self._own_map:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tenantry.apiserver.options import PORTS, EtcdProcessOptions
-from tenantry.flags import Settings, other_default, setting
+from tenantry.flags import SettingError, Settings, other_default, setting
+
+RETENTION_SECONDS_MIN = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,4 +47,18 @@ class RegistrySettings(RangeOptions, EtcdProcessOptions):
         "etcd grants no less, and takes over dead shards' ranges wait for it",
         bounds=(1, 60),
     )
+    etcd_retention_seconds: float = setting(
+        3600.0,
+        "for how long etcd keeps its past; 0: something else has etcd compacted",
+        "time to load a range and to resume a watch at a range's new owner; without compaction etcd only grows",
+        bounds=(0, 30 * 24 * 3600),
+    )
     shutdown_grace_seconds: float = other_default(2.0, "calls take milliseconds, and any other registry answers them too")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if 0 < self.etcd_retention_seconds < RETENTION_SECONDS_MIN:
+            raise SettingError(
+                f"--etcd-retention-seconds must be 0 or at least {RETENTION_SECONDS_MIN:g}: ranges have to be read in less time "
+                "than etcd keeps the revision that they are read at"
+            )

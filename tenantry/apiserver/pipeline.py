@@ -22,6 +22,7 @@ from tenantry.apiserver.metrics import CONTENT_TYPE, Metrics
 from tenantry.apiserver.negotiation import error_response
 from tenantry.apiserver.request_info import RequestInfo
 from tenantry.apiserver.scope import Mount, Scope
+from tenantry.apiserver.storage_errors import check_readable
 from tenantry.apiserver.timeout_parameter import check_timeout
 from tenantry.apiserver.user import User
 from tenantry.apiserver.verbs.serve import serve
@@ -171,6 +172,7 @@ class Pipeline:
         # Without a logical cluster no RBAC applies, so that only system:masters gets any further (kcp). It is shown root.
         if not user.is_master:
             raise forbidden_request(attributes)
+        check_readable(scope.range)
         return await self._serve(request, scope, path, user)
 
     def _metrics_text(self) -> Response:

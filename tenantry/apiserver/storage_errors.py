@@ -22,10 +22,19 @@ def to_status(error: StoreError | NotOwned) -> StatusError:
     return internal(str(error))
 
 
-def require_readable(held: Range) -> None:
-    """Raises StatusError 503 where memory may not be served: the range was lost, or the session may have expired."""
+def check_readable(held: Range) -> None:
+    """Raises StatusError 503 where memory may not be served: the range was lost, or the session may have expired.
+
+    Checked when a request comes in, before anything is told from memory, refusals and discovery included. What memory shows
+    later in the request is never older.
+    """
     if not held.readable:
         raise not_owner(f"range {held.name} is not served by this shard now")
+
+
+def require_readable(held: Range) -> None:
+    """`check_readable` for a request that reads or writes objects, which counts for the range's load."""
+    check_readable(held)
     held.requests += 1
 
 

@@ -1,9 +1,9 @@
 """Group commit: every write that waits goes into one transaction of the store.
 
 One batch is in flight at a time, so revisions reach memory in order. A batch compares the fences of the ranges that it touches
-and the shard's journal key, and puts the batch's number into that key: a batch whose answer was lost is simply sent again.
-If the first one took effect, the journal's revision is another and the second one is refused; the journal's number then tells.
-If the second one took effect, the first can not do so any more, however late it arrives.
+and the shard's journal key, and puts the batch's number into that key. A batch whose answer was lost is looked for there, and
+if it is not there yet it is sent again. If the first one then took effect, the second one is refused, because the journal's
+revision is another. If the second one took effect, the first can not do so any more, however late it arrives.
 """
 
 from __future__ import annotations
@@ -252,11 +252,15 @@ class Committer:
                     # The journal is compared first: if it held, no earlier sending took effect and, fenced, none ever will.
                     if refused.name != fence_name(self._journal_key):
                         raise
-                    revision = await self._journaled()
+                    revision = await self._journaled(moved=True)
                     if revision is not None:
                         return revision
                 except Indeterminate:
                     deadline = deadline or loop.time() + self._limits.answer_seconds
+                    # A store that is full compares nothing any more, but it still tells what it did.
+                    revision = await self._journaled(moved=False)
+                    if revision is not None:
+                        return revision
                 except StoreError:
                     if deadline is None:
                         raise
@@ -269,11 +273,16 @@ class Committer:
         finally:
             self._stalled = False
 
-    async def _journaled(self) -> int | None:
-        """The revision of the batch in flight if the journal shows it, None where the store does not answer."""
+    async def _journaled(self, *, moved: bool) -> int | None:
+        """The revision of the batch in flight if the journal shows it, None where that is not known yet.
+
+        `moved`: the journal is known to be another than before. Raises Fenced where somebody else wrote it.
+        """
         try:
             page = await self._store.read(self._journal_key, self._journal_key + b"\0")
         except StoreError:
+            return None
+        if not moved and (page.kvs[0].mod_revision if page.kvs else 0) == self._journal_revision:
             return None
         if page.kvs and page.kvs[0].value == str(self._batch_number).encode():
             return page.kvs[0].mod_revision

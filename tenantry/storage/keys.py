@@ -4,7 +4,7 @@
 /catalog/<group>/<resource>/<cluster>/<name>
 /ranges/<name>  /fences/<name>  /ranges-opened
 /sessions/<shard uid>  /sessions/<shard uid>/drain  /loads/<shard uid>  /journal/<shard uid>
-/election/<service>
+/election/<service>  /compaction
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ SESSIONS = "/sessions/"
 LOADS = "/loads/"
 JOURNAL = "/journal/"
 ELECTION = "/election/"
+COMPACTION = "/compaction"
 
 
 class Key(NamedTuple):

@@ -14,7 +14,7 @@ from tenantry.apiserver.endpoints.health import HEALTH_PATHS
 from tenantry.apiserver.http import Reply, Request, Response
 from tenantry.apiserver.scope import Call as Connected
 from tenantry.apiserver.scope import Connector, Scope, Visibility
-from tenantry.apiserver.storage_errors import not_owner
+from tenantry.apiserver.storage_errors import check_readable, not_owner
 from tenantry.apiserver.user import User
 from tenantry.apiserver.verbs.call import Call
 from tenantry.apiserver.verbs.respond import object_response, representation_of
@@ -198,6 +198,7 @@ class ClustersMount:
         if not self._host.cell.owns(found):
             return await self._host.peers.call(place.name, replace(request, path=f"/clusters/{found}{rest}"))
         scope = self._host.scope(found)
+        check_readable(scope.range)
         self._refuse_inactive(scope, rest)
         if rest == _HOME_PATH and found == ROOT and request.method == "GET" and self._host.home_workspaces:
             return HomeScope(self._host, scope.range, self._homes), f"{rest}/{_HOME}"
@@ -239,7 +240,9 @@ class ClustersMount:
                 )
             range_name = owned[0]
         resource, identity, rest = split_identity(rest)
-        return self._host.wildcard(range_name, resource=resource, identity=identity), rest
+        scope = self._host.wildcard(range_name, resource=resource, identity=identity)
+        check_readable(scope.range)
+        return scope, rest
 
 
 def split_identity(path: str) -> tuple[str, str, str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tenantry.apiserver.http import Reply, Request
 from tenantry.apiserver.scope import Scope
+from tenantry.apiserver.storage_errors import check_readable, not_owner
 from tenantry.kube.status import StatusError
 from tenantry.tenancy.scopes import WILDCARD, split_first
 from tenantry.tenancy.well_known import ROOT
@@ -81,6 +82,7 @@ class ServicesMount:
         if place.range not in self._host.cell.ranges:
             moved = replace(request, path=f"/ranges/{place.range}/services/{path.lstrip('/')}")
             return await self._host.peers.call(place.range, moved)
+        check_readable(self._host.cell.ranges[place.range])
         scope = view.scope(place, inner)
         if isinstance(scope, ViewScope) and inner in ("/api", "/apis"):
             request.headers = _without_accept(request.headers)
@@ -127,7 +129,9 @@ class ServicesMount:
         return found.name
 
     def _nowhere(self) -> NowhereScope:
-        held = next(iter(self._host.cell.ranges.values()))
+        held = next(iter(self._host.cell.ranges.values()), None)
+        if held is None:
+            raise not_owner(f"shard {self._host.name} holds no range at the moment")
         return NowhereScope(self._host, held.start, held)
 
 

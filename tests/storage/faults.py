@@ -7,16 +7,17 @@ from collections import deque
 from collections.abc import Sequence
 
 from tenantry.storage.memory import MemoryStore
-from tenantry.storage.store import Delete, Fence, Fenced, Indeterminate, Put, Unavailable
+from tenantry.storage.store import Delete, Fence, Fenced, Indeterminate, Page, Put, Unavailable
 
 
 class FaultyStore(MemoryStore):
     """`faults` are used up by the commits to come: "lost before" and "lost after" the effect, "late" (in effect when the test
-    calls `deliver`), "unavailable". While `gate` is cleared, commits wait."""
+    calls `deliver`), "unavailable". While `gate` is cleared, commits wait. So many reads as `silent_reads` get no answer."""
 
     def __init__(self) -> None:
         super().__init__(cell=1)
         self.faults: deque[str] = deque()
+        self.silent_reads = 0
         self.gate = asyncio.Event()
         self.gate.set()
         self.faulted = asyncio.Event()
@@ -40,6 +41,12 @@ class FaultyStore(MemoryStore):
         if fault == "lost after":
             raise Indeterminate("the answer was lost")
         return revision
+
+    async def read(self, start: bytes, end: bytes, *, revision: int | None = None, limit: int | None = None) -> Page:
+        if self.silent_reads:
+            self.silent_reads -= 1
+            raise Unavailable("no answer")
+        return await super().read(start, end, revision=revision, limit=limit)
 
     async def deliver(self) -> int:
         """Lets the late commits arrive; how many of them took effect."""

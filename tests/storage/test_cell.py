@@ -245,10 +245,11 @@ async def test_too_much_waiting_is_refused() -> None:
     await cell.commit([create("d")])
 
 
+@pytest.mark.parametrize("silent_reads", [0, 1, 3])
 @pytest.mark.parametrize(
     "faults", [["lost before"], ["lost after"], ["late"], ["lost before", "late", "unavailable", "lost after"]]
 )
-async def test_a_lost_answer_is_settled_and_nothing_happens_twice(faults: list[str]) -> None:
+async def test_a_lost_answer_is_settled_and_nothing_happens_twice(faults: list[str], silent_reads: int) -> None:
     store = FaultyStore()
     cell = cell_on(store, limits=CommitLimits(first_retry_seconds=0.001))
     range_ = await cell.adopt("root", "r", "t")
@@ -256,7 +257,9 @@ async def test_a_lost_answer_is_settled_and_nothing_happens_twice(faults: list[s
     range_.subscribe(lambda events: seen.extend(event.key.name for event in events))
     await cell.commit([create("before")])
     store.faults.extend(faults)
+    store.silent_reads = silent_reads
     (record,) = await cell.commit([create("a", b"1")])
+    store.silent_reads = 0
     assert await store.deliver() == 0
     (stored,) = (await store.read(key("a").encode(), key("a").encode() + b"\0")).kvs
     assert versions.make(1, stored.mod_revision, stored.index) == record.version
@@ -271,6 +274,7 @@ async def test_a_store_that_does_not_answer_tells_writers_and_memory_learns_the_
     range_ = await cell.adopt("root", "r", "t")
     silent = ["lost after"] + ["lost before"] * 100_000
     store.faults.extend(silent)
+    store.silent_reads = 100_000
     writes = [asyncio.ensure_future(cell.commit([create("a")]))]
     await turns()
     writes.append(asyncio.ensure_future(cell.commit([create("b")])))
@@ -281,8 +285,23 @@ async def test_a_store_that_does_not_answer_tells_writers_and_memory_learns_the_
     with pytest.raises(Stale):
         cell.commit([create("a")])
     store.faults.clear()
+    store.silent_reads = 0
     await cell.settled([key("a")])
     assert [record.key.name for record in range_.list(RESOURCE)] == ["a"]
+    await cell.commit([create("b")])
+
+
+async def test_a_store_that_takes_no_writes_any_more_still_tells_of_the_last_one() -> None:
+    """As etcd does when it is full: the commit that filled it is done."""
+    store = FaultyStore()
+    cell = cell_on(store)
+    range_ = await cell.adopt("root", "r", "t")
+    store.faults.extend(["lost after"] + ["unavailable"] * 100_000)
+    await asyncio.wait_for(cell.commit([create("a")]), 5)
+    assert range_.count(RESOURCE) == 1
+    with pytest.raises(Unavailable):
+        await cell.commit([create("b")])
+    store.faults.clear()
     await cell.commit([create("b")])
 
 

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
+from tenantry._proto.etcd import rpc_pb2 as rpc
+from tenantry.apiserver.edge import certificates
 from tenantry.apiserver.edge.certificates import CertificateAuthority
 from tenantry.storage import versions
 from tenantry.storage.cell import Cell
 from tenantry.storage.etcd import EtcdSettings, EtcdStore, link
 from tenantry.storage.etcd.leases import seconds_left
+from tenantry.storage.etcd.methods import RANGE
+from tenantry.storage.etcd.refusals import NotPermitted
+from tenantry.storage.etcd.values import CELL_KEY
 from tenantry.storage.etcd.versions import reports_progress_on_request
 from tenantry.storage.keys import JOURNAL, Key
 from tenantry.storage.record import Change, Head
@@ -224,12 +232,19 @@ async def has(store: Store, key: bytes) -> bool:
 
 
 @pytest.fixture
-def tls(tmp_path: Path) -> Any:
+def tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """An etcd that wants client certificates, and the files for it."""
     authority = CertificateAuthority.create("etcd-ca")
     (tmp_path / "ca.crt").write_bytes(authority.certificate)
     authority.issue_serving(["127.0.0.1", "etcd.example"]).write(tmp_path / "server.crt", tmp_path / "server.key")
     authority.issue_client("shard").write(tmp_path / "client.crt", tmp_path / "client.key")
+    other = CertificateAuthority.create("other-ca")
+    (tmp_path / "other-ca.crt").write_bytes(other.certificate)
+    other.issue_client("shard").write(tmp_path / "other.crt", tmp_path / "other.key")
+    with monkeypatch.context() as yesterday:
+        yesterday.setattr(certificates, "_CLOCK_SKEW", timedelta(days=9))
+        yesterday.setattr(certificates, "_LEAF_DAYS", -1)
+        authority.issue_serving(["127.0.0.1"]).write(tmp_path / "expired.crt", tmp_path / "expired.key")
     server = EtcdServer(
         tls=[
             "--client-cert-auth",
@@ -250,15 +265,49 @@ async def test_certificates_on_both_sides(tls: tuple[EtcdServer, Path], open_sto
     await store.commit([], [Put(b"/a", b"1")], [])
     named = await open_store(server.url, certificate_authority=files / "ca.crt", server_name="etcd.example", **client)
     assert [kv.value for kv in (await named.read(*ALL)).kvs] == [b"1"]
-    CertificateAuthority.create().pair.write(files / "other.crt", files / "other.key")
-    for wrong in (
-        {"certificate_authority": files / "ca.crt"},
-        {"certificate_authority": files / "other.crt", **client},
-        {"certificate_authority": files / "ca.crt", "server_name": "elsewhere.example", **client},
-        {"certificate_authority": files / "missing.crt"},
-    ):
-        with pytest.raises(Unavailable):
-            await open_store(server.url, deadline_seconds=0.3, **wrong)
+
+
+WRONG_FILES = {
+    "wrong CA": ({"certificate_authority": "other-ca.crt"}, "did not sign its certificate"),
+    "no CA file": ({"certificate_authority": "missing.crt"}, "No such file"),
+    "not a CA file": ({"certificate_authority": "client.key"}, "holds no certificates"),
+    "wrong name": ({"server_name": "elsewhere.example"}, "is for another name"),
+    "no client certificate": ({"certificate": "", "certificate_key": ""}, "client certificate"),
+    "client certificate of another CA": ({"certificate": "other.crt", "certificate_key": "other.key"}, "client certificate"),
+    "expired client certificate": ({"certificate": "expired.crt", "certificate_key": "expired.key"}, r"expired\.crt, expired at"),
+    "the key of another": ({"certificate_key": "other.key"}, "not the key of"),
+    "not a key": ({"certificate_key": "client.crt"}, "not an unencrypted private key"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_FILES)
+async def test_wrong_certificates_are_refused_with_the_reason(wrong: str, tls: tuple[EtcdServer, Path], open_store: Open) -> None:
+    server, files = tls
+    changes, reason = WRONG_FILES[wrong]
+    named = {"certificate_authority": "ca.crt", "certificate": "client.crt", "certificate_key": "client.key", **changes}
+    options = {key: name if key == "server_name" else (files / name if name else None) for key, name in named.items()}
+    with pytest.raises(Unavailable, match=reason):
+        await open_store(server.url, deadline_seconds=1.0, **options)
+
+
+async def test_an_expired_certificate_of_the_server_is_refused(
+    tls: tuple[EtcdServer, Path], open_store: Open, tmp_path: Path
+) -> None:
+    server, files = tls
+    server.kill()
+    for suffix in ("crt", "key"):
+        (files / f"server.{suffix}").write_bytes((files / f"expired.{suffix}").read_bytes())
+    server.start()
+    client = {"certificate": files / "client.crt", "certificate_key": files / "client.key"}
+    with pytest.raises(Unavailable, match="its certificate has expired"):
+        await open_store(server.url, deadline_seconds=2.0, certificate_authority=files / "ca.crt", **client)
+
+
+async def test_tls_and_none_are_told_apart(tls: tuple[EtcdServer, Path], server: EtcdServer, open_store: Open) -> None:
+    with pytest.raises(Unavailable, match="https:// endpoint"):
+        await open_store(tls[0].url.replace("https", "http"), deadline_seconds=1.0)
+    with pytest.raises(Unavailable, match="http:// endpoint"):
+        await open_store(server.url.replace("http", "https"), deadline_seconds=1.0, certificate_authority=tls[1] / "ca.crt")
 
 
 def administer(server: EtcdServer, path: str, **body: object) -> None:
@@ -267,13 +316,91 @@ def administer(server: EtcdServer, path: str, **body: object) -> None:
     urllib.request.urlopen(request, timeout=5).read()
 
 
+def demand_passwords(server: EtcdServer) -> None:
+    """From now on there are two users: `root`, and `ada`, who may do as she likes below /part/ and with the cell's number."""
+    administer(server, "auth/role/add", name="root")
+    administer(server, "auth/role/add", name="part")
+    for first, last in ((b"/part/", b"/part0"), (CELL_KEY, CELL_KEY + b"\0")):
+        key, end = base64.b64encode(first).decode(), base64.b64encode(last).decode()
+        administer(server, "auth/role/grant", name="part", perm={"permType": "READWRITE", "key": key, "range_end": end})
+    for user, role in (("root", "root"), ("ada", "part")):
+        administer(server, "auth/user/add", name=user, password="secret")
+        administer(server, "auth/user/grant", user=user, role=role)
+    administer(server, "auth/enable")
+
+
+@pytest.fixture
+def forgetful() -> Any:
+    """Forgets tokens one second after their last use."""
+    server = EtcdServer(extra=["--auth-token-ttl=1"])
+    server.start()
+    yield server
+    server.stop()
+
+
+async def test_tokens_that_expire_are_renewed(forgetful: EtcdServer, open_store: Open) -> None:
+    """A watch outlives its token; calls, and watches that are opened with one that etcd has forgotten, get another."""
+    await open_store(forgetful.url)
+    await asyncio.to_thread(demand_passwords, forgetful)
+    store = await open_store(forgetful.url, user="root", password="secret")
+    connection = store._connection
+    begin = (await store.read(*ALL)).revision + 1
+    live = Watch(store, *ALL, begin)
+    await live.progress()
+
+    async def forgotten() -> str:
+        """The token that is in use, once etcd does not know it any more."""
+        token = connection._token
+        link = await connection.link(asyncio.get_running_loop().time() + 5)
+
+        async def gone() -> bool:
+            # A look at the token would keep it alive, so it is left alone for longer than it lasts.
+            await asyncio.sleep(1.5)
+            try:
+                await link.call(RANGE, rpc.RangeRequest(key=b"/"), 5, token)
+            except grpc.aio.AioRpcError as error:
+                return "invalid auth token" in (error.details() or "")
+            return False
+
+        await until(gone)
+        return token
+
+    token = await forgotten()
+    first = await store.commit([], [Put(b"/a", b"1")], [])
+    assert connection._token != token
+    assert (await asyncio.wait_for(live.next(), 10)).revision == first
+    token = await forgotten()
+    late = Watch(store, *ALL, begin)
+    assert (await asyncio.wait_for(late.next(), 10)).revision == first
+    assert connection._token != token
+    for watch in (live, late):
+        await watch.close()
+
+
+async def test_what_a_user_may_not_is_said_at_once(server: EtcdServer, open_store: Open) -> None:
+    await open_store()
+    await asyncio.to_thread(demand_passwords, server)
+    try:
+        store = await open_store(user="ada", password="secret")
+    except NotPermitted as error:
+        # From 3.6 on nobody but root is even told the version.
+        assert "role root" in str(error)
+        return
+    await store.commit([], [Put(b"/part/a", b"")], [])
+    with pytest.raises(NotPermitted, match="role root"):
+        await store.commit([], [Put(b"/a", b"")], [])
+    with pytest.raises(NotPermitted, match="role root"):
+        await store.read(*ALL)
+    revision = (await store.read(b"/part/", b"/part0")).revision
+    for begin in (1, revision + 1):
+        with pytest.raises(NotPermitted, match="role root"):
+            await asyncio.wait_for(Watch(store, *ALL, begin).next(), 10)
+
+
 async def test_passwords_and_tokens_that_are_forgotten(server: EtcdServer, open_store: Open) -> None:
     before = await open_store()
     await before.commit([], [Put(b"/a", b"1")], [])
-    await asyncio.to_thread(administer, server, "auth/user/add", name="root", password="secret")
-    await asyncio.to_thread(administer, server, "auth/role/add", name="root")
-    await asyncio.to_thread(administer, server, "auth/user/grant", user="root", role="root")
-    await asyncio.to_thread(administer, server, "auth/enable")
+    await asyncio.to_thread(demand_passwords, server)
     with pytest.raises(Unavailable, match="asks for a user"):
         await before.read(*ALL)
     with pytest.raises(Unavailable, match="refuses the user"):
@@ -379,10 +506,32 @@ async def test_a_full_etcd_takes_no_writes_and_says_why(open_store: Open) -> Non
     full.start()
     try:
         store = await open_store(full.url)
+        revision = 0
         with pytest.raises(Unavailable, match="space exceeded"):
             for _ in range(50):
-                await store.commit([], [Put(b"/a", b"v" * 500_000)], [])
+                revision = await store.commit([Fence(b"/a", revision)], [Put(b"/a", b"v" * 500_000)], [])
         assert len((await store.read(*ALL)).kvs) == 1
+        await store.close()
+    finally:
+        full.stop()
+
+
+async def test_what_filled_etcd_is_not_called_undone(open_store: Open) -> None:
+    """etcd does commits that it took in before it was full, and answers that there is no space."""
+    full = EtcdServer(extra=["--quota-backend-bytes=2500000"])
+    full.start()
+    try:
+        store = await open_store(full.url)
+        keys = [b"/%02d" % at for at in range(24)]
+        commits = [store.commit([Fence(key, 0)], [Put(key, b"v" * 300_000)], []) for key in keys]
+        outcomes = dict(zip(keys, await asyncio.gather(*commits, return_exceptions=True), strict=True))
+        there = {kv.key for kv in (await store.read(*ALL)).kvs}
+        assert {type(outcome) for outcome in outcomes.values()} <= {int, Unavailable, Indeterminate}
+        assert all(key in there for key, outcome in outcomes.items() if isinstance(outcome, int))
+        assert not any(key in there for key, outcome in outcomes.items() if isinstance(outcome, Unavailable))
+        with pytest.raises(Indeterminate, match="is full"):
+            for _ in range(50):
+                await store.commit([], [Put(b"/a", b"v" * 500_000)], [])
         await store.close()
     finally:
         full.stop()

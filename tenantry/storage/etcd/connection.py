@@ -10,9 +10,10 @@ from typing import TypeVar
 
 import grpc
 
+from tenantry.storage.etcd.credentials import explain
 from tenantry.storage.etcd.link import Link, Lost, Stream
 from tenantry.storage.etcd.methods import Method, Request, Response
-from tenantry.storage.etcd.refusals import Verdict, describe, judge
+from tenantry.storage.etcd.refusals import NotPermitted, Verdict, describe, judge
 from tenantry.storage.etcd.settings import Endpoint, EtcdSettings, parse_endpoint
 from tenantry.storage.etcd.versions import UnsupportedVersion
 from tenantry.storage.store import Indeterminate, Unavailable
@@ -32,6 +33,10 @@ class Refused(Exception):
 
 class Unauthenticated(Unavailable):
     """etcd wants credentials, and there are none, or wrong ones."""
+
+
+_LASTING = UnsupportedVersion | Unauthenticated | NotPermitted
+"""Where every endpoint refuses with one of these, asking again is of no use."""
 
 
 class Connection:
@@ -179,11 +184,11 @@ class Connection:
                     refused.append(error)
                     self._troubles[endpoint.target] = str(error)
                 except grpc.aio.AioRpcError as error:
-                    self._troubles[endpoint.target] = describe(error)
+                    self._troubles[endpoint.target] = explain(describe(error), endpoint, self.settings)
                 except (Lost, OSError) as error:
                     self._troubles[endpoint.target] = str(error)
                 self._at += 1
-            if sum(isinstance(error, UnsupportedVersion | Unauthenticated) for error in refused) == len(self._endpoints):
+            if sum(isinstance(error, _LASTING) for error in refused) == len(self._endpoints):
                 raise refused[0]
             await backoff.pause()
 
@@ -194,13 +199,18 @@ class Connection:
             try:
                 await link.greet(token, self.settings.dial_seconds)
             except grpc.aio.AioRpcError as error:
-                # From 3.6 on, even the version is told only to those who have a token.
+                # From 3.6 on, even the version is told only to those who have a token, and the role root.
                 if judge(error) is not Verdict.RENEW:
                     raise
                 await self.renew(link, token)
                 await link.greet(self._token, self.settings.dial_seconds)
             if self.settings.user and not self._token:
                 await self.renew(link, "")
+        except grpc.aio.AioRpcError as error:
+            await link.close()
+            if error.code() is grpc.StatusCode.PERMISSION_DENIED:
+                raise NotPermitted(error.details() or "") from None
+            raise
         except BaseException:
             await link.close()
             raise

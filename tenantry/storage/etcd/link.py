@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 
 from tenantry._proto.etcd import rpc_pb2 as rpc
+from tenantry.storage.etcd.credentials import load_credentials
 from tenantry.storage.etcd.methods import AUTHENTICATE, STATUS, Method, Request, Response
 from tenantry.storage.etcd.settings import Endpoint, EtcdSettings
 from tenantry.storage.etcd.versions import Version, check_version
@@ -35,7 +36,7 @@ class Link:
 
     @classmethod
     async def open(cls, endpoint: Endpoint, settings: EtcdSettings) -> Link:
-        """Raises OSError (the PEM files)."""
+        """Raises OSError and Unavailable (the PEM files)."""
         return cls(endpoint, await _channel(endpoint, settings))
 
     async def greet(self, token: str, timeout_seconds: float) -> None:
@@ -153,9 +154,4 @@ async def _channel(endpoint: Endpoint, settings: EtcdSettings) -> grpc.aio.Chann
         return grpc.aio.insecure_channel(endpoint.target, options)
     if settings.server_name:
         options.append(("grpc.ssl_target_name_override", settings.server_name))
-    return grpc.aio.secure_channel(endpoint.target, await asyncio.to_thread(_credentials, settings), options)
-
-
-def _credentials(settings: EtcdSettings) -> grpc.ChannelCredentials:
-    files = (settings.certificate_authority, settings.certificate_key, settings.certificate)
-    return grpc.ssl_channel_credentials(*(file.read_bytes() if file is not None else None for file in files))
+    return grpc.aio.secure_channel(endpoint.target, await asyncio.to_thread(load_credentials, settings), options)

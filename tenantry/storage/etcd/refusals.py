@@ -14,6 +14,16 @@ from tenantry.storage.store import Damaged, StoreError, TooLarge, Unavailable
 Code = grpc.StatusCode
 
 
+class NotPermitted(Unavailable):
+    """etcd knows who asks, and does not let that user do it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(
+            f"etcd does not permit this to the user that it knows us as: {text}; grant that user the role root "
+            "(before 3.6, reading and writing of every key is enough)"
+        )
+
+
 class Verdict(enum.Enum):
     """`FINAL`: refused, and would be again. `RENEW`: refused for want of a valid token. `BUSY`: refused, ask again in a moment.
     `ELSEWHERE`: this member cannot serve it, and has not. `UNKNOWN`: it was sent, and there is no word of it."""
@@ -26,9 +36,11 @@ class Verdict(enum.Enum):
 
 
 COMPACTED_TEXT = "required revision has been compacted"
+FULL_TEXT = "database space exceeded"
 FUTURE_TEXT = "required revision is a future revision"
 LEASE_GONE_TEXT = "requested lease not found"
 TOO_LARGE_TEXT = "larger than max"
+PERMISSION_TEXT = "permission denied"
 
 _BY_TEXT = {
     "invalid auth token": Verdict.RENEW,
@@ -68,4 +80,6 @@ def refusal(error: grpc.aio.AioRpcError) -> StoreError:
         return Damaged(f"etcd says that its data is damaged: {text}")
     if "request is too large" in text or TOO_LARGE_TEXT in text:
         return TooLarge(f"etcd takes no commit of this size: {text}")
+    if PERMISSION_TEXT in text:
+        return NotPermitted(text)
     return Unavailable(f"etcd refuses: {describe(error)}")

@@ -22,8 +22,8 @@ class EtcdSettings(msgspec.Struct, frozen=True):
     `certificate_authority`, `certificate`, `certificate_key`: PEM files for `https` endpoints; they are read again for every new
     connection, so that they may be renewed in place. `server_name` is whom the server's certificate must name, where that is not
     the endpoint's host.
-    `user`, `password`: for an etcd with authentication by password. On servers before 3.5.13 the user must be allowed to read
-    everything, since a watch of history has to (`watch`).
+    `user`, `password`: for an etcd with authentication by password. The user has the role root: from 3.6 on no other is told the
+    server's version, and before 3.5.13 a watch of history has to read everything (`watch`).
     `deadline_seconds`: a call, with all its retries. `dial_seconds`: the first answer of one endpoint.
     `commit_seconds`: the answer to a commit that was sent. A member keeps one for 7 s whose leader died meanwhile; to call it
     indeterminate and settle that with the new leader is sooner done.

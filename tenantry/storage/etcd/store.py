@@ -11,7 +11,7 @@ from tenantry.storage.checks import check_commit
 from tenantry.storage.etcd import leases
 from tenantry.storage.etcd.connection import Connection, Refused
 from tenantry.storage.etcd.methods import COMPACT, RANGE, TXN
-from tenantry.storage.etcd.refusals import COMPACTED_TEXT, FUTURE_TEXT, LEASE_GONE_TEXT, TOO_LARGE_TEXT, refusal
+from tenantry.storage.etcd.refusals import COMPACTED_TEXT, FULL_TEXT, FUTURE_TEXT, LEASE_GONE_TEXT, TOO_LARGE_TEXT, refusal
 from tenantry.storage.etcd.settings import EtcdSettings
 from tenantry.storage.etcd.values import CELL_KEY, bounds, decode_value, encode_value, key_value
 from tenantry.storage.etcd.watch import oldest_revision, present_revision, watch
@@ -23,10 +23,12 @@ from tenantry.storage.store import (
     Delete,
     Fence,
     Fenced,
+    Indeterminate,
     KeyValue,
     LeaseGone,
     Page,
     Put,
+    StoreError,
     Unavailable,
 )
 
@@ -137,6 +139,8 @@ class EtcdStore:
         except Refused as refused:
             if LEASE_GONE_TEXT in str(refused):
                 raise LeaseGone(await self._gone(puts)) from None
+            if FULL_TEXT in str(refused) and not await self._untouched(fences, puts):
+                raise Indeterminate(f"etcd is full, and may have done this commit or not: {refused}") from None
             raise refusal(refused.error) from None
         if not answer.succeeded:
             raise _fenced(fences, answer)
@@ -168,6 +172,21 @@ class EtcdStore:
 
     async def close(self) -> None:
         await self._connection.close()
+
+    async def _untouched(self, fences: Sequence[Fence], puts: Sequence[Put]) -> bool:
+        """Whether a commit that etcd has answered surely did nothing, as a key tells that it would have compared and put.
+
+        The commit that fills etcd is done, and gets the same answer as those that come too late (etcd's `quotaApplierV3`).
+        """
+        written = {put.key for put in puts}
+        for fence in fences:
+            if fence.key in written:
+                try:
+                    page = await self.read(fence.key, fence.key + b"\0")
+                except StoreError:
+                    return False
+                return (page.kvs[0].mod_revision if page.kvs else 0) == fence.mod_revision
+        return False
 
     async def _gone(self, puts: Sequence[Put]) -> int:
         """Which of the leases that a commit names does not exist."""

@@ -22,7 +22,7 @@ from tenantry._proto.etcd import rpc_pb2 as rpc
 from tenantry.storage.etcd.connection import Connection, Refused
 from tenantry.storage.etcd.link import Lost, Stream
 from tenantry.storage.etcd.methods import RANGE, WATCH
-from tenantry.storage.etcd.refusals import Verdict, describe, judge, judge_text, refusal
+from tenantry.storage.etcd.refusals import PERMISSION_TEXT, NotPermitted, Verdict, describe, judge, judge_text, refusal
 from tenantry.storage.etcd.values import CELL_KEY, EVERYTHING, bounds, event
 from tenantry.storage.etcd.versions import reports_progress_on_request
 from tenantry.storage.store import Batch, Compacted, Unavailable
@@ -59,10 +59,13 @@ async def oldest_revision(connection: Connection) -> int:
     """The oldest revision that can be read, 1 where nothing was compacted. Raises Unavailable."""
     watcher = Watcher(connection, CELL_KEY, CELL_KEY + b"\0", 1, 1)
     try:
-        # Either the put of this key is shown, or etcd says up to where it forgot.
-        await watcher.next()
+        async with asyncio.timeout(connection.settings.deadline_seconds):
+            # Either the put of this key is shown, or etcd says up to where it forgot.
+            await watcher.next()
     except Compacted as compacted:
         return compacted.revision
+    except TimeoutError:
+        raise Unavailable("etcd did not tell in time up to where it was compacted") from None
     finally:
         await watcher.close()
     return 1
@@ -85,6 +88,7 @@ class Watcher:
         self._pieces: list[kv_pb2.Event] = []
         self._backoff = connection.backoff()
         self._lost_at: float | None = None
+        self._denied = False
 
     async def next(self) -> list[Batch]:
         """At least one batch, in order. Raises Compacted, Unavailable."""
@@ -175,6 +179,7 @@ class Watcher:
             else:
                 if not response.canceled:
                     self._lost_at = None
+                    self._denied = False
                     self._backoff = self._connection.backoff()
                 return response
             await self._failed(stream or self._stream, verdict, why)
@@ -202,8 +207,14 @@ class Watcher:
     async def _canceled(self, response: rpc.WatchResponse) -> None:
         if response.compact_revision:
             raise Compacted(response.compact_revision + 1)
-        stream = self._stream
-        await self._failed(stream, judge_text(response.cancel_reason) or Verdict.ELSEWHERE, response.cancel_reason)
+        reason = response.cancel_reason
+        verdict = judge_text(reason) or Verdict.ELSEWHERE
+        if PERMISSION_TEXT in reason:
+            # Some versions say the same of a token that they do not know any more.
+            if self._denied or not self._connection.settings.user:
+                raise NotPermitted(reason)
+            self._denied, verdict = True, Verdict.RENEW
+        await self._failed(self._stream, verdict, reason)
 
     async def _open(self) -> Stream:
         stream = self._stream = await self._connection.stream(WATCH)

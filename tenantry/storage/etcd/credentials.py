@@ -1,0 +1,70 @@
+"""The PEM files for TLS to etcd, and what failures of TLS mean: gRPC's own texts name neither a file nor a cause."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import grpc
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+
+from tenantry.storage.etcd.settings import Endpoint, EtcdSettings
+from tenantry.storage.store import Unavailable
+
+_HINTS_SECURE = {
+    "CERTIFICATE_VERIFY_FAILED": "the certificate authority that is set for etcd did not sign its certificate",
+    "Hostname Verification": "its certificate is for another name; a server name can be set that it does have",
+    "Unwrap failed": "it does not accept our client certificate: that is expired, or of an authority that etcd does not trust",
+    "Handshake read failed": "it does not speak TLS there, or ended the handshake; an etcd without TLS is an http:// endpoint",
+    "Socket closed": "it ended the connection; it may want another client certificate, or one at all",
+}
+_NO_CLIENT_CERTIFICATE = "it wants a client certificate, and none is set"
+_HINT_PLAIN = "an etcd with TLS is an https:// endpoint"
+
+
+def load_credentials(settings: EtcdSettings) -> grpc.ChannelCredentials:
+    """Reads the files. Raises OSError, and Unavailable where they cannot be used: they may be renewed."""
+    authority = None
+    if settings.certificate_authority is not None:
+        authority = settings.certificate_authority.read_bytes()
+        _certificates(settings.certificate_authority, authority)
+    if settings.certificate is None or settings.certificate_key is None:
+        return grpc.ssl_channel_credentials(authority)
+    certificate, key = settings.certificate.read_bytes(), settings.certificate_key.read_bytes()
+    mine = _certificates(settings.certificate, certificate)[0]
+    if mine.not_valid_after_utc < datetime.now(UTC):
+        raise Unavailable(f"the client certificate for etcd, {settings.certificate}, expired at {mine.not_valid_after_utc}")
+    try:
+        public = load_pem_private_key(key, None).public_key()
+    except (ValueError, TypeError) as error:
+        raise Unavailable(f"{settings.certificate_key} is not an unencrypted private key in PEM: {error}") from None
+    if _bytes(public) != _bytes(mine.public_key()):
+        raise Unavailable(f"{settings.certificate_key} is not the key of the client certificate {settings.certificate}")
+    return grpc.ssl_channel_credentials(authority, key, certificate)
+
+
+def explain(text: str, endpoint: Endpoint, settings: EtcdSettings) -> str:
+    """A text of gRPC about a connection that could not be made, with what it may mean."""
+    hint = ""
+    if endpoint.secure:
+        hint = next((hint for known, hint in _HINTS_SECURE.items() if known in text), "")
+        if "has expired" in text:
+            hint = "its certificate has expired"
+        elif "Unwrap failed" in text and settings.certificate is None:
+            hint = _NO_CLIENT_CERTIFICATE
+    elif "Socket closed" in text:
+        hint = _HINT_PLAIN
+    return f"{hint} ({text})" if hint else text
+
+
+def _certificates(file: Path, content: bytes) -> list[x509.Certificate]:
+    try:
+        return x509.load_pem_x509_certificates(content)
+    except ValueError as error:
+        raise Unavailable(f"{file} holds no certificates in PEM: {error}") from None
+
+
+def _bytes(key: object) -> bytes:
+    found: bytes = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)  # type: ignore[attr-defined]
+    return found
