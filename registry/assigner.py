@@ -11,6 +11,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+GAIN = 0.99
+"""A shard is filled with ranges that are lighter than this part of what it is apart from the giver."""
+
 
 class RangeState(NamedTuple):
     """`owner` and `target` (to which it is on its way) are shards' uids, alive or not, or empty. `weight` is positive."""
@@ -163,12 +166,15 @@ def _best(
             uneven = giver.load > (1 + policy.tolerance) * mean or taker.load < (1 - policy.tolerance) * mean
             if apart <= 0 or not (uneven or fills):
                 break
-            # A shard with nothing may get a range that is more than its share: half of two ranges cannot be had.
-            worth = apart if fills else min(budget, apart - policy.tolerance * mean)
-            limit = min(worth, room if taker.ranges else apart)
+            # What would leave two shards as they are, only the other way round, is moved for ever, to and fro.
+            worth = GAIN * apart if fills else min(budget, apart - policy.tolerance * mean)
             # What brings one of them to the mean: then none of those that gave has to be given anything back.
             wanted = min(giver.load - mean, mean - taker.load)
-            found = [r for r in giver.ranges if r.weight < apart and r.weight <= limit and r.name not in moved]
+            can_go = [r for r in giver.ranges if r.weight < apart and r.weight <= worth and r.name not in moved]
+            found = [r for r in can_go if r.weight <= room]
+            if not found and not taker.ranges:
+                # A shard with nothing may get a range that is more than its share: half of two ranges cannot be had.
+                found = can_go
             if found:
                 return giver, taker, min(found, key=lambda r: (abs(r.weight - wanted), r.name))
     return None

@@ -42,8 +42,9 @@ class Openings:
     async def __call__(self, labels: Mapping[str, str], after_version: int) -> Opened:
         """A range with exactly these labels that was opened after that version of the map, or a new one.
 
-        A new one goes to the least loaded shard. Raises StatusError 503 where no shard serves or too many others open ranges,
-        Unavailable, Indeterminate (ask again with the same version: a range that was opened is found), Exhausted.
+        A new one goes to the least loaded shard. Raises StatusError 503 where no shard serves, too many others open ranges, or a
+        range's row cannot be read; Unavailable, Exhausted; Indeterminate (ask again with the same version: a range that was
+        opened is found).
         """
         await self._map.reached(after_version)
         await self.ensure_root()
@@ -86,7 +87,12 @@ class Openings:
         return None
 
     async def _open(self, labels: dict[str, str]) -> Opened:
-        """One attempt. Raises Fenced where the map is behind."""
+        """One attempt. Raises Fenced where the map is behind, StatusError 503."""
+        if self._map.unreadable:
+            names = ", ".join(sorted(self._map.unreadable))
+            raise unavailable(
+                f"no range is opened while it is not known which ids these have, whose rows cannot be read: {names}", 1
+            )
         records, sessions = self._map.records(), self._map.sessions()
         states = [
             RangeState(name, record.row.owner, self._loads.weight(name), record.row.target) for name, record in records.items()

@@ -1,6 +1,8 @@
 """resourceVersion: `cell << 55 | revision << 7 | index in the batch`.
 
-An increasing integer (KEP-5504 makes comparing them legal), unique for every write and comparable on every shard of a cell.
+An increasing integer (KEP-5504 makes comparing them legal), comparable on every shard of a cell. It is unique for every object
+that there is, and for every write of one range. Two deletions of one batch in different ranges may share one: etcd keeps no
+index of a deletion, and who reads a range's history back sees, and counts, those of that range alone (`commit`, `load`).
 A version of another cell is recognised exactly, so it can be answered with 410 and never skips events.
 """
 

@@ -79,6 +79,8 @@ class RangeMap:
         self.version = 0
         self.opened: tuple[OpenedRow, int] = (OpenedRow(1), 0)
         """The last opening and the revision of its key (0: none yet)."""
+        self.unreadable: set[str] = set()
+        """Ranges whose rows are damaged, or of a newer version: their intervals are not known."""
         self._records: dict[str, RangeRecord] = {}
         self._sessions: dict[str, SessionRecord] = {}
         self._drains: set[str] = set()
@@ -198,7 +200,7 @@ class RangeMap:
 
     def _loaded(self, kvs: Sequence[KeyValue], revision: int) -> None:
         first = self.version == 0
-        self._records, self._sessions, self._drains = {}, {}, set()
+        self._records, self._sessions, self._drains, self.unreadable = {}, {}, set(), set()
         for kv in kvs:
             self._take(kv, False)
         self._refresh(revision, self._records.keys() | self._infos.keys(), self._sessions.keys() | self._shards.keys())
@@ -229,8 +231,11 @@ class RangeMap:
             if key.startswith(RANGES):
                 name = key[len(RANGES) :]
                 self._records.pop(name, None)
+                self.unreadable.discard(name)
                 if not deleted:
+                    self.unreadable.add(name)
                     self._records[name] = RangeRecord(decode(kv.value, RangeRow), kv.mod_revision, kv.create_revision)
+                    self.unreadable.discard(name)
                 return RANGES, name
             if key.startswith(SESSIONS):
                 uid, _, part = key[len(SESSIONS) :].partition("/")

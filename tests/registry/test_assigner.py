@@ -68,6 +68,14 @@ fleets = st.tuples(st.integers(1, 8), st.integers(8, 24)).flatmap(
 lumps = st.tuples(st.lists(st.integers(1, 10_000).map(float), max_size=40), st.integers(1, 6))
 
 
+def uneven(least: int) -> st.SearchStrategy[tuple[list[float], int]]:
+    """So many ranges or more on each of up to 16 shards, with weights of any kind: some are full, some empty, and a few busy."""
+    weights = st.floats(1, 50) | st.sampled_from([1.0, 10.0, 50.0])
+    return st.integers(1, 16).flatmap(
+        lambda count: st.tuples(st.lists(weights, min_size=least * count, max_size=24 * count), st.just(count))
+    )
+
+
 @given(lumps, st.data())
 @settings(max_examples=100, deadline=None)
 def test_every_range_gets_one_living_owner_whatever_happens(fleet: tuple[list[float], int], data: st.DataObject) -> None:
@@ -110,6 +118,46 @@ def test_join_moves_its_share_and_no_more(fleet: tuple[list[float], int]) -> Non
     moved = world.weight(first + world.settle())
     assert moved <= 1.25 / (count + 1) * world.total
     assert max(world.loads().values()) <= 1.25 * mean
+
+
+@given(uneven(8))
+@settings(max_examples=100, deadline=None)
+def test_join_to_uneven_ranges_moves_its_share_and_no_more(fleet: tuple[list[float], int]) -> None:
+    """As long as no range is more than a third of a share."""
+    weights, count = fleet
+    while max(weights) > (third := sum(weights) / (count + 1) / 3):
+        weights = [min(weight, 0.99 * third) for weight in weights]
+    world = World(weights, count)
+    world.settle()
+    world.shards["new"] = ShardState("new")
+    share = world.total / len(world.shards)
+    first = world.round()
+    assert all(move.target == "new" for move in first)
+    assert 0.75 * share <= world.loads()["new"] <= 1.25 * share
+    assert world.weight(first + world.settle()) <= 1.25 * share
+
+
+@given(uneven(2))
+@settings(max_examples=100, deadline=None)
+def test_join_of_anything_moves_more_than_its_share_only_in_one_piece(fleet: tuple[list[float], int]) -> None:
+    world = World(*fleet)
+    world.settle()
+    world.shards["new"] = ShardState("new")
+    first = world.round()
+    room = 1.25 * world.total / len(world.shards)
+    if world.weight(first) > room:
+        assert len(first) == 1
+        assert all(r.weight > room for r in world.ranges.values() if r.owner == first[0].owner)
+    world.settle()
+
+
+def test_what_is_alike_but_for_rounding_is_left_alone() -> None:
+    """Two shards that hold the same, but for a range that one of them has more: it would go to and fro."""
+    tenth = 0.1
+    ranges = [RangeState("a", "one", 3 * tenth), RangeState("b", "one", 0.3), RangeState("c", "two", 0.3)]
+    ranges += [RangeState("heavy", "three", 10.0)]
+    moves = decide(ranges, [ShardState("one"), ShardState("two"), ShardState("three")])
+    assert moves == []
 
 
 @given(lumps)

@@ -292,10 +292,16 @@ async def test_processes_of_a_former_run_are_forgotten(fleet: Fleet, store: Stor
 
 
 async def test_damaged_rows_are_left_out(fleet: Fleet, store: Store) -> None:
-    await fleet.registry()
+    registry = await fleet.registry()
     await store.commit([], [Put(range_key("broken"), b"{"), Put(session_key("x"), b"{}"), Put(load_key("x"), b"[]")], [])
     await fleet.join("one")
     await fleet.until(fleet.settled)
     assert fleet.owners() == {"root": "one"}
+    # Nobody knows which ids that range has, so a new one could have the same.
+    with pytest.raises(StatusError, match="cannot be read: broken"):
+        await registry.open_range({}, fleet.map.version)
     await store.commit([], [Put(range_key("root"), encode(fleet.map.records()["root"].row))], [Delete(range_key("broken"))])
     await fleet.until(fleet.settled)
+    await registry.map.reached(fleet.map.version)
+    await fleet.until(lambda: not registry.map.unreadable)
+    assert (await registry.open_range({}, fleet.map.version)).name == "range-2"
