@@ -4,18 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from shard.process import Shard
 from tenantry.storage.range import Range
 from tenantry.storage.store import StoreError
 from tenantry.tenancy.map_rows import RangeLoad
 
+AGAIN_SECONDS = 60.0
+"""When an old report is told once more: a session that began anew has lost it."""
+
 logger = logging.getLogger(__name__)
 
 
-async def report_loads(shard: Shard, interval_seconds: float) -> None:
-    """Until cancelled. A report that fails is made up for by the next one."""
+@asynccontextmanager
+async def reporting_loads(shard: Shard, interval_seconds: float) -> AsyncIterator[None]:
+    """Reports them while it is entered."""
+    task = asyncio.create_task(_report(shard, interval_seconds), name="report loads")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _report(shard: Shard, interval_seconds: float) -> None:
+    """Until cancelled. What is as it was is not told again at once. A report that fails is made up for by the next one."""
     loop = asyncio.get_running_loop()
+    told: dict[str, RangeLoad] | None = None
+    told_at = 0.0
     seen: dict[Range, int] = {}
     since = loop.time()
     while True:
@@ -31,7 +49,10 @@ async def report_loads(shard: Shard, interval_seconds: float) -> None:
             for name, range_ in held.items()
         }
         seen, since = {range_: range_.requests for range_ in held.values()}, now
+        if loads == told and now - told_at < AGAIN_SECONDS:
+            continue
         try:
             await shard.session.report(loads)
+            told, told_at = loads, now
         except StoreError as error:
             logger.warning("the loads could not be reported", extra={"error": str(error)})

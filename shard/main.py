@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from shard.loads import report_loads
+from shard.loads import reporting_loads
 from shard.peers import RemotePeers
 from shard.process import Identity, Shard
 from shard.settings import ShardSettings
@@ -119,8 +119,7 @@ class ShardProcess(Process[ShardSettings]):
         stack.push_async_callback(shard.stop)
         stack.push_async_callback(edge.drain, settings.shutdown_grace_seconds)
         await shard.join()
-        reporting = asyncio.create_task(report_loads(shard, settings.load_report_seconds), name="report loads")
-        stack.push_async_callback(_ended, reporting)
+        await stack.enter_async_context(reporting_loads(shard, settings.load_report_seconds))
         await shard.start()
 
     async def drain(self) -> None:
@@ -239,8 +238,3 @@ def own_address(target: str) -> str:
 
 def _issuer_of(path: str) -> TokenIssuer | None:
     return TokenIssuer.of_pem(Path(path).read_bytes(), path) if path else None
-
-
-async def _ended(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)

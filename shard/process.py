@@ -22,6 +22,7 @@ from tenantry.apiserver.http import Reply, Request
 from tenantry.apiserver.metrics import Metrics
 from tenantry.apiserver.pipeline import Pipeline
 from tenantry.apiserver.records import parse_head
+from tenantry.apiserver.storage_errors import not_owner
 from tenantry.apiserver.user import AUTHENTICATED_GROUP
 from tenantry.kube.status import unavailable
 from tenantry.storage.cell import Cell
@@ -202,4 +203,8 @@ class LocalPeers:
         shard = self._shards.get(info.shard) if info is not None else None
         if shard is None:
             raise unavailable(f"range {range_name} has no owner at the moment")
+        held = shard.cell.ranges.get(range_name)
+        if held is None or not held.owned:
+            # While it is handed over, its shard would ask here again, and so on.
+            raise not_owner(f"range {range_name} is not loaded yet")
         return await shard.handle(request)

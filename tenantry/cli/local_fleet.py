@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 
 from registry.process import Registry, forget_processes
+from shard.loads import reporting_loads
 from shard.process import LocalPeers, Shard
 from tenantry.storage.store import Store
 from tenantry.tenancy.directory import RangeInfo
@@ -15,6 +16,8 @@ from tenantry.tenancy.well_known import ROOT
 TTL_SECONDS = 30.0
 """Nobody waits for a dead process here, so a machine that was busy for some seconds loses nothing."""
 LOADING_SECONDS = 600.0
+LOAD_REPORT_SECONDS = 2.0
+"""For `tenantry top`: ranges are not balanced here."""
 
 
 class LocalFleet:
@@ -50,6 +53,8 @@ class LocalFleet:
         for shard in self.shards.values():
             if shard is not home:
                 await shard.start()
+        for shard in self.shards.values():
+            await self._stack.enter_async_context(reporting_loads(shard, LOAD_REPORT_SECONDS))
 
     async def stop(self) -> None:
         await self._stack.aclose()

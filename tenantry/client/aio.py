@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 BATCH_LIMIT = 10_000
 _FIRST_PAUSE_SECONDS = 0.05
 _LAST_PAUSE_SECONDS = 5.0
-_SILENCE_SECONDS = 30.0
+_SILENCE_SECONDS = 10.0
 """Until the first update has said how long a stream may be silent."""
 
 
@@ -34,7 +34,7 @@ class Client:
             location = client.locate("2x3k5a7f9c1e4d6b")
 
     `follow=False`: no map is kept, and everything is asked. To be used on one event loop. `addresses`: of any number of gateways;
-    one is in use at a time.
+    one is in use at a time. `timeout_seconds`: for a call, those to other gateways among it that are made where one is silent.
     """
 
     def __init__(
@@ -184,6 +184,10 @@ class Client:
             except (grpc.RpcError, TimeoutError) as error:
                 code = error.code() if isinstance(error, grpc.RpcError) else "no heartbeat"
                 logger.info("the map is followed anew", extra={"address": channels.address, "error": str(code)})
+            except Exception:
+                # Whatever an update got wrong, a map that nobody follows any more would be wrong without a word.
+                logger.exception("an update of the map could not be applied", extra={"address": channels.address})
+                self._from_nothing = True
             channels.leave(stub)
             # After a stream that brought something the first attempt is made soon, and not by everybody at the same time.
             pause = _FIRST_PAUSE_SECONDS if self._map is not before else min(pause * 2, _LAST_PAUSE_SECONDS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +18,19 @@ _OPTIONS = (
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2_000),
+    # Also how long connecting may take, which a machine that is gone does not refuse.
+    ("grpc.min_reconnect_backoff_ms", 3_000),
 )
-_LEAVE = frozenset((grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED))
+_LEAVE = frozenset(
+    (
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.CANCELLED,
+    )
+)
+ATTEMPT_SECONDS = 2.5
+"""What one of several gateways gets at least, before the next is asked: one that waits for a newer generation takes 2 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +76,20 @@ class Channels:
             self._at = (self._at + 1) % len(self._stubs)
 
     async def call(self, method: str, request: Any, *, timeout_seconds: float) -> Any:
-        """A unary call, made once more with each other gateway while they do not answer. Raises ClientError."""
+        """A unary call, made once more with each other gateway while they do not answer, until the time is over.
+
+        Raises ClientError.
+        """
         failed: ClientError | None = None
-        for _ in self._stubs:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_seconds
+        for others in reversed(range(len(self._stubs))):
+            left = deadline - loop.time()
+            if left <= 0:
+                break
             stub = self.current
             try:
-                return await getattr(stub, method)(request, timeout=timeout_seconds)
+                return await getattr(stub, method)(request, timeout=min(left, max(left / (others + 1), ATTEMPT_SECONDS)))
             except grpc.RpcError as error:
                 failed = from_rpc(error)
                 code = error.code()

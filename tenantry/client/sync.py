@@ -47,7 +47,11 @@ class SyncClient:
     ) -> None:
         self._thread = LoopThread("tenantry client")
         self._client = Client(addresses, credentials, follow=follow, timeout_seconds=timeout_seconds)
-        self._thread.run(self._start())
+        try:
+            self._thread.run(self._start())
+        except BaseException:
+            self._thread.stop()
+            raise
 
     def __enter__(self) -> SyncClient:
         return self

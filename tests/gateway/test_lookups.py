@@ -343,6 +343,39 @@ async def test_a_client_goes_on_with_another_gateway_and_keeps_its_map_meanwhile
         assert (await client.ask("root:org")).cluster == ORG
 
 
+async def test_a_gateway_that_hangs_is_left_for_the_next(world: World) -> None:
+    """Connections are taken, and nothing is ever said on them."""
+    hung = await asyncio.start_server(lambda reader, writer: asyncio.Event().wait(), "127.0.0.1", 0)
+    address = f"127.0.0.1:{hung.sockets[0].getsockname()[1]}"
+    try:
+        async with Client([address, world.address], world.credentials, timeout_seconds=6, follow=False) as client:
+            assert (await client.ask("root:org")).cluster == ORG
+            # And stays with it.
+            async with asyncio.timeout(2):
+                assert (await client.ask("root:org")).cluster == ORG
+        async with Client([address], world.credentials, timeout_seconds=0.2, follow=False) as client:
+            with pytest.raises(Unreachable, match=f"no answer from {address}"):
+                await client.ask("root:org")
+    finally:
+        hung.close()
+
+
+async def test_an_update_that_makes_no_sense_is_followed_by_the_whole_map(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    applied = TenantMap.applied
+
+    def broken(self: TenantMap, update: Any) -> TenantMap:
+        monkeypatch.setattr(TenantMap, "applied", applied)
+        raise ValueError("no such interval")
+
+    async with Client([world.address], world.credentials) as client:
+        await client.ready()
+        monkeypatch.setattr(TenantMap, "applied", broken)
+        last = await world.give("range-3", "u1", 2)
+        async for known in client.maps():
+            if known.version >= last:
+                break
+
+
 async def test_nobody_there_is_said_so(world: World) -> None:
     async with Client(["127.0.0.1:9"], world.credentials, timeout_seconds=1) as client:
         with pytest.raises(Unreachable, match=r"127\.0\.0\.1:9"):
