@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PROTOS := $(shell find protos -name '*.proto')
 
-.PHONY: install start test distributed faults check docs bench lock clean
+.PHONY: install start test distributed faults compose check docs bench lock clean
 
 install: $(VENV)/.installed tenantry/_proto/.generated
 
@@ -24,7 +24,7 @@ start: install
 	$(BIN)/tenantry start $(ARGS)
 
 test: install
-	$(BIN)/python -m pytest --ignore=tests/distributed $(ARGS)
+	$(BIN)/python -m pytest --ignore=tests/distributed --ignore=tests/deploy/test_stack.py $(ARGS)
 
 # A platform of real processes on etcd: slower, and not steady enough yet to be part of `make test`.
 distributed: install
@@ -35,6 +35,10 @@ ROUNDS ?= 50
 SEED ?= tenantry
 faults: install
 	$(BIN)/python -m tests.faults.rounds --rounds $(ROUNDS) --seed $(SEED) $(ARGS)
+
+# docker-compose.yml on this machine's Docker engine, from the image's build on.
+compose: install
+	TENANTRY_REQUIRE_CLIENTS=1 $(BIN)/python -m pytest tests/deploy/test_stack.py $(ARGS)
 
 check: install
 	$(BIN)/ruff format --check .

@@ -5,96 +5,26 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from importlib import import_module
-from importlib.metadata import version
-from typing import Any
 
-import msgspec
-
-from gateway.settings import GatewaySettings
-from registry.settings import RegistrySettings
-from shard.settings import ShardSettings
-from tenantry.cli import fleet, lookup, probe, shared_kubeconfig
-from tenantry.cli.access import Command
-from tenantry.cli.settings import StartSettings
-from tenantry.flags import SettingError, add_flags, settings_from
-
-
-class Server(msgspec.Struct, frozen=True):
-    """A command that serves until it is told to end. `module` has `run`, which takes the settings and returns the exit code."""
-
-    name: str
-    settings: type[Any]
-    module: str
-    help: str
-    description: str
-
-
-SERVERS = (
-    Server(
-        "start",
-        StartSettings,
-        "tenantry.cli.start",
-        "run everything in this process, on SQLite",
-        "Runs registry, shards and gateway in one process, on SQLite under the root directory.",
-    ),
-    Server(
-        "registry",
-        RegistrySettings,
-        "registry.main",
-        "run one registry: which shard serves which range of tenants",
-        "Runs one registry on etcd. Run any number: all answer, one leads.",
-    ),
-    Server(
-        "shard",
-        ShardSettings,
-        "shard.main",
-        "run one shard: it serves the tenants that the registry gives it",
-        "Runs one shard on etcd. Run any number; each joins and leaves by itself.",
-    ),
-    Server(
-        "gateway",
-        GatewaySettings,
-        "gateway.main",
-        "run one gateway: the HTTPS front door and the gRPC look-ups",
-        "Runs one gateway on etcd. It keeps no state: run any number.",
-    ),
-)
-_VARIABLES = "Each flag can be given as an environment variable: --bind-address is TENANTRY_BIND_ADDRESS."
-
-
-def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(prog="tenantry", description="A Kubernetes-compatible control plane for very many tenants.")
-    top.add_argument("--version", action="version", version=f"tenantry {version('tenantry')}")
-    commands = top.add_subparsers(metavar="COMMAND", required=True)
-    for server in SERVERS:
-        command = commands.add_parser(server.name, help=server.help, description=f"{server.description} {_VARIABLES}")
-        add_flags(command, server.settings)
-        command.set_defaults(run=_runner(server))
-    lookup.add_commands(commands)
-    fleet.add_commands(commands)
-    probe.add_command(commands)
-    shared_kubeconfig.add_command(commands)
-    return top
-
-
-def _runner(server: Server) -> Command:
-    def run(options: argparse.Namespace) -> int:
-        try:
-            settings = settings_from(server.settings, options)
-        except SettingError as error:
-            print(f"tenantry: {error}", file=sys.stderr)
-            return 2
-        # A server's modules are a second of imports that the other commands do not need.
-        return int(import_module(server.module).run(settings))
-
-    return run
+from tenantry.cli import probe
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    options = parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    options = _parser(given).parse_args(given)
     code: int = options.run(options)
     return code
+
+
+def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
+    if given[:1] == ["probe"]:
+        # Every container is asked every few seconds, and what the other commands import costs several times what asking does.
+        top = argparse.ArgumentParser(prog="tenantry")
+        probe.add_command(top.add_subparsers(required=True))
+        return top
+    from tenantry.cli.commands import parser
+
+    return parser()
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -53,6 +55,12 @@ def test_says_that_nobody_listens(tmp_path: Path) -> None:
         probe("https://127.0.0.1:9/readyz", timeout_seconds=1, root=tmp_path)
     with pytest.raises(NotReady, match=r"no certificates to ask with .*; is --root-directory right\?"):
         probe("grpc://127.0.0.1:9", timeout_seconds=1, root=tmp_path)
+
+
+def test_it_is_cheap_enough_to_be_asked_every_few_seconds() -> None:
+    program = "import sys; from tenantry.cli.main import main; main(['probe', 'http://127.0.0.1:9/']); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert not {"asyncio", "grpc", "msgspec", "tenantry.cli.commands"} & set(done.stdout.split())
 
 
 async def test_grpc(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable
 
-from tenantry.cli.main import parser
+from tenantry.cli.commands import parser
 
 FOR_COMMANDS = {"TENANTRY_PROBE_URL", "TENANTRY_ROOT_DIRECTORY", "TENANTRY_GATEWAY", "TENANTRY_REGISTRY"}
 """What commands take that are run beside a process, in its container."""

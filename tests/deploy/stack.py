@@ -34,14 +34,22 @@ class Stack:
 
     def __enter__(self) -> Stack:
         try:
-            return self.scale(1)
+            if "TENANTRY_IMAGE" not in os.environ:
+                self.compose("build")
+            self.scale(1)
+            # From now on, since a container's log goes with it.
+            command = [self._docker, "compose", "--file", str(FILE), "logs", "--no-color", "--timestamps", "--follow"]
+            with (self._directory / "log").open("wb") as log:
+                self._log = subprocess.Popen(command, env=self._environment, stdout=log, stderr=log)
         except BaseException:
             self.down()
             raise
+        return self
 
     def __exit__(self, *_: object) -> None:
-        (self._directory / "log").write_text(self.compose("logs", "--no-color", "--timestamps"))
         self.down()
+        # It ends by itself when nothing is left to follow.
+        self._log.wait(STEP_SECONDS)
 
     def compose(self, *arguments: str) -> str:
         """Runs `docker compose`; what it printed."""
@@ -58,8 +66,7 @@ class Stack:
 
     def scale(self, shards: int) -> Stack:
         """Returns when so many shards, and all else, are healthy."""
-        build = () if "TENANTRY_IMAGE" in os.environ else ("--build",)
-        self.compose("up", "--detach", "--wait", *build, "--scale", f"shard={shards}")
+        self.compose("up", "--detach", "--wait", "--scale", f"shard={shards}")
         return self
 
     def down(self) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tenantry.cli.main import parser
+from tenantry.cli.commands import parser
 from tests.deploy.environment import unknown_variables
 from tests.support.tools import program
 

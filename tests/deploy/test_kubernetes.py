@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 import yaml
 
-from tenantry.cli.main import parser
+from tenantry.cli.commands import parser
 from tests.deploy.environment import unknown_variables
 from tests.deploy.kubernetes_schemas import errors
 from tests.support.tools import program
 
 DIRECTORY = Path(__file__).parents[2] / "deploy" / "kubernetes"
+COMPOSE = DIRECTORY.parents[1] / "docker-compose.yml"
 LAYERS = ["trial", "external-etcd"]
 PROCESSES = {"registry", "shard", "gateway"}
 
@@ -135,6 +136,21 @@ def test_commands_and_settings_exist(layer: str) -> None:
             v["valueFrom"]["configMapKeyRef"]["key"] for v in container["env"] if "configMapKeyRef" in v.get("valueFrom", {})
         }
         assert asked <= configured, name
+
+
+def test_the_shape_is_that_of_compose() -> None:
+    services = yaml.safe_load(COMPOSE.read_text())["services"]
+    for name in PROCESSES:
+        container = pod_specs("trial")[name]["containers"][0]
+        assert container["args"] == services[name]["command"]
+        # Kubernetes probes by itself, and the size of a range is a plaything of trials.
+        asked = set(services[name]["environment"]) - {"TENANTRY_PROBE_URL", "TENANTRY_RANGE_CAPACITY"}
+        assert asked <= {variable["name"] for variable in container["env"]}, name
+        limits = services[name]["deploy"]["resources"]["limits"]
+        assert container["resources"]["limits"]["memory"].lower() == f"{limits['memory']}i"
+    etcd, there = pod_specs("trial")["etcd"]["containers"][0], services["etcd"]
+    assert there["image"] == f"${{ETCD_IMAGE:-{etcd['image']}}}"
+    assert [word for word in etcd["command"] if "metrics" not in word] == there["command"]
 
 
 def test_external_etcd_is_reached_with_certificates() -> None:

@@ -1,13 +1,13 @@
-"""`docker compose up --scale shard=…` for real: client-go's informers run while shards come, go and die.
+"""`docker compose up --scale shard=…` for real: the README's story, and client-go's informers while shards come, go and die.
 
-It needs a Docker engine with the compose plug-in and TENANTRY_TEST_COMPOSE=1, since it builds and pulls images.
+`make compose` runs it and `make test` does not: it takes minutes, and pulls and builds images in the engine of whoever runs it.
 """
 
 from __future__ import annotations
 
-import os
 import subprocess
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,24 +17,25 @@ import yaml
 from tests.deploy.stack import Stack
 from tests.e2e.client import CONFIG_MAPS, Api, Refused, config_map
 from tests.e2e.provider import COWBOYS, Provider, cowboy, schema
+from tests.e2e.readme import blocks, follow
 from tests.e2e.test_go_informers import SOURCE, Informers
 from tests.e2e.waiting import eventually
-from tests.support.tools import program
+from tests.support.tools import missing, program
 
 CONSUMERS = 24
 RANGE_CAPACITY = 4
 WRITERS = 4
 
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.client,
-    pytest.mark.skipif(os.environ.get("TENANTRY_TEST_COMPOSE") != "1", reason="TENANTRY_TEST_COMPOSE is not 1"),
-]
+pytestmark = [pytest.mark.e2e, pytest.mark.client]
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     docker = program("docker", "it runs docker-compose.yml")
+    for question, lack in ((("version",), "no Docker engine answers"), (("compose", "version"), "docker has no compose plug-in")):
+        done = subprocess.run([docker, *question], capture_output=True, text=True, check=False)
+        if done.returncode:
+            missing(f"{lack}: {done.stderr.strip()}")
     directory = tmp_path_factory.mktemp("stack")
     with Stack(docker, directory, TENANTRY_RANGE_CAPACITY=str(RANGE_CAPACITY)) as running:
         yield running
@@ -111,9 +112,17 @@ def settled(stack: Stack, shards: int) -> None:
     eventually(check, f"{shards} shards share the ranges", seconds=120)
 
 
+def test_the_story_of_the_readme(stack: Stack, tmp_path: Path) -> None:
+    """First of all: its range holds just as many tenants as it makes."""
+    program("kubectl", "it comes with kubernetes-client")
+    (tmp_path / ".tenantry").mkdir()
+    (tmp_path / ".tenantry" / "admin.kubeconfig").write_text(yaml.safe_dump(stack.kubeconfig()))
+    follow(blocks("A provider and its consumers"), tmp_path)
+
+
 def test_nothing_is_lost_while_shards_come_and_go(stack: Stack, informers_binary: Path, tmp_path: Path) -> None:
     root = stack.root()
-    provider = Provider.install(root.workspace("provider"), schema())
+    provider = Provider.install(root.workspace("herd"), schema())
     consumers = {f"cowboy-{n}": provider.bind(root.workspace(f"consumer-{n}")) for n in range(CONSUMERS)}
     for name, consumer in consumers.items():
         consumer.create(COWBOYS, cowboy(name, "000000"))
@@ -152,7 +161,9 @@ def test_nothing_is_lost_while_shards_come_and_go(stack: Stack, informers_binary
             assert event["event"] == "update", event
             delivered[event["object"]].append(event["value"])
         print({"writes": sum(map(len, written.values())), "retries": sum(w.retries for w in writers)}, holders(stack))
-        # Each acknowledged write, once and in order: watches went on where they were, and nobody had to list again.
+        # Watches went on where they were, and nobody had to list again: each acknowledged write is there, once and in order.
+        lists = Counter(request["url"] for request in informers.requests if request["event"] == "list")
+        assert lists == dict.fromkeys(provider.urls(), 1)
         wrong = {
             name: {"missed": sorted(set(values) - set(delivered[keys[name]])), "delivered": delivered[keys[name]]}
             for name, values in written.items()
@@ -161,7 +172,8 @@ def test_nothing_is_lost_while_shards_come_and_go(stack: Stack, informers_binary
         assert not wrong, {name: (len(found["delivered"]), found["missed"]) for name, found in wrong.items()}
     finally:
         complaints = informers.stop()
-    assert "panic" not in complaints, complaints
+        print(complaints)
+    assert "panic" not in complaints
 
 
 def caches(informers: Informers) -> dict[str, str]:

@@ -35,10 +35,11 @@ def binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Informers:
-    """The running program: its events as they come, and the contents of its caches when asked."""
+    """The running program: its events and its requests as they come, and the contents of its caches when asked."""
 
     def __init__(self, binary: Path, kubeconfig: Path) -> None:
         self.events: list[dict[str, Any]] = []
+        self.requests: list[dict[str, Any]] = []
         self._snapshots: queue.Queue[dict[str, Any]] = queue.Queue()
         self._ready = threading.Event()
         arguments = ["-kubeconfig", kubeconfig, "-slice", "cowboys", "-group", "example.com", "-resource", "cowboys"]
@@ -61,6 +62,8 @@ class Informers:
                 self._snapshots.put(event)
             elif event["event"] == "ready":
                 self._ready.set()
+            elif event["event"] in ("list", "watch"):
+                self.requests.append(event)
             else:
                 self.events.append(event)
 

@@ -7,6 +7,7 @@ import re
 import shutil
 from functools import cache
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -17,9 +18,13 @@ def program(name: str, why: str) -> str:
     """The path of a program. Where it is missing the test is skipped with what to install, or fails if clients are required
     (`TENANTRY_REQUIRE_CLIENTS`, which CI sets)."""
     found = shutil.which(name)
-    if found:
-        return found
-    text = f"{name} is not installed: {why}"
+    if not found:
+        missing(f"{name} is not installed: {why}")
+    return found
+
+
+def missing(text: str) -> NoReturn:
+    """The test is skipped, or fails if clients are required."""
     if os.environ.get("TENANTRY_REQUIRE_CLIENTS"):
         pytest.fail(text)
     pytest.skip(text)

@@ -19,6 +19,8 @@ _WHOLE_UP_TO_BYTES = 64 * 1024
 """A body up to here is awaited and handed on in one piece."""
 _HIGH_BYTES = 256 * 1024
 """Where so much has come that nobody has taken, the other server is held up."""
+_SHORTEST_SECONDS = 1.0
+"""client-go takes a watch that ends sooner, with nothing in it, for a failure, and lists again."""
 _HOP_BY_HOP = frozenset(
     (
         b"connection",
@@ -84,6 +86,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._busy = False
         self._sending = False
         self._sent = False
+        self._begun = 0.0
 
     # What the loop calls
 
@@ -146,6 +149,7 @@ class UpstreamConnection(asyncio.Protocol):
             raise UpstreamError("the connection is closed", sent=False)
         self._busy, self._head_seen, self._data, self._bodiless, self._keep = True, False, b"", head_only, True
         self._sent = True
+        self._begun = asyncio.get_running_loop().time()
         self.used += 1
         sender: asyncio.Task[None] | None = None
         try:
@@ -164,14 +168,27 @@ class UpstreamConnection(asyncio.Protocol):
                 await self._settle(sender)
 
     async def pump(self, sink: RelaySink) -> bool:
-        """Writes the rest of a body to a sink. See `Relay.run` for what is returned."""
+        """Writes the rest of a body to a sink. See `Relay.run` for what is returned.
+
+        An answer in chunks that has to end early ends when something of it was passed on, or a second after the request: its
+        client resumes a watch then, and gets what it missed from whoever serves it by that time.
+        """
         sink.on_ending(self._wake)
+        may_end = False
+
+        def grown() -> None:
+            nonlocal may_end
+            may_end = True
+            self._wake()
+
+        timer = asyncio.get_running_loop().call_at(self._begun + _SHORTEST_SECONDS, grown)
         try:
             while True:
                 data, self._data = self._data, b""
                 if data:
                     done, data = self._take(data)
                     if data:
+                        may_end = True
                         sink.write(data)
                         await sink.drain()
                     if done:
@@ -179,10 +196,11 @@ class UpstreamConnection(asyncio.Protocol):
                         return True
                     if self._data:
                         continue
-                if sink.ending and (self._scanner is not None and self._scanner.between):
+                between = self._scanner is not None and self._scanner.between
+                if sink.ending and between and may_end:
                     self.abort("not wanted any more")
                     return False
-                if self._ended:
+                if self._ended and (may_end or not between):
                     return self._broken()
                 if self._paused and self._transport is not None:
                     self._paused = False
@@ -191,6 +209,8 @@ class UpstreamConnection(asyncio.Protocol):
         except BaseException:
             self.abort()
             raise
+        finally:
+            timer.cancel()
 
     # Inside
 

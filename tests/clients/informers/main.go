@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"net/http"
 	"os"
 	"sort"
 	"strings"
@@ -50,6 +51,28 @@ func (p *printer) print(l line) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	_ = p.out.Encode(l)
+}
+
+// requests reports what an informer asks of its URL, with the version from which on.
+type requests struct {
+	url     string
+	printer *printer
+	next    http.RoundTripper
+}
+
+func (r *requests) RoundTrip(request *http.Request) (*http.Response, error) {
+	query := request.URL.Query()
+	event := "list"
+	if query.Get("watch") != "" {
+		event = "watch"
+	}
+	answer, err := r.next.RoundTrip(request)
+	outcome := fmt.Sprint(err)
+	if err == nil {
+		outcome = answer.Status
+	}
+	r.printer.print(line{Event: event, URL: r.url, Version: query.Get("resourceVersion"), Value: outcome})
+	return answer, err
 }
 
 // fleet runs one informer for each URL.
@@ -98,6 +121,7 @@ func (f *fleet) follow(ctx context.Context, urls []string) error {
 func (f *fleet) start(parent context.Context, url string) (*member, error) {
 	config := rest.CopyConfig(f.config)
 	config.Host = strings.TrimSuffix(url, "/") + "/clusters/*"
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return &requests{url, f.printer, next} })
 	client, err := dynamic.NewForConfig(config)
 	if err != nil {
 		return nil, err

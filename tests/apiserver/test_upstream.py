@@ -1,0 +1,139 @@
+"""Answers of another server, passed on as they come: how one ends that has to end before the other server ended it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import pytest
+
+from tenantry.apiserver.edge import upstream_connection
+from tenantry.apiserver.edge.server import EdgeServer
+from tenantry.apiserver.edge.upstream import Upstream
+from tenantry.apiserver.edge.upstream_connection import UpstreamConnection
+from tenantry.apiserver.http import Reply, Request, Sink, Stream, frame
+
+EVENT = frame(b'{"type":"BOOKMARK"}\n')
+NEVER_SECONDS = 3600.0
+SHORT_SECONDS = 0.05
+
+
+class Client:
+    """A RelaySink."""
+
+    def __init__(self) -> None:
+        self.ending = False
+        self.data = b""
+        self.wrote = asyncio.Event()
+        self._callback: Callable[[], None] = lambda: None
+
+    def write(self, data: bytes) -> None:
+        self.data += data
+        self.wrote.set()
+
+    async def drain(self) -> None:
+        pass
+
+    def on_ending(self, callback: Callable[[], None]) -> None:
+        self._callback = callback
+
+    def end(self) -> None:
+        self.ending = True
+        self._callback()
+
+
+@dataclass
+class Watch:
+    """A watch at the other server, and how it is passed on here."""
+
+    upstream: UpstreamConnection
+    theirs: Sink
+    client: Client
+    begun: float
+    passing: asyncio.Task[bool] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.passing = asyncio.create_task(self.upstream.pump(self.client))
+
+    async def goes_on(self) -> None:
+        """Raises AssertionError where it has ended after all that is ready to happen has happened."""
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert not self.passing.done()
+
+
+@asynccontextmanager
+async def watching() -> AsyncIterator[Watch]:
+    opened: asyncio.Queue[Sink] = asyncio.Queue()
+
+    async def run(sink: Sink) -> None:
+        opened.put_nowait(sink)
+        await sink.closed.wait()
+
+    async def handler(_: Request) -> Reply:
+        return Stream(run)
+
+    server = EdgeServer(handler)
+    upstream = Upstream(f"http://127.0.0.1:{await server.start('127.0.0.1', 0)}", None)
+    try:
+        begun = asyncio.get_running_loop().time()
+        answer = await upstream.exchange(b"GET /?watch=true HTTP/1.1\r\nHost: other\r\n\r\n")
+        assert answer.chunked and answer.rest is not None
+        watch = Watch(answer.rest, await opened.get(), Client(), begun)
+        await watch.goes_on()
+        try:
+            yield watch
+        finally:
+            watch.passing.cancel()
+            await asyncio.wait([watch.passing])
+    finally:
+        upstream.abort("the test is over")
+        await server.stop()
+
+
+@pytest.fixture
+def never(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upstream_connection, "_SHORTEST_SECONDS", NEVER_SECONDS)
+
+
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upstream_connection, "_SHORTEST_SECONDS", SHORT_SECONDS)
+
+
+@pytest.mark.usefixtures("never")
+async def test_a_drain_ends_a_watch_with_its_first_event() -> None:
+    async with watching() as watch:
+        watch.client.end()
+        await watch.goes_on()
+        watch.theirs.send(EVENT)
+        assert await watch.passing is False
+        assert watch.client.data == EVENT
+
+
+@pytest.mark.usefixtures("never")
+async def test_a_drain_ends_a_watch_at_once_that_has_had_an_event() -> None:
+    async with watching() as watch:
+        watch.theirs.send(EVENT)
+        await watch.client.wrote.wait()
+        watch.client.end()
+        assert await watch.passing is False
+
+
+@pytest.mark.usefixtures("soon")
+async def test_a_drain_lets_a_watch_without_events_become_old_enough_for_clients() -> None:
+    async with watching() as watch:
+        watch.client.end()
+        assert await watch.passing is False
+        assert asyncio.get_running_loop().time() >= watch.begun + SHORT_SECONDS
+        assert not watch.client.data
+
+
+@pytest.mark.usefixtures("soon")
+async def test_so_does_the_loss_of_the_other_server() -> None:
+    async with watching() as watch:
+        watch.upstream.abort("the other server died")
+        assert await watch.passing is False
+        assert asyncio.get_running_loop().time() >= watch.begun + SHORT_SECONDS
