@@ -30,7 +30,7 @@ class Router:
             return self._holding(path[len(_CLUSTERS) :].partition("/")[0])
         if path.startswith(_RANGES):
             name = path[len(_RANGES) :].partition("/")[0]
-            found = next((r for r in self._directory.registry.ranges() if r.name == name), None)
+            found = self._directory.registry.named(name)
             return found or self._directory.range_of(ROOT)
         return self._holding(self._token_cluster(request) or ROOT)
 

@@ -199,7 +199,7 @@ class LocalPeers:
         self._shards = shards
 
     async def call(self, range_name: str, request: Request) -> Reply:
-        info = next((r for r in self._registry.ranges() if r.name == range_name), None)
+        info = self._registry.named(range_name)
         shard = self._shards.get(info.shard) if info is not None else None
         if shard is None:
             raise unavailable(f"range {range_name} has no owner at the moment")

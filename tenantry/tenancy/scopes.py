@@ -278,7 +278,7 @@ class RangesMount:
 
     async def resolve(self, request: Request, path: str) -> tuple[Scope, str] | Reply:
         name, rest = split_first(path)
-        known = next((r for r in self._host.registry.ranges() if r.name == name), None)
+        known = self._host.registry.named(name)
         if known is None:
             raise not_found(GroupResource("core.kcp.io", "shards"), name)
         if known.name not in self._host.cell.ranges:

@@ -42,6 +42,9 @@ class Map:
     def range_of(self, cluster: str) -> RangeInfo | None:
         return next((info for info in self._ranges if info.holds(cluster)), None)
 
+    def named(self, name: str) -> RangeInfo | None:
+        return next((info for info in self._ranges if info.name == name), None)
+
     def shards(self) -> Sequence[ShardInfo]:
         return self._shards
 

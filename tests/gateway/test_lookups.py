@@ -170,6 +170,18 @@ async def test_refusals_carry_what_is_needed_to_act(world: World) -> None:
         assert found["ErrorInfo"].reason == "NO_OWNER" and found["RetryInfo"].retry_delay.ToMilliseconds() > 0
 
 
+@pytest.mark.parametrize("tenant", ["x" * 100_000, "root:" * 20_000, "é" * 50_000, "root:" + ":".join(["team"] * 10_000)])
+async def test_a_long_question_has_a_short_answer(world: World, tenant: str) -> None:
+    """Clients take no more than some KiB of trailers."""
+    async with world.stub() as stub:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.Resolve(pb.ResolveRequest(tenant=tenant))
+        assert caught.value.code() in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND)
+        assert sum(len(key) + len(value) for key, value in caught.value.trailing_metadata()) < 4096
+        assert caught.value.details().endswith("…")
+        details(caught.value)
+
+
 async def test_a_newer_generation_is_waited_for(world: World) -> None:
     async with world.client(follow=False) as client:
         asking = asyncio.create_task(client.resolve(TEAM, newer_than=1))

@@ -66,6 +66,9 @@ class FixedMap:
     def range_of(self, cluster: str) -> RangeInfo | None:
         return next((r for r in self._ranges if r.holds(cluster)), None)
 
+    def named(self, name: str) -> RangeInfo | None:
+        return next((r for r in self._ranges if r.name == name), None)
+
     def shards(self) -> Sequence[ShardInfo]:
         return tuple(ShardInfo(name, f"uid-{name}", URL) for name in sorted({r.shard for r in self._ranges}))
 

@@ -62,6 +62,9 @@ class Map:
     def range_of(self, cluster: str) -> RangeInfo | None:
         return next((r for r in self._ranges if r.holds(cluster)), None)
 
+    def named(self, name: str) -> RangeInfo | None:
+        return next((r for r in self._ranges if r.name == name), None)
+
     def shards(self) -> Sequence[ShardInfo]:
         return [ShardInfo(host.name, host.name, host.urls.external) for host in self._world.hosts]
 

@@ -11,11 +11,14 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 DOMAIN = "tenantry.dev"
+TEXT_BYTES = 800
+"""Of each text in a refusal. All of them stand in the trailers of an answer, of which clients take 8 KiB, and what a caller gave
+comes back up to three times."""
 
 
 async def refuse(context: Any, code: grpc.StatusCode, text: str, *details: Message) -> NoReturn:
     """Ends a call of grpc.aio. `context` is its ServicerContext."""
-    status = status_pb2.Status(code=code.value[0], message=text)
+    status = status_pb2.Status(code=code.value[0], message=_short(text))
     for detail in details:
         status.details.add().Pack(detail)
     made = rpc_status.to_status(status)
@@ -25,7 +28,7 @@ async def refuse(context: Any, code: grpc.StatusCode, text: str, *details: Messa
 
 def reason(name: str, metadata: Mapping[str, str] | None = None) -> Any:
     """Which rule refused: `name` in UPPER_SNAKE_CASE, what it was about in the metadata."""
-    return error_details_pb2.ErrorInfo(reason=name, domain=DOMAIN, metadata=metadata or {})
+    return error_details_pb2.ErrorInfo(reason=name, domain=DOMAIN, metadata={k: _short(v) for k, v in (metadata or {}).items()})
 
 
 def retry_after(seconds: float) -> Any:
@@ -35,14 +38,19 @@ def retry_after(seconds: float) -> Any:
 
 
 def missing(kind: str, name: str) -> Any:
-    return error_details_pb2.ResourceInfo(resource_type=kind, resource_name=name)
+    return error_details_pb2.ResourceInfo(resource_type=kind, resource_name=_short(name))
 
 
 def bad_field(field: str, text: str) -> Any:
-    violation = error_details_pb2.BadRequest.FieldViolation(field=field, description=text)
+    violation = error_details_pb2.BadRequest.FieldViolation(field=field, description=_short(text))
     return error_details_pb2.BadRequest(field_violations=[violation])
 
 
 def over_quota(subject: str, text: str) -> Any:
     violation = error_details_pb2.QuotaFailure.Violation(subject=subject, description=text)
     return error_details_pb2.QuotaFailure(violations=[violation])
+
+
+def _short(text: str) -> str:
+    raw = text.encode("utf-8", "replace")
+    return text if len(raw) <= TEXT_BYTES else f"{raw[:TEXT_BYTES].decode('utf-8', 'ignore')}…"

@@ -183,5 +183,5 @@ def range_labels(host: Host, range_name: str) -> dict[str, str]:
     shard = host.catalog.get(SHARDS, "root", range_name)
     if shard is not None:
         return shard["metadata"].get("labels") or {}
-    known = next((r for r in host.registry.ranges() if r.name == range_name), None)
+    known = host.registry.named(range_name)
     return {"name": range_name, **(known.labels if known is not None else {})}

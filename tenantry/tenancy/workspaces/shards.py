@@ -57,7 +57,7 @@ class ShardsController(Controller):
                 self.enqueue(key)
 
     async def reconcile(self, held: Range, key: Key) -> None:
-        info = next((r for r in self._host.registry.ranges() if r.name == key.name), None)
+        info = self._host.registry.named(key.name)
         if info is None or key.cluster != ROOT:
             return
         definition = self._host.definitions.shards
