@@ -42,4 +42,5 @@ class GatewaySettings(HttpsOptions, PlatformOptions, EtcdProcessOptions):
     max_requests_inflight: int = other_default(1600, "four shards' worth; each shard has its own bound behind")
     max_mutating_requests_inflight: int = other_default(800, "as for reads")
     max_watches: int = other_default(20000, "each costs about 110 KB with TLS on both sides, so this is about 2 GB at the worst")
+    log_level: str = other_default("info", "malformed requests at info, answers that were cut short at warning")
     access_log: bool = other_default(False, "a tenth of the cost of a request that is passed on")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import resource
 import signal
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import Generic, TypeVar
 
 import uvloop
@@ -42,6 +43,9 @@ REFUSALS = (
 )
 """What can stop a start for a reason that the operator can mend; its text says how."""
 
+
+OPEN_FILES = 1 << 20
+"""As many as a process can ever use: enough for the highest settings."""
 
 SettingsKind = TypeVar("SettingsKind", bound=ProcessOptions)
 EtcdSettingsKind = TypeVar("EtcdSettingsKind", bound=EtcdProcessOptions)
@@ -103,6 +107,7 @@ Opening = Callable[[AsyncExitStack], Awaitable[Process[SettingsKind]]]
 def run_process(settings: SettingsKind, opening: Opening[SettingsKind]) -> int:
     """Serves until SIGINT or SIGTERM; the exit code."""
     configure(settings.log_level)
+    _raise_open_files()
     try:
         uvloop.run(_run(opening))
     except REFUSALS as error:
@@ -123,6 +128,16 @@ def run_on_etcd(
         return make(settings, store, await shared_authority(store))
 
     return run_process(settings, opening)
+
+
+def _raise_open_files() -> None:
+    """To the hard limit: the soft one is often 1,024, for the sake of programs that use select(); each client needs a file."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        # Some systems have a lower limit of the kernel's than they say.
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 async def _run(opening: Opening[SettingsKind]) -> None:

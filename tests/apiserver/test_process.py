@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import os
+import resource
 import signal
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
@@ -15,7 +16,7 @@ import pytest
 
 from tenantry.apiserver.edge.certificates import CertificateAuthority
 from tenantry.apiserver.options import ProcessOptions
-from tenantry.apiserver.process import Process, run_process
+from tenantry.apiserver.process import OPEN_FILES, Process, run_process
 from tenantry.flags import SettingError
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.store import Unavailable
@@ -88,6 +89,16 @@ def test_what_the_operator_can_mend_is_said_in_a_line(error: Exception, capsys: 
     assert run(fake) == 1
     assert capsys.readouterr().err == f"tenantry: {error}\n"
     assert fake.seen == ["undone", "closed"]
+
+
+def test_as_many_files_may_be_open_as_the_system_allows() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 512) - 1, hard))
+    try:
+        run(Fake(signals=1))
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (min(hard, OPEN_FILES), hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_what_is_a_bug_is_not_hidden() -> None:
