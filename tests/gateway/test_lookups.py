@@ -357,7 +357,11 @@ async def test_a_client_goes_on_with_another_gateway_and_keeps_its_map_meanwhile
 
 async def test_a_gateway_that_hangs_is_left_for_the_next(world: World) -> None:
     """Connections are taken, and nothing is ever said on them."""
-    hung = await asyncio.start_server(lambda reader, writer: asyncio.Event().wait(), "127.0.0.1", 0)
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.Event().wait()
+
+    hung = await asyncio.start_server(hang, "127.0.0.1", 0)
     address = f"127.0.0.1:{hung.sockets[0].getsockname()[1]}"
     try:
         async with Client([address, world.address], world.credentials, timeout_seconds=6, follow=False) as client:

@@ -4,7 +4,6 @@ kill, cut off from etcd, and start again."""
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -14,8 +13,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-import yaml
-
 from tenantry.storage.etcd.settings import EtcdSettings
 from tenantry.storage.etcd.store import EtcdStore
 from tenantry.tenancy.directory import RangeInfo, ShardInfo
@@ -23,9 +20,9 @@ from tenantry.tenancy.range_map import RangeMap
 from tests.e2e.client import Api
 from tests.support.etcd import EtcdServer, free_port
 from tests.support.links import Background, Link
+from tools.child import Child, token_in
 
 START_SECONDS_MAX = 60.0
-STOP_SECONDS_MAX = 60.0
 _POLL_SECONDS = 0.01
 
 T = TypeVar("T")
@@ -40,29 +37,18 @@ def until(look: Callable[[], T], what: str, seconds: float = 30.0) -> T:
     return found
 
 
-class Process:
+class Process(Child):
     """One process of the platform: `tenantry <arguments>`. What it prints and logs is in `log`."""
 
     def __init__(self, name: str, folder: Path, link: Link, *arguments: str) -> None:
-        self.name = name
-        self.log = folder / f"{name}.log"
+        super().__init__(name, folder / f"{name}.log")
         self.link = link
         self.etcd_url = f"http://127.0.0.1:{link.port}"
         self._arguments = arguments
-        self._process: subprocess.Popen[bytes] | None = None
         self._log_start = 0
 
     def __repr__(self) -> str:
         return f"<Process {self.name} {'up' if self.running else 'down'}>"
-
-    @property
-    def running(self) -> bool:
-        return self._process is not None and self._process.poll() is None
-
-    @property
-    def pid(self) -> int:
-        assert self._process is not None
-        return self._process.pid
 
     def start(self) -> None:
         """Returns at once; `ready` waits."""
@@ -86,47 +72,12 @@ class Process:
             log.seek(self._log_start)
             return log.read().decode(errors="replace")
 
-    def signal(self, number: signal.Signals) -> None:
-        assert self._process is not None
-        self._process.send_signal(number)
-
     def freeze(self) -> None:
         """SIGSTOP: it does nothing, and does not notice."""
         self.signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
         self.signal(signal.SIGCONT)
-
-    def wait(self, seconds: float = STOP_SECONDS_MAX) -> int:
-        """Waits for its end; the exit code. One that does not end is killed, and that is an error."""
-        process, self._process = self._process, None
-        assert process is not None
-        try:
-            return process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            raise AssertionError(f"{self.name} did not end within {seconds:g} seconds:\n{self.text()[-3000:]}") from None
-
-    def stop(self) -> int:
-        """Ends it as an operator would; the exit code."""
-        self.signal(signal.SIGTERM)
-        return self.wait()
-
-    def kill(self) -> None:
-        """Ends it as a crash would."""
-        if self._process is not None:
-            self._process.kill()
-            self.wait()
-
-    def memory_bytes(self) -> int:
-        """Resident memory, file pages included."""
-        status = Path(f"/proc/{self.pid}/status").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmRSS:"))
-
-    def cpu_seconds(self) -> float:
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class Shard(Process):
@@ -292,9 +243,7 @@ class Fleet:
         return self.folder / "admin.kubeconfig"
 
     def token(self, context: str = "shard-base") -> str:
-        config = yaml.safe_load(self.kubeconfig.read_text())
-        user = next(c["context"]["user"] for c in config["contexts"] if c["name"] == context)
-        return str(next(u["user"]["token"] for u in config["users"] if u["name"] == user))
+        return token_in(self.kubeconfig, context)
 
     def api(self, cluster: str, *, through: str = "") -> Api:
         """A cluster through the first gateway, or at another URL."""
