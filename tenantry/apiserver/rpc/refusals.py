@@ -11,11 +11,13 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 DOMAIN = "tenantry.dev"
+TEXT_CHARACTERS_MAX = 400
+"""Of each text in a refusal. It travels in metadata, of which clients take 16 KiB, and it may quote what somebody sent."""
 
 
 async def refuse(context: Any, code: grpc.StatusCode, text: str, *details: Message) -> NoReturn:
     """Ends a call of grpc.aio. `context` is its ServicerContext."""
-    status = status_pb2.Status(code=code.value[0], message=text)
+    status = status_pb2.Status(code=code.value[0], message=_cut(text))
     for detail in details:
         status.details.add().Pack(detail)
     made = rpc_status.to_status(status)
@@ -25,7 +27,9 @@ async def refuse(context: Any, code: grpc.StatusCode, text: str, *details: Messa
 
 def reason(name: str, metadata: Mapping[str, str] | None = None) -> Any:
     """Which rule refused: `name` in UPPER_SNAKE_CASE, what it was about in the metadata."""
-    return error_details_pb2.ErrorInfo(reason=name, domain=DOMAIN, metadata=metadata or {})
+    return error_details_pb2.ErrorInfo(
+        reason=name, domain=DOMAIN, metadata={key: _cut(value) for key, value in (metadata or {}).items()}
+    )
 
 
 def retry_after(seconds: float) -> Any:
@@ -35,14 +39,18 @@ def retry_after(seconds: float) -> Any:
 
 
 def missing(kind: str, name: str) -> Any:
-    return error_details_pb2.ResourceInfo(resource_type=kind, resource_name=name)
+    return error_details_pb2.ResourceInfo(resource_type=kind, resource_name=_cut(name))
 
 
 def bad_field(field: str, text: str) -> Any:
-    violation = error_details_pb2.BadRequest.FieldViolation(field=field, description=text)
+    violation = error_details_pb2.BadRequest.FieldViolation(field=_cut(field), description=_cut(text))
     return error_details_pb2.BadRequest(field_violations=[violation])
 
 
 def over_quota(subject: str, text: str) -> Any:
-    violation = error_details_pb2.QuotaFailure.Violation(subject=subject, description=text)
+    violation = error_details_pb2.QuotaFailure.Violation(subject=_cut(subject), description=_cut(text))
     return error_details_pb2.QuotaFailure(violations=[violation])
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= TEXT_CHARACTERS_MAX else f"{text[:TEXT_CHARACTERS_MAX]}… ({len(text)} characters)"
