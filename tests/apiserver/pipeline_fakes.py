@@ -16,6 +16,7 @@ from tenantry.kube.objects import Object
 from tenantry.kube.schema.structural import Schema
 from tenantry.kube.status import bad_request
 from tenantry.storage.keys import Key
+from tenantry.storage.range import Range
 
 
 class Rules:
@@ -69,7 +70,7 @@ class FakeScope:
         self.cluster = cluster
         self.authorizer = authorizer or Rules()
         self.cell: Any = None
-        self.range: Any = None
+        self.range: Any = Range("root", "r", "t")
         self.admission: Admission = Chain(())
         self._apis = ApiSet(definitions)
 
