@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import grpc
 
-from registry.intervals import Exhausted
+from registry.intervals import DIGITS, Exhausted
 from registry.process import AmbiguousShard, Registry, UnknownShard
 from tenantry._proto.tenantry.registry.v1 import registry_pb2 as pb
 from tenantry._proto.tenantry.registry.v1 import registry_pb2_grpc as stubs
@@ -24,6 +24,8 @@ DEADLINE_SECONDS = 10.0
 HEARTBEAT_SECONDS = 10.0
 PAGE_RANGES_MAX = 1000
 LABELS_MAX = 64
+TOKEN_CHARACTERS = set(DIGITS)
+"""A page's token is the first id of its last range."""
 WATCHES_MAX = 512
 RETRY_SECONDS = 1.0
 
@@ -58,6 +60,9 @@ class RegistryService(stubs.RegistryServicer):
         if size > PAGE_RANGES_MAX:
             text = f"page_size is at most {PAGE_RANGES_MAX}, not {size}"
             await refuse(context, grpc.StatusCode.INVALID_ARGUMENT, text, bad_field("page_size", text))
+        if not set(request.page_token) <= TOKEN_CHARACTERS:
+            text = "page_token is not one that was given out; begin with an empty one"
+            await refuse(context, grpc.StatusCode.INVALID_ARGUMENT, text, bad_field("page_token", text))
         range_map = self._registry.map
         found = [info for info in range_map.ranges() if info.start > request.page_token or not request.page_token]
         page = found[:size]

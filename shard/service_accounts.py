@@ -6,6 +6,7 @@ import orjson
 
 from tenantry.apiserver.http import Request, Response
 from tenantry.apiserver.user import SYSTEM
+from tenantry.kube.status import unavailable
 from tenantry.storage.keys import Key
 from tenantry.tenancy.host import Host
 
@@ -17,7 +18,7 @@ class ServiceAccountLookup:
         self._host = host
 
     async def __call__(self, cluster: str, resource: str, namespace: str, name: str) -> str | None:
-        """The uid, None where there is none."""
+        """The uid, None where there is none. Raises StatusError 503 where that cannot be told."""
         if self._host.cell.owns(cluster):
             record = self._host.cell.range_of(cluster).get(Key(cluster, f"core/{resource}", namespace, name))
             return record.head.uid if record is not None and not record.head.deleting else None
@@ -26,7 +27,10 @@ class ServiceAccountLookup:
             return None
         path = f"/clusters/{cluster}/api/v1/namespaces/{namespace}/{resource}/{name}"
         reply = await self._host.peers.call(info.name, Request("GET", path, user=SYSTEM))
-        if not isinstance(reply, Response) or reply.status != 200:
+        if isinstance(reply, Response) and reply.status == 404:
             return None
+        if not isinstance(reply, Response) or reply.status != 200:
+            # A token must not be called invalid because its range is on its way.
+            raise unavailable(f"whether the token's service account exists cannot be told: range {info.name} does not answer now")
         metadata = orjson.loads(reply.body)["metadata"]
         return None if metadata.get("deletionTimestamp") else str(metadata["uid"])

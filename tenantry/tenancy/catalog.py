@@ -157,7 +157,8 @@ class Catalog:
             try:
                 async for batch in self._store.watch(PREFIX, prefix_end(PREFIX), from_revision=revision):
                     self._take(batch)
-                    revision = batch.revision + 1
+                    # Another member, which is behind, may tell of less progress than the one before.
+                    revision = max(revision, batch.revision + 1)
                     if self._gone:
                         self._gone = {k: r for k, r in self._gone.items() if r >= revision}
             except Compacted:

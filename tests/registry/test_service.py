@@ -219,6 +219,8 @@ async def test_refusals_carry_standard_details(service: Service, fleet: Fleet) -
         assert no_shard == (grpc.StatusCode.UNAVAILABLE, ["ErrorInfo", "RetryInfo"])
         bad_label = await details(pb.OpenRangeRequest(labels={"a b": "c"}, after_version=version))
         assert bad_label == (grpc.StatusCode.INVALID_ARGUMENT, ["BadRequest"])
+        long_label = await details(pb.OpenRangeRequest(labels={"\N{GRINNING FACE}" * 100_000: "v"}))
+        assert long_label == (grpc.StatusCode.INVALID_ARGUMENT, ["BadRequest"])
         many = await details(pb.OpenRangeRequest(labels={f"l{n}": "" for n in range(65)}))
         assert many == (grpc.StatusCode.INVALID_ARGUMENT, ["BadRequest"])
         # A version that nobody has seen yet: the call's own deadline ends the wait.
@@ -226,6 +228,24 @@ async def test_refusals_carry_standard_details(service: Service, fleet: Fleet) -
             await stub.OpenRange(pb.OpenRangeRequest(after_version=1 << 40), timeout=0.2)
         assert late.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
     assert error_details_pb2.RetryInfo.DESCRIPTOR is not None
+
+
+async def test_what_is_refused_is_quoted_in_part_only(service: Service, fleet: Fleet) -> None:
+    """Whoever sends a megabyte gets the refusal, not a broken stream."""
+    client = await service.client()
+    for call in (client.drain, client.undrain):
+        with pytest.raises(RegistryError, match=r"100\d{4} characters") as refused:
+            await call("n" * 1_000_000)
+        assert refused.value.code == grpc.StatusCode.NOT_FOUND
+
+
+async def test_a_page_token_of_nobody_is_refused(service: Service, fleet: Fleet) -> None:
+    async with service.channel() as channel:
+        stub = stubs.RegistryStub(channel)  # type: ignore[no-untyped-call]
+        for token in ("\x00", "~", "R", "root:a"):
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await stub.ListRanges(pb.ListRangesRequest(page_token=token), timeout=5)
+            assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
 
 
 async def test_strangers_may_look_and_not_touch(service: Service, fleet: Fleet) -> None:

@@ -41,10 +41,10 @@ from tenantry.storage.store import (
     Unavailable,
 )
 from tests.storage.engines import Watch
+from tests.storage.etcd_writes import ALL, collect, put_surely
 from tests.support.etcd import EtcdServer
 from tests.support.proxy import Proxy
 
-ALL = (b"/", b"0")
 RESOURCE = "core/configmaps"
 Open = Callable[..., Awaitable[EtcdStore]]
 
@@ -90,33 +90,6 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
             await asyncio.sleep(0.005)
 
 
-async def put_surely(store: Store, key: bytes) -> None:
-    """Puts a new key once, whatever happens to the answers."""
-    while True:
-        try:
-            await store.commit([Fence(key, 0)], [Put(key, b"v")], [])
-            return
-        except Unavailable:
-            continue
-        except Indeterminate:
-            try:
-                if (await store.read(key, key + b"\0")).kvs:
-                    return
-            except Unavailable:
-                continue
-
-
-async def collect(store: Store, from_revision: int, last: bytes) -> list[tuple[int, bytes]]:
-    """What a watch shows up to the put of `last`."""
-    found: list[tuple[int, bytes]] = []
-    async with aclosing(store.watch(*ALL, from_revision=from_revision)) as watch:
-        async for batch in watch:
-            found += [(batch.revision, event.kv.key) for event in batch.events]
-            if found and found[-1][1] == last:
-                break
-    return found
-
-
 async def test_a_watch_over_crashes_loses_and_doubles_nothing(server: EtcdServer, open_store: Open) -> None:
     store = await open_store()
     begin = (await store.read(*ALL)).revision + 1
@@ -133,31 +106,6 @@ async def test_a_watch_over_crashes_loses_and_doubles_nothing(server: EtcdServer
     assert seen == again
     assert [key for _, key in seen] == [b"/%d/%02d" % (crash, at) for crash in range(4) for at in range(20)] + [b"/last"]
     assert sorted({revision for revision, _ in seen}) == [revision for revision, _ in seen]
-
-
-async def test_a_cluster_outlives_each_of_its_members() -> None:
-    """Every member is killed in turn under writes and comes back; the client and its watch are where the leader is or is not."""
-    members = EtcdServer.cluster(3)
-    for member in members:
-        member.start()
-    store = await EtcdStore.open(
-        EtcdSettings(tuple(member.url for member in members), last_retry_seconds=0.1, deadline_seconds=10)
-    )
-    begin = (await store.read(*ALL)).revision + 1
-    live = asyncio.create_task(collect(store, begin, b"/last"))
-    keys = [b"/%d/%02d" % (crash, at) for crash in range(3) for at in range(20)]
-    for crash, member in enumerate(members):
-        for key in keys[crash * 20 : crash * 20 + 10]:
-            await put_surely(store, key)
-        member.kill()
-        for key in keys[crash * 20 + 10 : crash * 20 + 20]:
-            await put_surely(store, key)
-        member.start()
-    await put_surely(store, b"/last")
-    assert [key for _, key in await asyncio.wait_for(live, 20)] == [*keys, b"/last"]
-    await store.close()
-    for member in members:
-        member.stop()
 
 
 async def test_another_endpoint_takes_over(server: EtcdServer, open_store: Open) -> None:

@@ -53,9 +53,9 @@ class EtcdServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     @classmethod
-    def cluster(cls, count: int) -> list[EtcdServer]:
+    def cluster(cls, count: int, *, extra: Sequence[str] = ()) -> list[EtcdServer]:
         """The members of one cluster, not started yet."""
-        members = [cls() for _ in range(count)]
+        members = [cls(extra=extra) for _ in range(count)]
         for member in members:
             member.members = members
         return members

@@ -42,12 +42,12 @@ def missing(kind: str, name: str) -> Any:
 
 
 def bad_field(field: str, text: str) -> Any:
-    violation = error_details_pb2.BadRequest.FieldViolation(field=field, description=_short(text))
+    violation = error_details_pb2.BadRequest.FieldViolation(field=_short(field), description=_short(text))
     return error_details_pb2.BadRequest(field_violations=[violation])
 
 
 def over_quota(subject: str, text: str) -> Any:
-    violation = error_details_pb2.QuotaFailure.Violation(subject=subject, description=text)
+    violation = error_details_pb2.QuotaFailure.Violation(subject=_short(subject), description=_short(text))
     return error_details_pb2.QuotaFailure(violations=[violation])
 
 

@@ -1,0 +1,41 @@
+"""Whether a token's account exists, asked of another shard."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from shard.service_accounts import ServiceAccountLookup
+from tenantry.apiserver.http import Reply, Request, Response
+from tenantry.kube.status import StatusError
+from tests.tenancy.stack import running
+
+FOUND = b'{"metadata":{"uid":"7"}}'
+DELETING = b'{"metadata":{"uid":"7","deletionTimestamp":"2026-01-01T00:00:00Z"}}'
+
+
+class Answers:
+    """The peers, who answer as they are told."""
+
+    def __init__(self, reply: Response) -> None:
+        self.reply = reply
+
+    async def call(self, range_name: str, request: Request) -> Reply:
+        return self.reply
+
+
+async def test_an_account_is_there_or_not_or_nobody_knows(tmp_path: Path) -> None:
+    async with running(tmp_path) as stack:
+        host = stack.host
+        cluster = await stack.workspace("root", "one")
+        lookup = ServiceAccountLookup(host)
+        host.cell.range_of(cluster).owned = False
+        for reply, uid in ((Response(200, FOUND), "7"), (Response(200, DELETING), None), (Response(404, b"{}"), None)):
+            host.peers = Answers(reply)
+            assert await lookup(cluster, "serviceaccounts", "default", "one") == uid
+        for status in (429, 500, 503):
+            host.peers = Answers(Response(status, b"{}"))
+            with pytest.raises(StatusError, match="cannot be told") as refused:
+                await lookup(cluster, "serviceaccounts", "default", "one")
+            assert refused.value.code == 503
