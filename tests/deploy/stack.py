@@ -24,9 +24,13 @@ class Stack:
     def __init__(self, docker: str, directory: Path, **settings: str) -> None:
         self._docker = docker
         self._directory = directory
+        project = f"tenantry-test-{os.getpid()}"
+        # Under a name of its own: who builds `tenantry` anew has the containers of each stack that uses it replaced.
+        self._built = project if "TENANTRY_IMAGE" not in os.environ else None
         self._environment = {
+            "TENANTRY_IMAGE": project,
             **os.environ,
-            "COMPOSE_PROJECT_NAME": f"tenantry-test-{os.getpid()}",
+            "COMPOSE_PROJECT_NAME": project,
             "TENANTRY_PORT": str(free_port()),
             "TENANTRY_GATEWAY_PORT": str(free_port()),
             **settings,
@@ -34,7 +38,7 @@ class Stack:
 
     def __enter__(self) -> Stack:
         try:
-            if "TENANTRY_IMAGE" not in os.environ:
+            if self._built is not None:
                 self.compose("build")
             self.scale(1)
             # From now on, since a container's log goes with it.
@@ -71,6 +75,8 @@ class Stack:
 
     def down(self) -> None:
         self.compose("down", "--volumes", "--timeout", "5")
+        if self._built is not None:
+            subprocess.run([self._docker, "image", "rm", self._built], capture_output=True, check=False)
 
     def containers(self, service: str) -> list[str]:
         return self.compose("ps", "--quiet", service).split()

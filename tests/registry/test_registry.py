@@ -175,6 +175,18 @@ async def test_several_registries_open_one_range_for_one_wish(fleet: Fleet) -> N
     assert again.name == "range-4"
 
 
+async def test_a_version_at_which_nothing_of_the_map_changed_is_not_waited_for(fleet: Fleet, store: Store) -> None:
+    registry = await fleet.registry()
+    await fleet.join("one")
+    await fleet.until(fleet.settled)
+    # The caller's map is told how far the store is. The registry's is not.
+    version = await store.commit([], [Put(b"/catalog/of/something/else", b"")], [])
+    async with asyncio.timeout(5):
+        opened = await registry.open_range({}, version)
+        again = await registry.open_range({}, version)
+    assert again == opened and opened.version > version
+
+
 async def test_opened_ranges_never_overlap(fleet: Fleet) -> None:
     registries = [await fleet.registry() for _ in range(3)]
     await fleet.join("one")
