@@ -116,7 +116,8 @@ class Cell:
                 raise NotOwned(start, fence.value)
             range_ = Range(name, start, end, applied=self._applied, guard=self.guard, limits=self._history_limits)
             revision = await load_range(self.store, range_, self._parse_head)
-            await seed_range(self.store, range_, self._parse_head, revision, self._history_revisions)
+            first = fence.create_revision
+            await seed_range(self.store, range_, self._parse_head, revision, self._history_revisions, first)
         finally:
             del self._adopting[name]
         self._ranges[name] = range_
