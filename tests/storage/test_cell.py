@@ -524,10 +524,27 @@ async def test_a_new_range_asks_for_no_history_from_before_it(monkeypatch: pytes
     before = old.version
     await acquire_fence(store, "two", "shard-2")
     opened = (await read_fence(store, "two")).mod_revision
-    (other,) = await cell.commit([create("d")])
-    two = await cell_on(store, "shard-2").adopt("two", "000", "001", take=False)
-    assert other is not None and asked[-1] == opened
-    assert not two.events_after(before, RESOURCE)
+    await cell.commit([create("d")])
+    asked.clear()
+    first_owner = cell_on(store, "shard-2")
+    two = await first_owner.adopt("two", "000", "001", take=False)
+    assert not asked and not two.events_after(before, RESOURCE)
+    (written,) = await first_owner.commit([create("e", cluster="000x")])
+    assert written is not None
+    again = await cell_on(store, "shard-3").adopt("two", "000", "001")
+    assert asked == [opened]
+    assert [event.version for event in again.events_after(before, RESOURCE)] == [written.version]
+
+
+async def test_a_range_that_was_given_back_has_its_history() -> None:
+    """Its fence looks like that of one that nobody had before."""
+    cell = cell_on(MemoryStore(cell=1))
+    before = (await cell.adopt("root", "r", "t")).version
+    (written,) = await cell.commit([create("a")])
+    await cell.release("root")
+    again = await cell.adopt("root", "r", "t")
+    assert written is not None
+    assert [event.version for event in again.events_after(before, RESOURCE)] == [written.version]
 
 
 async def test_reads_end_with_the_session() -> None:
