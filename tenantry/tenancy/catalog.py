@@ -25,8 +25,8 @@ PAGE = 10_000
 """Keys in one read at start: big, because etcd counts the rest of the range for every page."""
 RETRY_SECONDS = 0.5
 DECODED_AGAIN_BYTES = 256
-"""A copy up to here is decoded whenever it is looked at, in half a microsecond: kept, it would take 400 bytes, and there is one for
-each tenant."""
+"""A copy up to here is decoded whenever it is looked at, in half a microsecond: kept, it would take 400 bytes, and there is one
+for each tenant."""
 
 Subscriber = Callable[[str, str, str, Object | None], None]
 """Called with resource, cluster, name and the object now (None: gone). On the loop; must not wait."""
