@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 DEADLINE_SECONDS = 60.0
+JSON = "Content-Type: application/json\r\n"
 
 
 @dataclass(frozen=True, slots=True)

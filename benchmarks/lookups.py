@@ -1,102 +1,156 @@
 """Look-ups: from a client's map, one by one and in batches over gRPC, the lag of the map to many clients, and what the front door
-adds to a GET. The gateway is a process of its own over a store in memory; the clients are in other processes."""
+adds to a GET. The gateway is a process of its own on an etcd; the shard behind it is one that answers at once."""
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import gc
 import json
 import multiprocessing
 import random
-import shutil
 import ssl
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import grpc
 import uvloop
 
-from gateway.main import Gateway
-from gateway.settings import GatewaySettings
+from benchmarks.client import Failed
+from benchmarks.fleets import gateway
+from benchmarks.outside import access_flags, go_client
+from benchmarks.results import Figures, Results
+from benchmarks.seed import Seeded, seed
 from tenantry._proto.tenantry.gateway.v1 import gateway_pb2 as pb
 from tenantry._proto.tenantry.gateway.v1 import gateway_pb2_grpc as stubs
+from tenantry.apiserver.edge import common_names
 from tenantry.apiserver.edge.certificates import CertificateAuthority, Pair, pair_server_context
 from tenantry.apiserver.edge.server import EdgeServer
+from tenantry.apiserver.edge.shared_authority import shared_authority
 from tenantry.apiserver.http import Reply, Request, Response
 from tenantry.client import Client, Credentials
-from tenantry.client.tenant_map import whole
-from tenantry.storage.memory import MemoryStore
-from tenantry.storage.store import Put
-from tenantry.tenancy.map_rows import RangeRow, SessionRow, encode
-from tools.go_client import build
+from tenantry.storage.etcd import EtcdSettings, EtcdStore
+from tests.support.etcd import EtcdServer
 
 RANGES = 1000
-TENANTS_IN_RANGE = 100
+TENANTS = 100_000
+SAMPLE = 20_000
 FOLLOWERS = 1000
 MOVES = 40
 WARM_MOVES = 3
-Figures = dict[str, float]
+FOLLOWERS_SECONDS_MAX = 120.0
+ASK_SECONDS_MAX = 60.0
 
 
-def start_of(number: int) -> str:
-    digits = "0123456789abcdefghijklmnopqrstuvwxyz"
-    return f"{digits[number // 1296]}{digits[number // 36 % 36]}{digits[number % 36]}"
+def measure(root: Path, results: Results) -> None:
+    root.mkdir(parents=True, exist_ok=True)
+    etcd = EtcdServer(directory=root)
+    etcd.start()
+    try:
+        asyncio.run(_measure(root, etcd, results.figures))
+    finally:
+        etcd.stop()
 
 
-def tenant(number: int) -> str:
-    return f"{start_of(number // TENANTS_IN_RANGE)}{number % TENANTS_IN_RANGE:013d}"
-
-
-def _serve(pipe: Connection, ca: Pair, shard_port: int) -> None:
-    """The gateway's process: says its ports, then moves ranges when told to and says when each move was committed."""
-
-    async def run() -> None:
-        store = MemoryStore()
-        authority = CertificateAuthority(ca)
-        lease = await store.grant_lease(3600)
-        for uid in ("u0", "u1"):
+async def _measure(root: Path, etcd: EtcdServer, figures: Figures) -> None:
+    store = await EtcdStore.open(EtcdSettings((etcd.url,), deadline_seconds=30))
+    try:
+        authority = await shared_authority(store)
+        who = client_credentials(authority)
+        with _shard(authority.pair) as shard_port:
             url = f"https://127.0.0.1:{shard_port}"
-            await store.commit([], [Put(f"/sessions/{uid}".encode(), encode(SessionRow(uid, url, lease)))], [])
-        rows = [(f"range-{n}", RangeRow(start_of(n), start_of(n) + "zzz", 1000, {}, "u0", 1)) for n in range(RANGES)]
-        rows.append(("root", RangeRow("r", "t", 1000, {}, "u0", 1)))
-        for at in range(0, len(rows), 100):
-            await store.commit([], [Put(f"/ranges/{name}".encode(), encode(row)) for name, row in rows[at : at + 100]], [])
-        for at in range(0, RANGES * TENANTS_IN_RANGE, 100):
-            puts = [
-                Put(f"/catalog/tenancy.kcp.io/workspaces/root/w{n}".encode(), b'{"cluster":"%b"}' % tenant(n).encode())
-                for n in range(at, at + 100)
-            ]
-            await store.commit([], puts, [])
-        settings = GatewaySettings(bind_address="127.0.0.1", secure_port=0, gateway_port=0, health_port=-1)
-        gateway = Gateway(settings, store, authority)
-        await gateway.start()
-        # As the process does (`gateway.main`).
-        gc.collect()
-        gc.freeze()
-        pipe.send((gateway.port, gateway.lookup_port))
-        loop = asyncio.get_running_loop()
-        generation = 1
-        while (wish := await loop.run_in_executor(None, pipe.recv)) is not None:
-            generation += 1
-            name, start = wish
-            row = RangeRow(start, start + "zzz", 1000, {}, f"u{generation % 2}", generation)
-            version = await store.commit([], [Put(f"/ranges/{name}".encode(), encode(row))], [])
-            pipe.send((version, time.time()))
-        await gateway.stop()
-
-    uvloop.run(run())
+            seeded = await seed(store, tenants=TENANTS, ranges=RANGES, urls=[url, url])
+            with gateway(root, etcd) as made:
+                figures |= await resolve(made.address, who, seeded)
+                await asyncio.to_thread(uvloop.run, _front_door(made.port, shard_port, who, seeded.cluster(5), figures))
+                await _lag(store, seeded, made.address, who, figures)
+    finally:
+        await store.close()
 
 
-def _shard(pipe: Connection, ca: Pair) -> None:
-    """A shard that answers every request with the same small object: what is measured is the way to it."""
+def client_credentials(authority: CertificateAuthority) -> Credentials:
+    pair = authority.issue_client(common_names.LOOKUP)
+    return Credentials(authority.certificate, pair.certificate, pair.key)
+
+
+async def resolve(address: str, who: Credentials, seeded: Seeded) -> Figures:
+    """Look-ups per second: `resolve_memory`, `resolve_unary`, `resolve_batch`. Every answer is checked."""
+    some = [seeded.cluster(random.randrange(seeded.tenants)) for _ in range(SAMPLE)]
+    figures: Figures = {}
+    async with Client([address], who) as client:
+        await client.ready()
+        started = time.perf_counter()
+        for _ in range(25):
+            for cluster in some:
+                client.locate(cluster)
+        figures["resolve_memory"] = 25 * len(some) / (time.perf_counter() - started)
+        if client.locate(some[0]) != (await client.ask(some[0]))._replace(path=""):
+            raise Failed(f"the map and the gateway do not agree about {some[0]}")
+    tls = grpc.ssl_channel_credentials(who.ca, who.key, who.certificate)
+    async with grpc.aio.secure_channel(address, tls) as channel:
+        stub = stubs.GatewayStub(channel)  # type: ignore[no-untyped-call]
+
+        async def many(count: int) -> None:
+            for number in range(count):
+                answer = await stub.Resolve(pb.ResolveRequest(tenant=some[number]))
+                if answer.cluster != some[number] or not answer.shard_url:
+                    raise Failed(f"asked for {some[number]}, got {answer}")
+
+        await many(200)
+        if go_client() is None:
+            started = time.perf_counter()
+            await asyncio.gather(*(many(200) for _ in range(64)))
+            figures["resolve_unary"] = 64 * 200 / (time.perf_counter() - started)
+        batch = pb.BatchResolveRequest(tenants=some[:1000])
+
+        async def batches(count: int) -> None:
+            for _ in range(count):
+                answer = await stub.BatchResolve(batch)
+                if len(answer.place) != 1000 or answer.failures:
+                    raise Failed(f"{len(answer.place)} places instead of 1000, {len(answer.failures)} failures")
+
+        await batches(5)
+        started = time.perf_counter()
+        await asyncio.gather(*(batches(100) for _ in range(4)))
+        figures["resolve_batch"] = 4 * 100 * 1000 / (time.perf_counter() - started)
+    if (program := go_client()) is not None:
+        figures["resolve_unary"] = await _ask(program, address, who, some[:1000])
+    return figures
+
+
+async def _ask(program: str, address: str, who: Credentials, tenants: Sequence[str]) -> float:
+    """Single look-ups per second, 64 at a time; the Go program checks each answer."""
+    with tempfile.TemporaryDirectory() as name:
+        flags = access_flags(Path(name), address, who)
+        asking = await asyncio.create_subprocess_exec(program, *flags, "ask", "12800", "64", *tenants, stdout=subprocess.PIPE)
+        async with asyncio.timeout(ASK_SECONDS_MAX):
+            output, _ = await asking.communicate()
+    if asking.returncode:
+        raise Failed("single look-ups from Go failed")
+    return float(json.loads(output)["perSecond"])
+
+
+@contextmanager
+def _shard(ca: Pair) -> Iterator[int]:
+    """The port of a shard in a process of its own."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_answer, args=(theirs, ca), daemon=True)
+    process.start()
+    try:
+        yield ours.recv()
+    finally:
+        ours.send(None)
+        process.join(10)
+
+
+def _answer(pipe: Connection, ca: Pair) -> None:
+    """Answers every request with the same small object: what is measured is the way to it."""
 
     async def run() -> None:
         authority = CertificateAuthority(ca)
@@ -114,68 +168,7 @@ def _shard(pipe: Connection, ca: Pair) -> None:
     uvloop.run(run())
 
 
-async def _follow(address: str, who: Credentials, count: int) -> None:
-    """Clients of the map in Python, for machines without Go; prints what `tests/clients/resolve follow` prints."""
-    arrived: dict[int, list[float]] = {}
-    ready = 0
-
-    async def client(stub: Any) -> None:
-        nonlocal ready
-        call = stub.WatchMap(pb.WatchMapRequest())
-        known = whole(await call.read())
-        ready += 1
-        if ready == count:
-            print(json.dumps({"ready": count}), flush=True)
-        while (update := await call.read()) is not grpc.aio.EOF:
-            known = known.applied(update)
-            if update.ranges:
-                moments = arrived.setdefault(known.version, [])
-                moments.append(time.time())
-                if len(moments) == count:
-                    print(json.dumps({"version": known.version, "moments": arrived.pop(known.version)}), flush=True)
-
-    tls = grpc.ssl_channel_credentials(who.ca, who.key, who.certificate)
-    options = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", 64 << 20)]
-    channels = [grpc.aio.secure_channel(address, tls, options) for _ in range(count)]
-    await asyncio.gather(*(client(stubs.GatewayStub(channel)) for channel in channels))  # type: ignore[no-untyped-call]
-
-
-async def _over_grpc(address: str, who: Credentials, figures: Figures) -> None:
-    async with Client([address], who) as client:
-        await client.ready()
-        some = [tenant(random.randrange(RANGES * TENANTS_IN_RANGE)) for _ in range(20_000)]
-        started = time.perf_counter()
-        for _ in range(25):
-            for cluster in some:
-                client.locate(cluster)
-        figures["resolve_memory"] = 25 * len(some) / (time.perf_counter() - started)
-        assert client.locate(some[0]) == (await client.ask(some[0]))._replace(path="")
-    tls = grpc.ssl_channel_credentials(who.ca, who.key, who.certificate)
-    async with grpc.aio.secure_channel(address, tls) as channel:
-        stub = stubs.GatewayStub(channel)  # type: ignore[no-untyped-call]
-
-        async def many(count: int) -> None:
-            for number in range(count):
-                await stub.Resolve(pb.ResolveRequest(tenant=some[number]))
-
-        await many(200)
-        started = time.perf_counter()
-        await asyncio.gather(*(many(200) for _ in range(64)))
-        figures["resolve_unary"] = 64 * 200 / (time.perf_counter() - started)
-        batch = pb.BatchResolveRequest(tenants=some[:1000])
-
-        async def batches(count: int) -> None:
-            for _ in range(count):
-                answer = await stub.BatchResolve(batch)
-                assert len(answer.place) == 1000
-
-        await batches(5)
-        started = time.perf_counter()
-        await asyncio.gather(*(batches(100) for _ in range(4)))
-        figures["resolve_batch"] = 4 * 100 * 1000 / (time.perf_counter() - started)
-
-
-async def _front_door(gateway_port: int, shard_port: int, who: Credentials, figures: Figures) -> None:
+async def _front_door(gateway_port: int, shard_port: int, who: Credentials, tenant: str, figures: Figures) -> None:
     """One request at a time, direct and through the gateway by turns, so that both see the same machine."""
     with tempfile.TemporaryDirectory() as folder:
         certificate, key = Path(folder) / "crt", Path(folder) / "key"
@@ -183,108 +176,67 @@ async def _front_door(gateway_port: int, shard_port: int, who: Credentials, figu
         key.write_bytes(who.key)
         tls = ssl.create_default_context(cadata=who.ca.decode())
         tls.load_cert_chain(certificate, key)
-    path = f"/clusters/{tenant(5)}/api/v1/namespaces/default/configmaps/a"
+    path = f"/clusters/{tenant}/api/v1/namespaces/default/configmaps/a"
+
+    async def get(session: aiohttp.ClientSession, port: int) -> None:
+        async with session.get(f"https://127.0.0.1:{port}{path}", ssl=tls) as answer:
+            body = await answer.read()
+            if answer.status != 200 or len(body) < 900:
+                raise Failed(f"port {port} answered {answer.status}: {body[:300]!r}")
+
     times: dict[int, list[float]] = {gateway_port: [], shard_port: []}
     async with aiohttp.ClientSession() as session:
         for number in range(1500):
             for port, taken in times.items():
                 started = time.perf_counter()
-                async with session.get(f"https://127.0.0.1:{port}{path}", ssl=tls) as answer:
-                    await answer.read()
+                await get(session, port)
                 if number >= 100:
                     taken.append(time.perf_counter() - started)
     figures["front_door_adds"] = 1000 * (_quantile(times[gateway_port], 0.5) - _quantile(times[shard_port], 0.5))
+    requests = 6400
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
 
-    async def load(port: int, requests: int) -> float:
         async def one() -> None:
             for _ in range(requests // 32):
-                async with session.get(f"https://127.0.0.1:{port}{path}", ssl=tls) as answer:
-                    await answer.read()
+                await get(session, gateway_port)
 
-        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-            await asyncio.gather(*(one() for _ in range(32)))
-            started = time.perf_counter()
-            await asyncio.gather(*(one() for _ in range(32)))
-            return requests / (time.perf_counter() - started)
-
-    figures["front_door_get_32"] = await load(gateway_port, 6400)
+        await asyncio.gather(*(one() for _ in range(32)))
+        started = time.perf_counter()
+        await asyncio.gather(*(one() for _ in range(32)))
+        figures["front_door_get_32"] = requests / (time.perf_counter() - started)
 
 
-def _lag(gateway: Connection, address: str, who: Credentials, figures: Figures) -> None:
-    """Each follower has a connection of its own. In Go where there is Go, or the followers would be what is measured."""
+async def _lag(store: EtcdStore, seeded: Seeded, address: str, who: Credentials, figures: Figures) -> None:
+    """Ranges change hands as the registry's assignments do it; from the commit's answer until each follower, on a connection of
+    its own, has the change. The followers are in Go where there is Go, or they would be what is measured."""
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        files = {"ca": who.ca, "cert": who.certificate, "key": who.key}
-        for kind, content in files.items():
-            (folder / kind).write_bytes(content)
-        flags = ["-address", address, *(part for kind in files for part in (f"-{kind}", str(folder / kind)))]
-        go = shutil.which("go")
-        command = [str(build(go, folder / "go"))] if go else [sys.executable, "-m", "benchmarks.lookups"]
-        followers = subprocess.Popen([*command, *flags, "follow", str(FOLLOWERS)], stdout=subprocess.PIPE)
+        flags = access_flags(Path(name), address, who)
+        program = go_client()
+        command = [program] if program is not None else [sys.executable, "-m", "benchmarks.map_followers"]
+        followers = await asyncio.create_subprocess_exec(
+            *command, *flags, "follow", str(FOLLOWERS), stdout=subprocess.PIPE, limit=1 << 20
+        )
         assert followers.stdout is not None
         try:
-            assert json.loads(followers.stdout.readline()) == {"ready": FOLLOWERS}
-            lags: list[float] = []
-            for number in range(MOVES):
-                at = random.randrange(RANGES)
-                gateway.send((f"range-{at}", start_of(at)))
-                version, committed = gateway.recv()
-                seen = json.loads(followers.stdout.readline())
-                assert seen["version"] == version
-                if number >= WARM_MOVES:
-                    lags += [moment - committed for moment in seen["moments"]]
+            async with asyncio.timeout(FOLLOWERS_SECONDS_MAX):
+                if json.loads(await followers.stdout.readline()) != {"ready": FOLLOWERS}:
+                    raise Failed("the followers of the map did not start")
+                lags: list[float] = []
+                for number in range(WARM_MOVES + MOVES):
+                    moved = random.choice(list(seeded.intervals))
+                    version = await store.commit([], seeded.owner_puts(moved, f"uid-{number % 2}", number + 2), [])
+                    committed = time.time()
+                    seen = json.loads(await followers.stdout.readline())
+                    if seen["version"] != version or len(seen["moments"]) != FOLLOWERS:
+                        raise Failed(f"followers saw version {seen['version']} instead of {version}")
+                    if number >= WARM_MOVES:
+                        lags += [moment - committed for moment in seen["moments"]]
         finally:
             followers.kill()
-            followers.wait()
-            followers.stdout.close()
+            await followers.wait()
     figures["map_lag_p50"] = 1000 * _quantile(lags, 0.5)
     figures["map_lag_p99"] = 1000 * _quantile(lags, 0.99)
 
 
 def _quantile(values: Sequence[float], quantile: float) -> float:
     return sorted(values)[min(len(values) - 1, int(quantile * len(values)))]
-
-
-def measure(figures: Figures) -> None:
-    """Adds the figures by the names of their rows."""
-    context = multiprocessing.get_context("spawn")
-    authority = CertificateAuthority.create()
-    ca = authority.pair
-    pair = authority.issue_client("tenantry-lookup")
-    who = Credentials(authority.certificate, pair.certificate, pair.key)
-    shard, shard_end = context.Pipe()
-    shard_process = context.Process(target=_shard, args=(shard_end, ca), daemon=True)
-    shard_process.start()
-    shard_port = shard.recv()
-    gateway, gateway_end = context.Pipe()
-    gateway_process = context.Process(target=_serve, args=(gateway_end, ca, shard_port), daemon=True)
-    gateway_process.start()
-    port, lookup_port = gateway.recv()
-    address = f"127.0.0.1:{lookup_port}"
-    try:
-        asyncio.run(_over_grpc(address, who, figures))
-        uvloop.run(_front_door(port, shard_port, who, figures))
-        _lag(gateway, address, who, figures)
-    finally:
-        for pipe, process in ((gateway, gateway_process), (shard, shard_process)):
-            pipe.send(None)
-            process.join(10)
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    for name in ("address", "ca", "cert", "key"):
-        parser.add_argument(f"-{name}")
-    parser.add_argument("what", nargs="*", help="`follow COUNT`: only be that many followers of the map at an address")
-    options = parser.parse_args()
-    if options.what:
-        asyncio.run(_follow(options.address, Credentials.read(options.ca, options.cert, options.key), int(options.what[1])))
-        return 0
-    figures: Figures = {}
-    measure(figures)
-    print(json.dumps({name: round(value, 3) for name, value in figures.items()}, indent=2))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

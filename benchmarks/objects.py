@@ -8,17 +8,38 @@ from collections.abc import Callable
 
 import orjson
 
-from benchmarks.client import Client, Connection, must
+from benchmarks import workspaces
+from benchmarks.client import JSON, Client, Connection, Failed, must
 from benchmarks.load import Result, closed_loop
+from benchmarks.results import Figures
 
-JSON = "Content-Type: application/json\r\n"
 MERGE = "Content-Type: application/merge-patch+json\r\n"
 GZIP = "Accept-Encoding: gzip\r\n"
 VALUE = "x" * 512
+NAMESPACE = "/clusters/root:bench/api/v1/namespaces/default/configmaps"
+WRITTEN_BY_ONE = 1000
+LISTED_OBJECTS = 7400
+GETS = 20_000
 
 
 def config_map(name: str) -> bytes:
     return orjson.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"value": VALUE}})
+
+
+async def measure(client: Client, prefix: str, figures: Figures) -> None:
+    """Every row of ConfigMaps, in a workspace `bench` that is made for it. `prefix` begins the rows' names."""
+    await workspaces.create_all(client, ["bench"])
+    warm = 200
+    await create(client, NAMESPACE, "warm", 8, warm)
+    figures[f"{prefix}create_1"] = (await create(client, NAMESPACE, "one", 1, WRITTEN_BY_ONE)).per_second
+    many = LISTED_OBJECTS - WRITTEN_BY_ONE - warm
+    figures[f"{prefix}create_32"] = (await create(client, NAMESPACE, "many", 32, many)).per_second
+    figures[f"{prefix}get_32"] = (await get(client, NAMESPACE, "many", 6000, GETS)).per_second
+    figures[f"{prefix}list_500"] = (await list_page(client, NAMESPACE, 2000)).per_second
+    figures[f"{prefix}list_all"] = (await list_all(client, NAMESPACE, 200)).per_second
+    figures[f"{prefix}patch_32"] = (await patch(client, NAMESPACE, "many", 8000)).per_second
+    figures[f"{prefix}watch_100"] = (await fan_out(client, NAMESPACE, 100, 50)).per_second
+    figures[f"{prefix}watch_1000"] = (await fan_out(client, NAMESPACE, 1000, 50)).per_second
 
 
 async def create(client: Client, base: str, prefix: str, clients: int, requests: int) -> Result:
@@ -30,7 +51,10 @@ async def create(client: Client, base: str, prefix: str, clients: int, requests:
 
 async def get(client: Client, base: str, prefix: str, objects: int, requests: int) -> Result:
     async def step(connection: Connection, number: int) -> None:
-        must(await connection.request("GET", f"{base}/{prefix}-{number % objects}"), 200)
+        name = f"{prefix}-{number % objects}"
+        answer = must(await connection.request("GET", f"{base}/{name}"), 200)
+        if f'"name":"{name}"'.encode() not in answer.body or len(answer.body) < len(VALUE):
+            raise Failed(f"asked for {name}, got {answer.body[:300]!r}")
 
     return await closed_loop(client, 32, step, requests=requests)
 
@@ -40,7 +64,9 @@ async def patch(client: Client, base: str, prefix: str, requests: int) -> Result
 
     async def step(connection: Connection, number: int) -> None:
         body = orjson.dumps({"data": {"changed": str(number)}})
-        must(await connection.request("PATCH", f"{base}/{prefix}-{number % 200}", body, MERGE), 200)
+        answer = must(await connection.request("PATCH", f"{base}/{prefix}-{number % 200}", body, MERGE), 200)
+        if f'"changed":"{number}"'.encode() not in answer.body:
+            raise Failed(f"the change {number} is not in its answer: {answer.body[:300]!r}")
 
     return await closed_loop(client, 32, step, requests=requests)
 
@@ -49,7 +75,7 @@ async def list_page(client: Client, base: str, requests: int) -> Result:
     async def step(connection: Connection, number: int) -> None:
         answer = must(await connection.request("GET", f"{base}?limit=500"), 200)
         if len(answer.body) < 500 * len(VALUE):
-            raise AssertionError("a page of 500 is too short")
+            raise Failed("a page of 500 is too short")
 
     return await closed_loop(client, 8, step, requests=requests)
 
@@ -58,7 +84,7 @@ async def list_all(client: Client, base: str, requests: int) -> Result:
     async def step(connection: Connection, number: int) -> None:
         answer = must(await connection.request("GET", base, headers=GZIP), 200)
         if answer.body[:2] != b"\x1f\x8b":
-            raise AssertionError("the list is not compressed")
+            raise Failed("the list is not compressed")
 
     return await closed_loop(client, 4, step, requests=requests)
 
@@ -100,7 +126,7 @@ async def fan_out(client: Client, base: str, watchers: int, changes: int) -> Res
         await done.wait()
     seconds = latest - began
     if seen != [changes] * watchers:
-        raise AssertionError("a watcher saw more events than there were changes")
+        raise Failed("a watcher saw more events than there were changes")
     for connection in (*connections, writer):
         connection.close()
     return Result(watchers * changes / seconds, 0.0, 0.0, watchers * changes)

@@ -5,15 +5,26 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import orjson
 
-from benchmarks.client import Client, Connection, must
+from benchmarks.client import JSON, Client, Connection, must
 from benchmarks.load import closed_loop
-from benchmarks.objects import JSON
+from benchmarks.results import Figures
 
 BASE = "/clusters/root/apis/tenancy.kcp.io/v1alpha1/workspaces"
+MORE = 2000
+
+
+async def measure(client: Client, memory_bytes: Callable[[], int], figures: Figures) -> None:
+    await create_many(client, "warm", 20, 4)
+    figures["one_workspace"] = await create_one(client, "one", 20)
+    figures["workspaces"] = await create_many(client, "many", 200, 16)
+    figures["workspaces_gone"] = await delete_many(client, "many", 200, 16)
+    before = memory_bytes()
+    await create_many(client, "more", MORE, 16)
+    figures["workspace_memory"] = (memory_bytes() - before) / MORE / 1024
 
 
 def workspace(name: str) -> bytes:
@@ -71,15 +82,18 @@ async def until_all(client: Client, names: set[str], phase: str, act: Callable[[
 
 async def create_many(client: Client, prefix: str, count: int, clients: int) -> float:
     """Ready per second."""
+    return count / await create_all(client, [f"{prefix}-{number}" for number in range(count)], clients)
+
+
+async def create_all(client: Client, names: Sequence[str], clients: int = 1) -> float:
+    """Seconds until all are Ready."""
 
     async def step(connection: Connection, number: int) -> None:
-        must(await connection.request("POST", BASE, workspace(f"{prefix}-{number}"), JSON), 201)
+        must(await connection.request("POST", BASE, workspace(names[number]), JSON), 201)
 
-    names = {f"{prefix}-{number}" for number in range(count)}
-    seconds = await until_all(
-        client, names, "Ready", lambda: asyncio.ensure_future(closed_loop(client, clients, step, requests=count))
+    return await until_all(
+        client, set(names), "Ready", lambda: asyncio.ensure_future(closed_loop(client, clients, step, requests=len(names)))
     )
-    return count / seconds
 
 
 async def delete_many(client: Client, prefix: str, count: int, clients: int) -> float:

@@ -19,6 +19,11 @@ EMPTY_WEIGHT = 10.0
 _NOTHING = RangeLoad()
 
 
+def weight(tenants: int, objects: int, requests: float) -> float:
+    """Of a range that holds so much and answers so many requests in a second; positive."""
+    return EMPTY_WEIGHT + tenants + objects / OBJECTS_IN_TENANT + requests
+
+
 class Loads:
     """Follows `/loads/`. A range whose owner is gone keeps its last figures."""
 
@@ -40,7 +45,7 @@ class Loads:
 
     def weight(self, range_name: str) -> float:
         load = self.of(range_name)
-        return EMPTY_WEIGHT + load.tenants + load.objects / OBJECTS_IN_TENANT + load.requests
+        return weight(load.tenants, load.objects, load.requests)
 
     def _loaded(self, kvs: Sequence[KeyValue], _: int) -> None:
         for kv in kvs:

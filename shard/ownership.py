@@ -34,7 +34,7 @@ class Ownership:
     """Keeps a cell's ranges as the map says. `changed` is called whenever the cell gained or lost one.
 
     `prepared(revision)` returns when this process knows what all owners committed about other ranges up to a revision of the
-    store: what a range's former owner knew and said, the next one has to know. Raises StoreError.
+    store: what a range's former owner knew and said, the next one has to know. Raises StoreError. The first owner need not ask.
     """
 
     def __init__(
@@ -124,12 +124,13 @@ class Ownership:
         try:
             if (leaving := self._leaving.get(name)) is not None:
                 await asyncio.wait([leaving])
-            while name in self._wanted():
+            while (wanted := self._wanted().get(name)) is not None:
                 session = self._sessions
                 try:
                     async with self._loading:
-                        await self._prepared(self._map.version)
-                        await self._cell.adopt(name, info.start, info.end, take=False)
+                        if wanted.generation > 1:
+                            await self._prepared(self._map.version)
+                        await self._cell.adopt(name, wanted.start, wanted.end, take=False)
                     if session == self._sessions:
                         break
                     await self._cell.release(name)

@@ -85,6 +85,7 @@ class Cell:
         self._starts: list[str] = []
         self._fences: dict[str, Fence] = {}
         self._adopting: dict[str, tuple[str, str]] = {}
+        self._held: set[str] = set()
         self._pending: dict[Key, Transaction] = {}
         self._committer = Committer(
             store,
@@ -116,9 +117,15 @@ class Cell:
                 raise NotOwned(start, fence.value)
             range_ = Range(name, start, end, applied=self._applied, guard=self.guard, limits=self._history_limits)
             revision = await load_range(self.store, range_, self._parse_head)
-            await seed_range(self.store, range_, self._parse_head, revision, self._history_revisions)
+            if fence.mod_revision == fence.create_revision and name not in self._held:
+                # Nobody had it before, so nobody wrote to it: a watch of the store, which is served late, would show nothing.
+                range_.seed((), versions.end_of_revision(self.store.cell, max(0, revision - self._history_revisions)))
+            else:
+                first = fence.create_revision
+                await seed_range(self.store, range_, self._parse_head, revision, self._history_revisions, first)
         finally:
             del self._adopting[name]
+        self._held.add(name)
         self._ranges[name] = range_
         self._fences[name] = fence.condition
         self._arrange()

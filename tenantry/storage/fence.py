@@ -31,11 +31,13 @@ def decode_fence(value: bytes) -> FenceValue:
 
 
 class HeldFence(msgspec.Struct, frozen=True):
-    """A fence as it was seen: `mod_revision` is what a commit compares, 0 where there is none yet."""
+    """A fence as it was seen: `mod_revision` is what a commit compares, 0 where there is none yet. `create_revision`: the first
+    one. Commits to the range compare its fence, so nothing in it is older."""
 
     name: str
     mod_revision: int
     value: FenceValue | None
+    create_revision: int = 0
 
     @property
     def condition(self) -> Fence:
@@ -52,7 +54,8 @@ async def read_fence(store: Store, name: str) -> HeldFence:
     page = await store.read(key, key + b"\0")
     if not page.kvs:
         return HeldFence(name, 0, None)
-    return HeldFence(name, page.kvs[0].mod_revision, decode_fence(page.kvs[0].value))
+    found = page.kvs[0]
+    return HeldFence(name, found.mod_revision, decode_fence(found.value), found.create_revision)
 
 
 async def rewrite_fence(store: Store, seen: HeldFence, owner: str) -> HeldFence:
@@ -65,7 +68,7 @@ async def rewrite_fence(store: Store, seen: HeldFence, owner: str) -> HeldFence:
         if now.value != value:
             raise
         return now
-    return HeldFence(seen.name, revision, value)
+    return HeldFence(seen.name, revision, value, seen.create_revision or revision)
 
 
 async def acquire_fence(store: Store, name: str, owner: str) -> HeldFence:

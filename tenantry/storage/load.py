@@ -39,11 +39,15 @@ async def load_range(store: Store, range_: Range, parse_head: ParseHead) -> int:
     return revision
 
 
-async def seed_range(store: Store, range_: Range, parse_head: ParseHead, revision: int, revisions: int) -> None:
-    """Gives a range that was loaded at `revision` the history of up to so many revisions before, as far as the store has it."""
+async def seed_range(store: Store, range_: Range, parse_head: ParseHead, revision: int, revisions: int, first: int = 1) -> None:
+    """Gives a range that was loaded at `revision` the history of up to so many revisions before, as far as the store has it.
+
+    `first`: nothing of the range is older. The store reads all that was written since, whosever it is, so a range that has just
+    been opened must not ask for what was before.
+    """
     since = max(1, revision - revisions + 1)
     try:
-        events = await _history(store, range_, parse_head, since, revision)
+        events = await _history(store, range_, parse_head, max(since, first), revision)
     except Compacted as compacted:
         since = compacted.revision
         if since > revision:

@@ -118,9 +118,9 @@ class Directory:
             self.registry.subscribe(self._map_changed),
         ]
         self._map_changed()
-        for parent, name, projection in self._catalog.list(WORKSPACES):
+        for parent, name, projection in self._catalog.each(WORKSPACES):
             self._workspace_changed(WORKSPACES, parent, name, projection)
-        for cluster, key, home in self._catalog.list(HOMES):
+        for cluster, key, home in self._catalog.each(HOMES):
             self._home_changed(HOMES, cluster, key, home)
 
     def stop(self) -> None:

@@ -1,17 +1,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
 
 import pytest
 
 from tenantry.storage import versions
 from tenantry.storage.cell import Cell, NotOwned, Stale
 from tenantry.storage.commit import CommitLimits
-from tenantry.storage.fence import acquire_fence
+from tenantry.storage.fence import acquire_fence, read_fence
 from tenantry.storage.keys import Key, catalog_key
+from tenantry.storage.memory import MemoryStore
 from tenantry.storage.read_guard import ReadGuard
 from tenantry.storage.record import Change, Head, Record
-from tenantry.storage.store import Delete, Fenced, Indeterminate, Put, Store, Unavailable
+from tenantry.storage.store import Batch, Delete, Fenced, Indeterminate, Put, Store, Unavailable
 from tests.storage.faults import FaultyStore
 
 RESOURCE = "core/configmaps"
@@ -502,6 +504,47 @@ async def test_compacted_history_seeds_what_is_left(store: Store) -> None:
         record.version for record in records[3:]
     ]
     assert range_.name == successor.name
+
+
+async def test_a_new_range_asks_for_no_history_from_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store would read what all others wrote. There was nothing, so whoever knows an older version misses nothing."""
+    asked: list[int] = []
+    store = MemoryStore(cell=1)
+    watch = store.watch
+
+    def watched(start: bytes, end: bytes, *, from_revision: int) -> AsyncGenerator[Batch, None]:
+        asked.append(from_revision)
+        return watch(start, end, from_revision=from_revision)
+
+    monkeypatch.setattr(store, "watch", watched)
+    cell = cell_on(store)
+    old = await cell.adopt("root", "r", "t")
+    for name in "abc":
+        await cell.commit([create(name)])
+    before = old.version
+    await acquire_fence(store, "two", "shard-2")
+    opened = (await read_fence(store, "two")).mod_revision
+    await cell.commit([create("d")])
+    asked.clear()
+    first_owner = cell_on(store, "shard-2")
+    two = await first_owner.adopt("two", "000", "001", take=False)
+    assert not asked and not two.events_after(before, RESOURCE)
+    (written,) = await first_owner.commit([create("e", cluster="000x")])
+    assert written is not None
+    again = await cell_on(store, "shard-3").adopt("two", "000", "001")
+    assert asked == [opened]
+    assert [event.version for event in again.events_after(before, RESOURCE)] == [written.version]
+
+
+async def test_a_range_that_was_given_back_has_its_history() -> None:
+    """Its fence looks like that of one that nobody had before."""
+    cell = cell_on(MemoryStore(cell=1))
+    before = (await cell.adopt("root", "r", "t")).version
+    (written,) = await cell.commit([create("a")])
+    await cell.release("root")
+    again = await cell.adopt("root", "r", "t")
+    assert written is not None
+    assert [event.version for event in again.events_after(before, RESOURCE)] == [written.version]
 
 
 async def test_reads_end_with_the_session() -> None:

@@ -80,6 +80,11 @@ class EtcdServer:
             stderr=(self.directory / "log").open("ab"),
         )
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def kill(self) -> None:
         """SIGKILL; what was acknowledged is on disk."""
         if self._process is not None:

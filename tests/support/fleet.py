@@ -19,7 +19,7 @@ from tenantry.tenancy.directory import RangeInfo, ShardInfo
 from tenantry.tenancy.range_map import RangeMap
 from tests.e2e.client import Api
 from tests.support.etcd import EtcdServer, free_port
-from tests.support.links import Background, Link
+from tests.support.links import Background, Link, Straight
 from tools.child import Child, token_in
 
 START_SECONDS_MAX = 60.0
@@ -95,6 +95,7 @@ class Fleet:
     """The platform. A context manager: everything in it has ended, and its files are gone, when it is left.
 
     `flags`: by kind (`registry`, `gateway`, `shard`), further arguments for each process of that kind.
+    `links` False: nobody can be cut off from etcd, and nothing slows the way to it.
     """
 
     def __init__(
@@ -105,8 +106,10 @@ class Fleet:
         shards: int = 1,
         flags: Mapping[str, Sequence[str]] | None = None,
         etcd: EtcdServer | None = None,
+        links: bool = True,
     ) -> None:
         self._flags = dict(flags or {})
+        self._with_links = links
         self._folder = tempfile.TemporaryDirectory(prefix="fleet-")
         self.folder = Path(self._folder.name)
         self._background = Background()
@@ -296,7 +299,7 @@ class Fleet:
         await self._map.start()
 
     def _started(self, kind: type[ProcessKind], command: str, name: str, *arguments: str) -> ProcessKind:
-        link = Link(self._background, self.etcd.port)
+        link = Link(self._background, self.etcd.port) if self._with_links else Straight(self.etcd.port)
         self._links.append(link)
         health = ("--health-port", "0")
         process = kind(name, self.folder, link, command, *arguments, *health, *self._flags.get(command, ()))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from tenantry.kube.objects import Object, annotations_of, labels_of
@@ -43,6 +44,8 @@ class Scheduler:
         self._clock = clock
         self._placing: dict[str, str] = {}
         self._incoming: dict[str, float] = {}
+        self._open: tuple[Sequence[RangeInfo], list[RangeInfo]] | None = None
+        host.catalog.subscribe(SHARDS, self._shards_changed)
 
     async def place(self, location: Object | None) -> tuple[RangeInfo, str]:
         """The range and a new cluster id in it. `location` is a Workspace's `spec.location`. Raises Unschedulable.
@@ -69,7 +72,7 @@ class Scheduler:
         if self._host.cell.range_of(cluster).get(Key(cluster, LOGICAL_CLUSTERS, "", NAME)) is not None:
             return
         itself = 1 if self._host.directory.knows(cluster) else 0
-        if self._load(info) - itself >= info.capacity:
+        if self._load(info, self._under_way()) - itself >= info.capacity:
             raise too_many_requests(f"range {info.name} is full")
         if not itself:
             self._incoming[cluster] = self._clock() + INCOMING_SECONDS
@@ -79,33 +82,48 @@ class Scheduler:
         shard = self._host.catalog.get(SHARDS, ROOT, info.name)
         return labels_of(shard) if shard is not None else {NAME_LABEL: info.name, **info.labels}
 
-    def _load(self, info: RangeInfo) -> int:
+    def _load(self, info: RangeInfo, under_way: Mapping[str, int]) -> int:
+        return self._host.directory.tenants(info.name) + under_way.get(info.name, 0)
+
+    def _under_way(self) -> Counter[str]:
+        """How many clusters are on their way into ranges, by the ranges' names."""
         directory = self._host.directory
         if self._incoming:
             now = self._clock()
             self._incoming = {c: due for c, due in self._incoming.items() if due > now and not directory.knows(c)}
-        incoming = sum(info.holds(cluster) for cluster in self._incoming)
         # A cluster is known before the placement is given back, and counts once.
-        placing = sum(name == info.name and not directory.knows(cluster) for cluster, name in self._placing.items())
-        return directory.tenants(info.name) + placing + incoming
+        found = Counter(name for cluster, name in self._placing.items() if not directory.knows(cluster))
+        found.update(info.name for cluster in self._incoming if (info := directory.range_of(cluster)) is not None)
+        return found
 
     def _eligible(self, location: Object | None) -> list[RangeInfo]:
         wanted = (location or {}).get("selector")
-        selector = from_object(wanted) if wanted else None
-        found = []
-        for info in self._host.registry.ranges():
-            shard = self._host.catalog.get(SHARDS, ROOT, info.name)
-            if shard is not None and UNSCHEDULABLE_ANNOTATION in annotations_of(shard):
-                continue
-            if selector is None or selector.matches(self.labels(info)):
-                found.append(info)
+        found = self._schedulable()
+        if wanted:
+            selector = from_object(wanted)
+            found = [info for info in found if selector.matches(self.labels(info))]
         if not found:
             raise Unschedulable("No available shards to schedule the workspace")
         return found
 
+    def _schedulable(self) -> list[RangeInfo]:
+        """Every workspace asks, and the answer changes with the map and with Shards alone."""
+        ranges = self._host.registry.ranges()
+        if self._open is None or self._open[0] is not ranges:
+            self._open = ranges, [info for info in ranges if not self._closed(info)]
+        return self._open[1]
+
+    def _closed(self, info: RangeInfo) -> bool:
+        shard = self._host.catalog.get(SHARDS, ROOT, info.name)
+        return shard is not None and UNSCHEDULABLE_ANNOTATION in annotations_of(shard)
+
+    def _shards_changed(self, *_: object) -> None:
+        self._open = None
+
     def _choose(self, location: Object | None) -> RangeInfo | None:
         eligible = self._eligible(location)
-        load = {info.name: self._load(info) for info in eligible}
+        under_way = self._under_way()
+        load = {info.name: self._load(info, under_way) for info in eligible}
         roomy = [info for info in eligible if load[info.name] < info.capacity]
         if roomy:
             return min(roomy, key=lambda info: (load[info.name], info.name))
