@@ -20,13 +20,13 @@ STOP_SECONDS_MAX = 30.0
 class Server:
     """Runs `tenantry start` on a directory, on free ports unless `arguments` name some. A context manager.
 
-    The directory stays for a later start, and its log is beside it.
+    The directory stays for a later start, and its log is beside it. `arguments` may be others for a later start.
     """
 
     def __init__(self, root: Path, *arguments: str) -> None:
         self.root = root
         self.log = root.parent / f"{root.name}.log"
-        self._arguments = arguments
+        self.arguments = arguments
         self._process: subprocess.Popen[bytes] | None = None
         self.start_seconds = 0.0
 
@@ -89,7 +89,7 @@ class Server:
     @property
     def command(self) -> list[str]:
         start = [sys.executable, "-m", "tenantry.cli.main", "start", "--root-directory", str(self.root)]
-        return [*start, "--secure-port", "0", "--gateway-port", "0", *self._arguments]
+        return [*start, "--secure-port", "0", "--gateway-port", "0", *self.arguments]
 
     @property
     def kubeconfig(self) -> Path:

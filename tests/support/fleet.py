@@ -43,11 +43,13 @@ def until(look: Callable[[], T], what: str, seconds: float = 30.0) -> T:
 class Process:
     """One process of the platform: `tenantry <arguments>`. What it prints and logs is in `log`."""
 
-    def __init__(self, name: str, folder: Path, link: Link, *arguments: str) -> None:
+    link: Link
+    """Its way to etcd, where the platform was made with `links`."""
+
+    def __init__(self, name: str, folder: Path, etcd_port: int, *arguments: str) -> None:
         self.name = name
         self.log = folder / f"{name}.log"
-        self.link = link
-        self.etcd_url = f"http://127.0.0.1:{link.port}"
+        self.etcd_url = f"http://127.0.0.1:{etcd_port}"
         self._arguments = arguments
         self._process: subprocess.Popen[bytes] | None = None
         self._log_start = 0
@@ -143,7 +145,8 @@ class Shard(Process):
 class Fleet:
     """The platform. A context manager: everything in it has ended, and its files are gone, when it is left.
 
-    `flags`: by kind (`registry`, `gateway`, `shard`), further arguments for each process of that kind.
+    `flags`: by kind (`registry`, `gateway`, `shard`), further arguments for each process of that kind. `links`: each process
+    reaches etcd through a link of its own, which a test can cut.
     """
 
     def __init__(
@@ -154,7 +157,9 @@ class Fleet:
         shards: int = 1,
         flags: Mapping[str, Sequence[str]] | None = None,
         etcd: EtcdServer | None = None,
+        links: bool = True,
     ) -> None:
+        self._linked = links
         self._flags = dict(flags or {})
         self._folder = tempfile.TemporaryDirectory(prefix="fleet-")
         self.folder = Path(self._folder.name)
@@ -220,8 +225,24 @@ class Fleet:
         )
         self.kubeconfig.write_bytes(made.stdout)
         self.root = Api(f"{self.url}/clusters/root", str(self.ca), self.token())
-        until(lambda: self.root.status_of("GET", "/api/v1/namespaces") == 200, "the gateway reaches root")
+        self._reached()
         return self
+
+    def start_again(self) -> None:
+        """Starts everything that has ended, etcd with it, and waits until all serve."""
+        if not self.etcd.running:
+            self.etcd.start()
+        ended = [process for process in self.processes if not process.running]
+        for process in ended:
+            process.start()
+        for process in ended:
+            process.ready()
+        self._reached()
+
+    def _reached(self) -> None:
+        for url in self.urls:
+            root = self.api("root", through=url)
+            until(lambda root=root: root.status_of("GET", "/api/v1/namespaces") == 200, f"{url} reaches root")
 
     def stop(self) -> None:
         """Kills what is left."""
@@ -347,10 +368,15 @@ class Fleet:
         await self._map.start()
 
     def _started(self, kind: type[ProcessKind], command: str, name: str, *arguments: str) -> ProcessKind:
-        link = Link(self._background, self.etcd.port)
-        self._links.append(link)
+        port = self.etcd.port
+        if self._linked:
+            link = Link(self._background, port)
+            self._links.append(link)
+            port = link.port
         health = ("--health-port", "0")
-        process = kind(name, self.folder, link, command, *arguments, *health, *self._flags.get(command, ()))
+        process = kind(name, self.folder, port, command, *arguments, *health, *self._flags.get(command, ()))
+        if self._linked:
+            process.link = link
         process.start()
         return process
 
