@@ -13,7 +13,6 @@ from pathlib import Path
 from benchmarks.client import Client
 from tests.support.etcd import EtcdServer, free_port
 from tests.support.fleet import Fleet, Process
-from tests.support.links import Straight
 
 START_SECONDS_MAX = 180.0
 
@@ -55,7 +54,7 @@ def gateway(folder: Path, etcd: EtcdServer) -> Iterator[Gateway]:
     folder.mkdir(parents=True, exist_ok=True)
     port, lookups = free_port(), free_port()
     where = ("--bind-address", "127.0.0.1", "--secure-port", str(port), "--gateway-port", str(lookups), "--health-port", "-1")
-    process = Process("gateway", folder, Straight(etcd.port), "gateway", *where)
+    process = Process("gateway", folder, etcd.port, "gateway", *where)
     began = time.perf_counter()
     process.start()
     try:

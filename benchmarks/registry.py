@@ -26,7 +26,6 @@ from tenantry.client.registry import RegistryClient
 from tenantry.storage.etcd import EtcdSettings, EtcdStore
 from tests.support.etcd import EtcdServer, free_port
 from tests.support.fleet import Process
-from tests.support.links import Straight
 from tools.child import memory_bytes
 
 TENANTS = 1_000_000
@@ -84,7 +83,7 @@ async def _platform(tenants: int, ranges: int) -> AsyncIterator[_Platform]:
 async def _registry(root: Path, platform: _Platform, figures: Figures) -> None:
     port = free_port()
     where = ("--bind-address", "127.0.0.1", "--registry-port", str(port), "--health-port=-1")
-    process = Process("registry", root, Straight(platform.etcd.port), "registry", *where)
+    process = Process("registry", root, platform.etcd.port, "registry", *where)
     began = time.perf_counter()
     process.start()
     try:

@@ -49,9 +49,9 @@ class RegistryProcess(Process[RegistrySettings]):
         self._count()
         await self.registry.start()
         stack.push_async_callback(self.registry.stop)
+        await self._serve_probes(settings.bind_address, settings.health_port)
         server = await self._serve()
         self.port = server.port
-        await self._serve_probes(settings.bind_address, settings.health_port)
         stack.push_async_callback(server.stop, settings.shutdown_grace_seconds)
 
     async def _serve(self) -> RpcServer:

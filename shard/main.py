@@ -111,6 +111,7 @@ class ShardProcess(Process[ShardSettings]):
             version=version("tenantry"),
             history_limits=HistoryLimits(events=settings.history_events),
             home_creator_groups=settings.home_creator_groups(),
+            publish_on_exports=settings.api_export_urls,
             ttl_seconds=settings.session_ttl_seconds,
             uid=self.uid,
             url=self.url,

@@ -36,6 +36,11 @@ class TenantOptions(Settings):
         "minutes of a busy resource, a few MB",
         bounds=(16, 10_000_000),
     )
+    api_export_urls: bool = setting(
+        False,
+        "also publish URLs in the deprecated APIExport.status.virtualWorkspaces",
+        "off as kcp's feature gate for it: endpoint slices tell who holds consumers, this field cannot",
+    )
 
     def home_creator_groups(self) -> tuple[str, ...] | None:
         """None where nobody gets a home."""

@@ -10,6 +10,7 @@ from hypothesis import settings
 
 from tenantry.storage.store import Store
 from tests.storage.engines import ENGINES, Engine
+from tests.support import informers
 
 # The same examples in every run, so that a failure is there for the next one to see. How long one takes is up to the machine.
 settings.register_profile("tenantry", deadline=None, derandomize=True)
@@ -28,3 +29,18 @@ async def engine(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
 @pytest.fixture
 def store(engine: Engine) -> Store:
     return engine.store
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--form",
+        choices=("one-process", "distributed", "both"),
+        default="both",
+        help="what end-to-end tests run on: one process on SQLite, processes of their own on etcd, or both",
+    )
+
+
+@pytest.fixture(scope="session")
+def informers_binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Go program of `tests.support.informers`."""
+    return informers.built(tmp_path_factory.mktemp("go"))

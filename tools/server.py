@@ -18,13 +18,13 @@ START_SECONDS_MAX = 60.0
 class Server(Child):
     """Runs `tenantry start` on a directory, on free ports unless `arguments` name some. A context manager.
 
-    The directory stays for a later start, and its log is beside it.
+    The directory stays for a later start, and its log is beside it. `arguments` may be others for a later start.
     """
 
     def __init__(self, root: Path, *arguments: str) -> None:
         super().__init__("tenantry start", root.parent / f"{root.name}.log")
         self.root = root
-        self._arguments = arguments
+        self.arguments = arguments
         self.start_seconds = 0.0
 
     def __enter__(self) -> Server:
@@ -62,7 +62,7 @@ class Server(Child):
     @property
     def command(self) -> list[str]:
         start = [sys.executable, "-m", "tenantry.cli.main", "start", "--root-directory", str(self.root)]
-        return [*start, "--secure-port", "0", "--gateway-port", "0", *self._arguments]
+        return [*start, "--secure-port", "0", "--gateway-port", "0", *self.arguments]
 
     @property
     def kubeconfig(self) -> Path:

@@ -88,7 +88,7 @@ class Process(ABC, Generic[SettingsKind]):
         """/livez, /readyz and /metrics over plain HTTP; not for a negative port."""
         if port >= 0:
             server = EdgeServer(self._probe, limits=Limits(watches=0))
-            self.health_port = await server.start(address, port)
+            self.health_port = await server.start(address, port, "--health-port")
             self._stack.push_async_callback(server.stop)
 
     async def _probe(self, request: Request) -> Reply:

@@ -30,11 +30,6 @@ class StartSettings(RangeOptions, TenantOptions, HttpsOptions, ProcessOptions):
         bounds=PORTS,
     )
     shards: int = setting(1, "shards to run in this process", "one core serves one; more show how ranges spread", bounds=(1, 64))
-    api_export_urls: bool = setting(
-        False,
-        "also publish URLs in the deprecated APIExport.status.virtualWorkspaces",
-        "off as kcp's feature gate for it: endpoint slices tell who holds consumers, this field cannot",
-    )
     bind_address: str = other_default(
         "127.0.0.1", "a trial on a laptop should not be reachable from the network; kcp's own default is 0.0.0.0"
     )

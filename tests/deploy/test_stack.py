@@ -18,8 +18,8 @@ from tests.deploy.stack import Stack
 from tests.e2e.client import CONFIG_MAPS, Api, Refused, config_map
 from tests.e2e.provider import COWBOYS, Provider, cowboy, schema
 from tests.e2e.readme import blocks, follow
-from tests.e2e.test_go_informers import SOURCE, Informers
 from tests.e2e.waiting import eventually
+from tests.support.informers import Informers
 from tests.support.tools import missing, program
 
 CONSUMERS = 24
@@ -39,13 +39,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     directory = tmp_path_factory.mktemp("stack")
     with Stack(docker, directory, TENANTRY_RANGE_CAPACITY=str(RANGE_CAPACITY)) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def informers_binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    built = tmp_path_factory.mktemp("go") / "informers"
-    subprocess.run([program("go", "it comes with golang-go"), "build", "-o", str(built), "."], cwd=SOURCE, check=True)
-    return built
 
 
 class Writer:
@@ -136,7 +129,7 @@ def test_nothing_is_lost_while_shards_come_and_go(stack: Stack, informers_binary
     informers = Informers(informers_binary, path)
     try:
         keys = {name: f"{consumer.name}|default/{name}" for name, consumer in consumers.items()}
-        eventually(lambda: caches(informers) == dict.fromkeys(keys.values(), "000000"), "all objects are in the caches")
+        eventually(lambda: informers.caches() == dict.fromkeys(keys.values(), "000000"), "all objects are in the caches")
         seen = len(informers.events)
         items = list(consumers.items())
         writers = [Writer(dict(items[n::WRITERS])) for n in range(WRITERS)]
@@ -153,7 +146,7 @@ def test_nothing_is_lost_while_shards_come_and_go(stack: Stack, informers_binary
                 writer.stop()
         written = {name: values for writer in writers for name, values in writer.acknowledged.items()}
         last = {keys[name]: values[-1] for name, values in written.items()}
-        eventually(lambda: caches(informers) == last, "the caches show every last write", seconds=60)
+        eventually(lambda: informers.caches() == last, "the caches show every last write", seconds=60)
         assert {key: provider_sees(consumers[name], name) for name, key in keys.items()} == last
 
         delivered: dict[str, list[str]] = {key: [] for key in keys.values()}
@@ -174,12 +167,6 @@ def test_nothing_is_lost_while_shards_come_and_go(stack: Stack, informers_binary
         complaints = informers.stop()
         print(complaints)
     assert "panic" not in complaints
-
-
-def caches(informers: Informers) -> dict[str, str]:
-    # Go leaves an empty map out.
-    found: dict[str, str] = informers.snapshot().get("caches") or {}
-    return found
 
 
 def provider_sees(consumer: Api, name: str) -> str:

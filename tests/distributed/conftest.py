@@ -18,6 +18,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="module")
 def platform() -> Iterator[Fleet]:
-    """Three shards, two registries and a gateway; ranges of two tenants, so that a few workspaces spread."""
-    with Fleet(registries=2, gateways=1, shards=3, flags={"registry": ("--range-capacity", "2")}) as fleet:
+    """Three shards, two registries and two gateways; ranges of two tenants, so that a few workspaces spread."""
+    with Fleet(registries=2, gateways=2, shards=3, flags={"registry": ("--range-capacity", "2")}) as fleet:
         yield fleet

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
+from itertools import count
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -110,13 +111,20 @@ def _pool(ca: str) -> urllib3.PoolManager:
     return urllib3.PoolManager(num_pools=4, maxsize=64, ca_certs=ca, retries=False)
 
 
+_turns = count()
+
+
 @dataclass(frozen=True)
 class Api:
-    """The API under `url` (for example `<server>/clusters/root`), as the owner of `token`."""
+    """The API under `url` (for example `<server>/clusters/root`), as the owner of `token`.
+
+    `doors` are origins of which one is as good as the other: requests to the first go to all of them in turn.
+    """
 
     url: str
     ca: str
     token: str = ""
+    doors: tuple[str, ...] = ()
 
     @property
     def origin(self) -> str:
@@ -130,13 +138,13 @@ class Api:
 
     def at(self, url: str) -> Api:
         """The same caller elsewhere: at a URL, or a path of this server."""
-        return Api(url if "://" in url else self.origin + url, self.ca, self.token)
+        return replace(self, url=url if "://" in url else self.origin + url)
 
     def cluster(self, name: str) -> Api:
         return self.at(f"/clusters/{name}")
 
     def caller(self, token: str) -> Api:
-        return Api(self.url, self.ca, token)
+        return replace(self, token=token)
 
     def request(
         self,
@@ -170,6 +178,8 @@ class Api:
             body = body if isinstance(body, bytes) else json.dumps(body).encode()
         text = {k: str(v).lower() if isinstance(v, bool) else v for k, v in query.items()}
         url = self.url + path + ("?" + urlencode(text) if text else "")
+        if self.doors and self.origin == self.doors[0]:
+            url = self.doors[next(_turns) % len(self.doors)] + url.removeprefix(self.origin)
         return _pool(self.ca).request(method, url, body=body, headers=sent, **{"timeout": urllib3.Timeout(60.0), **how})
 
     def _done(self, method: str, path: str, body: Any = None, **how: Any) -> Object:

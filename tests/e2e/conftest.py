@@ -8,20 +8,33 @@ import pytest
 
 from tests.e2e.client import Api
 from tests.e2e.people import Person, everybody, token_file
-from tools.server import Server
+from tests.support.forms import FORMS, ONE_PROCESS, Platform, platform
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Everything here starts real processes."""
     here = Path(__file__).parent
+    wrong: list[pytest.Item] = []
     for item in items:
         if item.path.is_relative_to(here):
             item.add_marker(pytest.mark.e2e)
+            if item.get_closest_marker("one_process") and ONE_PROCESS not in chosen(config):
+                wrong.append(item)
+    if wrong:
+        config.hook.pytest_deselected(items=wrong)
+        items[:] = [item for item in items if item not in wrong]
 
 
-def admin_of(server: Server) -> Api:
-    """A server as system:masters, without a cluster in the URL."""
-    return Api(server.url, server.ca, server.token())
+def chosen(config: pytest.Config) -> tuple[str, ...]:
+    form: str = config.getoption("--form")
+    return FORMS if form == "both" else (form,)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every test that asks for a platform gets one of each form; those marked `one_process` tell why there is one of theirs."""
+    if "form" in metafunc.fixturenames:
+        alone = metafunc.definition.get_closest_marker("one_process")
+        metafunc.parametrize("form", (ONE_PROCESS,) if alone else chosen(metafunc.config), scope="session")
 
 
 @pytest.fixture(scope="session")
@@ -33,16 +46,16 @@ def tokens(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory, tokens: Path) -> Iterator[Server]:
-    """The server of all tests that keep to a workspace of their own."""
-    with Server(tmp_path_factory.mktemp("shared") / "tenantry", "--token-auth-file", str(tokens)) as running:
+def server(form: str, tmp_path_factory: pytest.TempPathFactory, tokens: Path) -> Iterator[Platform]:
+    """The platform of all tests that keep to a workspace of their own."""
+    with platform(form, tmp_path_factory.mktemp("shared"), token_file=tokens) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
-def admin(server: Server) -> Api:
-    """The shared server as system:masters, without a cluster in the URL."""
-    return admin_of(server)
+def admin(server: Platform) -> Api:
+    """The shared platform as system:masters, without a cluster in the URL."""
+    return server.masters
 
 
 @pytest.fixture(scope="session")
@@ -77,7 +90,7 @@ def person(_people: Iterator[Person]) -> Callable[[], Person]:
 
 
 @pytest.fixture
-def many_ranges(tmp_path: Path, tokens: Path) -> Iterator[Server]:
-    """Two shards, and a new range after each five tenants."""
-    with Server(tmp_path / "tenantry", "--shards", "2", "--range-capacity", "5", "--token-auth-file", str(tokens)) as running:
+def many_ranges(form: str, tmp_path: Path, tokens: Path) -> Iterator[Platform]:
+    """Two shards or more, and a new range after each five tenants."""
+    with platform(form, tmp_path, shards=2, range_capacity=5, token_file=tokens) as running:
         yield running

@@ -7,14 +7,15 @@ from typing import Any
 import yaml
 
 from tests.e2e.client import Api
-from tools.server import Server
+from tests.support.forms import Platform
 
 
-def kubeconfig(server: Server, place: Api) -> dict[str, Any]:
-    """The server's own document, with `shard-base` as current context and the workspace as what that is about."""
+def kubeconfig(server: Platform, place: Api) -> dict[str, Any]:
+    """The platform's own document, with `shard-base` as current context and the workspace as what that is about, at the last of
+    the front doors."""
     document: dict[str, Any] = yaml.safe_load(server.kubeconfig.read_text())
     document["current-context"] = "shard-base"
     for cluster in document["clusters"]:
         if cluster["name"] == "base":
-            cluster["cluster"]["server"] = place.url
+            cluster["cluster"]["server"] = server.urls[-1] + place.url.removeprefix(place.origin)
     return document

@@ -5,12 +5,15 @@ from __future__ import annotations
 import resource
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.client import CONFIG_MAPS, Api, Refused, config_map
 from tools.server import Server
 
 WRITES_MAX = 5000
 
 
+@pytest.mark.one_process("SQLite's files; etcd's space is in tests/distributed/test_full_etcd.py")
 def test_full_disk_refuses_writes_and_loses_nothing(tmp_path: Path) -> None:
     with Server(tmp_path / "tenantry") as server:
         place = Api(server.url, server.ca, server.token()).cluster("root").workspace("place")

@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.e2e.client import API_BINDINGS, API_EXPORTS, API_RESOURCE_SCHEMAS, ENDPOINT_SLICES, SHARDS, WORKSPACE_TYPES, Api
 from tests.e2e.provider import ALL_COWBOYS, Provider, export, schema
 from tests.e2e.waiting import eventually
-from tools.server import Server
+from tests.support.forms import platform
 
 
 def test_come_and_go_with_consumers(root: Api, unique: Callable[[str], str]) -> None:
@@ -119,12 +119,11 @@ def test_workspace_type_lists_every_range(root: Api, unique: Callable[[str], str
     }
 
 
-def test_exports_themselves_name_urls_only_if_asked(tmp_path: Path) -> None:
+def test_exports_themselves_name_urls_only_if_asked(form: str, tmp_path: Path) -> None:
     """kcp's deprecated field, which is behind a feature gate there: the URLs of all ranges, with or without consumers."""
     for wanted in (False, True):
-        with Server(tmp_path / str(wanted), f"--api-export-urls={str(wanted).lower()}") as server:
-            root = Api(server.url, server.ca, server.token()).cluster("root")
-            provider = Provider.install(root.workspace("provider"), schema())
+        with platform(form, tmp_path / str(wanted), api_export_urls=wanted) as server:
+            provider = Provider.install(server.root.workspace("provider"), schema())
             url = f"{server.url}/ranges/root/services/apiexport/{provider.api.name}/cowboys"
             export_of = partial(provider.api.get, f"{API_EXPORTS}/cowboys")
             eventually(lambda get=export_of: get().get("status", {}).get("identityHash"))

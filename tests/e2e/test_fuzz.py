@@ -29,7 +29,7 @@ from tests.e2e.client import (
 )
 from tests.e2e.fuzzing import QUOTAS, THINGS, Fuzzer, made
 from tests.e2e.waiting import eventually
-from tools.server import Server
+from tests.support.forms import Platform
 
 REQUESTS = int(os.environ.get("TENANTRY_FUZZ_REQUESTS", "1500"))
 SEED = int(os.environ.get("TENANTRY_FUZZ_SEED", "1"))
@@ -45,15 +45,16 @@ def checked(answer: Answer, request: object) -> Answer:
 
 
 @pytest.fixture
-def quiet_log(server: Server) -> Iterator[None]:
-    """No request may have failed by the end: the log would say so."""
-    before = server.log.stat().st_size
+def quiet_log(server: Platform) -> Iterator[None]:
+    """No request may have failed by the end: the logs would say so."""
+    before = {path: path.stat().st_size for path in server.logs}
     yield
-    with server.log.open("rb") as log:
-        log.seek(before)
-        text = log.read().decode()
-    assert "request failed" not in text, text[text.index("request failed") - 200 :][:3000]
-    assert "stream failed" not in text
+    for path, size in before.items():
+        with path.open("rb") as log:
+            log.seek(size)
+            text = log.read().decode()
+        assert "request failed" not in text, text[text.index("request failed") - 200 :][:3000]
+        assert "stream failed" not in text
 
 
 @pytest.fixture

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import queue
-import subprocess
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -17,82 +12,15 @@ from tests.e2e.client import API_BINDINGS, Api
 from tests.e2e.kubeconfig import kubeconfig
 from tests.e2e.provider import COWBOYS, Provider, cowboy, schema
 from tests.e2e.waiting import eventually
-from tests.support.tools import program
-from tools.server import Server
+from tests.support.forms import Platform
+from tests.support.informers import Informers
 
-SOURCE = Path(__file__).parent.parent / "clients" / "informers"
 CONSUMERS = 12
-LINE_SECONDS = 60.0
-
-
-@pytest.fixture(scope="module")
-def binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    go = program("go", "it comes with golang-go")
-    built = tmp_path_factory.mktemp("go") / "informers"
-    done = subprocess.run([go, "build", "-o", str(built), "."], cwd=SOURCE, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return built
-
-
-class Informers:
-    """The running program: its events and its requests as they come, and the contents of its caches when asked."""
-
-    def __init__(self, binary: Path, kubeconfig: Path) -> None:
-        self.events: list[dict[str, Any]] = []
-        self.requests: list[dict[str, Any]] = []
-        self._snapshots: queue.Queue[dict[str, Any]] = queue.Queue()
-        self._ready = threading.Event()
-        arguments = ["-kubeconfig", kubeconfig, "-slice", "cowboys", "-group", "example.com", "-resource", "cowboys"]
-        self._process = subprocess.Popen(
-            [str(binary), *map(str, arguments), "-field", "spec.intent"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
-        assert self._ready.wait(LINE_SECONDS), "the program has not become ready"
-
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            event = json.loads(line)
-            if event["event"] == "snapshot":
-                self._snapshots.put(event)
-            elif event["event"] == "ready":
-                self._ready.set()
-            elif event["event"] in ("list", "watch"):
-                self.requests.append(event)
-            else:
-                self.events.append(event)
-
-    def snapshot(self) -> dict[str, Any]:
-        assert self._process.stdin is not None
-        self._process.stdin.write("\n")
-        self._process.stdin.flush()
-        return self._snapshots.get(timeout=LINE_SECONDS)
-
-    def caches(self) -> dict[str, str]:
-        found: dict[str, str] = self.snapshot()["caches"] or {}
-        return found
-
-    def of(self, kind: str) -> list[dict[str, Any]]:
-        return [e for e in list(self.events) if e["event"] == kind]
-
-    def stop(self) -> str:
-        """Ends the program; what it complained about."""
-        assert self._process.stdin is not None and self._process.stderr is not None
-        self._process.stdin.close()
-        complaints = self._process.stderr.read()
-        self._process.wait(LINE_SECONDS)
-        self._reader.join()
-        return complaints
 
 
 @pytest.fixture
-def root(many_ranges: Server) -> Api:
-    return Api(many_ranges.url, many_ranges.ca, many_ranges.token()).cluster("root")
+def root(many_ranges: Platform) -> Api:
+    return many_ranges.root
 
 
 @pytest.fixture
@@ -101,10 +29,10 @@ def provider(root: Api) -> Provider:
 
 
 @pytest.fixture
-def informers(many_ranges: Server, provider: Provider, binary: Path, tmp_path: Path) -> Iterator[Informers]:
+def informers(many_ranges: Platform, provider: Provider, informers_binary: Path, tmp_path: Path) -> Iterator[Informers]:
     path = tmp_path / "provider.kubeconfig"
     path.write_text(yaml.safe_dump(kubeconfig(many_ranges, provider.api)))
-    running = Informers(binary, path)
+    running = Informers(informers_binary, path)
     try:
         yield running
     finally:
@@ -163,3 +91,17 @@ def test_informers_go_with_their_url(root: Api, provider: Provider, informers: I
     consumer.delete(f"{API_BINDINGS}/cowboys")
     eventually(lambda: len(informers.of("url-removed")) == 1)
     assert informers.snapshot().get("urls") is None
+
+
+def test_informers_go_on_after_a_crash(many_ranges: Platform, root: Api, provider: Provider, informers: Informers) -> None:
+    consumers = [provider.bind(root.workspace(f"consumer-{number}")) for number in range(6)]
+    for number, consumer in enumerate(consumers):
+        consumer.create(COWBOYS, cowboy(f"cowboy-{number}", "before"))
+    keys = [f"{consumer.name}|default/cowboy-{number}" for number, consumer in enumerate(consumers)]
+    eventually(lambda: informers.caches() == dict.fromkeys(keys, "before"), "all objects are in the caches", seconds=60)
+    many_ranges.kill()
+    many_ranges.start()
+    for number, consumer in enumerate(consumers):
+        consumer.patch(f"{COWBOYS}/cowboy-{number}", {"spec": {"intent": "after"}})
+    eventually(lambda: informers.caches() == dict.fromkeys(keys, "after"), "the caches follow again", seconds=60)
+    assert len(informers.snapshot()["urls"]) >= 2 and informers.of("url-removed") == []

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import cycle
 from pathlib import Path
 
 import pytest
 
+from tests.support.forms import Platform
 from tests.support.tools import kubectls, program
-from tools.server import Server
 
 
 @dataclass
@@ -19,7 +20,10 @@ class Kubectl:
     path: str
     kubeconfig: Path
     cache: Path
-    server: str
+    doors: Iterator[str]
+    """Origins, one for each command."""
+    place: str
+    """Path or id of a workspace."""
 
     def __call__(self, *arguments: str, stdin: str | None = None, fails: bool = False) -> str:
         """Standard output; with `fails`, of a command that must not succeed, standard error."""
@@ -33,12 +37,11 @@ class Kubectl:
             self.path,
             f"--kubeconfig={self.kubeconfig}",
             f"--cache-dir={self.cache}",
-            f"--server={self.server}",
+            f"--server={next(self.doors)}/clusters/{self.place}",
         ]
 
     def at(self, workspace: str) -> Kubectl:
-        base = self.server.partition("/clusters/")[0]
-        return Kubectl(self.path, self.kubeconfig, self.cache, f"{base}/clusters/{workspace}")
+        return replace(self, place=workspace)
 
     def workspace(self, name: str) -> str:
         """Makes a workspace here and waits as a user would; its id."""
@@ -48,9 +51,9 @@ class Kubectl:
 
 
 @pytest.fixture(scope="module", params=kubectls() or [""], ids=lambda p: Path(p).name or "kubectl")
-def kubectl(request: pytest.FixtureRequest, server: Server, tmp_path_factory: pytest.TempPathFactory) -> Kubectl:
+def kubectl(request: pytest.FixtureRequest, server: Platform, tmp_path_factory: pytest.TempPathFactory) -> Kubectl:
     path = request.param or program("kubectl", "it comes with kubernetes-client")
-    return Kubectl(path, server.kubeconfig, tmp_path_factory.mktemp("cache"), f"{server.url}/clusters/root")
+    return Kubectl(path, server.kubeconfig, tmp_path_factory.mktemp("cache"), cycle(server.urls), "root")
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +72,7 @@ def config_map(name: str, **data: str) -> str:
     return json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data})
 
 
-def test_workspaces_are_reached_by_path_and_id_and_keep_apart(kubectl: Kubectl, org: tuple[str, str]) -> None:
+def test_workspaces_are_reached_by_path_and_id_and_keep_apart(server: Platform, kubectl: Kubectl, org: tuple[str, str]) -> None:
     path, cluster = org
     by_path, by_id = kubectl.at(path), kubectl.at(cluster)
     by_path("create", "configmap", "mine", "--from-literal=where=outer")
@@ -78,7 +81,7 @@ def test_workspaces_are_reached_by_path_and_id_and_keep_apart(kubectl: Kubectl, 
 
     inner = by_path.workspace("team")
     url = by_path("get", "workspace", "team", "-o", "jsonpath={.spec.URL}")
-    assert url == f"{kubectl.server.partition('/clusters/')[0]}/clusters/{path}:team"
+    assert url == f"{server.url}/clusters/{path}:team"
     nested = kubectl.at(f"{path}:team")
     assert "NotFound" in nested("get", "configmap", "mine", fails=True)
     nested("create", "configmap", "mine", "--from-literal=where=inner")
@@ -218,7 +221,7 @@ def test_service_account_token(here: Kubectl) -> None:
 
 def test_deleting_a_workspace(here: Kubectl, kubectl: Kubectl) -> None:
     here.workspace("doomed")
-    doomed = kubectl.at(here.server.rpartition("/")[2] + ":doomed")
+    doomed = kubectl.at(here.place + ":doomed")
     doomed("create", "configmap", "inside")
     here("delete", "workspace", "doomed", "--timeout=20s")
     assert here("get", "workspaces", "doomed", "--ignore-not-found") == ""

@@ -16,11 +16,11 @@ from tests.e2e.client import CRDS, Api
 from tests.e2e.kubeconfig import kubeconfig
 from tests.e2e.test_builtin_types import widget_definition
 from tests.e2e.waiting import PATIENCE_SECONDS, eventually
-from tools.server import Server
+from tests.support.forms import Platform
 
 
 @pytest.fixture
-def connected(place: Api, server: Server) -> client.ApiClient:
+def connected(place: Api, server: Platform) -> client.ApiClient:
     """A client that was set up from admin.kubeconfig, in a workspace of this test."""
     document = kubeconfig(server, place)
     made: client.ApiClient = kubernetes.config.new_client_from_config_dict(document, context="shard-base")

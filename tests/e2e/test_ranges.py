@@ -17,7 +17,7 @@ from tests.e2e.client import API_BINDINGS, CONFIG_MAPS, NAMESPACES, SHARDS, WORK
 from tests.e2e.people import everybody
 from tests.e2e.provider import ALL_COWBOYS, COWBOYS, Provider, cowboy, home, schema
 from tests.e2e.waiting import eventually
-from tools.server import Server
+from tests.support.forms import Platform, platform
 
 CAPACITY = 5
 CONSUMERS = 12
@@ -25,7 +25,7 @@ CONSUMERS = 12
 
 @dataclass
 class World:
-    server: Server
+    server: Platform
     root: Api
     provider: Provider
     consumers: list[Api]
@@ -34,7 +34,7 @@ class World:
 
     def cli(self, *arguments: str, fails: bool = False) -> str:
         """What a `tenantry` command prints; with `fails`, to standard error."""
-        command = [sys.executable, "-m", "tenantry.cli.main", *arguments, "--root-directory", str(self.server.root)]
+        command = [sys.executable, "-m", "tenantry.cli.main", *arguments, "--root-directory", str(self.server.access)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
         assert (done.returncode != 0) is fails, done.stdout + done.stderr
         return done.stderr if fails else done.stdout
@@ -55,11 +55,10 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory, tokens: Path) -> Iterator[World]:
-    folder = tmp_path_factory.mktemp("ranges") / "tenantry"
-    options = ("--shards", "2", "--range-capacity", str(CAPACITY), "--token-auth-file", str(tokens))
-    with Server(folder, *options) as server:
-        root = Api(server.url, server.ca, server.token()).cluster("root")
+def world(form: str, tmp_path_factory: pytest.TempPathFactory, tokens: Path) -> Iterator[World]:
+    folder = tmp_path_factory.mktemp("ranges")
+    with platform(form, folder, shards=2, range_capacity=CAPACITY, token_file=tokens) as server:
+        root = server.root
         provider = Provider.install(root.workspace("provider"), schema())
         made = World(server, root, provider, [], [])
         seen: dict[str, set[str]] = {}
@@ -113,7 +112,7 @@ def test_each_range_is_a_shard_object(world: World) -> None:
         assert shard["metadata"]["labels"]["name"] == name
         assert (shard["spec"]["baseURL"], shard["spec"]["virtualWorkspaceURL"]) == (url, url)
         assert shard["spec"]["externalURL"] == world.server.url
-    assert len({r["shard"] for r in ranges}) == 2, "ranges spread over the shards"
+    assert {r["shard"] for r in ranges} == set(world.server.shards), "ranges spread over the shards"
     assert all(r["tenants"] <= r["capacity"] == CAPACITY for r in ranges)
 
 
@@ -204,7 +203,7 @@ def test_cli(world: World) -> None:
     assert yaml.safe_load(world.cli("ranges", "-o", "yaml")) == world.data("ranges")
 
     shards = world.data("shards")
-    assert [s["name"] for s in shards] == ["shard-1", "shard-2"]
+    assert [s["name"] for s in shards] == world.server.shards
     assert sorted(r for s in shards for r in s["ranges"]) == sorted(r["name"] for r in world.data("ranges"))
     assert world.cli("shards").splitlines()[0].split() == ["NAME", "UID", "URL", "TENANTS", "RANGES", "STATE"]
 
@@ -244,17 +243,12 @@ def test_a_range_without_consumers_leaves_the_slice(world: World) -> None:
 def test_another_start_with_more_shards_finds_all(world: World) -> None:
     before = world.data("ranges")
     world.server.stop()
-    with Server(world.server.root, "--shards", "3", "--range-capacity", str(CAPACITY)) as again:
-        root = Api(again.url, again.ca, again.token()).cluster("root")
-        shown = subprocess.run(
-            [sys.executable, "-m", "tenantry.cli.main", "ranges", "-o", "json", "--root-directory", str(again.root)],
-            capture_output=True, check=True, timeout=30,
-        )  # fmt: skip
-        after = json.loads(shown.stdout)
-        keep = ("name", "start", "end", "tenants")
-        assert [{k: r[k] for k in keep} for r in after] == [{k: r[k] for k in keep} for r in before]
-        for number in range(CONSUMERS):
-            assert root.cluster(f"root:consumer-{number}").get(f"{CONFIG_MAPS}/here")
-        later = [root.workspace(f"later-{n}") for n in range(2 * CAPACITY)]
-        assert all(api.names(NAMESPACES) == ["default", "kube-system"] for api in later)
-    world.server.start()
+    root = world.server.start(more_shards=1).root
+    after = world.data("ranges")
+    keep = ("name", "start", "end", "tenants")
+    assert [{k: r[k] for k in keep} for r in after] == [{k: r[k] for k in keep} for r in before]
+    for number in range(CONSUMERS):
+        assert root.cluster(f"root:consumer-{number}").get(f"{CONFIG_MAPS}/here")
+    later = [root.workspace(f"later-{n}") for n in range(2 * CAPACITY)]
+    assert all(api.names(NAMESPACES) == ["default", "kube-system"] for api in later)
+    assert {shard["name"] for shard in world.data("shards")} == set(world.server.shards)

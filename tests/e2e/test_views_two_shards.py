@@ -26,8 +26,8 @@ from tests.e2e.client import (
 from tests.e2e.people import ACCESS, CONTENT, Person, bind, everybody, grant, rule
 from tests.e2e.provider import ALL_COWBOYS, COWBOYS, GROUP, Provider, answer, binding, claim, cowboy, export, home, schema
 from tests.e2e.waiting import eventually
+from tests.support.forms import Platform, platform
 from tests.support.tools import kubectls
-from tools.server import Server
 
 CAPACITY = 5
 ALL_CONFIG_MAPS = f"{CORE}/configmaps"
@@ -44,7 +44,7 @@ REVIEWS = (("authorization.k8s.io", "subjectaccessreviews"), ("authorization.k8s
 class World:
     """A provider in the range `root`, whose one consumer `near` is there, and `far` in a range of the other shard."""
 
-    server: Server
+    server: Platform
     root: Api
     provider: Provider
     near: Api
@@ -91,11 +91,10 @@ def far_workspace(api: Api, stem: str) -> tuple[str, Api]:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory, tokens: Path) -> Iterator[World]:
-    folder = tmp_path_factory.mktemp("views") / "tenantry"
-    options = ("--shards", "2", "--range-capacity", str(CAPACITY), "--token-auth-file", str(tokens))
-    with Server(folder, *options) as server:
-        root = Api(server.url, server.ca, server.token()).cluster("root")
+def world(form: str, tmp_path_factory: pytest.TempPathFactory, tokens: Path) -> Iterator[World]:
+    folder = tmp_path_factory.mktemp("views")
+    with platform(form, folder, shards=2, range_capacity=CAPACITY, token_file=tokens) as server:
+        root = server.root
         owner = Provider.install(root.workspace("owner"), schema("horses", "Horse"), name="horses")
         claims = (*CLAIMS, claim(GROUP, "horses", identityHash=owner.identity))
         provider = Provider.install(root.workspace("provider"), schema(), permissionClaims=list(claims))

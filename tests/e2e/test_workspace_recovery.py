@@ -1,4 +1,4 @@
-"""Workspaces over several ranges and two shards come and go whole, whenever the process is killed."""
+"""Workspaces over several ranges and shards come and go whole, whenever every process is killed."""
 
 from __future__ import annotations
 
@@ -11,20 +11,16 @@ import urllib3
 
 from tests.e2e.client import CONFIG_MAPS, LOGICAL_CLUSTER, SHARDS, WORKSPACES, Api
 from tests.e2e.waiting import eventually
-from tools.server import Server
+from tests.support.forms import Platform, platform
 
 CAPACITY = 5
 COUNT = 24
 
 
 @pytest.fixture
-def own(tmp_path: Path) -> Iterator[Server]:
-    with Server(tmp_path / "tenantry", "--shards", "2", "--range-capacity", str(CAPACITY)) as running:
+def own(form: str, tmp_path: Path) -> Iterator[Platform]:
+    with platform(form, tmp_path, shards=2, range_capacity=CAPACITY) as running:
         yield running
-
-
-def root_of(server: Server) -> Api:
-    return Api(server.url, server.ca, server.token()).cluster("root")
 
 
 def attempt(method: str, api: Api, path: str, body: object = None) -> None:
@@ -49,15 +45,15 @@ def workspace(name: str) -> dict[str, object]:
     return {"apiVersion": "tenancy.kcp.io/v1alpha1", "kind": "Workspace", "metadata": {"name": name}}
 
 
-def test_killed_amid_creation_and_amid_deletion(own: Server) -> None:
+def test_killed_amid_creation_and_amid_deletion(own: Platform) -> None:
     names = [f"w{number}" for number in range(COUNT)]
     with ThreadPoolExecutor(8) as pool:
-        root = root_of(own)
+        root = own.root
         begun = [pool.submit(attempt, "POST", root, WORKSPACES, workspace(name)) for name in names]
         begun[COUNT // 2].result()
         own.kill()
     own.start()
-    root = root_of(own)
+    root = own.root
     for name in names:
         assert root.status_of("POST", WORKSPACES, workspace(name)) in (201, 409)
     ready = {name: root.ready(name) for name in names}
@@ -73,7 +69,7 @@ def test_killed_amid_creation_and_amid_deletion(own: Server) -> None:
         begun[COUNT // 2].result()
         own.kill()
     own.start()
-    root = root_of(own)
+    root = own.root
     for name in names:
         root.status_of("DELETE", f"{WORKSPACES}/{name}")
     eventually(lambda: root.names(WORKSPACES) == [], "every workspace is gone")

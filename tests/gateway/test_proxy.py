@@ -17,12 +17,8 @@ from tenantry.apiserver.limits import FORWARDED_HEADERS, Limits
 from tests.gateway.fleet import TIMEOUT_SECONDS, A, B, Fleet, fleet, until
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+LOOP_FACTORIES = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
-
-
-@pytest.fixture(params=["asyncio", "uvloop"])
-def event_loop_policy(request: pytest.FixtureRequest) -> asyncio.AbstractEventLoopPolicy:
-    return uvloop.EventLoopPolicy() if request.param == "uvloop" else asyncio.DefaultEventLoopPolicy()
 
 
 @pytest.fixture

@@ -38,7 +38,10 @@ def etcd_program() -> str:
 
 
 class EtcdServer:
-    """`ETCD` in the environment names another program than the `etcd` of the path. Data outlives `kill`, not `stop`."""
+    """`ETCD` in the environment names another program than the `etcd` of the path. Data outlives `kill`, not `stop`.
+
+    `extra`: further arguments, which may be others for a later start.
+    """
 
     def __init__(self, *, tls: Sequence[str] = (), directory: Path | None = None, extra: Sequence[str] = ()) -> None:
         self.program = etcd_program()
@@ -49,7 +52,8 @@ class EtcdServer:
         self.members = [self]
         self.url = f"{scheme}://127.0.0.1:{self.port}"
         self.directory = Path(tempfile.mkdtemp(prefix="etcd-", dir=directory or memory_directory()))
-        self._arguments = [*tls, *extra]
+        self.extra = extra
+        self._tls = tls
         self._process: subprocess.Popen[bytes] | None = None
 
     @classmethod
@@ -74,7 +78,8 @@ class EtcdServer:
                 f"--initial-cluster={','.join(f'{member.name}={member.peer}' for member in self.members)}",
                 "--log-level=error",
                 *(ALONE if len(self.members) == 1 else TOGETHER),
-                *self._arguments,
+                *self._tls,
+                *self.extra,
             ],
             stdout=subprocess.DEVNULL,
             stderr=(self.directory / "log").open("ab"),
@@ -84,6 +89,10 @@ class EtcdServer:
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None
 
     def kill(self) -> None:
         """SIGKILL; what was acknowledged is on disk."""

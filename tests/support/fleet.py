@@ -19,7 +19,7 @@ from tenantry.tenancy.directory import RangeInfo, ShardInfo
 from tenantry.tenancy.range_map import RangeMap
 from tests.e2e.client import Api
 from tests.support.etcd import EtcdServer, free_port
-from tests.support.links import Background, Link, Straight
+from tests.support.links import Background, Link
 from tools.child import Child, token_in
 
 START_SECONDS_MAX = 60.0
@@ -40,10 +40,12 @@ def until(look: Callable[[], T], what: str, seconds: float = 30.0) -> T:
 class Process(Child):
     """One process of the platform: `tenantry <arguments>`. What it prints and logs is in `log`."""
 
-    def __init__(self, name: str, folder: Path, link: Link, *arguments: str) -> None:
+    link: Link
+    """Its way to etcd, where the platform was made with `links`."""
+
+    def __init__(self, name: str, folder: Path, etcd_port: int, *arguments: str) -> None:
         super().__init__(name, folder / f"{name}.log")
-        self.link = link
-        self.etcd_url = f"http://127.0.0.1:{link.port}"
+        self.etcd_url = f"http://127.0.0.1:{etcd_port}"
         self._arguments = arguments
         self._log_start = 0
 
@@ -94,8 +96,8 @@ class Shard(Process):
 class Fleet:
     """The platform. A context manager: everything in it has ended, and its files are gone, when it is left.
 
-    `flags`: by kind (`registry`, `gateway`, `shard`), further arguments for each process of that kind.
-    `links` False: nobody can be cut off from etcd, and nothing slows the way to it.
+    `flags`: by kind (`registry`, `gateway`, `shard`), further arguments for each process of that kind. `links`: each process
+    reaches etcd through a link of its own, which a test can cut.
     """
 
     def __init__(
@@ -108,8 +110,8 @@ class Fleet:
         etcd: EtcdServer | None = None,
         links: bool = True,
     ) -> None:
+        self._linked = links
         self._flags = dict(flags or {})
-        self._with_links = links
         self._folder = tempfile.TemporaryDirectory(prefix="fleet-")
         self.folder = Path(self._folder.name)
         self._background = Background()
@@ -174,8 +176,24 @@ class Fleet:
         )
         self.kubeconfig.write_bytes(made.stdout)
         self.root = Api(f"{self.url}/clusters/root", str(self.ca), self.token())
-        until(lambda: self.root.status_of("GET", "/api/v1/namespaces") == 200, "the gateway reaches root")
+        self._reached()
         return self
+
+    def start_again(self) -> None:
+        """Starts everything that has ended, etcd with it, and waits until all serve."""
+        if not self.etcd.running:
+            self.etcd.start()
+        ended = [process for process in self.processes if not process.running]
+        for process in ended:
+            process.start()
+        for process in ended:
+            process.ready()
+        self._reached()
+
+    def _reached(self) -> None:
+        for url in self.urls:
+            root = self.api("root", through=url)
+            until(lambda root=root: root.status_of("GET", "/api/v1/namespaces") == 200, f"{url} reaches root")
 
     def stop(self) -> None:
         """Kills what is left."""
@@ -299,10 +317,15 @@ class Fleet:
         await self._map.start()
 
     def _started(self, kind: type[ProcessKind], command: str, name: str, *arguments: str) -> ProcessKind:
-        link = Link(self._background, self.etcd.port) if self._with_links else Straight(self.etcd.port)
-        self._links.append(link)
+        port = self.etcd.port
+        if self._linked:
+            link = Link(self._background, port)
+            self._links.append(link)
+            port = link.port
         health = ("--health-port", "0")
-        process = kind(name, self.folder, link, command, *arguments, *health, *self._flags.get(command, ()))
+        process = kind(name, self.folder, port, command, *arguments, *health, *self._flags.get(command, ()))
+        if self._linked:
+            process.link = link
         process.start()
         return process
 

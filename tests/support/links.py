@@ -54,19 +54,3 @@ class Link:
         self._proxy.refusing = cut
         if not cut:
             self._proxy.cut()
-
-
-class Straight(Link):
-    """The port itself, with nothing in between that would cost time: for measurements. It cannot be cut."""
-
-    def __init__(self, port: int) -> None:
-        self.port = port
-
-    def cut(self) -> None:
-        raise NotImplementedError("there is nothing in the way that could be cut")
-
-    def heal(self) -> None:
-        """Nothing was cut."""
-
-    def stop(self) -> None:
-        """Nothing runs."""

@@ -72,8 +72,11 @@ class EdgeServer:
         self._id_prefix = str(uuid.uuid4())[:24]
         self._ids = count(1)
 
-    async def start(self, host: str, port: int) -> int:
-        """Listens; returns the port, which was chosen by the system where `port` is 0. Raises ListenError."""
+    async def start(self, host: str, port: int, flag: str = "--secure-port") -> int:
+        """Listens; returns the port, which was chosen by the system where `port` is 0. `flag` is the setting that names it.
+
+        Raises ListenError.
+        """
         loop = asyncio.get_running_loop()
         limits = self.limits
         self._connections = ConnectionFactory(
@@ -92,7 +95,7 @@ class EdgeServer:
         try:
             self._listener = await loop.create_server(self._connections, host, port, backlog=1024, **tls)
         except OSError as error:
-            raise ListenError(_listen_text(host, port, error)) from error
+            raise ListenError(_listen_text(host, port, flag, error)) from error
         self._tick()
         self._ticker = asyncio.create_task(self._keep_ticking(), name="edge ticker")
         return int(self._listener.sockets[0].getsockname()[1])
@@ -427,10 +430,10 @@ def _usable(audit_id: str | None) -> str:
     return audit_id if audit_id and len(audit_id) <= _LONGEST_AUDIT_ID and audit_id.isascii() else ""
 
 
-def _listen_text(host: str, port: int, error: OSError) -> str:
+def _listen_text(host: str, port: int, flag: str, error: OSError) -> str:
     where = f"{host}:{port}"
     if error.errno == errno.EADDRINUSE:
-        return f"cannot listen on {where}: another process uses that port; stop it, or choose another port with --secure-port"
+        return f"cannot listen on {where}: another process uses that port; stop it, or choose another port with {flag}"
     if error.errno in (errno.EACCES, errno.EPERM):
-        return f"cannot listen on {where}: not permitted; ports below 1024 need privileges, choose another with --secure-port"
+        return f"cannot listen on {where}: not permitted; ports below 1024 need privileges, choose another with {flag}"
     return f"cannot listen on {where}: {error.strerror or error}"

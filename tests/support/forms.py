@@ -1,0 +1,201 @@
+"""The two forms of a platform, as one thing to a test: one process on SQLite, and processes of their own on etcd."""
+
+from __future__ import annotations
+
+import signal
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from tests.e2e.client import Api
+from tests.support.etcd import EtcdServer
+from tests.support.fleet import Fleet
+from tools.server import Server
+
+ONE_PROCESS = "one-process"
+DISTRIBUTED = "distributed"
+FORMS = (ONE_PROCESS, DISTRIBUTED)
+
+REGISTRIES = 2
+GATEWAYS = 2
+SHARDS = 3
+
+
+class Platform(ABC):
+    """A platform that runs. A context manager; what it holds outlives `stop` and `kill`, and `start` finds it again."""
+
+    form: str
+    urls: Sequence[str]
+    """The origins at which clients reach it, the one that it publishes first."""
+    ca: str
+    kubeconfig: Path
+    access: Path
+    """For the flag --root-directory of `tenantry ranges` and its siblings."""
+    shards: Sequence[str]
+    """Their names."""
+    logs: Sequence[Path]
+
+    @property
+    def url(self) -> str:
+        return self.urls[0]
+
+    @property
+    def masters(self) -> Api:
+        """As system:masters, without a cluster in the URL. Requests take all front doors in turn."""
+        return Api(self.url, self.ca, self.token(), tuple(self.urls))
+
+    @property
+    def root(self) -> Api:
+        return self.masters.cluster("root")
+
+    @abstractmethod
+    def token(self, context: str = "shard-base") -> str:
+        """Of the user of one of the kubeconfig's contexts."""
+
+    @abstractmethod
+    def start(self, *, more_shards: int = 0) -> Platform:
+        """Returns when it serves. `more_shards`: how many it has from now on that it had not before."""
+
+    @abstractmethod
+    def signal(self, number: signal.Signals) -> None:
+        """To all of its processes at once, as Ctrl-C and `docker compose down` do."""
+
+    @abstractmethod
+    def wait(self) -> int:
+        """Waits for the end of all of its processes; the worst exit code."""
+
+    def stop(self) -> None:
+        """Ends it as an operator would."""
+        self.signal(signal.SIGTERM)
+        assert self.wait() == 0
+
+    @abstractmethod
+    def kill(self) -> None:
+        """Ends all of it at once, as a loss of power would."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Ends whatever still runs."""
+
+    def __enter__(self) -> Platform:
+        try:
+            return self.start()
+        except BaseException:
+            self.close()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class OneProcess(Platform):
+    """`tenantry start` on a directory."""
+
+    form = ONE_PROCESS
+
+    def __init__(self, folder: Path, flags: Sequence[str], shards: int) -> None:
+        self._flags = flags
+        self._port: tuple[str, ...] = ()
+        self.shards = [f"shard-{number + 1}" for number in range(shards)]
+        self.server = Server(folder / "tenantry")
+        self.kubeconfig = self.server.kubeconfig
+        self.ca = self.server.ca
+        self.access = self.server.root
+        self.logs = [self.server.log]
+
+    def start(self, *, more_shards: int = 0) -> Platform:
+        self.shards = [f"shard-{number + 1}" for number in range(len(self.shards) + more_shards)]
+        self.server.arguments = ("--shards", str(len(self.shards)), *self._flags, *self._port)
+        self.server.start()
+        self.urls = [self.server.url]
+        # As with a port that is not chosen freely, URLs stay what they are.
+        self._port = ("--secure-port", str(urlsplit(self.server.url).port))
+        return self
+
+    def token(self, context: str = "shard-base") -> str:
+        return self.server.token(context)
+
+    def signal(self, number: signal.Signals) -> None:
+        self.server.signal(number)
+
+    def wait(self) -> int:
+        return self.server.wait()
+
+    def kill(self) -> None:
+        self.server.kill()
+
+    def close(self) -> None:
+        self.server.stop()
+
+
+class Distributed(Platform):
+    """Two registries, two gateways and three shards, on etcd."""
+
+    form = DISTRIBUTED
+
+    def __init__(self, flags: dict[str, Sequence[str]], etcd: EtcdServer | None = None) -> None:
+        self.fleet = Fleet(registries=REGISTRIES, gateways=GATEWAYS, shards=SHARDS, flags=flags, etcd=etcd, links=False)
+        self.urls = self.fleet.urls
+        self.kubeconfig = self.fleet.kubeconfig
+        self.ca = str(self.fleet.ca)
+        self.access = self.fleet.access
+        self._started = False
+
+    @property
+    def shards(self) -> Sequence[str]:  # type: ignore[override]
+        return sorted(self.fleet.shards)
+
+    @property
+    def logs(self) -> Sequence[Path]:  # type: ignore[override]
+        return [process.log for process in self.fleet.processes]
+
+    def start(self, *, more_shards: int = 0) -> Platform:
+        if self._started:
+            self.fleet.start_again()
+        else:
+            self._started = True
+            self.fleet.start()
+        for _ in range(more_shards):
+            self.fleet.add_shard(f"shard-{len(self.fleet.shards) + 1}")
+        return self
+
+    def token(self, context: str = "shard-base") -> str:
+        return self.fleet.token(context)
+
+    def signal(self, number: signal.Signals) -> None:
+        for process in self.fleet.processes:
+            process.signal(number)
+
+    def wait(self) -> int:
+        return max(abs(process.wait()) for process in self.fleet.processes)
+
+    def kill(self) -> None:
+        for process in self.fleet.processes:
+            process.signal(signal.SIGKILL)
+        self.fleet.etcd.kill()
+        self.wait()
+
+    def close(self) -> None:
+        self.fleet.stop()
+
+
+def platform(
+    form: str,
+    folder: Path,
+    *,
+    shards: int = 1,
+    range_capacity: int = 0,
+    token_file: Path | None = None,
+    api_export_urls: bool = False,
+) -> Platform:
+    """A platform of this form, not started yet.
+
+    `shards`: of the one process; the distributed form has three in any case. `range_capacity` 0 leaves the default.
+    """
+    capacity = ("--range-capacity", str(range_capacity)) if range_capacity else ()
+    serving = ("--token-auth-file", str(token_file)) if token_file else ()
+    serving += ("--api-export-urls=true",) if api_export_urls else ()
+    if form == ONE_PROCESS:
+        return OneProcess(folder, (*capacity, *serving), shards)
+    return Distributed({"registry": capacity, "shard": serving})

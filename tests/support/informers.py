@@ -1,0 +1,81 @@
+"""The program in tests/clients/informers: client-go's dynamic informers, one for each URL of an endpoint slice."""
+
+from __future__ import annotations
+
+import json
+import queue
+import subprocess
+import threading
+from pathlib import Path
+from typing import Any
+
+from tests.support.tools import program
+
+SOURCE = Path(__file__).parent.parent / "clients" / "informers"
+LINE_SECONDS = 60.0
+
+
+def built(folder: Path) -> Path:
+    """The program, built into a directory; skips the test, or fails it, where there is no Go."""
+    go = program("go", "it comes with golang-go")
+    binary = folder / "informers"
+    done = subprocess.run([go, "build", "-o", str(binary), "."], cwd=SOURCE, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return binary
+
+
+class Informers:
+    """The running program: its events and its requests as they come, and the contents of its caches when asked."""
+
+    def __init__(self, binary: Path, kubeconfig: Path) -> None:
+        self.events: list[dict[str, Any]] = []
+        self.requests: list[dict[str, Any]] = []
+        self._snapshots: queue.Queue[dict[str, Any]] = queue.Queue()
+        self._ready = threading.Event()
+        arguments = ["-kubeconfig", kubeconfig, "-slice", "cowboys", "-group", "example.com", "-resource", "cowboys"]
+        self._process = subprocess.Popen(
+            [str(binary), *map(str, arguments), "-field", "spec.intent"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+        assert self._ready.wait(LINE_SECONDS), "the program has not become ready"
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            event = json.loads(line)
+            if event["event"] == "snapshot":
+                self._snapshots.put(event)
+            elif event["event"] == "ready":
+                self._ready.set()
+            elif event["event"] in ("list", "watch"):
+                self.requests.append(event)
+            else:
+                self.events.append(event)
+
+    def snapshot(self) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        return self._snapshots.get(timeout=LINE_SECONDS)
+
+    def caches(self) -> dict[str, str]:
+        # Go leaves an empty map out.
+        found: dict[str, str] = self.snapshot().get("caches") or {}
+        return found
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        return [e for e in list(self.events) if e["event"] == kind]
+
+    def stop(self) -> str:
+        """Ends the program; what it complained about."""
+        assert self._process.stdin is not None and self._process.stderr is not None
+        self._process.stdin.close()
+        complaints = self._process.stderr.read()
+        self._process.wait(LINE_SECONDS)
+        self._reader.join()
+        return complaints
