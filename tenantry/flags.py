@@ -11,16 +11,14 @@ import dataclasses
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
-
-import msgspec
+from typing import Any, NamedTuple, TypeVar
 
 
 class SettingError(Exception):
     """A setting has a value that cannot be used; the text names the setting and what it takes."""
 
 
-class Declaration(msgspec.Struct, frozen=True):
+class Declaration(NamedTuple):
     """What is known of one setting of a command."""
 
     name: str
