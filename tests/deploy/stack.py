@@ -38,9 +38,7 @@ class Stack:
 
     def __enter__(self) -> Stack:
         try:
-            if self._built is not None:
-                self.compose("build")
-            self.scale(1)
+            self.scale(1, *(["--build"] if self._built is not None else []))
             # From now on, since a container's log goes with it.
             command = [self._docker, "compose", "--file", str(FILE), "logs", "--no-color", "--timestamps", "--follow"]
             with (self._directory / "log").open("wb") as log:
@@ -68,9 +66,9 @@ class Stack:
         assert done.returncode == 0, f"docker compose {' '.join(arguments)}: {done.stderr[-3000:]}"
         return done.stdout
 
-    def scale(self, shards: int) -> Stack:
+    def scale(self, shards: int, *options: str) -> Stack:
         """Returns when so many shards, and all else, are healthy."""
-        self.compose("up", "--detach", "--wait", "--scale", f"shard={shards}")
+        self.compose("up", *options, "--detach", "--wait", "--scale", f"shard={shards}")
         return self
 
     def down(self) -> None:

@@ -52,6 +52,11 @@ def test_life(name: str) -> None:
     assert service["logging"]["options"]["max-size"]
 
 
+def test_the_image_is_built_once() -> None:
+    assert [name for name, service in services().items() if "build" in service] == ["volume"]
+    assert all(services()[name]["pull_policy"] == "never" for name in PROCESSES)
+
+
 def test_shards_can_be_any_number() -> None:
     shard = services()["shard"]
     assert not {"container_name", "hostname", "ports", "volumes"} & set(shard)

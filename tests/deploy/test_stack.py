@@ -131,6 +131,7 @@ def test_nothing_is_lost_while_shards_come_and_go(stack: Stack, informers_binary
         keys = {name: f"{consumer.name}|default/{name}" for name, consumer in consumers.items()}
         eventually(lambda: informers.caches() == dict.fromkeys(keys.values(), "000000"), "all objects are in the caches")
         seen = len(informers.events)
+        others = [stack.containers(service) for service in ("etcd", "registry", "gateway")]
         items = list(consumers.items())
         writers = [Writer(dict(items[n::WRITERS])) for n in range(WRITERS)]
         try:
@@ -144,6 +145,7 @@ def test_nothing_is_lost_while_shards_come_and_go(stack: Stack, informers_binary
         finally:
             for writer in writers:
                 writer.stop()
+        assert [stack.containers(service) for service in ("etcd", "registry", "gateway")] == others, "scaling replaced them"
         written = {name: values for writer in writers for name, values in writer.acknowledged.items()}
         last = {keys[name]: values[-1] for name, values in written.items()}
         eventually(lambda: informers.caches() == last, "the caches show every last write", seconds=60)
