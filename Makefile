@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PROTOS := $(shell find protos -name '*.proto')
 
-.PHONY: install start test distributed faults compose check docs bench lock clean
+.PHONY: install start test faults compose check docs bench lock clean
 
 install: $(VENV)/.installed tenantry/_proto/.generated
 
@@ -24,11 +24,7 @@ start: install
 	$(BIN)/tenantry start $(ARGS)
 
 test: install
-	$(BIN)/python -m pytest --ignore=tests/distributed --ignore=tests/deploy/test_stack.py $(ARGS)
-
-# A platform of real processes on etcd: slower, and not steady enough yet to be part of `make test`.
-distributed: install
-	$(BIN)/python -m pytest tests/distributed $(ARGS)
+	$(BIN)/python -m pytest --ignore=tests/deploy/test_stack.py $(ARGS)
 
 # Rounds of breaking a platform of real processes under load. A seed and a number repeat a round.
 ROUNDS ?= 50
