@@ -21,8 +21,8 @@ from tenantry.storage.range import Range
 from tenantry.storage.record import Record, RecordEvent
 
 BOOKMARK_SECONDS = 10
-"""How often each watcher that asked gets a bookmark (kube-apiserver: about once a minute). A range's new owner has the platform's last
-few thousand commits, whosever they are: a watcher that was told nothing for a minute could not resume on a busy platform."""
+"""How often each watcher that asked gets a bookmark (kube-apiserver: about once a minute). A range's new owner has the platform's
+last few thousand commits, whosever they are: a watcher that was told nothing for a minute could not resume on a busy platform."""
 
 
 class Watcher:
