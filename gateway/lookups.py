@@ -113,7 +113,7 @@ class Lookups(stubs.GatewayServicer):
                     cluster = self._locate(tenant).cluster
                 except StatusError as error:
                     code = _CODES.get(error.code, grpc.StatusCode.INTERNAL)
-                    failures.append(pb.Failure(index=len(place), code=code.value[0], message=error.message))
+                    failures.append(pb.Failure(index=len(place), code=code.value[0], message=refusals.short(error.message)))
                     place.append(0)
                     continue
                 if cluster != tenant:
@@ -175,6 +175,11 @@ class Lookups(stubs.GatewayServicer):
                 refusals.missing("apis.kcp.io/apiexports", f"{request.workspace}:{request.export}"),
             )
         return pb.ListUrlsResponse(urls=urls)
+
+    @property
+    def limits(self) -> RpcLimits:
+        """With room for all followers beside the calls of others."""
+        return RpcLimits(calls=self._followers + RpcLimits().calls)
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """As the generated function does, but for updates of the map: these are bytes already."""
@@ -258,5 +263,4 @@ def _details(error: StatusError, tenant: str) -> list[Message]:
 
 async def serve(service: Lookups, address: str, *, ca: bytes, certificate: bytes, key: bytes) -> RpcServer:
     """Serves on `address`; see `tenantry.apiserver.rpc.server.serve`."""
-    limits = RpcLimits(calls=FOLLOWERS + 1024)
-    return await serve_rpc({SERVICE: service.add_to}, address, ca=ca, certificate=certificate, key=key, limits=limits)
+    return await serve_rpc({SERVICE: service.add_to}, address, ca=ca, certificate=certificate, key=key, limits=service.limits)

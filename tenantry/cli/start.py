@@ -8,8 +8,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from gateway.front_door import FrontDoor
-from gateway.lookups import FOLLOWERS, Lookups
 from gateway.lookups import SERVICE as LOOKUPS
+from gateway.lookups import Lookups
 from gateway.map_feed import MapFeed
 from registry.service import SERVICE as REGISTRY
 from registry.service import RegistryService
@@ -25,7 +25,7 @@ from tenantry.apiserver.edge.https import client_authority, https_server, servin
 from tenantry.apiserver.files import write_private
 from tenantry.apiserver.http import Reply, Request
 from tenantry.apiserver.process import Process, run_process
-from tenantry.apiserver.rpc.server import RpcLimits, serve
+from tenantry.apiserver.rpc.server import serve
 from tenantry.cli import kubeconfig
 from tenantry.cli.local_fleet import TTL_SECONDS, LocalFleet
 from tenantry.cli.settings import StartSettings
@@ -153,7 +153,7 @@ class WholePlatform(Process[StartSettings]):
             ca=authority.certificate,
             certificate=serving.certificate,
             key=serving.key,
-            limits=RpcLimits(calls=FOLLOWERS + RpcLimits().calls),
+            limits=lookups.limits,
         )
         self._stack.push_async_callback(server.stop, 1.0)
         return server.port

@@ -182,6 +182,27 @@ async def test_a_long_question_has_a_short_answer(world: World, tenant: str) -> 
         details(caught.value)
 
 
+async def test_a_batch_repeats_little_of_a_long_name(world: World) -> None:
+    async with world.stub() as stub:
+        answer = await stub.BatchResolve(pb.BatchResolveRequest(tenants=["x" * 100_000] * 10))
+        assert len(answer.failures) == 10 and answer.ByteSize() < 10 * 1024
+
+
+async def test_a_bug_shows_nothing_of_the_inside(world: World, monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
+    def broken(tenant: str) -> None:
+        raise KeyError("a secret of the inside")
+
+    monkeypatch.setattr(world.lookups, "_locate", broken)
+    async with world.stub() as stub:
+        for _ in range(2):
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await stub.Resolve(pb.ResolveRequest(tenant=TEAM))
+            assert caught.value.code() is grpc.StatusCode.INTERNAL
+            assert "secret" not in str(caught.value.details())
+            assert details(caught.value)["ErrorInfo"].reason == "INTERNAL"
+    assert "a secret of the inside" in caplog.text
+
+
 async def test_a_newer_generation_is_waited_for(world: World) -> None:
     async with world.client(follow=False) as client:
         asking = asyncio.create_task(client.resolve(TEAM, newer_than=1))

@@ -18,7 +18,7 @@ comes back up to three times."""
 
 async def refuse(context: Any, code: grpc.StatusCode, text: str, *details: Message) -> NoReturn:
     """Ends a call of grpc.aio. `context` is its ServicerContext."""
-    status = status_pb2.Status(code=code.value[0], message=_short(text))
+    status = status_pb2.Status(code=code.value[0], message=short(text))
     for detail in details:
         status.details.add().Pack(detail)
     made = rpc_status.to_status(status)
@@ -28,7 +28,7 @@ async def refuse(context: Any, code: grpc.StatusCode, text: str, *details: Messa
 
 def reason(name: str, metadata: Mapping[str, str] | None = None) -> Any:
     """Which rule refused: `name` in UPPER_SNAKE_CASE, what it was about in the metadata."""
-    return error_details_pb2.ErrorInfo(reason=name, domain=DOMAIN, metadata={k: _short(v) for k, v in (metadata or {}).items()})
+    return error_details_pb2.ErrorInfo(reason=name, domain=DOMAIN, metadata={k: short(v) for k, v in (metadata or {}).items()})
 
 
 def retry_after(seconds: float) -> Any:
@@ -38,19 +38,20 @@ def retry_after(seconds: float) -> Any:
 
 
 def missing(kind: str, name: str) -> Any:
-    return error_details_pb2.ResourceInfo(resource_type=kind, resource_name=_short(name))
+    return error_details_pb2.ResourceInfo(resource_type=kind, resource_name=short(name))
 
 
 def bad_field(field: str, text: str) -> Any:
-    violation = error_details_pb2.BadRequest.FieldViolation(field=_short(field), description=_short(text))
+    violation = error_details_pb2.BadRequest.FieldViolation(field=short(field), description=short(text))
     return error_details_pb2.BadRequest(field_violations=[violation])
 
 
 def over_quota(subject: str, text: str) -> Any:
-    violation = error_details_pb2.QuotaFailure.Violation(subject=_short(subject), description=_short(text))
+    violation = error_details_pb2.QuotaFailure.Violation(subject=short(subject), description=short(text))
     return error_details_pb2.QuotaFailure(violations=[violation])
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
+    """What of a text goes into an answer."""
     raw = text.encode("utf-8", "replace")
     return text if len(raw) <= TEXT_BYTES else f"{raw[:TEXT_BYTES].decode('utf-8', 'ignore')}…"

@@ -9,6 +9,8 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from tenantry.apiserver.rpc.bugs import Bugs
+
 MESSAGE_LIMIT_BYTES = 16 * 1024 * 1024
 
 
@@ -62,6 +64,7 @@ async def serve(
             ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
             ("grpc.keepalive_permit_without_calls", 1),
         ],
+        interceptors=(Bugs(),),
         maximum_concurrent_rpcs=limits.calls,
     )
     for adding in add.values():
