@@ -54,4 +54,6 @@ def over_quota(subject: str, text: str) -> Any:
 def short(text: str) -> str:
     """What of a text goes into an answer."""
     raw = text.encode("utf-8", "replace")
-    return text if len(raw) <= TEXT_BYTES else f"{raw[:TEXT_BYTES].decode('utf-8', 'ignore')}…"
+    if len(raw) <= TEXT_BYTES:
+        return text
+    return f"{raw[:TEXT_BYTES].decode('utf-8', 'ignore')}… ({len(text)} characters)"
