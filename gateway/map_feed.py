@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import suppress
 from typing import Protocol
 
@@ -79,7 +79,7 @@ class MapFeed:
             await asyncio.gather(self._ticker, return_exceptions=True)
         self._tell()
 
-    async def follow(self, known_version: int, known_cell: int) -> AsyncIterator[bytes]:
+    async def follow(self, known_version: int, known_cell: int) -> AsyncGenerator[bytes, None]:
         """Encoded `MapUpdate`s until the feed stops. The reader's pace is the follower's own."""
         self.followers += 1
         loop = asyncio.get_running_loop()

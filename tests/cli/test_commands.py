@@ -234,7 +234,12 @@ def test_an_interrupted_drain_is_no_success(platform: Platform, say: Any, monkey
         return 1
 
     monkeypatch.setattr(fleet_commands, "_ranges_left", left)
-    said = say("drain", platform.owner())
+    # Shells have what they start in the background ignore Ctrl-C, the tests among it.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        said = say("drain", platform.owner())
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert said.code == 130
     assert "goes on being drained; `tenantry undrain" in said.err
 

@@ -50,7 +50,7 @@ def main() -> int:
 
     class Normaliser(normalise.Normaliser):  # type: ignore[misc]
         def text(self, value: str) -> str:
-            return super().text(YAML_CLUSTER_ANNOTATION.sub("", value))  # type: ignore[no-any-return]
+            return super().text(YAML_CLUSTER_ANNOTATION.sub("", value))
 
         def value(self, value: Any, key: str = "") -> Any:
             return super().value(value if key else without_cluster(value), key)

@@ -66,7 +66,7 @@ def _strict(schema: Any, references: list[str]) -> Any:
         schema.get("type") == "string" and "Quantity" in schema.get("description", "")
     ):
         return {"type": ["string", "number"]}
-    kept = {}
+    kept: dict[str, Any] = {}
     for key, value in schema.items():
         if key == "properties":
             kept[key] = {name: _strict(field, references) for name, field in value.items()}

@@ -9,6 +9,7 @@ import subprocess
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -183,9 +184,13 @@ def test_etcd_and_the_registry_may_be_restarted(stack: Stack) -> None:
     for service in ("etcd", "registry"):
         (container,) = stack.containers(service)
         stack.restart(container)
-        eventually(lambda name=f"after-{service}": root.workspace(name).name, f"workspaces are made after {service}", seconds=60)
+        eventually(partial(_made, root, f"after-{service}"), f"workspaces are made after {service}", seconds=60)
     assert "kept" in place.names(CONFIG_MAPS)
     # Everything is in etcd's volume: all the rest may go and come back.
     stack.compose("down")
     stack.scale(2)
     assert eventually(lambda: "kept" in place.names(CONFIG_MAPS), "old tokens and objects are still good")
+
+
+def _made(root: Api, name: str) -> str:
+    return root.workspace(name).name

@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 import urllib3
@@ -165,7 +165,7 @@ def test_owner_that_leaves_hands_over_without_a_loss(platform: Fleet, tenants: l
 
 @pytest.mark.parametrize("fault", [frozen, cut_off])
 def test_owner_that_was_away_commits_nothing_and_answers_nothing_stale(
-    platform: Fleet, tenants: list[Api], fault: Callable[[Shard], contextmanager[None]]
+    platform: Fleet, tenants: list[Api], fault: Callable[[Shard], AbstractContextManager[None]]
 ) -> None:
     api = tenants[3]
     owner = platform.owner(api.name)

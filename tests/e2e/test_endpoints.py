@@ -5,8 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from tests.e2e.client import API_BINDINGS, API_EXPORTS, API_RESOURCE_SCHEMAS, ENDPOINT_SLICES, SHARDS, WORKSPACE_TYPES, Api
+from tests.e2e.client import (
+    API_BINDINGS,
+    API_EXPORTS,
+    API_RESOURCE_SCHEMAS,
+    ENDPOINT_SLICES,
+    SHARDS,
+    WORKSPACE_TYPES,
+    Api,
+    Object,
+)
 from tests.e2e.provider import ALL_COWBOYS, Provider, export, schema
 from tests.e2e.waiting import eventually
 from tests.support.forms import platform
@@ -126,8 +136,12 @@ def test_exports_themselves_name_urls_only_if_asked(form: str, tmp_path: Path) -
             provider = Provider.install(server.root.workspace("provider"), schema())
             url = f"{server.url}/ranges/root/services/apiexport/{provider.api.name}/cowboys"
             export_of = partial(provider.api.get, f"{API_EXPORTS}/cowboys")
-            eventually(lambda get=export_of: get().get("status", {}).get("identityHash"))
+            eventually(partial(_status, export_of, "identityHash"))
             if wanted:
-                eventually(lambda get=export_of, url=url: get()["status"].get("virtualWorkspaces") == [{"url": url}])
+                assert eventually(partial(_status, export_of, "virtualWorkspaces")) == [{"url": url}]
             else:
                 assert "virtualWorkspaces" not in export_of()["status"]
+
+
+def _status(get: Callable[[], Object], field: str) -> Any:
+    return get().get("status", {}).get(field)

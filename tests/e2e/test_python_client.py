@@ -34,7 +34,7 @@ def test_version_and_discovery(connected: client.ApiClient) -> None:
 
 
 def test_typed_create_read_update_delete(connected: client.ApiClient) -> None:
-    core = client.CoreV1Api(connected)
+    core: Any = client.CoreV1Api(connected)
     body = client.V1ConfigMap(metadata=client.V1ObjectMeta(name="one", labels={"a": "b"}), data={"key": "value"})
     made = core.create_namespaced_config_map("default", body)
     assert made.metadata.uid and made.data == {"key": "value"}
@@ -54,7 +54,8 @@ def test_typed_create_read_update_delete(connected: client.ApiClient) -> None:
 
 
 def test_secret_and_role(connected: client.ApiClient) -> None:
-    core, rbac = client.CoreV1Api(connected), client.RbacAuthorizationV1Api(connected)
+    core: Any = client.CoreV1Api(connected)
+    rbac: Any = client.RbacAuthorizationV1Api(connected)
     secret = client.V1Secret(metadata=client.V1ObjectMeta(name="word"), string_data={"key": "open"})
     assert base64.b64decode(core.create_namespaced_secret("default", secret).data["key"]) == b"open"
     role = client.V1Role(
@@ -65,7 +66,7 @@ def test_secret_and_role(connected: client.ApiClient) -> None:
 
 
 def test_list_in_pages(connected: client.ApiClient) -> None:
-    core = client.CoreV1Api(connected)
+    core: Any = client.CoreV1Api(connected)
     for number in range(7):
         body = client.V1ConfigMap(metadata=client.V1ObjectMeta(name=f"page-{number}", labels={"paged": "yes"}))
         core.create_namespaced_config_map("default", body)
@@ -81,7 +82,7 @@ def test_list_in_pages(connected: client.ApiClient) -> None:
 
 
 def test_watch(connected: client.ApiClient) -> None:
-    core = client.CoreV1Api(connected)
+    core: Any = client.CoreV1Api(connected)
     version = core.list_namespaced_config_map("default").metadata.resource_version
 
     def write() -> None:
@@ -131,7 +132,7 @@ def test_dynamic_client(connected: client.ApiClient, place: Api) -> None:
 
 
 def test_workspace_through_custom_objects(connected: client.ApiClient, place: Api, unique: Callable[[str], str]) -> None:
-    objects = client.CustomObjectsApi(connected)
+    objects: Any = client.CustomObjectsApi(connected)
     body = {"apiVersion": "tenancy.kcp.io/v1alpha1", "kind": "Workspace", "metadata": {"name": "team"}}
     objects.create_cluster_custom_object("tenancy.kcp.io", "v1alpha1", "workspaces", body)
     assert place.ready("team").url
@@ -140,14 +141,14 @@ def test_workspace_through_custom_objects(connected: client.ApiClient, place: Ap
 
 
 def test_access_and_token_reviews(connected: client.ApiClient) -> None:
-    authorization = client.AuthorizationV1Api(connected)
+    authorization: Any = client.AuthorizationV1Api(connected)
     attributes = client.V1ResourceAttributes(verb="get", resource="secrets", namespace="default")
     review = client.V1SelfSubjectAccessReview(spec=client.V1SelfSubjectAccessReviewSpec(resource_attributes=attributes))
     assert authorization.create_self_subject_access_review(review).status.allowed
-    core = client.CoreV1Api(connected)
+    core: Any = client.CoreV1Api(connected)
     core.create_namespaced_service_account("default", client.V1ServiceAccount(metadata=client.V1ObjectMeta(name="robot")))
     request = client.AuthenticationV1TokenRequest(spec=client.V1TokenRequestSpec(audiences=[], expiration_seconds=600))
     token = core.create_namespaced_service_account_token("robot", "default", request).status.token
-    tokens = client.AuthenticationV1Api(connected)
+    tokens: Any = client.AuthenticationV1Api(connected)
     answer = tokens.create_token_review(client.V1TokenReview(spec=client.V1TokenReviewSpec(token=token)))
     assert answer.status.user.username == "system:serviceaccount:default:robot"

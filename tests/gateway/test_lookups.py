@@ -64,7 +64,7 @@ class World:
         who = self.credentials
         tls = grpc.ssl_channel_credentials(who.ca, who.key, who.certificate)
         async with grpc.aio.secure_channel(self.address, tls) as channel:
-            yield stubs.GatewayStub(channel)  # type: ignore[no-untyped-call]
+            yield stubs.GatewayStub(channel)
 
     async def give(self, name: str, uid: str, generation: int, interval: tuple[str, str] | None = None) -> int:
         """Returns the version of the map that shows it."""
@@ -286,7 +286,7 @@ def same(known: TenantMap, there: RangeMap) -> bool:
 
 
 async def read_until(call: Any, version: int) -> list[pb.MapUpdate]:
-    updates = []
+    updates: list[pb.MapUpdate] = []
     while not updates or updates[-1].version < version:
         updates.append(await call.read())
     return updates

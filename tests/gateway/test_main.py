@@ -7,6 +7,7 @@ import json
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -125,6 +126,6 @@ async def test_callers_without_a_certificate_of_ours_are_not_answered(tmp_path: 
 
 async def test_a_shared_secret_is_made_once() -> None:
     store = MemoryStore()
-    made = await asyncio.gather(*(shared_secret(store, "x", lambda n=n: b"%d" % n) for n in range(20)))
+    made = await asyncio.gather(*(shared_secret(store, "x", partial(str(n).encode)) for n in range(20)))
     assert len(set(made)) == 1
     await store.close()

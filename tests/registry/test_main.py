@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from typing import Any
 
 import aiohttp
 import grpc
@@ -89,6 +90,6 @@ async def test_connections_without_a_certificate_are_refused(store: Store) -> No
 @pytest.mark.parametrize(
     ("name", "value"), [("registry_port", -1), ("range_capacity", 0), ("balance_churn", 2), ("log_level", "loud")]
 )
-def test_bad_settings_name_themselves(name: str, value: object) -> None:
+def test_bad_settings_name_themselves(name: str, value: Any) -> None:
     with pytest.raises(SettingError, match=name.replace("_", "-")):
         dataclasses.replace(SETTINGS, **{name: value})

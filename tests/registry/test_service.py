@@ -112,7 +112,7 @@ async def test_ranges_come_in_pages(service: Service, fleet: Fleet) -> None:
     await fleet.until(fleet.settled)
     await fleet.open(fleet.registries[0], 4)
     async with service.channel() as channel:
-        stub = stubs.RegistryStub(channel)  # type: ignore[no-untyped-call]
+        stub = stubs.RegistryStub(channel)
         pages, token = [], ""
         while True:
             page = await stub.ListRanges(pb.ListRangesRequest(page_size=2, page_token=token), timeout=5)
@@ -146,7 +146,7 @@ async def test_watch_resumes_at_another_replica(service: Service, fleet: Fleet) 
     other = await service.start()
     client = await service.client(addresses=[service.addresses[0]])
     client._channels.append(second := (await service.client(addresses=[other]))._channels[0])
-    client._stubs.append(stubs.RegistryStub(second))  # type: ignore[no-untyped-call]
+    client._stubs.append(stubs.RegistryStub(second))
     client._at = 0
     updates = client.watch_ranges()
     assert (await until(updates, lambda u: u.full)).full
@@ -160,7 +160,7 @@ async def test_watch_with_a_version_of_another_cell_gets_everything(service: Ser
     await fleet.join("one")
     await fleet.until(fleet.settled)
     async with service.channel() as channel:
-        stub = stubs.RegistryStub(channel)  # type: ignore[no-untyped-call]
+        stub = stubs.RegistryStub(channel)
         known = pb.WatchRangesRequest(known_version=fleet.map.version, known_cell=99)
         stream = stub.WatchRanges(known, timeout=5)
         assert (await stream.read()).full
@@ -172,7 +172,7 @@ async def test_quiet_watches_get_heartbeats_and_too_many_are_refused(fleet: Flee
     await service.start(heartbeat_seconds=0.02, watches_max=1)
     await fleet.until(fleet.map.ranges)
     async with service.stack, service.channel() as channel:
-        stub = stubs.RegistryStub(channel)  # type: ignore[no-untyped-call]
+        stub = stubs.RegistryStub(channel)
         stream = stub.WatchRanges(pb.WatchRangesRequest(), timeout=5)
         first = await stream.read()
         while (update := await stream.read()).ranges:
@@ -206,7 +206,7 @@ async def test_drain_and_undrain(service: Service, fleet: Fleet) -> None:
 async def test_refusals_carry_standard_details(service: Service, fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     await fleet.until(fleet.map.ranges)
     async with service.channel() as channel:
-        stub = stubs.RegistryStub(channel)  # type: ignore[no-untyped-call]
+        stub = stubs.RegistryStub(channel)
 
         async def details(request: pb.OpenRangeRequest) -> tuple[grpc.StatusCode, list[str]]:
             with pytest.raises(grpc.aio.AioRpcError) as refused:
@@ -244,7 +244,7 @@ async def test_what_is_refused_is_quoted_in_part_only(service: Service, fleet: F
 
 async def test_a_page_token_of_nobody_is_refused(service: Service, fleet: Fleet) -> None:
     async with service.channel() as channel:
-        stub = stubs.RegistryStub(channel)  # type: ignore[no-untyped-call]
+        stub = stubs.RegistryStub(channel)
         for token in ("\x00", "~", "R", "root:a"):
             with pytest.raises(grpc.aio.AioRpcError) as refused:
                 await stub.ListRanges(pb.ListRangesRequest(page_token=token), timeout=5)
@@ -281,10 +281,10 @@ async def test_calls_go_on_at_another_replica(service: Service, fleet: Fleet) ->
 
 async def test_health_and_reflection(service: Service) -> None:
     async with service.channel() as channel:
-        health = health_pb2_grpc.HealthStub(channel)  # type: ignore[no-untyped-call]
+        health = health_pb2_grpc.HealthStub(channel)
         answer = await health.Check(health_pb2.HealthCheckRequest(service=SERVICE), timeout=5)
         assert answer.status == health_pb2.HealthCheckResponse.SERVING
-        reflection = reflection_pb2_grpc.ServerReflectionStub(channel)  # type: ignore[no-untyped-call]
+        reflection = reflection_pb2_grpc.ServerReflectionStub(channel)
         request = reflection_pb2.ServerReflectionRequest(list_services="")
         async for listed in reflection.ServerReflectionInfo(iter([request]), timeout=5):
             assert SERVICE in {s.name for s in listed.list_services_response.service}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from tenantry.storage.etcd import EtcdSettings, EtcdStore
 from tenantry.storage.memory import MemoryStore
@@ -27,6 +28,7 @@ class Engine:
     def __init__(self, directory: Path) -> None:
         self.clock = Clock()
         self.store: Store
+        self._leases: Any
 
     async def start(self) -> None:
         raise NotImplementedError
@@ -45,11 +47,11 @@ class Engine:
 
 class MemoryEngine(Engine):
     async def start(self) -> None:
-        self.store = MemoryStore(cell=3, clock=self.clock)
+        self.store = self._leases = MemoryStore(cell=3, clock=self.clock)
 
     async def advance(self, seconds: float) -> None:
         self.clock.now += seconds
-        await self.store.expire_leases()
+        await self._leases.expire_leases()
 
 
 class SqliteEngine(Engine):
@@ -60,11 +62,11 @@ class SqliteEngine(Engine):
         self.directory = directory
 
     async def start(self) -> None:
-        self.store = await SqliteStore.open(self.directory, cell=3, clock=self.clock)
+        self.store = self._leases = await SqliteStore.open(self.directory, cell=3, clock=self.clock)
 
     async def advance(self, seconds: float) -> None:
         self.clock.now += seconds
-        await self.store.expire_leases()
+        await self._leases.expire_leases()
 
 
 class PatientLeases(EtcdStore):
@@ -106,11 +108,13 @@ class EtcdEngine(Engine):
         self.begun = False
 
     async def start(self) -> None:
-        self.store = await PatientLeases.open(
+        store = await PatientLeases.open(
             EtcdSettings((self.server.url,), first_retry_seconds=0.01, last_retry_seconds=0.02), cell=3
         )
-        self.store.clock = self.clock
-        self.store.deadlines = self.deadlines = {
+        assert isinstance(store, PatientLeases)
+        self.store = self._leases = store
+        store.clock = self.clock
+        store.deadlines = self.deadlines = {
             lease: (self.clock() + ttl_seconds, ttl_seconds) for lease, (_, ttl_seconds) in self.deadlines.items()
         }
         if not self.begun:
@@ -121,7 +125,7 @@ class EtcdEngine(Engine):
 
     async def advance(self, seconds: float) -> None:
         self.clock.now += seconds
-        await self.store.expire_leases()
+        await self._leases.expire_leases()
 
     async def restart(self) -> None:
         await self.store.close()

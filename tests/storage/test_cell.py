@@ -2,15 +2,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from typing import Any
 
 import pytest
 
 from tenantry.storage import versions
 from tenantry.storage.cell import Cell, NotOwned, Stale
 from tenantry.storage.commit import CommitLimits
-from tenantry.storage.fence import acquire_fence, read_fence
+from tenantry.storage.fence import FenceValue, acquire_fence, read_fence
 from tenantry.storage.keys import Key, catalog_key
 from tenantry.storage.memory import MemoryStore
+from tenantry.storage.range import Range
 from tenantry.storage.read_guard import ReadGuard
 from tenantry.storage.record import Change, Head, Record
 from tenantry.storage.store import Batch, Delete, Fenced, Indeterminate, Put, Store, Unavailable
@@ -28,12 +30,21 @@ def key(name: str, cluster: str = "root") -> Key:
     return Key(cluster, RESOURCE, "default", name)
 
 
-def create(name: str, value: bytes = b"{}", cluster: str = "root", **more) -> Change:
+def create(name: str, value: bytes = b"{}", cluster: str = "root", **more: Any) -> Change:
     return Change(key(name, cluster), value, Head(), None, **more)
 
 
-def cell_on(store: Store, uid: str = "shard-1", **settings) -> Cell:
+def cell_on(store: Store, uid: str = "shard-1", **settings: Any) -> Cell:
     return Cell(store, uid, parse_head, **settings)
+
+
+def there(record: Record | None) -> Record:
+    assert record is not None
+    return record
+
+
+def broken(range_: Range, owner: FenceValue | None) -> None:
+    raise ZeroDivisionError
 
 
 async def turns(count: int = 20) -> None:
@@ -199,7 +210,7 @@ async def test_what_waits_goes_into_one_transaction_that_compares_its_fences() -
         [b"/journal/shard-1", b"/fences/root", b"/fences/two"],
         [b"/journal/shard-1", b"/fences/root"],
     ]
-    made = [record.version for group in records for record in group]
+    made = [there(record).version for group in records for record in group]
     assert made == sorted(set(made))
 
 
@@ -260,7 +271,7 @@ async def test_a_lost_answer_is_settled_and_nothing_happens_twice(faults: list[s
     await cell.commit([create("before")])
     store.faults.extend(faults)
     store.silent_reads = silent_reads
-    (record,) = await cell.commit([create("a", b"1")])
+    record = there(*await cell.commit([create("a", b"1")]))
     store.silent_reads = 0
     assert await store.deliver() == 0
     (stored,) = (await store.read(key("a").encode(), key("a").encode() + b"\0")).kvs
@@ -351,7 +362,7 @@ async def test_an_owner_that_lost_its_fence_is_demoted_at_once() -> None:
     lost = await cell.adopt("root", "r", "t")
     kept = await cell.adopt("two", "000", "001")
     demotions: list[object] = []
-    cell.on_demote += [lambda *_: 1 / 0, lambda range_, owner: demotions.append((range_, owner.owner))]
+    cell.on_demote += [broken, lambda range_, owner: demotions.append((range_, owner and owner.owner))]
     await cell.commit([create("before")])
     await acquire_fence(store, "root", "shard-2")
     store.gate.clear()
@@ -359,7 +370,7 @@ async def test_an_owner_that_lost_its_fence_is_demoted_at_once() -> None:
     await turns()
     writes += [cell.commit([create("b"), create("b", cluster="000x")]), cell.commit([create("c", cluster="000x")])]
     store.gate.set()
-    outcomes = await asyncio.gather(*(asyncio.ensure_future(write) for write in writes), return_exceptions=True)
+    outcomes: list[Any] = await asyncio.gather(*(asyncio.ensure_future(write) for write in writes), return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [NotOwned, list, NotOwned, list]
     assert outcomes[0].owner.owner == "shard-2"
     assert outcomes[0].cluster == "root"
@@ -416,7 +427,7 @@ async def test_adopting_checks_bounds_and_ownership(store: Store) -> None:
             await cell.adopt(*bounds)
     with pytest.raises(NotOwned) as refused:
         await other.adopt("root", "r", "t", take=False)
-    assert refused.value.owner.owner == "shard-1"
+    assert refused.value.owner is not None and refused.value.owner.owner == "shard-1"
     with pytest.raises(NotOwned):
         await other.adopt("unknown", "a", "b", take=False)
     await acquire_fence(store, "new", "shard-2")
@@ -462,7 +473,7 @@ async def test_a_new_owner_follows_on_from_the_old_ones_versions(store: Store) -
     records = await asyncio.gather(
         *(cell.commit([create(name, cluster=cluster)]) for name in "abcdef" for cluster in ("000x", "root"))
     )
-    flat = [record for group in records for record in group]
+    flat = [there(record) for group in records for record in group]
     await asyncio.gather(
         *(cell.commit([Change(record.key, None, None, record)]) for record in flat if record.key.name in "ace"),
         *(cell.commit([Change(record.key, b"2", Head(), record)]) for record in flat if record.key.name in "bd"),
@@ -495,7 +506,7 @@ async def test_loading_takes_many_pages(store: Store, monkeypatch: pytest.Monkey
 async def test_compacted_history_seeds_what_is_left(store: Store) -> None:
     cell = cell_on(store)
     range_ = await cell.adopt("root", "r", "t")
-    records = [(await cell.commit([create(str(at))]))[0] for at in range(6)]
+    records = [there(*await cell.commit([create(str(at))])) for at in range(6)]
     revision = versions.revision_of(records[3].version)
     await store.compact(revision)
     successor = await cell_on(store, "shard-2").adopt("root", "r", "t")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import grpc
 import pytest
@@ -64,9 +65,9 @@ async def serve() -> AsyncIterator[Serve]:
     """Starts a server that answers Status alone; its URL."""
     servers: list[grpc.aio.Server] = []
 
-    async def start(**status: object) -> str:
+    async def start(**status: Any) -> str:
         async def answer(request: rpc.StatusRequest, context: grpc.aio.ServicerContext) -> rpc.StatusResponse:
-            return rpc.StatusResponse(**{"leader": 1, **status})
+            return rpc.StatusResponse(**({"leader": 1} | status))
 
         server = grpc.aio.server()
         handler = grpc.unary_unary_rpc_method_handler(answer, rpc.StatusRequest.FromString, rpc.StatusResponse.SerializeToString)

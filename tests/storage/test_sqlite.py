@@ -11,7 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -197,7 +197,7 @@ def text(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [cut, empty, scribble, other_program, newer, text])
-async def test_a_damaged_file_is_refused_and_left_alone(tmp_path: Path, damage) -> None:
+async def test_a_damaged_file_is_refused_and_left_alone(tmp_path: Path, damage: Callable[[Path], None]) -> None:
     await filled(tmp_path)
     damage(tmp_path / "store.sqlite")
     before = contents(tmp_path)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+from collections.abc import Awaitable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -19,6 +21,7 @@ keys = st.sampled_from(KEYS)
 bounds = st.sampled_from([b"/", *KEYS, b"0"])
 TTL_SECONDS = 10
 Entry = tuple[bytes, int, int]  # value, mod_revision, create_revision
+T = TypeVar("T")
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -33,12 +36,12 @@ class StoreMachine(RuleBasedStateMachine):
         self.revision = self.run(self.engine.store.read(b"/", b"0")).revision
         self.compacted = 0
         self.states: dict[int, dict[bytes, Entry]] = {self.revision: {}}
-        self.log: list[tuple[int, list[tuple[bool, object, object]]]] = []
+        self.log: list[tuple[int, list[tuple[bool, Any, Any]]]] = []
         self.leases: dict[int, float] = {}
         self.lease_of: dict[bytes, int] = {}
         self.watches: list[tuple[Watch, bytes, bytes, int]] = []
 
-    def run(self, awaitable):
+    def run(self, awaitable: Awaitable[T]) -> T:
         return self.runner.run(asyncio.wait_for(awaitable, 10))
 
     @property
@@ -67,7 +70,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.states[revision] = after
         self.log.append((revision, events))
 
-    def expected_after(self, start: bytes, end: bytes, revision: int) -> list[tuple[int, list[tuple[bool, object, object]]]]:
+    def expected_after(self, start: bytes, end: bytes, revision: int) -> list[tuple[int, list[tuple[bool, Any, Any]]]]:
         found = []
         for at, events in self.log:
             inside = [event for event in events if start <= event[1][0] < end]
@@ -120,7 +123,7 @@ class StoreMachine(RuleBasedStateMachine):
             return
         page = self.run(read)
         expected = [(key, *entry) for key, entry in sorted(self.states.get(at, {}).items()) if start <= key < end]
-        found = [(*brief(kv), kv.create_revision) for kv in page.kvs]
+        found = [(*(brief(kv) or ()), kv.create_revision) for kv in page.kvs]
         assert found == (expected if limit is None else expected[:limit])
         assert page.more == (len(found) < len(expected))
         assert page.revision == at
@@ -217,7 +220,7 @@ class StoreMachine(RuleBasedStateMachine):
     def present(self) -> None:
         page = self.run(self.engine.store.read(b"/", b"0"))
         assert page.revision == self.revision
-        assert [(*brief(kv), kv.create_revision) for kv in page.kvs] == [
+        assert [(*(brief(kv) or ()), kv.create_revision) for kv in page.kvs] == [
             (key, *entry) for key, entry in sorted(self.state.items())
         ]
 

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -192,8 +193,10 @@ class Fleet:
 
     def _reached(self) -> None:
         for url in self.urls:
-            root = self.api("root", through=url)
-            until(lambda root=root: root.status_of("GET", "/api/v1/namespaces") == 200, f"{url} reaches root")
+            until(partial(self._reaches_root, url), f"{url} reaches root")
+
+    def _reaches_root(self, url: str) -> bool:
+        return self.api("root", through=url).status_of("GET", "/api/v1/namespaces") == 200
 
     def stop(self) -> None:
         """Kills what is left."""

@@ -194,7 +194,7 @@ def platform(
     `shards`: of the one process; the distributed form has three in any case. `range_capacity` 0 leaves the default.
     """
     capacity = ("--range-capacity", str(range_capacity)) if range_capacity else ()
-    serving = ("--token-auth-file", str(token_file)) if token_file else ()
+    serving: tuple[str, ...] = ("--token-auth-file", str(token_file)) if token_file else ()
     serving += ("--api-export-urls=true",) if api_export_urls else ()
     if form == ONE_PROCESS:
         return OneProcess(folder, (*capacity, *serving), shards)
