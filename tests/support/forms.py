@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -139,7 +140,7 @@ class Distributed(Platform):
         self.urls = self.fleet.urls
         self.kubeconfig = self.fleet.kubeconfig
         self.ca = str(self.fleet.ca)
-        self.access = self.fleet.access
+        self.access = self.fleet.folder / "commands"
         self._started = False
 
     @property
@@ -156,9 +157,17 @@ class Distributed(Platform):
         else:
             self._started = True
             self.fleet.start()
+            self._leave_access()
         for _ in range(more_shards):
             self.fleet.add_shard(f"shard-{len(self.fleet.shards) + 1}")
         return self
+
+    def _leave_access(self) -> None:
+        """What a gateway leaves, and where the registries are, of which a gateway knows nothing."""
+        self.access.mkdir()
+        (self.access / "pki").symlink_to(self.fleet.access / "pki")
+        addresses = {**self.fleet.access_file(), "registry": self.fleet.registry_addresses[0]}
+        (self.access / "run.json").write_text(json.dumps(addresses))
 
     def token(self, context: str = "shard-base") -> str:
         return self.fleet.token(context)
