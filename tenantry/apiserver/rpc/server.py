@@ -12,6 +12,7 @@ from grpc_reflection.v1alpha import reflection
 from tenantry.apiserver.rpc.bugs import Bugs
 
 MESSAGE_LIMIT_BYTES = 16 * 1024 * 1024
+FLOW_WINDOW_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +64,9 @@ async def serve(
             ("grpc.keepalive_timeout_ms", 10_000),
             ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
             ("grpc.keepalive_permit_without_calls", 1),
+            # A window that fits the biggest questions, instead of probing for one: the probes are a tenth of a small call's time.
+            ("grpc.http2.bdp_probe", 0),
+            ("grpc.http2.lookahead_bytes", FLOW_WINDOW_BYTES),
         ],
         interceptors=(Bugs(),),
         maximum_concurrent_rpcs=limits.calls,
