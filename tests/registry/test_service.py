@@ -271,6 +271,7 @@ async def test_calls_go_on_at_another_replica(service: Service, fleet: Fleet) ->
     client = await service.client()
     await fleet.join("one")
     await fleet.until(fleet.settled)
+    await fleet.until(lambda: all(registry.map.shards() for registry in fleet.registries))
     await service.servers[0].stop(0)
     for _ in range(4):
         assert len(await client.shards()) == 1
