@@ -59,8 +59,12 @@ class Forwarding:
         deadline = loop.time() + self._patience_seconds
         pause = _FIRST_PAUSE_SECONDS
         fresh = False
+        generation = 0
         while True:
             info = find()
+            if info is not None and info.generation != generation:
+                # A new owner serves within a moment, however long the last one was waited for.
+                generation, pause = info.generation, _FIRST_PAUSE_SECONDS
             why = "nobody owns it"
             at_once = False
             if info is not None:
