@@ -7,6 +7,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from statistics import median
 
 import pytest
 import urllib3
@@ -16,6 +18,8 @@ from tests.support.fleet import Fleet, Shard, until
 
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 TAKE_OVER_SECONDS_MAX = 5.0
+TAKE_OVER_MEDIAN_SECONDS_MAX = 3.0
+KILLS = 7
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +90,10 @@ class Writer:
         assert found <= {*self.acknowledged, *self.unsure}, "writes that were refused took place"
 
 
+def enough(writer: Writer) -> bool:
+    return len(writer.acknowledged) > 5
+
+
 def served_again(api: Api, since: float) -> float:
     """The seconds until a write is acknowledged."""
     until(lambda: api.request("POST", CONFIG_MAPS, config_map(f"again-{time.monotonic_ns()}")).status == 201, "served again")
@@ -135,17 +143,21 @@ def test_identity_headers_count_from_the_platforms_processes_alone(platform: Fle
         assert nobody.status_of("GET", CONFIG_MAPS, headers=forged) == 403
 
 
-@pytest.mark.parametrize("kill", range(2))
-def test_killed_owner_is_replaced_within_seconds(platform: Fleet, tenants: list[Api], kill: int) -> None:
-    api = tenants[kill]
-    owner = platform.owner(api.name)
-    with Writer(api, f"kill-{kill}") as writer:
-        until(lambda: len(writer.acknowledged) > 5, "writes before")
-        began = time.monotonic()
-        owner.kill()
-        assert served_again(api, began) <= TAKE_OVER_SECONDS_MAX
-    writer.check()
-    assert platform.owner(api.name) is not owner
+def test_killed_owners_are_replaced_within_seconds(platform: Fleet, tenants: list[Api]) -> None:
+    seconds = []
+    for kill in range(KILLS):
+        api = tenants[kill % len(tenants)]
+        owner = platform.owner(api.name)
+        with Writer(api, f"kill-{kill}") as writer:
+            until(partial(enough, writer), "writes before")
+            began = time.monotonic()
+            owner.kill()
+            seconds.append(served_again(api, began))
+        writer.check()
+        assert platform.owner(api.name) is not owner
+        platform.restart(owner)
+        platform.settled()
+    assert median(seconds) <= TAKE_OVER_MEDIAN_SECONDS_MAX and max(seconds) <= TAKE_OVER_SECONDS_MAX, seconds
 
 
 def test_owner_that_leaves_hands_over_without_a_loss(platform: Fleet, tenants: list[Api]) -> None:

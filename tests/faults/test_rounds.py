@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from statistics import median
-
 import pytest
 
 from tests.faults.breakage import ALL, fault_of, stop_etcd_long
@@ -12,8 +10,6 @@ from tests.faults.rounds import Rounds
 from tests.faults.verdict import Verdict
 
 ROUNDS = 50
-TAKE_OVER_SECONDS_MAX = 5.0
-TAKE_OVER_MEDIAN_SECONDS_MAX = 3.0
 
 pytestmark = pytest.mark.e2e
 
@@ -29,8 +25,3 @@ def test_all_was_broken_and_judged(total: Verdict) -> None:
     counts = total.counts
     assert counts["ok"] > 100 * ROUNDS and counts["stored"] > 50 * ROUNDS and counts["events"] > 100 * ROUNDS, counts
     assert counts["resumed"] > ROUNDS, counts
-
-
-def test_ranges_of_a_killed_owner_are_served_within_seconds(total: Verdict) -> None:
-    seconds = total.taken_over["kill owner"]
-    assert median(seconds) <= TAKE_OVER_MEDIAN_SECONDS_MAX and max(seconds) <= TAKE_OVER_SECONDS_MAX, sorted(seconds)
