@@ -34,6 +34,7 @@ _CODES = {
     503: grpc.StatusCode.UNAVAILABLE,
 }
 _TENANT = "tenantry.dev/tenant"
+_PATHS = "a path is names of lower-case letters, digits and dashes with colons between, like root:org:team"
 
 UrlSource = Callable[[str, str], Sequence[str] | None]
 """(export cluster, export name) → the published URLs; None where there is no such export."""
@@ -73,7 +74,7 @@ class Lookups(stubs.GatewayServicer):
             if known and location.generation <= known:
                 location = await self._newer(tenant, known, context)
         except StatusError as error:
-            await refuse(context, _CODES.get(error.code, grpc.StatusCode.INTERNAL), error.message, *_details(error, tenant))
+            await refuse(context, _CODES.get(error.code, grpc.StatusCode.INTERNAL), _text(error), *_details(error, tenant))
         if known and location.generation <= known:
             await refuse(
                 context,
@@ -114,7 +115,7 @@ class Lookups(stubs.GatewayServicer):
                     cluster = self._locate(tenant).cluster
                 except StatusError as error:
                     code = _CODES.get(error.code, grpc.StatusCode.INTERNAL)
-                    failures.append(pb.Failure(index=len(place), code=code.value[0], message=refusals.short(error.message)))
+                    failures.append(pb.Failure(index=len(place), code=code.value[0], message=refusals.short(_text(error))))
                     place.append(0)
                     continue
                 if cluster != tenant:
@@ -166,8 +167,8 @@ class Lookups(stubs.GatewayServicer):
         try:
             cluster = self._directory.cluster_of(request.workspace)
         except StatusError as error:
-            field = refusals.bad_field("workspace", error.message)
-            await refuse(context, _CODES.get(error.code, grpc.StatusCode.INTERNAL), error.message, field)
+            field = refusals.bad_field("workspace", _text(error))
+            await refuse(context, _CODES.get(error.code, grpc.StatusCode.INTERNAL), _text(error), field)
         urls = self._urls_of(cluster, request.export) if cluster is not None else None
         if urls is None:
             await refuse(
@@ -257,12 +258,17 @@ def _unary(method: Callable[..., Any], request: type[Message]) -> Any:
     )
 
 
+def _text(error: StatusError) -> str:
+    """kcp's words of a bad path, which over HTTP are the wire format, do not say what a good one is."""
+    return f"{error.message}; {_PATHS}" if error.code == 400 else error.message
+
+
 def _details(error: StatusError, tenant: str) -> list[Message]:
     if error.code == 404:
         return [refusals.missing(_TENANT, tenant)]
     if error.code == 503:
         return [refusals.reason("NO_OWNER", {"tenant": tenant}), refusals.retry_after(RETRY_SECONDS)]
-    return [refusals.bad_field("tenant", error.message)]
+    return [refusals.bad_field("tenant", _text(error))]
 
 
 async def serve(service: Lookups, address: str, *, ca: bytes, certificate: bytes, key: bytes) -> RpcServer:

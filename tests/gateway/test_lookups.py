@@ -166,7 +166,8 @@ async def test_refusals_carry_what_is_needed_to_act(world: World) -> None:
             assert found["ResourceInfo"].resource_name == unknown
         for malformed in ("", "Root:Org", "a::b"):
             found = await refused(malformed, grpc.StatusCode.INVALID_ARGUMENT)
-            assert found["BadRequest"].field_violations[0].field == "tenant"
+            (violation,) = found["BadRequest"].field_violations
+            assert violation.field == "tenant" and "root:org:team" in violation.description, "it says what would be right"
         found = await refused("root:lost", grpc.StatusCode.UNAVAILABLE)
         assert found["ErrorInfo"].reason == "NO_OWNER" and found["RetryInfo"].retry_delay.ToMilliseconds() > 0
 
