@@ -36,7 +36,7 @@ class Bugs(grpc.aio.ServerInterceptor):  # type: ignore[misc]
                 return await answer(request, context)
             except grpc.aio.AbortError:
                 raise
-            except Exception:
+            except Exception:  # whatever it is, its text is not for callers
                 logger.exception("a call failed", extra={"method": details.method})
                 text = "an error inside the server; its log has the cause"
                 await refuse(context, grpc.StatusCode.INTERNAL, text, reason("INTERNAL"))
