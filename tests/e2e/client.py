@@ -245,10 +245,12 @@ class Api:
         return self.ready(name)
 
     def ready(self, name: str) -> Api:
-        made = eventually(
-            lambda: (w := self.get(f"{WORKSPACES}/{name}")).get("status", {}).get("phase") == "Ready" and w, f"{name} is Ready"
-        )
-        return self.cluster(made["spec"]["cluster"])
+        def look() -> Object:
+            made = self.get(f"{WORKSPACES}/{name}")
+            assert made.get("status", {}).get("phase") == "Ready", made
+            return made
+
+        return self.cluster(eventually(look, f"{name} is Ready")["spec"]["cluster"])
 
 
 def config_map(name: str, data: Mapping[str, str] | None = None, **metadata: Any) -> Object:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tenantry.kube.status import StatusError
-from tenantry.tenancy.directory import HOME_PREFIX
+from tenantry.tenancy.directory import HOME_PREFIX, RangeInfo
 from tests.tenancy.stack import WORKSPACES, Stack, person, running
 
 CAPACITY = 5
@@ -70,3 +70,41 @@ async def test_the_owner_of_a_full_range_refuses_another_shards_cluster(tmp_path
         with pytest.raises(StatusError, match="is full") as refused:
             scheduler.admit(cluster[:4] + "0" * 12)
         assert refused.value.code == 429
+
+
+async def far_range(stack: Stack) -> RangeInfo:
+    """A range with one workspace and room for one more, which another shard holds than the one that places root's workspaces."""
+    for number in range(2 * CAPACITY):
+        cluster = await stack.workspace("root", f"first-{number}")
+        info = stack.host.directory.range_of(cluster)
+        assert info is not None
+        if stack.host_of(cluster) is not stack.host and stack.host.directory.tenants(info.name) == 1:
+            return info
+    raise AssertionError("all ranges are held by one shard")
+
+
+async def test_a_cluster_that_came_and_went_takes_no_place(tmp_path: Path) -> None:
+    async with running(tmp_path, shards=2, capacity=2) as stack:
+        info = await far_range(stack)
+        for _ in range(3):
+            assert info.holds(await stack.workspace("root", "passing"))
+            status, _ = await stack.call("DELETE", f"/clusters/root/{WORKSPACES}/passing")
+            assert status == 200
+            await stack.gone("root", "passing")
+
+
+async def test_who_is_refused_looks_elsewhere(tmp_path: Path) -> None:
+    """The owner knows of a cluster that the placing shard does not know yet."""
+    async with running(tmp_path, shards=2, capacity=2) as stack:
+        info = await far_range(stack)
+        stack.host_of(info.start).scheduler.admit(info.start + "0" * 13)
+        assert not info.holds(await stack.workspace("root", "second"))
+
+
+async def test_a_range_chosen_by_name_takes_more_than_its_capacity(tmp_path: Path) -> None:
+    async with running(tmp_path, shards=2, capacity=2) as stack:
+        info = await far_range(stack)
+        there = {"selector": {"matchLabels": {"name": info.name}}}
+        for number in range(3):
+            assert info.holds(await stack.workspace("root", f"wanted-{number}", location=there))
+        assert stack.host.directory.tenants(info.name) == 4

@@ -20,6 +20,7 @@ from tenantry.tenancy.types.logical_cluster import NAME
 from tenantry.tenancy.workspaces.admit_logical_cluster import admit_logical_cluster, finalize_logical_cluster
 from tenantry.tenancy.workspaces.admit_workspace import WorkspaceRules
 from tenantry.tenancy.workspaces.admit_workspace_type import WorkspaceTypeRules
+from tenantry.tenancy.workspaces.schedule import BEYOND_CAPACITY_EXTRA
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
@@ -77,8 +78,9 @@ class Tenancy:
 
     def validate(self, review: Review) -> None:
         self._apply(self._validate, review)
-        definition = review.definition
-        if review.operation == CREATE and not review.dry_run and definition.storage_key == LOGICAL_CLUSTERS:
+        if review.operation != CREATE or review.dry_run or review.definition.storage_key != LOGICAL_CLUSTERS:
+            return
+        if not review.user.extra_values(BEYOND_CAPACITY_EXTRA):
             self._host.scheduler.admit(review.cluster)
 
     def _apply(self, halves: dict[tuple[str, str], Half], review: Review) -> None:

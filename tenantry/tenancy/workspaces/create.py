@@ -66,7 +66,8 @@ class WorkspaceController(Controller):
         self._scheduler = host.scheduler
         self._remote = RemoteObjects(host)
         self._unschedulable: set[Key] = set()
-        self._deletion_told: set[Key] = set()
+        self._deletion_told: dict[Key, str] = {}
+        """By Workspace the uid of the one that it was: another of the same name may come before this one is looked at again."""
         host.catalog.subscribe(SHARDS, self._shard_changed)
         host.catalog.subscribe(ENDED, self._cluster_ended)
 
@@ -86,7 +87,7 @@ class WorkspaceController(Controller):
         record = held.get(key)
         if record is None:
             self._unschedulable.discard(key)
-            self._deletion_told.discard(key)
+            self._deletion_told.pop(key, None)
         ended = self._host.catalog.get(ENDED, key.cluster, key.name)
         if ended is not None:
             await self._end(key, record, ended)
@@ -160,11 +161,13 @@ class WorkspaceController(Controller):
             workspace, key.cluster, resolved, path=path, range_name=info.name, url=host.urls.cluster(cluster)
         )
         wanted.pop("status")
+        by_name = self._scheduler.is_by_name((workspace.get("spec") or {}).get("location"))
         try:
-            found = await self._remote.create_logical_cluster(cluster, wanted)
+            found = await self._remote.create_logical_cluster(cluster, wanted, beyond_capacity=by_name)
         except StatusError as error:
             if error.reason != "TooManyRequests":
                 raise
+            self._scheduler.refused(info.name)
             found = None
         await host.cell.settled((key,))
         if found is not None and _is_owned(found, workspace):
@@ -205,12 +208,12 @@ class WorkspaceController(Controller):
         if cluster and self._host.cell.owns(cluster):
             await self._delete_local(key, cluster)
             return
-        if key in self._deletion_told:
+        if self._deletion_told.get(key) == record.head.uid:
             return
         if cluster:
             found = await self._remote.get_logical_cluster(cluster)
             if found is not None and _is_owned(found, workspace) and await self._remote.delete_logical_cluster(cluster):
-                self._deletion_told.add(key)
+                self._deletion_told[key] = record.head.uid
                 return
         await self._host.cell.settled((key,))
         await self._host.cell.commit([removed(self._host, record)])

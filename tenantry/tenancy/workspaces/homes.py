@@ -123,6 +123,7 @@ class HomeWorkspaces:
         except StatusError as error:
             if error.reason == "TooManyRequests":
                 # The range is full after all: who asks again gets another id.
+                self._host.scheduler.refused(info.name)
                 await self._forget(user, cluster)
             raise
 

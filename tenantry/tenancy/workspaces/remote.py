@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from tenantry.apiserver.http import Request, Response
-from tenantry.apiserver.user import SYSTEM
+from tenantry.apiserver.user import SYSTEM, User
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError, internal
 from tenantry.tenancy.types.logical_cluster import NAME
+from tenantry.tenancy.workspaces.schedule import BEYOND_CAPACITY_EXTRA
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
+
+_BEYOND_CAPACITY = replace(SYSTEM, extra=((BEYOND_CAPACITY_EXTRA, ("true",)),))
 
 
 class RemoteObjects:
@@ -26,12 +30,12 @@ class RemoteObjects:
     async def get_logical_cluster(self, cluster: str) -> Object | None:
         return await self._get(cluster, self._host.definitions.logical_clusters, NAME)
 
-    async def create_logical_cluster(self, cluster: str, obj: Object) -> Object:
-        """Makes it, or returns what is there already."""
+    async def create_logical_cluster(self, cluster: str, obj: Object, *, beyond_capacity: bool = False) -> Object:
+        """Makes it, or returns what is there already. Raises 429 where its range is full, unless `beyond_capacity`."""
         definition = self._host.definitions.logical_clusters
         body = {"apiVersion": definition.api_version(definition.storage_version), "kind": definition.kind, **obj}
         try:
-            return await self._call("POST", cluster, definition, "", body)
+            return await self._call("POST", cluster, definition, "", body, _BEYOND_CAPACITY if beyond_capacity else SYSTEM)
         except StatusError as error:
             if error.reason != "AlreadyExists":
                 raise
@@ -69,7 +73,9 @@ class RemoteObjects:
                 return None
             raise
 
-    async def _call(self, method: str, cluster: str, definition: ResourceDefinition, name: str, body: Any = None) -> Object:
+    async def _call(
+        self, method: str, cluster: str, definition: ResourceDefinition, name: str, body: Any = None, user: User = SYSTEM
+    ) -> Object:
         location = self._host.directory.locate(cluster)
         path = f"/clusters/{cluster}/apis/{definition.api_version(definition.storage_version)}/{definition.plural}"
         content = orjson.dumps(body) if body is not None else b""
@@ -86,7 +92,7 @@ class RemoteObjects:
                 "user-agent": f"tenantry/{self._host.name}",
             },
             read_body=read_body,
-            user=SYSTEM,
+            user=user,
         )
         reply = await self._host.peers.call(location.range, request)
         if not isinstance(reply, Response):

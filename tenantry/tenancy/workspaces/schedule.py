@@ -11,8 +11,8 @@ from tenantry.kube.objects import Object, annotations_of, labels_of
 from tenantry.kube.selectors.labels import from_object
 from tenantry.kube.status import too_many_requests
 from tenantry.storage.keys import Key
-from tenantry.tenancy.directory import RangeInfo
-from tenantry.tenancy.resources import LOGICAL_CLUSTERS, SHARDS
+from tenantry.tenancy.directory import HOMES, RangeInfo
+from tenantry.tenancy.resources import LOGICAL_CLUSTERS, SHARDS, WORKSPACES
 from tenantry.tenancy.types.logical_cluster import NAME
 from tenantry.tenancy.types.shard import UNSCHEDULABLE_ANNOTATION
 from tenantry.tenancy.well_known import ROOT
@@ -22,8 +22,13 @@ if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
 
 NAME_LABEL = "name"
+BEYOND_CAPACITY_EXTRA = "internal.tenantry.dev/beyond-capacity"
+"""In the user's extra values where one shard asks another for a cluster: its range was chosen by name, full or not."""
 INCOMING_SECONDS = 60.0
 """How long a cluster that another shard asked for counts if its Workspace does not become known: a request lives no longer."""
+REFUSED_SECONDS = 5.0
+"""How long a range counts as full after its owner said so, whatever is known of it here: a shard that knows less than the owner
+would choose the same range again and again."""
 
 
 class Unschedulable(Exception):
@@ -36,7 +41,8 @@ class Scheduler:
 
     Who lives where is known from the path index, which every shard follows. What is not in it yet counts too: what this shard
     is placing at the moment, and the clusters that other shards asked this one for. So workspaces made at once do not overfill
-    a range, and where two shards choose its last place at once, its owner refuses one of them (`admit`).
+    a range, and where two shards choose its last place at once, its owner refuses one of them (`admit`), which looks elsewhere
+    (`refused`).
     """
 
     def __init__(self, host: Host, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -44,8 +50,11 @@ class Scheduler:
         self._clock = clock
         self._placing: dict[str, str] = {}
         self._incoming: dict[str, float] = {}
+        self._refused: dict[str, float] = {}
         self._open: tuple[Sequence[RangeInfo], list[RangeInfo]] | None = None
         host.catalog.subscribe(SHARDS, self._shards_changed)
+        host.catalog.subscribe(WORKSPACES, self._arrived)
+        host.catalog.subscribe(HOMES, self._arrived)
 
     async def place(self, location: Object | None) -> tuple[RangeInfo, str]:
         """The range and a new cluster id in it. `location` is a Workspace's `spec.location`. Raises Unschedulable.
@@ -63,6 +72,10 @@ class Scheduler:
         """A placement is written (the directory counts it from now on) or given up."""
         self._placing.pop(cluster, None)
 
+    def refused(self, range_name: str) -> None:
+        """A range's owner said that it is full."""
+        self._refused[range_name] = self._clock() + REFUSED_SECONDS
+
     def admit(self, cluster: str) -> None:
         """Lets another shard make a cluster in a range that is held here. Raises StatusError 429 where the range is full: the
         other shard places its workspace anew."""
@@ -77,6 +90,12 @@ class Scheduler:
         if not itself:
             self._incoming[cluster] = self._clock() + INCOMING_SECONDS
 
+    def is_by_name(self, location: Object | None) -> bool:
+        """Whether a selector fits ranges that there are, and would not fit one that is opened for it: then the wish counts more
+        than a range's capacity."""
+        wanted = (location or {}).get("selector")
+        return bool(wanted) and not from_object(wanted).matches({NAME_LABEL: "", **self._labels_for(location)})
+
     def labels(self, info: RangeInfo) -> Mapping[str, str]:
         """The labels of a range's Shard; those of the registry until the Shard is there."""
         shard = self._host.catalog.get(SHARDS, ROOT, info.name)
@@ -88,9 +107,7 @@ class Scheduler:
     def _under_way(self) -> Counter[str]:
         """How many clusters are on their way into ranges, by the ranges' names."""
         directory = self._host.directory
-        if self._incoming:
-            now = self._clock()
-            self._incoming = {c: due for c, due in self._incoming.items() if due > now and not directory.knows(c)}
+        self._incoming = _not_yet(self._incoming, self._clock())
         # A cluster is known before the placement is given back, and counts once.
         found = Counter(name for cluster, name in self._placing.items() if not directory.knows(cluster))
         found.update(info.name for cluster in self._incoming if (info := directory.range_of(cluster)) is not None)
@@ -120,17 +137,20 @@ class Scheduler:
     def _shards_changed(self, *_: object) -> None:
         self._open = None
 
+    def _arrived(self, _: str, __: str, ___: str, entry: Object | None) -> None:
+        """The directory counts a cluster from now on. It may forget it before anybody asks here: too late to look it up."""
+        if entry is not None:
+            self._incoming.pop(entry["cluster"], None)
+
     def _choose(self, location: Object | None) -> RangeInfo | None:
         eligible = self._eligible(location)
         under_way = self._under_way()
         load = {info.name: self._load(info, under_way) for info in eligible}
-        roomy = [info for info in eligible if load[info.name] < info.capacity]
+        self._refused = _not_yet(self._refused, self._clock())
+        roomy = [info for info in eligible if load[info.name] < info.capacity and info.name not in self._refused]
         if roomy:
             return min(roomy, key=lambda info: (load[info.name], info.name))
-        wanted = (location or {}).get("selector")
-        selector = from_object(wanted) if wanted else None
-        if selector is not None and not selector.matches({NAME_LABEL: "", **self._labels_for(location)}):
-            # Chosen by name: a new range would not match, so the wish counts more than the capacity.
+        if self.is_by_name(location):
             return min(eligible, key=lambda info: (load[info.name], info.name))
         return None
 
@@ -139,3 +159,7 @@ class Scheduler:
         for info in self._eligible(location):
             return {k: v for k, v in self.labels(info).items() if k != NAME_LABEL}
         return {}
+
+
+def _not_yet(due: dict[str, float], now: float) -> dict[str, float]:
+    return {name: at for name, at in due.items() if at > now} if due else due
