@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.client import Client
-from tests.support.etcd import EtcdServer, free_port
+from tests.support.etcd import EtcdServer
 from tests.support.fleet import Fleet, Process
+from tools.ports import free_port
 
 START_SECONDS_MAX = 180.0
 

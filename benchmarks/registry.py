@@ -24,9 +24,10 @@ from tenantry.apiserver.edge import common_names
 from tenantry.apiserver.edge.shared_authority import shared_authority
 from tenantry.client.registry import RegistryClient
 from tenantry.storage.etcd import EtcdSettings, EtcdStore
-from tests.support.etcd import EtcdServer, free_port
+from tests.support.etcd import EtcdServer
 from tests.support.fleet import Process
 from tools.child import memory_bytes
+from tools.ports import free_port
 
 TENANTS = 1_000_000
 RANGES = 1_000

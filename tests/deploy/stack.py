@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from tests.e2e.client import Api
-from tests.support.etcd import free_port
+from tools.ports import free_port
 
 FILE = Path(__file__).parents[2] / "docker-compose.yml"
 STEP_SECONDS = 600.0

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.deploy.stack import Stack
+from tests.deploy.stack import STEP_SECONDS, Stack
 from tests.e2e.client import CONFIG_MAPS, Api, Refused, config_map
 from tests.e2e.provider import COWBOYS, Provider, cowboy, schema
 from tests.e2e.readme import blocks, follow
@@ -27,7 +27,7 @@ CONSUMERS = 24
 RANGE_CAPACITY = 4
 WRITERS = 4
 
-pytestmark = [pytest.mark.e2e, pytest.mark.client]
+pytestmark = [pytest.mark.e2e, pytest.mark.client, pytest.mark.timeout(3 * STEP_SECONDS)]
 
 
 @pytest.fixture(scope="module")

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import aclosing
 
 from tenantry.storage.store import Fence, Indeterminate, Put, Store, Unavailable
 
 ALL = (b"/", b"0")
+PATIENCE_SECONDS = 60.0
 
 
 async def put_surely(store: Store, key: bytes) -> None:
-    """Puts a new key once, whatever happens to the answers."""
-    while True:
-        try:
-            await store.commit([Fence(key, 0)], [Put(key, b"v")], [])
-            return
-        except Unavailable:
-            continue
-        except Indeterminate:
+    """Puts a new key once, whatever happens to the answers. Raises TimeoutError where no try is answered for long."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
             try:
-                if (await store.read(key, key + b"\0")).kvs:
-                    return
+                await store.commit([Fence(key, 0)], [Put(key, b"v")], [])
+                return
             except Unavailable:
                 continue
+            except Indeterminate:
+                try:
+                    if (await store.read(key, key + b"\0")).kvs:
+                        return
+                except Unavailable:
+                    continue
 
 
 async def collect(store: Store, from_revision: int, last: bytes) -> list[tuple[int, bytes]]:

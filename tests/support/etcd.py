@@ -6,24 +6,17 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from tests.support.tools import program
+from tools.ports import free_port
 
 # Members on one machine need little patience with each other; one that is alone is up in some 30 ms.
 ALONE = ("--heartbeat-interval=10", "--election-timeout=100")
 TOGETHER = ("--heartbeat-interval=50", "--election-timeout=500")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def memory_directory() -> Path:

@@ -19,9 +19,10 @@ from tenantry.storage.etcd.store import EtcdStore
 from tenantry.tenancy.directory import RangeInfo, ShardInfo
 from tenantry.tenancy.range_map import RangeMap
 from tests.e2e.client import Api
-from tests.support.etcd import EtcdServer, free_port
+from tests.support.etcd import EtcdServer
 from tests.support.links import Background, Link
 from tools.child import Child, token_in
+from tools.ports import free_port
 
 START_SECONDS_MAX = 60.0
 _POLL_SECONDS = 0.01

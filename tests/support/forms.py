@@ -7,11 +7,11 @@ import signal
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from tests.e2e.client import Api
 from tests.support.etcd import EtcdServer
 from tests.support.fleet import Fleet
+from tools.ports import free_port
 from tools.server import Server
 
 ONE_PROCESS = "one-process"
@@ -97,7 +97,8 @@ class OneProcess(Platform):
 
     def __init__(self, folder: Path, flags: Sequence[str], shards: int) -> None:
         self._flags = flags
-        self._port: tuple[str, ...] = ()
+        # As with any port that is not chosen at each start, URLs stay what they are.
+        self._port = ("--secure-port", str(free_port()))
         self.shards = [f"shard-{number + 1}" for number in range(shards)]
         self.server = Server(folder / "tenantry")
         self.kubeconfig = self.server.kubeconfig
@@ -110,8 +111,6 @@ class OneProcess(Platform):
         self.server.arguments = ("--shards", str(len(self.shards)), *self._flags, *self._port)
         self.server.start()
         self.urls = [self.server.url]
-        # As with a port that is not chosen freely, URLs stay what they are.
-        self._port = ("--secure-port", str(urlsplit(self.server.url).port))
         return self
 
     def token(self, context: str = "shard-base") -> str:
