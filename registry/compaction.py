@@ -1,8 +1,9 @@
 """Forgetting the store's past, which etcd keeps for ever where nobody tells it (kube-apiserver does the same to its etcd).
 
 Every registry notes now and then which revision is the present one; the leader has the store forget what is before the newest
-note that is old enough. Ages are by its own monotonic clock, so a clock that jumps deletes nothing, and a new leader, which has
-notes of its own, goes on where the last one stopped. Two leaders at once are harmless: the store compares the last compaction.
+note that is old enough, and with it the journals of shards that were killed by then. Ages are by its own monotonic clock, so a
+clock that jumps deletes nothing, and a new leader, which has notes of its own, goes on where the last one stopped. Two leaders at
+once are harmless: the store compares the last compaction.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from registry.journals import forget_journals
 from tenantry.storage.keys import COMPACTION
 from tenantry.storage.store import Fence, Fenced, Put, Store, StoreError
 
@@ -70,7 +72,8 @@ class Compaction:
             # Another leader is at it.
             return 0
         await self._store.compact(revision)
-        logger.info("the store forgets its past", extra={"before": revision})
+        journals = await forget_journals(self._store, revision)
+        logger.info("the store forgets its past", extra={"before": revision, "journals": journals})
         return revision
 
     async def _run(self) -> None:

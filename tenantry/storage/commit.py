@@ -276,7 +276,7 @@ class Committer:
     async def _journaled(self, *, moved: bool) -> int | None:
         """The revision of the batch in flight if the journal shows it, None where that is not known yet.
 
-        `moved`: the journal is known to be another than before. Raises Fenced where somebody else wrote it.
+        `moved`: the journal is known to be another than before. Raises Fenced where somebody else wrote it, or deleted it.
         """
         try:
             page = await self._store.read(self._journal_key, self._journal_key + b"\0")
@@ -284,6 +284,10 @@ class Committer:
             return None
         if not moved and (page.kvs[0].mod_revision if page.kvs else 0) == self._journal_revision:
             return None
+        if not page.kvs:
+            # Forgotten, as that of a shard which is dead for long. What is on its way under the old one cannot happen any more.
+            self._journal_revision = 0
+            raise Fenced("", None)
         if page.kvs and page.kvs[0].value == str(self._batch_number).encode():
             return page.kvs[0].mod_revision
         # Somebody else writes under our uid. Nothing that we hold can be trusted to be ours alone.

@@ -417,6 +417,21 @@ async def test_a_uid_used_twice_loses_everything_it_touches() -> None:
         await cell.commit([], [Put(b"/ranges/x", b"")])
 
 
+async def test_a_forgotten_journal_costs_one_write_and_the_ranges_are_taken_up_again() -> None:
+    """As of a shard that was without a session for so long that the registry took it for dead."""
+    store = FaultyStore()
+    cell = cell_on(store)
+    await cell.adopt("root", "r", "t")
+    await cell.commit([create("a")])
+    await store.commit([], [], [Delete(b"/journal/shard-1")])
+    with pytest.raises(NotOwned):
+        await cell.commit([create("b")])
+    assert not cell.ranges
+    held = await cell.adopt("root", "r", "t", take=False)
+    await cell.commit([create("c")])
+    assert [held.get(key(name)) is not None for name in "abc"] == [True, False, True]
+
+
 async def test_adopting_checks_bounds_and_ownership(store: Store) -> None:
     cell, other = cell_on(store), cell_on(store, "shard-2")
     first, second = await asyncio.gather(cell.adopt("root", "r", "t"), cell.adopt("overlap", "s", "u"), return_exceptions=True)

@@ -1,0 +1,34 @@
+"""Forgetting the journals (tenantry/storage/commit.py) of shards that were killed; who ends in good order takes its own away."""
+
+from __future__ import annotations
+
+from tenantry.storage.keys import JOURNAL, SESSIONS, prefix_end
+from tenantry.storage.store import Delete, Fence, Fenced, Store
+
+PAGE = 100
+
+
+async def forget_journals(store: Store, before: int) -> int:
+    """Deletes the journals that were last written before a revision and whose shards have no session; how many.
+
+    A shard that lives after all finds its journal gone and what it holds with it, so `before` should be long past. Raises
+    StoreError.
+    """
+    forgotten = 0
+    start, end = JOURNAL.encode(), prefix_end(JOURNAL.encode())
+    more = True
+    while more:
+        page = await store.read(start, end, limit=PAGE)
+        more = page.more
+        for journal in page.kvs:
+            start = journal.key + b"\0"
+            session = SESSIONS.encode() + journal.key.removeprefix(JOURNAL.encode())
+            if journal.mod_revision >= before:
+                continue
+            try:
+                # Without a session at this moment, and not written since it was read.
+                await store.commit([Fence(session, 0), Fence(journal.key, journal.mod_revision)], [], [Delete(journal.key)])
+            except Fenced:
+                continue
+            forgotten += 1
+    return forgotten
