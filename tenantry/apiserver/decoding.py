@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from tenantry.apiserver.limits import Limits
-from tenantry.apiserver.negotiation import JSON, YAML, body_media_type
+from tenantry.apiserver.bodies import BODY_LIMIT_BYTES, parse
+from tenantry.apiserver.negotiation import body_media_type
 from tenantry.apiserver.verbs.call import Call
 from tenantry.apiserver.verbs.options import IGNORE, STRICT
 from tenantry.kube import decode
-from tenantry.kube.codec import json_codec, protobuf, yaml_codec
-from tenantry.kube.codec.json_syntax import MAX_STORED_DEPTH
+from tenantry.kube.codec import json_codec
 from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.go_decode import Mismatch
 from tenantry.kube.go_text import quote
@@ -19,7 +18,6 @@ from tenantry.kube.schema.default import default
 from tenantry.kube.schema.prune import prune
 from tenantry.kube.status import FieldError, bad_request, invalid
 
-BODY_LIMIT_BYTES = Limits().body_bytes
 _SCHEME = 'in scheme "pkg/runtime/scheme.go:111"'
 _JSON_NAMES: dict[type, str] = {str: "string", bool: "bool", int: "number", float: "number", list: "array", dict: "object"}
 _TYPE_META = 'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
@@ -35,13 +33,8 @@ async def read_object(call: Call, validation: str) -> Object:
     """
     media_type = body_media_type(call.request)
     body = await call.request.read_body(BODY_LIMIT_BYTES)
-    return decode_body(call, body, media_type, validation)
-
-
-def decode_body(call: Call, body: bytes, media_type: str, validation: str) -> Object:
-    """The same for a body that was read already."""
     definition, shape = call.definition, call.shape
-    value, problems = parse(body, media_type, definition.kind, duplicates=validation != IGNORE)
+    value, problems = await parse(body, media_type, definition.kind, duplicates=validation != IGNORE)
     obj = _check_kind(call, value, body)
     try:
         unknown = normalise(definition, shape, obj)
@@ -73,34 +66,6 @@ def normalise(definition: ResourceDefinition, shape: Version, obj: Object) -> li
         default(obj, shape.schema)
     definition.strategy.default(obj)
     return unknown
-
-
-def parse(body: bytes, media_type: str, kind: str = "", *, duplicates: bool = False) -> tuple[Any, list[str]]:
-    """The value in a body, and what to say of duplicate keys where that is asked for. Raises StatusError 400."""
-    if media_type == JSON:
-        value, repeated = json_codec.decode(body, duplicates=duplicates, kind=kind)
-        if body.count(b"{") + body.count(b"[") > MAX_STORED_DEPTH:
-            _check_depth(value, kind, body)
-        return value, [f'duplicate field "{path}"' for path in repeated]
-    if media_type == YAML:
-        value, repeated = yaml_codec.decode(body, duplicates=duplicates, kind=kind)
-        _check_depth(value, kind, body)
-        return value, repeated
-    return protobuf.decode(body, kind=kind), []
-
-
-def _check_depth(value: Any, kind: str, body: bytes) -> None:
-    level = [value] if isinstance(value, dict | list) else []
-    for _ in range(MAX_STORED_DEPTH):
-        level = [
-            item
-            for container in level
-            for item in (container.values() if isinstance(container, dict) else container)
-            if isinstance(item, dict | list)
-        ]
-        if not level:
-            return
-    raise json_codec.unrecognized(kind, "couldn't get version/kind; json parse error: exceeded max depth", body)
 
 
 def _check_kind(call: Call, value: Any, body: bytes) -> Object:

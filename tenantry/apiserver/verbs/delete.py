@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tenantry.apiserver import records
 from tenantry.apiserver.admission import DELETE, Review
-from tenantry.apiserver.decoding import BODY_LIMIT_BYTES
+from tenantry.apiserver.bodies import BODY_LIMIT_BYTES
 from tenantry.apiserver.http import Reply, Response
 from tenantry.apiserver.negotiation import JSON, TABLE, Representation, encode
 from tenantry.apiserver.verbs.call import Call

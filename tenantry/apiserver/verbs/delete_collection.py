@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tenantry.apiserver import records
-from tenantry.apiserver.decoding import BODY_LIMIT_BYTES
+from tenantry.apiserver.bodies import BODY_LIMIT_BYTES
 from tenantry.apiserver.http import Reply
 from tenantry.apiserver.verbs.call import Call
 from tenantry.apiserver.verbs.create import target_of

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import orjson
 
+from tenantry.apiserver.bodies import parse
 from tenantry.apiserver.http import Request
 from tenantry.apiserver.negotiation import PROTOBUF, YAML, body_media_type
 from tenantry.apiserver.request_info import is_true
-from tenantry.kube.codec import protobuf, yaml_codec
+from tenantry.kube.codec import protobuf
 from tenantry.kube.codec.json_codec import syntax_error
 from tenantry.kube.field_errors import forbidden, invalid, not_supported
 from tenantry.kube.go_text import quote
@@ -131,7 +132,7 @@ async def delete_options(request: Request, limit_bytes: int) -> DeleteOptions:
     """From the body where there is one, else from the query. Raises StatusError."""
     body = await request.read_body(limit_bytes)
     if body:
-        options = _delete_options_of(_options_object(request, body))
+        options = _delete_options_of(await _options_object(request, body))
     elif request.raw_query:
         options = _delete_options_of(_options_query(request))
     else:
@@ -232,13 +233,13 @@ def _raise_if(kind: str, errors: list[FieldError]) -> None:
         raise _refused(kind, errors)
 
 
-def _options_object(request: Request, body: bytes) -> Object:
+async def _options_object(request: Request, body: bytes) -> Object:
     media_type = body_media_type(request)
     if media_type == PROTOBUF:
         return protobuf.decode(body)
     try:
         if media_type == YAML:
-            value, _ = yaml_codec.decode(body)
+            value, _ = await parse(body, YAML)
         else:
             value = orjson.loads(body)
     except ValueError:

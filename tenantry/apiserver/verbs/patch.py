@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import orjson
 
 from tenantry.apiserver import records
-from tenantry.apiserver.decoding import BODY_LIMIT_BYTES, normalise, parse
+from tenantry.apiserver.bodies import BODY_LIMIT_BYTES, parse
+from tenantry.apiserver.decoding import normalise
 from tenantry.apiserver.http import Reply
 from tenantry.apiserver.negotiation import APPLY_PATCH, JSON, JSON_PATCH, MERGE_PATCH, YAML, patch_media_type
 from tenantry.apiserver.verbs import metadata
@@ -157,7 +158,7 @@ def _decode(body: bytes, prefix: str) -> tuple[Any, list[str]]:
 
 
 async def _apply(call: Call, target: Target, body: bytes, options: WriteOptions) -> Outcome:
-    config = _config(target, body, options)
+    config = await _config(target, body, options)
 
     def compute(record: Record | None) -> Outcome:
         definition, version = target.definition, target.version
@@ -180,14 +181,14 @@ async def _apply(call: Call, target: Target, body: bytes, options: WriteOptions)
     return await run(target, compute)
 
 
-def _config(target: Target, body: bytes, options: WriteOptions) -> Object:
+async def _config(target: Target, body: bytes, options: WriteOptions) -> Object:
     duplicates = options.validation != IGNORE
     try:
-        config, repeated = parse(body, JSON if body.startswith(b"{") else YAML, duplicates=duplicates)
+        config, repeated = await parse(body, JSON if body.startswith(b"{") else YAML, duplicates=duplicates)
     except StatusError:
         # Whatever a client sends under this media type is read as YAML, and refused in its words.
         try:
-            config, repeated = parse(body, YAML, duplicates=duplicates)
+            config, repeated = await parse(body, YAML, duplicates=duplicates)
         except StatusError as error:
             problem = error.message.partition("unrecognized: ")[2].rpartition(" (")[0] or error.message
             raise bad_request(f"error decoding YAML: error converting YAML to JSON: {problem}") from None

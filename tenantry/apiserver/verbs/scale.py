@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from tenantry.apiserver import records
-from tenantry.apiserver.decoding import BODY_LIMIT_BYTES, parse
+from tenantry.apiserver.bodies import BODY_LIMIT_BYTES, parse
 from tenantry.apiserver.http import Reply
 from tenantry.apiserver.negotiation import APPLY_PATCH, YAML, Representation, body_media_type, patch_media_type
 from tenantry.apiserver.verbs.call import Call
@@ -79,7 +79,7 @@ async def get_scale(call: Call) -> Reply:
 async def update_scale(call: Call) -> Reply:
     """PUT of a Scale. Raises StatusError."""
     options = write_options(call.request, "UpdateOptions")
-    value, _ = parse(await call.request.read_body(BODY_LIMIT_BYTES), body_media_type(call.request), "Scale")
+    value, _ = await parse(await call.request.read_body(BODY_LIMIT_BYTES), body_media_type(call.request), "Scale")
     scale = _checked(value)
     return await _write(call, target_of(call, options), lambda current: scale)
 
@@ -91,7 +91,7 @@ async def patch_scale(call: Call) -> Reply:
     body = await call.request.read_body(BODY_LIMIT_BYTES)
     target = target_of(call, options)
     if media_type == APPLY_PATCH:
-        config, _ = parse(body, YAML, "Scale")
+        config, _ = await parse(body, YAML, "Scale")
         return await _apply(call, target, _checked(config), options)
     return await _write(call, target, parse_patch(call, body, media_type).apply)
 
