@@ -15,10 +15,11 @@ from tenantry.storage.commit import CommitLimits, Committer, Place, Transaction
 from tenantry.storage.fence import FenceValue, acquire_fence, decode_fence, read_fence
 from tenantry.storage.history import HistoryLimits
 from tenantry.storage.keys import OBJECTS, Key
-from tenantry.storage.load import ParseHead, load_range, seed_range
+from tenantry.storage.load import ParseHead, load_range
 from tenantry.storage.range import AppliedVersion, Range
 from tenantry.storage.read_guard import ReadGuard
 from tenantry.storage.record import Change, Record, RecordEvent
+from tenantry.storage.seeding import Seeding
 from tenantry.storage.store import Delete, Fence, Put, Store, StoreError
 
 logger = logging.getLogger(__name__)
@@ -78,6 +79,7 @@ class Cell:
         self._parse_head = parse_head
         self._history_limits = history_limits
         self._history_revisions = history_revisions
+        self._seeding = Seeding(store, parse_head, history_revisions)
         self._applied = AppliedVersion()
         self._ranges: dict[str, Range] = {}
         self.ranges: Mapping[str, Range] = MappingProxyType(self._ranges)
@@ -99,7 +101,7 @@ class Cell:
         )
 
     async def adopt(self, name: str, start: str, end: str, *, take: bool = True) -> Range:
-        """Takes the fence of a range, loads it, and serves it from then on.
+        """Takes the fence of a range, loads it, and serves it from then on; what was before comes later (`Range.past`).
 
         `take` False: only where the fence names this shard already (the registry wrote it). That `start` and `end` are those of
         the range is the caller's business. Raises ValueError (overlaps a held one), NotOwned, Fenced (another shard was quicker),
@@ -121,8 +123,7 @@ class Cell:
                 # Nobody had it before, so nobody wrote to it: a watch of the store, which is served late, would show nothing.
                 range_.seed((), versions.end_of_revision(self.store.cell, max(0, revision - self._history_revisions)))
             else:
-                first = fence.create_revision
-                await seed_range(self.store, range_, self._parse_head, revision, self._history_revisions, first)
+                self._seeding.begin(range_, revision, fence.create_revision)
         finally:
             del self._adopting[name]
         self._held.add(name)
@@ -143,6 +144,7 @@ class Cell:
     async def close(self) -> None:
         """Commits what waits and takes no more writes. The store stays open."""
         await self._committer.close()
+        await self._seeding.close()
 
     def owns(self, cluster: str) -> bool:
         range_ = self._find(cluster)
@@ -234,6 +236,7 @@ class Cell:
         range_ = self._ranges.pop(name)
         self._fences.pop(name)
         range_.freeze()
+        self._seeding.end(range_)
         self._arrange()
         return range_
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import builtins
 from collections.abc import Callable, Iterable, Sequence
 
@@ -55,6 +56,7 @@ class Range:
         self._limits = limits if limits is not None else HistoryLimits()
         self._index = Index()
         self._histories: dict[str, History] = {}
+        self._past: asyncio.Event | None = None
         self._subscriptions = Subscriptions()
 
     def __repr__(self) -> str:
@@ -114,6 +116,11 @@ class Range:
         history = self._histories.get(resource)
         return self._history_start if history is None else history.oldest
 
+    async def past(self, version: int) -> None:
+        """Returns when history goes back to a version, or will not. The range may have been lost meanwhile."""
+        if version < self._history_start and self._past is not None:
+            await self._past.wait()
+
     def events_after(self, version: int, resource: str, cluster: str | None = None) -> Sequence[RecordEvent]:
         """History, oldest first. Raises TooOld."""
         history = self._histories.get(resource)
@@ -139,6 +146,16 @@ class Range:
         """All of the range was loaded as it was at `version`; history begins there."""
         self._floor = version
         self._history_start = version
+
+    def awaits_past(self) -> None:
+        """`seed` comes later, then `past_ended`."""
+        self._past = asyncio.Event()
+
+    def past_ended(self) -> None:
+        """History goes back as far as it ever will."""
+        if self._past is not None:
+            self._past.set()
+            self._past = None
 
     def seed(self, events: Iterable[RecordEvent], oldest: int) -> None:
         """Puts the store's own history before what is held since the range was loaded: `events` in the order of versions,

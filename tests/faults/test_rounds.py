@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.distributed.test_take_over import TAKE_OVER_SECONDS_MAX
 from tests.faults.breakage import ALL, fault_of, stop_etcd_long
 from tests.faults.conftest import SEED
 from tests.faults.rounds import Rounds
@@ -25,3 +26,8 @@ def test_all_was_broken_and_judged(total: Verdict) -> None:
     counts = total.counts
     assert counts["ok"] > 100 * ROUNDS and counts["stored"] > 50 * ROUNDS and counts["events"] > 100 * ROUNDS, counts
     assert counts["resumed"] > ROUNDS, counts
+
+
+def test_a_killed_owner_was_replaced_in_time(total: Verdict) -> None:
+    """Under this load, too; tests/distributed has the median under a lighter one."""
+    assert max(total.taken_over["kill owner"]) <= TAKE_OVER_SECONDS_MAX, total.summary()

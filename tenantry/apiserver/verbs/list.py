@@ -52,6 +52,7 @@ async def select(call: Call, options: ListOptions, wanted: Selection) -> tuple[S
         limit = 0
     if version:
         await reached(held, version)
+        await held.past(version)
     require_readable(held)
     exact = options.match == EXACT or token is not None or (limit and not options.match)
     at = version if exact and version else held.version

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tenantry.apiserver.http import Reply, Sink, Stream, frame
 from tenantry.apiserver.negotiation import TABLE
-from tenantry.apiserver.storage_errors import require_readable
+from tenantry.apiserver.storage_errors import check_readable, require_readable
 from tenantry.apiserver.streams import WatchStream, Wish, default_timeout
 from tenantry.apiserver.verbs.call import Call
 from tenantry.apiserver.verbs.options import list_options
@@ -28,13 +28,16 @@ async def watch(call: Call) -> Reply:
             "must be 'Metadata', 'Object', 'None', or empty"
         )
     wanted = selection(call, options.label_selector, _with_name(call, options.field_selector))
-    version = watched(options.resource_version)
-    require_readable(call.scope.range)
+    version, held = watched(options.resource_version), call.scope.range
+    require_readable(held)
     if version:
         try:
-            check_cell(version, call.scope.range)
+            check_cell(version, held)
         except StatusError as error:
             return _refusal(call, error)
+        await held.past(version)
+        # Who lost it meanwhile says so before the first byte, so that the watch can go to the new owner.
+        check_readable(held)
     encoder = Encoder(call.definition, call.version, representation, include, call.scope.present(call.definition, call.user))
     initial = options.send_initial_events
     wish = Wish(

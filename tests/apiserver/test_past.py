@@ -1,0 +1,81 @@
+"""A shard that has just taken a range answers what needs the past when it has it, and everything else at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import NamedTuple
+
+import pytest
+
+from tenantry.apiserver.http import NOT_OWNER, Response, Stream
+from tenantry.apiserver.records import parse_head
+from tenantry.storage.cell import Cell
+from tests.apiserver.kit import DEFINITIONS, MemorySink, Server, TestScope, cm
+from tests.storage.test_cell import turns
+from tests.storage.test_seeding import SlowPast
+
+CMS = "/api/v1/namespaces/default/configmaps"
+
+
+class Taken(NamedTuple):
+    server: Server
+    store: SlowPast
+    before: str
+    """The version when there was `a` alone; then came `b`."""
+
+
+@pytest.fixture
+async def taken() -> AsyncIterator[Taken]:
+    store = SlowPast()
+    first, second = Cell(store, "shard-1", parse_head), Cell(store, "shard-2", parse_head)
+    former = Server(TestScope(first, await first.adopt("root", "r", "t"), DEFINITIONS))
+    await former("POST", CMS, cm("a"))
+    before = (await former("GET", CMS)).rv
+    await former("POST", CMS, cm("b"))
+    yield Taken(Server(TestScope(second, await second.adopt("root", "r", "t"), DEFINITIONS)), store, before)
+    await second.close()
+
+
+async def test_what_is_asked_of_the_present_is_answered(taken: Taken) -> None:
+    server = taken.server
+    assert (await server("POST", CMS, cm("c"))).status == 201
+    assert (await server("GET", CMS)).names == ["a", "b", "c"]
+    assert (await server("GET", f"{CMS}?resourceVersion=0")).names == ["a", "b", "c"]
+    async with server.watching(f"{CMS}?watch=true") as sink:
+        assert [name for _, name in sink.short] == ["a", "b", "c"]
+
+
+async def test_a_watch_that_resumes_waits_and_misses_nothing(taken: Taken) -> None:
+    server = taken.server
+    resuming = asyncio.create_task(server.stream(f"{CMS}?watch=true&resourceVersion={taken.before}"))
+    await turns()
+    assert not resuming.done()
+    await server("POST", CMS, cm("c"))
+    taken.store.open.set()
+    sink = MemorySink()
+    running = asyncio.ensure_future((await resuming).run(sink))
+    await sink.wait(2)
+    await server("POST", CMS, cm("d"))
+    await sink.wait(3)
+    assert [name for _, name in sink.short] == ["b", "c", "d"]
+    sink.closed.set()
+    await running
+
+
+async def test_a_list_of_the_past_waits(taken: Taken) -> None:
+    old = asyncio.create_task(taken.server("GET", f"{CMS}?resourceVersionMatch=Exact&resourceVersion={taken.before}"))
+    await turns()
+    assert not old.done()
+    taken.store.open.set()
+    assert (await old).names == ["a"]
+
+
+async def test_who_waits_at_a_shard_that_loses_the_range_can_go_to_the_next(taken: Taken) -> None:
+    """The answer is none that makes a client list again."""
+    resuming = asyncio.create_task(taken.server.reply("GET", f"{CMS}?watch=true&resourceVersion={taken.before}"))
+    await turns()
+    await taken.server.scope.cell.release("root")
+    answer = await resuming
+    assert isinstance(answer, Response) and not isinstance(answer, Stream)
+    assert (answer.status, NOT_OWNER in answer.headers) == (503, True)
