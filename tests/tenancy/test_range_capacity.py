@@ -108,3 +108,10 @@ async def test_a_range_chosen_by_name_takes_more_than_its_capacity(tmp_path: Pat
         for number in range(3):
             assert info.holds(await stack.workspace("root", f"wanted-{number}", location=there))
         assert stack.host.directory.tenants(info.name) == 4
+        nowhere = {"selector": {"matchLabels": {"region": "nowhere"}}}
+        assert [stack.host.scheduler.is_by_name(location) for location in (there, nowhere, {}, None)] == [
+            True,
+            False,
+            False,
+            False,
+        ]

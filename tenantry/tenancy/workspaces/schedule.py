@@ -94,7 +94,9 @@ class Scheduler:
         """Whether a selector fits ranges that there are, and would not fit one that is opened for it: then the wish counts more
         than a range's capacity."""
         wanted = (location or {}).get("selector")
-        return bool(wanted) and not from_object(wanted).matches({NAME_LABEL: "", **self._labels_for(location)})
+        if not wanted or not self._fitting(location):
+            return False
+        return not from_object(wanted).matches({NAME_LABEL: "", **self._labels_for(location)})
 
     def labels(self, info: RangeInfo) -> Mapping[str, str]:
         """The labels of a range's Shard; those of the registry until the Shard is there."""
@@ -113,15 +115,12 @@ class Scheduler:
         found.update(info.name for cluster in self._incoming if (info := directory.range_of(cluster)) is not None)
         return found
 
-    def _eligible(self, location: Object | None) -> list[RangeInfo]:
+    def _fitting(self, location: Object | None) -> list[RangeInfo]:
         wanted = (location or {}).get("selector")
-        found = self._schedulable()
-        if wanted:
-            selector = from_object(wanted)
-            found = [info for info in found if selector.matches(self.labels(info))]
-        if not found:
-            raise Unschedulable("No available shards to schedule the workspace")
-        return found
+        if not wanted:
+            return self._schedulable()
+        selector = from_object(wanted)
+        return [info for info in self._schedulable() if selector.matches(self.labels(info))]
 
     def _schedulable(self) -> list[RangeInfo]:
         """Every workspace asks, and the answer changes with the map and with Shards alone."""
@@ -143,7 +142,9 @@ class Scheduler:
             self._incoming.pop(entry["cluster"], None)
 
     def _choose(self, location: Object | None) -> RangeInfo | None:
-        eligible = self._eligible(location)
+        eligible = self._fitting(location)
+        if not eligible:
+            raise Unschedulable("No available shards to schedule the workspace")
         under_way = self._under_way()
         load = {info.name: self._load(info, under_way) for info in eligible}
         self._refused = _not_yet(self._refused, self._clock())
@@ -155,8 +156,8 @@ class Scheduler:
         return None
 
     def _labels_for(self, location: Object | None) -> dict[str, str]:
-        """The labels of a range that is opened for this workspace: those of an eligible one, which therefore match."""
-        for info in self._eligible(location):
+        """The labels of a range that is opened for this workspace: those of one that fits, which therefore match."""
+        for info in self._fitting(location):
             return {k: v for k, v in self.labels(info).items() if k != NAME_LABEL}
         return {}
 
