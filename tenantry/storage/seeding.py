@@ -53,11 +53,12 @@ class Seeding:
         async with self._turn:
             while True:
                 try:
-                    return await seed_range(self._store, range_, self._parse_head, revision, self._revisions, first)
+                    await seed_range(self._store, range_, self._parse_head, revision, self._revisions, first)
+                    return
                 except Damaged as error:
                     # Watches that resume list again; the objects themselves are whole.
                     logger.error("the past of range %s is damaged", range_.name, extra={"error": str(error)})
-                    return None
+                    return
                 except StoreError as error:
                     about = {"error": str(error)}
                     logger.warning("the past of range %s cannot be read; trying again", range_.name, extra=about)

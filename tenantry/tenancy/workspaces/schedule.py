@@ -94,9 +94,8 @@ class Scheduler:
         """Whether a selector fits ranges that there are, and would not fit one that is opened for it: then the wish counts more
         than a range's capacity."""
         wanted = (location or {}).get("selector")
-        if not wanted or not self._fitting(location):
-            return False
-        return not from_object(wanted).matches({NAME_LABEL: "", **self._labels_for(location)})
+        fitting = self._fitting(location) if wanted else []
+        return bool(fitting) and not from_object(wanted).matches({NAME_LABEL: "", **self._inherited(fitting[0])})
 
     def labels(self, info: RangeInfo) -> Mapping[str, str]:
         """The labels of a range's Shard; those of the registry until the Shard is there."""
@@ -158,8 +157,11 @@ class Scheduler:
     def _labels_for(self, location: Object | None) -> dict[str, str]:
         """The labels of a range that is opened for this workspace: those of one that fits, which therefore match."""
         for info in self._fitting(location):
-            return {k: v for k, v in self.labels(info).items() if k != NAME_LABEL}
+            return self._inherited(info)
         return {}
+
+    def _inherited(self, info: RangeInfo) -> dict[str, str]:
+        return {k: v for k, v in self.labels(info).items() if k != NAME_LABEL}
 
 
 def _not_yet(due: dict[str, float], now: float) -> dict[str, float]:
