@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from contextlib import AsyncExitStack
 from importlib.metadata import version
 from pathlib import Path
@@ -120,7 +122,7 @@ class WholePlatform(Process[StartSettings]):
             f"\n"
             f"  export KUBECONFIG={path}\n"
             f"  kubectl get workspaces\n"
-            f"  tenantry ranges --root-directory {self._root}\n"
+            f"  {command_here()} ranges --root-directory {self._root}\n"
             f"\n"
             f"Ctrl-C stops it; the data stays in {self._root}."
         )
@@ -180,3 +182,9 @@ class WholePlatform(Process[StartSettings]):
 
     def _names(self) -> list[str]:
         return serving_names(self._host_name().strip("[]"), self._settings.bind_address)
+
+
+def command_here() -> str:
+    """How a shell beside this one calls `tenantry`: by its path where a virtual environment holds it that is not active."""
+    called = sys.argv[0]
+    return called if Path(called).name == "tenantry" and shutil.which("tenantry") is None else "tenantry"
