@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PROTOS := $(shell find protos -name '*.proto')
 
-.PHONY: install start test faults compose check docs bench lock clean
+.PHONY: install start test faults compose check docs bench hostile lock clean
 
 install: $(VENV)/.installed tenantry/_proto/.generated
 
@@ -47,6 +47,10 @@ docs: install
 
 bench: install
 	$(BIN)/python -m benchmarks $(ARGS)
+
+# One tenant that means harm against every server, beside kube-apiserver, which is built the first time.
+hostile: install
+	$(BIN)/python -m benchmarks.hostile $(ARGS)
 
 # Pinned versions with hashes: of all that the product and its tests need, and in the same versions what an image runs and what
 # builds it.

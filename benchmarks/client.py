@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 DEADLINE_SECONDS = 60.0
 JSON = "Content-Type: application/json\r\n"
+_LAST_CHUNK = b"\r\n0\r\n\r\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,8 @@ class Connection(asyncio.Protocol):
     """One keep-alive connection; one request at a time, or one watch until it ends."""
 
     def __init__(self, host: str, token: str) -> None:
-        self._fixed = f" HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n".encode()
+        bearer = f"Authorization: Bearer {token}\r\n" if token else ""
+        self._fixed = f" HTTP/1.1\r\nHost: {host}\r\n{bearer}".encode()
         self._buffer = bytearray()
         self._open = False
         self._waiting: asyncio.Future[Answer] | None = None
@@ -62,6 +64,18 @@ class Connection(asyncio.Protocol):
         async with asyncio.timeout(DEADLINE_SECONDS):
             return await self._waiting
 
+    async def half(self, path: str, seconds: float) -> int:
+        """Sends the head of a request and half of its body, and waits for what comes of it: the status of an answer, or 0 where
+        there is none within the time."""
+        assert self._transport is not None
+        self._waiting = asyncio.get_running_loop().create_future()
+        self._transport.write(f"GET {path}".encode() + self._fixed + b"Content-Length: 10\r\n\r\nhalf ")
+        try:
+            async with asyncio.timeout(max(0.0, seconds)):
+                return (await self._waiting).status
+        except TimeoutError:
+            return 0
+
     async def watch(self, path: str, on_event: Callable[[int], None]) -> None:
         """Returns when the stream has begun; `on_event` is called with the number of events in each piece that arrives."""
         assert self._transport is not None
@@ -82,14 +96,20 @@ class Connection(asyncio.Protocol):
         head = bytes(self._buffer[:end]).lower()
         mark = head.find(b"content-length:")
         if mark < 0:
-            raise Failed(f"an answer without Content-Length: {head!r}")
+            if b"transfer-encoding: chunked" not in head:
+                raise Failed(f"an answer without a length: {head!r}")
+            if self._buffer.endswith(_LAST_CHUNK):
+                self._answered(int(head[9:12]), _unchunked(self._buffer[end + 4 :]))
+            return
         length = int(head[mark + 15 :].split(b"\r\n", 1)[0])
         if len(self._buffer) < end + 4 + length:
             return
-        answer = Answer(int(head[9:12]), bytes(self._buffer[end + 4 : end + 4 + length]))
+        self._answered(int(head[9:12]), bytes(self._buffer[end + 4 : end + 4 + length]))
+
+    def _answered(self, status: int, body: bytes) -> None:
         self._buffer.clear()
         if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_result(answer)
+            self._waiting.set_result(Answer(status, body))
 
     def _watch_head(self) -> None:
         end = self._buffer.find(b"\r\n\r\n")
@@ -114,8 +134,17 @@ class Connection(asyncio.Protocol):
             self._on_event(found)
 
 
+def _unchunked(data: bytearray) -> bytes:
+    out = bytearray()
+    begin = 0
+    while size := int(data[begin : (end := data.index(b"\r\n", begin))], 16):
+        out += data[end + 2 : end + 2 + size]
+        begin = end + 4 + size
+    return bytes(out)
+
+
 class Client:
-    """Makes connections to one server with one token."""
+    """Makes connections to one server with one token; with an empty one, without credentials."""
 
     def __init__(self, url: str, token: str, ca: str) -> None:
         parts = urlsplit(url)

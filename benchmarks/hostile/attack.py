@@ -1,0 +1,146 @@
+"""The hostile tenant: a process of its own, which reads what it is to send from standard input and prints what it was answered.
+
+It runs at the lowest priority: on a machine of its own it would take no time from the server either.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import cycle
+
+import uvloop
+
+from benchmarks.client import DEADLINE_SECONDS, Client, Connection, Failed
+from benchmarks.hostile.families import FAMILIES, Family, Request
+from benchmarks.hostile.site import Site
+
+CLIENTS = 8
+HALF_SENT = 1700
+READY = "ready"
+_LOST = (ConnectionError, OSError, TimeoutError, Failed)
+_PRIORITY = 19
+_PAUSE_SECONDS = 0.05
+
+
+@dataclass(slots=True)
+class Attack:
+    """One family against one server. `answers`: how often each status came; 0 stands for a connection that was lost."""
+
+    url: str
+    ca: str
+    site: Site
+    family: Family
+    seconds: float
+    answers: Counter[int]
+
+    async def prepare(self) -> None:
+        """Raises Failed where a step is refused."""
+        connection = await self._connect()
+        for request in self.family.prepare(self.site):
+            for _ in range(100):
+                answer = await connection.request(request.method, request.path, request.body, request.headers)
+                # A definition takes a moment until its type is served.
+                if answer.status not in (404, 429):
+                    break
+                await asyncio.sleep(_PAUSE_SECONDS)
+            if answer.status not in (200, 201, 409):
+                raise Failed(f"cannot prepare: {request.method} {request.path}: {answer.status} {answer.body[:500]!r}")
+        connection.close()
+
+    async def run(self) -> None:
+        end = time.monotonic() + self.seconds
+        if self.family.driver == "half-sent":
+            await self._half_sent(end)
+            return
+        drive = self._watches if self.family.driver == "watches" else self._requests
+        await asyncio.gather(*(drive(end, number) for number in range(CLIENTS)))
+
+    async def _requests(self, end: float, client: int) -> None:
+        """A request after the other, also after a refusal: it does not care for Retry-After."""
+        made: Sequence[Request] = self.family.requests(self.site)
+        anonymous = made[0].anonymous
+        connection = await self._connect("" if anonymous else self.site.token)
+        number = client * 10_000_000
+        # A create and its deletion have the same number.
+        for turn in cycle(range(len(made))):
+            if time.monotonic() > end:
+                break
+            number += turn == 0
+            request = made[turn].numbered(number)
+            try:
+                answer = await connection.request(request.method, request.path, request.body, request.headers)
+                self.answers[answer.status] += 1
+            except _LOST:
+                self.answers[0] += 1
+                connection.close()
+                connection = await self._again(end, "" if anonymous else self.site.token)
+        connection.close()
+
+    async def _watches(self, end: float, client: int) -> None:
+        path = f"{self.site.core('configmaps')}?watch=true"
+        while time.monotonic() < end:
+            try:
+                connection = await self._connect()
+                await connection.watch(path, lambda count: None)
+                self.answers[200] += 1
+                connection.close()
+            except Failed as refused:
+                self.answers[429 if " 429:" in str(refused) else 400] += 1
+            except _LOST:
+                self.answers[0] += 1
+                await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _half_sent(self, end: float) -> None:
+        client = Client(self.url, "", self.ca)
+        path = f"{self.site.prefix}/api/v1/namespaces"
+        held: set[asyncio.Task[None]] = set()
+
+        async def half() -> None:
+            with suppress(*_LOST):
+                connection = await client.connect(Connection)
+                self.answers[await connection.half(path, end - time.monotonic())] += 1
+                connection.close()
+
+        while time.monotonic() < end:
+            while len(held) < HALF_SENT:
+                task = asyncio.create_task(half())
+                held.add(task)
+                task.add_done_callback(held.discard)
+                await asyncio.sleep(0.001)
+            await asyncio.sleep(_PAUSE_SECONDS)
+        await asyncio.gather(*held)
+
+    async def _connect(self, token: str | None = None) -> Connection:
+        return await Client(self.url, self.site.token if token is None else token, self.ca).connect()
+
+    async def _again(self, end: float, token: str) -> Connection:
+        while True:
+            try:
+                return await self._connect(token)
+            except _LOST:
+                if time.monotonic() > end + DEADLINE_SECONDS:
+                    raise
+                await asyncio.sleep(_PAUSE_SECONDS)
+
+
+async def _main() -> None:
+    told = json.loads(sys.stdin.readline())
+    attack = Attack(told["url"], told["ca"], Site(**told["site"]), FAMILIES[told["family"]], told["seconds"], Counter())
+    await attack.prepare()
+    print(READY, flush=True)
+    sys.stdin.readline()
+    await attack.run()
+    print(json.dumps(attack.answers), flush=True)
+
+
+if __name__ == "__main__":
+    os.nice(_PRIORITY)
+    uvloop.run(_main())

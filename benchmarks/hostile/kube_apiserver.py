@@ -1,0 +1,165 @@
+"""kube-apiserver on an etcd of its own, built from its Go module: what the same attacks do to it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import ssl
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tenantry.apiserver.edge.certificates import CertificateAuthority
+from tests.support.etcd import EtcdServer
+from tests.support.fleet import until
+from tools.child import Child
+from tools.ports import free_port
+
+VERSION = "1.37.2"
+MODULE = f"k8s.io/kubernetes@v{VERSION}"
+PROGRAM = "KUBE_APISERVER"
+"""Names a program in place of the one that is built, in the environment."""
+BUILD_SECONDS_MAX = 3600.0
+START_SECONDS_MAX = 120.0
+_MAIN = """package main
+
+import (
+	"os"
+
+	"k8s.io/component-base/cli"
+	"k8s.io/kubernetes/cmd/kube-apiserver/app"
+)
+
+func main() { os.Exit(cli.Run(app.NewAPIServerCommand())) }
+"""
+
+
+class BuildFailed(Exception):
+    """The text is the compiler's."""
+
+
+def missing() -> str | None:
+    """Why there can be none here; None where there can."""
+    if os.environ.get(PROGRAM) or _cached().exists() or shutil.which("go"):
+        return None
+    return f"Go is not installed, and {PROGRAM} names no kube-apiserver"
+
+
+def program() -> Path:
+    """Its path; the first time on a machine it is built, which takes some ten minutes. Raises BuildFailed."""
+    given = os.environ.get(PROGRAM)
+    if given:
+        return Path(given)
+    found = _cached()
+    if not found.exists():
+        _build(found)
+    return found
+
+
+def _cached() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "tenantry" / f"kube-apiserver-{VERSION}"
+
+
+def _build(target: Path) -> None:
+    source = target.parent / f"{target.name}-source"
+    source.mkdir(parents=True, exist_ok=True)
+    told = json.loads(_go(source, "mod", "download", "-json", MODULE))
+    staging = f"v0.{VERSION.partition('.')[2]}"
+    required = re.findall(r"^\s*(?:require )?(\S+\.\S+/\S+) (v\S+)", Path(told["GoMod"]).read_text(), re.MULTILINE)
+    staged = [module for module, version in required if version == "v0.0.0"]
+    lines = [f"{module} {staging if version == 'v0.0.0' else version}" for module, version in required]
+    (source / "go.mod").write_text(
+        "\n".join(
+            [
+                "module kubeapiserver",
+                "go 1.26.0",
+                f"require (\n{MODULE.replace('@', ' ')}",
+                *lines,
+                ")",
+                "replace (",
+                *(f"{module} => {module} {staging}" for module in staged),
+                ")\n",
+            ]
+        )
+    )
+    shutil.copyfile(Path(told["Dir"]) / "go.sum", source / "go.sum")
+    (source / "go.sum").chmod(0o644)
+    (source / "main.go").write_text(_MAIN)
+    stamp = f"-s -w -X k8s.io/component-base/version.gitVersion=v{VERSION}"
+    _go(source, "build", "-mod=mod", "-trimpath", "-ldflags", stamp, "-o", str(target), ".")
+    shutil.rmtree(source)
+
+
+def _go(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(["go", *arguments], cwd=folder, capture_output=True, text=True, timeout=BUILD_SECONDS_MAX, check=False)
+    if done.returncode:
+        raise BuildFailed(done.stderr[-3000:])
+    return done.stdout
+
+
+@dataclass(frozen=True, slots=True)
+class KubeApiserver:
+    url: str
+    ca: Path
+    process: Child
+    etcd: EtcdServer
+
+
+class _Child(Child):
+    def start(self, command: list[str]) -> None:
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+
+
+@contextmanager
+def kube_apiserver(root: Path, tokens: Path) -> Iterator[KubeApiserver]:
+    """One that serves, with its defaults, for the users of a token file. `root` gets its files and etcd's data."""
+    root.mkdir(parents=True, exist_ok=True)
+    authority = CertificateAuthority.load_or_create(root / "pki")
+    certificate, key = authority.serving(root / "pki", ["127.0.0.1"])
+    signing = root / "pki" / "ca.key"
+    etcd = EtcdServer(directory=root)
+    port = free_port()
+    child = _Child("kube-apiserver", root / "kube-apiserver.log")
+    url = f"https://127.0.0.1:{port}"
+    trusted = ssl.create_default_context(cafile=str(root / "pki" / "ca.crt"))
+    try:
+        etcd.start()
+        child.start(
+            [
+                str(program()),
+                f"--etcd-servers={etcd.url}",
+                f"--secure-port={port}",
+                "--bind-address=127.0.0.1",
+                f"--tls-cert-file={certificate}",
+                f"--tls-private-key-file={key}",
+                f"--token-auth-file={tokens}",
+                "--authorization-mode=RBAC",
+                "--service-cluster-ip-range=10.96.0.0/16",
+                "--service-account-issuer=https://kubernetes.default.svc",
+                f"--service-account-signing-key-file={signing}",
+                f"--service-account-key-file={signing}",
+                # Nobody makes the tokens and accounts that it would wait for.
+                "--disable-admission-plugins=ServiceAccount",
+            ]
+        )
+
+        def ready() -> bool:
+            assert child.running, f"kube-apiserver ended: {child.log.read_text()[-3000:]}"
+            try:
+                with urllib.request.urlopen(f"{url}/readyz", context=trusted, timeout=5) as answer:
+                    return bool(answer.status == 200)
+            except OSError:
+                return False
+
+        until(ready, "kube-apiserver serves", START_SECONDS_MAX)
+        yield KubeApiserver(url, root / "pki" / "ca.crt", child, etcd)
+    finally:
+        child.kill()
+        etcd.stop()

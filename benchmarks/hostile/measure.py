@@ -1,0 +1,132 @@
+"""One family against one server: quiet, attack, quiet for a minute."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import uvloop
+
+from benchmarks.hostile.attack import READY
+from benchmarks.hostile.quiet import Answers, QuietTenants
+from benchmarks.hostile.servers import Serving
+
+_ROOT = Path(__file__).resolve().parents[2]
+_END_SECONDS_MAX = 180.0
+
+
+class AttackFailed(Exception):
+    """The hostile tenant could not prepare what it needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """`hostile`: its answers by status, 0 for lost connections. `kept_bytes`: resident memory a minute after, above that before.
+    `failed`: what quiet tenants were told in place of their answers. `changed_hands`: ranges that have another owner."""
+
+    family: str
+    server: str
+    quiet_p99_ms: float
+    attacked_p99_ms: float
+    attacked_p50_ms: float
+    longest_stall_seconds: float | None
+    kept_bytes: int
+    changed_hands: int
+    hostile: dict[str, int]
+    failed: dict[str, int]
+
+    @property
+    def server_errors(self) -> int:
+        """Answers of 500 and more, to whomever; 0 stands for none at all."""
+        hostile = sum(count for status, count in self.hostile.items() if int(status) >= 500)
+        return hostile + sum(count for what, count in self.failed.items() if what[:1] == "5" or what.startswith("lost"))
+
+    def document(self) -> dict[str, object]:
+        return asdict(self)
+
+
+class Measurement:
+    """Of one server. A context manager: quiet tenants have their objects and connections when it is entered."""
+
+    def __init__(self, name: str, serving: Serving, *, seconds: float, settle_seconds: float) -> None:
+        self._name = name
+        self._serving = serving
+        self._seconds = seconds
+        self._settle_seconds = settle_seconds
+        self._quiet = QuietTenants(serving.url, serving.ca, serving.quiet)
+        self._loop = uvloop.new_event_loop()
+
+    def __enter__(self) -> Measurement:
+        self._loop.run_until_complete(self._quiet.prepare())
+        # What a process does only once, it has done.
+        self._tenants(self._seconds / 4)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._quiet.close()
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.close()
+
+    def row(self, family: str) -> Row:
+        """Raises AttackFailed."""
+        serving = self._serving
+        before = self._tenants(self._seconds)
+        attack = self._start(family)
+        memory, owners = serving.memory_bytes(), serving.owners()
+        assert attack.stdin is not None
+        try:
+            attack.stdin.write("go\n")
+            attack.stdin.flush()
+            during = self._tenants(self._seconds)
+            stall = serving.longest_stall_seconds()
+            told, _ = attack.communicate(timeout=_END_SECONDS_MAX)
+        finally:
+            attack.kill()
+        after = self._tenants(self._settle_seconds)
+        now = serving.owners()
+        failed = Counter(before.failed) + Counter(during.failed) + Counter(after.failed)
+        return Row(
+            family,
+            self._name,
+            before.percentile_ms(99),
+            during.percentile_ms(99),
+            during.percentile_ms(50),
+            stall,
+            serving.memory_bytes() - memory,
+            sum(now.get(name) != generation for name, generation in owners.items()),
+            json.loads(told),
+            dict(failed),
+        )
+
+    def _tenants(self, seconds: float) -> Answers:
+        return self._loop.run_until_complete(self._quiet.measure(seconds))
+
+    def _start(self, family: str) -> subprocess.Popen[str]:
+        """The hostile tenant, prepared and waiting."""
+        serving = self._serving
+        told = {
+            "url": serving.url,
+            "ca": serving.ca,
+            "site": asdict(serving.hostile),
+            "family": family,
+            "seconds": self._seconds,
+        }
+        attack = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.hostile.attack"],
+            cwd=_ROOT,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        assert attack.stdin is not None and attack.stdout is not None and attack.stderr is not None
+        attack.stdin.write(json.dumps(told) + "\n")
+        attack.stdin.flush()
+        if attack.stdout.readline().strip() != READY:
+            attack.kill()
+            raise AttackFailed(attack.stderr.read()[-1500:])
+        return attack
