@@ -28,6 +28,12 @@ class ProcessOptions(Settings):
         "one line for each change of an owner at info",
         choices=("debug", "info", "warning", "error"),
     )
+    stall_warning_seconds: float = setting(
+        0.1,
+        "shortest stall of the event loop that is logged, with what ran",
+        "nobody is answered meanwhile; /metrics shows the shorter ones too",
+        bounds=(0.01, 60),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

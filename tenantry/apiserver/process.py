@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import resource
 import signal
 import sys
@@ -22,11 +21,13 @@ from tenantry.apiserver.edge.server import EdgeServer, ListenError
 from tenantry.apiserver.edge.shared_authority import shared_authority
 from tenantry.apiserver.endpoints.health import KINDS, Health
 from tenantry.apiserver.endpoints.plain import page_not_found
+from tenantry.apiserver.garbage import GarbageCollection
 from tenantry.apiserver.http import Reply, Request, Response
 from tenantry.apiserver.limits import Limits
 from tenantry.apiserver.logging import configure
 from tenantry.apiserver.metrics import CONTENT_TYPE, Metrics
 from tenantry.apiserver.options import EtcdProcessOptions, ProcessOptions
+from tenantry.apiserver.stalls import LoopMonitor, Stalls
 from tenantry.flags import SettingError
 from tenantry.storage.etcd.store import EtcdStore
 from tenantry.storage.store import Store, StoreError
@@ -64,6 +65,8 @@ class Process(ABC, Generic[SettingsKind]):
         self._stack = AsyncExitStack()
         self.health = Health()
         self.metrics = Metrics()
+        self.stalls = Stalls()
+        self.metrics.registry.register(self.stalls)
         self.port = self.health_port = 0
 
     @abstractmethod
@@ -74,6 +77,10 @@ class Process(ABC, Generic[SettingsKind]):
     @abstractmethod
     def welcome(self) -> str:
         """What is printed then."""
+
+    def monitor(self, housekeeping: Callable[[], None]) -> LoopMonitor:
+        """What measures the loop's stalls."""
+        return LoopMonitor(self.stalls, warn_seconds=self._settings.stall_warning_seconds, housekeeping=housekeeping)
 
     async def drain(self) -> None:
         """What takes its time before the end: others are told to take over."""
@@ -154,8 +161,12 @@ async def _run(opening: Opening[SettingsKind]) -> None:
         if starting.done():
             await starting
             # What start-up made lives as long as the process: the collector need not look at it again.
-            gc.collect()
-            gc.freeze()
+            garbage = GarbageCollection()
+            garbage.start()
+            stack.callback(garbage.stop)
+            monitor = process.monitor(garbage.run)
+            monitor.start()
+            stack.callback(monitor.stop)
             print(process.welcome, flush=True)
             await stopping
         await process.drain()

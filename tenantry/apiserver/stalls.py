@@ -1,0 +1,177 @@
+"""How long the event loop kept everybody waiting: measured all the time, shown in `/metrics`, logged with what ran."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from types import FrameType
+
+from prometheus_client.metrics_core import GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from tenantry.apiserver.metrics import Histogram
+
+log = logging.getLogger(__name__)
+
+TICK_SECONDS = 0.005
+"""How often the loop is asked to be on time: a stall is measured to within this. 200 timers a second are some 0.3 % of a core."""
+_WINDOW_SECONDS = 60
+_SAMPLE_SECONDS = 0.05
+_LINES_APART_SECONDS = 1.0
+"""A process that stalls all the time says so once a second."""
+_NAMED_FRAMES = 4
+_BOUNDS_SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class Stalls(Collector):
+    """The figures. A stall is how late the loop was for a timer: whoever asked at its beginning waited so long.
+
+    `cpu_seconds` is how much processor time the process had meanwhile, all threads together and never more than the stall
+    itself: a machine that gave this process no time stalls it too, and then the two differ.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.longest_seconds = 0.0
+        self.longest_cpu_seconds = 0.0
+        self._clock = clock
+        self._histogram = Histogram(_BOUNDS_SECONDS)
+        self._recent: deque[tuple[int, float, float]] = deque()
+        """For each second that had a stall: when, and the longest of it."""
+
+    def observe(self, seconds: float, cpu_seconds: float) -> None:
+        """One stall."""
+        cpu_seconds = min(cpu_seconds, seconds)
+        self._histogram.observe(seconds)
+        self.longest_seconds = max(self.longest_seconds, seconds)
+        self.longest_cpu_seconds = max(self.longest_cpu_seconds, cpu_seconds)
+        second = int(self._clock())
+        if self._recent and self._recent[-1][0] == second:
+            _, known, known_cpu = self._recent.pop()
+            seconds, cpu_seconds = max(known, seconds), max(known_cpu, cpu_seconds)
+        self._recent.append((second, seconds, cpu_seconds))
+        self._forget(second)
+
+    def of_the_last_minute(self) -> tuple[float, float]:
+        """The longest stall and the most processor time in one, in seconds."""
+        self._forget(int(self._clock()))
+        return (
+            max((seconds for _, seconds, _ in self._recent), default=0.0),
+            max((cpu for _, _, cpu in self._recent), default=0.0),
+        )
+
+    def describe(self) -> Iterable[Metric]:
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        minute, minute_cpu = self.of_the_last_minute()
+        longest = GaugeMetricFamily(
+            "tenantry_event_loop_longest_stall_seconds",
+            "Longest time that the event loop served nobody, since the start and in the last minute.",
+            labels=("since",),
+        )
+        longest.add_metric(("start",), self.longest_seconds)
+        longest.add_metric(("minute",), minute)
+        yield longest
+        cpu = GaugeMetricFamily(
+            "tenantry_event_loop_longest_stall_cpu_seconds",
+            "Most processor time that the process had in one stall: less than the stall where the machine was slow.",
+            labels=("since",),
+        )
+        cpu.add_metric(("start",), self.longest_cpu_seconds)
+        cpu.add_metric(("minute",), minute_cpu)
+        yield cpu
+        stalls = HistogramMetricFamily("tenantry_event_loop_stall_seconds", "Stalls of the event loop.")
+        stalls.add_metric((), self._histogram.buckets(), self._histogram.total)
+        yield stalls
+
+    def _forget(self, second: int) -> None:
+        while self._recent and self._recent[0][0] <= second - _WINDOW_SECONDS:
+            self._recent.popleft()
+
+
+class LoopMonitor:
+    """Watches the running loop from `start` to `stop`.
+
+    `warn_seconds`: a stall as long as this is logged, with the functions that a thread saw the loop in meanwhile.
+    `housekeeping`, if any, is called at each tick, and what it takes counts as a stall.
+    """
+
+    def __init__(self, stalls: Stalls, *, warn_seconds: float, housekeeping: Callable[[], None] | None = None) -> None:
+        self._stalls = stalls
+        self._warn_seconds = warn_seconds
+        self._housekeeping = housekeeping
+        self._timer: asyncio.TimerHandle | None = None
+        self._ended = threading.Event()
+        self._due = 0.0
+        self._cpu = 0.0
+        self._seen: tuple[float, str] = (0.0, "")
+        self._logged = 0.0
+
+    def start(self) -> None:
+        """To be called on the loop."""
+        self._arm()
+        watching = threading.Thread(target=self._watch, args=(threading.get_ident(),), name="stalls", daemon=True)
+        watching.start()
+
+    def stop(self) -> None:
+        self._ended.set()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _arm(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._cpu = time.process_time()
+        # The loop's own clock may be that of its last turn, which is earlier.
+        self._due = time.monotonic() + TICK_SECONDS
+        self._timer = loop.call_later(TICK_SECONDS, self._tick)
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        late = now - self._due
+        if late > TICK_SECONDS:
+            self._found(late, now)
+        if self._housekeeping is not None:
+            began, began_cpu = time.monotonic(), time.process_time()
+            self._housekeeping()
+            took = time.monotonic() - began
+            if took > TICK_SECONDS:
+                self._stalls.observe(took, time.process_time() - began_cpu)
+        self._arm()
+
+    def _found(self, late: float, now: float) -> None:
+        cpu = min(late, time.process_time() - self._cpu)
+        self._stalls.observe(late, cpu)
+        if late >= self._warn_seconds and now - self._logged >= _LINES_APART_SECONDS:
+            self._logged = now
+            when, where = self._seen
+            log.warning(
+                "the event loop was stalled",
+                extra={
+                    "seconds": round(late, 4),
+                    "cpu_seconds": round(cpu, 4),
+                    "where": where if when >= self._due else "",
+                },
+            )
+
+    def _watch(self, loop_thread: int) -> None:
+        """Runs in a thread of its own: the loop cannot say where it is while it is there."""
+        while not self._ended.wait(_SAMPLE_SECONDS):
+            now = time.monotonic()
+            if now - self._due >= self._warn_seconds / 2:
+                frame = sys._current_frames().get(loop_thread)
+                if frame is not None:
+                    self._seen = now, describe(frame)
+
+
+def describe(frame: FrameType | None) -> str:
+    """The innermost functions of a stack, innermost first: names of code alone, nothing of anybody's data."""
+    names: list[str] = []
+    while frame is not None and len(names) < _NAMED_FRAMES:
+        names.append(f"{frame.f_globals.get('__name__', '?')}.{frame.f_code.co_qualname}:{frame.f_lineno}")
+        frame = frame.f_back
+    return " < ".join(names)
