@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Iterator
+from itertools import product
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tenantry.kube.rbac.aggregation import aggregated_rules
 from tenantry.kube.rbac.bootstrap import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES
-from tenantry.kube.rbac.rules import CompiledRules, rule_text, uncovered
+from tenantry.kube.rbac.cover import GRANTS_MAX, TooComplex, rule_text, rules_text, uncovered
+from tenantry.kube.rbac.rules import CompiledRules
 
 
 def rule(verbs: str, resources: str, groups: str = "", names: str = "") -> dict[str, Any]:
@@ -99,6 +104,186 @@ def test_who_covers_a_rule_may_do_what_it_allows(owned: list[Any], wanted: list[
     }
     if CompiledRules(wanted).allows(**question):
         assert CompiledRules(owned).allows(**question)
+
+
+def multiplied_out(owned: list[Any], wanted: list[Any]) -> list[Any]:
+    """The check as upstream words it: every single grant, asked of every rule of the owner, and put together again."""
+
+    def grants(rule: dict[str, Any]) -> Iterator[tuple[str, tuple[Any, ...]]]:
+        for group, resource in product(rule.get("apiGroups", ()), rule.get("resources", ())):
+            for name, verb in product(rule.get("resourceNames") or (None,), rule["verbs"]):
+                yield verb, (group, resource, name)
+        for url, verb in product(rule.get("nonResourceURLs", ()), rule["verbs"]):
+            yield verb, (url,)
+
+    def has(rule: dict[str, Any], verb: str, key: tuple[Any, ...]) -> bool:
+        if not {verb, "*"} & set(rule["verbs"]):
+            return False
+        if len(key) == 1:
+            return any(
+                u in ("*", key[0]) or (u[-1:] == "*" and key[0].startswith(u.rstrip("*")))
+                for u in rule.get("nonResourceURLs", ())
+            )
+        group, resource, name = key
+        resources = {"*", resource} | ({"*/" + resource.partition("/")[2]} if "/" in resource else set())
+        names = rule.get("resourceNames") or ()
+        return (
+            bool({group, "*"} & set(rule.get("apiGroups", ())))
+            and bool(resources & set(rule.get("resources", ())))
+            and (not names or name in names)
+        )
+
+    missing: dict[tuple[Any, ...], dict[str, None]] = {}
+    for rule in wanted:
+        for verb, key in grants(rule):
+            if not any(has(owner, verb, key) for owner in owned):
+                missing.setdefault(key, {})[verb] = None
+    rules = []
+    for key, verbs in missing.items():
+        fields: dict[str, Any] = (
+            {"nonResourceURLs": [key[0]]} if len(key) == 1 else {"apiGroups": [key[0]], "resources": [key[1]]}
+        )
+        if len(key) == 3 and key[2] is not None:
+            fields["resourceNames"] = [key[2]]
+        rules.append(fields | {"verbs": list(verbs)})
+    return sorted(rules, key=rule_text)
+
+
+def some(words: list[str], **limits: int) -> st.SearchStrategy[list[str]]:
+    return st.lists(st.sampled_from(words), **limits)
+
+
+VERBS = ["*", "get", "list", "watch"]
+ANY_RULE = st.one_of(
+    st.fixed_dictionaries(
+        {
+            "verbs": some(VERBS, max_size=4),
+            "apiGroups": some(["*", "", "a", "b"], max_size=3),
+            "resources": some(["*", "x", "y", "x/s", "y/s", "*/s", "z"], max_size=4),
+            "resourceNames": some(["n", "m", "o"], max_size=3),
+        }
+    ),
+    st.fixed_dictionaries(
+        {
+            "verbs": some(VERBS, max_size=3),
+            "nonResourceURLs": some(["*", "/", "/a", "/a/*", "/a*", "/ab", "/a/b*", "/b**"], max_size=4),
+        }
+    ),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(ANY_RULE, max_size=7), st.lists(ANY_RULE, max_size=4))
+def test_what_is_missing_is_what_multiplying_out_finds(owned: list[Any], wanted: list[Any]) -> None:
+    assert uncovered(owned, wanted) == multiplied_out(owned, wanted)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(ANY_RULE, min_size=1, max_size=4), st.data())
+def test_a_role_in_pieces_covers_the_whole_role(rules: list[Any], data: st.DataObject) -> None:
+    """Several rules cover together what none of them covers alone."""
+    pieces = []
+    for rule in rules:
+        field = data.draw(st.sampled_from(["verbs", *[key for key in ("resources", "nonResourceURLs") if key in rule]]))
+        pieces += [rule | {field: [value]} for value in rule[field]]
+    assert not uncovered(pieces, rules)
+
+
+def wide(n: int) -> dict[str, Any]:
+    return {
+        "apiGroups": [f"g{i}" for i in range(n)],
+        "resources": [f"r{i}" for i in range(n)],
+        "verbs": [f"v{i}" for i in range(n)],
+    }
+
+
+def steps(work: Callable[[], object]) -> int:
+    """Lines that ran."""
+    count = 0
+
+    def line(frame: Any, event: str, argument: Any) -> Any:
+        nonlocal count
+        count += 1
+        return line
+
+    previous = sys.gettrace()
+    sys.settrace(line)
+    try:
+        work()
+    finally:
+        sys.settrace(previous)
+    return count
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        pytest.param(lambda n: CompiledRules([wide(n)]), id="compile"),
+        pytest.param(lambda n: CompiledRules([wide(n)]).allows(verb="v0", group="g1", resource="r2"), id="match"),
+        pytest.param(lambda n: uncovered([wide(n)], [wide(n)]), id="all of it held"),
+        pytest.param(lambda n: uncovered([], [wide(n)]), id="none of it held"),
+        pytest.param(
+            lambda n: uncovered([wide(n) | {"verbs": [v]} for v in wide(n)["verbs"][:8]], [wide(n)]), id="much of it held"
+        ),
+        pytest.param(
+            lambda n: uncovered([wide(1) | {"resources": [r]} for r in wide(n)["resources"]], [wide(n)]), id="rule by rule"
+        ),
+        pytest.param(
+            lambda n: uncovered(
+                [{"nonResourceURLs": [f"/{i}/*"], "verbs": ["get"]} for i in range(n)],
+                [{"nonResourceURLs": [f"/{i}/x" for i in range(n)], "verbs": ["get"]}],
+            ),
+            id="paths",
+        ),
+        pytest.param(
+            lambda n: aggregated_rules(
+                {"metadata": {"name": "a"}, "aggregationRule": {"clusterRoleSelectors": [{}]}},
+                [{"metadata": {"name": "b"}, "rules": [wide(1) | {"verbs": [f"v{i}"]} for i in range(n)]}],
+            ),
+            id="aggregation",
+        ),
+    ],
+)
+def test_the_cost_of_rules_is_their_length(work: Callable[[int], object]) -> None:
+    work(2)
+    small, large = steps(lambda: work(200)), steps(lambda: work(800))
+    assert large <= 6 * small
+
+
+def test_what_cannot_be_compared_cheaply_is_refused() -> None:
+    """Rules that cut one another in every dimension are the worst there is; asking is what costs, so that asking ends."""
+    held = [
+        {
+            "apiGroups": [f"g{(i * j) % 97}" for j in range(20)],
+            "resources": [f"r{(i * j) % 89}" for j in range(20)],
+            "verbs": [f"v{(i * j) % 83}" for j in range(20)],
+            "resourceNames": [f"n{(i * j) % 79}" for j in range(20)],
+        }
+        for i in range(1, 400)
+    ]
+    asked = {field: sorted({value for rule in held for value in rule[field]}) for field in held[0]}
+
+    def ask() -> None:
+        with pytest.raises(TooComplex):
+            uncovered(held, [asked], budget=20_000)
+
+    assert steps(ask) < 300_000
+
+
+def test_a_refusal_has_a_length() -> None:
+    missing = uncovered([], [wide(250)])
+    assert sum(len(rule["verbs"]) for rule in missing) <= GRANTS_MAX
+    text = rules_text(missing)
+    assert len(text) <= 17_000
+    assert text.splitlines()[-1] == "and more"
+    assert (
+        len(
+            rules_text(
+                uncovered([], [{"apiGroups": ["g" * 100_000], "resources": [str(i) for i in range(1000)], "verbs": ["get"]}])
+            )
+        )
+        <= 17_000
+    )
 
 
 def test_aggregation() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import orjson
+
 from tenantry.kube.objects import Object, labels_of, name_of
 from tenantry.kube.selectors.labels import from_object
 
@@ -16,10 +18,11 @@ def is_aggregated(role: Object) -> bool:
 def aggregated_rules(role: Object, roles: Iterable[Object]) -> list[Any]:
     """What an aggregated role gets from `roles` (which may hold it too): in the order of selectors and names, each rule once."""
     candidates = sorted((r for r in roles if name_of(r) != name_of(role)), key=name_of)
-    found: list[Any] = []
+    found: dict[bytes, Any] = {}
     for selector in role["aggregationRule"]["clusterRoleSelectors"]:
         matching = from_object(selector)
         for other in candidates:
             if matching.matches(labels_of(other)):
-                found.extend(rule for rule in other.get("rules") or () if rule not in found)
-    return found
+                for rule in other.get("rules") or ():
+                    found.setdefault(orjson.dumps(rule, option=orjson.OPT_SORT_KEYS), rule)
+    return list(found.values())

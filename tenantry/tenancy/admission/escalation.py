@@ -10,7 +10,7 @@ from tenantry.apiserver.authorization import Attributes, Decision
 from tenantry.apiserver.user import MASTERS_GROUP, User
 from tenantry.kube.objects import GroupResource, Object
 from tenantry.kube.rbac.aggregation import is_aggregated
-from tenantry.kube.rbac.rules import Rule, rule_text, uncovered
+from tenantry.kube.rbac.cover import Rule, TooComplex, rules_text, uncovered
 from tenantry.kube.status import forbidden, not_found
 from tenantry.tenancy.admission.plugin import Plugin
 from tenantry.tenancy.authorization.policies import RBAC_GROUP
@@ -58,7 +58,7 @@ class Escalation(Plugin):
             return
         held = self._rules.rules(review.user, review.cluster, review.namespace)
         self._require(review, held, role.get("rules") or ())
-        if is_aggregated(role) and uncovered(held, _EVERYTHING):
+        if is_aggregated(role) and self._uncovered(review, held, _EVERYTHING):
             text = "must have cluster-admin privileges to use the aggregationRule"
             raise forbidden(review.definition.group_resource, review.name, text)
 
@@ -86,17 +86,23 @@ class Escalation(Plugin):
         return self._rules.authorize(question).allowed
 
     @staticmethod
-    def _require(review: Review, held: Sequence[Rule], wanted: Sequence[Rule]) -> None:
-        missing = uncovered(held, wanted)
+    def _uncovered(review: Review, held: Sequence[Rule], wanted: Sequence[Rule]) -> Sequence[Rule]:
+        try:
+            return uncovered(held, wanted)
+        except TooComplex:
+            text = "its rules and yours are too many to be compared; grant them in roles of fewer rules"
+            raise forbidden(review.definition.group_resource, review.name, text) from None
+
+    def _require(self, review: Review, held: Sequence[Rule], wanted: Sequence[Rule]) -> None:
+        missing = self._uncovered(review, held, wanted)
         if not missing:
             return
         groups = " ".join(f'"{group}"' for group in review.user.groups)
-        listed = "\n".join(rule_text(rule) for rule in missing)
         raise forbidden(
             review.definition.group_resource,
             review.name,
             f'user "{review.user.name}" (groups=[{groups}]) is attempting to grant RBAC permissions not currently held:'
-            f"\n{listed}",
+            f"\n{rules_text(missing)}",
         )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from tenantry.apiserver.authorization import Attributes, Decision
 from tenantry.apiserver.user import User
+from tenantry.kube.rbac.rules import CompiledRules
 from tenantry.tenancy.authorization.policy import Grant, allowing
 
 DECISIONS_MAX = 1000
@@ -21,8 +22,12 @@ class Access:
 
     def __init__(self, users: Sequence[User], grants: Iterable[Grant]) -> None:
         self.users = tuple(users)
-        self.grants = tuple(grants)
-        self._named = frozenset[str]().union(*(grant.rules.named for grant in self.grants))
+        # One grant for each role and place: what many bindings give alike is looked at once.
+        once: dict[tuple[str | None, CompiledRules], Grant] = {}
+        for grant in grants:
+            once.setdefault((grant.namespace, grant.rules), grant)
+        self.grants = tuple(once.values())
+        self._named = frozenset[str]().union(*(rules.named for rules in {grant.rules for grant in self.grants}))
         self._decisions: dict[tuple[str, ...], Decision] = {}
         self._may_enter: bool | None = None
 

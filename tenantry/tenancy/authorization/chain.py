@@ -18,7 +18,7 @@ from tenantry.apiserver.authorization import ALLOWED, NO_OPINION, Attributes, De
 from tenantry.apiserver.endpoints.health import HEALTH_PATHS
 from tenantry.apiserver.user import MASTERS_GROUP, User
 from tenantry.kube.objects import Object
-from tenantry.kube.rbac.rules import Rule
+from tenantry.kube.rbac.cover import Rule
 from tenantry.kube.status import not_found
 from tenantry.storage.keys import Key
 from tenantry.tenancy.authorization.access import Access
@@ -97,9 +97,11 @@ class Chain:
         return MASTERS_GROUP in user.groups or self._entrance.allows(user, cluster, owner, self._access_of(user, cluster))
 
     def rules(self, user: User, cluster: str, namespace: str) -> list[Rule]:
-        """The RBAC rules (PolicyRule objects) that a user has in a namespace, or cluster-wide without one."""
+        """The RBAC rules (PolicyRule objects) that a user has in a namespace, or cluster-wide without one. Those of a role come
+        once, by however many bindings: bindings times rules would be more than what either is."""
         grants = self._access_of(user, cluster).grants
-        return [rule for grant in grants if grant.namespace in (None, namespace) for rule in grant.rules.rules]
+        roles = dict.fromkeys(grant.rules for grant in grants if grant.namespace in (None, namespace))
+        return [rule for role in roles for rule in role.rules]
 
     def role_rules(self, cluster: str, namespace: str, name: str) -> Sequence[Rule] | None:
         """The rules of a Role or, without a namespace, of a ClusterRole, system:admin's included; None where there is none."""
