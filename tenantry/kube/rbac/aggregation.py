@@ -8,19 +8,23 @@ from typing import Any
 import orjson
 
 from tenantry.kube.objects import Object, labels_of, name_of
-from tenantry.kube.selectors.labels import from_object
+from tenantry.kube.selectors.labels import LabelSelector, from_object
 
 
 def is_aggregated(role: Object) -> bool:
     return bool((role.get("aggregationRule") or {}).get("clusterRoleSelectors"))
 
 
+def selectors_of(role: Object) -> list[LabelSelector]:
+    """What an aggregated role collects by; none of a role that is not aggregated."""
+    return [from_object(selector) for selector in (role.get("aggregationRule") or {}).get("clusterRoleSelectors") or ()]
+
+
 def aggregated_rules(role: Object, roles: Iterable[Object]) -> list[Any]:
     """What an aggregated role gets from `roles` (which may hold it too): in the order of selectors and names, each rule once."""
     candidates = sorted((r for r in roles if name_of(r) != name_of(role)), key=name_of)
     found: dict[bytes, Any] = {}
-    for selector in role["aggregationRule"]["clusterRoleSelectors"]:
-        matching = from_object(selector)
+    for matching in selectors_of(role):
         for other in candidates:
             if matching.matches(labels_of(other)):
                 for rule in other.get("rules") or ():

@@ -19,6 +19,7 @@ Predicate = Callable[[Labels], bool]
 
 _BINARY = ("in", "notin", "=", "==", "!=", "gt", "lt")
 _SYMBOLS = {"(", ")", ",", "!", "=", "==", "!=", ">", "<"}
+_BLANKS = " \t\r\n"
 _TOKEN = re.compile(r"[ \t\r\n]*(?:(==|!=|[()!,=<>])|([^ \t\r\n()!,=<>]+))")
 _INTEGER = re.compile(r"[+-]?[0-9]+\Z", re.ASCII)
 _END = ""
@@ -170,7 +171,7 @@ class _Parser:
     """Recursive descent over the tokens. `in` and `notin` are operators only where an operator may stand."""
 
     def __init__(self, text: str) -> None:
-        self.tokens = [symbol or word for symbol, word in _TOKEN.findall(text)]
+        self.tokens = [symbol or word for symbol, word in _TOKEN.findall(text.rstrip(_BLANKS))]
         self.position = 0
 
     def peek(self) -> str:

@@ -15,11 +15,18 @@ Subject = tuple[str, str]
 
 
 class Grant(NamedTuple):
-    """Rules that a binding gives: in one namespace, or in the whole cluster (None). `source` names the binding for reasons."""
+    """Rules that a binding gives: in one namespace, or in the whole cluster (None). `by` names the binding and `to` the subject;
+    they are put together where a reason is told, since a binding may have a long name and many subjects."""
 
     namespace: str | None
     rules: CompiledRules
-    source: str
+    by: str
+    to: str = ""
+
+    @property
+    def source(self) -> str:
+        """What gives it, for the reason of a decision."""
+        return f"{self.by} to {self.to}" if self.to else self.by
 
 
 RoleSource = Callable[[str, str], CompiledRules | None]
@@ -48,7 +55,7 @@ class Policy:
             key = _subject(subject, namespace)
             if key is not None:
                 shown = f'{subject.get("kind")} "{_shown(subject, namespace)}"'
-                self._grants.setdefault(key, []).append(Grant(namespace, rules, f"{source} to {shown}"))
+                self._grants.setdefault(key, []).append(Grant(namespace, rules, source, shown))
 
     def grants(self, user: User) -> list[Grant]:
         """Everything granted to a user and its groups; grants for the whole cluster first."""

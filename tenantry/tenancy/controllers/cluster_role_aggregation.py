@@ -9,7 +9,7 @@ import orjson
 
 from tenantry.apiserver import objects
 from tenantry.kube.objects import Object
-from tenantry.kube.rbac.aggregation import aggregated_rules, is_aggregated
+from tenantry.kube.rbac.aggregation import aggregated_rules, is_aggregated, selectors_of
 from tenantry.kube.types.rbac import CLUSTER_ROLES as DEFINITION
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
@@ -34,12 +34,19 @@ class ClusterRoleAggregation(Controller):
         return (CLUSTER_ROLES,)
 
     def keys(self, event: RecordEvent) -> Iterable[Key]:
-        labelled = any(state is not None and state.head.labels for state in (event.record, event.previous))
+        labels = [state.head.labels for state in (event.record, event.previous) if state is not None and state.head.labels]
         own = event.record is not None and _MARK in event.record.value
-        if not (labelled or own) or not self._host.cell.owns(event.key.cluster):
+        if not self._host.cell.owns(event.key.cluster):
             return ()
-        held = self._host.cell.range_of(event.key.cluster)
-        return [record.key for record in held.list(CLUSTER_ROLES, event.key.cluster) if _MARK in record.value]
+        keys = [event.key] if own else []
+        if labels:
+            held = self._host.cell.range_of(event.key.cluster)
+            for record in held.list(CLUSTER_ROLES, event.key.cluster):
+                if record.key != event.key and _MARK in record.value:
+                    collecting = selectors_of(orjson.loads(record.value))
+                    if any(selector.matches(each) for selector in collecting for each in labels):
+                        keys.append(record.key)
+        return keys
 
     def initial_keys(self, held: Range) -> Iterable[Key]:
         return (record.key for record in held.list(CLUSTER_ROLES) if _MARK in record.value)
@@ -51,7 +58,14 @@ class ClusterRoleAggregation(Controller):
         role = orjson.loads(record.value)
         if not is_aggregated(role):
             return
-        wanted = aggregated_rules(role, [orjson.loads(r.value) for r in held.list(CLUSTER_ROLES, key.cluster)])
+        # The labels are at hand, so that only what is collected is decoded.
+        collecting = selectors_of(role)
+        parts = [
+            each
+            for each in held.list(CLUSTER_ROLES, key.cluster)
+            if each.key != key and any(selector.matches(each.head.labels) for selector in collecting)
+        ]
+        wanted = aggregated_rules(role, [orjson.loads(part.value) for part in parts])
 
         def aggregated(obj: Object) -> Object | None:
             if (obj.get("rules") or []) == wanted:
