@@ -149,8 +149,8 @@ def multiplied_out(owned: list[Any], wanted: list[Any]) -> list[Any]:
     return sorted(rules, key=rule_text)
 
 
-def some(words: list[str], **limits: int) -> st.SearchStrategy[list[str]]:
-    return st.lists(st.sampled_from(words), **limits)
+def some(words: list[str], *, max_size: int) -> st.SearchStrategy[list[str]]:
+    return st.lists(st.sampled_from(words), max_size=max_size)
 
 
 VERBS = ["*", "get", "list", "watch"]
