@@ -23,6 +23,7 @@ from tenantry.apiserver.user import (
     User,
     make_extra,
     service_account_groups,
+    with_home,
 )
 from tenantry.kube import status
 
@@ -37,7 +38,7 @@ _PRIVILEGED = frozenset(
 )
 _AUTHENTICATION = "authentication.k8s.io"
 _EXTRA = "impersonate-extra-"
-_SYSTEM_DOMAIN = "kcp.io"
+_SYSTEM_DOMAINS = ("kcp.io", "tenantry.dev")
 
 
 def wanted(request: Request) -> bool:
@@ -70,7 +71,8 @@ def impersonate(request: Request, user: User, authorizer: Authorizer, cluster: s
             raise forbidden_request(attributes, decision.reason)
     groups = _default_groups(name, groups)
     result = User(name, groups, uid, make_extra(extra))
-    return result if user.is_master else _scoped(result, cluster)
+    # A master's word holds everywhere, so that it has to say whose service account it means.
+    return with_home(result, "" if cluster == "*" else cluster) if user.is_master else _scoped(result, cluster)
 
 
 def _check_ladder(user: User, groups: tuple[str, ...]) -> None:
@@ -92,7 +94,7 @@ def _check_extra(user: User, extra: dict[str, list[str]]) -> None:
     if user.is_master:
         return
     for key in extra:
-        if key.partition("/")[0].endswith(_SYSTEM_DOMAIN) and key != SCOPES_EXTRA:
+        if key.partition("/")[0].endswith(_SYSTEM_DOMAINS) and key != SCOPES_EXTRA:
             raise status.StatusError(
                 403,
                 "Forbidden",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 ANONYMOUS = "system:anonymous"
 AUTHENTICATED_GROUP = "system:authenticated"
@@ -19,6 +19,8 @@ CLUSTER_NAME_EXTRA = "authentication.kcp.io/cluster-name"
 SCOPES_EXTRA = "authentication.kcp.io/scopes"
 WARRANT_EXTRA = "authorization.kcp.io/warrant"
 SERVICE_ACCOUNT_PREFIX = "system:serviceaccount:"
+GLOBAL_SERVICE_ACCOUNT_PREFIX = "system:kcp:serviceaccount:"
+FOREIGN_GROUP_PREFIX = "system:cluster:"
 _SERVICE_ACCOUNTS_GROUP = "system:serviceaccounts"
 
 
@@ -60,6 +62,40 @@ def make_extra(extra: Mapping[str, list[str]]) -> tuple[tuple[str, tuple[str, ..
 def service_account_name(namespace: str, name: str) -> str:
     """The user that a service account is."""
     return f"{SERVICE_ACCOUNT_PREFIX}{namespace}:{name}"
+
+
+def is_service_account(user: User) -> bool:
+    return user.name.startswith(SERVICE_ACCOUNT_PREFIX)
+
+
+def home_of(user: User) -> str:
+    """The cluster that a user comes from; empty where it is not said, or where it comes from none."""
+    values = user.extra_values(CLUSTER_NAME_EXTRA)
+    return values[0] if values else ""
+
+
+def with_home(user: User, cluster: str) -> User:
+    """A service account that is named without its cluster, as access reviews and impersonation do, is one of `cluster`."""
+    if not is_service_account(user) or home_of(user) or not cluster:
+        return user
+    return replace(user, extra=tuple(sorted((*user.extra, (CLUSTER_NAME_EXTRA, (cluster,))))))
+
+
+def global_service_account(user: User) -> str:
+    """The name under which other clusters can grant to a service account; empty for others."""
+    home = home_of(user)
+    if not home or not is_service_account(user):
+        return ""
+    return f"{GLOBAL_SERVICE_ACCOUNT_PREFIX}{home}:{user.name.removeprefix(SERVICE_ACCOUNT_PREFIX)}"
+
+
+def seen_in(user: User, cluster: str) -> User:
+    """The user under a name that means the same in `cluster`: a service account of another one under its global name."""
+    home = home_of(user)
+    if home == cluster or not (name := global_service_account(user)):
+        return user
+    extra = tuple((key, values) for key, values in user.extra if key != CLUSTER_NAME_EXTRA)
+    return User(name, (AUTHENTICATED_GROUP, f"{FOREIGN_GROUP_PREFIX}{home}"), user.uid, extra)
 
 
 def service_account_groups(namespace: str) -> tuple[str, ...]:

@@ -116,6 +116,9 @@ async def test_required_groups() -> None:
             assert let_in or decision.verdict is Verdict.DENY
         await world.bind_role(HOME, "robots", "cluster-admin", "system:serviceaccount:default:robot")
         assert allowed(world, account())
+        # Anybody can make an account elsewhere: it belongs to no group of this cluster's.
+        await world.bind_role(HOME, "all", "cluster-admin", AUTHENTICATED_GROUP, group=True)
+        assert not allowed(world, account(PROVIDER))
 
 
 async def test_nobody_writes_the_status_of_bindings_and_exports() -> None:
@@ -298,7 +301,11 @@ async def test_a_policy_is_about_who_one_is_at_home() -> None:
         await world.bind_role(HOME, "robots", "cluster-admin", "system:serviceaccount:default:robot")
         assert cowboys(world, account())
         # Somebody who is impersonated is confined to the consumer's cluster, and the policy asks in the provider's.
-        scoped = User("bob", BOB.groups, "", make_extra({SCOPES_EXTRA: [f"cluster:{HOME}"]}))
+        scoped = User("bob", (*BOB.groups, "vip"), "", make_extra({SCOPES_EXTRA: [f"cluster:{HOME}"]}))
+        assert not cowboys(world, scoped)
+        await world.bind_role(PROVIDER, "vips", "policy", "apis.kcp.io:binding:vip", group=True)
+        assert not cowboys(world, scoped)
+        await world.bind_role(PROVIDER, "all", "policy", f"apis.kcp.io:binding:{AUTHENTICATED_GROUP}", group=True)
         assert cowboys(world, scoped)
         warrant = orjson.dumps({"user": "bob", "groups": [AUTHENTICATED_GROUP]}).decode()
         assert cowboys(world, User("eve", (AUTHENTICATED_GROUP,), "", make_extra({WARRANT_EXTRA: [warrant]})))

@@ -16,9 +16,13 @@ from tenantry.apiserver.user import (
     UNAUTHENTICATED_GROUP,
     WARRANT_EXTRA,
     User,
+    home_of,
+    is_service_account,
     make_extra,
+    with_home,
 )
-from tenantry.tenancy.authorization.effective import as_bound_user, effective_users, is_local
+from tenantry.tenancy.authorization.effective import bound_users, effective_users, is_local
+from tenantry.tenancy.authorization.outside import NameOfOneCluster, inside, known_outside
 
 CLUSTERS = st.sampled_from(["a", "b", "c"])
 NAMES = st.sampled_from(["ada", "bob", "system:serviceaccount:ns:robot", "system:serviceaccount:ns:other"])
@@ -73,13 +77,40 @@ def test_everybody_that_a_caller_counts_as(description: dict[str, Any], cluster:
     assert len(set(found)) == len(found)
 
 
-@settings(max_examples=100, deadline=None)
-@given(DESCRIPTIONS)
-def test_a_policy_sees_prefixes_only(description: dict[str, Any]) -> None:
-    bound = as_bound_user(to_user(description))
-    for name, groups in ((u.name, u.groups) for u in effective_users(bound, "elsewhere")):
-        assert name.startswith("apis.kcp.io:binding:")
-        assert all(group.startswith("apis.kcp.io:binding:") for group in groups)
+@settings(max_examples=200, deadline=None)
+@given(DESCRIPTIONS, CLUSTERS)
+def test_a_policy_sees_whom_the_provider_knows_with_prefixes(description: dict[str, Any], provider: str) -> None:
+    prefix = "apis.kcp.io:binding:"
+    wanted = {(f"{prefix}{name}", frozenset(f"{prefix}{g}" for g in groups)) for name, groups in expected(description, provider)}
+    found = bound_users(to_user(description), provider)
+    assert {(user.name, frozenset(user.groups)) for user in found} == wanted
+    # Nothing is left that could make them somebody else again.
+    assert all(not user.extra for user in found)
+
+
+ANYBODY = DESCRIPTIONS.map(to_user)
+
+
+@settings(max_examples=200, deadline=None)
+@given(ANYBODY, CLUSTERS, CLUSTERS)
+def test_who_is_written_down_has_no_name_of_one_cluster(user: User, here: str, there: str) -> None:
+    try:
+        known = known_outside(user, here)
+    except NameOfOneCluster:
+        assert home_of(user)
+        assert not is_service_account(user)
+        return
+    assert not is_service_account(known)
+    assert not home_of(known)
+    assert not known.extra_values(WARRANT_EXTRA)
+    assert known_outside(known, there) == known
+    # Written down, it is nobody whom the cluster that it asks would not take it for anyway.
+    its_own = {each.name for each in effective_users(with_home(user, here), there)}
+    assert {each.name for each in effective_users(known, there)} <= its_own | {ANONYMOUS}
+    # Inside of what was made for it, it is itself; everywhere else what it was.
+    assert effective_users(inside(known, there), there)[0].name == known.name
+    scoped = bool(known.extra_values(SCOPES_EXTRA))
+    assert (effective_users(inside(known, there), "elsewhere")[0].name == ANONYMOUS) is scoped
 
 
 def test_what_is_no_warrant_is_none() -> None:

@@ -206,7 +206,7 @@ async def test_refusals_of_content_are_text() -> None:
         assert (status, answer) == (500, f"logical cluster {NEW} does not say who created it\n")
         nothing = "rnothing00000000"
         status, answer = await world.call("GET", f"{base(nothing)}/api/v1/namespaces", BUILDER)
-        assert (status, answer) == (500, f"logical cluster {nothing} does not exist\n")
+        assert (status, answer) == (403, f'initializer "{ID}" cannot access this workspace\n')
 
 
 async def test_the_begin_of_a_deletion_is_a_change() -> None:

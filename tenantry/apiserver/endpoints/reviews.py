@@ -11,7 +11,7 @@ from tenantry.apiserver.authorization import Attributes, Decision, Verdict
 from tenantry.apiserver.endpoints.connecting import created, read_body
 from tenantry.apiserver.http import Reply
 from tenantry.apiserver.scope import Connector
-from tenantry.apiserver.user import User, make_extra
+from tenantry.apiserver.user import User, make_extra, seen_in, with_home
 from tenantry.apiserver.verbs.call import Call
 from tenantry.kube import field_errors
 from tenantry.kube.field_errors import show
@@ -52,7 +52,7 @@ async def _token_review(call: Call, authenticator: Authenticator) -> Reply:
     except InvalidToken as error:
         review["status"] = {"user": {}, "error": str(error)}
     else:
-        review["status"] = {"authenticated": True, "user": identity.user.to_user_info()}
+        review["status"] = {"authenticated": True, "user": seen_in(identity.user, call.cluster).to_user_info()}
         if identity.audiences:
             review["status"]["audiences"] = list(identity.audiences)
     return created(call, review)
@@ -103,7 +103,7 @@ async def self_subject_rules_review(call: Call) -> Reply:
 
 
 async def _access_review(
-    call: Call, subject: Callable[[Object], User] | None, check: Callable[[Object], list[FieldError]] | None = None
+    call: Call, subject: Callable[[Object, str], User] | None, check: Callable[[Object], list[FieldError]] | None = None
 ) -> Reply:
     review = await read_body(call)
     spec = review.get("spec") or {}
@@ -112,7 +112,7 @@ async def _access_review(
         errors += check(review)
     if errors:
         raise _invalid(errors)
-    attributes = _attributes(spec, call.user if subject is None else subject(spec), call.cluster)
+    attributes = _attributes(spec, call.user if subject is None else subject(spec, call.cluster), call.cluster)
     decision = _decide(call, attributes)
     status: Object = {"allowed": decision.allowed}
     if decision.verdict is Verdict.DENY:
@@ -134,9 +134,10 @@ def _decide(call: Call, attributes: Attributes) -> Decision:
     return authorizer.authorize(attributes)
 
 
-def _subject(spec: Object) -> User:
+def _subject(spec: Object, cluster: str) -> User:
     extra = {key.lower(): values or [] for key, values in (spec.get("extra") or {}).items()}
-    return User(spec.get("user", ""), tuple(spec.get("groups") or ()), spec.get("uid", ""), make_extra(extra))
+    user = User(spec.get("user", ""), tuple(spec.get("groups") or ()), spec.get("uid", ""), make_extra(extra))
+    return with_home(user, cluster)
 
 
 def _attributes(spec: Object, user: User, cluster: str) -> Attributes:

@@ -15,30 +15,20 @@ import orjson
 from tenantry.apiserver.user import (
     ANONYMOUS,
     AUTHENTICATED_GROUP,
-    CLUSTER_NAME_EXTRA,
+    FOREIGN_GROUP_PREFIX,
     SCOPES_EXTRA,
-    SERVICE_ACCOUNT_PREFIX,
     UNAUTHENTICATED_GROUP,
     WARRANT_EXTRA,
     User,
+    global_service_account,
+    home_of,
+    is_service_account,
     make_extra,
 )
 
-GLOBAL_SERVICE_ACCOUNT_PREFIX = "system:kcp:serviceaccount:"
-FOREIGN_GROUP_PREFIX = "system:cluster:"
 BINDING_PREFIX = "apis.kcp.io:binding:"
 _CLUSTER_SCOPE = "cluster:"
 _WARRANT_DEPTH = 8
-
-
-def is_service_account(user: User) -> bool:
-    return user.name.startswith(SERVICE_ACCOUNT_PREFIX)
-
-
-def home_of(user: User) -> str:
-    """The cluster that a service account comes from; empty where it is not said."""
-    values = user.extra_values(CLUSTER_NAME_EXTRA)
-    return values[0] if values else ""
 
 
 def is_local(user: User, cluster: str) -> bool:
@@ -90,14 +80,6 @@ def _stranger(user: User) -> User:
     return User(ANONYMOUS, (AUTHENTICATED_GROUP, f"{FOREIGN_GROUP_PREFIX}{home}") if home else (AUTHENTICATED_GROUP,))
 
 
-def global_service_account(user: User) -> str:
-    """The name under which other clusters can grant to a service account; empty for others."""
-    home = home_of(user)
-    if not home or not is_service_account(user):
-        return ""
-    return f"{GLOBAL_SERVICE_ACCOUNT_PREFIX}{home}:{user.name.removeprefix(SERVICE_ACCOUNT_PREFIX)}"
-
-
 def _parse_warrant(text: str) -> User | None:
     try:
         value = orjson.loads(text)
@@ -120,21 +102,14 @@ def _extra(value: Mapping[str, Any]) -> tuple[tuple[str, tuple[str, ...]], ...]:
 
 
 @lru_cache(maxsize=4096)
-def as_bound_user(user: User) -> User:
-    """The identity that a maximal permission policy is asked about: name, groups and warrants prefixed `apis.kcp.io:binding:`.
+def bound_users(user: User, cluster: str) -> tuple[User, ...]:
+    """Everybody about whom the maximal permission policy of an export in `cluster` is asked: who the user counts as there, with
+    `apis.kcp.io:binding:` before every name.
 
-    Service accounts appear under their global name. Scopes are dropped: they are about the consumer's cluster, where they were
-    looked at, and the policy is the provider's.
+    The policy is the provider's, so that whoever was impersonated in the consumer's cluster is a stranger to it, and a service
+    account has its global name alone.
     """
-    name = global_service_account(user) or user.name
-    dropped = (SCOPES_EXTRA, WARRANT_EXTRA, *((CLUSTER_NAME_EXTRA,) if is_service_account(user) else ()))
-    extra = {key: list(values) for key, values in user.extra if key not in dropped}
-    warrants = [warrant for text in user.extra_values(WARRANT_EXTRA) if (warrant := _parse_warrant(text)) is not None]
-    if warrants:
-        extra[WARRANT_EXTRA] = [_warrant_text(as_bound_user(warrant)) for warrant in warrants]
-    return User(f"{BINDING_PREFIX}{name}", tuple(f"{BINDING_PREFIX}{g}" for g in user.groups), user.uid, make_extra(extra))
-
-
-def _warrant_text(user: User) -> str:
-    extra = {key: list(values) for key, values in user.extra}
-    return orjson.dumps({"user": user.name, "uid": user.uid, "groups": user.groups, "extra": extra}).decode()
+    found = effective_users(user, cluster)
+    return tuple(
+        User(f"{BINDING_PREFIX}{each.name}", tuple(f"{BINDING_PREFIX}{group}" for group in each.groups)) for each in found
+    )

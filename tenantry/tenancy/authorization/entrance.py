@@ -33,7 +33,7 @@ class Entrance:
         self._links: tuple[Link, ...] = (RequiredGroups(self._known), Content(self._known))
 
     def allows(self, user: User, cluster: str, owner: str, access: Access) -> bool:
-        if owner and owner == user.name and user in access.users and self._has_first_binding(cluster):
+        if owner and any(each.name == owner for each in access.users) and self._has_first_binding(cluster):
             access = Access(access.users, (*access.grants, _OWNERS))
         question = Attributes(user, VERB, cluster, path=PATH)
         for link in self._links:

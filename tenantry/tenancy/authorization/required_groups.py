@@ -13,7 +13,7 @@ from tenantry.apiserver.user import (
 )
 from tenantry.kube.objects import Object, annotations_of
 from tenantry.tenancy.authorization.access import Access
-from tenantry.tenancy.authorization.effective import is_service_account
+from tenantry.tenancy.authorization.effective import is_local
 from tenantry.tenancy.authorization.links import groups_of
 from tenantry.tenancy.well_known import REQUIRED_GROUPS_ANNOTATION
 
@@ -29,7 +29,7 @@ class RequiredGroups:
         self._logical_cluster = logical_cluster
 
     def decide(self, attributes: Attributes, access: Access) -> Decision | None:
-        if is_service_account(attributes.user):
+        if is_local(attributes.user, attributes.cluster):
             return None
         groups = groups_of(access.users)
         if groups & _PASSING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tenantry.apiserver.authorization import Attributes, Decision, Verdict
 from tenantry.kube.objects import Object
-from tenantry.tenancy.authorization.effective import as_bound_user
+from tenantry.tenancy.authorization.effective import bound_users
 from tenantry.tenancy.exports.bindings import Export, bindings_of, bound_export, bound_resource
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ def has_local_policy(export: Object) -> bool:
 
 def policy_allows(export: Export, attributes: Attributes, allows_deep: AllowsDeep) -> bool:
     """Whether the RBAC of the export's cluster lets the caller, with `apis.kcp.io:binding:` before its names, do this."""
-    return allows_deep(replace(attributes, user=as_bound_user(attributes.user), cluster=export.cluster))
+    asked = (replace(attributes, user=user, cluster=export.cluster) for user in bound_users(attributes.user, export.cluster))
+    return any(allows_deep(question) for question in asked)
 
 
 def maximal_permission(host: Host, attributes: Attributes, allows_deep: AllowsDeep) -> Decision | None:

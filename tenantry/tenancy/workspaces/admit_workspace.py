@@ -12,6 +12,7 @@ from tenantry.apiserver.user import User
 from tenantry.kube.objects import Object, annotations_of, labels_of
 from tenantry.kube.status import StatusError, forbidden
 from tenantry.storage.keys import Key
+from tenantry.tenancy.authorization.outside import NameOfOneCluster, known_outside
 from tenantry.tenancy.resources import LOGICAL_CLUSTERS
 from tenantry.tenancy.types.lifecycle import READY
 from tenantry.tenancy.types.logical_cluster import NAME
@@ -70,7 +71,7 @@ class WorkspaceRules:
             # A workspace that claims a cluster would be taken for its owner.
             annotations.pop(CLUSTER_ANNOTATION, None)
         if not review.user.is_master or OWNER_ANNOTATION not in annotations:
-            annotations[OWNER_ANNOTATION] = owner_text(review.user)
+            annotations[OWNER_ANNOTATION] = self._owner(review)
         parent = self._logical_cluster(review.cluster)
         required = annotations_of(parent).get(REQUIRED_GROUPS_ANNOTATION) if parent is not None else None
         if not review.user.is_master or REQUIRED_GROUPS_ANNOTATION not in annotations:
@@ -79,6 +80,13 @@ class WorkspaceRules:
             else:
                 annotations.pop(REQUIRED_GROUPS_ANNOTATION, None)
         workspace["metadata"]["annotations"] = annotations
+
+    def _owner(self, review: Review) -> str:
+        """The owner annotation: who makes the workspace, by a name that means the same inside of it."""
+        try:
+            return owner_text(known_outside(review.user, review.cluster))
+        except NameOfOneCluster as error:
+            raise self._refuse(review, f"workspaces belong to users whom they know, too: {error}") from error
 
     def _given(self, review: Review, reference: Object) -> TypeName:
         name, path = reference["name"], reference.get("path") or ""
@@ -117,7 +125,7 @@ class WorkspaceRules:
         spec = workspace.get("spec") or {}
         if not review.user.is_master:
             self._only_system_sets(review, spec, {})
-            if annotations_of(workspace).get(OWNER_ANNOTATION) != owner_text(review.user):
+            if annotations_of(workspace).get(OWNER_ANNOTATION) != self._owner(review):
                 raise self._refuse(review, f"annotation {OWNER_ANNOTATION} must match the user who creates the workspace")
             if spec.get("mount") and spec.get("type"):
                 raise self._refuse(review, "spec.type and spec.mount cannot both be set")
@@ -178,5 +186,5 @@ class WorkspaceRules:
 
 
 def owner_text(user: User) -> str:
-    """The owner annotation: the user as UserInfo, in Go's order of fields (username, uid, groups, extra)."""
+    """A user in the owner annotation: as UserInfo, in Go's order of fields (username, uid, groups, extra)."""
     return orjson.dumps(user.to_user_info()).decode()

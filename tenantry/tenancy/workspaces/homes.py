@@ -16,7 +16,7 @@ import orjson
 
 from tenantry.apiserver.authorization import Attributes
 from tenantry.apiserver.forbidden import forbidden_request
-from tenantry.apiserver.user import SERVICE_ACCOUNT_PREFIX, User
+from tenantry.apiserver.user import User, home_of, is_service_account
 from tenantry.kube.objects import Object, annotations_of, timestamp
 from tenantry.kube.status import StatusError, internal, too_many_requests, unavailable
 from tenantry.storage.cell import Stale
@@ -24,6 +24,7 @@ from tenantry.storage.keys import Key, catalog_key
 from tenantry.storage.record import Change, Head, Record
 from tenantry.tenancy.authorization.content import NOT_PERMITTED
 from tenantry.tenancy.authorization.effective import effective_users
+from tenantry.tenancy.authorization.outside import known_outside
 from tenantry.tenancy.changes import created
 from tenantry.tenancy.directory import HOME_PREFIX, HOMES, RangeInfo, home_key
 from tenantry.tenancy.types.lifecycle import INITIALIZING, SCHEDULING
@@ -77,7 +78,7 @@ class HomeWorkspaces:
 
     def _require_person(self, user: User) -> None:
         """Service accounts of all workspaces share their names, and users of one workspace are not those of root."""
-        if user.name.startswith(SERVICE_ACCOUNT_PREFIX) or user not in effective_users(user, ROOT):
+        if is_service_account(user) or home_of(user) or user not in effective_users(user, ROOT):
             raise forbidden_request(_attributes(user, "create"), NOT_PERMITTED)
 
     def _require_permission(self, user: User) -> None:
@@ -148,7 +149,7 @@ class HomeWorkspaces:
             resolved = self._host.workspace_types.resolve(ROOT, HOME_TYPE)
         except TypeUnresolved as error:
             raise internal(str(error)) from error
-        owner = orjson.dumps(user.to_user_info()).decode()
+        owner = orjson.dumps(known_outside(user, ROOT).to_user_info()).decode()
         path = f"{HOME_PREFIX}:{user.name}"
         url = self._host.urls.cluster(cluster)
         made = unowned_logical_cluster({OWNER_ANNOTATION: owner}, resolved, {}, path=path, range_name=info.name, url=url)

@@ -18,6 +18,7 @@ from tenantry.kube.objects import Object
 from tenantry.kube.rbac.rules import CompiledRules
 from tenantry.kube.status import PlainError
 from tenantry.storage.keys import Key
+from tenantry.tenancy.authorization.outside import inside
 from tenantry.tenancy.exports.bindings import decoded
 from tenantry.tenancy.resources import LOGICAL_CLUSTERS, WORKSPACE_TYPES
 from tenantry.tenancy.scopes import ClusterScope
@@ -75,7 +76,8 @@ class ContentScope(ClusterScope):
     def _logical_cluster(self) -> Object:
         record = self.range.get(Key(self._place.cluster or "", LOGICAL_CLUSTERS, "", "cluster"))
         if record is None:
-            raise PlainError(500, f"logical cluster {self._place.cluster} does not exist")
+            # The owner of any type may ask here: one that is not there is like one that does not wait.
+            raise PlainError(403, f'{self._view.word} "{self._id}" cannot access this workspace')
         return decoded(record)
 
     def _require_waiting(self, logical_cluster: Object) -> None:
@@ -122,12 +124,13 @@ class ContentScope(ClusterScope):
         owner = (logical_cluster.get("spec") or {}).get("createdBy")
         if not owner or not owner.get("username"):
             raise PlainError(500, f"logical cluster {self._place.cluster} does not say who created it")
-        return User(
+        creator = User(
             owner["username"],
             tuple(owner.get("groups") or ()),
             owner.get("uid") or "",
             make_extra({key: list(values) for key, values in (owner.get("extra") or {}).items()}),
         )
+        return inside(creator, self._place.cluster or "")
 
 
 @lru_cache(maxsize=1024)
