@@ -62,8 +62,9 @@ class Scope(Protocol):
         """Calls back when `apis()` may have changed (watches of a vanished API end); returns how to stop."""
         ...
 
-    def visibility(self, definition: ResourceDefinition, user: User) -> Visibility | None:
-        """None: every record of the resource in the scope's clusters."""
+    def visibility(self, definition: ResourceDefinition, user: User, verb: str) -> Visibility | None:
+        """What exists for a user who was let do `verb` (list, watch, get, …). None: every record of the resource in the scope's
+        clusters."""
         ...
 
     def acting_user(self, user: User, attributes: Attributes) -> User:

@@ -91,6 +91,10 @@ class Strategy:
         return False
 
 
+_SUBRESOURCE_VERBS = {"finalize": ("update",), "token": ("create",)}
+_READ_WRITE = ("get", "patch", "update")
+
+
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Version:
     """One version of a type. Values are stored in the storage version's shape; `from_storage` and `to_storage`
@@ -106,12 +110,17 @@ class Version:
     subresources: frozenset[str] = frozenset()
     """Names under the object: status, scale, finalize, token, …"""
     subresource_verbs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """What discovery says of subresources that do not have their usual verbs (views show some without any)."""
+    """The verbs of subresources that do not have their usual ones (views have fewer, or none)."""
     scale: ScalePaths | None = None
     selectable: Mapping[str, Callable[[Object], str]] = field(default_factory=dict)
     """Field selectors beyond metadata.name and metadata.namespace: `status.phase` → its value as text."""
     memo: dict[Any, Any] = field(default_factory=dict, repr=False)
     """What other parts derive from this version once and share, as `ApiSet.documents`; the key names who."""
+
+    def verbs_of(self, subresource: str) -> tuple[str, ...]:
+        """The verbs of one of `subresources`, in lexical order."""
+        own = self.subresource_verbs.get(subresource)
+        return own if own is not None else _SUBRESOURCE_VERBS.get(subresource, _READ_WRITE)
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True, eq=False, kw_only=True)

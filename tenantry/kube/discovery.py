@@ -19,8 +19,6 @@ from tenantry.kube.version_order import sort_versions
 _SCALE = {"group": "autoscaling", "version": "v1", "kind": "Scale"}
 _TOKEN_REQUEST = {"group": "authentication.k8s.io", "version": "v1", "kind": "TokenRequest"}
 _KINDS: dict[str, Object] = {"scale": _SCALE, "token": _TOKEN_REQUEST}
-_SUBRESOURCE_VERBS = {"finalize": ("update",), "token": ("create",)}
-_READ_WRITE = ("get", "patch", "update")
 
 # The order in which kube-apiserver lists its own groups; custom ones follow by name.
 _GROUP_ORDER = (
@@ -128,7 +126,7 @@ def _resources(definition: ResourceDefinition, version: Version) -> list[Object]
             "singularName": "",
             "namespaced": definition.namespaced,
             "kind": definition.kind,
-            "verbs": list(_subresource_verbs(version, name)),
+            "verbs": list(version.verbs_of(name)),
         }
         entries.append(entry | _KINDS.get(name, {}))
     return entries
@@ -139,11 +137,6 @@ def _verbs(definition: ResourceDefinition) -> list[str]:
     if definition.terminating:
         return [verb for verb in definition.verbs if verb not in ("create", "patch", "update")]
     return list(definition.verbs)
-
-
-def _subresource_verbs(version: Version, name: str) -> tuple[str, ...]:
-    own = version.subresource_verbs.get(name)
-    return own if own is not None else _SUBRESOURCE_VERBS.get(name, _READ_WRITE)
 
 
 def storage_version_hash(definition: ResourceDefinition) -> str:
@@ -188,7 +181,7 @@ def _discovered(definition: ResourceDefinition, version: Version) -> Object:
             {
                 "subresource": name,
                 "responseKind": _KINDS.get(name, own_kind),
-                "verbs": list(_subresource_verbs(version, name)),
+                "verbs": list(version.verbs_of(name)),
             }
             for name in sorted(version.subresources, reverse=definition.custom)
         ]

@@ -74,7 +74,7 @@ class ClusterScope:
         assert self.cluster is not None
         return self.host.apis.subscribe(self.cluster, changed)
 
-    def visibility(self, definition: ResourceDefinition, user: User) -> Visibility | None:
+    def visibility(self, definition: ResourceDefinition, user: User, verb: str) -> Visibility | None:
         return None
 
     def acting_user(self, user: User, attributes: Attributes) -> User:
@@ -146,6 +146,9 @@ class HomeScope(ClusterScope):
         super().__init__(host, ROOT, held)
         self._homes = homes
 
+    def apis(self) -> ApiSet:
+        return _with_home(self.host.definitions.workspaces)
+
     @property
     def authorizer(self) -> Authorizer:
         return self
@@ -162,6 +165,19 @@ class HomeScope(ClusterScope):
         assert isinstance(call, Call)
         representation = representation_of(call)
         return object_response(call, representation, await self._homes.get(call.user))
+
+
+def _with_home(workspaces: ResourceDefinition) -> ApiSet:
+    """Workspaces with the subresource that a home is asked for by."""
+    memo = workspaces.versions[workspaces.storage_version].memo
+    found: ApiSet | None = memo.get(_HOME)
+    if found is None:
+        versions = {
+            name: replace(version, subresources=version.subresources | {_HOME}, memo={})
+            for name, version in workspaces.versions.items()
+        }
+        found = memo[_HOME] = ApiSet((replace(workspaces, versions=versions),))
+    return found
 
 
 class RangedMount(Protocol):

@@ -2,48 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from tenantry.kube.definition import ResourceDefinition, Version
 
-STATUS_ONLY = frozenset({"status"})
-NO_SUBRESOURCES: frozenset[str] = frozenset()
+READ_WRITE = ("get", "patch", "update")
+STATUS: Mapping[str, tuple[str, ...]] = {"status": READ_WRITE}
+STATUS_AND_SCALE: Mapping[str, tuple[str, ...]] = {"status": READ_WRITE, "scale": READ_WRITE}
+MUTE_STATUS: Mapping[str, tuple[str, ...]] = {"status": ()}
+"""For places where status cannot be reached, but is shown."""
+NO_SUBRESOURCES: Mapping[str, tuple[str, ...]] = {}
+_READING = frozenset({"get"})
 
 
 def restricted(
-    definition: ResourceDefinition, verbs: Iterable[str], subresources: frozenset[str] = STATUS_ONLY, *, mute: bool = False
+    definition: ResourceDefinition, verbs: Iterable[str], subresources: Mapping[str, tuple[str, ...]] = STATUS
 ) -> ResourceDefinition:
-    """The definition with those of its verbs and subresources that are named. The definition itself where nothing is lost.
+    """The definition with those of its verbs that are named, and of its subresources those that are named, each with those of
+    its verbs that are named for it: none at all only where none are named. The definition itself where nothing is lost.
 
-    `mute` lists the subresources without verbs: for places where they cannot be reached, but are shown.
+    What a view does not name is lost: a subresource that a type is given later is in no view until one names it.
     """
     wanted = frozenset(verbs)
     # In lexical order, as kcp's views list them; custom types list theirs in another order elsewhere.
     kept = tuple(sorted(verb for verb in definition.verbs if verb in wanted))
-    lost = mute or any(
-        version.subresources - subresources or (version.scale and "scale" not in subresources)
-        for version in definition.versions.values()
-    )
+    lost = any(_loses(version, subresources) for version in definition.versions.values())
     if kept == definition.verbs and not lost:
         return definition
     memo = definition.versions[definition.storage_version].memo
-    key = ("virtual.restricted", definition.identity, definition.terminating, kept, subresources, mute)
+    named = tuple(sorted((name, tuple(own)) for name, own in subresources.items()))
+    key = ("virtual.restricted", definition.identity, definition.terminating, kept, named)
     found: ResourceDefinition | None = memo.get(key)
     if found is None:
         versions = definition.versions
         if lost:
-            versions = {name: _version(version, subresources, mute) for name, version in versions.items()}
+            versions = {name: _version(version, subresources) for name, version in versions.items()}
         found = memo[key] = replace(definition, verbs=kept, versions=versions)
     return found
 
 
-def _version(version: Version, subresources: frozenset[str], mute: bool) -> Version:
-    kept = version.subresources & subresources
+def _loses(version: Version, subresources: Mapping[str, tuple[str, ...]]) -> bool:
+    if version.scale is not None and "scale" not in subresources:
+        return True
+    return any(
+        name not in subresources or not set(version.verbs_of(name)) <= set(subresources[name]) for name in version.subresources
+    )
+
+
+def _version(version: Version, subresources: Mapping[str, tuple[str, ...]]) -> Version:
+    kept: dict[str, tuple[str, ...]] = {}
+    for name in version.subresources & subresources.keys():
+        verbs = tuple(verb for verb in version.verbs_of(name) if verb in subresources[name])
+        # One that can only be read shows what the object shows.
+        if not subresources[name] or not _READING.issuperset(verbs):
+            kept[name] = verbs
     return replace(
         version,
-        subresources=kept,
-        subresource_verbs=dict.fromkeys(kept, ()) if mute else version.subresource_verbs,
-        scale=version.scale if "scale" in subresources else None,
+        subresources=frozenset(kept),
+        subresource_verbs=kept,
+        scale=version.scale if "scale" in kept else None,
         memo={},
     )

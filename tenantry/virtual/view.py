@@ -45,13 +45,16 @@ class View:
     `name` is the segment after `/services/`, and `arguments` names the segments after it. `per_cluster` says that
     `/clusters/<id or *>` follows; where it does not, `cluster_of` tells which logical cluster the arguments mean.
     `verbs` are those that clients may use; writing ones work on the stored objects, so a view that allows them must not
-    override `show`.
+    override `show`. `subresources` are the names under objects that clients may use with those of their verbs that `verbs` has
+    (`status`: get, update and patch; `token`: create); one that nobody could write to is left out. What a view does not name is
+    not there.
     """
 
     name = ""
     arguments: tuple[str, ...] = ()
     per_cluster = True
     verbs: tuple[str, ...] = READ_VERBS
+    subresources: tuple[str, ...] = ("status",)
 
     def __init__(self, host: Host) -> None:
         self.host = host

@@ -18,11 +18,11 @@ from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Record
 from tenantry.tenancy.scopes import ClusterScope
-from tenantry.virtual.restrict import NO_SUBRESOURCES, STATUS_ONLY, restricted
+from tenantry.virtual.restrict import NO_SUBRESOURCES, restricted
 from tenantry.virtual.view import Place, View
 
 IMPERSONATE = "impersonate"
-_WRITING = frozenset({"patch", "update"})
+_WRITING = frozenset({"create", "patch", "update"})
 
 
 class ViewScope:
@@ -76,14 +76,13 @@ class ViewScope:
 
     def apis(self) -> ApiSet:
         verbs = self.view.verbs
-        # The verbs of a subresource are its own, so a view that does not let anybody write has none.
-        subresources = STATUS_ONLY if _WRITING.intersection(verbs) else NO_SUBRESOURCES
+        subresources = dict.fromkeys(self.view.subresources, verbs) if _WRITING.intersection(verbs) else NO_SUBRESOURCES
         return self.view.api_set(restricted(definition, verbs, subresources) for definition in self.view.apis(self.place))
 
     def watch_apis(self, changed: Callable[[], None]) -> Callable[[], None]:
         return self.view.watch_apis(self.place, changed)
 
-    def visibility(self, definition: ResourceDefinition, user: User) -> Visibility | None:
+    def visibility(self, definition: ResourceDefinition, user: User, verb: str) -> Visibility | None:
         if type(self.view).sees is View.sees:
             return None
         return ViewVisibility(self.view, self.place, user)
@@ -100,7 +99,9 @@ class ViewScope:
         return self.base.catalog(definition, key, obj)
 
     def connector(self, definition: ResourceDefinition, subresource: str) -> Connector | None:
-        return None
+        """That of the cluster, for a subresource that the view names. Reviews, which are no objects, are in no view unless its
+        own scope answers them: they would tell of rights in the cluster that the view does not show."""
+        return self.base.connector(definition, subresource) if subresource in self.view.subresources else None
 
     def _refuse_unserved(self, attributes: Attributes) -> None:
         if attributes.is_resource and self.place.cluster is None and attributes.namespace:

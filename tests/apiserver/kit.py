@@ -107,7 +107,7 @@ class TestScope:
         self.listeners.append(changed)
         return lambda: self.listeners.remove(changed)
 
-    def visibility(self, definition: ResourceDefinition, user: User) -> Visibility | None:
+    def visibility(self, definition: ResourceDefinition, user: User, verb: str) -> Visibility | None:
         return self.seen
 
     def acting_user(self, user: User, attributes: Attributes) -> User:

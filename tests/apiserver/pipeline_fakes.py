@@ -80,7 +80,7 @@ class FakeScope:
     def watch_apis(self, changed: Callable[[], None]) -> Callable[[], None]:
         return lambda: None
 
-    def visibility(self, definition: ResourceDefinition, user: User) -> Visibility | None:
+    def visibility(self, definition: ResourceDefinition, user: User, verb: str) -> Visibility | None:
         return None
 
     def acting_user(self, user: User, attributes: Attributes) -> User:

@@ -1,5 +1,7 @@
 # ruff: noqa: E501  (a message of the server is one line)
 import base64
+from collections.abc import Callable
+from dataclasses import replace
 
 import orjson
 import pytest
@@ -8,7 +10,9 @@ from tenantry.apiserver.http import Response
 from tenantry.apiserver.scope import Call
 from tenantry.apiserver.user import User
 from tenantry.kube.custom import definition_from_crd
+from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
+from tenantry.kube.types import config_map
 from tenantry.storage.record import Record
 from tests.apiserver.kit import DEFINITIONS, Server, cm, crd, thing
 
@@ -275,7 +279,50 @@ async def test_connectors_answer_for_what_is_not_stored(server: Server) -> None:
         return Response(201, orjson.dumps({"name": call.name, "subresource": call.subresource}))
 
     server.scope.connectors["configmaps", "token"] = answer
+    assert (await server("POST", CMS + "/a/token", {})).status == 404, "the type does not name it"
+    server.scope.set_apis((with_token(config_map.DEFINITION),))
     assert (await server("POST", CMS + "/a/token", {})).json == {"name": "a", "subresource": "token"}
+
+
+async def test_a_subresource_is_there_for_those_who_see_its_object(server: Server) -> None:
+    async def answer(call: Call) -> Response:
+        return Response(201, orjson.dumps({"name": call.name}))
+
+    class Labelled:
+        adds = True
+
+        def sees(self, record: Record) -> bool:
+            return "shown" in record.head.labels
+
+        def subscribe(self, changed: Callable[[], None]) -> Callable[[], None]:
+            return lambda: None
+
+    for name, labels in (("seen", {"shown": ""}), ("unseen", {})):
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "labels": labels}}
+        assert (await server("POST", CMS, body)).status == 201
+    server.scope.connectors["configmaps", "token"] = answer
+    server.scope.set_apis((with_token(config_map.DEFINITION),))
+    server.scope.seen = Labelled()
+    assert (await server("POST", CMS + "/seen/token", {})).status == 201
+    for name in ("unseen", "missing"):
+        refused = await server("POST", f"{CMS}/{name}/token", {})
+        assert (refused.status, refused.json["message"]) == (404, f'configmaps "{name}" not found')
+
+
+async def test_a_subresource_has_the_verbs_that_its_type_names(server: Server) -> None:
+    version = replace(config_map.DEFINITION.versions["v1"], subresources=frozenset({"status"}))
+    for verbs, expected in ((("get",), (200, 405)), (("patch", "update"), (405, 200)), ((), (405, 405))):
+        shape = replace(version, subresource_verbs={"status": verbs})
+        server.scope.set_apis((config_map.DEFINITION,))
+        await server("POST", CMS, {"metadata": {"name": "a"}})
+        server.scope.set_apis((replace(config_map.DEFINITION, versions={"v1": shape}),))
+        put = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}
+        found = (await server("GET", CMS + "/a/status")).status, (await server("PUT", CMS + "/a/status", put)).status
+        assert found == expected, verbs
+
+
+def with_token(definition: ResourceDefinition) -> ResourceDefinition:
+    return replace(definition, versions={"v1": replace(definition.versions["v1"], subresources=frozenset({"token"}))})
 
 
 async def test_deprecated_versions_warn_even_when_refused(server: Server) -> None:

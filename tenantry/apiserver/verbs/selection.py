@@ -83,7 +83,7 @@ class Selection:
 def selection(call: Call, label_selector: str, field_selector: str) -> Selection:
     """The selection of a request. Raises StatusError 400 for selectors that cannot be read or that the type does not have."""
     definition = call.definition
-    visibility = call.scope.visibility(definition, call.user)
+    visibility = call.scope.visibility(definition, call.user, call.verb)
     try:
         by_label = labels.parse(label_selector)
         by_field = fields.parse(field_selector)
@@ -106,7 +106,7 @@ def selection(call: Call, label_selector: str, field_selector: str) -> Selection
 
 def visible_to(call: Call) -> Match | None:
     """Which records of the type exist for the caller; None where all do."""
-    visibility = call.scope.visibility(call.definition, call.user)
+    visibility = call.scope.visibility(call.definition, call.user, call.verb)
     return None if visibility is None else visibility.sees
 
 

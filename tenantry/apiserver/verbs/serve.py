@@ -7,13 +7,13 @@ from collections.abc import Awaitable, Callable
 from tenantry.apiserver.http import Reply, Request
 from tenantry.apiserver.negotiation import error_response
 from tenantry.apiserver.request_info import RequestInfo
-from tenantry.apiserver.scope import Scope
+from tenantry.apiserver.scope import Connector, Scope
 from tenantry.apiserver.user import User
 from tenantry.apiserver.verbs.call import Call
 from tenantry.apiserver.verbs.create import create
 from tenantry.apiserver.verbs.delete import delete
 from tenantry.apiserver.verbs.delete_collection import delete_collection
-from tenantry.apiserver.verbs.get import get
+from tenantry.apiserver.verbs.get import find, get
 from tenantry.apiserver.verbs.list import list_objects
 from tenantry.apiserver.verbs.patch import patch
 from tenantry.apiserver.verbs.scale import get_scale, patch_scale, update_scale
@@ -84,9 +84,6 @@ async def carry_out(call: Call, info: RequestInfo) -> Reply:
 def _verb(call: Call, info: RequestInfo) -> Verb:
     definition = call.definition
     if info.subresource:
-        connector = call.scope.connector(definition, info.subresource)
-        if connector is not None:
-            return connector
         return _subresource_verb(call, info)
     if not definition.stored:
         connector = call.scope.connector(definition, "")
@@ -104,14 +101,31 @@ def _verb(call: Call, info: RequestInfo) -> Verb:
 
 
 def _subresource_verb(call: Call, info: RequestInfo) -> Verb:
+    """What a scope's types do not name does not exist there, whatever connector the scope would have for it."""
     shape, name = call.shape, info.subresource
     known = shape.scale is not None if name == "scale" else name in shape.subresources
     if not known:
         raise not_found(call.group_resource, call.name) if call.definition.custom else generic_not_found()
-    verb = _ON_SUBRESOURCES.get(name, _ON_OTHER_SUBRESOURCES).get(info.verb)
-    if verb is None:
-        raise method_not_allowed(call.group_resource, info.verb) if call.definition.custom else _not_allowed()
-    return verb
+    own = shape.subresource_verbs.get(name)
+    if own is None or info.verb in own:
+        connector = call.scope.connector(call.definition, name)
+        if connector is not None:
+            return _of_visible(connector)
+        verb = _ON_SUBRESOURCES.get(name, _ON_OTHER_SUBRESOURCES).get(info.verb)
+        if verb is not None:
+            return verb
+    raise method_not_allowed(call.group_resource, info.verb) if call.definition.custom else _not_allowed()
+
+
+def _of_visible(connector: Connector) -> Verb:
+    """The connector, for objects that the caller sees; the verbs of this package look for themselves."""
+
+    async def answer(call: Call) -> Reply:
+        if call.scope.visibility(call.definition, call.user, call.verb) is not None:
+            find(call)
+        return await connector(call)
+
+    return answer
 
 
 def _check_namespaced(call: Call, info: RequestInfo) -> None:

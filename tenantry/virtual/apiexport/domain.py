@@ -16,7 +16,7 @@ from tenantry.tenancy.exports.claimable import CLAIMABLE
 from tenantry.tenancy.exports.claims import normalized
 from tenantry.tenancy.exports.hashing import EXPORT_LABEL, REFLEXIVE_VALUE, claim_hash, claim_label, export_hash
 from tenantry.tenancy.resources import API_EXPORTS, API_RESOURCE_SCHEMAS
-from tenantry.virtual.restrict import NO_SUBRESOURCES, restricted
+from tenantry.virtual.restrict import NO_SUBRESOURCES, STATUS_AND_SCALE, restricted
 from tenantry.virtual.view import READ_VERBS
 from tenantry.virtual.view_scope import Filter
 
@@ -96,7 +96,7 @@ def _compile(host: Host, cluster: str, name: str) -> Domain | None:
     for entry in spec.get("resources") or ():
         definition = _bound(host, cluster, entry["schema"], identity)
         if definition is not None:
-            served[definition.group_resource] = restricted(definition, _ALL_VERBS)
+            served[definition.group_resource] = restricted(definition, _ALL_VERBS, STATUS_AND_SCALE)
     claims: dict[GroupResource, Mapping[str, Any]] = {}
     filters: dict[GroupResource, Visibility] = {}
     for claim in spec.get("permissionClaims") or ():

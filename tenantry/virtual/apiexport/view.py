@@ -89,15 +89,15 @@ class ExportScope(ViewScope):
     def apis(self) -> ApiSet:
         return self.view.api_set(self.view.apis(self.place))
 
-    def visibility(self, definition: ResourceDefinition, user: User) -> Visibility | None:
+    def visibility(self, definition: ResourceDefinition, user: User, verb: str) -> Visibility | None:
         return self.domain.filters.get(definition.group_resource) if self.domain is not None else None
 
     def acting_user(self, user: User, attributes: Attributes) -> User:
         return user if self.cluster is None or user.is_master else with_warrant(user, self.cluster)
 
     def connector(self, definition: ResourceDefinition, subresource: str) -> Connector | None:
-        """Reviews are answered as the consumer's workspace answers them, not as this view would."""
-        answer = self.base.connector(definition, subresource)
+        """Claimed reviews are answered as the consumer's workspace answers them, not as this view would."""
+        answer = self.base.connector(definition, "") if not subresource and not definition.stored else None
         if answer is None:
             return None
 

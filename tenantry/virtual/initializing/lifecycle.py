@@ -20,7 +20,7 @@ from tenantry.kube.status import FieldError, invalid
 from tenantry.storage.record import Record
 from tenantry.tenancy.exports.hashing import lifecycle_hash
 from tenantry.virtual.initializing.content import ContentScope
-from tenantry.virtual.restrict import restricted
+from tenantry.virtual.restrict import MUTE_STATUS, restricted
 from tenantry.virtual.view import READ_VERBS, Place, View
 from tenantry.virtual.view_scope import Filter, ViewScope
 
@@ -65,7 +65,7 @@ class LifecycleView(View):
     def apis(self, place: Place) -> Iterable[ResourceDefinition]:
         definition = self.host.definitions.logical_clusters
         if place.cluster is None:
-            return (restricted(definition, READ_VERBS, mute=True),)
+            return (restricted(definition, READ_VERBS, MUTE_STATUS),)
         return (restricted(definition, ("get",)),)
 
     def may_enter(self, place: Place, question: Attributes) -> bool:
@@ -99,7 +99,7 @@ class LogicalClusterScope(ViewScope):
     def apis(self) -> ApiSet:
         return self.view.api_set(self.view.apis(self.place))
 
-    def visibility(self, definition: ResourceDefinition, user: User) -> Visibility | None:
+    def visibility(self, definition: ResourceDefinition, user: User, verb: str) -> Visibility | None:
         return Filter(self._view.waits(self.place.arguments[0]), adds=self._view.adds)
 
     def acting_user(self, user: User, attributes: Attributes) -> User:
