@@ -2,28 +2,54 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from tenantry.apiserver.limits import Limits
 from tenantry.apiserver.negotiation import JSON, YAML
-from tenantry.kube.codec import json_codec, protobuf, yaml_codec
+from tenantry.apiserver.work import beside, weigh
+from tenantry.kube.codec import json_codec, json_size, protobuf, yaml_codec
 from tenantry.kube.codec.json_syntax import MAX_STORED_DEPTH
+from tenantry.kube.status import too_many_values
 
 BODY_LIMIT_BYTES = Limits().body_bytes
-_YAML_AT_ONCE_BYTES = 16 * 1024
-"""YAML takes Python a second at its largest, in which nobody else would be answered; more than this is read beside the loop."""
+_SLOW_AT_ONCE_BYTES = 4 * 1024
+"""YAML and protobuf take Python about a microsecond for each byte; more than this is read beside the loop."""
 
 
-async def parse(body: bytes, media_type: str, kind: str = "", *, duplicates: bool = False) -> tuple[Any, list[str]]:
-    """The value in a body, and what to say of duplicate keys where that is asked for. Raises StatusError 400."""
-    if media_type == YAML and len(body) > _YAML_AT_ONCE_BYTES:
-        return await asyncio.to_thread(_parse, body, media_type, kind, duplicates)
-    return _parse(body, media_type, kind, duplicates)
+async def parse(
+    body: bytes, media_type: str, kind: str = "", *, duplicates: bool = False, tenant: str = ""
+) -> tuple[Any, list[str]]:
+    """The value in a body, and what to say of duplicate keys where that is asked for. `tenant` is whose work it is.
+
+    Raises StatusError 400, and 413 for too many values.
+    """
+    return await beside(tenant, weigh_body(body, media_type), lambda: parse_at_once(body, media_type, kind, duplicates))
+
+
+def weigh_body(body: bytes, media_type: str) -> int:
+    """What it is to read a body, in `work.weigh`'s values."""
+    weight = weigh(body)
+    # Others are read in Python, a few bytes at a time.
+    return weight if media_type == JSON or len(body) <= _SLOW_AT_ONCE_BYTES else max(weight, len(body))
+
+
+def check_values(body: bytes) -> None:
+    """Raises StatusError 413 for JSON of which the decoder would make more than it may."""
+    if len(body) > json_size.MAX_VALUES and json_size.has_too_many(body):
+        raise too_many_values(json_size.MAX_VALUES)
+
+
+def parse_at_once(body: bytes, media_type: str, kind: str, duplicates: bool) -> tuple[Any, list[str]]:
+    """`parse` where it runs."""
+    value, problems = _parse(body, media_type, kind, duplicates)
+    if media_type != JSON and len(body) > json_size.MAX_VALUES // 2 and json_size.holds_too_many(value):
+        raise too_many_values(json_size.MAX_VALUES)
+    return value, problems
 
 
 def _parse(body: bytes, media_type: str, kind: str, duplicates: bool) -> tuple[Any, list[str]]:
     if media_type == JSON:
+        check_values(body)
         value, repeated = json_codec.decode(body, duplicates=duplicates, kind=kind)
         if body.count(b"{") + body.count(b"[") > MAX_STORED_DEPTH:
             _check_depth(value, kind, body)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from tenantry.apiserver.bodies import BODY_LIMIT_BYTES, parse
+from tenantry.apiserver.bodies import BODY_LIMIT_BYTES, parse_at_once, weigh_body
 from tenantry.apiserver.negotiation import body_media_type
 from tenantry.apiserver.verbs.call import Call
 from tenantry.apiserver.verbs.options import IGNORE, STRICT
+from tenantry.apiserver.work import beside
 from tenantry.kube import decode
+from tenantry.kube.api_set import ApiSet
 from tenantry.kube.codec import json_codec
 from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.go_decode import Mismatch
@@ -33,9 +35,16 @@ async def read_object(call: Call, validation: str) -> Object:
     """
     media_type = body_media_type(call.request)
     body = await call.request.read_body(BODY_LIMIT_BYTES)
+    call.weight = weigh_body(body, media_type)
+    # What a thread reads of the scope is a value: nothing changes it.
+    apis = call.scope.apis()
+    return await beside(call.scope.cluster or "", call.weight, lambda: _object(call, apis, body, media_type, validation))
+
+
+def _object(call: Call, apis: ApiSet, body: bytes, media_type: str, validation: str) -> Object:
     definition, shape = call.definition, call.shape
-    value, problems = await parse(body, media_type, definition.kind, duplicates=validation != IGNORE)
-    obj = _check_kind(call, value, body)
+    value, problems = parse_at_once(body, media_type, definition.kind, validation != IGNORE)
+    obj = _check_kind(call, apis, value, body)
     try:
         unknown = normalise(definition, shape, obj)
     except Mismatch as mismatch:
@@ -68,7 +77,7 @@ def normalise(definition: ResourceDefinition, shape: Version, obj: Object) -> li
     return unknown
 
 
-def _check_kind(call: Call, value: Any, body: bytes) -> Object:
+def _check_kind(call: Call, apis: ApiSet, value: Any, body: bytes) -> Object:
     definition = call.definition
     api_version, kind = group_version(definition.group, call.version), definition.kind
     if value is None:
@@ -97,7 +106,7 @@ def _check_kind(call: Call, value: Any, body: bytes) -> Object:
         if definition.custom:
             _check_custom_kind(definition, value, given_version, given_kind, api_version, body)
         else:
-            _check_built_in_kind(call, given_version or api_version, given_kind or kind, api_version)
+            _check_built_in_kind(call, apis, given_version or api_version, given_kind or kind, api_version)
     if value.get("metadata") is None:
         value["metadata"] = {}
     value["apiVersion"], value["kind"] = api_version, kind
@@ -119,13 +128,13 @@ def _check_custom_kind(
     raise invalid(definition.group, given_kind, name, [error])
 
 
-def _check_built_in_kind(call: Call, given_version: str, given_kind: str, api_version: str) -> None:
+def _check_built_in_kind(call: Call, apis: ApiSet, given_version: str, given_kind: str, api_version: str) -> None:
     if given_version == api_version and given_kind == call.definition.kind:
         return
     version = given_version.rpartition("/")[2]
     what = f'{given_kind} in version "{version}" cannot be handled as a {call.definition.kind}'
     known = given_kind in _META_KINDS
-    for definition in call.scope.apis():
+    for definition in apis:
         if not definition.custom and given_kind in (definition.kind, definition.list_kind):
             known = known or any(group_version(definition.group, name) == given_version for name in definition.versions)
     if known:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import orjson
+
 from tenantry.apiserver import records
 from tenantry.apiserver.decoding import normalise
 from tenantry.apiserver.scope import Scope
@@ -15,7 +17,8 @@ from tenantry.apiserver.user import SYSTEM, User
 from tenantry.apiserver.verbs.create import create_object
 from tenantry.apiserver.verbs.delete import delete_object
 from tenantry.apiserver.verbs.options import DeleteOptions
-from tenantry.apiserver.verbs.write import Outcome, Target, run, update_outcome
+from tenantry.apiserver.verbs.write import OFF_LOOP, ON_LOOP, Outcome, Steps, Target, run, update_outcome
+from tenantry.apiserver.work import beside, weigh
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object, name_of, namespace_of
 from tenantry.kube.status import StatusError, method_not_allowed
@@ -39,7 +42,10 @@ async def create(
     """Creates a copy of `obj` and returns it as stored. `namespace` is the object's own where it is empty. Raises StatusError."""
     place = namespace or namespace_of(obj)
     target = _target(scope, definition, place, name_of(obj), user=user, dry_run=dry_run, manager=manager)
-    return (await create_object(target, _own(obj, definition, place))).to_object(target)
+    sent = orjson.dumps(obj)
+    target.weight = weigh(sent)
+    mine = await beside(target.cluster, target.weight, lambda: _own(orjson.loads(sent), definition, place))
+    return (await create_object(target, mine)).to_object(target)
 
 
 async def update(
@@ -61,15 +67,17 @@ async def update(
     """
     target = _target(scope, definition, namespace, name, subresource=subresource, user=user, manager=manager)
 
-    def compute(record: Record | None) -> Outcome:
+    def compute(record: Record | None) -> Steps:
         if record is None:
             return Outcome()
-        wanted = change(records.decode(record, definition, target.version))
+        obj = records.decode(record, definition, target.version)
+        yield ON_LOOP
+        wanted = change(obj)
         if wanted is None:
             return Outcome(record=record)
-        return update_outcome(
-            target, _own(wanted, definition, namespace), records.decode(record, definition, target.version), record
-        )
+        yield OFF_LOOP
+        mine, old = _own(records.copy(wanted), definition, namespace), records.decode(record, definition, target.version)
+        return (yield from update_outcome(target, mine, old, record))
 
     outcome = await run(target, compute)
     return None if outcome.record is None and outcome.obj is None else outcome.to_object(target)
@@ -133,9 +141,8 @@ def _cluster(scope: Scope, definition: ResourceDefinition) -> str:
     return scope.cluster
 
 
-def _own(obj: Object, definition: ResourceDefinition, namespace: str) -> Object:
-    """A whole copy, normalised as a body is."""
-    mine: Object = records.copy(obj)
+def _own(mine: Object, definition: ResourceDefinition, namespace: str) -> Object:
+    """The object itself, whole and normalised as a body is."""
     mine["apiVersion"], mine["kind"] = definition.api_version(definition.storage_version), definition.kind
     metadata = mine.setdefault("metadata", {})
     if namespace and definition.namespaced:

@@ -28,6 +28,7 @@ from tenantry.apiserver.logging import configure
 from tenantry.apiserver.metrics import CONTENT_TYPE, Metrics
 from tenantry.apiserver.options import EtcdProcessOptions, ProcessOptions
 from tenantry.apiserver.stalls import LoopMonitor, Stalls
+from tenantry.apiserver.work import SWITCH_SECONDS
 from tenantry.flags import SettingError
 from tenantry.storage.etcd.store import EtcdStore
 from tenantry.storage.store import Store, StoreError
@@ -114,6 +115,7 @@ Opening = Callable[[AsyncExitStack], Awaitable[Process[SettingsKind]]]
 def run_process(settings: SettingsKind, opening: Opening[SettingsKind]) -> int:
     """Serves until SIGINT or SIGTERM; the exit code."""
     configure(settings.log_level)
+    sys.setswitchinterval(SWITCH_SECONDS)
     _raise_open_files()
     try:
         uvloop.run(_run(opening))

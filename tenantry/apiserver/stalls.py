@@ -40,6 +40,7 @@ class Stalls(Collector):
         self.longest_cpu_seconds = 0.0
         self._clock = clock
         self._histogram = Histogram(_BOUNDS_SECONDS)
+        self._cpu_histogram = Histogram(_BOUNDS_SECONDS)
         self._recent: deque[tuple[int, float, float]] = deque()
         """For each second that had a stall: when, and the longest of it."""
 
@@ -47,6 +48,7 @@ class Stalls(Collector):
         """One stall."""
         cpu_seconds = min(cpu_seconds, seconds)
         self._histogram.observe(seconds)
+        self._cpu_histogram.observe(cpu_seconds)
         self.longest_seconds = max(self.longest_seconds, seconds)
         self.longest_cpu_seconds = max(self.longest_cpu_seconds, cpu_seconds)
         second = int(self._clock())
@@ -88,6 +90,9 @@ class Stalls(Collector):
         stalls = HistogramMetricFamily("tenantry_event_loop_stall_seconds", "Stalls of the event loop.")
         stalls.add_metric((), self._histogram.buckets(), self._histogram.total)
         yield stalls
+        cpu_of = HistogramMetricFamily("tenantry_event_loop_stall_cpu_seconds", "Processor time that the process had in stalls.")
+        cpu_of.add_metric((), self._cpu_histogram.buckets(), self._cpu_histogram.total)
+        yield cpu_of
 
     def _forget(self, second: int) -> None:
         while self._recent and self._recent[0][0] <= second - _WINDOW_SECONDS:

@@ -177,6 +177,12 @@ def too_large(limit_bytes: int) -> StatusError:
     return StatusError(413, "RequestEntityTooLarge", f"Request entity too large: limit is {limit_bytes}")
 
 
+def too_many_values(limit: int) -> StatusError:
+    """What is counted is known in `kube.codec.json_size`."""
+    message = f"Request entity too large: an object may hold {limit} objects, lists, strings, numbers and literals"
+    return StatusError(413, "RequestEntityTooLarge", message)
+
+
 def unsupported_media_type(accepted: Iterable[str]) -> StatusError:
     return StatusError(
         415,

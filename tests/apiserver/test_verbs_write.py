@@ -3,6 +3,7 @@ import asyncio
 
 import pytest
 
+from tenantry.apiserver import work
 from tenantry.apiserver.admission import Review
 from tenantry.apiserver.authorization import NO_OPINION, Attributes, Decision, Verdict
 from tenantry.kube.objects import GroupResource, Object
@@ -16,6 +17,13 @@ CMS = "/api/v1/namespaces/default/configmaps"
 THINGS = "/apis/test.example/v1/namespaces/default/things"
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
 MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
+
+
+@pytest.fixture(autouse=True, params=["at once", "in parts"])
+def weight(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every write comes to the same, whether it counts as light or as heavy."""
+    if request.param == "in parts":
+        monkeypatch.setattr(work, "AT_ONCE", -1)
 
 
 async def test_create_fills_in_the_metadata(server: Server) -> None:
@@ -363,11 +371,11 @@ class Refusing:
         self.reviews: list[Review] = []
 
     def mutate(self, review: Review) -> None:
-        self.reviews.append(review)
         if review.object is not None:
             review.object["metadata"].setdefault("labels", {})["mutated"] = "yes"
 
     def validate(self, review: Review) -> None:
+        self.reviews.append(review)
         review.warnings.append("looked at")
         if review.name == "bad":
             raise forbidden(GroupResource("", "configmaps"), "bad", "no")
@@ -450,7 +458,8 @@ async def test_a_range_that_was_lost_is_not_read(server: Server) -> None:
         assert (await server(method, path)).status == 503
 
 
-async def test_a_client_that_leaves_takes_nothing_back(server: Server) -> None:
+async def test_a_client_that_leaves_takes_nothing_back(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(work, "AT_ONCE", 1_000)
     write = asyncio.create_task(server("POST", CMS, cm("a")))
     # One turn of the loop takes the call to its commit, which the next one would await.
     await asyncio.sleep(0)

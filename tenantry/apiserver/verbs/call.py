@@ -33,6 +33,8 @@ class Call:
     subresource: str = ""
     verb: str = ""
     warnings: list[str] = field(default_factory=list)
+    weight: int = 0
+    """Of the body, as `work.weigh` has it."""
 
     @property
     def shape(self) -> Version:

@@ -12,7 +12,7 @@ from tenantry.apiserver.verbs.metadata import NAMES_TRIED, check_namespace
 from tenantry.apiserver.verbs.options import WriteOptions, manager_of, write_options
 from tenantry.apiserver.verbs.respond import outcome_response, representation_of
 from tenantry.apiserver.verbs.selection import visible_to
-from tenantry.apiserver.verbs.write import Outcome, Target, create_outcome, run
+from tenantry.apiserver.verbs.write import Outcome, Steps, Target, create_outcome, run
 from tenantry.kube.objects import Object, name_of
 from tenantry.kube.status import StatusError, forbidden
 from tenantry.storage.record import Record
@@ -45,22 +45,36 @@ def target_of(call: Call, options: WriteOptions) -> Target:
         dry_run=options.dry_run,
         visible=visible_to(call),
         warnings=call.warnings,
+        weight=call.weight,
     )
+
+
+class Fresh:
+    """A decoded object for each computation of a write: they change theirs."""
+
+    def __init__(self, obj: Object) -> None:
+        self._obj: Object | None = obj
+        self._pristine = b""
+
+    def take(self) -> Object:
+        obj, self._obj = self._obj, None
+        if obj is None:
+            obj = orjson.loads(self._pristine)
+        elif not self._pristine:
+            self._pristine = orjson.dumps(obj)
+        return obj
 
 
 async def create_object(target: Target, obj: Object) -> Outcome:
     """Creates a decoded object, which is used up. A generated name that is taken is generated again. Raises StatusError."""
     base = "" if obj["metadata"].get("name") else obj["metadata"].get("generateName", "")
-    pristine = orjson.dumps(obj)
-    fresh: Object | None = obj
     name = obj["metadata"].get("name", "")
+    fresh = Fresh(obj)
 
-    def compute(record: Record | None) -> Outcome:
-        nonlocal fresh
-        mine = fresh if fresh is not None else orjson.loads(pristine)
-        fresh = None
+    def compute(record: Record | None) -> Steps:
+        mine = fresh.take()
         mine["metadata"]["name"] = name
-        return create_outcome(target, mine, record)
+        return (yield from create_outcome(target, mine, record))
 
     for left in range(NAMES_TRIED - 1 if base else 0, -1, -1):
         if base:

@@ -11,7 +11,7 @@ from tenantry.apiserver.verbs.call import Call
 from tenantry.apiserver.verbs.create import target_of
 from tenantry.apiserver.verbs.options import FOREGROUND, ORPHAN, DeleteOptions, WriteOptions, delete_options
 from tenantry.apiserver.verbs.respond import outcome_response, representation_of
-from tenantry.apiserver.verbs.write import Outcome, Target, delete_change, run, store_change
+from tenantry.apiserver.verbs.write import ON_LOOP, Outcome, Steps, Target, delete_change, run, store_change
 from tenantry.kube import finalizers
 from tenantry.kube.objects import GroupResource, Object, finalizers_of, is_deleting, timestamp
 from tenantry.kube.status import conflict, not_found
@@ -35,7 +35,7 @@ async def delete_object(target: Target, options: DeleteOptions) -> Outcome:
     return await run(target, lambda record: delete_outcome(target, options, record))
 
 
-def delete_outcome(target: Target, options: DeleteOptions, record: Record | None) -> Outcome:
+def delete_outcome(target: Target, options: DeleteOptions, record: Record | None) -> Steps:
     """What a deletion makes of a record. Raises StatusError."""
     if record is None:
         raise not_found(target.group_resource, target.name)
@@ -58,18 +58,22 @@ def delete_outcome(target: Target, options: DeleteOptions, record: Record | None
         dry_run=target.dry_run,
         warnings=target.warnings,
     )
+    wanted, held_by_type = _finalizers(obj, options), definition.strategy.holds(obj)
+    gone = not wanted and not held_by_type
+    same = not gone and is_deleting(obj) and wanted == finalizers_of(obj)
+    if not gone and not same:
+        marked = records.copy(obj)
+        _mark(marked, wanted, held_by_type=held_by_type)
+        definition.strategy.begin_deletion(marked)
+    yield ON_LOOP
     target.scope.admission.mutate(review)
     target.scope.admission.validate(review)
-    wanted = _finalizers(obj, options)
-    if not wanted and not definition.strategy.holds(obj):
+    if gone:
         if target.dry_run:
             return Outcome(obj=obj, deleted=True)
         return Outcome(changes=[delete_change(target, record), *review.changes], obj=obj, deleted=True)
-    if is_deleting(obj) and wanted == finalizers_of(obj):
+    if same:
         return Outcome(record=record)
-    marked = records.copy(obj)
-    _mark(marked, wanted, held_by_type=definition.strategy.holds(obj))
-    definition.strategy.begin_deletion(marked)
     if target.dry_run:
         return Outcome(obj=marked)
     return Outcome(changes=[store_change(target, record, marked), *review.changes])

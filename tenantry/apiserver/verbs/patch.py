@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from tenantry.apiserver import records
-from tenantry.apiserver.bodies import BODY_LIMIT_BYTES, parse
+from tenantry.apiserver.bodies import BODY_LIMIT_BYTES, check_values, parse, weigh_body
 from tenantry.apiserver.decoding import normalise
 from tenantry.apiserver.http import Reply
 from tenantry.apiserver.negotiation import APPLY_PATCH, JSON, JSON_PATCH, MERGE_PATCH, YAML, patch_media_type
@@ -19,7 +19,10 @@ from tenantry.apiserver.verbs.metadata import check_name, check_namespace
 from tenantry.apiserver.verbs.options import IGNORE, STRICT, WriteOptions, write_options
 from tenantry.apiserver.verbs.respond import outcome_response, representation_of
 from tenantry.apiserver.verbs.write import (
+    OFF_LOOP,
+    ON_LOOP,
     Outcome,
+    Steps,
     Target,
     check_version,
     create_outcome,
@@ -28,6 +31,7 @@ from tenantry.apiserver.verbs.write import (
     run,
     update_outcome,
 )
+from tenantry.apiserver.work import beside, weigh
 from tenantry.kube.apply.server_side import apply
 from tenantry.kube.codec import json_codec
 from tenantry.kube.codec.json_syntax import syntax_error
@@ -57,17 +61,22 @@ async def patch(call: Call) -> Reply:
     representation = representation_of(call)
     options = write_options(call.request, "PatchOptions", apply=media_type == APPLY_PATCH)
     body = await call.request.read_body(BODY_LIMIT_BYTES)
+    call.weight = weigh_body(body, _written_in(body) if media_type == APPLY_PATCH else JSON)
     target = target_of(call, options)
     if media_type == APPLY_PATCH:
         outcome = await _apply(call, target, body, options)
     else:
-        parsed = parse_patch(call, body, media_type)
+        parsed = await parse_patch(call, body, media_type)
         outcome = await run(target, lambda record: _patched(target, parsed, options, record))
     return outcome_response(call, representation, outcome)
 
 
-def parse_patch(call: Call, body: bytes, media_type: str) -> ParsedPatch:
+async def parse_patch(call: Call, body: bytes, media_type: str) -> ParsedPatch:
     """Raises StatusError 400 for a body that is no JSON."""
+    return await beside(call.cluster, weigh(body), lambda: _parse_patch(call, body, media_type))
+
+
+def _parse_patch(call: Call, body: bytes, media_type: str) -> ParsedPatch:
     if media_type == JSON_PATCH:
         operations, _ = _decode(body, "error decoding patch: ")
         return ParsedPatch(lambda current: json_patch.apply(current, operations), _whole)
@@ -79,14 +88,14 @@ def parse_patch(call: Call, body: bytes, media_type: str) -> ParsedPatch:
     return ParsedPatch(lambda current: strategic_patch.apply(current, strategic, schema), lambda _: plain(strategic), repeated)
 
 
-def _patched(target: Target, parsed: ParsedPatch, options: WriteOptions, record: Record | None) -> Outcome:
+def _patched(target: Target, parsed: ParsedPatch, options: WriteOptions, record: Record | None) -> Steps:
     if record is None:
         raise not_found(target.group_resource, target.name)
     # Two copies: what a patch leaves alone is shared between its input and its result, and the result is changed further.
     obj = parsed.apply(records.decode(record, target.definition, target.version))
     _check_result(target, obj, parsed, options)
     check_version(target, obj, record, unconditional=target.definition.strategy.unconditional_update)
-    return update_outcome(target, obj, records.decode(record, target.definition, target.version), record)
+    return (yield from update_outcome(target, obj, records.decode(record, target.definition, target.version), record))
 
 
 def _check_result(target: Target, obj: Any, parsed: ParsedPatch, options: WriteOptions) -> None:
@@ -151,6 +160,7 @@ def _refused(value: str, why: str) -> StatusError:
 
 
 def _decode(body: bytes, prefix: str) -> tuple[Any, list[str]]:
+    check_values(body)
     try:
         return json_codec.decode(body, duplicates=True)
     except StatusError:
@@ -160,7 +170,7 @@ def _decode(body: bytes, prefix: str) -> tuple[Any, list[str]]:
 async def _apply(call: Call, target: Target, body: bytes, options: WriteOptions) -> Outcome:
     config = await _config(target, body, options)
 
-    def compute(record: Record | None) -> Outcome:
+    def compute(record: Record | None) -> Steps:
         definition, version = target.definition, target.version
         live = None if record is None else records.decode(record, definition, version)
         obj = merged(target, config, live, options)
@@ -168,27 +178,35 @@ async def _apply(call: Call, target: Target, body: bytes, options: WriteOptions)
         check_namespace(obj, target.namespace)
         if record is not None:
             check_version(target, obj, record, unconditional=definition.strategy.unconditional_update)
-            return update_outcome(target, obj, records.decode(record, definition, version), record, applied=True)
+            old = records.decode(record, definition, version)
+            return (yield from update_outcome(target, obj, old, record, applied=True))
         if target.subresource:
             raise not_found(target.group_resource, target.name)
         uid = obj["metadata"].get("uid")
         if uid:
             why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
             raise conflict(target.group_resource, target.name, why)
+        yield ON_LOOP
         call.require_create()
-        return create_outcome(target, obj, None, applied=True)
+        yield OFF_LOOP
+        return (yield from create_outcome(target, obj, None, applied=True))
 
     return await run(target, compute)
+
+
+def _written_in(body: bytes) -> str:
+    """What an apply is read as first: clients write JSON, which is YAML too, and read much faster."""
+    return JSON if body.startswith(b"{") else YAML
 
 
 async def _config(target: Target, body: bytes, options: WriteOptions) -> Object:
     duplicates = options.validation != IGNORE
     try:
-        config, repeated = await parse(body, JSON if body.startswith(b"{") else YAML, duplicates=duplicates)
+        config, repeated = await parse(body, _written_in(body), duplicates=duplicates, tenant=target.cluster)
     except StatusError:
         # Whatever a client sends under this media type is read as YAML, and refused in its words.
         try:
-            config, repeated = await parse(body, YAML, duplicates=duplicates)
+            config, repeated = await parse(body, YAML, duplicates=duplicates, tenant=target.cluster)
         except StatusError as error:
             problem = error.message.partition("unrecognized: ")[2].rpartition(" (")[0] or error.message
             raise bad_request(f"error decoding YAML: error converting YAML to JSON: {problem}") from None

@@ -17,7 +17,8 @@ from tenantry.apiserver.verbs.metadata import check_name, check_namespace
 from tenantry.apiserver.verbs.options import WriteOptions, write_options
 from tenantry.apiserver.verbs.patch import merged, parse_patch
 from tenantry.apiserver.verbs.respond import object_response, representation_of
-from tenantry.apiserver.verbs.write import Outcome, Target, check_version, run, update_outcome
+from tenantry.apiserver.verbs.write import Steps, Target, check_version, run, update_outcome
+from tenantry.apiserver.work import weigh
 from tenantry.kube.columns import AGE, NAME
 from tenantry.kube.decode import check_types
 from tenantry.kube.definition import Column, ResourceDefinition, ScalePaths, Version
@@ -79,7 +80,9 @@ async def get_scale(call: Call) -> Reply:
 async def update_scale(call: Call) -> Reply:
     """PUT of a Scale. Raises StatusError."""
     options = write_options(call.request, "UpdateOptions")
-    value, _ = await parse(await call.request.read_body(BODY_LIMIT_BYTES), body_media_type(call.request), "Scale")
+    value, _ = await parse(
+        await call.request.read_body(BODY_LIMIT_BYTES), body_media_type(call.request), "Scale", tenant=call.cluster
+    )
     scale = _checked(value)
     return await _write(call, target_of(call, options), lambda current: scale)
 
@@ -89,11 +92,12 @@ async def patch_scale(call: Call) -> Reply:
     media_type = patch_media_type(call.request, custom=True)
     options = write_options(call.request, "PatchOptions", apply=media_type == APPLY_PATCH)
     body = await call.request.read_body(BODY_LIMIT_BYTES)
+    call.weight = weigh(body)
     target = target_of(call, options)
     if media_type == APPLY_PATCH:
-        config, _ = await parse(body, YAML, "Scale")
+        config, _ = await parse(body, YAML, "Scale", tenant=call.cluster)
         return await _apply(call, target, _checked(config), options)
-    return await _write(call, target, parse_patch(call, body, media_type).apply)
+    return await _write(call, target, (await parse_patch(call, body, media_type)).apply)
 
 
 def scale_of(obj: Object, paths: ScalePaths) -> Object:
@@ -118,7 +122,7 @@ async def _write(call: Call, target: Target, change: Callable[[Object], Any]) ->
     representation = representation_of(call)
     paths = _paths(call)
 
-    def compute(record: Record | None) -> Outcome:
+    def compute(record: Record | None) -> Steps:
         if record is None:
             raise not_found(call.group_resource, call.name)
         old = records.decode(record, target.definition, target.version)
@@ -127,7 +131,7 @@ async def _write(call: Call, target: Target, change: Callable[[Object], Any]) ->
         replicas = _replicas(target, scale, paths) or 0
         obj = records.decode(record, target.definition, target.version)
         _put(obj, paths.spec_replicas, replicas)
-        return update_outcome(target, obj, old, record)
+        return (yield from update_outcome(target, obj, old, record))
 
     outcome = await run(target, compute)
     return _response(call, representation, scale_of(outcome.to_object(target), paths))
@@ -146,13 +150,13 @@ async def _apply(call: Call, target: Target, config: Object, options: WriteOptio
     if replicas is not None:
         _put(wanted, paths.spec_replicas, replicas)
 
-    def compute(record: Record | None) -> Outcome:
+    def compute(record: Record | None) -> Steps:
         if record is None:
             raise not_found(call.group_resource, call.name)
         obj = merged(target, wanted, records.decode(record, target.definition, target.version), options)
         check_version(target, obj, record, unconditional=True)
         old = records.decode(record, target.definition, target.version)
-        return update_outcome(target, obj, old, record, applied=True)
+        return (yield from update_outcome(target, obj, old, record, applied=True))
 
     outcome = await run(target, compute)
     return _response(call, representation, scale_of(outcome.to_object(target), paths))

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-import orjson
-
 from tenantry.apiserver import records
 from tenantry.apiserver.decoding import read_object
 from tenantry.apiserver.http import Reply
 from tenantry.apiserver.verbs.call import Call
-from tenantry.apiserver.verbs.create import target_of
+from tenantry.apiserver.verbs.create import Fresh, target_of
 from tenantry.apiserver.verbs.metadata import check_name, check_namespace
 from tenantry.apiserver.verbs.options import write_options
 from tenantry.apiserver.verbs.respond import outcome_response, representation_of
-from tenantry.apiserver.verbs.write import Outcome, Target, check_uid, check_version, create_outcome, run, update_outcome
+from tenantry.apiserver.verbs.write import (
+    OFF_LOOP,
+    ON_LOOP,
+    Outcome,
+    Steps,
+    Target,
+    check_uid,
+    check_version,
+    create_outcome,
+    run,
+    update_outcome,
+)
 from tenantry.kube.objects import Object
 from tenantry.kube.status import not_found
 from tenantry.storage.record import Record
@@ -30,21 +39,21 @@ async def update(call: Call) -> Reply:
 
 async def _replace(call: Call, target: Target, obj: Object) -> Outcome:
     strategy = target.definition.strategy
-    pristine = orjson.dumps(obj)
-    fresh: Object | None = obj
+    fresh = Fresh(obj)
 
-    def compute(record: Record | None) -> Outcome:
-        nonlocal fresh
-        mine = fresh if fresh is not None else orjson.loads(pristine)
-        fresh = None
+    def compute(record: Record | None) -> Steps:
+        mine = fresh.take()
         if record is None:
             if not strategy.create_on_update or target.subresource:
                 raise not_found(target.group_resource, target.name)
+            yield ON_LOOP
             call.require_create()
+            yield OFF_LOOP
             mine["metadata"].pop("resourceVersion", None)
-            return create_outcome(target, mine, None)
+            return (yield from create_outcome(target, mine, None))
         check_uid(target, mine, record)
         check_version(target, mine, record, unconditional=strategy.unconditional_update)
-        return update_outcome(target, mine, records.decode(record, target.definition, target.version), record)
+        old = records.decode(record, target.definition, target.version)
+        return (yield from update_outcome(target, mine, old, record))
 
     return await run(target, compute)

@@ -4,14 +4,21 @@
        ▲                                                                                                    │
        └──────────────────────────────── Stale ─────────────────────────────────────────────────────────────┘
 
-Everything between reading a record and submitting its change is synchronous, so nothing can come between. Verbs and
-reconcilers differ only in how they compute the new object.
+A computation is a generator that yields where it has to change places: `ON_LOOP` before it asks admission, which reads memory,
+`OFF_LOOP` before it works on values alone. Light writes run all of it at once, so that nothing can come between reading a record
+and submitting its change. Heavy ones run what works on values in a thread; before each part on the loop the record is looked at
+again, and the last part decides and submits without a gap, as the whole of a light one does. Verbs and reconcilers differ only in
+how they compute the new object.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import asyncio
+from collections.abc import Callable, Collection, Generator
 from dataclasses import dataclass, field
+from weakref import WeakValueDictionary
+
+import orjson
 
 from tenantry.apiserver import records
 from tenantry.apiserver.admission import CREATE, UPDATE, Review
@@ -20,13 +27,14 @@ from tenantry.apiserver.storage_errors import require_readable, to_status
 from tenantry.apiserver.user import User
 from tenantry.apiserver.verbs import metadata
 from tenantry.apiserver.verbs.options import unsigned
+from tenantry.apiserver.work import is_light, weigh, workers
 from tenantry.kube.apply.managed_fields import ResetFields, record_update, same_but_for_times
-from tenantry.kube.codec import stored
+from tenantry.kube.codec import json_size, stored
 from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.metadata_validation import metadata_warnings, validate_metadata
 from tenantry.kube.objects import GroupResource, Object, group_version, is_deleting, timestamp
 from tenantry.kube.schema.validate import validate
-from tenantry.kube.status import FieldError, StatusError, already_exists, conflict, invalid
+from tenantry.kube.status import FieldError, StatusError, already_exists, conflict, invalid, too_many_values
 from tenantry.storage.cell import NotOwned, Stale
 from tenantry.storage.keys import Key
 from tenantry.storage.record import Change, Record
@@ -35,6 +43,10 @@ from tenantry.storage.store import StoreError
 ATTEMPTS = 100
 """How often a write is computed before the client is told of the conflict. Writers of one key take turns, so only a change of
 something else in the transaction (a quota) makes a second attempt."""
+HEAVY_ATTEMPTS = 8
+"""The same for a heavy write, which takes longer than others take to change its object again."""
+
+ON_LOOP, OFF_LOOP = True, False
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -54,6 +66,8 @@ class Target:
     dry_run: bool = False
     visible: Callable[[Record], bool] | None = None
     warnings: list[str] = field(default_factory=list)
+    weight: int = 0
+    """Of what was sent, as `work.weigh` has it."""
 
     @property
     def shape(self) -> Version:
@@ -91,25 +105,36 @@ class Outcome:
         return self.obj
 
 
-Compute = Callable[[Record | None], Outcome]
+class Overtaken(Exception):
+    """Memory is not what a computation began with."""
+
+
+Steps = Generator[bool, bool | None, Outcome]
+"""A computation in parts, the first of which may run in a thread. Each yield says where the next part runs, and is answered with
+whether the parts are run apart. What runs on the loop may raise Overtaken."""
+Compute = Callable[[Record | None], Steps]
 
 
 async def run(target: Target, compute: Compute) -> Outcome:
     """Computes and commits until the outcome stands. `compute` is given the record as memory holds it now, None where there is
-    none (or none that is visible), and may be called again. Raises StatusError."""
+    none (or none that is visible), and may be called again. Raises StatusError: 409 where others were quicker all the time."""
     cell = target.scope.cell
     keys = [target.key]
     warned = len(target.warnings)
     try:
-        for _ in range(ATTEMPTS):
+        for attempt in range(ATTEMPTS):
             del target.warnings[warned:]
             await cell.settled(keys)
-            held = cell.range_of(target.cluster)
-            require_readable(held)
-            record = held.get(target.key)
-            if record is not None and target.visible is not None and not target.visible(record):
-                record = None
-            outcome = compute(record)
+            record = _look(target)
+            if is_light(target.weight + (weigh(record.value) if record is not None else 0)):
+                outcome = _at_once(compute(record))
+            elif attempt < HEAVY_ATTEMPTS:
+                try:
+                    outcome = await _in_parts(target, compute, keys)
+                except Overtaken:
+                    continue
+            else:
+                break
             if not outcome.changes:
                 return outcome
             try:
@@ -126,7 +151,61 @@ async def run(target: Target, compute: Compute) -> Outcome:
     raise conflict(target.group_resource, target.name)
 
 
-def create_outcome(target: Target, obj: Object, record: Record | None, *, applied: bool = False) -> Outcome:
+def _look(target: Target) -> Record | None:
+    """The record as memory holds it now, None where none is visible."""
+    held = target.scope.cell.range_of(target.cluster)
+    require_readable(held)
+    record = held.get(target.key)
+    if record is not None and target.visible is not None and not target.visible(record):
+        return None
+    return record
+
+
+def _at_once(steps: Steps) -> Outcome:
+    try:
+        next(steps)
+        while True:
+            steps.send(False)
+    except StopIteration as end:
+        outcome: Outcome = end.value
+        return outcome
+
+
+_computing: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
+"""One heavy write of an object at a time: of two at once, one would be for nothing."""
+
+
+async def _in_parts(target: Target, compute: Compute, keys: Collection[Key]) -> Outcome:
+    """Runs a heavy computation, in a thread where it is not on the loop. Its last part is on the loop, with no gap before the
+    return. Raises Overtaken."""
+    cell = target.scope.cell
+    lock = _computing.setdefault(target.key, asyncio.Lock())
+    async with lock:
+        await cell.settled(keys)
+        record = _look(target)
+        steps = compute(record)
+        place, outcome = await workers.run(target.cluster, lambda: _part(steps, None))
+        while True:
+            # Others had their turn.
+            await cell.settled(keys)
+            if _look(target) is not record:
+                raise Overtaken
+            while outcome is None and place is ON_LOOP:
+                place, outcome = _part(steps, True)
+            if outcome is not None:
+                return outcome
+            place, outcome = await workers.run(target.cluster, lambda: _part(steps, True))
+
+
+def _part(steps: Steps, answer: bool | None) -> tuple[bool, Outcome | None]:
+    """Runs up to the next change of places: where to, or the outcome."""
+    try:
+        return next(steps) if answer is None else steps.send(answer), None
+    except StopIteration as end:
+        return ON_LOOP, end.value
+
+
+def create_outcome(target: Target, obj: Object, record: Record | None, *, applied: bool = False) -> Steps:
     """The creation of `obj`, which is changed on the way; `record` has the place now. `applied`: managedFields are set."""
     definition, shape = target.definition, target.shape
     version = obj["metadata"].pop("resourceVersion", None)
@@ -136,7 +215,9 @@ def create_outcome(target: Target, obj: Object, record: Record | None, *, applie
     if not applied:
         _record_manager(target, obj, None, now)
     review = _review(target, CREATE, obj, None)
+    apart = yield ON_LOOP
     _mutate(target, review)
+    yield OFF_LOOP
     target.warnings += metadata_warnings(obj, definition)
     metadata.drop_repeated_owners(obj)
     metadata.begin(obj, now, tracks_generation=definition.strategy.tracks_generation)
@@ -144,7 +225,7 @@ def create_outcome(target: Target, obj: Object, record: Record | None, *, applie
     review.name = obj["metadata"].get("name", "")
     _validate(target, obj, None)
     target.warnings += definition.strategy.warnings(obj, None)
-    target.scope.admission.validate(review)
+    rest = yield from _decide(target, review, bool(apart))
     if version and not applied and version.isdecimal() and int(version):
         raise StatusError(500, "", "resourceVersion should not be set on objects to be created")
     if record is not None:
@@ -156,11 +237,11 @@ def create_outcome(target: Target, obj: Object, record: Record | None, *, applie
     metadata.put_on_cluster(obj, target.cluster)
     if target.dry_run:
         return Outcome(obj=obj, created=True)
-    change = _change(target, shape, key, obj, None)
+    change = _change(target, shape, key, obj, None, rest)
     return Outcome(changes=[change, *review.changes], created=True)
 
 
-def update_outcome(target: Target, obj: Object, old: Object, record: Record, *, applied: bool = False) -> Outcome:
+def update_outcome(target: Target, obj: Object, old: Object, record: Record, *, applied: bool = False) -> Steps:
     """The replacement of `record` by `obj`, which is changed on the way. `old` is the record's object in the target's version.
 
     Preconditions were checked. `applied`: managedFields are set.
@@ -174,7 +255,9 @@ def update_outcome(target: Target, obj: Object, old: Object, record: Record, *, 
     if not applied:
         _record_manager(target, obj, old, now)
     review = _review(target, UPDATE, obj, old)
+    apart = yield ON_LOOP
     _mutate(target, review)
+    yield OFF_LOOP
     target.warnings += metadata_warnings(obj, target.definition, old)
     metadata.drop_repeated_owners(obj)
     strategy.prepare_for_update(obj, old, target.subresource)
@@ -183,9 +266,10 @@ def update_outcome(target: Target, obj: Object, old: Object, record: Record, *, 
         obj["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
     _validate(target, obj, old)
     target.warnings += strategy.warnings(obj, old)
-    target.scope.admission.validate(review)
     gone = is_deleting(obj) and not obj["metadata"].get("finalizers") and not strategy.holds(obj)
-    if not gone and not review.changes and same_but_for_times(obj, old):
+    same = not gone and same_but_for_times(obj, old)
+    rest = yield from _decide(target, review, bool(apart))
+    if same and not review.changes:
         return Outcome(record=record)
     metadata.put_on_cluster(obj, target.cluster)
     if target.dry_run or gone:
@@ -193,7 +277,7 @@ def update_outcome(target: Target, obj: Object, old: Object, record: Record, *, 
         if target.dry_run:
             return Outcome(obj=obj)
         return Outcome(changes=[delete_change(target, record), *review.changes], obj=obj, deleted=True)
-    return Outcome(changes=[_change(target, target.shape, record.key, obj, record), *review.changes])
+    return Outcome(changes=[_change(target, target.shape, record.key, obj, record, rest), *review.changes])
 
 
 def delete_change(target: Target, record: Record) -> Change:
@@ -303,6 +387,30 @@ def _review(target: Target, operation: str, obj: Object | None, old: Object | No
     )
 
 
+def _decide(target: Target, review: Review, apart: bool) -> Generator[bool, bool | None, bytes | None]:
+    """The last part of a write begins here, on the loop: what it decides holds until it is submitted.
+
+    Where time has passed since the mutating plugins (`apart`) they are asked again: they too read memory, and refuse. They find
+    their own work done; where one changes something, memory was changed, and all begins again. What was encoded for that is
+    returned, for `stored.encode`. Raises Overtaken.
+    """
+    obj = review.object
+    assert obj is not None
+    if not apart:
+        yield ON_LOOP
+        target.scope.admission.validate(review)
+        return None
+    rest, metadata_before = stored.encode_rest(obj), orjson.dumps(obj["metadata"])
+    yield ON_LOOP
+    told = len(target.warnings)
+    _mutate(target, review)
+    del target.warnings[told:]
+    if stored.encode_rest(obj) != rest or orjson.dumps(obj["metadata"]) != metadata_before:
+        raise Overtaken
+    target.scope.admission.validate(review)
+    return rest
+
+
 def _mutate(target: Target, review: Review) -> None:
     try:
         target.scope.admission.mutate(review)
@@ -340,10 +448,14 @@ def _changed(obj: Object, old: Object, shape: Version) -> bool:
     return any(obj.get(name) != old.get(name) for name in names)
 
 
-def _change(target: Target, shape: Version, key: Key, obj: Object, record: Record | None) -> Change:
+def _change(target: Target, shape: Version, key: Key, obj: Object, record: Record | None, rest: bytes | None = None) -> Change:
+    """`rest`: all but the metadata, if it is encoded already."""
     definition = target.definition
     if shape.to_storage is not None:
-        obj = shape.to_storage(obj) or obj
+        obj, rest = shape.to_storage(obj) or obj, None
     catalog = target.scope.catalog(definition, key, obj)
     head = records.head_of(obj, definition, normalised=shape.name == definition.storage_version)
-    return Change(key, stored.encode(obj), head, record, catalog)
+    value = stored.encode(obj, rest)
+    if json_size.has_too_many(value):
+        raise too_many_values(json_size.MAX_VALUES)
+    return Change(key, value, head, record, catalog)

@@ -24,19 +24,27 @@ _SHAPED_LIMIT = 1 << 17
 """Values of one version that were written under another schema; beyond this the oldest are computed again."""
 
 
-def encode(obj: Object) -> bytes:
+def encode(obj: Object, rest: bytes | None = None) -> bytes:
     """The stored value of an object that is in the storage version's shape. The object is not changed.
 
-    Raises TypeError for what JSON cannot hold; the metadata must not be empty.
+    `rest` is what `encode_rest` made of it, if it did. The metadata must not be empty. Raises TypeError for what JSON cannot
+    hold.
     """
     metadata = obj["metadata"]
     if "resourceVersion" in metadata:
         metadata = {key: value for key, value in metadata.items() if key != "resourceVersion"}
+    if rest is not None:
+        return b'{"metadata":%b%b' % (orjson.dumps(metadata), b"," + rest[1:] if len(rest) > 2 else rest[1:])
     stored: Object = {"metadata": metadata}
     for key, value in obj.items():
         if key not in _NOT_STORED:
             stored[key] = value
     return exact(orjson.dumps(stored))
+
+
+def encode_rest(obj: Object) -> bytes:
+    """What of a stored value is not metadata."""
+    return orjson.dumps({key: value for key, value in obj.items() if key not in _NOT_STORED})
 
 
 def exact(encoded: bytes) -> bytes:

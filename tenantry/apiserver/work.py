@@ -1,0 +1,240 @@
+"""Work that is too big for one turn of the event loop: parts of it in threads, and slices of it between turns.
+
+What one request makes the process compute is weighed before it is spent (`weigh`). Light work is done at once on the loop, as
+nothing is quicker. Heavy work on values (decoding, patching, validating, encoding) goes to a few threads, `Workers`; heavy work
+over many records, which only the loop may look at, is done in `Turns`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Any, Generic, TypeVar
+
+from prometheus_client import Counter, Gauge
+
+from tenantry.kube.status import too_many_requests
+
+THREADS = 2
+"""Python runs one thread at a time, so more make nothing faster; two, so that one long job does not hold up all others."""
+WAITING = 256
+"""Jobs that wait for a thread, each with a body of up to 3 MiB; more are refused with 429."""
+WAITING_OF_ONE = 64
+"""The same for one tenant, so that nobody fills the places of all others."""
+SWITCH_SECONDS = 0.0005
+"""How long a thread may keep the interpreter while the loop wants it (CPython: 5 ms). A request takes the interpreter a few
+times, after each system call, and waits this long each time while a thread is at work."""
+
+AT_ONCE = 1_000
+"""What may be done at once, in `weigh`'s values: creating an object of that many fields keeps the loop for some 10 ms."""
+_SMALL_BYTES = 2_048
+_BYTES_OF_A_VALUE = 128
+
+SLICE_SECONDS = 0.005
+"""How long the loop works on long requests, all of them together, before it looks at who else wants something."""
+
+WAITING_JOBS = Gauge("tenantry_worker_waiting", "Pieces of work that wait for a thread.")
+JOBS = Counter("tenantry_worker_jobs", "Pieces of work that threads did beside the event loop.")
+SECONDS = Counter("tenantry_worker_seconds", "Time that threads worked beside the event loop.")
+
+Result = TypeVar("Result")
+
+
+def weigh(body: bytes) -> int:
+    """About how many values a JSON text or another body holds, never too few; small bodies are not looked at.
+
+    Counted are the bytes that begin another value. Inside of strings they count too, so a big text weighs what it might hold.
+    """
+    size = len(body)
+    if size <= _SMALL_BYTES:
+        return size // 8
+    return size // _BYTES_OF_A_VALUE + body.count(b",") + body.count(b"{") + body.count(b"[")
+
+
+def is_light(weight: int) -> bool:
+    """Whether it may be done at once."""
+    return weight <= AT_ONCE
+
+
+class _Job(Generic[Result]):
+    __slots__ = ("done", "function", "loop", "wanted")
+
+    def __init__(self, function: Callable[[], Result], loop: asyncio.AbstractEventLoop, done: asyncio.Future[Result]) -> None:
+        self.function: Callable[[], Result] | None = function
+        self.loop = loop
+        self.done = done
+        self.wanted = True
+
+    def carry_out(self) -> None:
+        function, self.function = self.function, None
+        if not self.wanted or function is None:
+            return
+        result: Any = None
+        error: BaseException | None = None
+        began = time.perf_counter()
+        try:
+            result = function()
+        except BaseException as raised:  # it belongs to who waits, whatever it is
+            error = raised
+        JOBS.inc()
+        SECONDS.inc(time.perf_counter() - began)
+        # The loop may have ended, and with it whoever waited.
+        with suppress(RuntimeError):
+            self.loop.call_soon_threadsafe(self._finish, result, error)
+
+    def _finish(self, result: Result, error: BaseException | None) -> None:
+        if self.done.done():
+            return
+        if error is not None:
+            self.done.set_exception(error)
+        else:
+            self.done.set_result(result)
+
+
+class Workers:
+    """A few threads for the whole process. Tenants take turns, and the jobs of one are done in their order.
+
+    A job is a function of values that belong to it alone: what the loop changes is read on the loop.
+    """
+
+    def __init__(self, threads: int = THREADS, *, waiting: int = WAITING, waiting_of_one: int = WAITING_OF_ONE) -> None:
+        self._most_threads = threads
+        self._limit = waiting
+        self._limit_of_one = waiting_of_one
+        self._ready = threading.Condition()
+        self._queues: dict[str, deque[_Job[Any]]] = {}
+        self._waiting = 0
+        self._idle = 0
+        self._threads = 0
+
+    async def run(self, tenant: str, function: Callable[[], Result]) -> Result:
+        """What the function returns or raises, from a thread. A job of a caller that was cancelled is not begun; one that was
+        begun is finished, and nobody learns what came of it. Raises StatusError 429 where too much waits."""
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[Result] = loop.create_future()
+        job = _Job(function, loop, done)
+        self._submit(tenant, job)
+        try:
+            return await done
+        finally:
+            job.wanted = False
+
+    def _submit(self, tenant: str, job: _Job[Any]) -> None:
+        with self._ready:
+            queue = self._queues.get(tenant)
+            if self._waiting >= self._limit or (queue is not None and len(queue) >= self._limit_of_one):
+                raise too_many_requests("Too much work of this kind is waiting, please try again later.")
+            if queue is None:
+                queue = self._queues[tenant] = deque()
+            queue.append(job)
+            self._waiting += 1
+            WAITING_JOBS.set(self._waiting)
+            if self._idle:
+                self._ready.notify()
+            elif self._threads < self._most_threads:
+                self._threads += 1
+                # Daemons: what a job computes is lost with the process, as nothing was submitted yet.
+                threading.Thread(target=self._work, name=f"worker-{self._threads}", daemon=True).start()
+
+    def _work(self) -> None:
+        while True:
+            self._take().carry_out()
+
+    def _take(self) -> _Job[Any]:
+        with self._ready:
+            while not self._queues:
+                self._idle += 1
+                self._ready.wait()
+                self._idle -= 1
+            tenant, queue = next(iter(self._queues.items()))
+            job = queue.popleft()
+            # To the end of the line, if there is more of this tenant's.
+            del self._queues[tenant]
+            if queue:
+                self._queues[tenant] = queue
+            self._waiting -= 1
+            WAITING_JOBS.set(self._waiting)
+            return job
+
+
+workers = Workers()
+"""Those of the process."""
+
+
+async def beside(tenant: str, weight: int, function: Callable[[], Result]) -> Result:
+    """The function's result: at once where what it works on is light, else from a thread. Raises what it does, and 429."""
+    return function() if is_light(weight) else await workers.run(tenant, function)
+
+
+class Turns:
+    """Shares each turn of one event loop among all long work on it.
+
+    `await turns.rest()` between two pieces returns at once while the slice of this turn lasts. After that whoever asks waits in
+    line, and each turn of the loop wakes the first of the line for a slice of its own.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter, slice_seconds: float = SLICE_SECONDS) -> None:
+        self._clock = clock
+        self._slice_seconds = slice_seconds
+        self._until = 0.0
+        self._line: deque[asyncio.Future[None]] = deque()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def spent(self) -> bool:
+        """Whether the slice of this turn is used up."""
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._loop = loop
+            self._line.clear()
+            self._begin()
+            return False
+        return self._clock() >= self._until
+
+    async def rest(self) -> None:
+        """Lets the loop serve others, if the slice is used up."""
+        if self.spent():
+            await self._wait()
+
+    async def _wait(self) -> None:
+        assert self._loop is not None
+        turn: asyncio.Future[None] = self._loop.create_future()
+        self._line.append(turn)
+        await turn
+
+    def _begin(self) -> None:
+        """A slice, and then a new one at each turn that anybody waits for."""
+        assert self._loop is not None
+        self._until = self._clock() + self._slice_seconds
+        while self._line:
+            turn = self._line.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                break
+        self._loop.call_soon(self._next, self._loop)
+
+    def _next(self, loop: asyncio.AbstractEventLoop) -> None:
+        if loop is not self._loop:
+            return
+        if self._line:
+            self._begin()
+        else:
+            self._loop = None
+
+
+turns = Turns()
+"""Those of the process, which has one loop."""
+
+_PIECE = 64
+"""Records between two looks at the clock: some 10 µs each, where each is tested with a few selectors."""
+
+
+async def each_in_turns(items: Iterable[Result], function: Callable[[Result], None]) -> None:
+    """Calls the function with every item, in slices."""
+    for count, item in enumerate(items, 1):
+        function(item)
+        if count % _PIECE == 0 and turns.spent():
+            await turns.rest()
