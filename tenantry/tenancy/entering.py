@@ -39,8 +39,7 @@ def decides_entry(host: Host, resource: str, cluster: str, obj: Object) -> bool:
     if resource == LOGICAL_CLUSTERS:
         return REQUIRED_GROUPS_ANNOTATION in annotations_of(obj)
     if resource == CLUSTER_ROLES:
-        # One that is named like a role of all clusters takes its place.
-        return gives_access(obj) or host.catalog.entry(CLUSTER_ROLES, SYSTEM_ADMIN, name_of(obj)) is not None
+        return gives_access(obj)
     if _is_first_binding(host, cluster, obj):
         return False
     role = _role(host, cluster, (obj.get("roleRef") or {}).get("name") or "")
@@ -72,8 +71,9 @@ def _owner(host: Host, cluster: str) -> str | None:
 
 
 def _role(host: Host, cluster: str, name: str) -> Object | None:
-    record = host.cell.range_of(cluster).get(Key(cluster, CLUSTER_ROLES, "", name))
-    if record is not None:
-        role: Object = orjson.loads(record.value)
-        return role
-    return host.catalog.get(CLUSTER_ROLES, SYSTEM_ADMIN, name)
+    """As RBAC resolves it: a role of all clusters before one of this cluster."""
+    role = host.catalog.get(CLUSTER_ROLES, SYSTEM_ADMIN, name)
+    if role is None:
+        record = host.cell.range_of(cluster).get(Key(cluster, CLUSTER_ROLES, "", name))
+        role = orjson.loads(record.value) if record is not None else None
+    return role

@@ -73,12 +73,16 @@ class Policies:
             subscriber(cluster)
 
     def role(self, cluster: str, namespace: str, name: str) -> CompiledRules | None:
-        """A Role or, without a namespace, a ClusterRole as a cluster sees it: its own, else that of system:admin."""
+        """A Role or, without a namespace, a ClusterRole as a cluster sees it: that of system:admin, else its own.
+
+        In this order, because a binding must not change its meaning when somebody makes or deletes a role in the cluster. Such
+        names are refused (`tenantry.tenancy.admission.system_roles`), but may have been stored before they were.
+        """
         if namespace:
             return self._role(cluster, ROLES, namespace, name)
-        found = self._role(cluster, CLUSTER_ROLES, "", name)
+        found = self._role(SYSTEM_ADMIN, CLUSTER_ROLES, "", name)
         if found is None and cluster != SYSTEM_ADMIN:
-            found = self._role(SYSTEM_ADMIN, CLUSTER_ROLES, "", name)
+            found = self._role(cluster, CLUSTER_ROLES, "", name)
         return found
 
     def _compile(self, cluster: str) -> Policy:

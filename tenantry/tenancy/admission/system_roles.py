@@ -1,0 +1,50 @@
+"""The names of the system's cluster roles, and of their bindings, are taken in every logical cluster, as in a Kubernetes cluster.
+
+Kubernetes has them as objects, so a create is answered 409. Here they are objects of `system:admin`, which hold everywhere.
+kcp leaves the names free, and a role of a tenant then stands before the system's for as long as it exists.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tenantry.apiserver.admission import CREATE, Review
+from tenantry.kube.objects import name_of
+from tenantry.kube.rbac.bootstrap import CLUSTER_ROLE_BINDINGS as KUBERNETES_BINDINGS
+from tenantry.kube.rbac.bootstrap import CLUSTER_ROLES as KUBERNETES_ROLES
+from tenantry.kube.status import already_exists
+from tenantry.storage.keys import Key
+from tenantry.tenancy.admission.plugin import Plugin
+from tenantry.tenancy.resources import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES
+from tenantry.tenancy.root import SYSTEM_BINDINGS, SYSTEM_ROLES
+from tenantry.tenancy.well_known import SYSTEM_ADMIN
+
+if TYPE_CHECKING:
+    from tenantry.tenancy.host import Host
+
+INSTALLED = {
+    CLUSTER_ROLES: frozenset(map(name_of, (*KUBERNETES_ROLES, *SYSTEM_ROLES))),
+    CLUSTER_ROLE_BINDINGS: frozenset(map(name_of, (*KUBERNETES_BINDINGS, *SYSTEM_BINDINGS))),
+}
+"""What every start installs: taken even while an administrator has deleted it, for it will be there again."""
+
+
+class SystemRoles(Plugin):
+    """Nobody is exempt. What was stored under such a name before may be read, changed and deleted: it means nothing."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    def validate(self, review: Review) -> None:
+        resource = review.definition.storage_key
+        if review.operation != CREATE or resource not in INSTALLED or review.cluster == SYSTEM_ADMIN:
+            return
+        if review.name in INSTALLED[resource] or self._is_held(resource, review.name):
+            raise already_exists(review.definition.group_resource, review.name)
+
+    def _is_held(self, resource: str, name: str) -> bool:
+        """Whether the system has it beyond what is installed: administrators add roles for all clusters there."""
+        cell = self._host.cell
+        if cell.owns(SYSTEM_ADMIN):
+            return cell.range_of(SYSTEM_ADMIN).get(Key(SYSTEM_ADMIN, resource, "", name)) is not None
+        return self._host.catalog.entry(resource, SYSTEM_ADMIN, name) is not None
