@@ -13,12 +13,14 @@ from tenantry.kube import decode
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.codec import json_codec
 from tenantry.kube.definition import ResourceDefinition, Version
+from tenantry.kube.field_errors import VALUE_CHARACTERS
+from tenantry.kube.field_paths import Told
 from tenantry.kube.go_decode import Mismatch
 from tenantry.kube.go_text import quote
 from tenantry.kube.objects import Object, group_version
 from tenantry.kube.schema.default import default
 from tenantry.kube.schema.prune import prune
-from tenantry.kube.status import FieldError, bad_request, invalid
+from tenantry.kube.status import FieldError, bad_request, cut, invalid
 
 _SCHEME = 'in scheme "pkg/runtime/scheme.go:111"'
 _JSON_NAMES: dict[type, str] = {str: "string", bool: "bool", int: "number", float: "number", list: "array", dict: "object"}
@@ -50,7 +52,7 @@ def _object(call: Call, apis: ApiSet, body: bytes, media_type: str, validation: 
     except Mismatch as mismatch:
         raise bad_request(f"{_cannot_be_handled(call)}: {mismatch.text()}") from None
     if validation != IGNORE and (problems or unknown):
-        texts = problems + [f'unknown field "{path}"' for path in unknown]
+        texts = (problems + [f'unknown field "{path}"' for path in unknown])[: Told.MAX]
         if validation == STRICT:
             raise bad_request(f"{_cannot_be_handled(call)}: strict decoding error: {', '.join(texts)}")
         call.warnings += texts
@@ -117,14 +119,14 @@ def _check_custom_kind(
     definition: ResourceDefinition, value: Object, given_version: str, given_kind: str, api_version: str, body: bytes
 ) -> None:
     if not given_kind:
-        text = body.decode(errors="replace")
+        text = cut(body.decode(errors="replace"), VALUE_CHARACTERS)
         raise json_codec.unrecognized(definition.kind, f"Object 'Kind' is missing in '{text}'", body)
     if given_version != api_version:
         raise bad_request(
             f"the API version in the data ({given_version}) does not match the expected API version ({api_version})"
         )
     name = (value.get("metadata") or {}).get("name", "") if isinstance(value.get("metadata"), dict) else ""
-    error = FieldError("Invalid", "kind", f"Invalid value: {quote(given_kind)}: must be {definition.kind}")
+    error = FieldError("Invalid", "kind", f"Invalid value: {quote(cut(given_kind, VALUE_CHARACTERS))}: must be {definition.kind}")
     raise invalid(definition.group, given_kind, name, [error])
 
 

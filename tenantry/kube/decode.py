@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from tenantry.kube.definition import ResourceDefinition
+from tenantry.kube.field_paths import Path, Told
 from tenantry.kube.go_decode import Mismatch, normaliser
 from tenantry.kube.messages import OBJECT_META, Message
 from tenantry.kube.objects import Object
@@ -45,33 +46,34 @@ def normalise(obj: Object, definition: ResourceDefinition) -> None:
         normaliser(OBJECT_META)(metadata)
 
 
-def unknown_fields(obj: Object, schema: Schema, prefix: str = "") -> list[str]:
-    """Drops the fields that `schema` does not have; their paths in the order of the document (`rules[0].verb`)."""
-    found: list[str] = []
-    _drop(obj, schema, prefix, found)
-    return found
+def unknown_fields(obj: Object, schema: Schema) -> list[str]:
+    """Drops the fields that `schema` does not have; the paths of the first hundred in the order of the document
+    (`rules[0].verb`)."""
+    found = Told()
+    _drop(obj, schema, None, found)
+    return found.paths
 
 
-def _drop(value: Any, schema: Schema, path: str, found: list[str]) -> None:
+def _drop(value: Any, schema: Schema, path: Path, found: Told) -> None:
     if schema.preserve_unknown:
         return
     kind = type(value)
     if kind is dict:
         properties = schema.properties
         if properties:
-            unknown = None
+            unknown: list[str] = []
             for key, item in value.items():
                 known = properties.get(key)
                 if known is None:
-                    unknown = [key] if unknown is None else [*unknown, key]
-                    found.append(f"{path}.{key}" if path else key)
+                    unknown.append(key)
+                    found.add((path, key))
                 elif (type(item) is dict or type(item) is list) and (known.properties or known.items or known.additional):
-                    _drop(item, known, f"{path}.{key}" if path else key, found)
-            for key in unknown or ():
+                    _drop(item, known, (path, key), found)
+            for key in unknown:
                 del value[key]
         elif isinstance(schema.additional, Schema) and schema.additional.type in ("object", "array"):
             for key, item in value.items():
-                _drop(item, schema.additional, f"{path}.{key}", found)
+                _drop(item, schema.additional, (path, key), found)
     elif kind is list and schema.items is not None and schema.items.properties:
         for index, item in enumerate(value):
-            _drop(item, schema.items, f"{path}[{index}]", found)
+            _drop(item, schema.items, (path, index), found)

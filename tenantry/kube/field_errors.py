@@ -3,17 +3,67 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any, TypeVar
 
-from tenantry.kube.status import FieldError
+from tenantry.kube.status import CAUSES_MAX, FieldError, cut
 
 IMMUTABLE = "field is immutable"
+VALUE_CHARACTERS = 2048
+"""What a message shows of a value; upstream shows all of it, once for each error."""
+_SUPPORTED_MAX = 100
+_T = TypeVar("_T")
+_WHOLE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 def show(value: Any) -> str:
-    """A value as upstream prints it in a message: strings quoted, lists and objects as compact JSON."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    """A value as upstream prints it in a message: strings quoted, lists and objects as compact JSON. No more of it is read than
+    is shown."""
+    if isinstance(value, str):
+        return _WHOLE.encode(cut(value, VALUE_CHARACTERS))
+    if not isinstance(value, dict | list):
+        return _WHOLE.encode(value)
+    text = ""
+    for part in _parts(value):
+        text += part
+        if len(text) > VALUE_CHARACTERS:
+            return cut(text, VALUE_CHARACTERS)
+    return text
+
+
+def _parts(value: Any) -> Iterator[str]:
+    """The JSON of a value in pieces, so that it may be left off. Recursion is bounded by the depth of bodies."""
+    if isinstance(value, dict):
+        lead = "{"
+        for key, below in value.items():
+            yield f"{lead}{_WHOLE.encode(cut(str(key), VALUE_CHARACTERS))}:"
+            yield from _parts(below)
+            lead = ","
+        yield "}" if value else "{}"
+    elif isinstance(value, list | tuple):
+        lead = "["
+        for below in value:
+            yield lead
+            yield from _parts(below)
+            lead = ","
+        yield "]" if value else "[]"
+    else:
+        yield show(value)
+
+
+def while_few(errors: list[FieldError], items: Iterable[_T]) -> Iterator[_T]:
+    """The items of something that a client sent, until there are as many errors as an answer tells: the rest need not be known.
+    For every loop that may find an error in each item."""
+    for item in items:
+        if len(errors) >= CAUSES_MAX:
+            return
+        yield item
+
+
+def below(path: str, part: str) -> str:
+    """The path of a part (`.name`, `[0]`, `.properties[name]`), of bounded length: each field of a deep object has one."""
+    return cut(path + part, VALUE_CHARACTERS) if len(path) < VALUE_CHARACTERS else path
 
 
 def invalid(path: str, value: Any, detail: str) -> FieldError:
@@ -34,8 +84,12 @@ def duplicate(path: str, value: Any) -> FieldError:
 
 def not_supported(path: str, value: Any, supported: Iterable[str]) -> FieldError:
     """`supported` are the values that would do, in the order of the message."""
-    known = ", ".join(show(s) for s in supported)
-    return FieldError("NotSupported", path, f"Unsupported value: {show(value)}: supported values: {known}")
+    return FieldError("NotSupported", path, f"Unsupported value: {show(value)}: supported values: {supported_text(supported)}")
+
+
+def supported_text(supported: Iterable[str]) -> str:
+    """The values that would do, as many as a message holds."""
+    return cut(", ".join(show(s) for s in islice(supported, _SUPPORTED_MAX)), VALUE_CHARACTERS)
 
 
 def too_long(path: str, limit_bytes: int) -> FieldError:

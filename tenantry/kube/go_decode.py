@@ -83,7 +83,7 @@ def _compile(message: Message) -> Normaliser:
     find, name = fields.get, message.name
 
     def check(obj: Object) -> None:
-        drop: list[str] | None = None
+        drop: list[str] = []
         for key, value in obj.items():
             field = find(key)
             if field is None:
@@ -91,7 +91,7 @@ def _compile(message: Message) -> Normaliser:
             plain, convert, stays = field
             if value.__class__ is not plain:
                 if value is None:
-                    drop = [key] if drop is None else [*drop, key]
+                    drop.append(key)
                     continue
                 try:
                     converted = convert(value)  # type: ignore[misc]
@@ -102,10 +102,9 @@ def _compile(message: Message) -> Normaliser:
                 if converted is not value:
                     obj[key] = value = converted
             if not value and not stays:
-                drop = [key] if drop is None else [*drop, key]
-        if drop is not None:
-            for key in drop:
-                del obj[key]
+                drop.append(key)
+        for key in drop:
+            del obj[key]
         for key, zero in always:
             if key not in obj:
                 obj[key] = zero()

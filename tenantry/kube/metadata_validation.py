@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from itertools import islice
 from typing import Any
 
 from tenantry.kube.definition import ResourceDefinition
-from tenantry.kube.field_errors import IMMUTABLE, forbidden, invalid, required, too_long
+from tenantry.kube.field_errors import IMMUTABLE, VALUE_CHARACTERS, forbidden, invalid, required, too_long, while_few
 from tenantry.kube.finalizers import FOREGROUND, ORPHAN, unqualified_errors
 from tenantry.kube.label_selector_validation import label_errors
 from tenantry.kube.names import qualified_name_errors
 from tenantry.kube.objects import Object, split_api_version
-from tenantry.kube.status import FieldError
+from tenantry.kube.status import CAUSES_MAX, FieldError, cut
 
 MAX_ANNOTATIONS_BYTES = 256 * 1024
 _IMMUTABLE_FIELDS = ("name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
@@ -47,18 +49,19 @@ def metadata_warnings(obj: Object, definition: ResourceDefinition, old: Object |
     warnings: list[str] = []
     owners = metadata.get("ownerReferences")
     if owners and len(owners) > 1:
-        uids = [owner.get("uid") or "" for owner in owners]
-        twice = sorted({uid for uid in uids if uids.count(uid) > 1})
+        times = Counter(owner.get("uid") or "" for owner in owners)
+        twice = sorted(uid for uid, count in times.items() if count > 1)
         if twice:
             warnings.append(
                 ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and may "
-                "reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: " + ", ".join(twice)
+                "reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: "
+                + cut(", ".join(twice[:CAUSES_MAX]), VALUE_CHARACTERS)
             )
     if definition.custom:
         advice = "prefer a domain-qualified finalizer name to avoid accidental conflicts with other finalizer writers"
-        known = ((old or {}).get("metadata") or {}).get("finalizers") or ()
+        known = frozenset(((old or {}).get("metadata") or {}).get("finalizers") or ())
         loose = (f for f in metadata.get("finalizers") or () if f and f not in known and unqualified_errors("", f))
-        warnings.extend(f'metadata.finalizers: "{finalizer}": {advice}' for finalizer in loose)
+        warnings.extend(f'metadata.finalizers: "{cut(f, VALUE_CHARACTERS)}": {advice}' for f in islice(loose, CAUSES_MAX))
     return warnings
 
 
@@ -80,7 +83,7 @@ def _update_errors(new: Object, old: Object) -> list[FieldError]:
     if old.get("deletionTimestamp"):
         added = sorted(set(new.get("finalizers") or ()) - set(old.get("finalizers") or ()))
         if added:
-            listed = ", ".join(f'"{name}"' for name in added)
+            listed = cut(", ".join(f'"{name}"' for name in added[:CAUSES_MAX]), VALUE_CHARACTERS)
             text = "no new finalizers can be added if the object is being deleted, found new finalizers []string{" + listed + "}"
             errors.append(forbidden("metadata.finalizers", text))
     changed = [field for field in _IMMUTABLE_FIELDS if (new.get(field) or None) != (old.get(field) or None)]
@@ -92,7 +95,8 @@ def _annotation_errors(annotations: dict[str, str]) -> list[FieldError]:
     total = 0
     for key, value in annotations.items():
         # Case does not matter in the keys of annotations.
-        errors += [invalid("metadata.annotations", key, text) for text in qualified_name_errors(key.lower())]
+        if len(errors) < CAUSES_MAX:
+            errors += [invalid("metadata.annotations", key, text) for text in qualified_name_errors(key.lower())]
         total += len(key) + (len(value) if value.isascii() else len(value.encode()))
     if total > MAX_ANNOTATIONS_BYTES:
         errors.append(too_long("metadata.annotations", MAX_ANNOTATIONS_BYTES))
@@ -103,7 +107,8 @@ def _owner_errors(owners: list[Any]) -> list[FieldError]:
     path = "metadata.ownerReferences"
     errors: list[FieldError] = []
     controller = ""
-    for owner in owners:
+    all_shown: list[Object] = []
+    for owner in while_few(errors, owners):
         api_version, kind = owner.get("apiVersion") or "", owner.get("kind") or ""
         group, version = split_api_version(api_version)
         if not version or "/" in group:
@@ -115,7 +120,9 @@ def _owner_errors(owners: list[Any]) -> list[FieldError]:
             this = f"{kind}/{owner.get('name') or ''}"
             if controller:
                 text = 'Only one reference can have Controller set to true. Found "true" in references for '
-                errors.append(invalid(path, [_shown(o) for o in owners], f"{text}{controller} and {this}"))
+                all_shown = all_shown or [_shown(o) for o in owners[:CAUSES_MAX]]
+                detail = f"{text}{cut(controller, VALUE_CHARACTERS)} and {cut(this, VALUE_CHARACTERS)}"
+                errors.append(invalid(path, all_shown, detail))
             else:
                 controller = this
     return errors
@@ -129,7 +136,7 @@ def _shown(owner: Object) -> Object:
 def _finalizer_errors(finalizers: list[str], definition: ResourceDefinition) -> list[FieldError]:
     errors: list[FieldError] = []
     path = "metadata.finalizers"
-    for index, finalizer in enumerate(finalizers):
+    for index, finalizer in while_few(errors, enumerate(finalizers)):
         errors += [invalid(path, finalizer, text) for text in qualified_name_errors(finalizer)]
         if not (definition.custom or definition.strategy.bare_finalizers):
             errors += unqualified_errors(f"{path}[{index}]", finalizer)

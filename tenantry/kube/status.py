@@ -9,9 +9,21 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from tenantry.kube.objects import GroupResource, Object
+
+CAUSES_MAX = 200
+"""Causes that a Status tells; there may be more. Upstream tells all of them, each with the whole value."""
+_NAME_CHARACTERS = 2048
+TEXT_CHARACTERS = 24 * 1024
+"""What a Status says at most in its message, and again in its causes. The first cause is told in any case, cut to it."""
+
+
+def cut(text: str, characters: int) -> str:
+    """The text up to a length, with a sign where something is left off."""
+    return text if len(text) <= characters else f"{text[:characters]}..."
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +77,7 @@ class StatusError(Exception):
         headers: dict[str, str] | None = None,
         list_metadata: Object | None = None,
     ) -> None:
+        message = cut(message, TEXT_CHARACTERS)
         super().__init__(message)
         self.code = code
         self.reason = reason
@@ -96,13 +109,25 @@ class PlainError(StatusError):
         super().__init__(code, "", message)
 
 
+def bounded_causes(causes: Iterable[Cause]) -> list[Object]:
+    """Causes in the form of the wire, as many as a Status tells."""
+    out: list[Object] = []
+    left = TEXT_CHARACTERS
+    for cause in islice(causes, CAUSES_MAX):
+        left -= len(cause.message) + len(cause.field)
+        if left < 0 and out:
+            break
+        out.append(Cause(cause.reason, cut(cause.message, TEXT_CHARACTERS), cut(cause.field, TEXT_CHARACTERS)).to_object())
+    return out
+
+
 def _details(group: str, kind: str, name: str = "", **more: Any) -> Object:
     out: Object = {}
     if name:
-        out["name"] = name
+        out["name"] = cut(name, _NAME_CHARACTERS)
     if group:
-        out["group"] = group
-    out["kind"] = kind
+        out["group"] = cut(group, _NAME_CHARACTERS)
+    out["kind"] = cut(kind, _NAME_CHARACTERS)
     out.update(more)
     return out
 
@@ -120,7 +145,7 @@ def forbidden(resource: GroupResource, name: str, why: str, *, causes: Sequence[
     message = f'{resource} "{name}" is forbidden: {why}' if name else f"{resource} is forbidden: {why}"
     details = _details(resource.group, resource.resource, name)
     if causes:
-        details["causes"] = [c.to_object() for c in causes]
+        details["causes"] = bounded_causes(causes)
     return StatusError(403, "Forbidden", message, details=details)
 
 
@@ -194,14 +219,15 @@ def unsupported_media_type(accepted: Iterable[str]) -> StatusError:
 def invalid(group: str, kind: str, name: str, errors: Sequence[FieldError]) -> StatusError:
     """422; note that `details.kind` is the Kind here and not the plural resource."""
     # An update validates metadata twice upstream: each cause is listed twice, but its message said once.
-    messages = list(dict.fromkeys(e.message for e in errors))
+    told = list(islice(errors, CAUSES_MAX))
+    messages = list(dict.fromkeys(e.message for e in told))
     text = messages[0] if len(messages) == 1 else "[" + ", ".join(messages) + "]"
-    qualified = f"{kind}.{group}" if group else kind
+    qualified = cut(f"{kind}.{group}" if group else kind, _NAME_CHARACTERS)
     return StatusError(
         422,
         "Invalid",
-        f'{qualified} "{name}" is invalid: {text}',
-        details=_details(group, kind, name, causes=[e.to_cause().to_object() for e in errors]),
+        f'{qualified} "{cut(name, _NAME_CHARACTERS)}" is invalid: {text}',
+        details=_details(group, kind, name, causes=bounded_causes(e.to_cause() for e in told)),
     )
 
 
@@ -216,7 +242,8 @@ def too_many_requests(message: str, retry_after_seconds: int = 1) -> StatusError
 
 
 def internal(message: str) -> StatusError:
-    return StatusError(500, "InternalError", f"Internal error occurred: {message}", details={"causes": [{"message": message}]})
+    details = {"causes": [{"message": cut(message, TEXT_CHARACTERS)}]}
+    return StatusError(500, "InternalError", f"Internal error occurred: {message}", details=details)
 
 
 def unavailable(message: str, retry_after_seconds: int = 1) -> StatusError:
@@ -232,7 +259,7 @@ def unavailable(message: str, retry_after_seconds: int = 1) -> StatusError:
 def timeout(message: str, *, causes: Sequence[Cause] = (), retry_after_seconds: int = 1) -> StatusError:
     details: Object = {"retryAfterSeconds": retry_after_seconds}
     if causes:
-        details["causes"] = [c.to_object() for c in causes]
+        details["causes"] = bounded_causes(causes)
     return StatusError(504, "Timeout", message, details=details, headers={"Retry-After": str(retry_after_seconds)})
 
 

@@ -35,11 +35,13 @@ from tenantry.apiserver.work import beside, weigh
 from tenantry.kube.apply.server_side import apply
 from tenantry.kube.codec import json_codec
 from tenantry.kube.codec.json_syntax import syntax_error
+from tenantry.kube.field_errors import VALUE_CHARACTERS
+from tenantry.kube.field_paths import Told
 from tenantry.kube.go_decode import Mismatch
 from tenantry.kube.go_text import plain, quote
 from tenantry.kube.objects import Object, timestamp
 from tenantry.kube.patch import json_patch, merge_patch, strategic_patch
-from tenantry.kube.status import FieldError, StatusError, bad_request, conflict, invalid, not_found
+from tenantry.kube.status import FieldError, StatusError, bad_request, conflict, cut, invalid, not_found
 from tenantry.storage.record import Record
 
 _SCHEME = 'in scheme "pkg/runtime/scheme.go:111"'
@@ -114,6 +116,7 @@ def _check_result(target: Target, obj: Any, parsed: ParsedPatch, options: WriteO
         raise _refused(shown or text(obj), mismatch.text()) from None
     if (unknown or repeated) and options.validation != IGNORE:
         texts = [f'duplicate field "{path}"' for path in repeated] + [f'unknown field "{path}"' for path in unknown]
+        texts = texts[: Told.MAX]
         if options.validation == STRICT:
             raise _refused(shown, f"strict decoding error: {', '.join(texts)}")
         target.warnings += texts
@@ -135,7 +138,7 @@ def _check_kind(target: Target, obj: Object, text: Callable[[Object], str]) -> N
             return
         raise _refused(text(obj), f'no kind "{kind}" is registered for version "{api_version}" {_SCHEME}')
     if not kind:
-        shown = orjson.dumps(obj, option=orjson.OPT_SORT_KEYS).decode()
+        shown = cut(_whole(obj), VALUE_CHARACTERS)
         raise _refused(text(obj), f"Object 'Kind' is missing in '{shown}'")
     group = api_version.rpartition("/")[0]
     if kind != definition.kind:
@@ -154,7 +157,7 @@ def _whole(obj: Object) -> str:
 
 
 def _refused(value: str, why: str) -> StatusError:
-    error = invalid("", "", "", [FieldError("Invalid", "patch", f"Invalid value: {quote(value)}: {why}")])
+    error = invalid("", "", "", [FieldError("Invalid", "patch", f"Invalid value: {quote(cut(value, VALUE_CHARACTERS))}: {why}")])
     details = {"causes": (error.details or {}).get("causes")}
     return StatusError(error.code, error.reason, error.message, details=details)
 

@@ -15,7 +15,9 @@ from typing import Any
 
 import orjson
 
+from tenantry.kube.field_errors import VALUE_CHARACTERS
 from tenantry.kube.go_text import quote
+from tenantry.kube.status import cut
 
 FieldSet = dict[str, Any]
 Path = tuple[str, ...]
@@ -62,6 +64,27 @@ def union(left: FieldSet, right: FieldSet) -> FieldSet:
             out[element] = as_member(ours)
         else:
             out[element] = union(ours, theirs)
+    return out
+
+
+def union_all(sets: Iterable[FieldSet]) -> FieldSet:
+    """Elements of any. One after the other would copy what is there already again and again."""
+    parts = [each for each in sets if each]
+    if len(parts) < 2:
+        return parts[0] if parts else EMPTY
+    children: dict[str, list[FieldSet]] = {}
+    for part in parts:
+        for element, below in part.items():
+            children.setdefault(element, []).append(below)
+    out: FieldSet = {}
+    for element, those in children.items():
+        if element == ".":
+            out[element] = _MEMBER
+        elif len(those) == 1:
+            out[element] = those[0]
+        else:
+            below = union_all(those)
+            out[element] = as_member(below) if any(map(is_member, those)) else below
     return out
 
 
@@ -152,6 +175,11 @@ def paths(fields: FieldSet, prefix: Path = ()) -> Iterator[Path]:
             yield from paths(fields[element], (*prefix, element))
 
 
+def size(fields: FieldSet) -> int:
+    """How many members a set has."""
+    return sum(is_member(below) + (size(below) if below else 0) for element, below in fields.items() if element != ".")
+
+
 def has(fields: FieldSet, path: Path) -> bool:
     child: FieldSet | None = fields
     for element in path:
@@ -186,8 +214,13 @@ def value_element(value: Any) -> str:
 
 
 def display(path: Path) -> str:
-    """A path as conflicts and errors print it: `.spec.ports[port=80,protocol="TCP"].name`."""
-    return "".join(_display_element(element) for element in path)
+    """A path as conflicts and errors print it: `.spec.ports[port=80,protocol="TCP"].name`. No more than is told of a value."""
+    text = ""
+    for element in path:
+        text += _display_element(element)
+        if len(text) > VALUE_CHARACTERS:
+            break
+    return cut(text, VALUE_CHARACTERS)
 
 
 def _display_element(element: str) -> str:
@@ -221,7 +254,7 @@ def _decode(fields: Any) -> tuple[FieldSet, bool]:
         return _MEMBER, True
     if not isinstance(fields, dict):
         raise ValueError("fieldsV1 is not an object")
-    out: FieldSet = {}
+    nodes: dict[str, list[FieldSet]] = {}
     for text, below in fields.items():
         if text == ".":
             continue
@@ -231,7 +264,12 @@ def _decode(fields: Any) -> tuple[FieldSet, bool]:
         children, member = _decode(below)
         node = _node(member, children)
         if node is not None:
-            out[element] = union({element: out[element]}, {element: node})[element] if element in out else node
+            nodes.setdefault(element, []).append(node)
+    # One element may be written in several ways.
+    out = {
+        element: those[0] if len(those) == 1 else union_all([{element: node} for node in those])[element]
+        for element, those in nodes.items()
+    }
     return out, "." in fields or not out
 
 

@@ -15,11 +15,14 @@ from tenantry.kube.apply import field_set
 from tenantry.kube.apply.field_set import FieldSet
 from tenantry.kube.go_text import quote
 from tenantry.kube.objects import Object
+from tenantry.kube.status import cut
 
 APPLY = "Apply"
 UPDATE = "Update"
 MAX_UPDATE_MANAGERS = 10
 """Entries of updates that an object keeps; upstream's figure. Older ones are merged."""
+_NAME_CHARACTERS = 256
+"""What is told of a manager's name, in each conflict with it."""
 ANCIENT_CHANGES = "ancient-changes"
 BEFORE_FIRST_APPLY = "before-first-apply"
 
@@ -35,7 +38,7 @@ class Manager(NamedTuple):
     @property
     def text(self) -> str:
         """How conflicts name it."""
-        out = quote(self.name)
+        out = quote(cut(self.name, _NAME_CHARACTERS))
         if self.subresource:
             out += f" with subresource {quote(self.subresource)}"
         return f"{out} using {self.api_version}" if self.operation == UPDATE else out
@@ -128,9 +131,11 @@ def cap_updates(managers: Managers) -> None:
         return
     updates.sort(key=lambda m: (managers[m].time, m.sort_key))
     first_of_version: dict[str, Manager] = {}
+    merged: dict[Manager, list[FieldSet]] = {}
+    """What each of the entries for old updates gets; put together at the end, once."""
     for manager in updates:
         if surplus <= 0:
-            return
+            break
         owned = managers[manager]
         version = owned.api_version
         first = first_of_version.setdefault(version, manager)
@@ -139,8 +144,11 @@ def cap_updates(managers: Managers) -> None:
         bucket = updater(ANCIENT_CHANGES, version)
         if bucket not in managers:
             managers[bucket] = managers.pop(first)
-        merged = field_set.ordered(field_set.union(owned.fields, managers[bucket].fields))
+        parts = merged.setdefault(bucket, [managers[bucket].fields])
         if manager != bucket:
+            parts.append(owned.fields)
             del managers[manager]
-        managers[bucket] = Ownership(merged, version, owned.time)
+        managers[bucket] = Ownership(managers[bucket].fields, version, owned.time)
         surplus -= 1
+    for bucket, parts in merged.items():
+        managers[bucket].fields = field_set.ordered(field_set.union_all(parts))

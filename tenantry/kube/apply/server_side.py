@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from itertools import islice
 from typing import Any
 
 from tenantry.kube.apply import field_set
@@ -26,7 +27,7 @@ from tenantry.kube.apply.validate import error_text, validate
 from tenantry.kube.objects import Object, split_api_version
 from tenantry.kube.patch.json_values import copy_of
 from tenantry.kube.schema.structural import Schema
-from tenantry.kube.status import Cause, StatusError, bad_request
+from tenantry.kube.status import CAUSES_MAX, Cause, StatusError, bad_request, bounded_causes
 
 
 def apply(
@@ -155,9 +156,7 @@ def _prune(merged: Object, node: Node, last: FieldSet, managers: Managers) -> Ob
     """
     last_named = with_named_fields(last, node)
     merged_fields = with_named_fields(fields_of(node, merged), node)
-    managed: FieldSet = {}
-    for owned in managers.values():
-        managed = field_set.union(managed, owned.fields)
+    managed = field_set.union_all(owned.fields for owned in managers.values())
     pruned = remove_fields(node, merged, last_named)
     pruned_fields = with_named_fields(fields_of(node, pruned), node)
     keep = field_set.union(pruned_fields, with_named_fields(managed, node))
@@ -231,11 +230,14 @@ def _failure(message: str) -> StatusError:
 
 
 def _conflict(conflicts: dict[Manager, FieldSet]) -> StatusError:
-    found = [
-        (other, [field_set.display(path) for path in field_set.paths(conflicts[other])])
-        for other in sorted(conflicts, key=lambda m: m.sort_key)
-    ]
-    count = sum(len(shown) for _, shown in found)
+    count = sum(map(field_set.size, conflicts.values()))
+    found: list[tuple[Manager, list[str]]] = []
+    left = CAUSES_MAX
+    for other in sorted(conflicts, key=lambda m: m.sort_key):
+        shown = [field_set.display(path) for path in islice(field_set.paths(conflicts[other]), left)]
+        left -= len(shown)
+        if shown:
+            found.append((other, shown))
     if count == 1:
         other, shown = found[0]
         text = f"Apply failed with 1 conflict: conflict with {other.text}: {shown[0]}"
@@ -245,7 +247,5 @@ def _conflict(conflicts: dict[Manager, FieldSet]) -> StatusError:
             lines.append(f"conflicts with {other.text}:")
             lines += [f"- {path}" for path in shown]
         text = f"Apply failed with {count} conflicts: " + "\n".join(lines)
-    causes = [
-        Cause("FieldManagerConflict", f"conflict with {other.text}", path).to_object() for other, shown in found for path in shown
-    ]
-    return StatusError(409, "Conflict", text, details={"causes": causes})
+    causes = (Cause("FieldManagerConflict", f"conflict with {other.text}", path) for other, shown in found for path in shown)
+    return StatusError(409, "Conflict", text, details={"causes": bounded_causes(causes)})

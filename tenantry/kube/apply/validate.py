@@ -7,12 +7,14 @@ from typing import Any
 from tenantry.kube import go_text
 from tenantry.kube.apply import field_set
 from tenantry.kube.apply.typed import ListType, MapType, Node, TypedError
+from tenantry.kube.field_errors import VALUE_CHARACTERS
+from tenantry.kube.status import CAUSES_MAX, cut
 
 
 def validate(node: Node, value: Any) -> list[str]:
     """The errors of a value that is not allowed to repeat list items, each with its path."""
     errors: list[str] = []
-    _validate(node, value, "", errors)
+    _validate(node, value, None, errors)
     return errors
 
 
@@ -21,11 +23,30 @@ def error_text(errors: list[str]) -> str:
     return errors[0] if len(errors) == 1 else "\n".join(["errors:", *(f"  {error}" for error in errors)])
 
 
-def _report(errors: list[str], path: str, text: str) -> None:
-    errors.append(f"{path}: {text}" if path else text)
+_Path = tuple[Any, str] | None
+"""A place as linked steps: (the place above, `.name`, `[0]` or the path element of an item); text where something is said."""
 
 
-def _validate(node: Node, value: Any, path: str, errors: list[str]) -> None:
+def _text(path: _Path) -> str:
+    steps: list[str] = []
+    while path is not None:
+        path, step = path
+        steps.append(step)
+    text = ""
+    for step in reversed(steps):
+        text += cut(step, VALUE_CHARACTERS) if step[0] in ".[" else field_set.display((step,))
+        if len(text) > VALUE_CHARACTERS:
+            break
+    return cut(text, VALUE_CHARACTERS)
+
+
+def _report(errors: list[str], path: _Path, text: str) -> None:
+    if len(errors) < CAUSES_MAX:
+        shown, text = _text(path), cut(text, VALUE_CHARACTERS)
+        errors.append(f"{shown}: {text}" if shown else text)
+
+
+def _validate(node: Node, value: Any, path: _Path, errors: list[str]) -> None:
     if value is None:
         return
     match node.kind(value):
@@ -48,7 +69,7 @@ def _validate(node: Node, value: Any, path: str, errors: list[str]) -> None:
 
 
 def _pointer(value: Any) -> str:
-    return f"&{{{go_text.plain(value)}}}"
+    return f"&{{{cut(go_text.plain(value), VALUE_CHARACTERS)}}}"
 
 
 def _scalar_error(scalar: str, value: Any) -> str:
@@ -56,7 +77,7 @@ def _scalar_error(scalar: str, value: Any) -> str:
         case "numeric" if isinstance(value, bool) or not isinstance(value, int | float):
             return f"expected numeric (int or float), got {go_text.type_name(value)}"
         case "string" if not isinstance(value, str):
-            return f"expected string, got &value.valueUnstructured{{Value:{go_text.syntax(value)}}}"
+            return f"expected string, got &value.valueUnstructured{{Value:{cut(go_text.syntax(value), VALUE_CHARACTERS)}}}"
         case "boolean" if not isinstance(value, bool):
             return f"expected boolean, got {_pointer(value)}"
         case "untyped" if isinstance(value, dict | list):
@@ -64,28 +85,27 @@ def _scalar_error(scalar: str, value: Any) -> str:
     return ""
 
 
-def _validate_fields(map_type: MapType, value: dict[str, Any], path: str, errors: list[str]) -> None:
+def _validate_fields(map_type: MapType, value: dict[str, Any], path: _Path, errors: list[str]) -> None:
     for name, below in value.items():
         node = map_type.at(name)
         if node is None:
-            errors.append(f"{path}.{name}: field not declared in schema")
+            _report(errors, (path, f".{name}"), "field not declared in schema")
             return
-        _validate(node, below, f"{path}.{name}", errors)
+        _validate(node, below, (path, f".{name}"), errors)
 
 
-def _validate_items(list_type: ListType, value: list[Any], path: str, errors: list[str]) -> None:
+def _validate_items(list_type: ListType, value: list[Any], path: _Path, errors: list[str]) -> None:
     seen: set[str] = set()
     for index, item in enumerate(value):
         if list_type.kind == "atomic":
-            _validate(list_type.element, item, f"{path}[{index}]", errors)
+            _validate(list_type.element, item, (path, f"[{index}]"), errors)
             continue
         try:
             element = list_type.item_element(item)
         except TypedError as error:
             _report(errors, path, f"element {index}: {error}")
             return
-        shown = field_set.display((element,))
         if element in seen:
-            _report(errors, path, f"duplicate entries for key {shown}")
+            _report(errors, path, f"duplicate entries for key {field_set.display((element,))}")
         seen.add(element)
-        _validate(list_type.element, item, path + shown, errors)
+        _validate(list_type.element, item, (path, element), errors)

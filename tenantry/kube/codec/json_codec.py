@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from tenantry.kube.codec.json_syntax import MAX_DEPTH, syntax_error
+from tenantry.kube.field_paths import Path, Told
 from tenantry.kube.status import StatusError, bad_request
 
 __all__ = ["MAX_DEPTH", "decode", "encode", "syntax_error", "unrecognized"]
@@ -16,7 +17,8 @@ _PREVIEW_BYTES = 30
 
 
 def decode(body: bytes, *, duplicates: bool = False, kind: str = "") -> tuple[Any, list[str]]:
-    """The value of a body, and the paths of keys that came twice (`data.a`, as upstream prints them) when `duplicates`.
+    """The value of a body, and the paths of the first hundred keys that came twice (`data.a`, as upstream prints them) when
+    `duplicates`.
 
     The last one of equal keys wins. Invalid UTF-8 becomes U+FFFD, as in Go. `kind` is the Kind that the URL wants, for the
     text of the 400 that bad JSON raises (StatusError).
@@ -73,24 +75,27 @@ class _Pairs(list[tuple[str, Any]]):
 
 
 def _duplicates(body: bytes) -> list[str]:
-    found: list[str] = []
+    found = Told()
     try:
-        _collect(json.loads(body, object_pairs_hook=_Pairs), "", found)
+        value = json.loads(body, object_pairs_hook=_Pairs)
+        if isinstance(value, list):
+            _collect(value, None, found)
     except RecursionError:
         # orjson allows a little more depth than Python's parser; such a body is no Kubernetes object anyway.
         return []
-    return found
+    return found.paths
 
 
-def _collect(value: Any, path: str, found: list[str]) -> None:
+def _collect(value: Any, path: Path, found: Told) -> None:
     if isinstance(value, _Pairs):
         seen: set[str] = set()
         for key, item in value:
-            here = f"{path}.{key}" if path else key
-            if key in seen and here not in found:
-                found.append(here)
+            if key in seen:
+                found.add((path, key))
             seen.add(key)
-            _collect(item, here, found)
-    elif isinstance(value, list):
+            if isinstance(item, list):
+                _collect(item, (path, key), found)
+    else:
         for index, item in enumerate(value):
-            _collect(item, f"{path}[{index}]", found)
+            if isinstance(item, list):
+                _collect(item, (path, index), found)

@@ -11,6 +11,7 @@ import yaml
 
 from tenantry.kube.codec.json_codec import unrecognized
 from tenantry.kube.codec.json_syntax import MAX_STORED_DEPTH
+from tenantry.kube.field_paths import Told
 
 try:
     from yaml import CSafeDumper as _BaseDumper
@@ -22,6 +23,8 @@ except ImportError:  # PyYAML without libyaml: the same, slower
 _MAX_NODES = 50_000
 """A bound on what a document may hold, and on what aliases and merges may multiply it to. About a second of parsing; JSON has no
 such bound."""
+_MAX_CHARACTERS = 6 * 1024 * 1024
+"""A bound on the text that aliases may repeat: twice what a body may hold."""
 _MERGE = "tag:yaml.org,2002:merge"
 _MARKS = (b"[", b"{", b"-", b"?", b":", b",")
 """No value of a document, and so no level of it, begins without one of these (but the first)."""
@@ -68,7 +71,7 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[str, Any]:
     for index, (key_node, value_node) in enumerate(node.value):
         key = _key_text(loader.construct_object(key_node, deep=True))
         if index >= inherited:
-            if key in own:
+            if key in own and len(loader.duplicate_keys) < Told.MAX:
                 loader.duplicate_keys.append(f'line {key_node.start_mark.line + 1}: key "{key}" already set in map')
             own.add(key)
         out[key] = loader.construct_object(value_node, deep=True)
@@ -125,7 +128,7 @@ def decode(body: bytes, *, duplicates: bool = False, kind: str = "") -> tuple[An
         if sum(map(body.count, _MARKS)) > MAX_STORED_DEPTH:
             _measure(text)
         value = loader.get_data() if loader.check_data() else None  # type: ignore[no-untyped-call]
-        _count(value, [_MAX_NODES])
+        _count(value, [_MAX_NODES, _MAX_CHARACTERS])
     except (yaml.YAMLError, ValueError, TypeError, LookupError, OverflowError, RecursionError) as error:
         raise unrecognized(kind, f"yaml: {_problem(error)}", body) from None
     finally:
@@ -153,9 +156,12 @@ def _measure(text: str) -> None:
 def _count(value: Any, left: list[int]) -> None:
     """Refuses a document that aliases blow up."""
     left[0] -= 1
-    if left[0] < 0:
+    if isinstance(value, str):
+        left[1] -= len(value)
+    if left[0] < 0 or left[1] < 0:
         raise ValueError("document contains excessive aliasing")
     if isinstance(value, dict):
+        left[1] -= sum(map(len, value))
         for item in value.values():
             _count(item, left)
     elif isinstance(value, list):

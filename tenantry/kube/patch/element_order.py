@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from tenantry.kube.patch.json_values import equal
+from tenantry.kube.patch.json_values import identity
 
 
 def enforce_order(
@@ -28,17 +28,16 @@ def enforce_order(
             raise no_key(item, merge_key)
         return item[merge_key]
 
-    patch_keys = [key_of(item) for item in patch_order]
-    live_keys = [key_of(item) for item in live_order]
+    patch_places, live_places = _places(map(key_of, patch_order)), _places(map(key_of, live_order))
     named: list[tuple[int, Any]] = []
     others: list[tuple[int, Any]] = []
     for item in merged:
-        key = key_of(item)
-        place = _index(patch_keys, key)
+        key = identity(key_of(item))
+        place = patch_places.get(key, -1)
         if place >= 0:
             named.append((place, item))
         else:
-            others.append((_index(live_keys, key), item))
+            others.append((live_places.get(key, -1), item))
     named.sort(key=lambda pair: pair[0])
     others.sort(key=lambda pair: pair[0])
     out: list[Any] = []
@@ -49,7 +48,7 @@ def enforce_order(
         elif first == len(others):
             take_other = False
         else:
-            place = _index(live_keys, key_of(named[second][1]))
+            place = live_places.get(identity(key_of(named[second][1])), -1)
             take_other = 0 <= others[first][0] < place
         if take_other:
             out.append(others[first][1])
@@ -60,8 +59,9 @@ def enforce_order(
     return out
 
 
-def _index(keys: list[Any], key: Any) -> int:
-    for place, other in enumerate(keys):
-        if equal(other, key):
-            return place
-    return -1
+def _places(keys: Iterable[Any]) -> dict[Any, int]:
+    """Each key and the first place where it stands."""
+    places: dict[Any, int] = {}
+    for place, key in enumerate(keys):
+        places.setdefault(identity(key), place)
+    return places

@@ -18,6 +18,9 @@ MAX_OPERATIONS = 10_000
 MAX_COPIED_BYTES = 3 * 1024 * 1024
 """What all `copy` operations of a patch may copy together: they could double a document again and again."""
 
+MAX_MOVED_ITEMS = 20_000_000
+"""How many items of lists all operations together may move up or down: each insertion and removal moves what is behind it."""
+
 _INDEX = re.compile(r"[+-]?[0-9]{1,9}\Z", re.ASCII)
 _MISSING: Final = object()
 
@@ -29,8 +32,8 @@ class _Refused(Exception):
 def apply(document: Any, operations: Any) -> Any:
     """The document after all operations, sharing nothing with its inputs. `operations` is the decoded patch; null is none.
 
-    Raises StatusError: 400 where the patch has not the shape of one or nests too deeply, 413 above `MAX_OPERATIONS`, 422 where an
-    operation fails.
+    Raises StatusError: 400 where the patch has not the shape of one or nests too deeply, 413 above `MAX_OPERATIONS` and
+    `MAX_MOVED_ITEMS`, 422 where an operation fails.
     """
     _check_shape(operations)
     if not operations:
@@ -94,28 +97,11 @@ def _member(container: dict[str, Any] | list[Any], key: str) -> Any:
     return container[_index(key, len(container))]
 
 
-def _add(container: dict[str, Any] | list[Any], key: str, value: Any) -> None:
-    if isinstance(container, dict):
-        container[key] = value
-    elif key == "-":
-        container.append(value)
-    else:
-        container.insert(_index(key, len(container) + 1), value)
-
-
-def _remove(container: dict[str, Any] | list[Any], key: str) -> None:
-    if isinstance(container, list):
-        del container[_index(key, len(container))]
-    elif key in container:
-        del container[key]
-    else:
-        raise _Refused(f"Unable to remove nonexistent key: {key}")
-
-
 class _Document:
     def __init__(self, root: Any) -> None:
         self.root = root
         self.copied_bytes = 0
+        self.moved_items = 0
         self.deepened = False
         """Whether a container was put somewhere: then the document may have become too deep to be stored."""
 
@@ -130,7 +116,7 @@ class _Document:
                 self.add(path, copy_of(operation.get("value")))
             case "remove":
                 container, key = self.locate(path)
-                _remove(container, key)
+                self.remove(container, key)
             case "replace":
                 self.replace(path, operation.get("value", _MISSING))
             case "test":
@@ -138,7 +124,7 @@ class _Document:
             case "move":
                 container, key = self.locate(operation.get("from"))
                 value = _member(container, key)
-                _remove(container, key)
+                self.remove(container, key)
                 self.add(path, value)
             case "copy":
                 container, key = self.locate(operation.get("from"))
@@ -194,4 +180,28 @@ class _Document:
     def add(self, path: str, value: Any) -> None:
         self.deepened = self.deepened or isinstance(value, dict | list)
         container, key = self.locate(path)
-        _add(container, key, value)
+        if isinstance(container, dict):
+            container[key] = value
+        elif key == "-":
+            container.append(value)
+        else:
+            index = _index(key, len(container) + 1)
+            self.move_items(len(container) - index)
+            container.insert(index, value)
+
+    def remove(self, container: dict[str, Any] | list[Any], key: str) -> None:
+        if isinstance(container, list):
+            index = _index(key, len(container))
+            self.move_items(len(container) - index)
+            del container[index]
+        elif key in container:
+            del container[key]
+        else:
+            raise _Refused(f"Unable to remove nonexistent key: {key}")
+
+    def move_items(self, count: int) -> None:
+        """Before the items behind a place in a list move. Raises StatusError 413."""
+        self.moved_items += count
+        if self.moved_items > MAX_MOVED_ITEMS:
+            text = f"The operations of a JSON patch may move {MAX_MOVED_ITEMS} items of lists; replace a list instead"
+            raise StatusError(413, "RequestEntityTooLarge", f"Request entity too large: {text}")

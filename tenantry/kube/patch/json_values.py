@@ -39,6 +39,24 @@ def json_type(value: Any) -> str:
             return "object"
 
 
+def identity(value: Any) -> Any:
+    """Something that is equal, and hashes so, for values that are `equal`: a list is searched by it."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict | list):
+        return orjson.dumps(_whole_numbers(value), option=orjson.OPT_SORT_KEYS)
+    return type(value) is bool, value
+
+
+def _whole_numbers(value: Any) -> Any:
+    """The value with 1.0 as 1."""
+    if isinstance(value, dict):
+        return {key: _whole_numbers(below) for key, below in value.items()}
+    if isinstance(value, list):
+        return [_whole_numbers(below) for below in value]
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 1 << 63 else value
+
+
 def equal(left: Any, right: Any) -> bool:
     """Equality of JSON values: true is not 1."""
     if isinstance(left, bool) or isinstance(right, bool):

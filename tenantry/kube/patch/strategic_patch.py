@@ -6,13 +6,15 @@ The type's schema says so with `patch_strategy` and `patch_merge_key`. A patch m
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 from tenantry.kube import go_text
+from tenantry.kube.field_errors import VALUE_CHARACTERS
 from tenantry.kube.patch.element_order import enforce_order
-from tenantry.kube.patch.json_values import copy_of, equal, json_type
+from tenantry.kube.patch.json_values import copy_of, equal, identity, json_type
 from tenantry.kube.schema.structural import Schema
-from tenantry.kube.status import StatusError, bad_request
+from tenantry.kube.status import StatusError, bad_request, cut
 
 _DIRECTIVE = "$patch"
 _RETAIN_KEYS = "$retainKeys"
@@ -49,7 +51,11 @@ def _bad_argument(expected: str, actual: Any) -> StatusError:
 
 
 def _no_key(item: Map, key: str) -> StatusError:
-    return _failure(f"map: {go_text.plain(item)} does not contain declared merge key: {key}")
+    return _failure(f"map: {_shown(item)} does not contain declared merge key: {key}")
+
+
+def _shown(value: Any) -> str:
+    return cut(go_text.plain(value), VALUE_CHARACTERS)
 
 
 def _as_list(value: Any) -> list[Any]:
@@ -66,7 +72,7 @@ def _merge_maps(original: Map | None, patch: Map, schema: Schema) -> Map:
             return patch
         if directive == "delete":
             return {}
-        raise _failure(f"unknown patch type: {go_text.plain(directive)} in map: {go_text.plain(patch)}")
+        raise _failure(f"unknown patch type: {_shown(directive)} in map: {_shown(patch)}")
     out = original if original is not None else {}
     _retain_keys(out, patch)
     _set_element_orders(out, patch, schema)
@@ -133,11 +139,12 @@ def _retain_keys(original: Map, patch: Map) -> None:
     names = patch.pop(_RETAIN_KEYS)
     if not isinstance(names, list):
         raise _bad_form("retainKeys")
+    kept = {name for name in names if isinstance(name, str)}
     for key, value in patch.items():
         directive = key.startswith((_DELETE_PREFIX, _ORDER_PREFIX))
-        if value is not None and not directive and key not in names:
+        if value is not None and not directive and key not in kept:
             raise _bad_form("retainKeys")
-    for key in [key for key in original if key not in names]:
+    for key in [key for key in original if key not in kept]:
         del original[key]
 
 
@@ -178,9 +185,7 @@ def _check_order(wanted: list[Any], order: list[Any], merge_key: str) -> None:
         if equal(_key_of(remaining[position], merge_key), _key_of(item, merge_key)):
             position += 1
     if position < len(remaining):
-        raise _failure(
-            f"The order in patch list:\n{go_text.plain(wanted)}\n doesn't match {_ORDER_PREFIX} list:\n{go_text.plain(order)}\n"
-        )
+        raise _failure(f"The order in patch list:\n{_shown(wanted)}\n doesn't match {_ORDER_PREFIX} list:\n{_shown(order)}\n")
 
 
 def _key_of(item: Any, merge_key: str) -> Any:
@@ -201,7 +206,7 @@ def _require_same_type(*lists: list[Any]) -> str:
     if types[0] == "[]interface {}":
         raise StatusError(422, "Invalid", "the server rejected our request due to an error in our request", details={})
     if any(name != types[0] for name in types):
-        raise _failure(f"list element types are not identical: {go_text.plain(list(lists))}")
+        raise _failure(f"list element types are not identical: {_shown(list(lists))}")
     return types[0]
 
 
@@ -211,22 +216,27 @@ def _merge_lists(original: list[Any], patch: list[Any], schema: Schema, *, delet
     merge_key = schema.patch_merge_key
     if _require_same_type(original, patch) != "map[string]interface {}":
         if delete:
-            return [item for item in original if item not in patch]
-        merged: list[Any] = []
-        for item in [*original, *patch]:
-            if item not in merged:
-                merged.append(item)
+            gone = set(map(identity, patch))
+            return [item for item in original if identity(item) not in gone]
+        once: dict[Any, Any] = {}
+        for item in chain(original, patch):
+            once.setdefault(identity(item), item)
+        merged = list(once.values())
     else:
         if not merge_key:
             raise _failure("cannot merge lists without merge key for struct")
         original, patch = _special_items(original, patch, merge_key)
         merged = list(original)
+        places: dict[Any, int] = {}
+        for place, item in enumerate(merged):
+            if merge_key in item:
+                places.setdefault(identity(item[merge_key]), place)
         for item in patch:
-            place = _find(merged, merge_key, _key_of(item, merge_key))
-            if place < 0:
+            found = places.setdefault(identity(_key_of(item, merge_key)), len(merged))
+            if found == len(merged):
                 merged.append(item)
             else:
-                merged[place] = _merge_maps(merged[place], item, schema.items or _UNKNOWN)
+                merged[found] = _merge_maps(merged[found], item, schema.items or _UNKNOWN)
     return enforce_order(merged, patch, original, merge_key, no_key=_no_key)
 
 
@@ -234,27 +244,22 @@ def _special_items(original: list[Any], patch: list[Any], merge_key: str) -> tup
     """Carry out the items with `$patch`; the rest of the patch comes back with what is left of the original."""
     rest = []
     replace = False
+    gone = set()
     for item in patch:
         directive = item.get(_DIRECTIVE)
         if _DIRECTIVE not in item:
             rest.append(item)
         elif directive == "delete":
-            value = _key_of(item, merge_key)
-            original = [other for other in original if not (merge_key in other and equal(other[merge_key], value))]
+            gone.add(identity(_key_of(item, merge_key)))
         elif directive == "replace":
             replace = True
         elif directive == "merge":
             raise _failure("merging lists cannot yet be specified in the patch")
         else:
-            raise _failure(f"unknown patch type: {go_text.plain(directive)} in map: {go_text.plain(item)}")
+            raise _failure(f"unknown patch type: {_shown(directive)} in map: {_shown(item)}")
+    if gone:
+        original = [other for other in original if merge_key not in other or identity(other[merge_key]) not in gone]
     return (rest, []) if replace else (original, rest)
-
-
-def _find(items: list[Any], merge_key: str, value: Any) -> int:
-    for place, item in enumerate(items):
-        if merge_key in item and equal(item[merge_key], value):
-            return place
-    return -1
 
 
 def _discard_nulls(value: Any) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 import orjson
 
-from tenantry.kube.field_errors import show
-from tenantry.kube.schema.problem import Check, Problem, composite
+from tenantry.kube.field_errors import show, supported_text
+from tenantry.kube.patch.json_values import identity
+from tenantry.kube.schema.problem import Check, Problem, Problems, composite
 from tenantry.kube.schema.ratchet import Path, path_text
 from tenantry.kube.schema.structural import Schema
 
@@ -27,8 +28,8 @@ def general_checks(schema: Schema, compile_branch: Callable[[Schema], Check]) ->
     if schema.not_ is not None:
         refused = compile_branch(schema.not_)
 
-        def negated(value: Any, path: Path, out: list[Problem]) -> None:
-            found: list[Problem] = []
+        def negated(value: Any, path: Path, out: Problems) -> None:
+            found = out.alternative(value)
             refused(value, path, found)
             if not found:
                 out.append(composite(path, f'"{path_text(path)}" must not validate the schema (not)'))
@@ -39,32 +40,29 @@ def general_checks(schema: Schema, compile_branch: Callable[[Schema], Check]) ->
 
 def _enumerated(values: tuple[Any, ...]) -> Check:
     texts = frozenset(v for v in values if isinstance(v, str))
-    others = [v for v in values if not isinstance(v, str)]
-    supported = ", ".join(show(v if isinstance(v, str) else orjson.dumps(v).decode()) for v in values)
+    others = frozenset(identity(v) for v in values if not isinstance(v, str))
+    supported = supported_text(v if isinstance(v, str) else orjson.dumps(v).decode() for v in values)
 
-    def among(value: Any, path: Path, out: list[Problem]) -> None:
+    def among(value: Any, path: Path, out: Problems) -> None:
         if type(value) is str:
             if value in texts:
                 return
-        elif any(_same(value, other) for other in others):
+        elif identity(value) in others:
             return
         out.append(Problem("NotSupported", path, path, f"Unsupported value: {show(value)}: supported values: {supported}"))
 
     return among
 
 
-def _same(left: Any, right: Any) -> bool:
-    return bool(left == right) and isinstance(left, bool) == isinstance(right, bool)
-
-
 def _all_of(branches: list[Check]) -> Check:
-    def every(value: Any, path: Path, out: list[Problem]) -> None:
+    def every(value: Any, path: Path, out: Problems) -> None:
         found: list[Problem] = []
         valid = 0
         for branch in branches:
-            before = len(found)
-            branch(value, path, found)
-            valid += len(found) == before
+            these = out.alternative(value)
+            branch(value, path, these)
+            valid += not these
+            found += these
         if found:
             ending = ". None validated" if valid == 0 else ""
             out.append(composite(path, f'"{path_text(path)}" must validate all the schemas (allOf){ending}'))
@@ -74,10 +72,10 @@ def _all_of(branches: list[Check]) -> Check:
 
 
 def _any_of(branches: list[Check]) -> Check:
-    def some(value: Any, path: Path, out: list[Problem]) -> None:
-        best: list[Problem] | None = None
+    def some(value: Any, path: Path, out: Problems) -> None:
+        best: Problems | None = None
         for branch in branches:
-            found: list[Problem] = []
+            found = out.alternative(value)
             branch(value, path, found)
             if not found:
                 return
@@ -90,11 +88,11 @@ def _any_of(branches: list[Check]) -> Check:
 
 
 def _one_of(branches: list[Check]) -> Check:
-    def one(value: Any, path: Path, out: list[Problem]) -> None:
-        best: list[Problem] | None = None
+    def one(value: Any, path: Path, out: Problems) -> None:
+        best: Problems | None = None
         valid = 0
         for branch in branches:
-            found: list[Problem] = []
+            found = out.alternative(value)
             branch(value, path, found)
             if not found:
                 valid += 1

@@ -11,33 +11,66 @@ from tenantry.kube.messages import OBJECT_META
 from tenantry.kube.objects import Object
 from tenantry.kube.schema.compiled import compiled
 from tenantry.kube.schema.structural import Schema
+from tenantry.kube.status import StatusError
 
-_Default = Callable[[Any], bool]
-_Make = Callable[[], Any]
+_Default = Callable[[Any, "Made"], bool]
+_Make = Callable[["Made"], Any]
+_FIELD_BYTES = 16
+"""What a field costs beside its value."""
 _CONTAINERS = frozenset((dict, list))
 _WIDEST = float(1 << 63)
 
 
+MAX_MADE_BYTES = 8 * 1024 * 1024
+"""What the defaults of a schema may add to an object: each item of a list may get all of them. More could not be stored."""
+
+
+class Made:
+    """What defaults may still add."""
+
+    __slots__ = ("left",)
+
+    def __init__(self) -> None:
+        self.left = MAX_MADE_BYTES
+
+    def take(self, size: int) -> None:
+        """Raises StatusError 413."""
+        self.left -= size
+        if self.left < 0:
+            raise StatusError(413, "RequestEntityTooLarge", f"Request entity too large: {_TOO_LARGE}")
+
+
+_TOO_LARGE = f"the defaults of the schema add more than {MAX_MADE_BYTES} bytes to the object"
+
+
 def default(obj: Object, schema: Schema) -> bool:
     """Fills in the defaults of missing fields, in place; a null that the schema does not allow counts as missing and
-    is removed where there is no default. Returns whether anything changed."""
-    return compiled(schema, "default", _compile_root)(obj)
+    is removed where there is no default. Returns whether anything changed. Raises StatusError 413 above `MAX_MADE_BYTES`."""
+    return compiled(schema, "default", _compile_root)(obj, Made())
 
 
 def _compile_root(schema: Schema) -> _Default:
     return _compile(schema, {}) or _nothing
 
 
-def _nothing(value: Any) -> bool:
+def _nothing(value: Any, made: Made) -> bool:
     return False
 
 
 def maker(value: Any) -> _Make:
     """A function that makes a fresh copy of a JSON value."""
-    if isinstance(value, (dict, list)):
-        encoded = orjson.dumps(value)
-        return lambda: orjson.loads(encoded)
-    return lambda: value
+    encoded = orjson.dumps(value)
+    size = len(encoded) + _FIELD_BYTES
+
+    def copy(made: Made) -> Any:
+        made.take(size)
+        return orjson.loads(encoded)
+
+    def same(made: Made) -> Any:
+        made.take(size)
+        return value
+
+    return copy if isinstance(value, (dict, list)) else same
 
 
 def _compile(schema: Schema, known: dict[int, _Default]) -> _Default | None:
@@ -56,15 +89,15 @@ def _compile_list(items: Schema, known: dict[int, _Default]) -> _Default | None:
     if each is None and make is None:
         return None
 
-    def default_list(value: Any) -> bool:
+    def default_list(value: Any, made: Made) -> bool:
         if type(value) is not list:
             return False
         changed = False
         for index, item in enumerate(value):
             if item is None and make is not None:
-                item = value[index] = make()
+                item = value[index] = make(made)
                 changed = True
-            if each is not None and each(item):
+            if each is not None and each(item, made):
                 changed = True
         return changed
 
@@ -80,13 +113,13 @@ def _compile_object(schema: Schema, known: dict[int, _Default]) -> _Default:
     null_value: list[_Make] = []
     drops_null_values = isinstance(schema.additional, Schema) and not schema.additional.nullable
 
-    def default_object(value: Any) -> bool:
+    def default_object(value: Any, made: Made) -> bool:
         if type(value) is not dict:
             return False
         changed = False
         for name, make in defaults:
             if name not in value:
-                value[name] = make()
+                value[name] = make(made)
                 changed = True
         nulls: list[str] | None = None
         for key, item in value.items():
@@ -98,9 +131,9 @@ def _compile_object(schema: Schema, known: dict[int, _Default]) -> _Default:
             elif type(item) in _CONTAINERS:
                 each = inner.get(key)
                 if each is not None:
-                    if each(item):
+                    if each(item, made):
                         changed = True
-                elif additional and key not in declared and additional[0](item):
+                elif additional and key not in declared and additional[0](item, made):
                     changed = True
             elif type(item) is float and item.is_integer() and abs(item) < _WIDEST:
                 # Go writes a whole float64 as an integer; what has more than 64 bits cannot be written so here.
@@ -108,10 +141,10 @@ def _compile_object(schema: Schema, known: dict[int, _Default]) -> _Default:
                 changed = True
         if nulls is not None:
             for key in nulls:
-                changed = resolve_null(value, key) or changed
+                changed = resolve_null(value, key, made) or changed
         return changed
 
-    def resolve_null(value: Object, key: str) -> bool:
+    def resolve_null(value: Object, key: str, made: Made) -> bool:
         make = makers.get(key)
         if make is None and key not in declared:
             if not drops_null_values:
@@ -120,10 +153,10 @@ def _compile_object(schema: Schema, known: dict[int, _Default]) -> _Default:
         if make is None:
             del value[key]
             return True
-        value[key] = made = make()
+        value[key] = filled = make(made)
         each = inner.get(key) or (additional[0] if additional and key not in declared else None)
         if each is not None:
-            each(made)
+            each(filled, made)
         return True
 
     known[id(schema)] = default_object

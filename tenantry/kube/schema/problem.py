@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Any, NamedTuple
 
 from tenantry.kube.field_errors import show
-from tenantry.kube.schema.ratchet import Path, path_text
+from tenantry.kube.field_paths import Path, path_text
+from tenantry.kube.status import CAUSES_MAX
 
 NO_FIELD = "<nil>"
 """What Go prints for a missing path."""
@@ -22,7 +24,70 @@ class Problem(NamedTuple):
     text: str
 
 
-Check = Callable[[Any, Path, list[Problem]], None]
+class TooManyAlternatives(Exception):
+    """A schema asks more of an object than may be tried."""
+
+
+class Work:
+    """What trying the alternatives of a schema (allOf, anyOf, oneOf, not) on an object may cost: each goes through the whole
+    value again, and alternatives hold alternatives. A few times what the object is, or as much as is quickly done."""
+
+    __slots__ = ("_left", "_root", "_sizes")
+
+    TIMES, AT_LEAST = 20, 100_000
+
+    def __init__(self, root: Any) -> None:
+        self._root = root
+        self._left: int | None = None
+        self._sizes: dict[int, int] = {}
+
+    def spend(self, value: Any) -> None:
+        """Before an alternative is tried on a value. Raises TooManyAlternatives."""
+        if self._left is None:
+            self._left = self.TIMES * self._size(self._root) + self.AT_LEAST
+        self._left -= self._size(value)
+        if self._left < 0:
+            raise TooManyAlternatives
+
+    def _size(self, value: Any) -> int:
+        if type(value) is not dict and type(value) is not list:
+            return 1
+        known = self._sizes.get(id(value))
+        if known is None:
+            known = self._sizes[id(value)] = 1 + sum(map(self._size, value.values() if type(value) is dict else value))
+        return known
+
+
+class Problems(list[Problem]):
+    """As many problems as an answer tells. `forgives` says of which ones nothing is said."""
+
+    def __init__(self, work: Work | None = None, forgives: Callable[[Problem], bool] | None = None) -> None:
+        super().__init__()
+        self.work = work
+        self._forgives = forgives
+
+    def append(self, problem: Problem) -> None:
+        if len(self) < CAUSES_MAX and (self._forgives is None or not self._forgives(problem)):
+            super().append(problem)
+
+    def extend(self, problems: Iterable[Problem]) -> None:
+        for problem in problems:
+            if len(self) >= CAUSES_MAX:
+                return
+            self.append(problem)
+
+    def add_all(self, problems: Iterable[Problem]) -> None:
+        """Also those that would be forgiven."""
+        super().extend(islice(problems, max(0, CAUSES_MAX - len(self))))
+
+    def alternative(self, value: Any) -> Problems:
+        """Where an alternative says what it finds in a value. Raises TooManyAlternatives."""
+        if self.work is not None:
+            self.work.spend(value)
+        return Problems(self.work)
+
+
+Check = Callable[[Any, Path, Problems], None]
 """Adds what is wrong with a value at a path."""
 
 

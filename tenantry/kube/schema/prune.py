@@ -5,29 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from tenantry.kube.field_paths import Path, Told
 from tenantry.kube.messages import OBJECT_META
 from tenantry.kube.objects import Object
 from tenantry.kube.schema.compiled import compiled
 from tenantry.kube.schema.structural import Schema
 
-_Prune = Callable[[Any, str, list[str]], None]
+_Prune = Callable[[Any, Path, Told], None]
 EMBEDDED_FIELDS = frozenset(("apiVersion", "kind", "metadata"))
 
 
 def prune(obj: Object, schema: Schema) -> list[str]:
-    """Takes unknown fields off `obj`, in place. Returns their paths (`spec.list[0].size`) in the order upstream prints."""
-    removed: list[str] = []
-    compiled(schema, "prune", _compile_root)(obj, "", removed)
-    if len(removed) > 1:
-        removed.sort()
-    return removed
+    """Takes unknown fields off `obj`, in place. Returns the first hundred paths (`spec.list[0].size`), sorted as upstream
+    prints them."""
+    removed = Told()
+    compiled(schema, "prune", _compile_root)(obj, None, removed)
+    return sorted(removed.paths) if removed.count else []
 
 
 def _compile_root(schema: Schema) -> _Prune:
     return _compile(schema, {}) or _nothing
 
 
-def _nothing(value: Any, path: str, removed: list[str]) -> None:
+def _nothing(value: Any, path: Path, removed: Told) -> None:
     pass
 
 
@@ -52,10 +52,10 @@ def _compile_list(items: Schema, known: dict[int, _Prune]) -> _Prune | None:
     if each is None:
         return None
 
-    def prune_list(value: Any, path: str, removed: list[str]) -> None:
+    def prune_list(value: Any, path: Path, removed: Told) -> None:
         if type(value) is list:
             for index, item in enumerate(value):
-                each(item, f"{path}[{index}]", removed)
+                each(item, (path, index), removed)
 
     return prune_list
 
@@ -65,10 +65,10 @@ def _compile_map(values: Schema, known: dict[int, _Prune]) -> _Prune | None:
     if each is None:
         return None
 
-    def prune_map(value: Any, path: str, removed: list[str]) -> None:
+    def prune_map(value: Any, path: Path, removed: Told) -> None:
         if type(value) is dict:
             for key, item in value.items():
-                each(item, f"{path}.{key}" if path else key, removed)
+                each(item, (path, key), removed)
 
     return prune_map
 
@@ -76,7 +76,7 @@ def _compile_map(values: Schema, known: dict[int, _Prune]) -> _Prune | None:
 def _compile_object(schema: Schema, keeps: bool, known: dict[int, _Prune]) -> _Prune:
     entries: dict[str, _Prune | None] = {}
 
-    def prune_object(value: Any, path: str, removed: list[str]) -> None:
+    def prune_object(value: Any, path: Path, removed: Told) -> None:
         if type(value) is not dict:
             return
         unknown: list[str] | None = None
@@ -90,11 +90,11 @@ def _compile_object(schema: Schema, keeps: bool, known: dict[int, _Prune]) -> _P
                     unknown.append(key)
                 continue
             if inner is not None:
-                inner(item, f"{path}.{key}" if path else key, removed)
+                inner(item, (path, key), removed)
         if unknown is not None:
             for key in unknown:
                 del value[key]
-                removed.append(f"{path}.{key}" if path else key)
+                removed.add((path, key))
 
     # Known before its fields are compiled: a schema may contain itself (JSONSchemaProps does).
     known[id(schema)] = prune_object

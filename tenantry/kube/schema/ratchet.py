@@ -4,62 +4,97 @@ from __future__ import annotations
 
 from typing import Any
 
+from tenantry.kube.field_paths import Path, path_text
+from tenantry.kube.patch.json_values import identity
 from tenantry.kube.schema.structural import Schema
 
 ABSENT: Any = object()
 """Stands for a value that does not exist, where None is JSON's null."""
 
-Path = tuple[Any, Any] | None
-"""A place below a root: None for the root itself, else (path of the parent, field name or index)."""
+__all__ = ["ABSENT", "Path", "path_text"]
 
 
-def path_text(path: Path) -> str:
-    """`spec.list[0].name`; empty for the root."""
-    parts: list[str] = []
-    while path is not None:
-        path, key = path
-        parts.append(f"[{key}]" if type(key) is int else f".{key}")
-    return "".join(reversed(parts)).removeprefix(".")
+class Ratchet:
+    """Which parts of an object are what they were in `old`.
 
-
-def keys_of(path: Path) -> list[Any]:
-    keys: list[Any] = []
-    while path is not None:
-        path, key = path
-        keys.append(key)
-    keys.reverse()
-    return keys
-
-
-def is_unchanged(path: Path, new: Any, old: Any, schema: Schema) -> bool:
-    """Whether the value at `path`, or one that holds it, is what it was in `old`.
-
-    Items of a map list are found by their keys; the items of other lists have no counterparts.
+    Items of a map list are found by their keys; the items of other lists have no counterparts. Each part is looked at once,
+    however many questions are asked about what lies in it.
     """
-    if old is ABSENT:
-        return False
-    if new == old:
-        return True
-    node: Schema | None = schema
-    for key in keys_of(path):
-        node, new, old = step(key, new, old, node)
+
+    def __init__(self, new: Any, old: Any, schema: Schema) -> None:
+        self._root: _Place = (schema, new, old, self._same(new, old))
+        self._places: dict[int, tuple[Path, _Place]] = {}
+        self._counterparts: dict[int, Counterparts] = {}
+
+    def is_unchanged(self, path: Path) -> bool:
+        """Whether the value at `path`, or one that holds it, is what it was."""
+        return self._at(path)[3]
+
+    def _at(self, path: Path) -> _Place:
+        missing: list[Path] = []
+        while path is not None and id(path) not in self._places:
+            missing.append(path)
+            path = path[0]
+        place = self._root if path is None else self._places[id(path)][1]
+        for step in reversed(missing):
+            assert step is not None
+            place = self._step(step[1], place)
+            # The path is kept too, so that its id stays its own.
+            self._places[id(step)] = (step, place)
+        return place
+
+    def _step(self, key: Any, place: _Place) -> _Place:
+        schema, new, old, unchanged = place
+        if unchanged:
+            return place
         if old is ABSENT:
-            return False
-        if new == old:
-            return True
-    return False
+            return None, ABSENT, ABSENT, False
+        if type(key) is int:
+            if type(new) is not list or key >= len(new):
+                return None, ABSENT, ABSENT, False
+            below, inner_new = schema.items if schema else None, new[key]
+            inner_old = self._counterparts_of(old, schema).of(inner_new)
+        else:
+            below = child_schema(schema, key)
+            inner_new = new.get(key, ABSENT) if type(new) is dict else ABSENT
+            inner_old = old.get(key, ABSENT) if type(old) is dict else ABSENT
+        return below, inner_new, inner_old, inner_old is not ABSENT and self._same(inner_new, inner_old)
+
+    def _counterparts_of(self, old: Any, schema: Schema | None) -> Counterparts:
+        known = self._counterparts.get(id(old))
+        if known is None:
+            known = self._counterparts[id(old)] = Counterparts(old, schema)
+        return known
+
+    @staticmethod
+    def _same(new: Any, old: Any) -> bool:
+        return old is not ABSENT and bool(new == old)
 
 
-def step(key: Any, new: Any, old: Any, schema: Schema | None) -> tuple[Schema | None, Any, Any]:
-    """One step down: the schema, the new and the old value (ABSENT where there is none) at `key`."""
-    if type(key) is int:
-        if type(new) is not list or key >= len(new):
-            return None, ABSENT, ABSENT
-        return schema.items if schema else None, new[key], counterpart(new[key], old, schema)
-    child = child_schema(schema, key)
-    inner_new = new.get(key, ABSENT) if type(new) is dict else ABSENT
-    inner_old = old.get(key, ABSENT) if type(old) is dict else ABSENT
-    return child, inner_new, inner_old
+_Place = tuple[Schema | None, Any, Any, bool]
+"""The schema, the new and the old value (ABSENT where there is none), and whether they, or what they lie in, are the same."""
+
+
+class Counterparts:
+    """The items of an old list by their keys; only those of a map list can be found again."""
+
+    __slots__ = ("_by_keys", "_keys")
+
+    def __init__(self, old: Any, schema: Schema | None) -> None:
+        self._keys: tuple[str, ...] = ()
+        self._by_keys: dict[tuple[Any, ...], Any] = {}
+        if schema is not None and schema.list_type == "map" and type(old) is list:
+            self._keys = schema.list_map_keys
+            for item in old:
+                if type(item) is dict:
+                    self._by_keys.setdefault(self._identity(item), item)
+
+    def of(self, item: Any) -> Any:
+        """The old item with the keys of this one; ABSENT where there is none."""
+        return self._by_keys.get(self._identity(item), ABSENT) if self._by_keys and type(item) is dict else ABSENT
+
+    def _identity(self, item: Any) -> tuple[Any, ...]:
+        return tuple(identity(item.get(key)) for key in self._keys)
 
 
 def child_schema(schema: Schema | None, name: str) -> Schema | None:
@@ -69,15 +104,3 @@ def child_schema(schema: Schema | None, name: str) -> Schema | None:
     if found is not None:
         return found
     return schema.additional if isinstance(schema.additional, Schema) else None
-
-
-def counterpart(item: Any, old: Any, schema: Schema | None) -> Any:
-    """The item of the old map list that has the same keys; ABSENT in other lists."""
-    if schema is None or schema.list_type != "map" or type(old) is not list or type(item) is not dict:
-        return ABSENT
-    keys = schema.list_map_keys
-    wanted = [item.get(key) for key in keys]
-    for candidate in old:
-        if type(candidate) is dict and [candidate.get(key) for key in keys] == wanted:
-            return candidate
-    return ABSENT

@@ -9,7 +9,7 @@ from tenantry.kube.field_errors import show
 from tenantry.kube.jsonpath import field_names
 from tenantry.kube.schema import cel
 from tenantry.kube.schema.problem import Problem
-from tenantry.kube.schema.ratchet import ABSENT, Path, counterpart
+from tenantry.kube.schema.ratchet import ABSENT, Counterparts, Path
 from tenantry.kube.schema.structural import Rule, Schema
 
 Found = list[Problem]
@@ -58,8 +58,9 @@ def _items(schema: Schema, above: frozenset[int]) -> _Walk | None:
 
     def items(value: Any, old: Any, path: Path, failures: Found, forgiven: Found) -> None:
         if type(value) is list:
+            before = Counterparts(old, schema)
             for index, item in enumerate(value):
-                each(item, counterpart(item, old, schema), (path, index), failures, forgiven)
+                each(item, before.of(item), (path, index), failures, forgiven)
 
     return items
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from tenantry.kube.field_errors import show
+from tenantry.kube.field_errors import VALUE_CHARACTERS, show
 from tenantry.kube.schema import formats
 from tenantry.kube.schema.problem import Check, Problem, composite, invalid, show_value
 from tenantry.kube.schema.ratchet import Path, path_text
 from tenantry.kube.schema.regex import matcher
 from tenantry.kube.schema.structural import Schema
+from tenantry.kube.status import cut
 
 _INT64_MIN, _INT64_MAX = -(1 << 63), (1 << 63) - 1
 _INT_RANGES = {"int32": (-(1 << 31), (1 << 31) - 1), "uint32": (0, (1 << 32) - 1), "uint64": (0, (1 << 64) - 1)}
@@ -33,7 +34,7 @@ def string_checks(schema: Schema) -> list[Check]:
 
         checks.append(not_shorter)
     if schema.pattern:
-        matches, pattern = matcher(schema.pattern), schema.pattern
+        matches, pattern = matcher(schema.pattern), cut(schema.pattern, VALUE_CHARACTERS)
 
         def like(value: Any, path: Path, out: list[Problem]) -> None:
             if not matches(value):

@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from tenantry.kube.schema.compiled import compiled
-from tenantry.kube.schema.problem import NO_FIELD, Check, Problem
-from tenantry.kube.schema.ratchet import ABSENT, is_unchanged, path_text
+from tenantry.kube.schema.problem import NO_FIELD, Check, Problem, Problems, TooManyAlternatives, Work
+from tenantry.kube.schema.ratchet import ABSENT, Ratchet, path_text
 from tenantry.kube.schema.rules import Rules, compile_rules
 from tenantry.kube.schema.shape import compile_shape
 from tenantry.kube.schema.structural import Schema
 from tenantry.kube.schema.unique import compile_lists
-from tenantry.kube.status import FieldError
+from tenantry.kube.status import CAUSES_MAX, FieldError
 
 __all__ = ["ABSENT", "validate"]
 
@@ -24,6 +24,22 @@ _UNCHECKED = (
     "Invalid value: null: some validation rules were not checked because the object was invalid; "
     "correct the existing errors to complete validation"
 )
+
+
+_ALTERNATIVES = 'Invalid value: "": the alternatives of its schema (allOf, anyOf, oneOf, not) are too many to be tried on it'
+
+
+class _Forgiving:
+    """Whether a problem is about something that did not change (KEP-4008); nothing is compared before there is one."""
+
+    def __init__(self, value: Any, old: Any, schema: Schema) -> None:
+        self._about = (value, old, schema)
+        self._ratchet: Ratchet | None = None
+
+    def __call__(self, problem: Problem) -> bool:
+        if self._ratchet is None:
+            self._ratchet = Ratchet(*self._about)
+        return self._ratchet.is_unchanged(problem.node)
 
 
 class Checks(NamedTuple):
@@ -43,27 +59,28 @@ def validate(
     change may stay invalid (KEP-4008), and transition rules run; rules forgiven so are told in `warnings`.
     """
     checks = compiled(schema, "validate", _compile_all)
-    problems: list[Problem] = []
-    checks.shape(value, None, problems)
     updating = old is not ABSENT
-    if problems and updating:
-        problems = [p for p in problems if not is_unchanged(p.node, value, old, schema)]
+    problems = Problems(Work(value), _Forgiving(value, old, schema) if updating else None)
+    try:
+        checks.shape(value, None, problems)
+    except TooManyAlternatives:
+        problems.append(Problem("Invalid", None, NO_FIELD, _ALTERNATIVES))
     if checks.lists is not None:
-        repeated: list[Problem] = []
+        repeated = Problems()
         checks.lists(value, None, repeated)
         if repeated and updating:
-            before: list[Problem] = []
+            before = Problems()
             checks.lists(old, None, before)
             if before:
-                repeated = []
-        problems += repeated
+                repeated = Problems()
+        problems.add_all(repeated)
     if checks.rules is not None:
         if any(p.kind in _BLOCKING for p in problems):
             problems.append(Problem("Invalid", None, NO_FIELD, _UNCHECKED))
         else:
             forgiven = checks.rules(value, old, problems)
             if warnings is not None:
-                warnings += [f"{_field(p, path)}: {p.text}" for p in forgiven]
+                warnings += [f"{_field(p, path)}: {p.text}" for p in forgiven[:CAUSES_MAX]]
     return [FieldError(p.kind, _field(p, path), p.text) for p in problems] if problems else []
 
 

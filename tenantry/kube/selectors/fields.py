@@ -21,22 +21,33 @@ class FieldRequirement(NamedTuple):
 class FieldSelector:
     """A conjunction of requirements, immutable."""
 
-    __slots__ = ("is_everything", "requirements")
+    __slots__ = ("_contradicts", "_refused", "_wanted", "is_everything", "requirements")
 
     def __init__(self, requirements: tuple[FieldRequirement, ...]) -> None:
         self.requirements = requirements
         self.is_everything = not requirements
+        # By field: many requirements, times many objects, would be more than what either is.
+        self._wanted: dict[str, str] = {}
+        self._refused: dict[str, set[str]] = {}
+        self._contradicts = False
+        for field, value, negated in requirements:
+            if negated:
+                self._refused.setdefault(field, set()).add(value)
+            elif self._wanted.setdefault(field, value) != value:
+                self._contradicts = True
 
     def matches(self, fields: Mapping[str, str]) -> bool:
         """Whether the fields satisfy every requirement; a field that is not there counts as empty."""
-        return all((fields.get(field, "") == value) is not negated for field, value, negated in self.requirements)
+        if self._contradicts:
+            return False
+        for field, value in self._wanted.items():
+            if fields.get(field, "") != value:
+                return False
+        return not any(fields.get(field, "") in values for field, values in self._refused.items())
 
     def required_value(self, field: str) -> str | None:
         """The value that this field must have, None where the selector leaves it open."""
-        for name, value, negated in self.requirements:
-            if name == field and not negated:
-                return value
-        return None
+        return self._wanted.get(field)
 
     def __str__(self) -> str:
         return ",".join(f"{r.field}{'!=' if r.negated else '='}{escape(r.value)}" for r in self.requirements)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from tenantry.kube import names
 from tenantry.kube.go_text import quote
 from tenantry.kube.objects import Object
+from tenantry.kube.status import cut
 
 Labels = Mapping[str, str]
 Predicate = Callable[[Labels], bool]
@@ -21,6 +22,8 @@ _BINARY = ("in", "notin", "=", "==", "!=", "gt", "lt")
 _SYMBOLS = {"(", ")", ",", "!", "=", "==", "!=", ">", "<"}
 _BLANKS = " \t\r\n"
 _TOKEN = re.compile(r"[ \t\r\n]*(?:(==|!=|[()!,=<>])|([^ \t\r\n()!,=<>]+))")
+_ERRORS_MAX, _SHOWN = 100, 2048
+"""What the text of a refusal tells: errors, and characters of a value."""
 _INTEGER = re.compile(r"[+-]?[0-9]+\Z", re.ASCII)
 _END = ""
 
@@ -89,7 +92,76 @@ def _compile(requirements: Sequence[Requirement]) -> Predicate:
     if len(predicates) == 2:
         first, second = predicates
         return lambda labels: first(labels) and second(labels)
-    return lambda labels: all(predicate(labels) for predicate in predicates)
+    if len(predicates) <= _FEW:
+        return lambda labels: all(predicate(labels) for predicate in predicates)
+    return _by_key(requirements)
+
+
+_FEW = 8
+"""Requirements that are asked one after the other. Many of them, times many objects, would be more than what either is."""
+
+
+class _Key:
+    """All requirements on one key: what a value must be and must not be, and whether there must be one."""
+
+    __slots__ = ("absent", "allowed", "greater", "less", "present", "refused")
+
+    def __init__(self) -> None:
+        self.allowed: set[str] | None = None
+        self.refused: set[str] = set()
+        self.present = self.absent = False
+        self.greater: int | None = None
+        self.less: int | None = None
+
+    def add(self, requirement: Requirement) -> None:
+        _, operator, values = requirement
+        match operator:
+            case "!=" | "notin":
+                self.refused.update(values)
+            case "!":
+                self.absent = True
+            case "exists":
+                self.present = True
+            case "gt":
+                self.greater = int(values[0]) if self.greater is None else max(self.greater, int(values[0]))
+                self.present = True
+            case "lt":
+                self.less = int(values[0]) if self.less is None else min(self.less, int(values[0]))
+                self.present = True
+            case _:
+                self.allowed = set(values) if self.allowed is None else self.allowed.intersection(values)
+                self.present = True
+
+    def holds(self, value: str) -> bool:
+        """Whether a label with this value is allowed."""
+        if self.absent or value in self.refused or (self.allowed is not None and value not in self.allowed):
+            return False
+        if self.greater is None and self.less is None:
+            return True
+        number = _integer(value)
+        if number is None:
+            return False
+        return (self.greater is None or number > self.greater) and (self.less is None or number < self.less)
+
+
+def _by_key(requirements: Sequence[Requirement]) -> Predicate:
+    """Looks at each label of an object once, and at each key that must be there."""
+    keys: dict[str, _Key] = {}
+    for each in requirements:
+        keys.setdefault(each.key, _Key()).add(each)
+    needed = frozenset(key for key, wanted in keys.items() if wanted.present)
+    find = keys.get
+
+    def matches(labels: Labels) -> bool:
+        if len(needed) > len(labels) or not needed <= labels.keys():
+            return False
+        for key, value in labels.items():
+            wanted = find(key)
+            if wanted is not None and not wanted.holds(value):
+                return False
+        return True
+
+    return matches
 
 
 def _predicate(requirement: Requirement) -> Predicate:
@@ -140,7 +212,7 @@ def requirement(key: str, operator: str, values: Iterable[str] = ()) -> Requirem
     """
     texts = tuple(sorted(set(values)))
     errors = [f"key: {error}" for error in _invalid(key, names.qualified_name_errors(key))]
-    shown = "[" + ",".join(quote(t) for t in texts) + "]" if texts else "null"
+    shown = "[" + ",".join(quote(cut(t, _SHOWN)) for t in texts[:_ERRORS_MAX]) + "]" if texts else "null"
     match operator:
         case "in" | "notin" if not texts:
             errors.append(f"values: Invalid value: {shown}: for 'in', 'notin' operators, values set can't be empty")
@@ -152,19 +224,21 @@ def requirement(key: str, operator: str, values: Iterable[str] = ()) -> Requirem
             if len(texts) != 1:
                 errors.append(f"values: Invalid value: {shown}: for 'Gt', 'Lt' operators, exactly one value is required")
             errors += [
-                f"values[{i}]: Invalid value: {quote(t)}: for 'Gt', 'Lt' operators, the value must be an integer"
-                for i, t in enumerate(texts)
+                f"values[{i}]: Invalid value: {quote(cut(t, _SHOWN))}: for 'Gt', 'Lt' operators, the value must be an integer"
+                for i, t in enumerate(texts[:_ERRORS_MAX])
                 if _integer(t) is None
             ]
     for i, text in enumerate(texts):
-        errors += [f"values[{i}][{key}]: {error}" for error in _invalid(text, names.label_value_errors(text))]
+        if len(errors) >= _ERRORS_MAX:
+            break
+        errors += [f"values[{i}][{cut(key, _SHOWN)}]: {error}" for error in _invalid(text, names.label_value_errors(text))]
     if errors:
         raise ValueError(errors[0] if len(errors) == 1 else "[" + ", ".join(errors) + "]")
     return Requirement(key, operator, texts)
 
 
 def _invalid(value: str, errors: Sequence[str]) -> list[str]:
-    return [f"Invalid value: {quote(value)}: {'; '.join(errors)}"] if errors else []
+    return [f"Invalid value: {quote(cut(value, _SHOWN))}: {'; '.join(errors)}"] if errors else []
 
 
 class _Parser:
