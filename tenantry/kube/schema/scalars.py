@@ -6,7 +6,7 @@ from typing import Any
 
 from tenantry.kube.field_errors import VALUE_CHARACTERS, show
 from tenantry.kube.schema import formats
-from tenantry.kube.schema.problem import Check, Problem, composite, invalid, show_value
+from tenantry.kube.schema.problem import Check, Problem, Problems, composite, invalid, show_value
 from tenantry.kube.schema.ratchet import Path, path_text
 from tenantry.kube.schema.regex import matcher
 from tenantry.kube.schema.structural import Schema
@@ -21,14 +21,14 @@ def string_checks(schema: Schema) -> list[Check]:
     least, most = schema.min_length, schema.max_length
     if most is not None:
 
-        def not_longer(value: Any, path: Path, out: list[Problem]) -> None:
+        def not_longer(value: Any, path: Path, out: Problems) -> None:
             if len(value) > most:
                 out.append(Problem("TooLong", path, path, f"Too long: may not be more than {most} bytes"))
 
         checks.append(not_longer)
     if least is not None:
 
-        def not_shorter(value: Any, path: Path, out: list[Problem]) -> None:
+        def not_shorter(value: Any, path: Path, out: Problems) -> None:
             if len(value) < least:
                 out.append(invalid(path, value, f"should be at least {least} chars long"))
 
@@ -36,7 +36,7 @@ def string_checks(schema: Schema) -> list[Check]:
     if schema.pattern:
         matches, pattern = matcher(schema.pattern), cut(schema.pattern, VALUE_CHARACTERS)
 
-        def like(value: Any, path: Path, out: list[Problem]) -> None:
+        def like(value: Any, path: Path, out: Problems) -> None:
             if not matches(value):
                 out.append(invalid(path, value, f"should match '{pattern}'"))
 
@@ -45,7 +45,7 @@ def string_checks(schema: Schema) -> list[Check]:
     if has_format is not None:
         name = schema.format
 
-        def formatted(value: Any, path: Path, out: list[Problem]) -> None:
+        def formatted(value: Any, path: Path, out: Problems) -> None:
             if not has_format(value):
                 text = f"{path_text(path)} in body must be of type {name}: {show(value)}"
                 out.append(Problem("TypeInvalid", path, path, f"Invalid value: {show(value)}: {text}"))
@@ -61,7 +61,7 @@ def number_checks(schema: Schema) -> list[Check]:
         text_format = schema.format
         kind = f"with format {text_format}" if text_format else "(default format)"
 
-        def in_range(value: Any, path: Path, out: list[Problem]) -> None:
+        def in_range(value: Any, path: Path, out: Problems) -> None:
             if low <= value <= high and value == int(value):
                 return
             out.append(composite(path, f"Checked value must be of type integer {kind} in {path_text(path)}"))
@@ -76,7 +76,7 @@ def number_checks(schema: Schema) -> list[Check]:
     above, below = schema.exclusive_minimum, schema.exclusive_maximum
     if least is not None:
 
-        def not_less(value: Any, path: Path, out: list[Problem]) -> None:
+        def not_less(value: Any, path: Path, out: Problems) -> None:
             if value < least or (above and value == least):
                 bound = "greater than" if above else "greater than or equal to"
                 out.append(invalid(path, value, f"should be {bound} {show_value(least)}"))
@@ -84,7 +84,7 @@ def number_checks(schema: Schema) -> list[Check]:
         checks.append(not_less)
     if most is not None:
 
-        def not_more(value: Any, path: Path, out: list[Problem]) -> None:
+        def not_more(value: Any, path: Path, out: Problems) -> None:
             if value > most or (below and value == most):
                 bound = "less than" if below else "less than or equal to"
                 out.append(invalid(path, value, f"should be {bound} {show_value(most)}"))
@@ -92,7 +92,7 @@ def number_checks(schema: Schema) -> list[Check]:
         checks.append(not_more)
     if step:
 
-        def multiple(value: Any, path: Path, out: list[Problem]) -> None:
+        def multiple(value: Any, path: Path, out: Problems) -> None:
             quotient = value / step
             if abs(quotient - round(quotient)) > 1e-9 * max(1.0, abs(quotient)):
                 out.append(invalid(path, value, f"should be a multiple of {show_value(step)}"))

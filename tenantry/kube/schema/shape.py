@@ -6,7 +6,7 @@ from typing import Any
 
 from tenantry.kube.messages import OBJECT_META
 from tenantry.kube.schema.combinations import general_checks
-from tenantry.kube.schema.problem import Check, Problem, invalid
+from tenantry.kube.schema.problem import Check, Problem, Problems, invalid
 from tenantry.kube.schema.ratchet import Path, path_text
 from tenantry.kube.schema.scalars import number_checks, string_checks
 from tenantry.kube.schema.structural import Schema
@@ -33,7 +33,7 @@ def compile_shape(schema: Schema) -> Check:
     return _compile(schema, {}) or _pass
 
 
-def _pass(value: Any, path: Path, out: list[Problem]) -> None:
+def _pass(value: Any, path: Path, out: Problems) -> None:
     pass
 
 
@@ -54,7 +54,7 @@ def _compile(schema: Schema, known: dict[int, Check]) -> Check | None:
         return _typed(("object",), "object", "", schema.nullable, None)
     holder: list[Check] = []
 
-    def forward(value: Any, path: Path, out: list[Problem]) -> None:
+    def forward(value: Any, path: Path, out: Problems) -> None:
         holder[0](value, path, out)
 
     known[id(schema)] = forward
@@ -96,7 +96,7 @@ def _typed(
     numeric = bool({"integer", "number"} & set(types))
     passes = {kind: inner.get(kind) for kind in allowed}
 
-    def check(value: Any, path: Path, out: list[Problem]) -> None:
+    def check(value: Any, path: Path, out: Problems) -> None:
         kind = type(value)
         try:
             rest = passes[kind]
@@ -106,7 +106,7 @@ def _typed(
         if rest is not None:
             rest(value, path, out)
 
-    def mismatch(value: Any, kind: type, path: Path, out: list[Problem]) -> None:
+    def mismatch(value: Any, kind: type, path: Path, out: Problems) -> None:
         if value is None:
             if not nullable:
                 out.append(_type_problem(value, path, expected))
@@ -132,7 +132,7 @@ def _sequence(checks: list[Check]) -> Check | None:
         return checks[0] if checks else None
     steps = tuple(checks)
 
-    def each(value: Any, path: Path, out: list[Problem]) -> None:
+    def each(value: Any, path: Path, out: Problems) -> None:
         for step in steps:
             step(value, path, out)
 
@@ -153,7 +153,7 @@ def _size_checks(least: int | None, most: int | None, noun: str) -> list[Check]:
     if least is None and most is None:
         return []
 
-    def count(value: Any, path: Path, out: list[Problem]) -> None:
+    def count(value: Any, path: Path, out: Problems) -> None:
         size = len(value)
         if least is not None and size < least:
             out.append(invalid(path, size, f"should have at least {least} {noun}"))
@@ -187,7 +187,7 @@ def _fields(required: tuple[str, ...], entries: dict[str, tuple[type | None, Che
     find = entries.get
     needed = frozenset(required)
 
-    def check_fields(value: Any, path: Path, out: list[Problem]) -> None:
+    def check_fields(value: Any, path: Path, out: Problems) -> None:
         if not needed <= value.keys():
             out.extend(Problem("Required", path, (path, name), "Required value") for name in required if name not in value)
         for key, item in value.items():
@@ -210,7 +210,7 @@ def _array_checks(schema: Schema, known: dict[int, Check]) -> list[Check]:
     if each is not None:
         plain = _plain_type(schema.items, each) if schema.items is not None else None
 
-        def items(value: Any, path: Path, out: list[Problem]) -> None:
+        def items(value: Any, path: Path, out: Problems) -> None:
             for index, item in enumerate(value):
                 if type(item) is not plain:
                     each(item, (path, index), out)

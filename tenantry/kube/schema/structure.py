@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import orjson
 
-from tenantry.kube.field_errors import forbidden, invalid, not_supported, required
+from tenantry.kube.field_errors import VALUE_CHARACTERS, below, forbidden, invalid, not_supported, required
 from tenantry.kube.objects import Object
 from tenantry.kube.schema.cel_definition import rule_errors
 from tenantry.kube.schema.default import default
@@ -17,7 +18,7 @@ from tenantry.kube.schema.prune import prune
 from tenantry.kube.schema.regex import syntax_error
 from tenantry.kube.schema.structural import Schema
 from tenantry.kube.schema.validate import validate
-from tenantry.kube.status import FieldError
+from tenantry.kube.status import CAUSES_MAX, FieldError, cut
 
 _ROOT, _ITEM, _FIELD = "at the root", "for specified array items", "for specified object fields"
 _TYPES = ("array", "boolean", "integer", "number", "object", "string")
@@ -44,7 +45,7 @@ _INT_OR_STRING = [{"type": "integer"}, {"type": "string"}]
 def schema_errors(document: Object, path: str) -> list[FieldError]:
     """What is wrong with a version's schema, at `path` (`spec.validation.openAPIV3Schema`)."""
     # Each step reads what the one before has found to be in order.
-    errors = list(_document(document, path)) or list(_structural(document, path, _ROOT))
+    errors = list(islice(_document(document, path), CAUSES_MAX)) or list(islice(_structural(document, path, _ROOT), CAUSES_MAX))
     if errors:
         return errors
     schema = from_openapi(document)
@@ -55,19 +56,23 @@ def schema_errors(document: Object, path: str) -> list[FieldError]:
 def children(document: Object, path: str) -> Iterator[tuple[Object, str, str]]:
     """The schemas right below one that describe values: (document, path, level)."""
     for name, child in (document.get("properties") or {}).items():
-        yield child, f"{path}.properties[{name}]", _FIELD
+        yield child, _property(path, name), _FIELD
     if isinstance(document.get("items"), dict):
-        yield document["items"], f"{path}.items", _ITEM
+        yield document["items"], below(path, ".items"), _ITEM
     if isinstance(document.get("additionalProperties"), dict):
-        yield document["additionalProperties"], f"{path}.additionalProperties", _FIELD
+        yield document["additionalProperties"], below(path, ".additionalProperties"), _FIELD
+
+
+def _property(path: str, name: str) -> str:
+    return below(path, f".properties[{cut(name, VALUE_CHARACTERS)}]")
 
 
 def _branches(document: Object, path: str) -> Iterator[tuple[Object, str]]:
     for key in ("allOf", "anyOf", "oneOf"):
         for index, branch in enumerate(document.get(key) or ()):
-            yield branch, f"{path}.{key}[{index}]"
+            yield branch, below(path, f".{key}[{index}]")
     if document.get("not") is not None:
-        yield document["not"], f"{path}.not"
+        yield document["not"], below(path, ".not")
 
 
 # The document itself ---------------------------------------------------------------------------------------------------
@@ -166,7 +171,7 @@ def _map_keys(items: Object, keys: list[str], path: str) -> Iterator[FieldError]
         yield invalid(place, keys, "entries must all be names of item properties")
     if len(set(keys)) != len(keys):
         yield invalid(place, keys, "must not contain duplicate entries")
-    needed = items.get("required") or ()
+    needed = frozenset(items.get("required") or ())
     because = "this property is in x-kubernetes-list-map-keys, so it"
     for key in dict.fromkeys(keys):
         if key not in properties:
@@ -211,9 +216,9 @@ def _structural(document: Object, path: str, level: str) -> Iterator[FieldError]
     any_of = document.get("anyOf") or []
     all_of = document.get("allOf") or []
     for branch, branch_path in _branches(document, path):
-        if either and branch_path.startswith(f"{path}.anyOf[") and any_of == _INT_OR_STRING:
+        if either and any_of == _INT_OR_STRING and any(branch is each for each in any_of):
             continue
-        if either and branch_path == f"{path}.allOf[0]" and all_of[0].get("anyOf") == _INT_OR_STRING:
+        if either and all_of and branch is all_of[0] and branch.get("anyOf") == _INT_OR_STRING:
             continue
         yield from _nested(branch, branch_path)
     for child, child_path, child_level in children(document, path):
@@ -256,9 +261,9 @@ def _nested(document: Object, path: str) -> Iterator[FieldError]:
     if "metadata" in properties:
         yield forbidden(f"{path}.properties[metadata]", "must not be specified in a nested context")
     for name, child in properties.items():
-        yield from _nested(child, f"{path}.properties[{name}]")
+        yield from _nested(child, _property(path, name))
     if isinstance(document.get("items"), dict):
-        yield from _nested(document["items"], f"{path}.items")
+        yield from _nested(document["items"], below(path, ".items"))
     for branch, branch_path in _branches(document, path):
         yield from _nested(branch, branch_path)
 
@@ -271,11 +276,11 @@ def _defaults(document: Object, schema: Schema, path: str, *, is_root: bool = Fa
     if schema.has_default:
         errors += _default_errors(document, f"{path}.default", is_root=is_root)
     for name, child in schema.properties.items():
-        errors += _defaults(document["properties"][name], child, f"{path}.properties[{name}]")
+        errors += _defaults(document["properties"][name], child, _property(path, name))
     if schema.items is not None:
-        errors += _defaults(document["items"], schema.items, f"{path}.items")
+        errors += _defaults(document["items"], schema.items, below(path, ".items"))
     if isinstance(schema.additional, Schema):
-        errors += _defaults(document["additionalProperties"], schema.additional, f"{path}.additionalProperties")
+        errors += _defaults(document["additionalProperties"], schema.additional, below(path, ".additionalProperties"))
     return errors
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from tenantry.kube.field_errors import show
-from tenantry.kube.schema.problem import Check, Problem
+from tenantry.kube.schema.problem import Check, Problem, Problems
 from tenantry.kube.schema.ratchet import Path
 from tenantry.kube.schema.structural import Schema
 
@@ -24,7 +24,7 @@ def compile_lists(schema: Schema, seen: frozenset[int] = frozenset()) -> Check |
     if not fields and values is None:
         return None
 
-    def inside(value: Any, path: Path, out: list[Problem]) -> None:
+    def inside(value: Any, path: Path, out: Problems) -> None:
         if type(value) is not dict:
             return
         for key, item in value.items():
@@ -42,7 +42,7 @@ def _unique_list(schema: Schema, each: Check | None) -> Check | None:
             return None
         inner = each
 
-        def items_only(value: Any, path: Path, out: list[Problem]) -> None:
+        def items_only(value: Any, path: Path, out: Problems) -> None:
             if type(value) is list:
                 for index, item in enumerate(value):
                     inner(item, (path, index), out)
@@ -51,7 +51,7 @@ def _unique_list(schema: Schema, each: Check | None) -> Check | None:
 
     only_key = keys[0] if keys is not None and len(keys) == 1 else None
 
-    def unique(value: Any, path: Path, out: list[Problem]) -> None:
+    def unique(value: Any, path: Path, out: Problems) -> None:
         if type(value) is not list:
             return
         if each is None and only_key is not None and _all_named_apart(value, only_key):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from tenantry.kube.columns import AGE, NAME, column
 from tenantry.kube.definition import ResourceDefinition, Strategy, Version
-from tenantry.kube.field_errors import IMMUTABLE, invalid
+from tenantry.kube.field_errors import IMMUTABLE, invalid, while_few
 from tenantry.kube.messages import kind, message
 from tenantry.kube.names import qualified_name_errors
 from tenantry.kube.objects import Object
@@ -112,8 +112,8 @@ class ResourceQuotaStrategy(Strategy):
 
 
 def _amount_errors(amounts: Mapping[str, str], path: str) -> list[FieldError]:
-    errors = []
-    for name, amount in amounts.items():
+    errors: list[FieldError] = []
+    for name, amount in while_few(errors, amounts.items()):
         here = f"{path}[{name}]"
         errors += [invalid(here, name, text) for text in resource_name_errors(name)]
         quantity = parse(amount)
@@ -142,7 +142,7 @@ def _scope_errors(spec: Object) -> list[FieldError]:
     hard = spec.get("hard") or {}
     if any(scope not in _SCOPES for scope in scopes):
         errors.append(invalid("spec.scopes", scopes, "unsupported scope"))
-    elif any(name in _STANDARD and not _scope_fits(scope, name) for scope in scopes for name in hard):
+    elif any(name in _STANDARD and not _scope_fits(scope, name) for scope in set(scopes) for name in hard):
         errors.append(invalid("spec.scopes", scopes, "unsupported scope applied to resource"))
     opposites = ({"BestEffort", "NotBestEffort"}, {"Terminating", "NotTerminating"})
     return errors + [invalid("spec.scopes", scopes, "conflicting scopes") for pair in opposites if pair <= set(scopes)]

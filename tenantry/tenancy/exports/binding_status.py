@@ -48,6 +48,27 @@ class Names(NamedTuple):
         return ""
 
 
+class _Taken:
+    """The names of a cluster's types by group and word: an export of many types meets a cluster of many."""
+
+    def __init__(self, taken: Sequence[Names]) -> None:
+        self._taken = taken
+        self._first: dict[tuple[str, bool, str], int] = {}
+        for place, names in enumerate(taken):
+            for word in (names.plural, names.singular, *names.short_names):
+                self._first.setdefault((names.group, False, word), place)
+            for word in (names.kind, names.list_kind):
+                self._first.setdefault((names.group, True, word), place)
+
+    def first_conflict(self, wanted: Names) -> Names | None:
+        """The first type that cannot be served together with the wanted one."""
+        words = [(False, word) for word in (wanted.plural, wanted.singular, *wanted.short_names)]
+        words += [(True, word) for word in (wanted.kind, wanted.list_kind)]
+        places = [self._first.get((wanted.group, is_kind, word)) for is_kind, word in words if word]
+        found = [place for place in places if place is not None]
+        return self._taken[min(found)] if found else None
+
+
 def names_in(spec: Mapping[str, Any], owner: str) -> Names:
     """Of the spec of an APIResourceSchema or a CustomResourceDefinition."""
     names = spec.get("names") or {}
@@ -97,9 +118,10 @@ def bound_status(
     mark_true(status, EXPORT_VALID, now)
     conflicts: list[str] = []
     bound = {(e.get("group") or "", e["resource"]): e for e in status.get("boundResources") or ()}
+    names = _Taken(taken)
     for resource in resources:
         schema = schemas[resource["schema"]]
-        conflict = _conflict(schema, taken, locked or {})
+        conflict = _conflict(schema, names, locked or {})
         if conflict:
             conflicts.append(conflict)
             continue
@@ -151,16 +173,13 @@ def _conclude(status: Object, conflicts: Iterable[str], now: str) -> None:
     mirror(status, READY, INITIAL_BINDING_COMPLETED)
 
 
-def _conflict(schema: Object, taken: Sequence[Names], locked: Mapping[str, str]) -> str:
+def _conflict(schema: Object, taken: _Taken, locked: Mapping[str, str]) -> str:
     wanted = names_in(schema["spec"], "")
     holder = locked.get(lock_name(wanted.group, wanted.plural))
     if holder:
         return f"{GroupResource(wanted.group, wanted.plural)} is already bound by {holder}"
-    for other in taken:
-        why = other.conflict(wanted)
-        if why:
-            return f"naming conflict with {other.owner}, {why}"
-    return ""
+    other = taken.first_conflict(wanted)
+    return f"naming conflict with {other.owner}, {other.conflict(wanted)}" if other is not None else ""
 
 
 def _bound_resource(schema: Object, identity: str, before: Object | None, *, virtual: bool) -> Object:

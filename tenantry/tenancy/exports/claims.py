@@ -110,7 +110,7 @@ class Claims:
             expected.setdefault(claim_label(home, name), REFLEXIVE_VALUE)
 
     def _compile(self, cluster: str, bindings: list[Object]) -> Table:
-        table: dict[GroupResource, tuple[AcceptedClaim, ...]] = {}
+        table: dict[GroupResource, list[AcceptedClaim]] = {}
         for binding in bindings:
             claims = accepted_claims(binding)
             export = bound_export(self._host, cluster, binding) if claims else None
@@ -120,9 +120,8 @@ class Claims:
             for claim in claims:
                 group, resource = claim.get("group") or "", claim.get("resource") or ""
                 value = claim_hash(group, resource, claim.get("identityHash") or "")
-                place = normalized(group, resource)
-                table[place] = (*table.get(place, ()), AcceptedClaim(key, value, claim_selector(claim)))
-        return table
+                table.setdefault(normalized(group, resource), []).append(AcceptedClaim(key, value, claim_selector(claim)))
+        return {place: tuple(claims) for place, claims in table.items()}
 
     def _exports_changed(self, *_: object) -> None:
         self._generation += 1
