@@ -1,0 +1,83 @@
+"""Work that is counted, not timed; and a second net, of time, for what Python does not see.
+
+`lines` counts the lines that run. A search through a list (`x in list`, `list.count`, `list.remove`) is one line however long the
+list is: `Seen` is text whose comparisons are lines too. What compares other values in C (or copies them) shows in
+`assert_time_is_linear`: sixteen times the input may take as many times as long, times a generous factor.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+GROWTH = 4
+SLACK = 1.25
+"""Counted work may grow by a quarter more than the input: logarithms of sorting, first rounds of a budget."""
+TIME_GROWTH, TIME_FACTOR, NOISE_SECONDS = 16, 4, 0.05
+
+
+class Seen(str):
+    """Text that runs a line for each comparison."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return str.__eq__(self, other)
+
+    def __ne__(self, other: object) -> bool:
+        return str.__ne__(self, other)
+
+    __hash__ = str.__hash__
+
+
+def lines(work: Callable[[], object]) -> int:
+    """How many lines run."""
+    count = 0
+
+    def line(frame: Any, event: str, argument: Any) -> Any:
+        nonlocal count
+        count += 1
+        return line
+
+    previous = sys.gettrace()
+    sys.settrace(line)
+    try:
+        work()
+    finally:
+        sys.settrace(previous)
+    return count
+
+
+def assert_linear(make: Callable[[int], Callable[[], object]], small: int = 48) -> None:
+    """`make(n)` prepares input of size n and returns the work on it. Four times the input is at most four times the work, and a
+    constant."""
+    for size in (small, GROWTH * small):
+        make(size)()
+    first, second = lines(make(small)), lines(make(GROWTH * small))
+    assert second <= GROWTH * SLACK * first, f"{small} → {GROWTH * small} of input, {first} → {second} lines"
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    gc.collect()
+    gc.disable()
+    try:
+        started = time.process_time()
+        work()
+        return time.process_time() - started
+    finally:
+        gc.enable()
+
+
+def assert_time_is_linear(make: Callable[[int], Callable[[], object]], small: int = 256) -> None:
+    """The same by the processor's time, over a wide growth. Asked again before it fails: a busy machine is no fault."""
+    told = ""
+    for _ in range(3):
+        first = min(_seconds(make(small)) for _ in range(3))
+        second = _seconds(make(TIME_GROWTH * small))
+        if second <= max(NOISE_SECONDS, TIME_GROWTH * TIME_FACTOR * first):
+            return
+        told = f"{small} → {TIME_GROWTH * small} of input, {first:.4f} → {second:.4f} s"
+    raise AssertionError(told)
