@@ -1,7 +1,8 @@
 """A request on its way to a verb: resolve the scope, authenticate, impersonate, authorize, dispatch.
 
 The URL space is a few mounts (`/clusters/…`, `/services/<view>/…`, `/ranges/<name>/…`), each of which turns a path into a scope
-and a Kubernetes path inside it; what has no mount belongs to the process.
+and a Kubernetes path inside it; what has no mount belongs to the process. A place that does not exist goes the same way, up to
+authorization, which refuses it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from tenantry.apiserver.endpoints.nonresource import Endpoints
 from tenantry.apiserver.endpoints.plain import page_not_found, text
 from tenantry.apiserver.endpoints.version import VersionEndpoint
 from tenantry.apiserver.forbidden import forbidden_request
+from tenantry.apiserver.hidden import Hidden
 from tenantry.apiserver.http import Reply, Request, Response
 from tenantry.apiserver.metrics import CONTENT_TYPE, Metrics
 from tenantry.apiserver.negotiation import error_response
@@ -91,25 +93,27 @@ class Pipeline:
         user = request.user or await self._authenticate(request, scope)
         return await self._serve(request, scope, inner or "/", user)
 
-    async def _authenticate(self, request: Request, scope: Scope) -> User:
+    async def _authenticate(self, request: Request, scope: Scope | Hidden) -> User:
         user = await self._authenticator.authenticate(request, scope.cluster)
         if user is None:
             raise unauthorized()
         return self._impersonated(request, user, scope)
 
-    def _impersonated(self, request: Request, user: User, scope: Scope) -> User:
+    def _impersonated(self, request: Request, user: User, scope: Scope | Hidden) -> User:
         request.user = user
         if impersonation.wanted(request):
             request.user = impersonation.impersonate(request, user, scope.authorizer, scope.cluster or "*")
             request.impersonator = user
         return request.user
 
-    async def _serve(self, request: Request, scope: Scope, path: str, user: User) -> Reply:
+    async def _serve(self, request: Request, scope: Scope | Hidden, path: str, user: User) -> Reply:
         info = request_info.parse(request.method, path, request)
         request.verb = info.verb
         if info.verb != "watch":
             check_timeout(request)
         self._authorize(scope, info, user)
+        if isinstance(scope, Hidden):
+            return self._health.serve(request, path)
         if not info.is_resource:
             return self._endpoints.serve(request, scope.apis(), path)
         apis = scope.apis()
@@ -120,8 +124,8 @@ class Pipeline:
             raise generic_not_found()
         return await serve(request, scope, user, info, *found)
 
-    def _authorize(self, scope: Scope, info: RequestInfo, user: User) -> None:
-        if info.path in HEALTH_PATHS:
+    def _authorize(self, scope: Scope | Hidden, info: RequestInfo, user: User) -> None:
+        if info.path in HEALTH_PATHS and not isinstance(scope, Hidden):
             return
         attributes = Attributes(
             user,

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from tenantry.apiserver.admission import Admission
 from tenantry.apiserver.authorization import Attributes, Authorizer
+from tenantry.apiserver.hidden import Hidden
 from tenantry.apiserver.http import Reply, Request
 from tenantry.apiserver.user import User
 from tenantry.kube.api_set import ApiSet
@@ -103,9 +104,10 @@ class Call(Protocol):
 class Mount(Protocol):
     """A part of the URL space: how `/clusters/…`, `/services/<view>/…` become a scope."""
 
-    async def resolve(self, request: Request, path: str) -> tuple[Scope, str] | Reply:
+    async def resolve(self, request: Request, path: str) -> tuple[Scope | Hidden, str] | Reply:
         """The scope, and the Kubernetes path inside it (`/api/v1/…`). `path` is what follows the mount's prefix.
 
-        Or a whole reply, where the request is answered or passed on elsewhere. Raises StatusError.
+        Or a whole reply, where the request is passed on elsewhere. Nobody has looked at the caller yet: what would tell whether
+        something exists is no error but a `Hidden` place. Raises StatusError for what is the same for all.
         """
         ...

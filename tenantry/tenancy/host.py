@@ -58,6 +58,10 @@ class DeepAuthorizer(Authorizer, Protocol):
         """Whether a user may enter a logical cluster of any shard; `owner` is the user name in its Workspace."""
         ...
 
+    def is_privileged(self, user: User) -> bool:
+        """Whether a user may enter all logical clusters, and so may know which there are."""
+        ...
+
 
 class Host:
     """Everything of tenancy in one shard process.

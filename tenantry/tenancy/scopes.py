@@ -11,7 +11,8 @@ import orjson
 from tenantry.apiserver.admission import Admission
 from tenantry.apiserver.authorization import Attributes, Authorizer, Decision, Verdict
 from tenantry.apiserver.endpoints.health import HEALTH_PATHS
-from tenantry.apiserver.http import Reply, Request, Response
+from tenantry.apiserver.hidden import Hidden
+from tenantry.apiserver.http import Reply, Request
 from tenantry.apiserver.scope import Call as Connected
 from tenantry.apiserver.scope import Connector, Scope, Visibility
 from tenantry.apiserver.storage_errors import check_readable, not_owner
@@ -25,6 +26,7 @@ from tenantry.kube.status import StatusError, forbidden, generic_not_found, inte
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
+from tenantry.tenancy.authorization.links import NOT_PERMITTED
 from tenantry.tenancy.copies import copies
 from tenantry.tenancy.directory import WORKSPACE_RESOURCE
 from tenantry.tenancy.resources import LOGICAL_CLUSTERS
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
 
 WILDCARD = "*"
+_ONLY_MASTERS = "only privileged callers may work across logical clusters"
 _INACTIVE = b'kcp.io/inactive":"true"'
 _LEGACY_INACTIVE_ANNOTATION = "internal.kcp.io/inactive"
 _SERVED_WHILE_INACTIVE = ("/openapi", "/apis/core.kcp.io/v1alpha1/logicalclusters")
@@ -121,7 +124,7 @@ class _MastersRead:
 
     def authorize(self, attributes: Attributes) -> Decision:
         if not attributes.user.is_master:
-            return Decision(Verdict.DENY, "only privileged callers may work across logical clusters")
+            return Decision(Verdict.DENY, _ONLY_MASTERS)
         if attributes.is_resource and attributes.verb not in ("list", "watch"):
             refused = method_not_allowed(GroupResource(attributes.group, attributes.resource), attributes.verb)
             raise StatusError(
@@ -180,10 +183,37 @@ def _with_home(workspaces: ResourceDefinition) -> ApiSet:
     return found
 
 
+class ClosedScope(ClusterScope):
+    """A logical cluster in which the request cannot be served, which is told to those who may know."""
+
+    __slots__ = ("_error",)
+
+    def __init__(self, host: Host, cluster: str, held: Range, error: StatusError) -> None:
+        super().__init__(host, cluster, held)
+        self._error = error
+
+    @property
+    def authorizer(self) -> Authorizer:
+        return self
+
+    def authorize(self, attributes: Attributes) -> Decision:
+        decision = self.host.authorizer.authorize(attributes)
+        if decision.allowed and attributes.verb != "impersonate":
+            raise self._error
+        return decision
+
+
+Resolved = tuple[Scope | Hidden, str]
+
+
 class RangedMount(Protocol):
     """A mount that can be confined to one range, which `/ranges/<name>/…` does. `range_name` None: all that this shard owns."""
 
-    async def resolve(self, request: Request, path: str, *, range_name: str | None = None) -> tuple[Scope, str] | Reply: ...
+    async def resolve(self, request: Request, path: str, *, range_name: str | None = None) -> Resolved | Reply: ...
+
+    def hidden(self, path: str, error: StatusError) -> Resolved:
+        """What `resolve` gives where there is no such range; `error` says so."""
+        ...
 
 
 def split_first(path: str) -> tuple[str, str]:
@@ -199,61 +229,66 @@ class ClustersMount:
         self._host = host
         self._homes = HomeWorkspaces(host)
 
-    async def resolve(self, request: Request, path: str, *, range_name: str | None = None) -> tuple[Scope, str] | Reply:
+    async def resolve(self, request: Request, path: str, *, range_name: str | None = None) -> Resolved | Reply:
         cluster, rest = split_first(path)
         if not self._host.ready.is_set():
             # Before the catalog is read every path and every API seems not to exist, and callers believe a 404.
             raise not_owner(f"shard {self._host.name} is starting")
         if cluster == WILDCARD:
             return self._wildcard(rest, range_name)
-        found = self._host.directory.cluster_of(cluster)
+        try:
+            found = self._host.directory.cluster_of(cluster)
+        except StatusError as error:
+            return self.hidden(path, error)
         place = self._host.directory.range_of(found) if found is not None else None
         if found is None or place is None or (range_name is not None and place.name != range_name):
-            raise not_found(WORKSPACE_RESOURCE, cluster)
+            return self.hidden(path, not_found(WORKSPACE_RESOURCE, cluster))
         # The fence decides, of which the map may be behind.
         if not self._host.cell.owns(found):
             return await self._host.peers.call(place.name, replace(request, path=f"/clusters/{found}{rest}"))
         scope = self._host.scope(found)
         check_readable(scope.range)
-        self._refuse_inactive(scope, rest)
+        resource, identity, rest = split_identity(rest)
+        why = self._why_closed(scope, rest, resource, identity)
+        if why is not None:
+            return ClosedScope(self._host, found, scope.range, why), rest
         if rest == _HOME_PATH and found == ROOT and request.method == "GET" and self._host.home_workspaces:
             return HomeScope(self._host, scope.range, self._homes), f"{rest}/{_HOME}"
-        if ":" in rest:
-            rest = self._of_identity(found, rest)
         return scope, rest
 
-    def _of_identity(self, cluster: str, path: str) -> str:
-        """The path without `:identity` on its resource. Raises StatusError 404 where the cluster serves the resource with
-        another identity, or not at all."""
-        resource, identity, path = split_identity(path)
+    def hidden(self, path: str, error: StatusError) -> Resolved:
+        cluster, rest = split_first(path)
+        _, _, rest = split_identity(rest)
+        if cluster == WILDCARD:
+            return Hidden(error, reason=_ONLY_MASTERS, cluster=None), rest
+        return Hidden(error, self._host.authorizer.is_privileged, NOT_PERMITTED, cluster), rest
+
+    def _why_closed(self, scope: ClusterScope, path: str, resource: str, identity: str) -> StatusError | None:
+        """403 where the logical cluster was made inactive: only its own object stays within reach. 404 where it serves the
+        resource with another identity, or not at all."""
+        assert scope.cluster is not None
+        if self._is_inactive(scope, scope.cluster) and not path.startswith(_SERVED_WHILE_INACTIVE):
+            return forbidden(GroupResource("core.kcp.io", "logicalclusters"), scope.cluster, "logical cluster is marked inactive")
         if identity:
-            group = path.split("/")[2]
-            definition = self._host.apis.definition(cluster, group, resource)
+            definition = self._host.apis.definition(scope.cluster, path.split("/")[2], resource)
             if definition is None or definition.identity != identity:
-                raise generic_not_found()
-        return path
+                return generic_not_found()
+        return None
 
     @staticmethod
-    def _refuse_inactive(scope: ClusterScope, path: str) -> None:
-        """Raises StatusError 403 where the logical cluster was made inactive; only its own object stays within reach."""
-        assert scope.cluster is not None
-        record = scope.range.get(Key(scope.cluster, LOGICAL_CLUSTERS, "", NAME))
-        if record is None or _INACTIVE not in record.value or path.startswith(_SERVED_WHILE_INACTIVE):
-            return
+    def _is_inactive(scope: ClusterScope, cluster: str) -> bool:
+        record = scope.range.get(Key(cluster, LOGICAL_CLUSTERS, "", NAME))
+        if record is None or _INACTIVE not in record.value:
+            return False
         annotations = annotations_of(orjson.loads(record.value))
-        if "true" not in (annotations.get(INACTIVE_ANNOTATION), annotations.get(_LEGACY_INACTIVE_ANNOTATION)):
-            return
-        raise forbidden(GroupResource("core.kcp.io", "logicalclusters"), scope.cluster, "logical cluster is marked inactive")
+        return "true" in (annotations.get(INACTIVE_ANNOTATION), annotations.get(_LEGACY_INACTIVE_ANNOTATION))
 
-    def _wildcard(self, rest: str, range_name: str | None) -> tuple[Scope, str]:
+    def _wildcard(self, rest: str, range_name: str | None) -> Resolved:
         if range_name is None:
             owned = list(self._host.cell.ranges)
             if len(owned) != 1:
-                raise StatusError(
-                    400,
-                    "BadRequest",
-                    "a wildcard spans one range: use /ranges/<name>/clusters/*; the Shard objects in root list the ranges",
-                )
+                text = "a wildcard spans one range: use /ranges/<name>/clusters/*; the Shard objects in root list the ranges"
+                return self.hidden(f"{WILDCARD}{rest}", StatusError(400, "BadRequest", text))
             range_name = owned[0]
         resource, identity, rest = split_identity(rest)
         scope = self._host.wildcard(range_name, resource=resource, identity=identity)
@@ -292,18 +327,22 @@ class RangesMount:
         self._host = host
         self._mounts = mounts
 
-    async def resolve(self, request: Request, path: str) -> tuple[Scope, str] | Reply:
+    async def resolve(self, request: Request, path: str) -> Resolved | Reply:
         name, rest = split_first(path)
         known = self._host.registry.named(name)
-        if known is None:
-            raise not_found(GroupResource("core.kcp.io", "shards"), name)
-        if known.name not in self._host.cell.ranges:
-            return await self._host.peers.call(name, replace(request, path=f"/ranges/{name}{rest}"))
-        if rest in HEALTH_PATHS:
-            ready = self._host.ready.is_set() or rest == "/livez"
-            return Response(200 if ready else 503, b"ok" if ready else b"starting", content_type="text/plain; charset=utf-8")
         first, inner = split_first(rest)
         mount = self._mounts.get(first)
-        if mount is None:
-            raise generic_not_found()
-        return await mount.resolve(request, inner, range_name=name)
+        if known is None:
+            error = not_found(GroupResource("core.kcp.io", "shards"), name)
+            return mount.hidden(inner, error) if mount is not None else self._hidden(rest, error)
+        if known.name not in self._host.cell.ranges:
+            return await self._host.peers.call(name, replace(request, path=f"/ranges/{name}{rest}"))
+        if mount is not None:
+            return await mount.resolve(request, inner, range_name=name)
+        if rest in HEALTH_PATHS:
+            # That of the process which holds the range, and as open as it is of ranges that there are not.
+            return Hidden(generic_not_found(), lambda _: False), rest
+        return self._hidden(rest, generic_not_found())
+
+    def _hidden(self, rest: str, error: StatusError) -> Resolved:
+        return Hidden(error, self._host.authorizer.is_privileged), rest or "/"

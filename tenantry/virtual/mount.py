@@ -6,18 +6,19 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from tenantry.apiserver.hidden import Hidden
 from tenantry.apiserver.http import Reply, Request
 from tenantry.apiserver.scope import Scope
 from tenantry.apiserver.storage_errors import check_readable, not_owner
-from tenantry.kube.status import StatusError
-from tenantry.tenancy.scopes import WILDCARD, split_first
+from tenantry.kube.status import PlainError, StatusError
+from tenantry.tenancy.scopes import WILDCARD, Resolved, split_first
 from tenantry.tenancy.well_known import ROOT
 from tenantry.virtual.apiexport.view import ApiExportView
 from tenantry.virtual.initializing.initializing import InitializingWorkspaces
 from tenantry.virtual.initializing.terminating import TerminatingWorkspaces
-from tenantry.virtual.nowhere import NowhereScope
+from tenantry.virtual.nothing import NothingScope
 from tenantry.virtual.view import Place, View
 from tenantry.virtual.view_scope import ViewScope
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 ENTRY_POINT_GROUP = "tenantry.virtual_workspaces"
 _VIEW_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_NEVER_AN_ID = "-nothing"
+"""Ids of logical clusters have no hyphen."""
 _CLUSTER_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?|system:[a-z0-9:-]+")
 
 
@@ -74,22 +77,35 @@ class ServicesMount:
         self._host = host
         self._views = dict(views)
 
-    async def resolve(self, request: Request, path: str, *, range_name: str | None = None) -> tuple[Scope, str] | Reply:
-        found = self._parse(path, range_name)
+    async def resolve(self, request: Request, path: str, *, range_name: str | None = None) -> Resolved | Reply:
+        found = self._parse(path)
         if found is None:
-            return self._nowhere(), f"/services/{path.lstrip('/')}"
-        view, place, inner = found
-        if place.range not in self._host.cell.ranges:
-            moved = replace(request, path=f"/ranges/{place.range}/services/{path.lstrip('/')}")
-            return await self._host.peers.call(place.range, moved)
-        check_readable(self._host.cell.ranges[place.range])
-        scope = view.scope(place, inner)
+            return _nowhere(path)
+        view, arguments, cluster, inner = found
+        held = self._range_of(cluster, range_name)
+        if held is None:
+            return self._nothing(view, arguments, inner, _page_not_found())
+        if held not in self._host.cell.ranges:
+            moved = replace(request, path=f"/ranges/{held}/services/{path.lstrip('/')}")
+            return await self._host.peers.call(held, moved)
+        check_readable(self._host.cell.ranges[held])
+        scope = view.scope(Place(arguments, cluster, held), inner)
         if isinstance(scope, ViewScope) and inner in ("/api", "/apis"):
             request.headers = _without_accept(request.headers)
         return scope, inner
 
-    def _parse(self, path: str, range_name: str | None) -> tuple[View, Place, str] | None:
-        """None where no view accepts the path."""
+    def hidden(self, path: str, error: StatusError) -> Resolved:
+        found = self._parse(path)
+        if found is None:
+            return _nowhere(path)
+        view, arguments, _, inner = found
+        return self._nothing(view, arguments, inner, error)
+
+    def _parse(self, path: str) -> tuple[View, tuple[str, ...], str | None, str] | None:
+        """The view, its arguments, the cluster (None: `*`, empty: there is none), and the path inside.
+
+        None where no view has such paths.
+        """
         name, rest = split_first(path)
         view = self._views.get(name)
         if view is None:
@@ -108,11 +124,8 @@ class ServicesMount:
                 return None
             cluster = None if wanted == WILDCARD else wanted
         else:
-            cluster = self._cluster_of(view, tuple(arguments))
-            if cluster is None:
-                return None
-        held = self._range_of(cluster, range_name)
-        return (view, Place(tuple(arguments), cluster, held), rest or "/") if held is not None else None
+            cluster = self._cluster_of(view, tuple(arguments)) or ""
+        return view, tuple(arguments), cluster, rest or "/"
 
     def _cluster_of(self, view: View, arguments: tuple[str, ...]) -> str | None:
         try:
@@ -128,11 +141,22 @@ class ServicesMount:
             return None
         return found.name
 
-    def _nowhere(self) -> NowhereScope:
-        held = next(iter(self._host.cell.ranges.values()), None)
+    def _nothing(self, view: View, arguments: tuple[str, ...], path: str, error: StatusError) -> Resolved:
+        ranges = self._host.cell.ranges
+        held = ranges.get(ROOT) or next(iter(ranges.values()), None)
         if held is None:
             raise not_owner(f"shard {self._host.name} holds no range at the moment")
-        return NowhereScope(self._host, held.start, held)
+        scope = view.scope(Place(arguments, f"{held.start}{_NEVER_AN_ID}", held.name), path)
+        return cast("Scope", NothingScope(view, scope, error, shown=not view.per_cluster)), path
+
+
+def _nowhere(path: str) -> Resolved:
+    """No view has such paths, whatever there is."""
+    return Hidden(_page_not_found()), f"/services/{path.lstrip('/')}"
+
+
+def _page_not_found() -> StatusError:
+    return PlainError(404, "404 page not found")
 
 
 def _without_accept(headers: Mapping[str, str]) -> dict[str, str]:

@@ -13,7 +13,7 @@ from tenantry.kube.objects import Object
 from tenantry.tenancy.changes import removed
 from tenantry.tenancy.resources import CLUSTER_ROLE_BINDINGS
 from tenantry_personal_workspaces import PersonalWorkspaces
-from tests.tenancy.exports_world import World, user
+from tests.tenancy.exports_world import MASTER, World, user
 from tests.virtual.watching import Watch
 
 ORG = "rorg000000000000"
@@ -52,7 +52,16 @@ async def test_strangers_and_unknown_parents() -> None:
     async with World(PersonalWorkspaces) as world:
         await organisation(world)
         assert (await world.call("GET", PATH, User("system:anonymous", (UNAUTHENTICATED_GROUP,))))[0] == 403
-        assert (await world.call("GET", PATH.replace("root:org", "root:none"), ANN))[0] == 403
+        assert (await world.call("GET", PATH.replace("root:org", "root:none"), MASTER))[0] == 404
+        # A parent that is not there looks like one in which there is nothing of one's own.
+        nothing = user("eve")
+        for parent in ("root:org", "root:none", "rnone00000000000", "9none00000000000", "NO", "root:org:x"):
+            path = PATH.replace("root:org", parent)
+            assert await names(world, nothing, path) == []
+            assert (await world.call("GET", f"{path}/anns", nothing))[0] == 404
+            assert (await world.call("POST", path, nothing, {}))[0] == 405
+            async with Watch(world, path, nothing):
+                pass
 
 
 async def test_discovery() -> None:

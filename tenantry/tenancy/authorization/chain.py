@@ -96,6 +96,10 @@ class Chain:
         its Workspace says; of clusters on other shards that is not known here otherwise."""
         return MASTERS_GROUP in user.groups or self._entrance.allows(user, cluster, owner, self._access_of(user, cluster))
 
+    def is_privileged(self, user: User) -> bool:
+        """Whether a user may enter any logical cluster there is, by the RBAC that holds in all of them."""
+        return MASTERS_GROUP in user.groups or self._access_of(user, SYSTEM_ADMIN).may_enter
+
     def rules(self, user: User, cluster: str, namespace: str) -> list[Rule]:
         """The RBAC rules (PolicyRule objects) that a user has in a namespace, or cluster-wide without one. Those of a role come
         once, by however many bindings: bindings times rules would be more than what either is."""

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tenantry.apiserver.authorization import NO_OPINION, Attributes, Decision, Verdict
+from tenantry.apiserver.authorization import Attributes, Decision, Verdict
 from tenantry.apiserver.user import EXTERNAL_LOGICAL_CLUSTER_ADMIN_GROUP, LOGICAL_CLUSTER_ADMIN_GROUP
 from tenantry.kube.objects import Object
 from tenantry.tenancy.authorization.access import Access
 from tenantry.tenancy.authorization.effective import is_local
-from tenantry.tenancy.authorization.links import groups_of
+from tenantry.tenancy.authorization.links import NOT_PERMITTED, groups_of
 from tenantry.tenancy.well_known import ROOT
 
 _OPEN_PHASES = frozenset({"Initializing", "Ready", "Inactive", "Terminating", "Deleting"})
 _LIFECYCLE_PHASES = frozenset({"Initializing", "Terminating", "Deleting"})
 _LIFECYCLE_GROUPS = ("system:kcp:initializer:", "system:kcp:terminator:")
-NOT_PERMITTED = "workspace access not permitted"
 
 _METRICS = "/metrics"
 """Of the process and not of a tenant: asked of root, by callers who need not be let into it."""
@@ -28,7 +27,7 @@ class Content:
     def decide(self, attributes: Attributes, access: Access) -> Decision | None:
         cluster = attributes.cluster
         if cluster.startswith("system:"):
-            return NO_OPINION
+            return Decision(Verdict.NO_OPINION, NOT_PERMITTED)
         if not attributes.resource and attributes.path == _METRICS and cluster == ROOT:
             return None
         groups = groups_of(access.users)
@@ -38,10 +37,13 @@ class Content:
         if obj is None:
             return Decision(Verdict.DENY, NOT_PERMITTED)
         phase = (obj.get("status") or {}).get("phase") or "Scheduling"
+        at_home = access.may_enter or is_local(attributes.user, cluster)
         if phase not in _OPEN_PHASES:
+            if not at_home:
+                return Decision(Verdict.NO_OPINION, NOT_PERMITTED)
             return Decision(Verdict.NO_OPINION, f'not permitted, logical cluster is in phase "{phase}"')
         if phase in _LIFECYCLE_PHASES and any(group.startswith(_LIFECYCLE_GROUPS) for group in groups):
             return Decision(Verdict.ALLOW, "lifecycle controller of the workspace type")
-        if access.may_enter or is_local(attributes.user, cluster):
+        if at_home:
             return None
         return Decision(Verdict.NO_OPINION, NOT_PERMITTED)

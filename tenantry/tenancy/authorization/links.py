@@ -9,6 +9,9 @@ from tenantry.apiserver.authorization import Attributes, Decision
 from tenantry.apiserver.user import User
 from tenantry.tenancy.authorization.access import Access
 
+NOT_PERMITTED = "workspace access not permitted"
+"""All that is told to whoever may not enter: the same of a workspace that is closed, of one that is empty, and of none."""
+
 
 class Link(Protocol):
     """`access` is what the caller holds in the cluster, as everybody that it counts as there; computed once for all links."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tenantry.apiserver.authorization import NO_OPINION, Attributes, Decision, Verdict
+from tenantry.apiserver.authorization import Attributes, Decision, Verdict
 from tenantry.apiserver.user import (
     EXTERNAL_LOGICAL_CLUSTER_ADMIN_GROUP,
     KCP_ADMIN_GROUP,
@@ -14,7 +14,7 @@ from tenantry.apiserver.user import (
 from tenantry.kube.objects import Object, annotations_of
 from tenantry.tenancy.authorization.access import Access
 from tenantry.tenancy.authorization.effective import is_local
-from tenantry.tenancy.authorization.links import groups_of
+from tenantry.tenancy.authorization.links import NOT_PERMITTED, groups_of
 from tenantry.tenancy.well_known import REQUIRED_GROUPS_ANNOTATION
 
 _PASSING = frozenset({LOGICAL_CLUSTER_ADMIN_GROUP, EXTERNAL_LOGICAL_CLUSTER_ADMIN_GROUP})
@@ -36,11 +36,12 @@ class RequiredGroups:
             return None
         obj = self._logical_cluster(attributes.cluster)
         if obj is None:
-            return None if attributes.cluster.startswith("system:") else NO_OPINION
+            return None if attributes.cluster.startswith("system:") else Decision(Verdict.NO_OPINION, NOT_PERMITTED)
         wanted = annotations_of(obj).get(REQUIRED_GROUPS_ANNOTATION)
         if not wanted or groups & _SATISFYING:
             return None
         for alternative in wanted.split(";"):
             if all(group.strip() in groups for group in alternative.split(",")):
                 return None
-        return Decision(Verdict.DENY, "user is not a member of the required groups")
+        # Whoever is no member learns nothing of the workspace, not even that it is there.
+        return Decision(Verdict.DENY, NOT_PERMITTED)

@@ -22,8 +22,8 @@ from tenantry.kube.status import StatusError, internal, too_many_requests, unava
 from tenantry.storage.cell import Stale
 from tenantry.storage.keys import Key, catalog_key
 from tenantry.storage.record import Change, Head, Record
-from tenantry.tenancy.authorization.content import NOT_PERMITTED
 from tenantry.tenancy.authorization.effective import effective_users
+from tenantry.tenancy.authorization.links import NOT_PERMITTED
 from tenantry.tenancy.authorization.outside import known_outside
 from tenantry.tenancy.changes import created
 from tenantry.tenancy.directory import HOME_PREFIX, HOMES, RangeInfo, home_key

@@ -1,0 +1,48 @@
+"""A place of a view that does not exist: answered as the view answers where nothing is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tenantry.apiserver.authorization import NO_OPINION, Attributes, Authorizer, Decision
+from tenantry.apiserver.endpoints.health import HEALTH_PATHS
+from tenantry.kube.api_set import ApiSet
+from tenantry.kube.status import StatusError
+from tenantry.virtual.restrict import NO_SUBRESOURCES, restricted
+from tenantry.virtual.view import READ_VERBS, View
+
+if TYPE_CHECKING:
+    from tenantry.apiserver.scope import Scope
+
+
+class NothingScope:
+    """The view's own scope of a logical cluster that there never is: whoever may not enter is refused as everywhere in the view.
+
+    Nobody writes there. `error`: for system:masters. `shown`: whether callers who may enter are shown that there is nothing;
+    otherwise they are refused.
+    """
+
+    def __init__(self, view: View, scope: Scope, error: StatusError, *, shown: bool) -> None:
+        self._view = view
+        self._scope = scope
+        self._error = error
+        self._shown = shown
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._scope, name)
+
+    @property
+    def authorizer(self) -> Authorizer:
+        return self
+
+    def apis(self) -> ApiSet:
+        return self._view.api_set(restricted(definition, READ_VERBS, NO_SUBRESOURCES) for definition in self._scope.apis())
+
+    def authorize(self, attributes: Attributes) -> Decision:
+        """Raises StatusError, `error` or what the view's own authorizer raises."""
+        if attributes.user.is_master:
+            raise self._error
+        decision = self._scope.authorizer.authorize(attributes)
+        if not decision.allowed or (not attributes.is_resource and attributes.path in HEALTH_PATHS):
+            return decision
+        return decision if self._shown else NO_OPINION
