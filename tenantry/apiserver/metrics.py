@@ -9,6 +9,8 @@ from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from tenantry import cache
+
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _LATENCY_BOUNDS_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
@@ -108,3 +110,23 @@ class Metrics(Collector):
         yield CounterMetricFamily("tenantry_store_changes", "Writes committed to the store.", self._commit_changes)
         for name, (text, value) in self._gauges.items():
             yield GaugeMetricFamily(name, text, value())
+
+
+class Caches(Collector):
+    """How much each of the process's caches holds. Not one server's: caches of functions are the process's."""
+
+    def describe(self) -> Iterable[Metric]:
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        entries = GaugeMetricFamily("tenantry_cache_entries", "Entries that a cache holds.", labels=("cache",))
+        held = GaugeMetricFamily("tenantry_cache_bytes", "Memory that a cache holds, keys included.", labels=("cache",))
+        most = GaugeMetricFamily("tenantry_cache_max_bytes", "Memory that a cache may hold.", labels=("cache",))
+        for name, size in cache.sizes():
+            entries.add_metric((name,), size.entries)
+            held.add_metric((name,), size.bytes)
+            most.add_metric((name,), size.bytes_max)
+        yield from (entries, held, most)
+
+
+REGISTRY.register(Caches())

@@ -8,6 +8,7 @@ import logging
 
 from tenantry.apiserver.logging import AccessLog, JsonFormatter
 from tenantry.apiserver.metrics import Histogram, Metrics
+from tenantry.cache import Cache
 
 
 def test_metrics_text() -> None:
@@ -32,6 +33,17 @@ def test_metrics_text() -> None:
     assert "tenantry_store_commit_duration_seconds_count 1.0" in lines
     assert "tenantry_store_changes_total 7.0" in lines
     assert "tenantry_ranges 5.0" in lines
+
+
+def test_every_cache_of_the_process_is_shown_by_name() -> None:
+    cache: Cache[str, bytes] = Cache("test_shown", bytes_max=80_000)
+    cache.put("a", bytes(500))
+
+    lines = Metrics().text().decode().splitlines()
+
+    assert 'tenantry_cache_entries{cache="test_shown"} 1.0' in lines
+    assert f'tenantry_cache_bytes{{cache="test_shown"}} {float(cache.bytes)}' in lines
+    assert 'tenantry_cache_max_bytes{cache="test_shown"} 80000.0' in lines
 
 
 def test_histogram_bounds_are_inclusive() -> None:

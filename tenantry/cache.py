@@ -1,0 +1,290 @@
+"""The one way in which a process remembers what it computed of something that a tenant sent.
+
+A cache is bounded in bytes, keys included, and keeps no key above `KEY_BYTES_MAX`: what is asked with a longer one is computed
+and forgotten. So a tenant can make caches useless to itself, and cannot fill memory with them. All caches of a process are known
+by name (`caches`), and their sizes are metrics.
+
+Entries leave when they were not used for long, by generations: a new entry is young; when the young ones take a third of the room
+they grow old together, and the old ones leave; an old one that is used is young again. That makes a hit one look-up in a dict,
+which takes no lock and writes nothing. What leaves is freed a few entries at a time, as others come. Caches may be used from any
+thread.
+"""
+
+from __future__ import annotations
+
+import gc
+import inspect
+import sys
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator
+from functools import wraps
+from threading import Lock
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
+from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar, cast
+from weakref import WeakSet
+
+P = ParamSpec("P")
+R = TypeVar("R")
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+KEY_BYTES_MAX = 1024
+"""A longer key is never kept, strings' own overhead included. What is asked for again and again is short: names, selectors, types
+of media; what is long is made to be long."""
+ENTRY_BYTES = 200
+"""What an entry takes beside its key and value, measured: its place in a table, and its size."""
+GENERATIONS = 3
+"""Young entries, old ones, and those that leave: none of them takes more than its part of the room."""
+LARGEST_PART = 8
+"""An entry that takes more than this part of a cache (one in so many) is not kept: it would drive out too much else."""
+
+_KEYWORDS = object()
+
+
+class Size(NamedTuple):
+    """How much a cache holds."""
+
+    entries: int
+    bytes: int
+    bytes_max: int
+
+
+class Cache(Generic[K, V]):
+    """Values by key; see the module. `name` is the metrics' label: a constant, the same for caches of the same purpose.
+
+    `size` tells the bytes of a value: all of them that stay in memory because the cache holds it. The default counts what the
+    value refers to, and is right for values of Python that share nothing big with others.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_bytes",
+        "_leaving",
+        "_lock",
+        "_old",
+        "_size",
+        "_young",
+        "_young_bytes",
+        "bytes_max",
+        "entries_max",
+        "name",
+    )
+
+    def __init__(
+        self, name: str, *, bytes_max: int, entries_max: int | None = None, size: Callable[[V], int] | None = None
+    ) -> None:
+        self.name = name
+        self.bytes_max = bytes_max
+        self.entries_max = max(GENERATIONS, entries_max if entries_max is not None else bytes_max // ENTRY_BYTES)
+        self._size = size
+        self._young: OrderedDict[K, tuple[V, int]] = OrderedDict()
+        self._old: OrderedDict[K, tuple[V, int]] = OrderedDict()
+        self._leaving: OrderedDict[K, tuple[V, int]] = OrderedDict()
+        self._young_bytes = 0
+        self._bytes = 0
+        self._lock = Lock()
+        _caches.add(self)
+
+    def __len__(self) -> int:
+        """How many entries take memory; those that leave can no longer be found."""
+        return len(self._young) + len(self._old) + len(self._leaving)
+
+    def __iter__(self) -> Iterator[K]:
+        """The keys that can be found now."""
+        with self._lock:
+            return iter([*self._old, *self._young])
+
+    def __contains__(self, key: K) -> bool:
+        return key in self._young or key in self._old
+
+    @property
+    def bytes(self) -> int:
+        return self._bytes
+
+    def get(self, key: K) -> V | None:
+        """The value, None where none is kept."""
+        entry = self._young.get(key)
+        if entry is None:
+            entry = self._old.get(key)
+            if entry is None:
+                return None
+            self._use(key)
+        return entry[0]
+
+    def put(self, key: K, value: V, size_bytes: int | None = None) -> bool:
+        """Keeps a value for as long as there is room for it. `size_bytes`: of the value, where the caller knows it. False: the
+        key is too long, or the entry too big, and whatever was kept for the key is dropped."""
+        size = size_of(key, KEY_BYTES_MAX)
+        if size > KEY_BYTES_MAX:
+            return False
+        most = self.bytes_max // LARGEST_PART
+        if size_bytes is None:
+            size_bytes = self._size(value) if self._size is not None else size_of(value, most)
+        size += size_bytes + ENTRY_BYTES
+        with self._lock:
+            self._drop(key)
+            if size > most:
+                return False
+            self._add(key, value, size)
+        return True
+
+    def grow(self, key: K, more_bytes: int) -> None:
+        """The value that is kept for the key became larger by so much; it goes if that is too much."""
+        with self._lock:
+            entry = self._drop(key)
+            if entry is not None and entry[1] + more_bytes <= self.bytes_max // LARGEST_PART:
+                self._add(key, entry[0], entry[1] + more_bytes)
+
+    def pop(self, key: K) -> V | None:
+        """Forgets the value and returns it; None where none is kept."""
+        with self._lock:
+            entry = self._drop(key)
+        return entry[0] if entry is not None else None
+
+    def clear(self) -> None:
+        with self._lock:
+            self._young, self._old, self._leaving = OrderedDict(), OrderedDict(), OrderedDict()
+            self._young_bytes = self._bytes = 0
+
+    def compute(self, key: K, function: Callable[[], V]) -> V:
+        """The value for the key, computed where it is not kept. What `function` raises is not kept."""
+        entry = self._young.get(key)
+        if entry is None:
+            entry = self._old.get(key)
+            if entry is None:
+                value = function()
+                self.put(key, value)
+                return value
+            self._use(key)
+        return entry[0]
+
+    def _use(self, key: K) -> None:
+        with self._lock:
+            entry = self._old.pop(key, None)
+            if entry is not None:
+                self._bytes -= entry[1]
+                self._add(key, *entry)
+
+    def _drop(self, key: K) -> tuple[V, int] | None:
+        entry = self._young.pop(key, None)
+        if entry is not None:
+            self._young_bytes -= entry[1]
+        else:
+            entry = self._old.pop(key, None)
+        if entry is not None:
+            self._bytes -= entry[1]
+        return entry
+
+    def _add(self, key: K, value: V, size: int) -> None:
+        if self._young_bytes + size > self.bytes_max // GENERATIONS or len(self._young) >= self.entries_max // GENERATIONS:
+            self._bytes -= sum(entry[1] for entry in self._leaving.values())
+            self._leaving, self._old, self._young = self._old, self._young, OrderedDict()
+            self._young_bytes = 0
+        self._young[key] = (value, size)
+        self._young_bytes += size
+        self._bytes += size
+        # Twice as fast as they come, so that all are gone when the next ones leave.
+        freed, count = 0, 0
+        while self._leaving and (freed < 2 * size or count < 2):
+            freed, count = freed + self._leaving.popitem(last=False)[1][1], count + 1
+        self._bytes -= freed
+
+
+_caches: WeakSet[Cache[Any, Any]] = WeakSet()
+
+
+def caches() -> list[Cache[Any, Any]]:
+    """All caches of this process."""
+    return list(_caches)
+
+
+def sizes() -> Iterator[tuple[str, Size]]:
+    """What the caches of each name hold together, by name."""
+    found: dict[str, Size] = {}
+    for cache in caches():
+        before = found.get(cache.name, Size(0, 0, 0))
+        found[cache.name] = Size(before.entries + len(cache), before.bytes + cache.bytes, before.bytes_max + cache.bytes_max)
+    yield from sorted(found.items())
+
+
+def cached(
+    name: str, *, bytes_max: int, entries_max: int | None = None, size: Callable[[Any], int] | None = None
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Remembers what a function of module level returns for hashable arguments, in a Cache of these limits.
+
+    The counterpart of `functools.lru_cache` for arguments that a tenant chooses. A call that raises is not remembered. A hit
+    costs about as much as there for a function of one parameter, twice as much with more, and more again with keywords. The
+    cache itself is the function's attribute `cache`.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        cache: Cache[Any, R] = Cache(name, bytes_max=bytes_max, entries_max=entries_max, size=size)
+        parameters = inspect.signature(function).parameters.values()
+        alone = len(parameters) == 1 and all(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
+        remembering = _of_one(cache, cast(Any, function)) if alone else _of_many(cache, function)
+        found = wraps(function)(remembering)
+        found.cache = cache  # type: ignore[attr-defined]
+        return cast("Callable[P, R]", found)
+
+    return decorate
+
+
+def _of_one(cache: Cache[Any, R], function: Callable[[Any], R]) -> Callable[[Any], R]:
+    def remembering(argument: Any) -> R:
+        try:
+            return cache._young[argument][0]
+        except KeyError:
+            pass
+        return cache.compute(argument, lambda: function(argument))
+
+    return remembering
+
+
+def _of_many(cache: Cache[Any, R], function: Callable[P, R]) -> Callable[P, R]:
+    def remembering(*args: P.args, **kwargs: P.kwargs) -> R:
+        key = (*args, _KEYWORDS, *kwargs.items()) if kwargs else args
+        try:
+            return cache._young[key][0]
+        except KeyError:
+            pass
+        return cache.compute(key, lambda: function(*args, **kwargs))
+
+    return remembering
+
+
+_SHARED = (type, ModuleType, BuiltinFunctionType, CodeType, type(None), bool)
+
+
+def size_of(value: object, limit_bytes: int = sys.maxsize) -> int:
+    """The bytes of memory of a value and of all that it refers to, shared things of the program (types, modules, code) left out.
+
+    Counting ends above `limit_bytes`, so it takes no longer than the limit allows.
+    """
+    if type(value) is str:
+        return sys.getsizeof(value)
+    total = 0
+    seen: set[int] = set()
+    waiting = [value]
+    while waiting and total <= limit_bytes:
+        each = waiting.pop()
+        if isinstance(each, _SHARED) or id(each) in seen:
+            continue
+        seen.add(id(each))
+        total += sys.getsizeof(each)
+        if isinstance(each, FunctionType):
+            # What a function carries along is in its cells; its globals are the module's.
+            waiting.extend(cell.cell_contents for cell in each.__closure__ or () if _is_filled(cell))
+            waiting.extend(each.__defaults__ or ())
+        elif isinstance(each, MethodType):
+            waiting.append(each.__self__)
+        elif not isinstance(each, str | bytes | int | float):
+            waiting.extend(gc.get_referents(each))
+    return total
+
+
+def _is_filled(cell: Any) -> bool:
+    try:
+        cell.cell_contents  # noqa: B018
+    except ValueError:
+        return False
+    return True
