@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 from urllib.parse import parse_qsl
@@ -86,6 +86,8 @@ class Response:
     warnings: list[str] = field(default_factory=list)
     compressible: bool = False
     """The edge may gzip it when it is big and the client accepts that (lists, OpenAPI, discovery)."""
+    more: Sequence[bytes] = ()
+    """What follows `body`, where the whole is too long to be copied at once."""
 
 
 class Sink(Protocol):

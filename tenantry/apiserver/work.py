@@ -11,7 +11,7 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
@@ -227,14 +227,3 @@ class Turns:
 
 turns = Turns()
 """Those of the process, which has one loop."""
-
-_PIECE = 64
-"""Records between two looks at the clock: some 10 µs each, where each is tested with a few selectors."""
-
-
-async def each_in_turns(items: Iterable[Result], function: Callable[[Result], None]) -> None:
-    """Calls the function with every item, in slices."""
-    for count, item in enumerate(items, 1):
-        function(item)
-        if count % _PIECE == 0 and turns.spent():
-            await turns.rest()

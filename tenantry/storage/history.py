@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import msgspec
 
-from tenantry.storage.record import Record, RecordEvent
+from tenantry.storage.record import RecordEvent
 
 
 class TooOld(Exception):
@@ -72,17 +72,6 @@ class History:
         self.oldest = oldest
         for event in (*events, *held):
             self.append(event)
-
-
-def undo(records: Iterable[Record], events: Sequence[RecordEvent]) -> list[Record]:
-    """What `records` were before the events happened, in no order."""
-    state = {record.key: record for record in records}
-    for event in reversed(events):
-        if event.previous is None:
-            state.pop(event.key, None)
-        else:
-            state[event.key] = event.previous
-    return list(state.values())
 
 
 def _size(event: RecordEvent) -> int:

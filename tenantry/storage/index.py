@@ -17,35 +17,36 @@ class Group:
     The order costs nothing until somebody lists; from then on it is kept by insertion.
     """
 
-    __slots__ = ("_keys", "_ordered", "records")
+    __slots__ = ("_names", "_ordered", "records")
 
     def __init__(self) -> None:
         self.records: dict[Key, Record] = {}
-        self._keys: list[Key] = []
+        self._names: list[str] = []
         self._ordered: list[Record] | None = None
 
     def put(self, record: Record) -> None:
         key = record.key
         ordered = self._ordered
         if ordered is not None:
-            at = bisect_left(self._keys, key)
+            at = bisect_left(self._names, key.name)
             if key in self.records:
                 ordered[at] = record
             else:
-                self._keys.insert(at, key)
+                self._names.insert(at, key.name)
                 ordered.insert(at, record)
         self.records[key] = record
 
     def remove(self, key: Key) -> None:
         if self.records.pop(key, None) is not None and self._ordered is not None:
-            at = bisect_left(self._keys, key)
-            del self._keys[at]
+            at = bisect_left(self._names, key.name)
+            del self._names[at]
             del self._ordered[at]
 
     def ordered(self) -> Sequence[Record]:
         if self._ordered is None:
-            self._keys = sorted(self.records)
-            self._ordered = [self.records[key] for key in self._keys]
+            # By the names alone, which are all that differs: a fraction of the time that whole keys take.
+            self._ordered = sorted(self.records.values(), key=_name)
+            self._names = [record.key.name for record in self._ordered]
         return self._ordered
 
 
@@ -160,3 +161,7 @@ def _key_order(namespace: str) -> str:
 def in_key_order(key: Key) -> tuple[str, str, str]:
     """Sorts keys of one resource as the store does."""
     return key.cluster, f"{key.namespace}/", key.name
+
+
+def _name(record: Record) -> str:
+    return record.key.name

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 
-from tenantry.storage.history import History, HistoryLimits, TooOld, undo
+from tenantry.storage.history import History, HistoryLimits, TooOld
 from tenantry.storage.index import Index, in_key_order
 from tenantry.storage.keys import Key
 from tenantry.storage.read_guard import ReadGuard
@@ -98,7 +99,21 @@ class Range:
         now = self._index.list(resource, cluster, namespace)
         if not later:
             return now
-        return sorted(undo(now, later), key=lambda record: in_key_order(record.key))
+        before: dict[Key, Record | None] = {}
+        for event in later:
+            before.setdefault(event.key, event.previous)
+        # What did not change since is copied in runs, which takes next to nothing however long they are.
+        then: builtins.list[Record] = []
+        start = 0
+        for key in sorted(before, key=in_key_order):
+            end = bisect_left(now, in_key_order(key), start, key=_place)
+            then += now[start:end]
+            record = before[key]
+            if record is not None:
+                then.append(record)
+            start = end + 1 if end < len(now) and now[end].key == key else end
+        then += now[start:]
+        return then
 
     def count(self, resource: str, cluster: str | None = None, namespace: str | None = None) -> int:
         return self._index.count(resource, cluster, namespace)
@@ -204,3 +219,7 @@ class Range:
         if history is None:
             history = self._histories[resource] = History(self._history_start, self._limits)
         return history
+
+
+def _place(record: Record) -> tuple[str, str, str]:
+    return in_key_order(record.key)

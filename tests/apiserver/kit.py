@@ -129,7 +129,7 @@ class Answer:
         self.warnings = response.warnings
         self.headers = response.headers
         self.content_type = response.content_type
-        self.raw = response.body
+        self.raw = b"".join((response.body, *response.more))
 
     @property
     def json(self) -> Any:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from tenantry.apiserver.decoding import read_object
 from tenantry.apiserver.http import Response
 from tenantry.apiserver.negotiation import JSON, PROTOBUF, YAML, encode, negotiate
 from tenantry.apiserver.verbs.call import Call
 from tenantry.apiserver.verbs.options import manager_of, write_options
+from tenantry.apiserver.work import beside
 from tenantry.kube.apply.managed_fields import record_update
 from tenantry.kube.objects import Object, timestamp
 from tenantry.kube.status import bad_request, not_acceptable
@@ -33,7 +35,8 @@ async def read_body(call: Call, default: Callable[[Object], None] | None = None)
     obj.pop("status", None)
     if default is not None:
         default(obj)
-    record_update(
+    note = partial(
+        record_update,
         obj,
         None,
         manager=manager_of(call.request, options.manager),
@@ -42,6 +45,7 @@ async def read_body(call: Call, default: Callable[[Object], None] | None = None)
         subresource=call.subresource,
         now=timestamp(),
     )
+    await beside(call.scope.cluster or "", call.weight, note)
     return obj
 
 

@@ -27,7 +27,7 @@ async def create(call: Call) -> Reply:
     if call.definition.terminating:
         why = "create not allowed while custom resource definition is terminating"
         raise forbidden(call.group_resource, name_of(obj), why)
-    return outcome_response(call, representation, await create_object(target_of(call, options), obj))
+    return await outcome_response(call, representation, await create_object(target_of(call, options), obj))
 
 
 def target_of(call: Call, options: WriteOptions) -> Target:

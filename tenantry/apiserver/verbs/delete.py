@@ -27,7 +27,7 @@ async def delete(call: Call) -> Reply:
     outcome = await delete_object(target, options)
     if outcome.deleted and not call.definition.strategy.returns_deleted:
         return _success(call, representation, outcome)
-    return outcome_response(call, representation, outcome)
+    return await outcome_response(call, representation, outcome)
 
 
 async def delete_object(target: Target, options: DeleteOptions) -> Outcome:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from tenantry.apiserver import records
 from tenantry.apiserver.bodies import BODY_LIMIT_BYTES
 from tenantry.apiserver.http import Reply
 from tenantry.apiserver.verbs.call import Call
@@ -10,9 +9,9 @@ from tenantry.apiserver.verbs.create import target_of
 from tenantry.apiserver.verbs.delete import delete_object
 from tenantry.apiserver.verbs.list import select
 from tenantry.apiserver.verbs.options import WriteOptions, delete_options, list_options
-from tenantry.apiserver.verbs.respond import objects_response, representation_of
+from tenantry.apiserver.verbs.respond import list_response, representation_of
 from tenantry.apiserver.verbs.selection import selection
-from tenantry.kube.objects import Object
+from tenantry.apiserver.work import turns
 from tenantry.kube.status import StatusError
 
 
@@ -23,10 +22,7 @@ async def delete_collection(call: Call) -> Reply:
     listing = list_options(call.request, watch=False)
     wanted = selection(call, listing.label_selector, listing.field_selector)
     found, list_metadata = await select(call, listing, wanted)
-    present = call.scope.present(call.definition, call.user)
-    shown: list[Object] = []
-    for record in list(found):
-        obj = records.decode(record, call.definition, call.version)
+    for record in found:
         target = target_of(call, WriteOptions(dry_run=options.dry_run))
         target.name, target.namespace, target.manager = record.key.name, record.key.namespace, ""
         try:
@@ -34,5 +30,5 @@ async def delete_collection(call: Call) -> Reply:
         except StatusError as error:
             if error.reason != "NotFound":
                 raise
-        shown.append(present(obj) if present is not None else obj)
-    return objects_response(call, representation, shown, list_metadata)
+        await turns.rest()
+    return await list_response(call, representation, found, list_metadata)

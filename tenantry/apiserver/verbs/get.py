@@ -20,7 +20,7 @@ async def get(call: Call) -> Reply:
         if wanted:
             check_cell(wanted, call.scope.range)
             await reached(call.scope.range, wanted)
-    return record_response(call, representation, find(call))
+    return await record_response(call, representation, find(call))
 
 
 def find(call: Call) -> Record:

@@ -34,11 +34,12 @@ async def list_objects(call: Call) -> Reply:
     options = list_options(call.request, watch=False)
     wanted = selection(call, options.label_selector, options.field_selector)
     found, list_metadata = await select(call, options, wanted)
-    return list_response(call, representation, found, list_metadata)
+    return await list_response(call, representation, found, list_metadata)
 
 
-async def select(call: Call, options: ListOptions, wanted: Selection) -> tuple[Sequence[Record], Object]:
-    """The records of one page and the list's metadata. Raises StatusError."""
+async def select(call: Call, options: ListOptions, wanted: Selection) -> tuple[list[Record], Object]:
+    """The records of one page and the list's metadata. They are as they were together at its version, whatever happens while they
+    are looked through. Raises StatusError."""
     held = call.scope.range
     version = requested(options.resource_version, held)
     limit, token = options.limit, None
@@ -57,7 +58,7 @@ async def select(call: Call, options: ListOptions, wanted: Selection) -> tuple[S
     exact = options.match == EXACT or token is not None or (limit and not options.match)
     at = version if exact and version else held.version
     records = _records(call, at, wanted, token)
-    found = wanted.apply(records if token is None else _after(records, token, call))
+    found = await wanted.choose(records if token is None else _after(records, token, call))
     list_metadata: Object = {"resourceVersion": str(at)}
     if limit and len(found) > limit:
         rest, found = len(found) - limit, found[:limit]

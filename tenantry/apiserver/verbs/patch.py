@@ -70,7 +70,7 @@ async def patch(call: Call) -> Reply:
     else:
         parsed = await parse_patch(call, body, media_type)
         outcome = await run(target, lambda record: _patched(target, parsed, options, record))
-    return outcome_response(call, representation, outcome)
+    return await outcome_response(call, representation, outcome)
 
 
 async def parse_patch(call: Call, body: bytes, media_type: str) -> ParsedPatch:

@@ -1,17 +1,21 @@
-"""Answers in the representation that the client asked for. Stored bytes are spliced; only other representations are decoded."""
+"""Answers in the representation that the client asked for. Stored bytes are spliced; only other representations are decoded.
+
+Lists are made in slices and item by item, so that neither a long one nor a long object in one keeps the loop.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-
-import orjson
+from functools import partial as bind
 
 from tenantry.apiserver import records
 from tenantry.apiserver.http import Response
-from tenantry.apiserver.negotiation import JSON, PARTIAL, PARTIAL_LIST, TABLE, Representation, encode, is_pretty, negotiate
+from tenantry.apiserver.negotiation import JSON, PARTIAL, PARTIAL_LIST, TABLE, YAML, Representation, encode, is_pretty, negotiate
 from tenantry.apiserver.verbs.call import Call
+from tenantry.apiserver.verbs.list_text import Items, joined, list_text
 from tenantry.apiserver.verbs.write import Outcome
+from tenantry.apiserver.work import beside, turns, weigh
 from tenantry.kube.codec import stored
 from tenantry.kube.codec.partial import partial
 from tenantry.kube.codec.table import table
@@ -19,21 +23,28 @@ from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError
 from tenantry.storage.record import Record
 
+_BATCH_WEIGHT = 250
+"""Of the records that are worked on between two looks at the clock."""
+_SLOW_BATCH_BYTES = 64 * 1024
+"""The same for what a thread writes as YAML, at about a microsecond for a byte."""
+
 
 def representation_of(call: Call, *, watch: bool = False) -> Representation:
     """What the client accepts. Raises StatusError 406."""
     return negotiate(call.request.header("accept"), watch=watch, custom=call.definition.custom)
 
 
-def record_response(call: Call, representation: Representation, record: Record, status: int = 200) -> Response:
+async def record_response(call: Call, representation: Representation, record: Record, status: int = 200) -> Response:
     """A stored object."""
     definition, version = call.definition, call.version
     present = call.scope.present(definition, call.user)
     if representation.plain and present is None and not is_pretty(call.request):
         prefix = stored.prefix(definition, version)
         return Response(status, records.serve(record, definition, version, prefix), warnings=call.warnings)
-    obj = records.decode(record, definition, version)
-    return object_response(call, representation, present(obj) if present is not None else obj, status)
+    weight = _weight(representation, record)
+    obj = await beside(_tenant(call), weight, lambda: records.decode(record, definition, version))
+    shown = present(obj) if present is not None else obj
+    return await beside(_tenant(call), weight, lambda: object_response(call, representation, shown, status))
 
 
 def object_response(call: Call, representation: Representation, obj: Object, status: int = 200) -> Response:
@@ -45,102 +56,157 @@ def object_response(call: Call, representation: Representation, obj: Object, sta
         shown = partial(obj, version=representation.version)
     elif representation.transformation == PARTIAL_LIST:
         raise StatusError(406, "NotAcceptable", "you requested PartialObjectMetadataList, but the requested object is not a list")
-    return _encoded(call, representation, shown, status)
+    pretty, media_type = is_pretty(call.request), representation.media_type
+    return Response(status, encode(shown, media_type, pretty=pretty and media_type == JSON), media_type, warnings=call.warnings)
 
 
-def outcome_response(call: Call, representation: Representation, outcome: Outcome) -> Response:
+async def outcome_response(call: Call, representation: Representation, outcome: Outcome) -> Response:
     """What a write came to."""
     status = 201 if outcome.created else 200
     if outcome.record is not None:
-        return record_response(call, representation, outcome.record, status)
-    assert outcome.obj is not None
+        return await record_response(call, representation, outcome.record, status)
+    obj = outcome.obj
+    assert obj is not None
     present = call.scope.present(call.definition, call.user)
-    return object_response(call, representation, present(outcome.obj) if present is not None else outcome.obj, status)
+    shown = present(obj) if present is not None else obj
+    return await beside(_tenant(call), outcome.weight, lambda: object_response(call, representation, shown, status))
 
 
-def list_response(call: Call, representation: Representation, found: Sequence[Record], list_metadata: Object) -> Response:
-    """A list of stored objects. `list_metadata` is complete but for what a representation leaves out."""
+async def list_response(call: Call, representation: Representation, found: Sequence[Record], list_metadata: Object) -> Response:
+    """A list of stored objects. `list_metadata` is complete but for what a representation leaves out. `found` is one's own."""
     definition, version = call.definition, call.version
     present = call.scope.present(definition, call.user)
-    if representation.plain and present is None and not is_pretty(call.request):
-        return Response(200, _joined(call, found, list_metadata), warnings=call.warnings, compressible=True)
-    objects = [records.decode(record, definition, version) for record in found]
-    if present is not None:
-        objects = [present(obj) for obj in objects]
-    return objects_response(call, representation, objects, list_metadata)
+    pretty = is_pretty(call.request) and representation.media_type == JSON
+    if representation.plain and present is None and not pretty:
+        head = list_text(_list_of(call, list_metadata), "items", JSON, pretty=False)
+        return await _response(call, JSON, await _spliced(call, found), head)
+    head, encode_item = _shape(call, representation, list_metadata, pretty=pretty)
+    items: list[bytes] = []
+    for batch, weight in _batches(representation, found):
+        objects = await beside(
+            _tenant(call), weight, bind(_each, bind(records.decode, definition=definition, version=version), batch)
+        )
+        if present is not None:
+            objects = [present(obj) for obj in objects]
+        items += await beside(_tenant(call), weight, bind(_each, encode_item, objects))
+        await turns.rest()
+    return await _response(call, representation.media_type, items, head)
 
 
-def objects_response(call: Call, representation: Representation, objects: Sequence[Object], list_metadata: Object) -> Response:
-    """A list of decoded objects, each with apiVersion and kind."""
+def _each(function: Callable[..., object], values: Iterable[object]) -> list:  # type: ignore[type-arg]
+    return [function(value) for value in values]
+
+
+def _batches(representation: Representation, found: Sequence[Record]) -> Iterator[tuple[list[Record], int]]:
+    """The records in runs that are worked on at once, or in one piece of a thread's work, and what each run weighs."""
+    most = _SLOW_BATCH_BYTES if representation.media_type == YAML else _BATCH_WEIGHT
+    batch: list[Record] = []
+    weight = 0
+    for record in found:
+        batch.append(record)
+        weight += _weight(representation, record)
+        if weight >= most:
+            yield batch, weight
+            batch, weight = [], 0
+    if batch:
+        yield batch, weight
+
+
+def _weight(representation: Representation, record: Record) -> int:
+    return len(record.value) if representation.media_type == YAML else weigh(record.value)
+
+
+def _tenant(call: Call) -> str:
+    return call.scope.cluster or ""
+
+
+def _list_of(call: Call, list_metadata: Object) -> Object:
     definition = call.definition
+    # Lists of custom resources always bear `continue`, as upstream's unstructured lists do.
+    metadata = {"continue": "", **list_metadata} if definition.custom else list_metadata
+    return {
+        "kind": definition.list_kind,
+        "apiVersion": definition.api_version(call.version),
+        "metadata": metadata,
+        "items": [],
+    }
+
+
+def _shape(
+    call: Call, representation: Representation, list_metadata: Object, *, pretty: bool
+) -> tuple[Items, Callable[[Object], bytes]]:
+    """What is around the items of a list, and how one of them is written. Raises StatusError."""
+    definition, version, media_type = call.definition, representation.version, representation.media_type
+    key, make = "items", _as_it_is
     if representation.transformation == TABLE:
-        shown = _table(call, representation, objects, list_metadata)
+        key, now = "rows", datetime.now(UTC)
+        whole = _table(call, representation, [], list_metadata, now)
+
+        def make(obj: Object) -> Object:
+            row: Object = _table(call, representation, [obj], list_metadata, now, columns=False)["rows"][0]
+            return row
+
     elif representation.transformation == PARTIAL_LIST:
-        shown = {
-            "kind": PARTIAL_LIST,
-            "apiVersion": representation.api_version,
-            "metadata": list_metadata,
-            "items": [partial(obj, version=representation.version) for obj in objects],
-        }
+        whole = {"kind": PARTIAL_LIST, "apiVersion": representation.api_version, "metadata": list_metadata, "items": []}
+        make = bind(partial, version=version)
     elif representation.transformation == PARTIAL:
         kind = "*unstructured.UnstructuredList" if definition.custom else f"*v1.{definition.list_kind}"
         raise StatusError(
             406, "NotAcceptable", f"you requested PartialObjectMetadata, but the requested object is a list ({kind})"
         )
     else:
-        if not definition.custom:
-            objects = [{key: value for key, value in obj.items() if key not in ("apiVersion", "kind")} for obj in objects]
-        shown = {
-            "kind": definition.list_kind,
-            "apiVersion": definition.api_version(call.version),
-            "metadata": _list_metadata(call, list_metadata),
-            "items": objects,
-        }
-    response = _encoded(call, representation, shown, 200)
-    response.compressible = True
-    return response
+        whole = _list_of(call, list_metadata)
+        make = _as_it_is if definition.custom else _without_type
+    text = list_text(whole, key, media_type, pretty=pretty)
+    return text, lambda obj: text.item(make(obj))
 
 
-def _joined(call: Call, found: Sequence[Record], list_metadata: Object) -> bytes:
+def _as_it_is(obj: Object) -> Object:
+    return obj
+
+
+def _without_type(obj: Object) -> Object:
+    return {key: value for key, value in obj.items() if key not in ("apiVersion", "kind")}
+
+
+async def _spliced(call: Call, found: Sequence[Record]) -> list[bytes]:
     definition, version = call.definition, call.version
-    head = b'{"kind":%b,"apiVersion":%b,"metadata":%b,"items":[' % (
-        orjson.dumps(definition.list_kind),
-        orjson.dumps(definition.api_version(version)),
-        orjson.dumps(_list_metadata(call, list_metadata)),
-    )
     prefix = stored.prefix(definition, version, item=True)
-    if stored.is_plain(definition, call.shape):
-        skip = stored.HEAD_LENGTH
-        items = [b'%b%d",%b' % (prefix, record.version, record.value[skip:]) for record in found]
-    else:
-        items = [records.serve(record, definition, version, prefix) for record in found]
-    if not items:
-        return head + b"]}"
-    # One copy of everything and not three: the ends are joined with the items.
-    items[0] = head + items[0]
-    items[-1] += b"]}"
-    return b",".join(items)
+    plain, skip = stored.is_plain(definition, call.shape), stored.HEAD_LENGTH
+    items: list[bytes] = []
+    for at in range(0, len(found), _BATCH_WEIGHT):
+        batch = found[at : at + _BATCH_WEIGHT]
+        if plain:
+            items += [b'%b%d",%b' % (prefix, record.version, record.value[skip:]) for record in batch]
+        else:
+            for record in batch:
+                items.append(records.serve(record, definition, version, prefix))
+                await turns.rest()
+        await turns.rest()
+    return items
 
 
-def _list_metadata(call: Call, list_metadata: Object) -> Object:
-    # Lists of custom resources always bear `continue`, as upstream's unstructured lists do.
-    return {"continue": "", **list_metadata} if call.definition.custom else list_metadata
+async def _response(call: Call, media_type: str, items: list[bytes], text: Items) -> Response:
+    body, *more = await joined(text, items)
+    return Response(200, body, media_type, warnings=call.warnings, compressible=True, more=more)
 
 
-def _table(call: Call, representation: Representation, objects: Sequence[Object], list_metadata: Object) -> Object:
+def _table(
+    call: Call,
+    representation: Representation,
+    objects: Sequence[Object],
+    list_metadata: Object,
+    now: datetime | None = None,
+    *,
+    columns: bool = True,
+) -> Object:
     return table(
         call.definition,
         call.version,
         objects,
         include_object=call.request.parameter("includeObject"),
         list_metadata=list_metadata,
-        columns=True,
-        now=datetime.now(UTC),
+        columns=columns,
+        now=now or datetime.now(UTC),
         meta_version=representation.version,
     )
-
-
-def _encoded(call: Call, representation: Representation, shown: Object, status: int) -> Response:
-    pretty = is_pretty(call.request)
-    media_type = representation.media_type
-    return Response(status, encode(shown, media_type, pretty=pretty and media_type == JSON), media_type, warnings=call.warnings)

@@ -34,7 +34,7 @@ async def update(call: Call) -> Reply:
     obj = await read_object(call, options.validation)
     check_name(obj, call.name)
     check_namespace(obj, call.namespace)
-    return outcome_response(call, representation, await _replace(call, target_of(call, options), obj))
+    return await outcome_response(call, representation, await _replace(call, target_of(call, options), obj))
 
 
 async def _replace(call: Call, target: Target, obj: Object) -> Outcome:

@@ -96,6 +96,8 @@ class Outcome:
     obj: Object | None = None
     created: bool = False
     deleted: bool = False
+    weight: int = 0
+    """Of what was computed."""
 
     def to_object(self, target: Target) -> Object:
         """The object in the version of the target, a copy of one's own."""
@@ -126,7 +128,8 @@ async def run(target: Target, compute: Compute) -> Outcome:
             del target.warnings[warned:]
             await cell.settled(keys)
             record = _look(target)
-            if is_light(target.weight + (weigh(record.value) if record is not None else 0)):
+            weight = target.weight + (weigh(record.value) if record is not None else 0)
+            if is_light(weight):
                 outcome = _at_once(compute(record))
             elif attempt < HEAVY_ATTEMPTS:
                 try:
@@ -135,6 +138,7 @@ async def run(target: Target, compute: Compute) -> Outcome:
                     continue
             else:
                 break
+            outcome.weight = weight
             if not outcome.changes:
                 return outcome
             try:
