@@ -9,6 +9,7 @@ a group writes to its watchers' sinks in one loop, and one timer for each range 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from weakref import WeakKeyDictionary
 
@@ -16,10 +17,17 @@ from tenantry.apiserver.http import Sink, frame
 from tenantry.apiserver.scope import Visibility
 from tenantry.apiserver.verbs.selection import Selection
 from tenantry.apiserver.watch_events import ADDED, DELETED, MODIFIED, Encoder
+from tenantry.apiserver.work import turns
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Record, RecordEvent
 
+log = logging.getLogger(__name__)
+
+Change = tuple[bytes, Record, int]
+"""Type, content and version of an event."""
+
+_PIECE = 64
 BOOKMARK_SECONDS = 10
 """How often each watcher that asked gets a bookmark (kube-apiserver: about once a minute). A range's new owner has the platform's
 last few thousand commits, whosever they are: a watcher that was told nothing for a minute could not resume on a busy platform."""
@@ -139,6 +147,9 @@ class SeenGroup(Group):
     ) -> None:
         super().__init__(held, encoder, selection, namespace, 0)
         self.shown: dict[Key, Record] = {}
+        self._early: list[Sequence[RecordEvent]] | None = []
+        """What came while records are looked through, to be looked at after them; None while nothing is."""
+        self._comparing: asyncio.Task[None] | None = None
         self._cluster = cluster
         self._selection = selection
         self._resource = selection.definition.storage_key
@@ -159,27 +170,74 @@ class SeenGroup(Group):
             return (ADDED if added else MODIFIED), record, event.version
         return None if previous is None else (DELETED, previous, event.version)
 
+    async def begin(self, records: Sequence[Record], events: Iterable[RecordEvent] | None) -> Sequence[Change]:
+        """Takes up what is shown of the records that were there when history begins, in slices, and returns what a watcher gets
+        first: what the events since mean, or without events that all this is there. What comes meanwhile follows, and is held
+        back by it."""
+        self.shown = {record.key: record for record in await self._selection.choose(records)}
+        if events is None:
+            changes = [(ADDED, record, record.version) for record in self.shown.values()]
+        else:
+            changes = [change for event in events if (change := self.change(event)) is not None]
+        self._go_on()
+        if self._scheduled:
+            self._compare_soon()
+        return changes
+
+    def bookmark(self) -> bytes | None:
+        return super().bookmark() if self._early is None else None
+
+    def dispatch(self, events: Iterable[RecordEvent]) -> None:
+        if self._early is None:
+            super().dispatch(events)
+        else:
+            self._early.append(tuple(events))
+
     def close(self) -> None:
         self._stop()
+        if self._comparing is not None:
+            self._comparing.cancel()
+
+    def _go_on(self) -> None:
+        early, self._early = self._early, None
+        for events in early or ():
+            super().dispatch(events)
 
     def _changed(self) -> None:
         if not self._scheduled:
             self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._compare)
+            if self._early is None:
+                self._compare_soon()
 
-    def _compare(self) -> None:
-        self._scheduled = False
-        if not self.watchers:
-            return
-        found = self._selection.apply(self._range.list(self._resource, self._cluster, self._namespace or None))
-        now = {record.key: record for record in found}
+    def _compare_soon(self) -> None:
+        self._comparing = asyncio.get_running_loop().create_task(self._compare(), name="compare")
+
+    async def _compare(self) -> None:
+        try:
+            while self._scheduled and self.watchers:
+                self._scheduled = False
+                await self._compare_once()
+        except Exception:  # its watchers list again, which is better than to be told nothing more
+            log.exception("a watch could not be brought up to date")
+            for watcher in list(self.watchers):
+                watcher.finish()
+
+    async def _compare_once(self) -> None:
+        self._early = []
         version = self._range.version
+        found = await self._selection.choose(self._range.list(self._resource, self._cluster, self._namespace or None))
+        now = {record.key: record for record in found}
         changes = [(DELETED, record, version) for key, record in self.shown.items() if key not in now]
         changes += [(ADDED, record, record.version) for key, record in now.items() if key not in self.shown]
         self.shown = now
-        if changes:
-            lines = b"".join([self.encoder.event(*change) for change in changes])
-            self.send(lines, lambda: b"".join(self._with_columns(changes)))
+        for at in range(0, len(changes), _PIECE):
+            self._tell(changes[at : at + _PIECE])
+            await turns.rest()
+        self._go_on()
+
+    def _tell(self, changes: Sequence[tuple[bytes, Record, int]]) -> None:
+        lines = b"".join([self.encoder.event(*change) for change in changes])
+        self.send(lines, lambda: b"".join(self._with_columns(changes)))
 
 
 class Feed:

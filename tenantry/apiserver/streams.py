@@ -4,31 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tenantry.apiserver.http import Sink, frame
-from tenantry.apiserver.hub import Group, SeenGroup, Watcher, hub_of
+from tenantry.apiserver.hub import Change, Group, SeenGroup, Watcher, hub_of
 from tenantry.apiserver.verbs.call import Call
 from tenantry.apiserver.verbs.selection import Selection
 from tenantry.apiserver.verbs.versions import reached
 from tenantry.apiserver.watch_events import ADDED, Encoder, error_event
+from tenantry.apiserver.work import turns
 from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.status import StatusError, expired
 from tenantry.storage.range import TooOld
-from tenantry.storage.record import Record
+from tenantry.storage.record import Record, RecordEvent
 
 DEFAULT_TIMEOUT_SECONDS = (1800.0, 3600.0)
 """How long a watch lasts that says nothing: some time in between, so that clients do not return all at once (kube-apiserver)."""
 
 _CHUNK_BYTES = 64 << 10
-"""Initial events are written in chunks of about this size, with a turn of the loop between them."""
+"""Initial events are written in chunks of about this size."""
+_PIECE = 64
+"""Records between two looks at the clock."""
 _PAUSE_SECONDS = 0.005
 _INITIAL_SECONDS = 60.0
 """How long a client may take to read its initial events before it is cut off."""
-
-
-Change = tuple[bytes, Record, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +69,7 @@ class WatchStream:
                 )
                 # From here to the first await nothing can happen in between: the group's events follow on what is sent first.
                 version = self._range.version
-                await self._send(watcher, self._begin(group))
+                await self._send(watcher, await self._first(group, *self._begin(group)))
                 if wish.marker and not watcher.dropped:
                     sink.send(frame(self._marker(watcher, version)))
                 watcher.release()
@@ -88,29 +88,48 @@ class WatchStream:
             if last is not None:
                 sink.send(frame(last))
 
-    def _begin(self, group: Group) -> list[Change]:
-        """What to send before anything new: the state of now, or the history since the wanted version. Raises StatusError 410."""
+    def _begin(self, group: Group) -> tuple[Sequence[Record], Sequence[RecordEvent] | None]:
+        """The records that were there when what is sent begins, as far as they are needed, and the history since, None where the
+        watch begins with the state of now. To be looked through in slices. Raises StatusError 410."""
         wish, held, call = self._wish, self._range, self._call
         place = (call.definition.storage_key, call.scope.cluster, call.namespace or None)
         resumes = bool(wish.version) and not wish.initial
         if not resumes or wish.version > held.version:
-            records = self._selection.apply(held.list(*place))
-            if isinstance(group, SeenGroup):
-                group.shown = {record.key: record for record in records}
-            return [(ADDED, record, record.version) for record in records] if wish.initial else []
+            return list(held.list(*place)), None
         try:
             events = held.events_after(wish.version, call.definition.storage_key, call.scope.cluster)
-            if isinstance(group, SeenGroup):
-                group.shown = {record.key: record for record in self._selection.apply(held.list_at(wish.version, *place))}
+            return list(held.list_at(wish.version, *place)) if isinstance(group, SeenGroup) else (), events
         except TooOld as error:
             raise expired(f"too old resource version: {wish.version} ({error.oldest})") from None
-        return [change for event in events if (change := group.change(event)) is not None]
 
-    async def _send(self, watcher: Watcher, changes: Iterable[Change]) -> None:
+    async def _first(
+        self, group: Group, records: Sequence[Record], events: Sequence[RecordEvent] | None
+    ) -> Iterable[Change | None]:
+        """What to send before anything new, with None for what is not shown."""
+        if isinstance(group, SeenGroup):
+            changes = await group.begin(records, events)
+            return changes if events is not None or self._wish.initial else ()
+        if events is not None:
+            return map(group.change, events)
+        return self._added(records) if self._wish.initial else ()
+
+    def _added(self, records: Sequence[Record]) -> Iterator[Change | None]:
+        match = self._selection.matcher()
+        for record in records:
+            yield (ADDED, record, record.version) if match is None or match(record) else None
+
+    async def _send(self, watcher: Watcher, changes: Iterable[Change | None]) -> None:
         sink, encode = watcher.sink, self._encoder.event
         lines: list[bytes] = []
         size = 0
-        for kind, record, version in changes:
+        for number, change in enumerate(changes):
+            if number and number % _PIECE == 0:
+                await turns.rest()
+                if watcher.dropped or sink.closed.is_set():
+                    return
+            if change is None:
+                continue
+            kind, record, version = change
             line = encode(kind, record, version, columns=watcher.needs_columns)
             watcher.needs_columns = False
             lines.append(line)
@@ -147,8 +166,8 @@ def _is_same(found: tuple[ResourceDefinition, Version], definition: ResourceDefi
 
 
 async def _let_others_run(watcher: Watcher) -> None:
-    """A turn of the loop, or as many as the client needs to read what was sent already."""
-    await asyncio.sleep(0)
+    """A turn of the loop if it is time, and as many as the client needs to read what was sent already."""
+    await turns.rest()
     loop = asyncio.get_running_loop()
     deadline = loop.time() + _INITIAL_SECONDS
     sink = watcher.sink

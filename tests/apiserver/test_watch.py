@@ -5,6 +5,7 @@ import pytest
 
 from tenantry.apiserver import hub
 from tenantry.apiserver.hub import hub_of
+from tenantry.apiserver.work import turns
 from tenantry.kube.custom import definition_from_crd
 from tenantry.storage.record import Record
 from tests.apiserver.kit import DEFINITIONS, MemorySink, Server, cm, crd, thing
@@ -258,6 +259,7 @@ async def test_a_slow_watcher_is_dropped_alone(filled: Server, monkeypatch: pyte
 
 async def test_what_happens_during_the_initial_events_comes_after_them(filled: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tenantry.apiserver.streams._CHUNK_BYTES", 1)
+    monkeypatch.setattr(turns, "rest", lambda: asyncio.sleep(0))
     async with filled.watching(f"{CMS}?{WATCH_LIST}") as sink:
         assert sink.short == [("ADDED", "a")]
         await filled("PATCH", CMS + "/b", {"data": {"v": "2"}})
