@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from tenantry._proto.tenantry.gateway.v1 import gateway_pb2 as pb
+from tenantry.background import restarting
 from tenantry.tenancy.directory import RangeInfo, ShardInfo
 from tenantry.tenancy.host import Urls
 
@@ -67,7 +68,7 @@ class MapFeed:
     def start(self) -> None:
         self._version = self._source.version
         self._stop = self._source.subscribe(self._publish)
-        self._ticker = asyncio.create_task(self._beat(), name="map heartbeat")
+        self._ticker = restarting(self._beat, name="map heartbeat")
 
     async def stop(self) -> None:
         """Ends every follower's stream."""

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable
 
 from registry.journals import forget_journals
+from tenantry.background import restarting
 from tenantry.storage.keys import COMPACTION
 from tenantry.storage.store import Fence, Fenced, Put, Store, StoreError
 
@@ -45,7 +46,7 @@ class Compaction:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        self._task = asyncio.create_task(self._run(), name="compaction")
+        self._task = restarting(self._run, name="compaction")
 
     async def stop(self) -> None:
         task, self._task = self._task, None

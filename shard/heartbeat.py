@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import NamedTuple
 
+from tenantry.background import essential, fatal
 from tenantry.storage.read_guard import ReadGuard
 from tenantry.storage.store import LeaseGone, Store, StoreError
 
@@ -57,11 +58,12 @@ class Heartbeat:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
         self._thread: threading.Thread | None = None
+        self._stopping = False
 
     def start(self) -> None:
         self._owner = asyncio.get_running_loop()
         if self._open_store is None:
-            self._task = asyncio.create_task(self._beat(self._store), name="heartbeat")
+            self._task = essential(self._beat(self._store), name="heartbeat")
             return
         self._thread = threading.Thread(target=self._run, args=(self._open_store,), name="heartbeat", daemon=True)
         self._thread.start()
@@ -69,6 +71,8 @@ class Heartbeat:
     async def stop(self) -> None:
         """Returns when nothing is renewed any more."""
         self._held = None
+        # Read by the thread after it has shown its task here: one of the two sees the other, whoever is quicker.
+        self._stopping = True
         if self._thread is None:
             if self._task is not None:
                 self._task.cancel()
@@ -90,11 +94,17 @@ class Heartbeat:
     def _run(self, open_store: OpenStore) -> None:
         with asyncio.Runner() as runner:
             self._loop = runner.get_loop()
-            with suppress(asyncio.CancelledError):
+            try:
                 runner.run(self._own(open_store))
+            except asyncio.CancelledError:
+                return
+            except Exception as error:  # nobody renews the lease any more: the shard must not live on as if somebody did
+                self._on_owner(fatal, "the heartbeat ended", error)
 
     async def _own(self, open_store: OpenStore) -> None:
         self._task = asyncio.current_task()
+        if self._stopping:
+            return
         while True:
             try:
                 store = await open_store()
@@ -131,6 +141,9 @@ class Heartbeat:
                     self.acknowledged(sent_at)
 
     def _tell(self, lease: int) -> None:
+        self._on_owner(self._gone, lease)
+
+    def _on_owner(self, callback: Callable[..., None], *args: object) -> None:
         assert self._owner is not None
         with suppress(RuntimeError):  # the shard's loop has ended, and nobody needs to know any more
-            self._owner.call_soon_threadsafe(self._gone, lease)
+            self._owner.call_soon_threadsafe(callback, *args)

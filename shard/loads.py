@@ -6,8 +6,10 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from shard.process import Shard
+from tenantry.background import restarting
 from tenantry.storage.range import Range
 from tenantry.storage.store import StoreError
 from tenantry.tenancy.map_rows import RangeLoad
@@ -21,7 +23,7 @@ logger = logging.getLogger(__name__)
 @asynccontextmanager
 async def reporting_loads(shard: Shard, interval_seconds: float) -> AsyncIterator[None]:
     """Reports them while it is entered."""
-    task = asyncio.create_task(_report(shard, interval_seconds), name="report loads")
+    task = restarting(partial(_report, shard, interval_seconds), name="report loads")
     try:
         yield
     finally:

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from msgspec.structs import replace
 
 from tenantry.apiserver.hub import hub_of
+from tenantry.background import essential
 from tenantry.kube.status import unavailable
 from tenantry.storage.cell import Cell, NotOwned
 from tenantry.storage.fence import FenceValue
@@ -113,10 +114,10 @@ class Ownership:
                 self._leave(name)
         for name, info in wanted.items():
             if name not in self._cell.ranges and name not in self._taking:
-                self._taking[name] = asyncio.create_task(self._take(info), name=f"take range {name}")
+                self._taking[name] = essential(self._take(info), name=f"take range {name}", ends=True)
         for name in self._asked_for():
             if name not in self._cell.ranges and name not in self._taking and name not in self._leaving:
-                self._leaving[name] = asyncio.create_task(self._hand_over(name), name=f"hand over range {name}")
+                self._leaving[name] = essential(self._hand_over(name), name=f"hand over range {name}", ends=True)
 
     async def _take(self, info: RangeInfo) -> None:
         """Until the range is held, or is not this shard's any more."""
@@ -137,8 +138,10 @@ class Ownership:
                 except NotOwned:
                     # The map is behind the fence, or ahead of it by a moment: it will say more.
                     await self._map.moved()
-                except (StoreError, ValueError) as error:
-                    logger.warning("range %s cannot be loaded; trying again", name, extra={"error": str(error)})
+                except Exception as error:  # whatever an object that is loaded provokes: the range must not stay unserved quietly
+                    known = isinstance(error, StoreError | ValueError)
+                    about = {"error": str(error)}
+                    logger.warning("range %s cannot be loaded; trying again", name, extra=about, exc_info=not known)
                     await asyncio.sleep(delay)
                     delay = min(2 * delay, LAST_RETRY_SECONDS)
         finally:
@@ -153,7 +156,7 @@ class Ownership:
         if name not in self._leaving:
             held = self._cell.ranges[name]
             held.owned = False
-            self._leaving[name] = asyncio.create_task(self._release(name, held), name=f"leave range {name}")
+            self._leaving[name] = essential(self._release(name, held), name=f"leave range {name}", ends=True)
 
     async def _hand_over(self, name: str) -> None:
         """Says, in the range's row, that nothing of the range is served here any more."""

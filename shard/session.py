@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 
 from shard.heartbeat import Heartbeat, OpenStore
+from tenantry.background import restarting
 from tenantry.storage.read_guard import ReadGuard
 from tenantry.storage.store import LeaseGone, Put, Store, StoreError
 from tenantry.tenancy.directory import ShardInfo
@@ -62,7 +63,7 @@ class Session:
         """Returns when the session is in the store. Raises Unavailable, Indeterminate."""
         self._heartbeat.start()
         await self._begin()
-        self._doubting = asyncio.create_task(self._doubt(), name=f"session {self._info.name}")
+        self._doubting = restarting(self._doubt, name=f"session {self._info.name}")
 
     async def drain(self) -> None:
         """Says that the ranges should go elsewhere. Raises StoreError."""
@@ -107,7 +108,7 @@ class Session:
             return
         logger.error("the session of shard %s has ended; it begins anew", self._info.name)
         self._lost()
-        self._beginning = asyncio.create_task(self._again(), name=f"new session {self._info.name}")
+        self._beginning = restarting(self._again, name=f"new session {self._info.name}", ends=True)
 
     async def _again(self) -> None:
         while True:

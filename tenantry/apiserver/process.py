@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import resource
 import signal
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import uvloop
 
@@ -29,6 +30,7 @@ from tenantry.apiserver.metrics import CONTENT_TYPE, Metrics
 from tenantry.apiserver.options import EtcdProcessOptions, ProcessOptions
 from tenantry.apiserver.stalls import LoopMonitor, Stalls
 from tenantry.apiserver.work import SWITCH_SECONDS
+from tenantry.background import FATAL
 from tenantry.flags import SettingError
 from tenantry.storage.etcd.store import EtcdStore
 from tenantry.storage.store import Store, StoreError
@@ -45,6 +47,8 @@ REFUSALS = (
 )
 """What can stop a start for a reason that the operator can mend; its text says how."""
 
+
+logger = logging.getLogger(__name__)
 
 OPEN_FILES = 1 << 20
 """As many as a process can ever use: enough for the highest settings."""
@@ -113,16 +117,15 @@ Opening = Callable[[AsyncExitStack], Awaitable[Process[SettingsKind]]]
 
 
 def run_process(settings: SettingsKind, opening: Opening[SettingsKind]) -> int:
-    """Serves until SIGINT or SIGTERM; the exit code."""
+    """Serves until SIGINT or SIGTERM; the exit code. 1 also where something failed without which the process must not go on."""
     configure(settings.log_level)
     sys.setswitchinterval(SWITCH_SECONDS)
     _raise_open_files()
     try:
-        uvloop.run(_run(opening))
+        return uvloop.run(_run(opening))
     except REFUSALS as error:
         print(f"tenantry: {error}", file=sys.stderr)
         return 1
-    return 0
 
 
 def run_on_etcd(
@@ -149,9 +152,21 @@ def _raise_open_files() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-async def _run(opening: Opening[SettingsKind]) -> None:
+async def _run(opening: Opening[SettingsKind]) -> int:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
+    code = 0
+
+    def failed(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        nonlocal code
+        if not context.get(FATAL):
+            loop.default_exception_handler(context)
+            return
+        logger.critical("%s; the process ends", context["message"], exc_info=context.get("exception"))
+        code = 1
+        stopped.set()
+
+    loop.set_exception_handler(failed)
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
     async with AsyncExitStack() as stack:
@@ -174,3 +189,4 @@ async def _run(opening: Opening[SettingsKind]) -> None:
         await process.drain()
         starting.cancel()
         await asyncio.gather(starting, return_exceptions=True)
+    return code

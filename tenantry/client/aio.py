@@ -14,7 +14,7 @@ import grpc
 from tenantry._proto.tenantry.gateway.v1 import gateway_pb2 as pb
 from tenantry._proto.tenantry.gateway.v1 import gateway_pb2_grpc as stubs
 from tenantry.client.channels import Channels, Credentials
-from tenantry.client.errors import ClientError, from_failure
+from tenantry.client.errors import ClientError, Closed, from_failure
 from tenantry.client.tenant_map import Gap, Location, Range, Shard, TenantMap, range_from, shard_from, whole
 
 logger = logging.getLogger(__name__)
@@ -74,6 +74,11 @@ class Client:
             self._follower.cancel()
             await asyncio.gather(self._follower, return_exceptions=True)
             self._follower = None
+        if self._news is not None and not self._news.done():
+            # No update comes any more: who waits for one must learn it.
+            self._news.set_exception(Closed("the client was closed"))
+            self._news.exception()
+        self._news = None
         if self._channels is not None:
             await self._channels.close()
             self._channels = None
@@ -161,7 +166,7 @@ class Client:
         return self._channels
 
     async def changed(self) -> None:
-        """Returns when the next update has come, a heartbeat among them."""
+        """Returns when the next update has come, a heartbeat among them. Raises Closed."""
         if self._follower is None:
             raise RuntimeError("this client follows no map: make it with follow=True, and start it")
         if self._news is None:
@@ -171,16 +176,19 @@ class Client:
     async def _keep_following(self) -> None:
         channels = self._open()
         pause = _FIRST_PAUSE_SECONDS
+        gaps = 0
         while True:
             stub = channels.current
             before = self._map
             try:
                 await self._follow_once(stub)
             except Gap:
-                # Of a whole map nothing can be missing.
+                # Of a whole map nothing can be missing. A gateway that tells a gap again is asked after a pause, as a silent one.
                 self._from_nothing = True
                 self.resyncs += 1
-                continue
+                gaps += 1
+                if gaps == 1:
+                    continue
             except (grpc.RpcError, TimeoutError) as error:
                 code = error.code() if isinstance(error, grpc.RpcError) else "no heartbeat"
                 logger.info("the map is followed anew", extra={"address": channels.address, "error": str(code)})
@@ -189,6 +197,7 @@ class Client:
                 logger.exception("an update of the map could not be applied", extra={"address": channels.address})
                 self._from_nothing = True
             channels.leave(stub)
+            gaps = 0
             # After a stream that brought something the first attempt is made soon, and not by everybody at the same time.
             pause = _FIRST_PAUSE_SECONDS if self._map is not before else min(pause * 2, _LAST_PAUSE_SECONDS)
             await asyncio.sleep(random.uniform(0, pause))

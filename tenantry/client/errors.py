@@ -37,6 +37,10 @@ class Unreachable(ClientError):
     """No gateway answered in time, or the service is overloaded."""
 
 
+class Closed(ClientError):
+    """The client was closed while something was waited for."""
+
+
 class Refused(ClientError):
     """Anything else that the service says no to: missing rights, a failed precondition, an error of its own."""
 

@@ -10,6 +10,7 @@ from itertools import chain
 from sys import intern
 from types import MappingProxyType
 
+from tenantry.background import call_each
 from tenantry.storage import versions
 from tenantry.storage.commit import CommitLimits, Committer, Place, Transaction
 from tenantry.storage.fence import FenceValue, acquire_fence, decode_fence, read_fence
@@ -245,8 +246,7 @@ class Cell:
             self._pending.pop(key, None)
 
     def _measured(self, seconds: float, changes: int, error: StoreError | None) -> None:
-        for hook in self.on_write:
-            hook(seconds, changes, error)
+        call_each(self.on_write, "a hook for writes", seconds, changes, error)
 
     def _demote(self, name: str, value: bytes | None) -> None:
         """Another shard owns the range: nothing of it may be served or written from here on."""
@@ -257,11 +257,7 @@ class Cell:
             owner = None
         self._committer.fail_range(name, lambda cluster: NotOwned(cluster, owner))
         logger.warning("lost range %s to shard %s", name, owner.owner if owner else "(unknown)")
-        for hook in self.on_demote:
-            try:
-                hook(range_, owner)
-            except Exception:  # the range is lost whatever a hook thinks of it, and the other hooks must learn it
-                logger.exception("a hook for lost ranges raised")
+        call_each(self.on_demote, "a hook for lost ranges", range_, owner)
 
     def _apply(self, revision: int, transactions: Sequence[Transaction]) -> None:
         """Makes memory show a committed batch, then tells hooks and subscribers."""
@@ -290,11 +286,8 @@ class Cell:
             for range_ in events_of:
                 range_.advance(version)
         changes = [change for transaction in transactions for change in transaction.changes]
-        for hook in self.on_commit:
-            try:
-                hook(revision, changes)
-            except Exception:  # the commit has happened; a follower's bug must not leave its writers without an answer
-                logger.exception("a commit hook raised")
+        # The commit has happened; a follower's bug must not leave its writers without an answer.
+        call_each(self.on_commit, "a hook for commits", revision, changes)
         for range_, events in events_of.items():
             range_.dispatch(events)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,11 +18,14 @@ from itertools import chain
 
 import msgspec
 
+from tenantry.background import essential
 from tenantry.storage.keys import JOURNAL, Key, fence_name
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Head, Record
-from tenantry.storage.store import Delete, Fence, Fenced, Indeterminate, Put, Store, StoreError, Unavailable
+from tenantry.storage.store import Delete, Fence, Fenced, Indeterminate, Put, Store, StoreError, Unavailable, Unencodable
 from tenantry.storage.versions import LAST_INDEX
+
+logger = logging.getLogger(__name__)
 
 
 class CommitLimits(msgspec.Struct, frozen=True):
@@ -152,7 +156,7 @@ class Committer:
         self._waiting_operations += transaction.operations
         self._waiting_bytes += transaction.size
         if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._drain(), name="storage-committer")
+            self._task = essential(self._drain(), name="storage-committer", ends=True)
 
     def fail_range(self, name: str, error_for: Callable[[str], Exception]) -> None:
         """Fails every waiting transaction that touches a range; `error_for(cluster)` says why."""
@@ -228,6 +232,13 @@ class Committer:
             self._in_flight = []
             for transaction in batch:
                 self._fail(transaction, error)
+        except Exception as error:  # what cannot even be sent: whichever it is, it must not fail the others
+            logger.exception("a batch of writes could not be sent")
+            if len(batch) == 1:
+                self._in_flight = []
+                self._fail(batch[0], Unencodable(f"the write could not be sent: {type(error).__name__}: {error}"))
+            for transaction in batch if len(batch) > 1 else ():
+                await self._commit([transaction])
         else:
             self._measured(time.perf_counter() - started, changes, None)
             self._journal_revision = revision

@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing, suppress
 
+from tenantry.background import restarting
 from tenantry.storage.keys import ELECTION
 from tenantry.storage.store import Fence, Fenced, Indeterminate, LeaseGone, Put, Store, StoreError
 
@@ -39,7 +40,7 @@ class Election:
         return f"<Election {self._key.decode()} {self._identity} leading={self.leading}>"
 
     def start(self) -> None:
-        self._task = asyncio.create_task(self._campaign(), name=f"election {self._key.decode()}")
+        self._task = restarting(self._campaign, name=f"election {self._key.decode()}")
 
     async def stop(self) -> None:
         """Gives the lead up at once, so that another one need not wait for the lease to end."""

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 
+from tenantry.background import restarting
 from tenantry.storage.store import Batch, Compacted, KeyValue, Store, StoreError
 
 logger = logging.getLogger(__name__)
@@ -19,9 +20,11 @@ LAST_RETRY_SECONDS = 1.0
 class Follower:
     """Calls `loaded(kvs, revision)` with all there is at one revision, then `changed(batch)` for every batch after it, in order.
 
+    Neither may wait. Where one raises, all is read again: what it has kept may be half of something.
+
     `parts` are intervals of keys in ascending order. They are read one by one and watched as one interval from the first to the
     last, so that what one transaction writes to several of them arrives together; keys between them arrive too, and are
-    the receiver's to ignore. `loaded` is called again when the watch fell behind what the store keeps. Neither may wait or raise.
+    the receiver's to ignore. `loaded` is called again when the watch fell behind what the store keeps.
     """
 
     def __init__(
@@ -39,11 +42,14 @@ class Follower:
         self._changed = changed
         self._name = name
         self._task: asyncio.Task[None] | None = None
+        self._revision: int | None = None
+        """Up to here everything has been told; None where it has to be read again."""
 
     async def start(self) -> None:
         """Returns when `loaded` was called. Raises Unavailable, Damaged."""
         revision = await self._load()
-        self._task = asyncio.create_task(self._follow(revision), name=f"follow {self._name}")
+        self._revision = revision
+        self._task = restarting(self._follow, name=f"follow {self._name}")
 
     async def stop(self) -> None:
         task, self._task = self._task, None
@@ -57,6 +63,7 @@ class Follower:
                 kvs, revision = await self._read()
             except Compacted:
                 # Reading took longer than the store keeps history: begin at a newer revision.
+                await asyncio.sleep(FIRST_RETRY_SECONDS)
                 continue
             self._loaded(kvs, revision)
             return revision
@@ -75,24 +82,22 @@ class Follower:
         assert revision is not None
         return kvs, revision
 
-    async def _follow(self, revision: int) -> None:
+    async def _follow(self) -> None:
         start, end = self._parts[0][0], self._parts[-1][1]
         delay = FIRST_RETRY_SECONDS
+        revision, self._revision = self._revision, None
         while True:
             try:
+                if revision is None:
+                    revision = await self._load()
                 async with aclosing(self._store.watch(start, end, from_revision=revision + 1)) as batches:
                     async for batch in batches:
                         revision = max(revision, batch.revision)
                         delay = FIRST_RETRY_SECONDS
                         self._changed(batch)
             except Compacted:
-                try:
-                    revision = await self._load()
-                except StoreError as error:
-                    logger.warning("%s cannot be read; trying again", self._name, extra={"error": str(error)})
-                else:
-                    continue
+                revision = None
             except StoreError as error:
-                logger.warning("the watch of %s broke and is made again", self._name, extra={"error": str(error)})
+                logger.warning("%s is not followed; trying again", self._name, extra={"error": str(error)})
             await asyncio.sleep(delay)
             delay = min(2 * delay, LAST_RETRY_SECONDS)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 
+from tenantry.background import restarting
 from tenantry.storage.load import ParseHead, seed_range
 from tenantry.storage.range import Range
 from tenantry.storage.store import Damaged, Store, StoreError
@@ -33,7 +35,7 @@ class Seeding:
     def begin(self, range_: Range, revision: int, first: int) -> None:
         """For a range that was loaded at `revision` and in which nothing is older than `first`."""
         range_.awaits_past()
-        task = asyncio.create_task(self._seed(range_, revision, first), name=f"past of range {range_.name}")
+        task = restarting(partial(self._seed, range_, revision, first), name=f"past of range {range_.name}", ends=True)
         self._tasks[range_] = task
         task.add_done_callback(lambda _: self._ended(range_))
 

@@ -36,6 +36,10 @@ class TooLarge(StoreError):
     """The commit has more bytes than the engine takes in one. Nothing was changed."""
 
 
+class Unencodable(StoreError):
+    """A write that no transaction of the store can hold, for what it is; nothing was sent."""
+
+
 class Damaged(StoreError):
     """The data on disk is not a whole store. Nothing was changed."""
 

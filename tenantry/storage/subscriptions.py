@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 
+from tenantry.background import call
 from tenantry.storage.record import RecordEvent
 
 EventCallback = Callable[[Sequence[RecordEvent]], None]
 Interest = tuple[str | None, str | None]
-
-logger = logging.getLogger(__name__)
 
 
 class Subscription:
@@ -60,7 +58,4 @@ class Subscriptions:
         for subscriptions, found in calls:
             for subscription in subscriptions:
                 if subscription.active:
-                    try:
-                        subscription.callback(found)
-                    except Exception:  # one subscriber's bug must not cost the others, nor the commit, their events
-                        logger.exception("a subscriber of range events raised")
+                    call(subscription.callback, "a subscriber of range events", found)

@@ -10,10 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import orjson
 
+from tenantry.background import restarting
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object, timestamp
 from tenantry.kube.rbac.bootstrap import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES
@@ -66,7 +68,7 @@ class Installer:
     def _gained(self, held: Range) -> Callable[[], None]:
         if ROOT not in held:
             return lambda: None
-        task = self._task = asyncio.create_task(bootstrap(self._host), name="install root")
+        task = self._task = restarting(partial(bootstrap, self._host), name="install root", ends=True)
 
         def lost() -> None:
             task.cancel()
@@ -85,11 +87,8 @@ async def bootstrap(host: Host) -> None:
         try:
             await _install(host)
             return
-        except Stale:
-            # A controller was quicker.
-            continue
-        except NotOwned:
-            # The range was lost in the middle: its next owner does the rest.
+        except (Stale, NotOwned):
+            # A controller was quicker, or the range was lost in the middle: its next owner does the rest.
             pass
         except StoreError as error:
             log.warning("root cannot be installed; trying again", extra={"error": str(error)})

@@ -13,6 +13,7 @@ from contextlib import aclosing
 
 import orjson
 
+from tenantry.background import call, restarting
 from tenantry.kube.objects import Object
 from tenantry.storage.keys import CATALOG, prefix_end
 from tenantry.storage.record import Change
@@ -105,7 +106,8 @@ class Catalog:
     async def start(self) -> None:
         """Read all there is, then follow. Raises StoreError where the store cannot be read."""
         revision = await self._load()
-        self._follower = asyncio.create_task(self._follow(revision + 1), name="catalog")
+        self._revision = max(self._revision, revision)
+        self._follower = restarting(self._follow, name="catalog")
 
     async def stop(self) -> None:
         if self._follower is not None:
@@ -165,7 +167,8 @@ class Catalog:
                 for name, entry in by_name.items():
                     yield f"{CATALOG}{resource}/{cluster}/{name}".encode(), entry.revision
 
-    async def _follow(self, revision: int) -> None:
+    async def _follow(self) -> None:
+        revision = self._revision + 1
         while True:
             try:
                 async for batch in self._store.watch(PREFIX, prefix_end(PREFIX), from_revision=revision):
@@ -189,7 +192,11 @@ class Catalog:
                 await asyncio.sleep(RETRY_SECONDS)
 
     def _apply(self, revision: int, key: bytes, value: bytes | None) -> None:
-        group, plural, cluster, name = key.decode().removeprefix(CATALOG).split("/", 3)
+        try:
+            group, plural, cluster, name = key.decode().removeprefix(CATALOG).split("/", 3)
+        except ValueError:
+            log.error("a key of the catalog cannot be read and is left out", extra={"key": repr(key)})
+            return
         resource = f"{group}/{plural}"
         by_name = self._entries.setdefault(resource, {}).setdefault(cluster, {})
         entry = by_name.get(name)
@@ -207,4 +214,8 @@ class Catalog:
             by_name[name] = fresh = Entry(value, revision)
             now = fresh
         for subscriber in (*self._subscribers.get(resource, ()), *self._subscribers.get(None, ())):
-            subscriber(resource, cluster, name, now.object if now is not None else None)
+            call(_tell, f"a subscriber of the catalog's {resource}", subscriber, resource, cluster, name, now)
+
+
+def _tell(subscriber: Subscriber, resource: str, cluster: str, name: str, now: Entry | None) -> None:
+    subscriber(resource, cluster, name, now.object if now is not None else None)

@@ -13,6 +13,7 @@ from tenantry.apiserver.http import Reply, Request
 from tenantry.apiserver.scope import Connector
 from tenantry.apiserver.storage_errors import not_owner, to_status
 from tenantry.apiserver.user import AUTHENTICATED_GROUP, User
+from tenantry.background import call, call_each
 from tenantry.storage.cell import Cell, NotOwned
 from tenantry.storage.range import Range
 from tenantry.tenancy.apis import ClusterApis
@@ -158,14 +159,15 @@ class Host:
         """The cell gained or lost ranges: the wiring calls this right after."""
         now = dict(self.cell.ranges)
         for name in [n for n, (held, _) in self._following.items() if now.get(n) is not held]:
-            for ended in self._following.pop(name)[1].values():
-                ended()
+            call_each(list(self._following.pop(name)[1].values()), f"a follower of the lost range {name}")
         for name, held in now.items():
-            if name not in self._following:
-                stops: dict[int, Callable[[], None]] = {}
-                self._following[name] = (held, stops)
-                for gained in self._gained:
-                    stops[id(gained)] = gained(held)
+            _, stops = self._following.setdefault(name, (held, {}))
+            # One that raised is asked again with the next change of the map.
+            for gained in [each for each in self._gained if id(each) not in stops]:
+                call(self._gain, f"a follower of range {name}", gained, held)
+
+    def _gain(self, gained: Callable[[Range], Callable[[], None]], held: Range) -> None:
+        self._following[held.name][1][id(gained)] = gained(held)
 
     async def start(self) -> None:
         """Reads the catalog, installs what a fresh system needs, and starts the controllers.

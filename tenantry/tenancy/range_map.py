@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple, Protocol
 
+from tenantry.background import call_each
 from tenantry.storage.follower import Follower
 from tenantry.storage.keys import RANGES, RANGES_OPENED, SESSIONS, prefix_end
 from tenantry.storage.store import Batch, Event, KeyValue, Store
@@ -313,8 +314,5 @@ class RangeMap:
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)
-        for subscriber in list(self._subscribers) if notify else ():
-            try:
-                subscriber()
-            except Exception:  # a subscriber's bug must not blind this process to the map
-                logger.exception("a subscriber of the map raised")
+        if notify:
+            call_each(list(self._subscribers), "a subscriber of the map")

@@ -13,10 +13,12 @@ import itertools
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from tenantry.background import call, call_each, restarting
 from tenantry.kube.status import StatusError
 from tenantry.storage.cell import NotOwned, Stale
 from tenantry.storage.keys import Key
@@ -195,8 +197,7 @@ class ControllerRunner:
         self._stop_following = self._host.follow_ranges(self._follow)
         for controller in self._controllers:
             for number in range(controller.workers):
-                task = asyncio.create_task(self._work(controller), name=f"{controller.name}-{number}")
-                self._tasks.add(task)
+                self._tasks.add(restarting(partial(self._work, controller), name=f"{controller.name}-{number}"))
 
     async def stop(self) -> None:
         """Returns when no worker runs any more."""
@@ -229,22 +230,34 @@ class ControllerRunner:
             resources = controller.resources
             callback = self._callback(controller)
             stops.extend(held.subscribe(callback, resource) for resource in ((None,) if resources is None else resources))
-            for key in controller.initial_keys(held):
-                controller._queue.add(key)
+            self._list(controller, held)
 
         def stop() -> None:
-            for each in stops:
-                each()
+            call_each(stops, "the end of a controller's subscription")
             for controller in self._controllers:
-                controller.lost(held)
+                call(controller.lost, f"controller {controller.name}, told of a lost range,", held)
 
         return stop
 
+    def _list(self, controller: Controller, held: Range) -> None:
+        """Queues all that there is; once more when the queue is empty where the controller stumbles over something."""
+
+        def add() -> None:
+            for key in controller.initial_keys(held):
+                controller._queue.add(key)
+
+        if not call(add, f"controller {controller.name}, listing range {held.name},"):
+            controller._queue.overflowed = True
+
     def _callback(self, controller: Controller) -> Callable[[Sequence[RecordEvent]], None]:
+        def add(event: RecordEvent) -> None:
+            for key in controller.keys(event):
+                controller._queue.add(key)
+
         def changed(events: Sequence[RecordEvent]) -> None:
             for event in events:
-                for key in controller.keys(event):
-                    controller._queue.add(key)
+                if not call(add, f"controller {controller.name}, told of {event.key},", event):
+                    controller._queue.add(event.key)
 
         return changed
 
@@ -271,8 +284,7 @@ class ControllerRunner:
             if queue.overflowed and not queue:
                 queue.overflowed = False
                 for held in list(self._host.cell.ranges.values()):
-                    for each in controller.initial_keys(held):
-                        queue.add(each)
+                    self._list(controller, held)
 
     async def _once(self, controller: Controller, key: Key) -> str:
         try:
@@ -289,7 +301,8 @@ class ControllerRunner:
                 self._later(controller, key, retry.after_seconds)
             return "retry"
         except (Stale, NotOwned):
-            self._later(controller, key, 0.0)
+            # At once where somebody was quicker. What expects something that never comes true would be busy for ever.
+            self._back_off(controller, key, first_seconds=0.0)
             return "retry"
         except StatusError as error:
             log.info("not reconciled", extra={"controller": controller.name, "key": str(key), "error": error.message})
@@ -302,10 +315,11 @@ class ControllerRunner:
         self._failures.pop((controller.name, key), None)
         return "done"
 
-    def _back_off(self, controller: Controller, key: Key) -> None:
+    def _back_off(self, controller: Controller, key: Key, *, first_seconds: float = FIRST_RETRY_SECONDS) -> None:
         failures = self._failures.get((controller.name, key), 0)
         self._failures[(controller.name, key)] = failures + 1
-        self._later(controller, key, min(FIRST_RETRY_SECONDS * 2.0 ** min(failures, 20), LAST_RETRY_SECONDS))
+        seconds = min(FIRST_RETRY_SECONDS * 2.0 ** min(failures, 20), LAST_RETRY_SECONDS) if failures else first_seconds
+        self._later(controller, key, seconds)
 
     def _later(self, controller: Controller, key: Key, seconds: float) -> None:
         if not self._running:

@@ -17,12 +17,12 @@ from tenantry.kube.codec import stored
 from tenantry.kube.objects import Object
 from tenantry.storage.cell import NotOwned
 from tenantry.storage.keys import Key
+from tenantry.storage.overtaken import transact
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Head, RecordEvent
 from tenantry.tenancy.exports.bindings import decoded
 from tenantry.tenancy.exports.hashing import EXPORT_LABEL, export_hash
 from tenantry.tenancy.exports.index import BindingIndex
-from tenantry.tenancy.exports.revise import transact
 from tenantry.tenancy.reconcile import Controller
 from tenantry.tenancy.resources import API_BINDINGS, API_RESOURCE_SCHEMAS
 from tenantry.tenancy.types import EXPORTED_TYPES
@@ -85,7 +85,7 @@ class RetainedSchemasController(Controller):
 
     async def reconcile(self, held: Range, key: Key) -> None:
         if key.cluster == held.start:
-            await transact(self._host, (key,), lambda: self._changes(held, key))
+            await transact(self._host.cell, (key,), lambda: self._changes(held, key))
 
     def _changes(self, held: Range, key: Key) -> Sequence[Change]:
         record = held.get(key)

@@ -17,6 +17,7 @@ import pytest
 from tenantry.apiserver.edge.certificates import CertificateAuthority
 from tenantry.apiserver.options import ProcessOptions
 from tenantry.apiserver.process import OPEN_FILES, Process, run_process
+from tenantry.background import essential
 from tenantry.flags import SettingError
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.store import Unavailable
@@ -99,6 +100,20 @@ def test_as_many_files_may_be_open_as_the_system_allows() -> None:
         assert resource.getrlimit(resource.RLIMIT_NOFILE) == (min(hard, OPEN_FILES), hard)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_the_death_of_an_essential_task_ends_the_process_in_order() -> None:
+    class Dying(Fake):
+        async def start(self) -> None:
+            await super().start()
+            self.task = essential(self.die(), name="the heart")
+
+        async def die(self) -> None:
+            raise ZeroDivisionError
+
+    fake = Dying()
+    assert run(fake) == 1
+    assert fake.seen == ["started", "drained", "undone", "closed"]
 
 
 def test_what_is_a_bug_is_not_hidden() -> None:

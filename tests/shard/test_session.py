@@ -8,7 +8,9 @@ from collections.abc import Callable
 
 import pytest
 
+from shard.heartbeat import Heartbeat
 from shard.session import Session
+from tenantry.background import FATAL
 from tenantry.storage.keys import SESSIONS, prefix_end
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.read_guard import ReadGuard
@@ -135,3 +137,36 @@ async def test_a_lost_session_begins_anew_with_another_lease() -> None:
     (third,) = await rows(store)
     assert (third.lease, third.state) == (second.lease, "draining")
     await session.stop()
+
+
+async def test_a_heartbeat_that_is_stopped_at_once_ends() -> None:
+    """However far its thread has come: it may not even have shown its task yet."""
+
+    async def connection() -> Store:
+        return Leases()
+
+    for _ in range(20):
+        heartbeat = Heartbeat(Leases(), ReadGuard(), ttl_seconds=30.0, gone=lambda lease: None, open_store=connection)
+        heartbeat.start()
+        async with asyncio.timeout(5):
+            await heartbeat.stop()
+
+
+async def test_the_death_of_a_heartbeat_ends_the_process() -> None:
+    told: asyncio.Future[dict[str, object]] = asyncio.get_running_loop().create_future()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.done() or told.set_result(context))
+
+    class Broken(Leases):
+        async def keep_alive(self, lease: int) -> float:
+            raise ZeroDivisionError
+
+    async def connection() -> Store:
+        return Broken()
+
+    heartbeat = Heartbeat(Leases(), ReadGuard(), ttl_seconds=0.04, gone=lambda lease: None, open_store=connection)
+    heartbeat.start()
+    heartbeat.hold(1, proves=True)
+    async with asyncio.timeout(5):
+        context = await told
+    assert context[FATAL]
+    await heartbeat.stop()

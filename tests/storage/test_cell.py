@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 import pytest
@@ -12,10 +12,11 @@ from tenantry.storage.commit import CommitLimits
 from tenantry.storage.fence import FenceValue, acquire_fence, read_fence
 from tenantry.storage.keys import Key, catalog_key
 from tenantry.storage.memory import MemoryStore
+from tenantry.storage.overtaken import ATTEMPTS, transact
 from tenantry.storage.range import Range
 from tenantry.storage.read_guard import ReadGuard
 from tenantry.storage.record import Change, Head, Record
-from tenantry.storage.store import Batch, Delete, Fenced, Indeterminate, Put, Store, Unavailable
+from tenantry.storage.store import Batch, Delete, Fence, Fenced, Indeterminate, Put, Store, Unavailable, Unencodable
 from tests.storage.faults import FaultyStore
 
 RESOURCE = "core/configmaps"
@@ -615,3 +616,66 @@ async def test_a_range_is_not_carried_on_by_other_ranges_without_a_proof_of_life
     guard.deadline = float("inf")
     await cell.commit([create("b", cluster="000")])
     assert quiet.version == busy.version
+
+
+async def test_what_cannot_be_sent_fails_alone() -> None:
+    """Whatever a store cannot make a request of: the writers beside it are innocent."""
+
+    class Strict(MemoryStore):
+        async def commit(self, fences: Sequence[Fence], puts: Sequence[Put], deletes: Sequence[Delete]) -> int:
+            if any(put.value == b"malformed" for put in puts):
+                raise TypeError("not a request")
+            return await super().commit(fences, puts, deletes)
+
+    cell = cell_on(Strict())
+    range_ = await cell.adopt("root", "r", "t")
+    writes = [cell.commit([create(name, value)]) for name, value in (("a", b"1"), ("b", b"malformed"), ("c", b"2"))]
+    first, second, third = await asyncio.gather(*writes, return_exceptions=True)
+    assert not isinstance(first, BaseException) and not isinstance(third, BaseException)
+    assert isinstance(second, Unencodable) and "not a request" in str(second)
+    assert [record.key.name for record in range_.list(RESOURCE)] == ["a", "c"]
+    await cell.commit([create("d")])
+    await cell.close()
+
+
+async def test_what_is_overtaken_by_itself_is_given_up_and_lets_others_run() -> None:
+    cell = cell_on(MemoryStore())
+    await cell.adopt("root", "r", "t")
+    await cell.commit([create("a")])
+    turns_of_others = 0
+
+    async def others() -> None:
+        nonlocal turns_of_others
+        while True:
+            turns_of_others += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(others())
+    computed = 0
+
+    def compute() -> Sequence[Change]:
+        nonlocal computed
+        computed += 1
+        return [create("a")]
+
+    with pytest.raises(Stale):
+        await transact(cell, [key("a")], compute)
+    task.cancel()
+    assert computed == ATTEMPTS
+    assert turns_of_others >= ATTEMPTS - 1
+
+
+async def test_attempts_wait_for_whoever_was_quicker() -> None:
+    cell = cell_on(MemoryStore())
+    range_ = await cell.adopt("root", "r", "t")
+    await cell.commit([create("a", b"0")])
+
+    async def count() -> None:
+        def compute() -> Sequence[Change]:
+            record = there(range_.get(key("a")))
+            return [Change(record.key, b"%d" % (int(record.value) + 1), Head(), record)]
+
+        await transact(cell, [key("a")], compute)
+
+    await asyncio.gather(*(count() for _ in range(15)))
+    assert there(range_.get(key("a"))).value == b"15"

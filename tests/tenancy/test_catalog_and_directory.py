@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError
-from tenantry.storage.keys import Key, catalog_key
+from tenantry.storage.keys import CATALOG, Key, catalog_key
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.record import Change
 from tenantry.storage.store import Delete, Put
@@ -146,3 +146,27 @@ def test_tenants_are_counted_as_they_come_and_go(steps: list[tuple[str, str | No
     assert directory.tenants("root") == sum(c.startswith("r") for c in now.values())
     for name, cluster in now.items():
         assert directory.parent_of(cluster) == ("root", name)
+
+
+async def test_a_subscriber_that_raises_and_a_key_that_cannot_be_read_do_not_stop_the_catalog(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store = MemoryStore()
+    catalog = Catalog(store)
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    catalog.subscribe(None, broken)
+    catalog.subscribe(API_EXPORTS, broken)
+    await catalog.start()
+    recorded = Recorded(catalog)
+    await store.commit([], [Put(f"{CATALOG}apis.kcp.io/apiexports".encode(), b"{}")], [])
+    await store.commit([], [put(API_EXPORTS, "root", "a", {"n": 1})], [])
+    await recorded.next()
+    await store.commit([], [put(API_EXPORTS, "root", "b", {"n": 2})], [])
+    await recorded.next()
+    assert [name for _, name, _ in recorded.calls] == ["a", "b"]
+    assert catalog.following
+    assert "left out" in caplog.text and "ZeroDivisionError" in caplog.text
+    await catalog.stop()

@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tenantry.storage.cell import Stale
 from tenantry.storage.keys import Key
-from tenantry.tenancy.reconcile import Controller, ControllerRunner, Queue, Retry
+from tenantry.storage.range import Range
+from tenantry.storage.record import RecordEvent
+from tenantry.tenancy.reconcile import LAST_RETRY_SECONDS, Controller, ControllerRunner, Queue, Retry
 from tenantry.tenancy.resources import CONFIG_MAPS
 
 
@@ -199,3 +203,42 @@ def test_no_added_key_is_lost_and_none_is_worked_on_twice_at_a_time(steps: Itera
         assert queue.idle
 
     asyncio.run(run())
+
+
+async def test_a_key_that_is_always_overtaken_waits_longer_each_time() -> None:
+    held, controller = FakeRange(), Recorder()
+    controller.failures, controller.error = 1000, partial(Stale, key("a"))  # type: ignore[assignment]
+    held.records = [SimpleNamespace(key=key("a"))]
+    runner, clock = await started(controller, held)
+    pauses = []
+    while len(pauses) < 20:
+        before = clock.now()
+        clock.advance()
+        await settle()
+        pauses.append(round(clock.now() - before, 6))
+    await runner.stop()
+    assert pauses[0] == 0
+    assert pauses[1:] == sorted(pauses[1:]) and pauses[1] > 0 and pauses[-1] == LAST_RETRY_SECONDS
+
+
+async def test_a_controller_that_stumbles_over_an_event_costs_the_others_nothing() -> None:
+    class Clumsy(Recorder):
+        name = "clumsy"
+
+        def keys(self, event: RecordEvent) -> Iterable[Key]:
+            raise ZeroDivisionError
+
+        def lost(self, held: Range) -> None:
+            raise ZeroDivisionError
+
+    held, clumsy, controller = FakeRange(), Clumsy(), Recorder()
+    lost: list[object] = []
+    controller.lost = lost.append  # type: ignore[method-assign]
+    clock = VirtualClock()
+    runner = ControllerRunner(FakeHost(held), [clumsy, controller], clock=clock)  # type: ignore[arg-type]
+    await runner.start()
+    held.change(key("a"))
+    await settle()
+    await runner.stop()
+    assert controller.seen == clumsy.seen == [key("a")]
+    assert lost == [held] and not held.callbacks

@@ -10,8 +10,10 @@ import pytest
 from tenantry.apiserver.user import SYSTEM
 from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError
+from tenantry.storage.keys import Key
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.record import RecordEvent
+from tenantry.tenancy.changes import updated
 from tenantry.tenancy.resources import CLUSTER_ROLE_BINDINGS, CONFIG_MAPS, NAMESPACES, SERVICE_ACCOUNTS
 from tenantry.tenancy.workspaces.identifiers import initializer_label
 from tests.tenancy.world import USER, World, running, workspace
@@ -369,3 +371,19 @@ async def test_users_do_not_touch_logical_clusters() -> None:
 
 def workspace_type(name: str, **spec: object) -> Object:
     return {"apiVersion": "tenancy.kcp.io/v1alpha1", "kind": "WorkspaceType", "metadata": {"name": name}, "spec": spec}
+
+
+async def test_a_cluster_that_is_back_in_scheduling_is_filled_again_and_holds_nobody_up() -> None:
+    async with running() as world:
+        await world.workspace("root", "a")
+        found = world.get("root", world.host.definitions.workspaces, "a")
+        assert found is not None
+        cluster = found["spec"]["cluster"]
+        held = world.host.cell.range_of(cluster)
+        record = held.get(Key(cluster, world.host.definitions.logical_clusters.storage_key, "", "cluster"))
+        assert record is not None
+        obj = orjson.loads(record.value)
+        obj["status"]["phase"] = "Scheduling"
+        await world.host.cell.commit([updated(world.host, world.host.definitions.logical_clusters, record, obj)])
+        await world.until(cluster, lambda: (world.logical_cluster(cluster) or {})["status"]["phase"] == "Ready")
+        await world.workspace("root", "b")

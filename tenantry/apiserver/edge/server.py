@@ -23,6 +23,7 @@ from tenantry.apiserver.logging import AccessLog
 from tenantry.apiserver.metrics import Metrics
 from tenantry.apiserver.negotiation import error_response
 from tenantry.apiserver.work import turns
+from tenantry.background import restarting
 from tenantry.kube import status
 from tenantry.kube.status import StatusError
 
@@ -100,7 +101,7 @@ class EdgeServer:
         except OSError as error:
             raise ListenError(_listen_text(host, port, flag, error)) from error
         self._tick()
-        self._ticker = asyncio.create_task(self._keep_ticking(), name="edge ticker")
+        self._ticker = restarting(self._keep_ticking, name="edge ticker")
         return int(self._listener.sockets[0].getsockname()[1])
 
     async def drain(self, grace_seconds: float | None = None) -> None:

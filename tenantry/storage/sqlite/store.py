@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tenantry.background import restarting
 from tenantry.storage.checks import check_commit
 from tenantry.storage.feed import Feed
 from tenantry.storage.leases import Leases
@@ -195,7 +196,7 @@ class SqliteStore:
 
     def _start_expiry(self) -> None:
         if self._expiry is None or self._expiry.done():
-            self._expiry = asyncio.get_running_loop().create_task(self._expire(), name="sqlite-leases")
+            self._expiry = restarting(self._expire, name="sqlite-leases", ends=True)
 
     async def _expire(self) -> None:
         while (seconds := self._leases.seconds_to_next()) is not None:

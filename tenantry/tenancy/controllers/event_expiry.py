@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from tenantry.background import restarting
 from tenantry.storage.cell import NotOwned, Stale
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
@@ -52,7 +53,7 @@ class EventExpiry:
 
     def start(self) -> None:
         self._stop_following = self._host.follow_ranges(self._follow)
-        self._task = asyncio.create_task(self._run(), name="event expiry")
+        self._task = restarting(self._run, name="event expiry")
 
     async def stop(self) -> None:
         if self._stop_following is not None:

@@ -11,6 +11,7 @@ from tenantry.apiserver import records
 from tenantry.kube.objects import Object, annotations_of, name_of, timestamp
 from tenantry.kube.status import not_found
 from tenantry.storage.keys import Key
+from tenantry.storage.overtaken import transact
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Record
 from tenantry.tenancy.changes import updated
@@ -30,7 +31,6 @@ from tenantry.tenancy.exports.claims import ACCEPTED
 from tenantry.tenancy.exports.conditions import mark_true
 from tenantry.tenancy.exports.hashing import EXPORT_LABEL, REFLEXIVE_VALUE, claim_hash, claim_label, export_hash
 from tenantry.tenancy.exports.index import BindingIndex
-from tenantry.tenancy.exports.revise import transact
 from tenantry.tenancy.reconcile import Controller
 from tenantry.tenancy.resources import (
     API_BINDINGS,
@@ -188,7 +188,9 @@ class BindController(Controller):
 
     async def reconcile(self, held: Range, key: Key) -> None:
         logical_cluster = Key(key.cluster, LOGICAL_CLUSTERS, "", "cluster")
-        await transact(self._host, (key, logical_cluster), lambda: self._changes(held.get(key), held.get(logical_cluster), held))
+        await transact(
+            self._host.cell, (key, logical_cluster), lambda: self._changes(held.get(key), held.get(logical_cluster), held)
+        )
 
     def _changes(self, record: Record | None, logical_cluster: Record | None, held: Range) -> list[Change]:
         if record is None or record.head.deleting:

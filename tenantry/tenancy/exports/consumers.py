@@ -14,13 +14,13 @@ import orjson
 
 from tenantry.storage.cell import NotOwned
 from tenantry.storage.keys import Key, catalog_key
+from tenantry.storage.overtaken import transact
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Head, RecordEvent
 from tenantry.tenancy.catalog import Catalog
 from tenantry.tenancy.exports.bindings import decoded
 from tenantry.tenancy.exports.hashing import EXPORT_LABEL
 from tenantry.tenancy.exports.index import BindingIndex
-from tenantry.tenancy.exports.revise import transact
 from tenantry.tenancy.reconcile import Controller
 from tenantry.tenancy.resources import API_BINDINGS
 
@@ -69,7 +69,7 @@ class ConsumersController(Controller):
     async def reconcile(self, held: Range, key: Key) -> None:
         if key.cluster != held.start:
             return
-        await transact(self._host, (key,), lambda: self._changes(held, key))
+        await transact(self._host.cell, (key,), lambda: self._changes(held, key))
 
     def _changes(self, held: Range, key: Key) -> tuple[Change, ...]:
         record = held.get(key)

@@ -9,13 +9,14 @@ from tenantry.kube.objects import Object, annotations_of, timestamp
 from tenantry.kube.selectors import labels as label_selectors
 from tenantry.kube.selectors.labels import LabelSelector
 from tenantry.storage.keys import Key
+from tenantry.storage.overtaken import transact
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Record, RecordEvent
 from tenantry.tenancy.changes import created
 from tenantry.tenancy.exports.bindings import Export, decoded, find_export, reference_of
 from tenantry.tenancy.exports.conditions import mark_false, mark_true
 from tenantry.tenancy.exports.consumers import CONSUMERS, ranges_with_consumers
-from tenantry.tenancy.exports.revise import revise, transact
+from tenantry.tenancy.exports.revise import revise
 from tenantry.tenancy.exports.urls import export_url
 from tenantry.tenancy.reconcile import Controller
 from tenantry.tenancy.resources import API_EXPORT_ENDPOINT_SLICES, API_EXPORTS, PARTITIONS, SHARDS
@@ -50,7 +51,7 @@ class SliceCreator(Controller):
 
     async def reconcile(self, held: Range, key: Key) -> None:
         place = Key(key.cluster, API_EXPORT_ENDPOINT_SLICES, "", key.name)
-        await transact(self._host, (key, place), lambda: self._changes(held.get(key), held.get(place)))
+        await transact(self._host.cell, (key, place), lambda: self._changes(held.get(key), held.get(place)))
 
     def _changes(self, record: Record | None, existing: Record | None) -> tuple[Change, ...]:
         if record is None or record.head.deleting or existing is not None:

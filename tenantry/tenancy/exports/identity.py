@@ -11,13 +11,13 @@ from tenantry.apiserver import records
 from tenantry.kube.objects import Object, timestamp
 from tenantry.kube.types.namespace import living
 from tenantry.storage.keys import Key
+from tenantry.storage.overtaken import transact
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, RecordEvent
 from tenantry.tenancy.changes import created, updated
 from tenantry.tenancy.exports.bindings import decoded
 from tenantry.tenancy.exports.conditions import mark_false, mark_true, remove
 from tenantry.tenancy.exports.hashing import identity_hash
-from tenantry.tenancy.exports.revise import transact
 from tenantry.tenancy.exports.urls import export_url
 from tenantry.tenancy.reconcile import Controller
 from tenantry.tenancy.resources import API_EXPORTS, NAMESPACES, SECRETS
@@ -85,7 +85,7 @@ class IdentityController(Controller):
         return [record.key for record in held.list(API_EXPORTS)]
 
     async def reconcile(self, held: Range, key: Key) -> None:
-        await transact(self._host, (key,), lambda: self._changes(held, key))
+        await transact(self._host.cell, (key,), lambda: self._changes(held, key))
 
     def _changes(self, held: Range, key: Key) -> list[Change]:
         record = held.get(key)

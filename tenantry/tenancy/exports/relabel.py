@@ -11,6 +11,7 @@ from tenantry.apiserver import records
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object, labels_of, name_of, timestamp
 from tenantry.storage.keys import Key
+from tenantry.storage.overtaken import transact
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Record, RecordEvent
 from tenantry.tenancy.changes import updated
@@ -20,7 +21,7 @@ from tenantry.tenancy.exports.claims import Claims, accepted_claims, bears_claim
 from tenantry.tenancy.exports.conditions import mark_false, mark_true
 from tenantry.tenancy.exports.hashing import CLAIM_LABEL_PREFIX, export_hash
 from tenantry.tenancy.exports.index import BindingIndex
-from tenantry.tenancy.exports.revise import revise, transact
+from tenantry.tenancy.exports.revise import revise
 from tenantry.tenancy.reconcile import Controller
 from tenantry.tenancy.resources import API_BINDINGS, API_EXPORTS
 
@@ -69,7 +70,7 @@ class RelabelController(Controller):
                 continue
             stale = iter(self._stale(held, cluster, definition))
             while batch := list(islice(stale, AT_ONCE)):
-                await transact(self._host, batch, partial(self._changes, held, definition, batch))
+                await transact(self._host.cell, batch, partial(self._changes, held, definition, batch))
 
     def _stale(self, held: Range, cluster: str, definition: ResourceDefinition) -> list[Key]:
         return [

@@ -8,30 +8,13 @@ from typing import TYPE_CHECKING
 from tenantry.apiserver import records
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
-from tenantry.storage.cell import Stale
 from tenantry.storage.keys import Key
+from tenantry.storage.overtaken import transact
 from tenantry.storage.record import Change
 from tenantry.tenancy.changes import removed, updated
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
-
-
-async def transact(host: Host, keys: Sequence[Key], compute: Callable[[], Sequence[Change]]) -> None:
-    """Commits what `compute` finds to be done, in one transaction; it reads memory, and may be called again. It is called when
-    none of `keys`, which it may write, has a write under way. Nothing to do is an empty sequence."""
-    waited = list(keys)
-    while True:
-        await host.cell.settled(waited)
-        changes = compute()
-        if not changes:
-            return
-        try:
-            await host.cell.commit(changes)
-            return
-        except Stale as stale:
-            if stale.key not in waited:
-                waited.append(stale.key)
 
 
 async def revise(host: Host, definition: ResourceDefinition, key: Key, change: Callable[[Object], bool]) -> None:
@@ -51,4 +34,4 @@ async def revise(host: Host, definition: ResourceDefinition, key: Key, change: C
             return (removed(host, record),)
         return (updated(host, definition, record, obj),)
 
-    await transact(host, (key,), compute)
+    await transact(host.cell, (key,), compute)

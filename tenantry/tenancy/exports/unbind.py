@@ -12,6 +12,7 @@ from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import GroupResource, Object, annotations_of, finalizers_of, is_deleting, name_of, timestamp
 from tenantry.kube.status import StatusError
 from tenantry.storage.keys import Key
+from tenantry.storage.overtaken import transact
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Record, RecordEvent
 from tenantry.tenancy.changes import removed, updated
@@ -19,7 +20,7 @@ from tenantry.tenancy.exports import locks
 from tenantry.tenancy.exports.bind import FINALIZER
 from tenantry.tenancy.exports.bindings import bindings_of, bound_resource, decoded, get_schema
 from tenantry.tenancy.exports.conditions import mark_false
-from tenantry.tenancy.exports.revise import revise, transact
+from tenantry.tenancy.exports.revise import revise
 from tenantry.tenancy.reconcile import Controller
 from tenantry.tenancy.resources import API_BINDINGS, LOGICAL_CLUSTERS
 
@@ -98,7 +99,7 @@ class UnbindController(Controller):
             )
         pending = iter([record.key for record in held.list(storage_key, cluster) if not record.head.deleting])
         while batch := list(islice(pending, AT_ONCE)):
-            await transact(self._host, batch, partial(self._deletions, held, definition, batch))
+            await transact(self._host.cell, batch, partial(self._deletions, held, definition, batch))
 
     def _deletions(self, held: Range, definition: ResourceDefinition, keys: Sequence[Key]) -> list[Change]:
         """Objects without finalizers go at once; the others are marked, as a DELETE would."""

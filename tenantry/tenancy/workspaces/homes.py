@@ -19,8 +19,8 @@ from tenantry.apiserver.forbidden import forbidden_request
 from tenantry.apiserver.user import User, home_of, is_service_account
 from tenantry.kube.objects import Object, annotations_of, timestamp
 from tenantry.kube.status import StatusError, internal, too_many_requests, unavailable
-from tenantry.storage.cell import Stale
 from tenantry.storage.keys import Key, catalog_key
+from tenantry.storage.overtaken import Attempts
 from tenantry.storage.record import Change, Head, Record
 from tenantry.tenancy.authorization.effective import effective_users
 from tenantry.tenancy.authorization.links import NOT_PERMITTED
@@ -89,8 +89,7 @@ class HomeWorkspaces:
         """Writes down where the home of a user is to be, and makes it where that is here; the cluster's id."""
         host = self._host
         key = Key(ROOT, HOMES, "", home_key(user.name))
-        while True:
-            await host.cell.settled((key,))
+        async for attempt in Attempts(host.cell, (key,)):
             record = host.range_of(ROOT).get(key)
             if record is not None:
                 return str(orjson.loads(record.value)["cluster"])
@@ -99,18 +98,18 @@ class HomeWorkspaces:
             except Unschedulable as error:
                 raise unavailable(str(error)) from error
             changes = [_entry(key, user.name, cluster)]
-            try:
-                if host.cell.owns(cluster):
-                    now = timestamp()
-                    logical_cluster, bindings = self._new(user, cluster, info)
-                    changes += fill(host, cluster, logical_cluster, bindings, now)
-                    changes.append(created(host, host.definitions.logical_clusters, cluster, logical_cluster, now=now))
-                await host.cell.commit(changes)
-            except Stale:
-                continue
-            finally:
-                host.scheduler.placed(cluster)
-            return cluster
+            with attempt:
+                try:
+                    if host.cell.owns(cluster):
+                        now = timestamp()
+                        logical_cluster, bindings = self._new(user, cluster, info)
+                        changes += fill(host, cluster, logical_cluster, bindings, now)
+                        changes.append(created(host, host.definitions.logical_clusters, cluster, logical_cluster, now=now))
+                    await host.cell.commit(changes)
+                    return cluster
+                finally:
+                    host.scheduler.placed(cluster)
+        raise AssertionError("the last attempt raises")
 
     async def _make(self, user: User, cluster: str) -> Object:
         """Makes the logical cluster of a home that has its id already, wherever that is; its range's owner fills it."""

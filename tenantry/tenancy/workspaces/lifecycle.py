@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import orjson
 
 from tenantry.kube.objects import Object, annotations_of, is_deleting, timestamp
-from tenantry.storage.cell import Stale
 from tenantry.storage.keys import Key
+from tenantry.storage.overtaken import Attempts
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Record, RecordEvent
 from tenantry.tenancy.changes import updated
@@ -77,19 +77,16 @@ class LifecycleController(Controller):
     async def reconcile(self, held: Range, key: Key) -> None:
         if key.name != NAME:
             return
-        while True:
-            await self._host.cell.settled((key,))
+        async for attempt in Attempts(self._host.cell, (key,)):
             record = held.get(key)
             if record is None:
                 self._expecting.discard(key.cluster)
                 self._told.pop(key.cluster, None)
                 self._untold.discard(key.cluster)
                 return
-            try:
+            with attempt:
                 await self._step(held, record)
                 return
-            except Stale as stale:
-                await self._host.cell.settled((stale.key,))
 
     async def _step(self, held: Range, record: Record) -> None:
         cluster = record.key.cluster
@@ -102,6 +99,8 @@ class LifecycleController(Controller):
             if (status.get("phase") or SCHEDULING) == SCHEDULING:
                 filled = True
                 changes = fill(self._host, cluster, logical_cluster, self._type_of(logical_cluster).bindings, now)
+                # Of a cluster that was filled once and is to be filled again, nothing that is there is made anew.
+                changes = [change for change in changes if change.expected is not None or held.get(change.key) is None]
             elif status["phase"] == INITIALIZING:
                 changes, waiting = initialize(self._host, held, logical_cluster, self._resolve, now)
         if waiting:

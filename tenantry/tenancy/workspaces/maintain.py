@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import orjson
 
 from tenantry.kube.objects import Object, annotations_of, is_deleting, timestamp
-from tenantry.storage.cell import Stale
 from tenantry.storage.keys import Key
+from tenantry.storage.overtaken import transact
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change
 from tenantry.tenancy.changes import created, updated
@@ -58,16 +58,7 @@ class MaintainController(Controller):
                 self.enqueue(key)
 
     async def reconcile(self, held: Range, key: Key) -> None:
-        while True:
-            await self._host.cell.settled((key,))
-            changes = self._changes(held, key)
-            if not changes:
-                return
-            try:
-                await self._host.cell.commit(changes)
-                return
-            except Stale as stale:
-                await self._host.cell.settled((stale.key,))
+        await transact(self._host.cell, (key,), lambda: self._changes(held, key))
 
     def _changes(self, held: Range, key: Key) -> list[Change]:
         record = held.get(key)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from tenantry.storage.cell import Stale
 from tenantry.storage.keys import Key
+from tenantry.storage.overtaken import transact
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Record, RecordEvent
 from tenantry.tenancy.copies import first_copies, uncopied
@@ -47,16 +47,15 @@ class OffersController(Controller):
         return [Key(cluster, API_EXPORTS, "", "") for cluster in clusters]
 
     async def reconcile(self, held: Range, key: Key) -> None:
-        while found := uncopied(self._host, key.cluster, BATCH):
-            await self._host.cell.settled([record.key for record, _ in found])
-            changes = [
+        def compute() -> Sequence[Change]:
+            return [
                 Change(record.key, record.value, record.head, record, copies)
                 for record, copies in first_copies(self._host, key.cluster, BATCH)
             ]
-            try:
-                await self._host.cell.commit(changes)
-            except Stale:
-                continue
+
+        while found := uncopied(self._host, key.cluster, BATCH):
+            # One that is never copied is overtaken for ever, and ends this by Stale.
+            await transact(self._host.cell, [record.key for record, _ in found], compute)
 
 
 def _gives_access(role: Record | None) -> bool:

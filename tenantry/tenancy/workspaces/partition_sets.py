@@ -12,11 +12,11 @@ import orjson
 from tenantry.kube.objects import Object, labels_of, timestamp
 from tenantry.kube.selectors.labels import from_object
 from tenantry.storage.keys import Key
+from tenantry.storage.overtaken import transact
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Record, RecordEvent
 from tenantry.tenancy.changes import OPERATIONS, created, removed, updated
 from tenantry.tenancy.exports import conditions
-from tenantry.tenancy.exports.revise import transact
 from tenantry.tenancy.reconcile import Controller
 from tenantry.tenancy.resources import SHARDS
 from tenantry.tenancy.well_known import ROOT
@@ -68,7 +68,7 @@ class PartitionSetController(Controller):
                     self.enqueue(key)
 
     async def reconcile(self, held: Range, key: Key) -> None:
-        await transact(self._host, (key,), lambda: self._changes(held, key))
+        await transact(self._host.cell, (key,), lambda: self._changes(held, key))
 
     def _changes(self, held: Range, key: Key) -> list[Change]:
         record = held.get(key)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 NAME_LABEL = "name"
 BEYOND_CAPACITY_EXTRA = "internal.tenantry.dev/beyond-capacity"
 """In the user's extra values where one shard asks another for a cluster: its range was chosen by name, full or not."""
+OPENINGS = 100
+"""How many ranges are opened for one workspace: that many times others were quicker, or a range has room for nobody."""
 INCOMING_SECONDS = 60.0
 """How long a cluster that another shard asked for counts if its Workspace does not become known: a request lives no longer."""
 REFUSED_SECONDS = 5.0
@@ -61,9 +63,14 @@ class Scheduler:
 
         The caller gives the place back with `placed` when its choice is written, or given up.
         """
-        while (info := self._choose(location)) is None:
+        for _ in range(OPENINGS):
+            info = self._choose(location)
+            if info is not None:
+                break
             # Others wait for the same new range, and may fill it first.
             await self._host.registry.open_range(self._labels_for(location))
+        else:
+            raise Unschedulable("every range that was opened for the workspace was full at once")
         cluster = new_cluster_id(info.start)
         self._placing[cluster] = info.name
         return info, cluster

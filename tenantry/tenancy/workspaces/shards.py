@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import orjson
 
 from tenantry.kube.objects import Object
-from tenantry.storage.cell import Stale
 from tenantry.storage.keys import Key
+from tenantry.storage.overtaken import transact
 from tenantry.storage.range import Range
+from tenantry.storage.record import Change
 from tenantry.tenancy.changes import created, updated
 from tenantry.tenancy.directory import RangeInfo
 from tenantry.tenancy.reconcile import Controller
@@ -61,20 +62,16 @@ class ShardsController(Controller):
         if info is None or key.cluster != ROOT:
             return
         definition = self._host.definitions.shards
-        while True:
-            await self._host.cell.settled((key,))
+
+        def compute() -> Sequence[Change]:
             record = held.get(key)
             if record is None:
-                change = created(self._host, definition, ROOT, shard_object(self._host, info))
-            else:
-                shard = orjson.loads(record.value)
-                if record.head.deleting or shard.get("spec") == _urls(self._host, info):
-                    return
-                shard["spec"] = _urls(self._host, info)
-                shard["metadata"]["generation"] = shard["metadata"].get("generation", 1) + 1
-                change = updated(self._host, definition, record, shard)
-            try:
-                await self._host.cell.commit([change])
-                return
-            except Stale:
-                continue
+                return [created(self._host, definition, ROOT, shard_object(self._host, info))]
+            shard = orjson.loads(record.value)
+            if record.head.deleting or shard.get("spec") == _urls(self._host, info):
+                return ()
+            shard["spec"] = _urls(self._host, info)
+            shard["metadata"]["generation"] = shard["metadata"].get("generation", 1) + 1
+            return [updated(self._host, definition, record, shard)]
+
+        await transact(self._host.cell, (key,), compute)

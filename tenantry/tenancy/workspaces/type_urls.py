@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import orjson
 
 from tenantry.kube.objects import timestamp
-from tenantry.storage.cell import Stale
 from tenantry.storage.keys import Key
+from tenantry.storage.overtaken import transact
 from tenantry.storage.range import Range
+from tenantry.storage.record import Change
 from tenantry.tenancy.changes import updated
 from tenantry.tenancy.exports import conditions
 from tenantry.tenancy.reconcile import Controller
@@ -36,11 +37,10 @@ class TypeUrlsController(Controller):
         return (self._host.definitions.workspace_types.storage_key,)
 
     async def reconcile(self, held: Range, key: Key) -> None:
-        while True:
-            await self._host.cell.settled((key,))
+        def compute() -> Sequence[Change]:
             record = held.get(key)
             if record is None or record.head.deleting:
-                return
+                return ()
             workspace_type = orjson.loads(record.value)
             status = workspace_type.setdefault("status", {})
             status["virtualWorkspaces"] = self._urls(f"{key.cluster}:{key.name}")
@@ -48,13 +48,9 @@ class TypeUrlsController(Controller):
             conditions.mark_true(status, URLS_READY, now)
             conditions.mirror(status, "Ready", URLS_READY)
             change = updated(self._host, self._host.definitions.workspace_types, record, workspace_type)
-            if change.value == record.value:
-                return
-            try:
-                await self._host.cell.commit([change])
-                return
-            except Stale:
-                continue
+            return [change] if change.value != record.value else ()
+
+        await transact(self._host.cell, (key,), compute)
 
     def _urls(self, identifier: str) -> list[dict[str, str]]:
         return [

@@ -1,0 +1,183 @@
+"""Background tasks do not die quietly, callbacks do not starve each other, and nothing is tried for ever without a pause."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tenantry
+from tenantry import background
+from tenantry.background import FATAL, call_each, essential, restarting
+
+ROOT = Path(tenantry.__file__).resolve().parents[1]
+PACKAGES = ("tenantry", "registry", "shard", "gateway", "tenantry_personal_workspaces")
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(background, "FIRST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(background, "LAST_PAUSE_SECONDS", 0.002)
+
+
+async def ended(task: asyncio.Task[None]) -> None:
+    async with asyncio.timeout(5):
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_what_fails_or_ends_begins_again_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    runs: list[int] = []
+    enough = asyncio.Event()
+
+    async def work() -> None:
+        runs.append(1)
+        if len(runs) == 1:
+            raise ZeroDivisionError
+        if len(runs) == 3:
+            enough.set()
+            await asyncio.Event().wait()
+
+    task = restarting(work, name="the work")
+    async with asyncio.timeout(5):
+        await enough.wait()
+    assert ["failed" in record.getMessage() for record in caplog.records] == [True, False]
+    assert "ZeroDivisionError" in caplog.text
+    task.cancel()
+    await ended(task)
+    assert task.cancelled()
+
+
+async def test_work_that_may_end_is_over_when_it_returns() -> None:
+    runs: list[int] = []
+
+    async def work() -> None:
+        runs.append(1)
+        if len(runs) < 3:
+            raise ZeroDivisionError
+
+    await ended(restarting(work, name="the work", ends=True))
+    assert len(runs) == 3
+
+
+@pytest.mark.parametrize("fails", [True, False])
+async def test_the_end_of_an_essential_task_is_fatal(fails: bool) -> None:
+    told: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+
+    async def work() -> None:
+        if fails:
+            raise ZeroDivisionError
+
+    await ended(essential(work(), name="the work"))
+    await asyncio.sleep(0)
+    (context,) = told
+    assert context[FATAL]
+    assert "the work" in context["message"]
+    assert isinstance(context.get("exception"), ZeroDivisionError) is fails
+
+
+async def test_nothing_is_told_of_tasks_that_end_as_they_should() -> None:
+    told: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    task = essential(asyncio.sleep(60), name="the work")
+    task.cancel()
+    await ended(task)
+    await ended(essential(asyncio.sleep(0), name="the work", ends=True))
+    assert told == []
+
+
+def test_a_callback_that_raises_costs_the_others_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    seen: list[int] = []
+
+    def broken(number: int) -> None:
+        raise ZeroDivisionError
+
+    with caplog.at_level(logging.ERROR):
+        call_each([seen.append, broken, seen.append], "a subscriber", 7)
+    assert seen == [7, 7]
+    assert "a subscriber raised" in caplog.text
+
+
+def trees() -> Iterator[tuple[str, ast.Module]]:
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            if "_proto" not in path.parts:
+                yield str(path.relative_to(ROOT)), ast.parse(path.read_text())
+
+
+AWAITED = {
+    "tenantry/background.py": "the one place",
+    "tenantry/apiserver/process.py": "start and signal: the process waits for both",
+    "tenantry/apiserver/edge/upstream_connection.py": "a request's body: its exchange waits for it",
+    "tenantry/storage/etcd/connection.py": "a dial, whose callers wait for it, and the end of a connection that is left",
+    "tenantry/storage/etcd/watch.py": "asks for progress: the stream's reader learns why it fails",
+    "tenantry/storage/election.py": "a term: the campaign waits for it",
+    "tenantry/client/aio.py": "catches everything itself: the client stands without the server's parts",
+}
+"""Where tasks are made otherwise, and who notices their end."""
+
+
+def test_every_background_task_is_supervised() -> None:
+    made = set()
+    for path, tree in trees():
+        for node in ast.walk(tree):
+            called = node.func.attr if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) else ""
+            if called in ("create_task", "ensure_future"):
+                made.add(path)
+    assert made - AWAITED.keys() == set(), "tasks whose death nobody notices: make them with tenantry.background"
+    assert AWAITED.keys() - made == set()
+
+
+def _goes_on(handler: ast.ExceptHandler) -> bool:
+    """Whether the loop around it runs on after the handler."""
+    return not any(isinstance(node, ast.Raise | ast.Return | ast.Break) for node in handler.body)
+
+
+PAUSES = ("sleep", "wait", "moved", "pause")
+
+
+def _pauses(nodes: list[ast.stmt]) -> bool:
+    """Whether one of the statements, on the level of the loop, waits for time or for news."""
+    for statement in nodes:
+        for node in ast.walk(statement):
+            if isinstance(node, ast.Await) and isinstance(node.value, ast.Call):
+                func = node.value.func
+                if (func.attr if isinstance(func, ast.Attribute) else getattr(func, "id", "")) in PAUSES:
+                    return True
+    return False
+
+
+BOUNDED_OTHERWISE = {
+    "registry/service.py:_watch": "the error is the timeout that it waited for",
+    "tenantry/client/aio.py:_keep_following": "one gap is followed anew at once, a second one after a pause",
+    "tenantry/storage/etcd/store.py:read": "each attempt asks for half as much, and one key is the last",
+    "tenantry/storage/etcd/watch.py:_response": "_failed and its own _pause back off",
+    "tenantry/tenancy/forwarding.py:send": "a deadline, and a pause after each attempt but the one with a fresh connection",
+}
+"""`path:function` of a loop that goes on after an error without a pause, and what bounds it."""
+
+
+def test_no_loop_goes_on_after_an_error_without_a_bound_or_a_pause() -> None:
+    found = set()
+    for path, tree in trees():
+        for function in ast.walk(tree):
+            if not isinstance(function, ast.AsyncFunctionDef):
+                continue
+            for loop in ast.walk(function):
+                if not isinstance(loop, ast.While) or not isinstance(loop.test, ast.Constant):
+                    continue
+                for node in ast.walk(loop):
+                    if not isinstance(node, ast.Try):
+                        continue
+                    after = [each for each in loop.body if each is not node]
+                    for handler in node.handlers:
+                        again = any(isinstance(each, ast.Continue) for each in ast.walk(handler))
+                        if _goes_on(handler) and not _pauses(handler.body) and (again or not _pauses(after)):
+                            found.add(f"{path}:{function.name}")
+    assert found - BOUNDED_OTHERWISE.keys() == set(), "a loop that an error may keep busy for ever"
+    assert BOUNDED_OTHERWISE.keys() - found == set()
