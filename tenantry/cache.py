@@ -16,7 +16,7 @@ import gc
 import inspect
 import sys
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from functools import wraps
 from threading import Lock
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
@@ -36,7 +36,8 @@ ENTRY_BYTES = 200
 GENERATIONS = 3
 """Young entries, old ones, and those that leave: none of them takes more than its part of the room."""
 LARGEST_PART = 8
-"""An entry that takes more than this part of a cache (one in so many) is not kept: it would drive out too much else."""
+"""An entry that takes more than this part of a cache (one in so many) is not kept, unless the cache says otherwise: it would
+drive out too much else."""
 
 _KEYWORDS = object()
 
@@ -67,14 +68,22 @@ class Cache(Generic[K, V]):
         "_young_bytes",
         "bytes_max",
         "entries_max",
+        "entry_bytes_max",
         "name",
     )
 
     def __init__(
-        self, name: str, *, bytes_max: int, entries_max: int | None = None, size: Callable[[V], int] | None = None
+        self,
+        name: str,
+        *,
+        bytes_max: int,
+        entries_max: int | None = None,
+        entry_bytes_max: int | None = None,
+        size: Callable[[V], int] | None = None,
     ) -> None:
         self.name = name
         self.bytes_max = bytes_max
+        self.entry_bytes_max = min(entry_bytes_max or bytes_max // LARGEST_PART, bytes_max // GENERATIONS)
         self.entries_max = max(GENERATIONS, entries_max if entries_max is not None else bytes_max // ENTRY_BYTES)
         self._size = size
         self._young: OrderedDict[K, tuple[V, int]] = OrderedDict()
@@ -117,22 +126,21 @@ class Cache(Generic[K, V]):
         size = size_of(key, KEY_BYTES_MAX)
         if size > KEY_BYTES_MAX:
             return False
-        most = self.bytes_max // LARGEST_PART
         if size_bytes is None:
-            size_bytes = self._size(value) if self._size is not None else size_of(value, most)
+            size_bytes = self._size(value) if self._size is not None else size_of(value, self.entry_bytes_max)
         size += size_bytes + ENTRY_BYTES
         with self._lock:
             self._drop(key)
-            if size > most:
+            if size > self.entry_bytes_max:
                 return False
             self._add(key, value, size)
         return True
 
     def grow(self, key: K, more_bytes: int) -> None:
-        """The value that is kept for the key became larger by so much; it goes if that is too much."""
+        """The value that is kept for the key became larger by so much (or smaller); it goes if that is too much."""
         with self._lock:
             entry = self._drop(key)
-            if entry is not None and entry[1] + more_bytes <= self.bytes_max // LARGEST_PART:
+            if entry is not None and entry[1] + more_bytes <= self.entry_bytes_max:
                 self._add(key, entry[0], entry[1] + more_bytes)
 
     def pop(self, key: K) -> V | None:
@@ -255,15 +263,16 @@ def _of_many(cache: Cache[Any, R], function: Callable[P, R]) -> Callable[P, R]:
 _SHARED = (type, ModuleType, BuiltinFunctionType, CodeType, type(None), bool)
 
 
-def size_of(value: object, limit_bytes: int = sys.maxsize) -> int:
+def size_of(value: object, limit_bytes: int = sys.maxsize, *, shared: Iterable[object] = ()) -> int:
     """The bytes of memory of a value and of all that it refers to, shared things of the program (types, modules, code) left out.
 
-    Counting ends above `limit_bytes`, so it takes no longer than the limit allows.
+    Counting ends above `limit_bytes`, so it takes no longer than the limit allows. `shared`: what is not counted either, because
+    it stays in memory anyway.
     """
     if type(value) is str:
         return sys.getsizeof(value)
     total = 0
-    seen: set[int] = set()
+    seen = {id(each) for each in shared}
     waiting = [value]
     while waiting and total <= limit_bytes:
         each = waiting.pop()

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import orjson
 
 from tenantry.apiserver.http import Request, Response
+from tenantry.cache import cached
 from tenantry.kube.codec import yaml_codec
 from tenantry.kube.status import PlainError, StatusError, not_acceptable, unsupported_media_type
 
@@ -72,7 +72,6 @@ class _Clause:
         return ""
 
 
-@lru_cache(maxsize=1024)
 def negotiate(accept: str, *, watch: bool = False, custom: bool = True) -> Representation:
     """The representation for an Accept header. `custom`: a custom resource, whose refusals read differently upstream.
 
@@ -80,6 +79,11 @@ def negotiate(accept: str, *, watch: bool = False, custom: bool = True) -> Repre
     """
     if not accept or accept == "*/*" or accept == JSON:
         return PLAIN
+    return _negotiated(accept, watch, custom)
+
+
+@cached("negotiated", bytes_max=256 << 10)
+def _negotiated(accept: str, watch: bool, custom: bool) -> Representation:
     clauses = _clauses(accept)
     if not custom and not any(clause.media_type in _SERVED or clause.media_type == "*/*" for clause in clauses):
         # Built-in types are routed by media type before their handler is asked, and that refusal has a text of its own.
@@ -154,7 +158,7 @@ def _error_media_type(accept: str) -> str:
     return JSON
 
 
-@lru_cache(maxsize=1024)
+@cached("accept_headers", bytes_max=256 << 10)
 def _clauses(accept: str) -> tuple[_Clause, ...]:
     clauses: list[_Clause] = []
     for text in accept.split(","):

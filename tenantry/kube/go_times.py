@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from functools import lru_cache
+
+from tenantry.cache import cached
 
 _TIME_LAYOUT = "2006-01-02T15:04:05Z07:00"
 _MICRO_LAYOUT = "2006-01-02T15:04:05.000000Z07:00"
@@ -26,13 +27,13 @@ _MICROS = re.compile(r"\.\d{6}")
 _ZONE = re.compile(r"Z|[+-]\d\d:\d\d")
 
 
-@lru_cache(maxsize=4096)
+@cached("times", bytes_max=512 << 10)
 def canonical_time(text: str) -> str:
     """RFC 3339 in UTC, whole seconds. Raises ValueError with Go's text."""
     return _parse(text, _TIME_LAYOUT).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-@lru_cache(maxsize=4096)
+@cached("micro_times", bytes_max=512 << 10)
 def canonical_micro_time(text: str) -> str:
     """RFC 3339 in UTC with exactly six digits of a second. Raises ValueError with Go's text."""
     return _parse(text, _MICRO_LAYOUT).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

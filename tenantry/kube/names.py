@@ -6,7 +6,8 @@ Each function returns the texts of what is wrong, an empty list where nothing is
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+
+from tenantry.cache import cached
 
 SUBDOMAIN_MAX_LENGTH = 253
 LABEL_MAX_LENGTH = 63
@@ -115,7 +116,7 @@ def path_segment_errors(name: str, *, prefix: bool = False) -> list[str]:
     return [f"may not contain '{part}'" for part in ("/", "%") if part in name]
 
 
-@lru_cache(maxsize=8192)
+@cached("qualified_names", bytes_max=1 << 20)
 def _qualified_name_errors(key: str) -> tuple[str, ...]:
     prefix, slash, name = key.rpartition("/")
     if "/" in prefix:
@@ -143,7 +144,7 @@ def qualified_name_errors(key: str) -> list[str]:
     return list(_qualified_name_errors(key))
 
 
-@lru_cache(maxsize=8192)
+@cached("label_values", bytes_max=1 << 20)
 def _label_value_errors(value: str) -> tuple[str, ...]:
     errors = []
     if len(value.encode(errors="replace")) > LABEL_MAX_LENGTH:

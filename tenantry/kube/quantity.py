@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from decimal import ROUND_UP, Context, Decimal, localcontext
-from functools import lru_cache
+
+from tenantry.cache import cached
 
 _FORM = re.compile(r"([+-]?)((?:\d+\.?\d*)|(?:\.\d+))(?:([KMGTPE]i|[numkMGTPE])|([eE][+-]?\d+))?", re.ASCII)
 _BINARY = ("Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
@@ -17,11 +18,11 @@ _EXACT = Context(prec=4 * _MAX_DIGITS)
 SYNTAX_ERROR = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
 
 
-@lru_cache(maxsize=4096)
+@cached("quantities", bytes_max=512 << 10)
 def parse(text: str) -> Decimal:
     """The amount. What is finer than a nano is rounded up, as upstream does. Raises ValueError with upstream's text."""
-    match = _FORM.fullmatch(text)
-    if match is None or len(text) > _MAX_DIGITS:
+    match = _FORM.fullmatch(text) if len(text) <= _MAX_DIGITS else None
+    if match is None:
         raise ValueError(SYNTAX_ERROR)
     sign, digits, suffix, exponent = match.groups()
     with localcontext(_EXACT):

@@ -209,11 +209,11 @@ async def test_names_matter_only_where_a_rule_has_some() -> None:
             assert all(allowed(world, BOB, name=f"c{n}") for n in range(50))
         chain = world.host.authorizer
         assert isinstance(chain, Chain)
-        remembered = chain._access[HOME][BOB]._decisions
+        remembered = chain._of_cluster(HOME).users[BOB]._decisions
         assert len([key for key in remembered if "configmaps" in key]) == 1
         for number in range(DECISIONS_MAX + 5):
             chain.authorize(ask(BOB, path=f"/{number}"))
-        assert len(chain._access[HOME][BOB]._decisions) <= DECISIONS_MAX
+        assert len(chain._of_cluster(HOME).users[BOB]._decisions) <= DECISIONS_MAX
 
 
 async def test_namespaces_and_paths() -> None:

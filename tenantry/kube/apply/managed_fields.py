@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from functools import lru_cache
 from typing import Any
 
+from tenantry.cache import cached
 from tenantry.kube.apply import field_set
 from tenantry.kube.apply.compare import Comparison, compare
 from tenantry.kube.apply.field_set import FieldSet, field_path
@@ -173,7 +173,7 @@ def strip(fields: FieldSet) -> FieldSet:
     return field_set.difference(fields, _NEVER_OWNED)
 
 
-@lru_cache(maxsize=256)
+@cached("excluded_fields", bytes_max=256 << 10)
 def excluded(reset_fields: ResetFields) -> FieldSet:
     """The set of the fields that an endpoint drops."""
     return field_set.of_paths(field_path(*names) for names in reset_fields)

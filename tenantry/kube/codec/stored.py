@@ -7,10 +7,10 @@ Serving splices: `prefix` + the version + the rest of the value. Values are writ
 from __future__ import annotations
 
 import hashlib
-from functools import lru_cache
 
 import orjson
 
+from tenantry.cache import cached
 from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.objects import Object, group_version
 from tenantry.kube.schema.default import default
@@ -131,7 +131,7 @@ def serve(value: bytes, resource_version: int, prefix: bytes) -> bytes:
     return b'%b%d",%b' % (prefix, resource_version, value[HEAD_LENGTH:])
 
 
-@lru_cache(maxsize=4096)
+@cached("served_prefixes", bytes_max=512 << 10)
 def _prefix(api_version: str, kind: str) -> bytes:
     head = b'{"apiVersion":%b,"kind":%b,' % (orjson.dumps(api_version), orjson.dumps(kind)) if kind else b"{"
     return head + b'"metadata":{"resourceVersion":"'

@@ -6,8 +6,9 @@ Which fields a type can be selected by is the type's business (`Version.selectab
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import NamedTuple
+
+from tenantry.cache import cached
 
 
 class FieldRequirement(NamedTuple):
@@ -112,7 +113,7 @@ def _split(term: str) -> tuple[str, bool, str] | None:
     return None
 
 
-@lru_cache(maxsize=4096)
+@cached("field_selectors", bytes_max=1 << 20)
 def parse(text: str) -> FieldSelector:
     """The selector of a `fieldSelector` query parameter. Raises ValueError with upstream's text."""
     requirements = []

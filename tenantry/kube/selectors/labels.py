@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple
 
+from tenantry.cache import cached
 from tenantry.kube import names
 from tenantry.kube.go_text import quote
 from tenantry.kube.objects import Object
@@ -356,7 +356,7 @@ def _is_word(token: str) -> bool:
     return token != _END and token not in _SYMBOLS
 
 
-@lru_cache(maxsize=4096)
+@cached("label_selectors", bytes_max=2 << 20)
 def parse(text: str) -> LabelSelector:
     """The selector of a `labelSelector` query parameter. Raises ValueError with upstream's text."""
     return LabelSelector(_Parser(text).parse())

@@ -1,4 +1,4 @@
-"""What a user holds in a logical cluster, and what was decided about it: made once, dropped when what it rests on changes."""
+"""What users hold in a logical cluster, and what was decided about it: made once, dropped when what it rests on changes."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 
 from tenantry.apiserver.authorization import Attributes, Decision
 from tenantry.apiserver.user import User
+from tenantry.cache import ENTRY_BYTES, KEY_BYTES_MAX, size_of
 from tenantry.kube.rbac.rules import CompiledRules
-from tenantry.tenancy.authorization.policy import Grant, allowing
+from tenantry.tenancy.authorization.policy import Grant, Policy, allowing
 
 DECISIONS_MAX = 1000
 """Decisions remembered for one user in one cluster; paths and names of objects are the callers' to invent."""
@@ -18,7 +19,7 @@ _ENTER = Attributes(User(""), "access", "", path="/")
 class Access:
     """`users` is everybody that the user counts as there, `grants` what they are granted together."""
 
-    __slots__ = ("_decisions", "_may_enter", "_named", "grants", "users")
+    __slots__ = ("_decisions", "_decisions_bytes", "_may_enter", "_named", "grants", "users")
 
     def __init__(self, users: Sequence[User], grants: Iterable[Grant]) -> None:
         self.users = tuple(users)
@@ -29,7 +30,13 @@ class Access:
         self.grants = tuple(once.values())
         self._named = frozenset[str]().union(*(rules.named for rules in {grant.rules for grant in self.grants}))
         self._decisions: dict[tuple[str, ...], Decision] = {}
+        self._decisions_bytes = 0
         self._may_enter: bool | None = None
+
+    @property
+    def own_bytes(self) -> int:
+        """What it takes beside the grants, which are the policies', and the decisions."""
+        return ENTRY_BYTES + size_of((self.users, self._named)) + 8 * len(self.grants)
 
     @property
     def may_enter(self) -> bool:
@@ -52,12 +59,42 @@ class Access:
         found = self._decisions.get(key)
         return found if found is not None else self._decisions.get((*key, question.name))
 
-    def remember(self, question: Attributes, decision: Decision, *, by_name: bool) -> None:
-        if len(self._decisions) >= DECISIONS_MAX:
-            self._decisions.clear()
+    def remember(self, question: Attributes, decision: Decision, *, by_name: bool) -> int:
+        """Keeps a decision. Returns by how many bytes more (or fewer) are kept now."""
         key: tuple[str, ...] = (question.verb, question.path)
         if question.resource:
             key = (question.verb, question.resource, question.group, question.namespace, question.subresource)
             if by_name:
                 key = (*key, question.name)
+        size = size_of(key, KEY_BYTES_MAX)
+        if size > KEY_BYTES_MAX:
+            return 0
+        before = self._decisions_bytes
+        if len(self._decisions) >= DECISIONS_MAX:
+            self._decisions.clear()
+            self._decisions_bytes = 0
         self._decisions[key] = decision
+        self._decisions_bytes += size + ENTRY_BYTES + size_of(decision)
+        return self._decisions_bytes - before
+
+
+class ClusterAccess:
+    """What is known of one logical cluster: its policy, and the access of those who asked. `rests_on`: the `token`s of other
+    clusters' values that decisions here rest on (maximal permission policies), by cluster; once one of these is no longer the
+    cluster's, this value is void."""
+
+    __slots__ = ("policy", "rests_on", "token", "users")
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self.users: dict[User, Access] = {}
+        self.rests_on: dict[str, object] = {}
+        self.token = object()
+
+    def add(self, user: User, access: Access) -> int:
+        """Keeps an access, unless the user's names are too long. Returns by how many bytes more are kept now."""
+        size = size_of(user, KEY_BYTES_MAX)
+        if size > KEY_BYTES_MAX:
+            return 0
+        self.users[user] = access
+        return size + access.own_bytes

@@ -17,18 +17,19 @@ import orjson
 from tenantry.apiserver.authorization import ALLOWED, NO_OPINION, Attributes, Decision, Verdict
 from tenantry.apiserver.endpoints.health import HEALTH_PATHS
 from tenantry.apiserver.user import MASTERS_GROUP, User
+from tenantry.cache import Cache
 from tenantry.kube.objects import Object
 from tenantry.kube.rbac.cover import Rule
 from tenantry.kube.status import not_found
 from tenantry.storage.keys import Key
-from tenantry.tenancy.authorization.access import Access
+from tenantry.tenancy.authorization.access import Access, ClusterAccess
 from tenantry.tenancy.authorization.content import Content
 from tenantry.tenancy.authorization.effective import effective_users
 from tenantry.tenancy.authorization.entrance import Entrance
 from tenantry.tenancy.authorization.links import Link
 from tenantry.tenancy.authorization.maximal_permission import MaximalPermission
 from tenantry.tenancy.authorization.policies import RBAC_RESOURCES, Policies
-from tenantry.tenancy.authorization.policy import Grant, allowing
+from tenantry.tenancy.authorization.policy import Grant, Policy, allowing
 from tenantry.tenancy.authorization.required_groups import RequiredGroups
 from tenantry.tenancy.authorization.system_resources import SystemResources
 from tenantry.tenancy.directory import WORKSPACE_RESOURCE
@@ -42,8 +43,9 @@ if TYPE_CHECKING:
     from tenantry.storage.record import RecordEvent
     from tenantry.tenancy.host import Host
 
-ACCESS_MAX = 50_000
-"""Pairs of user and cluster that are remembered; then all are forgotten."""
+ACCESS_BYTES_MAX = 32 << 20
+"""For policies, users and decisions of all clusters. A cluster takes a quarter at most, so that its many users, or its large
+policy, drive out few others; beyond that it is begun anew."""
 
 
 class Chain:
@@ -53,12 +55,12 @@ class Chain:
         self._host = host
         self._policies = Policies(host)
         self._policies.subscribe(self._forget)
-        self._access: dict[str, dict[User, Access]] = {}
-        self._access_count = 0
-        self._askers: dict[str, set[str]] = {}
-        """Cluster with a maximal permission policy → the clusters whose decisions rest on it."""
+        self._clusters: Cache[str, ClusterAccess] = Cache(
+            "access", bytes_max=ACCESS_BYTES_MAX, entry_bytes_max=ACCESS_BYTES_MAX // 4
+        )
         self._policed: set[tuple[str, str]] = set()
         self._by_name = False
+        self._rests_on: dict[str, object] = {}
         self._maximal_permission = MaximalPermission(host, self._policy_allows)
         self._links: tuple[Link, ...] = (
             RequiredGroups(self._logical_cluster),
@@ -81,8 +83,9 @@ class Chain:
         decision = access.known(attributes)
         if decision is None:
             self._by_name = access.depends_on_name(attributes.resource)
+            self._rests_on = {}
             decision = self._decide(attributes, access)
-            access.remember(attributes, decision, by_name=self._by_name)
+            self._remember(access, attributes, decision)
         return decision
 
     def allows_deep(self, attributes: Attributes) -> bool:
@@ -122,26 +125,48 @@ class Chain:
 
     def _policy_allows(self, asking: str, question: Attributes) -> bool:
         """A deep check in the cluster of an export, for a decision in the cluster `asking`, which rests on it from then on."""
-        self._askers.setdefault(question.cluster, set()).add(asking)
+        self._rests_on[question.cluster] = self._of_cluster(question.cluster).token
         if self._access_of(question.user, question.cluster).depends_on_name(question.resource):
             self._by_name = True
         return self.allows_deep(question)
 
+    def _remember(self, access: Access, question: Attributes, decision: Decision) -> None:
+        known = self._clusters.get(question.cluster)
+        if known is None or known.users.get(question.user) is not access:
+            return
+        known.rests_on.update(self._rests_on)
+        self._clusters.grow(question.cluster, access.remember(question, decision, by_name=self._by_name))
+
     def _access_of(self, user: User, cluster: str) -> Access:
-        known = self._access.get(cluster)
-        access = known.get(user) if known is not None else None
+        known = self._of_cluster(cluster)
+        access = known.users.get(user)
         if access is None:
-            if self._access_count >= ACCESS_MAX:
-                self._forget(None)
             users = effective_users(user, cluster)
-            access = Access(users, (grant for each in users for grant in self._grants_of(each, cluster)))
-            self._access_count += 1
-            self._access.setdefault(cluster, {})[user] = access
+            access = Access(users, (grant for each in users for grant in self._grants_of(each, cluster, known.policy)))
+            self._clusters.grow(cluster, known.add(user, access))
         return access
 
-    def _grants_of(self, user: User, cluster: str) -> list[Grant]:
-        everywhere = self._policies.of(SYSTEM_ADMIN).grants(user)
-        return everywhere if cluster == SYSTEM_ADMIN else everywhere + self._policies.of(cluster).grants(user)
+    def _of_cluster(self, cluster: str) -> ClusterAccess:
+        known = self._clusters.get(cluster)
+        if known is not None and known.rests_on and not self._stands(known):
+            self._clusters.pop(cluster)
+            known = None
+        if known is None:
+            policy, size_bytes = self._policies.compile(cluster)
+            known = ClusterAccess(policy)
+            self._clusters.put(cluster, known, size_bytes)
+        return known
+
+    def _stands(self, known: ClusterAccess) -> bool:
+        for cluster, token in known.rests_on.items():
+            other = self._clusters.get(cluster)
+            if other is None or other.token is not token:
+                return False
+        return True
+
+    def _grants_of(self, user: User, cluster: str, policy: Policy) -> list[Grant]:
+        everywhere = self._policies.everywhere.grants(user)
+        return everywhere if cluster == SYSTEM_ADMIN else everywhere + policy.grants(user)
 
     def _require_cluster(self, attributes: Attributes) -> None:
         """Raises StatusError 404 for a tenant that is gone or never was: nobody would ever delete what a master writes there."""
@@ -189,11 +214,6 @@ class Chain:
 
     def _forget(self, cluster: str | None) -> None:
         if cluster is None:
-            self._access.clear()
-            self._askers.clear()
-            self._access_count = 0
-            return
-        for each in (cluster, *self._askers.pop(cluster, ())):
-            dropped = self._access.pop(each, None)
-            if dropped is not None:
-                self._access_count -= len(dropped)
+            self._clusters.clear()
+        else:
+            self._clusters.pop(cluster)

@@ -7,7 +7,6 @@ A service account belongs to one cluster; elsewhere it counts as a stand-in for 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -25,6 +24,7 @@ from tenantry.apiserver.user import (
     is_service_account,
     make_extra,
 )
+from tenantry.cache import cached
 
 BINDING_PREFIX = "apis.kcp.io:binding:"
 _CLUSTER_SCOPE = "cluster:"
@@ -37,11 +37,15 @@ def is_local(user: User, cluster: str) -> bool:
     return is_service_account(user) and _in_scope(user, cluster)
 
 
-@lru_cache(maxsize=4096)
 def effective_users(user: User, cluster: str) -> tuple[User, ...]:
     """Everybody that `user` counts as in `cluster`; permissions of any of them are enough."""
     if not user.extra and not is_service_account(user):
         return (user,)
+    return _effective_users(user, cluster)
+
+
+@cached("effective_users", bytes_max=1 << 20)
+def _effective_users(user: User, cluster: str) -> tuple[User, ...]:
     return _effective(user, cluster, _WARRANT_DEPTH)
 
 
@@ -101,7 +105,7 @@ def _extra(value: Mapping[str, Any]) -> tuple[tuple[str, tuple[str, ...]], ...]:
     return make_extra({key: list(_texts(values)) for key, values in value.items()})
 
 
-@lru_cache(maxsize=4096)
+@cached("bound_users", bytes_max=1 << 20)
 def bound_users(user: User, cluster: str) -> tuple[User, ...]:
     """Everybody about whom the maximal permission policy of an export in `cluster` is asked: who the user counts as there, with
     `apis.kcp.io:binding:` before every name.

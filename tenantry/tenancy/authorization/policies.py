@@ -1,18 +1,16 @@
 """Where the RBAC of a cluster comes from: memory for clusters held here, the catalog for the flagged RBAC of all others.
 
-Policies are compiled when they are first asked for, kept for a bounded number of clusters, and dropped when an RBAC object of
-the cluster changes.
+Policies are compiled when they are asked for; who asked keeps them until it is told that an RBAC object of the cluster changed.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import TYPE_CHECKING
 
 import orjson
 
+from tenantry.cache import Cache, size_of
 from tenantry.kube.objects import Object
 from tenantry.kube.rbac.rules import CompiledRules
 from tenantry.storage.keys import Key
@@ -26,28 +24,42 @@ if TYPE_CHECKING:
 
 RBAC_GROUP = "rbac.authorization.k8s.io"
 RBAC_RESOURCES = (CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS, ROLES, ROLE_BINDINGS)
-_POLICIES_MAX = 20_000
-_RULES_MAX = 50_000
+_ROLES_BYTES_MAX = 16 << 20
 
 
 class Policies:
-    """Policies by cluster. `changed` subscribers learn which cluster's decisions are void (None: all)."""
+    """Makes policies. `changed` subscribers learn which cluster's policy and decisions are void (None: all)."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
-        self._policies: OrderedDict[str, Policy] = OrderedDict()
-        self._rules: dict[tuple[Key, int], CompiledRules] = {}
+        self._everywhere: Policy | None = None
+        self._roles: Cache[tuple[Key, int], CompiledRules] = Cache(
+            "compiled_roles", bytes_max=_ROLES_BYTES_MAX, entry_bytes_max=_ROLES_BYTES_MAX // 4
+        )
         self._subscribers: list[Callable[[str | None], None]] = []
         for resource in RBAC_RESOURCES:
             host.catalog.subscribe(resource, self._catalog_changed)
 
-    def of(self, cluster: str) -> Policy:
-        policy = self._policies.get(cluster)
-        if policy is None:
-            policy = self._policies[cluster] = self._compile(cluster)
-            if len(self._policies) > _POLICIES_MAX:
-                self._policies.popitem(last=False)
-        return policy
+    @property
+    def everywhere(self) -> Policy:
+        """What system:admin grants in every cluster."""
+        if self._everywhere is None:
+            self._everywhere = self.compile(SYSTEM_ADMIN)[0]
+        return self._everywhere
+
+    def compile(self, cluster: str) -> tuple[Policy, int]:
+        """The policy of a cluster, and the bytes that it takes beside the roles of system:admin."""
+        shared: list[CompiledRules] = []
+
+        def rules_of(namespace: str, name: str) -> CompiledRules | None:
+            found = self.role(cluster, namespace, name)
+            if found is not None and not namespace and found is self._role(SYSTEM_ADMIN, CLUSTER_ROLES, "", name):
+                shared.append(found)
+            return found
+
+        cluster_bindings, bindings = self._objects(cluster, CLUSTER_ROLE_BINDINGS), self._objects(cluster, ROLE_BINDINGS)
+        policy = Policy(cluster_bindings, bindings, rules_of)
+        return policy, size_of(policy, shared=shared)
 
     def subscribe(self, changed: Callable[[str | None], None]) -> Callable[[], None]:
         self._subscribers.append(changed)
@@ -58,11 +70,10 @@ class Policies:
         if cluster == SYSTEM_ADMIN:
             self.forget_all()
         else:
-            self._policies.pop(cluster, None)
             self._publish(cluster)
 
     def forget_all(self) -> None:
-        self._policies.clear()
+        self._everywhere = None
         self._publish(None)
 
     def _catalog_changed(self, _: str, cluster: str, *__: object) -> None:
@@ -84,10 +95,6 @@ class Policies:
         if found is None and cluster != SYSTEM_ADMIN:
             found = self._role(cluster, CLUSTER_ROLES, "", name)
         return found
-
-    def _compile(self, cluster: str) -> Policy:
-        cluster_bindings, bindings = self._objects(cluster, CLUSTER_ROLE_BINDINGS), self._objects(cluster, ROLE_BINDINGS)
-        return Policy(cluster_bindings, bindings, partial(self.role, cluster))
 
     def _held(self, cluster: str) -> Range | None:
         return self._host.cell.range_of(cluster) if self._host.cell.owns(cluster) else None
@@ -111,10 +118,4 @@ class Policies:
     def _compiled(self, key: Key, version: int, value: bytes) -> CompiledRules:
         """Compiled once for all clusters that bind the role: those of system:admin are bound in every one. Copies have negative
         versions."""
-        place = (key, version)
-        rules = self._rules.get(place)
-        if rules is None:
-            if len(self._rules) >= _RULES_MAX:
-                self._rules.clear()
-            rules = self._rules[place] = CompiledRules(orjson.loads(value).get("rules") or [])
-        return rules
+        return self._roles.compute((key, version), lambda: CompiledRules(orjson.loads(value).get("rules") or []))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from functools import lru_cache
 
 import orjson
+
+from tenantry.cache import cached
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -33,7 +34,7 @@ REFLEXIVE_VALUE = base62(bytes((*range(10), *range(10), *range(8))))
 """The value of an export's claim label on the APIBindings that refer to it, whether it claims apibindings or not."""
 
 
-@lru_cache(maxsize=16_384)
+@cached("export_hashes", bytes_max=1 << 20)
 def export_hash(cluster: str, name: str) -> str:
     """Of an APIExport: the value of `EXPORT_LABEL` and the last part of its claim label. `cluster` is an id, never a path."""
     return base62_sha224(f"{cluster}:{name}")
@@ -44,7 +45,7 @@ def claim_label(cluster: str, name: str) -> str:
     return CLAIM_LABEL_PREFIX + export_hash(cluster, name)
 
 
-@lru_cache(maxsize=16_384)
+@cached("claim_hashes", bytes_max=512 << 10)
 def claim_hash(group: str, resource: str, identity_hash: str = "") -> str:
     """The value of the claim label: of the claim as Go encodes it, without its verbs and selector."""
     claim: dict[str, str | None] = {"group": group} if group else {}

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import orjson
 
+from tenantry.cache import cached
 from tenantry.kube.objects import Object, annotations_of, is_deleting, labels_of, timestamp
 from tenantry.kube.status import StatusError
 from tenantry.storage.keys import Key, catalog_key
@@ -300,7 +300,7 @@ class WorkspaceController(Controller):
             self.enqueue(key)
 
 
-@lru_cache(maxsize=1024)
+@cached("legacy_shard_names", bytes_max=128 << 10)
 def _legacy_shard(name: str) -> str:
     return base36(hashlib.sha224(name.encode()).digest())[:8]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from functools import lru_cache
 
+from tenantry.cache import cached
 from tenantry.tenancy.exports.hashing import base62_sha224, lifecycle_hash
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -44,13 +44,13 @@ def default_binding_name(cluster: str, export_path: str, export: str) -> str:
     return f"{export[:_EXPORT_NAME_LENGTH]}-{digest}"
 
 
-@lru_cache(maxsize=4096)
+@cached("initializer_labels", bytes_max=256 << 10)
 def initializer_label(identifier: str) -> tuple[str, str]:
     """The label of a LogicalCluster that waits for this initializer: key and value."""
     return _lifecycle_label(INITIALIZER_LABEL_PREFIX, identifier)
 
 
-@lru_cache(maxsize=4096)
+@cached("terminator_labels", bytes_max=256 << 10)
 def terminator_label(identifier: str) -> tuple[str, str]:
     """The label of a LogicalCluster that waits for this terminator: key and value."""
     return _lifecycle_label(TERMINATOR_LABEL_PREFIX, identifier)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import orjson
 
 from tenantry.apiserver.user import CLUSTER_NAME_EXTRA, KCP_ADMIN_GROUP, WARRANT_EXTRA, User, service_account_name
+from tenantry.cache import cached
 
 _WARRANT_USER = service_account_name("default", "rest")
 
 
-@lru_cache(maxsize=4096)
+@cached("warrants", bytes_max=1 << 20)
 def with_warrant(user: User, cluster: str) -> User:
     """The user, who also counts as an administrator in `cluster` and nowhere else.
 
