@@ -13,14 +13,17 @@ from tenantry.apiserver.user import (
     ANONYMOUS,
     AUTHENTICATED_GROUP,
     EXTERNAL_LOGICAL_CLUSTER_ADMIN_GROUP,
+    INITIALIZER_GROUP_PREFIX,
     KCP_ADMIN_GROUP,
     LOGICAL_CLUSTER_ADMIN_GROUP,
     MASTERS_GROUP,
     SCOPES_EXTRA,
     SERVICE_ACCOUNT_PREFIX,
+    TERMINATOR_GROUP_PREFIX,
     UNAUTHENTICATED_GROUP,
     WORKSPACE_BOOTSTRAPPER_GROUP,
     User,
+    is_system_extra,
     make_extra,
     service_account_groups,
     with_home,
@@ -36,9 +39,9 @@ _PRIVILEGED = frozenset(
         MASTERS_GROUP,
     }
 )
+_GIVEN_BY_VIEWS = (INITIALIZER_GROUP_PREFIX, TERMINATOR_GROUP_PREFIX)
 _AUTHENTICATION = "authentication.k8s.io"
 _EXTRA = "impersonate-extra-"
-_SYSTEM_DOMAINS = ("kcp.io", "tenantry.dev")
 
 
 def wanted(request: Request) -> bool:
@@ -79,7 +82,7 @@ def _check_ladder(user: User, groups: tuple[str, ...]) -> None:
     if user.is_master:
         return
     for group in groups:
-        if group in _PRIVILEGED and group not in user.groups:
+        if (group in _PRIVILEGED or group.startswith(_GIVEN_BY_VIEWS)) and group not in user.groups:
             raise status.StatusError(
                 403,
                 "Forbidden",
@@ -94,7 +97,7 @@ def _check_extra(user: User, extra: dict[str, list[str]]) -> None:
     if user.is_master:
         return
     for key in extra:
-        if key.partition("/")[0].endswith(_SYSTEM_DOMAINS) and key != SCOPES_EXTRA:
+        if is_system_extra(key) and key != SCOPES_EXTRA:
             raise status.StatusError(
                 403,
                 "Forbidden",

@@ -22,6 +22,14 @@ SERVICE_ACCOUNT_PREFIX = "system:serviceaccount:"
 GLOBAL_SERVICE_ACCOUNT_PREFIX = "system:kcp:serviceaccount:"
 FOREIGN_GROUP_PREFIX = "system:cluster:"
 _SERVICE_ACCOUNTS_GROUP = "system:serviceaccounts"
+INITIALIZER_GROUP_PREFIX = "system:kcp:initializer:"
+TERMINATOR_GROUP_PREFIX = "system:kcp:terminator:"
+"""Groups of who works for a workspace type that says what it may do; the views of initializers and terminators give them."""
+SYSTEM_PREFIX = "system:"
+SYSTEM_EXTRA_DOMAINS = ("kcp.io", "tenantry.dev")
+"""Extra values of these domains are the platform's own word about a user."""
+_NAMING_GROUPS = frozenset({AUTHENTICATED_GROUP, UNAUTHENTICATED_GROUP, _SERVICE_ACCOUNTS_GROUP})
+_CONFINING_EXTRAS = frozenset({CLUSTER_NAME_EXTRA, SCOPES_EXTRA})
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +109,28 @@ def seen_in(user: User, cluster: str) -> User:
 def service_account_groups(namespace: str) -> tuple[str, ...]:
     """Its groups, besides that of all who are authenticated."""
     return (_SERVICE_ACCOUNTS_GROUP, f"{_SERVICE_ACCOUNTS_GROUP}:{namespace}")
+
+
+def is_privileged_group(group: str) -> bool:
+    """Whether a group is more than a saying of who somebody is: every group of the platform's but those that all have who log in,
+    or all service accounts. So one that is invented later is privileged until it is named here."""
+    if not group.startswith(SYSTEM_PREFIX):
+        return False
+    return group not in _NAMING_GROUPS and not group.startswith(f"{_SERVICE_ACCOUNTS_GROUP}:")
+
+
+def is_system_extra(key: str) -> bool:
+    """Whether an extra value is the platform's own word."""
+    domain = key.partition("/")[0]
+    return any(domain == each or domain.endswith(f".{each}") for each in SYSTEM_EXTRA_DOMAINS)
+
+
+def without_privileges(user: User) -> User:
+    """Who a user is, without what the platform lets it do beyond that: as whom others act in its name. Its privileged groups and
+    its warrants are left out; what confines it (scopes, the home of a service account) stays."""
+    groups = tuple(group for group in user.groups if not is_privileged_group(group))
+    extra = tuple((key, values) for key, values in user.extra if key in _CONFINING_EXTRAS or not is_system_extra(key))
+    return User(user.name, groups, user.uid, extra)
 
 
 SYSTEM = User("system:apiserver", (MASTERS_GROUP, AUTHENTICATED_GROUP))

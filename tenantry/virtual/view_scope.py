@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
-from tenantry.apiserver.admission import Admission
+from tenantry.apiserver.admission import Admission, Chain
 from tenantry.apiserver.authorization import ALLOWED, NO_OPINION, Attributes, Authorizer, Decision
 from tenantry.apiserver.endpoints.health import HEALTH_PATHS
 from tenantry.apiserver.scope import Connector, Visibility
@@ -19,10 +19,12 @@ from tenantry.storage.range import Range
 from tenantry.storage.record import Record
 from tenantry.tenancy.scopes import ClusterScope
 from tenantry.virtual.restrict import NO_SUBRESOURCES, restricted
+from tenantry.virtual.status_guard import LogicalClusterStatus
 from tenantry.virtual.view import Place, View
 
 IMPERSONATE = "impersonate"
 _WRITING = frozenset({"create", "patch", "update"})
+_LOGICAL_CLUSTER_STATUS = LogicalClusterStatus()
 
 
 class ViewScope:
@@ -52,7 +54,12 @@ class ViewScope:
 
     @property
     def admission(self) -> Admission:
-        return self.view.host.admission
+        """That of the clusters, behind what is asked of writes through views (`view_admission`)."""
+        return Chain((*self.view_admission, self.view.host.admission))
+
+    @property
+    def view_admission(self) -> Sequence[Admission]:
+        return (_LOGICAL_CLUSTER_STATUS,)
 
     def authorize(self, attributes: Attributes) -> Decision:
         """The view's decision, and then what no view serves."""

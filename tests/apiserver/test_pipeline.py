@@ -318,6 +318,9 @@ async def test_others_need_the_verb_impersonate_and_are_confined_to_the_cluster(
         ("alice", KCP_ADMIN_GROUP, 403),
         ("admin", KCP_ADMIN_GROUP, 200),
         ("admin", MASTERS_GROUP, 403),
+        ("admin", "system:kcp:initializer:root:universal", 403),
+        ("alice", "system:kcp:terminator:abc:special", 403),
+        ("master", "system:kcp:initializer:root:universal", 200),
     ],
 )
 async def test_nobody_climbs_the_ladder_of_privileged_groups(world: World, token: str, group: str, code: int) -> None:

@@ -1,6 +1,6 @@
 """The authorizer of logical clusters: kcp's chain in kcp's order, with decisions remembered until something they rest on changes.
 
-Order (kcp): always-allowed group, always-allowed paths, then every link of required groups → content → system resources →
+Order (kcp): always-allowed group, always-allowed paths, then every link of required groups → system resources → content →
 maximal permission policy must let through, and at last RBAC must allow.
 
 What is remembered of a cluster is dropped by the events of a commit, which are delivered before its writer is answered: nobody
@@ -64,8 +64,9 @@ class Chain:
         self._maximal_permission = MaximalPermission(host, self._policy_allows)
         self._links: tuple[Link, ...] = (
             RequiredGroups(self._logical_cluster),
-            Content(self._logical_cluster),
+            # Before the link that lets the controllers of workspace types through, past all others.
             SystemResources(),
+            Content(self._logical_cluster),
             self._maximal_permission,
         )
         self._entrance = Entrance(host, self._logical_cluster)

@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tenantry.apiserver.authorization import Attributes, Decision, Verdict
-from tenantry.apiserver.user import EXTERNAL_LOGICAL_CLUSTER_ADMIN_GROUP, LOGICAL_CLUSTER_ADMIN_GROUP
+from tenantry.apiserver.user import (
+    EXTERNAL_LOGICAL_CLUSTER_ADMIN_GROUP,
+    INITIALIZER_GROUP_PREFIX,
+    LOGICAL_CLUSTER_ADMIN_GROUP,
+    TERMINATOR_GROUP_PREFIX,
+)
 from tenantry.kube.objects import Object
 from tenantry.tenancy.authorization.access import Access
 from tenantry.tenancy.authorization.effective import is_local
@@ -14,7 +19,7 @@ from tenantry.tenancy.well_known import ROOT
 
 _OPEN_PHASES = frozenset({"Initializing", "Ready", "Inactive", "Terminating", "Deleting"})
 _LIFECYCLE_PHASES = frozenset({"Initializing", "Terminating", "Deleting"})
-_LIFECYCLE_GROUPS = ("system:kcp:initializer:", "system:kcp:terminator:")
+_LIFECYCLE_GROUPS = (INITIALIZER_GROUP_PREFIX, TERMINATOR_GROUP_PREFIX)
 
 _METRICS = "/metrics"
 """Of the process and not of a tenant: asked of root, by callers who need not be let into it."""

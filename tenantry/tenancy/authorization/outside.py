@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tenantry.apiserver.authentication.service_account import CREDENTIAL_ID_EXTRA
-from tenantry.apiserver.user import SCOPES_EXTRA, WARRANT_EXTRA, User, home_of, seen_in, with_home
+from tenantry.apiserver.user import SCOPES_EXTRA, WARRANT_EXTRA, User, home_of, seen_in, with_home, without_privileges
 
 _OF_ONE_REQUEST = frozenset({WARRANT_EXTRA, CREDENTIAL_ID_EXTRA})
 """Extras about a request or a token; nobody is them for longer."""
@@ -32,8 +32,12 @@ def known_outside(user: User, here: str) -> User:
 
 
 def inside(user: User, cluster: str) -> User:
-    """A stored user in the cluster that was made for it. One with scopes was nobody outside of where it was impersonated, and is
-    nobody outside of this one."""
-    if not user.extra_values(SCOPES_EXTRA):
-        return user
-    return replace(user, extra=tuple(sorted({**dict(user.extra), SCOPES_EXTRA: (f"cluster:{cluster}",)}.items())))
+    """A stored user in the cluster that was made for it, as whom somebody else acts there: without its privileges.
+
+    One with scopes was nobody outside of where it was impersonated, and is nobody outside of this one. One with privileges is
+    nobody there either: what it was granted elsewhere, as the maker of others' workspaces for example, it was trusted with.
+    """
+    plain = without_privileges(user)
+    if plain.groups == user.groups and not user.extra_values(SCOPES_EXTRA):
+        return plain
+    return replace(plain, extra=tuple(sorted({**dict(plain.extra), SCOPES_EXTRA: (f"cluster:{cluster}",)}.items())))

@@ -1,4 +1,5 @@
-"""core.kcp.io/LogicalCluster and its deletion finalizer: users may only shorten the lists of who is waited for."""
+"""core.kcp.io/LogicalCluster and its finalizers: nobody but the system writes a status, and controllers of workspace types say in
+it, through their views, that they are done."""
 
 from __future__ import annotations
 
@@ -9,11 +10,12 @@ from tenantry.apiserver.user import (
     MASTERS_GROUP,
     WORKSPACE_BOOTSTRAPPER_GROUP,
 )
-from tenantry.kube.objects import Object, annotations_of, is_deleting
+from tenantry.kube.objects import Object, annotations_of, finalizers_of, is_deleting
 from tenantry.kube.status import StatusError, forbidden
 from tenantry.tenancy.types.lifecycle import INITIALIZING, READY, SCHEDULING
 from tenantry.tenancy.well_known import INACTIVE_ANNOTATION
-from tenantry.tenancy.workspaces.state import DELETION_FINALIZER
+from tenantry.tenancy.workspaces.reports import ReportScope, meaning
+from tenantry.tenancy.workspaces.state import DELETION_FINALIZER, TERMINATORS_FINALIZER
 
 _EXEMPT = frozenset(
     {MASTERS_GROUP, LOGICAL_CLUSTER_ADMIN_GROUP, EXTERNAL_LOGICAL_CLUSTER_ADMIN_GROUP, WORKSPACE_BOOTSTRAPPER_GROUP}
@@ -22,13 +24,18 @@ _ORDER = {"": 1, SCHEDULING: 2, INITIALIZING: 3, READY: 4}
 
 
 def finalize_logical_cluster(review: Review) -> None:
-    """Every LogicalCluster that is not being deleted bears the finalizer of its contents."""
-    if review.operation == DELETE or review.object is None or review.subresource or is_deleting(review.object):
+    """Every LogicalCluster that is not being deleted bears the finalizer of its contents, and users take none of the system's
+    off: what a cluster holds, and who is waited for before that is deleted, would be passed over."""
+    if review.operation == DELETE or review.object is None or review.subresource:
         return
-    metadata = review.object.setdefault("metadata", {})
-    finalizers = metadata.get("finalizers") or []
-    if DELETION_FINALIZER not in finalizers:
-        metadata["finalizers"] = [*finalizers, DELETION_FINALIZER]
+    needed = [] if is_deleting(review.object) else [DELETION_FINALIZER]
+    if review.old_object is not None and _EXEMPT.isdisjoint(review.user.groups):
+        had = finalizers_of(review.old_object)
+        needed += [each for each in (DELETION_FINALIZER, TERMINATORS_FINALIZER) if each in had and each not in needed]
+    finalizers = finalizers_of(review.object)
+    missing = [each for each in needed if each not in finalizers]
+    if missing:
+        review.object.setdefault("metadata", {})["finalizers"] = [*finalizers, *missing]
 
 
 def admit_logical_cluster(review: Review) -> None:
@@ -43,7 +50,7 @@ def admit_logical_cluster(review: Review) -> None:
             raise _refuse(review, "LogicalCluster cannot be deleted")
         return
     if review.object is not None:
-        why = _change_error(review.object, old)
+        why = _change_error(review.object, old) or _status_error(review, review.object, old)
         if why:
             raise _refuse(review, why)
 
@@ -53,25 +60,23 @@ def _change_error(obj: Object, old: Object) -> str:
     for field in ("initializers", "terminators", "createdBy", "owner", "directlyDeletable"):
         if (spec.get(field) or None) != (before.get(field) or None):
             return f"spec.{field} is immutable"
-    status, earlier = obj.get("status") or {}, old.get("status") or {}
-    phase, former = status.get("phase") or "", earlier.get("phase") or ""
-    initializers, had = status.get("initializers") or [], earlier.get("initializers") or []
-    if _ORDER.get(phase, 0) < _ORDER.get(former, 0):
-        return f"cannot transition from {former!r} to {phase!r}"
-    if former == INITIALIZING and not set(initializers) <= set(had):
-        return "status.initializers must not grow"
-    if former != INITIALIZING and phase != INITIALIZING and initializers != had:
-        return "status.initializers is immutable after initialization"
-    if phase == INITIALIZING and former != INITIALIZING and initializers != (spec.get("initializers") or []):
-        return "status.initializers do not equal spec.initializers"
-    if former == INITIALIZING and phase != INITIALIZING and initializers:
-        return "status.initializers is not empty"
-    if not set(status.get("terminators") or ()) <= set(earlier.get("terminators") or ()):
-        return "status.terminators must not grow"
+    former = (old.get("status") or {}).get("phase") or ""
     inactive = annotations_of(obj).get(INACTIVE_ANNOTATION)
     if inactive != annotations_of(old).get(INACTIVE_ANNOTATION) and inactive == "true" and former != READY:
         return "a logical cluster can only be made inactive in phase Ready"
     return ""
+
+
+def _status_error(review: Review, obj: Object, old: Object) -> str:
+    status, before = obj.get("status") or {}, old.get("status") or {}
+    if meaning(status) == meaning(before):
+        return ""
+    if isinstance(review.scope, ReportScope) and review.scope.waited.is_removed(before, status):
+        return ""
+    phase, former = status.get("phase") or "", before.get("phase") or ""
+    if _ORDER.get(phase, 0) < _ORDER.get(former, 0):
+        return f"cannot transition from {former!r} to {phase!r}"
+    return "status is written by the system only"
 
 
 def _refuse(review: Review, why: str) -> StatusError:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tenantry.apiserver.admission import Admission, Chain
+from tenantry.apiserver.admission import Admission
 from tenantry.apiserver.authorization import Attributes, Decision
 from tenantry.apiserver.endpoints.health import HEALTH_PATHS
 from tenantry.apiserver.http import Reply
@@ -61,10 +61,9 @@ class ExportScope(ViewScope):
         self._chain = ExportAuthorizer(view.host, cluster, name, self.domain, self.range, place.cluster)
 
     @property
-    def admission(self) -> Admission:
-        if self.domain is None:
-            return self.view.host.admission
-        return Chain((SelectorAdmission(self.domain), self.view.host.admission))
+    def view_admission(self) -> Sequence[Admission]:
+        own = super().view_admission
+        return own if self.domain is None else (SelectorAdmission(self.domain), *own)
 
     def decide(self, attributes: Attributes) -> Decision:
         if not attributes.is_resource and attributes.path in HEALTH_PATHS:

@@ -11,7 +11,7 @@ import orjson
 from tenantry.apiserver.authorization import NO_OPINION, Attributes, Authorizer, Decision
 from tenantry.apiserver.http import Reply
 from tenantry.apiserver.scope import Call, Connector
-from tenantry.apiserver.user import User, make_extra
+from tenantry.apiserver.user import User, make_extra, without_privileges
 from tenantry.apiserver.verbs.call import Call as VerbCall
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
@@ -119,8 +119,10 @@ class ContentScope(ClusterScope):
             )
 
     def _acting(self, user: User, logical_cluster: Object, rules: list[Object]) -> User:
+        """What the platform lets the one or the other do beyond who they are is for their own requests."""
         if rules:
-            return replace(user, groups=(*user.groups, f"system:kcp:{self._view.word}:{self._id}"))
+            caller = without_privileges(user)
+            return replace(caller, groups=(*caller.groups, self._view.group_prefix + self._id))
         owner = (logical_cluster.get("spec") or {}).get("createdBy")
         if not owner or not owner.get("username"):
             raise PlainError(500, f"logical cluster {self._place.cluster} does not say who created it")

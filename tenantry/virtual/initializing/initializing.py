@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tenantry.apiserver.scope import Scope
+from tenantry.apiserver.user import INITIALIZER_GROUP_PREFIX
 from tenantry.kube.objects import Object
 from tenantry.storage.record import Record
 from tenantry.tenancy.well_known import PHASE_LABEL
@@ -21,6 +22,7 @@ class InitializingWorkspaces(LifecycleView):
     verb = "initialize"
     field = "initializers"
     word = "initializer"
+    group_prefix = INITIALIZER_GROUP_PREFIX
     label_prefix = "initializer.internal.kcp.io/"
     permissions_field = "initializerPermissions"
 

@@ -7,18 +7,20 @@ into those workspaces that wait for it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tenantry.apiserver.admission import Admission, Chain, Review
 from tenantry.apiserver.authorization import ALLOWED, NO_OPINION, Attributes, Decision
+from tenantry.apiserver.http import Request
+from tenantry.apiserver.request_info import parse
 from tenantry.apiserver.scope import Scope, Visibility
-from tenantry.apiserver.user import SYSTEM, User
+from tenantry.apiserver.user import User
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
-from tenantry.kube.status import FieldError, invalid
+from tenantry.kube.status import StatusError
 from tenantry.storage.record import Record
 from tenantry.tenancy.exports.hashing import lifecycle_hash
+from tenantry.tenancy.workspaces.reports import ReportScope, Waited
 from tenantry.virtual.initializing.content import ContentScope
 from tenantry.virtual.restrict import MUTE_STATUS, restricted
 from tenantry.virtual.view import READ_VERBS, Place, View
@@ -49,7 +51,8 @@ def may_act(host: Host, user: User, verb: str, identifier: str) -> bool:
 
 
 class LifecycleView(View):
-    """`verb` is what RBAC calls the work, `field` the list in the LogicalCluster's spec and status, `word` what one entry is.
+    """`verb` is what RBAC calls the work, `field` the list in the LogicalCluster's spec and status, `word` what one entry is,
+    `group_prefix` what makes a group of it.
 
     `adds`: whether a LogicalCluster that begins to wait arrives in watches as ADDED, or as the MODIFIED that it is elsewhere.
     """
@@ -58,6 +61,7 @@ class LifecycleView(View):
     verb = ""
     field = ""
     word = ""
+    group_prefix = ""
     label_prefix = ""
     permissions_field = ""
     adds = True
@@ -80,16 +84,14 @@ class LifecycleView(View):
         raise NotImplementedError
 
 
-def is_logical_cluster_path(path: str) -> bool:
-    return path == OBJECT_PATH or path.startswith(OBJECT_PATH + "/")
-
-
-class LogicalClusterScope(ViewScope):
-    """The LogicalClusters that wait for an id: those of a range, or one. Read and written with the system's own identity."""
+class LogicalClusterScope(ViewScope, ReportScope):
+    """The LogicalClusters that wait for an id: those of a range, or one. Read by whoever may work for the id, and written in one
+    way: the id is taken out of the list."""
 
     def __init__(self, view: LifecycleView, place: Place) -> None:
         super().__init__(view, place)
         self._view = view
+        self.waited = Waited(view.field, view.word, place.arguments[0])
 
     def decide(self, attributes: Attributes) -> Decision:
         if attributes.user.is_master or self._view.may_enter(self.place, attributes):
@@ -102,48 +104,16 @@ class LogicalClusterScope(ViewScope):
     def visibility(self, definition: ResourceDefinition, user: User, verb: str) -> Visibility | None:
         return Filter(self._view.waits(self.place.arguments[0]), adds=self._view.adds)
 
-    def acting_user(self, user: User, attributes: Attributes) -> User:
-        return SYSTEM
-
-    @property
-    def admission(self) -> Admission:
-        return Chain((OnlyOwnRemoval(self._view.field, self._view.word, self.place.arguments[0]), self.view.host.admission))
-
-
-class OnlyOwnRemoval:
-    """A status update may take the own id out of the list, and change nothing else about it."""
-
-    def __init__(self, field: str, word: str, identifier: str) -> None:
-        self._field = field
-        self._word = word
-        self._identifier = identifier
-
-    def mutate(self, review: Review) -> None:
-        return None
-
-    def validate(self, review: Review) -> None:
-        if review.object is None or review.old_object is None:
-            return
-        before = self._listed(review.old_object)
-        after = self._listed(review.object)
-        if after == before or (self._identifier in before and after == [each for each in before if each != self._identifier]):
-            return
-        shown = "[" + ",".join(f'"{each}"' for each in after) + "]"
-        text = f'Invalid value: {shown}: only removing the "{self._identifier}" {self._word} is supported'
-        error = FieldError("Invalid", f"status.{self._field}", text)
-        raise invalid(GROUP, "LogicalCluster", review.name, [error])
-
-    def _listed(self, obj: Object) -> list[Any]:
-        return (obj.get("status") or {}).get(self._field) or []
-
 
 def scope_of(view: LifecycleView, place: Place, path: str, *, discovery_is_content: bool) -> Scope:
-    """LogicalClusters for `*` and for their own path; for all else in one cluster the workspace itself."""
-    if place.cluster is None or is_logical_cluster_path(path) or not (discovery_is_content or _is_resource_path(path)):
+    """LogicalClusters for `*` and for their own resource, however its path is spelled; for all else in one cluster the workspace
+    itself."""
+    if place.cluster is None:
         return LogicalClusterScope(view, place)
-    return ContentScope(view, place)
-
-
-def _is_resource_path(path: str) -> bool:
-    segments = path.strip("/").split("/")
-    return (segments[0] == "api" and len(segments) > 2) or (segments[0] == "apis" and len(segments) > 3)
+    try:
+        asked = parse("POST", path, Request("POST", path))
+    except StatusError:
+        # Refused by whoever serves it, after the caller is known.
+        return ContentScope(view, place)
+    own = (asked.group, asked.resource) == (GROUP, PLURAL) if asked.is_resource else not discovery_is_content
+    return LogicalClusterScope(view, place) if own else ContentScope(view, place)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tenantry.apiserver.scope import Scope
+from tenantry.apiserver.user import TERMINATOR_GROUP_PREFIX
 from tenantry.kube.objects import Object, is_deleting
 from tenantry.storage.record import Record
 from tenantry.virtual.initializing.lifecycle import LifecycleView, lifecycle_label, scope_of
@@ -18,6 +19,7 @@ class TerminatingWorkspaces(LifecycleView):
     verb = "terminate"
     field = "terminators"
     word = "terminator"
+    group_prefix = TERMINATOR_GROUP_PREFIX
     label_prefix = "terminator.internal.kcp.io/"
     permissions_field = "terminatorPermissions"
     # kcp drops the events before the deletion and adds none: clients see the deletion begin as a change.

@@ -1,0 +1,77 @@
+"""Writes through views meet the admission that guards what they write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from tenantry.apiserver.authorization import Attributes
+from tenantry.kube.definition import STANDARD_VERBS, ResourceDefinition
+from tenantry.kube.objects import Object
+from tenantry.tenancy.admission import build
+from tenantry.tenancy.resources import LOGICAL_CLUSTERS
+from tenantry.virtual.apiexport.view import ApiExportView
+from tenantry.virtual.view import Place, View
+from tests.tenancy.exports_world import MASTER, World, claim, user
+from tests.virtual.test_apiexport import NEAR, SHERIFF, base, ranch
+from tests.virtual.test_lifecycle_writes import FIELDS
+
+MERGE = "application/merge-patch+json"
+OBJECT = "/apis/core.kcp.io/v1alpha1/logicalclusters/cluster"
+SPEC: Object = {
+    "createdBy": {"username": "other"},
+    "directlyDeletable": True,
+    "initializers": ["a:b"],
+    "owner": {"apiVersion": "tenancy.kcp.io/v1alpha1", "cluster": "x", "name": "y", "resource": "workspaces"},
+    "terminators": ["a:b"],
+}
+
+
+class Everything(View):
+    """A careless view: everybody may do everything with LogicalClusters."""
+
+    name = "everything"
+    verbs = STANDARD_VERBS
+
+    def may_enter(self, place: Place, question: Attributes) -> bool:
+        return True
+
+    def apis(self, place: Place) -> Iterable[ResourceDefinition]:
+        return (self.definition("core.kcp.io", "logicalclusters"),)
+
+
+def guarded(*views: type[View]) -> World:
+    world = World(*views)
+    world.host.admission = build(world.host, world.host.authorizer)  # type: ignore[arg-type]
+    return world
+
+
+async def refusals(world: World, path: str, who: Any) -> None:
+    before = world.get(NEAR, LOGICAL_CLUSTERS, "cluster")
+    for field, value in [*FIELDS.items(), ("phase", "Scheduling"), ("phase", "Deleting")]:
+        if (before or {})["status"].get(field) == value:
+            continue
+        status, answer = await world.call("PATCH", f"{path}/status", who, {"status": {field: value}}, content_type=MERGE)
+        assert status == 422, (field, answer)
+    if who is not MASTER:
+        for field, value in SPEC.items():
+            status, answer = await world.call("PATCH", path, who, {"spec": {field: value}}, content_type=MERGE)
+            assert status in (403, 422), (field, answer)
+    assert world.get(NEAR, LOGICAL_CLUSTERS, "cluster") == before
+
+
+async def test_a_claim_on_logical_clusters() -> None:
+    async with guarded(ApiExportView) as world:
+        await ranch(world, claims=[claim("core.kcp.io", "logicalclusters")])
+        path = base(NEAR) + OBJECT
+        assert (await world.call("GET", path, SHERIFF))[0] == 200
+        await refusals(world, path, SHERIFF)
+        await refusals(world, path, MASTER)
+        assert (await world.call("DELETE", path, SHERIFF))[0] == 403
+
+
+async def test_a_careless_view() -> None:
+    async with guarded(Everything) as world:
+        await world.cluster(NEAR, "root:near")
+        for who in (user("somebody"), MASTER):
+            await refusals(world, f"/services/everything/clusters/{NEAR}{OBJECT}", who)
