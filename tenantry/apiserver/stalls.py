@@ -31,8 +31,8 @@ _BOUNDS_SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 class Stalls(Collector):
     """The figures. A stall is how late the loop was for a timer: whoever asked at its beginning waited so long.
 
-    `cpu_seconds` is how much processor time the process had meanwhile, all threads together and never more than the stall
-    itself: a machine that gave this process no time stalls it too, and then the two differ.
+    `cpu_seconds` is how much processor time the loop's own thread used meanwhile: what code on the loop is to blame for. The rest
+    it waited, for a processor or for the interpreter that another thread had.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -81,7 +81,7 @@ class Stalls(Collector):
         yield longest
         cpu = GaugeMetricFamily(
             "tenantry_event_loop_longest_stall_cpu_seconds",
-            "Most processor time that the process had in one stall: less than the stall where the machine was slow.",
+            "Most processor time that the loop itself used in one stall; the rest it waited for a processor or another thread.",
             labels=("since",),
         )
         cpu.add_metric(("start",), self.longest_cpu_seconds)
@@ -90,7 +90,9 @@ class Stalls(Collector):
         stalls = HistogramMetricFamily("tenantry_event_loop_stall_seconds", "Stalls of the event loop.")
         stalls.add_metric((), self._histogram.buckets(), self._histogram.total)
         yield stalls
-        cpu_of = HistogramMetricFamily("tenantry_event_loop_stall_cpu_seconds", "Processor time that the process had in stalls.")
+        cpu_of = HistogramMetricFamily(
+            "tenantry_event_loop_stall_cpu_seconds", "Processor time that the loop itself used in stalls."
+        )
         cpu_of.add_metric((), self._cpu_histogram.buckets(), self._cpu_histogram.total)
         yield cpu_of
 
@@ -114,7 +116,8 @@ class LoopMonitor:
         self._ended = threading.Event()
         self._due = 0.0
         self._cpu = 0.0
-        self._seen: tuple[float, str] = (0.0, "")
+        self.seen: tuple[float, str] = (0.0, "")
+        """When the loop was last found stalled while it was, and where."""
         self._logged = 0.0
 
     def start(self) -> None:
@@ -130,7 +133,7 @@ class LoopMonitor:
 
     def _arm(self) -> None:
         loop = asyncio.get_running_loop()
-        self._cpu = time.process_time()
+        self._cpu = time.thread_time()
         # The loop's own clock may be that of its last turn, which is earlier.
         self._due = time.monotonic() + TICK_SECONDS
         self._timer = loop.call_later(TICK_SECONDS, self._tick)
@@ -141,19 +144,19 @@ class LoopMonitor:
         if late > TICK_SECONDS:
             self._found(late, now)
         if self._housekeeping is not None:
-            began, began_cpu = time.monotonic(), time.process_time()
+            began, began_cpu = time.monotonic(), time.thread_time()
             self._housekeeping()
             took = time.monotonic() - began
             if took > TICK_SECONDS:
-                self._stalls.observe(took, time.process_time() - began_cpu)
+                self._stalls.observe(took, time.thread_time() - began_cpu)
         self._arm()
 
     def _found(self, late: float, now: float) -> None:
-        cpu = min(late, time.process_time() - self._cpu)
+        cpu = min(late, time.thread_time() - self._cpu)
         self._stalls.observe(late, cpu)
         if late >= self._warn_seconds and now - self._logged >= _LINES_APART_SECONDS:
             self._logged = now
-            when, where = self._seen
+            when, where = self.seen
             log.warning(
                 "the event loop was stalled",
                 extra={
@@ -170,7 +173,7 @@ class LoopMonitor:
             if now - self._due >= self._warn_seconds / 2:
                 frame = sys._current_frames().get(loop_thread)
                 if frame is not None:
-                    self._seen = now, describe(frame)
+                    self.seen = now, describe(frame)
 
 
 def describe(frame: FrameType | None) -> str:
