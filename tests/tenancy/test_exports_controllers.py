@@ -7,6 +7,7 @@ import hashlib
 
 from tenantry.kube.objects import Object
 from tenantry.storage.keys import Key
+from tenantry.tenancy.changes import removed
 from tenantry.tenancy.exports.conditions import find, is_true
 from tenantry.tenancy.exports.hashing import claim_hash, claim_label, export_hash
 from tenantry.tenancy.exports.urls import published_urls
@@ -15,6 +16,7 @@ from tenantry.tenancy.resources import (
     API_EXPORT_ENDPOINT_SLICES,
     API_EXPORTS,
     CONFIG_MAPS,
+    CUSTOM_RESOURCE_DEFINITIONS,
     LOGICAL_CLUSTERS,
     SECRETS,
 )
@@ -126,6 +128,48 @@ async def test_second_binding_of_the_same_resource_conflicts() -> None:
         condition = await world.until(conflicting)
         assert condition["reason"] == "NamingConflicts"
         assert 'already bound by APIBinding "cowboys"' in condition["message"]
+
+        # What was in the way goes, and nobody touches the binding that waits.
+        await world.call("DELETE", f"/clusters/{CONSUMER}/apis/apis.kcp.io/v1alpha2/apibindings/cowboys", MASTER)
+        await world.until(lambda: is_true((world.get(CONSUMER, API_BINDINGS, "second") or {}).get("status") or {}, "Ready"))
+
+
+async def test_a_binding_takes_the_names_of_a_definition_that_goes() -> None:
+    async with World() as world:
+        await settle(world)
+        await world.export(PROVIDER)
+        names = {"plural": "cowboys", "singular": "cowboy", "kind": "Cowboy", "listKind": "CowboyList"}
+        definition: Object = {"metadata": {"name": "cowboys.wild.west"}, "spec": {"group": "wild.west", "names": names}}
+        await world.put(CONSUMER, "apiextensions.k8s.io", "customresourcedefinitions", definition)
+        spec = {"reference": {"export": {"path": "root:provider", "name": "cowboys"}}}
+        body = {"apiVersion": "apis.kcp.io/v1alpha2", "kind": "APIBinding", "metadata": {"name": "waits"}, "spec": spec}
+        await world.call("POST", f"/clusters/{CONSUMER}/apis/apis.kcp.io/v1alpha2/apibindings", MASTER, body)
+        await world.until(lambda: find((world.get(CONSUMER, API_BINDINGS, "waits") or {}).get("status") or {}, "BindingUpToDate"))
+        assert not is_true((world.get(CONSUMER, API_BINDINGS, "waits") or {})["status"], "Ready")
+        record = world.cell.range_of(CONSUMER).get(Key(CONSUMER, CUSTOM_RESOURCE_DEFINITIONS, "", "cowboys.wild.west"))
+        assert record is not None
+        await world.cell.commit([removed(world.host, record)])
+        await world.until(lambda: is_true((world.get(CONSUMER, API_BINDINGS, "waits") or {}).get("status") or {}, "Ready"))
+
+
+async def test_an_identity_that_is_kept_elsewhere_is_looked_at_when_it_comes() -> None:
+    async with World() as world:
+        await settle(world)
+        await world.export(PROVIDER)
+
+        def elsewhere(export: Object) -> None:
+            export["spec"]["identity"] = {"secretRef": {"namespace": "vault", "name": "mine"}}
+
+        await world.edit(PROVIDER, "apis.kcp.io", "apiexports", "cowboys", elsewhere)
+
+        def valid() -> bool:
+            return is_true((world.get(PROVIDER, API_EXPORTS, "cowboys") or {}).get("status") or {}, "IdentityValid")
+
+        await world.until(lambda: not valid())
+        secret = dict(world.get(PROVIDER, SECRETS, "cowboys", "kcp-system") or {})
+        secret["metadata"] = {"name": "mine", "namespace": "vault"}
+        await world.put(PROVIDER, "", "secrets", secret)
+        await world.until(valid)
 
 
 async def test_export_that_grows_reaches_its_bindings() -> None:

@@ -13,7 +13,7 @@ from tenantry.kube.status import StatusError
 from tenantry.storage.keys import Key
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.record import RecordEvent
-from tenantry.tenancy.changes import updated
+from tenantry.tenancy.changes import removed, updated
 from tenantry.tenancy.resources import CLUSTER_ROLE_BINDINGS, CONFIG_MAPS, NAMESPACES, SERVICE_ACCOUNTS
 from tenantry.tenancy.workspaces.identifiers import initializer_label
 from tests.tenancy.world import USER, World, running, workspace
@@ -226,6 +226,11 @@ async def test_maintained_bindings_follow_their_type() -> None:
             return [r.key.name.split("-")[0] for r in records if b'"phase":"Bound"' in r.value] == ["first", "second"]
 
         await world.until(cluster, bound)
+        # Whoever deletes one gets it back.
+        record = world.host.cell.range_of(cluster).list(resource, cluster)[0]
+        await world.host.cell.commit([removed(world.host, record)])
+        assert not bound()
+        await world.until(cluster, bound)
 
 
 async def test_a_full_range_is_followed_by_a_new_one() -> None:
@@ -387,3 +392,36 @@ async def test_a_cluster_that_is_back_in_scheduling_is_filled_again_and_holds_no
         await world.host.cell.commit([updated(world.host, world.host.definitions.logical_clusters, record, obj)])
         await world.until(cluster, lambda: (world.logical_cluster(cluster) or {})["status"]["phase"] == "Ready")
         await world.workspace("root", "b")
+
+
+@pytest.mark.parametrize("shards", [1, 2])
+@pytest.mark.parametrize("early", [False, True])
+async def test_a_workspace_goes_when_a_user_takes_off_the_last_finalizer_of_its_cluster(shards: int, early: bool) -> None:
+    """One of somebody else's at the end, or (`early`) all of them at once while there is still something in the cluster."""
+    async with running(shards, capacity=2 if shards == 2 else 1000) as world:
+        definitions = world.host.definitions
+        for name in ("near", "far"):
+            cluster = (await world.workspace("root", name))["spec"]["cluster"]
+        await world.create(cluster, definitions.config_maps, CONFIG_MAP)
+
+        def hold(obj: Object) -> Object:
+            obj["metadata"]["finalizers"].append("example.com/hold")
+            return obj
+
+        def let_go(obj: Object) -> Object:
+            obj["metadata"].pop("finalizers")
+            return obj
+
+        def metadata() -> Object:
+            found: Object = (world.logical_cluster(cluster) or {"metadata": {}})["metadata"]
+            return found
+
+        await world.update(cluster, definitions.logical_clusters, "cluster", hold)
+        await world.delete("root", definitions.workspaces, "far")
+        if early:
+            await world.until(cluster, lambda: "deletionTimestamp" in metadata())
+        else:
+            await world.until(cluster, lambda: metadata().get("finalizers") == ["example.com/hold"])
+        await world.update(cluster, definitions.logical_clusters, "cluster", let_go)
+        await world.until("root", lambda: world.get("root", definitions.workspaces, "far") is None)
+        assert list(world.host_of(cluster).cell.range_of(cluster).resources(cluster)) == []

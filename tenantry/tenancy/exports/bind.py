@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -13,7 +13,7 @@ from tenantry.kube.status import not_found
 from tenantry.storage.keys import Key
 from tenantry.storage.overtaken import transact
 from tenantry.storage.range import Range
-from tenantry.storage.record import Change, Record
+from tenantry.storage.record import Change, Record, RecordEvent
 from tenantry.tenancy.changes import updated
 from tenantry.tenancy.exports import locks
 from tenantry.tenancy.exports.binding_status import CLAIMS_APPLIED, CLAIMS_VALID, Names, bound_status, names_in, unresolved_status
@@ -28,7 +28,7 @@ from tenantry.tenancy.exports.bindings import (
     reference_of,
 )
 from tenantry.tenancy.exports.claims import ACCEPTED
-from tenantry.tenancy.exports.conditions import mark_true
+from tenantry.tenancy.exports.conditions import FALSE, mark_true
 from tenantry.tenancy.exports.hashing import EXPORT_LABEL, REFLEXIVE_VALUE, claim_hash, claim_label, export_hash
 from tenantry.tenancy.exports.index import BindingIndex
 from tenantry.tenancy.reconcile import Controller
@@ -179,15 +179,34 @@ class BindController(Controller):
     def __init__(self, host: Host, index: BindingIndex) -> None:
         self._host = host
         self._index = index
+        self._waiting: dict[str, set[Key]] = {}
+        """By cluster the bindings that have not all of what they ask for: what is in their way may go."""
         host.catalog.subscribe(API_EXPORTS, self._export_changed)
         host.catalog.subscribe(API_RESOURCE_SCHEMAS, self._schema_changed)
 
     @property
     def resources(self) -> Sequence[str]:
-        return (API_BINDINGS,)
+        """All that the names and locks of a cluster are read from."""
+        return (API_BINDINGS, CUSTOM_RESOURCE_DEFINITIONS, LOGICAL_CLUSTERS)
+
+    def keys(self, event: RecordEvent) -> Iterable[Key]:
+        key = event.key
+        own = (key,) if key.resource == API_BINDINGS else ()
+        waiting = self._waiting.get(key.cluster)
+        return (*own, *(each for each in waiting if each != key)) if waiting else own
+
+    def initial_keys(self, held: Range) -> Iterable[Key]:
+        return [record.key for record in held.list(API_BINDINGS)]
+
+    def lost(self, held: Range) -> None:
+        self._waiting = {cluster: keys for cluster, keys in self._waiting.items() if cluster not in held}
 
     async def reconcile(self, held: Range, key: Key) -> None:
         logical_cluster = Key(key.cluster, LOGICAL_CLUSTERS, "", "cluster")
+        record = held.get(key)
+        if record is None or record.head.deleting:
+            self._note(key, waits=False)
+            return
         await transact(
             self._host.cell, (key, logical_cluster), lambda: self._changes(held.get(key), held.get(logical_cluster), held)
         )
@@ -198,6 +217,7 @@ class BindController(Controller):
         binding = decoded(record)
         locked = locks.locks_of(decoded(logical_cluster)) if logical_cluster is not None else ""
         status, extra = self._wanted(held, record.key.cluster, binding, locked)
+        self._note(record.key, waits=any(each["status"] == FALSE for each in status.get("conditions") or ()))
         changes: list[Change] = []
         if status != binding.get("status") or not extra.items() <= annotations_of(binding).items():
             definition = self._host.definitions.api_bindings
@@ -213,6 +233,15 @@ class BindController(Controller):
             obj["metadata"]["annotations"] = {**annotations_of(obj), locks.LOCKS_ANNOTATION: after}
             changes.append(updated(self._host, definition, logical_cluster, obj))
         return changes
+
+    def _note(self, key: Key, *, waits: bool) -> None:
+        if waits:
+            self._waiting.setdefault(key.cluster, set()).add(key)
+        elif key.cluster in self._waiting:
+            keys = self._waiting[key.cluster]
+            keys.discard(key)
+            if not keys:
+                del self._waiting[key.cluster]
 
     def _wanted(self, held: Range, cluster: str, binding: Object, locked: str) -> tuple[Object, dict[str, str]]:
         now = timestamp()

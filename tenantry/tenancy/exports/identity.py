@@ -75,11 +75,14 @@ class IdentityController(Controller):
         return (API_EXPORTS, SECRETS)
 
     def keys(self, event: RecordEvent) -> Iterable[Key]:
-        if event.key.resource == API_EXPORTS:
-            return (event.key,)
-        if event.key.namespace != IDENTITY_NAMESPACE:
+        key = event.key
+        if key.resource == API_EXPORTS:
+            return (key,)
+        if not self._host.cell.owns(key.cluster):
             return ()
-        return (Key(event.key.cluster, API_EXPORTS, "", event.key.name),)
+        secret = {"namespace": key.namespace, "name": key.name}
+        exports = self._host.cell.range_of(key.cluster).list(API_EXPORTS, key.cluster)
+        return [record.key for record in exports if _reference(decoded(record), record.key.name) == secret]
 
     def initial_keys(self, held: Range) -> Iterable[Key]:
         return [record.key for record in held.list(API_EXPORTS)]
@@ -96,14 +99,13 @@ class IdentityController(Controller):
         spec = export.setdefault("spec", {})
         status = dict(export.get("status") or {})
         changes: list[Change] = []
-        reference = (spec.get("identity") or {}).get("secretRef")
-        if not reference:
-            reference = {"namespace": IDENTITY_NAMESPACE, "name": key.name}
+        reference = _reference(export, key.name)
+        if not (spec.get("identity") or {}).get("secretRef"):
             spec["identity"] = {"secretRef": reference}
-        secret_record = held.get(Key(key.cluster, SECRETS, reference.get("namespace") or "", reference.get("name") or ""))
+        secret_record = held.get(Key(key.cluster, SECRETS, reference["namespace"], reference["name"]))
         if secret_record is not None:
             secret = decoded(secret_record)
-        elif reference.get("namespace") == IDENTITY_NAMESPACE and not status.get("identityHash"):
+        elif reference["namespace"] == IDENTITY_NAMESPACE and not status.get("identityHash"):
             secret = identity_secret(reference["name"], new_identity_key())
             if held.get(Key(key.cluster, NAMESPACES, "", IDENTITY_NAMESPACE)) is None:
                 namespace = living(IDENTITY_NAMESPACE)
@@ -111,7 +113,7 @@ class IdentityController(Controller):
             changes.append(created(self._host, definitions.secrets, key.cluster, secret))
         else:
             secret = None
-        self._judge(status, secret, f"{reference.get('namespace')}/{reference.get('name')}")
+        self._judge(status, secret, f"{reference['namespace']}/{reference['name']}")
         self._list_urls(status, key)
         if status != (export.get("status") or {}) or spec != decoded(record).get("spec"):
             export["status"] = status
@@ -149,3 +151,11 @@ class IdentityController(Controller):
         for held in self._host.cell.ranges.values():
             for record in held.list(API_EXPORTS):
                 self.enqueue(record.key)
+
+
+def _reference(export: Object, name: str) -> dict[str, str]:
+    """Which secret has the identity key of the export of that name: the one that it says, or the one that it is given."""
+    said = ((export.get("spec") or {}).get("identity") or {}).get("secretRef")
+    if not said:
+        return {"namespace": IDENTITY_NAMESPACE, "name": name}
+    return {"namespace": said.get("namespace") or "", "name": said.get("name") or ""}

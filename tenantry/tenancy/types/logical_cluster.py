@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from tenantry.kube.definition import Strategy
+from tenantry.kube.objects import Object
 from tenantry.tenancy.types.data import AGE, CONDITIONS, KcpType, KcpVersion, array, boolean, mapping, rule, string, structure
 from tenantry.tenancy.types.lifecycle import INITIALIZERS, PHASE, TERMINATORS
+from tenantry.tenancy.types.strategy import TypeStrategy
 
 NAME = "cluster"
 """The only name that a LogicalCluster may have."""
@@ -30,11 +33,29 @@ _CREATED_BY = structure(
     description="Who made the workspace.",
 )
 
+
+class LogicalClusterStrategy(TypeStrategy):
+    """One that is deleted goes with what it holds and with its Workspace, in the system's own transaction: whoever takes off the
+    last finalizer only lets that happen."""
+
+    def begin_deletion(self, obj: Object) -> None:
+        super().begin_deletion(obj)
+        obj["metadata"]["deletionGracePeriodSeconds"] = 0
+
+    def holds(self, obj: Object) -> bool:
+        return True
+
+
+def _strategy(inner: Strategy) -> Strategy:
+    return LogicalClusterStrategy(inner)
+
+
 LOGICAL_CLUSTER = KcpType(
     group="core.kcp.io",
     plural="logicalclusters",
     singular="logicalcluster",
     kind="LogicalCluster",
+    strategy=_strategy,
     versions=(
         KcpVersion(
             name="v1alpha1",

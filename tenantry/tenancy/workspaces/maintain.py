@@ -11,12 +11,13 @@ from tenantry.kube.objects import Object, annotations_of, is_deleting, timestamp
 from tenantry.storage.keys import Key
 from tenantry.storage.overtaken import transact
 from tenantry.storage.range import Range
-from tenantry.storage.record import Change
+from tenantry.storage.record import Change, RecordEvent
 from tenantry.tenancy.changes import created, updated
 from tenantry.tenancy.exports import conditions
 from tenantry.tenancy.reconcile import Controller
-from tenantry.tenancy.resources import API_EXPORTS, WORKSPACE_TYPES
+from tenantry.tenancy.resources import API_BINDINGS, API_EXPORTS, WORKSPACE_TYPES
 from tenantry.tenancy.types.lifecycle import READY
+from tenantry.tenancy.types.logical_cluster import NAME
 from tenantry.tenancy.well_known import PATH_ANNOTATION
 from tenantry.tenancy.workspaces.logical_clusters import default_bindings
 from tenantry.tenancy.workspaces.types import TYPE_ANNOTATION, DefaultBinding, TypeUnresolved, parse_annotation
@@ -36,12 +37,20 @@ class MaintainController(Controller):
 
     def __init__(self, host: Host) -> None:
         self._host = host
+        self._maintained: bool | None = None
+        """Whether any type is of that kind; None: not known."""
         host.catalog.subscribe(WORKSPACE_TYPES, self._offer_changed)
         host.catalog.subscribe(API_EXPORTS, self._offer_changed)
 
     @property
     def resources(self) -> Sequence[str]:
-        return ()
+        return (self._host.definitions.logical_clusters.storage_key, API_BINDINGS)
+
+    def keys(self, event: RecordEvent) -> Iterable[Key]:
+        """A cluster that becomes Ready, and one whose bindings somebody changes."""
+        if not self._any_maintained():
+            return ()
+        return (Key(event.key.cluster, self._host.definitions.logical_clusters.storage_key, "", NAME),)
 
     def initial_keys(self, held: Range) -> Iterable[Key]:
         if not self._any_maintained():
@@ -49,10 +58,13 @@ class MaintainController(Controller):
         return [record.key for record in held.list(self._host.definitions.logical_clusters.storage_key)]
 
     def _any_maintained(self) -> bool:
-        types = self._host.catalog.list(WORKSPACE_TYPES)
-        return any((t.get("spec") or {}).get("defaultAPIBindingLifecycle") == _MAINTAIN for _, _, t in types)
+        if self._maintained is None:
+            types = self._host.catalog.list(WORKSPACE_TYPES)
+            self._maintained = any((t.get("spec") or {}).get("defaultAPIBindingLifecycle") == _MAINTAIN for _, _, t in types)
+        return self._maintained
 
     def _offer_changed(self, *_: object) -> None:
+        self._maintained = None
         for held in self._host.cell.ranges.values():
             for key in self.initial_keys(held):
                 self.enqueue(key)
