@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -23,6 +23,9 @@ class Review:
 
     `changes` go into the same transaction as the write (a quota's usage): validating admission appends them, and their `expected`
     makes the whole write start again when it has been overtaken.
+
+    `withheld` is what mutating admission took off the object, (field of metadata, key) → what was sent, for validating admission
+    to see what came of it; None before it was looked for.
     """
 
     operation: str
@@ -39,6 +42,7 @@ class Review:
     dry_run: bool = False
     warnings: list[str] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
+    withheld: Mapping[tuple[str, str], str | None] | None = None
 
 
 class Admission(Protocol):

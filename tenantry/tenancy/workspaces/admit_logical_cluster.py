@@ -3,6 +3,8 @@ it, through their views, that they are done."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tenantry.apiserver.admission import CREATE, DELETE, Review
 from tenantry.apiserver.user import (
     EXTERNAL_LOGICAL_CLUSTER_ADMIN_GROUP,
@@ -12,6 +14,7 @@ from tenantry.apiserver.user import (
 )
 from tenantry.kube.objects import Object, annotations_of, finalizers_of, is_deleting
 from tenantry.kube.status import StatusError, forbidden
+from tenantry.tenancy.reserved_keys import is_privileged
 from tenantry.tenancy.types.lifecycle import INITIALIZING, READY, SCHEDULING
 from tenantry.tenancy.well_known import INACTIVE_ANNOTATION
 from tenantry.tenancy.workspaces.reports import ReportScope, meaning
@@ -20,6 +23,7 @@ from tenantry.tenancy.workspaces.state import DELETION_FINALIZER, TERMINATORS_FI
 _EXEMPT = frozenset(
     {MASTERS_GROUP, LOGICAL_CLUSTER_ADMIN_GROUP, EXTERNAL_LOGICAL_CLUSTER_ADMIN_GROUP, WORKSPACE_BOOTSTRAPPER_GROUP}
 )
+_FIXED = ("initializers", "terminators", "createdBy", "directlyDeletable")
 _ORDER = {"": 1, SCHEDULING: 2, INITIALIZING: 3, READY: 4}
 
 
@@ -50,14 +54,15 @@ def admit_logical_cluster(review: Review) -> None:
             raise _refuse(review, "LogicalCluster cannot be deleted")
         return
     if review.object is not None:
-        why = _change_error(review.object, old) or _status_error(review, review.object, old)
+        fixed = _FIXED if is_privileged(review.user, review.cluster) else (*_FIXED, "owner")
+        why = _change_error(review.object, old, fixed) or _status_error(review, review.object, old)
         if why:
             raise _refuse(review, why)
 
 
-def _change_error(obj: Object, old: Object) -> str:
+def _change_error(obj: Object, old: Object, fixed: Sequence[str]) -> str:
     spec, before = obj.get("spec") or {}, old.get("spec") or {}
-    for field in ("initializers", "terminators", "createdBy", "owner", "directlyDeletable"):
+    for field in fixed:
         if (spec.get(field) or None) != (before.get(field) or None):
             return f"spec.{field} is immutable"
     former = (old.get("status") or {}).get("phase") or ""

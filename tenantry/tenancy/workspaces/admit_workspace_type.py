@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from tenantry.apiserver.admission import CREATE, UPDATE, Review
 from tenantry.apiserver.authorization import Attributes
 from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError, forbidden
+from tenantry.tenancy.reserved_keys import LABELS, is_privileged, is_reserved
 from tenantry.tenancy.well_known import ROOT
+from tenantry.tenancy.workspaces.types import WORKSPACES
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
@@ -31,7 +34,9 @@ class WorkspaceTypeRules:
         child = spec.get("defaultChildWorkspaceType")
         if child and not child.get("path"):
             raise self._refuse(review, "spec.defaultChildWorkspaceType.path must be set")
-        before = ((review.old_object or {}).get("spec") or {}).get("defaultAPIBindings") or []
+        earlier = (review.old_object or {}).get("spec") or {}
+        self._check_labels(review, spec.get("additionalWorkspaceLabels") or {}, earlier.get("additionalWorkspaceLabels") or {})
+        before = earlier.get("defaultAPIBindings") or []
         for reference in spec.get("defaultAPIBindings") or ():
             if reference not in before and not self._may_bind(review, reference):
                 path = reference.get("path") or "this workspace"
@@ -39,6 +44,16 @@ class WorkspaceTypeRules:
                     review,
                     f"no permission to bind to export {path}:{reference['export']}: missing verb='bind' permission on apiexports",
                 )
+
+    def _check_labels(self, review: Review, labels: Mapping[str, str], before: Mapping[str, str]) -> None:
+        """Workspaces of the type get these labels from the platform, so that no label of the platform may be among them."""
+        for key, value in labels.items():
+            if (
+                before.get(key) != value
+                and is_reserved(LABELS, key, WORKSPACES)
+                and not is_privileged(review.user, review.cluster)
+            ):
+                raise self._refuse(review, f"spec.additionalWorkspaceLabels[{key}]: Forbidden: is written by the platform alone")
 
     def _may_bind(self, review: Review, reference: Object) -> bool:
         try:

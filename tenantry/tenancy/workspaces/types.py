@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from tenantry.kube.objects import Object, annotations_of
+from tenantry.kube.objects import GroupResource, Object, annotations_of
 from tenantry.kube.status import StatusError
+from tenantry.tenancy.reserved_keys import LABELS, is_reserved
 from tenantry.tenancy.resources import WORKSPACE_TYPES
 from tenantry.tenancy.well_known import PATH_ANNOTATION
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 TYPE_ANNOTATION = "internal.tenancy.kcp.io/type"
 """On a LogicalCluster: its type as `<path>:<name>`."""
+WORKSPACES = GroupResource("tenancy.kcp.io", "workspaces")
 API_BINDINGS_INITIALIZER = "system:apibindings"
 CHAIN_LIMIT = 100
 """Types that one may extend, all in all; a bound for a walk that follows what tenants wrote."""
@@ -78,8 +80,9 @@ class ResolvedType:
 
     @property
     def labels(self) -> dict[str, str]:
-        """The labels that workspaces of the type get."""
-        return self.own.spec.get("additionalWorkspaceLabels") or {}
+        """The labels that workspaces of the type get. None of the platform's: a type may have been stored with one."""
+        wanted = self.own.spec.get("additionalWorkspaceLabels") or {}
+        return {key: value for key, value in wanted.items() if not is_reserved(LABELS, key, WORKSPACES)}
 
     @property
     def default_child(self) -> TypeName | None:

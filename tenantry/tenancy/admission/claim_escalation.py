@@ -1,0 +1,97 @@
+"""Nobody accepts a permission claim without holding what it gives away: RBAC's escalation check, for APIBindings.
+
+kcp lets whoever may write APIBindings accept every claim, of an export of his own as well, and so gain the rights of an
+administrator. What a type's default bindings accept is written by the system.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from tenantry.apiserver import records
+from tenantry.apiserver.admission import Review
+from tenantry.kube.objects import GroupResource, Object
+from tenantry.kube.rbac.cover import Rule, TooComplex, rules_text, uncovered
+from tenantry.tenancy.admission.escalation import Rules
+from tenantry.tenancy.admission.plugin import Plugin
+from tenantry.tenancy.exports.admission.refusal import is_main_write, refuse
+from tenantry.tenancy.exports.bindings import BINDING_RESOURCE
+from tenantry.tenancy.exports.claims import accepted_claims, normalized
+from tenantry.tenancy.resources import API_BINDINGS
+
+_RBAC = "rbac.authorization.k8s.io"
+_EVERYTHING: Rule = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}
+_ALSO: Mapping[GroupResource, Sequence[Rule]] = {
+    GroupResource(_RBAC, "roles"): ({"apiGroups": [_RBAC], "resources": ["roles"], "verbs": ["escalate"]},),
+    GroupResource(_RBAC, "clusterroles"): ({"apiGroups": [_RBAC], "resources": ["clusterroles"], "verbs": ["escalate"]},),
+    GroupResource(_RBAC, "rolebindings"): ({"apiGroups": [_RBAC], "resources": ["roles", "clusterroles"], "verbs": ["bind"]},),
+    GroupResource(_RBAC, "clusterrolebindings"): ({"apiGroups": [_RBAC], "resources": ["clusterroles"], "verbs": ["bind"]},),
+    BINDING_RESOURCE: (_EVERYTHING,),
+}
+"""What a claim on these gives away besides its verbs, where it lets the provider write them: in a consumer's workspace a provider
+counts as an administrator, so that neither RBAC's escalation check nor this one stops it there."""
+_READING = frozenset({"get", "list", "watch", "delete", "deletecollection"})
+"""Verbs that grant nothing to anybody."""
+
+
+class ClaimEscalation(Plugin):
+    """Checked is what an APIBinding accepts beyond what it accepted before; another selector is another acceptance, and the right
+    to all objects is needed whatever the selector."""
+
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+
+    def validate(self, review: Review) -> None:
+        # Views serve the type with fewer verbs: another definition of the same objects.
+        if review.definition.storage_key != API_BINDINGS or not is_main_write(review) or review.user.is_master:
+            return
+        wanted = list(granted(_stored(review, review.object), _stored(review, review.old_object)))
+        if not wanted:
+            return
+        try:
+            missing = uncovered(self._rules.rules(review.user, review.cluster, ""), wanted)
+        except TooComplex:
+            raise refuse(review, "the claims and your rights are too many to be compared; accept fewer at once") from None
+        if missing:
+            raise refuse(
+                review,
+                f'user "{review.user.name}" is attempting to accept permission claims for rights not currently held in the whole '
+                f"workspace:\n{rules_text(missing)}",
+            )
+
+
+def granted(binding: Object, old: Object) -> Iterable[Rule]:
+    """What a binding (v1alpha2) gives to its provider beyond what it gave before, as RBAC rules."""
+    before = {_place(claim): claim for claim in accepted_claims(old)}
+    for claim in accepted_claims(binding):
+        had = before.get(_place(claim))
+        known = had.get("verbs") or () if had is not None and had.get("selector") == claim.get("selector") else ()
+        given = frozenset(known)
+        verbs = [verb for verb in claim.get("verbs") or () if not given & {verb, "*"}]
+        if not verbs:
+            continue
+        group, resource = claim.get("group") or "", claim.get("resource") or ""
+        for each in _resources(group, resource):
+            yield {"apiGroups": [each.group], "resources": [each.resource], "verbs": verbs}
+        if not _READING.issuperset(verbs):
+            yield from _ALSO.get(GroupResource(group, resource), ())
+
+
+def _resources(group: str, resource: str) -> Sequence[GroupResource]:
+    """Both groups of events are one for claims."""
+    if normalized(group, resource) == GroupResource("", "events"):
+        return (GroupResource("", "events"), GroupResource("events.k8s.io", "events"))
+    return (GroupResource(group, resource),)
+
+
+def _place(claim: Mapping[str, Any]) -> tuple[str, str, str]:
+    return claim.get("group") or "", claim.get("resource") or "", claim.get("identityHash") or ""
+
+
+def _stored(review: Review, obj: Object | None) -> Object:
+    """As it is stored: the older version of the type keeps verbs and selectors in an annotation."""
+    if obj is None:
+        return {}
+    convert = review.version.to_storage
+    return obj if convert is None else convert(records.copy(obj)) or obj
