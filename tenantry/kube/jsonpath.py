@@ -1,87 +1,217 @@
 """The JSONPath of CRDs and kubectl (k8s.io/client-go/util/jsonpath), as far as printer columns and field paths use it:
-`.spec.a`, `.metadata.labels.x\\.y/z`, `['a']`, `[0]`, `[-1]`, `[1:3]`, `[*]`, `.*`, `..name`, `[?(@.type=="Ready")]`."""
+`.spec.a`, `.metadata.labels.x\\.y/z`, `['a']`, `[0]`, `[-1]`, `[1:3]`, `[*]`, `.*`, `..name`, `[?(@.type=="Ready")]`.
+
+A path is read in one pass over its characters. What it visits is bounded: `..a..a..a` finds each value as often as there are ways
+to it, and where only the first one is asked for, no step looks at a node twice. A value of which a path visits more than
+`VISITED_MAX` nodes has nothing at that path.
+"""
 
 from __future__ import annotations
 
 import operator
-import re
 from collections.abc import Callable, Iterator
-from functools import lru_cache
 from typing import Any
 
-Find = Callable[[Any], list[Any]]
-_Step = Callable[[Any], Iterator[Any]]
+from tenantry.cache import cached
 
-_NAME = re.compile(r"(?:\\.|[^.\[\\\s])+")
-_SLICE = re.compile(r"(-?\d*):(-?\d*)(?::(-?\d+))?")
-_FILTER = re.compile(r"\?\(\s*(.+?)\s*(?:(==|!=|>=|<=|>|<)\s*(.+?)\s*)?\)")
+Find = Callable[[Any], list[Any]]
+_Step = Callable[[Any, "Visits"], Iterator[Any]]
+"""What a step finds from one value."""
+
+LENGTH_MAX = 4096
+"""Characters of a path; a longer one cannot be read."""
+STEPS_MAX = 256
+VISITED_MAX = 20_000
+"""Nodes that one path may visit in one value."""
+_BLANKS = " \t\r\n"
+_NAME_ENDS = frozenset(".[ \t\r\n")
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "==": operator.eq,
     "!=": operator.ne,
-    ">": operator.gt,
-    "<": operator.lt,
     ">=": operator.ge,
     "<=": operator.le,
+    ">": operator.gt,
+    "<": operator.lt,
 }
 
 
-@lru_cache(maxsize=4096)
+class TooManyNodes(Exception):
+    """A path visits more of a value than it may."""
+
+
+class Visits:
+    """How many nodes may still be visited; and, where the first value is all that is wanted, which ones led to nothing."""
+
+    __slots__ = ("_tried", "left")
+
+    def __init__(self, *, once: bool = False) -> None:
+        self.left = VISITED_MAX
+        self._tried: set[tuple[int, int]] | None = set() if once else None
+
+    def is_new(self, step: _Step, node: Any) -> bool:
+        """Whether a step has to look at a node, which it has not done yet."""
+        if self._tried is None:
+            return True
+        key = id(step), id(node)
+        if key in self._tried:
+            return False
+        self._tried.add(key)
+        return True
+
+    def count(self, nodes: int) -> None:
+        """Raises TooManyNodes."""
+        self.left -= nodes
+        if self.left < 0:
+            raise TooManyNodes
+
+
+class _Path:
+    """A path that was read."""
+
+    __slots__ = ("_names", "_steps")
+
+    def __init__(self, text: str) -> None:
+        if len(text) > LENGTH_MAX:
+            raise ValueError(f"invalid json path of {len(text)} characters: at most {LENGTH_MAX} are read")
+        self._names = _plain_names(text)
+        self._steps = _steps(text) if self._names is None else []
+
+    def all(self, value: Any) -> list[Any]:
+        if self._names is not None:
+            return [*_named(value, self._names)]
+        try:
+            return _walk(self._steps, value, Visits())
+        except TooManyNodes:
+            return []
+
+    def first(self, value: Any) -> Any:
+        if self._names is not None:
+            return next(_named(value, self._names), None)
+        try:
+            return next(iter(_first(self._steps, 0, value, Visits(once=True))), None)
+        except TooManyNodes:
+            return None
+
+
+@cached("json_paths", bytes_max=8 * 1024 * 1024)
+def _path(text: str) -> _Path:
+    return _Path(text)
+
+
 def compile_path(text: str) -> Find:
-    """A function that finds the values at a path in a value, in order; empty where there are none.
+    """A function that finds the values at a path in a value, in order; empty where there are none, or too much is to be visited.
 
     Raises ValueError for a path that cannot be read.
     """
-    names = re.fullmatch(r"(?:\.[A-Za-z_][\w/-]*)+", text)
-    if names:
-        return _plain(tuple(text[1:].split(".")))
-    steps = tuple(_parse(text))
-
-    def find(value: Any) -> list[Any]:
-        found = [value]
-        for step in steps:
-            found = [inner for outer in found for inner in step(outer)]
-            if not found:
-                break
-        return found
-
-    return find
+    return _path(text).all
 
 
 def first(text: str) -> Callable[[Any], Any]:
-    """A function that finds the first value at a path, None where there is none."""
-    find = compile_path(text)
+    """A function that finds the first value at a path, None where there is none, or too much is to be visited.
 
-    def get(value: Any) -> Any:
-        found = find(value)
-        return found[0] if found else None
-
-    return get
+    Raises ValueError for a path that cannot be read.
+    """
+    return _path(text).first
 
 
 def field_names(text: str) -> tuple[str, ...]:
     """The names in a simple path (`.spec.replicas`, `['a'].b`). Raises ValueError where it holds anything else."""
     position, names = 0, []
     while position < len(text):
-        if text[position] == "." and (match := _NAME.match(text, position + 1)):
-            names.append(_unescape(match.group()))
-            position = match.end()
-        elif match := re.compile(r"\[(['\"])(.*?)\1\]").match(text, position):
-            names.append(match.group(2))
-            position = match.end()
-        else:
-            raise ValueError(f"{text!r} is not a simple json path at {position}")
+        if text[position] == ".":
+            name, position = _name(text, position + 1)
+            if name:
+                names.append(name)
+                continue
+        elif text[position] == "[":
+            end = _end_of_quoted(text, position + 1)
+            if end is not None and text.startswith("]", end):
+                names.append(text[position + 2 : end - 1])
+                position = end + 1
+                continue
+        raise ValueError(f"{text!r} is not a simple json path at {position}")
     return tuple(names)
 
 
-def _plain(names: tuple[str, ...]) -> Find:
-    def find(value: Any) -> list[Any]:
-        for name in names:
-            if type(value) is not dict or name not in value:
-                return []
-            value = value[name]
-        return [value]
+def _end_of_quoted(text: str, start: int) -> int | None:
+    """The place behind a text in quotes that begins at `start`."""
+    quote = text[start : start + 1]
+    if quote not in ("'", '"'):
+        return None
+    end = text.find(quote, start + 1)
+    return end + 1 if end > 0 else None
 
-    return find
+
+def _name(text: str, start: int) -> tuple[str, int]:
+    """The name that begins at a place, without its backslashes, and the place behind it. Empty where there is none."""
+    characters: list[str] = []
+    position = start
+    while position < len(text) and text[position] not in _NAME_ENDS:
+        if text[position] == "\\":
+            position += 1
+            if position == len(text):
+                break
+        characters.append(text[position])
+        position += 1
+    return "".join(characters), position
+
+
+def _plain_names(text: str) -> tuple[str, ...] | None:
+    """The names of a path that is nothing but names."""
+    if not text.startswith("."):
+        return None
+    names = text[1:].split(".")
+    for name in names:
+        if not name or not (name[0].isalpha() or name[0] == "_") or not name.isascii():
+            return None
+        if not name.replace("/", "").replace("-", "").replace("_", "a").isalnum():
+            return None
+    return tuple(names)
+
+
+def _named(value: Any, names: tuple[str, ...]) -> Iterator[Any]:
+    for name in names:
+        if type(value) is not dict or name not in value:
+            return
+        value = value[name]
+    yield value
+
+
+def _first(steps: list[_Step], place: int, value: Any, visits: Visits) -> list[Any]:
+    """The first value that the steps from a place on find, in a list."""
+    if place == len(steps):
+        return [value]
+    step = steps[place]
+    visits.count(1)
+    for inner in step(value, visits):
+        if place + 1 < len(steps) and not visits.is_new(step, inner):
+            continue
+        found = _first(steps, place + 1, inner, visits)
+        if found:
+            return found
+    return []
+
+
+def _walk(steps: list[_Step], value: Any, visits: Visits) -> list[Any]:
+    found = [value]
+    for step in steps:
+        visits.count(len(found))
+        found = [inner for outer in found for inner in step(outer, visits)]
+        if not found:
+            break
+    return found
+
+
+# Reading ---------------------------------------------------------------------------------------------------------------
+
+
+def _steps(text: str) -> list[_Step]:
+    steps: list[_Step] = []
+    for step in _parse(text):
+        steps.append(step)
+        if len(steps) > STEPS_MAX:
+            raise ValueError(f"invalid json path of more than {STEPS_MAX} steps")
+    return steps
 
 
 def _parse(text: str) -> Iterator[_Step]:
@@ -93,20 +223,17 @@ def _parse(text: str) -> Iterator[_Step]:
         position = 1
     while position < len(text):
         if text.startswith("..", position):
-            match = _NAME.match(text, position + 2)
-            if match is None:
+            name, position = _name(text, position + 2)
+            if not name:
                 raise ValueError(f"invalid json path {text!r}: a name must follow '..'")
-            yield _descend(_unescape(match.group()))
-            position = match.end()
+            yield _descend(name)
         elif text[position] == ".":
-            match = _NAME.match(text, position + 1)
-            if match is None:
-                if text.startswith("[", position + 1):
-                    position += 1
-                    continue
+            begin = position + 1
+            name, position = _name(text, begin)
+            if name:
+                yield _all if text[begin:position] == "*" else _child(name)
+            elif not text.startswith("[", position):
                 raise ValueError(f"invalid json path {text!r}: a name must follow '.'")
-            yield _all if match.group() == "*" else _child(_unescape(match.group()))
-            position = match.end()
         elif text[position] == "[":
             end = _closing(text, position)
             yield _subscript(text[position + 1 : end].strip(), text)
@@ -125,6 +252,9 @@ def _closing(text: str, start: int) -> int:
             quote = character
         elif character == "[":
             depth += 1
+            if depth > 2:
+                # A filter holds paths, and none that holds a filter.
+                break
         elif character == "]":
             depth -= 1
             if depth == 0:
@@ -132,83 +262,125 @@ def _closing(text: str, start: int) -> int:
     raise ValueError(f"invalid json path {text!r}: unterminated array")
 
 
-def _unescape(name: str) -> str:
-    return re.sub(r"\\(.)", r"\1", name)
+def _subscript(inside: str, text: str) -> _Step:
+    if inside == "*":
+        return _all
+    if _end_of_quoted(inside, 0) == len(inside):
+        return _child(inside[1:-1])
+    if inside.startswith("?(") and inside.endswith(")"):
+        return _filter(*_comparison(inside[2:-1]))
+    numbers = [_number(part) for part in inside.split(":", 3)]
+    if len(numbers) > 3 or any(number is False for number in numbers) or (len(numbers) == 1 and numbers[0] is None):
+        raise ValueError(f"invalid json path {text!r}: invalid array index {inside}")
+    if len(numbers) == 1:
+        return _index(int(numbers[0] or 0))
+    if len(numbers) == 3 and numbers[2] == 0:
+        raise ValueError(f"invalid json path {text!r}: step must not be zero")
+    return _slice(slice(*numbers))
+
+
+def _number(text: str) -> int | bool | None:
+    """A whole number, None where there is nothing, False where there is something else."""
+    if not text:
+        return None
+    digits = text.removeprefix("-")
+    return int(text) if digits.isascii() and digits.isdigit() and len(digits) <= 9 else False
+
+
+def _comparison(inside: str) -> tuple[str, str, str]:
+    """The two sides of a filter and what stands between them, which is empty where there is one side alone."""
+    quote = ""
+    for place, character in enumerate(inside):
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in "'\"":
+            quote = character
+        elif character in "=!<>":
+            for found in _OPERATORS:
+                if inside.startswith(found, place):
+                    return inside[:place].strip(), found, inside[place + len(found) :].strip()
+    return inside.strip(), "", ""
+
+
+# What steps do ---------------------------------------------------------------------------------------------------------
 
 
 def _child(name: str) -> _Step:
-    def step(value: Any) -> Iterator[Any]:
+    def step(value: Any, visits: Visits) -> Iterator[Any]:
         if type(value) is dict and name in value:
             yield value[name]
 
     return step
 
 
-def _all(value: Any) -> Iterator[Any]:
+def _all(value: Any, visits: Visits) -> Iterator[Any]:
     if type(value) is list:
+        visits.count(len(value))
         yield from value
     elif type(value) is dict:
+        visits.count(len(value))
         yield from value.values()
 
 
 def _descend(name: str) -> _Step:
-    def step(value: Any) -> Iterator[Any]:
-        if type(value) is dict:
-            if name in value:
-                yield value[name]
-            for inner in value.values():
-                yield from step(inner)
-        elif type(value) is list:
-            for inner in value:
-                yield from step(inner)
+    # Another key than the step's own: that one says where the path went on from.
+    def walk(value: Any, visits: Visits) -> Iterator[Any]:
+        return step(value, visits)
+
+    def step(value: Any, visits: Visits) -> Iterator[Any]:
+        waiting = [value]
+        while waiting:
+            each = waiting.pop()
+            if (type(each) is dict or type(each) is list) and not visits.is_new(walk, each):
+                continue
+            if type(each) is dict:
+                visits.count(1 + len(each))
+                if name in each:
+                    yield each[name]
+                waiting.extend(reversed(each.values()))
+            elif type(each) is list:
+                visits.count(1 + len(each))
+                waiting.extend(reversed(each))
 
     return step
 
 
-def _subscript(inside: str, text: str) -> _Step:
-    if inside == "*":
-        return _all
-    if inside[:1] in ("'", '"') and inside[-1:] == inside[0] and len(inside) > 1:
-        return _child(inside[1:-1])
-    match = _FILTER.fullmatch(inside)
-    if match:
-        return _filter(*match.groups())
-    if re.fullmatch(r"-?\d+", inside):
-        return _slice(int(inside), None)
-    match = _SLICE.fullmatch(inside)
-    if match:
-        low, high, stride = match.groups()
-        return _slice(0, slice(int(low) if low else None, int(high) if high else None, int(stride) if stride else None))
-    raise ValueError(f"invalid json path {text!r}: invalid array index {inside}")
-
-
-def _slice(index: int, part: slice | None) -> _Step:
-    def step(value: Any) -> Iterator[Any]:
-        if type(value) is not list:
-            return
-        if part is not None:
-            yield from value[part]
-        elif -len(value) <= index < len(value):
+def _index(index: int) -> _Step:
+    def step(value: Any, visits: Visits) -> Iterator[Any]:
+        if type(value) is list and -len(value) <= index < len(value):
             yield value[index]
 
     return step
 
 
-def _filter(left: str, comparison: str | None, right: str | None) -> _Step:
+def _slice(part: slice) -> _Step:
+    def step(value: Any, visits: Visits) -> Iterator[Any]:
+        if type(value) is list:
+            visits.count(len(value))
+            yield from value[part]
+
+    return step
+
+
+_Operand = Callable[[Any, Visits], list[Any]]
+
+
+def _filter(left: str, comparison: str, right: str) -> _Step:
     find_left = _operand(left)
-    find_right = _operand(right) if right is not None else None
+    find_right = _operand(right) if comparison else None
     compare = _OPERATORS[comparison] if comparison else None
 
-    def step(value: Any) -> Iterator[Any]:
+    def step(value: Any, visits: Visits) -> Iterator[Any]:
         if type(value) is not list:
             return
         for item in value:
-            found = find_left(item)
+            visits.count(1)
+            found = find_left(item, visits)
             if compare is None or find_right is None:
                 if found:
                     yield item
                 continue
-            wanted = find_right(item)
+            wanted = find_right(item, visits)
             try:
                 if found and wanted and compare(found[0], wanted[0]):
                     yield item
@@ -219,16 +391,20 @@ def _filter(left: str, comparison: str | None, right: str | None) -> _Step:
     return step
 
 
-def _operand(text: str) -> Find:
+def _operand(text: str) -> _Operand:
     if text.startswith(("@", "$")):
-        return compile_path(text)
-    if text[:1] in ("'", '"') and text[-1:] == text[0]:
-        literal: Any = text[1:-1]
-    elif text in ("true", "false"):
-        literal = text == "true"
-    else:
-        try:
-            literal = float(text) if "." in text else int(text)
-        except ValueError:
-            raise ValueError(f"invalid json path filter operand {text!r}") from None
-    return lambda value: [literal]
+        steps = _steps(text)
+        return lambda value, visits: _walk(steps, value, visits)
+    literal = _literal(text)
+    return lambda value, visits: [literal]
+
+
+def _literal(text: str) -> Any:
+    if _end_of_quoted(text, 0) == len(text):
+        return text[1:-1]
+    if text in ("true", "false"):
+        return text == "true"
+    try:
+        return float(text) if "." in text else int(text)
+    except ValueError:
+        raise ValueError(f"invalid json path filter operand {text!r}") from None
