@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from decimal import ROUND_UP, Context, Decimal, localcontext
 
 from tenantry.cache import cached
@@ -21,6 +22,7 @@ SYNTAX_ERROR = "quantities must match the regular expression '^([+-]?[0-9.]+)([e
 @cached("quantities", bytes_max=512 << 10)
 def parse(text: str) -> Decimal:
     """The amount. What is finer than a nano is rounded up, as upstream does. Raises ValueError with upstream's text."""
+    # The length first: the pattern may try each place of a long row of digits again.
     match = _FORM.fullmatch(text) if len(text) <= _MAX_DIGITS else None
     if match is None:
         raise ValueError(SYNTAX_ERROR)
@@ -39,6 +41,12 @@ def parse(text: str) -> Decimal:
         if amount != 0 and amount % _NANO:
             amount = amount.quantize(_NANO, rounding=ROUND_UP)
     return -amount if sign == "-" else amount
+
+
+def exactly(run: Callable[[Decimal, Decimal], Decimal], left: Decimal, right: Decimal | int) -> Decimal:
+    """The result of an operation on amounts, in as many digits as it needs."""
+    with localcontext(_EXACT):
+        return run(left, Decimal(right))
 
 
 def is_quantity(text: str) -> bool:

@@ -7,27 +7,32 @@ import time
 import pytest
 
 from tenantry.kube.schema import formats
-from tenantry.kube.schema.regex import find_all, matcher, syntax_error
+from tenantry.kube.schema.regex import RegexError, find_all, pattern, syntax_error
 
 
 @pytest.mark.parametrize(
-    ("pattern", "text"),
+    ("source", "text"),
     [
         ("(", "missing closing ): `(`"),
         ("(?=a)", "invalid or unsupported Perl syntax: `(?=`"),
         ("[a", "missing closing ]: `[a`"),
         ("*a", "missing argument to repetition operator: `*`"),
         ("a**", "invalid nested repetition operator: `**`"),
+        ("\\C", "invalid escape sequence: `\\C`"),
+        ("(?P<ä>a)", "invalid named capture: `(?P<ä>`"),
+        ("a{1001}", "invalid repeat count: `{1001}`"),
+        ("\\", "trailing backslash at end of expression: ``"),
+        (")", "unexpected ): `)`"),
         ("^a+$", None),
         ("[[:alpha:]]", None),
     ],
 )
-def test_syntax(pattern: str, text: str | None) -> None:
-    assert syntax_error(pattern) == (f"error parsing regexp: {text}" if text else None)
+def test_syntax(source: str, text: str | None) -> None:
+    assert syntax_error(source) == (f"error parsing regexp: {text}" if text else None)
 
 
 @pytest.mark.parametrize(
-    ("pattern", "text", "expected"),
+    ("source", "text", "expected"),
     [
         ("^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", "a-b", True),
         ("^a$", "a\n", False),
@@ -40,22 +45,33 @@ def test_syntax(pattern: str, text: str | None) -> None:
         ("^(a|b)$|^c", "c", True),
     ],
 )
-def test_match(pattern: str, text: str, expected: bool) -> None:
-    assert matcher(pattern)(text) is expected
+def test_match(source: str, text: str, expected: bool) -> None:
+    assert pattern(source).matches(text) is expected
 
 
-@pytest.mark.parametrize("pattern", ["^(a+)+$", "^(a|a)*$", "(x+x+)+y", "^.*a.*b.*c.*d$"])
-def test_hostile_patterns_are_cheap(pattern: str) -> None:
+@pytest.mark.parametrize("source", ["^(a+)+$", "^(a|a)*$", "(x+x+)+y", "^.*a.*b.*c.*d$"])
+def test_hostile_patterns_are_cheap(source: str) -> None:
     started = time.process_time()
-    assert not matcher(pattern)("a" * 5000 + "!x" * 2000)
+    assert not pattern(source).matches("a" * 5000 + "!x" * 2000)
     assert time.process_time() - started < 1
 
 
+def test_a_pattern_of_few_characters_knows_how_large_it_is() -> None:
+    assert pattern("^a+$").steps("a" * 100_000) == 0
+    assert pattern(".{1000}").steps("a" * 1000) > 1_000_000
+    for source in (r"\pL{1000}", r"\pL" * 300, "(?:(?:a{10}){10}b{900}){11}", "[a-zé]" * 20_000):
+        assert syntax_error(source) == "error parsing regexp: expression too large"
+
+
+def free(units: float) -> None:
+    """What charges nothing."""
+
+
 def test_find_all() -> None:
-    assert find_all("[0-9]+", "a1b22c333", -1) == ["1", "22", "333"]
-    assert find_all("[0-9]+", "a1b22c333", 2) == ["1", "22"]
-    with pytest.raises(ValueError):
-        find_all("(", "a", -1)
+    assert find_all("[0-9]+", "a1b22c333", -1, free) == ["1", "22", "333"]
+    assert find_all("[0-9]+", "a1b22c333", 2, free) == ["1", "22"]
+    with pytest.raises(RegexError):
+        find_all("(", "a", -1, free)
 
 
 GOOD_AND_BAD = {

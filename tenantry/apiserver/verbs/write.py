@@ -33,6 +33,7 @@ from tenantry.kube.codec import json_size, stored
 from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.metadata_validation import metadata_warnings, validate_metadata
 from tenantry.kube.objects import GroupResource, Object, group_version, is_deleting, timestamp
+from tenantry.kube.schema.cel import TooMuchAtOnce
 from tenantry.kube.schema.validate import validate
 from tenantry.kube.status import FieldError, StatusError, already_exists, conflict, invalid, too_many_values
 from tenantry.storage.cell import NotOwned, Stale
@@ -123,14 +124,20 @@ async def run(target: Target, compute: Compute) -> Outcome:
     cell = target.scope.cell
     keys = [target.key]
     warned = len(target.warnings)
+    dear = False
     try:
         for attempt in range(ATTEMPTS):
             del target.warnings[warned:]
             await cell.settled(keys)
             record = _look(target)
             weight = target.weight + (weigh(record.value) if record is not None else 0)
-            if is_light(weight):
-                outcome = _at_once(compute(record))
+            if not dear and is_light(weight):
+                try:
+                    outcome = _at_once(compute(record))
+                except TooMuchAtOnce:
+                    # A small object whose rules are not.
+                    dear = True
+                    continue
             elif attempt < HEAVY_ATTEMPTS:
                 try:
                     outcome = await _in_parts(target, compute, keys)
@@ -227,7 +234,7 @@ def create_outcome(target: Target, obj: Object, record: Record | None, *, applie
     metadata.begin(obj, now, tracks_generation=definition.strategy.tracks_generation)
     definition.strategy.prepare_for_create(obj)
     review.name = obj["metadata"].get("name", "")
-    _validate(target, obj, None)
+    _validate(target, obj, None, at_once=not apart)
     target.warnings += definition.strategy.warnings(obj, None)
     rest = yield from _decide(target, review, bool(apart))
     if version and not applied and version.isdecimal() and int(version):
@@ -268,7 +275,7 @@ def update_outcome(target: Target, obj: Object, old: Object, record: Record, *, 
     metadata.carry_over(obj, old)
     if strategy.tracks_generation and _changed(obj, old, target.shape):
         obj["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
-    _validate(target, obj, old)
+    _validate(target, obj, old, at_once=not apart)
     target.warnings += strategy.warnings(obj, old)
     gone = is_deleting(obj) and not obj["metadata"].get("finalizers") and not strategy.holds(obj)
     same = not gone and same_but_for_times(obj, old)
@@ -425,7 +432,7 @@ def _mutate(target: Target, review: Review) -> None:
         raise
 
 
-def _validate(target: Target, obj: Object, old: Object | None) -> None:
+def _validate(target: Target, obj: Object, old: Object | None, *, at_once: bool = False) -> None:
     definition = target.definition
     errors = validate_metadata(obj, old, definition)
     if old is not None:
@@ -434,9 +441,9 @@ def _validate(target: Target, obj: Object, old: Object | None) -> None:
     if definition.message is None:
         schema = target.shape.schema
         errors += (
-            validate(obj, schema, warnings=target.warnings)
+            validate(obj, schema, warnings=target.warnings, at_once=at_once)
             if old is None
-            else validate(obj, schema, old=old, warnings=target.warnings)
+            else validate(obj, schema, old=old, warnings=target.warnings, at_once=at_once)
         )
     errors += definition.strategy.validate(obj, old, target.subresource)
     if errors:

@@ -1,7 +1,9 @@
-"""CEL: the small interface behind which the engine stands (cel-expr-python, Google's C++ implementation).
+"""CEL: the small interface behind which the engines stand.
 
-Rules are checked against types derived from a schema when a definition is created (`check`), and run untyped on JSON
-values (`Program`): an environment for each schema would cost memory that thousands of tenants do not have.
+Rules are read, and checked against types derived from a schema when a definition is created (`Checker`), by cel-expr-python,
+Google's C++ implementation. They run untyped on JSON values (`Program`) on an interpreter of ours, which knows what a step costs
+before it takes it: an environment for each schema would cost memory that thousands of tenants do not have, and the engine's own
+evaluation cannot be ended.
 """
 
 from __future__ import annotations
@@ -9,16 +11,41 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any, NamedTuple
 
 from cel_expr_python import cel
 from cel_expr_python.ext import ext_bindings, ext_encoders, ext_math, ext_optional, ext_strings
 from google.protobuf import descriptor_pb2, descriptor_pool, duration_pb2, struct_pb2, timestamp_pb2
 
-from tenantry.kube.schema import cel_library
+from tenantry.cache import cached
+from tenantry.kube.schema import cel_library, cel_syntax, cel_time
+from tenantry.kube.schema.cel_interpreter import ABSENT, Compiled
+from tenantry.kube.schema.cel_values import NONE, CelError, Cost, CostExceeded, Optional
 from tenantry.kube.schema.structural import Schema
+
+__all__ = [
+    "ABSENT",
+    "Budget",
+    "BudgetExceeded",
+    "CelError",
+    "Checked",
+    "Checker",
+    "Program",
+    "Seen",
+    "converter",
+    "escape",
+    "program",
+]
+
+CALL_LIMIT = 1_000_000
+"""What one evaluation of an expression may cost (PerCallLimit of k8s.io/apiserver/pkg/apis/cel)."""
+OBJECT_LIMIT = 10_000_000
+"""What the expressions of one object may cost together (RuntimeCELCostBudget)."""
+AT_ONCE_LIMIT = 20_000
+"""The same for an object that is validated on the event loop: some milliseconds. What costs more is validated in a thread."""
+EXPRESSION_MAX = 100_000
+"""How many characters an expression may have; the limit of cel-go."""
 
 _RESERVED = frozenset(
     [
@@ -45,21 +72,35 @@ _RESERVED = frozenset(
 _ESCAPES = re.compile(r"__|\.|-|/")
 _ESCAPED = {"__": "__underscores__", ".": "__dot__", "-": "__dash__", "/": "__slash__"}
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
-_STRINGS = re.compile(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"")
-_OLD = re.compile(r"(?<![\w.])oldSelf\b")
-_RUNTIME_TEXTS = (("divide by zero", "division by zero"), ("modulus by zero", "modulus by zero"))
 
 
-class CelError(Exception):
-    """A rule that does not compile, or fails while it runs; the text is what cel-go says."""
+class BudgetExceeded(Exception):
+    """An evaluation that was ended. `whole`: what the object's expressions may cost together is spent, not only one call's."""
+
+    def __init__(self, *, whole: bool) -> None:
+        super().__init__("operation cancelled: actual cost limit exceeded")
+        self.whole = whole
+
+
+class TooMuchAtOnce(Exception):
+    """The expressions of an object cost more than may be spent on the event loop."""
+
+
+class Budget:
+    """What the expressions of one object may still cost together."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, limit: int = OBJECT_LIMIT) -> None:
+        self.left = limit
 
 
 def uses_old_self(expression: str) -> bool:
     """Whether `oldSelf` occurs in an expression outside of its strings."""
-    return _OLD.search(_STRINGS.sub("''", expression)) is not None
+    return any(word == "oldSelf" for word in cel_syntax.words(expression))
 
 
-@lru_cache(maxsize=8192)
+@cached("cel_names", bytes_max=1024 * 1024)
 def escape(name: str) -> str | None:
     """A field name as an identifier of CEL (`a-b` → `a__dash__b`), None where it cannot be one."""
     if name in _RESERVED:
@@ -82,53 +123,57 @@ def _standard() -> list[cel.CelExtensionBase]:
 
 
 @cache
-def _environment() -> cel.Env:
-    dyn = cel.Type.DYN
-    return cel.NewEnv(variables={"self": dyn, "oldSelf": dyn}, extensions=[*_standard(), cel_library.for_running()])
+def _reader() -> cel.Env:
+    """What reads expressions; types and functions do not matter to it."""
+    return cel.NewEnv(extensions=_standard())
+
+
+def _refuse_too_large(expression: str) -> None:
+    """Raises CelError before the engine spends what it does not limit: macros that double what they stand behind."""
+    if len(expression) > EXPRESSION_MAX:
+        text = f"expression code point size exceeds limit: size: {len(expression)}, limit {EXPRESSION_MAX}"
+        raise CelError(f"ERROR: <input>:-1:0: {text}")
+    if cel_syntax.expanded_size(expression) > cel_syntax.EXPANDED_MAX:
+        raise CelError(f"ERROR: <input>:-1:0: macros of the expression come to more than {cel_syntax.EXPANDED_MAX} nodes")
 
 
 class Program:
     """A compiled expression over `self` and `oldSelf`."""
 
-    def __init__(self, expression: str, *, optional_old: bool = False) -> None:
-        """`optional_old`: oldSelf is an optional, as optionalOldSelf asks. Raises CelError."""
-        environment = _environment()
-        self._optional_old = optional_old
+    def __init__(self, expression: str) -> None:
+        """Raises CelError."""
+        _refuse_too_large(expression)
         try:
-            if optional_old:
-                self._plain = environment.compile(f"cel.bind(oldSelf, optional.of(oldSelf), {expression}\n)")
-                self._without = environment.compile(f"cel.bind(oldSelf, optional.none(), {expression}\n)")
-            else:
-                self._plain = self._without = environment.compile(expression)
+            serialized = _reader().compile(expression, disable_check=True).serialize()
         except RuntimeError as error:
             raise CelError(compile_text(str(error))) from None
+        self._compiled = Compiled(cel_syntax.parsed(serialized), ("self", "oldSelf"))
 
-    def run(self, value: Any, old: Any = None, *, has_old: bool = False) -> Any:
-        """The result for values that went through `converter`. Raises CelError."""
-        program = self._plain if has_old else self._without
-        result = program.eval(data={"self": value, "oldSelf": old} if has_old else {"self": value})
-        if result.type() == cel.Type.ERROR:
-            raise CelError(_runtime_text(str(result.value())))
-        return result.value()
+    def run(self, value: Any, old: Any = ABSENT, *, optional_old: bool = False, budget: Budget | None = None) -> Any:
+        """The result for values that went through `converter`, `old` ABSENT where there is none; `optional_old`: oldSelf is an
+        optional, as optionalOldSelf asks. What it costs is taken from the budget. Raises CelError and BudgetExceeded."""
+        if optional_old:
+            old = NONE if old is ABSENT else Optional((old,))
+        left = OBJECT_LIMIT if budget is None else budget.left
+        cost = Cost(min(left, CALL_LIMIT))
+        try:
+            return self._compiled.run((value, old), cost)
+        except CostExceeded:
+            raise BudgetExceeded(whole=left < CALL_LIMIT) from None
+        finally:
+            if budget is not None:
+                budget.left -= min(cost.spent, budget.left)
 
 
-@lru_cache(maxsize=4096)
-def program(expression: str, *, optional_old: bool = False) -> Program:
+@cached("cel_programs", bytes_max=32 * 1024 * 1024)
+def program(expression: str) -> Program:
     """The one Program for an expression, however many tenants have it."""
-    return Program(expression, optional_old=optional_old)
+    return Program(expression)
 
 
-def _runtime_text(text: str) -> str:
-    text = text.partition(": ")[2] or text
-    missing = re.match(r'Key not found in map : "?(.*?)"?$', text)
-    if missing:
-        return f"no such key: {missing.group(1)}"
-    if text.startswith("No matching overloads found"):
-        return "no such overload"
-    return next((ours for theirs, ours in _RUNTIME_TEXTS if text.startswith(theirs)), text)
-
-
-Converter = Callable[[Any], Any]
+Seen = dict[int, Any]
+"""What was made of the lists and objects of a value, by their identity: rules at many levels see the same parts."""
+Converter = Callable[[Any, Seen], Any]
 
 
 def converter(schema: Schema) -> Converter | None:
@@ -141,8 +186,20 @@ def converter(schema: Schema) -> Converter | None:
         return _double
     if schema.items is not None:
         each = converter(schema.items)
-        return None if each is None else lambda value: [each(item) for item in value] if type(value) is list else value
+        return None if each is None else _list_converter(each)
     return _object_converter(schema)
+
+
+def _list_converter(each: Converter) -> Converter:
+    def convert(value: Any, seen: Seen) -> Any:
+        if type(value) is not list:
+            return value
+        made = seen.get(id(value))
+        if made is None:
+            made = seen[id(value)] = [each(item, seen) for item in value]
+        return made
+
+    return convert
 
 
 def _object_converter(schema: Schema) -> Converter | None:
@@ -156,48 +213,46 @@ def _object_converter(schema: Schema) -> Converter | None:
     if not renamed and not fields and values is None:
         return None
 
-    def convert(value: Any) -> Any:
+    def convert(value: Any, seen: Seen) -> Any:
         if type(value) is not dict:
             return value
-        given: dict[str, Any] = value
+        made = seen.get(id(value))
+        if made is not None:
+            return made
         out: dict[str, Any] = {}
-        for key, item in given.items():
+        for key, item in value.items():
             change = fields.get(key, values)
-            out[renamed.get(key, key)] = item if change is None or item is None else change(item)
+            out[renamed.get(key, key)] = item if change is None or item is None else change(item, seen)
+        seen[id(value)] = out
         return out
 
     return convert
 
 
-def _double(value: Any) -> Any:
+def _double(value: Any, seen: Seen) -> Any:
     return float(value) if type(value) is int else value
 
 
-def _timestamp(value: Any) -> Any:
+def _timestamp(value: Any, seen: Seen) -> Any:
+    if isinstance(value, str) and len(value) == len("2006-01-02"):
+        value += "T00:00:00Z"
+    return _read(cel_time.timestamp, value)
+
+
+def _duration(value: Any, seen: Seen) -> Any:
+    return _read(cel_time.duration, value)
+
+
+def _read(read: Callable[[Any], Any], value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
     try:
-        moment = datetime.fromisoformat(value)
-    except (ValueError, TypeError):
+        return read(value)
+    except CelError:
         return value
-    stamp = timestamp_pb2.Timestamp()
-    stamp.FromDatetime(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
-    return stamp
 
 
-_DURATION_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
-_NANOSECONDS = {"ns": 1, "us": 10**3, "µs": 10**3, "μs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
-
-
-def _duration(value: Any) -> Any:
-    parts = _DURATION_PART.findall(value) if isinstance(value, str) else []
-    if not parts:
-        return value
-    total = round(sum(float(number) * _NANOSECONDS[unit] for number, unit in parts))
-    made = duration_pb2.Duration()
-    made.FromNanoseconds(-total if value.startswith("-") else total)
-    return made
-
-
-def _bytes(value: Any) -> Any:
+def _bytes(value: Any, seen: Seen) -> Any:
     try:
         return base64.b64decode(value)
     except (ValueError, TypeError):
@@ -230,6 +285,7 @@ class Checker:
     def check(self, expression: str, *, optional_old: bool = False) -> Checked:
         """Raises CelError with cel-go's text (`ERROR: <input>:1:5: undefined field 'x'…`)."""
         before = "cel.bind(oldSelf, optional.of(oldSelf), " if optional_old else ""
+        _refuse_too_large(expression)
         try:
             compiled = self._environment.compile(f"{before}{expression}\n)" if before else expression)
         except RuntimeError as error:

@@ -196,9 +196,22 @@ def _call(call: bytes, scope: _Scope) -> Estimate:
         return Estimate(cost + max(1.0, min(sizes) * _PER_CHARACTER), size)
     if function in _LIST_SCANS:
         return Estimate(cost + 1 + _product(sizes if function.startswith("sets.") else sizes[-1:]))
+    if function == "replace" and len(sizes) >= 3:
+        return Estimate(cost + 1 + 2 * sizes[0] * _PER_CHARACTER, _replaced(sizes, call))
     if function in _TEXT_SCANS and sizes:
         return Estimate(cost + 1 + sizes[0] * _PER_CHARACTER * max(1.0, _product(sizes[1:]) * _PER_CHARACTER), sizes[0])
     return Estimate(cost + 1, max(sizes, default=1))
+
+
+def _replaced(sizes: list[float], call: bytes) -> float:
+    """The longest text that a replacement makes: what is replaced is as short as it can be, and fills the text."""
+    old = _part(_parts(call, 3)[0], 3)
+    shortest = sizes[1] if old else 0
+    if shortest == 0:
+        return min((sizes[0] + 1) * sizes[2] + sizes[0], _MANY)
+    if sizes[2] <= shortest:
+        return sizes[0]
+    return min(-(-sizes[0] // shortest) * sizes[2], _MANY)
 
 
 def _product(sizes: list[float]) -> float:

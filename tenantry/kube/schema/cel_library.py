@@ -1,7 +1,7 @@
 """The functions that Kubernetes adds to CEL (k8s.io/apiserver/pkg/cel/library).
 
-One table declares each function with its types. The engine cannot carry values of types of ours, so that a quantity is a
-map with one entry when rules run; when rules are checked it is a message type, and mistakes are found.
+One table declares each function with its types, for the checker, and says what runs: a function that charges the `Cost` first, as
+Kubernetes' library does, and then works. Functions of one name share what runs, which looks at its arguments.
 """
 
 from __future__ import annotations
@@ -12,11 +12,16 @@ from collections.abc import Callable
 from functools import cache
 from itertools import pairwise
 from typing import Any, NamedTuple
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from cel_expr_python import cel
 
 from tenantry.kube import quantity
+from tenantry.kube.schema import addresses
+from tenantry.kube.schema.addresses import URL
+from tenantry.kube.schema.cel_functions import Function as Running
+from tenantry.kube.schema.cel_functions import add, int_of, list_of, search_cost, text_of
+from tenantry.kube.schema.cel_values import CelError, Cost, NoOverload, Opaque, contains, equal, less, size, traversal
 from tenantry.kube.schema.regex import find_all
 
 PACKAGE = "kubernetes"
@@ -40,244 +45,349 @@ class Function(NamedTuple):
     member: bool
     parameters: tuple[str, ...]
     result: str
-    run: Callable[..., Any]
+    run: Running
 
 
 FUNCTIONS: list[Function] = []
 
 
-def _function(name: str, parameters: str, result: str, run: Callable[..., Any], *, member: bool = False) -> None:
+def _function(name: str, parameters: str, result: str, run: Running, *, member: bool = False) -> None:
     FUNCTIONS.append(Function(name, member, tuple(parameters.split()), result, run))
 
 
-def _member(name: str, parameters: str, result: str, run: Callable[..., Any]) -> None:
+def _member(name: str, parameters: str, result: str, run: Running) -> None:
     _function(name, parameters, result, run, member=True)
 
 
-def _wrap(kind: str, value: str) -> dict[str, str]:
-    return {f"{PACKAGE}.{kind}": value}
+def _opaque(value: Any, *kinds: str) -> Any:
+    """What is inside a value of a type of ours. Raises NoOverload for another value."""
+    if type(value) is not Opaque or value.kind not in kinds:
+        raise NoOverload
+    return value.value
 
 
-def _kind(value: Any) -> str:
-    return next(iter(value)).rpartition(".")[2] if isinstance(value, dict) and len(value) == 1 else ""
+def _reads(run: Callable[[Cost, Any], Any]) -> Running:
+    """Whether a text can be read, for functions that read one."""
 
-
-def _text(value: Any) -> str:
-    return str(next(iter(value.values()))) if isinstance(value, dict) else str(value)
-
-
-def _succeeds(run: Callable[[str], Any]) -> Callable[[str], bool]:
-    def succeeds(text: str) -> bool:
+    def succeeds(cost: Cost, text: Any) -> bool:
+        text_of(text)
         try:
-            run(text)
-        except ValueError:
+            run(cost, text)
+        except CelError:
             return False
         return True
 
     return succeeds
 
 
+def _access(kind: str, get: Callable[[Any], Any]) -> Running:
+    """What a value of a type of ours has: one unit."""
+
+    def access(cost: Cost, value: Any) -> Any:
+        cost.charge(1)
+        return get(_opaque(value, kind))
+
+    return access
+
+
 # lists, sets, regex
 
-_member("isSorted", "list", "bool", lambda items: all(a <= b for a, b in pairwise(items)))
-_member("sum", "list", "dyn", sum)
-_member("min", "list", "dyn", lambda items: _extreme(min, "min", items))
-_member("max", "list", "dyn", lambda items: _extreme(max, "max", items))
-_member("indexOf", "list dyn", "int", lambda items, item: items.index(item) if item in items else -1)
-_member("lastIndexOf", "list dyn", "int", lambda items, item: max((i for i, x in enumerate(items) if x == item), default=-1))
-_function("sets.contains", "list list", "bool", lambda left, right: all(x in left for x in right))
-_function("sets.intersects", "list list", "bool", lambda left, right: any(x in left for x in right))
-_function(
-    "sets.equivalent", "list list", "bool", lambda left, right: all(x in left for x in right) and all(x in right for x in left)
-)
-_member("find", "string string", "string", lambda text, pattern: next(iter(find_all(pattern, text, 1)), ""))
-_member("findAll", "string string", "strings", lambda text, pattern: find_all(pattern, text, -1))
-_member("findAll", "string string int", "strings", lambda text, pattern, limit: find_all(pattern, text, limit))
+
+def _is_sorted(cost: Cost, items: Any) -> bool:
+    traversal(cost, list_of(items))
+    return not any(less(cost, b, a) for a, b in pairwise(items))
 
 
-def _extreme(pick: Callable[[Any], Any], name: str, items: list[Any]) -> Any:
-    if not items:
-        raise ValueError(f"{name} called on empty list")
-    return pick(items)
+def _sum(cost: Cost, items: Any) -> Any:
+    traversal(cost, list_of(items))
+    total = items[0] if items else 0
+    for item in items[1:]:
+        total = add(cost, total, item)
+    return total
+
+
+def _extreme(name: str, later_wins: Callable[[Cost, Any, Any], bool]) -> Running:
+    def extreme(cost: Cost, items: Any) -> Any:
+        traversal(cost, list_of(items))
+        if not items:
+            raise CelError(f"{name} called on empty list")
+        best = items[0]
+        for item in items[1:]:
+            if later_wins(cost, best, item):
+                best = item
+        return best
+
+    return extreme
+
+
+def _index_of(cost: Cost, value: Any, wanted: Any, start: Any = 0) -> int:
+    traversal(cost, value)
+    if type(value) is list:
+        return next((place for place, item in enumerate(value) if equal(cost, item, wanted)), -1)
+    text_of(wanted)
+    if not 0 <= int_of(start) <= len(text_of(value)):
+        raise CelError(f"index out of range: {start}")
+    return int(value.find(wanted, start))
+
+
+def _last_index_of(cost: Cost, value: Any, wanted: Any, start: Any = None) -> int:
+    traversal(cost, value)
+    if type(value) is list:
+        return next((place for place in range(len(value) - 1, -1, -1) if equal(cost, value[place], wanted)), -1)
+    length = len(text_of(wanted))
+    if start is not None and not 0 <= int_of(start) <= len(text_of(value)):
+        raise CelError(f"index out of range: {start}")
+    # From the back to the front, where the search is linear; the search for the last one is not.
+    until = len(text_of(value)) if start is None else min(len(value), start + length)
+    found = value[:until][::-1].find(wanted[::-1])
+    return -1 if found < 0 else until - found - length
+
+
+def _product(cost: Cost, left: Any, right: Any, times: int) -> None:
+    cost.charge(1 + len(list_of(left)) * len(list_of(right)) * times)
+
+
+def _sets_contains(cost: Cost, left: Any, right: Any) -> bool:
+    _product(cost, left, right, 1)
+    return all(contains(cost, left, item) for item in right)
+
+
+def _sets_intersects(cost: Cost, left: Any, right: Any) -> bool:
+    _product(cost, left, right, 1)
+    return any(contains(cost, left, item) for item in right)
+
+
+def _sets_equivalent(cost: Cost, left: Any, right: Any) -> bool:
+    _product(cost, left, right, 2)
+    return all(contains(cost, left, item) for item in right) and all(contains(cost, right, item) for item in left)
+
+
+def _find(cost: Cost, text: Any, pattern: Any) -> str:
+    return next(iter(_find_all(cost, text, pattern, 1)), "")
+
+
+def _find_all(cost: Cost, text: Any, pattern: Any, limit: Any = -1) -> list[str]:
+    search_cost(cost, text_of(text), text_of(pattern))
+    try:
+        return find_all(pattern, text, int_of(limit), cost.charge)
+    except ValueError as error:
+        raise CelError(str(error)) from None
+
+
+_member("isSorted", "list", "bool", _is_sorted)
+_member("sum", "list", "dyn", _sum)
+_member("min", "list", "dyn", _extreme("min", lambda cost, best, item: less(cost, item, best)))
+_member("max", "list", "dyn", _extreme("max", less))
+_member("indexOf", "list dyn", "int", _index_of)
+_member("lastIndexOf", "list dyn", "int", _last_index_of)
+_function("sets.contains", "list list", "bool", _sets_contains)
+_function("sets.intersects", "list list", "bool", _sets_intersects)
+_function("sets.equivalent", "list list", "bool", _sets_equivalent)
+_member("find", "string string", "string", _find)
+_member("findAll", "string string", "strings", _find_all)
+_member("findAll", "string string int", "strings", _find_all)
 
 
 # url
 
 
-def _url(text: str) -> dict[str, str]:
-    parts = urlsplit(text)
-    if not (parts.scheme or text.startswith("/")) or any(c <= " " for c in text):
-        raise ValueError(f"URL parse error during conversion from string: parse {text!r}: invalid URI for request")
-    return _wrap("URL", text)
+def _url(cost: Cost, text: Any) -> Opaque:
+    cost.text(len(text_of(text)))
+    try:
+        return Opaque("URL", addresses.url(text))
+    except ValueError as error:
+        raise CelError(f"URL parse error during conversion from string: {error}") from None
 
 
-def _hostname(url: Any) -> str:
-    return urlsplit(_text(url)).netloc.rpartition("@")[2].rpartition(":")[0 if _port(url) else 2].strip("[]")
-
-
-def _port(url: Any) -> str:
-    match = re.search(r":(\d*)$", urlsplit(_text(url)).netloc.rpartition("@")[2])
-    return match.group(1) if match else ""
+def _query(cost: Cost, value: Any) -> dict[str, list[str]]:
+    url: URL = _opaque(value, "URL")
+    cost.charge(1)
+    cost.text(len(url.query), 2)
+    return parse_qs(url.query, keep_blank_values=True)
 
 
 _function("url", "string", "URL", _url)
-_function("isURL", "string", "bool", _succeeds(_url))
-_member("getScheme", "URL", "string", lambda u: urlsplit(_text(u)).scheme)
-_member("getHost", "URL", "string", lambda u: urlsplit(_text(u)).netloc.rpartition("@")[2])
-_member("getHostname", "URL", "string", _hostname)
-_member("getPort", "URL", "string", _port)
-_member("getEscapedPath", "URL", "string", lambda u: urlsplit(_text(u)).path)
-_member("getQuery", "URL", "query", lambda u: parse_qs(urlsplit(_text(u)).query, keep_blank_values=True))
+_function("isURL", "string", "bool", _reads(_url))
+_member("getScheme", "URL", "string", _access("URL", lambda url: url.scheme))
+_member("getHost", "URL", "string", _access("URL", lambda url: url.host))
+_member("getHostname", "URL", "string", _access("URL", lambda url: url.hostname))
+_member("getPort", "URL", "string", _access("URL", lambda url: url.port))
+_member("getEscapedPath", "URL", "string", _access("URL", lambda url: url.path))
+_member("getQuery", "URL", "query", _query)
 
 
 # quantity and semver: both compare
 
-
-def _quantity(text: str) -> dict[str, str]:
-    return _wrap("Quantity", quantity.canonical(text))
-
-
+_INT_MIN, _INT_MAX = -(1 << 63), (1 << 63) - 1
+_LONGEST_SEMVER = 256
 _SEMVER = re.compile(
-    r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:-((?:[0-9A-Za-z-]+)(?:\.[0-9A-Za-z-]+)*))?(?:\+[0-9A-Za-z-.]+)?", re.ASCII
+    r"(0|[1-9]\d{0,19})\.(0|[1-9]\d{0,19})\.(0|[1-9]\d{0,19})(?:-([0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))?(?:\+[0-9A-Za-z-.]+)?",
+    re.ASCII,
 )
 
 
-def _semver(text: str) -> dict[str, str]:
-    if _SEMVER.fullmatch(text) is None:
-        raise ValueError(f"invalid semantic version {text!r}")
-    return _wrap("Semver", text)
+def _quantity(cost: Cost, text: Any) -> Opaque:
+    cost.text(len(text_of(text)))
+    try:
+        return Opaque("Quantity", quantity.parse(text))
+    except ValueError as error:
+        raise CelError(str(error)) from None
 
 
-def _semver_key(text: str) -> tuple[Any, ...]:
-    match = _SEMVER.fullmatch(text)
+def _semver(cost: Cost, text: Any) -> Opaque:
+    cost.text(len(text_of(text)))
+    match = _SEMVER.fullmatch(text) if len(text) <= _LONGEST_SEMVER else None
     if match is None:
-        raise ValueError(f"invalid semantic version {text!r}")
+        raise CelError(f"invalid semantic version {text[:_LONGEST_SEMVER]!r}")
     major, minor, patch, before = match.groups()
     marks = tuple((0, int(m), "") if m.isdecimal() else (1, 0, m) for m in (before or "").split(".")) if before else ()
-    return (int(major), int(minor), int(patch), before is None, marks)
+    return Opaque("Semver", (int(major), int(minor), int(patch), before is None, marks))
 
 
-def _compare(left: Any, right: Any) -> int:
-    read: Callable[[str], Any] = _semver_key if _kind(left) == "Semver" else quantity.parse
-    first, second = read(_text(left)), read(_text(right))
+def _compare(cost: Cost, left: Any, right: Any) -> int:
+    cost.charge(1)
+    first, second = _opaque(left, "Quantity", "Semver"), _opaque(right, "Quantity", "Semver")
+    if left.kind != right.kind:
+        raise NoOverload
     return int(first > second) - int(first < second)
 
 
 def _amount(value: Any) -> Any:
-    return value if isinstance(value, int) else quantity.parse(_text(value))
+    return value if type(value) is int else _opaque(value, "Quantity")
 
 
-def _as_integer(value: Any) -> int:
-    amount = quantity.parse(_text(value))
-    if amount != amount.to_integral_value() or not -(1 << 63) <= amount < 1 << 63:
-        raise ValueError("cannot convert value to integer")
+def _as_integer(cost: Cost, value: Any) -> int:
+    cost.charge(1)
+    amount = _opaque(value, "Quantity")
+    if amount != amount.to_integral_value() or not _INT_MIN <= amount <= _INT_MAX:
+        raise CelError("cannot convert value to integer")
     return int(amount)
 
 
-def _sign(value: Any) -> int:
-    amount = quantity.parse(_text(value))
-    return int(amount > 0) - int(amount < 0)
+def _is_integer(cost: Cost, value: Any) -> bool:
+    try:
+        _as_integer(cost, value)
+    except NoOverload:
+        raise
+    except CelError:
+        return False
+    return True
+
+
+def _arithmetic(run: Callable[[Any, Any], Any]) -> Running:
+    def apply(cost: Cost, left: Any, right: Any) -> Opaque:
+        cost.charge(1)
+        return Opaque("Quantity", quantity.exactly(run, _opaque(left, "Quantity"), _amount(right)))
+
+    return apply
 
 
 _function("quantity", "string", "Quantity", _quantity)
-_function("isQuantity", "string", "bool", quantity.is_quantity)
-_member("sign", "Quantity", "int", _sign)
-_member("isInteger", "Quantity", "bool", _succeeds(_as_integer))
+_function("isQuantity", "string", "bool", _reads(_quantity))
+_member("sign", "Quantity", "int", _access("Quantity", lambda amount: int(amount > 0) - int(amount < 0)))
+_member("isInteger", "Quantity", "bool", _is_integer)
 _member("asInteger", "Quantity", "int", _as_integer)
-_member("asApproximateFloat", "Quantity", "double", lambda q: float(quantity.parse(_text(q))))
+_member("asApproximateFloat", "Quantity", "double", _access("Quantity", float))
 for _other in ("Quantity", "int"):
-    _member(
-        "add", f"Quantity {_other}", "Quantity", lambda a, b: _wrap("Quantity", quantity.from_amount(_amount(a) + _amount(b)))
-    )
-    _member(
-        "sub", f"Quantity {_other}", "Quantity", lambda a, b: _wrap("Quantity", quantity.from_amount(_amount(a) - _amount(b)))
-    )
+    _member("add", f"Quantity {_other}", "Quantity", _arithmetic(lambda a, b: a + b))
+    _member("sub", f"Quantity {_other}", "Quantity", _arithmetic(lambda a, b: a - b))
 _function("semver", "string", "Semver", _semver)
-_function("isSemver", "string", "bool", _succeeds(_semver))
+_function("isSemver", "string", "bool", _reads(_semver))
 for _index, _name in enumerate(("major", "minor", "patch")):
-    _member(_name, "Semver", "int", lambda v, at=_index: _semver_key(_text(v))[at])
+    _member(_name, "Semver", "int", _access("Semver", lambda version, at=_index: version[at]))
 for _type in ("Quantity", "Semver"):
-    _member("isLessThan", f"{_type} {_type}", "bool", lambda a, b: _compare(a, b) < 0)
-    _member("isGreaterThan", f"{_type} {_type}", "bool", lambda a, b: _compare(a, b) > 0)
+    _member("isLessThan", f"{_type} {_type}", "bool", lambda cost, a, b: _compare(cost, a, b) < 0)
+    _member("isGreaterThan", f"{_type} {_type}", "bool", lambda cost, a, b: _compare(cost, a, b) > 0)
     _member("compareTo", f"{_type} {_type}", "int", _compare)
 
 
 # ip and cidr
 
 
-def _address(value: Any) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    text = _text(value)
-    if "%" in text:
-        raise ValueError(f"IP address {text!r} with zone value is not allowed")
-    found = ipaddress.ip_address(text)
-    if found.version == 6 and "." in text:
-        raise ValueError(f"IPv4-mapped IPv6 address {text!r} is not allowed")
-    return found
+def _ip(cost: Cost, value: Any) -> Opaque:
+    """`ip(text)`, and `cidr.ip()`."""
+    if type(value) is Opaque:
+        cost.charge(1)
+        return Opaque("IP", _opaque(value, "CIDR").ip)
+    cost.text(len(text_of(value)))
+    try:
+        return Opaque("IP", addresses.ip(value))
+    except ValueError as error:
+        raise CelError(str(error)) from None
 
 
-def _network(value: Any) -> ipaddress.IPv4Interface | ipaddress.IPv6Interface:
-    text = _text(value)
-    if "/" not in text or not text.rpartition("/")[2].isdecimal():
-        raise ValueError(f"network address parse error during conversion from string: {text!r} is no CIDR")
-    _address(text.partition("/")[0])
-    return ipaddress.ip_interface(text)
+def _cidr(cost: Cost, text: Any) -> Opaque:
+    cost.text(len(text_of(text)))
+    try:
+        network = addresses.cidr(text)
+    except ValueError as error:
+        raise CelError(str(error)) from None
+    return Opaque("CIDR", network)
 
 
-def _ip(text: str) -> dict[str, str]:
-    return _wrap("IP", str(_address(text)))
+def _is_canonical(cost: Cost, text: Any) -> bool:
+    return str(_ip(cost, text).value) == text
 
 
-def _cidr(text: str) -> dict[str, str]:
-    return _wrap("CIDR", str(_network(text)))
+def _read(cost: Cost, value: Any, kind: str) -> Any:
+    """The address or network that a value is, or that its text says."""
+    if type(value) is str:
+        return (_ip(cost, value) if kind == "IP" else _cidr(cost, value)).value
+    return _opaque(value, kind)
 
 
-def _contains_ip(cidr: Any, address: Any) -> bool:
-    return _address(address) in _network(cidr).network
+def _contains_ip(cost: Cost, cidr: Any, address: Any) -> bool:
+    cost.charge(2 * size(cidr) * 0.1)
+    return _read(cost, address, "IP") in _opaque(cidr, "CIDR").network
 
 
-def _contains_cidr(cidr: Any, inner: Any) -> bool:
-    outer, within = _network(cidr).network, _network(inner).network
-    return outer.version == within.version and outer.prefixlen <= within.prefixlen and within.network_address in outer
+def _contains_cidr(cost: Cost, cidr: Any, inner: Any) -> bool:
+    cost.charge(3 * size(cidr) * 0.1 + 1)
+    outer, within = _opaque(cidr, "CIDR").network, _read(cost, inner, "CIDR")
+    return outer.version == within.version and outer.prefixlen <= within.network.prefixlen and within.ip in outer
 
 
-def _is_global_unicast(value: Any) -> bool:
-    a = _address(value)
-    broadcast = a.version == 4 and int(a) == 0xFFFFFFFF
-    return not (a.is_unspecified or a.is_loopback or a.is_multicast or a.is_link_local or broadcast)
+def _is_global_unicast(address: Any) -> bool:
+    broadcast = address.version == 4 and int(address) == 0xFFFFFFFF
+    return not (address.is_unspecified or address.is_loopback or address.is_multicast or address.is_link_local or broadcast)
 
 
-def _multicast_link_local(value: Any) -> bool:
-    a = _address(value)
-    return a in ipaddress.ip_network("224.0.0.0/24" if a.version == 4 else "ff02::/16")
+_MULTICAST_LINK_LOCAL = (ipaddress.ip_network("224.0.0.0/24"), ipaddress.ip_network("ff02::/16"))
+
+
+def _masked(cost: Cost, cidr: Any) -> Opaque:
+    cost.charge(1)
+    network = _opaque(cidr, "CIDR").network
+    masked = ipaddress.ip_interface((network.network_address, network.prefixlen))
+    return Opaque("CIDR", masked)
 
 
 _function("ip", "string", "IP", _ip)
-_function("isIP", "string", "bool", _succeeds(_ip))
-_function("ip.isCanonical", "string", "bool", lambda text: str(_address(text)) == text)
-_member("family", "IP", "int", lambda a: _address(a).version)
-_member("isUnspecified", "IP", "bool", lambda a: _address(a).is_unspecified)
-_member("isLoopback", "IP", "bool", lambda a: _address(a).is_loopback)
-_member("isLinkLocalUnicast", "IP", "bool", lambda a: _address(a).is_link_local)
-_member("isLinkLocalMulticast", "IP", "bool", _multicast_link_local)
-_member("isGlobalUnicast", "IP", "bool", _is_global_unicast)
+_function("isIP", "string", "bool", _reads(_ip))
+_function("ip.isCanonical", "string", "bool", _is_canonical)
+_member("family", "IP", "int", _access("IP", lambda address: address.version))
+_member("isUnspecified", "IP", "bool", _access("IP", lambda address: address.is_unspecified))
+_member("isLoopback", "IP", "bool", _access("IP", lambda address: address.is_loopback))
+_member("isLinkLocalUnicast", "IP", "bool", _access("IP", lambda address: address.is_link_local))
+_member("isLinkLocalMulticast", "IP", "bool", _access("IP", lambda address: any(address in net for net in _MULTICAST_LINK_LOCAL)))
+_member("isGlobalUnicast", "IP", "bool", _access("IP", _is_global_unicast))
 _function("cidr", "string", "CIDR", _cidr)
-_function("isCIDR", "string", "bool", _succeeds(_cidr))
+_function("isCIDR", "string", "bool", _reads(_cidr))
 for _type in ("string", "IP"):
     _member("containsIP", f"CIDR {_type}", "bool", _contains_ip)
 for _type in ("string", "CIDR"):
     _member("containsCIDR", f"CIDR {_type}", "bool", _contains_cidr)
-_member("ip", "CIDR", "IP", lambda c: _wrap("IP", str(_network(c).ip)))
-_member("masked", "CIDR", "CIDR", lambda c: _wrap("CIDR", str(_network(c).network)))
-_member("prefixLength", "CIDR", "int", lambda c: _network(c).network.prefixlen)
+_member("ip", "CIDR", "IP", _ip)
+_member("masked", "CIDR", "CIDR", _masked)
+_member("prefixLength", "CIDR", "int", _access("CIDR", lambda cidr: cidr.network.prefixlen))
 
 
-# The table as extensions of the engine
+# The table as an extension of the engine's checker, and for the interpreter
 
 
-@cache
-def for_running() -> cel.CelExtension:
-    """The functions for rules that run, where values of our types are maps."""
-    return _extension("run", lambda word: _PLAIN.get(word, cel.Type.DYN))
+def running() -> dict[tuple[str, bool], Running]:
+    """What runs, by name and whether what stands before the dot is the first argument."""
+    return {(function.name, function.member): function.run for function in FUNCTIONS}
 
 
 @cache
@@ -299,7 +409,6 @@ def _extension(purpose: str, type_of: Callable[[str], cel.Type]) -> cel.CelExten
                 return_type=type_of(function.result),
                 parameters=types,
                 is_member=function.member,
-                impl=function.run,
             ),
         )
     for found in overloads.values():

@@ -8,9 +8,9 @@ import ipaddress
 import re
 from collections.abc import Callable
 from datetime import date, datetime
-from urllib.parse import urlsplit
 
 from tenantry.kube.names import dns1123_label_errors, dns1123_subdomain_errors
+from tenantry.kube.schema.addresses import url
 
 Format = Callable[[str], bool]
 
@@ -19,10 +19,13 @@ _DURATION_WORDS = re.compile(
     r"s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?|w|wks?|weeks?)",
     re.ASCII,
 )
+_ADDRESS_LENGTH_MAX = 256
+_DURATION_LENGTH_MAX = 256
+"""A longer text is no duration; both patterns may try each place of a row of digits again."""
 _GO_DURATION = re.compile(r"[+-]?(?:0|(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+)", re.ASCII)
-_HOSTNAME = re.compile(
-    r"[^\W_](?:-?[^\W_]{0,62})?|(?:[^\W_](?:[^\W_-]|-){0,61}[^\W_]?\.){1,}[^\W\d_]{2,63}|(?:[^\W_]\.){1,}[^\W\d_]{2,63}"
-)
+_LABEL = r"(?:[^\W_](?:[^\W_]|-){0,61}|[^\W_](?:[^\W_]|-){61}[^\W_])"
+"""A label of a hostname that others follow. There is one way to read each: with two, time would double with every label."""
+_HOSTNAME = re.compile(rf"[^\W_](?:-?[^\W_]{{0,62}})?|(?:{_LABEL}\.)+[^\W\d_]{{2,63}}|(?:[^\W_]\.)+[^\W\d_]{{2,63}}")
 _DATE_TIME = re.compile(
     r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])[Tt](?:[01]\d|2[0-3]):[0-5]\d:(?:[0-5]\d|60)(?:\.\d+)?(?:[Zz]|[+-]\d{2}:?\d{2})",
     re.ASCII,
@@ -81,22 +84,20 @@ def _ipv6(text: str) -> bool:
 
 def _cidr(text: str) -> bool:
     address, slash, length = text.partition("/")
-    if not slash or not length.isdecimal():
+    if not slash or not length.isdecimal() or not length.isascii() or "%" in address or len(text) > _ADDRESS_LENGTH_MAX:
         return False
     try:
-        return ipaddress.ip_network(text, strict=False) is not None and "%" not in address
+        # As a number: ipaddress remembers each way in which a length was written.
+        return ipaddress.ip_network((address, int(length)), strict=False) is not None
     except ValueError:
         return False
 
 
 def _uri(text: str) -> bool:
-    if not text or any(c <= " " for c in text):
-        return False
     try:
-        parts = urlsplit(text)
+        return url(text) is not None
     except ValueError:
         return False
-    return bool(parts.scheme) or text.startswith("/")
 
 
 def _byte(text: str) -> bool:
@@ -107,6 +108,8 @@ def _byte(text: str) -> bool:
 
 
 def _duration(text: str) -> bool:
+    if len(text) > _DURATION_LENGTH_MAX:
+        return False
     if _GO_DURATION.fullmatch(text):
         return True
     return bool(text.strip()) and not _DURATION_WORDS.sub("", text).strip()

@@ -28,18 +28,33 @@ class TooManyAlternatives(Exception):
     """A schema asks more of an object than may be tried."""
 
 
-class Work:
-    """What trying the alternatives of a schema (allOf, anyOf, oneOf, not) on an object may cost: each goes through the whole
-    value again, and alternatives hold alternatives. A few times what the object is, or as much as is quickly done."""
+class TooMuchMatching(Exception):
+    """The patterns of a schema are too large for the texts of an object."""
 
-    __slots__ = ("_left", "_root", "_sizes")
+
+class Work:
+    """What an object may cost beside one walk over it.
+
+    Matching large patterns (`regex.Pattern.steps`): `STEPS` for all of it together. Trying the alternatives of a schema (allOf,
+    anyOf, oneOf, not): each goes through the whole value again, and alternatives hold alternatives. A few times what the object
+    is, or as much as is quickly done."""
+
+    __slots__ = ("_left", "_root", "_sizes", "_steps")
 
     TIMES, AT_LEAST = 20, 100_000
+    STEPS = 4_000_000
 
     def __init__(self, root: Any) -> None:
         self._root = root
         self._left: int | None = None
         self._sizes: dict[int, int] = {}
+        self._steps = self.STEPS
+
+    def match(self, steps: int) -> None:
+        """Before a pattern is matched that may take so many steps. Raises TooMuchMatching."""
+        self._steps -= steps
+        if self._steps < 0:
+            raise TooMuchMatching
 
     def spend(self, value: Any) -> None:
         """Before an alternative is tried on a value. Raises TooManyAlternatives."""

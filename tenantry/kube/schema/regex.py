@@ -1,182 +1,245 @@
-"""Regular expressions with the meaning and the safety of Go's regexp (RE2), for patterns that tenants write.
+"""Regular expressions that tenants write, on RE2: the syntax of Go's regexp, and time linear in the text whatever the pattern.
 
-Python's engine is fast for short values and simple patterns but can need exponential time for hostile ones. A pattern
-runs on it only where its cost is known to be small; everything else goes to RE2, which CEL's `matches` brings along.
+Linear still means the text's length times the size of the compiled pattern, and a pattern of seven characters (`.{1000}`)
+compiles to thousands of instructions. So each pattern knows its size, and what a match may come to (`Pattern.steps`) is charged
+or refused before it is tried. Compiled patterns are kept in one cache; schemas hold the text alone, since what RE2 keeps for a
+pattern grows while it is used.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from functools import lru_cache
-from typing import Any
+from collections.abc import Callable, Iterator
+from hashlib import blake2b
 
-from cel_expr_python import cel
+import re2
 
+from tenantry.cache import Cache
 from tenantry.kube.go_text import quote
 
-_STEPS = 200_000
-"""How many steps Python's engine may take for one value; about a millisecond."""
+_MEMORY_BYTES, _LARGE_MEMORY_BYTES = 1 << 18, 1 << 20
+"""What RE2 may take for one pattern and for what it learns of texts: of an ordinary one, and of one above `_LARGE`. Where that
+does not suffice, matching becomes slower."""
+_LARGE = 500
+"""Instructions."""
+_KEPT_BYTES = 64 << 20
+_KEY_LENGTH = 200
+"""A longer pattern is known by its digest."""
+_NESTED_MAX = 1000
+"""How deep Go lets groups and repetitions nest."""
+SIZE_MAX = 20_000
+"""How many instructions a pattern may come to. Compiling takes time in proportion, also where RE2 would then refuse it."""
+_STEPS_PER_UNIT = 50
+"""How many instructions are charged as one unit of CEL."""
 
-# What Python and RE2 read alike: classes, groups, quantifiers, anchors and these escapes.
-_PORTABLE_ESCAPES = frozenset("dwDW.-/+*?()[]{}^$|\\_:@#,=!%&~ \"'<>;")
-_GO_TEXTS = (
-    ("missing ]", "missing closing ]"),
-    ("missing )", "missing closing )"),
-    ("no argument for repetition operator", "missing argument to repetition operator"),
-    ("bad repetition operator", "invalid nested repetition operator"),
-    ("invalid repetition size", "invalid repeat count"),
-    ("invalid perl operator", "invalid or unsupported Perl syntax"),
-    ("invalid named capture group", "invalid named capture"),
-)
+_SMALL = 100
+"""Instructions of a pattern that are nothing beside reading the text."""
 
-
-@lru_cache(maxsize=1)
-def _environment() -> cel.Env:
-    return cel.NewEnv(variables={"value": cel.Type.STRING})
-
-
-@lru_cache(maxsize=4096)
-def syntax_error(pattern: str) -> str | None:
-    """What is wrong with a pattern in the words of Go's regexp, None where it is fine."""
-    result = _re2(pattern).eval(data={"value": ""})
-    if result.type() != cel.Type.ERROR:
-        return None
-    text = str(result.value()).partition("invalid regular expression: ")[2]
-    if text.startswith("trailing \\"):
-        return "error parsing regexp: trailing backslash at end of expression: ``"
-    kind, colon, culprit = text.partition(": ")
-    for theirs, ours in _GO_TEXTS:
-        if kind == theirs:
-            kind = ours
-    return f"error parsing regexp: {kind}: `{culprit}`" if colon else f"error parsing regexp: {kind}"
+_GO_TEXTS = {
+    "missing ]": "missing closing ]",
+    "missing )": "missing closing )",
+    "no argument for repetition operator": "missing argument to repetition operator",
+    "bad repetition operator": "invalid nested repetition operator",
+    "invalid repetition size": "invalid repeat count",
+    "invalid perl operator": "invalid or unsupported Perl syntax",
+    "invalid named capture group": "invalid named capture",
+    "invalid UTF-8": "invalid UTF-8",
+}
+_GROUP_NAME = re.compile(r"\(\?P?<([^>]*)>")
 
 
-def _re2(pattern: str) -> cel.Expression:
-    return _environment().compile(f"value.matches({cel_string(pattern)})")
+class RegexError(ValueError):
+    """A pattern that Go's regexp refuses; the text is Go's."""
 
 
-def cel_string(text: str) -> str:
-    """A CEL string literal."""
-    return quote(text)
+class Pattern:
+    """A compiled pattern. Matching is unanchored, as Go's."""
+
+    __slots__ = ("_regexp", "memory_bytes", "size")
+
+    def __init__(self, source: str) -> None:
+        """Raises RegexError."""
+        size = _size_in_go(source)
+        options = re2.Options()
+        options.log_errors = False
+        options.max_mem = self.memory_bytes = _LARGE_MEMORY_BYTES if size > _LARGE else _MEMORY_BYTES
+        options.never_capture = True
+        try:
+            self._regexp = re2.compile(source, options)
+        except re2.error as error:
+            raise RegexError(_go_text(error.args[0] if error.args else b"", source)) from None
+        except UnicodeEncodeError:
+            raise RegexError(f"error parsing regexp: invalid UTF-8: {_quoted(source)}") from None
+        finally:
+            # The module would keep patterns of its own choice, whatever they hold.
+            re2.purge()
+        self.size = max(1, self._regexp.programsize)
+
+    def steps(self, text: str) -> int:
+        """How many instructions a search may take beyond a few for each character, which every pattern has."""
+        return (len(text) + 1) * max(0, self.size - _SMALL)
+
+    def matches(self, text: str) -> bool:
+        """Whether the pattern matches somewhere in a text, as Go's MatchString."""
+        return self._regexp.search(_encodable(text)) is not None
+
+    def find(self, text: str) -> Iterator[tuple[int, str]]:
+        """What matches from left to right, each with the place behind it."""
+        for match in self._regexp.finditer(_encodable(text)):
+            yield match.end(), match.group()
 
 
-@lru_cache(maxsize=4096)
-def matcher(pattern: str) -> Callable[[str], bool]:
-    """A function that tells whether the pattern matches somewhere in a text (unanchored, as Go's MatchString)."""
-    expression: list[cel.Expression] = []
-
-    def by_re2(text: str) -> bool:
-        if not expression:
-            expression.append(_re2(pattern))
-        return expression[0].eval(data={"value": text}).value() is True
-
-    portable = _portable(pattern)
-    degree = _degree(portable) if portable is not None else None
-    if portable is None or degree is None:
-        return by_re2
-    limit = int(_STEPS ** (1 / max(degree, 1)))
-    search = re.compile(portable, re.ASCII).search
-
-    def by_python(text: str) -> bool:
-        return search(text) is not None if len(text) <= limit else by_re2(text)
-
-    return by_python
-
-
-def _portable(pattern: str) -> str | None:
-    """The pattern for Python's engine, None where the two engines may read it differently."""
-    out: list[str] = []
-    index, in_class = 0, False
-    while index < len(pattern):
-        character = pattern[index]
-        if character == "\\":
-            escaped = pattern[index + 1 : index + 2]
-            if escaped not in _PORTABLE_ESCAPES or not escaped:
-                return None
-            out.append(character + escaped)
-            index += 2
-            continue
-        if in_class:
-            in_class = character != "]"
-            if character == "[" or (character in "&|~-" and pattern[index + 1 : index + 2] == character):
-                return None
-        elif character == "[":
-            in_class = True
-            if pattern[index + 1 : index + 2] == "]" or pattern[index + 1 : index + 3] == "^]":
-                return None
-        elif character == "(" and pattern[index + 1 : index + 2] == "?" and pattern[index + 2 : index + 3] != ":":
-            return None
-        elif character == "$":
-            # Go's $ is the end of the text, Python's also stands before a last line break.
-            character = r"\Z"
-        elif character in "*+?}" and pattern[index + 1 : index + 2] == "+":
-            return None
-        out.append(character)
-        index += 1
-    return "".join(out)
-
-
-def _degree(pattern: str) -> int | None:
-    """The exponent of the cost of a failing search, None where it may be exponential or the pattern is broken."""
-    from re import _parser  # type: ignore[attr-defined]  # the only parser of patterns in the standard library
-
+def _encodable(text: str) -> str:
+    """A lone surrogate is no character of UTF-8; Go would have read it as U+FFFD."""
     try:
-        tree = _parser.parse(pattern, re.ASCII)
-    except (re.error, OverflowError, RecursionError):
-        return None
-    degree = _repeats(list(tree), inside=False)
-    if degree is None:
-        return None
-    anchored = pattern.startswith("^") and "|" not in pattern
-    return degree + (0 if anchored else 1)
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
 
 
-def _repeats(items: list[tuple[Any, Any]], *, inside: bool) -> int | None:
-    total = 0
-    for operator, argument in items:
-        name = str(operator)
-        if name in ("MAX_REPEAT", "MIN_REPEAT"):
-            low, high, body = argument
-            varies = int(high) > 1 and low != high
-            if varies and inside:
-                return None
-            inner = _repeats(list(body), inside=inside or int(high) > 1)
-            if inner is None:
-                return None
-            total += inner + varies
-        elif name == "SUBPATTERN":
-            inner = _repeats(list(argument[3]), inside=inside)
-            if inner is None:
-                return None
-            total += inner
-        elif name == "BRANCH":
-            if inside:
-                return None
-            branches = [_repeats(list(b), inside=inside) for b in argument[1]]
-            if None in branches:
-                return None
-            total += sum(b or 0 for b in branches)
-        elif name not in ("LITERAL", "NOT_LITERAL", "ANY", "IN", "AT", "RANGE"):
-            return None
-    return total
+_patterns: Cache[str | bytes, Pattern] = Cache("patterns", bytes_max=_KEPT_BYTES, size=lambda kept: kept.memory_bytes)
 
 
-def find_all(pattern: str, text: str, limit: int) -> list[str]:
+def pattern(source: str) -> Pattern:
+    """The compiled pattern. Raises RegexError."""
+    key = source if len(source) <= _KEY_LENGTH else blake2b(source.encode(errors="surrogatepass"), digest_size=32).digest()
+    return _patterns.compute(key, lambda: Pattern(source))
+
+
+def syntax_error(source: str) -> str | None:
+    """What is wrong with a pattern in the words of Go's regexp, None where it is fine."""
+    try:
+        pattern(source)
+    except RegexError as error:
+        return str(error)
+    return None
+
+
+def search(source: str, text: str, charge: Callable[[float], None]) -> bool:
+    """Whether a pattern matches somewhere in a text. `charge` is told units before they are spent. Raises RegexError."""
+    compiled = pattern(source)
+    charge(compiled.steps(text) // _STEPS_PER_UNIT)
+    return compiled.matches(text)
+
+
+def find_all(source: str, text: str, limit: int, charge: Callable[[float], None]) -> list[str]:
     """What a pattern matches in a text, from left to right; at most `limit` of it where that is not negative.
 
-    Raises ValueError where the pattern is broken, or would need RE2, which offers no search from here.
+    Each search may have to look at all that is left. Raises RegexError.
     """
-    broken = syntax_error(pattern)
-    if broken:
-        raise ValueError(broken)
-    portable = _portable(pattern)
-    degree = _degree(portable) if portable is not None else None
-    if portable is None or degree is None or len(text) > int(_STEPS ** (1 / max(degree, 1))):
-        raise ValueError(f"the search for {quote(pattern)} is too expensive")
+    compiled = pattern(source)
     found: list[str] = []
-    for match in re.compile(portable, re.ASCII).finditer(text):
+    if limit == 0:
+        return found
+    charge(compiled.steps(text) // _STEPS_PER_UNIT)
+    for end, match in compiled.find(text):
+        found.append(match)
         if len(found) == limit:
             break
-        found.append(match.group())
+        charge(1 + (len(text) - end) / _STEPS_PER_UNIT)
     return found
+
+
+# Where RE2 and Go differ -----------------------------------------------------------------------------------------------
+
+
+_UNICODE_CLASS, _CLASS, _ANY = 800, 12, 8
+"""Instructions of `\\pL`, of a class with ranges beyond ASCII, and of a dot."""
+_REPEAT = re.compile(r"\{(\d{1,4})(?:,(\d{0,4}))?\}")
+
+
+def _size_in_go(source: str) -> int:
+    """About how many instructions a pattern comes to.
+
+    Raises RegexError for what RE2 reads and Go does not (`\\C`, names of groups that are not ASCII, deep nesting), and for what
+    would be too large, before RE2 spends the time to find that out.
+    """
+    wholes, lasts = [0], [0]
+    deepest = position = 0
+    while position < len(source):
+        character = source[position]
+        start = position
+        position += 1
+        if character == "(":
+            wholes.append(0)
+            lasts.append(0)
+            deepest = max(deepest, len(wholes))
+            name = _GROUP_NAME.match(source, start)
+            if name is not None and not name.group(1).isascii():
+                raise RegexError(f"error parsing regexp: invalid named capture: {_quoted(name.group())}")
+            continue
+        if character == ")" and len(wholes) > 1:
+            weight = wholes.pop() + lasts.pop() + 2
+        elif character == "{" and (repeat := _REPEAT.match(source, start)) is not None:
+            position = repeat.end()
+            lasts[-1] *= max(int(repeat.group(1)), int(repeat.group(2) or 0), 1)
+            continue
+        elif character in "*+?":
+            lasts[-1] += 1
+            continue
+        elif character == "[":
+            position, weight = _class(source, start)
+        elif character == "\\":
+            position, weight = _escape(source, start)
+        else:
+            weight = _ANY if character == "." or not character.isascii() else 2
+        wholes[-1] += lasts[-1]
+        lasts[-1] = weight
+    if deepest >= _NESTED_MAX:
+        raise RegexError(f"error parsing regexp: expression nests too deeply: {_quoted(source)}")
+    size = sum(wholes) + sum(lasts)
+    if size > SIZE_MAX:
+        raise RegexError(_TOO_LARGE)
+    return size
+
+
+_TOO_LARGE = "error parsing regexp: expression too large"
+
+
+def _escape(source: str, start: int) -> tuple[int, int]:
+    """The place behind an escape, and its size."""
+    following = source[start + 1 : start + 2]
+    if following == "C":
+        raise RegexError("error parsing regexp: invalid escape sequence: `\\C`")
+    if following == "Q":
+        end = source.find("\\E", start)
+        end = len(source) if end < 0 else end
+        return end + 2, 2 * (end - start)
+    return start + 2, _UNICODE_CLASS if following in ("p", "P") else 2
+
+
+def _class(source: str, start: int) -> tuple[int, int]:
+    """The place behind a class of characters, and its size."""
+    position = start + 1 + source.startswith("^", start + 1)
+    # A bracket that comes first closes nothing.
+    position += source.startswith("]", position)
+    weight = _CLASS
+    while position < len(source) and source[position] != "]":
+        if source[position] == "\\":
+            weight += _UNICODE_CLASS if source[position + 1 : position + 2] in ("p", "P") else 2
+            position += 1
+        elif source.startswith("[:", position) and (end := source.find(":]", position)) > 0:
+            position = end + 1
+        weight += 1 if source[position : position + 1].isascii() else _ANY
+        position += 1
+    return position + 1, weight
+
+
+def _go_text(error: bytes | str, source: str) -> str:
+    text = error.decode(errors="replace") if isinstance(error, bytes) else error
+    if text.startswith("trailing \\"):
+        return "error parsing regexp: trailing backslash at end of expression: ``"
+    if text.startswith("pattern too large"):
+        return _TOO_LARGE
+    kind, colon, culprit = text.partition(": ")
+    kind = _GO_TEXTS.get(kind, kind)
+    # Go tells a whole expression whose group does not end.
+    if kind in ("missing closing )", "unexpected )"):
+        culprit = source
+    return f"error parsing regexp: {kind}: {_quoted(culprit)}" if colon else f"error parsing regexp: {kind}"
+
+
+def _quoted(text: str) -> str:
+    """A text between backquotes as Go puts it."""
+    return f"`{text}`" if "`" not in text else quote(text)

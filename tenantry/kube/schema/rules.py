@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from tenantry.kube.field_errors import show
+from tenantry.kube.go_text import quote
 from tenantry.kube.jsonpath import field_names
 from tenantry.kube.schema import cel
 from tenantry.kube.schema.problem import Problem
@@ -13,23 +15,56 @@ from tenantry.kube.schema.ratchet import ABSENT, Counterparts, Path
 from tenantry.kube.schema.structural import Rule, Schema
 
 Found = list[Problem]
-_Walk = Callable[[Any, Any, Path, Found, Found], None]
-Rules = Callable[[Any, Any, Found], Found]
+Rules = Callable[[Any, Any, Found, bool], Found]
 
 _KINDS = {"FieldValueForbidden": "Forbidden", "FieldValueRequired": "Required", "FieldValueDuplicate": "Duplicate"}
+_SPENT = "validation failed due to running out of cost budget, no further validation rules will be run"
+_MESSAGE_SPENT = "messageExpression evaluation failed due to running out of cost budget, no further validation rules will be run"
+_MESSAGE_MAX = 5 * 1024
+"""Bytes of a message that an expression makes; a longer one is not shown."""
+
+
+class _Ended(Exception):
+    """The budget is spent, and the failures say so: no more rules run."""
+
+
+class _Pass:
+    """One object on its way through its rules: what they may still cost, what CEL sees of it, what they found."""
+
+    __slots__ = ("at_once", "budget", "failures", "forgiven", "seen")
+
+    def __init__(self, failures: Found, *, at_once: bool) -> None:
+        self.at_once = at_once
+        self.budget = cel.Budget(cel.AT_ONCE_LIMIT if at_once else cel.OBJECT_LIMIT)
+        self.seen: cel.Seen = {}
+        self.failures = failures
+        self.forgiven: Found = []
+
+    def end(self, schema: Schema, path: Path, text: str) -> _Ended:
+        if self.at_once:
+            raise cel.TooMuchAtOnce
+        self.failures.append(Problem("Invalid", path, path, f'Invalid value: "{schema.type}": {text}'))
+        return _Ended()
+
+
+_Walk = Callable[[Any, Any, Path, _Pass], None]
 
 
 def compile_rules(schema: Schema) -> Rules | None:
-    """A function `(value, old, failures) -> forgiven` that adds to `failures`; it returns the failures of rules over
-    values that did not change. None where the schema has no rules."""
+    """A function `(value, old, failures, at_once) -> forgiven` that adds to `failures`; it returns the failures of rules over
+    values that did not change. None where the schema has no rules.
+
+    Rules run until they have cost what those of one object may cost together (`cel.OBJECT_LIMIT`); the last failure says so. With
+    `at_once`, cel.TooMuchAtOnce is raised long before."""
     walk = _compile(schema, frozenset())
     if walk is None:
         return None
 
-    def run(value: Any, old: Any, failures: Found) -> Found:
-        forgiven: Found = []
-        walk(value, old, None, failures, forgiven)
-        return forgiven
+    def run(value: Any, old: Any, failures: Found, at_once: bool) -> Found:
+        through = _Pass(failures, at_once=at_once)
+        with suppress(_Ended):
+            walk(value, old, None, through)
+        return through.forgiven
 
     return run
 
@@ -44,9 +79,9 @@ def _compile(schema: Schema, above: frozenset[int]) -> _Walk | None:
         return own or inside
     mine, theirs = own, inside
 
-    def both(value: Any, old: Any, path: Path, failures: Found, forgiven: Found) -> None:
-        mine(value, old, path, failures, forgiven)
-        theirs(value, old, path, failures, forgiven)
+    def both(value: Any, old: Any, path: Path, through: _Pass) -> None:
+        mine(value, old, path, through)
+        theirs(value, old, path, through)
 
     return both
 
@@ -56,11 +91,11 @@ def _items(schema: Schema, above: frozenset[int]) -> _Walk | None:
     if each is None:
         return None
 
-    def items(value: Any, old: Any, path: Path, failures: Found, forgiven: Found) -> None:
+    def items(value: Any, old: Any, path: Path, through: _Pass) -> None:
         if type(value) is list:
             before = Counterparts(old, schema)
             for index, item in enumerate(value):
-                each(item, before.of(item), (path, index), failures, forgiven)
+                each(item, before.of(item), (path, index), through)
 
     return items
 
@@ -72,61 +107,73 @@ def _fields(schema: Schema, above: frozenset[int]) -> _Walk | None:
         return None
     correlates = schema.map_type != "atomic"
 
-    def fields(value: Any, old: Any, path: Path, failures: Found, forgiven: Found) -> None:
+    def fields(value: Any, old: Any, path: Path, through: _Pass) -> None:
         if type(value) is not dict:
             return
         before = old if correlates and type(old) is dict else {}
         for key, item in value.items():
             walk = walks.get(key, values)
             if walk is not None:
-                walk(item, before.get(key, ABSENT), (path, key), failures, forgiven)
+                walk(item, before.get(key, ABSENT), (path, key), through)
 
     return fields
 
 
 def _own_rules(schema: Schema) -> _Walk:
     convert = cel.converter(schema) or _same
-    checks = [_compile_rule(rule, schema, convert) for rule in schema.rules]
+    checks = [_compile_rule(rule, schema) for rule in schema.rules]
 
-    def own(value: Any, old: Any, path: Path, failures: Found, forgiven: Found) -> None:
+    def own(value: Any, old: Any, path: Path, through: _Pass) -> None:
         if value is None:
             return
-        seen = convert(value)
-        before = ABSENT if old is ABSENT or old is None else convert(old)
+        seen = convert(value, through.seen)
+        before = ABSENT if old is ABSENT or old is None else convert(old, through.seen)
+        is_same: bool | None = None
         for check in checks:
-            problem, is_transition = check(value, seen, before, path)
-            if problem is not None:
-                unchanged = old is not ABSENT and old == value and not is_transition
-                (forgiven if unchanged else failures).append(problem)
+            problem, is_transition = check(value, seen, before, path, through)
+            if problem is None:
+                continue
+            if is_same is None:
+                is_same = old is not ABSENT and old == value
+            (through.forgiven if is_same and not is_transition else through.failures).append(problem)
 
     return own
 
 
-def _same(value: Any) -> Any:
+def _same(value: Any, seen: cel.Seen) -> Any:
     return value
 
 
-def _compile_rule(
-    rule: Rule, schema: Schema, convert: cel.Converter
-) -> Callable[[Any, Any, Any, Path], tuple[Problem | None, bool]]:
+_Checked = tuple[Problem | None, bool]
+
+
+def _compile_rule(rule: Rule, schema: Schema) -> Callable[[Any, Any, Any, Path, _Pass], _Checked]:
     optional = bool(rule.optional_old_self)
     is_transition = cel.uses_old_self(rule.rule)
-    text = rule.rule.strip()
+    text = rule.message.strip() or rule.rule.strip()
     field = _field_keys(rule.field_path)
 
-    def check(value: Any, seen: Any, before: Any, path: Path) -> tuple[Problem | None, bool]:
-        has_old = before is not ABSENT
-        if is_transition and not optional and not has_old:
+    def check(value: Any, seen: Any, before: Any, path: Path, through: _Pass) -> _Checked:
+        if is_transition and not optional and before is ABSENT:
             return None, True
+        budget = through.budget
+        if budget.left <= 0:
+            raise through.end(schema, path, _SPENT)
         try:
-            if cel.program(rule.rule, optional_old=optional).run(seen, before, has_old=has_old) is True:
+            if cel.program(rule.rule).run(seen, before, optional_old=optional, budget=budget) is True:
                 return None, is_transition
+        except cel.BudgetExceeded as error:
+            if error.whole:
+                raise through.end(schema, path, _SPENT) from None
+            told = f"'{error}': no further validation rules will be run due to call cost exceeds limit for rule: {text}"
+            raise through.end(schema, path, told) from None
         except cel.CelError as error:
             return _broken(str(error), schema, text, path), is_transition
         place = path
         for key in field:
             place = (place, key)
-        return _failed(rule, value, _message(rule, text, seen, before), path, place), is_transition
+        message = _message(rule, schema, seen, before, place, through) if rule.message_expression else ""
+        return _failed(rule, value, message or rule.message.strip() or f"failed rule: {text}", path, place), is_transition
 
     return check
 
@@ -135,18 +182,18 @@ def _field_keys(path: str) -> tuple[str, ...]:
     return field_names(path) if path else ()
 
 
-def _message(rule: Rule, text: str, seen: Any, before: Any) -> str:
-    if rule.message_expression:
-        has_old = before is not ABSENT
-        try:
-            made = cel.program(rule.message_expression, optional_old=bool(rule.optional_old_self)).run(
-                seen, before, has_old=has_old
-            )
-        except cel.CelError:
-            made = None
-        if isinstance(made, str) and made.strip() and "\n" not in made:
-            return made.strip()
-    return rule.message.strip() or f"failed rule: {text}"
+def _message(rule: Rule, schema: Schema, seen: Any, before: Any, place: Path, through: _Pass) -> str:
+    """What messageExpression says; empty where it says nothing that can be shown."""
+    source = rule.message_expression
+    try:
+        made = cel.program(source).run(seen, before, optional_old=bool(rule.optional_old_self), budget=through.budget)
+    except cel.BudgetExceeded as error:
+        called = f"no further validation rules will be run due to call cost exceeds limit for messageExpression: {quote(source)}"
+        raise through.end(schema, place, _MESSAGE_SPENT if error.whole else called) from None
+    except cel.CelError:
+        return ""
+    shown = made.strip() if isinstance(made, str) else ""
+    return "" if "\n" in shown or len(shown) > _MESSAGE_MAX else shown
 
 
 def _failed(rule: Rule, value: Any, message: str, node: Path, field: Path) -> Problem:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from tenantry.kube.field_errors import VALUE_CHARACTERS, show
-from tenantry.kube.schema import formats
+from tenantry.kube.schema import formats, regex
 from tenantry.kube.schema.problem import Check, Problem, Problems, composite, invalid, show_value
 from tenantry.kube.schema.ratchet import Path, path_text
-from tenantry.kube.schema.regex import matcher
 from tenantry.kube.schema.structural import Schema
 from tenantry.kube.status import cut
 
@@ -34,13 +33,7 @@ def string_checks(schema: Schema) -> list[Check]:
 
         checks.append(not_shorter)
     if schema.pattern:
-        matches, pattern = matcher(schema.pattern), cut(schema.pattern, VALUE_CHARACTERS)
-
-        def like(value: Any, path: Path, out: Problems) -> None:
-            if not matches(value):
-                out.append(invalid(path, value, f"should match '{pattern}'"))
-
-        checks.append(like)
+        checks.append(_like(schema.pattern))
     has_format = formats.find(schema.format) if schema.format and schema.type in ("", "string") else None
     if has_format is not None:
         name = schema.format
@@ -52,6 +45,26 @@ def string_checks(schema: Schema) -> list[Check]:
 
         checks.append(formatted)
     return checks
+
+
+def _like(source: str) -> Check:
+    shown = cut(source, VALUE_CHARACTERS)
+
+    def like(value: Any, path: Path, out: Problems) -> None:
+        try:
+            pattern = regex.pattern(source)
+        except regex.RegexError as error:
+            # The definition was stored when such a pattern was taken.
+            out.append(
+                invalid(path, value, f"should match '{shown}, but pattern is invalid: {cut(str(error), VALUE_CHARACTERS)}'")
+            )
+            return
+        if out.work is not None:
+            out.work.match(pattern.steps(value))
+        if not pattern.matches(value):
+            out.append(invalid(path, value, f"should match '{shown}'"))
+
+    return like
 
 
 def number_checks(schema: Schema) -> list[Check]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from tenantry.kube.schema.compiled import compiled
-from tenantry.kube.schema.problem import NO_FIELD, Check, Problem, Problems, TooManyAlternatives, Work
+from tenantry.kube.schema.problem import NO_FIELD, Check, Problem, Problems, TooManyAlternatives, TooMuchMatching, Work
 from tenantry.kube.schema.ratchet import ABSENT, Ratchet, path_text
 from tenantry.kube.schema.rules import Rules, compile_rules
 from tenantry.kube.schema.shape import compile_shape
@@ -27,6 +27,9 @@ _UNCHECKED = (
 
 
 _ALTERNATIVES = 'Invalid value: "": the alternatives of its schema (allOf, anyOf, oneOf, not) are too many to be tried on it'
+
+
+_PATTERNS = 'Invalid value: "": the patterns of its schema are too large to be matched on texts of this length'
 
 
 class _Forgiving:
@@ -51,12 +54,19 @@ class Checks(NamedTuple):
 
 
 def validate(
-    value: Any, schema: Schema, *, path: str = "", old: Any = ABSENT, warnings: list[str] | None = None
+    value: Any,
+    schema: Schema,
+    *,
+    path: str = "",
+    old: Any = ABSENT,
+    warnings: list[str] | None = None,
+    at_once: bool = False,
 ) -> list[FieldError]:
     """The failures of `value`: shape, formats, unique lists, and the rules of x-kubernetes-validations.
 
     `path` goes before the field names, not into the messages. With `old`, the value before an update, what did not
-    change may stay invalid (KEP-4008), and transition rules run; rules forgiven so are told in `warnings`.
+    change may stay invalid (KEP-4008), and transition rules run; rules forgiven so are told in `warnings`. `at_once` says that
+    the event loop waits: cel.TooMuchAtOnce is raised where the rules cost more than it should wait for.
     """
     checks = compiled(schema, "validate", _compile_all)
     updating = old is not ABSENT
@@ -65,6 +75,8 @@ def validate(
         checks.shape(value, None, problems)
     except TooManyAlternatives:
         problems.append(Problem("Invalid", None, NO_FIELD, _ALTERNATIVES))
+    except TooMuchMatching:
+        problems.append(Problem("TooLong", None, NO_FIELD, _PATTERNS))
     if checks.lists is not None:
         repeated = Problems()
         checks.lists(value, None, repeated)
@@ -78,7 +90,7 @@ def validate(
         if any(p.kind in _BLOCKING for p in problems):
             problems.append(Problem("Invalid", None, NO_FIELD, _UNCHECKED))
         else:
-            forgiven = checks.rules(value, old, problems)
+            forgiven = checks.rules(value, old, problems, at_once)
             if warnings is not None:
                 warnings += [f"{_field(p, path)}: {p.text}" for p in forgiven[:CAUSES_MAX]]
     return [FieldError(p.kind, _field(p, path), p.text) for p in problems] if problems else []

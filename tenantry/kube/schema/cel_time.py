@@ -1,0 +1,178 @@
+"""Timestamps and durations of CEL."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from tenantry.kube.schema.cel_values import CelError, Cost, Duration, NoOverload, Timestamp
+
+_SECOND = 10**9
+_LONGEST = 64
+"""Characters of a moment, a duration or a zone; more are none."""
+_EARLIEST, _LATEST = -62135596800 * _SECOND, 253402300799 * _SECOND + _SECOND - 1
+_RFC3339 = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9})\d{0,20})?(?:Z|([+-])(\d\d):(\d\d))", re.ASCII | re.IGNORECASE
+)
+_DURATION = re.compile(r"(\d{0,20})(?:\.(\d{0,20}))?(ns|us|µs|μs|ms|s|m|h)", re.ASCII)
+_UNITS = {"ns": 1, "us": 10**3, "µs": 10**3, "μs": 10**3, "ms": 10**6, "s": _SECOND, "m": 60 * _SECOND, "h": 3600 * _SECOND}
+_OFFSET = re.compile(r"([+-]?)(\d\d):(\d\d)", re.ASCII)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def timestamp(value: Any) -> Timestamp:
+    """`timestamp(x)`. Raises CelError."""
+    if type(value) is Timestamp:
+        return value
+    if type(value) is int:
+        return _moment(value * _SECOND)
+    if type(value) is not str:
+        raise NoOverload
+    match = _RFC3339.fullmatch(value) if len(value) <= _LONGEST else None
+    if match is None:
+        raise CelError(f'parsing time "{value[:_LONGEST]}" as "2006-01-02T15:04:05Z07:00": cannot parse')
+    try:
+        whole = datetime(*(int(part) for part in match.groups()[:6]), tzinfo=UTC)  # type: ignore[misc]  # six numbers
+    except ValueError:
+        raise CelError(f'parsing time "{value}": out of range') from None
+    fraction, sign, hours, minutes = match.groups()[6:]
+    shift = (int(hours) * 3600 + int(minutes) * 60) * (1 if sign == "-" else -1) if sign else 0
+    seconds = (whole - _EPOCH) // timedelta(seconds=1) + shift
+    return _moment(seconds * _SECOND + int((fraction or "0").ljust(9, "0")))
+
+
+def _moment(nanoseconds: int) -> Timestamp:
+    if not _EARLIEST <= nanoseconds <= _LATEST:
+        raise CelError("timestamp overflow")
+    return Timestamp(nanoseconds)
+
+
+def _length(nanoseconds: int) -> Duration:
+    if not -(1 << 63) <= nanoseconds < 1 << 63:
+        raise CelError("duration overflow")
+    return Duration(nanoseconds)
+
+
+def duration(value: Any) -> Duration:
+    """`duration(x)`: Go's form, `1h30m`. Raises CelError."""
+    if type(value) is Duration:
+        return value
+    if type(value) is int:
+        return _length(value)
+    if type(value) is not str:
+        raise NoOverload
+    text = value.lstrip("+-") if value[:1] in ("+", "-") else value
+    total, position = 0, 0
+    wrong = CelError(f'time: invalid duration "{value[:_LONGEST]}"')
+    if len(value) > _LONGEST or not text or len(value) - len(text) > 1:
+        raise wrong
+    if text == "0":
+        return Duration(0)
+    while position < len(text):
+        match = _DURATION.match(text, position)
+        if match is None or not (match.group(1) or match.group(2)):
+            raise wrong
+        whole, fraction, unit = match.groups()
+        total += int(whole or "0") * _UNITS[unit]
+        if fraction:
+            total += int(fraction) * _UNITS[unit] // 10 ** len(fraction)
+        position = match.end()
+    return _length(-total if value.startswith("-") else total)
+
+
+def timestamp_text(value: Timestamp) -> str:
+    seconds, rest = divmod(value.nanoseconds, _SECOND)
+    fraction = f".{rest:09d}".rstrip("0") if rest else ""
+    return (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S").rjust(19, "0") + fraction + "Z"
+
+
+def duration_text(value: Duration) -> str:
+    sign = "-" if value.nanoseconds < 0 else ""
+    seconds, rest = divmod(abs(value.nanoseconds), _SECOND)
+    fraction = f".{rest:09d}".rstrip("0") if rest else ""
+    return f"{sign}{seconds}{fraction}s"
+
+
+def add(cost: Cost, left: Any, right: Any) -> Any:
+    """Sums with timestamps and durations. Raises NoOverload for everything else."""
+    cost.charge(1)
+    match left, right:
+        case Timestamp(), Duration():
+            return _moment(left.nanoseconds + right.nanoseconds)
+        case Duration(), Timestamp():
+            return _moment(left.nanoseconds + right.nanoseconds)
+        case Duration(), Duration():
+            return _length(left.nanoseconds + right.nanoseconds)
+    raise NoOverload
+
+
+def subtract(left: Any, right: Any) -> Any:
+    match left, right:
+        case Timestamp(), Duration():
+            return _moment(left.nanoseconds - right.nanoseconds)
+        case Timestamp(), Timestamp():
+            return _length(left.nanoseconds - right.nanoseconds)
+        case Duration(), Duration():
+            return _length(left.nanoseconds - right.nanoseconds)
+    raise NoOverload
+
+
+# The parts of a moment -------------------------------------------------------------------------------------------------
+
+
+def _zone(name: Any) -> tzinfo:
+    if type(name) is not str:
+        raise NoOverload
+    match = _OFFSET.fullmatch(name)
+    if match is not None:
+        minutes = int(match.group(2)) * 60 + int(match.group(3))
+        return timezone(timedelta(minutes=-minutes if match.group(1) == "-" else minutes))
+    if name == "":
+        return UTC
+    try:
+        if len(name) > _LONGEST:
+            raise ValueError
+        return ZoneInfo(name)
+    except (ValueError, OSError, KeyError):
+        raise CelError(f"unknown time zone {name[:_LONGEST]}") from None
+
+
+_OF_MOMENT: dict[str, Callable[[datetime], int]] = {
+    "getFullYear": lambda t: t.year,
+    "getMonth": lambda t: t.month - 1,
+    "getDayOfYear": lambda t: t.timetuple().tm_yday - 1,
+    "getDayOfMonth": lambda t: t.day - 1,
+    "getDate": lambda t: t.day,
+    "getDayOfWeek": lambda t: t.isoweekday() % 7,
+    "getHours": lambda t: t.hour,
+    "getMinutes": lambda t: t.minute,
+    "getSeconds": lambda t: t.second,
+    "getMilliseconds": lambda t: t.microsecond // 1000,
+}
+_OF_DURATION = {"getHours": 3600 * _SECOND, "getMinutes": 60 * _SECOND, "getSeconds": _SECOND, "getMilliseconds": 10**6}
+
+
+def _accessor(name: str) -> Callable[..., int]:
+    part = _OF_MOMENT[name]
+
+    def get(cost: Cost, value: Any, zone: Any = "") -> int:
+        cost.charge(1)
+        if type(value) is Duration and name in _OF_DURATION and zone == "":
+            whole = abs(value.nanoseconds) // _OF_DURATION[name]
+            if name == "getMilliseconds":
+                whole = abs(value.nanoseconds) // 10**6 % 1000
+            return -whole if value.nanoseconds < 0 else whole
+        if type(value) is not Timestamp:
+            raise NoOverload
+        try:
+            return part((_EPOCH + timedelta(microseconds=value.nanoseconds // 1000)).astimezone(_zone(zone)))
+        except OverflowError:
+            raise CelError("timestamp overflow") from None
+
+    return get
+
+
+ACCESSORS = {name: _accessor(name) for name in _OF_MOMENT}

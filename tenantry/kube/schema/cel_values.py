@@ -1,0 +1,266 @@
+"""The values of CEL, what they cost, and what fails.
+
+A value is Python's: bool, int, float, str, bytes, list, dict, None, and the classes here. An evaluation carries a `Cost` along,
+and every function charges it before it does the work: units are cel-go's (one for a step, a tenth for each character of a text).
+Where cel-go charges less than the work can come to here, the difference is charged too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import total_ordering
+from typing import Any
+
+from tenantry.kube.schema.cel_syntax import Unsigned
+
+PER_CHARACTER = 0.1
+_MEMORY_PER_UNIT = 100
+"""How many bytes may be compared or copied at once for a unit."""
+_DEPTH_MAX = 256
+
+
+class CelError(Exception):
+    """A rule that does not compile, or fails while it runs; the text is what cel-go says."""
+
+
+class CostExceeded(Exception):
+    """An evaluation that was ended at its limit. No operator absorbs it, as `||` does an error."""
+
+
+class NoOverload(CelError):
+    def __init__(self) -> None:
+        super().__init__("no such overload")
+
+
+class Cost:
+    """What an evaluation may still cost."""
+
+    __slots__ = ("left", "limit")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.left = limit
+
+    def charge(self, units: float) -> None:
+        """Raises CostExceeded where so much is not left."""
+        self.left -= int(units) + (units != int(units))
+        if self.left < 0:
+            raise CostExceeded
+
+    def text(self, length: int, factor: float = 1.0) -> None:
+        """Charges a walk over so many characters."""
+        self.charge(length * PER_CHARACTER * factor)
+
+    @property
+    def spent(self) -> int:
+        return self.limit - self.left
+
+
+class UInt(Unsigned):
+    """An unsigned integer of 64 bits."""
+
+    __slots__ = ()
+
+
+@total_ordering
+@dataclass(frozen=True, slots=True)
+class Timestamp:
+    """Nanoseconds since 1970 in UTC."""
+
+    nanoseconds: int
+
+    def __lt__(self, other: Timestamp) -> bool:
+        return self.nanoseconds < other.nanoseconds
+
+
+@total_ordering
+@dataclass(frozen=True, slots=True)
+class Duration:
+    nanoseconds: int
+
+    def __lt__(self, other: Duration) -> bool:
+        return self.nanoseconds < other.nanoseconds
+
+
+@dataclass(frozen=True, slots=True)
+class Optional:
+    """A value or none: `items` has one item or no item."""
+
+    items: tuple[Any, ...] = ()
+
+
+NONE = Optional()
+
+
+@dataclass(frozen=True, slots=True)
+class TypeName:
+    """The value of `type(x)`."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Opaque:
+    """A value of a type that Kubernetes adds: `kind` is Quantity, URL, IP, CIDR, Semver or Format; `value` is what compares."""
+
+    kind: str
+    value: Any
+
+
+_NAMES: dict[type, str] = {
+    bool: "bool",
+    int: "int",
+    UInt: "uint",
+    float: "double",
+    str: "string",
+    bytes: "bytes",
+    list: "list",
+    dict: "map",
+    type(None): "null_type",
+    Timestamp: "google.protobuf.Timestamp",
+    Duration: "google.protobuf.Duration",
+    Optional: "optional_type",
+    TypeName: "type",
+}
+TYPE_NAMES = frozenset(_NAMES.values())
+
+
+def type_name(value: Any) -> str:
+    return f"kubernetes.{value.kind}" if type(value) is Opaque else _NAMES.get(type(value), "dyn")
+
+
+def size(value: Any) -> int:
+    """What the cost of a function grows with: characters, bytes, items or entries; one for every other value."""
+    kind = type(value)
+    if kind in (str, bytes, list, dict):
+        return len(value)
+    if kind is Opaque and value.kind in ("IP", "CIDR"):
+        return 4 if value.value.version == 4 else 16
+    if kind is Optional and value.items:
+        return size(value.items[0])
+    return 1
+
+
+_NUMBERS = frozenset((int, float, UInt))
+_AT_ONCE = frozenset((str, int, float, UInt, type(None)))
+_AT_ONCE_NO_NUMBERS = frozenset((str, bool, type(None)))
+
+
+def is_number(value: Any) -> bool:
+    return type(value) in _NUMBERS
+
+
+def charge_equal(cost: Cost, left: Any, right: Any) -> None:
+    """What cel-go charges for `==`."""
+    if type(left) is Opaque:
+        cost.charge(1)
+        return
+    cost.charge(min(size(left), size(right)) * PER_CHARACTER)
+
+
+def equal(cost: Cost, left: Any, right: Any) -> bool:
+    """Whether two values are the same to CEL: numbers of all types compare, and nothing else of different types does.
+
+    Charges what lies inside lists and maps; the caller has charged for the values themselves.
+    """
+    kind = type(left)
+    if kind is not type(right):
+        return kind in _NUMBERS and type(right) in _NUMBERS and bool(left == right)
+    if kind is str or kind is bytes:
+        if len(left) != len(right):
+            return False
+        if len(left) > _MEMORY_PER_UNIT:
+            cost.charge(len(left) // _MEMORY_PER_UNIT)
+        return bool(left == right)
+    if kind is list or kind is dict:
+        return _deeply_equal(cost, left, right)
+    if kind is Optional:
+        return len(left.items) == len(right.items) and all(
+            equal(cost, a, b) for a, b in zip(left.items, right.items, strict=True)
+        )
+    return bool(left == right)
+
+
+def _deeply_equal(cost: Cost, left: Any, right: Any) -> bool:
+    waiting: list[tuple[Any, Any]] = [(left, right)]
+    while waiting:
+        one, other = waiting.pop()
+        if one is other:
+            continue
+        if len(one) != len(other):
+            return False
+        cost.charge(2 + len(one) / 2)
+        keyed = type(one) is dict
+        if _compare_at_once(one.values() if keyed else one, other.values() if keyed else other):
+            if one != other:
+                return False
+            continue
+        cost.charge(len(one))
+        for key in one if keyed else range(len(one)):
+            if keyed and key not in other:
+                return False
+            if not _same_or_later(cost, one[key], other[key], waiting):
+                return False
+    return True
+
+
+def _compare_at_once(values: Iterable[Any], others: Iterable[Any]) -> bool:
+    """Whether Python's own comparison of these values says what CEL's says: texts and numbers, and no boolean beside a number."""
+    kinds = {*map(type, values), *map(type, others)}
+    return kinds <= _AT_ONCE or kinds <= _AT_ONCE_NO_NUMBERS
+
+
+def _same_or_later(cost: Cost, one: Any, other: Any, waiting: list[tuple[Any, Any]]) -> bool:
+    kind = type(one)
+    if (kind is list or kind is dict) and type(other) is kind:
+        waiting.append((one, other))
+        return True
+    return equal(cost, one, other)
+
+
+def contains(cost: Cost, items: Any, wanted: Any) -> bool:
+    """Whether an item of a list, or a key of a map, equals a value. Charges what is compared, not one for each item."""
+    if type(items) is dict:
+        return is_key(wanted) and wanted in items
+    if type(wanted) is str and len(wanted) <= _MEMORY_PER_UNIT:
+        return wanted in items
+    return any(equal(cost, item, wanted) for item in items)
+
+
+def is_key(value: Any) -> bool:
+    return type(value) in (str, int, bool, UInt, float)
+
+
+def less(cost: Cost, left: Any, right: Any) -> bool:
+    """Raises NoOverload where the values have no order."""
+    kind = type(left)
+    if kind is not type(right):
+        if kind in _NUMBERS and type(right) in _NUMBERS:
+            return bool(left < right)
+        raise NoOverload
+    if kind in _ORDERED or (kind is Opaque and left.kind in ("Quantity", "Semver") and left.kind == right.kind):
+        return bool(left.value < right.value) if kind is Opaque else bool(left < right)
+    raise NoOverload
+
+
+_ORDERED = _NUMBERS | {str, bytes, bool, Timestamp, Duration}
+
+
+def traversal(cost: Cost, value: Any) -> None:
+    """Charges a walk over a value and all that it holds."""
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        kind = type(each)
+        if kind is str or kind is bytes:
+            cost.text(len(each))
+        elif kind is list:
+            cost.charge(len(each) / 4)
+            waiting.extend(each)
+        elif kind is dict:
+            cost.charge(len(each) / 4)
+            waiting.extend(each.keys())
+            waiting.extend(each.values())
+        else:
+            cost.charge(1)
