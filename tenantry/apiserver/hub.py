@@ -170,11 +170,15 @@ class SeenGroup(Group):
             return (ADDED if added else MODIFIED), record, event.version
         return None if previous is None else (DELETED, previous, event.version)
 
-    async def begin(self, records: Sequence[Record], events: Iterable[RecordEvent] | None) -> Sequence[Change]:
+    async def begin(
+        self, records: Sequence[Record], events: Iterable[RecordEvent] | None, then: Selection | None = None
+    ) -> Sequence[Change]:
         """Takes up what is shown of the records that were there when history begins, in slices, and returns what a watcher gets
         first: what the events since mean, or without events that all this is there. What comes meanwhile follows, and is held
-        back by it."""
-        self.shown = {record.key: record for record in await self._selection.choose(records)}
+        back by it. `then`: what was selected when history begins, where that was something else; what changed without a write
+        follows too."""
+        self.shown = {record.key: record for record in await (then or self._selection).choose(records)}
+        self._scheduled |= then is not None
         if events is None:
             changes = [(ADDED, record, record.version) for record in self.shown.values()]
         else:

@@ -31,6 +31,11 @@ class Visibility(Protocol):
 
     def sees(self, record: Record) -> bool: ...
 
+    def at(self, version: int) -> Visibility:
+        """As it was at a version, as far as is known: what the client of a watch that is resumed was shown. Itself where nothing
+        changed since. Raises TooOld."""
+        ...
+
     def subscribe(self, changed: Callable[[], None]) -> Callable[[], None]:
         """Calls back when `sees` may answer differently for records that did not change; returns how to stop.
         A watch then compares what it showed with what is visible now and sends ADDED and DELETED."""

@@ -88,26 +88,30 @@ class WatchStream:
             if last is not None:
                 sink.send(frame(last))
 
-    def _begin(self, group: Group) -> tuple[Sequence[Record], Sequence[RecordEvent] | None]:
+    def _begin(self, group: Group) -> tuple[Sequence[Record], Sequence[RecordEvent] | None, Selection | None]:
         """The records that were there when what is sent begins, as far as they are needed, and the history since, None where the
-        watch begins with the state of now. To be looked through in slices. Raises StatusError 410."""
+        watch begins with the state of now. To be looked through in slices. The selection is that of then, None where it is the
+        same as now. Raises StatusError 410."""
         wish, held, call = self._wish, self._range, self._call
         place = (call.definition.storage_key, call.scope.cluster, call.namespace or None)
         resumes = bool(wish.version) and not wish.initial
         if not resumes or wish.version > held.version:
-            return list(held.list(*place)), None
+            return list(held.list(*place)), None, None
         try:
             events = held.events_after(wish.version, call.definition.storage_key, call.scope.cluster)
-            return list(held.list_at(wish.version, *place)) if isinstance(group, SeenGroup) else (), events
+            if not isinstance(group, SeenGroup):
+                return (), events, None
+            then = self._selection.at(wish.version)
+            return list(held.list_at(wish.version, *place)), events, None if then is self._selection else then
         except TooOld as error:
             raise expired(f"too old resource version: {wish.version} ({error.oldest})") from None
 
     async def _first(
-        self, group: Group, records: Sequence[Record], events: Sequence[RecordEvent] | None
+        self, group: Group, records: Sequence[Record], events: Sequence[RecordEvent] | None, then: Selection | None
     ) -> Iterable[Change | None]:
         """What to send before anything new, with None for what is not shown."""
         if isinstance(group, SeenGroup):
-            changes = await group.begin(records, events)
+            changes = await group.begin(records, events, then)
             return changes if events is not None or self._wish.initial else ()
         if events is not None:
             return map(group.change, events)

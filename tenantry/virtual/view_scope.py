@@ -128,6 +128,9 @@ class ViewVisibility:
     def sees(self, record: Record) -> bool:
         return self._view.sees(self._place, self._user, record)
 
+    def at(self, version: int) -> Visibility:
+        return self
+
     def subscribe(self, changed: Callable[[], None]) -> Callable[[], None]:
         return self._view.watch_sees(self._place, self._user, changed)
 
@@ -141,6 +144,9 @@ class Filter:
 
     def sees(self, record: Record) -> bool:
         return self._sees(record)
+
+    def at(self, version: int) -> Visibility:
+        return self
 
     def subscribe(self, changed: Callable[[], None]) -> Callable[[], None]:
         return lambda: None

@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from tenantry.apiserver.http import Response
-from tenantry.apiserver.scope import Call
+from tenantry.apiserver.scope import Call, Visibility
 from tenantry.apiserver.user import User
 from tenantry.kube.custom import definition_from_crd
 from tenantry.kube.definition import ResourceDefinition
@@ -215,6 +215,9 @@ class Only:
     def sees(self, record: Record) -> bool:
         return record.key.name in self.names
 
+    def at(self, version: int) -> Visibility:
+        return self
+
     def subscribe(self, changed: object) -> object:
         return lambda: None
 
@@ -293,6 +296,9 @@ async def test_a_subresource_is_there_for_those_who_see_its_object(server: Serve
 
         def sees(self, record: Record) -> bool:
             return "shown" in record.head.labels
+
+        def at(self, version: int) -> Visibility:
+            return self
 
         def subscribe(self, changed: Callable[[], None]) -> Callable[[], None]:
             return lambda: None

@@ -5,6 +5,7 @@ import pytest
 
 from tenantry.apiserver import hub
 from tenantry.apiserver.hub import hub_of
+from tenantry.apiserver.scope import Visibility
 from tenantry.apiserver.work import turns
 from tenantry.kube.custom import definition_from_crd
 from tenantry.storage.record import Record
@@ -311,6 +312,9 @@ class Changing:
 
     def sees(self, record: Record) -> bool:
         return record.key.name in self.names
+
+    def at(self, version: int) -> Visibility:
+        return self
 
     def subscribe(self, changed: Callable[[], None]) -> Callable[[], None]:
         self.listeners.append(changed)

@@ -20,6 +20,8 @@ class Watch:
         self._request = Request("GET", path, query, {}, user=who)
         self._events: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
         self._buffer = b""
+        self.seen = 0
+        """How many events came that are no bookmarks."""
         self.closed = asyncio.Event()
         self.buffered_bytes = 0
         self.buffer_limit_bytes = 8 << 20
@@ -46,7 +48,9 @@ class Watch:
             framed = rest[length + 2 :]
         *lines, self._buffer = self._buffer.split(b"\n")
         for line in lines:
-            self._events.put_nowait(orjson.loads(line))
+            event = orjson.loads(line)
+            self.seen += event["type"] != "BOOKMARK"
+            self._events.put_nowait(event)
 
     def abort(self) -> None:
         self.closed.set()

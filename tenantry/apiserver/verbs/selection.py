@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tenantry.apiserver import records
 from tenantry.apiserver.scope import Visibility
@@ -79,6 +79,11 @@ class Selection:
             chosen += [record for record in now[at : at + _PIECE] if match(record)]
             await turns.rest()
         return chosen
+
+    def at(self, version: int) -> Selection:
+        """With what was visible at a version; the same value where that did not change. Raises TooOld."""
+        visibility = self.visibility.at(version) if self.visibility is not None else None
+        return self if visibility is self.visibility else replace(self, visibility=visibility)
 
     def _field_match(self) -> Match:
         definition, version, matches = self.definition, self.version, self.fields.matches

@@ -8,7 +8,8 @@ from tenantry.apiserver.admission import DELETE, Review
 from tenantry.kube.objects import Object, labels_of, metadata_of, name_of
 from tenantry.kube.status import StatusError, forbidden
 from tenantry.tenancy.exports.bindings import binding_to, bindings_of, bound_resource
-from tenantry.tenancy.exports.claims import accepted_claims, claim_selector, normalized
+from tenantry.tenancy.exports.claims import claim_selector
+from tenantry.virtual.apiexport.acceptance import accepted_claim
 
 if TYPE_CHECKING:
     from tenantry.virtual.apiexport.domain import Domain
@@ -50,13 +51,16 @@ class SelectorAdmission:
             if review.user.is_master:
                 return None
             raise _refuse(review, "access denied")
-        group, resource = review.definition.group_resource
-        if bound_resource(binding, group, resource) is not None:
+        resource = review.definition.group_resource
+        if bound_resource(binding, *resource) is not None:
             return None
-        for claim in accepted_claims(binding):
-            if normalized(claim.get("group") or "", claim.get("resource") or "") == normalized(group, resource):
-                return None if (claim.get("selector") or {}).get("matchAll") else claim
-        return None
+        claim = accepted_claim(self._domain, binding, resource)
+        if claim is None:
+            if review.user.is_master:
+                return None
+            # Taken back since the request was authorized.
+            raise _refuse(review, "access denied")
+        return None if (claim.get("selector") or {}).get("matchAll") else claim
 
 
 def _refuse(review: Review, why: str) -> StatusError:

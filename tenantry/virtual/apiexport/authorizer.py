@@ -4,10 +4,10 @@ provider's workspace (B), and whoever owns a claimed type must not forbid it (C)
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tenantry.apiserver.authorization import ALLOWED, Attributes, Decision, Verdict
-from tenantry.kube.objects import GroupResource, Object
+from tenantry.kube.objects import GroupResource
 from tenantry.storage.range import Range
 from tenantry.tenancy.exports.bindings import (
     BINDING_RESOURCE,
@@ -17,8 +17,8 @@ from tenantry.tenancy.exports.bindings import (
     bound_resource,
     exports_with_identity,
 )
-from tenantry.tenancy.exports.claims import accepted_claims, normalized
 from tenantry.tenancy.exports.maximal_permission import has_local_policy, policy_allows
+from tenantry.virtual.apiexport.acceptance import accepts
 from tenantry.virtual.apiexport.domain import Domain
 from tenantry.virtual.view import READ_VERBS
 
@@ -63,30 +63,12 @@ class ExportAuthorizer:
             return DENIED
         if bound_resource(binding, attributes.group, attributes.resource) is not None:
             return None
-        resource = normalized(attributes.group, attributes.resource)
-        verbs = self._claimed_verbs(binding, resource)
-        if verbs is not None and (attributes.verb in verbs or "*" in verbs):
+        resource = GroupResource(attributes.group, attributes.resource)
+        if self._domain is not None and accepts(self._domain, binding, resource, attributes.verb):
             return None
         if resource == BINDING_RESOURCE:
             return None if attributes.verb in READ_VERBS else NOT_ALLOWED
         return DENIED
-
-    def _claimed_verbs(self, binding: Object, resource: GroupResource) -> set[str] | None:
-        """What both sides allow, literally: `*` on one and `get` on the other have nothing in common (kcp)."""
-        for claim in accepted_claims(binding):
-            if normalized(claim.get("group") or "", claim.get("resource") or "") != resource:
-                continue
-            offered = self._offered(claim)
-            return set(claim.get("verbs") or ()) & set((offered or {}).get("verbs") or ())
-        return None
-
-    def _offered(self, claim: dict[str, Any]) -> dict[str, Any] | None:
-        claims = (self._domain.export.get("spec") or {}).get("permissionClaims") or () if self._domain is not None else ()
-        wanted = [claim.get(field) or "" for field in ("group", "resource", "identityHash")]
-        for offered in claims:
-            if [offered.get(field) or "" for field in ("group", "resource", "identityHash")] == wanted:
-                return offered  # type: ignore[no-any-return]
-        return None
 
     def _content(self, attributes: Attributes) -> bool:
         """B: the verb on `apiexports/content`, discovery included, by all rules of the provider's workspace."""

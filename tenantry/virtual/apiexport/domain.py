@@ -76,11 +76,12 @@ class Domains:
         return stop
 
     def _changed(self, *_: object) -> None:
-        """Tells only those whose definitions are no longer the same: exports of many tenants change while watches are open."""
+        """Tells only those whose definitions or claims are no longer the same: exports of many tenants change while watches are
+        open."""
         before, self._known = self._known, {}
         for place, subscribers in list(self._subscribers.items()):
             old, new = before.get(place), self.of(*place)
-            if old is not None and new is not None and old.definitions == new.definitions:
+            if old is not None and new is not None and (old.definitions, old.claims) == (new.definitions, new.claims):
                 continue
             for changed in tuple(subscribers):
                 changed()

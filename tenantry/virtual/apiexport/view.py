@@ -17,6 +17,7 @@ from tenantry.kube.api_set import ApiSet
 from tenantry.kube.definition import STANDARD_VERBS, ResourceDefinition
 from tenantry.kube.status import PlainError, StatusError, internal
 from tenantry.tenancy.exports.bindings import get_export
+from tenantry.virtual.apiexport.acceptance import AcceptedVisibility
 from tenantry.virtual.apiexport.admission import SelectorAdmission
 from tenantry.virtual.apiexport.authorizer import ExportAuthorizer
 from tenantry.virtual.apiexport.domain import Domains
@@ -57,6 +58,7 @@ class ExportScope(ViewScope):
     def __init__(self, view: ApiExportView, place: Place) -> None:
         super().__init__(view, place)
         cluster, name = place.arguments
+        self._domains = view.domains
         self.domain = view.domains.of(cluster, name)
         self._chain = ExportAuthorizer(view.host, cluster, name, self.domain, self.range, place.cluster)
 
@@ -89,7 +91,14 @@ class ExportScope(ViewScope):
         return self.view.api_set(self.view.apis(self.place))
 
     def visibility(self, definition: ResourceDefinition, user: User, verb: str) -> Visibility | None:
-        return self.domain.filters.get(definition.group_resource) if self.domain is not None else None
+        if self.domain is None:
+            return None
+        resource = definition.group_resource
+        shared = self.domain.filters.get(resource)
+        if shared is None or user.is_master or resource not in self.domain.claims:
+            return shared
+        place = (self.domain.cluster, self.domain.name)
+        return AcceptedVisibility(self._domains, place, self.range, resource, verb, shared)
 
     def acting_user(self, user: User, attributes: Attributes) -> User:
         return user if self.cluster is None or user.is_master else with_warrant(user, self.cluster)

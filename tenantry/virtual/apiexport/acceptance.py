@@ -1,0 +1,130 @@
+"""What the consumers of an export accepted: under which claim their objects of a resource fall, and for which verbs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from tenantry.kube.objects import GroupResource, Object
+from tenantry.storage.range import Range
+from tenantry.storage.record import Record, RecordEvent
+from tenantry.tenancy.exports.bindings import BINDING_RESOURCE, binding_to, bindings_of, decoded
+from tenantry.tenancy.exports.claims import accepted_claims, normalized
+from tenantry.tenancy.exports.hashing import EXPORT_LABEL, export_hash
+from tenantry.tenancy.resources import API_BINDINGS
+
+if TYPE_CHECKING:
+    from tenantry.apiserver.scope import Visibility
+    from tenantry.virtual.apiexport.domain import Domain, Domains
+
+
+def accepted_claim(domain: Domain, binding: Object, resource: GroupResource) -> dict[str, Any] | None:
+    """The entry of a binding that accepts the claim by which the export's view serves a resource."""
+    offered = domain.claims.get(resource)
+    if offered is None:
+        return None
+    wanted = _identity(offered)
+    for claim in accepted_claims(binding):
+        if _identity(claim) == wanted:
+            return claim
+    return None
+
+
+def accepts(domain: Domain, binding: Object, resource: GroupResource, verb: str) -> bool:
+    """Whether a consumer lets the provider do `verb` to claimed objects. What both sides name counts, literally: `*` on one and
+    `get` on the other have nothing in common (kcp)."""
+    claim = accepted_claim(domain, binding, resource)
+    if claim is None:
+        return False
+    verbs = set(claim.get("verbs") or ()) & set(domain.claims[resource].get("verbs") or ())
+    return verb in verbs or "*" in verbs
+
+
+def _identity(claim: Mapping[str, Any]) -> tuple[GroupResource, str]:
+    return normalized(claim.get("group") or "", claim.get("resource") or ""), claim.get("identityHash") or ""
+
+
+class AcceptedVisibility:
+    """The objects of a claimed resource, for one verb: those that are labelled as shared, of consumers that accepted the verb.
+
+    Asked for every object, so the answer is remembered for each logical cluster that has any; a watch is told when it changes.
+    """
+
+    adds = True
+
+    def __init__(
+        self, domains: Domains, place: tuple[str, str], held: Range, resource: GroupResource, verb: str, shared: Visibility
+    ) -> None:
+        """`place` is the export: cluster id and name. `shared` looks at the label."""
+        self._domains = domains
+        self._place = place
+        self._held = held
+        self._resource = resource
+        self._verb = verb
+        self._shared = shared
+        self._own = export_hash(*place) if resource == BINDING_RESOURCE else ""
+        self._known: dict[str, bool] = {}
+
+    def sees(self, record: Record) -> bool:
+        if not self._shared.sees(record):
+            return False
+        if self._own and record.head.labels.get(EXPORT_LABEL) == self._own:
+            # Whoever binds an export lets its provider see that.
+            return True
+        cluster = record.key.cluster
+        known = self._known.get(cluster)
+        if known is None:
+            known = self._known[cluster] = self._accepts(cluster)
+        return known
+
+    def at(self, version: int) -> Visibility:
+        """With the bindings of then; what the export claims is known as of now."""
+        events = self._held.events_after(version, API_BINDINGS)
+        if not events:
+            return self
+        past = AcceptedVisibility(self._domains, self._place, self._held, self._resource, self._verb, self._shared)
+        clusters = {event.key.cluster for event in events}
+        bindings = {each: {record.key: record for record in self._held.list(API_BINDINGS, each)} for each in clusters}
+        for event in reversed(events):
+            if event.previous is None:
+                bindings[event.key.cluster].pop(event.key, None)
+            else:
+                bindings[event.key.cluster][event.key] = event.previous
+        for cluster, records in bindings.items():
+            past._known[cluster] = self._accepted_in(map(decoded, sorted(records.values(), key=lambda record: record.key)))
+        return past
+
+    def subscribe(self, changed: Callable[[], None]) -> Callable[[], None]:
+        def bindings_changed(events: Sequence[RecordEvent]) -> None:
+            clusters = {event.key.cluster for event in events}
+            if self._renew([cluster for cluster in clusters if cluster in self._known]):
+                changed()
+
+        def export_changed() -> None:
+            if self._renew(tuple(self._known)):
+                changed()
+
+        stops = (self._held.subscribe(bindings_changed, API_BINDINGS), self._domains.subscribe(*self._place, export_changed))
+
+        def stop() -> None:
+            for each in stops:
+                each()
+
+        return stop
+
+    def _renew(self, clusters: Collection[str]) -> bool:
+        """Looks again at what is known of clusters; whether any of it is different now."""
+        different = False
+        for cluster in clusters:
+            now = self._accepts(cluster)
+            different |= now != self._known[cluster]
+            self._known[cluster] = now
+        return different
+
+    def _accepts(self, cluster: str) -> bool:
+        return self._accepted_in(bindings_of(self._held, cluster))
+
+    def _accepted_in(self, bindings: Iterable[Object]) -> bool:
+        domain = self._domains.of(*self._place)
+        binding = binding_to(bindings, *self._place)
+        return domain is not None and binding is not None and accepts(domain, binding, self._resource, self._verb)
