@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,6 +17,7 @@ from tenantry.addresses import bracketed, from_here
 from tenantry.apiserver.authentication.client_certificate import ClientCertificates
 from tenantry.apiserver.authentication.service_account import token_cluster
 from tenantry.apiserver.edge import common_names
+from tenantry.apiserver.edge.callers import Callers
 from tenantry.apiserver.edge.certificates import CertificateAuthority, Pair, pair_client_context
 from tenantry.apiserver.edge.https import client_authority, https_server, serving_names
 from tenantry.apiserver.files import write_private
@@ -29,6 +31,7 @@ from tenantry.tenancy.forwarding import Forwarding
 from tenantry.tenancy.host import Urls
 from tenantry.tenancy.owners import Owners
 from tenantry.tenancy.range_map import RangeMap
+from tenantry.tenancy.tenant_paths import tenant_of
 from tenantry.tenancy.well_known import ROOT
 
 
@@ -84,7 +87,15 @@ class Gateway(Process[GatewaySettings]):
         host = urlsplit(settings.external_url).hostname or "localhost"
         serving = self._authority.issue_serving(serving_names(host, *listed(settings.serving_names), settings.bind_address))
         await self._serve_lookups(serving)
-        edge = https_server(proxy, settings, limits=settings.limits(), serving=serving, client_ca=clients, metrics=self.metrics)
+        edge = https_server(
+            proxy,
+            settings,
+            limits=settings.limits(),
+            serving=serving,
+            client_ca=clients,
+            metrics=self.metrics,
+            callers=Callers(partial(tenant_of, self.directory), home_of=token_cluster, certificates=ClientCertificates(clients)),
+        )
         self.port = await edge.start(settings.bind_address, settings.secure_port)
         stack.push_async_callback(edge.stop)
         stack.push_async_callback(edge.drain, settings.shutdown_grace_seconds)

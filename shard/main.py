@@ -23,6 +23,7 @@ from tenantry.apiserver.authentication.service_account import TokenIssuer
 from tenantry.apiserver.authentication.shared_secrets import shared_admin_tokens, shared_issuer
 from tenantry.apiserver.authentication.static_tokens import StaticTokens, read_token_file
 from tenantry.apiserver.edge import common_names
+from tenantry.apiserver.edge.callers import Callers
 from tenantry.apiserver.edge.certificates import CertificateAuthority, pair_client_context
 from tenantry.apiserver.edge.https import client_authority, https_server, serving_names
 from tenantry.apiserver.edge.server import EdgeServer
@@ -39,6 +40,7 @@ from tenantry.storage.store import Store, StoreError
 from tenantry.tenancy.host import Urls
 from tenantry.tenancy.owners import Owners
 from tenantry.tenancy.range_map import Opened, RangeMap
+from tenantry.tenancy.tenant_paths import tenant_of
 
 log = logging.getLogger(__name__)
 
@@ -197,7 +199,8 @@ class ShardProcess(Process[ShardSettings]):
     def _edge(self) -> EdgeServer:
         settings, authority = self._settings, self._authority
         # Gateways and other shards come with the platform's own certificates, whoever else is known by another's.
-        clients = authority.certificate + (client_authority(settings, authority) if settings.client_ca_file else b"")
+        own = client_authority(settings, authority)
+        clients = authority.certificate + (own if settings.client_ca_file else b"")
         return https_server(
             self._handle,
             settings,
@@ -205,7 +208,15 @@ class ShardProcess(Process[ShardSettings]):
             serving=authority.issue_serving(serving_names(self._address(), settings.bind_address)),
             client_ca=clients,
             metrics=self.metrics,
+            callers=Callers(
+                self._tenant_of,
+                certificates=ClientCertificates(own, front_proxies=common_names.FRONT_PROXIES),
+                headers=RequestHeaders(authority.certificate, allowed_names=common_names.FRONT_PROXIES),
+            ),
         )
+
+    def _tenant_of(self, path: str) -> str:
+        return tenant_of(self.shard.host.directory, path) if self.shard is not None else ""
 
     def _address(self) -> str:
         settings = self._settings

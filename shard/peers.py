@@ -82,12 +82,12 @@ class RemotePeers:
             lowered = ((name.lower(), value) for name, value in request.headers.items())
             headers = {name: value for name, value in lowered if not name.startswith(_IMPERSONATION)}
             headers.pop("authorization", None)
-            return request_head(replace(request, headers=headers), user, length=length, chunked=False, by_peer=True)
+            return request_head(replace(request, headers=headers), user, length=length, by_peer=True)
         for method in self._identities:
             user = method.authenticate_request(request)
             if user is not None:
                 break
-        return request_head(request, user, length=length, chunked=False, by_peer=True)
+        return request_head(request, user, length=length, by_peer=True)
 
     def _owned_elsewhere(self, range_name: str) -> RangeInfo | None:
         info = self._map.named(range_name)
@@ -98,7 +98,7 @@ class RemotePeers:
     async def _exchange(self, connection: UpstreamConnection, sent: bytes, method: str) -> Answer:
         try:
             async with asyncio.timeout(self._answer_seconds):
-                return await connection.exchange(sent, None, head_only=method == "HEAD")
+                return await connection.exchange(sent, head_only=method == "HEAD")
         except TimeoutError:
             raise UpstreamError(f"no answer in {self._answer_seconds:g} seconds", sent=True) from None
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 from tenantry.apiserver.user import User
@@ -18,10 +18,6 @@ class BodyReader(Protocol):
 
 
 async def no_body(limit_bytes: int) -> bytes:
-    return b""
-
-
-async def no_more() -> bytes:
     return b""
 
 
@@ -46,9 +42,6 @@ class Request:
     impersonator: User | None = None
     verb: str = ""
     _query: dict[str, list[str]] | None = None
-    read_some: Callable[[], Awaitable[bytes]] = no_more
-    """The next piece of the body as it arrives, in place of `read_body`; empty at its end. Raises StatusError 413 past the edge's
-    own limit. The sender is held up while nobody asks."""
 
     @property
     def query(self) -> dict[str, list[str]]:
@@ -176,4 +169,4 @@ FROM_PEER = "X-Tenantry-From-Peer"
 """Header of a request that one shard sends to another, who answers it or refuses it but does not pass it on."""
 
 Reply = Response | Stream | Relay
-Handler = Callable[[Request], Awaitable[Reply]]
+Handler = Callable[[Request], Coroutine[Any, Any, Reply]]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tenantry.shares import LARGEST_SHARE
+
 FORWARDED_HEADERS = 384
 """The most header lines that a server takes to which gateways pass requests on: a client's, and one for each group and extra of
 who it is."""
@@ -19,6 +21,46 @@ class Limits:
 
     headers: int = 128
     """The most header lines. kubectl sends about ten."""
+
+    head_bytes: int = 256 * 1024
+    """What may wait of one connection for the rest of a request's head, or for the answer before it. Go's limit for a head is
+    1 MiB; the longest that the two limits above let through in practice are tokens of 32 KiB."""
+
+    head_timeout_seconds: float = 10.0
+    """How long a request's head may take from its first byte to its last. It comes in one packet, or two."""
+
+    body_timeout_seconds: float = 10.0
+    """How long a request's body may be silent. What has come adds to it, by `body_bytes_per_second`."""
+
+    body_bytes_per_second: int = 16 * 1024
+    """How fast a body has to come after that time: a tenth of a mobile line's upload."""
+
+    largest_share: float = LARGEST_SHARE
+    """What part of each limit one tenant, or one user, can have (`Shares`). Half: whoever comes next finds as much again."""
+
+    queued_requests: int = 1000
+    """Requests that wait for a seat or a turn; more are refused with 429. Each holds a connection and some 10 KB."""
+
+    queue_seconds: float = 2.0
+    """How long a request waits for a seat or a turn before 429. Long enough for a burst; a client that is told earlier tries
+    again with a pause."""
+
+    receiving_bodies: int = 4000
+    """Bodies on their way at the same time; more are refused with 429. They hold no seat, only a connection and what came."""
+
+    request_memory_bytes: int = 256 * 1024 * 1024
+    """Bytes of requests in memory: heads that are not complete, bodies on their way and those of requests under way. One tenant's
+    half is forty bodies of the longest kind."""
+
+    connections: int = 50_000
+    """Open connections. Each watch has one of its own; one that is idle costs about 50 KB with TLS."""
+
+    unauthenticated_connections: int = 4000
+    """Connections whose caller has not shown credentials that were accepted. One more, and the oldest of them is closed: one that
+    works is accepted within milliseconds."""
+
+    unauthenticated_idle_seconds: float = 30.0
+    """How long such a connection is kept without a request."""
 
     reading_requests: int = 400
     """Reads (GET, HEAD) handled at the same time, without watches; more are refused with 429. kube-apiserver's default."""

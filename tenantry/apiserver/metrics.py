@@ -50,6 +50,8 @@ class Metrics(Collector):
         self.writing_in_flight = 0
         self.watches = 0
         self.rejected = 0
+        self.limits: list[Callable[[], Iterable[Metric]]] = []
+        """Where to ask for the figures of what tenants share (`share_metrics`)."""
         self._requests: dict[tuple[str, int], int] = {}
         self._latency: dict[str, Histogram] = {}
         self._commits = Histogram()
@@ -104,6 +106,8 @@ class Metrics(Collector):
         yield CounterMetricFamily(
             "apiserver_dropped_requests", "Requests refused because too many were under way.", self.rejected
         )
+        for figures in self.limits:
+            yield from figures()
         commits = HistogramMetricFamily("tenantry_store_commit_duration_seconds", "Time of one transaction of the store.")
         commits.add_metric((), self._commits.buckets(), self._commits.total)
         yield commits

@@ -92,6 +92,60 @@ class HttpsOptions(ProcessOptions):
         "each costs about 60 KB with TLS, so this is about 1.2 GB at the worst",
         bounds=(1, 10_000_000),
     )
+    largest_tenant_share: float = setting(
+        0.5,
+        "the largest part of a limit that one tenant or one user can have",
+        "half: whoever comes next finds as much again; 1 where there is one tenant only",
+        bounds=(0.001, 1),
+    )
+    max_queued_requests: int = setting(
+        1000,
+        "requests that wait for their turn before 429",
+        "each holds a connection and some 10 KB",
+        bounds=(0, 1_000_000),
+    )
+    queue_seconds: float = setting(
+        2.0,
+        "how long a request waits for its turn before 429",
+        "enough for a burst; a client that is told so tries again with a pause",
+        bounds=(0, 60),
+    )
+    max_receiving_bodies: int = setting(
+        4000,
+        "request bodies on their way at the same time before 429",
+        "they hold a connection and what came of them, and no place of others",
+        bounds=(1, 1_000_000),
+    )
+    max_request_memory_bytes: int = setting(
+        256 * 1024 * 1024,
+        "bytes of requests in memory before 429",
+        "half of it are forty of the longest bodies",
+        bounds=(1 << 20, 1 << 40),
+    )
+    max_connections: int = setting(
+        50_000, "open connections", "each watch has one of its own, an idle one costs about 50 KB", bounds=(1, 1 << 20)
+    )
+    max_unauthenticated_connections: int = setting(
+        4000,
+        "connections whose caller has not been authenticated; one more closes the oldest",
+        "who has credentials shows them within milliseconds",
+        bounds=(1, 1 << 20),
+    )
+    unauthenticated_idle_seconds: float = setting(
+        30.0,
+        "how long such a connection may be without a request",
+        "pools of clients that are somebody keep theirs for 90 s",
+        bounds=(0.1, 3600),
+    )
+    request_header_timeout_seconds: float = setting(
+        10.0, "how long the head of a request may take", "it comes in one packet or two", bounds=(0.1, 3600)
+    )
+    request_body_timeout_seconds: float = setting(
+        10.0,
+        "how long the body of a request may be silent before 408; 16 KiB that have come give it a second more",
+        "slow lines are slow, but not silent",
+        bounds=(0.1, 3600),
+    )
     max_request_body_bytes: int = setting(
         3 * 1024 * 1024, "largest request body before 413", "kube-apiserver's limit", bounds=(1024, 1 << 30)
     )
@@ -113,6 +167,16 @@ class HttpsOptions(ProcessOptions):
             reading_requests=self.max_requests_inflight,
             writing_requests=self.max_mutating_requests_inflight,
             watches=self.max_watches,
+            largest_share=self.largest_tenant_share,
+            queued_requests=self.max_queued_requests,
+            queue_seconds=self.queue_seconds,
+            receiving_bodies=self.max_receiving_bodies,
+            request_memory_bytes=self.max_request_memory_bytes,
+            connections=self.max_connections,
+            unauthenticated_connections=self.max_unauthenticated_connections,
+            unauthenticated_idle_seconds=self.unauthenticated_idle_seconds,
+            head_timeout_seconds=self.request_header_timeout_seconds,
+            body_timeout_seconds=self.request_body_timeout_seconds,
             request_timeout_seconds=self.request_timeout_seconds,
             drain_seconds=self.shutdown_grace_seconds,
             **more,

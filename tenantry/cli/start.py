@@ -22,6 +22,7 @@ from tenantry.apiserver.authentication.client_certificate import ClientCertifica
 from tenantry.apiserver.authentication.service_account import TokenIssuer, token_cluster
 from tenantry.apiserver.authentication.static_tokens import StaticTokens, read_token_file
 from tenantry.apiserver.edge import common_names
+from tenantry.apiserver.edge.callers import Callers
 from tenantry.apiserver.edge.certificates import CertificateAuthority, Pair
 from tenantry.apiserver.edge.https import client_authority, https_server, serving_names
 from tenantry.apiserver.files import write_private
@@ -36,8 +37,10 @@ from tenantry.storage.history import HistoryLimits
 from tenantry.storage.keys import JOURNAL, prefix_end
 from tenantry.storage.sqlite.store import SqliteStore
 from tenantry.storage.store import Delete, Store
+from tenantry.tenancy.directory import Directory
 from tenantry.tenancy.exports.urls import published_urls
 from tenantry.tenancy.host import Urls
+from tenantry.tenancy.tenant_paths import tenant_of
 
 
 def run(settings: StartSettings) -> int:
@@ -62,6 +65,7 @@ class WholePlatform(Process[StartSettings]):
         super().__init__(settings, store, authority)
         self._root = settings.root_directory
         self._front: FrontDoor | None = None
+        self._directory: Directory | None = None
 
     async def start(self) -> None:
         settings, stack, authority = self._settings, self._stack, self._authority
@@ -73,6 +77,7 @@ class WholePlatform(Process[StartSettings]):
             serving=Pair.read(*serving),
             client_ca=client_authority(settings, authority),
             metrics=self.metrics,
+            callers=Callers(self._tenant_of, certificates=ClientCertificates(client_authority(settings, authority))),
         )
         self.port = await edge.start(settings.bind_address, settings.secure_port)
         stack.push_async_callback(edge.stop)
@@ -102,8 +107,9 @@ class WholePlatform(Process[StartSettings]):
             )
         stack.push_async_callback(fleet.stop)
         await fleet.start()
+        self._directory = fleet.home.host.directory
         self._front = FrontDoor(
-            fleet.home.host.directory,
+            self._directory,
             {name: shard.handle for name, shard in fleet.shards.items()},
             token_cluster=token_cluster,
         )
@@ -132,6 +138,9 @@ class WholePlatform(Process[StartSettings]):
         if front is None:
             raise unavailable("the server is starting")
         return await front(request)
+
+    def _tenant_of(self, path: str) -> str:
+        return tenant_of(self._directory, path) if self._directory is not None else ""
 
     async def _serve_lookups(self, fleet: LocalFleet) -> int:
         host, authority, pki = fleet.home.host, self._authority, self._root / "pki"

@@ -49,9 +49,8 @@ class Forwarding:
         exchange: Exchange,
         *,
         take: Taking = _pass_on,
-        repeatable: Callable[[], bool] = lambda: True,
     ) -> Reply:
-        """`find`: the range, asked before each attempt. `repeatable`: whether the request's body can be sent once more.
+        """`find`: the range, asked before each attempt.
 
         Raises StatusError: 503 where the range is not served in time, 502 where a shard went away with a write.
         """
@@ -82,7 +81,7 @@ class Forwarding:
                     if reply is not None:
                         return reply
                     why = f"shard {info.shard} does not serve it yet, or not any more" if info.shard else why
-            if loop.time() >= deadline or not repeatable():
+            if loop.time() >= deadline:
                 name = info.name if info is not None else "of this tenant"
                 raise unavailable(f"range {name} is not served at the moment: {why}")
             self.retries += 1

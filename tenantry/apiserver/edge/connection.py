@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Hashable
 from typing import Any
 
 from aiohttp import web
@@ -13,19 +14,35 @@ from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import ERROR, RequestHandler
 
+from tenantry.apiserver.edge.bodies import Bodies
+from tenantry.apiserver.edge.callers import Caller
+from tenantry.apiserver.edge.connections import Connections
+from tenantry.apiserver.edge.gate import Seat
 from tenantry.apiserver.edge.sink import RelayTransport, TransportSink
-from tenantry.kube.status import bad_request, too_large
+from tenantry.kube.status import StatusError, bad_request, too_large
 
 log = logging.getLogger(__name__)
+
+_TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
 class Connection(RequestHandler):
     """One client connection. What is the same for all its requests is read once."""
 
-    __slots__ = ("client_certificate", "remote")
+    __slots__ = ("_pool", "client_certificate", "counted", "head_bytes", "head_owners", "owners", "proven", "remote")
 
     client_certificate: bytes | None
     remote: str
+
+    def __init__(self, manager: ConnectionFactory, **options: Any) -> None:
+        super().__init__(manager, **options)
+        self._pool = manager.pool
+        self.counted = False
+        self.proven = False
+        """Its caller's credentials were accepted."""
+        self.owners: tuple[Hashable, ...] = ()
+        self.head_bytes = 0
+        self.head_owners: tuple[Hashable, ...] = ()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         peer = transport.get_extra_info("peername")
@@ -33,6 +50,45 @@ class Connection(RequestHandler):
         tls = transport.get_extra_info("ssl_object")
         self.client_certificate = tls.getpeercert(binary_form=True) if tls is not None else None
         super().connection_made(transport)
+        self._pool.made(self, self._loop.time())
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._pool.lost(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        before = self._request_count
+        current = self._current_request
+        within_body = current is not None and not current.payload.is_eof()
+        super().data_received(data)
+        if self._request_count != before:
+            if self.head_bytes:
+                self._pool.head_ended(self)
+            return
+        if within_body:
+            # It is counted as it is read.
+            return
+        if current is None:
+            waiter = self._waiter
+            if waiter is None or waiter.done():
+                # Of a request whose handling is about to begin.
+                return
+        if not self._pool.head_piece(self, len(data), self._loop.time()):
+            log.info("too long a head, or too many", extra={"remote": self.remote})
+            if self.transport is not None and current is None:
+                self.transport.write(_TOO_LONG)
+            self.force_close()
+
+    @property
+    def busy(self) -> bool:
+        """A request is carried out, all of which has come."""
+        current = self._current_request
+        return current is not None and current.payload.is_eof()
+
+    def cut(self) -> None:
+        """Ends the connection now."""
+        if self.transport is not None:
+            self.transport.abort()
 
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
@@ -49,22 +105,35 @@ class Connection(RequestHandler):
         return response
 
 
+class SlowBody(Exception):
+    """A body did not come in the time that it may take."""
+
+
 class Exchange:
     """One request on a connection, in the shape that `RequestHandler` needs of a request object."""
 
     __slots__ = (
         "_task",
+        "bodies",
         "body_bytes",
         "body_limit_bytes",
+        "caller",
         "connection",
+        "crowded",
         "deadline",
         "message",
         "payload",
+        "receiving_since",
+        "seat",
         "sink",
         "task",
         "timed_out",
         "writer",
     )
+
+    bodies: Bodies
+    caller: Caller
+    seat: Seat
 
     def __init__(
         self, message: RawRequestMessage, payload: StreamReader, connection: Connection, writer: AbstractStreamWriter, task: Any
@@ -78,10 +147,15 @@ class Exchange:
         self.deadline = 0.0
         self.body_limit_bytes = 0
         self.body_bytes = 0
+        """What of the body was read, and is counted."""
+        self.receiving_since = 0.0
         self.timed_out = False
+        self.crowded = False
+        """Its caller has too many connections: this one ends with the answer."""
         self._task = task
 
     async def read_body(self, limit_bytes: int) -> bytes:
+        """The whole body. While it is on its way the request has no seat among those that are carried out."""
         payload = self.payload
         limit_bytes = min(limit_bytes, self.body_limit_bytes)
         declared = self.message.headers.get("content-length")
@@ -89,37 +163,33 @@ class Exchange:
             raise too_large(limit_bytes)
         if payload.is_eof():
             body = payload.read_nowait()
+            self.bodies.keep(self, len(body))
         else:
-            self._invite()
-            chunks: list[bytes] = []
-            size = 0
+            self.bodies.begin(self, asyncio.get_running_loop().time())
+            self.seat.leave()
             try:
-                while chunk := await payload.readany():
-                    chunks.append(chunk)
-                    size += len(chunk)
-                    if size > limit_bytes:
-                        break
-            except web.RequestPayloadError as error:
-                raise bad_request(f"the body of the request could not be read: {error}") from error
-            body = b"".join(chunks)
+                body = await self._receive(limit_bytes)
+            finally:
+                self.bodies.end(self)
+            await self.seat.take()
         if len(body) > limit_bytes:
             raise too_large(limit_bytes)
         return body
 
-    async def read_some(self) -> bytes:
-        declared = self.message.headers.get("content-length")
-        if declared is not None and int(declared) > self.body_limit_bytes:
-            raise too_large(self.body_limit_bytes)
-        if not self.body_bytes and not self.payload.is_eof():
-            self._invite()
+    async def _receive(self, limit_bytes: int) -> bytes:
+        self._invite()
+        chunks: list[bytes] = []
         try:
-            piece = await self.payload.readany()
+            while chunk := await self.payload.readany():
+                self.bodies.keep(self, len(chunk))
+                chunks.append(chunk)
+                if self.body_bytes > limit_bytes:
+                    break
+        except SlowBody as error:
+            raise StatusError(408, "Timeout", str(error)) from error
         except web.RequestPayloadError as error:
             raise bad_request(f"the body of the request could not be read: {error}") from error
-        self.body_bytes += len(piece)
-        if self.body_bytes > self.body_limit_bytes:
-            raise too_large(self.body_limit_bytes)
-        return piece
+        return b"".join(chunks)
 
     def _invite(self) -> None:
         """`100 Continue` for a client that waits for it before it sends a body (RFC 9110 §10.1.1; curl does with big ones)."""
@@ -158,6 +228,10 @@ CLOSED = Written(False)
 
 class ConnectionFactory(web.Server):
     """aiohttp's low-level server with the two classes above. Malformed requests still go through aiohttp's own."""
+
+    def __init__(self, handler: Any, connections: Connections, **options: Any) -> None:
+        super().__init__(handler, **options)
+        self.pool = connections
 
     def __call__(self) -> RequestHandler:
         return Connection(self, loop=self._loop, **self._kwargs)

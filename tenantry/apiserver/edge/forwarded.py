@@ -40,9 +40,9 @@ _SAFE_IN_PATH = "/._~:@!$&'()*+,;=-"
 _UNSAFE_VALUE = re.compile(r"[\x00-\x1f\x7f]|^\s|\s$|^$")
 
 
-def request_head(request: Request, user: User | None, *, length: int | None, chunked: bool, by_peer: bool = False) -> bytes:
-    """`user`: who the caller is, as far as this process knows, None where it does not. `length`: of the body where it is known.
-    `by_peer`: it goes from one shard to another.
+def request_head(request: Request, user: User | None, *, length: int | None, by_peer: bool = False) -> bytes:
+    """`user`: who the caller is, as far as this process knows, None where it does not. `length`: of the body, None where there
+    is none. `by_peer`: it goes from one shard to another.
 
     Raises StatusError: 401 where the certificate's names cannot be said in a header, 431 where there are too many of them.
     """
@@ -78,9 +78,7 @@ def request_head(request: Request, user: User | None, *, length: int | None, chu
         lines += _identity(user)
     if by_peer:
         lines.append(f"{FROM_PEER}: true")
-    if chunked:
-        lines.append("Transfer-Encoding: chunked")
-    elif length is not None:
+    if length is not None:
         lines.append(f"Content-Length: {length}")
     if len(lines) > FORWARDED_HEADERS:
         groups = len(user.groups) if user is not None else 0

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from tenantry.addresses import WILDCARDS
+from tenantry.apiserver.edge.callers import Callers
 from tenantry.apiserver.edge.certificates import CertificateAuthority, Pair, pair_server_context, server_context
 from tenantry.apiserver.edge.server import EdgeServer
 from tenantry.apiserver.http import Handler
@@ -17,9 +18,17 @@ from tenantry.apiserver.options import HttpsOptions
 
 
 def https_server(
-    handler: Handler, options: HttpsOptions, *, limits: Limits, serving: Pair, client_ca: bytes, metrics: Metrics
+    handler: Handler,
+    options: HttpsOptions,
+    *,
+    limits: Limits,
+    serving: Pair,
+    client_ca: bytes,
+    metrics: Metrics,
+    callers: Callers | None = None,
 ) -> EdgeServer:
-    """Shows `serving` unless the operator has a certificate. `client_ca`: PEM of all that issue clients' certificates.
+    """Shows `serving` unless the operator has a certificate. `client_ca`: PEM of all that issue clients' certificates. `callers`:
+    for whom requests count.
 
     Raises CertificateError.
     """
@@ -28,7 +37,7 @@ def https_server(
     else:
         tls = pair_server_context(serving, client_ca_pem=client_ca)
     access_log = AccessLog(sys.stdout.buffer) if options.access_log else None
-    return EdgeServer(handler, tls=tls, limits=limits, metrics=metrics, access_log=access_log)
+    return EdgeServer(handler, tls=tls, limits=limits, metrics=metrics, access_log=access_log, callers=callers)
 
 
 def client_authority(options: HttpsOptions, authority: CertificateAuthority) -> bytes:

@@ -13,8 +13,13 @@ from itertools import count
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from tenantry.apiserver.edge.bodies import Bodies
+from tenantry.apiserver.edge.callers import WITHOUT_CREDENTIALS, Caller, Callers
 from tenantry.apiserver.edge.compression import accepts_gzip, compress
-from tenantry.apiserver.edge.connection import CLOSED, KEPT, ConnectionFactory, Exchange, Written
+from tenantry.apiserver.edge.connection import CLOSED, KEPT, ConnectionFactory, Exchange, SlowBody, Written
+from tenantry.apiserver.edge.connections import Connections
+from tenantry.apiserver.edge.figures import figures
+from tenantry.apiserver.edge.gate import Gate, Seat
 from tenantry.apiserver.edge.head import BODILESS, head, relayed_head
 from tenantry.apiserver.edge.sink import LAST_CHUNK, RelayTransport, TransportSink
 from tenantry.apiserver.http import Handler, Relay, Reply, Request, Response, Stream
@@ -26,15 +31,19 @@ from tenantry.apiserver.work import turns
 from tenantry.background import restarting
 from tenantry.kube import status
 from tenantry.kube.status import StatusError
+from tenantry.shares import Shares
 
 log = logging.getLogger(__name__)
 
-_PROBES = ("/livez", "/readyz", "/healthz")
+PROBES = frozenset(("/livez", "/readyz", "/healthz"))
+PROBE = Caller((), exempt=True)
 _JOIN_UP_TO_BYTES = 64 * 1024
 _SLICE_BYTES = 256 * 1024
 """Of a long answer, between two looks at the clock: TLS encrypts it in 0.2 ms."""
 """Up to here copying the body behind its head is cheaper than a second TLS record."""
 _TICK_SECONDS = 0.5
+_LINGERING_SECONDS = 2.0
+"""How long what a client still sends is read after its answer, so that it reads that one."""
 _LONGEST_AUDIT_ID = 128
 _CLIENT_CLOSED = 499
 """nginx's code for a client that went away before its answer; only for logs and metrics."""
@@ -58,9 +67,17 @@ class EdgeServer:
         limits: Limits | None = None,
         metrics: Metrics | None = None,
         access_log: AccessLog | None = None,
+        callers: Callers | None = None,
     ) -> None:
-        self.limits = limits or Limits()
+        self.limits = limits = limits or Limits()
         self.metrics = metrics or Metrics()
+        self._callers = callers or Callers()
+        self._gate = Gate(limits, self.metrics)
+        memory = Shares("request_memory_bytes", limits.request_memory_bytes, largest=limits.largest_share)
+        self._bodies = Bodies(limits, memory)
+        self._pool = Connections(limits, memory)
+        self._watches = Shares("watches", limits.watches, largest=limits.largest_share)
+        self.metrics.limits.append(figures(self._gate, self._bodies, self._pool, self._watches))
         self._handler = handler
         self._tls = tls
         self._access_log = access_log
@@ -84,7 +101,8 @@ class EdgeServer:
         loop = asyncio.get_running_loop()
         limits = self.limits
         self._connections = ConnectionFactory(
-            self._exchange,  # type: ignore[arg-type]
+            self._exchange,
+            self._pool,
             handler_cancellation=True,
             access_log=None,
             keepalive_timeout=limits.idle_timeout_seconds,
@@ -92,6 +110,7 @@ class EdgeServer:
             max_field_size=limits.header_line_bytes,
             max_headers=limits.headers,
             auto_decompress=False,
+            lingering_time=_LINGERING_SECONDS,
         )
         tls: dict[str, Any] = {}
         if self._tls is not None:
@@ -142,47 +161,84 @@ class EdgeServer:
         started = asyncio.get_running_loop().time()
         message = exchange.message
         exchange.task = asyncio.current_task()
+        exchange.bodies = self._bodies
         exchange.body_limit_bytes = self.limits.body_bytes
+        exchange.deadline = started + self.limits.request_timeout_seconds
         request = self._request(exchange)
-        reading = message.method in ("GET", "HEAD")
         metrics = self.metrics
         code = _CLIENT_CLOSED
         seconds: float | None = None
-        reply: Reply
         self._open.add(exchange)
-        admitted = self._admit(exchange, reading, request.path, started)
+        caller = exchange.caller = self._caller(exchange, request)
+        gate = self._gate
+        seat = exchange.seat = Seat(gate, gate.reading if message.method in ("GET", "HEAD") else gate.writing, caller)
         try:
+            self._in_flight.add(exchange)
             try:
-                reply = await self._answer(exchange, request) if admitted else self._too_many(request)
+                reply = await self._answer(exchange, request, seat)
             finally:
-                if admitted:
-                    self._release(exchange, reading)
-            if isinstance(reply, Stream) or (isinstance(reply, Relay) and reply.chunked):
+                self._in_flight.discard(exchange)
+                seat.leave()
+            if not caller.proven or reply.status == 401 or not exchange.connection.proven:
+                caller = self._identified(exchange, request, reply)
+            watching = isinstance(reply, Stream) or (isinstance(reply, Relay) and reply.chunked)
+            if watching:
                 wanted = reply
-                if metrics.watches >= self.limits.watches:
-                    reply = self._too_many(request)
-                elif message.version < (1, 1):
+                if message.version < (1, 1):
                     reply = error_response(status.bad_request("a watch needs HTTP/1.1"), request)
-                if reply is not wanted and isinstance(wanted, Relay) and wanted.close is not None:
-                    wanted.close()
+                elif not self._watches.take(caller.owners):
+                    reply = self._too_many(request)
+                if reply is not wanted:
+                    watching = False
+                    if isinstance(wanted, Relay) and wanted.close is not None:
+                        wanted.close()
             code = reply.status
             seconds = asyncio.get_running_loop().time() - started
-            if isinstance(reply, Stream):
-                written = await self._stream(exchange, request, reply)
+            if watching:
                 seconds = None
-                return written
+                self._bodies.forget(exchange)
+                metrics.watches += 1
+                try:
+                    if isinstance(reply, Stream):
+                        return await self._stream(exchange, request, reply)
+                    assert isinstance(reply, Relay)
+                    return await self._relay(exchange, request, reply)
+                finally:
+                    metrics.watches -= 1
+                    self._watches.give(caller.owners)
             if isinstance(reply, Relay):
-                if reply.chunked:
-                    seconds = None
                 return await self._relay(exchange, request, reply)
+            assert isinstance(reply, Response)
             return await self._write(exchange, request, reply)
         finally:
             self._open.discard(exchange)
+            self._bodies.forget(exchange)
             if self._draining and not self._open:
                 self._quiet.set()
             metrics.request(request.verb, code, seconds)
             if self._access_log is not None:
                 self._record(request, code, asyncio.get_running_loop().time() - started)
+
+    def _caller(self, exchange: Exchange, request: Request) -> Caller:
+        """For whom the request counts, as far as is known before it is authenticated."""
+        if request.path in PROBES and exchange.message.method in ("GET", "HEAD"):
+            # Answered at once, from what the process knows; nothing is read of a body.
+            return PROBE
+        return self._callers.of(request)
+
+    def _identified(self, exchange: Exchange, request: Request, reply: Reply) -> Caller:
+        """Who it was, now that the request is answered. Their connection is theirs from now on."""
+        caller, connection, pool = exchange.caller, exchange.connection, self._pool
+        if reply.status == 401:
+            self._callers.refused(request)
+            caller = WITHOUT_CREDENTIALS
+        elif not caller.proven:
+            caller = self._callers.answered(caller, request, reply.status)
+        if not caller.proven or caller is PROBE:
+            pool.heard(connection, asyncio.get_running_loop().time())
+        elif not pool.prove(connection, () if self._callers.trusts(connection.client_certificate) else caller.owners):
+            exchange.crowded = True
+        return caller
 
     def _request(self, exchange: Exchange) -> Request:
         message = exchange.message
@@ -201,7 +257,7 @@ class EdgeServer:
             clean.clear()
             clean.extend((name, _unicode(value)) for name, value in headers.items())
             headers = clean
-        received = Request(
+        return Request(
             message.method,
             path,
             query,
@@ -211,38 +267,16 @@ class EdgeServer:
             connection.remote,
             _usable(headers.get("audit-id")) or f"{self._id_prefix}{next(self._ids):012x}",
         )
-        received.read_some = exchange.read_some
-        return received
-
-    def _admit(self, exchange: Exchange, reading: bool, path: str, now: float) -> bool:
-        metrics = self.metrics
-        if reading:
-            if metrics.reading_in_flight >= self.limits.reading_requests and not path.startswith(_PROBES):
-                metrics.rejected += 1
-                return False
-            metrics.reading_in_flight += 1
-        else:
-            if metrics.writing_in_flight >= self.limits.writing_requests:
-                metrics.rejected += 1
-                return False
-            metrics.writing_in_flight += 1
-        exchange.deadline = now + self.limits.request_timeout_seconds
-        self._in_flight.add(exchange)
-        return True
-
-    def _release(self, exchange: Exchange, reading: bool) -> None:
-        self._in_flight.discard(exchange)
-        if reading:
-            self.metrics.reading_in_flight -= 1
-        else:
-            self.metrics.writing_in_flight -= 1
 
     def _too_many(self, request: Request) -> Response:
+        self.metrics.rejected += 1
         return error_response(status.too_many_requests("Too many requests, please try again later."), request)
 
-    async def _answer(self, exchange: Exchange, request: Request) -> Reply:
+    async def _answer(self, exchange: Exchange, request: Request, seat: Seat) -> Reply:
         try:
-            return await self._handler(request)
+            if not seat.take_now():
+                await seat.take()
+            return await self._gate.run(exchange.caller, self._handler(request))
         except StatusError as error:
             return error_response(error, request)
         except asyncio.CancelledError:
@@ -276,7 +310,7 @@ class EdgeServer:
         transport = exchange.connection.transport
         if transport is None or transport.is_closing():
             return CLOSED
-        close = self._draining or exchange.message.should_close or not exchange.payload.is_eof()
+        close = self._draining or exchange.message.should_close or exchange.crowded or not exchange.payload.is_eof()
         first = head(
             response.status,
             content_type=response.content_type,
@@ -295,6 +329,9 @@ class EdgeServer:
             await self._write_long(exchange, transport, first, (body, *more))
         if exchange.connection.writing_paused:
             await self._drained(exchange)
+        if exchange.payload.exception() is not None:
+            # What did not come in time is not waited for any longer.
+            exchange.connection.force_close()
         return CLOSED if close else KEPT
 
     async def _write_long(self, exchange: Exchange, transport: asyncio.Transport, first: bytes, pieces: Sequence[bytes]) -> None:
@@ -329,8 +366,7 @@ class EdgeServer:
         if self._draining:
             sink.closed.set()
         self._streams.add(exchange)
-        self.metrics.watches += 1
-        close = exchange.message.should_close
+        close = exchange.message.should_close or exchange.crowded
         try:
             transport.write(
                 head(
@@ -357,7 +393,6 @@ class EdgeServer:
         finally:
             sink.closed.set()
             self._streams.discard(exchange)
-            self.metrics.watches -= 1
         if transport.is_closing():
             return CLOSED
         transport.write(LAST_CHUNK)
@@ -369,7 +404,7 @@ class EdgeServer:
             if relay.close is not None:
                 relay.close()
             return CLOSED
-        close = self._draining or exchange.message.should_close or not exchange.payload.is_eof()
+        close = self._draining or exchange.message.should_close or exchange.crowded or not exchange.payload.is_eof()
         transport.write(relayed_head(relay.status, relay.header, close=close) + relay.body)
         if relay.run is None:
             if exchange.connection.writing_paused:
@@ -378,7 +413,6 @@ class EdgeServer:
         sink = exchange.sink = RelayTransport(transport, lambda: self._drained(exchange))
         if relay.chunked:
             self._streams.add(exchange)
-            self.metrics.watches += 1
             if self._draining:
                 sink.end()
         try:
@@ -396,7 +430,6 @@ class EdgeServer:
             exchange.sink = None
             if relay.chunked:
                 self._streams.discard(exchange)
-                self.metrics.watches -= 1
         if not whole:
             if not transport.is_closing():
                 transport.write(LAST_CHUNK)
@@ -432,6 +465,10 @@ class EdgeServer:
             if now > exchange.deadline and not exchange.timed_out and exchange.task is not None:
                 exchange.timed_out = True
                 exchange.task.cancel()
+        for exchange in self._bodies.late(now):
+            exchange.payload.set_exception(SlowBody("the body of the request did not come in time"))
+        self._gate.tick(now)
+        self._pool.tick(now)
 
     def __repr__(self) -> str:
         state = "draining" if self._draining else "serving" if self._listener is not None else "stopped"

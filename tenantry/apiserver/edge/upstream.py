@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -83,11 +82,9 @@ class Upstream:
             self._all.add(protocol)
         return protocol
 
-    async def exchange(
-        self, request: bytes, pieces: AsyncIterator[bytes] | None = None, *, head_only: bool = False, fresh: bool = False
-    ) -> Answer:
+    async def exchange(self, request: bytes, *, head_only: bool = False, fresh: bool = False) -> Answer:
         """One request on some connection; see `UpstreamConnection.exchange`."""
-        return await (await self.connection(fresh=fresh)).exchange(request, pieces, head_only=head_only)
+        return await (await self.connection(fresh=fresh)).exchange(request, head_only=head_only)
 
     def abort(self, why: str) -> None:
         """Cuts every connection that is in use or idle. The pool can be used on."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -70,7 +70,6 @@ class UpstreamConnection(asyncio.Protocol):
         self._lost = lost
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._writable: asyncio.Future[None] | None = None
         self._data = b""
         self._head_seen = False
         self._status = 0
@@ -84,7 +83,6 @@ class UpstreamConnection(asyncio.Protocol):
         self._error: UpstreamError | None = None
         self._ended = False
         self._busy = False
-        self._sending = False
         self._sent = False
         self._begun = 0.0
 
@@ -117,15 +115,6 @@ class UpstreamConnection(asyncio.Protocol):
         self._transport = None
         self._lost(self)
 
-    def pause_writing(self) -> None:
-        if self._writable is None:
-            self._writable = asyncio.get_running_loop().create_future()
-
-    def resume_writing(self) -> None:
-        writable, self._writable = self._writable, None
-        if writable is not None and not writable.done():
-            writable.set_result(None)
-
     # What the pool and its users call
 
     @property
@@ -138,11 +127,11 @@ class UpstreamConnection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    async def exchange(self, request: bytes, pieces: AsyncIterator[bytes] | None, *, head_only: bool = False) -> Answer:
-        """Sends a request, its body in framed pieces, and returns when the answer's head has come.
+    async def exchange(self, request: bytes, *, head_only: bool = False) -> Answer:
+        """Sends a request with its body, and returns when the answer's head has come.
 
-        `head_only`: no body follows whatever the head says (HEAD). Raises UpstreamError, and what `pieces` raises. The connection
-        is not used again after that. A cancelled exchange cuts it, which tells the other server.
+        `head_only`: no body follows whatever the head says (HEAD). Raises UpstreamError; the connection is not used again after
+        that. A cancelled exchange cuts it, which tells the other server.
         """
         transport = self._transport
         if transport is None or not self.usable:
@@ -151,21 +140,14 @@ class UpstreamConnection(asyncio.Protocol):
         self._sent = True
         self._begun = asyncio.get_running_loop().time()
         self.used += 1
-        sender: asyncio.Task[None] | None = None
         try:
             transport.write(request)
-            if pieces is not None:
-                self._sending = True
-                sender = asyncio.create_task(self._send(pieces), name="request body")
             while not self._ready():
                 await self._wait()
             return self._answer()
         except BaseException:
             self.abort()
             raise
-        finally:
-            if sender is not None:
-                await self._settle(sender)
 
     async def pump(self, sink: RelaySink) -> bool:
         """Writes the rest of a body to a sink. See `Relay.run` for what is returned.
@@ -219,30 +201,6 @@ class UpstreamConnection(asyncio.Protocol):
             # Nothing is lost that was begun: a watch that ends here is resumed by its client.
             return False
         raise self._error or UpstreamError("the answer ended early", sent=True)
-
-    async def _send(self, pieces: AsyncIterator[bytes]) -> None:
-        transport = self._transport
-        try:
-            async for piece in pieces:
-                if transport is None or transport.is_closing():
-                    return
-                transport.write(piece)
-                if self._writable is not None:
-                    await self._writable
-        except Exception as error:
-            # Whoever waits for the answer would wait for ever.
-            self.abort(f"the request's body failed: {error}")
-            raise
-        self._sending = False
-
-    async def _settle(self, sender: asyncio.Task[None]) -> None:
-        """An answer before the request's end makes the rest of the request useless, and the connection too."""
-        if not sender.done():
-            self._keep = False
-            sender.cancel()
-        await asyncio.wait([sender])
-        if not sender.cancelled() and (error := sender.exception()) is not None:
-            raise error
 
     def _ready(self) -> bool:
         if self._head_seen:
@@ -366,7 +324,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _finish(self) -> None:
         self._busy = False
-        if self._keep and not self._sending and not self._ended and self._transport is not None:
+        if self._keep and not self._ended and self._transport is not None:
             if self._paused:
                 self._paused = False
                 self._transport.resume_reading()

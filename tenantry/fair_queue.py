@@ -1,0 +1,148 @@
+"""A queue in which those who were served least are next."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Hashable, Iterator
+from heapq import heapify, heappop, heappush
+from itertools import count
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+_KEPT = 256
+
+Owners = tuple[Hashable, ...]
+"""Who answers for an item, such as its tenant and its user."""
+
+
+class FairQueue(Generic[Item]):
+    """Items wait by their owners; those with the same owners are served in their order.
+
+    Each owner has a virtual time, which every service moves on by its cost. Next is the item whose owners' latest time is the
+    earliest, so that a tenant does not gain by having many users, nor a user by asking many tenants. Who comes new, or back,
+    begins at the time of those that are served, and has neither credit nor debt from before (start-time fair queuing, Goyal
+    1996).
+    Nothing is kept of anybody once nothing waits.
+    """
+
+    def __init__(self) -> None:
+        self._flows: dict[Owners, deque[Item]] = {}
+        self._heap: list[tuple[float, int, Owners]] = []
+        self._times: dict[Hashable, float] = {}
+        self._now = 0.0
+        self._numbers = count()
+        self._size = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __iter__(self) -> Iterator[Item]:
+        """In no order."""
+        for flow in self._flows.values():
+            yield from flow
+
+    def waits(self, owners: Owners) -> bool:
+        """Whether these very owners have anything waiting."""
+        return owners in self._flows
+
+    def push(self, owners: Owners, item: Item) -> None:
+        flow = self._flows.get(owners)
+        if flow is None:
+            self._flows[owners] = flow = deque()
+            heappush(self._heap, (self._rank(owners), next(self._numbers), owners))
+        flow.append(item)
+        self._size += 1
+
+    def push_first(self, owners: Owners, item: Item) -> None:
+        """Puts an item back that was taken and not served, before the others of its owners."""
+        self.push(owners, item)
+        self._flows[owners].rotate(1)
+
+    def pop(self, fits: Callable[[Owners, Item], bool] | None = None, *, cost: float = 1.0) -> tuple[Owners, Item] | None:
+        """The next item, None where there is none. `fits`: those whose first item it refuses are passed over this time. `cost` is
+        charged to the owners; `charge` corrects it once the true one is known."""
+        passed: list[tuple[float, int, Owners]] = []
+        found: tuple[Owners, Item] | None = None
+        heap, flows = self._heap, self._flows
+        while heap:
+            rank, _, owners = entry = heappop(heap)
+            flow = flows.get(owners)
+            if flow is None:
+                continue
+            now = self._rank(owners)
+            if now > rank:
+                # Its owners were served meanwhile, for this flow or for another one.
+                heappush(heap, (now, entry[1], owners))
+                continue
+            if fits is not None and not fits(owners, flow[0]):
+                passed.append(entry)
+                continue
+            found = owners, flow.popleft()
+            self._size -= 1
+            self._now = max(self._now, now)
+            self.charge(owners, cost)
+            if flow:
+                heappush(heap, (self._rank(owners), next(self._numbers), owners))
+            else:
+                del flows[owners]
+            break
+        for entry in passed:
+            heappush(heap, entry)
+        self._settle()
+        return found
+
+    def remove(self, owners: Owners, item: Item) -> bool:
+        """Takes an item out that waits no longer; whether it was there."""
+        flow = self._flows.get(owners)
+        if flow is None or item not in flow:
+            return False
+        flow.remove(item)
+        self._size -= 1
+        if not flow:
+            del self._flows[owners]
+        self._settle()
+        return True
+
+    def charge(self, owners: Owners, cost: float) -> None:
+        """Moves the owners' time on by what a service took, or back by what it took less. Without anybody waiting it is nothing:
+        then nobody is kept from anything."""
+        if not self._flows:
+            return
+        times, now = self._times, self._now
+        for owner in owners:
+            times[owner] = max(times.get(owner, now), now) + cost
+        if len(times) > 4 * len(self._flows) + _KEPT:
+            # Who is not ahead of the others is as one that comes new, and who does not wait may be forgotten.
+            waiting = {owner for flow in self._flows for owner in flow}
+            self._times = {owner: at for owner, at in times.items() if at > now and owner in waiting}
+
+    def clear(self) -> list[Item]:
+        """Empties it; what waited."""
+        items = list(self)
+        self._flows.clear()
+        self._size = 0
+        self._settle()
+        return items
+
+    def _rank(self, owners: Owners) -> float:
+        times = self._times
+        rank = self._now
+        for owner in owners:
+            at = times.get(owner)
+            if at is not None and at > rank:
+                rank = at
+        return rank
+
+    def _settle(self) -> None:
+        if not self._flows:
+            self._heap.clear()
+            self._times.clear()
+            self._now = 0.0
+            return
+        if len(self._heap) > 2 * len(self._flows) + _KEPT:
+            # Entries of flows that went away, and came back, are left where they are until there are many.
+            self._heap = [(self._rank(owners), next(self._numbers), owners) for owners in self._flows]
+            heapify(self._heap)
+
+    def __repr__(self) -> str:
+        return f"<FairQueue of {self._size} in {len(self._flows)} flows>"

@@ -1,0 +1,86 @@
+"""A bounded amount of something that many take from, so that none of them can have all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+
+LARGEST_SHARE = 0.5
+
+
+class Shares:
+    """`total` of what is counted (requests, bytes, connections), and who holds how much of it.
+
+    An owner may hold as much as its share of what is free allows: with a `largest` share of one half, as much as is free. So one
+    owner alone gets half of the total, two a third each, n of them 1/(n+1), and something is always left for who comes next
+    (dynamic thresholds, Choudhury and Hahne 1998). Nothing is kept of owners that hold nothing. A `largest` of 1 shares nothing:
+    the total alone is the bound. A first piece that fits into what is free is never refused.
+
+    Whoever takes names all who answer for it, such as a tenant and a user: each of them must have room. Without owners the
+    total alone counts.
+    """
+
+    __slots__ = ("_by_owner", "_ratio", "name", "refused", "total", "used")
+
+    def __init__(self, name: str, total: int, *, largest: float = LARGEST_SHARE) -> None:
+        """`name` of the limit in metrics. `largest`: above 0, at most 1. Raises ValueError."""
+        if not 0 < largest <= 1:
+            raise ValueError(f"a share is above 0 and at most 1, not {largest}")
+        self.name = name
+        self.total = total
+        self.used = 0
+        self.refused = 0
+        """How often there was no room."""
+        self._ratio = largest / (1 - largest) if largest < 1 else float("inf")
+        self._by_owner: dict[Hashable, int] = {}
+
+    def fits(self, owners: Iterable[Hashable], amount: int = 1) -> bool:
+        """Whether `take` would be granted now."""
+        free = self.total - self.used
+        if amount > free:
+            return False
+        by_owner = self._by_owner
+        allowed = free * self._ratio
+        for owner in owners:
+            held = by_owner.get(owner)
+            if held and held + amount > allowed:
+                return False
+        return True
+
+    def take(self, owners: Iterable[Hashable], amount: int = 1) -> bool:
+        """Takes an amount if all owners have room for it, and counts a refusal. It is given back with the same owners."""
+        if self.grant(owners, amount):
+            return True
+        self.refused += 1
+        return False
+
+    def grant(self, owners: Iterable[Hashable], amount: int = 1) -> bool:
+        """`take` for those who can wait: no room is no refusal."""
+        if not self.fits(owners, amount):
+            return False
+        self.used += amount
+        by_owner = self._by_owner
+        for owner in owners:
+            by_owner[owner] = by_owner.get(owner, 0) + amount
+        return True
+
+    def give(self, owners: Iterable[Hashable], amount: int = 1) -> None:
+        """Gives back what was taken."""
+        self.used -= amount
+        by_owner = self._by_owner
+        for owner in owners:
+            held = by_owner[owner] - amount
+            if held:
+                by_owner[owner] = held
+            else:
+                del by_owner[owner]
+
+    def held(self, owner: Hashable) -> int:
+        return self._by_owner.get(owner, 0)
+
+    @property
+    def largest(self) -> int:
+        """What the owner with the most holds."""
+        return max(self._by_owner.values(), default=0)
+
+    def __repr__(self) -> str:
+        return f"<Shares {self.name}: {self.used} of {self.total}, {len(self._by_owner)} owners>"
