@@ -12,14 +12,16 @@ import heapq
 import itertools
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from prometheus_client import Counter, Gauge, Histogram
 
 from tenantry.background import call, call_each, restarting
+from tenantry.fair_queue import FairQueue, Owners
 from tenantry.kube.status import StatusError
+from tenantry.shares import Shares
 from tenantry.storage.cell import NotOwned, Stale
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
@@ -34,13 +36,21 @@ FIRST_RETRY_SECONDS = 0.005
 LAST_RETRY_SECONDS = 30.0
 SLICE_SECONDS = 0.002
 """How long a worker keeps the loop while keys need no waiting: a long queue must not delay requests."""
-QUEUE_LIMIT = 100_000
-"""Keys waiting in one controller. Past it, it forgets single keys and lists its ranges again when the queue is empty."""
+QUEUE_LIMIT = 400_000
+"""Keys waiting in one controller, shared among tenants. Of a tenant that has more it forgets single keys, and lists all of its
+own again once none of them waits any more."""
+GUESSED_SECONDS = 0.001
+"""What one reconciliation is taken for until it is over."""
 
 RECONCILES = Counter("tenantry_reconciles", "Reconciliations by outcome.", ("controller", "outcome"))
 DEPTH = Gauge("tenantry_reconcile_queue_depth", "Keys that wait for a reconciler.", ("controller",))
 SECONDS = Histogram(
     "tenantry_reconcile_seconds", "Time of one reconciliation.", ("controller",), buckets=(0.001, 0.01, 0.1, 1, 10)
+)
+
+
+LISTED_AGAIN = Counter(
+    "tenantry_reconcile_overflows", "Tenants of which a controller forgot keys, because too many waited.", ("controller",)
 )
 
 
@@ -83,6 +93,7 @@ class Controller:
 
     name = ""
     workers = 4
+    """How many keys of one tenant are worked on at a time; of several, twice as many. 1: one at a time, whosever they are."""
 
     @property
     def resources(self) -> Sequence[str] | None:
@@ -113,16 +124,24 @@ class Controller:
 
 
 class Queue:
-    """Keys to do, each once: a key that is added while it is being worked on is done again afterwards."""
+    """Keys to do, each once: a key that is added while it is being worked on is done again afterwards.
 
-    def __init__(self, limit: int = QUEUE_LIMIT) -> None:
-        self._waiting: deque[Key] = deque()
+    Tenants take turns by the time that their keys took, and one of them has at most half of the `workers`, or of those that the
+    others left: a hundred thousand dirty keys of one delay no other's, nor do reconciliations that hang.
+    """
+
+    def __init__(self, limit: int = QUEUE_LIMIT, workers: int = 1 << 30) -> None:
+        self._waiting: FairQueue[Key] = FairQueue()
         self._known: set[Key] = set()
         self._active: set[Key] = set()
         self._again: set[Key] = set()
-        self._limit = limit
+        self._keys = Shares("reconcile_keys", limit)
+        self._busy = Shares("reconcile_workers", workers)
         self._wake: deque[asyncio.Future[None]] = deque()
         self.overflowed = False
+        """Something has to be listed again when the queue is empty."""
+        self.forgotten: set[str] = set()
+        """The tenants of which keys were not taken."""
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -137,32 +156,64 @@ class Queue:
         if key in self._active:
             self._again.add(key)
             return
-        if len(self._waiting) >= self._limit:
-            self.overflowed = True
+        owners = (key.cluster,)
+        if not self._keys.take(owners):
+            self.forgotten.add(key.cluster)
             return
         self._known.add(key)
-        self._waiting.append(key)
+        self._waiting.push(owners, key)
+        self._tell()
+
+    async def take(self) -> Key:
+        """The next key of a tenant that may have another worker: that whose keys took the least time."""
+        while (found := self._waiting.pop(self._may_work, cost=0.0)) is None:
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._wake.append(future)
+            await future
+        owners, key = found
+        self._waiting.charge(owners, GUESSED_SECONDS)
+        self._keys.give(owners)
+        self._busy.grant(owners)
+        self._known.discard(key)
+        self._active.add(key)
+        return key
+
+    def done(self, key: Key, seconds: float = GUESSED_SECONDS) -> None:
+        """The work on a key is over, and took so long."""
+        owners = (key.cluster,)
+        self._active.discard(key)
+        self._busy.give(owners)
+        self._waiting.charge(owners, seconds - GUESSED_SECONDS)
+        if key in self._again:
+            self._again.discard(key)
+            self.add(key)
+        if self._waiting:
+            self._tell()
+
+    def lacking(self) -> set[str]:
+        """The tenants of which keys were not taken, and of which none waits any more: they are to be listed again."""
+        found = {cluster for cluster in self.forgotten if not self._waiting.waits((cluster,))}
+        self.forgotten -= found
+        return found
+
+    @property
+    def largest(self) -> int:
+        """The keys that wait of the tenant with the most."""
+        return self._keys.largest
+
+    def _may_work(self, owners: Owners, key: Key) -> bool:
+        return self._busy.fits(owners)
+
+    def _tell(self) -> None:
         while self._wake:
             future = self._wake.popleft()
             if not future.done():
                 future.set_result(None)
                 return
 
-    async def take(self) -> Key:
-        while not self._waiting:
-            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._wake.append(future)
-            await future
-        key = self._waiting.popleft()
-        self._known.discard(key)
-        self._active.add(key)
-        return key
 
-    def done(self, key: Key) -> None:
-        self._active.discard(key)
-        if key in self._again:
-            self._again.discard(key)
-            self.add(key)
+def _workers(controller: Controller) -> int:
+    return 2 * controller.workers if controller.workers > 1 else 1
 
 
 class ControllerRunner:
@@ -189,14 +240,14 @@ class ControllerRunner:
         for controller in controllers:
             if not controller.name:
                 raise ValueError(f"{type(controller).__name__} has no name; set `name` on the class")
-            controller._queue = Queue()
+            controller._queue = Queue(workers=_workers(controller))
             self._controllers.append(controller)
 
     async def start(self) -> None:
         self._running = True
         self._stop_following = self._host.follow_ranges(self._follow)
         for controller in self._controllers:
-            for number in range(controller.workers):
+            for number in range(_workers(controller)):
                 self._tasks.add(restarting(partial(self._work, controller), name=f"{controller.name}-{number}"))
 
     async def stop(self) -> None:
@@ -239,12 +290,14 @@ class ControllerRunner:
 
         return stop
 
-    def _list(self, controller: Controller, held: Range) -> None:
-        """Queues all that there is; once more when the queue is empty where the controller stumbles over something."""
+    def _list(self, controller: Controller, held: Range, clusters: Container[str] | None = None) -> None:
+        """Queues all that there is (of some clusters); once more when the queue is empty where the controller stumbles over
+        something."""
 
         def add() -> None:
             for key in controller.initial_keys(held):
-                controller._queue.add(key)
+                if clusters is None or key.cluster in clusters:
+                    controller._queue.add(key)
 
         if not call(add, f"controller {controller.name}, listing range {held.name},"):
             controller._queue.overflowed = True
@@ -277,10 +330,14 @@ class ControllerRunner:
             try:
                 outcome = await self._once(controller, key)
             finally:
-                queue.done(key)
+                queue.done(key, self._clock.now() - started)
             seconds.observe(self._clock.now() - started)
             outcomes[outcome].inc()
             depth.set(len(queue))
+            if queue.forgotten and (lacking := queue.lacking()):
+                LISTED_AGAIN.labels(controller.name).inc(len(lacking))
+                for held in list(self._host.cell.ranges.values()):
+                    self._list(controller, held, lacking)
             if queue.overflowed and not queue:
                 queue.overflowed = False
                 for held in list(self._host.cell.ranges.values()):

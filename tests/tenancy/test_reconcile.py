@@ -242,3 +242,43 @@ async def test_a_controller_that_stumbles_over_an_event_costs_the_others_nothing
     await runner.stop()
     assert controller.seen == clumsy.seen == [key("a")]
     assert lost == [held] and not held.callbacks
+
+
+async def test_dirty_keys_of_one_tenant_do_not_delay_another() -> None:
+    queue = Queue(workers=8)
+    for number in range(1000):
+        queue.add(Key("flooder", CONFIG_MAPS, "default", str(number)))
+    for _ in range(4):
+        assert (await queue.take()).cluster == "flooder"
+    queue.add(Key("quiet", CONFIG_MAPS, "default", "one"))
+    assert (await queue.take()).cluster == "quiet"
+    # Half of the workers, and no more, are with the one that has more to do than all others together.
+    waiting = asyncio.create_task(queue.take())
+    await settle()
+    assert not waiting.done()
+    queue.done(Key("flooder", CONFIG_MAPS, "default", "0"), 0.1)
+    assert (await waiting).cluster == "flooder"
+
+
+async def test_time_is_shared_and_not_the_number_of_keys() -> None:
+    queue = Queue(workers=1)
+    for tenant in ("slow", "quick"):
+        for number in range(50):
+            queue.add(Key(tenant, CONFIG_MAPS, "default", str(number)))
+    seen: list[str] = []
+    for _ in range(44):
+        taken = await queue.take()
+        seen.append(taken.cluster)
+        queue.done(taken, 1.0 if taken.cluster == "slow" else 0.1)
+    assert 3 <= seen.count("slow") <= 5
+
+
+async def test_keys_that_found_no_room_are_listed_again_for_their_tenant_alone() -> None:
+    queue = Queue(limit=8)
+    for number in range(8):
+        queue.add(Key("flooder", CONFIG_MAPS, "default", str(number)))
+    queue.add(Key("quiet", CONFIG_MAPS, "default", "one"))
+    assert (len(queue), queue.forgotten, queue.lacking()) == (5, {"flooder"}, set())
+    while len(queue):
+        queue.done(await queue.take())
+    assert (queue.lacking(), queue.forgotten) == ({"flooder"}, set())
