@@ -29,6 +29,11 @@ def watch_over(host: Host, health: Health, metrics: Metrics) -> None:
         broken = host.runner.broken
         return f"not running: {broken}" if broken else None
 
+    metrics.gauge(
+        "tenantry_storage_refused_writes",
+        "Writes refused because their logical cluster holds as much as it may.",
+        lambda: host.cell.refused_growth,
+    )
     health.add(f"{host.name}-store", store.check)
     health.add(f"{host.name}-catalog", catalog)
     health.add(f"{host.name}-controllers", controllers)

@@ -111,6 +111,7 @@ class ShardProcess(Process[ShardSettings]):
             health=self.health,
             metrics=self.metrics,
             version=version("tenantry"),
+            cluster_limits=settings.cluster_limits(),
             history_limits=HistoryLimits(events=settings.history_events),
             home_creator_groups=settings.home_creator_groups(),
             publish_on_exports=settings.api_export_urls,

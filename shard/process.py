@@ -25,7 +25,7 @@ from tenantry.apiserver.records import parse_head
 from tenantry.apiserver.storage_errors import not_owner
 from tenantry.apiserver.user import AUTHENTICATED_GROUP
 from tenantry.kube.status import unavailable
-from tenantry.storage.cell import Cell
+from tenantry.storage.cell import NO_LIMITS, Cell, ClusterLimits
 from tenantry.storage.history import HistoryLimits
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
@@ -85,10 +85,13 @@ class Shard:
         uid: str = "",
         url: str = "",
         open_store: OpenStore | None = None,
+        cluster_limits: ClusterLimits = NO_LIMITS,
     ) -> None:
         self._info = ShardInfo(name, uid or uuid.uuid4().hex, url or urls.external)
         guard = ReadGuard()
-        self.cell = Cell(store, self._info.uid, parse_head, guard=guard, history_limits=history_limits)
+        self.cell = Cell(
+            store, self._info.uid, parse_head, guard=guard, history_limits=history_limits, cluster_limits=cluster_limits
+        )
         self.host = host = Host(
             name=name,
             cell=self.cell,

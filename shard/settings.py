@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from tenantry.apiserver.options import EtcdProcessOptions, HttpsOptions, PlatformOptions
 from tenantry.flags import SettingError, Settings, listed, other_default, setting
+from tenantry.storage.cell import ClusterLimits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,11 +37,27 @@ class TenantOptions(Settings):
         "minutes of a busy resource, a few MB",
         bounds=(16, 10_000_000),
     )
+    max_cluster_objects: int = setting(
+        100_000,
+        "objects that a workspace may hold, events not counted, where core.kcp.io/max-total-objects of its LogicalCluster says "
+        "nothing else; 0 is without a limit",
+        "a list of all of them is 100 MB; root and system:* have no limit",
+        bounds=(0, 1 << 40),
+    )
+    max_cluster_bytes: int = setting(
+        512 * 1024 * 1024,
+        "bytes that a workspace's objects may have together; 0 is without a limit",
+        "a quarter of etcd's default quota; a shard holds them in memory",
+        bounds=(0, 1 << 50),
+    )
     api_export_urls: bool = setting(
         False,
         "also publish URLs in the deprecated APIExport.status.virtualWorkspaces",
         "off as kcp's feature gate for it: endpoint slices tell who holds consumers, this field cannot",
     )
+
+    def cluster_limits(self) -> ClusterLimits:
+        return ClusterLimits(objects=self.max_cluster_objects, size_bytes=self.max_cluster_bytes)
 
     def home_creator_groups(self) -> tuple[str, ...] | None:
         """None where nobody gets a home."""

@@ -100,6 +100,7 @@ class WholePlatform(Process[StartSettings]):
                 health=self.health,
                 metrics=self.metrics,
                 version=version("tenantry"),
+                cluster_limits=settings.cluster_limits(),
                 history_limits=HistoryLimits(events=settings.history_events),
                 home_creator_groups=settings.home_creator_groups(),
                 ttl_seconds=TTL_SECONDS,

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from sys import intern
 from types import MappingProxyType
@@ -48,6 +49,21 @@ class NotOwned(Exception):
         self.owner = owner
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterLimits:
+    """What one logical cluster may hold where nothing else is said of it; 0 is without a limit. Those of the platform itself
+    (`root`, `system:*`) have none."""
+
+    objects: int = 0
+    size_bytes: int = 0
+
+    def of(self, cluster: str) -> ClusterLimits:
+        return NO_LIMITS if cluster == "root" or cluster.startswith("system:") else self
+
+
+NO_LIMITS = ClusterLimits()
+
+
 class Cell:
     """The owned ranges of one shard and their writer.
 
@@ -70,8 +86,12 @@ class Cell:
         limits: CommitLimits | None = None,
         history_limits: HistoryLimits | None = None,
         history_revisions: int = 2000,
+        cluster_limits: ClusterLimits = NO_LIMITS,
     ) -> None:
         self.store = store
+        self.cluster_limits = cluster_limits
+        self.refused_growth = 0
+        """Writes refused because their cluster holds as much as it may."""
         self.shard_uid = shard_uid
         self.guard = guard or ReadGuard()
         self.on_commit: list[CommitHook] = []

@@ -53,10 +53,11 @@ class Group:
 class Index:
     """All objects of a range."""
 
-    __slots__ = ("_cluster_order", "_groups", "size")
+    __slots__ = ("_cluster_order", "_groups", "_usage", "size")
 
     def __init__(self) -> None:
         self.size = 0
+        self._usage: dict[str, tuple[int, int]] = {}
         self._groups: dict[str, dict[str, dict[str, Group]]] = {}
         self._cluster_order: dict[str, list[str]] = {}
 
@@ -82,9 +83,13 @@ class Index:
         group = namespaces.get(namespace)
         if group is None:
             group = namespaces[namespace] = Group()
-        before = len(group.records)
+        previous = group.records.get(record.key)
         group.put(record)
-        self.size += len(group.records) - before
+        if previous is None:
+            self.size += 1
+            self._count(cluster, 1, len(record.value))
+        else:
+            self._count(cluster, 0, len(record.value) - len(previous.value))
 
     def remove(self, key: Key) -> None:
         cluster, resource, namespace, _ = key
@@ -92,9 +97,11 @@ class Index:
         group = namespaces.get(namespace)
         if group is None:
             return
-        before = len(group.records)
-        group.remove(key)
-        self.size -= before - len(group.records)
+        previous = group.records.get(key)
+        if previous is not None:
+            group.remove(key)
+            self.size -= 1
+            self._count(cluster, -1, -len(previous.value))
         if group.records:
             return
         del namespaces[namespace]
@@ -104,6 +111,17 @@ class Index:
             self._cluster_order.pop(resource, None)
             if not clusters:
                 del self._groups[resource]
+
+    def usage(self, cluster: str) -> tuple[int, int]:
+        """How many objects a cluster has, and how many bytes their values are."""
+        return self._usage.get(cluster, (0, 0))
+
+    def _count(self, cluster: str, objects: int, size: int) -> None:
+        known, bytes_known = self._usage.get(cluster, (0, 0))
+        if known + objects:
+            self._usage[cluster] = (known + objects, bytes_known + size)
+        else:
+            self._usage.pop(cluster, None)
 
     def list(self, resource: str, cluster: str | None, namespace: str | None) -> Sequence[Record]:
         if cluster is not None:

@@ -82,6 +82,10 @@ class Range:
         """How many objects it holds."""
         return self._index.size
 
+    def usage(self, cluster: str) -> tuple[int, int]:
+        """How many objects a cluster has, and how many bytes their values are. Kept as they come and go."""
+        return self._index.usage(cluster)
+
     def get(self, key: Key) -> Record | None:
         return self._index.get(key)
 

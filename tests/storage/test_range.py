@@ -207,3 +207,20 @@ def test_keys_of_other_things() -> None:
     assert fence_name(b"/fences/root") == "root"
     assert fence_name(b"/journal/x") == "/journal/x"
     assert prefix_end(b"/objects/a/") == b"/objects/a0"
+
+
+@given(st.lists(st.tuples(st.sampled_from(("a", "b")), st.sampled_from("xyz"), st.integers(0, 9)), max_size=60))
+def test_what_a_cluster_holds_is_counted_as_it_comes_and_goes(steps: list[tuple[str, str, int]]) -> None:
+    index, model = Index(), dict[Key, bytes]()
+    for cluster, name, size in steps:
+        key = Key(cluster, "core/configmaps", "default", name)
+        if size:
+            model[key] = b"x" * size
+            index.put(Record(key, model[key], 1, Head()))
+        else:
+            model.pop(key, None)
+            index.remove(key)
+        for each in ("a", "b"):
+            mine = [value for key, value in model.items() if key.cluster == each]
+            assert index.usage(each) == (len(mine), sum(map(len, mine)))
+    assert set(index._usage) == {key.cluster for key in model}

@@ -14,7 +14,7 @@ how they compute the new object.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Generator
+from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
 
@@ -35,7 +35,7 @@ from tenantry.kube.metadata_validation import metadata_warnings, validate_metada
 from tenantry.kube.objects import GroupResource, Object, group_version, is_deleting, timestamp
 from tenantry.kube.schema.cel import TooMuchAtOnce
 from tenantry.kube.schema.validate import validate
-from tenantry.kube.status import FieldError, StatusError, already_exists, conflict, invalid, too_many_values
+from tenantry.kube.status import FieldError, StatusError, already_exists, conflict, forbidden, invalid, too_many_values
 from tenantry.storage.cell import NotOwned, Stale
 from tenantry.storage.keys import Key
 from tenantry.storage.record import Change, Record
@@ -148,6 +148,7 @@ async def run(target: Target, compute: Compute) -> Outcome:
             outcome.weight = weight
             if not outcome.changes:
                 return outcome
+            _check_room(target, outcome.changes)
             try:
                 committed = await cell.commit(outcome.changes)
             except Stale as stale:
@@ -160,6 +161,23 @@ async def run(target: Target, compute: Compute) -> Outcome:
     except (StoreError, NotOwned) as error:
         raise to_status(error) from error
     raise conflict(target.group_resource, target.name)
+
+
+def _check_room(target: Target, changes: Sequence[Change]) -> None:
+    """Raises StatusError 403 where a cluster would come to hold more bytes than it may. What the platform itself writes, and what
+    makes it less, is let through: a full workspace can be emptied."""
+    cell = target.scope.cell
+    limit = cell.cluster_limits.of(target.cluster).size_bytes
+    if not limit or target.user.is_master:
+        return
+    growth = sum(len(c.value or b"") - (len(c.expected.value) if c.expected is not None else 0) for c in changes)
+    if growth <= 0:
+        return
+    _, held = cell.range_of(target.cluster).usage(target.cluster)
+    if held + growth > limit:
+        cell.refused_growth += 1
+        why = f"the logical cluster holds {held} bytes, and {growth} more are above {limit} (--max-cluster-bytes)"
+        raise forbidden(target.group_resource, target.name, why)
 
 
 def _look(target: Target) -> Record | None:

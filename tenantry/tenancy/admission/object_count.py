@@ -19,22 +19,29 @@ _MARK = f'"{ANNOTATION}"'.encode()
 
 
 class ObjectCount(Plugin):
-    """Only creates are refused, and only once the cluster is Ready; events do not count. Without the annotation it costs a
-    look-up: the objects of a cluster are counted in memory when they have to be."""
+    """Only creates are refused, and only once the cluster is Ready; events do not count. Without the annotation the limit is
+    that of the settings; an annotation of 0 lifts it. The objects of a cluster are counted as they come and go."""
 
     def validate(self, review: Review) -> None:
         if review.operation != CREATE or not review.definition.stored or review.definition.storage_key == EVENTS:
             return
         held = review.scope.cell.range_of(review.cluster)
         record = held.get(Key(review.cluster, LOGICAL_CLUSTERS, "", NAME))
-        if record is None or _MARK not in record.value:
+        if record is None:
             return
-        logical_cluster = orjson.loads(record.value)
-        limit = parse_limit(annotations_of(logical_cluster).get(ANNOTATION, ""))
+        limit: int | None = review.scope.cell.cluster_limits.of(review.cluster).objects or None
+        if _MARK not in record.value:
+            if limit is None or held.usage(review.cluster)[0] < limit:
+                return
+            logical_cluster = orjson.loads(record.value)
+        else:
+            logical_cluster = orjson.loads(record.value)
+            limit = parse_limit(annotations_of(logical_cluster).get(ANNOTATION, ""), limit)
         if limit is None or (logical_cluster.get("status") or {}).get("phase") != READY:
             return
         count = objects_in(held, review.cluster)
         if count >= limit:
+            review.scope.cell.refused_growth += 1
             raise forbidden(
                 review.definition.group_resource,
                 review.name,
@@ -42,14 +49,14 @@ class ObjectCount(Plugin):
             )
 
 
-def parse_limit(text: str) -> int | None:
-    """None: no limit, as for 0, negative numbers and what is no number."""
+def parse_limit(text: str, otherwise: int | None = None) -> int | None:
+    """None: no limit, as for 0 and negative numbers. What is no number is as if it were not there."""
     try:
         limit = int(text)
     except ValueError:
-        return None
+        return otherwise
     return limit if limit > 0 else None
 
 
 def objects_in(held: Range, cluster: str) -> int:
-    return sum(held.count(resource, cluster) for resource in held.resources(cluster) if resource != EVENTS)
+    return held.usage(cluster)[0] - held.count(EVENTS, cluster)
