@@ -137,7 +137,7 @@ def _write(cost: Cost, value: Any, out: list[str]) -> None:
             continue
         [each] = each
         if type(each) is list or type(each) is dict:
-            cost.charge(5 + 5 * len(each))
+            cost.charge(10 + 10 * len(each))
             waiting.append("]" if type(each) is list else "}")
             waiting.extend(reversed(_between(each)))
             waiting.append("[" if type(each) is list else "{")

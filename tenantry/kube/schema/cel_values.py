@@ -190,7 +190,7 @@ def _deeply_equal(cost: Cost, left: Any, right: Any) -> bool:
             continue
         if len(one) != len(other):
             return False
-        cost.charge(2 + len(one) / 2)
+        cost.charge(6 + len(one) / 2)
         keyed = type(one) is dict
         if _compare_at_once(one.values() if keyed else one, other.values() if keyed else other):
             if one != other:

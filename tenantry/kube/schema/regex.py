@@ -32,6 +32,8 @@ SIZE_MAX = 20_000
 _STEPS_PER_UNIT = 50
 """How many instructions are charged as one unit of CEL."""
 
+_MATCH_UNITS = 20
+"""What is charged for each match that is found beside the search."""
 _SMALL = 100
 """Instructions of a pattern that are nothing beside reading the text."""
 
@@ -137,7 +139,7 @@ def find_all(source: str, text: str, limit: int, charge: Callable[[float], None]
         found.append(match)
         if len(found) == limit:
             break
-        charge(1 + (len(text) - end) / _STEPS_PER_UNIT)
+        charge(_MATCH_UNITS + (len(text) - end) / _STEPS_PER_UNIT)
     return found
 
 
