@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 from tenantry.kube.definition import ResourceDefinition
-from tenantry.kube.field_errors import IMMUTABLE, VALUE_CHARACTERS, forbidden, invalid, required, too_long, while_few
+from tenantry.kube.field_errors import IMMUTABLE, VALUE_CHARACTERS, forbidden, invalid, required, show, too_long, while_few
 from tenantry.kube.finalizers import FOREGROUND, ORPHAN, unqualified_errors
 from tenantry.kube.label_selector_validation import label_errors
 from tenantry.kube.names import qualified_name_errors
@@ -107,7 +107,7 @@ def _owner_errors(owners: list[Any]) -> list[FieldError]:
     path = "metadata.ownerReferences"
     errors: list[FieldError] = []
     controller = ""
-    all_shown: list[Object] = []
+    all_shown = ""
     for owner in while_few(errors, owners):
         api_version, kind = owner.get("apiVersion") or "", owner.get("kind") or ""
         group, version = split_api_version(api_version)
@@ -120,9 +120,9 @@ def _owner_errors(owners: list[Any]) -> list[FieldError]:
             this = f"{kind}/{owner.get('name') or ''}"
             if controller:
                 text = 'Only one reference can have Controller set to true. Found "true" in references for '
-                all_shown = all_shown or [_shown(o) for o in owners[:CAUSES_MAX]]
+                all_shown = all_shown or show([_shown(o) for o in owners[:CAUSES_MAX]])
                 detail = f"{text}{cut(controller, VALUE_CHARACTERS)} and {cut(this, VALUE_CHARACTERS)}"
-                errors.append(invalid(path, all_shown, detail))
+                errors.append(FieldError("Invalid", path, f"Invalid value: {all_shown}: {detail}"))
             else:
                 controller = this
     return errors

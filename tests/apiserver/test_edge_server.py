@@ -494,3 +494,7 @@ def test_warnings_are_cut_when_there_are_too_many() -> None:
 
     assert len(values) == 16
     assert all(len(value) < 300 for value in values)
+
+
+def test_warnings_leave_room_for_other_headers() -> None:
+    assert len(warning_values([f"unknown field {n}" for n in range(100)])) == 64

@@ -22,7 +22,7 @@ from tenantry.kube.schema.validate import validate
 from tenantry.kube.status import FieldError, StatusError, invalid
 from tenantry.kube.types import BUILTINS
 from tenantry.tenancy.types import EXPORTED_TYPES, SYSTEM_DEFINITIONS
-from tests.growth.meter import assert_linear, assert_time_is_linear
+from tests.growth.meter import assert_linear
 from tests.growth.shapes import LEAVES, Leaf, Place, grown, object_with, places
 
 NOW = "2024-01-01T00:00:00Z"
@@ -140,19 +140,6 @@ def test_an_object_costs_what_it_is(definition: ResourceDefinition) -> None:
     for place, kind in of(definition):
         try:
             assert_linear(lambda n, place=place, kind=kind: all_of_it(definition, place, LEAVES[kind], n), small=32)
-        except AssertionError as error:
-            failures.append(f"{place.name} ({kind}): {error}")
-    assert not failures
-
-
-@pytest.mark.parametrize("definition", TYPES.values(), ids=map(str, TYPES))
-def test_an_object_takes_time_as_it_is_long(definition: ResourceDefinition) -> None:
-    failures = []
-    for place, kind in of(definition):
-        if kind == "wrong" or place.schema.type == "string":
-            continue
-        try:
-            assert_time_is_linear(lambda n, place=place, kind=kind: all_of_it(definition, place, LEAVES[kind], n), small=128)
         except AssertionError as error:
             failures.append(f"{place.name} ({kind}): {error}")
     assert not failures

@@ -12,6 +12,8 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _WARNING_RUNES = 256
 _ALL_WARNINGS_RUNES = 4096
 """kube-apiserver's limits: past the second, each text is cut to the first; clients and proxies refuse endless headers."""
+_WARNINGS = 64
+"""Headers of warnings; a client of Python refuses an answer of more than a hundred headers."""
 
 
 def head(
@@ -59,4 +61,4 @@ def warning_values(warnings: Iterable[str]) -> list[str]:
     unique = [_CONTROL.sub(" ", text) for text in dict.fromkeys(warnings)]
     if sum(map(len, unique)) > _ALL_WARNINGS_RUNES:
         unique = [text[:_WARNING_RUNES] for text in unique][: _ALL_WARNINGS_RUNES // _WARNING_RUNES]
-    return ['299 - "{}"'.format(text.replace("\\", "\\\\").replace('"', '\\"')) for text in unique]
+    return ['299 - "{}"'.format(text.replace("\\", "\\\\").replace('"', '\\"')) for text in unique[:_WARNINGS]]
