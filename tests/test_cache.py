@@ -120,7 +120,7 @@ def test_a_decorated_function_computes_once_for_each_way_to_call_it() -> None:
 def test_a_key_error_of_the_function_is_its_own() -> None:
     @cached("test", bytes_max=1 << 20)
     def broken(key: str) -> str:
-        return {}[key]
+        return dict[str, str]()[key]
 
     with pytest.raises(KeyError, match="a"):
         broken("a")

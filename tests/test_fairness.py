@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -73,7 +75,7 @@ OPERATIONS = st.lists(
 @given(OPERATIONS)
 def test_nothing_is_lost_doubled_or_out_of_its_order(operations: list[Operation]) -> None:
     queue: FairQueue[int] = FairQueue()
-    waiting: dict[tuple[str, str], list[int]] = {}
+    waiting: dict[tuple[Hashable, ...], list[int]] = {}
     for number, (what, tenant, user, cost) in enumerate(operations):
         owners = (f"tenant {tenant}", f"user {user}")
         mine = waiting.setdefault(owners, [])

@@ -33,14 +33,18 @@ async def begun(gate: Gate) -> None:
     await asyncio.to_thread(gate.begun.wait, 30)
 
 
-def note(done: list[str], name: str) -> Callable[[], None]:
-    return lambda: done.append(name)
+def note(done: list[str], name: str) -> Callable[[], str]:
+    def job() -> str:
+        done.append(name)
+        return name
+
+    return job
 
 
 async def test_what_a_job_returns_and_raises() -> None:
     mine = Workers(threads=1)
 
-    def refuse() -> None:
+    def refuse() -> str:
         raise StatusError(409, "Conflict", "no")
 
     assert await mine.run("a", threading.get_ident) != threading.get_ident()

@@ -35,7 +35,8 @@ def timestamp(value: Any) -> Timestamp:
     if match is None:
         raise CelError(f'parsing time "{value[:_LONGEST]}" as "2006-01-02T15:04:05Z07:00": cannot parse')
     try:
-        whole = datetime(*(int(part) for part in match.groups()[:6]), tzinfo=UTC)  # type: ignore[misc]  # six numbers
+        year, month, day, hour, minute, second = map(int, match.groups()[:6])
+        whole = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
     except ValueError:
         raise CelError(f'parsing time "{value}": out of range') from None
     fraction, sign, hours, minutes = match.groups()[6:]
