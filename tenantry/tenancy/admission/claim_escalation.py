@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from tenantry.apiserver import records
 from tenantry.apiserver.admission import Review
 from tenantry.kube.objects import GroupResource, Object
 from tenantry.kube.rbac.cover import Rule, TooComplex, rules_text, uncovered
 from tenantry.tenancy.admission.escalation import Rules
 from tenantry.tenancy.admission.plugin import Plugin
 from tenantry.tenancy.exports.admission.refusal import is_main_write, refuse
+from tenantry.tenancy.exports.admission.stored_form import stored_form
 from tenantry.tenancy.exports.bindings import BINDING_RESOURCE
 from tenantry.tenancy.exports.claims import accepted_claims, normalized
 from tenantry.tenancy.resources import API_BINDINGS
@@ -46,7 +46,7 @@ class ClaimEscalation(Plugin):
         # Views serve the type with fewer verbs: another definition of the same objects.
         if review.definition.storage_key != API_BINDINGS or not is_main_write(review) or review.user.is_master:
             return
-        wanted = list(granted(_stored(review, review.object), _stored(review, review.old_object)))
+        wanted = list(granted(stored_form(review, review.object), stored_form(review, review.old_object)))
         if not wanted:
             return
         try:
@@ -87,11 +87,3 @@ def _resources(group: str, resource: str) -> Sequence[GroupResource]:
 
 def _place(claim: Mapping[str, Any]) -> tuple[str, str, str]:
     return claim.get("group") or "", claim.get("resource") or "", claim.get("identityHash") or ""
-
-
-def _stored(review: Review, obj: Object | None) -> Object:
-    """As it is stored: the older version of the type keeps verbs and selectors in an annotation."""
-    if obj is None:
-        return {}
-    convert = review.version.to_storage
-    return obj if convert is None else convert(records.copy(obj)) or obj

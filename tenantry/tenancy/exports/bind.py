@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
 FINALIZER = "apis.kcp.io/apibinding-finalizer"
 EXTRA_ANNOTATION_PREFIX = "extra.apis.kcp.io/"
+_EXTRA_CHARACTERS = 32 * 1024
 _TEMPLATES: dict[tuple[str, str, bool], tuple[Object, tuple[Object, ...], bytes]] = {}
 _TEMPLATE_LIMIT = 1024
 
@@ -138,8 +139,10 @@ def accepted(claim: dict[str, Any]) -> dict[str, Any]:
 
 
 def extra_annotations(export: Object) -> dict[str, str]:
-    """The annotations of an export that every binding to it bears too."""
-    return {k: v for k, v in annotations_of(export).items() if k.startswith(EXTRA_ANNOTATION_PREFIX)}
+    """The annotations of an export that every binding to it bears too: none where they are too long together, for a consumer has
+    to be able to write his binding with them."""
+    extra = {k: v for k, v in annotations_of(export).items() if k.startswith(EXTRA_ANNOTATION_PREFIX)}
+    return extra if sum(len(k) + len(v) for k, v in extra.items()) <= _EXTRA_CHARACTERS else {}
 
 
 def taken_names(held: Range, cluster: str, binding_name: str, host: Host) -> list[Names]:

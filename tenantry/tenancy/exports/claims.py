@@ -53,11 +53,15 @@ def accepted_claims(binding: Object) -> list[dict[str, Any]]:
 
 
 def claim_selector(claim: Mapping[str, Any]) -> LabelSelector | None:
-    """The selector of an accepted claim; None where it matches everything."""
+    """The selector of an accepted claim; None where it matches everything. One that is none matches nothing: admission refuses
+    it, and this is read for every write in the consumer's cluster."""
     selector = claim.get("selector") or {}
     if selector.get("matchAll"):
         return None
-    return label_selectors.from_object(selector)
+    try:
+        return label_selectors.from_object(selector)
+    except ValueError:
+        return label_selectors.NOTHING
 
 
 def bears_claims(record: Record | None) -> bool:

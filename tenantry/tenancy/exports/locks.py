@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 
 import orjson
 
 from tenantry.kube.objects import GroupResource, Object, annotations_of
+
+log = logging.getLogger(__name__)
 
 LOCKS_ANNOTATION = "internal.apis.kcp.io/resource-bindings"
 
@@ -19,12 +22,19 @@ def lock_name(group: str, resource: str) -> str:
 
 
 def parse(text: str) -> Locks:
-    """The locks of an annotation. What is not a JSON map counts as none: it is written anew with the next lock."""
+    """The locks of an annotation. What is no lock counts as none: the annotation is written anew with the next one."""
     try:
         locks = orjson.loads(text) if text else {}
     except orjson.JSONDecodeError:
-        return {}
-    return locks if isinstance(locks, dict) else {}
+        locks = None
+    found = {name: holder for name, holder in locks.items() if _is_lock(holder)} if isinstance(locks, dict) else {}
+    if not isinstance(locks, dict) or len(found) < len(locks):
+        log.warning("an annotation of locks holds what is none", extra={"length_characters": len(text)})
+    return found
+
+
+def _is_lock(holder: object) -> bool:
+    return isinstance(holder, dict) and isinstance(holder.get("n", ""), str)
 
 
 def dump(locks: Mapping[str, object]) -> str:

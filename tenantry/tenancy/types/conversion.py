@@ -30,7 +30,7 @@ def export_up(obj: Object) -> Object:
     spec = obj.get("spec")
     if spec is None:
         return obj
-    kept = {entry["schema"]: entry for entry in _take(obj, RESOURCE_SCHEMAS)}
+    kept = {entry["schema"]: entry for entry in _take(obj, RESOURCE_SCHEMAS) if isinstance(entry.get("schema"), str)}
     names = spec.pop("latestResourceSchemas", None) or []
     resources = [kept.get(name) or _resource(name) for name in names]
     resources.extend(entry for entry in kept.values() if entry["schema"] not in names)
@@ -108,19 +108,24 @@ def _claims_down(obj: Object, where: Object, field: str, annotation: str) -> Non
     old = {_identity(claim): claim for claim in _take(obj, old_annotation)}
     converted = []
     for claim in claims:
-        before = old.get(_identity(claim))
-        selection = {"resourceSelector": before["resourceSelector"]} if before is not None else {"all": True}
+        before = old.get(_identity(claim)) or {}
+        chosen = before.get("resourceSelector")
+        selection = {"resourceSelector": chosen} if isinstance(chosen, list) and chosen else {"all": True}
         converted.append({k: v for k, v in claim.items() if k not in _NEW_ONLY} | selection)
     _note(obj, annotation, [{k: v for k, v in claim.items() if k != "state"} for claim in claims])
     where[field] = converted
 
 
 def _identity(claim: Claim) -> tuple[str, str, str]:
-    return claim.get("group") or "", claim.get("resource", ""), claim.get("identityHash") or ""
+    return str(claim.get("group") or ""), str(claim.get("resource") or ""), str(claim.get("identityHash") or "")
 
 
 def _take(obj: Object, annotation: str) -> list[Claim]:
-    """The list in an annotation, which is removed. What does not decode counts as none; admission refuses it on writes."""
+    """The list in an annotation, which is removed. What does not decode counts as none, and so does what is no object in it.
+
+    The text is a user's: what is in the objects may be anything. Admission holds what comes of it against the schema
+    (`tenantry.tenancy.exports.admission.stored_form`).
+    """
     annotations = annotations_of(obj)
     text = annotations.pop(annotation, "")
     if not text:

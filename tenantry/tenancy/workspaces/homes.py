@@ -30,7 +30,8 @@ from tenantry.tenancy.directory import HOME_PREFIX, HOMES, RangeInfo, home_key
 from tenantry.tenancy.types.lifecycle import INITIALIZING, SCHEDULING
 from tenantry.tenancy.types.logical_cluster import NAME
 from tenantry.tenancy.well_known import OWNER_ANNOTATION, ROOT
-from tenantry.tenancy.workspaces.logical_clusters import fill, owner_user, unowned_logical_cluster
+from tenantry.tenancy.workspaces.logical_clusters import fill, unowned_logical_cluster
+from tenantry.tenancy.workspaces.owner import owner_user
 from tenantry.tenancy.workspaces.remote import RemoteObjects
 from tenantry.tenancy.workspaces.schedule import Unschedulable
 from tenantry.tenancy.workspaces.types import DefaultBinding, TypeUnresolved

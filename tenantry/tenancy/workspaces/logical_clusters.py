@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-import orjson
+from typing import TYPE_CHECKING
 
 from tenantry.kube.objects import Object, annotations_of
 from tenantry.kube.status import StatusError
@@ -20,6 +18,7 @@ from tenantry.tenancy.types.logical_cluster import NAME
 from tenantry.tenancy.well_known import OWNER_ANNOTATION, PATH_ANNOTATION, REQUIRED_GROUPS_ANNOTATION, SHARD_ANNOTATION
 from tenantry.tenancy.workspaces.contents import base_contents
 from tenantry.tenancy.workspaces.identifiers import default_binding_name
+from tenantry.tenancy.workspaces.owner import owner_user
 from tenantry.tenancy.workspaces.state import BINDINGS_INITIALIZED, DELETION_FINALIZER, TERMINATORS_FINALIZER, set_labels
 from tenantry.tenancy.workspaces.types import API_BINDINGS_INITIALIZER, TYPE_ANNOTATION, DefaultBinding, ResolvedType
 
@@ -69,15 +68,6 @@ def unowned_logical_cluster(
         "spec": spec,
         "status": {"URL": url},
     }
-
-
-def owner_user(annotations: Object) -> dict[str, Any]:
-    """The user in the owner annotation (UserInfo); empty where there is none, or none that can be read."""
-    try:
-        user = orjson.loads(annotations.get(OWNER_ANNOTATION) or "{}")
-    except orjson.JSONDecodeError:
-        return {}
-    return user if isinstance(user, dict) else {}
 
 
 def fill(host: Host, cluster: str, logical_cluster: Object, bindings: tuple[DefaultBinding, ...], now: str) -> list[Change]:

@@ -101,7 +101,10 @@ class Scheduler:
         """Whether a selector fits ranges that there are, and would not fit one that is opened for it: then the wish counts more
         than a range's capacity."""
         wanted = (location or {}).get("selector")
-        fitting = self._fitting(location) if wanted else []
+        try:
+            fitting = self._fitting(location) if wanted else []
+        except Unschedulable:
+            return False
         return bool(fitting) and not from_object(wanted).matches({NAME_LABEL: "", **self._inherited(fitting[0])})
 
     def labels(self, info: RangeInfo) -> Mapping[str, str]:
@@ -125,7 +128,10 @@ class Scheduler:
         wanted = (location or {}).get("selector")
         if not wanted:
             return self._schedulable()
-        selector = from_object(wanted)
+        try:
+            selector = from_object(wanted)
+        except ValueError as error:
+            raise Unschedulable(f"spec.location.selector: {error}") from error
         return [info for info in self._schedulable() if selector.matches(self.labels(info))]
 
     def _schedulable(self) -> list[RangeInfo]:

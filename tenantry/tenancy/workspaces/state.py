@@ -16,6 +16,7 @@ from tenantry.tenancy.workspaces.identifiers import (
     initializer_label,
     terminator_label,
 )
+from tenantry.tenancy.workspaces.owner import owner_user
 
 WORKSPACE_FINALIZER = "core.kcp.io/logicalcluster"
 DELETION_FINALIZER = "core.kcp.io/logicalcluster-deletion"
@@ -100,7 +101,8 @@ def owner_of(cluster: Object) -> tuple[str, str] | None:
     owner = (cluster.get("spec") or {}).get("owner") or {}
     if owner.get("resource") != "workspaces" or not str(owner.get("apiVersion", "")).startswith("tenancy.kcp.io/"):
         return None
-    return owner["cluster"], owner["name"]
+    cluster, name = owner.get("cluster"), owner.get("name")
+    return (cluster, name) if cluster and name else None
 
 
 def mark_deleting(obj: Object, now: str) -> None:
@@ -140,15 +142,8 @@ def _set_finalizer(metadata: Object, finalizer: str, *, present: bool) -> None:
 
 
 def _trim_owner(metadata: Object) -> None:
-    text = (metadata.get("annotations") or {}).get(OWNER_ANNOTATION)
-    if not text:
-        return
-    try:
-        user = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return
-    if isinstance(user, dict) and "username" in user:
-        metadata["annotations"] = {
-            **metadata["annotations"],
-            OWNER_ANNOTATION: orjson.dumps({"username": user["username"]}).decode(),
-        }
+    annotations = metadata.get("annotations") or {}
+    user = owner_user(annotations)
+    if user:
+        trimmed = orjson.dumps({"username": user["username"]}).decode()
+        metadata["annotations"] = {**annotations, OWNER_ANNOTATION: trimmed}

@@ -168,7 +168,7 @@ class WorkspaceTypes:
         if len(members) >= CHAIN_LIMIT:
             raise TypeUnresolved(f"workspace type {self.canonical(*above[0])} extends more than {CHAIN_LIMIT} types")
         members.append(Member(cluster=cluster, name=self.canonical(cluster, name), object=obj))
-        for reference in (obj.get("spec") or {}).get("extend", {}).get("with") or ():
+        for reference in ((obj.get("spec") or {}).get("extend") or {}).get("with") or ():
             path = reference.get("path") or ""
             extended = self._cluster_of(path) if path else cluster
             if extended is None:

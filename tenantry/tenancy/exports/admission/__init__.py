@@ -12,6 +12,7 @@ from tenantry.tenancy.exports.admission.endpoint_slice import EndpointSlice
 from tenantry.tenancy.exports.admission.overlap import NoOverlap
 from tenantry.tenancy.exports.admission.path_annotation import PathAnnotation
 from tenantry.tenancy.exports.admission.schema import ApiResourceSchema
+from tenantry.tenancy.exports.admission.stored_form import StoredForm
 from tenantry.tenancy.exports.claims import PermissionClaims, claims_for
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ def plugins(host: Host) -> list[Admission]:
     by_type = ByType(
         {
             ("apis.kcp.io", "apiresourceschemas"): (ApiResourceSchema(),),
-            ("apis.kcp.io", "apiexports"): (ApiExport(),),
-            ("apis.kcp.io", "apibindings"): (ApiBinding(host), DeletionFinalizer()),
+            ("apis.kcp.io", "apiexports"): (StoredForm(), ApiExport()),
+            ("apis.kcp.io", "apibindings"): (StoredForm(), ApiBinding(host), DeletionFinalizer()),
             ("apis.kcp.io", "apiexportendpointslices"): (EndpointSlice(host),),
             ("apiextensions.k8s.io", "customresourcedefinitions"): (NoOverlap(),),
         }

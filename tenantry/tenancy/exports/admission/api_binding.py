@@ -10,6 +10,7 @@ from tenantry.apiserver.user import User
 from tenantry.kube.objects import finalizers_of, is_deleting, labels_of, metadata_of
 from tenantry.tenancy.exports.admission.api_export import claim_problems
 from tenantry.tenancy.exports.admission.refusal import is_main_write, refuse
+from tenantry.tenancy.exports.admission.stored_form import stored_form
 from tenantry.tenancy.exports.bind import FINALIZER
 from tenantry.tenancy.exports.bindings import GROUP, find_export, reference_of, resolve_cluster
 from tenantry.tenancy.exports.hashing import EXPORT_LABEL, export_hash
@@ -41,7 +42,8 @@ class ApiBinding:
             return
         if not is_main_write(review):
             return
-        problems = list(claim_problems((review.object.get("spec") or {}).get("permissionClaims") or ()))
+        spec = stored_form(review, review.object).get("spec") or {}
+        problems = list(claim_problems(spec.get("permissionClaims") or ()))
         if problems:
             raise refuse(review, *problems)
         label = labels_of(review.object).get(EXPORT_LABEL)

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tenantry.apiserver.admission import Review
+from tenantry.kube.selectors import labels as selectors
 from tenantry.tenancy.exports.admission.refusal import is_main_write, refuse
+from tenantry.tenancy.exports.admission.stored_form import stored_form
 from tenantry.tenancy.exports.claimable import needs_identity
 
 
@@ -19,15 +21,20 @@ class ApiExport:
     def validate(self, review: Review) -> None:
         if not is_main_write(review) or review.object is None:
             return
-        spec = review.object.get("spec") or {}
+        spec = stored_form(review, review.object).get("spec") or {}
         problems = [*claim_problems(spec.get("permissionClaims") or ()), *_schema_problems(spec.get("resources") or ())]
         if problems:
             raise refuse(review, *problems)
 
 
 def claim_problems(claims: Iterable[Mapping[str, Any]]) -> Iterable[str]:
-    """Texts for the claims of an export or a binding that lack an identity hash."""
+    """Texts for the claims (v1alpha2) of an export or a binding that lack an identity hash, or whose selector is none."""
     for index, claim in enumerate(claims):
+        for name in ("selector", "defaultSelector"):
+            try:
+                selectors.from_object(claim.get(name) or {})
+            except ValueError as error:
+                yield f"spec.permissionClaims[{index}].{name}: Invalid value: {error}"
         if not claim.get("identityHash") and needs_identity(claim.get("group") or "", claim.get("resource") or ""):
             field = f"spec.permissionClaims[{index}].identityHash"
             yield f'{field}: Invalid value: "": identityHash is required for API types that are not built-in'
