@@ -218,12 +218,12 @@ class Only:
     def at(self, version: int) -> Visibility:
         return self
 
-    def subscribe(self, changed: object) -> object:
+    def subscribe(self, changed: Callable[[], None]) -> Callable[[], None]:
         return lambda: None
 
 
 async def test_what_is_not_visible_does_not_exist(filled: Server) -> None:
-    filled.scope.seen = Only("a")  # type: ignore[assignment]
+    filled.scope.seen = Only("a")
     assert (await filled("GET", CMS)).names == ["a"]
     assert (await filled("GET", CMS + "/b")).status == 404
     assert (await filled("PATCH", CMS + "/b", {"data": {"x": "y"}})).status == 404

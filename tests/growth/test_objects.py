@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import orjson
@@ -108,11 +109,8 @@ def patched(definition: ResourceDefinition, whole: Object, small: Object) -> Non
         patches += [lambda: strategic_patch.apply(whole, small, schema), lambda: strategic_patch.apply(whole, whole, schema)]
     # What is stored of managedFields was written by the server.
     for config in () if "managedFields" in whole["metadata"] else (small, whole):
-        patches.append(
-            lambda config=config: apply(
-                whole, config, manager="m", force=False, api_version=whole["apiVersion"], schema=schema, now=NOW
-            )
-        )
+        said: dict[str, Any] = {"api_version": whole["apiVersion"], "schema": schema, "now": NOW}
+        patches.append(partial(apply, whole, config, manager="m", force=False, **said))
     for patch in patches:
         try:
             patch()
@@ -139,7 +137,7 @@ def test_an_object_costs_what_it_is(definition: ResourceDefinition) -> None:
     failures = []
     for place, kind in of(definition):
         try:
-            assert_linear(lambda n, place=place, kind=kind: all_of_it(definition, place, LEAVES[kind], n), small=32)
+            assert_linear(partial(all_of_it, definition, place, LEAVES[kind]), small=32)
         except AssertionError as error:
             failures.append(f"{place.name} ({kind}): {error}")
     assert not failures

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import Any
 
 import orjson
@@ -105,7 +106,7 @@ def failures(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [f"{r.message} {r.__dict__.get('key', '')} {r.exc_text or ''}" for r in caplog.records if r.levelno >= logging.ERROR]
 
 
-async def everything(world: World) -> list[tuple[str, str, str, str]]:
+async def everything(world: PlainWorld) -> list[tuple[str, str, str, str]]:
     """(cluster, group, plural, name) of one object of each type that carries what the platform reads."""
     await world.export(CLUSTER, claims=[claim("", "configmaps")])
     await world.bind(CLUSTER, CLUSTER, "cowboys", claims=[accepted(claim("", "configmaps"))])
@@ -127,7 +128,7 @@ async def everything(world: World) -> list[tuple[str, str, str, str]]:
     ]
 
 
-async def touched(world: World) -> None:
+async def touched(world: PlainWorld) -> None:
     """A type and an export change, so that who looks at all clusters looks again."""
     await world.edit("root", "tenancy.kcp.io", "workspacetypes", "special", lambda obj: obj["metadata"].update(labels={"a": "b"}))
     await world.edit("root", "tenancy.kcp.io", "workspacetypes", "special", lambda obj: obj["metadata"].pop("labels"))
@@ -200,13 +201,17 @@ STATUSES: dict[str, Any] = {
 }
 
 
+def _with_status(status: Any, obj: Object) -> None:
+    obj["status"] = status
+
+
 async def test_no_status_makes_a_controller_fail(caplog: pytest.LogCaptureFixture) -> None:
     async with World() as world:
         places = await everything(world)
         caplog.clear()
         for place in places:
             for status in STATUSES[place[2]]:
-                await world.edit(*place, lambda obj, status=status: obj.update(status=status))
+                await world.edit(*place, partial(_with_status, status))
                 await touched(world)
         assert failures(caplog) == []
 

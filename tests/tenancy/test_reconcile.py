@@ -210,7 +210,7 @@ async def test_a_key_that_is_always_overtaken_waits_longer_each_time() -> None:
     controller.failures, controller.error = 1000, partial(Stale, key("a"))  # type: ignore[assignment]
     held.records = [SimpleNamespace(key=key("a"))]
     runner, clock = await started(controller, held)
-    pauses = []
+    pauses: list[float] = []
     while len(pauses) < 20:
         before = clock.now()
         clock.advance()
@@ -233,7 +233,7 @@ async def test_a_controller_that_stumbles_over_an_event_costs_the_others_nothing
 
     held, clumsy, controller = FakeRange(), Clumsy(), Recorder()
     lost: list[object] = []
-    controller.lost = lost.append  # type: ignore[method-assign]
+    controller.lost = lost.append  # type: ignore[method-assign, assignment]
     clock = VirtualClock()
     runner = ControllerRunner(FakeHost(held), [clumsy, controller], clock=clock)  # type: ignore[arg-type]
     await runner.start()

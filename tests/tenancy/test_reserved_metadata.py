@@ -239,11 +239,10 @@ async def test_nobody_else_creates_with_one() -> None:
     async with World() as world:
         url = world.url("configmaps", "")
         for field, key in KEYS:
-            status, answer = await world.call("POST", url, ADA, config_map("new", **{field: {key: "x"}}))
+            marked: dict[str, Any] = {field: {key: "x"}}
+            status, answer = await world.call("POST", url, ADA, config_map("new", **marked))
             assert (status, f"metadata.{field}[{key}]" in answer["message"]) == (403, True)
-            assert (await world.call("POST", url, ADMINISTRATOR, config_map(f"c{abs(hash(key))}", **{field: {key: "x"}})))[
-                0
-            ] == 201
+            assert (await world.call("POST", url, ADMINISTRATOR, config_map(f"c{abs(hash(key))}", **marked)))[0] == 201
         many = {f"internal.kcp.io/k{number}": "x" for number in range(100)}
         _, answer = await world.call("POST", url, ADA, config_map("new", annotations=many))
         assert answer["message"].count("Forbidden") == 10

@@ -89,6 +89,7 @@ def state(world: World) -> Object:
 
 def test_every_field_is_tried() -> None:
     (version,) = LOGICAL_CLUSTER.versions
+    assert version.status is not None
     assert set(FIELDS) == set(version.status["properties"])
 
 
@@ -138,7 +139,8 @@ async def test_exactly_the_own_entry_can_be_removed(view: str, way: str) -> None
 async def test_no_spelling_of_the_path_makes_it_content(spelled: str) -> None:
     async with waiting() as world:
         before = state(world)
-        for patch in ({"initializers": [], "phase": "Ready"}, {"phase": "Scheduling"}, {"initializers": []}):
+        patches: list[Object] = [{"initializers": [], "phase": "Ready"}, {"phase": "Scheduling"}, {"initializers": []}]
+        for patch in patches:
             status, _ = await world.call("PATCH", base(NEW) + spelled, BUILDER, {"status": patch}, content_type=MERGE)
             assert status >= 400
             assert state(world) == before

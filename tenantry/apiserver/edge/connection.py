@@ -59,7 +59,7 @@ class Connection(RequestHandler):
     def data_received(self, data: bytes) -> None:
         before = self._request_count
         current = self._current_request
-        within_body = current is not None and not current.payload.is_eof()
+        within_body = isinstance(current, Exchange) and not current.payload.is_eof()
         super().data_received(data)
         if self._request_count != before:
             if self.head_bytes:
@@ -83,7 +83,7 @@ class Connection(RequestHandler):
     def busy(self) -> bool:
         """A request is carried out, all of which has come."""
         current = self._current_request
-        return current is not None and current.payload.is_eof()
+        return isinstance(current, Exchange) and current.payload.is_eof()
 
     def cut(self) -> None:
         """Ends the connection now."""

@@ -20,8 +20,9 @@ from google.protobuf import descriptor_pb2, descriptor_pool, duration_pb2, struc
 
 from tenantry.cache import cached
 from tenantry.kube.schema import cel_library, cel_syntax, cel_time
-from tenantry.kube.schema.cel_interpreter import ABSENT, Compiled
+from tenantry.kube.schema.cel_interpreter import Compiled
 from tenantry.kube.schema.cel_values import NONE, CelError, Cost, CostExceeded, Optional
+from tenantry.kube.schema.ratchet import ABSENT
 from tenantry.kube.schema.structural import Schema
 
 __all__ = [
@@ -222,7 +223,7 @@ def _object_converter(schema: Schema) -> Converter | None:
         out: dict[str, Any] = {}
         for key, item in value.items():
             change = fields.get(key, values)
-            out[renamed.get(key, key)] = item if change is None or item is None else change(item, seen)
+            out[renamed.get(key) or key] = item if change is None or item is None else change(item, seen)
         seen[id(value)] = out
         return out
 

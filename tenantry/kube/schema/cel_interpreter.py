@@ -488,7 +488,7 @@ def _in(compiler: _Compiler, node: Call, scope: _Scope) -> Run:
 
 def _optional_field(compiler: _Compiler, node: Call, scope: _Scope) -> Run:
     operand = compiler.node(node.arguments[0], scope)
-    field = node.arguments[1].value if isinstance(node.arguments[1], Literal) else None
+    field = str(node.arguments[1].value) if isinstance(node.arguments[1], Literal) else ""
 
     def select(frame: Frame) -> Any:
         value = operand(frame)

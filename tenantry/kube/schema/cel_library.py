@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from functools import cache
 from itertools import pairwise
+from operator import itemgetter
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
@@ -294,7 +295,7 @@ for _other in ("Quantity", "int"):
 _function("semver", "string", "Semver", _semver)
 _function("isSemver", "string", "bool", _reads(_semver))
 for _index, _name in enumerate(("major", "minor", "patch")):
-    _member(_name, "Semver", "int", _access("Semver", lambda version, at=_index: version[at]))
+    _member(_name, "Semver", "int", _access("Semver", itemgetter(_index)))
 for _type in ("Quantity", "Semver"):
     _member("isLessThan", f"{_type} {_type}", "bool", lambda cost, a, b: _compare(cost, a, b) < 0)
     _member("isGreaterThan", f"{_type} {_type}", "bool", lambda cost, a, b: _compare(cost, a, b) > 0)
@@ -326,7 +327,7 @@ def _cidr(cost: Cost, text: Any) -> Opaque:
 
 
 def _is_canonical(cost: Cost, text: Any) -> bool:
-    return str(_ip(cost, text).value) == text
+    return bool(str(_ip(cost, text).value) == text)
 
 
 def _read(cost: Cost, value: Any, kind: str) -> Any:

@@ -75,7 +75,7 @@ class Pattern:
         finally:
             # The module would keep patterns of its own choice, whatever they hold.
             re2.purge()
-        self.size = max(1, self._regexp.programsize)
+        self.size: int = max(1, self._regexp.programsize)
 
     def steps(self, text: str) -> int:
         """How many instructions a search may take beyond a few for each character, which every pattern has."""

@@ -101,8 +101,8 @@ def owner_of(cluster: Object) -> tuple[str, str] | None:
     owner = (cluster.get("spec") or {}).get("owner") or {}
     if owner.get("resource") != "workspaces" or not str(owner.get("apiVersion", "")).startswith("tenancy.kcp.io/"):
         return None
-    cluster, name = owner.get("cluster"), owner.get("name")
-    return (cluster, name) if cluster and name else None
+    parent, name = owner.get("cluster"), owner.get("name")
+    return (parent, name) if parent and name else None
 
 
 def mark_deleting(obj: Object, now: str) -> None:
