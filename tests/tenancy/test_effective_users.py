@@ -20,6 +20,7 @@ from tenantry.apiserver.user import (
     is_service_account,
     make_extra,
     with_home,
+    without_privileges,
 )
 from tenantry.tenancy.authorization.effective import bound_users, effective_users, is_local
 from tenantry.tenancy.authorization.outside import NameOfOneCluster, inside, known_outside
@@ -109,7 +110,7 @@ def test_who_is_written_down_has_no_name_of_one_cluster(user: User, here: str, t
     assert {each.name for each in effective_users(known, there)} <= its_own | {ANONYMOUS}
     # Inside of what was made for it, it is itself; everywhere else what it was.
     assert effective_users(inside(known, there), there)[0].name == known.name
-    scoped = bool(known.extra_values(SCOPES_EXTRA))
+    scoped = bool(known.extra_values(SCOPES_EXTRA)) or without_privileges(known).groups != known.groups
     assert (effective_users(inside(known, there), "elsewhere")[0].name == ANONYMOUS) is scoped
 
 
