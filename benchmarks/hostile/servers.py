@@ -27,7 +27,7 @@ from tools.server import Server
 
 QUIET = 4
 _ADMIN_TOKEN = "administrator-of-the-benchmark"
-_STALL = re.compile(rb"^tenantry_event_loop_stall_recent_seconds ([0-9.eE+-]+)$", re.MULTILINE)
+_STALL = re.compile(rb"^tenantry_event_loop_longest_stall_seconds\{since=\"minute\"\} ([0-9.eE+-]+)$", re.MULTILINE)
 _DEADLINE_SECONDS = 30.0
 
 
