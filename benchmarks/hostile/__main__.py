@@ -40,7 +40,7 @@ def main() -> int:
                 continue
             try:
                 _attack(name, kind, folder / name, options, rows, failed)
-            except Exception as error:
+            except Exception as error:  # one server that fails must not cost the rows of the others
                 traceback.print_exc()
                 failed.append(f"{name}: {type(error).__name__}: {error}")
     finally:
