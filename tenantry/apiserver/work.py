@@ -32,7 +32,7 @@ times, after each system call, and waits this long each time while a thread is a
 AT_ONCE = 1_000
 """What may be done at once, in `weigh`'s values: creating an object of that many fields keeps the loop for some 10 ms."""
 _SMALL_BYTES = 2_048
-_BYTES_OF_A_VALUE = 128
+_BYTES_OF_A_VALUE = 512
 
 SLICE_SECONDS = 0.005
 """How long the loop works on long requests, all of them together, before it looks at who else wants something."""

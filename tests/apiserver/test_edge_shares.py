@@ -207,6 +207,21 @@ async def test_slow_heads_are_cut(serve: Serve) -> None:
     assert served.figure("tenantry_connections_closed_total", "slow-head") >= 1
 
 
+async def test_a_watch_behind_a_long_body_is_not_a_slow_head(serve: Serve) -> None:
+    """Reading pauses within a long body, and aiohttp hands on an empty piece when it goes on."""
+    served = await serve(Door(), head_timeout_seconds=0.05)
+    ada = await known(served, "a", "ada")
+    assert await ada.asked("/a/x", token="ada", method="POST", body=b"y" * 1_000_000) == 201
+    ada.send("/a/watch", token="ada")
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        assert b" 200 " in await ada.reader.readuntil(b"\r\n\r\n")
+    slow = await served.connect()
+    slow.writer.write(b"GET / HTTP/1.1\r\nHost")
+    assert await slow.ended() == b""
+    assert served.figure("tenantry_connections_closed_total", "slow-head") == 1
+    assert not ada.reader.at_eof()
+
+
 async def test_endless_heads_are_cut(serve: Serve) -> None:
     served = await serve(Door(), head_bytes=4096)
     client = await served.connect()

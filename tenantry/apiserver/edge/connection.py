@@ -65,8 +65,8 @@ class Connection(RequestHandler):
             if self.head_bytes:
                 self._pool.head_ended(self)
             return
-        if within_body:
-            # It is counted as it is read.
+        if within_body or not data:
+            # A body is counted as it is read. aiohttp passes on nothing at all when it resumes a paused connection.
             return
         if current is None:
             waiter = self._waiter
