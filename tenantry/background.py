@@ -13,6 +13,8 @@ from typing import Any, ParamSpec
 
 from prometheus_client import Counter
 
+from tenantry.loop_turns import in_steps
+
 logger = logging.getLogger(__name__)
 
 FIRST_PAUSE_SECONDS = 0.05
@@ -34,9 +36,10 @@ def restarting(work: Work, *, name: str, ends: bool = False) -> asyncio.Task[Non
 
 def essential(work: Coroutine[Any, Any, None], *, name: str, ends: bool = False) -> asyncio.Task[None]:
     """A task without which the process must not go on: its failure is `fatal`. `ends` as for `restarting`."""
-    task = asyncio.create_task(work, name=name)
+    task = asyncio.create_task(_stepped(work, name), name=name)
 
     def ended(done: asyncio.Task[None]) -> None:
+        work.close()
         if done.cancelled() or (ends and done.exception() is None):
             return
         fatal(f"background task {name} ended", done.exception())
@@ -72,13 +75,17 @@ def call(callback: Callable[P, object], what: str, *args: P.args, **kwargs: P.kw
     return True
 
 
+async def _stepped(work: Coroutine[Any, Any, None], name: str) -> None:
+    await in_steps(work, (name,))
+
+
 async def _again(work: Work, name: str, ends: bool) -> None:
     loop = asyncio.get_running_loop()
     pause = FIRST_PAUSE_SECONDS
     while True:
         began = loop.time()
         try:
-            await work()
+            await in_steps(work(), (name,))
             if ends:
                 return
             logger.error("background task %s ended; it begins again", name)

@@ -113,7 +113,6 @@ def trees() -> Iterator[tuple[str, ast.Module]]:
 AWAITED = {
     "tenantry/background.py": "the one place",
     "tenantry/apiserver/process.py": "start and signal: the process waits for both",
-    "tenantry/apiserver/edge/upstream_connection.py": "a request's body: its exchange waits for it",
     "tenantry/storage/etcd/connection.py": "a dial, whose callers wait for it, and the end of a connection that is left",
     "tenantry/storage/etcd/watch.py": "asks for progress: the stream's reader learns why it fails",
     "tenantry/storage/election.py": "a term: the campaign waits for it",

@@ -18,6 +18,7 @@ from tenantry.apiserver.scope import Visibility
 from tenantry.apiserver.verbs.selection import Selection
 from tenantry.apiserver.watch_events import ADDED, DELETED, MODIFIED, Encoder
 from tenantry.apiserver.work import turns
+from tenantry.background import restarting
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Record, RecordEvent
@@ -214,7 +215,7 @@ class SeenGroup(Group):
                 self._compare_soon()
 
     def _compare_soon(self) -> None:
-        self._comparing = asyncio.get_running_loop().create_task(self._compare(), name="compare")
+        self._comparing = restarting(self._compare, name="compare what a watch shows", ends=True)
 
     async def _compare(self) -> None:
         try:

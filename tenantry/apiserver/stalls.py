@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import sys
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from types import FrameType
 
 from prometheus_client.metrics_core import GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from tenantry.apiserver.metrics import Histogram
+from tenantry.loop_turns import What, turns_of_loop
 
 log = logging.getLogger(__name__)
 
-TICK_SECONDS = 0.005
-"""How often the loop is asked to be on time: a stall is measured to within this. 200 timers a second are some 0.3 % of a core."""
+SHORTEST_SECONDS = 0.005
+"""A shorter turn of the loop is none."""
 _WINDOW_SECONDS = 60
-_SAMPLE_SECONDS = 0.05
 _LINES_APART_SECONDS = 1.0
 """A process that stalls all the time says so once a second."""
-_NAMED_FRAMES = 4
 _BOUNDS_SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
 class Stalls(Collector):
-    """The figures. A stall is how late the loop was for a timer: whoever asked at its beginning waited so long.
+    """The figures. A stall is a long turn of the loop: whoever asked at its beginning waited so long.
 
     `cpu_seconds` is how much processor time the loop's own thread used meanwhile: what code on the loop is to blame for. The rest
     it waited, for a processor or for the interpreter that another thread had.
@@ -102,84 +97,45 @@ class Stalls(Collector):
 
 
 class LoopMonitor:
-    """Watches the running loop from `start` to `stop`.
+    """Watches the turns of the running loop from `start` to `stop`.
 
-    `warn_seconds`: a stall as long as this is logged, with the functions that a thread saw the loop in meanwhile.
-    `housekeeping`, if any, is called at each tick, and what it takes counts as a stall.
+    `warn_seconds`: a stall as long as this is logged, with what worked longest in it. `housekeeping`, if any, is called between
+    turns, and what it takes counts as a stall.
     """
 
     def __init__(self, stalls: Stalls, *, warn_seconds: float, housekeeping: Callable[[], None] | None = None) -> None:
         self._stalls = stalls
         self._warn_seconds = warn_seconds
         self._housekeeping = housekeeping
-        self._timer: asyncio.TimerHandle | None = None
-        self._ended = threading.Event()
-        self._due = 0.0
-        self._cpu = 0.0
-        self.seen: tuple[float, str] = (0.0, "")
-        """When the loop was last found stalled while it was, and where."""
         self._logged = 0.0
 
     def start(self) -> None:
         """To be called on the loop."""
-        self._arm()
-        watching = threading.Thread(target=self._watch, args=(threading.get_ident(),), name="stalls", daemon=True)
-        watching.start()
+        turns_of_loop.attach(self._ended)
 
     def stop(self) -> None:
-        self._ended.set()
-        if self._timer is not None:
-            self._timer.cancel()
+        turns_of_loop.detach()
 
-    def _arm(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._cpu = time.thread_time()
-        # The loop's own clock may be that of its last turn, which is earlier.
-        self._due = time.monotonic() + TICK_SECONDS
-        self._timer = loop.call_later(TICK_SECONDS, self._tick)
-
-    def _tick(self) -> None:
-        now = time.monotonic()
-        late = now - self._due
-        if late > TICK_SECONDS:
-            self._found(late, now)
+    def _ended(self, seconds: float, cpu_seconds: float, what: What) -> None:
+        if seconds > SHORTEST_SECONDS:
+            self._found(seconds, cpu_seconds, what)
         if self._housekeeping is not None:
-            began, began_cpu = time.monotonic(), time.thread_time()
+            began, began_cpu = time.perf_counter(), time.thread_time()
             self._housekeeping()
-            took = time.monotonic() - began
-            if took > TICK_SECONDS:
+            took = time.perf_counter() - began
+            if took > SHORTEST_SECONDS:
                 self._stalls.observe(took, time.thread_time() - began_cpu)
-        self._arm()
 
-    def _found(self, late: float, now: float) -> None:
-        cpu = min(late, time.thread_time() - self._cpu)
-        self._stalls.observe(late, cpu)
-        if late >= self._warn_seconds and now - self._logged >= _LINES_APART_SECONDS:
+    def _found(self, seconds: float, cpu_seconds: float, what: What) -> None:
+        self._stalls.observe(seconds, cpu_seconds)
+        now = time.monotonic()
+        if seconds >= self._warn_seconds and now - self._logged >= _LINES_APART_SECONDS:
             self._logged = now
-            when, where = self.seen
             log.warning(
                 "the event loop was stalled",
                 extra={
-                    "seconds": round(late, 4),
-                    "cpu_seconds": round(cpu, 4),
-                    "where": where if when >= self._due else "",
+                    "seconds": round(seconds, 4),
+                    "cpu_seconds": round(min(seconds, cpu_seconds), 4),
+                    "longest": " ".join(what),
                 },
             )
-
-    def _watch(self, loop_thread: int) -> None:
-        """Runs in a thread of its own: the loop cannot say where it is while it is there."""
-        while not self._ended.wait(_SAMPLE_SECONDS):
-            now = time.monotonic()
-            if now - self._due >= self._warn_seconds / 2:
-                frame = sys._current_frames().get(loop_thread)
-                if frame is not None:
-                    self.seen = now, describe(frame)
-
-
-def describe(frame: FrameType | None) -> str:
-    """The innermost functions of a stack, innermost first: names of code alone, nothing of anybody's data."""
-    names: list[str] = []
-    while frame is not None and len(names) < _NAMED_FRAMES:
-        names.append(f"{frame.f_globals.get('__name__', '?')}.{frame.f_code.co_qualname}:{frame.f_lineno}")
-        frame = frame.f_back
-    return " < ".join(names)

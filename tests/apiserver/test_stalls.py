@@ -5,14 +5,21 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
+from tenantry.apiserver.edge.callers import Caller
+from tenantry.apiserver.edge.gate import Gate
 from tenantry.apiserver.garbage import YOUNG, YOUNG_IN_MIDDLE, GarbageCollection
-from tenantry.apiserver.stalls import TICK_SECONDS, LoopMonitor, Stalls
+from tenantry.apiserver.limits import Limits
+from tenantry.apiserver.metrics import Metrics
+from tenantry.apiserver.stalls import LoopMonitor, Stalls
+from tenantry.background import essential, restarting
+from tenantry.loop_turns import turns_of_loop
 
 
 class Clock:
@@ -57,27 +64,99 @@ def test_the_figures_in_the_text_of_metrics() -> None:
     assert 'tenantry_event_loop_stall_seconds_bucket{le="0.05"} 1.0' in lines
 
 
-async def test_a_blocked_loop_is_noticed_and_its_function_named(caplog: pytest.LogCaptureFixture) -> None:
-    stalls = Stalls()
-    monitor = LoopMonitor(stalls, warn_seconds=0.02)
+async def in_the_way(seconds: float = 0.03) -> None:
+    """Keeps the loop, once it was let in and out again."""
+    await asyncio.sleep(0)
+    until = time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        pass
+
+
+async def of_a_request() -> None:
+    await Gate(Limits(), Metrics()).run(Caller(("tenant", "user")), in_the_way(), ("PATCH", "/of/somebody"))
+
+
+async def of_a_background_task() -> None:
+    await essential(in_the_way(), name="the reconciler", ends=True)
+
+
+async def of_one_that_begins_again() -> None:
+    await restarting(in_the_way, name="the follower", ends=True)
+
+
+@pytest.mark.parametrize(
+    ("work", "named"),
+    [
+        (of_a_request, "PATCH /of/somebody"),
+        (of_a_background_task, "the reconciler"),
+        (of_one_that_begins_again, "the follower"),
+    ],
+)
+async def test_whoever_keeps_the_loop_is_noticed_and_named(
+    work: Callable[[], Coroutine[None, None, None]], named: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    stalls, ended = Stalls(), asyncio.Event()
+    monitor = LoopMonitor(stalls, warn_seconds=0.02, housekeeping=lambda: ended.set() if stalls.longest_seconds else None)
     monitor.start()
-
-    def in_the_way() -> None:
-        until = time.monotonic() + 20
-        while time.monotonic() < until and "in_the_way" not in monitor.seen[1]:
-            pass
-
     try:
         with caplog.at_level(logging.WARNING):
-            in_the_way()
-            stalled = asyncio.get_running_loop().create_future()
-            asyncio.get_running_loop().call_later(TICK_SECONDS, stalled.set_result, None)
-            await stalled
+            await work()
+            async with asyncio.timeout(10):
+                await ended.wait()
     finally:
         monitor.stop()
 
-    assert stalls.longest_seconds >= 0.02
-    assert any("in_the_way" in getattr(record, "where", "") for record in caplog.records)
+    assert stalls.longest_seconds >= 0.03
+    assert stalls.longest_cpu_seconds > 0
+    assert named in [getattr(record, "longest", "") for record in caplog.records]
+
+
+async def test_everything_of_one_turn_is_one_stall() -> None:
+    """Whoever came at its beginning waits for all of it."""
+    stalls, ended = Stalls(), asyncio.Event()
+    monitor = LoopMonitor(stalls, warn_seconds=1.0, housekeeping=lambda: ended.set() if stalls.longest_seconds else None)
+    monitor.start()
+    try:
+        for number in range(4):
+            essential(in_the_way(0.02), name=f"short {number}", ends=True)
+        async with asyncio.timeout(10):
+            await ended.wait()
+    finally:
+        monitor.stop()
+    assert stalls.longest_seconds >= 0.08
+
+
+async def test_a_loop_that_does_nothing_is_not_woken() -> None:
+    """A timer for the measurement would wake each idle process hundreds of times a second."""
+    monitor = LoopMonitor(Stalls(), warn_seconds=1.0)
+    loop = asyncio.get_running_loop()
+    before = list(loop._scheduled)  # type: ignore[attr-defined]
+    threads = threading.active_count()
+    monitor.start()
+    try:
+        await essential(asyncio.sleep(0), name="something", ends=True)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert list(loop._scheduled) == before  # type: ignore[attr-defined]
+        assert not loop._ready  # type: ignore[attr-defined]
+        assert threading.active_count() == threads
+    finally:
+        monitor.stop()
+
+
+async def test_work_of_another_loop_is_not_measured() -> None:
+    """The heartbeat has a loop of its own."""
+    seen: list[object] = []
+    turns_of_loop.attach(lambda *turn: seen.append(turn))
+    try:
+        await asyncio.to_thread(asyncio.run, of_a_background_task())
+        turns = len(seen)
+        await of_a_background_task()
+        await asyncio.sleep(0)
+        assert turns == 0
+        assert seen
+    finally:
+        turns_of_loop.detach()
 
 
 async def test_housekeeping_counts_as_a_stall() -> None:
@@ -86,13 +165,16 @@ async def test_housekeeping_counts_as_a_stall() -> None:
     def collect() -> None:
         if stalls.longest_seconds >= 0.03:
             done.set()
-        time.sleep(0.03)
+        until = time.perf_counter() + 0.03
+        while time.perf_counter() < until:
+            pass
 
     monitor = LoopMonitor(stalls, warn_seconds=1.0, housekeeping=collect)
     monitor.start()
     try:
         async with asyncio.timeout(10):
-            await done.wait()
+            while not done.is_set():
+                await essential(asyncio.sleep(0), name="something", ends=True)
     finally:
         monitor.stop()
 

@@ -20,6 +20,7 @@ from tenantry.apiserver.edge.connections import Connections
 from tenantry.apiserver.edge.gate import Seat
 from tenantry.apiserver.edge.sink import RelayTransport, TransportSink
 from tenantry.kube.status import StatusError, bad_request, too_large
+from tenantry.loop_turns import turns_of_loop
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +58,7 @@ class Connection(RequestHandler):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        turns_of_loop.begin()
         before = self._request_count
         current = self._current_request
         within_body = isinstance(current, Exchange) and not current.payload.is_eof()

@@ -22,6 +22,7 @@ from tenantry.apiserver.limits import Limits
 from tenantry.apiserver.metrics import Metrics
 from tenantry.fair_queue import FairQueue
 from tenantry.kube.status import StatusError, too_many_requests
+from tenantry.loop_turns import What, turns_of_loop
 from tenantry.shares import Shares
 
 TURN_SECONDS = 0.004
@@ -162,9 +163,9 @@ class Gate:
                 self.timed_out += 1
                 waiter.set_exception(self._refusal())
 
-    async def run(self, caller: Caller, work: Coroutine[Any, Any, Result]) -> Result:
-        """The result of the work. The time for which it keeps the loop is the caller's."""
-        return await _measured(self, caller, work)
+    async def run(self, caller: Caller, work: Coroutine[Any, Any, Result], what: What = ()) -> Result:
+        """The result of the work, which is `what` in the log. The time for which it keeps the loop is the caller's."""
+        return await _measured(self, caller, work, what)
 
     def spent(self, caller: Caller, seconds: float, now: float) -> None:
         """The caller kept the loop for so long, until now."""
@@ -236,12 +237,13 @@ class Gate:
 
 
 @coroutine
-def _measured(gate: Gate, caller: Caller, work: Coroutine[Any, Any, Result]) -> Generator[Any, Any, Result]:
+def _measured(gate: Gate, caller: Caller, work: Coroutine[Any, Any, Result], what: What) -> Generator[Any, Any, Result]:
     """Runs a coroutine, and tells the gate of each step how long it kept the loop."""
     clock = gate._clock
     step: Callable[[Any], Any] = work.send
     value: Any = None
     while True:
+        turns_of_loop.begin()
         began = clock()
         try:
             awaited = step(value)
@@ -250,6 +252,7 @@ def _measured(gate: Gate, caller: Caller, work: Coroutine[Any, Any, Result]) -> 
             return result
         finally:
             now = clock()
+            turns_of_loop.worked(now - began, what)
             gate.spent(caller, now - began, now)
         try:
             value = yield awaited

@@ -31,6 +31,7 @@ from tenantry.apiserver.work import turns
 from tenantry.background import restarting
 from tenantry.kube import status
 from tenantry.kube.status import StatusError
+from tenantry.loop_turns import turns_of_loop
 from tenantry.shares import Shares
 
 log = logging.getLogger(__name__)
@@ -158,6 +159,7 @@ class EdgeServer:
             self._access_log.close()
 
     async def _exchange(self, exchange: Exchange) -> Written:
+        turns_of_loop.begin()
         started = asyncio.get_running_loop().time()
         message = exchange.message
         exchange.task = asyncio.current_task()
@@ -276,7 +278,7 @@ class EdgeServer:
         try:
             if not seat.take_now():
                 await seat.take()
-            return await self._gate.run(exchange.caller, self._handler(request))
+            return await self._gate.run(exchange.caller, self._handler(request), (request.method, request.path))
         except StatusError as error:
             return error_response(error, request)
         except asyncio.CancelledError:

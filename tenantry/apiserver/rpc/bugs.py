@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 
 from tenantry.apiserver.rpc.refusals import reason, refuse
+from tenantry.loop_turns import turns_of_loop
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ class Bugs(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         answer = handler.unary_unary
 
         async def guarded(request: Any, context: Any) -> Any:
+            turns_of_loop.begin()
             try:
                 return await answer(request, context)
             except grpc.aio.AbortError:
