@@ -1,8 +1,8 @@
 """How long each turn of the event loop takes, measured without a timer.
 
-Whoever begins to work on the loop says so (`turns_of_loop.begin()`): requests, background tasks, what reads from a socket. The turn
-is over when the loop comes round to a callback that was scheduled then, and whoever wanted something meanwhile waited that long. A
-process that does nothing is not woken for it.
+Whoever begins to work on the loop says so (`turns_of_loop.begin()`): requests, background tasks, what reads from a socket. The
+turn is over when the loop comes round to a callback that was scheduled then, and whoever wanted something meanwhile waited that
+long. A process that does nothing is not woken for it.
 """
 
 from __future__ import annotations
