@@ -18,8 +18,9 @@ from tenantry.apiserver.authentication.client_certificate import ClientCertifica
 from tenantry.apiserver.authentication.service_account import token_cluster
 from tenantry.apiserver.edge import common_names
 from tenantry.apiserver.edge.callers import Callers
-from tenantry.apiserver.edge.certificates import CertificateAuthority, Pair, pair_client_context
+from tenantry.apiserver.edge.certificates import CertificateAuthority, pair_client_context
 from tenantry.apiserver.edge.https import client_authority, https_server, serving_names
+from tenantry.apiserver.edge.renewal import Certificate
 from tenantry.apiserver.files import write_private
 from tenantry.apiserver.process import Process, run_on_etcd
 from tenantry.flags import listed
@@ -67,11 +68,14 @@ class Gateway(Process[GatewaySettings]):
         self.directory.start()
         stack.callback(self.directory.stop)
         self.health.add("root-range", self._root_owned)
+        client = self.certificates.client("client", common_names.GATEWAY)
+        ca = self._authority.certificate
         owners = Owners(
             self.map,
-            tls=pair_client_context(self._authority.certificate, self._authority.issue_client(common_names.GATEWAY)),
+            tls=pair_client_context(ca, client.pair),
             grace_seconds=settings.stale_owner_seconds,
         )
+        client.follow(lambda pair: owners.renew(pair_client_context(ca, pair)))
         owners.start()
         stack.callback(owners.stop)
         forwarding = Forwarding(owners, patience_seconds=settings.patience_seconds)
@@ -85,12 +89,15 @@ class Gateway(Process[GatewaySettings]):
         self._count(owners, forwarding)
         await self._serve_probes(settings.bind_address, settings.health_port)
         host = urlsplit(settings.external_url).hostname or "localhost"
-        serving = self._authority.issue_serving(serving_names(host, *listed(settings.serving_names), settings.bind_address))
+        serving = self.certificates.serving(
+            "serving", serving_names(host, *listed(settings.serving_names), settings.bind_address)
+        )
         await self._serve_lookups(serving)
         edge = https_server(
             proxy,
             settings,
             limits=settings.limits(),
+            certificates=self.certificates,
             serving=serving,
             client_ca=clients,
             metrics=self.metrics,
@@ -101,7 +108,7 @@ class Gateway(Process[GatewaySettings]):
         stack.push_async_callback(edge.drain, settings.shutdown_grace_seconds)
         self._leave_access()
 
-    async def _serve_lookups(self, serving: Pair) -> None:
+    async def _serve_lookups(self, serving: Certificate) -> None:
         settings = self._settings
         self._feed.start()
         lookups = Lookups(
@@ -116,9 +123,12 @@ class Gateway(Process[GatewaySettings]):
             lookups,
             f"{bracketed(settings.bind_address)}:{settings.gateway_port}",
             ca=self._authority.certificate,
-            certificate=serving.certificate,
-            key=serving.key,
+            certificate=serving.pair.certificate,
+            key=serving.pair.key,
         )
+        serving.follow(server.renew)
+        # It may have been renewed while the server started.
+        server.renew(serving.pair)
         self.lookup_port = server.port
         self._stack.push_async_callback(server.stop, 1.0)
         self._stack.push_async_callback(self._feed.stop)
@@ -152,6 +162,6 @@ class Gateway(Process[GatewaySettings]):
         pki = folder / "pki"
         pki.mkdir(parents=True, exist_ok=True)
         (pki / "ca.crt").write_bytes(self._authority.certificate)
-        self._authority.issue_client(common_names.LOOKUP).write(pki / "lookup-client.crt", pki / "lookup-client.key")
+        self.certificates.client_files("lookup-client", pki, common_names.LOOKUP)
         addresses = {"url": self.urls.external, "gateway": f"{from_here(self._settings.bind_address)}:{self.lookup_port}"}
         write_private(folder / "run.json", json.dumps(addresses).encode())

@@ -76,13 +76,19 @@ class ShardProcess(Process[ShardSettings]):
         self.health.add("session", self._proved)
         await self.map.start()
         stack.push_async_callback(self.map.stop)
-        client = authority.issue_client(common_names.SHARD)
+        client = self.certificates.client("client", common_names.SHARD)
         ca = authority.certificate
-        self._registries = RegistryClient(
-            settings.registries(), ca=ca, certificate=client.certificate, key=client.key, server_name=common_names.REGISTRY
+        registries = self._registries = RegistryClient(
+            settings.registries(),
+            ca=ca,
+            certificate=client.pair.certificate,
+            key=client.pair.key,
+            server_name=common_names.REGISTRY,
         )
+        client.follow(lambda pair: registries.renew(pair.certificate, pair.key))
         stack.push_async_callback(self._registries.close)
-        owners = Owners(self.map, tls=pair_client_context(ca, client))
+        owners = Owners(self.map, tls=pair_client_context(ca, client.pair))
+        client.follow(lambda pair: owners.renew(pair_client_context(ca, pair)))
         owners.start()
         stack.callback(owners.stop)
         edge = self._edge()
@@ -206,7 +212,8 @@ class ShardProcess(Process[ShardSettings]):
             self._handle,
             settings,
             limits=settings.limits(watch_buffer_bytes=settings.watch_buffer_bytes, headers=FORWARDED_HEADERS),
-            serving=authority.issue_serving(serving_names(self._address(), settings.bind_address)),
+            certificates=self.certificates,
+            serving=self.certificates.serving("serving", serving_names(self._address(), settings.bind_address)),
             client_ca=clients,
             metrics=self.metrics,
             callers=Callers(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tenantry.apiserver.edge.certificates import LIFE_SECONDS
 from tenantry.apiserver.limits import Limits
 from tenantry.flags import SettingError, Settings, check_together, setting
 from tenantry.storage.etcd.options import EtcdOptions
@@ -33,6 +34,12 @@ class ProcessOptions(Settings):
         "shortest stall of the event loop that is logged, with what ran",
         "nobody is answered meanwhile; /metrics shows the shorter ones too",
         bounds=(0.01, 60),
+    )
+    certificate_life_seconds: float = setting(
+        LIFE_SECONDS,
+        "life of the certificates that it issues for itself; each is renewed with two fifths of it left, without a restart",
+        "a year; none outlives the platform's CA",
+        bounds=(5, 3650 * 86400),
     )
 
 

@@ -18,6 +18,7 @@ from tenantry.apiserver.authentication.admin_tokens import AdminTokenError
 from tenantry.apiserver.authentication.service_account import KeyFileError
 from tenantry.apiserver.authentication.static_tokens import TokenFileError
 from tenantry.apiserver.edge.certificates import CertificateAuthority, CertificateError
+from tenantry.apiserver.edge.renewal import Certificates
 from tenantry.apiserver.edge.server import EdgeServer, ListenError
 from tenantry.apiserver.edge.shared_authority import shared_authority
 from tenantry.apiserver.endpoints.health import KINDS, Health
@@ -72,6 +73,9 @@ class Process(ABC, Generic[SettingsKind]):
         self.metrics = Metrics()
         self.stalls = Stalls()
         self.metrics.registry.register(self.stalls)
+        self.certificates = Certificates(authority, life_seconds=settings.certificate_life_seconds)
+        self.metrics.registry.register(self.certificates)
+        self._stack.push_async_callback(self.certificates.stop)
         self.port = self.health_port = 0
 
     @abstractmethod

@@ -23,7 +23,7 @@ from tenantry.apiserver.authentication.service_account import TokenIssuer, token
 from tenantry.apiserver.authentication.static_tokens import StaticTokens, read_token_file
 from tenantry.apiserver.edge import common_names
 from tenantry.apiserver.edge.callers import Callers
-from tenantry.apiserver.edge.certificates import CertificateAuthority, Pair
+from tenantry.apiserver.edge.certificates import CertificateAuthority
 from tenantry.apiserver.edge.https import client_authority, https_server, serving_names
 from tenantry.apiserver.files import write_private
 from tenantry.apiserver.http import Reply, Request
@@ -69,12 +69,13 @@ class WholePlatform(Process[StartSettings]):
 
     async def start(self) -> None:
         settings, stack, authority = self._settings, self._stack, self._authority
-        serving = authority.serving(self._root / "pki", self._names())
+        serving = self.certificates.serving_files("serving", self._root / "pki", self._names())
         edge = https_server(
             self._handle,
             settings,
             limits=settings.limits(watch_buffer_bytes=settings.watch_buffer_bytes),
-            serving=Pair.read(*serving),
+            certificates=self.certificates,
+            serving=serving,
             client_ca=client_authority(settings, authority),
             metrics=self.metrics,
             callers=Callers(self._tenant_of, certificates=ClientCertificates(client_authority(settings, authority))),
@@ -146,8 +147,8 @@ class WholePlatform(Process[StartSettings]):
     async def _serve_lookups(self, fleet: LocalFleet) -> int:
         host, authority, pki = fleet.home.host, self._authority, self._root / "pki"
         cell = self._store.cell
-        authority.issue_client(common_names.LOOKUP).write(pki / "lookup-client.crt", pki / "lookup-client.key")
-        serving = authority.issue_serving([*self._names(), common_names.REGISTRY])
+        self.certificates.client_files("lookup-client", pki, common_names.LOOKUP)
+        serving = self.certificates.serving("grpc-serving", [*self._names(), common_names.REGISTRY])
         feed = MapFeed(fleet.map, host.urls, cell=cell)
         feed.start()
         self._stack.push_async_callback(feed.stop)
@@ -163,10 +164,13 @@ class WholePlatform(Process[StartSettings]):
             {LOOKUPS: lookups.add_to, REGISTRY: ranges.add_to},
             f"{from_here(self._settings.bind_address)}:{self._settings.gateway_port}",
             ca=authority.certificate,
-            certificate=serving.certificate,
-            key=serving.key,
+            certificate=serving.pair.certificate,
+            key=serving.pair.key,
             limits=lookups.limits,
         )
+        serving.follow(server.renew)
+        # It may have been renewed while the server started.
+        server.renew(serving.pair)
         self._stack.push_async_callback(server.stop, 1.0)
         return server.port
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
@@ -47,6 +48,20 @@ class OpenedRange(NamedTuple):
     version: int
 
 
+class _Ways:
+    """One channel for each replica, all with the same certificate."""
+
+    def __init__(self, channels: Sequence[grpc.aio.Channel]) -> None:
+        self.channels = channels
+        self.stubs = [stubs.RegistryStub(channel) for channel in channels]  # type: ignore[no-untyped-call]
+        self.calls = 0
+        """Under way, watches among them."""
+
+    async def close(self) -> None:
+        for channel in self.channels:
+            await channel.close()
+
+
 class RegistryClient:
     """`addresses`: `host:port` of the replicas; any will do, and one that does not answer is left for the next.
 
@@ -58,18 +73,12 @@ class RegistryClient:
         if not addresses:
             raise ValueError("no address of a registry is given")
         self._addresses = tuple(addresses)
-        credentials = grpc.ssl_channel_credentials(ca, key, certificate)
-        options: list[tuple[str, Any]] = [
-            ("grpc.max_receive_message_length", MESSAGE_LIMIT_BYTES),
-            ("grpc.keepalive_time_ms", 10_000),
-            ("grpc.keepalive_timeout_ms", 5_000),
-            ("grpc.max_reconnect_backoff_ms", 2_000),
-        ]
-        if server_name:
-            options.append(("grpc.ssl_target_name_override", server_name))
-        self._channels = [grpc.aio.secure_channel(address, credentials, options) for address in self._addresses]
-        self._stubs = [stubs.RegistryStub(channel) for channel in self._channels]  # type: ignore[no-untyped-call]
-        self._at = random.randrange(len(self._stubs))
+        self._ca = ca
+        self._server_name = server_name
+        self._ways = self._connect(certificate, key)
+        self._former: set[_Ways] = set()
+        self._closed = False
+        self._at = random.randrange(len(self._addresses))
 
     def __repr__(self) -> str:
         return f"<RegistryClient {', '.join(self._addresses)}>"
@@ -82,8 +91,47 @@ class RegistryClient:
 
     async def close(self) -> None:
         """Ends all connections, and the calls and watches on them."""
-        for channel in self._channels:
-            await channel.close()
+        self._closed = True
+        for ways in (*self._former, self._ways):
+            await ways.close()
+        self._former.clear()
+
+    async def renew(self, certificate: bytes, key: bytes) -> None:
+        """Shows another certificate (PEM) from now on. Calls and watches under way go on over the connections they have."""
+        if self._closed:
+            return
+        former, self._ways = self._ways, self._connect(certificate, key)
+        self._former.add(former)
+        await self._leave(former)
+
+    def _connect(self, certificate: bytes, key: bytes) -> _Ways:
+        options: list[tuple[str, Any]] = [
+            ("grpc.max_receive_message_length", MESSAGE_LIMIT_BYTES),
+            ("grpc.keepalive_time_ms", 10_000),
+            ("grpc.keepalive_timeout_ms", 5_000),
+            ("grpc.max_reconnect_backoff_ms", 2_000),
+        ]
+        if self._server_name:
+            options.append(("grpc.ssl_target_name_override", self._server_name))
+        credentials = grpc.ssl_channel_credentials(self._ca, key, certificate)
+        return _Ways([grpc.aio.secure_channel(address, credentials, options) for address in self._addresses])
+
+    @asynccontextmanager
+    async def _way(self) -> AsyncIterator[Any]:
+        """The stub to ask now. Its channel is open until the call has ended."""
+        ways = self._ways
+        ways.calls += 1
+        try:
+            yield ways.stubs[self._at]
+        finally:
+            ways.calls -= 1
+            await self._leave(ways)
+
+    async def _leave(self, ways: _Ways) -> None:
+        """Closes connections of a former certificate that nobody uses any more."""
+        if ways in self._former and not ways.calls:
+            self._former.discard(ways)
+            await ways.close()
 
     async def open_range(
         self, labels: Mapping[str, str], after_version: int, *, deadline_seconds: float = DEADLINE_SECONDS
@@ -151,7 +199,8 @@ class RegistryClient:
         while True:
             left = deadline - loop.time()
             try:
-                return await call(self._stubs[self._at], max(0.001, min(left, ATTEMPT_SECONDS)))
+                async with self._way() as stub:
+                    return await call(stub, max(0.001, min(left, ATTEMPT_SECONDS)))
             except grpc.aio.AioRpcError as error:
                 wait = random.uniform(delay / 2, delay)
                 if not _passing(error) or deadline - loop.time() <= wait:
@@ -163,30 +212,31 @@ class RegistryClient:
     async def _watch(self, call: Callable[[Any, Any], Any], known: T, holds: Callable[[Any], object]) -> AsyncIterator[T]:
         delay = FIRST_RETRY_SECONDS
         while True:
-            stream = call(self._stubs[self._at], known)
-            try:
-                while True:
-                    async with asyncio.timeout(SILENCE_SECONDS):
-                        update = await stream.read()
-                    if update is grpc.aio.EOF:
-                        break
-                    known, delay = update, FIRST_RETRY_SECONDS
-                    if holds(update):
-                        yield update
-            except grpc.aio.AioRpcError as error:
-                if not _passing(error):
-                    raise _translated(error) from error
-            except TimeoutError:
-                # The replica is stuck, or the network swallowed the end of the stream: resume elsewhere.
-                pass
-            finally:
-                stream.cancel()
+            async with self._way() as stub:
+                stream = call(stub, known)
+                try:
+                    while True:
+                        async with asyncio.timeout(SILENCE_SECONDS):
+                            update = await stream.read()
+                        if update is grpc.aio.EOF:
+                            break
+                        known, delay = update, FIRST_RETRY_SECONDS
+                        if holds(update):
+                            yield update
+                except grpc.aio.AioRpcError as error:
+                    if not _passing(error):
+                        raise _translated(error) from error
+                except TimeoutError:
+                    # The replica is stuck, or the network swallowed the end of the stream: resume elsewhere.
+                    pass
+                finally:
+                    stream.cancel()
             self._next()
             await asyncio.sleep(random.uniform(delay / 2, delay))
             delay = min(2 * delay, LAST_RETRY_SECONDS)
 
     def _next(self) -> None:
-        self._at = (self._at + 1) % len(self._stubs)
+        self._at = (self._at + 1) % len(self._addresses)
 
 
 def _list_ranges(request: pb.ListRangesRequest, stub: Any, seconds: float) -> Awaitable[pb.ListRangesResponse]:

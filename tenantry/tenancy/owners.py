@@ -63,6 +63,12 @@ class Owners:
             upstream.abort("the gateway stops")
             upstream.close()
 
+    def renew(self, tls: ssl.SSLContext) -> None:
+        """Shards are shown another certificate from now on."""
+        self._tls = tls
+        for upstream in self._upstreams.values():
+            upstream.renew(tls)
+
     def of(self, info: RangeInfo) -> Upstream | None:
         """None while nobody alive owns the range."""
         return self._upstreams.get(info.owner) if info.shard else None

@@ -7,12 +7,14 @@ import json
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
 import aiohttp
 import grpc
 import pytest
+from cryptography import x509
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
@@ -31,9 +33,11 @@ TIMEOUT_SECONDS = 15.0
 
 
 @asynccontextmanager
-async def running(tmp_path: Path) -> AsyncIterator[tuple[Gateway, MemoryStore, CertificateAuthority]]:
+async def running(
+    tmp_path: Path, authority: CertificateAuthority | None = None
+) -> AsyncIterator[tuple[Gateway, MemoryStore, CertificateAuthority]]:
     store = MemoryStore()
-    authority = CertificateAuthority.create()
+    authority = authority or CertificateAuthority.create()
     settings = GatewaySettings(
         bind_address="127.0.0.1", secure_port=0, gateway_port=0, health_port=0, access_directory=str(tmp_path / "access")
     )
@@ -129,3 +133,53 @@ async def test_a_shared_secret_is_made_once() -> None:
     made = await asyncio.gather(*(shared_secret(store, "x", partial(str(n).encode)) for n in range(20)))
     assert len(set(made)) == 1
     await store.close()
+
+
+async def test_every_certificate_of_a_gateway_is_renewed_while_it_serves(tmp_path: Path) -> None:
+    # What was issued then has two fifths of its life left by now.
+    offset = timedelta(days=-365 * 0.61)
+    authority = CertificateAuthority.create(now=lambda: datetime.now(UTC) + offset)
+    callers: list[int] = []
+
+    async def answer(request: Request) -> Reply:
+        assert request.client_certificate is not None
+        callers.append(x509.load_der_x509_certificate(request.client_certificate).serial_number)
+        return Response(200, b"{}")
+
+    async def shown(port: int) -> int:
+        """The serial number of what a server shows to who connects now."""
+        context = ssl.create_default_context(cadata=authority.certificate.decode())
+        context.set_alpn_protocols(["h2", "http/1.1"])
+        _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+        found = x509.load_der_x509_certificate(writer.get_extra_info("ssl_object").getpeercert(True))
+        writer.close()
+        return found.serial_number
+
+    async with running(tmp_path, authority) as (gateway, store, _):
+        shard = EdgeServer(
+            answer, tls=pair_server_context(authority.issue_serving(["127.0.0.1"]), client_ca_pem=authority.certificate)
+        )
+        await own_root(store, f"https://127.0.0.1:{await shard.start('127.0.0.1', 0)}")
+        pki = tmp_path / "access" / "pki"
+
+        async def serials() -> tuple[int, int, int, int]:
+            tls = ssl.create_default_context(cadata=authority.certificate.decode())
+            # Every time a client that is not known yet.
+            async with (
+                aiohttp.ClientSession() as session,
+                session.get(f"https://127.0.0.1:{gateway.port}/clusters/root/api", ssl=tls) as got,
+            ):
+                assert got.status == 200
+            who = Credentials.read(pki / "ca.crt", pki / "lookup-client.crt", pki / "lookup-client.key")
+            async with Client([f"127.0.0.1:{gateway.lookup_port}"], who) as client:
+                assert (await client.ask("root")).shard == "shard-1"
+            written = x509.load_pem_x509_certificate(who.certificate).serial_number
+            return callers[-1], await shown(gateway.port), await shown(gateway.lookup_port), written
+
+        before = await serials()
+        assert before == await serials()
+        offset = timedelta()
+        await gateway.certificates.renew()
+        after = await serials()
+        assert all(new != old for new, old in zip(after, before, strict=True))
+        await shard.stop()

@@ -196,14 +196,17 @@ def platform(
     range_capacity: int = 0,
     token_file: Path | None = None,
     api_export_urls: bool = False,
+    certificate_life_seconds: int = 0,
 ) -> Platform:
     """A platform of this form, not started yet.
 
-    `shards`: of the one process; the distributed form has three in any case. `range_capacity` 0 leaves the default.
+    `shards`: of the one process; the distributed form has three in any case. `range_capacity` and
+    `certificate_life_seconds` 0 leave the default.
     """
     capacity = ("--range-capacity", str(range_capacity)) if range_capacity else ()
     serving: tuple[str, ...] = ("--token-auth-file", str(token_file)) if token_file else ()
     serving += ("--api-export-urls=true",) if api_export_urls else ()
+    life = ("--certificate-life-seconds", str(certificate_life_seconds)) if certificate_life_seconds else ()
     if form == ONE_PROCESS:
-        return OneProcess(folder, (*capacity, *serving), shards)
-    return Distributed({"registry": capacity, "shard": serving})
+        return OneProcess(folder, (*capacity, *serving, *life), shards)
+    return Distributed({"registry": (*capacity, *life), "shard": (*serving, *life), "gateway": life})

@@ -6,7 +6,7 @@ import ipaddress
 import os
 import ssl
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,9 +19,11 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from tenantry.apiserver.files import write_private
 
-_CA_DAYS = 3650
-_LEAF_DAYS = 365
-_RENEW_BEFORE = timedelta(days=30)
+LIFE_SECONDS = 365 * 86400.0
+"""Of an issued certificate, if nothing else is said."""
+RENEW_BELOW = 0.4
+"""The part of its life that a certificate has left when a new one is issued: with failures and tries, before a third is left."""
+_CA_LIFE = timedelta(days=3650)
 _CLOCK_SKEW = timedelta(minutes=5)
 
 
@@ -50,11 +52,44 @@ class Pair:
         write_private(certificate_path, self.certificate)
 
 
-class CertificateAuthority:
-    """A CA with its key."""
+@dataclass(frozen=True, slots=True)
+class Validity:
+    """When a certificate of ours was issued, and when it ends; Unix times in seconds."""
 
-    def __init__(self, pair: Pair) -> None:
+    issued: float
+    end: float
+
+    @classmethod
+    def of(cls, pem: bytes) -> Validity:
+        """Of the first certificate in `pem`. Raises CertificateError."""
+        try:
+            certificate = x509.load_pem_x509_certificate(pem)
+        except ValueError as error:
+            raise CertificateError(f"the certificate cannot be read: {error}") from error
+        # Issued certificates are valid from a little earlier on, for machines whose clocks are behind.
+        begin = certificate.not_valid_before_utc + _CLOCK_SKEW
+        return cls(begin.timestamp(), certificate.not_valid_after_utc.timestamp())
+
+    @property
+    def life_seconds(self) -> float:
+        return max(0.0, self.end - self.issued)
+
+    @property
+    def renew_at(self) -> float:
+        """Unix time."""
+        return self.end - RENEW_BELOW * self.life_seconds
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class CertificateAuthority:
+    """A CA with its key. `now`: the time in UTC."""
+
+    def __init__(self, pair: Pair, *, now: Callable[[], datetime] = _utc_now) -> None:
         self.pair = pair
+        self.now = now
         try:
             self._certificate = x509.load_pem_x509_certificate(pair.certificate)
             key = serialization.load_pem_private_key(pair.key, password=None)
@@ -70,16 +105,16 @@ class CertificateAuthority:
         return self.pair.certificate
 
     @classmethod
-    def create(cls, name: str = "tenantry-ca") -> CertificateAuthority:
+    def create(cls, name: str = "tenantry-ca", *, now: Callable[[], datetime] = _utc_now) -> CertificateAuthority:
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         builder = (
-            _builder(subject, subject, key.public_key(), _CA_DAYS)
+            _builder(subject, subject, key.public_key(), now(), now() + _CA_LIFE)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(_usage(sign_certificates=True), critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         )
-        return cls(Pair(_pem(builder.sign(key, hashes.SHA256())), _key_pem(key)))
+        return cls(Pair(_pem(builder.sign(key, hashes.SHA256())), _key_pem(key)), now=now)
 
     @classmethod
     def load_or_create(cls, directory: Path) -> CertificateAuthority:
@@ -94,32 +129,49 @@ class CertificateAuthority:
         authority.pair.write(certificate_path, key_path)
         return authority
 
-    def issue_serving(self, names: Sequence[str]) -> Pair:
+    def issue_serving(self, names: Sequence[str], *, life_seconds: float = LIFE_SECONDS) -> Pair:
         """A serving certificate for host names and IP addresses, the first of which is the common name."""
         return self._issue(
             x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0][:64])]),
             ExtendedKeyUsageOID.SERVER_AUTH,
             x509.SubjectAlternativeName([_general_name(name) for name in names]),
+            life_seconds,
         )
 
-    def issue_client(self, user: str, groups: Sequence[str] = ()) -> Pair:
+    def issue_client(self, user: str, groups: Sequence[str] = (), *, life_seconds: float = LIFE_SECONDS) -> Pair:
         """A client certificate of a user in groups."""
         attributes = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups]
         return self._issue(
-            x509.Name([*attributes, x509.NameAttribute(NameOID.COMMON_NAME, user)]), ExtendedKeyUsageOID.CLIENT_AUTH, None
+            x509.Name([*attributes, x509.NameAttribute(NameOID.COMMON_NAME, user)]),
+            ExtendedKeyUsageOID.CLIENT_AUTH,
+            None,
+            life_seconds,
         )
 
-    def serving(self, directory: Path, names: Sequence[str]) -> tuple[Path, Path]:
-        """The files `serving.crt` and `serving.key`, made anew where they do not fit `names`, this CA or the time."""
+    def serving(self, directory: Path, names: Sequence[str], *, life_seconds: float = LIFE_SECONDS) -> tuple[Path, Path]:
+        """The files `serving.crt` and `serving.key`, made anew where they do not fit `names`, this CA or the time, or live longer
+        than they should."""
         certificate_path, key_path = directory / "serving.crt", directory / "serving.key"
-        if not (certificate_path.exists() and key_path.exists() and self._fits(certificate_path.read_bytes(), names)):
-            self.issue_serving(names).write(certificate_path, key_path)
+        existing = certificate_path.exists() and key_path.exists()
+        if not (existing and self._fits(certificate_path.read_bytes(), names, life_seconds)):
+            self.issue_serving(names, life_seconds=life_seconds).write(certificate_path, key_path)
         return certificate_path, key_path
 
-    def _issue(self, subject: x509.Name, usage: x509.ObjectIdentifier, names: x509.SubjectAlternativeName | None) -> Pair:
+    def _issue(
+        self,
+        subject: x509.Name,
+        usage: x509.ObjectIdentifier,
+        names: x509.SubjectAlternativeName | None,
+        life_seconds: float,
+    ) -> Pair:
         key = ec.generate_private_key(ec.SECP256R1())
+        now = self.now()
+        # What outlives its issuer is believed by nobody then.
+        end = min(now + timedelta(seconds=life_seconds), self._certificate.not_valid_after_utc)
+        if end <= now:
+            raise CertificateError("the platform's certificate authority has ended: make a new one")
         builder = (
-            _builder(subject, self._certificate.subject, key.public_key(), _LEAF_DAYS)
+            _builder(subject, self._certificate.subject, key.public_key(), now, end)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage(sign_certificates=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
@@ -129,25 +181,24 @@ class CertificateAuthority:
             builder = builder.add_extension(names, critical=False)
         return Pair(_pem(builder.sign(self._key, hashes.SHA256())), _key_pem(key))
 
-    def _fits(self, pem: bytes, names: Sequence[str]) -> bool:
+    def _fits(self, pem: bytes, names: Sequence[str], life_seconds: float) -> bool:
         try:
             certificate = x509.load_pem_x509_certificate(pem)
             certificate.verify_directly_issued_by(self._certificate)
             found = set(certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
+            validity = Validity.of(pem)
         except Exception:
             # Whatever is wrong with a certificate that we made ourselves, the answer is a new one.
             return False
-        return {_general_name(name) for name in names} <= found and certificate.not_valid_after_utc > datetime.now(
-            UTC
-        ) + _RENEW_BEFORE
+        in_time = validity.life_seconds < life_seconds + 1 and self.now().timestamp() < validity.renew_at
+        return in_time and {_general_name(name) for name in names} <= found
 
 
 def server_context(certificate_path: Path, key_path: Path, *, client_ca_pem: bytes = b"") -> ssl.SSLContext:
     """TLS 1.2 and later, HTTP/1.1 only. With client CAs (PEM, all purposes together) a client certificate is asked for but
     not demanded.
 
-    To reload a renewed serving certificate, call `load_cert_chain` on the context again: new connections use it.
-    Raises CertificateError.
+    `load_pair` has it show a renewed one. Raises CertificateError.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -166,6 +217,14 @@ def pair_server_context(pair: Pair, *, client_ca_pem: bytes = b"") -> ssl.SSLCon
     """As `server_context`, of a certificate in memory. Raises CertificateError."""
     with _as_files(pair) as (certificate_path, key_path):
         return server_context(certificate_path, key_path, client_ca_pem=client_ca_pem)
+
+
+def load_pair(context: ssl.SSLContext, pair: Pair) -> None:
+    """Has a server show another certificate to those who connect from now on. Raises CertificateError with nothing changed."""
+    # A pair that does not fit leaves a context with half of it, so another one tries it first.
+    pair_server_context(pair)
+    with _as_files(pair) as (certificate_path, key_path):
+        context.load_cert_chain(certificate_path, key_path)
 
 
 def pair_client_context(ca_pem: bytes, pair: Pair) -> ssl.SSLContext:
@@ -202,8 +261,9 @@ def _as_files(pair: Pair) -> Iterator[tuple[Path, Path]]:
         yield paths[0], paths[1]
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, days: int) -> x509.CertificateBuilder:
-    now = datetime.now(UTC)
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, now: datetime, end: datetime
+) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -211,7 +271,7 @@ def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicK
         .public_key(key)
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - _CLOCK_SKEW)
-        .not_valid_after(now + timedelta(days=days))
+        .not_valid_after(end)
     )
 
 

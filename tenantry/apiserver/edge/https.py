@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import socket
 import sys
+from functools import partial
 from pathlib import Path
 
 from tenantry.addresses import WILDCARDS
 from tenantry.apiserver.edge.callers import Callers
-from tenantry.apiserver.edge.certificates import CertificateAuthority, Pair, pair_server_context, server_context
+from tenantry.apiserver.edge.certificates import CertificateAuthority, load_pair, pair_server_context, server_context
+from tenantry.apiserver.edge.renewal import Certificate, Certificates
 from tenantry.apiserver.edge.server import EdgeServer
 from tenantry.apiserver.http import Handler
 from tenantry.apiserver.limits import Limits
@@ -22,7 +24,8 @@ def https_server(
     options: HttpsOptions,
     *,
     limits: Limits,
-    serving: Pair,
+    certificates: Certificates,
+    serving: Certificate,
     client_ca: bytes,
     metrics: Metrics,
     callers: Callers | None = None,
@@ -30,12 +33,17 @@ def https_server(
     """Shows `serving` unless the operator has a certificate. `client_ca`: PEM of all that issue clients' certificates. `callers`:
     for whom requests count.
 
-    Raises CertificateError.
+    What it shows is renewed by `certificates`. Raises CertificateError.
     """
     if options.tls_cert_file:
-        tls = server_context(Path(options.tls_cert_file), Path(options.tls_private_key_file), client_ca_pem=client_ca)
+        files = Path(options.tls_cert_file), Path(options.tls_private_key_file)
+        tls = server_context(*files, client_ca_pem=client_ca)
+        serving = certificates.of_files("tls-cert-file", *files)
     else:
-        tls = pair_server_context(serving, client_ca_pem=client_ca)
+        tls = pair_server_context(serving.pair, client_ca_pem=client_ca)
+    serving.follow(partial(load_pair, tls))
+    if options.client_ca_file:
+        certificates.show_end("client-ca-file", client_ca)
     access_log = AccessLog(sys.stdout.buffer) if options.access_log else None
     return EdgeServer(handler, tls=tls, limits=limits, metrics=metrics, access_log=access_log, callers=callers)
 

@@ -46,6 +46,8 @@ class Upstream:
         self._all: set[UpstreamConnection] = set()
         self._sweep: asyncio.TimerHandle | None = None
         self._closed = False
+        self._current: set[UpstreamConnection] = set()
+        """Those made with `_tls`, not with one before it."""
         self.opened = 0
         """Connections made so far."""
 
@@ -67,10 +69,11 @@ class Upstream:
         if self._closed:
             raise UpstreamError("the pool is closed", sent=False)
         loop = asyncio.get_running_loop()
+        tls = self._tls
         try:
             async with asyncio.timeout(self._limits.connect_timeout_seconds):
                 transport, protocol = await loop.create_connection(
-                    lambda: UpstreamConnection(self._release, self._all.discard), self._host, self._port, ssl=self._tls
+                    lambda: UpstreamConnection(self._release, self._lost), self._host, self._port, ssl=tls
                 )
         except TimeoutError:
             raise UpstreamError(f"{self.url} did not accept a connection in time", sent=False) from None
@@ -80,11 +83,22 @@ class Upstream:
         self.opened += 1
         if protocol.usable:
             self._all.add(protocol)
+            if tls is self._tls:
+                self._current.add(protocol)
         return protocol
 
     async def exchange(self, request: bytes, *, head_only: bool = False, fresh: bool = False) -> Answer:
         """One request on some connection; see `UpstreamConnection.exchange`."""
         return await (await self.connection(fresh=fresh)).exchange(request, head_only=head_only)
+
+    def renew(self, tls: ssl.SSLContext) -> None:
+        """Connects with another certificate from now on. No request begins on a connection made before: the server judges the
+        certificate of its connection at every request, and calls a caller whose certificate has ended a stranger."""
+        self._tls = tls
+        self._current.clear()
+        for connection in self._idle:
+            connection.abort()
+        self._idle.clear()
 
     def abort(self, why: str) -> None:
         """Cuts every connection that is in use or idle. The pool can be used on."""
@@ -102,7 +116,7 @@ class Upstream:
         self._idle.clear()
 
     def _release(self, connection: UpstreamConnection) -> None:
-        if self._closed or len(self._idle) >= self._limits.idle_connections:
+        if self._closed or connection not in self._current or len(self._idle) >= self._limits.idle_connections:
             connection.abort()
             return
         loop = asyncio.get_running_loop()
@@ -110,6 +124,10 @@ class Upstream:
         self._idle.append(connection)
         if self._sweep is None:
             self._sweep = loop.call_later(self._limits.idle_seconds, self._close_old)
+
+    def _lost(self, connection: UpstreamConnection) -> None:
+        self._all.discard(connection)
+        self._current.discard(connection)
 
     def _close_old(self) -> None:
         loop = asyncio.get_running_loop()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from tenantry.apiserver.edge.certificates import Pair
 from tenantry.apiserver.rpc.bugs import Bugs
 
 MESSAGE_LIMIT_BYTES = 16 * 1024 * 1024
@@ -27,6 +30,28 @@ class RpcLimits:
     """How often a quiet connection is probed: a client that vanished is noticed, and proxies between keep the connection."""
 
 
+class ShownCertificate:
+    """What a server shows to those who connect, until another one is given. gRPC asks for it from threads of its own."""
+
+    def __init__(self, ca: bytes, certificate: bytes, key: bytes) -> None:
+        self._ca = ca
+        self._newer: deque[grpc.ServerCertificateConfiguration] = deque(maxlen=1)
+        self.credentials = grpc.dynamic_ssl_server_credentials(self._configuration(certificate, key), self._fetch, True)
+
+    def renew(self, certificate: bytes, key: bytes) -> None:
+        """For new connections; PEM. Those that there are, and their calls, go on."""
+        self._newer.append(self._configuration(certificate, key))
+
+    def _configuration(self, certificate: bytes, key: bytes) -> grpc.ServerCertificateConfiguration:
+        return grpc.ssl_server_certificate_configuration([(key, certificate)], root_certificates=self._ca)
+
+    def _fetch(self) -> grpc.ServerCertificateConfiguration | None:
+        """Called at every handshake; None: nothing has changed."""
+        with suppress(IndexError):
+            return self._newer.pop()
+        return None
+
+
 @dataclass(frozen=True, slots=True)
 class RpcServer:
     """A running server. `health` is told what serves."""
@@ -35,6 +60,11 @@ class RpcServer:
     port: int
     health: health.aio.HealthServicer
     services: tuple[str, ...]
+    shown: ShownCertificate
+
+    def renew(self, pair: Pair) -> None:
+        """Shows another certificate to those who connect from now on."""
+        self.shown.renew(pair.certificate, pair.key)
 
     async def stop(self, grace_seconds: float) -> None:
         """Answers health checks with NOT_SERVING, takes no more calls, and gives those under way their time."""
@@ -79,10 +109,10 @@ async def serve(
     reflection.enable_server_reflection(services, server)
     for name in ("", *add):
         await checks.set(name, health_pb2.HealthCheckResponse.SERVING)
-    credentials = grpc.ssl_server_credentials([(key, certificate)], root_certificates=ca, require_client_auth=True)
+    shown = ShownCertificate(ca, certificate, key)
     try:
-        port = server.add_secure_port(address, credentials)
+        port = server.add_secure_port(address, shown.credentials)
     except RuntimeError as error:
         raise OSError(f"cannot listen for gRPC on {address}: {error}; choose another port") from error
     await server.start()
-    return RpcServer(server, port, checks, services)
+    return RpcServer(server, port, checks, services, shown)
