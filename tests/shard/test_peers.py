@@ -11,7 +11,7 @@ import pytest
 
 from shard.peers import RemotePeers
 from tenantry.apiserver.authentication.client_certificate import ClientCertificates, RequestHeaders
-from tenantry.apiserver.edge.certificates import CertificateAuthority, pair_client_context, pair_server_context
+from tenantry.apiserver.edge.certificates import CertificateAuthority, Pair, pair_client_context, pair_server_context
 from tenantry.apiserver.edge.server import EdgeServer
 from tenantry.apiserver.http import FROM_PEER, NOT_OWNER, Handler, Relay, Reply, Request, Response, Sink, Stream, frame
 from tenantry.apiserver.negotiation import error_response
@@ -88,7 +88,7 @@ async def world() -> AsyncIterator[World]:
 
 
 @asynccontextmanager
-async def _world() -> AsyncIterator[World]:
+async def _world(client: Pair | None = None, *, patience_seconds: float = 2.0) -> AsyncIterator[World]:
     other = Other()
     tls = pair_server_context(AUTHORITY.issue_serving(["127.0.0.1"]), client_ca_pem=AUTHORITY.certificate)
     server = EdgeServer(other, tls=tls)
@@ -97,10 +97,11 @@ async def _world() -> AsyncIterator[World]:
     await store.commit([], [Put(session_key("other"), encode(SessionRow("other", f"https://127.0.0.1:{port}", 1)))], [])
     range_map = RangeMap(store)
     await range_map.start()
-    owners = Owners(range_map, tls=pair_client_context(AUTHORITY.certificate, AUTHORITY.issue_client("tenantry-shard")))
+    client = client or AUTHORITY.issue_client("tenantry-shard")
+    owners = Owners(range_map, tls=pair_client_context(AUTHORITY.certificate, client))
     owners.start()
     held: dict[str, Handler] = {}
-    peers = RemotePeers(range_map, owners, uid="me", own=held.get, identities=IDENTITIES, patience_seconds=2.0)
+    peers = RemotePeers(range_map, owners, uid="me", own=held.get, identities=IDENTITIES, patience_seconds=patience_seconds)
     world = World(store, range_map, peers, other, held)
     await world.give("other")
     try:
@@ -214,3 +215,13 @@ async def test_a_range_that_came_here_meanwhile_is_asked_here(world: World) -> N
     assert isinstance(reply, Response)
     assert reply.body == b'"own"'
     assert not world.other.requests
+
+
+async def test_a_write_that_tls_refused_was_not_carried_out_and_is_not_said_to_be_in_doubt() -> None:
+    stranger = CertificateAuthority.create("another").issue_client("tenantry-shard")
+    async with _world(stranger, patience_seconds=0.0) as world:
+        with pytest.raises(StatusError) as refused:
+            await world.peers.call("root", Request("POST", "/clusters/root/api/v1/x", user=ADA, read_body=body))
+        assert refused.value.code == 503
+        assert "refused by TLS: unknown CA" in str(refused.value)
+        assert world.other.requests == []

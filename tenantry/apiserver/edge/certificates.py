@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from tenantry.apiserver.edge.tls_alerts import AlertingObject
 from tenantry.apiserver.files import write_private
 
 LIFE_SECONDS = 365 * 86400.0
@@ -201,6 +202,7 @@ def server_context(certificate_path: Path, key_path: Path, *, client_ca_pem: byt
     `load_pair` has it show a renewed one. Raises CertificateError.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.sslobject_class = AlertingObject
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
     try:

@@ -8,6 +8,7 @@ import ssl
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from tenantry.apiserver.edge.tls_alerts import refusal
 from tenantry.apiserver.edge.upstream_connection import Answer, UpstreamConnection, UpstreamError
 
 
@@ -78,6 +79,8 @@ class Upstream:
         except TimeoutError:
             raise UpstreamError(f"{self.url} did not accept a connection in time", sent=False) from None
         except (OSError, ssl.SSLError) as error:
+            if refused := refusal(error):
+                raise UpstreamError(f"{self.url} cannot be reached: refused by TLS: {refused}", sent=False) from error
             raise UpstreamError(f"{self.url} cannot be reached: {error}", sent=False) from error
         self._probe(transport.get_extra_info("socket"))
         self.opened += 1

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from tenantry.apiserver.edge.chunks import BadChunk, ChunkScanner
+from tenantry.apiserver.edge.tls_alerts import refusal
 from tenantry.apiserver.http import RelaySink
 
 _HEAD_LIMIT_BYTES = 128 * 1024
@@ -111,6 +112,11 @@ class UpstreamConnection(asyncio.Protocol):
         return False
 
     def connection_lost(self, error: Exception | None) -> None:
+        refused = refusal(error)
+        if refused and self.used <= 1 and not self._head_seen and not self._data:
+            # With TLS 1.3 the server judges our certificate when we take the handshake for done.
+            self._sent = False
+            self._end(f"refused by TLS: {refused}")
         self._end(f"the connection broke: {error}" if error is not None else "the server closed the connection")
         self._transport = None
         self._lost(self)
@@ -135,7 +141,8 @@ class UpstreamConnection(asyncio.Protocol):
         """
         transport = self._transport
         if transport is None or not self.usable:
-            raise UpstreamError("the connection is closed", sent=False)
+            why = "the connection is closed"
+            raise UpstreamError(str(self._error) if self._error is not None and not self.used else why, sent=False)
         self._busy, self._head_seen, self._data, self._bodiless, self._keep = True, False, b"", head_only, True
         self._sent = True
         self._begun = asyncio.get_running_loop().time()

@@ -1,0 +1,78 @@
+"""TLS alerts by which a side refuses the other one's certificate (RFC 8446 §6.2): that ours are sent, and what theirs say.
+
+With TLS 1.3 a client's handshake ends before the server has looked at its certificate, so a refusal may come after a request was
+written. Nothing of that request was carried out: a server reads none before its own handshake has ended.
+"""
+
+from __future__ import annotations
+
+import re
+import ssl
+from typing import Any
+
+_UNREAD_BYTES = 4 << 20
+"""What a refused client may still send before it is cut off: closing at once would reset the connection and lose the alert."""
+_ALERT = re.compile(r"(?:SSLV3|TLSV1|TLSV13)_ALERT_(\w+)")
+_REFUSALS = frozenset(
+    (
+        "ACCESS_DENIED",
+        "BAD_CERTIFICATE",
+        "CERTIFICATE_EXPIRED",
+        "CERTIFICATE_REQUIRED",
+        "CERTIFICATE_REVOKED",
+        "CERTIFICATE_UNKNOWN",
+        "DECRYPT_ERROR",
+        "HANDSHAKE_FAILURE",
+        "INSUFFICIENT_SECURITY",
+        "PROTOCOL_VERSION",
+        "UNKNOWN_CA",
+        "UNSUPPORTED_CERTIFICATE",
+    )
+)
+"""Sent in a handshake alone. Alerts such as `internal error` may come at any time and say nothing about a request."""
+
+
+def refusal(error: BaseException | None) -> str:
+    """In which words TLS refused a connection, such as "certificate expired"; empty where `error` is something else."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the server's certificate is not accepted: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        # Not `reason`: Python does not have names for all of OpenSSL's, and an error that Python code raised has none.
+        found = _ALERT.search(str(error).upper().replace(" ", "_"))
+        alert = found[1].rstrip("_") if found is not None else ""
+        if alert in _REFUSALS:
+            return alert.lower().replace("_", " ").replace(" ca", " CA")
+    return ""
+
+
+class AlertingObject(ssl.SSLObject):
+    """For `SSLContext.sslobject_class` of servers.
+
+    asyncio and uvloop drop a connection whose handshake fails with what was still to be sent, the alert. Here such a failure
+    first looks like a handshake that waits for more, which sends it; the client closes the connection then, or the loop's limit
+    of a handshake's time does.
+    """
+
+    _incoming: ssl.MemoryBIO
+    _failed: ssl.SSLError | None
+    _unread: int
+
+    @classmethod
+    def _create(cls, incoming: ssl.MemoryBIO, *args: Any, **kwargs: Any) -> AlertingObject:
+        made: AlertingObject = super()._create(incoming, *args, **kwargs)  # type: ignore[misc]
+        made._incoming, made._failed, made._unread = incoming, None, 0
+        return made
+
+    def do_handshake(self) -> None:
+        if self._failed is None:
+            try:
+                super().do_handshake()
+                return
+            except (ssl.SSLWantReadError, ssl.SSLWantWriteError, ssl.SSLSyscallError):
+                raise
+            except ssl.SSLError as error:
+                self._failed = error
+        self._unread += len(self._incoming.read())
+        if self._unread > _UNREAD_BYTES or self._incoming.eof:
+            raise self._failed
+        raise ssl.SSLWantReadError(ssl.SSL_ERROR_WANT_READ, "the alert is on its way")
