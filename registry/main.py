@@ -57,16 +57,20 @@ class RegistryProcess(Process[RegistrySettings]):
     async def _serve(self) -> RpcServer:
         settings, authority = self._settings, self._authority
         service = RegistryService(self.registry, cell=self._store.cell, may_change=common_names.may_change_the_map)
-        serving = authority.issue_serving(
-            serving_names(common_names.REGISTRY, *listed(settings.serving_names), settings.bind_address)
+        serving = self.certificates.serving(
+            "serving", serving_names(common_names.REGISTRY, *listed(settings.serving_names), settings.bind_address)
         )
-        return await serve(
+        server = await serve(
             {SERVICE: service.add_to},
             f"{bracketed(settings.bind_address)}:{settings.registry_port}",
             ca=authority.certificate,
-            certificate=serving.certificate,
-            key=serving.key,
+            certificate=serving.pair.certificate,
+            key=serving.pair.key,
         )
+        serving.follow(server.renew)
+        # It may have been renewed while the server started.
+        server.renew(serving.pair)
+        return server
 
     def _count(self) -> None:
         registry, gauge = self.registry, self.metrics.gauge
