@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import uuid
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -32,6 +34,8 @@ from tenantry.tenancy.forwarding import Forwarding
 from tenantry.tenancy.host import Urls
 from tenantry.tenancy.owners import Owners
 from tenantry.tenancy.range_map import RangeMap
+from tenantry.tenancy.reach import Reach, clock_gauge
+from tenantry.tenancy.reach_probe import ReachProbe
 from tenantry.tenancy.tenant_paths import tenant_of
 from tenantry.tenancy.well_known import ROOT
 
@@ -78,6 +82,7 @@ class Gateway(Process[GatewaySettings]):
         client.follow(lambda pair: owners.renew(pair_client_context(ca, pair)))
         owners.start()
         stack.callback(owners.stop)
+        await self._report_reach(owners)
         forwarding = Forwarding(owners, patience_seconds=settings.patience_seconds)
         clients = client_authority(settings, self._authority)
         proxy = Proxy(
@@ -107,6 +112,16 @@ class Gateway(Process[GatewaySettings]):
         stack.push_async_callback(edge.stop)
         stack.push_async_callback(edge.drain, settings.shutdown_grace_seconds)
         self._leave_access()
+
+    async def _report_reach(self, owners: Owners) -> None:
+        uid = uuid.uuid4().hex
+        reach = Reach(self._store, own=uid)
+        await reach.start()
+        self._stack.push_async_callback(reach.stop)
+        clock_gauge(self.metrics, reach)
+        probe = ReachProbe(self._store, self.map, owners, uid=uid, name=f"gateway {socket.gethostname()}-{uid[:8]}")
+        probe.start()
+        self._stack.push_async_callback(probe.stop)
 
     async def _serve_lookups(self, serving: Certificate) -> None:
         settings = self._settings

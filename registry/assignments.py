@@ -14,13 +14,15 @@ from contextlib import suppress
 
 from msgspec.structs import replace
 
-from registry.assigner import Move, Policy, RangeState, ShardState, decide
+from registry.assigner import Move, Policy, RangeState, decide
 from registry.loads import Loads
 from registry.openings import Openings
+from registry.shard_states import shard_states
 from tenantry.storage.fence import FenceValue, fence_key
 from tenantry.storage.store import Fence, Fenced, Indeterminate, Put, Store, Unavailable
 from tenantry.tenancy.map_rows import encode, range_key, session_key
 from tenantry.tenancy.range_map import RangeMap
+from tenantry.tenancy.reach import Reach
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +36,8 @@ RETRY_SECONDS = 0.1
 class Assignments:
     """`capacity` is written into ranges that have another one: it is the operator's wish of today.
 
-    `balance` False: ranges move only away from shards that are gone or draining. `clock`: seconds, monotonic.
+    `balance` False: ranges move only away from shards that are gone or draining. `reach`: who is reached; without it all shards
+    are. `clock`: seconds, monotonic.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class Assignments:
         capacity: int,
         balance: bool = True,
         policy: Policy | None = None,
+        reach: Reach | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
@@ -56,6 +60,7 @@ class Assignments:
         self._capacity = capacity
         self._balance = balance
         self._policy = policy or Policy()
+        self._reach = reach
         self._clock = clock
         self.moves = 0
         """How many were begun here."""
@@ -63,7 +68,9 @@ class Assignments:
     async def run(self) -> None:
         """Leads until cancelled."""
         changed = asyncio.Event()
-        stop = self._map.subscribe(changed.set)
+        stops = [self._map.subscribe(changed.set)]
+        if self._reach is not None:
+            stops.append(self._reach.subscribe(changed.set))
         next_round = 0.0
         shards: set[str] = set()
         try:
@@ -73,7 +80,7 @@ class Assignments:
                     await self._openings.ensure_root()
                     await self._set_capacity()
                     now = self._clock()
-                    serving = {shard.uid for shard in self._map.shards() if not shard.draining}
+                    serving = {shard.uid for shard in shard_states(self._map, self._reach) if not shard.draining}
                     # Somebody new is given its share at once.
                     shards &= serving
                     due = now >= next_round or serving > shards
@@ -88,7 +95,8 @@ class Assignments:
                     async with asyncio.timeout(max(0.0, next_round - self._clock())):
                         await changed.wait()
         finally:
-            stop()
+            for stop in stops:
+                stop()
 
     def decide(self, *, balance: bool) -> list[Move]:
         """What the map as it is now asks for."""
@@ -97,7 +105,7 @@ class Assignments:
                 RangeState(name, record.row.owner, self._loads.weight(name), record.row.target)
                 for name, record in self._map.records().items()
             ),
-            (ShardState(shard.uid, shard.draining, shard.name) for shard in self._map.shards()),
+            shard_states(self._map, self._reach),
             balance=balance,
             policy=self._policy,
         )

@@ -17,6 +17,7 @@ from tenantry.apiserver.process import Process, run_on_etcd
 from tenantry.apiserver.rpc.server import RpcServer, serve
 from tenantry.flags import listed
 from tenantry.storage.store import Store
+from tenantry.tenancy.reach import clock_gauge
 
 
 def run(settings: RegistrySettings) -> int:
@@ -82,5 +83,11 @@ class RegistryProcess(Process[RegistrySettings]):
             lambda: sum(not info.shard for info in registry.map.ranges()),
         )
         gauge("tenantry_registry_shards", "Living shards.", lambda: len(registry.map.shards()))
+        gauge(
+            "tenantry_registry_shards_out_of_reach",
+            "Living shards that get no ranges because gateways and other shards do not reach them.",
+            lambda: sum(bool(registry.reach.why_not(shard.uid)) for shard in registry.map.shards()),
+        )
+        clock_gauge(self.metrics, registry.reach)
         gauge("tenantry_registry_map_version", "The store's revision up to which the map is known.", lambda: registry.map.version)
         gauge("tenantry_registry_moves", "Moves that this registry began.", lambda: registry.assignments.moves)

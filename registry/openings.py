@@ -12,15 +12,17 @@ import logging
 from collections.abc import Mapping
 from contextlib import suppress
 
-from registry.assigner import RangeState, ShardState, least_loaded
+from registry.assigner import RangeState, least_loaded
 from registry.intervals import ROOT_INTERVAL, unused
 from registry.loads import Loads
+from registry.shard_states import shard_states
 from tenantry.kube.status import unavailable
 from tenantry.storage.fence import FenceValue, fence_key
 from tenantry.storage.keys import RANGES_OPENED
 from tenantry.storage.store import Fence, Fenced, Put, Store
 from tenantry.tenancy.map_rows import OpenedRow, RangeRow, encode, range_key, session_key
 from tenantry.tenancy.range_map import Opened, RangeMap
+from tenantry.tenancy.reach import Reach
 
 logger = logging.getLogger(__name__)
 
@@ -30,13 +32,14 @@ MAP_LAG_SECONDS = 0.2
 
 
 class Openings:
-    """`capacity`: tenants that a range holds before the next one opens."""
+    """`capacity`: tenants that a range holds before the next one opens. `reach`: who is reached; without it all shards are."""
 
-    def __init__(self, store: Store, range_map: RangeMap, loads: Loads, *, capacity: int) -> None:
+    def __init__(self, store: Store, range_map: RangeMap, loads: Loads, *, capacity: int, reach: Reach | None = None) -> None:
         self._store = store
         self._map = range_map
         self._loads = loads
         self._capacity = capacity
+        self._reach = reach
         self._turn = asyncio.Lock()
 
     async def __call__(self, labels: Mapping[str, str], after_version: int) -> Opened:
@@ -98,7 +101,7 @@ class Openings:
         states = [
             RangeState(name, record.row.owner, self._loads.weight(name), record.row.target) for name, record in records.items()
         ]
-        target = least_loaded(states, [ShardState(shard.uid, shard.draining, shard.name) for shard in self._map.shards()])
+        target = least_loaded(states, shard_states(self._map, self._reach))
         if target is None:
             raise unavailable("no shard serves at the moment that could take a new range", 1)
         last, last_revision = self._map.opened

@@ -12,11 +12,12 @@ from registry.compaction import Compaction
 from registry.loads import Loads
 from registry.openings import Openings
 from tenantry.storage.election import Election
-from tenantry.storage.keys import ELECTION, LOADS, SESSIONS, prefix_end
+from tenantry.storage.keys import ELECTION, LOADS, REACH, SESSIONS, prefix_end
 from tenantry.storage.store import Delete, Fence, Fenced, LeaseGone, Put, Store
 from tenantry.tenancy.directory import ShardInfo
 from tenantry.tenancy.map_rows import drain_key
 from tenantry.tenancy.range_map import Opened, RangeMap
+from tenantry.tenancy.reach import Reach
 
 SERVICE = "registry"
 
@@ -53,9 +54,10 @@ class Registry:
         self.map = range_map or RangeMap(store)
         self._own_map = range_map is None
         self.loads = Loads(store)
-        self.openings = Openings(store, self.map, self.loads, capacity=capacity)
+        self.reach = Reach(store)
+        self.openings = Openings(store, self.map, self.loads, capacity=capacity, reach=self.reach)
         self.assignments = Assignments(
-            store, self.map, self.loads, self.openings, capacity=capacity, balance=balance, policy=policy
+            store, self.map, self.loads, self.openings, capacity=capacity, balance=balance, policy=policy, reach=self.reach
         )
         self.election = Election(store, SERVICE, self.identity, self.assignments.run, ttl_seconds=ttl_seconds)
         self._compaction = (
@@ -72,6 +74,7 @@ class Registry:
         if self._own_map:
             await self.map.start()
         await self.loads.start()
+        await self.reach.start()
         self.election.start()
         if self._compaction is not None:
             self._compaction.start()
@@ -80,6 +83,7 @@ class Registry:
         if self._compaction is not None:
             await self._compaction.stop()
         await self.election.stop()
+        await self.reach.stop()
         await self.loads.stop()
         if self._own_map:
             await self.map.stop()
@@ -130,5 +134,5 @@ class Registry:
 
 async def forget_processes(store: Store) -> None:
     """Ends what processes left behind that died. Only for who has the store for himself: it ends the living, too."""
-    deletes = [Delete(prefix.encode(), prefix_end(prefix.encode())) for prefix in (SESSIONS, LOADS, ELECTION)]
+    deletes = [Delete(prefix.encode(), prefix_end(prefix.encode())) for prefix in (SESSIONS, LOADS, REACH, ELECTION)]
     await store.commit([], [], deletes)

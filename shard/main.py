@@ -40,6 +40,8 @@ from tenantry.storage.store import Store, StoreError
 from tenantry.tenancy.host import Urls
 from tenantry.tenancy.owners import Owners
 from tenantry.tenancy.range_map import Opened, RangeMap
+from tenantry.tenancy.reach import CLOCK_WARNING_SECONDS, Reach, ahead, clock_gauge
+from tenantry.tenancy.reach_probe import NEIGHBOURS, ReachProbe
 from tenantry.tenancy.tenant_paths import tenant_of
 
 log = logging.getLogger(__name__)
@@ -59,6 +61,7 @@ class ShardProcess(Process[ShardSettings]):
         self.uid = uuid.uuid4().hex
         self.url = ""
         self.map = RangeMap(store, opener=self._open_range)
+        self.reach = Reach(store, own=self.uid)
         self.shard: Shard | None = None
         self._registries: RegistryClient | None = None
 
@@ -91,6 +94,10 @@ class ShardProcess(Process[ShardSettings]):
         client.follow(lambda pair: owners.renew(pair_client_context(ca, pair)))
         owners.start()
         stack.callback(owners.stop)
+        await self.reach.start()
+        stack.push_async_callback(self.reach.stop)
+        self.health.add("reachable", self._reached)
+        clock_gauge(self.metrics, self.reach)
         edge = self._edge()
         self.port = await edge.start(settings.bind_address, settings.secure_port)
         stack.push_async_callback(edge.stop)
@@ -129,6 +136,9 @@ class ShardProcess(Process[ShardSettings]):
         stack.push_async_callback(shard.stop)
         stack.push_async_callback(edge.drain, settings.shutdown_grace_seconds)
         await shard.join()
+        probe = ReachProbe(self._store, self.map, owners, uid=self.uid, name=f"shard {self.name}", neighbours=NEIGHBOURS)
+        probe.start()
+        stack.push_async_callback(probe.stop)
         await stack.enter_async_context(reporting_loads(shard, settings.load_report_seconds))
         await shard.start()
 
@@ -174,6 +184,14 @@ class ShardProcess(Process[ShardSettings]):
         if self.shard is None:
             return "starting"
         return None if self.shard.cell.guard.alive else "the store does not know for sure that this shard lives"
+
+    def _reached(self) -> str | None:
+        why = self.reach.why_not(self.uid)
+        if not why:
+            return None
+        difference = self.reach.clock_difference_seconds
+        off = f"; its clock is {ahead(difference)} of theirs" if abs(difference) >= CLOCK_WARNING_SECONDS else ""
+        return f"this shard gets no ranges: {why}{off}"
 
     async def _open_range(self, labels: Mapping[str, str], after_version: int) -> Opened:
         if self._registries is None:

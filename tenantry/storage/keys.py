@@ -4,6 +4,7 @@
 /catalog/<group>/<resource>/<cluster>/<name>
 /ranges/<name>  /fences/<name>  /ranges-opened
 /sessions/<shard uid>  /sessions/<shard uid>/drain  /loads/<shard uid>  /journal/<shard uid>
+/reach/<uid of a shard or gateway>
 /election/<service>  /compaction
 """
 
@@ -18,6 +19,7 @@ RANGES_OPENED = "/ranges-opened"
 FENCES = "/fences/"
 SESSIONS = "/sessions/"
 LOADS = "/loads/"
+REACH = "/reach/"
 JOURNAL = "/journal/"
 ELECTION = "/election/"
 COMPACTION = "/compaction"

@@ -10,7 +10,7 @@ from typing import Literal, TypeVar
 
 import msgspec
 
-from tenantry.storage.keys import LOADS, RANGES, SESSIONS
+from tenantry.storage.keys import LOADS, RANGES, REACH, SESSIONS
 
 
 class RangeRow(msgspec.Struct, frozen=True):
@@ -54,6 +54,16 @@ class LoadRow(msgspec.Struct, frozen=True):
     ranges: dict[str, RangeLoad]
 
 
+class ReachRow(msgspec.Struct, frozen=True):
+    """`/reach/<uid>`, leased: which shards a gateway or another shard reached when it last tried, and why it did not reach the
+    others, both by uids. `clock_seconds`: when it was put, since the epoch, by the clock of who put it."""
+
+    name: str
+    clock_seconds: float
+    reached: list[str] = []
+    unreached: dict[str, str] = {}
+
+
 class OpenedRow(msgspec.Struct, frozen=True):
     """`/ranges-opened`: put whenever a range is opened, so that comparing it proves that all ranges are known.
 
@@ -89,6 +99,10 @@ def session_key(uid: str) -> bytes:
 def drain_key(uid: str) -> bytes:
     """Exists while an operator wants that shard to be emptied."""
     return f"{SESSIONS}{uid}/drain".encode()
+
+
+def reach_key(uid: str) -> bytes:
+    return f"{REACH}{uid}".encode()
 
 
 def load_key(uid: str) -> bytes:

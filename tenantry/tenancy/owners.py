@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -94,6 +94,10 @@ class Owners:
                 await asyncio.wait_for(waiter, timeout_seconds)
         finally:
             self._waiters.discard(waiter)
+
+    def by_shard(self) -> Mapping[str, Upstream]:
+        """The pools of the living shards, by their uids; do not change it."""
+        return self._upstreams
 
     @property
     def upstreams(self) -> list[Upstream]:
