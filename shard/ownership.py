@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from msgspec.structs import replace
 
-from tenantry.apiserver.hub import hub_of
+from tenantry.apiserver.hub import end_watches
 from tenantry.background import essential
 from tenantry.kube.status import unavailable
 from tenantry.storage.cell import Cell, NotOwned
@@ -76,12 +76,12 @@ class Ownership:
         self._sessions += 1
         for name in list(self._cell.ranges):
             self._leave(name)
-            hub_of(self._cell.ranges[name]).end()
+            end_watches(self._cell.ranges[name])
 
     def end_watches(self) -> None:
         """Ends every watch in good order, because others may own the ranges; clients resume where that is known."""
         for held in self._cell.ranges.values():
-            hub_of(held).end()
+            end_watches(held)
 
     async def serving(self, name: str) -> None:
         """Returns when the cell holds a range. The caller bounds the wait."""
@@ -180,7 +180,7 @@ class Ownership:
 
     def _demoted(self, held: Range, _: FenceValue | None) -> None:
         """A refused commit told that another shard has the range."""
-        hub_of(held).end()
+        end_watches(held)
         self._tell()
         self._look()
 
@@ -192,7 +192,7 @@ class Ownership:
             logger.debug("range %s was lost by a refused commit before", name)
         finally:
             self._leaving.pop(name, None)
-        hub_of(held).end()
+        end_watches(held)
         logger.info("let go of range %s", name)
         self._tell()
         self._look()

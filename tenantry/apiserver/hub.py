@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from weakref import WeakKeyDictionary
 
 from tenantry.apiserver.http import Sink, frame
 from tenantry.apiserver.scope import Visibility
@@ -347,6 +346,8 @@ class Hub:
                     self._timer = None
             if not joined.watchers and feed.find(key) is joined and feed.remove(key):
                 del self._feeds[resource, cluster]
+                if not self._feeds and self._range.watches is self:
+                    self._range.watches = None
 
         return joined, leave
 
@@ -376,12 +377,15 @@ class Hub:
                 watcher.sink.send(framed)
 
 
-_hubs: WeakKeyDictionary[Range, Hub] = WeakKeyDictionary()
-
-
 def hub_of(held: Range) -> Hub:
-    """The hub of a range; made at the first watch."""
-    hub = _hubs.get(held)
-    if hub is None:
-        hub = _hubs[held] = Hub(held)
+    """The hub of a range, for who joins it; it exists while anybody watches."""
+    hub = held.watches
+    if not isinstance(hub, Hub):
+        hub = held.watches = Hub(held)
     return hub
+
+
+def end_watches(held: Range) -> None:
+    """Ends every stream of a range in good order: it is served elsewhere from now on."""
+    if isinstance(held.watches, Hub):
+        held.watches.end()

@@ -115,7 +115,7 @@ class Version:
     selectable: Mapping[str, Callable[[Object], str]] = field(default_factory=dict)
     """Field selectors beyond metadata.name and metadata.namespace: `status.phase` → its value as text."""
     memo: dict[Any, Any] = field(default_factory=dict, repr=False)
-    """What other parts derive from this version once and share, as `ApiSet.documents`; the key names who."""
+    """What other parts derive from this version once and share; the key names who. Nothing in it grows with use."""
 
     def verbs_of(self, subresource: str) -> tuple[str, ...]:
         """The verbs of one of `subresources`, in lexical order."""
@@ -153,6 +153,10 @@ class ResourceDefinition:
     """The definition is going away: creates are refused."""
     message: Any = None
     """The protobuf message table of a built-in type (`tenantry.kube.codec.protobuf`), None where it has none."""
+    memory_bytes: int = 0
+    """About what a custom type takes of the memory; 0 for the types of the program, which stay."""
+    origin: ResourceDefinition | None = None
+    """Which definition this is a variant of. It lives as long as its variants, and so they are the same for as long as it is."""
     uid: str = ""
     """The uid of the CRD or APIResourceSchema behind a custom type."""
 

@@ -67,11 +67,12 @@ def aggregated(apis: ApiSet, *, core: bool, version: str) -> tuple[bytes, str]:
     `version` is that of apidiscovery.k8s.io, v2 or v2beta1.
     """
     key = ("discovery", "aggregated", core, version)
-    known: tuple[bytes, str] | None = apis.documents.get(key)
-    if known is None:
+
+    def made() -> tuple[bytes, str]:
         body = orjson.dumps(_aggregated(apis, core=core, version=version))
-        known = apis.documents[key] = (body, hashlib.sha512(body).hexdigest().upper())
-    return known
+        return body, hashlib.sha512(body).hexdigest().upper()
+
+    return apis.document(key, made)
 
 
 def _groups(apis: ApiSet) -> list[str]:

@@ -12,7 +12,8 @@ from weakref import WeakValueDictionary
 
 import orjson
 
-from tenantry.kube.api_set import ApiSet
+from tenantry.cache import Cache
+from tenantry.kube.api_set import ApiSet, ApiSets
 from tenantry.kube.custom import definition_from_api_resource_schema, definition_from_crd
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object, is_deleting
@@ -33,6 +34,11 @@ if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
 
 
+_CLUSTERS_BYTES_MAX = 16 << 20
+_SETS_BYTES_MAX = 64 << 20
+"""Of which all but a few types of tenants' own use little: sets that are alike are one."""
+
+
 class ClusterApis:
     """Computed when first asked for; forgotten when a CRD, a binding or a schema changes."""
 
@@ -40,11 +46,14 @@ class ClusterApis:
         self._host = host
         self._base = (*BUILTINS, *SYSTEM_DEFINITIONS)
         self._taken = frozenset(d.group_resource for d in self._base)
-        self._sets: dict[str, ApiSet] = {}
-        self._interned: WeakValueDictionary[tuple[int, ...], ApiSet] = WeakValueDictionary()
-        self._crds: dict[tuple[str, str], tuple[str, ResourceDefinition]] = {}
-        self._bound: dict[tuple[str, str], ResourceDefinition] = {}
-        self._terminating: WeakValueDictionary[int, ResourceDefinition] = WeakValueDictionary()
+        self._clusters: Cache[str, int] = Cache("cluster_apis", bytes_max=_CLUSTERS_BYTES_MAX)
+        """Cluster → the number of its set."""
+        self._sets = ApiSets("api_sets", bytes_max=_SETS_BYTES_MAX)
+        self._nothing = ApiSet(())
+        # Definitions are kept by the sets that they are in, by views, and by who watches.
+        self._crds: WeakValueDictionary[str, ResourceDefinition] = WeakValueDictionary()
+        self._bound: WeakValueDictionary[tuple[str, str], ResourceDefinition] = WeakValueDictionary()
+        self._ending: set[str] = set()
         self._incomplete: set[str] = set()
         self._subscribers: dict[str, list[Callable[[], None]]] = {}
         self._stops: list[Callable[[], None]] = []
@@ -62,15 +71,19 @@ class ClusterApis:
 
     def for_cluster(self, cluster: str) -> ApiSet:
         """The APIs of a cluster that this shard owns. Raises NotOwned."""
-        found = self._sets.get(cluster)
+        number = self._clusters.get(cluster)
+        found = self._sets.numbered(number) if number is not None else None
         if found is None:
-            found = self._sets[cluster] = self._compute(cluster)
+            if cluster in self._ending:
+                return self._nothing
+            found = self._compute(cluster)
+            self._clusters.put(cluster, found.number)
         return found
 
     def for_wildcard(self, resource: str, identity: str) -> ApiSet:
         """What is the same in every cluster and, with an identity, the one resource that bears it."""
         extra = [d for d in self._by_identity(resource, identity) if d.group_resource not in self._taken] if identity else []
-        return self._intern((*self._base, *extra))
+        return self._sets.of((*self._base, *extra))
 
     def subscribe(self, cluster: str, callback: Callable[[], None]) -> Callable[[], None]:
         """Calls back when the cluster's APIs may have changed; returns how to stop."""
@@ -119,25 +132,23 @@ class ClusterApis:
         def stop() -> None:
             for each in stops:
                 each()
-            for cluster in [c for c in self._sets if held.start <= c < held.end]:
-                del self._sets[cluster]
+            for cluster in [cluster for cluster in self._clusters if cluster in held]:
+                self._clusters.pop(cluster)
+            self._incomplete = {cluster for cluster in self._incomplete if cluster not in held}
 
         return stop
 
     def _changed(self, events: Sequence[RecordEvent]) -> None:
-        for event in events:
-            if event.record is None:
-                self._crds.pop((event.key.cluster, event.key.name), None)
         self._forget({event.key.cluster for event in events})
 
     def _ended(self, events: Sequence[RecordEvent]) -> None:
         """A cluster that is gone serves nothing: its watches end, and nothing of it is kept."""
         for event in events:
             if event.record is None:
-                self._sets[event.key.cluster] = ApiSet(())
-                for callback in tuple(self._subscribers.get(event.key.cluster, ())):
-                    callback()
-                self._sets.pop(event.key.cluster, None)
+                self._incomplete.discard(event.key.cluster)
+                self._ending.add(event.key.cluster)
+                self._forget((event.key.cluster,))
+                self._ending.discard(event.key.cluster)
 
     def _schema_changed(self, resource: str, cluster: str, name: str, obj: Object | None) -> None:
         if obj is not None and self._incomplete:
@@ -146,17 +157,9 @@ class ClusterApis:
 
     def _forget(self, clusters: Iterable[str]) -> None:
         for cluster in clusters:
-            self._sets.pop(cluster, None)
+            self._clusters.pop(cluster)
             for callback in tuple(self._subscribers.get(cluster, ())):
                 callback()
-
-    def _intern(self, definitions: Iterable[ResourceDefinition]) -> ApiSet:
-        chosen = tuple(definitions)
-        key = tuple(map(id, chosen))
-        found = self._interned.get(key)
-        if found is None:
-            found = self._interned[key] = ApiSet(chosen)
-        return found
 
     def _compute(self, cluster: str) -> ApiSet:
         held = self._host.cell.range_of(cluster)
@@ -168,7 +171,7 @@ class ClusterApis:
             found = self._of_crd(cluster, record)
             if found is not None:
                 extra.setdefault(found.group_resource, found)
-        return self._intern((*self._base, *(extra[k] for k in sorted(extra) if k not in self._taken)))
+        return self._sets.of((*self._base, *(extra[k] for k in sorted(extra) if k not in self._taken)))
 
     def _of_binding(self, cluster: str, binding: Object) -> Iterable[ResourceDefinition]:
         status = binding.get("status") or {}
@@ -194,17 +197,18 @@ class ClusterApis:
             return None
         metadata = crd["metadata"]
         print_of = f"{metadata['uid']}/{metadata.get('generation')}/{crd['status'].get('acceptedNames')}"
-        place = (cluster, metadata["name"])
-        known = self._crds.get(place)
-        if known is None or known[0] != print_of:
-            known = self._crds[place] = (print_of, definition_from_crd(crd))
+        known = self._crds.get(print_of)
+        if known is None:
+            known = self._crds[print_of] = definition_from_crd(crd)
         deleting = is_deleting(crd) or conditions.get("Terminating") == "True"
-        return self._as_terminating(known[1]) if deleting else known[1]
+        return self._as_terminating(known) if deleting else known
 
     def _as_terminating(self, definition: ResourceDefinition) -> ResourceDefinition:
-        found = self._terminating.get(id(definition))
+        memo = definition.versions[definition.storage_version].memo
+        key = ("tenancy.terminating", definition.identity)
+        found: ResourceDefinition | None = memo.get(key)
         if found is None:
-            found = self._terminating[id(definition)] = replace(definition, terminating=True)
+            found = memo[key] = replace(definition, terminating=True, origin=definition)
         return found
 
     def _by_identity(self, resource: str, identity: str) -> Iterable[ResourceDefinition]:

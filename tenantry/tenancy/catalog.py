@@ -198,20 +198,20 @@ class Catalog:
             log.error("a key of the catalog cannot be read and is left out", extra={"key": repr(key)})
             return
         resource = f"{group}/{plural}"
-        by_name = self._entries.setdefault(resource, {}).setdefault(cluster, {})
-        entry = by_name.get(name)
+        by_cluster = self._entries.setdefault(resource, {})
+        entry = by_cluster.get(cluster, {}).get(name)
         if (entry is not None and entry.revision >= revision) or self._gone.get(key, 0) >= revision:
             return
         if value is None:
             self._gone[key] = revision
-            by_name.pop(name, None)
-            if not by_name:
-                del self._entries[resource][cluster]
             if entry is None:
                 return
+            del by_cluster[cluster][name]
+            if not by_cluster[cluster]:
+                del by_cluster[cluster]
             now = None
         else:
-            by_name[name] = fresh = Entry(value, revision)
+            by_cluster.setdefault(cluster, {})[name] = fresh = Entry(value, revision)
             now = fresh
         for subscriber in (*self._subscribers.get(resource, ()), *self._subscribers.get(None, ())):
             call(_tell, f"a subscriber of the catalog's {resource}", subscriber, resource, cluster, name, now)

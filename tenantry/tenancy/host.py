@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from tenantry.apiserver.admission import Admission
 from tenantry.apiserver.authorization import Attributes, Authorizer
@@ -25,6 +25,8 @@ from tenantry.tenancy.scopes import ClusterScope, WildcardScope
 from tenantry.tenancy.types import SystemDefinitions
 from tenantry.tenancy.workspaces.schedule import Scheduler
 from tenantry.tenancy.workspaces.types import WorkspaceTypes
+
+P = TypeVar("P")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +106,20 @@ class Host:
         self.connectors: dict[tuple[str, str, str], Connector] = {}
         """(group, resource, subresource) → the answerer of reviews and special subresources."""
         self.runner = ControllerRunner(self)
+        self._parts: dict[Callable[[Host], Any], Any] = {}
         self._gained: list[Callable[[Range], Callable[[], None]]] = []
         self._following: dict[str, tuple[Range, dict[int, Callable[[], None]]]] = {}
         self._stop_map: Callable[[], None] = lambda: None
         self._installer: Installer | None = None
         self.ready = asyncio.Event()
         """Set when the process may serve: bootstrapped, and the catalog read."""
+
+    def part(self, kind: Callable[[Host], P]) -> P:
+        """The one value of a class of this host, made by `kind(host)` when it is first asked for; it goes with the host."""
+        found: P | None = self._parts.get(kind)
+        if found is None:
+            found = self._parts[kind] = kind(self)
+        return found
 
     @property
     def registry(self) -> Registry:

@@ -225,6 +225,8 @@ class ControllerRunner:
         self._controllers: list[Controller] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._heap: list[tuple[float, int, Controller, Key]] = []
+        self._planned: dict[tuple[str, Key], tuple[float, int]] = {}
+        """What of the heap counts, by controller and key: one due time each, with the number of its entry."""
         self._numbers = itertools.count()
         self._failures: dict[tuple[str, Key], int] = {}
         self._cancel_timer: Callable[[], None] | None = None
@@ -287,6 +289,10 @@ class ControllerRunner:
             call_each(stops, "the end of a controller's subscription")
             for controller in self._controllers:
                 call(controller.lost, f"controller {controller.name}, told of a lost range,", held)
+            for table in (self._failures, self._planned):
+                for place in [place for place in table if place[1].cluster in held]:
+                    del table[place]
+            self._tidy()
 
         return stop
 
@@ -350,7 +356,12 @@ class ControllerRunner:
             self._failures.pop((controller.name, key), None)
             return "done"
         try:
-            await controller.reconcile(held, key)
+            try:
+                await controller.reconcile(held, key)
+            finally:
+                if not held.owned and not self._host.cell.owns(key.cluster):
+                    # What it noted of the range since it was told of the loss has no other way out.
+                    controller.lost(held)
         except Retry as retry:
             if retry.after_seconds is None:
                 self._back_off(controller, key)
@@ -381,8 +392,24 @@ class ControllerRunner:
     def _later(self, controller: Controller, key: Key, seconds: float) -> None:
         if not self._running:
             return
-        heapq.heappush(self._heap, (self._clock.now() + seconds, next(self._numbers), controller, key))
+        due, place = self._clock.now() + seconds, (controller.name, key)
+        planned = self._planned.get(place)
+        if planned is not None and planned[0] <= due:
+            return
+        number = next(self._numbers)
+        self._planned[place] = due, number
+        heapq.heappush(self._heap, (due, number, controller, key))
+        self._tidy()
         self._arm()
+
+    def _tidy(self) -> None:
+        """Keeps the heap in proportion to what is planned: entries that no longer count would wait for their time in it."""
+        if len(self._heap) > 2 * len(self._planned) + 64:
+            self._heap = [entry for entry in self._heap if self._counts(entry)]
+            heapq.heapify(self._heap)
+
+    def _counts(self, entry: tuple[float, int, Controller, Key]) -> bool:
+        return self._planned.get((entry[2].name, entry[3]), (0.0, -1))[1] == entry[1]
 
     def _arm(self) -> None:
         if not self._heap:
@@ -399,6 +426,9 @@ class ControllerRunner:
         self._cancel_timer = None
         now = self._clock.now()
         while self._heap and self._heap[0][0] <= now:
-            _, _, controller, key = heapq.heappop(self._heap)
-            controller._queue.add(key)
+            entry = heapq.heappop(self._heap)
+            if self._counts(entry):
+                _, _, controller, key = entry
+                del self._planned[controller.name, key]
+                controller._queue.add(key)
         self._arm()

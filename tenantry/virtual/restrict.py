@@ -38,7 +38,7 @@ def restricted(
         versions = definition.versions
         if lost:
             versions = {name: _version(version, subresources) for name, version in versions.items()}
-        found = memo[key] = replace(definition, verbs=kept, versions=versions)
+        found = memo[key] = replace(definition, verbs=kept, versions=versions, origin=definition)
     return found
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from tenantry.apiserver.authorization import Attributes
 from tenantry.apiserver.scope import Scope
 from tenantry.apiserver.user import User
-from tenantry.kube.api_set import ApiSet
+from tenantry.kube.api_set import ApiSet, ApiSets
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
 from tenantry.storage.record import Record
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
 
 READ_VERBS = ("get", "list", "watch")
-_SETS_LIMIT = 4096
+_SETS_BYTES_MAX = 8 << 20
 
 
 class Place(NamedTuple):
@@ -58,7 +58,7 @@ class View:
 
     def __init__(self, host: Host) -> None:
         self.host = host
-        self._sets: dict[tuple[ResourceDefinition, ...], ApiSet] = {}
+        self._sets = ApiSets("view_apis", bytes_max=_SETS_BYTES_MAX)
 
     def may_enter(self, place: Place, question: Attributes) -> bool:
         """Whether `question.user` may do this here (`question.verb` on a resource, or on a discovery path). system:masters are
@@ -115,10 +115,4 @@ class View:
 
     def api_set(self, definitions: Iterable[ResourceDefinition]) -> ApiSet:
         """The one ApiSet of these definitions: the same value for the same definitions, so its documents are made once."""
-        key = tuple(definitions)
-        found = self._sets.get(key)
-        if found is None:
-            if len(self._sets) >= _SETS_LIMIT:
-                self._sets.clear()
-            found = self._sets[key] = ApiSet(key)
-        return found
+        return self._sets.of(definitions)

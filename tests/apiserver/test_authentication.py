@@ -109,11 +109,11 @@ async def test_tokens_are_remembered_for_a_while(issuer: TokenIssuer) -> None:
 
 
 async def test_remembered_tokens_are_bounded() -> None:
-    tokens = {f"t{n}": User(f"u{n}") for n in range(10)}
-    union = Union(tokens=[StaticTokens(tokens)], entries=3)
+    tokens = {f"t{n}": User(f"u{n}") for n in range(100)}
+    union = Union(tokens=[StaticTokens(tokens)], remembered_bytes=6000)
     for token in tokens:
         await union.authenticate(bearer(token), None)
-    assert len(union._cache) == 3
+    assert 0 < union._known.bytes <= 6000 and len(union._known) < len(tokens)
 
 
 async def test_service_account_token(issuer: TokenIssuer) -> None:

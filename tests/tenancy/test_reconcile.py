@@ -45,10 +45,14 @@ class VirtualClock:
 
 class FakeRange:
     name, start, end = "root", "r", "t"
+    owned = True
 
     def __init__(self) -> None:
         self.callbacks: list[Callable[[Any], None]] = []
         self.records: list[SimpleNamespace] = []
+
+    def __contains__(self, cluster: str) -> bool:
+        return self.start <= cluster < self.end
 
     def subscribe(self, callback: Callable[[Any], None], resource: str | None = None) -> Callable[[], None]:
         self.callbacks.append(callback)

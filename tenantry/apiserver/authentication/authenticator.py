@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from tenantry.apiserver.http import Request
 from tenantry.apiserver.user import ANONYMOUS, AUTHENTICATED_GROUP, UNAUTHENTICATED_GROUP, User
+from tenantry.cache import Cache
 from tenantry.kube.status import unauthorized
 
 ANONYMOUS_USER = User(ANONYMOUS, (UNAUTHENTICATED_GROUP,))
@@ -56,7 +56,7 @@ class Authenticator(Protocol):
 class Union:
     """Certificates and the front proxy's headers, then bearer tokens, then anonymous: kube-apiserver's order.
 
-    A verified token is remembered by its hash for `valid_seconds`, a refused one for `invalid_seconds`; at most `entries`.
+    A verified token is remembered by its hash for `valid_seconds`, a refused one for `invalid_seconds`.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Union:
         anonymous: bool = True,
         valid_seconds: float = 10.0,
         invalid_seconds: float = 1.0,
-        entries: int = 10_000,
+        remembered_bytes: int = 8 << 20,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._requests = tuple(requests)
@@ -77,9 +77,8 @@ class Union:
         self._anonymous = ANONYMOUS_USER if anonymous else None
         self._valid_seconds = valid_seconds
         self._invalid_seconds = invalid_seconds
-        self._entries = entries
         self._clock = clock
-        self._cache: OrderedDict[bytes, tuple[float, User | None]] = OrderedDict()
+        self._known: Cache[bytes, tuple[float, User | None]] = Cache("tokens", bytes_max=remembered_bytes)
 
     async def authenticate(self, request: Request, cluster: str | None) -> User | None:
         for method in self._requests:
@@ -91,7 +90,7 @@ class Union:
             return self._anonymous
         digest = hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
         now = self._clock()
-        cached = self._cache.get(digest)
+        cached = self._known.get(digest)
         if cached is not None and cached[0] > now:
             user = cached[1]
         else:
@@ -115,7 +114,7 @@ class Union:
 
     def forget(self) -> None:
         """Asks every token again."""
-        self._cache.clear()
+        self._known.clear()
 
     async def _token_user(self, token: str, digest: bytes, now: float) -> User | None:
         try:
@@ -123,10 +122,7 @@ class Union:
         except InvalidToken:
             user = None
         lifetime_seconds = self._invalid_seconds if user is None else self._valid_seconds
-        self._cache[digest] = (now + lifetime_seconds, user)
-        self._cache.move_to_end(digest)
-        if len(self._cache) > self._entries:
-            self._cache.popitem(last=False)
+        self._known.put(digest, (now + lifetime_seconds, user))
         return user
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from urllib.parse import unquote
@@ -12,8 +13,16 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from tenantry.apiserver.http import Request
 from tenantry.apiserver.user import AUTHENTICATED_GROUP, User, make_extra
+from tenantry.cache import Cache
 
-_REMEMBERED = 10_000
+_REMEMBERED_BYTES = 4 << 20
+_PARSED_BYTES = 2048
+"""What a parsed certificate takes beside its encoding."""
+
+
+def _digest(der: bytes) -> bytes:
+    """What a certificate is remembered by: one with many names is longer than a key may be."""
+    return hashlib.sha256(der).digest()
 
 
 class CertificateVerifier:
@@ -22,16 +31,13 @@ class CertificateVerifier:
 
     def __init__(self, ca_pem: bytes) -> None:
         self._authorities = x509.load_pem_x509_certificates(ca_pem)
-        self._known: dict[bytes, x509.Certificate | None] = {}
+        self._known: Cache[bytes, tuple[x509.Certificate | None, int]] = Cache(
+            "client_certificates", bytes_max=_REMEMBERED_BYTES, size=lambda known: known[1] if known[0] is not None else 0
+        )
 
     def verify(self, der: bytes) -> x509.Certificate | None:
         """The certificate, if it was issued for clients by this CA and is valid now."""
-        if der in self._known:
-            certificate = self._known[der]
-        else:
-            if len(self._known) >= _REMEMBERED:
-                self._known.clear()
-            certificate = self._known[der] = self._issued(der)
+        certificate, _ = self._known.compute(_digest(der), lambda: (self._issued(der), 2 * len(der) + _PARSED_BYTES))
         if certificate is None:
             return None
         return certificate if certificate.not_valid_before_utc <= datetime.now(UTC) <= certificate.not_valid_after_utc else None
@@ -57,7 +63,7 @@ class ClientCertificates:
     def __init__(self, ca_pem: bytes, *, front_proxies: Collection[str] = ()) -> None:
         self._front_proxies = frozenset(front_proxies)
         self._verifier = CertificateVerifier(ca_pem)
-        self._users: dict[bytes, User] = {}
+        self._users: Cache[bytes, User] = Cache("certificate_users", bytes_max=_REMEMBERED_BYTES)
 
     def authenticate_request(self, request: Request) -> User | None:
         der = request.client_certificate
@@ -66,15 +72,15 @@ class ClientCertificates:
         certificate = self._verifier.verify(der)
         if certificate is None:
             return None
-        user = self._users.get(der)
+        digest = _digest(der)
+        user = self._users.get(digest)
         if user is None:
             name = _names(certificate, NameOID.COMMON_NAME)
             if not name or not self._front_proxies.isdisjoint(name):
                 return None
-            if len(self._users) >= _REMEMBERED:
-                self._users.clear()
             groups = (*_names(certificate, NameOID.ORGANIZATION_NAME), AUTHENTICATED_GROUP)
-            user = self._users[der] = User(name[0], tuple(dict.fromkeys(groups)))
+            user = User(name[0], tuple(dict.fromkeys(groups)))
+            self._users.put(digest, user)
         return user
 
 

@@ -19,11 +19,12 @@ class Document(NamedTuple):
 
 def document(apis: ApiSet, key: Any, make: Callable[[], bytes]) -> Document:
     """The document that `make` encodes, remembered with the set."""
-    known: Document | None = apis.documents.get(("endpoint", key))
-    if known is None:
+
+    def made() -> Document:
         body = make()
-        known = apis.documents[("endpoint", key)] = Document(body, hashlib.sha512(body).hexdigest().upper())
-    return known
+        return Document(body, hashlib.sha512(body).hexdigest().upper())
+
+    return apis.document(("endpoint", key), made)
 
 
 def not_modified(request: Request, digest: str) -> bool:

@@ -7,10 +7,11 @@ Serving splices: `prefix` + the version + the rest of the value. Values are writ
 from __future__ import annotations
 
 import hashlib
+from itertools import count
 
 import orjson
 
-from tenantry.cache import cached
+from tenantry.cache import Cache, cached
 from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.objects import Object, group_version
 from tenantry.kube.schema.default import default
@@ -20,8 +21,11 @@ from tenantry.kube.schema.prune import prune
 HEAD = b'{"metadata":{'
 HEAD_LENGTH = len(HEAD)
 _NOT_STORED = frozenset(("apiVersion", "kind", "metadata"))
-_SHAPED_LIMIT = 1 << 17
-"""Values of one version that were written under another schema; beyond this the oldest are computed again."""
+_shaped: Cache[tuple[int, int], bytes] = Cache("shaped_values", bytes_max=24 << 20)
+"""By version of a type and resource version: values that were written under another schema, or are shown in another version."""
+_SAME = b""
+"""Stands for a value that needs nothing done."""
+_numbers = count()
 
 
 def encode(obj: Object, rest: bytes | None = None) -> bytes:
@@ -103,17 +107,17 @@ def shaped(
     shape = definition.versions[version]
     if _serves_as_is(definition, shape, written_under):
         return value
-    memo: dict[int, bytes] = shape.memo.setdefault("stored.shaped", {})
-    known = memo.get(resource_version)
+    number: int | None = shape.memo.get("stored.number")
+    if number is None:
+        number = shape.memo["stored.number"] = next(_numbers)
+    key = (number, resource_version)
+    known = _shaped.get(key)
     if known is None:
         known = encode(_reshape(orjson.loads(value), definition, shape))
         if known == value:
-            known = value
-        if len(memo) >= _SHAPED_LIMIT:
-            for old in list(memo)[: _SHAPED_LIMIT // 4]:
-                del memo[old]
-        memo[resource_version] = known
-    return known
+            known = _SAME
+        _shaped.put(key, known)
+    return known or value
 
 
 def prefix(definition: ResourceDefinition, version: str, *, item: bool = False) -> bytes:

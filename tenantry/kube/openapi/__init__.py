@@ -33,13 +33,14 @@ def index(apis: ApiSet) -> Object:
 def digest(apis: ApiSet, group: str, version: str) -> str:
     """The hash of a group version's document, 128 hexadecimal digits; made of its parts' hashes, without the document."""
     key = ("openapi", "digest", group, version)
-    known: str | None = apis.documents.get(key)
-    if known is None:
+
+    def made() -> str:
         whole = hashlib.sha512(f"{group}/{version}".encode())
         for definition, its_version in served(apis, group, version):
             whole.update(fragment(definition, its_version).digest)
-        known = apis.documents[key] = whole.hexdigest().upper()
-    return known
+        return whole.hexdigest().upper()
+
+    return apis.document(key, made)
 
 
 def document(apis: ApiSet, group: str, version: str) -> Object:

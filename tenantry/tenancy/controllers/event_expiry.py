@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
 from itertools import islice
@@ -27,12 +27,12 @@ LIFETIME_SECONDS = 3600.0
 SWEEP_SECONDS = 60.0
 _BATCH = 50
 
-Writes = deque[tuple[float, Key, int]]
-"""(Unix time, event, version) of every write of an event, oldest first."""
+Writes = OrderedDict[Key, float]
+"""The Unix time at which each event that there is was last written, oldest first."""
 
 
 class EventExpiry:
-    """One task for a shard, from `start` to `stop`. It remembers who was written when, so that a sweep looks at nothing else.
+    """One task for a shard, from `start` to `stop`. It remembers when each was written, so that a sweep looks at nothing else.
 
     `now` gives the Unix time, `sleep` waits for seconds: the clock, for tests.
     """
@@ -67,7 +67,7 @@ class EventExpiry:
         before = self._now() - LIFETIME_SECONDS
         swept = 0
         for name, held in list(self._host.cell.ranges.items()):
-            due = _due(held, self._writes.get(name, deque()), before)
+            due = _due(held, self._writes.get(name, OrderedDict()), before)
             while batch := list(islice(due, _BATCH)):
                 await self._host.cell.settled([record.key for record in batch])
                 try:
@@ -75,8 +75,11 @@ class EventExpiry:
                     swept += len(batch)
                 except (Stale, NotOwned, StoreError):
                     # One was written again just now, or there is nobody to write to: the next sweep looks again.
-                    again = [(before, record.key, record.version) for record in batch]
-                    self._writes.get(name, deque()).extendleft(reversed(again))
+                    writes = self._writes.get(name, OrderedDict())
+                    for record in reversed(batch):
+                        if held.get(record.key) is not None and record.key not in writes:
+                            writes[record.key] = before
+                            writes.move_to_end(record.key, last=False)
                     break
         return swept
 
@@ -86,12 +89,15 @@ class EventExpiry:
             await self.sweep()
 
     def _follow(self, held: Range) -> Callable[[], None]:
-        known = sorted((_last_written(record), record.key, record.version) for record in held.list(EVENTS))
-        writes = self._writes[held.name] = deque(known)
+        known = sorted((_last_written(record), record.key) for record in held.list(EVENTS))
+        writes = self._writes[held.name] = OrderedDict((key, written) for written, key in known)
 
         def written(events: Sequence[RecordEvent]) -> None:
             now = self._now()
-            writes.extend((now, event.key, event.version) for event in events if event.record is not None)
+            for event in events:
+                writes.pop(event.key, None)
+                if event.record is not None:
+                    writes[event.key] = now
 
         stop_events = held.subscribe(written, EVENTS)
 
@@ -103,11 +109,10 @@ class EventExpiry:
 
 
 def _due(held: Range, writes: Writes, before: float) -> Iterable[Record]:
-    """Takes what is older than `before` off `writes`; the events that were not written since."""
-    while writes and writes[0][0] <= before:
-        _, key, version = writes.popleft()
-        record = held.get(key)
-        if record is not None and record.version == version:
+    """Takes what is older than `before` off `writes`."""
+    while writes and next(iter(writes.values())) <= before:
+        record = held.get(writes.popitem(last=False)[0])
+        if record is not None:
             yield record
 
 

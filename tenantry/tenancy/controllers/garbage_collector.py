@@ -89,6 +89,7 @@ class GarbageCollector(Controller):
                 # An owner that is deleted in the foreground may have waited for this.
                 found.extend(owner for uid in owners_before if (owner := self._waiting.get((key.cluster, uid))))
         if record is None:
+            self._resolved(key)
             if previous is not None:
                 place = (key.cluster, previous.head.uid)
                 self._waiting.pop(place, None)
@@ -101,6 +102,14 @@ class GarbageCollector(Controller):
         if self._unresolved and key.resource in API_SOURCES and record is not None:
             found.extend(self._unresolved.pop(key.cluster, ()))
         return found
+
+    def _resolved(self, key: Key) -> None:
+        """Nothing is waited for on account of an object that is gone."""
+        waiting = self._unresolved.get(key.cluster)
+        if waiting is not None:
+            waiting.discard(key)
+            if not waiting:
+                del self._unresolved[key.cluster]
 
     async def reconcile(self, held: Range, key: Key) -> None:
         record = held.get(key)

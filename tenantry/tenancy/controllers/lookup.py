@@ -23,20 +23,20 @@ def definition_of(host: Host, cluster: str, storage_key: str) -> ResourceDefinit
     Of types that share storage, the one whose own place it is.
     """
     apis = host.apis.for_cluster(cluster)
-    table: dict[str, ResourceDefinition] | None = apis.documents.get(_MEMO)
+    table: dict[str, ResourceDefinition] | None = apis.tables.get(_MEMO)
     if table is None:
         table = {}
         for definition in apis:
             if definition.stored and (definition.storage_group_resource is None or definition.storage_key not in table):
                 table[definition.storage_key] = definition
-        apis.documents[_MEMO] = table
+        apis.tables[_MEMO] = table
     return table.get(storage_key)
 
 
 def definition_of_kind(apis: ApiSet, group: str, kind: str) -> ResourceDefinition | None:
     """The stored type of a kind, in any version."""
-    table: dict[tuple[str, str], ResourceDefinition] | None = apis.documents.get(_KINDS)
+    table: dict[tuple[str, str], ResourceDefinition] | None = apis.tables.get(_KINDS)
     if table is None:
         table = {(d.group, d.kind): d for d in apis if d.stored}
-        apis.documents[_KINDS] = table
+        apis.tables[_KINDS] = table
     return table.get((group, kind))

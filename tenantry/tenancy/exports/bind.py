@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from tenantry.apiserver import records
+from tenantry.cache import Cache
 from tenantry.kube.objects import Object, annotations_of, name_of, timestamp
 from tenantry.kube.status import not_found
 from tenantry.storage.keys import Key
@@ -47,8 +48,8 @@ if TYPE_CHECKING:
 FINALIZER = "apis.kcp.io/apibinding-finalizer"
 EXTRA_ANNOTATION_PREFIX = "extra.apis.kcp.io/"
 _EXTRA_CHARACTERS = 32 * 1024
-_TEMPLATES: dict[tuple[str, str, bool], tuple[Object, tuple[Object, ...], bytes]] = {}
-_TEMPLATE_LIMIT = 1024
+_templates: Cache[tuple[str, str, bool], tuple[Object, tuple[Object, ...], bytes]] = Cache("binding_templates", bytes_max=8 << 20)
+"""The export and the schemas that a binding is made from, which are the catalog's, and the binding."""
 
 
 def bound_binding(
@@ -74,7 +75,7 @@ def bound_binding(
         raise not_found(EXPORT_RESOURCE, f"{export_cluster}:{export_name}")
     schemas = _schemas(host, Export(export_cluster, export_name, export))
     place = (export_cluster, export_name, accept_claims)
-    known = _TEMPLATES.get(place)
+    known = _templates.get(place)
     state = tuple(schemas.values())
     if (
         known is None
@@ -82,9 +83,8 @@ def bound_binding(
         or len(known[1]) != len(state)
         or any(a is not b for a, b in zip(known[1], state, strict=True))
     ):
-        if len(_TEMPLATES) >= _TEMPLATE_LIMIT:
-            _TEMPLATES.clear()
-        known = _TEMPLATES[place] = (export, state, orjson.dumps(_template(export_cluster, export, schemas, accept_claims)))
+        known = (export, state, orjson.dumps(_template(export_cluster, export, schemas, accept_claims)))
+        _templates.put(place, known, len(known[2]) + 8 * len(state))
     binding: Object = orjson.loads(known[2])
     now = timestamp()
     metadata = binding["metadata"]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
+from tenantry.cache import Cache
 from tenantry.kube.objects import GroupResource, Object
 from tenantry.kube.status import StatusError
 from tenantry.storage.keys import Key
@@ -22,8 +23,11 @@ GROUP = "apis.kcp.io"
 BINDING_RESOURCE = GroupResource(GROUP, "apibindings")
 EXPORT_RESOURCE = GroupResource(GROUP, "apiexports")
 
-_MEMO_LIMIT = 512
-_memo: dict[Key, tuple[Record, Object]] = {}
+DECODED_FACTOR = 20
+"""How much larger an object is than its JSON, at most: one of nothing but empty lists takes so much."""
+_decoded: Cache[Key, tuple[Record, Object]] = Cache(
+    "decoded_records", bytes_max=16 << 20, size=lambda known: (1 + DECODED_FACTOR) * len(known[0].value)
+)
 
 
 class Export(NamedTuple):
@@ -36,13 +40,11 @@ class Export(NamedTuple):
 
 def decoded(record: Record) -> Object:
     """The stored object of a record: shared, never change it. Without apiVersion, kind and resourceVersion."""
-    known = _memo.get(record.key)
+    known = _decoded.get(record.key)
     if known is not None and known[0] is record:
         return known[1]
-    if len(_memo) >= _MEMO_LIMIT:
-        _memo.clear()
     obj: Object = orjson.loads(record.value)
-    _memo[record.key] = (record, obj)
+    _decoded.put(record.key, (record, obj))
     return obj
 
 

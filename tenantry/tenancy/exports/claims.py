@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
-from weakref import WeakKeyDictionary
 
 from tenantry.apiserver.admission import CREATE, UPDATE, Review
+from tenantry.cache import Cache
 from tenantry.kube.objects import GroupResource, Object, labels_of, metadata_of, name_of
 from tenantry.kube.selectors import labels as label_selectors
 from tenantry.kube.selectors.labels import LabelSelector
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 ACCEPTED = "Accepted"
 _CLAIM_MARK = b'"permissionClaims":[{'
-_MEMO_LIMIT = 8192
 
 
 class AcceptedClaim(NamedTuple):
@@ -79,7 +78,7 @@ class Claims:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._generation = 0
-        self._memo: dict[str, tuple[tuple[int, ...], int, Table]] = {}
+        self._tables: Cache[str, tuple[tuple[int, ...], int, Table]] = Cache("accepted_claims", bytes_max=8 << 20)
         host.catalog.subscribe(API_EXPORTS, self._exports_changed)
 
     def of(self, range: Range, cluster: str) -> Table:
@@ -88,13 +87,11 @@ class Claims:
         if not bearing:
             return _NO_CLAIMS
         state = tuple(record.version for record in bearing)
-        known = self._memo.get(cluster)
+        known = self._tables.get(cluster)
         if known is not None and known[0] == state and known[1] == self._generation:
             return known[2]
         table = self._compile(cluster, [decoded(record) for record in bearing])
-        if len(self._memo) >= _MEMO_LIMIT:
-            self._memo.clear()
-        self._memo[cluster] = (state, self._generation, table)
+        self._tables.put(cluster, (state, self._generation, table))
         return table
 
     def expected_labels(self, range: Range, cluster: str, resource: GroupResource, obj: Object) -> dict[str, str]:
@@ -131,15 +128,9 @@ class Claims:
         self._generation += 1
 
 
-_by_host: WeakKeyDictionary[Host, Claims] = WeakKeyDictionary()
-
-
 def claims_for(host: Host) -> Claims:
     """The claims of a host: one value for admission and for the relabelling controller."""
-    found = _by_host.get(host)
-    if found is None:
-        found = _by_host[host] = Claims(host)
-    return found
+    return host.part(Claims)
 
 
 def matching(table: Table, resource: GroupResource, labels: Mapping[str, str]) -> dict[str, str]:

@@ -77,6 +77,7 @@ class EndpointsController(Controller):
     def __init__(self, host: Host) -> None:
         self._host = host
         self._by_export: dict[tuple[str, str], set[Key]] = {}
+        self._export_of: dict[Key, tuple[str, str]] = {}
         host.catalog.subscribe(CONSUMERS, self._consumers_changed)
         host.catalog.subscribe(API_EXPORTS, self._export_changed)
         host.catalog.subscribe(SHARDS, self._partitions_changed)
@@ -86,12 +87,15 @@ class EndpointsController(Controller):
     def resources(self) -> Sequence[str]:
         return (API_EXPORT_ENDPOINT_SLICES,)
 
+    def lost(self, held: Range) -> None:
+        for key in [key for key in self._export_of if key.cluster in held]:
+            self._forget(key)
+
     async def reconcile(self, held: Range, key: Key) -> None:
         definition = self._host.definitions.api_export_endpoint_slices
         record = held.get(key)
         if record is None:
-            for keys in self._by_export.values():
-                keys.discard(key)
+            self._forget(key)
             return
         if record.head.deleting:
             return
@@ -158,8 +162,18 @@ class EndpointsController(Controller):
         return selector
 
     def _remember(self, key: Key, path: str, name: str, export: Export | None) -> None:
-        cluster = export.cluster if export is not None else (path or key.cluster)
-        self._by_export.setdefault((cluster, name), set()).add(key)
+        place = (export.cluster if export is not None else (path or key.cluster), name)
+        if self._export_of.get(key) != place:
+            self._forget(key)
+            self._export_of[key] = place
+            self._by_export.setdefault(place, set()).add(key)
+
+    def _forget(self, key: Key) -> None:
+        place = self._export_of.pop(key, None)
+        if place is not None:
+            self._by_export[place].discard(key)
+            if not self._by_export[place]:
+                del self._by_export[place]
 
     def _consumers_changed(self, _: str, cluster: str, name: str, entry: Object | None) -> None:
         self._enqueue(cluster, name.rpartition(".")[0])
@@ -174,9 +188,8 @@ class EndpointsController(Controller):
             self.enqueue(key)
 
     def _partitions_changed(self, *_: object) -> None:
-        for keys in self._by_export.values():
-            for key in keys:
-                self.enqueue(key)
+        for key in self._export_of:
+            self.enqueue(key)
 
 
 def range_labels(host: Host, range_name: str) -> dict[str, str]:

@@ -41,8 +41,8 @@ class UnbindController(Controller):
 
     def __init__(self, host: Host) -> None:
         self._host = host
-        self._waiting: dict[tuple[str, str], Key] = {}
-        """(cluster, storage key) of bound objects that have finalizers → the binding that waits for them."""
+        self._waiting: dict[str, dict[str, Key]] = {}
+        """Cluster → storage key of bound objects that have finalizers → the binding that waits for them."""
 
     @property
     def resources(self) -> Sequence[str] | None:
@@ -51,11 +51,22 @@ class UnbindController(Controller):
     def keys(self, event: RecordEvent) -> Iterable[Key]:
         key = event.key
         if key.resource == API_BINDINGS:
-            return (key,) if event.record is not None and event.record.head.deleting else ()
+            if event.record is None:
+                self._wait_no_more(key)
+                return ()
+            return (key,) if event.record.head.deleting else ()
         if event.record is None and self._waiting:
-            waiting = self._waiting.get((key.cluster, key.resource))
+            waiting = self._waiting.get(key.cluster, {}).get(key.resource)
             return (waiting,) if waiting is not None else ()
         return ()
+
+    def lost(self, held: Range) -> None:
+        self._waiting = {cluster: waiting for cluster, waiting in self._waiting.items() if cluster not in held}
+
+    def _wait_no_more(self, binding: Key) -> None:
+        left = {resource: key for resource, key in self._waiting.pop(binding.cluster, {}).items() if key != binding}
+        if left:
+            self._waiting[binding.cluster] = left
 
     def initial_keys(self, held: Range) -> Iterable[Key]:
         return [record.key for record in held.list(API_BINDINGS) if record.head.deleting]
@@ -67,14 +78,15 @@ class UnbindController(Controller):
         binding = decoded(record)
         entries = [e for e in (binding.get("status") or {}).get("boundResources") or () if not self._adopted(held, key, e)]
         # From here on the last object to go calls again, so none can slip away between looking and waiting.
-        self._waiting.update({(key.cluster, _storage_key(entry)): key for entry in entries})
+        if entries:
+            self._waiting.setdefault(key.cluster, {}).update({_storage_key(entry): key for entry in entries})
         for entry in entries:
             await self._delete_objects(held, key.cluster, binding, entry)
         remaining = [record for entry in entries for record in held.list(_storage_key(entry), key.cluster)]
         if remaining:
             await self._report(key, remaining)
             return
-        self._waiting = {place: waiting for place, waiting in self._waiting.items() if waiting != key}
+        self._wait_no_more(key)
         await self._unlock(key)
         await self._finish(key)
 

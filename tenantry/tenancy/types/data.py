@@ -108,7 +108,7 @@ class KcpType:
                     versions[version.name], from_storage=version.from_storage, to_storage=version.to_storage
                 )
         strategy = self.strategy(made.strategy) if self.strategy is not None else made.strategy
-        return replace(made, versions=versions, strategy=strategy)
+        return replace(made, versions=versions, strategy=strategy, memory_bytes=0)
 
 
 def _schema_version(version: KcpVersion) -> Object:

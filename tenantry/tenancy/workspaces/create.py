@@ -82,6 +82,10 @@ class WorkspaceController(Controller):
             if cluster in held:
                 yield Key(cluster, resource, "", name)
 
+    def lost(self, held: Range) -> None:
+        self._unschedulable = {key for key in self._unschedulable if key.cluster not in held}
+        self._deletion_told = {key: uid for key, uid in self._deletion_told.items() if key.cluster not in held}
+
     async def reconcile(self, held: Range, key: Key) -> None:
         await self._host.cell.settled((key,))
         record = held.get(key)

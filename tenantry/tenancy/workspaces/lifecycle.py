@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import orjson
@@ -42,6 +43,7 @@ class LifecycleController(Controller):
         self._emptying = Emptying(host)
         self._expecting: set[str] = set()
         self._told: dict[str, bytes] = {}
+        """Of what the Workspaces on other shards were told last, the hash."""
         self._untold: set[str] = set()
         self._resource = host.definitions.logical_clusters.storage_key
         for resource in (API_EXPORTS, API_RESOURCE_SCHEMAS, WORKSPACE_TYPES):
@@ -62,6 +64,11 @@ class LifecycleController(Controller):
 
     def initial_keys(self, held: Range) -> Iterable[Key]:
         return [record.key for record in held.list(self._resource)]
+
+    def lost(self, held: Range) -> None:
+        self._expecting = {cluster for cluster in self._expecting if cluster not in held}
+        self._untold = {cluster for cluster in self._untold if cluster not in held}
+        self._told = {cluster: told for cluster, told in self._told.items() if cluster not in held}
 
     def _offer_changed(self, *_: object) -> None:
         """What a new workspace waits for may have come."""
@@ -164,7 +171,7 @@ class LifecycleController(Controller):
         shown: Object = {"metadata": {}, "status": {}}
         mirror(shown, logical_cluster, timestamp())
         status = {field: shown["status"].get(field) for field in ("phase", "initializers", "terminators")}
-        told = orjson.dumps([status, conditions.find(shown["status"], CONTENT_DELETED)])
+        told = sha256(orjson.dumps([status, conditions.find(shown["status"], CONTENT_DELETED)])).digest()
         if self._told.get(cluster) == told:
             return
         projection = self._host.directory.workspace(*owner)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from tenantry.cache import Cache
 from tenantry.kube.objects import GroupResource, Object, annotations_of
 from tenantry.kube.status import StatusError
 from tenantry.tenancy.reserved_keys import LABELS, is_reserved
@@ -96,7 +97,7 @@ class WorkspaceTypes:
 
     def __init__(self, host: Host) -> None:
         self._host = host
-        self._resolved: dict[tuple[str, str], ResolvedType] = {}
+        self._resolved: Cache[tuple[str, str], ResolvedType] = Cache("workspace_types", bytes_max=8 << 20)
         host.catalog.subscribe(WORKSPACE_TYPES, self._changed)
 
     def resolve(self, path: str, name: str) -> ResolvedType:
@@ -107,9 +108,7 @@ class WorkspaceTypes:
         known = self._resolved.get((cluster, name))
         if known is None:
             known = self._resolve(cluster, name)
-            if len(self._resolved) > 10_000:
-                self._resolved.clear()
-            self._resolved[(cluster, name)] = known
+            self._resolved.put((cluster, name), known)
         return known
 
     def exists(self, cluster: str, name: str) -> bool:

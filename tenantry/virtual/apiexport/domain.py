@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tenantry.apiserver.scope import Visibility
+from tenantry.cache import Cache, size_of
+from tenantry.kube.api_set import bytes_of
 from tenantry.kube.definition import STANDARD_VERBS, ResourceDefinition
 from tenantry.kube.objects import GroupResource, Object
 from tenantry.kube.status import StatusError
@@ -23,7 +25,7 @@ from tenantry.virtual.view_scope import Filter
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
 
-_DOMAINS_LIMIT = 10_000
+_DOMAINS_BYTES_MAX = 16 << 20
 _ALL_VERBS = (*STANDARD_VERBS,)
 
 
@@ -40,6 +42,14 @@ class Domain:
     filters: Mapping[GroupResource, Visibility]
 
 
+def _size(known: tuple[Domain | None]) -> int:
+    """Also of the definitions, which nobody else may keep."""
+    domain = known[0]
+    if domain is None:
+        return 0
+    return bytes_of(domain.definitions) + size_of((domain.claims, domain.export), _DOMAINS_BYTES_MAX)
+
+
 class Domains:
     """Domains by export, remembered until any export or schema changes.
 
@@ -48,39 +58,43 @@ class Domains:
 
     def __init__(self, host: Host) -> None:
         self._host = host
-        self._known: dict[tuple[str, str], Domain | None] = {}
+        self._known: Cache[tuple[str, str], tuple[Domain | None]] = Cache(
+            "export_domains", bytes_max=_DOMAINS_BYTES_MAX, size=_size
+        )
         self._subscribers: dict[tuple[str, str], list[Callable[[], None]]] = {}
+        self._watched: dict[tuple[str, str], Domain | None] = {}
+        """The domains that are subscribed to, as they were when that was asked for last."""
         host.catalog.subscribe(API_EXPORTS, self._changed)
         host.catalog.subscribe(API_RESOURCE_SCHEMAS, self._changed)
 
     def of(self, cluster: str, name: str) -> Domain | None:
         """None where the export does not exist or has no identity (yet)."""
         place = (cluster, name)
-        if place not in self._known:
-            if len(self._known) >= _DOMAINS_LIMIT:
-                self._known.clear()
-            self._known[place] = _compile(self._host, cluster, name)
-        return self._known[place]
+        return self._known.compute(place, lambda: (_compile(self._host, cluster, name),))[0]
 
     def subscribe(self, cluster: str, name: str, changed: Callable[[], None]) -> Callable[[], None]:
         place = (cluster, name)
         subscribers = self._subscribers.setdefault(place, [])
         subscribers.append(changed)
+        if place not in self._watched:
+            self._watched[place] = self.of(cluster, name)
 
         def stop() -> None:
             if changed in subscribers:
                 subscribers.remove(changed)
             if not subscribers and self._subscribers.get(place) is subscribers:
                 del self._subscribers[place]
+                del self._watched[place]
 
         return stop
 
     def _changed(self, *_: object) -> None:
         """Tells only those whose definitions or claims are no longer the same: exports of many tenants change while watches are
         open."""
-        before, self._known = self._known, {}
+        self._known.clear()
         for place, subscribers in list(self._subscribers.items()):
-            old, new = before.get(place), self.of(*place)
+            old, new = self._watched[place], self.of(*place)
+            self._watched[place] = new
             if old is not None and new is not None and (old.definitions, old.claims) == (new.definitions, new.claims):
                 continue
             for changed in tuple(subscribers):

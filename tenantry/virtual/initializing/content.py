@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import lru_cache
 from typing import TYPE_CHECKING
-
-import orjson
 
 from tenantry.apiserver.authorization import NO_OPINION, Attributes, Authorizer, Decision
 from tenantry.apiserver.http import Reply
@@ -15,7 +12,6 @@ from tenantry.apiserver.user import User, make_extra, without_privileges
 from tenantry.apiserver.verbs.call import Call as VerbCall
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
-from tenantry.kube.rbac.rules import CompiledRules
 from tenantry.kube.status import PlainError
 from tenantry.storage.keys import Key
 from tenantry.tenancy.authorization.outside import inside
@@ -96,7 +92,7 @@ class ContentScope(ClusterScope):
         return (found.get("spec") or {}).get(self._view.permissions_field) or []
 
     def _require_rule(self, rules: list[Object], attributes: Attributes) -> None:
-        compiled = _compiled(orjson.dumps(rules))
+        compiled = self._view.compiled(self._id, rules)
         if attributes.is_resource:
             allowed = compiled.allows(
                 verb=attributes.verb,
@@ -133,8 +129,3 @@ class ContentScope(ClusterScope):
             make_extra({key: list(values) for key, values in (owner.get("extra") or {}).items()}),
         )
         return inside(creator, self._place.cluster or "")
-
-
-@lru_cache(maxsize=1024)
-def _compiled(rules: bytes) -> CompiledRules:
-    return CompiledRules(orjson.loads(rules))

@@ -14,9 +14,11 @@ from tenantry.apiserver.http import Request
 from tenantry.apiserver.request_info import parse
 from tenantry.apiserver.scope import Scope, Visibility
 from tenantry.apiserver.user import User
+from tenantry.cache import Cache
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
+from tenantry.kube.rbac.rules import CompiledRules
 from tenantry.kube.status import StatusError
 from tenantry.storage.record import Record
 from tenantry.tenancy.exports.hashing import lifecycle_hash
@@ -65,6 +67,18 @@ class LifecycleView(View):
     label_prefix = ""
     permissions_field = ""
     adds = True
+
+    def __init__(self, host: Host) -> None:
+        super().__init__(host)
+        self._compiled: Cache[str, tuple[list[Object], CompiledRules]] = Cache("initializer_permissions", bytes_max=2 << 20)
+
+    def compiled(self, identifier: str, rules: list[Object]) -> CompiledRules:
+        """The rules that a type gives its controller, compiled once for as long as they are the same."""
+        known = self._compiled.get(identifier)
+        if known is None or known[0] != rules:
+            known = rules, CompiledRules(rules)
+            self._compiled.put(identifier, known)
+        return known[1]
 
     def apis(self, place: Place) -> Iterable[ResourceDefinition]:
         definition = self.host.definitions.logical_clusters
