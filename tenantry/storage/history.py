@@ -9,6 +9,9 @@ import msgspec
 
 from tenantry.storage.record import RecordEvent
 
+EVENT_BYTES = 600
+"""About what an event takes beside its values: its key, its records with their heads, and its place."""
+
 
 class TooOld(Exception):
     """The history does not reach back to the wanted version; `oldest` is the first that it can follow on from."""
@@ -23,10 +26,15 @@ class HistoryLimits(msgspec.Struct, frozen=True):
 
     `events`: a client that was away for some seconds of full write load finds its events. `value_bytes` counts both values of
     each event, so that big objects cannot fill the memory; values that live objects share are counted too.
+
+    A range keeps the histories of so many `resources`, of `range_bytes` together (events themselves counted), because tenants
+    make types as they like: the history that was not written for longest goes first, and as a whole.
     """
 
     events: int = 4096
     value_bytes: int = 4 << 20
+    resources: int = 1024
+    range_bytes: int = 256 << 20
 
 
 class History:
@@ -42,6 +50,15 @@ class History:
 
     def __len__(self) -> int:
         return len(self._events)
+
+    @property
+    def bytes(self) -> int:
+        return self._value_bytes + EVENT_BYTES * len(self._events)
+
+    @property
+    def newest(self) -> int:
+        """The version of the last event; `oldest` where there is none."""
+        return self._events[-1].version if self._events else self.oldest
 
     def append(self, event: RecordEvent) -> None:
         events = self._events

@@ -59,6 +59,10 @@ class Range:
         self._limits = limits if limits is not None else HistoryLimits()
         self._index = Index()
         self._histories: dict[str, History] = {}
+        """By resource; what was written last comes last."""
+        self._history_bytes = 0
+        self._forgotten = 0
+        """Up to which version events may be missing from resources that have no history (any more)."""
         self._past: asyncio.Event | None = None
         self._subscriptions = Subscriptions()
 
@@ -135,7 +139,7 @@ class Range:
     def oldest(self, resource: str) -> int:
         """The oldest version that history can follow on from."""
         history = self._histories.get(resource)
-        return self._history_start if history is None else history.oldest
+        return self._histories_start if history is None else history.oldest
 
     async def past(self, version: int) -> None:
         """Returns when history goes back to a version, or will not. The range may have been lost meanwhile."""
@@ -146,8 +150,8 @@ class Range:
         """History, oldest first. Raises TooOld."""
         history = self._histories.get(resource)
         if history is None:
-            if version < self._history_start:
-                raise TooOld(self._history_start)
+            if version < self._histories_start:
+                raise TooOld(self._histories_start)
             return ()
         events = history.after(version)
         return events if cluster is None else [event for event in events if event.key.cluster == cluster]
@@ -187,8 +191,12 @@ class Range:
         for resource in {*by_resource, *self._histories}:
             history = self._history(resource)
             if history.oldest == self._history_start:
+                before = history.bytes
                 history.seed(by_resource.get(resource, ()), oldest)
+                self._history_bytes += history.bytes - before
+        self._histories = dict(sorted(self._histories.items(), key=lambda entry: entry[1].newest))
         self._history_start = oldest
+        self._forget()
 
     def apply(self, events: Sequence[RecordEvent]) -> None:
         """Makes memory show committed events, which come in the order of versions. `dispatch` tells the subscribers."""
@@ -198,7 +206,8 @@ class Range:
                 index.remove(event.key)
             else:
                 index.put(event.record)
-            self._history(event.key.resource).append(event)
+            self._remember(event)
+        self._forget()
 
     def follow(self, events: Sequence[RecordEvent], version: int) -> None:
         """Applies events that another owner committed, up to and with `version`, and tells the subscribers."""
@@ -220,11 +229,32 @@ class Range:
         """Calls the subscribers with events that memory shows."""
         self._subscriptions.dispatch(events)
 
+    @property
+    def _histories_start(self) -> int:
+        """What the history of a resource that has none reaches back to."""
+        return max(self._history_start, self._forgotten)
+
     def _history(self, resource: str) -> History:
         history = self._histories.get(resource)
         if history is None:
-            history = self._histories[resource] = History(self._history_start, self._limits)
+            history = self._histories[resource] = History(self._histories_start, self._limits)
         return history
+
+    def _remember(self, event: RecordEvent) -> None:
+        resource = event.key.resource
+        history = self._history(resource)
+        before = history.bytes
+        history.append(event)
+        self._history_bytes += history.bytes - before
+        self._histories[resource] = self._histories.pop(resource)
+
+    def _forget(self) -> None:
+        """Drops histories, those that were not written for longest first, until the rest is within the limits of a range."""
+        limits = self._limits
+        while len(self._histories) > limits.resources or self._history_bytes > limits.range_bytes:
+            history = self._histories.pop(next(iter(self._histories)))
+            self._history_bytes -= history.bytes
+            self._forgotten = max(self._forgotten, history.newest)
 
 
 def _place(record: Record) -> tuple[str, str, str]:

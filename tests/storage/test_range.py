@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tenantry.storage.history import HistoryLimits
+from tenantry.storage.history import EVENT_BYTES, HistoryLimits
 from tenantry.storage.index import Index
 from tenantry.storage.keys import Key, catalog_key, decode_key, fence_name, interval, prefix_end
 from tenantry.storage.range import Range, TooOld
@@ -125,6 +125,53 @@ def test_history_is_bounded_by_bytes() -> None:
     range_.apply([RecordEvent(big, 100, Record(big, b"v" * 5000, 100, Head()), None)])
     assert range_.oldest(RESOURCES[0]) == 100
     assert range_.oldest(RESOURCES[1]) == 0
+
+
+@given(
+    writes=st.lists(st.integers(0, 9), max_size=60),
+    kept=st.integers(1, 4),
+    room=st.integers(1, 40),
+    seeded_after=st.integers(0, 60),
+)
+@settings(max_examples=80, deadline=None)
+def test_the_histories_of_a_range_are_bounded_together(writes: list[int], kept: int, room: int, seeded_after: int) -> None:
+    range_bytes = room * (EVENT_BYTES + 10)
+    range_ = Range("root", "r", "t", version=100, limits=HistoryLimits(resources=kept, range_bytes=range_bytes))
+    range_.loaded(100)
+    resources = [f"g{number}.example/things" for number in range(10)]
+    log: list[RecordEvent] = []
+    for at, number in enumerate(writes):
+        if at == seeded_after:
+            key = Key("root", resources[0], "", "past")
+            past = RecordEvent(key, 60, Record(key, b"v" * 10, 60, Head()), None)
+            range_.seed([past], 50)
+            log.insert(0, past)
+        key = Key("root", resources[number], "", str(at))
+        happened = RecordEvent(key, 101 + at, Record(key, b"v" * 10, 101 + at, Head()), None)
+        range_.apply([happened])
+        log.append(happened)
+        assert len(range_._histories) <= kept
+        assert range_._history_bytes == sum(history.bytes for history in range_._histories.values()) <= range_bytes
+    for resource in resources:
+        oldest = range_.oldest(resource)
+        for version in range(50, 101 + len(writes)):
+            expected = [event for event in log if event.key.resource == resource and event.version > version]
+            if version >= oldest:
+                assert list(range_.events_after(version, resource)) == expected
+            else:
+                with pytest.raises(TooOld):
+                    range_.events_after(version, resource)
+
+
+def test_the_history_that_was_not_written_for_longest_goes_first() -> None:
+    range_ = Range("root", "r", "t", limits=HistoryLimits(resources=2))
+    for version, resource in enumerate(("busy", "once", "busy", "other"), 1):
+        key = Key("root", f"core/{resource}", "", "x")
+        range_.apply([event(range_, key, version)])
+    assert [e.version for e in range_.events_after(0, "core/busy")] == [1, 3]
+    assert (range_.oldest("core/once"), list(range_.events_after(2, "core/once"))) == (2, [])
+    # What never was written may have been, for all that is known now.
+    assert range_.oldest("core/never") == 2
 
 
 def test_seeding_puts_the_past_before_what_is_held() -> None:
