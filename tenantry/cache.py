@@ -55,6 +55,9 @@ class Cache(Generic[K, V]):
 
     `size` tells the bytes of a value: all of them that stay in memory because the cache holds it. The default counts what the
     value refers to, and is right for values of Python that share nothing big with others.
+
+    `keeps_large`: an entry above `entry_bytes_max` counts as one of that size and is kept. That is for what takes too long to be
+    computed each time, however large, and is itself bounded by something else; there are at most so many of those as have room.
     """
 
     __slots__ = (
@@ -69,6 +72,7 @@ class Cache(Generic[K, V]):
         "bytes_max",
         "entries_max",
         "entry_bytes_max",
+        "keeps_large",
         "name",
     )
 
@@ -80,8 +84,10 @@ class Cache(Generic[K, V]):
         entries_max: int | None = None,
         entry_bytes_max: int | None = None,
         size: Callable[[V], int] | None = None,
+        keeps_large: bool = False,
     ) -> None:
         self.name = name
+        self.keeps_large = keeps_large
         self.bytes_max = bytes_max
         self.entry_bytes_max = min(entry_bytes_max or bytes_max // LARGEST_PART, bytes_max // GENERATIONS)
         self.entries_max = max(GENERATIONS, entries_max if entries_max is not None else bytes_max // ENTRY_BYTES)
@@ -131,9 +137,9 @@ class Cache(Generic[K, V]):
         size += size_bytes + ENTRY_BYTES
         with self._lock:
             self._drop(key)
-            if size > self.entry_bytes_max:
+            if size > self.entry_bytes_max and not self.keeps_large:
                 return False
-            self._add(key, value, size)
+            self._add(key, value, min(size, self.entry_bytes_max))
         return True
 
     def grow(self, key: K, more_bytes: int) -> None:

@@ -97,6 +97,13 @@ def test_a_value_that_takes_too_great_a_part_is_not_kept() -> None:
     assert cache.get("a") is None and cache.bytes == 0
 
 
+def test_what_must_be_kept_however_large_counts_as_the_largest() -> None:
+    cache: Cache[str, str] = Cache("test", bytes_max=9000, entry_bytes_max=9000, keeps_large=True)
+    for number in range(20):
+        assert cache.put(f"k{number}", "v", 1 << 30) and cache.get(f"k{number}") == "v"
+        assert cache.bytes <= cache.bytes_max and len(cache) <= 3
+
+
 def test_a_decorated_function_computes_once_for_each_way_to_call_it() -> None:
     calls: list[tuple[int, bool]] = []
 

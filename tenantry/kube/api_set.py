@@ -66,11 +66,14 @@ def _own_bytes(apis: ApiSet) -> int:
 
 class ApiSets:
     """Sets by what is in them: for the same definitions the same set, as long as anybody has it. As many as have room are kept
-    besides, for whoever asks next. `name` is that of the cache."""
+    besides, for whoever asks next; the largest as well, because computing one for each request would keep everybody waiting.
+    `name` is that of the cache."""
 
     def __init__(self, name: str, *, bytes_max: int) -> None:
         self._all: WeakValueDictionary[tuple[int, ...], ApiSet] = WeakValueDictionary()
-        self._kept: Cache[int, ApiSet] = Cache(name, bytes_max=bytes_max, entry_bytes_max=bytes_max, size=_own_bytes)
+        self._kept: Cache[int, ApiSet] = Cache(
+            name, bytes_max=bytes_max, entry_bytes_max=bytes_max, size=_own_bytes, keeps_large=True
+        )
 
     def of(self, definitions: Iterable[ResourceDefinition]) -> ApiSet:
         chosen = tuple(definitions)

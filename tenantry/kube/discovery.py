@@ -12,6 +12,7 @@ import orjson
 
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.definition import ResourceDefinition, Version
+from tenantry.kube.exact import exact
 from tenantry.kube.objects import Object, group_version
 from tenantry.kube.version_order import sort_versions
 
@@ -69,7 +70,7 @@ def aggregated(apis: ApiSet, *, core: bool, version: str) -> tuple[bytes, str]:
     key = ("discovery", "aggregated", core, version)
 
     def made() -> tuple[bytes, str]:
-        body = orjson.dumps(_aggregated(apis, core=core, version=version))
+        body = exact(orjson.dumps(_aggregated(apis, core=core, version=version)))
         return body, hashlib.sha512(body).hexdigest().upper()
 
     return apis.document(key, made)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 _CLUSTERS_BYTES_MAX = 16 << 20
-_SETS_BYTES_MAX = 64 << 20
+_SETS_BYTES_MAX = 256 << 20
 """Of which all but a few types of tenants' own use little: sets that are alike are one."""
 
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from tenantry.kube.codec import stored
 from tenantry.kube.definition import ResourceDefinition
+from tenantry.kube.exact import exact
 from tenantry.kube.objects import Object, annotations_of
 from tenantry.storage.keys import Key, catalog_key
 from tenantry.storage.record import Record
@@ -200,7 +200,7 @@ def _copy(host: Host, resource: str, cluster: str, name: str, obj: Object | None
     content = _COPIED[resource](obj) if obj is not None else None
     if content is None:
         return {catalog_key(resource, cluster, name): None} if entry is not None else NOTHING
-    raw = stored.exact(orjson.dumps(content))
+    raw = exact(orjson.dumps(content))
     if entry is not None and entry.raw == raw:
         return NOTHING
     return {catalog_key(resource, cluster, name): raw}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from tenantry.kube.codec import stored
+from tenantry.kube.exact import exact
 from tenantry.kube.objects import Object
 from tenantry.storage.cell import NotOwned
 from tenantry.storage.keys import Key
@@ -96,7 +96,7 @@ class RetainedSchemasController(Controller):
         if schema is None:
             return ()
         content = {k: v for k, v in schema.items() if k not in ("apiVersion", "kind")}
-        return (Change(key, stored.exact(orjson.dumps(content)), Head(), None),)
+        return (Change(key, exact(orjson.dumps(content)), Head(), None),)
 
     def _user(self, held: Range, key: Key) -> Object | None:
         """An APIBinding of the range that has bound the schema."""

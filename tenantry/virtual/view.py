@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
 
 READ_VERBS = ("get", "list", "watch")
-_SETS_BYTES_MAX = 8 << 20
+_SETS_BYTES_MAX = 16 << 20
 
 
 class Place(NamedTuple):

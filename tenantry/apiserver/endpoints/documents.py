@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from tenantry.apiserver.http import Request
 from tenantry.kube.api_set import ApiSet
+from tenantry.kube.exact import exact
 
 
 class Document(NamedTuple):
@@ -21,7 +22,7 @@ def document(apis: ApiSet, key: Any, make: Callable[[], bytes]) -> Document:
     """The document that `make` encodes, remembered with the set."""
 
     def made() -> Document:
-        body = make()
+        body = exact(make())
         return Document(body, hashlib.sha512(body).hexdigest().upper())
 
     return apis.document(("endpoint", key), made)

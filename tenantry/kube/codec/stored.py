@@ -13,6 +13,7 @@ import orjson
 
 from tenantry.cache import Cache, cached
 from tenantry.kube.definition import ResourceDefinition, Version
+from tenantry.kube.exact import exact
 from tenantry.kube.objects import Object, group_version
 from tenantry.kube.schema.default import default
 from tenantry.kube.schema.parse import to_openapi
@@ -49,12 +50,6 @@ def encode(obj: Object, rest: bytes | None = None) -> bytes:
 def encode_rest(obj: Object) -> bytes:
     """What of a stored value is not metadata."""
     return orjson.dumps({key: value for key, value in obj.items() if key not in _NOT_STORED})
-
-
-def exact(encoded: bytes) -> bytes:
-    """The same bytes in a buffer of their own size. What orjson returns keeps the 1 to 4 KiB that it was encoded in, and these
-    values stay in memory for as long as their object."""
-    return bytes(memoryview(encoded))
 
 
 def decode(

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import orjson
 
 from tenantry.kube.definition import ResourceDefinition, Version
+from tenantry.kube.exact import exact
 from tenantry.kube.messages import OBJECT_META
 from tenantry.kube.objects import Object
 from tenantry.kube.openapi.components import (
@@ -51,13 +52,14 @@ def swagger_fragment(definition: ResourceDefinition, version: Version) -> dict[s
     known: dict[str, bytes] | None = version.memo.get("openapi.v2")
     if known is None:
         components = _components(definition, version, V2)
-        known = version.memo["openapi.v2"] = {name: orjson.dumps(made) for name, made in components.items()}
+        known = version.memo["openapi.v2"] = {name: exact(orjson.dumps(made)) for name, made in components.items()}
     return known
 
 
 def _build(definition: ResourceDefinition, version: Version) -> Fragment:
-    encoded_paths = {path: orjson.dumps(item) for path, item in paths(definition, version, _name(definition, version)).items()}
-    schemas = {name: orjson.dumps(made) for name, made in _components(definition, version, V3).items()}
+    items = paths(definition, version, _name(definition, version))
+    encoded_paths = {path: exact(orjson.dumps(item)) for path, item in items.items()}
+    schemas = {name: exact(orjson.dumps(made)) for name, made in _components(definition, version, V3).items()}
     content = hashlib.sha512()
     for part in (encoded_paths, schemas):
         for name in sorted(part):

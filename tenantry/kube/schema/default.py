@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from tenantry.kube.exact import exact
 from tenantry.kube.messages import OBJECT_META
 from tenantry.kube.objects import Object
 from tenantry.kube.schema.compiled import compiled
@@ -59,7 +60,7 @@ def _nothing(value: Any, made: Made) -> bool:
 
 def maker(value: Any) -> _Make:
     """A function that makes a fresh copy of a JSON value."""
-    encoded = orjson.dumps(value)
+    encoded = exact(orjson.dumps(value))
     size = len(encoded) + _FIELD_BYTES
 
     def copy(made: Made) -> Any:

@@ -9,6 +9,7 @@ import orjson
 
 from tenantry.apiserver import records
 from tenantry.cache import Cache
+from tenantry.kube.exact import exact
 from tenantry.kube.objects import Object, annotations_of, name_of, timestamp
 from tenantry.kube.status import not_found
 from tenantry.storage.keys import Key
@@ -83,7 +84,7 @@ def bound_binding(
         or len(known[1]) != len(state)
         or any(a is not b for a, b in zip(known[1], state, strict=True))
     ):
-        known = (export, state, orjson.dumps(_template(export_cluster, export, schemas, accept_claims)))
+        known = (export, state, exact(orjson.dumps(_template(export_cluster, export, schemas, accept_claims))))
         _templates.put(place, known, len(known[2]) + 8 * len(state))
     binding: Object = orjson.loads(known[2])
     now = timestamp()

@@ -25,7 +25,7 @@ from tenantry.virtual.view_scope import Filter
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
 
-_DOMAINS_BYTES_MAX = 16 << 20
+_DOMAINS_BYTES_MAX = 64 << 20
 _ALL_VERBS = (*STANDARD_VERBS,)
 
 
@@ -59,7 +59,7 @@ class Domains:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._known: Cache[tuple[str, str], tuple[Domain | None]] = Cache(
-            "export_domains", bytes_max=_DOMAINS_BYTES_MAX, size=_size
+            "export_domains", bytes_max=_DOMAINS_BYTES_MAX, entry_bytes_max=_DOMAINS_BYTES_MAX, size=_size, keeps_large=True
         )
         self._subscribers: dict[tuple[str, str], list[Callable[[], None]]] = {}
         self._watched: dict[tuple[str, str], Domain | None] = {}
