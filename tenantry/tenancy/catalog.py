@@ -10,10 +10,13 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing
+from itertools import count
 
 import orjson
 
 from tenantry.background import call, restarting
+from tenantry.cache import Cache
+from tenantry.kube.decoded_size import decoded_bytes
 from tenantry.kube.objects import Object
 from tenantry.storage.keys import CATALOG, prefix_end
 from tenantry.storage.record import Change
@@ -29,6 +32,10 @@ DECODED_AGAIN_BYTES = 256
 """A copy up to here is decoded whenever it is looked at, in half a microsecond: kept, it would take 400 bytes, and there is one
 for each tenant."""
 
+_decoded: Cache[int, Object] = Cache("catalog_objects", bytes_max=128 << 20)
+"""By the number of an entry, which it has from the first look on."""
+_numbers = count()
+
 Subscriber = Callable[[str, str, str, Object | None], None]
 """Called with resource, cluster, name and the object now (None: gone). On the loop; must not wait."""
 
@@ -36,20 +43,23 @@ Subscriber = Callable[[str, str, str, Object | None], None]
 class Entry:
     """One copy, decoded when it is looked at. `revision` is the store's, to tell old news from new."""
 
-    __slots__ = ("_object", "raw", "revision")
+    __slots__ = ("_number", "raw", "revision")
 
     def __init__(self, raw: bytes, revision: int) -> None:
         self.raw = raw
         self.revision = revision
-        self._object: Object | None = None
+        self._number: int | None = None
 
     @property
     def object(self) -> Object:
-        found = self._object
+        if len(self.raw) <= DECODED_AGAIN_BYTES:
+            return orjson.loads(self.raw)  # type: ignore[no-any-return]
+        if self._number is None:
+            self._number = next(_numbers)
+        found = _decoded.get(self._number)
         if found is None:
             found = orjson.loads(self.raw)
-            if len(self.raw) > DECODED_AGAIN_BYTES:
-                self._object = found
+            _decoded.put(self._number, found, decoded_bytes(self.raw))
         return found
 
 

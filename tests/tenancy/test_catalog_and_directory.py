@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tenantry.cache import caches
 from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError
 from tenantry.storage.keys import CATALOG, Key, catalog_key
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.record import Change
 from tenantry.storage.store import Delete, Put
-from tenantry.tenancy.catalog import Catalog
+from tenantry.tenancy.catalog import Catalog, Entry
 from tenantry.tenancy.directory import Directory, RangeInfo
 from tenantry.tenancy.resources import API_EXPORTS, WORKSPACES
 
@@ -170,3 +171,12 @@ async def test_a_subscriber_that_raises_and_a_key_that_cannot_be_read_do_not_sto
     assert catalog.following
     assert "left out" in caplog.text and "ZeroDivisionError" in caplog.text
     await catalog.stop()
+
+
+def test_decoded_copies_are_bounded() -> None:
+    entries = [Entry(orjson.dumps({"data": [{} for _ in range(20_000)], "number": number}), 1) for number in range(60)]
+    for entry in entries:
+        assert entry.object is entry.object
+    (cache,) = (cache for cache in caches() if cache.name == "catalog_objects")
+    assert 0 < cache.bytes <= cache.bytes_max
+    assert len(cache) < len(entries)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 
 from tenantry.cache import Cache
+from tenantry.kube.decoded_size import decoded_bytes
 from tenantry.kube.objects import GroupResource, Object
 from tenantry.kube.status import StatusError
 from tenantry.storage.keys import Key
@@ -23,10 +24,8 @@ GROUP = "apis.kcp.io"
 BINDING_RESOURCE = GroupResource(GROUP, "apibindings")
 EXPORT_RESOURCE = GroupResource(GROUP, "apiexports")
 
-DECODED_FACTOR = 20
-"""How much larger an object is than its JSON, at most: one of nothing but empty lists takes so much."""
 _decoded: Cache[Key, tuple[Record, Object]] = Cache(
-    "decoded_records", bytes_max=16 << 20, size=lambda known: (1 + DECODED_FACTOR) * len(known[0].value)
+    "decoded_records", bytes_max=16 << 20, size=lambda known: len(known[0].value) + decoded_bytes(known[0].value)
 )
 
 
