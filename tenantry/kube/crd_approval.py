@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from urllib.parse import urlsplit
 
 from tenantry.kube.crd_naming import condition
 from tenantry.kube.crd_validation import APPROVED, is_protected
 from tenantry.kube.objects import Object, annotations_of, timestamp
+from tenantry.kube.schema import addresses
 
 CONFORMANT = "KubernetesAPIApprovalPolicyConformant"
 _REFERENCE = "see https://github.com/kubernetes/enhancements/pull/1111"
@@ -44,7 +44,7 @@ def _verdict(annotation: str) -> tuple[str, str, str]:
 
 def _is_url(text: str) -> bool:
     try:
-        parts = urlsplit(text)
+        parts = addresses.url(text)
     except ValueError:
         return False
-    return bool(parts.scheme and parts.netloc)
+    return bool(parts.scheme and parts.host)

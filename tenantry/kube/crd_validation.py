@@ -9,14 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlsplit
 
 from tenantry.kube.crd_naming import ESTABLISHED, is_condition_true
 from tenantry.kube.field_errors import IMMUTABLE, duplicate, forbidden, invalid, not_supported, required
 from tenantry.kube.jsonpath import field_names
 from tenantry.kube.names import dns1035_label_errors, dns1123_subdomain_errors
 from tenantry.kube.objects import Object, annotations_of, is_deleting
-from tenantry.kube.schema import formats
+from tenantry.kube.schema import addresses, formats
 from tenantry.kube.schema.parse import from_openapi
 from tenantry.kube.schema.ratchet import child_schema
 from tenantry.kube.schema.structural import Schema
@@ -361,13 +360,18 @@ def client_errors(client: Object, path: str) -> Iterator[FieldError]:
     if url is None:
         return
     form = "desired format: https://host[/path]"
-    parts = urlsplit(url)
+    try:
+        # One without a scheme is a path, which is a URL, and lacks what follows.
+        parts = addresses.url(url if ":" in url or url.startswith("/") else f"/{url}")
+    except ValueError as error:
+        yield required(f"{path}.url", f"url must be a valid URL: {error}; {form}")
+        return
     if parts.scheme != "https":
         yield invalid(f"{path}.url", parts.scheme, f"'https' is the only allowed URL scheme; {form}")
-    if not parts.netloc:
+    if not parts.host:
         yield invalid(f"{path}.url", "", f"host must be specified; {form}")
-    if parts.username is not None:
-        yield invalid(f"{path}.url", parts.username, "user information is not permitted in the URL")
+    if parts.user:
+        yield invalid(f"{path}.url", parts.user, "user information is not permitted in the URL")
     if parts.fragment:
         yield invalid(f"{path}.url", parts.fragment, "fragments are not permitted in the URL")
     if parts.query:

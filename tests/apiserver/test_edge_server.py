@@ -19,7 +19,7 @@ from yarl import URL
 from tenantry.apiserver.edge.certificates import CertificateAuthority, server_context
 from tenantry.apiserver.edge.compression import accepts_gzip
 from tenantry.apiserver.edge.head import warning_values
-from tenantry.apiserver.edge.server import EdgeServer, ListenError
+from tenantry.apiserver.edge.server import EdgeServer, ListenError, _origin_form
 from tenantry.apiserver.http import Handler, Reply, Request, Response, Sink, Stream, frame
 from tenantry.apiserver.limits import Limits
 from tenantry.apiserver.logging import AccessLog
@@ -498,3 +498,19 @@ def test_warnings_are_cut_when_there_are_too_many() -> None:
 
 def test_warnings_leave_room_for_other_headers() -> None:
     assert len(warning_values([f"unknown field {n}" for n in range(100)])) == 64
+
+
+@pytest.mark.parametrize(
+    ("target", "form"),
+    [
+        ("http://server:6443/api/v1?limit=5", "/api/v1?limit=5"),
+        ("https://server", "/"),
+        ("https://server?watch=1", "/?watch=1"),
+        ("http://server/a/b#part", "/a/b"),
+        ("http://[", "/"),
+        ("http://server//x?y=http://z/", "//x?y=http://z/"),
+        ("*", "*"),
+    ],
+)
+def test_the_absolute_form_of_a_target(target: str, form: str) -> None:
+    assert _origin_form(target) == form

@@ -17,6 +17,7 @@ from tenantry.apiserver.edge.server import EdgeServer
 from tenantry.apiserver.http import Handler, Reply, Request, Response, Sink, Stream
 from tenantry.apiserver.limits import Limits
 from tenantry.apiserver.user import ANONYMOUS, MASTERS_GROUP, User
+from tenantry.cache import size_of
 from tenantry.kube.status import unauthorized
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
@@ -336,6 +337,24 @@ async def test_invented_credentials_and_paths_are_all_nobodys(serve: Serve) -> N
     await until(lambda: door.held == 4)
     assert await (await served.connect()).asked("/b/x", token="bob") == 200
     door.gate.set()
+
+
+async def test_what_is_remembered_of_callers_is_bounded() -> None:
+    async def nothing(limit_bytes: int) -> bytes:
+        return b""
+
+    callers = Callers(lambda path: path, home_of=lambda request: "h" * 60_000 if "home" in request.headers else None)
+    long = "/" + "p" * 60_000
+    for number in range(3000):
+        headers = {"authorization": f"Bearer {number}", **({"home": "yes"} if number % 2 else {})}
+        request = Request("GET", long + str(number), "", headers, nothing)
+        if number % 3 == 0:
+            request.user = User("u" * 60_000 + str(number))
+        caller = callers.answered(callers.of(request), request, 200)
+        assert sum(len(str(owner)) for owner in caller.owners) < 400
+        assert callers.of(request).owners == caller.owners
+    assert len(callers._tokens) > 1000
+    assert size_of(callers._tokens._young) < 8 << 20
 
 
 async def test_a_refused_credential_is_nobodys_again(serve: Serve) -> None:

@@ -242,6 +242,35 @@ DEFINITIONS: list[tuple[str, Any, list[tuple[str, str]]]] = [
             ("spec.conversion.webhookClientConfig", "Required value: required when strategy is set to Webhook"),
         ],
     ),
+    *(
+        (
+            "spec.conversion",
+            {"strategy": "Webhook", "webhook": {"conversionReviewVersions": ["v1"], "clientConfig": {"url": url}}},
+            [("spec.conversion.webhookClientConfig.url", text) for text in texts],
+        )
+        for url, texts in (
+            ("https://host:443/path", ()),
+            (
+                "http://host",
+                ("Invalid value: \"http\": 'https' is the only allowed URL scheme; desired format: https://host[/path]",),
+            ),
+            (
+                "host/path",
+                (
+                    "Invalid value: \"\": 'https' is the only allowed URL scheme; desired format: https://host[/path]",
+                    'Invalid value: "": host must be specified; desired format: https://host[/path]',
+                ),
+            ),
+            ("https://me@host", ('Invalid value: "me": user information is not permitted in the URL',)),
+            (
+                "https://[",
+                (
+                    "Required value: url must be a valid URL: parse 'https://[': missing ']' in host; "
+                    "desired format: https://host[/path]",
+                ),
+            ),
+        )
+    ),
 ]
 
 

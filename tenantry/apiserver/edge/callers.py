@@ -8,7 +8,6 @@ invented tokens and paths give nobody a larger part.
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -16,10 +15,11 @@ from typing import NamedTuple
 from tenantry.apiserver.authentication.client_certificate import ClientCertificates, RequestHeaders
 from tenantry.apiserver.http import Request
 from tenantry.apiserver.user import ANONYMOUS, CLUSTER_NAME_EXTRA, SERVICE_ACCOUNT_PREFIX, User
+from tenantry.cache import Cache
 
 NOBODY = "nobody"
 """The tenant of requests without credentials, or with such as were not accepted yet."""
-_REMEMBERED = 10_000
+_REMEMBERED_BYTES = 8 << 20
 _LONGEST_NAME = 128
 _NOT_ACCEPTED = frozenset((401, 429, 502, 503, 504))
 """Answers that say nothing good of a credential."""
@@ -62,9 +62,7 @@ def known(user: User) -> Known:
     if name.startswith(SERVICE_ACCOUNT_PREFIX):
         home = next(iter(user.extra_values(CLUSTER_NAME_EXTRA)), "")
         name = f"{home}/{name}"
-    if len(name) > _LONGEST_NAME:
-        name = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
-    return Known(f"user {name}", home, user.is_master)
+    return Known(f"user {_short(name)}", _short(home), user.is_master)
 
 
 class Callers:
@@ -86,7 +84,7 @@ class Callers:
         self._home_of = home_of
         self._certificates = certificates
         self._headers = headers
-        self._tokens: OrderedDict[bytes, Known] = OrderedDict()
+        self._tokens: Cache[bytes, Known] = Cache("callers", bytes_max=_REMEMBERED_BYTES)
 
     def of(self, request: Request) -> Caller:
         """Before the request is authenticated."""
@@ -111,20 +109,18 @@ class Callers:
             found = known(user)
         elif user is None and caller.credential and status not in _NOT_ACCEPTED:
             # Another server knows who it is, and accepted it.
-            found = Known(f"token {caller.credential.hex()}", self._home_of(request) or "", False)
+            found = Known(f"token {caller.credential.hex()}", _short(self._home_of(request) or ""), False)
         else:
             return caller
         if caller.credential:
-            self._tokens[caller.credential] = found
-            if len(self._tokens) > _REMEMBERED:
-                self._tokens.popitem(last=False)
+            self._tokens.put(caller.credential, found)
         return self._caller(found, request)
 
     def refused(self, request: Request) -> None:
         """The credential was good once, and is not any more."""
         authorization = request.headers.get("authorization")
         if authorization:
-            self._tokens.pop(hashlib.sha256(authorization.encode("utf-8", "surrogateescape")).digest(), None)
+            self._tokens.pop(hashlib.sha256(authorization.encode("utf-8", "surrogateescape")).digest())
 
     def trusts(self, certificate: bytes | None) -> bool:
         """Whether a connection is one of the platform's own servers, which speak for others on it."""
@@ -145,4 +141,9 @@ class Callers:
     def _caller(self, found: Known, request: Request) -> Caller:
         if found.exempt:
             return PLATFORM
-        return Caller((f"cluster {found.home or self._tenant_of(request.path)}", found.user))
+        return Caller((f"cluster {found.home or _short(self._tenant_of(request.path))}", found.user))
+
+
+def _short(name: str) -> str:
+    """What a long name is counted by: users and paths may have any length, and owners are remembered."""
+    return name if len(name) <= _LONGEST_NAME else hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from email.utils import formatdate
 from itertools import count
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from tenantry.apiserver.edge.bodies import Bodies
 from tenantry.apiserver.edge.callers import WITHOUT_CREDENTIALS, Caller, Callers
@@ -246,9 +246,7 @@ class EdgeServer:
         message = exchange.message
         target = _unicode(message.path)
         if target[:1] != "/":
-            # The absolute form that proxies send (RFC 9112 §3.2.2).
-            parts = urlsplit(target)
-            target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
+            target = _origin_form(target)
         path, _, query = target.partition("?")
         if "%" in path:
             path = unquote(path)
@@ -475,6 +473,17 @@ class EdgeServer:
     def __repr__(self) -> str:
         state = "draining" if self._draining else "serving" if self._listener is not None else "stopped"
         return f"<EdgeServer {state}, {len(self._open)} requests, {len(self._streams)} of them watches>"
+
+
+def _origin_form(target: str) -> str:
+    """Path and query of the absolute form that proxies send (RFC 9112 §3.2.2). `urllib.parse.urlsplit` would keep what it was
+    asked."""
+    scheme, absolute, rest = target.partition("://")
+    if not absolute or not scheme.isalnum():
+        return target
+    start = min((at for at in (rest.find("/"), rest.find("?")) if at >= 0), default=len(rest))
+    rest = rest[start:].partition("#")[0]
+    return rest if rest.startswith("/") else f"/{rest}"
 
 
 def _unicode(text: str) -> str:
