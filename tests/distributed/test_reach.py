@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ import pytest
 from tenantry.apiserver.edge.certificates import CertificateAuthority
 from tests.distributed.test_take_over import CONFIG_MAPS
 from tests.support.fleet import Fleet, until
+from tools.ports import free_port
 
 
 @pytest.fixture(scope="module")
@@ -25,21 +25,19 @@ def test_shard_that_tls_refuses_gets_no_ranges(platform: Fleet, tmp_path: Path) 
     """As with one whose clock is wrong: gateways and peers refuse its certificate. It says so where it is asked whether it is
     ready, and tenants are made and served elsewhere, without an error."""
     CertificateAuthority.create("another").issue_serving(["127.0.0.1"]).write(tmp_path / "tls.crt", tmp_path / "tls.key")
-    shard = platform.add_shard(
-        "refused", "--tls-cert-file", str(tmp_path / "tls.crt"), "--tls-private-key-file", str(tmp_path / "tls.key"), wait=False
-    )
+    health = free_port()
+    files = ("--tls-cert-file", str(tmp_path / "tls.crt"), "--tls-private-key-file", str(tmp_path / "tls.key"))
+    shard = platform.add_shard("refused", *files, "--health-port", str(health), wait=False)
     until(lambda: any(info.name == "refused" for info in platform.living()), "the shard has a session", 60)
     for number in range(6):
         workspace = platform.root.workspace(f"beside-a-refused-shard-{number}")
         assert workspace.status_of("GET", CONFIG_MAPS) == 200
         assert platform.owned_by(shard) == []
-    unbelieving = ssl.create_default_context()
-    unbelieving.check_hostname, unbelieving.verify_mode = False, ssl.CERT_NONE
     shard.ready()
 
     def unready() -> str:
         try:
-            with urllib.request.urlopen(f"{shard.url}/readyz/reachable", context=unbelieving, timeout=5):
+            with urllib.request.urlopen(f"http://127.0.0.1:{health}/readyz/reachable", timeout=5):
                 return ""
         except urllib.error.HTTPError as error:
             return error.read().decode()

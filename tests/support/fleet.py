@@ -326,7 +326,7 @@ class Fleet:
             link = Link(self._background, port)
             self._links.append(link)
             port = link.port
-        health = ("--health-port", "0")
+        health = () if "--health-port" in arguments else ("--health-port", "0")
         process = kind(name, self.folder, port, command, *arguments, *health, *self._flags.get(command, ()))
         if self._linked:
             process.link = link
