@@ -144,9 +144,7 @@ async def test_watches_show_everything_and_then_changes(service: Service, fleet:
 
 async def test_watch_resumes_at_another_replica(service: Service, fleet: Fleet) -> None:
     other = await service.start()
-    client = await service.client(addresses=[service.addresses[0]])
-    client._channels.append(second := (await service.client(addresses=[other]))._channels[0])
-    client._stubs.append(stubs.RegistryStub(second))
+    client = await service.client(addresses=[service.addresses[0], other])
     client._at = 0
     updates = client.watch_ranges()
     assert (await until(updates, lambda u: u.full)).full
