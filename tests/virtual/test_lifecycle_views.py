@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tenantry.kube.objects import Object
+from tenantry.tenancy.admission import build
 from tenantry.tenancy.exports.hashing import lifecycle_hash
 from tenantry.virtual.initializing.initializing import InitializingWorkspaces
 from tenantry.virtual.initializing.lifecycle import OBJECT_PATH, lifecycle_label
@@ -182,6 +183,72 @@ async def test_content_by_the_rules_of_the_type() -> None:
         assert answer == (
             f'initializer "{ID}" denied by initializerPermissions: no rule allows get on core/secrets in logical cluster {NEW}\n'
         )
+
+
+RBAC = "rbac.authorization.k8s.io"
+MAKES_ROLES: Object = {
+    "apiGroups": [RBAC],
+    "resources": ["roles", "rolebindings", "clusterroles", "clusterrolebindings"],
+    "verbs": ["create", "update", "patch", "get"],
+}
+READS: Object = {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list"]}
+
+
+def role(name: str, *rules: Object) -> Object:
+    return {"metadata": {"name": name}, "rules": list(rules)}
+
+
+def known(world: World) -> Object:
+    """The type as every shard knows it."""
+    return world.host.catalog.get("tenancy.kcp.io/workspacetypes", HOME, "special") or {}
+
+
+def binding(name: str, role: str) -> Object:
+    subject = {"kind": "User", "apiGroup": RBAC, "name": "somebody"}
+    return {
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": role},
+        "subjects": [subject],
+    }
+
+
+async def test_a_controller_passes_on_no_more_than_its_type_gives_it() -> None:
+    """Stricter than kcp, where whoever may make bindings while a workspace waits may bind cluster-admin."""
+    async with World() as world:
+        world.host.admission = build(world.host, world.host.authorizer)  # type: ignore[arg-type]
+        await types(world, initializerPermissions=[MAKES_ROLES, READS])
+        await initializing(world)
+        path = f"{base(NEW)}/apis/{RBAC}/v1"
+        all_of_it = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}
+        secrets = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}
+        for wide in (role("wide", all_of_it), role("wide", secrets)):
+            status, answer = await world.call("POST", f"{path}/clusterroles", BUILDER, wide)
+            assert (status, "not currently held" in answer["message"]) == (403, True), answer["message"]
+        status, answer = await world.call("POST", f"{path}/clusterrolebindings", BUILDER, binding("taken", "cluster-admin"))
+        assert status == 403, answer
+        status, answer = await world.call("POST", f"{path}/clusterroles", BUILDER, role("narrow", READS))
+        assert status == 201, answer
+        status, answer = await world.call("POST", f"{path}/clusterrolebindings", BUILDER, binding("given", "narrow"))
+        assert status == 201, answer
+
+
+async def test_a_type_may_let_its_controller_pass_on_more() -> None:
+    more = {"apiGroups": [RBAC], "resources": ["clusterroles"], "verbs": ["escalate", "bind"]}
+    async with World() as world:
+        world.host.admission = build(world.host, world.host.authorizer)  # type: ignore[arg-type]
+        await types(world, initializerPermissions=[MAKES_ROLES, more])
+        await initializing(world)
+        path = f"{base(NEW)}/apis/{RBAC}/v1"
+        status, answer = await world.call("POST", f"{path}/clusterroles", BUILDER, role("reader", READS))
+        assert status == 201, answer
+        status, answer = await world.call("POST", f"{path}/clusterrolebindings", BUILDER, binding("taken", "cluster-admin"))
+        assert status == 201, answer
+        # What the type takes back is gone at once.
+        await world.edit(
+            HOME, "tenancy.kcp.io", "workspacetypes", "special", lambda obj: obj["spec"]["initializerPermissions"].pop()
+        )
+        status, answer = await world.call("POST", f"{path}/clusterrolebindings", BUILDER, binding("again", "cluster-admin"))
+        assert status == 403, answer
 
 
 async def test_content_of_a_workspace_that_does_not_wait() -> None:

@@ -26,6 +26,7 @@ from tenantry.tenancy.authorization.access import Access, ClusterAccess
 from tenantry.tenancy.authorization.content import Content
 from tenantry.tenancy.authorization.effective import effective_users
 from tenantry.tenancy.authorization.entrance import Entrance
+from tenantry.tenancy.authorization.lifecycle import lifecycle_grants, lifecycle_groups
 from tenantry.tenancy.authorization.links import Link
 from tenantry.tenancy.authorization.maximal_permission import MaximalPermission
 from tenantry.tenancy.authorization.policies import RBAC_RESOURCES, Policies
@@ -143,7 +144,11 @@ class Chain:
         access = known.users.get(user)
         if access is None:
             users = effective_users(user, cluster)
-            access = Access(users, (grant for each in users for grant in self._grants_of(each, cluster, known.policy)))
+            grants = [grant for each in users for grant in self._grants_of(each, cluster, known.policy)]
+            if groups := lifecycle_groups(users):
+                # Not remembered: it rests on the type, which is another cluster's.
+                return Access(users, [*grants, *lifecycle_grants(self._host, groups)])
+            access = Access(users, grants)
             self._clusters.grow(cluster, known.add(user, access))
         return access
 

@@ -7,19 +7,19 @@ from collections.abc import Callable
 from tenantry.apiserver.authorization import Attributes, Decision, Verdict
 from tenantry.apiserver.user import (
     EXTERNAL_LOGICAL_CLUSTER_ADMIN_GROUP,
-    INITIALIZER_GROUP_PREFIX,
     LOGICAL_CLUSTER_ADMIN_GROUP,
-    TERMINATOR_GROUP_PREFIX,
 )
 from tenantry.kube.objects import Object
 from tenantry.tenancy.authorization.access import Access
 from tenantry.tenancy.authorization.effective import is_local
+from tenantry.tenancy.authorization.lifecycle import lifecycle_groups
 from tenantry.tenancy.authorization.links import NOT_PERMITTED, groups_of
 from tenantry.tenancy.well_known import ROOT
 
 _OPEN_PHASES = frozenset({"Initializing", "Ready", "Inactive", "Terminating", "Deleting"})
 _LIFECYCLE_PHASES = frozenset({"Initializing", "Terminating", "Deleting"})
-_LIFECYCLE_GROUPS = (INITIALIZER_GROUP_PREFIX, TERMINATOR_GROUP_PREFIX)
+_PASSED_ON = frozenset({"bind", "escalate", "impersonate"})
+"""Questions of admission, which no view has asked the type before: whether a controller may give what it does not have itself."""
 
 _METRICS = "/metrics"
 """Of the process and not of a tenant: asked of root, by callers who need not be let into it."""
@@ -47,7 +47,9 @@ class Content:
             if not at_home:
                 return Decision(Verdict.NO_OPINION, NOT_PERMITTED)
             return Decision(Verdict.NO_OPINION, f'not permitted, logical cluster is in phase "{phase}"')
-        if phase in _LIFECYCLE_PHASES and any(group.startswith(_LIFECYCLE_GROUPS) for group in groups):
+        if phase in _LIFECYCLE_PHASES and lifecycle_groups(access.users):
+            if attributes.verb in _PASSED_ON:
+                return None
             return Decision(Verdict.ALLOW, "lifecycle controller of the workspace type")
         if at_home:
             return None
