@@ -13,8 +13,22 @@ YOUNG = 5_000
 """Containers made since the last collection that make one worth while: a fraction of a millisecond."""
 YOUNG_IN_MIDDLE = 10
 """Collections of the youngest generation for each of the middle one: CPython's own figure."""
+LARGE_BYTES = 8 << 20
+"""So many bytes of bodies make a collection worth while, too: an error and the frames that it passed through are a cycle, of few
+containers, which may hold a body and all that was made of it."""
 OLD_PENDING = 50_000
 """The least growth of the oldest generation that makes it worth looking at: it is the pass that grows with what a shard holds."""
+
+
+class Bodies:
+    """How many bytes of bodies were answered since they were last asked about."""
+
+    def __init__(self) -> None:
+        self.pending_bytes = 0
+
+
+bodies = Bodies()
+"""Those of the process."""
 
 
 class GarbageCollection:
@@ -37,6 +51,10 @@ class GarbageCollection:
     def run(self) -> None:
         """A collection where there is something to collect."""
         young = gc.get_count()[0]
+        if bodies.pending_bytes >= LARGE_BYTES:
+            bodies.pending_bytes = 0
+            self._pending += young - gc.collect(1)
+            return
         if young < YOUNG:
             return
         self._pending += young

@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 
 import uvloop
 
+from tenantry.apiserver.allocator import give_memory_back
 from tenantry.apiserver.authentication.admin_tokens import AdminTokenError
 from tenantry.apiserver.authentication.service_account import KeyFileError
 from tenantry.apiserver.authentication.static_tokens import TokenFileError
@@ -123,6 +124,7 @@ Opening = Callable[[AsyncExitStack], Awaitable[Process[SettingsKind]]]
 def run_process(settings: SettingsKind, opening: Opening[SettingsKind]) -> int:
     """Serves until SIGINT or SIGTERM; the exit code. 1 also where something failed without which the process must not go on."""
     configure(settings.log_level)
+    give_memory_back()
     sys.setswitchinterval(SWITCH_SECONDS)
     _raise_open_files()
     try:

@@ -7,14 +7,16 @@ import gc
 import logging
 import threading
 import time
+import weakref
 from collections.abc import Callable, Coroutine, Iterator
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
+from tenantry.apiserver import garbage
 from tenantry.apiserver.edge.callers import Caller
 from tenantry.apiserver.edge.gate import Gate
-from tenantry.apiserver.garbage import YOUNG, YOUNG_IN_MIDDLE, GarbageCollection
+from tenantry.apiserver.garbage import LARGE_BYTES, YOUNG, YOUNG_IN_MIDDLE, GarbageCollection
 from tenantry.apiserver.limits import Limits
 from tenantry.apiserver.metrics import Metrics
 from tenantry.apiserver.stalls import LoopMonitor, Stalls
@@ -206,6 +208,26 @@ def test_nothing_is_collected_inside_of_a_call(collection: GarbageCollection) ->
         del kept
     finally:
         gc.callbacks.remove(note)
+
+
+def test_few_cycles_that_hold_large_bodies_are_freed(collection: GarbageCollection) -> None:
+    class Failure(Exception):
+        body = b""
+
+    def refused() -> weakref.ref[Failure]:
+        try:
+            raise Failure
+        except Failure as error:
+            kept = error  # the frame holds the error, and the error the frame
+            return weakref.ref(kept)
+
+    found = refused()
+    collection.run()
+    assert found() is not None
+    garbage.bodies.pending_bytes += LARGE_BYTES
+    collection.run()
+    assert found() is None
+    assert garbage.bodies.pending_bytes == 0
 
 
 def test_cycles_of_every_age_are_freed(collection: GarbageCollection) -> None:

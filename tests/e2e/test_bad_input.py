@@ -154,6 +154,28 @@ def test_old_watch_version_is_gone(place: Api) -> None:
     assert (event["type"], event["object"]["code"], event["object"]["reason"]) == ("ERROR", 410, "Expired")
 
 
+@pytest.mark.one_process("the memory of one process is measured")
+def test_large_bodies_that_are_refused_leave_no_memory_behind(place: Api, admin: Api) -> None:
+    """Neither in a cache, nor in a cycle that nobody collects, nor in the C library's heaps: 20 of 2.6 MB kept 97 MiB."""
+
+    def resident_mib() -> float:
+        for line in admin.request("GET", "/metrics").text.splitlines():
+            if line.startswith("process_resident_memory_bytes "):
+                return float(line.partition(" ")[2]) / (1 << 20)
+        raise AssertionError("the metrics do not tell how much memory is used")
+
+    def refused(number: int) -> None:
+        answer = place.request("POST", f"{CONFIG_MAPS}?dryRun=All", config_map("n" * 2_600_000 + str(number)))
+        assert answer.status == 422
+
+    for number in range(2):
+        refused(number)
+    before = resident_mib()
+    for number in range(20):
+        refused(number)
+    assert eventually(lambda: resident_mib() - before <= 32)
+
+
 def _connect(api: Api) -> ssl.SSLSocket:
     parts = urlsplit(api.url)
     assert parts.hostname and parts.port

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tenantry.apiserver import garbage
 from tenantry.apiserver.limits import Limits
 from tenantry.kube.status import too_many_requests
 from tenantry.shares import Shares
@@ -45,6 +46,7 @@ class Bodies:
     def forget(self, exchange: Exchange) -> None:
         """The request is over."""
         if exchange.body_bytes:
+            garbage.bodies.pending_bytes += exchange.body_bytes
             self.memory.give(exchange.caller.owners, exchange.body_bytes)
             exchange.body_bytes = 0
 
