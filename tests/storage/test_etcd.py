@@ -8,7 +8,7 @@ import json
 import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ import grpc
 import pytest
 
 from tenantry._proto.etcd import rpc_pb2 as rpc
-from tenantry.apiserver.edge import certificates
 from tenantry.apiserver.edge.certificates import CertificateAuthority
 from tenantry.storage import versions
 from tenantry.storage.cell import Cell
@@ -180,7 +179,7 @@ async def has(store: Store, key: bytes) -> bool:
 
 
 @pytest.fixture
-def tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def tls(tmp_path: Path) -> Any:
     """An etcd that wants client certificates, and the files for it."""
     authority = CertificateAuthority.create("etcd-ca")
     (tmp_path / "ca.crt").write_bytes(authority.certificate)
@@ -189,10 +188,8 @@ def tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     other = CertificateAuthority.create("other-ca")
     (tmp_path / "other-ca.crt").write_bytes(other.certificate)
     other.issue_client("shard").write(tmp_path / "other.crt", tmp_path / "other.key")
-    with monkeypatch.context() as yesterday:
-        yesterday.setattr(certificates, "_CLOCK_SKEW", timedelta(days=9))
-        yesterday.setattr(certificates, "_LEAF_DAYS", -1)
-        authority.issue_serving(["127.0.0.1"]).write(tmp_path / "expired.crt", tmp_path / "expired.key")
+    before = CertificateAuthority(authority.pair, now=lambda: datetime.now(UTC) - timedelta(days=9))
+    before.issue_serving(["127.0.0.1"], life_seconds=8 * 86400).write(tmp_path / "expired.crt", tmp_path / "expired.key")
     server = EtcdServer(
         tls=[
             "--client-cert-auth",
