@@ -20,11 +20,13 @@ from gateway.settings import GatewaySettings
 from registry.main import RegistryProcess
 from registry.settings import RegistrySettings
 from tenantry.apiserver.edge.certificates import CertificateAuthority
+from tenantry.apiserver.edge.upstream import Upstream
 from tenantry.cli import fleet as fleet_commands
 from tenantry.cli.main import main
 from tenantry.cli.screen import ProgressBar, Screen
 from tenantry.client.sync import LoopThread
 from tenantry.storage.memory import MemoryStore
+from tenantry.tenancy import reach_probe
 from tests.registry.fleet import Fleet
 
 TIMEOUT_SECONDS = 30.0
@@ -59,8 +61,14 @@ class Platform:
         await self.gateway.map.reached(self.fleet.map.version)
 
 
+async def reached(upstream: Upstream) -> str:
+    return ""
+
+
 @pytest.fixture
-def platform(tmp_path: Path) -> Iterator[Platform]:
+def platform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platform]:
+    # These shards have no server that a gateway could reach.
+    monkeypatch.setattr(reach_probe, "reaches", reached)
     loop = LoopThread("platform")
     store = MemoryStore()
     authority = CertificateAuthority.create()
