@@ -68,20 +68,29 @@ turns_of_loop = LoopTurns()
 
 
 @coroutine
-def in_steps(work: Coroutine[Any, Any, Result], what: What) -> Generator[Any, Any, Result]:
-    """Awaits the work, and tells `turns_of_loop` of each of its steps."""
+def in_steps(
+    work: Coroutine[Any, Any, Result],
+    what: What,
+    stepped: Callable[[float, float], None] | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Generator[Any, Any, Result]:
+    """Awaits the work, and tells `turns_of_loop`, and `stepped` (seconds, and now by the clock), how long each of its steps kept
+    the loop."""
     step: Callable[[Any], Any] = work.send
     value: Any = None
     while True:
         turns_of_loop.begin()
-        began = time.perf_counter()
+        began = clock()
         try:
             awaited = step(value)
         except StopIteration as stop:
             result: Result = stop.value
             return result
         finally:
-            turns_of_loop.worked(time.perf_counter() - began, what)
+            now = clock()
+            turns_of_loop.worked(now - began, what)
+            if stepped is not None:
+                stepped(now - began, now)
         try:
             value = yield awaited
             step = work.send

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Generator, Hashable
-from types import coroutine
+from collections.abc import Callable, Coroutine, Hashable
+from functools import partial
 from typing import Any, TypeVar
 
 from tenantry.apiserver.edge.callers import Caller
@@ -22,7 +22,7 @@ from tenantry.apiserver.limits import Limits
 from tenantry.apiserver.metrics import Metrics
 from tenantry.fair_queue import FairQueue
 from tenantry.kube.status import StatusError, too_many_requests
-from tenantry.loop_turns import What, turns_of_loop
+from tenantry.loop_turns import What, in_steps
 from tenantry.shares import Shares
 
 TURN_SECONDS = 0.004
@@ -165,7 +165,7 @@ class Gate:
 
     async def run(self, caller: Caller, work: Coroutine[Any, Any, Result], what: What = ()) -> Result:
         """The result of the work, which is `what` in the log. The time for which it keeps the loop is the caller's."""
-        return await _measured(self, caller, work, what)
+        return await in_steps(work, what, partial(self.spent, caller), self._clock)
 
     def spent(self, caller: Caller, seconds: float, now: float) -> None:
         """The caller kept the loop for so long, until now."""
@@ -234,32 +234,3 @@ class Gate:
     def _refusal(self) -> StatusError:
         self._metrics.rejected += 1
         return too_many_requests("Too many requests, please try again later.")
-
-
-@coroutine
-def _measured(gate: Gate, caller: Caller, work: Coroutine[Any, Any, Result], what: What) -> Generator[Any, Any, Result]:
-    """Runs a coroutine, and tells the gate of each step how long it kept the loop."""
-    clock = gate._clock
-    step: Callable[[Any], Any] = work.send
-    value: Any = None
-    while True:
-        turns_of_loop.begin()
-        began = clock()
-        try:
-            awaited = step(value)
-        except StopIteration as stop:
-            result: Result = stop.value
-            return result
-        finally:
-            now = clock()
-            turns_of_loop.worked(now - began, what)
-            gate.spent(caller, now - began, now)
-        try:
-            value = yield awaited
-            step = work.send
-        except GeneratorExit:
-            work.close()
-            raise
-        except BaseException as error:
-            value = error
-            step = work.throw
