@@ -60,7 +60,7 @@ class ReachProbe:
         self._found: dict[str, str] = {}
         """By shards: why it is not reached, empty where it is."""
         self._failing: set[str] = set()
-        """Those that failed once since they were last reached."""
+        """Those that failed once, of which nobody has been told."""
         self._said: tuple[dict[str, str], float] | None = None
         self._lease = 0
         self._changed = asyncio.Event()
@@ -91,7 +91,7 @@ class ReachProbe:
             everything = loop.time() >= due
             if everything:
                 due = loop.time() + self._interval_seconds * random.uniform(0.8, 1.0)
-            wanted = [uid for uid in upstreams if everything or uid not in self._found]
+            wanted = [uid for uid in upstreams if everything or uid not in self._found or uid in self._failing]
             await self._try({uid: upstreams[uid] for uid in wanted})
             self._forget(upstreams)
             await self._say(keep=everything)
@@ -113,11 +113,11 @@ class ReachProbe:
             elif uid in self._failing:
                 if not self._found.get(uid):
                     logger.warning("a shard is not reached", extra={"shard": uid, "error": why})
+                self._failing.discard(uid)
                 self._found[uid] = why[:_LONGEST_REASON]
-            else:
+            elif not self._found.get(uid):
                 # Once more in a moment, before anybody is told.
                 self._failing.add(uid)
-                self._found.pop(uid, None)
 
     def _forget(self, upstreams: Mapping[str, Upstream]) -> None:
         """Those that ended, or are others' to try."""

@@ -13,6 +13,7 @@ from tenantry.apiserver.edge.server import EdgeServer
 from tenantry.apiserver.edge.upstream import Upstream
 from tenantry.apiserver.http import Reply, Request, Response
 from tenantry.storage.store import Put, Store
+from tenantry.tenancy import reach_probe
 from tenantry.tenancy.directory import Registry
 from tenantry.tenancy.map_rows import ReachRow, decode, encode, reach_key
 from tenantry.tenancy.owners import Owners
@@ -192,6 +193,36 @@ async def test_a_probe_says_whom_it_reaches(store: Store, reach: Reach) -> None:
         await probe.stop()
         await edge.stop()
     await until(lambda: not reach._rows)
+
+
+async def test_one_failure_is_told_nobody(store: Store, reach: Reach, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The network drops a packet now and then: the only gateway's report of a shard must not come and go with it."""
+    answers = iter(["", "broken", "", "broken", "broken"])
+    seen: list[str] = []
+
+    async def answer(upstream: Upstream) -> str:
+        return next(answers, "broken")
+
+    monkeypatch.setattr(reach_probe, "reaches", answer)
+    shards = Shards()
+    shards.set(shard="http://127.0.0.1:1")
+    reach.subscribe(lambda: seen.append(reach.why_not("shard")))
+    probe = ReachProbe(
+        store,
+        cast(Registry, shards),
+        cast(Owners, shards),
+        uid="prober",
+        name="gateway",
+        interval_seconds=0.03,
+        retry_seconds=0.001,
+    )
+    probe.start()
+    try:
+        await until(lambda: "broken" in reach.why_not("shard"))
+    finally:
+        await probe.stop()
+    assert seen[0] == ""
+    assert [why for why in seen if why and "broken" not in why] == []
 
 
 async def test_a_probe_goes_on_with_a_new_lease(store: Store, reach: Reach) -> None:
