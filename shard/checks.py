@@ -29,6 +29,7 @@ def watch_over(host: Host, health: Health, metrics: Metrics) -> None:
         broken = host.runner.broken
         return f"not running: {broken}" if broken else None
 
+    metrics.shares += host.cell.waiting
     metrics.gauge(
         "tenantry_storage_refused_writes",
         "Writes refused because their logical cluster holds as much as it may.",

@@ -10,6 +10,8 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from tenantry import cache
+from tenantry.apiserver.share_metrics import share_metrics
+from tenantry.shares import Shares
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _LATENCY_BOUNDS_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -50,8 +52,9 @@ class Metrics(Collector):
         self.writing_in_flight = 0
         self.watches = 0
         self.rejected = 0
-        self.limits: list[Callable[[], Iterable[Metric]]] = []
-        """Where to ask for the figures of what tenants share (`share_metrics`)."""
+        self.shares: list[Shares] = []
+        """The limits that tenants share."""
+        self.collectors: list[Callable[[], Iterable[Metric]]] = []
         self._requests: dict[tuple[str, int], int] = {}
         self._latency: dict[str, Histogram] = {}
         self._commits = Histogram()
@@ -106,8 +109,9 @@ class Metrics(Collector):
         yield CounterMetricFamily(
             "apiserver_dropped_requests", "Requests refused because too many were under way.", self.rejected
         )
-        for figures in self.limits:
-            yield from figures()
+        yield from share_metrics(self.shares)
+        for collect in self.collectors:
+            yield from collect()
         commits = HistogramMetricFamily("tenantry_store_commit_duration_seconds", "Time of one transaction of the store.")
         commits.add_metric((), self._commits.buckets(), self._commits.total)
         yield commits

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from tenantry.apiserver.http import NOT_OWNER
-from tenantry.kube.status import StatusError, internal, timeout, unavailable
+from tenantry.kube.status import StatusError, internal, timeout, too_many_requests, unavailable
 from tenantry.storage.cell import NotOwned
 from tenantry.storage.range import Range
-from tenantry.storage.store import Fenced, Indeterminate, StoreError, Unavailable
+from tenantry.storage.store import Fenced, Indeterminate, Overdrawn, StoreError, Unavailable
 
 
 def to_status(error: StoreError | NotOwned) -> StatusError:
@@ -17,6 +17,8 @@ def to_status(error: StoreError | NotOwned) -> StatusError:
         return not_owner(str(error))
     if isinstance(error, Indeterminate):
         return timeout(f"Timeout: whether the write took place is not known: {error}")
+    if isinstance(error, Overdrawn):
+        return too_many_requests(f"Too many writes, please try again later: {error}")
     if isinstance(error, Unavailable):
         return unavailable(f"the store takes no writes now: {error}")
     return internal(str(error))

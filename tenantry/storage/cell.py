@@ -15,6 +15,7 @@ from tenantry.background import call_each
 from tenantry.storage import versions
 from tenantry.storage.commit import CommitLimits, Committer, Place, Transaction
 from tenantry.storage.fence import FenceValue, acquire_fence, decode_fence, read_fence
+from tenantry.storage.growth import PendingGrowth
 from tenantry.storage.history import HistoryLimits
 from tenantry.storage.keys import OBJECTS, Key
 from tenantry.storage.load import ParseHead, load_range
@@ -110,6 +111,7 @@ class Cell:
         self._adopting: dict[str, tuple[str, str]] = {}
         self._held: set[str] = set()
         self._pending: dict[Key, Transaction] = {}
+        self._growth = PendingGrowth()
         self._committer = Committer(
             store,
             shard_uid,
@@ -120,6 +122,8 @@ class Cell:
             measured=self._measured,
             limits=limits,
         )
+        self.waiting = (self._committer.waiting.operations, self._committer.waiting.bytes)
+        """What waits for the store, which logical clusters share."""
 
     async def adopt(self, name: str, start: str, end: str, *, take: bool = True) -> Range:
         """Takes the fence of a range, loads it, and serves it from then on; what was before comes later (`Range.past`).
@@ -178,6 +182,15 @@ class Cell:
             raise NotOwned(cluster)
         return range_
 
+    def usage(self, cluster: str, *, without: str = "") -> tuple[int, int]:
+        """How many objects an owned cluster has, those of one resource aside, and how many bytes all of them are; with what the
+        writes under way will add. Raises NotOwned."""
+        held, growth = self.range_of(cluster), self._growth
+        objects, size = held.usage(cluster)
+        if without:
+            objects -= held.count(without, cluster)
+        return objects + growth.objects(cluster, without=without), size + growth.size_bytes(cluster)
+
     async def settled(self, keys: Iterable[Key]) -> None:
         """Returns when none of the keys has a write under way."""
         keys = tuple(keys)
@@ -202,8 +215,8 @@ class Cell:
         This call itself compares `expected` with memory and submits the write; awaiting only waits for the outcome, and a caller
         that is cancelled takes nothing back. When it returns, memory shows the write and subscribers were called.
 
-        The call raises Stale, NotOwned, Unavailable (too much waits), ValueError (an impossible transaction); awaiting raises
-        NotOwned (another shard took the range), Indeterminate, Unavailable.
+        The call raises Stale, NotOwned, Overdrawn (too much of its cluster waits), Unavailable, ValueError (an impossible
+        transaction); awaiting raises NotOwned (another shard took the range), Indeterminate, Unavailable.
         """
         places: list[Place] = []
         keys: set[Key] = set()
@@ -240,6 +253,7 @@ class Cell:
         self._committer.submit(transaction)
         for key in keys:
             self._pending[key] = transaction
+        self._growth.begin(places)
         return future
 
     def _find(self, cluster: str) -> Range | None:
@@ -264,6 +278,7 @@ class Cell:
     def _forget(self, transaction: Transaction) -> None:
         for key in transaction.keys:
             self._pending.pop(key, None)
+        self._growth.end(transaction.places)
 
     def _measured(self, seconds: float, changes: int, error: StoreError | None) -> None:
         call_each(self.on_write, "a hook for writes", seconds, changes, error)

@@ -12,17 +12,28 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 
 import msgspec
 
 from tenantry.background import essential
+from tenantry.shares import LARGEST_SHARE
+from tenantry.storage.commit_queue import CommitQueue
 from tenantry.storage.keys import JOURNAL, Key, fence_name
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Head, Record
-from tenantry.storage.store import Delete, Fence, Fenced, Indeterminate, Put, Store, StoreError, Unavailable, Unencodable
+from tenantry.storage.store import (
+    Delete,
+    Fence,
+    Fenced,
+    Indeterminate,
+    Put,
+    Store,
+    StoreError,
+    Unavailable,
+    Unencodable,
+)
 from tenantry.storage.versions import LAST_INDEX
 
 logger = logging.getLogger(__name__)
@@ -33,7 +44,8 @@ class CommitLimits(msgspec.Struct, frozen=True):
 
     `batch_operations`, `batch_bytes`: what one transaction of the store takes; etcd's own limits are 128 operations and 1.5 MiB.
     `transaction_operations`: a caller's transaction is never split, so it must fit with the journal into etcd's 128.
-    `waiting_operations`, `waiting_bytes`: beyond these a writer gets Unavailable instead of a longer wait.
+    `waiting_operations`, `waiting_bytes`: what may wait or be in flight, of all clusters together; a cluster that overdraws its
+    share gets Overdrawn instead of a longer wait. `largest_share`: what one cluster alone may have of them (`Shares`).
     `answer_seconds`: how long a writer waits for the outcome of a batch whose answer was lost.
     `first_retry_seconds`, `last_retry_seconds`: the pause before such a batch is sent again, doubled each time.
     """
@@ -43,6 +55,7 @@ class CommitLimits(msgspec.Struct, frozen=True):
     transaction_operations: int = 120
     waiting_operations: int = 10_000
     waiting_bytes: int = 64 << 20
+    largest_share: float = LARGEST_SHARE
     answer_seconds: float = 10.0
     first_retry_seconds: float = 0.01
     last_retry_seconds: float = 1.0
@@ -66,7 +79,19 @@ class Place:
 class Transaction:
     """What one caller wants committed, whole or not at all."""
 
-    __slots__ = ("deletes", "future", "operations", "places", "puts", "ranges", "raw_keys", "records", "size", "waiters")
+    __slots__ = (
+        "deletes",
+        "future",
+        "operations",
+        "owners",
+        "places",
+        "puts",
+        "ranges",
+        "raw_keys",
+        "records",
+        "size",
+        "waiters",
+    )
 
     def __init__(
         self,
@@ -79,6 +104,8 @@ class Transaction:
         self.puts = puts
         self.deletes = deletes
         self.future = future
+        self.owners = (places[0].change.key.cluster if places else "",)
+        """Whose share it is of: the cluster of its first change."""
         self.ranges = {place.range.name for place in places}
         self.raw_keys = set(chain((put.key for put in puts), (delete.key for delete in deletes)))
         self.operations = len(places) + len(puts) + len(deletes)
@@ -128,16 +155,20 @@ class Committer:
         self._finished = finished
         self._measured = measured
         self._limits = limits or CommitLimits()
-        self._waiting: deque[Transaction] = deque()
+        self.waiting = CommitQueue(
+            self._limits.waiting_operations,
+            self._limits.waiting_bytes,
+            largest=self._limits.largest_share,
+            operation_bytes=self._limits.batch_bytes // self._limits.batch_operations,
+        )
         self._in_flight: list[Transaction] = []
-        self._waiting_operations = 0
-        self._waiting_bytes = 0
         self._task: asyncio.Task[None] | None = None
         self._stalled = False
         self._closed = False
 
     def submit(self, transaction: Transaction) -> None:
-        """Queues a transaction; its future gets the outcome. Raises Unavailable (too much waits), ValueError (too big)."""
+        """Queues a transaction; its future gets the outcome. Raises Overdrawn (too much of its cluster waits), Unavailable,
+        ValueError (too big)."""
         limits = self._limits
         if transaction.operations > limits.transaction_operations:
             raise ValueError(
@@ -147,23 +178,15 @@ class Committer:
             raise Unavailable("this shard is shutting down and takes no writes")
         if self._stalled:
             raise Unavailable("the store does not answer; writes are refused until it does")
-        if (
-            self._waiting_operations + transaction.operations > limits.waiting_operations
-            or self._waiting_bytes + transaction.size > limits.waiting_bytes
-        ):
-            raise Unavailable(f"{self._waiting_operations} operations wait for the store already; try again later")
-        self._waiting.append(transaction)
-        self._waiting_operations += transaction.operations
-        self._waiting_bytes += transaction.size
+        self.waiting.push(transaction)
         if self._task is None:
             self._task = essential(self._drain(), name="storage-committer", ends=True)
 
     def fail_range(self, name: str, error_for: Callable[[str], Exception]) -> None:
         """Fails every waiting transaction that touches a range; `error_for(cluster)` says why."""
-        failed = [transaction for transaction in self._waiting if name in transaction.ranges]
+        failed = [transaction for transaction in self.waiting if name in transaction.ranges]
         for transaction in failed:
-            self._waiting.remove(transaction)
-            self._waited(transaction)
+            self.waiting.remove(transaction)
             cluster = next(place.change.key.cluster for place in transaction.places if place.range.name == name)
             self._fail(transaction, error_for(cluster))
 
@@ -186,14 +209,12 @@ class Committer:
 
     async def _drain(self) -> None:
         try:
-            while self._waiting:
+            while self.waiting:
                 await self._commit(self._take())
         finally:
             self._task = None
-            left = [*self._in_flight, *self._waiting]
+            left = [*self._in_flight, *self.waiting.clear()]
             self._in_flight = []
-            self._waiting.clear()
-            self._waiting_operations = self._waiting_bytes = 0
             for transaction in left:
                 self._fail(transaction, Indeterminate("this shard stopped before the store answered"))
 
@@ -202,16 +223,15 @@ class Committer:
         batch: list[Transaction] = []
         operations = size = 0
         raw_keys: set[bytes] = set()
-        while self._waiting:
-            transaction = self._waiting[0]
+        while (transaction := self.waiting.pop()) is not None:
             operations += transaction.operations
             size += transaction.size
             full = operations > limits.batch_operations or size > limits.batch_bytes
             if batch and (full or not raw_keys.isdisjoint(transaction.raw_keys)):
+                self.waiting.put_back(transaction)
                 break
             raw_keys |= transaction.raw_keys
-            batch.append(self._waiting.popleft())
-            self._waited(transaction)
+            batch.append(transaction)
         return batch
 
     async def _commit(self, batch: list[Transaction]) -> None:
@@ -313,9 +333,7 @@ class Committer:
                     Indeterminate("the store did not answer; the write may or may not have happened")
                 )
                 transaction.future.exception()
-        for transaction in list(self._waiting):
-            self._waiting.popleft()
-            self._waited(transaction)
+        for transaction in self.waiting.clear():
             self._fail(transaction, Unavailable("the store does not answer"))
 
     def _refuse(self, batch: list[Transaction], refused: Fenced) -> None:
@@ -326,15 +344,9 @@ class Committer:
             for transaction in batch:
                 self._fail(transaction, refused)
         for transaction in reversed(batch if lost else []):
-            self._waiting.appendleft(transaction)
-            self._waiting_operations += transaction.operations
-            self._waiting_bytes += transaction.size
+            self.waiting.put_back(transaction)
         for name in lost:
             self._fenced(name, refused.value)
-
-    def _waited(self, transaction: Transaction) -> None:
-        self._waiting_operations -= transaction.operations
-        self._waiting_bytes -= transaction.size
 
     def _fail(self, transaction: Transaction, error: Exception) -> None:
         self._finish(transaction)
@@ -344,6 +356,7 @@ class Committer:
             transaction.future.exception()
 
     def _finish(self, transaction: Transaction) -> None:
+        self.waiting.finish(transaction)
         self._finished(transaction)
         for waiter in transaction.waiters:
             if not waiter.done():

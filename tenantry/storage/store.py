@@ -32,6 +32,10 @@ class Unavailable(StoreError):
     """The store did not answer, or cannot take writes now (disk full). Nothing was changed."""
 
 
+class Overdrawn(Unavailable):
+    """The writer's tenant has as much waiting for the store as its share allows. Nothing was changed."""
+
+
 class TooLarge(StoreError):
     """The commit has more bytes than the engine takes in one. Nothing was changed."""
 

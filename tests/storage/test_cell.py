@@ -16,7 +16,7 @@ from tenantry.storage.overtaken import ATTEMPTS, transact
 from tenantry.storage.range import Range
 from tenantry.storage.read_guard import ReadGuard
 from tenantry.storage.record import Change, Head, Record
-from tenantry.storage.store import Batch, Delete, Fence, Fenced, Indeterminate, Put, Store, Unavailable, Unencodable
+from tenantry.storage.store import Batch, Delete, Fence, Fenced, Indeterminate, Overdrawn, Put, Store, Unavailable, Unencodable
 from tests.storage.faults import FaultyStore
 
 RESOURCE = "core/configmaps"
@@ -243,20 +243,54 @@ async def test_a_raw_key_is_written_once_a_batch() -> None:
 
 async def test_too_much_waiting_is_refused() -> None:
     store = FaultyStore()
-    cell = cell_on(store, limits=CommitLimits(waiting_operations=3, waiting_bytes=1000))
+    cell = cell_on(store, limits=CommitLimits(waiting_operations=4, waiting_bytes=1000, largest_share=1))
     await cell.adopt("root", "r", "t")
     store.gate.clear()
     writes = [cell.commit([create("in flight")])]
     await turns()
     writes.append(cell.commit([create("a"), create("b")]))
-    with pytest.raises(Unavailable):
+    with pytest.raises(Overdrawn):
         cell.commit([create("c"), create("d")])
-    with pytest.raises(Unavailable):
+    with pytest.raises(Overdrawn):
         cell.commit([create("c", b"v" * 1000)])
     writes.append(cell.commit([create("c")]))
     store.gate.set()
     await asyncio.gather(*writes)
     await cell.commit([create("d")])
+
+
+@pytest.mark.parametrize("large", [False, True])
+async def test_one_cluster_does_not_fill_the_queue_and_others_do_not_wait_behind_it(large: bool) -> None:
+    store = FaultyStore()
+    limits = CommitLimits(waiting_operations=1000, waiting_bytes=1 << 20, batch_operations=20, batch_bytes=20 << 10)
+    cell = cell_on(store, limits=limits)
+    await cell.adopt("root", "r", "t")
+    value = b"v" * (10_000 if large else 10)
+    store.gate.clear()
+    done: list[str] = []
+    writes: list[asyncio.Future[Any]] = []
+
+    def write(name: str, cluster: str, value: bytes) -> None:
+        write = asyncio.ensure_future(cell.commit([create(name, value, cluster)]))
+        write.add_done_callback(lambda _: done.append(cluster))
+        writes.append(write)
+
+    write("in flight", "r-quiet", b"")
+    await turns()
+    with pytest.raises(Overdrawn):
+        for number in range(2000):
+            write(str(number), "r-greedy", value)
+    greedy = len(writes) - 1
+    assert 40 <= greedy <= 500
+    for number in range(5):
+        write(str(number), "r-quiet", value)
+    store.gate.set()
+    await asyncio.gather(*writes)
+    # Of the greedy one's at most as many came first as of the quiet one's, and what shared a batch with them.
+    assert done.index("r-quiet", done.index("r-quiet") + 1) <= 21
+    assert [at for at, cluster in enumerate(done) if cluster == "r-quiet"][-1] <= 6 + 5 + 20
+    # It is all given back.
+    assert (cell.waiting[0].used, cell.waiting[1].used) == (0, 0)
 
 
 @pytest.mark.parametrize("silent_reads", [0, 1, 3])

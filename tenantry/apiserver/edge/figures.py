@@ -1,4 +1,4 @@
-"""What a server counts of its limits: how much is in use, how much there is, how much one caller has, and who was refused."""
+"""What a server counts of those who go beyond its limits."""
 
 from __future__ import annotations
 
@@ -9,16 +9,12 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from tenantry.apiserver.edge.bodies import Bodies
 from tenantry.apiserver.edge.connections import Connections
 from tenantry.apiserver.edge.gate import Gate
-from tenantry.shares import Shares
 
 
-def figures(gate: Gate, bodies: Bodies, connections: Connections, watches: Shares) -> Callable[[], Iterator[Metric]]:
+def figures(gate: Gate, bodies: Bodies, connections: Connections) -> Callable[[], Iterator[Metric]]:
     """What is read when the metrics are."""
 
     def collect() -> Iterator[Metric]:
-        yield from share_metrics(
-            gate.reading.seats, gate.writing.seats, gate.queued, watches, bodies.receiving, bodies.memory, connections.open
-        )
         unproven = GaugeMetricFamily(
             "tenantry_unauthenticated_connections", "Connections without credentials that were accepted."
         )
@@ -34,19 +30,3 @@ def figures(gate: Gate, bodies: Bodies, connections: Connections, watches: Share
         yield cut
 
     return collect
-
-
-def share_metrics(*limits: Shares) -> Iterator[Metric]:
-    """Of limits that tenants share."""
-    used = GaugeMetricFamily("tenantry_limit_used", "What is in use of a limit.", labels=("limit",))
-    largest = GaugeMetricFamily(
-        "tenantry_limit_largest_share", "What the tenant or user with the most has of it.", labels=("limit",)
-    )
-    total = GaugeMetricFamily("tenantry_limit", "The limit.", labels=("limit",))
-    refused = CounterMetricFamily("tenantry_limit_refused", "How often there was no room.", labels=("limit",))
-    for limit in limits:
-        used.add_metric((limit.name,), limit.used)
-        largest.add_metric((limit.name,), limit.largest)
-        total.add_metric((limit.name,), limit.total)
-        refused.add_metric((limit.name,), limit.refused)
-    yield from (used, largest, total, refused)

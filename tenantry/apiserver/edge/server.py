@@ -78,7 +78,10 @@ class EdgeServer:
         self._bodies = Bodies(limits, memory)
         self._pool = Connections(limits, memory)
         self._watches = Shares("watches", limits.watches, largest=limits.largest_share)
-        self.metrics.limits.append(figures(self._gate, self._bodies, self._pool, self._watches))
+        gate, bodies = self._gate, self._bodies
+        self.metrics.shares += (gate.reading.seats, gate.writing.seats, gate.queued, self._watches)
+        self.metrics.shares += (bodies.receiving, bodies.memory, self._pool.open)
+        self.metrics.collectors.append(figures(gate, bodies, self._pool))
         self._handler = handler
         self._tls = tls
         self._access_log = access_log

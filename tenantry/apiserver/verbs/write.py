@@ -173,7 +173,7 @@ def _check_room(target: Target, changes: Sequence[Change]) -> None:
     growth = sum(len(c.value or b"") - (len(c.expected.value) if c.expected is not None else 0) for c in changes)
     if growth <= 0:
         return
-    _, held = cell.range_of(target.cluster).usage(target.cluster)
+    _, held = cell.usage(target.cluster)
     if held + growth > limit:
         cell.refused_growth += 1
         why = f"the logical cluster holds {held} bytes, and {growth} more are above {limit} (--max-cluster-bytes)"

@@ -8,7 +8,6 @@ from tenantry.apiserver.admission import CREATE, Review
 from tenantry.kube.objects import annotations_of
 from tenantry.kube.status import forbidden
 from tenantry.storage.keys import Key
-from tenantry.storage.range import Range
 from tenantry.tenancy.admission.plugin import Plugin
 from tenantry.tenancy.resources import EVENTS, LOGICAL_CLUSTERS
 from tenantry.tenancy.types.lifecycle import READY
@@ -20,7 +19,8 @@ _MARK = f'"{ANNOTATION}"'.encode()
 
 class ObjectCount(Plugin):
     """Only creates are refused, and only once the cluster is Ready; events do not count. Without the annotation the limit is
-    that of the settings; an annotation of 0 lifts it. The objects of a cluster are counted as they come and go."""
+    that of the settings; an annotation of 0 lifts it. The objects of a cluster are counted as they come and
+    go, with those that are being written."""
 
     def validate(self, review: Review) -> None:
         if review.operation != CREATE or not review.definition.stored or review.definition.storage_key == EVENTS:
@@ -31,7 +31,7 @@ class ObjectCount(Plugin):
             return
         limit: int | None = review.scope.cell.cluster_limits.of(review.cluster).objects or None
         if _MARK not in record.value:
-            if limit is None or held.usage(review.cluster)[0] < limit:
+            if limit is None or review.scope.cell.usage(review.cluster)[0] < limit:
                 return
             logical_cluster = orjson.loads(record.value)
         else:
@@ -39,7 +39,7 @@ class ObjectCount(Plugin):
             limit = parse_limit(annotations_of(logical_cluster).get(ANNOTATION, ""), limit)
         if limit is None or (logical_cluster.get("status") or {}).get("phase") != READY:
             return
-        count = objects_in(held, review.cluster)
+        count, _ = review.scope.cell.usage(review.cluster, without=EVENTS)
         if count >= limit:
             review.scope.cell.refused_growth += 1
             raise forbidden(
@@ -56,7 +56,3 @@ def parse_limit(text: str, otherwise: int | None = None) -> int | None:
     except ValueError:
         return otherwise
     return limit if limit > 0 else None
-
-
-def objects_in(held: Range, cluster: str) -> int:
-    return held.usage(cluster)[0] - held.count(EVENTS, cluster)

@@ -1,0 +1,94 @@
+"""The writes that wait for the store, which logical clusters share: the one that was written least is next."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from tenantry.fair_queue import FairQueue, Owners
+from tenantry.shares import Shares
+from tenantry.storage.store import Overdrawn
+
+if TYPE_CHECKING:
+    from tenantry.storage.commit import Transaction
+
+
+class CommitQueue:
+    """Transactions of one cluster keep their order, and so do those that write the same other keys (`Transaction.raw_keys`).
+
+    `operations`, `bytes`: how many may be on their way together, from `push` to `finish`; `largest`: the share of one cluster
+    (`Shares`). `operation_bytes`: how many bytes cost the store as much as one operation.
+    """
+
+    def __init__(self, operations: int, size_bytes: int, *, largest: float, operation_bytes: int) -> None:
+        self.operations = Shares("waiting_operations", operations, largest=largest)
+        self.bytes = Shares("waiting_bytes", size_bytes, largest=largest)
+        self._operation_bytes = operation_bytes
+        self._queue: FairQueue[Transaction] = FairQueue()
+        self._writers: dict[bytes, deque[Transaction]] = {}
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def __iter__(self) -> Iterator[Transaction]:
+        """In no order."""
+        return iter(self._queue)
+
+    def push(self, transaction: Transaction) -> None:
+        """Raises Overdrawn where the cluster has as much on its way as it may."""
+        owners = transaction.owners
+        if not self.operations.take(owners, transaction.operations):
+            raise Overdrawn(f"{self.operations.held(owners[0])} operations of this logical cluster wait for the store already")
+        if not self.bytes.take(owners, transaction.size):
+            self.operations.give(owners, transaction.operations)
+            raise Overdrawn(f"{self.bytes.held(owners[0])} bytes of this logical cluster wait for the store already")
+        self._queue.push(owners, transaction)
+        for key in transaction.raw_keys:
+            self._writers.setdefault(key, deque()).append(transaction)
+
+    def pop(self) -> Transaction | None:
+        """The next one, None where there is none."""
+        # The one that was pushed first of all is the first of its cluster and of its keys, so there always is one that may go.
+        taken = self._queue.pop(self._is_next, cost=0)
+        if taken is None:
+            return None
+        owners, transaction = taken
+        self._queue.charge(owners, self._cost(transaction))
+        for key in transaction.raw_keys:
+            writers = self._writers[key]
+            writers.popleft()
+            if not writers:
+                del self._writers[key]
+        return transaction
+
+    def put_back(self, transaction: Transaction) -> None:
+        """Before those that wait. Several are put back the last one first."""
+        self._queue.push_first(transaction.owners, transaction)
+        self._queue.charge(transaction.owners, -self._cost(transaction))
+        for key in transaction.raw_keys:
+            self._writers.setdefault(key, deque()).appendleft(transaction)
+
+    def remove(self, transaction: Transaction) -> None:
+        self._queue.remove(transaction.owners, transaction)
+        for key in transaction.raw_keys:
+            writers = self._writers[key]
+            writers.remove(transaction)
+            if not writers:
+                del self._writers[key]
+
+    def clear(self) -> list[Transaction]:
+        """Empties it; what waited, in no order."""
+        self._writers.clear()
+        return self._queue.clear()
+
+    def finish(self, transaction: Transaction) -> None:
+        """Gives back what one had of the shares, once it is over."""
+        self.operations.give(transaction.owners, transaction.operations)
+        self.bytes.give(transaction.owners, transaction.size)
+
+    def _is_next(self, _: Owners, transaction: Transaction) -> bool:
+        return all(self._writers[key][0] is transaction for key in transaction.raw_keys)
+
+    def _cost(self, transaction: Transaction) -> float:
+        return transaction.operations + transaction.size / self._operation_bytes

@@ -1,0 +1,53 @@
+"""What the writes under way will add to the logical clusters, so that many at once do not pass a limit that each alone keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tenantry.storage.commit import Place
+
+
+class PendingGrowth:
+    """Objects and bytes by cluster. What becomes less counts once it has."""
+
+    def __init__(self) -> None:
+        self._objects: dict[str, dict[str, int]] = {}
+        self._bytes: dict[str, int] = {}
+
+    def begin(self, places: Iterable[Place]) -> None:
+        for cluster, resource, objects, size in _growth(places):
+            counts = self._objects.setdefault(cluster, {})
+            counts[resource] = counts.get(resource, 0) + objects
+            self._bytes[cluster] = self._bytes.get(cluster, 0) + size
+
+    def end(self, places: Iterable[Place]) -> None:
+        """The same places as were begun with, however their write ended."""
+        for cluster, resource, objects, size in _growth(places):
+            counts = self._objects[cluster]
+            counts[resource] -= objects
+            self._bytes[cluster] -= size
+            if not any(counts.values()) and not self._bytes[cluster]:
+                del self._objects[cluster], self._bytes[cluster]
+
+    def objects(self, cluster: str, *, without: str = "") -> int:
+        """New objects of all resources but one (`Key.resource`)."""
+        counts = self._objects.get(cluster)
+        return sum(count for resource, count in counts.items() if resource != without) if counts else 0
+
+    def size_bytes(self, cluster: str) -> int:
+        return self._bytes.get(cluster, 0)
+
+    def __len__(self) -> int:
+        return len(self._objects)
+
+
+def _growth(places: Iterable[Place]) -> Iterator[tuple[str, str, int, int]]:
+    for place in places:
+        value, current = place.change.value, place.current
+        if value is not None:
+            objects = int(current is None)
+            size = max(0, len(value) - len(current.value)) if current is not None else len(value)
+            if objects or size:
+                yield place.change.key.cluster, place.change.key.resource, objects, size
