@@ -23,8 +23,10 @@ tenantry/_proto/.generated: $(PROTOS) $(VENV)/.installed
 start: install
 	$(BIN)/tenantry start $(ARGS)
 
+# Tests wait more than they compute: one worker more than there are processors keeps all of these busy.
+WORKERS ?= $(shell expr $$(nproc) + 1)
 test: install
-	$(BIN)/python -m pytest --ignore=tests/deploy/test_stack.py $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --ignore=tests/deploy/test_stack.py $(ARGS)
 
 # Rounds of breaking a platform of real processes under load. A seed and a number repeat a round.
 ROUNDS ?= 50

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from hypothesis import settings
 from tenantry.storage.store import Store
 from tests.storage.engines import ENGINES, Engine
 from tests.support import informers
+from tests.support.workers import Scheduling, turn
 
 # The same examples in every run, so that a failure is there for the next one to see. How long one takes is up to the machine.
 settings.register_profile("tenantry", deadline=None, derandomize=True)
@@ -38,6 +39,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="both",
         help="what end-to-end tests run on: one process on SQLite, processes of their own on etcd, or both",
     )
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Scheduling:
+    return Scheduling(config, log)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Around everything, so that no test's own time is spent on waiting for others."""
+    with turn(item.config.rootpath / "pyproject.toml", of=item.nodeid):
+        return (yield)
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import random
 import socket
 from pathlib import Path
@@ -20,6 +21,9 @@ def _candidates() -> itertools.cycle[int]:
     ports = range(_FIRST, end)
     if len(ports) < 1000:
         raise RuntimeError(f"{_KERNEL_CHOICE} leaves servers no ports of their own: let it begin at {_LAST_KERNEL_FIRST}")
+    if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+        # Side by side with others of one test run, each of which has a share of its own.
+        ports = ports[int(worker.removeprefix("gw")) :: int(os.environ["PYTEST_XDIST_WORKER_COUNT"])]
     begin = random.randrange(len(ports))
     return itertools.cycle([*ports[begin:], *ports[:begin]])
 

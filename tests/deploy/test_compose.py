@@ -31,7 +31,7 @@ def test_services() -> None:
     assert set(services()) == {"volume", "etcd", *PROCESSES}
 
 
-@pytest.mark.parametrize("name", ["volume", "etcd", *PROCESSES])
+@pytest.mark.parametrize("name", ["volume", "etcd", *sorted(PROCESSES)])
 def test_hardening(name: str) -> None:
     service = services()[name]
     assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", service["user"])
@@ -41,7 +41,7 @@ def test_hardening(name: str) -> None:
     assert "privileged" not in service
 
 
-@pytest.mark.parametrize("name", ["etcd", *PROCESSES])
+@pytest.mark.parametrize("name", ["etcd", *sorted(PROCESSES)])
 def test_life(name: str) -> None:
     service = services()[name]
     assert service["restart"] == "unless-stopped"
