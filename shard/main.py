@@ -125,6 +125,7 @@ class ShardProcess(Process[ShardSettings]):
             metrics=self.metrics,
             version=version("tenantry"),
             cluster_limits=settings.cluster_limits(),
+            commit_limits=settings.commit_limits(settings.largest_tenant_share),
             history_limits=HistoryLimits(events=settings.history_events),
             home_creator_groups=settings.home_creator_groups(),
             publish_on_exports=settings.api_export_urls,

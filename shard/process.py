@@ -26,6 +26,7 @@ from tenantry.apiserver.storage_errors import not_owner
 from tenantry.apiserver.user import AUTHENTICATED_GROUP
 from tenantry.kube.status import unavailable
 from tenantry.storage.cell import NO_LIMITS, Cell, ClusterLimits
+from tenantry.storage.commit import CommitLimits
 from tenantry.storage.history import HistoryLimits
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
@@ -86,11 +87,18 @@ class Shard:
         url: str = "",
         open_store: OpenStore | None = None,
         cluster_limits: ClusterLimits = NO_LIMITS,
+        commit_limits: CommitLimits | None = None,
     ) -> None:
         self._info = ShardInfo(name, uid or uuid.uuid4().hex, url or urls.external)
         guard = ReadGuard()
         self.cell = Cell(
-            store, self._info.uid, parse_head, guard=guard, history_limits=history_limits, cluster_limits=cluster_limits
+            store,
+            self._info.uid,
+            parse_head,
+            guard=guard,
+            limits=commit_limits,
+            history_limits=history_limits,
+            cluster_limits=cluster_limits,
         )
         self.host = host = Host(
             name=name,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from tenantry.apiserver.options import EtcdProcessOptions, HttpsOptions, PlatformOptions
 from tenantry.flags import SettingError, Settings, listed, other_default, setting
 from tenantry.storage.cell import ClusterLimits
+from tenantry.storage.commit import CommitLimits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +51,18 @@ class TenantOptions(Settings):
         "a quarter of etcd's default quota; a shard holds them in memory",
         bounds=(0, 1 << 50),
     )
+    max_waiting_writes: int = setting(
+        10_000,
+        "writes that may wait for the store; one workspace has at most its share of them (--largest-tenant-share)",
+        "a second or two of what etcd commits",
+        bounds=(200, 10_000_000),
+    )
+    max_waiting_write_bytes: int = setting(
+        64 * 1024 * 1024,
+        "bytes of writes that may wait for the store; one workspace has at most its share of them (--largest-tenant-share)",
+        "64 transactions of the largest size that etcd takes",
+        bounds=(8 * 1024 * 1024, 1 << 40),
+    )
     api_export_urls: bool = setting(
         False,
         "also publish URLs in the deprecated APIExport.status.virtualWorkspaces",
@@ -58,6 +71,14 @@ class TenantOptions(Settings):
 
     def cluster_limits(self) -> ClusterLimits:
         return ClusterLimits(objects=self.max_cluster_objects, size_bytes=self.max_cluster_bytes)
+
+    def commit_limits(self, largest_share: float) -> CommitLimits:
+        """`largest_share`: of one workspace."""
+        return CommitLimits(
+            waiting_operations=self.max_waiting_writes,
+            waiting_bytes=self.max_waiting_write_bytes,
+            largest_share=largest_share,
+        )
 
     def home_creator_groups(self) -> tuple[str, ...] | None:
         """None where nobody gets a home."""

@@ -102,6 +102,7 @@ class WholePlatform(Process[StartSettings]):
                 metrics=self.metrics,
                 version=version("tenantry"),
                 cluster_limits=settings.cluster_limits(),
+                commit_limits=settings.commit_limits(settings.largest_tenant_share),
                 history_limits=HistoryLimits(events=settings.history_events),
                 home_creator_groups=settings.home_creator_groups(),
                 ttl_seconds=TTL_SECONDS,

@@ -20,8 +20,8 @@ _ALONE_FOLDERS = ("tests/distributed/", "tests/faults/")
 class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
     """The tests of a file go to one worker, as what they share is costly to make.
 
-    All of the end-to-end tests in the distributed form go to one worker, and first: there is one such platform at a time. What is to
-    be alone on the machine comes last.
+    All of the end-to-end tests in the distributed form go to one worker, and first: there is one such platform at a time. What is
+    to be alone on the machine comes last.
     """
 
     def _split_scope(self, nodeid: str) -> str:
