@@ -10,6 +10,7 @@ import pytest
 from tenantry.apiserver import objects
 from tenantry.apiserver.user import User
 from tenantry.kube.objects import Object
+from tenantry.storage.cell import ClusterLimits
 from tenantry.storage.keys import Key
 from tenantry.tenancy.admission.object_count import parse_limit
 from tenantry.tenancy.resources import CONFIG_MAPS
@@ -269,6 +270,24 @@ async def test_a_cluster_may_be_bounded() -> None:
             await limit(value, phase)
             await world.post("configmaps", config_map(f"{value}-{phase}".lower()))
         assert world.cell.range_of(CLUSTER).get(Key(CLUSTER, CONFIG_MAPS, "default", "x")) is None
+
+
+@pytest.mark.parametrize(("kind", "limits"), [("objects", {"objects": 3}), ("bytes", {"size_bytes": 5000})])
+async def test_many_writes_at_once_do_not_pass_a_limit_that_each_alone_keeps(kind: str, limits: dict[str, int]) -> None:
+    async with World() as world:
+        objects, size = world.cell.usage(CLUSTER)
+        more = {"objects": objects, "size_bytes": size}
+        world.cell.cluster_limits = ClusterLimits(**{name: limit + more[name] for name, limit in limits.items()})
+        wanted = [{**config_map(f"c{number}"), "data": {"k": "v" * 1000}} for number in range(12)]
+        answers = await asyncio.gather(*(world.refused("configmaps", obj, who=user("ada")) for obj in wanted))
+        refusals = [message for status, message in answers if status == 403]
+        assert [status for status, _ in answers if status not in (201, 403)] == []
+        assert len(answers) - len(refusals) == 3
+        assert all(kind in message for message in refusals)
+        # What is taken away makes room.
+        assert (await world.refused("configmaps", wanted[-1], who=user("ada")))[0] == 403
+        await world.delete("configmaps", "c0")
+        await world.post("configmaps", wanted[-1], who=user("ada"))
 
 
 def test_limits() -> None:
