@@ -19,7 +19,7 @@ from tenantry.storage.etcd.store import EtcdStore
 from tenantry.tenancy.directory import RangeInfo, ShardInfo
 from tenantry.tenancy.range_map import RangeMap
 from tests.e2e.client import Api
-from tests.support.etcd import EtcdServer
+from tests.support.etcd import TOGETHER, EtcdServer
 from tests.support.links import Background, Link
 from tools.child import Child, token_in
 from tools.ports import free_port
@@ -118,7 +118,8 @@ class Fleet:
         self.folder = Path(self._folder.name)
         self._background = Background()
         self._links: list[Link] = []
-        self.etcd = etcd or EtcdServer()
+        # A member that ticks a hundred times a second takes a tenth of a small machine, all the time.
+        self.etcd = etcd or EtcdServer(extra=TOGETHER)
         self.registries: list[Process] = []
         self.gateways: list[Process] = []
         self.shards: dict[str, Shard] = {}
