@@ -8,7 +8,8 @@ import pytest
 
 from tests.e2e.client import Api
 from tests.e2e.people import Person, everybody, token_file
-from tests.support.forms import FORMS, ONE_PROCESS, Platform, platform
+from tests.support.forms import DISTRIBUTED, FORMS, ONE_PROCESS, Platform, platform
+from tests.support.tools import kubectls
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -19,6 +20,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if item.path.is_relative_to(here):
             item.add_marker(pytest.mark.e2e)
             if item.get_closest_marker("one_process") and ONE_PROCESS not in chosen(config):
+                wrong.append(item)
+            # A gateway passes bytes on, whichever minor sent them: behind one the oldest and the newest stand for all.
+            given = getattr(item, "callspec", None)
+            if given and given.params.get("form") == DISTRIBUTED and given.params.get("kubectl") in kubectls()[1:-1]:
                 wrong.append(item)
     if wrong:
         config.hook.pytest_deselected(items=wrong)

@@ -18,9 +18,11 @@ ONE_PROCESS = "one-process"
 DISTRIBUTED = "distributed"
 FORMS = (ONE_PROCESS, DISTRIBUTED)
 
-REGISTRIES = 2
+REGISTRIES = 1
 GATEWAYS = 2
-SHARDS = 3
+SHARDS = 2
+PATIENCE = {"registry": ("--election-ttl-seconds", "10"), "shard": ("--session-ttl-seconds", "10")}
+"""A machine that tests share may stand still for seconds. How soon shards are replaced is for `tests/distributed`."""
 
 
 class Platform(ABC):
@@ -130,11 +132,12 @@ class OneProcess(Platform):
 
 
 class Distributed(Platform):
-    """Two registries, two gateways and three shards, on etcd."""
+    """A registry, two gateways and two shards, on etcd."""
 
     form = DISTRIBUTED
 
     def __init__(self, flags: dict[str, Sequence[str]], etcd: EtcdServer | None = None) -> None:
+        flags = {kind: (*PATIENCE.get(kind, ()), *flags.get(kind, ())) for kind in ("registry", "gateway", "shard")}
         self.fleet = Fleet(registries=REGISTRIES, gateways=GATEWAYS, shards=SHARDS, flags=flags, etcd=etcd, links=False)
         self.urls = self.fleet.urls
         self.kubeconfig = self.fleet.kubeconfig
@@ -200,7 +203,7 @@ def platform(
 ) -> Platform:
     """A platform of this form, not started yet.
 
-    `shards`: of the one process; the distributed form has three in any case. `range_capacity` and
+    `shards`: of the one process; the distributed form has two in any case. `range_capacity` and
     `certificate_life_seconds` 0 leave the default.
     """
     capacity = ("--range-capacity", str(range_capacity)) if range_capacity else ()
