@@ -12,7 +12,7 @@ from typing import Any
 
 from tools.child import Child, token_in
 
-START_SECONDS_MAX = 60.0
+START_SECONDS_MAX = 180.0
 
 
 class Server(Child):

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.fleet import Fleet
+from tests.support.pace import session_ttl
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -19,5 +20,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="module")
 def platform() -> Iterator[Fleet]:
     """Three shards, two registries and two gateways; ranges of two tenants, so that a few workspaces spread."""
-    with Fleet(registries=2, gateways=2, shards=3, flags={"registry": ("--range-capacity", "2")}) as fleet:
+    flags = {"registry": ("--range-capacity", "2"), "shard": session_ttl()}
+    with Fleet(registries=2, gateways=2, shards=3, flags=flags) as fleet:
         yield fleet

@@ -15,6 +15,7 @@ import urllib3
 
 from tests.e2e.client import Answer, Api, config_map
 from tests.support.fleet import Fleet, Shard, until
+from tests.support.pace import stretch
 
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 TAKE_OVER_SECONDS_MAX = 5.0
@@ -157,7 +158,8 @@ def test_killed_owners_are_replaced_within_seconds(platform: Fleet, tenants: lis
         assert platform.owner(api.name) is not owner
         platform.restart(owner)
         platform.settled()
-    assert median(seconds) <= TAKE_OVER_MEDIAN_SECONDS_MAX and max(seconds) <= TAKE_OVER_SECONDS_MAX, seconds
+    assert median(seconds) <= TAKE_OVER_MEDIAN_SECONDS_MAX * stretch(), seconds
+    assert max(seconds) <= TAKE_OVER_SECONDS_MAX * stretch(), seconds
 
 
 def test_owner_that_leaves_hands_over_without_a_loss(platform: Fleet, tenants: list[Api]) -> None:
@@ -172,7 +174,7 @@ def test_owner_that_leaves_hands_over_without_a_loss(platform: Fleet, tenants: l
     writer.check()
     assert not writer.unsure and not writer.refused, (writer.unsure, [answer.text for answer in writer.refused[:3]])
     # etcd had no lease to wait for.
-    assert writer.longest_seconds < 2.0
+    assert writer.longest_seconds < 2.0 * stretch()
 
 
 @pytest.mark.parametrize("fault", [frozen, cut_off])
@@ -206,7 +208,7 @@ def test_owner_that_was_away_commits_nothing_and_answers_nothing_stale(
         with fault(owner):
             began = time.monotonic()
             until(lambda: platform.range_of(api.name).shard not in ("", owner.name), "another shard owns the range")
-            assert served_again(api, began) <= TAKE_OVER_SECONDS_MAX
+            assert served_again(api, began) <= TAKE_OVER_SECONDS_MAX * stretch()
             api.put(f"{CONFIG_MAPS}/{name}", config_map(name, {"value": "after"}))
             after.set()
         until(lambda: len(platform.living()) == 3, "the old owner is back")

@@ -179,7 +179,7 @@ def test_large_bodies_that_are_refused_leave_no_memory_behind(place: Api, admin:
 def _connect(api: Api) -> ssl.SSLSocket:
     parts = urlsplit(api.url)
     assert parts.hostname and parts.port
-    plain = socket.create_connection((parts.hostname, parts.port), timeout=30)
+    plain = socket.create_connection((parts.hostname, parts.port), timeout=60)
     return ssl.create_default_context(cafile=api.ca).wrap_socket(plain, server_hostname=parts.hostname)
 
 

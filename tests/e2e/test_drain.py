@@ -29,7 +29,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 def tenantry(server: Server, *arguments: str) -> str:
     command = [sys.executable, "-m", "tenantry.cli.main", *arguments, "--root-directory", str(server.root)]
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=150).stdout
 
 
 def test_ranges_that_change_hands_answer_or_ask_to_wait(server: Server) -> None:

@@ -238,7 +238,7 @@ def exchanged(api: Api, sent: bytes) -> bytes:
     """Everything that comes back until the server closes."""
     parts = urlsplit(api.url)
     assert parts.hostname and parts.port
-    plain = socket.create_connection((parts.hostname, parts.port), timeout=10)
+    plain = socket.create_connection((parts.hostname, parts.port), timeout=60)
     with ssl.create_default_context(cafile=api.ca).wrap_socket(plain, server_hostname=parts.hostname) as connection:
         connection.sendall(sent)
         received = b""

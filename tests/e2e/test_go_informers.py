@@ -54,7 +54,7 @@ def test_every_object_and_every_update_is_seen(root: Api, provider: Provider, in
             other.patch(f"{COWBOYS}/cowboy-{earlier}", {"spec": {"intent": str(number + 1)}})
             expected[f"{other.name}|default/cowboy-{earlier}"] = str(number + 1)
 
-    eventually(lambda: informers.caches() == expected, "every consumer's object is in the caches", seconds=60)
+    eventually(lambda: informers.caches() == expected, "every consumer's object is in the caches")
     urls = informers.snapshot()["urls"]
     assert len(urls) >= 3 and sorted(urls) == sorted(provider.urls())
     assert informers.of("url-removed") == []
@@ -66,7 +66,7 @@ def test_every_object_and_every_update_is_seen(root: Api, provider: Provider, in
         for number, consumer in enumerate(consumers):
             consumer.patch(f"{COWBOYS}/cowboy-{number}", {"spec": {"intent": f"step-{step}"}})
     final = dict.fromkeys(expected, f"step-{rounds - 1}")
-    eventually(lambda: informers.caches() == final, "every last update is in the caches", seconds=60)
+    eventually(lambda: informers.caches() == final, "every last update is in the caches")
     updates: dict[str, list[str]] = {}
     for event in informers.events[seen:]:
         assert event["event"] == "update", event
@@ -98,10 +98,10 @@ def test_informers_go_on_after_a_crash(many_ranges: Platform, root: Api, provide
     for number, consumer in enumerate(consumers):
         consumer.create(COWBOYS, cowboy(f"cowboy-{number}", "before"))
     keys = [f"{consumer.name}|default/cowboy-{number}" for number, consumer in enumerate(consumers)]
-    eventually(lambda: informers.caches() == dict.fromkeys(keys, "before"), "all objects are in the caches", seconds=60)
+    eventually(lambda: informers.caches() == dict.fromkeys(keys, "before"), "all objects are in the caches")
     many_ranges.kill()
     many_ranges.start()
     for number, consumer in enumerate(consumers):
         consumer.patch(f"{COWBOYS}/cowboy-{number}", {"spec": {"intent": "after"}})
-    eventually(lambda: informers.caches() == dict.fromkeys(keys, "after"), "the caches follow again", seconds=60)
+    eventually(lambda: informers.caches() == dict.fromkeys(keys, "after"), "the caches follow again")
     assert len(informers.snapshot()["urls"]) >= 2 and informers.of("url-removed") == []

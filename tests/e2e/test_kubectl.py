@@ -27,7 +27,7 @@ class Kubectl:
 
     def __call__(self, *arguments: str, stdin: str | None = None, fails: bool = False) -> str:
         """Standard output; with `fails`, of a command that must not succeed, standard error."""
-        done = subprocess.run([*self.command, *arguments], input=stdin, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run([*self.command, *arguments], input=stdin, capture_output=True, text=True, timeout=150, check=False)
         assert (done.returncode != 0) is fails, f"kubectl {' '.join(arguments)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stderr if fails else done.stdout
 
@@ -46,7 +46,7 @@ class Kubectl:
     def workspace(self, name: str) -> str:
         """Makes a workspace here and waits as a user would; its id."""
         self("create", "-f", "-", stdin=f"apiVersion: tenancy.kcp.io/v1alpha1\nkind: Workspace\nmetadata: {{name: {name}}}\n")
-        self("wait", "workspace", name, "--for=jsonpath={.status.phase}=Ready", "--timeout=20s")
+        self("wait", "workspace", name, "--for=jsonpath={.status.phase}=Ready", "--timeout=90s")
         return self("get", "workspace", name, "-o", "jsonpath={.spec.cluster}")
 
 
@@ -190,9 +190,9 @@ def test_get_watch(here: Kubectl) -> None:
 
 def test_wait(here: Kubectl) -> None:
     here("create", "namespace", "short-lived")
-    here("wait", "namespace/short-lived", "--for=jsonpath={.status.phase}=Active", "--timeout=10s")
+    here("wait", "namespace/short-lived", "--for=jsonpath={.status.phase}=Active", "--timeout=90s")
     here("delete", "namespace", "short-lived", "--wait=false")
-    here("wait", "namespace/short-lived", "--for=delete", "--timeout=20s")
+    here("wait", "namespace/short-lived", "--for=delete", "--timeout=90s")
 
 
 def test_auth_can_i(here: Kubectl) -> None:
@@ -223,7 +223,7 @@ def test_deleting_a_workspace(here: Kubectl, kubectl: Kubectl) -> None:
     here.workspace("doomed")
     doomed = kubectl.at(here.place + ":doomed")
     doomed("create", "configmap", "inside")
-    here("delete", "workspace", "doomed", "--timeout=20s")
+    here("delete", "workspace", "doomed", "--timeout=90s")
     assert here("get", "workspaces", "doomed", "--ignore-not-found") == ""
     assert doomed("get", "configmaps", fails=True)
 

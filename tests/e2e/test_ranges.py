@@ -35,7 +35,7 @@ class World:
     def cli(self, *arguments: str, fails: bool = False) -> str:
         """What a `tenantry` command prints; with `fails`, to standard error."""
         command = [sys.executable, "-m", "tenantry.cli.main", *arguments, "--root-directory", str(self.server.access)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=150, check=False)
         assert (done.returncode != 0) is fails, done.stdout + done.stderr
         return done.stderr if fails else done.stdout
 
@@ -226,7 +226,7 @@ def test_cli(world: World) -> None:
 
 def test_cli_without_a_server_tells_what_to_do(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tenantry.cli.main", "ranges", "--root-directory", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=150, check=False)
     assert done.returncode == 1
     assert "--root-directory" in done.stderr and "Traceback" not in done.stderr
 

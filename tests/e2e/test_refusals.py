@@ -88,7 +88,7 @@ def etcd() -> Iterator[EtcdServer]:
 
 def refusal(*arguments: str) -> tuple[int, str]:
     """For a process that must not start: the exit code and what it wrote to standard error."""
-    done = subprocess.run([sys.executable, "-m", "tenantry.cli.main", *arguments], capture_output=True, timeout=30, check=False)
+    done = subprocess.run([sys.executable, "-m", "tenantry.cli.main", *arguments], capture_output=True, timeout=150, check=False)
     return done.returncode, done.stderr.decode()
 
 

@@ -396,7 +396,7 @@ def test_kubectl_through_the_view(world: World, tmp_path: Path) -> None:
                     *("--server", f"{world.url(consumer)}/clusters/{cluster}", "--token", world.robot.token),  # noqa: B023
                     *("--certificate-authority", world.root.ca, *arguments),
                 ]
-                done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=30, check=False)
+                done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=150, check=False)
                 assert done.returncode == 0, done.stderr
                 return done.stdout
 

@@ -16,6 +16,7 @@ from tenantry.storage.keys import ELECTION
 from tenantry.storage.store import Event
 from tests.faults.record import ALL, present_revision
 from tests.support.fleet import Fleet, Process, Shard
+from tests.support.pace import session_ttl
 
 TENANTS = 6
 STARTS_MAX = 3
@@ -39,7 +40,8 @@ class Platform:
     @classmethod
     async def start(cls) -> Platform:
         for attempt in range(STARTS_MAX):
-            fleet = Fleet(registries=2, gateways=2, shards=3, flags={"registry": ("--range-capacity", "1")})
+            flags = {"registry": ("--range-capacity", "1"), "shard": await asyncio.to_thread(session_ttl)}
+            fleet = Fleet(registries=2, gateways=2, shards=3, flags=flags)
             try:
                 await asyncio.to_thread(fleet.__enter__)
             except AssertionError:

@@ -24,13 +24,15 @@ from tests.support.links import Background, Link
 from tools.child import Child, token_in
 from tools.ports import free_port
 
-START_SECONDS_MAX = 60.0
+START_SECONDS_MAX = 180.0
+PATIENCE_SECONDS = 90.0
+"""How long to wait for what must come; how soon it comes is not what it says."""
 _POLL_SECONDS = 0.01
 
 T = TypeVar("T")
 
 
-def until(look: Callable[[], T], what: str, seconds: float = 30.0) -> T:
+def until(look: Callable[[], T], what: str, seconds: float = PATIENCE_SECONDS) -> T:
     """The first answer of `look` that is true. Real processes tell nothing of themselves, so it is asked again and again."""
     deadline = time.monotonic() + seconds
     while not (found := look()):
@@ -298,7 +300,7 @@ class Fleet:
     def owned_by(self, shard: Process) -> list[str]:
         return [info.name for info in self.ranges() if info.shard == shard.name]
 
-    def settled(self, seconds: float = 30.0) -> None:
+    def settled(self, seconds: float = PATIENCE_SECONDS) -> None:
         """Waits until every range has an owner, none is on its way, and all shards that live have some."""
 
         def look() -> bool:

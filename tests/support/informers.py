@@ -13,7 +13,7 @@ from typing import Any
 from tests.support.tools import program
 
 SOURCE = Path(__file__).parent.parent / "clients" / "informers"
-LINE_SECONDS = 60.0
+LINE_SECONDS = 150.0
 
 
 def built(folder: Path) -> Path:
