@@ -225,7 +225,7 @@ class Api:
             headers or {},
             {"watch": True, **query},
             preload_content=False,
-            timeout=urllib3.Timeout(connect=5.0, read=seconds),
+            timeout=urllib3.Timeout(connect=30.0, read=seconds),
         )
         if response.status != 200:
             raise Refused("WATCH", self.url + path, Answer(response.status, response.headers, response.data))
