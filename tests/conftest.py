@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from xdist.workermanage import WorkerController
 
 from tenantry.storage.store import Store
 from tests.storage.engines import ENGINES, Engine
-from tests.support import informers
+from tests.support import informers, summaries
 from tests.support.workers import Scheduling, turn
 
 # The same examples in every run, so that a failure is there for the next one to see. How long one takes is up to the machine.
@@ -50,6 +51,14 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     """Around everything, so that no test's own time is spent on waiting for others."""
     with turn(item.config.rootpath / "pyproject.toml", of=item.nodeid):
         return (yield)
+
+
+def pytest_testnodedown(node: WorkerController) -> None:
+    summaries.collect(node.config, getattr(node, "workeroutput", None))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    summaries.show(terminalreporter)
 
 
 @pytest.fixture(scope="session")

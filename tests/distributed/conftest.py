@@ -20,6 +20,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="module")
 def platform() -> Iterator[Fleet]:
     """Three shards, two registries and two gateways; ranges of two tenants, so that a few workspaces spread."""
-    flags = {"registry": ("--range-capacity", "2"), "shard": session_ttl()}
+    flags = {"registry": ("--range-capacity", "2"), "shard": session_ttl(10.0)}
     with Fleet(registries=2, gateways=2, shards=3, flags=flags) as fleet:
         yield fleet

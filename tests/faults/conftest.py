@@ -8,6 +8,7 @@ import pytest
 from tests.faults.rounds import Rounds
 from tests.faults.verdict import Verdict
 from tests.support.etcd import etcd_program
+from tests.support.summaries import told
 
 SEED = "tenantry"
 _TOTAL = pytest.StashKey[Verdict]()
@@ -32,7 +33,6 @@ def total(pytestconfig: pytest.Config, rounds: Rounds) -> Verdict:
     return pytestconfig.stash.setdefault(_TOTAL, Verdict())
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if (total := config.stash.get(_TOTAL, None)) is not None:
-        terminalreporter.section(f"rounds of faults, seed {SEED}")
-        terminalreporter.write_line(total.summary())
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if (total := session.config.stash.get(_TOTAL, None)) is not None:
+        told(session.config, f"rounds of faults, seed {SEED}", total.summary())
