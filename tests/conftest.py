@@ -12,6 +12,7 @@ from xdist.workermanage import WorkerController
 from tenantry.storage.store import Store
 from tests.storage.engines import ENGINES, Engine
 from tests.support import informers, summaries
+from tests.support.failures import Failures
 from tests.support.workers import Scheduling, turn
 
 # The same examples in every run, so that a failure is there for the next one to see. How long one takes is up to the machine.
@@ -40,6 +41,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="both",
         help="what end-to-end tests run on: one process on SQLite, processes of their own on etcd, or both",
     )
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Failures(reporter))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Scheduling:

@@ -21,13 +21,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.e2e)
             if item.get_closest_marker("one_process") and ONE_PROCESS not in chosen(config):
                 wrong.append(item)
-            # A gateway passes bytes on, whichever minor sent them: behind one the oldest and the newest stand for all.
-            given = getattr(item, "callspec", None)
-            if given and given.params.get("form") == DISTRIBUTED and given.params.get("kubectl") in kubectls()[1:-1]:
+            elif between_minors(item):
                 wrong.append(item)
     if wrong:
         config.hook.pytest_deselected(items=wrong)
         items[:] = [item for item in items if item not in wrong]
+
+
+def between_minors(item: pytest.Item) -> bool:
+    """Of the minors of kubectl the oldest and the newest do everything; those between them do, on one process, what is marked
+    `every_minor`. A gateway passes bytes on, whichever minor sent them."""
+    given = getattr(item, "callspec", None)
+    if given is None or given.params.get("kubectl") not in kubectls()[1:-1]:
+        return False
+    return given.params["form"] == DISTRIBUTED or item.get_closest_marker("every_minor") is None
 
 
 def chosen(config: pytest.Config) -> tuple[str, ...]:

@@ -72,6 +72,7 @@ def config_map(name: str, **data: str) -> str:
     return json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data})
 
 
+@pytest.mark.every_minor
 def test_workspaces_are_reached_by_path_and_id_and_keep_apart(server: Platform, kubectl: Kubectl, org: tuple[str, str]) -> None:
     path, cluster = org
     by_path, by_id = kubectl.at(path), kubectl.at(cluster)
@@ -115,12 +116,14 @@ def test_api_resources(here: Kubectl) -> None:
     assert "v1" in here("api-versions").splitlines()
 
 
+@pytest.mark.every_minor
 def test_explain(here: Kubectl) -> None:
     text = here("explain", "configmaps")
     assert "ConfigMap" in text and "binaryData" in text
     assert "directlyDeletable" in here("explain", "logicalclusters.spec")
 
 
+@pytest.mark.every_minor
 def test_create_get_and_delete(here: Kubectl) -> None:
     here("create", "-f", "-", stdin=config_map("plain", a="1"))
     assert "AlreadyExists" in here("create", "-f", "-", stdin=config_map("plain"), fails=True)
@@ -135,6 +138,7 @@ def test_create_get_and_delete(here: Kubectl) -> None:
     assert "NotFound" in here("get", "configmap", "plain", fails=True)
 
 
+@pytest.mark.every_minor
 def test_apply(here: Kubectl) -> None:
     assert "created" in here("apply", "-f", "-", stdin=config_map("applied", a="1", b="2"))
     assert "unchanged" in here("apply", "-f", "-", stdin=config_map("applied", a="1", b="2"))
@@ -174,6 +178,7 @@ def test_patch(here: Kubectl, kind: str, patch: object) -> None:
     assert json.loads(here("get", "configmap", name, "-o", "json"))["data"] == {"a": "2"}
 
 
+@pytest.mark.every_minor
 def test_get_watch(here: Kubectl) -> None:
     here("create", "-f", "-", stdin=config_map("watched", a="0"))
     command = [*here.command, "get", "configmap", "watched", "-w", "-o", "jsonpath={.data.a}{'\\n'}"]
@@ -188,6 +193,7 @@ def test_get_watch(here: Kubectl) -> None:
             process.terminate()
 
 
+@pytest.mark.every_minor
 def test_wait(here: Kubectl) -> None:
     here("create", "namespace", "short-lived")
     here("wait", "namespace/short-lived", "--for=jsonpath={.status.phase}=Active", "--timeout=90s")
