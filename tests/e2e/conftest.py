@@ -19,9 +19,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.path.is_relative_to(here):
             item.add_marker(pytest.mark.e2e)
-            if item.get_closest_marker("one_process") and ONE_PROCESS not in chosen(config):
-                wrong.append(item)
-            elif between_minors(item):
+            if (item.get_closest_marker("one_process") and ONE_PROCESS not in chosen(config)) or between_minors(item):
                 wrong.append(item)
     if wrong:
         config.hook.pytest_deselected(items=wrong)
