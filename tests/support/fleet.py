@@ -185,7 +185,9 @@ class Fleet:
         return self
 
     def start_again(self) -> None:
-        """Starts everything that has ended, etcd with it, and waits until all serve."""
+        """Starts everything that has ended, etcd with it, and waits until all serve, and all ranges are served by those that
+        live: the sessions of those that were killed have to end."""
+        dead = set() if any(shard.running for shard in self.shards.values()) else {shard.uid for shard in self.living()}
         if not self.etcd.running:
             self.etcd.start()
         ended = [process for process in self.processes if not process.running]
@@ -193,6 +195,7 @@ class Fleet:
             process.start()
         for process in ended:
             process.ready()
+        until(lambda: all(info.shard and info.owner not in dead for info in self.ranges()), "those that live have all ranges")
         self._reached()
 
     def _reached(self) -> None:
