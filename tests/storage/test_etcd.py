@@ -136,7 +136,7 @@ async def test_a_member_that_falls_silent_is_left(server: EtcdServer, proxy: Pro
 
 
 async def test_a_commit_that_was_never_sent_is_unavailable(server: EtcdServer, proxy: Proxy, open_store: Open) -> None:
-    store = await open_store(url(proxy), deadline_seconds=0.3, reconnect_seconds=0.3)
+    store = await open_store(url(proxy), deadline_seconds=3.0, reconnect_seconds=3.0)
     watch = Watch(store, *ALL, 1)
     await watch.progress()
     proxy.refusing = True
@@ -167,7 +167,7 @@ async def test_a_commit_without_an_answer_is_indeterminate(server: EtcdServer, p
     with pytest.raises(Indeterminate):
         await commit
     proxy.mute = False
-    store = await open_store(url(proxy), deadline_seconds=0.2)
+    store = await open_store(url(proxy), deadline_seconds=2.0)
     proxy.deaf = True
     with pytest.raises(Indeterminate):
         await store.commit([], [Put(b"/b", b"")], [])
