@@ -84,7 +84,7 @@ def url(proxy: Proxy) -> str:
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not await condition():  # noqa: ASYNC110 - another process has no event to wait for
             await asyncio.sleep(0.005)
 
@@ -129,7 +129,7 @@ async def test_another_endpoint_takes_over(server: EtcdServer, open_store: Open)
 
 
 async def test_a_member_that_falls_silent_is_left(server: EtcdServer, proxy: Proxy, open_store: Open) -> None:
-    store = await open_store(url(proxy), server.url, deadline_seconds=1.0)
+    store = await open_store(url(proxy), server.url, deadline_seconds=5.0)
     await store.commit([], [Put(b"/a", b"1")], [])
     proxy.mute = True
     assert [kv.value for kv in (await store.read(*ALL)).kvs] == [b"1"]
@@ -232,7 +232,7 @@ async def test_wrong_certificates_are_refused_with_the_reason(wrong: str, tls: t
     named = {"certificate_authority": "ca.crt", "certificate": "client.crt", "certificate_key": "client.key", **changes}
     options = {key: name if key == "server_name" else (files / name if name else None) for key, name in named.items()}
     with pytest.raises(Unavailable, match=reason):
-        await open_store(server.url, deadline_seconds=1.0, **options)
+        await open_store(server.url, deadline_seconds=5.0, **options)
 
 
 async def test_an_expired_certificate_of_the_server_is_refused(
@@ -245,14 +245,14 @@ async def test_an_expired_certificate_of_the_server_is_refused(
     server.start()
     client = {"certificate": files / "client.crt", "certificate_key": files / "client.key"}
     with pytest.raises(Unavailable, match="its certificate has expired"):
-        await open_store(server.url, deadline_seconds=2.0, certificate_authority=files / "ca.crt", **client)
+        await open_store(server.url, deadline_seconds=5.0, certificate_authority=files / "ca.crt", **client)
 
 
 async def test_tls_and_none_are_told_apart(tls: tuple[EtcdServer, Path], server: EtcdServer, open_store: Open) -> None:
     with pytest.raises(Unavailable, match="https:// endpoint"):
-        await open_store(tls[0].url.replace("https", "http"), deadline_seconds=1.0)
+        await open_store(tls[0].url.replace("https", "http"), deadline_seconds=5.0)
     with pytest.raises(Unavailable, match="http:// endpoint"):
-        await open_store(server.url.replace("http", "https"), deadline_seconds=1.0, certificate_authority=tls[1] / "ca.crt")
+        await open_store(server.url.replace("http", "https"), deadline_seconds=5.0, certificate_authority=tls[1] / "ca.crt")
 
 
 def administer(server: EtcdServer, path: str, **body: object) -> None:
@@ -349,7 +349,7 @@ async def test_passwords_and_tokens_that_are_forgotten(server: EtcdServer, open_
     with pytest.raises(Unavailable, match="asks for a user"):
         await before.read(*ALL)
     with pytest.raises(Unavailable, match="refuses the user"):
-        await open_store(user="root", password="wrong", deadline_seconds=1.0)
+        await open_store(user="root", password="wrong", deadline_seconds=5.0)
     store = await open_store(user="root", password="secret")
     begin = (await store.read(*ALL)).revision + 1
     live = asyncio.create_task(collect(store, begin, b"/last"))
@@ -530,7 +530,7 @@ def create(name: str) -> Change:
 @pytest.mark.parametrize("lost", ["mute", "deaf"])
 async def test_a_lost_answer_is_settled_by_the_journal(lost: str, proxy: Proxy, open_store: Open) -> None:
     """The commit takes effect once, whether it was the request that was lost or the answer."""
-    store, beside = await open_store(url(proxy), deadline_seconds=1.0), await open_store()
+    store, beside = await open_store(url(proxy), deadline_seconds=5.0), await open_store()
     cell = Cell(store, "shard-1", parse_head)
     range_ = await cell.adopt("root", "r", "t")
     await cell.commit([create("before")])
@@ -546,7 +546,7 @@ async def test_a_lost_answer_is_settled_by_the_journal(lost: str, proxy: Proxy, 
     proxy.cut()
     setattr(proxy, lost, False)
     proxy.refusing = False
-    records = await asyncio.wait_for(write, 10)
+    records = await asyncio.wait_for(write, 60)
     assert (await beside.read(*ALL)).revision == before + 1
     assert [versions.revision_of(record.version) for record in records if record] == [before + 1] * 2
     assert range_.count(RESOURCE) == 3
@@ -587,7 +587,7 @@ async def test_a_quiet_watch_asks_how_far_it_is(open_store: Open) -> None:
         pytest.skip("this etcd's progress reports can not be trusted, so it is not asked")
     watch = store.watch(b"/quiet", b"/quiet0", from_revision=1)
     revision = await store.commit([], [Put(b"/elsewhere", b"")], [])
-    async with asyncio.timeout(10), aclosing(watch):
+    async with asyncio.timeout(60), aclosing(watch):
         async for batch in watch:
             assert not batch.events
             if batch.revision == revision:
