@@ -82,9 +82,11 @@ def _seconds(work: Callable[[], object]) -> float:
 def assert_time_is_linear(make: Callable[[int], Callable[[], object]], small: int = 256) -> None:
     """The same by the processor's time, over a wide growth. Asked again before it fails: a busy machine is no fault."""
     told = ""
-    for _ in range(5):
-        first = min(_seconds(make(small)) for _ in range(3))
-        second = min(_seconds(make(TIME_GROWTH * small)) for _ in range(3))
+    first = second = float("inf")
+    for _ in range(15):
+        # The shorter one is what a pause would make longer by many times, and with it what the other one may take.
+        first = min(first, *(_seconds(make(small)) for _ in range(3)))
+        second = min(second, _seconds(make(TIME_GROWTH * small)))
         if second <= max(NOISE_SECONDS, TIME_GROWTH * TIME_FACTOR * first):
             return
         told = f"{small} → {TIME_GROWTH * small} of input, {first:.4f} → {second:.4f} s"
