@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -274,7 +275,7 @@ class Terminal:
 
 
 def test_a_screen_shows_what_fits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((10, 3)))
+    monkeypatch.setattr("tenantry.cli.screen.shutil", SimpleNamespace(get_terminal_size=lambda: os.terminal_size((10, 3))))
     terminal: Any = Terminal()
     Screen(terminal).show("0123456789abc\nsecond\nthird")
     assert "0123456789\x1b[K\n" in terminal.text and "abc" not in terminal.text and "third" not in terminal.text

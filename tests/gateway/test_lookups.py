@@ -211,7 +211,7 @@ async def test_a_newer_generation_is_waited_for(world: World) -> None:
         await until(lambda: bool(world.lookups._news))
         await world.give("range-3", "u1", 2)
         assert (await asking).shard == "shard-1"
-    async with world.client(follow=False, timeout_seconds=0.5) as client:
+    async with world.client(follow=False, timeout_seconds=3) as client:
         with pytest.raises(NoOwner) as caught:
             await client.resolve(TEAM, newer_than=2)
         assert caught.value.reason == "STALE_GENERATION" and caught.value.retry_after_seconds

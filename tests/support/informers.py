@@ -20,9 +20,9 @@ def built(folder: Path) -> Path:
     """The program, built into a directory; skips the test, or fails it, where there is no Go."""
     go = program("go", "it comes with golang-go")
     binary = folder / "informers"
-    with (SOURCE / "go.mod").open() as module:
-        # Of several workers the first one fills Go's cache, which takes minutes.
-        fcntl.flock(module, fcntl.LOCK_EX)
+    with (SOURCE / "main.go").open() as source:
+        # Of several workers the first one fills the cache of Go, which takes minutes. Not go.mod: Go itself locks that.
+        fcntl.flock(source, fcntl.LOCK_EX)
         done = subprocess.run([go, "build", "-o", str(binary), "."], cwd=SOURCE, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return binary
