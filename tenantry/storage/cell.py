@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from tenantry.background import call_each
 from tenantry.storage import versions
-from tenantry.storage.commit import CommitLimits, Committer, Place, Transaction
+from tenantry.storage.commit import CommitLimits, Committer
 from tenantry.storage.fence import FenceValue, acquire_fence, decode_fence, read_fence
 from tenantry.storage.growth import PendingGrowth
 from tenantry.storage.history import HistoryLimits
@@ -24,6 +24,7 @@ from tenantry.storage.read_guard import ReadGuard
 from tenantry.storage.record import Change, Record, RecordEvent
 from tenantry.storage.seeding import Seeding
 from tenantry.storage.store import Delete, Fence, Put, Store, StoreError
+from tenantry.storage.transaction import Place, Transaction
 
 logger = logging.getLogger(__name__)
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from tenantry.fair_queue import FairQueue, Owners
 from tenantry.shares import Shares
 from tenantry.storage.store import Overdrawn
-
-if TYPE_CHECKING:
-    from tenantry.storage.commit import Transaction
+from tenantry.storage.transaction import Transaction
 
 
 class CommitQueue:
@@ -64,8 +61,8 @@ class CommitQueue:
 
     def put_back(self, transaction: Transaction) -> None:
         """Before those that wait. Several are put back the last one first."""
-        self._queue.push_first(transaction.owners, transaction)
         self._queue.charge(transaction.owners, -self._cost(transaction))
+        self._queue.push_first(transaction.owners, transaction)
         for key in transaction.raw_keys:
             self._writers.setdefault(key, deque()).appendleft(transaction)
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from tenantry.storage.commit import Place
+from tenantry.storage.transaction import Place
 
 
 class PendingGrowth:
@@ -38,9 +36,6 @@ class PendingGrowth:
 
     def size_bytes(self, cluster: str) -> int:
         return self._bytes.get(cluster, 0)
-
-    def __len__(self) -> int:
-        return len(self._objects)
 
 
 def _growth(places: Iterable[Place]) -> Iterator[tuple[str, str, int, int]]:

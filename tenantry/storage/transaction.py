@@ -1,0 +1,75 @@
+"""What one caller wants committed, and where its changes go."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from itertools import chain
+
+from tenantry.storage.keys import Key
+from tenantry.storage.range import Range
+from tenantry.storage.record import Change, Head, Record
+from tenantry.storage.store import Delete, Put
+
+
+class Place:
+    """A change on its way: the range that it concerns, the record that memory holds meanwhile, the head of the new one (None:
+    a deletion), and its index in the batch."""
+
+    __slots__ = ("change", "current", "head", "index", "range", "raw_key")
+
+    def __init__(self, change: Change, range_: Range, current: Record | None, head: Head | None) -> None:
+        self.change = change
+        self.range = range_
+        self.current = current
+        self.head = head
+        self.raw_key = change.key.encode()
+        self.index = 0
+
+
+class Transaction:
+    """What one caller wants committed, whole or not at all."""
+
+    __slots__ = (
+        "deletes",
+        "future",
+        "operations",
+        "owners",
+        "places",
+        "puts",
+        "ranges",
+        "raw_keys",
+        "records",
+        "size",
+        "waiters",
+    )
+
+    def __init__(
+        self,
+        places: Sequence[Place],
+        puts: Sequence[Put],
+        deletes: Sequence[Delete],
+        future: asyncio.Future[Sequence[Record | None]],
+    ) -> None:
+        self.places = places
+        self.puts = puts
+        self.deletes = deletes
+        self.future = future
+        self.owners = (places[0].change.key.cluster if places else "",)
+        """Whose share it is of: the cluster of its first change."""
+        self.ranges = {place.range.name for place in places}
+        self.raw_keys = set(chain((put.key for put in puts), (delete.key for delete in deletes)))
+        self.operations = len(places) + len(puts) + len(deletes)
+        self.size = sum(len(place.raw_key) + len(place.change.value or b"") for place in places) + sum(
+            len(put.key) + len(put.value) for put in puts
+        )
+        self.records: Sequence[Record | None] = ()
+        self.waiters: list[asyncio.Future[None]] = []
+
+    @property
+    def changes(self) -> Iterable[Change]:
+        return (place.change for place in self.places)
+
+    @property
+    def keys(self) -> Iterable[Key]:
+        return (place.change.key for place in self.places)
