@@ -24,7 +24,7 @@ start: install
 	$(BIN)/tenantry start $(ARGS)
 
 # Tests wait more than they compute: one worker more than there are processors keeps all of these busy.
-WORKERS ?= $(shell expr $$(nproc) + 1)
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 test: install
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --ignore=tests/deploy/test_stack.py $(ARGS)
 

@@ -55,6 +55,7 @@ class Metrics(Collector):
         self.shares: list[Shares] = []
         """The limits that tenants share."""
         self.collectors: list[Callable[[], Iterable[Metric]]] = []
+        """Where to ask for further figures."""
         self._requests: dict[tuple[str, int], int] = {}
         self._latency: dict[str, Histogram] = {}
         self._commits = Histogram()

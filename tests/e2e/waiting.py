@@ -10,6 +10,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 PATIENCE_SECONDS = 90.0
+"""For what must come, however slow the machine is; how soon it comes is another test's."""
 _PAUSE_SECONDS = 0.02
 
 

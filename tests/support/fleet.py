@@ -19,14 +19,13 @@ from tenantry.storage.etcd.store import EtcdStore
 from tenantry.tenancy.directory import RangeInfo, ShardInfo
 from tenantry.tenancy.range_map import RangeMap
 from tests.e2e.client import Api
+from tests.e2e.waiting import PATIENCE_SECONDS
 from tests.support.etcd import TOGETHER, EtcdServer
 from tests.support.links import Background, Link
 from tools.child import Child, token_in
 from tools.ports import free_port
 
 START_SECONDS_MAX = 180.0
-PATIENCE_SECONDS = 90.0
-"""How long to wait for what must come; how soon it comes is not what it says."""
 _POLL_SECONDS = 0.01
 
 T = TypeVar("T")
