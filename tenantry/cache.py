@@ -146,8 +146,8 @@ class Cache(Generic[K, V]):
         """The value that is kept for the key became larger by so much (or smaller); it goes if that is too much."""
         with self._lock:
             entry = self._drop(key)
-            if entry is not None and entry[1] + more_bytes <= self.entry_bytes_max:
-                self._add(key, entry[0], entry[1] + more_bytes)
+            if entry is not None and (self.keeps_large or entry[1] + more_bytes <= self.entry_bytes_max):
+                self._add(key, entry[0], min(entry[1] + more_bytes, self.entry_bytes_max))
 
     def pop(self, key: K) -> V | None:
         """Forgets the value and returns it; None where none is kept."""

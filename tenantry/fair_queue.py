@@ -103,6 +103,20 @@ class FairQueue(Generic[Item]):
         self._settle()
         return True
 
+    def take(self, wanted: Callable[[Item], bool]) -> list[Item]:
+        """Takes out all items that `wanted` chooses, those of the same owners in their order."""
+        taken: list[Item] = []
+        for owners, flow in tuple(self._flows.items()):
+            chosen = [item for item in flow if wanted(item)]
+            if len(chosen) == len(flow):
+                del self._flows[owners]
+            elif chosen:
+                self._flows[owners] = deque(item for item in flow if not wanted(item))
+            taken += chosen
+        self._size -= len(taken)
+        self._settle()
+        return taken
+
     def charge(self, owners: Owners, cost: float) -> None:
         """Moves the owners' time on by what a service took, or back by what it took less. Without anybody waiting it is nothing:
         then nobody is kept from anything."""

@@ -16,7 +16,10 @@ from typing import Any, TypeVar
 What = tuple[str, ...]
 """What worked, in words for the log."""
 Ended = Callable[[float, float, What], None]
-"""Called after a turn: its seconds, how many of them the loop's thread used a processor, and what worked longest in it."""
+"""Called after a turn: its seconds, how many of them the loop's thread used a processor (0 of a short turn), and what worked
+longest in it."""
+SHORTEST_SECONDS = 0.005
+"""Of a shorter turn nobody wants to know more. The processor's time costs a system call."""
 
 Result = TypeVar("Result")
 
@@ -60,7 +63,8 @@ class LoopTurns:
         if loop is not self._loop or self._ended is None:
             return
         self._under_way = False
-        self._ended(time.perf_counter() - self._began, time.thread_time() - self._cpu, self._what)
+        seconds = time.perf_counter() - self._began
+        self._ended(seconds, time.thread_time() - self._cpu if seconds > SHORTEST_SECONDS else 0.0, self._what)
 
 
 turns_of_loop = LoopTurns()

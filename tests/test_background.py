@@ -14,6 +14,7 @@ import pytest
 import tenantry
 from tenantry import background
 from tenantry.background import FATAL, call_each, essential, restarting
+from tests.support.patience import PATIENCE_SECONDS
 
 ROOT = Path(tenantry.__file__).resolve().parents[1]
 PACKAGES = ("tenantry", "registry", "shard", "gateway", "tenantry_personal_workspaces")
@@ -26,7 +27,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def ended(task: asyncio.Task[None]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await asyncio.gather(task, return_exceptions=True)
 
 
@@ -43,7 +44,7 @@ async def test_what_fails_or_ends_begins_again_and_says_so(caplog: pytest.LogCap
             await asyncio.Event().wait()
 
     task = restarting(work, name="the work")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await enough.wait()
     assert ["failed" in record.getMessage() for record in caplog.records] == [True, False]
     assert "ZeroDivisionError" in caplog.text

@@ -67,7 +67,9 @@ def test_what_nobody_may_say() -> None:
 
 Operation = tuple[str, str, str, float]
 OPERATIONS = st.lists(
-    st.tuples(st.sampled_from(("push", "pop", "remove", "charge", "first")), TENANTS, st.sampled_from("xy"), st.floats(0, 5)),
+    st.tuples(
+        st.sampled_from(("push", "pop", "remove", "take", "charge", "first")), TENANTS, st.sampled_from("xy"), st.floats(0, 5)
+    ),
     max_size=150,
 )
 
@@ -90,6 +92,12 @@ def test_nothing_is_lost_doubled_or_out_of_its_order(operations: list[Operation]
         elif what == "remove":
             assert queue.remove(owners, mine[-1] if mine else -1) is bool(mine)
             del mine[-1:]
+        elif what == "take":
+            taken = queue.take(lambda item: item % 3 == 0)
+            for place, items in waiting.items():
+                assert [item for item in taken if item in items] == [item for item in items if item % 3 == 0]
+                waiting[place] = [item for item in items if item % 3]
+            mine = waiting[owners]
         else:
             found = queue.pop(cost=cost)
             # Work conserving: where anything waits, something is served.

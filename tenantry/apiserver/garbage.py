@@ -42,11 +42,16 @@ class GarbageCollection:
     def start(self) -> None:
         """Takes over from the automatic collector, and keeps it from looking again at what is there now."""
         gc.collect()
+        bodies.pending_bytes = 0
         gc.freeze()
         gc.disable()
 
     def stop(self) -> None:
         gc.enable()
+
+    def due(self) -> bool:
+        """Whether there is something to collect."""
+        return gc.get_count()[0] >= YOUNG or bodies.pending_bytes >= LARGE_BYTES
 
     def run(self) -> None:
         """A collection where there is something to collect."""

@@ -30,7 +30,7 @@ from tenantry.apiserver.limits import Limits
 from tenantry.apiserver.logging import configure
 from tenantry.apiserver.metrics import CONTENT_TYPE, Metrics
 from tenantry.apiserver.options import EtcdProcessOptions, ProcessOptions
-from tenantry.apiserver.stalls import LoopMonitor, Stalls
+from tenantry.apiserver.stalls import Housekeeping, LoopMonitor, Stalls
 from tenantry.apiserver.work import SWITCH_SECONDS
 from tenantry.background import FATAL
 from tenantry.flags import SettingError
@@ -88,7 +88,7 @@ class Process(ABC, Generic[SettingsKind]):
     def welcome(self) -> str:
         """What is printed then."""
 
-    def monitor(self, housekeeping: Callable[[], None]) -> LoopMonitor:
+    def monitor(self, housekeeping: Housekeeping) -> LoopMonitor:
         """What measures the loop's stalls."""
         return LoopMonitor(self.stalls, warn_seconds=self._settings.stall_warning_seconds, housekeeping=housekeeping)
 
@@ -187,7 +187,7 @@ async def _run(opening: Opening[SettingsKind]) -> int:
             garbage = GarbageCollection()
             garbage.start()
             stack.callback(garbage.stop)
-            monitor = process.monitor(garbage.run)
+            monitor = process.monitor(garbage)
             monitor.start()
             stack.callback(monitor.stop)
             print(process.welcome, flush=True)

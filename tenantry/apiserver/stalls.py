@@ -6,17 +6,16 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol
 
 from prometheus_client.metrics_core import GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from tenantry.apiserver.metrics import Histogram
-from tenantry.loop_turns import What, turns_of_loop
+from tenantry.loop_turns import SHORTEST_SECONDS, What, turns_of_loop
 
 log = logging.getLogger(__name__)
 
-SHORTEST_SECONDS = 0.005
-"""A shorter turn of the loop is none."""
 _WINDOW_SECONDS = 60
 _LINES_APART_SECONDS = 1.0
 """A process that stalls all the time says so once a second."""
@@ -96,14 +95,21 @@ class Stalls(Collector):
             self._recent.popleft()
 
 
+class Housekeeping(Protocol):
+    def due(self) -> bool:
+        """Whether there is something to do. Asked after each turn, so it has to be quick."""
+
+    def run(self) -> None: ...
+
+
 class LoopMonitor:
     """Watches the turns of the running loop from `start` to `stop`.
 
-    `warn_seconds`: a stall as long as this is logged, with what worked longest in it. `housekeeping`, if any, is called between
+    `warn_seconds`: a stall as long as this is logged, with what worked longest in it. `housekeeping`, if any, is done between
     turns, and what it takes counts as a stall.
     """
 
-    def __init__(self, stalls: Stalls, *, warn_seconds: float, housekeeping: Callable[[], None] | None = None) -> None:
+    def __init__(self, stalls: Stalls, *, warn_seconds: float, housekeeping: Housekeeping | None = None) -> None:
         self._stalls = stalls
         self._warn_seconds = warn_seconds
         self._housekeeping = housekeeping
@@ -119,9 +125,9 @@ class LoopMonitor:
     def _ended(self, seconds: float, cpu_seconds: float, what: What) -> None:
         if seconds > SHORTEST_SECONDS:
             self._found(seconds, cpu_seconds, what)
-        if self._housekeeping is not None:
+        if self._housekeeping is not None and self._housekeeping.due():
             began, began_cpu = time.perf_counter(), time.thread_time()
-            self._housekeeping()
+            self._housekeeping.run()
             took = time.perf_counter() - began
             if took > SHORTEST_SECONDS:
                 self._stalls.observe(took, time.thread_time() - began_cpu)

@@ -2,7 +2,7 @@
 
 What one request makes the process compute is weighed before it is spent (`weigh`). Light work is done at once on the loop, as
 nothing is quicker. Heavy work on values (decoding, patching, validating, encoding) goes to a few threads, `Workers`; heavy work
-over many records, which only the loop may look at, is done in `Turns`.
+over many records, which only the loop may look at, is done in `Turns` (`tenantry.slices`).
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from typing import Any, Generic, TypeVar
 from prometheus_client import Counter, Gauge
 
 from tenantry.kube.status import too_many_requests
+from tenantry.slices import Turns as Turns
+from tenantry.slices import turns as turns
 
 THREADS = 2
 """Python runs one thread at a time, so more make nothing faster; two, so that one long job does not hold up all others."""
@@ -33,9 +35,6 @@ AT_ONCE = 1_000
 """What may be done at once, in `weigh`'s values: creating an object of that many fields keeps the loop for some 10 ms."""
 _SMALL_BYTES = 2_048
 _BYTES_OF_A_VALUE = 512
-
-SLICE_SECONDS = 0.005
-"""How long the loop works on long requests, all of them together, before it looks at who else wants something."""
 
 WAITING_JOBS = Gauge("tenantry_worker_waiting", "Pieces of work that wait for a thread.")
 JOBS = Counter("tenantry_worker_jobs", "Pieces of work that threads did beside the event loop.")
@@ -168,62 +167,3 @@ workers = Workers()
 async def beside(tenant: str, weight: int, function: Callable[[], Result]) -> Result:
     """The function's result: at once where what it works on is light, else from a thread. Raises what it does, and 429."""
     return function() if is_light(weight) else await workers.run(tenant, function)
-
-
-class Turns:
-    """Shares each turn of one event loop among all long work on it.
-
-    `await turns.rest()` between two pieces returns at once while the slice of this turn lasts. After that whoever asks waits in
-    line, and each turn of the loop wakes the first of the line for a slice of its own.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.perf_counter, slice_seconds: float = SLICE_SECONDS) -> None:
-        self._clock = clock
-        self._slice_seconds = slice_seconds
-        self._until = 0.0
-        self._line: deque[asyncio.Future[None]] = deque()
-        self._loop: asyncio.AbstractEventLoop | None = None
-
-    def spent(self) -> bool:
-        """Whether the slice of this turn is used up."""
-        loop = asyncio.get_running_loop()
-        if self._loop is not loop:
-            self._loop = loop
-            self._line.clear()
-            self._begin()
-            return False
-        return self._clock() >= self._until
-
-    async def rest(self) -> None:
-        """Lets the loop serve others, if the slice is used up."""
-        if self.spent():
-            await self._wait()
-
-    async def _wait(self) -> None:
-        assert self._loop is not None
-        turn: asyncio.Future[None] = self._loop.create_future()
-        self._line.append(turn)
-        await turn
-
-    def _begin(self) -> None:
-        """A slice, and then a new one at each turn that anybody waits for."""
-        assert self._loop is not None
-        self._until = self._clock() + self._slice_seconds
-        while self._line:
-            turn = self._line.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                break
-        self._loop.call_soon(self._next, self._loop)
-
-    def _next(self, loop: asyncio.AbstractEventLoop) -> None:
-        if loop is not self._loop:
-            return
-        if self._line:
-            self._begin()
-        else:
-            self._loop = None
-
-
-turns = Turns()
-"""Those of the process, which has one loop."""

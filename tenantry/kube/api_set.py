@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from itertools import count
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
@@ -15,7 +15,10 @@ T = TypeVar("T")
 _PLACE_BYTES = 500
 """What a definition's place in a set takes."""
 _numbers = count(1)
-_documents: Cache[tuple[int, Hashable], Any] = Cache("api_documents", bytes_max=32 << 20, entry_bytes_max=10 << 20)
+# What is larger is kept as well: who makes it beside the loop must find it afterwards.
+_documents: Cache[tuple[int, Hashable], Any] = Cache(
+    "api_documents", bytes_max=32 << 20, entry_bytes_max=10 << 20, keeps_large=True
+)
 
 
 class ApiSet:
@@ -29,9 +32,11 @@ class ApiSet:
         self.number = next(_numbers)
         self.definitions = tuple(definitions)
         self.tables: dict[str, Any] = {}
+        self._by_group: dict[str, list[ResourceDefinition]] = {}
         self._by_resource: dict[tuple[str, str, str], tuple[ResourceDefinition, Version]] = {}
         self._versions: dict[str, list[str]] = {}
         for definition in self.definitions:
+            self._by_group.setdefault(definition.group, []).append(definition)
             for version in definition.versions.values():
                 if not version.served:
                     continue
@@ -46,11 +51,19 @@ class ApiSet:
         found: T = _documents.compute((self.number, key), make)
         return found
 
+    def has_document(self, key: Hashable) -> bool:
+        """Whether `document` need not make it."""
+        return (self.number, key) in _documents
+
     def find(self, group: str, version: str, plural: str) -> tuple[ResourceDefinition, Version] | None:
         return self._by_resource.get((group, version, plural))
 
     def has(self, group: str, version: str) -> bool:
         return version in self._versions.get(group, ())
+
+    def of_group(self, group: str) -> Sequence[ResourceDefinition]:
+        """The definitions of a group, whether served or not."""
+        return self._by_group.get(group, ())
 
     def groups(self) -> dict[str, list[str]]:
         """Group → its served versions, in the order of definition (discovery sorts them)."""

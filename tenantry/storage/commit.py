@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
@@ -36,6 +37,8 @@ from tenantry.storage.transaction import Place, Transaction
 from tenantry.storage.versions import LAST_INDEX
 
 logger = logging.getLogger(__name__)
+
+_FAILED_IN_A_TURN = 32
 
 
 class CommitLimits(msgspec.Struct, frozen=True):
@@ -99,6 +102,9 @@ class Committer:
         )
         self._in_flight: list[Transaction] = []
         self._task: asyncio.Task[None] | None = None
+        self._failing: deque[tuple[Transaction, Callable[[Transaction], Exception]]] = deque()
+        """What was taken out of those that wait, and is still to be told; it counts as waiting."""
+        self._failing_task: asyncio.Task[None] | None = None
         self._stalled = False
         self._closed = False
 
@@ -119,17 +125,17 @@ class Committer:
             self._task = essential(self._drain(), name="storage-committer", ends=True)
 
     def fail_range(self, name: str, error_for: Callable[[str], Exception]) -> None:
-        """Fails every waiting transaction that touches a range; `error_for(cluster)` says why."""
-        failed = [transaction for transaction in self.waiting if name in transaction.ranges]
-        for transaction in failed:
-            self.waiting.remove(transaction)
-            cluster = next(place.change.key.cluster for place in transaction.places if place.range.name == name)
-            self._fail(transaction, error_for(cluster))
+        """Takes out every waiting transaction that touches a range, and fails it; `error_for(cluster)` says why."""
+
+        def error_of(transaction: Transaction) -> Exception:
+            return error_for(next(place.change.key.cluster for place in transaction.places if place.range.name == name))
+
+        self._fail_all(self.waiting.take_range(name), error_of)
 
     async def idle(self) -> None:
         """Returns when nothing waits and nothing is in flight."""
-        while self._task is not None:
-            await asyncio.wait([self._task])
+        while task := self._task or self._failing_task:
+            await asyncio.wait([task])
 
     async def close(self) -> None:
         """Commits what waits, then takes no more. A store that does not answer is not waited for."""
@@ -269,8 +275,7 @@ class Committer:
                     Indeterminate("the store did not answer; the write may or may not have happened")
                 )
                 transaction.future.exception()
-        for transaction in self.waiting.clear():
-            self._fail(transaction, Unavailable("the store does not answer"))
+        self._fail_all(self.waiting.clear(), lambda _: Unavailable("the store does not answer"))
 
     def _refuse(self, batch: list[Transaction], refused: Fenced) -> None:
         """Demotes the range whose fence is lost and puts the transactions that do not touch it back in front."""
@@ -283,6 +288,27 @@ class Committer:
             self.waiting.put_back(transaction)
         for name in lost:
             self._fenced(name, refused.value)
+
+    def _fail_all(self, transactions: Sequence[Transaction], error_of: Callable[[Transaction], Exception]) -> None:
+        """Many are failed a few in each turn of the loop, for as many writers wake up in the next one."""
+        self._failing.extend((transaction, error_of) for transaction in transactions)
+        if self._failing and self._failing_task is None:
+            self._fail_some()
+            if self._failing:
+                self._failing_task = essential(self._fail_rest(), name="storage-committer-failures", ends=True)
+
+    async def _fail_rest(self) -> None:
+        try:
+            while self._failing:
+                await asyncio.sleep(0)
+                self._fail_some()
+        finally:
+            self._failing_task = None
+
+    def _fail_some(self) -> None:
+        for _ in range(min(_FAILED_IN_A_TURN, len(self._failing))):
+            transaction, error_of = self._failing.popleft()
+            self._fail(transaction, error_of(transaction))
 
     def _fail(self, transaction: Transaction, error: Exception) -> None:
         self._finish(transaction)

@@ -66,13 +66,17 @@ class CommitQueue:
         for key in transaction.raw_keys:
             self._writers.setdefault(key, deque()).appendleft(transaction)
 
-    def remove(self, transaction: Transaction) -> None:
-        self._queue.remove(transaction.owners, transaction)
-        for key in transaction.raw_keys:
-            writers = self._writers[key]
-            writers.remove(transaction)
-            if not writers:
+    def take_range(self, name: str) -> list[Transaction]:
+        """Takes out what touches a range."""
+        taken = self._queue.take(lambda transaction: name in transaction.ranges)
+        gone = set(map(id, taken))
+        for key in {key for transaction in taken for key in transaction.raw_keys}:
+            writers = deque(writer for writer in self._writers[key] if id(writer) not in gone)
+            if writers:
+                self._writers[key] = writers
+            else:
                 del self._writers[key]
+        return taken
 
     def clear(self) -> list[Transaction]:
         """Empties it; what waited, in no order."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
 
 import msgspec
 
@@ -81,13 +80,11 @@ class History:
         found.reverse()
         return found
 
-    def seed(self, events: Iterable[RecordEvent], oldest: int) -> None:
-        """Puts earlier events before what is held. `events` are complete after version `oldest`, up to what is held."""
-        held = list(self._events)
-        self._events.clear()
-        self._value_bytes = 0
-        self.oldest = oldest
-        for event in (*events, *held):
+    def seed(self, past: History) -> None:
+        """Puts earlier events before what is held: a history that is complete up to what is held, and is nobody else's."""
+        held = self._events
+        self._events, self._value_bytes, self.oldest = past._events, past._value_bytes, past.oldest
+        for event in held:
             self.append(event)
 
 

@@ -138,6 +138,10 @@ class Index:
             return sum(len(group.records) for namespaces in chosen for group in namespaces.values())
         return sum(len(namespaces[namespace].records) for namespaces in chosen if namespace in namespaces)
 
+    def has_any(self, resource: str, cluster: str, namespace: str | None) -> bool:
+        namespaces = self._groups.get(resource, {}).get(cluster, {})
+        return bool(namespaces) if namespace is None else namespace in namespaces
+
     def clusters_in_order(self, resource: str) -> Sequence[str]:
         order = self._cluster_order.get(resource)
         if order is None:
@@ -149,6 +153,20 @@ class Index:
 
     def resources(self, cluster: str) -> Sequence[str]:
         return sorted(resource for resource, clusters in self._groups.items() if cluster in clusters)
+
+    def each(self, resource: str | None, cluster: str | None, namespace: str | None) -> Iterator[Record]:
+        """As `list`, in no order and one at a time, so that the index may change in between: each record as it is when it comes.
+        What goes meanwhile is left out, and what comes meanwhile may be."""
+        for kind in list(self._groups) if resource is None else (resource,):
+            clusters = self._groups.get(kind, {})
+            for name in list(clusters) if cluster is None else (cluster,):
+                namespaces = clusters.get(name, {})
+                for place in list(namespaces) if namespace is None else (namespace,):
+                    group = namespaces.get(place)
+                    for key in list(group.records) if group is not None else ():
+                        record = self.get(key)
+                        if record is not None:
+                            yield record
 
     def __iter__(self) -> Iterator[Record]:
         for clusters in self._groups.values():

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from contextlib import aclosing
 from sys import intern
 
+from tenantry.slices import in_slices, turns
 from tenantry.storage import versions
+from tenantry.storage.history import History
 from tenantry.storage.keys import Key, decode_key, interval
 from tenantry.storage.range import Range
 from tenantry.storage.record import Head, Record, RecordEvent
@@ -17,8 +18,6 @@ ParseHead = Callable[[Key, bytes], Head]
 
 # etcd counts the rest of the interval for every page, so small pages cost the square.
 PAGE_KEYS = 10_000
-# How many values are taken in before the loop gets its turn: about 5 ms.
-CHUNK = 500
 
 
 async def load_range(store: Store, range_: Range, parse_head: ParseHead) -> int:
@@ -29,9 +28,8 @@ async def load_range(store: Store, range_: Range, parse_head: ParseHead) -> int:
     while True:
         page = await store.read(start, end, revision=revision, limit=PAGE_KEYS)
         revision = page.revision
-        for at in range(0, len(page.kvs), CHUNK):
-            range_.load([record_of(store.cell, kv, parse_head) for kv in page.kvs[at : at + CHUNK]])
-            await asyncio.sleep(0)
+        async for kv in in_slices(page.kvs, 1):
+            range_.load((record_of(store.cell, kv, parse_head),))
         if not page.more:
             break
         start = page.kvs[-1].key + b"\0"
@@ -47,33 +45,36 @@ async def seed_range(store: Store, range_: Range, parse_head: ParseHead, revisio
     """
     since = max(1, revision - revisions + 1)
     try:
-        events = await _history(store, range_, parse_head, max(since, first), revision)
+        past = await _history(store, range_, parse_head, max(since, first), revision)
     except Compacted as compacted:
         since = compacted.revision
         if since > revision:
             return
         try:
-            events = await _history(store, range_, parse_head, since, revision)
+            past = await _history(store, range_, parse_head, since, revision)
         except Compacted:
             # The store forgets faster than we read. A watch that resumes in the past lists again; nothing else suffers.
             return
-    range_.seed(events, versions.end_of_revision(store.cell, since - 1))
+    oldest = versions.end_of_revision(store.cell, since - 1)
+    async for resource in in_slices(tuple(past), 1):
+        range_.seed_resource(resource, past[resource])
+    range_.seeded(past, oldest)
 
 
-async def _history(store: Store, range_: Range, parse_head: ParseHead, since: int, until: int) -> list[RecordEvent]:
-    found: list[RecordEvent] = []
-    rested = 0
+async def _history(store: Store, range_: Range, parse_head: ParseHead, since: int, until: int) -> dict[str, History]:
+    """By resource, each within the bounds of a history."""
+    found: dict[str, History] = {}
+    oldest = versions.end_of_revision(store.cell, since - 1)
     start, end = interval(range_.start, range_.end)
     # A watch reports progress when it has shown all that there was, so this ends in a quiet range too.
     async with aclosing(store.watch(start, end, from_revision=since)) as watch:
         async for batch in watch:
             if batch.revision <= until:
-                found.extend(events_of(store.cell, batch, parse_head))
+                for event in events_of(store.cell, batch, parse_head):
+                    range_.append_past(found, event, oldest)
+                await turns.rest()
             if batch.revision >= until:
                 break
-            if len(found) - rested >= CHUNK:
-                rested = len(found)
-                await asyncio.sleep(0)
     return found
 
 

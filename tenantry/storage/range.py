@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from tenantry.storage.history import History, HistoryLimits, TooOld
 from tenantry.storage.index import Index, in_key_order
@@ -99,6 +99,11 @@ class Range:
         """In the order of keys. Not a copy: do not change it, do not keep it over an await."""
         return self._index.list(resource, cluster, namespace)
 
+    def each(self, resource: str | None = None, cluster: str | None = None, namespace: str | None = None) -> Iterator[Record]:
+        """The same (None: all), in no order and one at a time: to be gone through in slices. Each record is as it is when it
+        comes; what was added since the beginning may be missing, and is told to who subscribed before."""
+        return self._index.each(resource, cluster, namespace)
+
     def list_at(self, version: int, resource: str, cluster: str | None = None, namespace: str | None = None) -> Sequence[Record]:
         """As it was at a version. Raises TooOld."""
         later = [
@@ -127,6 +132,9 @@ class Range:
 
     def count(self, resource: str, cluster: str | None = None, namespace: str | None = None) -> int:
         return self._index.count(resource, cluster, namespace)
+
+    def has_any(self, resource: str, cluster: str, namespace: str | None = None) -> bool:
+        return self._index.has_any(resource, cluster, namespace)
 
     def clusters(self, resource: str | None = None) -> Iterable[str]:
         """The clusters that hold any object (of the resource), in order."""
@@ -185,15 +193,33 @@ class Range:
     def seed(self, events: Iterable[RecordEvent], oldest: int) -> None:
         """Puts the store's own history before what is held since the range was loaded: `events` in the order of versions,
         complete after version `oldest` and up to the load. A history that has dropped events since then stays as it is."""
-        by_resource: dict[str, builtins.list[RecordEvent]] = {}
+        past: dict[str, History] = {}
         for event in events:
-            by_resource.setdefault(event.key.resource, []).append(event)
-        for resource in {*by_resource, *self._histories}:
-            history = self._history(resource)
-            if history.oldest == self._history_start:
-                before = history.bytes
-                history.seed(by_resource.get(resource, ()), oldest)
-                self._history_bytes += history.bytes - before
+            self.append_past(past, event, oldest)
+        for resource, history in past.items():
+            self.seed_resource(resource, history)
+        self.seeded(past, oldest)
+
+    def append_past(self, past: dict[str, History], event: RecordEvent, oldest: int) -> None:
+        """The next event of what is given to `seed_resource`, which is complete after version `oldest`."""
+        resource = event.key.resource
+        if resource not in past:
+            past[resource] = History(oldest, self._limits)
+        past[resource].append(event)
+
+    def seed_resource(self, resource: str, past: History) -> None:
+        """`seed`, of one resource; `seeded` comes after all of them, and other events may come in between."""
+        history = self._history(resource)
+        if history.oldest == self._history_start:
+            before = history.bytes
+            history.seed(past)
+            self._history_bytes += history.bytes - before
+
+    def seeded(self, resources: Collection[str], oldest: int) -> None:
+        """All that happened after version `oldest` was given to `seed_resource`, and to no others than these resources."""
+        for resource, history in self._histories.items():
+            if resource not in resources and history.oldest == self._history_start:
+                history.oldest = oldest
         self._histories = dict(sorted(self._histories.items(), key=lambda entry: entry[1].newest))
         self._history_start = oldest
         self._forget()

@@ -5,21 +5,30 @@ Clusters with the same APIs share one `ApiSet`, and with it discovery and OpenAP
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakValueDictionary
 
 import orjson
 
+from tenantry.apiserver.deferred import Deferred, Once, decided, may_defer
+from tenantry.background import call_each, restarting
 from tenantry.cache import Cache
 from tenantry.kube.api_set import ApiSet, ApiSets
 from tenantry.kube.custom import definition_from_api_resource_schema, definition_from_crd
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object, is_deleting
+from tenantry.kube.status import StatusError
 from tenantry.kube.types import BUILTINS
+from tenantry.slices import in_slices
+from tenantry.storage.cell import NotOwned
+from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Record, RecordEvent
+from tenantry.tenancy.exports.identities import Identities
 from tenantry.tenancy.resources import (
     API_BINDINGS,
     API_EXPORTS,
@@ -34,9 +43,30 @@ if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
 
 
+_SOURCES = (API_BINDINGS, CUSTOM_RESOURCE_DEFINITIONS)
+"""Of two that give the same type, the first one counts."""
 _CLUSTERS_BYTES_MAX = 16 << 20
+_READ_BYTES_MAX = 4 << 20
+_AT_ONCE_BYTES = 64 << 10
+"""So much of bindings and CustomResourceDefinitions is read in one turn of the loop, and in the loop at all."""
+_AT_ONCE_RECORDS = 200
+"""So many of them are put together in one turn of the loop."""
+_READINGS = 3
+"""How often they are read when they change meanwhile."""
 _SETS_BYTES_MAX = 256 << 20
 """Of which all but a few types of tenants' own use little: sets that are alike are one."""
+
+
+_Found = dict[tuple[str, str], ResourceDefinition]
+"""Group and resource → what serves it."""
+
+
+class _Bound(NamedTuple):
+    """What a binding says of the APIs that are served by it: of each the schema's uid and name, and the identity."""
+
+    provider: str
+    deleting: bool
+    schemas: tuple[tuple[str, str, str], ...]
 
 
 class ClusterApis:
@@ -53,18 +83,32 @@ class ClusterApis:
         # Definitions are kept by the sets that they are in, by views, and by who watches.
         self._crds: WeakValueDictionary[str, ResourceDefinition] = WeakValueDictionary()
         self._bound: WeakValueDictionary[tuple[str, str], ResourceDefinition] = WeakValueDictionary()
+        # What was read of records, which stays as it is for a version: when one changes, only that one is read again.
+        self._of_records: WeakValueDictionary[tuple[Key, int], ResourceDefinition] = WeakValueDictionary()
+        self._read: Cache[tuple[Key, int], _Bound | None] = Cache("cluster_apis_read", bytes_max=_READ_BYTES_MAX)
+        """Bindings, and definitions that are not served (None)."""
+        self._readers = Once()
+        self._unchanged: set[str] = set()
+        """Of the clusters that are being read, those where nothing changed since that began."""
         self._ending: set[str] = set()
         self._incomplete: set[str] = set()
         self._subscribers: dict[str, list[Callable[[], None]]] = {}
+        self._to_tell: dict[str, None] = {}
+        """Clusters with subscribers that changed and take long to be read."""
+        self._told = asyncio.Event()
+        self._telling: asyncio.Task[None] | None = None
         self._stops: list[Callable[[], None]] = []
 
     def start(self) -> None:
+        self._telling = restarting(self._tell_all, name="cluster-apis")
         self._stops = [
             self._host.follow_ranges(self._follow),
             self._host.catalog.subscribe(API_RESOURCE_SCHEMAS, self._schema_changed),
         ]
 
     def stop(self) -> None:
+        if self._telling is not None:
+            self._telling.cancel()
         for stop in self._stops:
             stop()
         self._stops = []
@@ -76,9 +120,15 @@ class ClusterApis:
         if found is None:
             if cluster in self._ending:
                 return self._nothing
+            if may_defer() and self._is_long(cluster):
+                raise Deferred(partial(self._readers.run, cluster, partial(self._read_all, cluster)))
             found = self._compute(cluster)
             self._clusters.put(cluster, found.number)
         return found
+
+    async def read(self, cluster: str) -> ApiSet:
+        """The same for who can wait. Raises StatusError 429 as `decided`."""
+        return await decided(partial(self.for_cluster, cluster))
 
     def for_wildcard(self, resource: str, identity: str) -> ApiSet:
         """What is the same in every cluster and, with an identity, the one resource that bears it."""
@@ -117,10 +167,8 @@ class ClusterApis:
 
     def definition(self, cluster: str, group: str, resource: str) -> ResourceDefinition | None:
         """The definition that a cluster serves for a group and resource, None where it has none."""
-        for definition in self.for_cluster(cluster):
-            if definition.plural == resource and definition.group == group:
-                return definition
-        return None
+        of_group = self.for_cluster(cluster).of_group(group)
+        return next((definition for definition in of_group if definition.plural == resource), None)
 
     def _follow(self, held: Range) -> Callable[[], None]:
         stops = [
@@ -135,6 +183,7 @@ class ClusterApis:
             for cluster in [cluster for cluster in self._clusters if cluster in held]:
                 self._clusters.pop(cluster)
             self._incomplete = {cluster for cluster in self._incomplete if cluster not in held}
+            self._unchanged = {cluster for cluster in self._unchanged if cluster not in held}
 
         return stop
 
@@ -158,40 +207,138 @@ class ClusterApis:
     def _forget(self, clusters: Iterable[str]) -> None:
         for cluster in clusters:
             self._clusters.pop(cluster)
-            for callback in tuple(self._subscribers.get(cluster, ())):
-                callback()
+            self._unchanged.discard(cluster)
+            if cluster not in self._subscribers:
+                continue
+            if cluster not in self._ending and self._is_long(cluster):
+                self._to_tell[cluster] = None
+                self._told.set()
+            else:
+                self._tell(cluster)
+
+    def _tell(self, cluster: str) -> None:
+        call_each(tuple(self._subscribers.get(cluster, ())), "a follower of a cluster's APIs")
+
+    async def _tell_all(self) -> None:
+        """Subscribers ask at once what is served now, so that is read before they are called."""
+        self._told.set()
+        while True:
+            await self._told.wait()
+            self._told.clear()
+            for cluster in tuple(self._to_tell):
+                try:
+                    await self.read(cluster)
+                except NotOwned:
+                    # The range's watches end here, and whoever serves it now tells its own.
+                    self._to_tell.pop(cluster, None)
+                except StatusError:
+                    # It changes faster than it can be read.
+                    self._told.set()
+                else:
+                    self._to_tell.pop(cluster, None)
+                    self._tell(cluster)
+
+    def _records(self, cluster: str) -> Iterator[Record]:
+        held = self._host.cell.range_of(cluster)
+        for resource in _SOURCES:
+            yield from held.each(resource, cluster)
+
+    def _is_read(self, record: Record) -> bool:
+        place = (record.key, record.version)
+        return place in self._of_records or place in self._read
+
+    def _is_long(self, cluster: str) -> bool:
+        """Whether more has to be read for a cluster than in one turn of the loop."""
+        held = self._host.cell.range_of(cluster)
+        if held.usage(cluster)[1] <= _AT_ONCE_BYTES:
+            return False
+        if sum(held.count(resource, cluster) for resource in _SOURCES) > _AT_ONCE_RECORDS:
+            return True
+        total = 0
+        for record in self._records(cluster):
+            total += 0 if self._is_read(record) else len(record.value)
+            if total > _AT_ONCE_BYTES:
+                return True
+        return False
+
+    async def _read_all(self, cluster: str) -> None:
+        """What `for_cluster` does, in slices, and what is large beside the loop."""
+        try:
+            for _ in range(_READINGS):
+                self._unchanged.add(cluster)
+                made = await asyncio.to_thread(self._set_of, await self._gathered(cluster))
+                if cluster in self._unchanged:
+                    self._clusters.put(cluster, made.number)
+                    return
+        finally:
+            self._unchanged.discard(cluster)
+        # Nearly all of it is read by now.
+        self._clusters.put(cluster, self._compute(cluster).number)
+
+    async def _gathered(self, cluster: str) -> _Found:
+        found: _Found = {}
+        async for record in in_slices(self._records(cluster), 1):
+            is_large = len(record.value) > _AT_ONCE_BYTES and record.key.resource == CUSTOM_RESOURCE_DEFINITIONS
+            serve = partial(self._served_by, cluster, record)
+            _add(found, await asyncio.to_thread(serve) if is_large else serve())
+        return found
 
     def _compute(self, cluster: str) -> ApiSet:
-        held = self._host.cell.range_of(cluster)
-        extra: dict[tuple[str, str], ResourceDefinition] = {}
-        for record in held.list(API_BINDINGS, cluster):
-            for definition in self._of_binding(cluster, orjson.loads(record.value)):
-                extra.setdefault(definition.group_resource, definition)
-        for record in held.list(CUSTOM_RESOURCE_DEFINITIONS, cluster):
-            found = self._of_crd(cluster, record)
-            if found is not None:
-                extra.setdefault(found.group_resource, found)
-        return self._sets.of((*self._base, *(extra[k] for k in sorted(extra) if k not in self._taken)))
+        found: _Found = {}
+        for record in self._records(cluster):
+            _add(found, self._served_by(cluster, record))
+        return self._set_of(found)
 
-    def _of_binding(self, cluster: str, binding: Object) -> Iterable[ResourceDefinition]:
-        status = binding.get("status") or {}
-        provider = status.get("apiExportClusterName", "")
-        deleting = is_deleting(binding)
-        for bound in status.get("boundResources") or ():
-            schema = bound["schema"]
-            definition = self._bound.get((schema["UID"], schema["identityHash"]))
+    def _served_by(self, cluster: str, record: Record) -> Iterable[ResourceDefinition]:
+        if record.key.resource == API_BINDINGS:
+            return self._of_binding(cluster, self._bound_by(record))
+        own = self._of_crd(record)
+        return (own,) if own is not None else ()
+
+    def _set_of(self, found: _Found) -> ApiSet:
+        return self._sets.of((*self._base, *(found[key] for key in sorted(found) if key not in self._taken)))
+
+    def _bound_by(self, record: Record) -> _Bound:
+        place = (record.key, record.version)
+        found = self._read.get(place)
+        if found is None:
+            binding: Object = orjson.loads(record.value)
+            status = binding.get("status") or {}
+            schemas = [bound["schema"] for bound in status.get("boundResources") or ()]
+            found = _Bound(
+                status.get("apiExportClusterName", ""),
+                is_deleting(binding),
+                tuple((schema["UID"], schema["name"], schema["identityHash"]) for schema in schemas),
+            )
+            self._read.put(place, found)
+        return found
+
+    def _of_binding(self, cluster: str, bound: _Bound) -> Iterable[ResourceDefinition]:
+        for uid, name, identity in bound.schemas:
+            definition = self._bound.get((uid, identity))
             if definition is None:
-                copy = self._host.catalog.get(API_RESOURCE_SCHEMAS, provider, schema["name"])
-                if copy is None or copy["metadata"]["uid"] != schema["UID"]:
-                    copy = retained_schema(self._host.cell.range_of(cluster), schema["UID"])
+                copy = self._host.catalog.get(API_RESOURCE_SCHEMAS, bound.provider, name)
+                if copy is None or copy["metadata"]["uid"] != uid:
+                    copy = retained_schema(self._host.cell.range_of(cluster), uid)
                 if copy is None:
                     self._incomplete.add(cluster)
                     continue
-                definition = self.bound_definition(copy, schema["identityHash"])
-            yield self._as_terminating(definition) if deleting else definition
+                definition = self.bound_definition(copy, identity)
+            yield self._as_terminating(definition) if bound.deleting else definition
 
-    def _of_crd(self, cluster: str, record: Record) -> ResourceDefinition | None:
-        crd: Object = orjson.loads(record.value)
+    def _of_crd(self, record: Record) -> ResourceDefinition | None:
+        place = (record.key, record.version)
+        found = self._of_records.get(place)
+        if found is None and place not in self._read:
+            found = self._defined_by(orjson.loads(record.value))
+            if found is not None:
+                self._of_records[place] = found
+            else:
+                self._read.put(place, None)
+        return found
+
+    def _defined_by(self, crd: Object) -> ResourceDefinition | None:
+        """None for a definition that is not served."""
         conditions = {c["type"]: c["status"] for c in (crd.get("status") or {}).get("conditions") or ()}
         if conditions.get("Established") != "True":
             return None
@@ -215,12 +362,16 @@ class ClusterApis:
         for definition in self._host.definitions.all_bound():
             if definition.plural == resource and definition.identity == identity:
                 return (definition,)
-        for cluster, _, export in self._host.catalog.list(API_EXPORTS):
-            if (export.get("status") or {}).get("identityHash") != identity:
-                continue
+        for cluster, name in self._host.part(Identities).exports(identity):
+            export = self._host.catalog.get(API_EXPORTS, cluster, name) or {}
             for entry in (export.get("spec") or {}).get("resources") or ():
                 if entry.get("name") == resource:
                     schema = self._host.catalog.get(API_RESOURCE_SCHEMAS, cluster, entry["schema"])
                     if schema is not None:
                         return (self.bound_definition(schema, identity),)
         return ()
+
+
+def _add(found: _Found, definitions: Iterable[ResourceDefinition]) -> None:
+    for definition in definitions:
+        found.setdefault(definition.group_resource, definition)

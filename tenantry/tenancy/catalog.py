@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from itertools import count
 
@@ -18,6 +18,7 @@ from tenantry.background import call, restarting
 from tenantry.cache import Cache
 from tenantry.kube.decoded_size import decoded_bytes
 from tenantry.kube.objects import Object
+from tenantry.slices import in_slices
 from tenantry.storage.keys import CATALOG, prefix_end
 from tenantry.storage.record import Change
 from tenantry.storage.store import Batch, Compacted, Store, StoreError
@@ -99,6 +100,15 @@ class Catalog:
             for name, entry in by_name.items():
                 yield cluster, name, entry.object
 
+    def names(self, resource: str) -> Iterator[tuple[str, Iterable[str]]]:
+        """The clusters that have any, each with the names: to be gone through in slices, while the catalog changes."""
+        for cluster, by_name in tuple(self._entries.get(resource, {}).items()):
+            yield cluster, tuple(by_name)
+
+    def names_in(self, resource: str, cluster: str) -> Iterable[str]:
+        """Those of one cluster, as they are now."""
+        return tuple(self._entries.get(resource, {}).get(cluster, ()))
+
     def has_any(self, resource: str, cluster: str) -> bool:
         return bool(self._entries.get(resource, {}).get(cluster))
 
@@ -160,21 +170,22 @@ class Catalog:
         while True:
             page = await self._store.read(start, end, revision=revision, limit=PAGE)
             revision = page.revision
-            for kv in page.kvs:
+            async for kv in in_slices(page.kvs):
                 seen.add(kv.key)
                 self._apply(kv.mod_revision, kv.key, kv.value)
             if not page.more:
                 break
             start = page.kvs[-1].key + b"\0"
-        for key in [k for k, written in self._keys() if k not in seen and written <= revision]:
-            self._apply(revision, key, None)
+        async for key, written in in_slices(self._keys()):
+            if key not in seen and written <= revision:
+                self._apply(revision, key, None)
         self._revision = max(self._revision, revision)
         return revision
 
     def _keys(self) -> Iterator[tuple[bytes, int]]:
-        for resource, by_cluster in self._entries.items():
-            for cluster, by_name in by_cluster.items():
-                for name, entry in by_name.items():
+        for resource, by_cluster in tuple(self._entries.items()):
+            for cluster, by_name in tuple(by_cluster.items()):
+                for name, entry in tuple(by_name.items()):
                     yield f"{CATALOG}{resource}/{cluster}/{name}".encode(), entry.revision
 
     async def _follow(self) -> None:

@@ -20,6 +20,7 @@ from tenantry.tenancy.apis import ClusterApis
 from tenantry.tenancy.bootstrap import Installer, bootstrap
 from tenantry.tenancy.catalog import Catalog
 from tenantry.tenancy.directory import Directory, Registry
+from tenantry.tenancy.exports.identities import Identities
 from tenantry.tenancy.reconcile import Controller, ControllerRunner
 from tenantry.tenancy.scopes import ClusterScope, WildcardScope
 from tenantry.tenancy.types import SystemDefinitions
@@ -98,6 +99,8 @@ class Host:
         self.home_workspaces = home_creator_groups is not None
         self.home_creator_groups = tuple(home_creator_groups or ())
         self.catalog = Catalog(cell.store)
+        self._parts: dict[Callable[[Host], Any], Any] = {}
+        self.part(Identities)
         self.directory = Directory(self.catalog, registry, urls.external)
         self.definitions = SystemDefinitions()
         self.workspace_types = WorkspaceTypes(self)
@@ -106,7 +109,6 @@ class Host:
         self.connectors: dict[tuple[str, str, str], Connector] = {}
         """(group, resource, subresource) → the answerer of reviews and special subresources."""
         self.runner = ControllerRunner(self)
-        self._parts: dict[Callable[[Host], Any], Any] = {}
         self._gained: list[Callable[[Range], Callable[[], None]]] = []
         self._following: dict[str, tuple[Range, dict[int, Callable[[], None]]]] = {}
         self._stop_map: Callable[[], None] = lambda: None

@@ -38,7 +38,12 @@ def quotas_of(held: Range, cluster: str, definition: ResourceDefinition, namespa
 
 
 def cluster_scoped(held: Range, cluster: str) -> Iterable[Record]:
-    return [record for record in held.list(RESOURCE_QUOTAS, cluster) if _MARK in record.value]
+    return [record for record in held.list(RESOURCE_QUOTAS, cluster) if is_marked(record)]
+
+
+def is_marked(record: Record) -> bool:
+    """`is_cluster_scoped`, of a record."""
+    return _MARK in record.value
 
 
 def count(held: Range, quota: Key, definition: ResourceDefinition, *, whole_cluster: bool) -> int:

@@ -3,6 +3,9 @@
 A controller names the resources whose changes concern it and maps each change to keys; its `reconcile` brings one key in order.
 Errors and `Retry` go to one heap of due times for all controllers. There is no resync: at start, and when a range is gained,
 everything there is gets queued once, and from then on events say what changed.
+
+What has no bound (a range, the consumers of an export) is gone through in slices of the loop's turns (`Walks`). No key of a range
+is worked on before its controller has seen all of it, so what a controller notes meanwhile may be relied upon.
 """
 
 from __future__ import annotations
@@ -12,16 +15,17 @@ import heapq
 import itertools
 import logging
 from collections import deque
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from tenantry.background import call, call_each, restarting
+from tenantry.background import FAILURES, call, call_each, restarting
 from tenantry.fair_queue import FairQueue, Owners
 from tenantry.kube.status import StatusError
 from tenantry.shares import Shares
+from tenantry.slices import in_slices
 from tenantry.storage.cell import NotOwned, Stale
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
@@ -39,6 +43,8 @@ SLICE_SECONDS = 0.002
 QUEUE_LIMIT = 400_000
 """Keys waiting in one controller, shared among tenants. Of a tenant that has more it forgets single keys, and lists all of its
 own again once none of them waits any more."""
+DUE_AT_ONCE = 128
+"""Retries that are queued in one turn of the loop."""
 GUESSED_SECONDS = 0.001
 """What one reconciliation is taken for until it is over."""
 
@@ -100,13 +106,22 @@ class Controller:
         raise NotImplementedError
 
     def keys(self, event: RecordEvent) -> Iterable[Key]:
-        """The keys that an event concerns. The base: the object itself. Must be quick: it runs inside the commit's callbacks."""
+        """The keys that an event concerns. The base: the object itself. Must be quick, whatever its cluster holds: it runs
+        inside the commit's callbacks. What concerns many keys is one key of its own, whose `reconcile` goes through them, or a
+        `walk`."""
         return (event.key,)
 
-    def initial_keys(self, held: Range) -> Iterable[Key]:
-        """What to look at when a range is gained. The base: every object of `resources`."""
+    async def prepared(self, held: Range) -> None:
+        """Returns when what this controller reads besides a range is complete. Called before `initial_keys`."""
+
+    def initial_keys(self, held: Range) -> Iterable[Key | None]:
+        """What to look at when a range is gained. The base: every object of `resources`.
+
+        It is gone through in slices, while the range changes: an iteration that is lazy, with None for each thing that it looks
+        at and that concerns nobody. Events are told from before its beginning, and none of its keys is worked on before its end.
+        """
         for resource in self.resources or ():
-            for record in held.list(resource):
+            for record in held.each(resource):
                 yield record.key
 
     def lost(self, held: Range) -> None:
@@ -120,7 +135,13 @@ class Controller:
         """Look at a key soon, for reasons that no event of `resources` tells (the catalog, another range)."""
         self._queue.add(key)
 
+    def walk(self, what: Hashable, keys: Callable[[], Iterable[Key | None]]) -> None:
+        """Look at many keys soon: `keys()` is an iteration as `initial_keys`, which is gone through in slices. `what` says what
+        for: what is asked for again before it began is gone through once, and once more where it is under way."""
+        self._walks.ask(what, keys)
+
     _queue: Queue
+    _walks: Walks
 
 
 class Queue:
@@ -130,7 +151,16 @@ class Queue:
     others left: a hundred thousand dirty keys of one delay no other's, nor do reconciliations that hang.
     """
 
-    def __init__(self, limit: int = QUEUE_LIMIT, workers: int = 1 << 30) -> None:
+    def __init__(
+        self,
+        limit: int = QUEUE_LIMIT,
+        workers: int = 1 << 30,
+        range_of: Callable[[str], Range | None] = lambda cluster: None,
+    ) -> None:
+        """`range_of(cluster)`: the range of a key, where one is held back."""
+        self._limit = limit
+        self._range_of = range_of
+        self._held_back: dict[Range, dict[Key, None]] = {}
         self._waiting: FairQueue[Key] = FairQueue()
         self._known: set[Key] = set()
         self._active: set[Key] = set()
@@ -150,7 +180,22 @@ class Queue:
     def idle(self) -> bool:
         return not self._waiting and not self._active
 
+    def hold_back(self, held: Range) -> None:
+        """Keeps the keys of a range aside from now on, until `released`."""
+        self._held_back.setdefault(held, {})
+
+    def released(self, held: Range) -> Iterable[Key]:
+        """Keeps the keys of a range aside no longer. Those that were are to be added."""
+        return self._held_back.pop(held, {})
+
     def add(self, key: Key) -> None:
+        if self._held_back and (held := self._range_of(key.cluster)) is not None and held in self._held_back:
+            aside = self._held_back[held]
+            if len(aside) < self._limit:
+                aside[key] = None
+            else:
+                self.forgotten.add(key.cluster)
+            return
         if key in self._known:
             return
         if key in self._active:
@@ -212,6 +257,82 @@ class Queue:
                 return
 
 
+class Walks:
+    """What one controller goes through from end to end, in slices: one thing after the other, each once however often it is
+    asked for before it begins."""
+
+    def __init__(self, name: str, queue: Queue) -> None:
+        self._name = name
+        self._queue = queue
+        self._wanted: dict[Hashable, Callable[[], Iterable[Key | None]]] = {}
+        self._before: dict[Hashable, tuple[Callable[[], Awaitable[None]], Range]] = {}
+        self._under_way: Hashable = None
+        self._task: asyncio.Task[None] | None = None
+        self._running = False
+
+    @property
+    def idle(self) -> bool:
+        return not self._wanted and self._task is None
+
+    def start(self) -> None:
+        self._running = True
+        self._begin()
+
+    def stop(self) -> asyncio.Task[None] | None:
+        """What is under way ends; its task, to be waited for."""
+        self._running = False
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+        return task
+
+    def ask(self, what: Hashable, keys: Callable[[], Iterable[Key | None]]) -> None:
+        self._wanted[what] = keys
+        self._begin()
+
+    def gain(self, held: Range, keys: Callable[[], Iterable[Key | None]], prepared: Callable[[], Awaitable[None]]) -> None:
+        """The same for a range that comes; no key of it is worked on before the end."""
+        self._queue.hold_back(held)
+        self._before[held] = prepared, held
+        self.ask(held, keys)
+
+    def lose(self, held: Range) -> None:
+        self._wanted.pop(held, None)
+        self._before.pop(held, None)
+        self._queue.released(held)
+        if self._under_way is held:
+            self._under_way = None
+
+    def _begin(self) -> None:
+        if self._running and self._wanted and self._task is None:
+            self._task = restarting(self._work, name=f"{self._name}-walks", ends=True)
+
+    async def _work(self) -> None:
+        while self._wanted:
+            what = next(iter(self._wanted))
+            keys = self._wanted.pop(what)
+            self._under_way = what
+            try:
+                if (before := self._before.get(what)) is not None:
+                    await before[0]()
+                await self._add(what, keys())
+            except Exception:  # a walk serves every tenant: whatever one object provokes must not end those that follow
+                FAILURES.inc()
+                log.exception("controller %s stumbled over what it goes through", self._name)
+                self._queue.overflowed = True
+            if (before := self._before.pop(what, None)) is not None:
+                await self._add(what, self._queue.released(before[1]))
+        self._under_way = None
+        self._task = None
+
+    async def _add(self, what: Hashable, keys: Iterable[Key | None]) -> None:
+        async for key in in_slices(keys):
+            if self._under_way is not what:
+                return
+            if key is not None:
+                self._queue.add(key)
+
+
 def _workers(controller: Controller) -> int:
     return 2 * controller.workers if controller.workers > 1 else 1
 
@@ -242,13 +363,15 @@ class ControllerRunner:
         for controller in controllers:
             if not controller.name:
                 raise ValueError(f"{type(controller).__name__} has no name; set `name` on the class")
-            controller._queue = Queue(workers=_workers(controller))
+            controller._queue = Queue(workers=_workers(controller), range_of=self._range_of)
+            controller._walks = Walks(controller.name, controller._queue)
             self._controllers.append(controller)
 
     async def start(self) -> None:
         self._running = True
         self._stop_following = self._host.follow_ranges(self._follow)
         for controller in self._controllers:
+            controller._walks.start()
             for number in range(_workers(controller)):
                 self._tasks.add(restarting(partial(self._work, controller), name=f"{controller.name}-{number}"))
 
@@ -263,12 +386,13 @@ class ControllerRunner:
         tasks, self._tasks = self._tasks, set()
         for task in tasks:
             task.cancel()
+        tasks |= {walk for controller in self._controllers if (walk := controller._walks.stop()) is not None}
         await asyncio.gather(*tasks, return_exceptions=True)
 
     @property
     def idle(self) -> bool:
         """Nothing is queued or under way (retries that are not due do not count)."""
-        return all(c._queue.idle for c in self._controllers)
+        return all(c._queue.idle and c._walks.idle for c in self._controllers)
 
     @property
     def broken(self) -> str:
@@ -283,11 +407,12 @@ class ControllerRunner:
             resources = controller.resources
             callback = self._callback(controller)
             stops.extend(held.subscribe(callback, resource) for resource in ((None,) if resources is None else resources))
-            self._list(controller, held)
+            controller._walks.gain(held, partial(controller.initial_keys, held), partial(controller.prepared, held))
 
         def stop() -> None:
             call_each(stops, "the end of a controller's subscription")
             for controller in self._controllers:
+                controller._walks.lose(held)
                 call(controller.lost, f"controller {controller.name}, told of a lost range,", held)
             for table in (self._failures, self._planned):
                 for place in [place for place in table if place[1].cluster in held]:
@@ -296,17 +421,21 @@ class ControllerRunner:
 
         return stop
 
-    def _list(self, controller: Controller, held: Range, clusters: Container[str] | None = None) -> None:
-        """Queues all that there is (of some clusters); once more when the queue is empty where the controller stumbles over
-        something."""
+    def _range_of(self, cluster: str) -> Range | None:
+        try:
+            return self._host.cell.range_of(cluster)
+        except NotOwned:
+            return None
 
-        def add() -> None:
+    def _list_again(self, controller: Controller, lacking: frozenset[str] | None = None) -> None:
+        """Queues all that there is once more (of some clusters)."""
+
+        def of(held: Range) -> Iterable[Key | None]:
             for key in controller.initial_keys(held):
-                if clusters is None or key.cluster in clusters:
-                    controller._queue.add(key)
+                yield key if key is not None and (lacking is None or key.cluster in lacking) else None
 
-        if not call(add, f"controller {controller.name}, listing range {held.name},"):
-            controller._queue.overflowed = True
+        for held in list(self._host.cell.ranges.values()):
+            controller._walks.ask(("again", held.name, lacking), partial(of, held))
 
     def _callback(self, controller: Controller) -> Callable[[Sequence[RecordEvent]], None]:
         def add(event: RecordEvent) -> None:
@@ -342,12 +471,10 @@ class ControllerRunner:
             depth.set(len(queue))
             if queue.forgotten and (lacking := queue.lacking()):
                 LISTED_AGAIN.labels(controller.name).inc(len(lacking))
-                for held in list(self._host.cell.ranges.values()):
-                    self._list(controller, held, lacking)
+                self._list_again(controller, frozenset(lacking))
             if queue.overflowed and not queue:
                 queue.overflowed = False
-                for held in list(self._host.cell.ranges.values()):
-                    self._list(controller, held)
+                self._list_again(controller)
 
     async def _once(self, controller: Controller, key: Key) -> str:
         try:
@@ -424,8 +551,9 @@ class ControllerRunner:
 
     def _due(self) -> None:
         self._cancel_timer = None
-        now = self._clock.now()
-        while self._heap and self._heap[0][0] <= now:
+        now, left = self._clock.now(), DUE_AT_ONCE
+        while self._heap and self._heap[0][0] <= now and left:
+            left -= 1
             entry = heapq.heappop(self._heap)
             if self._counts(entry):
                 _, _, controller, key = entry

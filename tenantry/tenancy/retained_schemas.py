@@ -54,6 +54,8 @@ class RetainedSchemasController(Controller):
     def __init__(self, host: Host, index: BindingIndex) -> None:
         self._host = host
         self._index = index
+        self._users: dict[str, dict[tuple[str, str], set[Key]]] = {}
+        """By the start of a range, and by export label and schema uid: the bindings that have bound it."""
 
     @property
     def resources(self) -> Sequence[str]:
@@ -73,15 +75,32 @@ class RetainedSchemasController(Controller):
             start = self._host.cell.range_of(event.key.cluster).start
         except NotOwned:
             return ()
+        users = self._users.setdefault(start, {})
+        for uid in changed:
+            if uid in used:
+                users.setdefault((label, uid), set()).add(event.key)
+            elif (keys := users.get((label, uid))) is not None:
+                keys.discard(event.key)
+                if not keys:
+                    del users[label, uid]
         return [Key(start, RETAINED, label, uid) for uid in changed]
 
-    def initial_keys(self, held: Range) -> Iterable[Key]:
-        found = {record.key for record in held.list(RETAINED, held.start)}
-        for record in held.list(API_BINDINGS):
+    def lost(self, held: Range) -> None:
+        self._users.pop(held.start, None)
+
+    async def prepared(self, held: Range) -> None:
+        await self._index.filled(held)
+
+    def initial_keys(self, held: Range) -> Iterable[Key | None]:
+        yield from (record.key for record in held.each(RETAINED, held.start))
+        for record in held.each(API_BINDINGS):
             label = record.head.labels.get(EXPORT_LABEL)
             if label and label not in _SYSTEM_EXPORTS:
-                found.update(Key(held.start, RETAINED, label, uid) for uid in _used(record.value))
-        return found
+                users = self._users.setdefault(held.start, {})
+                for uid in _used(record.value):
+                    users.setdefault((label, uid), set()).add(record.key)
+                    yield Key(held.start, RETAINED, label, uid)
+            yield None
 
     async def reconcile(self, held: Range, key: Key) -> None:
         if key.cluster == held.start:
@@ -100,10 +119,9 @@ class RetainedSchemasController(Controller):
 
     def _user(self, held: Range, key: Key) -> Object | None:
         """An APIBinding of the range that has bound the schema."""
-        uid = b'"UID":"%b"' % key.name.encode()
-        for place in self._index.keys(key.namespace):
-            record = held.get(place) if place.cluster in held else None
-            if record is not None and uid in record.value:
+        for place in self._users.get(held.start, {}).get((key.namespace, key.name), ()):
+            record = held.get(place)
+            if record is not None:
                 return decoded(record)
         return None
 

@@ -6,9 +6,9 @@ import asyncio
 from contextlib import aclosing
 
 from tenantry.storage.store import Fence, Indeterminate, Put, Store, Unavailable
+from tests.support.patience import PATIENCE_SECONDS
 
 ALL = (b"/", b"0")
-PATIENCE_SECONDS = 60.0
 
 
 async def put_surely(store: Store, key: bytes) -> None:

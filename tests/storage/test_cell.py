@@ -18,6 +18,7 @@ from tenantry.storage.read_guard import ReadGuard
 from tenantry.storage.record import Change, Head, Record
 from tenantry.storage.store import Batch, Delete, Fence, Fenced, Indeterminate, Overdrawn, Put, Store, Unavailable, Unencodable
 from tests.storage.faults import FaultyStore
+from tests.support.patience import PATIENCE_SECONDS
 
 RESOURCE = "core/configmaps"
 IMPATIENT = CommitLimits(answer_seconds=0.02, first_retry_seconds=0.001, last_retry_seconds=0.002)
@@ -345,7 +346,7 @@ async def test_a_store_that_takes_no_writes_any_more_still_tells_of_the_last_one
     cell = cell_on(store)
     range_ = await cell.adopt("root", "r", "t")
     store.faults.extend(["lost after"] + ["unavailable"] * 100_000)
-    await asyncio.wait_for(cell.commit([create("a")]), 5)
+    await asyncio.wait_for(cell.commit([create("a")]), PATIENCE_SECONDS)
     assert range_.count(RESOURCE) == 1
     with pytest.raises(Unavailable):
         await cell.commit([create("b")])
@@ -360,7 +361,7 @@ async def test_closing_does_not_wait_for_a_silent_store() -> None:
     store.faults.extend(["lost before"] * 100_000)
     write = asyncio.ensure_future(cell.commit([create("a")]))
     await turns()
-    await asyncio.wait_for(cell.close(), 5)
+    await asyncio.wait_for(cell.close(), 30)
     with pytest.raises(Indeterminate):
         await write
     with pytest.raises(Unavailable):
@@ -420,6 +421,28 @@ async def test_an_owner_that_lost_its_fence_is_demoted_at_once() -> None:
     back = await cell.adopt("root", "r", "t")
     assert [record.key.name for record in back.list(RESOURCE)] == ["before"]
     await cell.commit([create("again")])
+
+
+async def test_writers_of_a_lost_range_are_told_a_few_in_a_turn() -> None:
+    store = FaultyStore()
+    cell = cell_on(store)
+    await cell.adopt("root", "r", "t")
+    await cell.adopt("two", "000", "001")
+    await acquire_fence(store, "root", "shard-2")
+    store.gate.clear()
+    writes = [asyncio.ensure_future(cell.commit([create(f"a{i}")])) for i in range(400)]
+    kept = asyncio.ensure_future(cell.commit([create("kept", cluster="000x")]))
+    await turns()
+    store.gate.set()
+    most = told = 0
+    while told < len(writes):
+        await asyncio.sleep(0)
+        done = sum(write.done() for write in writes)
+        most, told = max(most, done - told), done
+    assert most <= 64
+    assert all(type(write.exception()) is NotOwned for write in writes)
+    await kept
+    await cell.close()
 
 
 async def test_a_lost_answer_and_a_lost_fence() -> None:

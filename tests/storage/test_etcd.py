@@ -42,10 +42,13 @@ from tenantry.storage.store import (
 from tests.storage.engines import Watch
 from tests.storage.etcd_writes import ALL, collect, put_surely
 from tests.support.etcd import EtcdServer
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.proxy import Proxy
 
 RESOURCE = "core/configmaps"
 Open = Callable[..., Awaitable[EtcdStore]]
+PATIENT = {"deadline_seconds": 60.0, "dial_seconds": 20.0, "commit_seconds": 30.0}
+"""Unless a test says otherwise it is about what etcd answers, not when: a machine may let it wait."""
 
 
 @pytest.fixture
@@ -58,11 +61,17 @@ def server() -> Any:
 
 @pytest.fixture
 async def open_store(server: EtcdServer) -> AsyncIterator[Open]:
-    """Opens stores on the server, or on other URLs, with impatient settings."""
+    """Opens stores on the server, or on other URLs, which lose no time between two attempts."""
     opened: list[EtcdStore] = []
 
     async def open_(*urls: str, **settings: Any) -> EtcdStore:
-        settings = {"first_retry_seconds": 0.01, "last_retry_seconds": 0.05, **settings}
+        settings = {
+            **PATIENT,
+            "opening_seconds": PATIENCE_SECONDS,
+            "first_retry_seconds": 0.01,
+            "last_retry_seconds": 0.05,
+            **settings,
+        }
         opened.append(await EtcdStore.open(EtcdSettings(urls or (server.url,), **settings)))
         return opened[-1]
 
@@ -100,7 +109,7 @@ async def test_a_watch_over_crashes_loses_and_doubles_nothing(server: EtcdServer
                 server.start()
             await put_surely(store, b"/%d/%02d" % (crash, at))
     await put_surely(store, b"/last")
-    seen = await asyncio.wait_for(live, 20)
+    seen = await asyncio.wait_for(live, PATIENCE_SECONDS)
     again = await collect(store, begin, b"/last")
     assert seen == again
     assert [key for _, key in seen] == [b"/%d/%02d" % (crash, at) for crash in range(4) for at in range(20)] + [b"/last"]
@@ -121,7 +130,7 @@ async def test_another_endpoint_takes_over(server: EtcdServer, open_store: Open)
         proxies[(at + 2) % 3].refusing = False
         await put_surely(store, b"/%d" % at)
     await put_surely(store, b"/last")
-    assert [key for _, key in await asyncio.wait_for(live, 20)] == [b"/%d" % at for at in range(9)] + [b"/last"]
+    assert [key for _, key in await asyncio.wait_for(live, PATIENCE_SECONDS)] == [b"/%d" % at for at in range(9)] + [b"/last"]
     assert all(proxy.accepted for proxy in proxies)
     await store.close()
     for proxy in proxies:
@@ -232,7 +241,7 @@ async def test_wrong_certificates_are_refused_with_the_reason(wrong: str, tls: t
     named = {"certificate_authority": "ca.crt", "certificate": "client.crt", "certificate_key": "client.key", **changes}
     options = {key: name if key == "server_name" else (files / name if name else None) for key, name in named.items()}
     with pytest.raises(Unavailable, match=reason):
-        await open_store(server.url, deadline_seconds=5.0, **options)
+        await open_store(server.url, deadline_seconds=5.0, opening_seconds=0.0, **options)
 
 
 async def test_an_expired_certificate_of_the_server_is_refused(
@@ -245,14 +254,19 @@ async def test_an_expired_certificate_of_the_server_is_refused(
     server.start()
     client = {"certificate": files / "client.crt", "certificate_key": files / "client.key"}
     with pytest.raises(Unavailable, match="its certificate has expired"):
-        await open_store(server.url, deadline_seconds=5.0, certificate_authority=files / "ca.crt", **client)
+        await open_store(server.url, deadline_seconds=5.0, opening_seconds=0.0, certificate_authority=files / "ca.crt", **client)
 
 
 async def test_tls_and_none_are_told_apart(tls: tuple[EtcdServer, Path], server: EtcdServer, open_store: Open) -> None:
     with pytest.raises(Unavailable, match="https:// endpoint"):
-        await open_store(tls[0].url.replace("https", "http"), deadline_seconds=5.0)
+        await open_store(tls[0].url.replace("https", "http"), deadline_seconds=5.0, opening_seconds=0.0)
     with pytest.raises(Unavailable, match="http:// endpoint"):
-        await open_store(server.url.replace("http", "https"), deadline_seconds=5.0, certificate_authority=tls[1] / "ca.crt")
+        await open_store(
+            server.url.replace("http", "https"),
+            deadline_seconds=5.0,
+            opening_seconds=0.0,
+            certificate_authority=tls[1] / "ca.crt",
+        )
 
 
 def administer(server: EtcdServer, path: str, **body: object) -> None:
@@ -349,7 +363,7 @@ async def test_passwords_and_tokens_that_are_forgotten(server: EtcdServer, open_
     with pytest.raises(Unavailable, match="asks for a user"):
         await before.read(*ALL)
     with pytest.raises(Unavailable, match="refuses the user"):
-        await open_store(user="root", password="wrong", deadline_seconds=5.0)
+        await open_store(user="root", password="wrong", deadline_seconds=5.0, opening_seconds=0.0)
     store = await open_store(user="root", password="secret")
     begin = (await store.read(*ALL)).revision + 1
     live = asyncio.create_task(collect(store, begin, b"/last"))
@@ -360,7 +374,7 @@ async def test_passwords_and_tokens_that_are_forgotten(server: EtcdServer, open_
     lease = await store.grant_lease(60)
     assert await store.keep_alive(lease) == 60
     await put_surely(store, b"/last")
-    assert len(await asyncio.wait_for(live, 20)) == 4
+    assert len(await asyncio.wait_for(live, PATIENCE_SECONDS)) == 4
 
 
 async def test_what_etcd_compacted_by_itself_is_gone_whole(open_store: Open) -> None:
@@ -530,7 +544,7 @@ def create(name: str) -> Change:
 @pytest.mark.parametrize("lost", ["mute", "deaf"])
 async def test_a_lost_answer_is_settled_by_the_journal(lost: str, proxy: Proxy, open_store: Open) -> None:
     """The commit takes effect once, whether it was the request that was lost or the answer."""
-    store, beside = await open_store(url(proxy), deadline_seconds=5.0), await open_store()
+    store, beside = await open_store(url(proxy)), await open_store()
     cell = Cell(store, "shard-1", parse_head)
     range_ = await cell.adopt("root", "r", "t")
     await cell.commit([create("before")])
@@ -594,3 +608,16 @@ async def test_a_quiet_watch_asks_how_far_it_is(open_store: Open) -> None:
                 if revision > 20:
                     break
                 revision = await store.commit([], [Put(b"/elsewhere", b"")], [])
+
+
+async def test_a_process_that_starts_waits_for_etcd(server: EtcdServer, proxy: Proxy) -> None:
+    """It answers nothing for longer than a call takes at most."""
+    proxy.mute = True
+    settings = EtcdSettings((url(proxy),), deadline_seconds=0.3, dial_seconds=0.2, first_retry_seconds=0.01)
+    opening = asyncio.create_task(EtcdStore.open(settings))
+    _, waiting = await asyncio.wait({opening}, timeout=1.0)
+    assert waiting
+    proxy.mute = False
+    proxy.cut()
+    store = await opening
+    await store.close()

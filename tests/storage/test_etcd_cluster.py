@@ -15,6 +15,7 @@ from tenantry.storage.etcd.methods import STATUS
 from tenantry.storage.store import Compacted, Fence, Indeterminate, Put, Unavailable
 from tests.storage.etcd_writes import ALL, collect, put_surely
 from tests.support.etcd import EtcdServer
+from tests.support.patience import PATIENCE_SECONDS
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ async def test_a_cluster_outlives_each_of_its_members(members: list[EtcdServer],
             await put_surely(store, key)
         member.start()
     await put_surely(store, b"/last")
-    assert [key for _, key in await asyncio.wait_for(live, 20)] == [*keys, b"/last"]
+    assert [key for _, key in await asyncio.wait_for(live, PATIENCE_SECONDS)] == [*keys, b"/last"]
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGSTOP])
@@ -94,7 +95,7 @@ async def test_no_write_is_called_failed_that_happened_when_the_leader_is_lost(
     after.set()
     await asyncio.wait_for(asyncio.gather(*writers), 60)
     await put_surely(store, b"/last")
-    seen = await asyncio.wait_for(collect(store, begin, b"/last"), 20)
+    seen = await asyncio.wait_for(collect(store, begin, b"/last"), PATIENCE_SECONDS)
     keys = [key for _, key in seen]
     assert len(set(keys)) == len(keys)
     revisions = {key: revision for revision, key in seen}

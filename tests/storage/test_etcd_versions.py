@@ -90,7 +90,7 @@ async def test_an_old_server_is_refused_at_once(serve: Serve) -> None:
 async def test_members_that_cannot_serve_are_passed_over(serve: Serve) -> None:
     useless = [await serve(version="3.5.4"), await serve(version="3.6.1", isLearner=True), await serve(version="3.6.1", leader=0)]
     with pytest.raises(Unavailable, match=r"3\.5\.4 is refused.*learner.*no leader"):
-        await EtcdStore.open(EtcdSettings(tuple(useless), deadline_seconds=3.0))
+        await EtcdStore.open(EtcdSettings(tuple(useless), deadline_seconds=3.0, opening_seconds=0.0))
     server = EtcdServer()
     server.start()
     store = await EtcdStore.open(EtcdSettings((*useless, server.url), deadline_seconds=60.0))

@@ -19,6 +19,7 @@ from tenantry.storage.store import Delete, Put
 from tenantry.tenancy.catalog import Catalog, Entry
 from tenantry.tenancy.directory import Directory, RangeInfo
 from tenantry.tenancy.resources import API_EXPORTS, WORKSPACES
+from tests.support.patience import PATIENCE_SECONDS
 
 
 def put(resource: str, cluster: str, name: str, obj: Object) -> Put:
@@ -40,7 +41,7 @@ class Recorded:
         self.called.set()
 
     async def next(self) -> None:
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await self.called.wait()
         self.called.clear()
 

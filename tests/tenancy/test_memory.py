@@ -245,13 +245,19 @@ async def watched(stack: Stack, cluster: str) -> asyncio.Task[None]:
     async def read(limit_bytes: int) -> bytes:
         return b""
 
-    assert stack._front is not None
     path = f"/clusters/{cluster}/api/v1/configmaps"
-    reply = await stack._front(Request("GET", path, "watch=true&allowWatchBookmarks=true", {}, read, user=MASTER))
-    assert isinstance(reply, Stream)
+
+    async def asked() -> Stream | None:
+        assert stack._front is not None
+        reply = await stack._front(Request("GET", path, "watch=true&allowWatchBookmarks=true", {}, read, user=MASTER))
+        # A range that goes on its way once more says so, and who asks comes again.
+        assert isinstance(reply, Stream) or reply.status == 503, reply
+        return reply if isinstance(reply, Stream) else None
+
+    stream: Stream = await stack.eventually(asked)
 
     async def watch() -> None:
-        await reply.run(MemorySink())
+        await stream.run(MemorySink())
 
     return asyncio.create_task(watch())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -58,8 +58,8 @@ class FakeRange:
         self.callbacks.append(callback)
         return lambda: self.callbacks.remove(callback)
 
-    def list(self, resource: str) -> list[SimpleNamespace]:
-        return self.records
+    def each(self, resource: str) -> Iterator[SimpleNamespace]:
+        yield from self.records
 
     def change(self, key: Key) -> None:
         for callback in self.callbacks:

@@ -2,41 +2,49 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from copy import copy
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tenantry.cache import caches
 from tenantry.storage.memory import MemoryStore
-from tenantry.storage.store import Delete, Fence, Put, Unavailable
+from tenantry.storage.store import Delete, Fence, Put
 from tenantry.tenancy.copies import ENDED
 from tests.tenancy.stack import WORKSPACES, Stack, new_cell, person, running
 
-STEPS_MAX = 40
+COMMITS_MAX = 40
 PARENT = f"/clusters/root/{WORKSPACES}"
+Work = Callable[[Stack], Awaitable[None]]
 
 
-class MortalStore(MemoryStore):
-    """Takes so many more commits and then none, as if the process that writes had been killed right after the last one."""
+class RecordedStore(MemoryStore):
+    """Keeps what it held after each commit while it is told to: what a process that is killed then leaves behind."""
 
     def __init__(self) -> None:
         super().__init__(new_cell())
-        self.left: int | None = None
-        self.dead = asyncio.Event()
-
-    def live(self) -> None:
-        self.left = None
-        self.dead = asyncio.Event()
+        self.left_behind: list[MemoryStore] | None = None
 
     async def commit(self, fences: Sequence[Fence], puts: Sequence[Put], deletes: Sequence[Delete]) -> int:
-        if self.left is not None:
-            if self.left == 0:
-                self.dead.set()
-                raise Unavailable("the process is dead")
-            self.left -= 1
-        return await super().commit(fences, puts, deletes)
+        before = self._revision
+        revision = await super().commit(fences, puts, deletes)
+        if self.left_behind is not None and self._revision > before:
+            self.left_behind.append(self.copied())
+        return revision
+
+    def copied(self) -> MemoryStore:
+        """Another store that holds the same, with the same past and the same leases."""
+        copied = MemoryStore(self.cell)
+        for name in ("_revision", "_compacted", "_last_lease"):
+            setattr(copied, name, getattr(self, name))
+        for name in ("_kvs", "_keys", "_log", "_lease_of"):
+            setattr(copied, name, copy(getattr(self, name)))
+        for lease, ttl_seconds in self._leases._ttls.items():
+            copied._leases.add(lease, ttl_seconds)
+        return copied
 
 
 def strays(stack: Stack) -> list[str]:
@@ -57,28 +65,40 @@ async def settled(stack: Stack) -> None:
     await stack.eventually(check)
 
 
-async def dies(store: MortalStore, work: asyncio.Task[None]) -> bool:
-    """True when the store's last commit came before the work was done."""
-    dead = asyncio.create_task(store.dead.wait())
-    done, _ = await asyncio.wait({dead, work}, return_when=asyncio.FIRST_COMPLETED)
-    for task in (dead, work):
-        task.cancel()
-    await asyncio.gather(dead, work, return_exceptions=True)
-    return work not in done or store.dead.is_set()
+async def left_behind(keys: Path, prepare: Work, work: Work, **shape: Any) -> list[MemoryStore]:
+    """What each end leaves behind, from the one before the work's first commit to the one after its last."""
+    store = RecordedStore()
+    async with running(keys, store=store, **shape) as stack:
+        await prepare(stack)
+        store.left_behind = [store.copied()]
+        await work(stack)
+        found, store.left_behind = store.left_behind, None
+    assert 1 < len(found) <= COMMITS_MAX
+    return found
+
+
+@asynccontextmanager
+async def after(keys: Path, store: MemoryStore, **shape: Any) -> AsyncIterator[Stack]:
+    """A process that begins with what another one left. It remembers nothing of those before, which had the same versions."""
+    for cache in caches():
+        cache.clear()
+    async with running(keys, store=store, **shape) as stack:
+        yield stack
 
 
 @pytest.mark.parametrize("remote", [False, True])
 async def test_creation(tmp_path: Path, remote: bool) -> None:
     shape: dict[str, Any] = {"shards": 2, "capacity": 1} if remote else {}
-    for step in range(STEPS_MAX):
-        store = MortalStore()
-        async with running(tmp_path, store=store, **shape) as stack:
-            if remote:
-                await stack.workspace("root", "first")
-            store.left = step
-            died = await dies(store, asyncio.create_task(_create(stack)))
-        store.live()
-        async with running(tmp_path, store=store, **shape) as stack:
+
+    async def prepare(stack: Stack) -> None:
+        if remote:
+            await stack.workspace("root", "first")
+
+    async def create(stack: Stack) -> None:
+        await stack.workspace("root", "one")
+
+    for store in await left_behind(tmp_path, prepare, create, **shape):
+        async with after(tmp_path, store, **shape) as stack:
             if (await stack.call("GET", f"{PARENT}/one"))[0] == 404:
                 await stack.create_workspace("root", "one")
             found = await stack.ready("root", "one")
@@ -86,63 +106,46 @@ async def test_creation(tmp_path: Path, remote: bool) -> None:
             assert (await stack.call("GET", "/clusters/root:one/api/v1/namespaces/default"))[0] == 200
             assert (stack.host_of(cluster) is not stack.host) is remote
             await settled(stack)
-        if not died:
-            return
-    raise AssertionError("no end of commits")
-
-
-async def _create(stack: Stack) -> None:
-    await stack.create_workspace("root", "one")
-    await stack.ready("root", "one")
 
 
 @pytest.mark.parametrize("remote", [False, True])
 async def test_deletion(tmp_path: Path, remote: bool) -> None:
     shape: dict[str, Any] = {"shards": 2, "capacity": 1} if remote else {}
-    for step in range(STEPS_MAX):
-        store = MortalStore()
-        async with running(tmp_path, store=store, **shape) as stack:
-            if remote:
-                await stack.workspace("root", "first")
-            cluster = await stack.workspace("root", "one")
-            child = await stack.workspace(cluster, "child")
-            store.left = step
-            died = await dies(store, asyncio.create_task(_delete(stack)))
-        store.live()
-        async with running(tmp_path, store=store, **shape) as stack:
+    clusters: list[str] = []
+
+    async def prepare(stack: Stack) -> None:
+        if remote:
+            await stack.workspace("root", "first")
+        clusters.append(await stack.workspace("root", "one"))
+        clusters.append(await stack.workspace(clusters[0], "child"))
+
+    async def delete(stack: Stack) -> None:
+        assert (await stack.call("DELETE", f"{PARENT}/one"))[0] == 200
+        await stack.gone("root", "one")
+        await settled(stack)
+
+    for store in await left_behind(tmp_path, prepare, delete, **shape):
+        async with after(tmp_path, store, **shape) as stack:
             await stack.call("DELETE", f"{PARENT}/one")
             await stack.gone("root", "one")
-            for gone in (cluster, child):
+            for gone in clusters:
                 assert not list(stack.host_of(gone).cell.range_of(gone).resources(gone))
             await settled(stack)
-            assert await stack.workspace("root", "one") != cluster
-        if not died:
-            return
-    raise AssertionError("no end of commits")
-
-
-async def _delete(stack: Stack) -> None:
-    assert (await stack.call("DELETE", f"{PARENT}/one"))[0] == 200
-    await stack.gone("root", "one")
-    await settled(stack)
+            assert await stack.workspace("root", "one") != clusters[0]
 
 
 async def test_a_home(tmp_path: Path) -> None:
     who = person("ada")
-    for step in range(STEPS_MAX):
-        store = MortalStore()
-        async with running(tmp_path, store=store, shards=2, capacity=1) as stack:
-            await stack.workspace("root", "first")
-            store.left = step
-            died = await dies(store, asyncio.create_task(_home(stack)))
-        store.live()
-        async with running(tmp_path, store=store, shards=2, capacity=1) as stack:
+    shape: dict[str, Any] = {"shards": 2, "capacity": 1}
+
+    async def prepare(stack: Stack) -> None:
+        await stack.workspace("root", "first")
+
+    for store in await left_behind(tmp_path, prepare, _home, **shape):
+        async with after(tmp_path, store, **shape) as stack:
             await _home(stack)
             assert (await stack.call("GET", "/clusters/user:ada/api/v1/namespaces/default", who))[0] == 200
             await settled(stack)
-        if not died:
-            return
-    raise AssertionError("no end of commits")
 
 
 async def _home(stack: Stack) -> None:
@@ -154,7 +157,7 @@ async def _home(stack: Stack) -> None:
 
 async def test_the_end_of_a_cluster_reaches_a_parent_that_was_away(tmp_path: Path) -> None:
     """The cluster's shard ends it while its parent's shard takes no writes; the parent's next start finds the news."""
-    store = MortalStore()
+    store = MemoryStore(new_cell())
     async with running(tmp_path, store=store, shards=2, capacity=1) as stack:
         await stack.workspace("root", "first")
         cluster = await stack.workspace("root", "one")

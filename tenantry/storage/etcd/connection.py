@@ -35,7 +35,7 @@ class Unauthenticated(Unavailable):
     """etcd wants credentials, and there are none, or wrong ones."""
 
 
-_LASTING = UnsupportedVersion | Unauthenticated | NotPermitted
+LASTING = UnsupportedVersion | Unauthenticated | NotPermitted
 """Where every endpoint refuses with one of these, asking again is of no use."""
 
 
@@ -188,7 +188,7 @@ class Connection:
                 except (Lost, OSError) as error:
                     self._troubles[endpoint.target] = str(error)
                 self._at += 1
-            if sum(isinstance(error, _LASTING) for error in refused) == len(self._endpoints):
+            if sum(isinstance(error, LASTING) for error in refused) == len(self._endpoints):
                 raise refused[0]
             await backoff.pause()
 

@@ -24,6 +24,7 @@ class EtcdSettings(msgspec.Struct, frozen=True):
     the endpoint's host.
     `user`, `password`: for an etcd with authentication by password. The user has the role root: from 3.6 on no other is told the
     server's version, and before 3.5.13 a watch of history has to read everything (`watch`).
+    `opening_seconds`: how long a process that starts waits for an etcd that does not answer yet, as kube-apiserver does.
     `deadline_seconds`: a call, with all its retries. `dial_seconds`: the first answer of one endpoint.
     `commit_seconds`: the answer to a commit that was sent. A member keeps one for 7 s whose leader died meanwhile; to call it
     indeterminate and settle that with the new leader is sooner done.
@@ -41,6 +42,7 @@ class EtcdSettings(msgspec.Struct, frozen=True):
     server_name: str = ""
     user: str = ""
     password: str = ""
+    opening_seconds: float = 20.0
     deadline_seconds: float = 5.0
     dial_seconds: float = 2.0
     commit_seconds: float = 2.0

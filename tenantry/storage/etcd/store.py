@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 
 import msgspec
@@ -9,7 +10,7 @@ import msgspec
 from tenantry._proto.etcd import rpc_pb2 as rpc
 from tenantry.storage.checks import check_commit
 from tenantry.storage.etcd import leases
-from tenantry.storage.etcd.connection import Connection, Refused
+from tenantry.storage.etcd.connection import LASTING, Connection, Refused
 from tenantry.storage.etcd.methods import COMPACT, RANGE, TXN
 from tenantry.storage.etcd.refusals import COMPACTED_TEXT, FULL_TEXT, FUTURE_TEXT, LEASE_GONE_TEXT, TOO_LARGE_TEXT, refusal
 from tenantry.storage.etcd.settings import EtcdSettings
@@ -59,8 +60,17 @@ class EtcdStore:
         if not 0 <= cell < 128:
             raise ValueError(f"a cell's number is from 0 to 127, not {cell}")
         connection = Connection(settings)
+        loop = asyncio.get_running_loop()
+        until = loop.time() + settings.opening_seconds
+        backoff = connection.backoff()
         try:
-            return cls(connection, await _cell(connection, cell))
+            while True:
+                try:
+                    return cls(connection, await _cell(connection, cell))
+                except Unavailable as error:
+                    if isinstance(error, LASTING) or loop.time() >= until:
+                        raise
+                    await backoff.pause()
         except BaseException:
             await connection.close()
             raise

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from tenantry.apiserver import objects
+from tenantry.apiserver.work import workers
 from tenantry.kube.objects import Object
 from tenantry.kube.rbac.aggregation import aggregated_rules, is_aggregated, selectors_of
+from tenantry.kube.status import StatusError
 from tenantry.kube.types.rbac import CLUSTER_ROLES as DEFINITION
+from tenantry.slices import in_slices
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
-from tenantry.storage.record import RecordEvent
+from tenantry.storage.record import Record, RecordEvent
 from tenantry.tenancy.reconcile import Controller
 from tenantry.tenancy.resources import CLUSTER_ROLES
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
 
+_COLLECTING = ""
+"""As a name: every role of the cluster that collects any of those that changed."""
+_FEW = 64
+"""Labels of roles that changed, beyond which all that collect are looked at."""
+_COLLECTED_BYTES_MAX = 8 << 20
+"""More than any object may have."""
+_AT_ONCE_BYTES = 32 << 10
 _MARK = b'"aggregationRule":{'
 
 
@@ -28,30 +39,64 @@ class ClusterRoleAggregation(Controller):
 
     def __init__(self, host: Host) -> None:
         self._host = host
+        self._collecting: dict[str, set[Key]] = {}
+        """By cluster the roles that collect others."""
+        self._changed: dict[str, list[Mapping[str, str]]] = {}
+        """By cluster the labels of roles that changed, while nobody has looked who collects them."""
 
     @property
     def resources(self) -> Sequence[str] | None:
         return (CLUSTER_ROLES,)
 
     def keys(self, event: RecordEvent) -> Iterable[Key]:
+        key = event.key
         labels = [state.head.labels for state in (event.record, event.previous) if state is not None and state.head.labels]
-        own = event.record is not None and _MARK in event.record.value
-        if not self._host.cell.owns(event.key.cluster):
-            return ()
-        keys = [event.key] if own else []
-        if labels:
-            held = self._host.cell.range_of(event.key.cluster)
-            for record in held.list(CLUSTER_ROLES, event.key.cluster):
-                if record.key != event.key and _MARK in record.value:
-                    collecting = selectors_of(orjson.loads(record.value))
-                    if any(selector.matches(each) for selector in collecting for each in labels):
-                        keys.append(record.key)
-        return keys
+        own = self._note(key, event.record)
+        collecting = self._collecting.get(key.cluster, ())
+        if not labels or len(collecting) == own:
+            return (key,) if own else ()
+        changed = self._changed.setdefault(key.cluster, [])
+        if len(changed) <= _FEW:
+            changed.extend(labels)
+        look = Key(key.cluster, CLUSTER_ROLES, "", _COLLECTING)
+        return (key, look) if own else (look,)
 
-    def initial_keys(self, held: Range) -> Iterable[Key]:
-        return (record.key for record in held.list(CLUSTER_ROLES) if _MARK in record.value)
+    def initial_keys(self, held: Range) -> Iterable[Key | None]:
+        return (record.key if self._note(record.key, record) else None for record in held.each(CLUSTER_ROLES))
+
+    def lost(self, held: Range) -> None:
+        tables: tuple[dict[str, Any], ...] = (self._collecting, self._changed)
+        for table in tables:
+            for cluster in [cluster for cluster in table if cluster in held]:
+                del table[cluster]
+
+    def _note(self, key: Key, record: Record | None) -> bool:
+        """Whether the role collects others."""
+        if record is not None and _MARK in record.value:
+            self._collecting.setdefault(key.cluster, set()).add(key)
+            return True
+        collecting = self._collecting.get(key.cluster)
+        if collecting is not None:
+            collecting.discard(key)
+            if not collecting:
+                del self._collecting[key.cluster]
+        return False
+
+    async def _look(self, held: Range, cluster: str) -> None:
+        """Queues the roles that collect any of those that changed."""
+        labels = self._changed.pop(cluster, [])
+        async for key in in_slices(tuple(self._collecting.get(cluster, ())), 1):
+            record = held.get(key)
+            if record is None:
+                continue
+            collecting = selectors_of(orjson.loads(record.value)) if len(labels) <= _FEW else ()
+            if len(labels) > _FEW or any(selector.matches(each) for selector in collecting for each in labels):
+                self.enqueue(key)
 
     async def reconcile(self, held: Range, key: Key) -> None:
+        if key.name == _COLLECTING:
+            await self._look(held, key.cluster)
+            return
         record = held.get(key)
         if record is None or record.head.deleting:
             return
@@ -60,12 +105,16 @@ class ClusterRoleAggregation(Controller):
             return
         # The labels are at hand, so that only what is collected is decoded.
         collecting = selectors_of(role)
-        parts = [
-            each
-            for each in held.list(CLUSTER_ROLES, key.cluster)
-            if each.key != key and any(selector.matches(each.head.labels) for selector in collecting)
-        ]
-        wanted = aggregated_rules(role, [orjson.loads(part.value) for part in parts])
+        parts: list[Object] = []
+        size = 0
+        async for each in in_slices(held.each(CLUSTER_ROLES, key.cluster), 1):
+            if each.key != key and any(selector.matches(each.head.labels) for selector in collecting):
+                size += len(each.value)
+                if size > _COLLECTED_BYTES_MAX:
+                    raise StatusError(422, "Invalid", f"{key.name} collects more than {_COLLECTED_BYTES_MAX} bytes of roles")
+                parts.append(orjson.loads(each.value))
+        aggregate = partial(aggregated_rules, role, parts)
+        wanted = await workers.run(key.cluster, aggregate) if size > _AT_ONCE_BYTES else aggregate()
 
         def aggregated(obj: Object) -> Object | None:
             if (obj.get("rules") or []) == wanted:

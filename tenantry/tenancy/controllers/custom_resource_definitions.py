@@ -11,10 +11,11 @@ import orjson
 
 from tenantry.apiserver import objects
 from tenantry.kube.crd_approval import approval_condition
-from tenantry.kube.crd_naming import ESTABLISHED, NAMES_ACCEPTED, is_condition_true, naming_conditions
+from tenantry.kube.crd_naming import ESTABLISHED, NAMES_ACCEPTED, TakenNames, is_condition_true, named_status
 from tenantry.kube.objects import Object, finalizers_of, metadata_of, timestamp
 from tenantry.kube.status import StatusError
 from tenantry.kube.types.custom_resource_definition import DEFINITION, FINALIZER
+from tenantry.slices import in_slices
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import RecordEvent
@@ -25,6 +26,10 @@ from tenantry.tenancy.resources import CUSTOM_RESOURCE_DEFINITIONS
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
+
+
+_NAMELESS = ""
+"""As a name: every definition of the cluster that did not get all of its names."""
 
 
 class CustomResourceDefinitions(Controller):
@@ -46,20 +51,25 @@ class CustomResourceDefinitions(Controller):
         if key.resource == CUSTOM_RESOURCE_DEFINITIONS:
             if event.record is None and event.previous is not None:
                 self._terminating.pop((key.cluster, _resource(orjson.loads(event.previous.value))), None)
-                return self._nameless(key)
+                return (Key(key.cluster, CUSTOM_RESOURCE_DEFINITIONS, "", _NAMELESS),)
             return (key,)
         if event.record is None and self._terminating:
             waiting = self._terminating.get((key.cluster, key.resource))
             return (waiting,) if waiting is not None else ()
         return ()
 
-    def initial_keys(self, held: Range) -> Iterable[Key]:
-        return (record.key for record in held.list(CUSTOM_RESOURCE_DEFINITIONS))
+    def initial_keys(self, held: Range) -> Iterable[Key | None]:
+        return (record.key for record in held.each(CUSTOM_RESOURCE_DEFINITIONS))
 
     def lost(self, held: Range) -> None:
         self._terminating = {place: key for place, key in self._terminating.items() if place[0] not in held}
 
     async def reconcile(self, held: Range, key: Key) -> None:
+        if key.name == _NAMELESS:
+            async for each in in_slices(held.each(CUSTOM_RESOURCE_DEFINITIONS, key.cluster), 1):
+                if not is_condition_true(orjson.loads(each.value), NAMES_ACCEPTED):
+                    self.enqueue(each.key)
+            return
         record = held.get(key)
         if record is None:
             return
@@ -68,42 +78,39 @@ class CustomResourceDefinitions(Controller):
             return
         lock = self._naming.setdefault(key.cluster, asyncio.Lock())
         async with lock:
-            changed = await self._name(held, key)
+            changed = await self._name(held, key, orjson.loads(record.value))
         if changed:
             # It may have let go of a short name that another one wants.
-            for other in self._nameless(key):
-                self.enqueue(other)
+            self.enqueue(Key(key.cluster, CUSTOM_RESOURCE_DEFINITIONS, "", _NAMELESS))
 
-    async def _name(self, held: Range, key: Key) -> bool:
+    async def _name(self, held: Range, key: Key, crd: Object) -> bool:
         """Gives it its status; whether the names changed."""
         before: Object = {}
+        # Accepted names are given here alone, one definition of a cluster after the other, so these stay true.
+        taken = TakenNames(crd)
+        async for each in in_slices(held.each(CUSTOM_RESOURCE_DEFINITIONS, key.cluster), 1):
+            if each.key != key:
+                taken.add(orjson.loads(each.value))
 
         def named(obj: Object) -> Object | None:
             nonlocal before
             before = obj.get("status") or {}
-            others = [orjson.loads(r.value) for r in held.list(CUSTOM_RESOURCE_DEFINITIONS, key.cluster) if r.key != key]
-            wanted = _with_condition(naming_conditions(obj, others), approval_condition(obj))
+            wanted = _with_condition(named_status(obj, taken), approval_condition(obj))
             return {**obj, "status": wanted} if wanted != before else None
 
         after = await objects.update(self._host.scope(key.cluster), DEFINITION, "", key.name, named, subresource="status")
         return after is not None and (after.get("status") or {}).get("acceptedNames") != before.get("acceptedNames")
-
-    def _nameless(self, key: Key) -> list[Key]:
-        """The other definitions of a cluster that did not get all of their names."""
-        if not self._host.cell.owns(key.cluster):
-            return []
-        records = self._host.cell.range_of(key.cluster).list(CUSTOM_RESOURCE_DEFINITIONS, key.cluster)
-        return [r.key for r in records if r.key != key and not is_condition_true(orjson.loads(r.value), NAMES_ACCEPTED)]
 
     async def _terminate(self, held: Range, key: Key, crd: Object) -> None:
         if FINALIZER not in finalizers_of(crd):
             return
         scope = self._host.scope(key.cluster)
         resource = _resource(crd)
+        await self._host.apis.read(key.cluster)
         if self._has_objects(key.cluster, crd, resource):
             self._terminating[(key.cluster, resource)] = key
             await objects.update(scope, DEFINITION, "", key.name, _terminating, subresource="status")
-            failures = await purge(self._host, held, list(held.list(resource, key.cluster)))
+            failures = await purge(self._host, held, held.each(resource, key.cluster))
             if held.count(resource, key.cluster):
                 if failures:
                     raise StatusError(500, "InternalError", f"{key.name} cannot be emptied: {failures[0]}")

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
+from math import ceil
 from typing import TYPE_CHECKING
 
 import orjson
 
 from tenantry.background import restarting
+from tenantry.slices import in_slices
 from tenantry.storage.cell import NotOwned, Stale
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
@@ -27,12 +28,44 @@ LIFETIME_SECONDS = 3600.0
 SWEEP_SECONDS = 60.0
 _BATCH = 50
 
-Writes = OrderedDict[Key, float]
-"""The Unix time at which each event that there is was last written, oldest first."""
+
+class Writes:
+    """When each event that there is was last written, by the second: to know which are old, none need be put in order."""
+
+    def __init__(self) -> None:
+        self._second_of: dict[Key, int] = {}
+        self._seconds: dict[int, dict[Key, None]] = {}
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self._second_of
+
+    def put(self, key: Key, written: float) -> None:
+        """`written` is a Unix time, which counts as the next whole second."""
+        self.discard(key)
+        second = ceil(written)
+        self._second_of[key] = second
+        self._seconds.setdefault(second, {})[key] = None
+
+    def discard(self, key: Key) -> None:
+        second = self._second_of.pop(key, None)
+        if second is not None:
+            same = self._seconds[second]
+            del same[key]
+            if not same:
+                del self._seconds[second]
+
+    def due(self, before: float) -> Iterator[Key]:
+        """Takes off what was written up to then."""
+        for second in sorted(second for second in self._seconds if second <= before):
+            while same := self._seconds.get(second):
+                key = next(iter(same))
+                self.discard(key)
+                yield key
 
 
 class EventExpiry:
-    """One task for a shard, from `start` to `stop`. It remembers when each was written, so that a sweep looks at nothing else.
+    """One task for a shard, from `start` to `stop`. It remembers when each was written, so that a sweep looks at nothing else; it
+    deletes a batch at a time, and the loop goes round between two.
 
     `now` gives the Unix time, `sleep` waits for seconds: the clock, for tests.
     """
@@ -67,7 +100,8 @@ class EventExpiry:
         before = self._now() - LIFETIME_SECONDS
         swept = 0
         for name, held in list(self._host.cell.ranges.items()):
-            due = _due(held, self._writes.get(name, OrderedDict()), before)
+            writes = self._writes.get(name) or Writes()
+            due = (record for key in writes.due(before) if (record := held.get(key)) is not None)
             while batch := list(islice(due, _BATCH)):
                 await self._host.cell.settled([record.key for record in batch])
                 try:
@@ -75,11 +109,9 @@ class EventExpiry:
                     swept += len(batch)
                 except (Stale, NotOwned, StoreError):
                     # One was written again just now, or there is nobody to write to: the next sweep looks again.
-                    writes = self._writes.get(name, OrderedDict())
-                    for record in reversed(batch):
+                    for record in batch:
                         if held.get(record.key) is not None and record.key not in writes:
-                            writes[record.key] = before
-                            writes.move_to_end(record.key, last=False)
+                            writes.put(record.key, before)
                     break
         return swept
 
@@ -89,31 +121,32 @@ class EventExpiry:
             await self.sweep()
 
     def _follow(self, held: Range) -> Callable[[], None]:
-        known = sorted((_last_written(record), record.key) for record in held.list(EVENTS))
-        writes = self._writes[held.name] = OrderedDict((key, written) for written, key in known)
+        writes = self._writes[held.name] = Writes()
+        oldest = self._now() - LIFETIME_SECONDS
 
         def written(events: Sequence[RecordEvent]) -> None:
             now = self._now()
             for event in events:
-                writes.pop(event.key, None)
-                if event.record is not None:
-                    writes[event.key] = now
+                if event.record is None:
+                    writes.discard(event.key)
+                else:
+                    writes.put(event.key, now)
+
+        async def look() -> None:
+            async for record in in_slices(held.each(EVENTS), 1):
+                if record.key not in writes:
+                    # By what the event says of itself, which may be anything: it was written before now, and old is old.
+                    writes.put(record.key, min(max(_last_written(record), oldest), oldest + LIFETIME_SECONDS))
 
         stop_events = held.subscribe(written, EVENTS)
+        task = restarting(look, name=f"events of range {held.name}", ends=True)
 
         def stop() -> None:
             stop_events()
+            task.cancel()
             self._writes.pop(held.name, None)
 
         return stop
-
-
-def _due(held: Range, writes: Writes, before: float) -> Iterable[Record]:
-    """Takes what is older than `before` off `writes`."""
-    while writes and next(iter(writes.values())) <= before:
-        record = held.get(writes.popitem(last=False)[0])
-        if record is not None:
-            yield record
 
 
 def _last_written(record: Record) -> float:

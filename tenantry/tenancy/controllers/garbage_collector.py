@@ -1,12 +1,13 @@
 """Dependents go when their owners are gone (upstream's garbage collector): background, foreground and orphan deletion.
 
 One collector works all clusters of a shard. It keeps nothing but the keys of objects that have owners; owner references never
-cross logical clusters, so a uid is only ever looked for in the dependent's own cluster.
+cross logical clusters, so a uid is only ever looked for in the dependent's own cluster. An owner may have as many dependents as a
+cluster has objects: they are gone through in slices, and whoever joins meanwhile is looked at, too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
@@ -17,6 +18,7 @@ from tenantry.apiserver.verbs.options import DeleteOptions
 from tenantry.kube.finalizers import FOREGROUND, ORPHAN
 from tenantry.kube.objects import Object, finalizers_of, metadata_of, split_api_version
 from tenantry.kube.status import StatusError
+from tenantry.slices import in_slices
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Record, RecordEvent
@@ -28,8 +30,8 @@ if TYPE_CHECKING:
 
 _MARKS = (b'"foregroundDeletion"', b'"orphan"')
 
-Place = tuple[str, str]
-"""(cluster, uid of an owner)."""
+_FEW = 64
+"""Dependents that are queued at once, by the event that tells of their owner's end."""
 
 
 class _Owners(NamedTuple):
@@ -43,15 +45,30 @@ class _Owners(NamedTuple):
     impossible: bool = False
 
 
+class _Blocked:
+    """An owner in foreground deletion that has dependents in its way. `told`: its dependents were all queued once. `joined`:
+    somebody has become its dependent since they were looked through last."""
+
+    __slots__ = ("joined", "key", "told")
+
+    def __init__(self, key: Key) -> None:
+        self.key = key
+        self.told = False
+        self.joined = False
+
+
 class GarbageCollector(Controller):
     name = "garbage-collector"
     workers = 8
 
     def __init__(self, host: Host) -> None:
         self._host = host
-        self._dependents: dict[Place, set[Key]] = {}
-        self._waiting: dict[Place, Key] = {}
-        """Owners in foreground deletion that have dependents in their way."""
+        self._dependents: dict[str, dict[str, set[Key]]] = {}
+        """By cluster and uid of their owner."""
+        self._waiting: dict[str, dict[str, _Blocked]] = {}
+        """By cluster and uid."""
+        self._gone: dict[Key, set[str]] = {}
+        """Owners that are gone with more dependents than are queued at once, with their uids."""
         self._unresolved: dict[str, set[Key]] = {}
         """Cluster → dependents whose own type or whose owner's type it does not have."""
 
@@ -59,23 +76,20 @@ class GarbageCollector(Controller):
     def resources(self) -> Sequence[str] | None:
         return None
 
-    def initial_keys(self, held: Range) -> Iterable[Key]:
-        found: list[Key] = []
-        for resource in {r for cluster in list(held.clusters()) for r in held.resources(cluster)}:
-            for record in held.list(resource):
-                if record.head.owner_uids:
-                    self._index(record.key, None, record)
-                    found.append(record.key)
-                elif _has_mark(record):
-                    found.append(record.key)
-        return found
+    def initial_keys(self, held: Range) -> Iterable[Key | None]:
+        for record in held.each():
+            if record.head.owner_uids:
+                self._index(record.key, None, record)
+                yield record.key
+            else:
+                yield record.key if _has_mark(record) else None
 
     def lost(self, held: Range) -> None:
-        for table in (self._dependents, self._waiting):
-            for place in [place for place in table if place[0] in held]:
-                del table[place]
-        for cluster in [cluster for cluster in self._unresolved if cluster in held]:
-            del self._unresolved[cluster]
+        tables: tuple[dict[str, Any], ...] = (self._dependents, self._waiting, self._unresolved)
+        for table in tables:
+            for cluster in [cluster for cluster in table if cluster in held]:
+                del table[cluster]
+        self._gone = {key: uids for key, uids in self._gone.items() if key.cluster not in held}
 
     def keys(self, event: RecordEvent) -> Iterable[Key]:
         key, record, previous = event.key, event.record, event.previous
@@ -87,21 +101,37 @@ class GarbageCollector(Controller):
                 self._index(key, previous, record)
             if self._waiting:
                 # An owner that is deleted in the foreground may have waited for this.
-                found.extend(owner for uid in owners_before if (owner := self._waiting.get((key.cluster, uid))))
+                waiting = self._waiting.get(key.cluster, {})
+                found.extend(blocked.key for uid in owners_before if (blocked := waiting.get(uid)) is not None)
         if record is None:
             self._resolved(key)
             if previous is not None:
-                place = (key.cluster, previous.head.uid)
-                self._waiting.pop(place, None)
-                found.extend(self._dependents.get(place, ()))
+                uid = previous.head.uid
+                self._wait_no_more(key.cluster, uid)
+                dependents = self._dependents_of(key.cluster, uid)
+                if len(dependents) <= _FEW:
+                    found.extend(dependents)
+                else:
+                    self._gone.setdefault(key, set()).add(uid)
+                    found.append(key)
         elif record.head.deleting:
             if _has_mark(record):
                 found.append(key)
         elif owners and owners != owners_before:
             found.append(key)
-        if self._unresolved and key.resource in API_SOURCES and record is not None:
-            found.extend(self._unresolved.pop(key.cluster, ()))
+        if key.cluster in self._unresolved and key.resource in API_SOURCES and record is not None:
+            self.walk(("apis", key.cluster), lambda: self._unresolved.pop(key.cluster, ()))
         return found
+
+    def _dependents_of(self, cluster: str, uid: str) -> Collection[Key]:
+        return self._dependents.get(cluster, {}).get(uid, ())
+
+    def _wait_no_more(self, cluster: str, uid: str) -> None:
+        waiting = self._waiting.get(cluster)
+        if waiting is not None:
+            waiting.pop(uid, None)
+            if not waiting:
+                del self._waiting[cluster]
 
     def _resolved(self, key: Key) -> None:
         """Nothing is waited for on account of an object that is gone."""
@@ -112,6 +142,11 @@ class GarbageCollector(Controller):
                 del self._unresolved[key.cluster]
 
     async def reconcile(self, held: Range, key: Key) -> None:
+        for uid in self._gone.pop(key, ()):
+            async for dependent in in_slices(tuple(self._dependents_of(key.cluster, uid))):
+                self.enqueue(dependent)
+        if held.get(key) is not None:
+            await self._host.apis.read(key.cluster)
         record = held.get(key)
         if record is None:
             return
@@ -136,9 +171,9 @@ class GarbageCollector(Controller):
             dangling = {ref["uid"] for ref in (*owners.gone, *owners.waiting)}
             await self._update(record.key, lambda o: _without_owners(o, dangling))
             return
-        dependents = self._dependents.get((record.key.cluster, record.head.uid), ())
+        dependents = tuple(self._dependents_of(record.key.cluster, record.head.uid))
         if owners.waiting and dependents:
-            if any((other := held.get(dependent)) is not None and _in_foreground(other) for dependent in dependents):
+            if await _any_in_foreground(held, dependents):
                 # A circle: it would wait for itself.
                 await self._update(record.key, _unblocking)
                 record = held.get(record.key) or record
@@ -150,24 +185,30 @@ class GarbageCollector(Controller):
             await self._delete(record, policy)
 
     async def _foreground(self, held: Range, record: Record) -> None:
-        place = (record.key.cluster, record.head.uid)
-        self._waiting[place] = record.key
+        cluster, uid = record.key.cluster, record.head.uid
+        blocked = self._waiting.setdefault(cluster, {}).setdefault(uid, _Blocked(record.key))
+        blocked.joined = False
         blocking = False
-        for key in list(self._dependents.get(place, ())):
+        async for key in in_slices(tuple(self._dependents_of(cluster, uid)), 1):
             dependent = held.get(key)
             if dependent is None:
                 continue
-            refs = metadata_of(orjson.loads(dependent.value)).get("ownerReferences") or ()
-            if any(ref.get("uid") == record.head.uid and ref.get("blockOwnerDeletion") for ref in refs):
-                blocking = True
-            if not dependent.head.deleting:
+            blocking = blocking or _blocks(dependent, uid)
+            if blocking and blocked.told:
+                # It is looked at again when that one is gone; the others were queued before.
+                return
+            if not blocked.told and not dependent.head.deleting:
                 self.enqueue(key)
-        if not blocking:
-            await self._update(record.key, lambda o: _without_finalizer(o, FOREGROUND))
-            self._waiting.pop(place, None)
+        blocked.told = True
+        if blocking:
+            return
+        if blocked.joined:
+            raise Retry(0.0, "somebody became a dependent meanwhile")
+        await self._update(record.key, lambda o: _without_finalizer(o, FOREGROUND))
+        self._wait_no_more(cluster, uid)
 
     async def _orphan(self, held: Range, record: Record) -> None:
-        for key in list(self._dependents.get((record.key.cluster, record.head.uid), ())):
+        async for key in in_slices(tuple(self._dependents_of(record.key.cluster, record.head.uid)), 1):
             await self._update(key, lambda o: _without_owners(o, {record.head.uid}))
         await self._update(record.key, lambda o: _without_finalizer(o, ORPHAN))
 
@@ -212,18 +253,39 @@ class GarbageCollector(Controller):
             raise
 
     def _index(self, key: Key, previous: Record | None, record: Record | None) -> None:
+        owned = self._dependents.setdefault(key.cluster, {})
         for uid in previous.head.owner_uids if previous is not None else ():
-            known = self._dependents.get((key.cluster, uid))
+            known = owned.get(uid)
             if known is not None:
                 known.discard(key)
                 if not known:
-                    del self._dependents[(key.cluster, uid)]
+                    del owned[uid]
+        waiting = self._waiting.get(key.cluster, {})
         for uid in record.head.owner_uids if record is not None else ():
-            self._dependents.setdefault((key.cluster, uid), set()).add(key)
+            owned.setdefault(uid, set()).add(key)
+            if uid in waiting:
+                waiting[uid].joined = True
+        if not owned:
+            del self._dependents[key.cluster]
 
 
 def _has_mark(record: Record) -> bool:
     return record.head.deleting and any(mark in record.value for mark in _MARKS)
+
+
+async def _any_in_foreground(held: Range, keys: Sequence[Key]) -> bool:
+    async for key in in_slices(keys, 1):
+        record = held.get(key)
+        if record is not None and _in_foreground(record):
+            return True
+    return False
+
+
+def _blocks(dependent: Record, uid: str) -> bool:
+    if b'"blockOwnerDeletion":true' not in dependent.value:
+        return False
+    refs = metadata_of(orjson.loads(dependent.value)).get("ownerReferences") or ()
+    return any(ref.get("uid") == uid and ref.get("blockOwnerDeletion") for ref in refs)
 
 
 def _in_foreground(owner: Record) -> bool:

@@ -48,8 +48,8 @@ class NamespaceContents(Controller):
             return (Key(key.cluster, NAMESPACES, "", key.namespace),)
         return ()
 
-    def initial_keys(self, held: Range) -> Iterable[Key]:
-        return (record.key for record in held.list(NAMESPACES) if not self._is_complete(held, record.key))
+    def initial_keys(self, held: Range) -> Iterable[Key | None]:
+        return (None if self._is_complete(held, record.key) else record.key for record in held.each(NAMESPACES))
 
     async def reconcile(self, held: Range, key: Key) -> None:
         record = held.get(key)

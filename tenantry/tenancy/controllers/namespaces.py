@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import orjson
@@ -11,16 +11,19 @@ from tenantry.apiserver import objects
 from tenantry.kube.objects import Object, finalizers_of, timestamp
 from tenantry.kube.status import StatusError
 from tenantry.kube.types.namespace import DEFINITION, FINALIZER
+from tenantry.slices import in_slices
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Record, RecordEvent
 from tenantry.tenancy.controllers.purge import purge
-from tenantry.tenancy.reconcile import Controller
+from tenantry.tenancy.reconcile import Controller, Retry
 from tenantry.tenancy.resources import NAMESPACES
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
 
+_NAMES_MAX = 200
+"""Types, and finalizers, named in a condition."""
 _TEXTS_MAX = 10
 """Failures named in a condition; one object's reason is mostly every object's."""
 
@@ -53,8 +56,8 @@ class NamespaceDeletion(Controller):
             return (Key(key.cluster, NAMESPACES, "", key.namespace),)
         return ()
 
-    def initial_keys(self, held: Range) -> Iterable[Key]:
-        return (record.key for record in held.list(NAMESPACES) if record.head.deleting)
+    def initial_keys(self, held: Range) -> Iterable[Key | None]:
+        return (record.key if record.head.deleting else None for record in held.each(NAMESPACES))
 
     def lost(self, held: Range) -> None:
         self._terminating = {place for place in self._terminating if place[0] not in held}
@@ -65,15 +68,18 @@ class NamespaceDeletion(Controller):
             return
         self._terminating.add((key.cluster, key.name))
         failures = await purge(self._host, held, contents(held, key))
-        remaining = contents(held, key)
-        if remaining or _is_kept(orjson.loads(record.value)):
+        remaining = await Remaining.of(contents(held, key))
+        if remaining.counts or _is_kept(orjson.loads(record.value)):
             await self._report(key, remaining, failures)
-        if not remaining:
-            await objects.update(self._host.scope(key.cluster), DEFINITION, "", key.name, _finalized, subresource="finalize")
-        elif failures:
-            raise StatusError(500, "InternalError", f"namespace {key.name} cannot be emptied: {failures[0]}")
+        if remaining.counts:
+            if failures:
+                raise StatusError(500, "InternalError", f"namespace {key.name} cannot be emptied: {failures[0]}")
+            return
+        if next(contents(held, key), None) is not None:
+            raise Retry(0.0, "something was on its way into the namespace")
+        await objects.update(self._host.scope(key.cluster), DEFINITION, "", key.name, _finalized, subresource="finalize")
 
-    async def _report(self, key: Key, remaining: Sequence[Record], failures: Sequence[str]) -> None:
+    async def _report(self, key: Key, remaining: Remaining, failures: Sequence[str]) -> None:
         conditions = deletion_conditions(remaining, failures)
 
         def told(obj: Object) -> Object:
@@ -82,12 +88,34 @@ class NamespaceDeletion(Controller):
         await objects.update(self._host.scope(key.cluster), DEFINITION, "", key.name, told, subresource="status")
 
 
-def contents(held: Range, namespace: Key) -> list[Record]:
-    """Every object in a namespace, of whatever type."""
-    found: list[Record] = []
+def contents(held: Range, namespace: Key) -> Iterator[Record]:
+    """Every object in a namespace, of whatever type, to be gone through in slices."""
     for resource in held.resources(namespace.cluster):
-        found.extend(held.list(resource, namespace.cluster, namespace.name))
-    return found
+        yield from held.each(resource, namespace.cluster, namespace.name)
+
+
+class Remaining:
+    """How many objects of each resource there are, and of how many each finalizer is."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+        self.finalizers: dict[str, int] = {}
+
+    @classmethod
+    async def of(cls, records: Iterable[Record]) -> Remaining:
+        found = cls()
+        async for record in in_slices(records, 1):
+            found._count(record)
+        return found
+
+    def _count(self, record: Record) -> None:
+        group, _, resource = record.key.resource.partition(":")[0].partition("/")
+        # As upstream prints it: with the dot even where there is no group.
+        name = f"{resource}.{'' if group == 'core' else group}"
+        self.counts[name] = self.counts.get(name, 0) + 1
+        if b'"finalizers":' in record.value:
+            for finalizer in finalizers_of(orjson.loads(record.value)):
+                self.finalizers[finalizer] = self.finalizers.get(finalizer, 0) + 1
 
 
 def _is_kept(namespace: Object) -> bool:
@@ -102,19 +130,10 @@ def _finalized(obj: Object) -> Object:
     return obj
 
 
-def deletion_conditions(remaining: Sequence[Record], failures: Sequence[str]) -> list[Object]:
+def deletion_conditions(remaining: Remaining, failures: Sequence[str]) -> list[Object]:
     """What upstream's namespace controller says of a terminating namespace."""
-    counts: dict[str, int] = {}
-    finalizers: dict[str, int] = {}
-    for record in remaining:
-        group, _, resource = record.key.resource.partition(":")[0].partition("/")
-        # As upstream prints it: with the dot even where there is no group.
-        name = f"{resource}.{'' if group == 'core' else group}"
-        counts[name] = counts.get(name, 0) + 1
-        for finalizer in finalizers_of(orjson.loads(record.value)):
-            finalizers[finalizer] = finalizers.get(finalizer, 0) + 1
-    content = ", ".join(sorted(f"{name} has {count} resource instances" for name, count in counts.items()))
-    held_by = ", ".join(sorted(f"{name} in {count} resource instances" for name, count in finalizers.items()))
+    content = _told(f"{name} has {count} resource instances" for name, count in remaining.counts.items())
+    held_by = _told(f"{name} in {count} resource instances" for name, count in remaining.finalizers.items())
     refused = ", ".join(sorted(set(failures))[:_TEXTS_MAX])
     return [
         _condition("NamespaceDeletionDiscoveryFailure", False, "ResourcesDiscovered", "All resources successfully discovered"),
@@ -146,6 +165,11 @@ def deletion_conditions(remaining: Sequence[Record], failures: Sequence[str]) ->
             "NamespaceFinalizersRemaining", False, "ContentHasNoFinalizers", "All content-preserving finalizers finished"
         ),
     ]
+
+
+def _told(parts: Iterable[str]) -> str:
+    told = sorted(parts)
+    return ", ".join(told[:_NAMES_MAX]) + (f" and {len(told) - _NAMES_MAX} more" if len(told) > _NAMES_MAX else "")
 
 
 def _condition(kind: str, true: bool, reason: str, message: str) -> Object:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tenantry.apiserver import objects
 from tenantry.kube.status import StatusError
+from tenantry.slices import batches
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Record
 from tenantry.tenancy.controllers.lookup import definition_of
@@ -18,24 +19,28 @@ if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
 
 AT_ONCE = 50
+FAILURES_MAX = 1000
+"""Texts of failures that are kept."""
 
 
 async def purge(host: Host, held: Range, records: Iterable[Record]) -> list[str]:
-    """Deletes every object that is not deleted yet, with its finalizers respected; the texts of what could not be deleted.
+    """Deletes every object that is not deleted yet, with its finalizers respected; the texts of what could not be deleted, of
+    many the first. `records` are gone through in slices (`Range.each`).
 
     Objects whose type the cluster has no more are removed at once: whoever could have a say went with the type.
     """
-    waiting = iter([record for record in records if not record.head.deleting])
     failures: list[str] = []
-    while batch := list(islice(waiting, AT_ONCE)):
-        failures += filter(None, await asyncio.gather(*(_delete(host, held, record) for record in batch)))
+    async for batch in batches((None if record.head.deleting else record for record in records), AT_ONCE):
+        failed = filter(None, await asyncio.gather(*(_delete(host, held, record) for record in batch)))
+        failures.extend(islice(failed, FAILURES_MAX - len(failures)))
     return failures
 
 
 async def _delete(host: Host, held: Range, record: Record) -> str:
     key = record.key
-    definition = definition_of(host, key.cluster, key.resource)
     try:
+        await host.apis.read(key.cluster)
+        definition = definition_of(host, key.cluster, key.resource)
         if definition is not None:
             await objects.delete(host.scope(key.cluster), definition, key.namespace, key.name)
             return ""

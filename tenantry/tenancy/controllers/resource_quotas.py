@@ -9,15 +9,20 @@ from tenantry.apiserver import objects
 from tenantry.kube.objects import GroupResource, Object
 from tenantry.kube.quota import resource_of
 from tenantry.kube.types.resource_quota import DEFINITION
+from tenantry.slices import in_slices
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import RecordEvent
-from tenantry.tenancy.quotas import cluster_scoped, count, is_cluster_scoped
+from tenantry.tenancy.quotas import count, is_cluster_scoped, is_marked
 from tenantry.tenancy.reconcile import Controller
 from tenantry.tenancy.resources import RESOURCE_QUOTAS
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
+
+
+_ALL = ""
+"""As a name: every quota of the namespace; without a namespace those that count the whole cluster."""
 
 
 class ResourceQuotas(Controller):
@@ -38,16 +43,21 @@ class ResourceQuotas(Controller):
             return (key,) if key.resource == RESOURCE_QUOTAS else ()
         if not self._host.cell.owns(key.cluster):
             return ()
-        held = self._host.cell.range_of(key.cluster)
-        counting = held.list(RESOURCE_QUOTAS, key.cluster, key.namespace) if key.namespace else cluster_scoped(held, key.cluster)
-        return [record.key for record in counting]
+        has_any = self._host.cell.range_of(key.cluster).has_any(RESOURCE_QUOTAS, key.cluster, key.namespace or None)
+        return (Key(key.cluster, RESOURCE_QUOTAS, key.namespace, _ALL),) if has_any else ()
 
-    def initial_keys(self, held: Range) -> Iterable[Key]:
-        return (record.key for record in held.list(RESOURCE_QUOTAS))
+    def initial_keys(self, held: Range) -> Iterable[Key | None]:
+        return (record.key for record in held.each(RESOURCE_QUOTAS))
 
     async def reconcile(self, held: Range, key: Key) -> None:
+        if key.name == _ALL:
+            async for record in in_slices(held.each(RESOURCE_QUOTAS, key.cluster, key.namespace or None)):
+                if key.namespace or is_marked(record):
+                    self.enqueue(record.key)
+            return
         if held.get(key) is None:
             return
+        await self._host.apis.read(key.cluster)
 
         def counted(quota: Object) -> Object | None:
             hard = dict((quota.get("spec") or {}).get("hard") or {})

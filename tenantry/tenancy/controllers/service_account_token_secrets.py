@@ -14,6 +14,7 @@ from tenantry.apiserver.authentication.service_account import BoundObject
 from tenantry.apiserver.verbs.options import DeleteOptions
 from tenantry.kube.objects import Object, annotations_of, metadata_of
 from tenantry.kube.types.secret import DEFINITION, SERVICE_ACCOUNT_NAME_ANNOTATION, SERVICE_ACCOUNT_TOKEN
+from tenantry.slices import in_slices
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Record, RecordEvent
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
 
 SERVICE_ACCOUNT_UID_ANNOTATION = "kubernetes.io/service-account.uid"
+
+
+_ALL = ""
+"""As a name: every such secret of a namespace."""
 
 
 class Issue(Protocol):
@@ -49,13 +54,17 @@ class ServiceAccountTokenSecrets(Controller):
             return (key,) if event.record is not None and _is_token(event.record) else ()
         if event.record is not None or not self._host.cell.owns(key.cluster):
             return ()
-        secrets = self._host.cell.range_of(key.cluster).list(SECRETS, key.cluster, key.namespace)
-        return [record.key for record in secrets if _is_token(record)]
+        return (Key(key.cluster, SECRETS, key.namespace, _ALL),)
 
-    def initial_keys(self, held: Range) -> Iterable[Key]:
-        return (record.key for record in held.list(SECRETS) if _is_token(record))
+    def initial_keys(self, held: Range) -> Iterable[Key | None]:
+        return (record.key if _is_token(record) else None for record in held.each(SECRETS))
 
     async def reconcile(self, held: Range, key: Key) -> None:
+        if key.name == _ALL:
+            async for each in in_slices(held.each(SECRETS, key.cluster, key.namespace)):
+                if _is_token(each):
+                    self.enqueue(each.key)
+            return
         record = held.get(key)
         if record is None or record.head.deleting or not _is_token(record):
             return
