@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from tenantry.apiserver.admission import Chain as AdmissionChain
-from tenantry.apiserver.authentication.authenticator import Union
+from tenantry.apiserver.authentication.authenticator import Authenticator, Union
 from tenantry.apiserver.http import Reply, Request, Response
 from tenantry.apiserver.pipeline import Pipeline
 from tenantry.apiserver.records import parse_head
@@ -19,6 +19,7 @@ from tenantry.kube.objects import Object
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.memory import MemoryStore
+from tenantry.tenancy.admission.system_finalizers import SystemFinalizers
 from tenantry.tenancy.authorization.chain import Chain
 from tenantry.tenancy.changes import created
 from tenantry.tenancy.directory import RangeInfo, ShardInfo
@@ -32,6 +33,7 @@ from tenantry.tenancy.scopes import ClustersMount, RangesMount
 from tenantry.tenancy.workspaces.offers import OffersController
 from tenantry.virtual.mount import ServicesMount, load_views
 from tenantry.virtual.view import View
+from tests.support.patience import PATIENCE_SECONDS
 
 MASTER = User("system:admin", (MASTERS_GROUP, AUTHENTICATED_GROUP))
 URL = "https://tenantry.example:6443"
@@ -93,6 +95,7 @@ class World:
         store: MemoryStore | None = None,
         name: str = "here",
         ranges: Mapping[str, tuple[str, str]] | None = None,
+        authenticator: Authenticator | None = None,
         **settings: Any,
     ) -> None:
         self.store = store or MemoryStore()
@@ -105,7 +108,7 @@ class World:
         ]
         self.host = host = Host(name=name, cell=self.cell, registry=FixedMap(infos), urls=Urls(URL), peers=NoPeers())
         host.authorizer = Chain(host)
-        host.admission = AdmissionChain(plugins(host))
+        host.admission = AdmissionChain([SystemFinalizers(host), *plugins(host)])
         self.controllers = controllers.build(host, **settings)
         host.add_controllers(*self.controllers, OffersController(host))
         self.views = load_views(host, views or None)
@@ -116,7 +119,7 @@ class World:
             "clusters": clusters,
             "ranges": RangesMount(host, {"clusters": clusters, "services": services}),
         }
-        self.pipeline = Pipeline(mounts, Union(anonymous=True), root=lambda: host.scope("root"))
+        self.pipeline = Pipeline(mounts, authenticator or Union(anonymous=True), root=lambda: host.scope("root"))
 
     async def __aenter__(self) -> World:
         for name, (start, end) in self._ranges.items():
@@ -134,7 +137,7 @@ class World:
         stops = [held.subscribe(lambda _: changed.set()) for held in self.cell.ranges.values()]
         stops.append(self.host.catalog.subscribe(None, lambda *_: changed.set()))
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 while not (found := done()):
                     await changed.wait()
                     changed.clear()

@@ -13,9 +13,10 @@ import orjson
 
 from gateway.front_door import FrontDoor
 from shard.process import Identity, Shard
+from tenantry.apiserver.authentication.authenticator import TokenAuthenticator
 from tenantry.apiserver.authentication.service_account import TokenIssuer
 from tenantry.apiserver.endpoints.health import Health
-from tenantry.apiserver.http import Request, Response
+from tenantry.apiserver.http import Reply, Request, Response
 from tenantry.apiserver.metrics import Metrics
 from tenantry.apiserver.user import AUTHENTICATED_GROUP, KCP_ADMIN_GROUP, MASTERS_GROUP, User
 from tenantry.cli.local_fleet import TTL_SECONDS, LocalFleet
@@ -24,12 +25,12 @@ from tenantry.storage.memory import MemoryStore
 from tenantry.storage.store import Store
 from tenantry.tenancy.host import Host, Urls
 from tenantry.tenancy.well_known import ROOT
+from tests.support.patience import PATIENCE_SECONDS
 
 URL = "https://tenantry.test:6443"
 MASTER = User("system:admin", (MASTERS_GROUP, AUTHENTICATED_GROUP))
 ADMIN = User("kcp-admin", (KCP_ADMIN_GROUP, AUTHENTICATED_GROUP))
 WORKSPACES = "apis/tenancy.kcp.io/v1alpha1/workspaces"
-TIMEOUT_SECONDS = 10.0
 _cells = cycle(range(2, 250))
 
 
@@ -46,7 +47,14 @@ class Stack:
     """A running system. Answers are (status, decoded body)."""
 
     def __init__(
-        self, store: Store, keys: Path, *, shards: int, capacity: int, home_creator_groups: Sequence[str] | None
+        self,
+        store: Store,
+        keys: Path,
+        *,
+        shards: int,
+        capacity: int,
+        home_creator_groups: Sequence[str] | None,
+        tokens: Sequence[TokenAuthenticator] = (),
     ) -> None:
         self.fleet = LocalFleet(store, capacity=capacity)
         self.map = self.fleet.map
@@ -60,7 +68,7 @@ class Stack:
                 registry=self.map,
                 peers=self.fleet.peers,
                 urls=Urls(URL),
-                identity=Identity(requests=[], tokens=[], issuer=issuer, anonymous=True),
+                identity=Identity(requests=[], tokens=tokens, issuer=issuer, anonymous=True),
                 ca_certificate=b"-----BEGIN CERTIFICATE-----\n",
                 health=Health(),
                 metrics=Metrics(),
@@ -99,14 +107,20 @@ class Stack:
         assert isinstance(reply, Response)
         return reply
 
+    async def handle(self, request: Request) -> Reply:
+        """The answer to a request as the edge makes it, whose caller is yet to be authenticated."""
+        assert self._front is not None
+        return await self._front(request)
+
     async def call(
         self, method: str, path: str, who: User = MASTER, body: Any = None, query: str = "", **headers: str
     ) -> tuple[int, Any]:
         reply = await self.answer(method, path, who, body, query, **headers)
+        content = b"".join((reply.body, *reply.more))
         try:
-            return reply.status, orjson.loads(reply.body)
+            return reply.status, orjson.loads(content)
         except orjson.JSONDecodeError:
-            return reply.status, reply.body.decode()
+            return reply.status, content.decode()
 
     async def create_workspace(self, parent: str, name: str, who: User = MASTER, **spec: Any) -> None:
         body = {"apiVersion": "tenancy.kcp.io/v1alpha1", "kind": "Workspace", "metadata": {"name": name}, "spec": spec}
@@ -120,7 +134,8 @@ class Stack:
 
     async def ready(self, parent: str, name: str) -> Object:
         async def check() -> Object | None:
-            _, found = await self.call("GET", f"/clusters/{parent}/{WORKSPACES}/{name}")
+            status, found = await self.call("GET", f"/clusters/{parent}/{WORKSPACES}/{name}")
+            assert isinstance(found, dict), (status, found)
             return found if (found.get("status") or {}).get("phase") == "Ready" else None
 
         found: Object = await self.eventually(check)
@@ -150,7 +165,7 @@ class Stack:
         stops += [shard.host.catalog.subscribe(None, lambda *_: changed.set()) for shard in self.shards.values()]
         follow()
         try:
-            async with asyncio.timeout(TIMEOUT_SECONDS):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 while True:
                     changed.clear()
                     found = await check()
@@ -170,10 +185,16 @@ async def running(
     shards: int = 1,
     capacity: int = 1000,
     home_creator_groups: Sequence[str] | None = (AUTHENTICATED_GROUP,),
+    tokens: Sequence[TokenAuthenticator] = (),
 ) -> AsyncIterator[Stack]:
-    """`keys`: a directory for the service account key, kept over restarts."""
+    """`keys`: a directory for the service account key, kept over restarts. `tokens`: who is known by a token."""
     stack = Stack(
-        store or MemoryStore(new_cell()), keys, shards=shards, capacity=capacity, home_creator_groups=home_creator_groups
+        store or MemoryStore(new_cell()),
+        keys,
+        shards=shards,
+        capacity=capacity,
+        home_creator_groups=home_creator_groups,
+        tokens=tokens,
     )
     await stack.start()
     try:

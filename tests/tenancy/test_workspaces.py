@@ -14,7 +14,7 @@ from tenantry.storage.keys import Key
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.record import RecordEvent
 from tenantry.tenancy.changes import removed, updated
-from tenantry.tenancy.resources import CLUSTER_ROLE_BINDINGS, CONFIG_MAPS, NAMESPACES, SERVICE_ACCOUNTS
+from tenantry.tenancy.resources import API_BINDINGS, CLUSTER_ROLE_BINDINGS, CONFIG_MAPS, NAMESPACES, SERVICE_ACCOUNTS
 from tenantry.tenancy.workspaces.identifiers import initializer_label
 from tests.tenancy.world import USER, World, running, workspace
 
@@ -425,3 +425,64 @@ async def test_a_workspace_goes_when_a_user_takes_off_the_last_finalizer_of_its_
         await world.update(cluster, definitions.logical_clusters, "cluster", let_go)
         await world.until("root", lambda: world.get("root", definitions.workspaces, "far") is None)
         assert list(world.host_of(cluster).cell.range_of(cluster).resources(cluster)) == []
+
+
+async def exports(world: World) -> None:
+    """Two exports, and a type that keeps its workspaces bound to the first."""
+    for name in ("first", "second"):
+        export: Object = {"apiVersion": "apis.kcp.io/v1alpha2", "kind": "APIExport", "metadata": {"name": name}, "spec": {}}
+        await world.create("root", world.host.definitions.api_exports, export)
+    spec = {"defaultAPIBindings": [{"path": "root", "export": "first"}], "defaultAPIBindingLifecycle": "Maintain"}
+    await world.create("root", world.host.definitions.workspace_types, workspace_type("custom", **spec))
+
+
+@pytest.mark.parametrize("far", [False, True])
+async def test_nobody_is_bound_by_a_type_that_only_the_logical_cluster_names(far: bool) -> None:
+    """Its annotation was once everybody's to write. `far`: the Workspace is another shard's."""
+    async with running(2 if far else 1, capacity=2 if far else 1000) as world:
+        definitions = world.host.definitions
+        await exports(world)
+        await world.create("root", definitions.workspace_types, workspace_type("plain", defaultAPIBindingLifecycle="Maintain"))
+        cluster = ""
+        for name in ("near", "other", "claims")[0 if far else 2 :]:
+            cluster = (await world.workspace("root", name, type={"name": "plain", "path": "root"}))["spec"]["cluster"]
+        host = world.host_of(cluster)
+        assert (host is not world.host) == far
+        record = host.cell.range_of(cluster).get(Key(cluster, definitions.logical_clusters.storage_key, "", "cluster"))
+        assert record is not None
+        obj = orjson.loads(record.value)
+        obj["metadata"]["annotations"]["internal.tenancy.kcp.io/type"] = "root:custom"
+        await host.cell.commit([updated(host, definitions.logical_clusters, record, obj)])
+        assert host.workspace_types.of(cluster, obj) == ("root", "plain")
+
+        def more(obj: Object) -> Object:
+            obj["spec"]["defaultAPIBindings"] = [{"path": "root", "export": "second"}]
+            return obj
+
+        def bound() -> list[str]:
+            return [r.key.name.split("-")[0] for r in host.cell.range_of(cluster).list(API_BINDINGS, cluster)]
+
+        # By the time that the change of its own type has come to it, that of the other one would have.
+        await world.update("root", definitions.workspace_types, "plain", more)
+        await world.until(cluster, lambda: bound() != [])
+        assert bound() == ["second"]
+
+
+async def test_a_maintained_binding_does_not_turn_one_to_another_export() -> None:
+    async with running() as world:
+        definitions = world.host.definitions
+        await exports(world)
+        cluster = (await world.workspace("root", "one", type={"name": "custom", "path": "root"}))["spec"]["cluster"]
+        (record,) = world.host.cell.range_of(cluster).list(API_BINDINGS, cluster)
+        obj = orjson.loads(record.value)
+        obj["spec"]["reference"]["export"]["name"] = "second"
+        await world.host.cell.commit([updated(world.host, definitions.api_bindings, record, obj)])
+
+        def told() -> bool:
+            status = (world.logical_cluster(cluster) or {})["status"]
+            texts = [c.get("message", "") for c in status.get("conditions") or () if c["type"] == "APIBindingsReconciled"]
+            return any("bound to another export" in text for text in texts)
+
+        await world.until(cluster, told)
+        (record,) = world.host.cell.range_of(cluster).list(API_BINDINGS, cluster)
+        assert orjson.loads(record.value)["spec"]["reference"]["export"]["name"] == "second"

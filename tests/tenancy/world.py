@@ -26,9 +26,9 @@ from tenantry.tenancy.exports.controllers import build as build_exports
 from tenantry.tenancy.host import Host, Urls
 from tenantry.tenancy.workspaces.admission import plugins
 from tenantry.tenancy.workspaces.controllers import build as build_workspaces
+from tests.support.patience import PATIENCE_SECONDS
 
 USER = User("ada", (AUTHENTICATED_GROUP,))
-TIMEOUT_SECONDS = 5.0
 
 
 class Anybody:
@@ -171,7 +171,7 @@ class World:
         stops = [held.subscribe(lambda _: changed.set()) for host in self.hosts for held in host.cell.ranges.values()]
         stops.append(self.registry.subscribe(changed.set))
         try:
-            async with asyncio.timeout(TIMEOUT_SECONDS):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 while not condition():
                     changed.clear()
                     with suppress(TimeoutError):

@@ -17,6 +17,7 @@ from tenantry.tenancy.admission.object_count import ObjectCount
 from tenantry.tenancy.admission.quota import Quota
 from tenantry.tenancy.admission.reserved import Reserved
 from tenantry.tenancy.admission.reserved_metadata import ReservedMetadata
+from tenantry.tenancy.admission.system_finalizers import SystemFinalizers
 from tenantry.tenancy.admission.system_roles import SystemRoles
 from tenantry.tenancy.exports.admission import plugins as export_plugins
 from tenantry.tenancy.workspaces.admission import plugins as workspace_plugins
@@ -31,6 +32,7 @@ def build(host: Host, authorizer: AuthorizationChain) -> Chain:
     return Chain(
         [
             ReservedMetadata(),
+            SystemFinalizers(host),
             NamespaceLifecycle(),
             *workspace_plugins(host),
             *export_plugins(host),

@@ -199,8 +199,11 @@ class BindController(Controller):
         waiting = self._waiting.get(key.cluster)
         return (*own, *(each for each in waiting if each != key)) if waiting else own
 
-    def initial_keys(self, held: Range) -> Iterable[Key]:
-        return [record.key for record in held.list(API_BINDINGS)]
+    async def prepared(self, held: Range) -> None:
+        await self._index.filled(held)
+
+    def initial_keys(self, held: Range) -> Iterable[Key | None]:
+        return (record.key for record in held.each(API_BINDINGS))
 
     def lost(self, held: Range) -> None:
         self._waiting = {cluster: keys for cluster, keys in self._waiting.items() if cluster not in held}
@@ -269,13 +272,19 @@ class BindController(Controller):
         return status, extra_annotations(export.object)
 
     def _export_changed(self, _: str, cluster: str, name: str, obj: Object | None) -> None:
-        for key in self._index.keys(export_hash(cluster, name)):
-            self.enqueue(key)
+        self.walk((cluster, name), lambda: self._index.keys(export_hash(cluster, name)))
 
     def _schema_changed(self, resource: str, cluster: str, name: str, obj: Object | None) -> None:
-        for _, export_name, export in self._host.catalog.list(API_EXPORTS, cluster):
-            if any(entry.get("schema") == name for entry in (export.get("spec") or {}).get("resources") or ()):
-                self._export_changed(API_EXPORTS, cluster, export_name, export)
+        if self._host.catalog.has_any(API_EXPORTS, cluster):
+            self.walk(("schema", cluster, name), lambda: self._users_of(cluster, name))
+
+    def _users_of(self, cluster: str, schema: str) -> Iterable[Key | None]:
+        """The bindings to exports that have a schema."""
+        for export_name in self._host.catalog.names_in(API_EXPORTS, cluster):
+            export = self._host.catalog.get(API_EXPORTS, cluster, export_name) or {}
+            if any(entry.get("schema") == schema for entry in (export.get("spec") or {}).get("resources") or ()):
+                yield from self._index.keys(export_hash(cluster, export_name))
+            yield None
 
 
 def _schemas(host: Host, export: Export) -> dict[str, Object]:

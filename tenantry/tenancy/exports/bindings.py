@@ -14,6 +14,7 @@ from tenantry.kube.status import StatusError
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Record
+from tenantry.tenancy.exports.identities import Identities
 from tenantry.tenancy.resources import API_BINDINGS, API_EXPORTS, API_RESOURCE_SCHEMAS
 
 if TYPE_CHECKING:
@@ -94,12 +95,8 @@ def get_schema(host: Host, cluster: str, name: str) -> Object | None:
 
 def exports_with_identity(host: Host, identity: str) -> list[Export]:
     """Every APIExport whose status has this identity hash, in the order of cluster and name."""
-    found = [
-        Export(cluster, name, obj)
-        for cluster, name, obj in host.catalog.list(API_EXPORTS)
-        if identity and (obj.get("status") or {}).get("identityHash") == identity
-    ]
-    return sorted(found, key=lambda export: (export.cluster, export.name))
+    places = host.part(Identities).exports(identity)
+    return [Export(*place, found) for place in places if (found := get_export(host, *place)) is not None]
 
 
 def bound_export(host: Host, cluster: str, binding: Object) -> Export | None:

@@ -6,8 +6,11 @@ right on every write, so nobody can forge them; `relabel` brings objects up to d
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import orjson
 
 from tenantry.apiserver.admission import CREATE, UPDATE, Review
 from tenantry.cache import Cache
@@ -15,9 +18,10 @@ from tenantry.kube.objects import GroupResource, Object, labels_of, metadata_of,
 from tenantry.kube.selectors import labels as label_selectors
 from tenantry.kube.selectors.labels import LabelSelector
 from tenantry.kube.status import forbidden
+from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Record
-from tenantry.tenancy.exports.bindings import BINDING_RESOURCE, bound_export, decoded, reference_of, resolve_cluster
+from tenantry.tenancy.exports.bindings import BINDING_RESOURCE, bound_export, reference_of, resolve_cluster
 from tenantry.tenancy.exports.hashing import CLAIM_LABEL_PREFIX, REFLEXIVE_VALUE, claim_hash, claim_label
 from tenantry.tenancy.resources import API_BINDINGS, API_EXPORTS
 
@@ -35,6 +39,14 @@ class AcceptedClaim(NamedTuple):
     value: str
     selector: LabelSelector | None
     """None: every object."""
+
+
+class _Read(NamedTuple):
+    """What a binding says: the parts of it that name its export, and what it accepts."""
+
+    binding: Object
+    claims: tuple[tuple[GroupResource, str, LabelSelector | None], ...]
+    """(normalized resource, value of the label, selector)."""
 
 
 Table = Mapping[GroupResource, tuple[AcceptedClaim, ...]]
@@ -79,6 +91,8 @@ class Claims:
         self._host = host
         self._generation = 0
         self._tables: Cache[str, tuple[tuple[int, ...], int, Table]] = Cache("accepted_claims", bytes_max=8 << 20)
+        # An export that changes, anybody's, has tables made again; bindings are read again when they change themselves.
+        self._read: Cache[tuple[Key, int], _Read] = Cache("claims_read", bytes_max=8 << 20, keeps_large=True)
         host.catalog.subscribe(API_EXPORTS, self._exports_changed)
 
     def of(self, range: Range, cluster: str) -> Table:
@@ -90,7 +104,7 @@ class Claims:
         known = self._tables.get(cluster)
         if known is not None and known[0] == state and known[1] == self._generation:
             return known[2]
-        table = self._compile(cluster, [decoded(record) for record in bearing])
+        table = self._compile(cluster, bearing)
         self._tables.put(cluster, (state, self._generation, table))
         return table
 
@@ -110,22 +124,32 @@ class Claims:
         if home:
             expected.setdefault(claim_label(home, name), REFLEXIVE_VALUE)
 
-    def _compile(self, cluster: str, bindings: list[Object]) -> Table:
+    def _compile(self, cluster: str, bindings: Iterable[Record]) -> Table:
         table: dict[GroupResource, list[AcceptedClaim]] = {}
-        for binding in bindings:
-            claims = accepted_claims(binding)
+        for record in bindings:
+            binding, claims = self._read.compute((record.key, record.version), partial(_read, record))
             export = bound_export(self._host, cluster, binding) if claims else None
             if export is None:
                 continue
             key = claim_label(export.cluster, export.name)
-            for claim in claims:
-                group, resource = claim.get("group") or "", claim.get("resource") or ""
-                value = claim_hash(group, resource, claim.get("identityHash") or "")
-                table.setdefault(normalized(group, resource), []).append(AcceptedClaim(key, value, claim_selector(claim)))
+            for resource, value, selector in claims:
+                table.setdefault(resource, []).append(AcceptedClaim(key, value, selector))
         return {place: tuple(claims) for place, claims in table.items()}
 
     def _exports_changed(self, *_: object) -> None:
         self._generation += 1
+
+
+def _read(record: Record) -> _Read:
+    binding: Object = orjson.loads(record.value)
+    home = (binding.get("status") or {}).get("apiExportClusterName")
+    names = {"spec": {"reference": (binding.get("spec") or {}).get("reference")}, "status": {"apiExportClusterName": home}}
+    return _Read(names, tuple(_claimed(claim) for claim in accepted_claims(binding)))
+
+
+def _claimed(claim: Mapping[str, Any]) -> tuple[GroupResource, str, LabelSelector | None]:
+    group, resource = claim.get("group") or "", claim.get("resource") or ""
+    return normalized(group, resource), claim_hash(group, resource, claim.get("identityHash") or ""), claim_selector(claim)
 
 
 def claims_for(host: Host) -> Claims:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from tenantry.slices import in_slices
 from tenantry.storage.cell import NotOwned
 from tenantry.storage.keys import Key, catalog_key
 from tenantry.storage.overtaken import transact
@@ -62,16 +63,20 @@ class ConsumersController(Controller):
             return ()
         return {Key(start, CONSUMERS, "", label) for label in (before, after) if label is not None}
 
-    def initial_keys(self, held: Range) -> Iterable[Key]:
-        labels = {record.key.name for record in held.list(CONSUMERS, held.start)} | set(self._index.labels(held.name))
-        return [Key(held.start, CONSUMERS, "", label) for label in labels]
+    async def prepared(self, held: Range) -> None:
+        await self._index.filled(held)
+
+    def initial_keys(self, held: Range) -> Iterable[Key | None]:
+        yield from (record.key for record in held.each(CONSUMERS, held.start))
+        yield from (Key(held.start, CONSUMERS, "", label) for label in self._index.labels(held.name))
 
     async def reconcile(self, held: Range, key: Key) -> None:
         if key.cluster != held.start:
             return
-        await transact(self._host.cell, (key,), lambda: self._changes(held, key))
+        export = await self._export_of(held, key.name) if held.get(key) is None else None
+        await transact(self._host.cell, (key,), lambda: self._changes(held, key, export))
 
-    def _changes(self, held: Range, key: Key) -> tuple[Change, ...]:
+    def _changes(self, held: Range, key: Key, export: tuple[str, str] | None) -> tuple[Change, ...]:
         record = held.get(key)
         consumed = self._index.count(held.name, key.name) > 0
         if consumed == (record is not None):
@@ -80,17 +85,17 @@ class ConsumersController(Controller):
             gone = decoded(record)["export"]
             entry = catalog_key(CONSUMERS, gone["cluster"], f"{gone['name']}.{held.name}")
             return (Change(key, None, None, record, {entry: None}),)
-        export = self._export_of(held, key.name)
         if export is None:
             return ()
         entry = catalog_key(CONSUMERS, export[0], f"{export[1]}.{held.name}")
         value = orjson.dumps({"metadata": {"name": key.name}, "export": {"cluster": export[0], "name": export[1]}})
         return (Change(key, value, Head(), None, {entry: b"{}"}),)
 
-    def _export_of(self, held: Range, label: str) -> tuple[str, str] | None:
-        """The (cluster id, name) behind an export hash, as any of its bindings has it; None before one is bound."""
-        for key in self._index.keys(label):
-            record = self._host.cell.range_of(key.cluster).get(key)
+    async def _export_of(self, held: Range, label: str) -> tuple[str, str] | None:
+        """The (cluster id, name) behind an export hash, as any of its bindings has it; None before one is bound. It is the same
+        for ever, as the hash is made of it."""
+        async for key in in_slices(self._index.keys(label), 1):
+            record = held.get(key)
             if record is None:
                 continue
             binding = decoded(record)

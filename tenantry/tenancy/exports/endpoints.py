@@ -46,8 +46,8 @@ class SliceCreator(Controller):
             return (event.key,) if event.record is not None else ()
         return (Key(event.key.cluster, API_EXPORTS, "", event.key.name),) if event.record is None else ()
 
-    def initial_keys(self, held: Range) -> Iterable[Key]:
-        return [record.key for record in held.list(API_EXPORTS)]
+    def initial_keys(self, held: Range) -> Iterable[Key | None]:
+        return (record.key for record in held.each(API_EXPORTS))
 
     async def reconcile(self, held: Range, key: Key) -> None:
         place = Key(key.cluster, API_EXPORT_ENDPOINT_SLICES, "", key.name)
@@ -184,12 +184,11 @@ class EndpointsController(Controller):
             self._enqueue(annotations_of(export).get(PATH_ANNOTATION) or cluster, name)
 
     def _enqueue(self, cluster: str, name: str) -> None:
-        for key in tuple(self._by_export.get((cluster, name), ())):
-            self.enqueue(key)
+        if (cluster, name) in self._by_export:
+            self.walk((cluster, name), lambda: tuple(self._by_export.get((cluster, name), ())))
 
     def _partitions_changed(self, *_: object) -> None:
-        for key in self._export_of:
-            self.enqueue(key)
+        self.walk("partitions", lambda: tuple(self._export_of))
 
 
 def range_labels(host: Host, range_name: str) -> dict[str, str]:

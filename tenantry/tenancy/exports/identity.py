@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import secrets
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tenantry.apiserver import records
 from tenantry.kube.objects import Object, timestamp
 from tenantry.kube.types.namespace import living
+from tenantry.slices import in_slices
 from tenantry.storage.keys import Key
 from tenantry.storage.overtaken import transact
 from tenantry.storage.range import Range
@@ -80,14 +82,19 @@ class IdentityController(Controller):
             return (key,)
         if not self._host.cell.owns(key.cluster):
             return ()
-        secret = {"namespace": key.namespace, "name": key.name}
-        exports = self._host.cell.range_of(key.cluster).list(API_EXPORTS, key.cluster)
-        return [record.key for record in exports if _reference(decoded(record), record.key.name) == secret]
+        # Which exports refer to the secret is found out in slices.
+        return (key,) if self._host.cell.range_of(key.cluster).has_any(API_EXPORTS, key.cluster) else ()
 
-    def initial_keys(self, held: Range) -> Iterable[Key]:
-        return [record.key for record in held.list(API_EXPORTS)]
+    def initial_keys(self, held: Range) -> Iterable[Key | None]:
+        return (record.key for record in held.each(API_EXPORTS))
 
     async def reconcile(self, held: Range, key: Key) -> None:
+        if key.resource == SECRETS:
+            secret = {"namespace": key.namespace, "name": key.name}
+            async for record in in_slices(held.each(API_EXPORTS, key.cluster), 1):
+                if _reference(decoded(record), record.key.name) == secret:
+                    self.enqueue(record.key)
+            return
         await transact(self._host.cell, (key,), lambda: self._changes(held, key))
 
     def _changes(self, held: Range, key: Key) -> list[Change]:
@@ -149,8 +156,7 @@ class IdentityController(Controller):
 
     def _map_changed(self) -> None:
         for held in self._host.cell.ranges.values():
-            for record in held.list(API_EXPORTS):
-                self.enqueue(record.key)
+            self.walk(("map", held.name), partial(self.initial_keys, held))
 
 
 def _reference(export: Object, name: str) -> dict[str, str]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from tenantry.background import restarting
+from tenantry.slices import in_slices
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import RecordEvent
@@ -20,11 +23,18 @@ class BindingIndex:
 
     def __init__(self, host: Host) -> None:
         self._by_range: dict[str, dict[str, set[Key]]] = {}
+        self._filling: dict[str, tuple[Range, asyncio.Task[None]]] = {}
         self.stop: Callable[[], None] = host.follow_ranges(self._follow)
+
+    async def filled(self, held: Range) -> None:
+        """Returns when all bindings of a range are known here, or the range is lost."""
+        filling = self._filling.get(held.name)
+        if filling is not None and filling[0] is held:
+            await asyncio.wait([filling[1]])
 
     def keys(self, label: str) -> Iterator[Key]:
         """The bindings to an export, in every range held here."""
-        for by_label in self._by_range.values():
+        for by_label in tuple(self._by_range.values()):
             yield from tuple(by_label.get(label, ()))
 
     def count(self, range_name: str, label: str) -> int:
@@ -49,15 +59,21 @@ class BindingIndex:
                 if after is not None:
                     by_label.setdefault(after, set()).add(event.key)
 
+        async def fill() -> None:
+            async for record in in_slices(held.each(API_BINDINGS)):
+                label = record.head.labels.get(EXPORT_LABEL)
+                if label is not None:
+                    by_label.setdefault(label, set()).add(record.key)
+
         stop = held.subscribe(changed, API_BINDINGS)
-        for record in held.list(API_BINDINGS):
-            label = record.head.labels.get(EXPORT_LABEL)
-            if label is not None:
-                by_label.setdefault(label, set()).add(record.key)
+        task = restarting(fill, name=f"bindings of range {held.name}", ends=True)
+        self._filling[held.name] = held, task
 
         def leave() -> None:
             stop()
+            task.cancel()
             self._by_range.pop(held.name, None)
+            self._filling.pop(held.name, None)
 
         return leave
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from tenantry.apiserver import records
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object, labels_of, name_of, timestamp
+from tenantry.slices import batches, in_slices
 from tenantry.storage.keys import Key
 from tenantry.storage.overtaken import transact
 from tenantry.storage.range import Range
@@ -52,32 +52,33 @@ class RelabelController(Controller):
             return (_cluster_key(event.key.cluster),)
         return ()
 
-    def initial_keys(self, held: Range) -> Iterable[Key]:
-        return {_cluster_key(record.key.cluster) for record in held.list(API_BINDINGS) if bears_claims(record)}
+    async def prepared(self, held: Range) -> None:
+        await self._index.filled(held)
+
+    def initial_keys(self, held: Range) -> Iterable[Key | None]:
+        return (_cluster_key(record.key.cluster) if bears_claims(record) else None for record in held.each(API_BINDINGS))
 
     async def reconcile(self, held: Range, key: Key) -> None:
         await self._relabel(held, key.cluster)
-        for record in tuple(held.list(API_BINDINGS, key.cluster)):
+        async for record in in_slices(held.each(API_BINDINGS, key.cluster)):
             if bears_claims(record) and not record.head.deleting:
                 await self._report(key.cluster, record.key)
 
     async def _relabel(self, held: Range, cluster: str) -> None:
         """Writes every object whose labels are not what they should be."""
-        definitions = {d.storage_key: d for d in self._host.apis.for_cluster(cluster) if d.stored}
+        definitions = {d.storage_key: d for d in await self._host.apis.read(cluster) if d.stored}
         for storage_key in tuple(held.resources(cluster)):
             definition = definitions.get(storage_key)
             if definition is None:
                 continue
-            stale = iter(self._stale(held, cluster, definition))
-            while batch := list(islice(stale, AT_ONCE)):
+            async for batch in batches(self._stale(held, cluster, definition), AT_ONCE):
                 await transact(self._host.cell, batch, partial(self._changes, held, definition, batch))
 
-    def _stale(self, held: Range, cluster: str, definition: ResourceDefinition) -> list[Key]:
-        return [
-            record.key
-            for record in held.list(definition.storage_key, cluster)
-            if claim_labels(record.head.labels) != self._expected(held, definition, record)
-        ]
+    def _stale(self, held: Range, cluster: str, definition: ResourceDefinition) -> Iterator[Key | None]:
+        """The keys of such objects, with None for the others."""
+        for record in held.each(definition.storage_key, cluster):
+            is_stale = claim_labels(record.head.labels) != self._expected(held, definition, record)
+            yield record.key if is_stale else None
 
     def _expected(self, held: Range, definition: ResourceDefinition, record: Record) -> dict[str, str]:
         cluster = record.key.cluster
@@ -112,9 +113,13 @@ class RelabelController(Controller):
         await revise(self._host, self._host.definitions.api_bindings, key, change)
 
     def _export_changed(self, _: str, cluster: str, name: str, export: Object | None) -> None:
-        for key in self._index.keys(export_hash(cluster, name)):
-            if self._host.cell.owns(key.cluster) and bears_claims(self._host.cell.range_of(key.cluster).get(key)):
-                self.enqueue(_cluster_key(key.cluster))
+        self.walk((cluster, name), lambda: self._consumers(export_hash(cluster, name)))
+
+    def _consumers(self, label: str) -> Iterable[Key | None]:
+        cell = self._host.cell
+        for key in self._index.keys(label):
+            concerned = cell.owns(key.cluster) and bears_claims(cell.range_of(key.cluster).get(key))
+            yield _cluster_key(key.cluster) if concerned else None
 
 
 def claims_status(binding: Object, export: Object, *, now: str) -> Object:

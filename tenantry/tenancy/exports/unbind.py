@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import partial
-from itertools import islice
 from typing import TYPE_CHECKING, Any
+
+import orjson
 
 from tenantry.apiserver import records
 from tenantry.kube.definition import ResourceDefinition
-from tenantry.kube.objects import GroupResource, Object, annotations_of, finalizers_of, is_deleting, name_of, timestamp
+from tenantry.kube.objects import GroupResource, Object, annotations_of, finalizers_of, timestamp
 from tenantry.kube.status import StatusError
+from tenantry.slices import batches, in_slices
 from tenantry.storage.keys import Key
 from tenantry.storage.overtaken import transact
 from tenantry.storage.range import Range
-from tenantry.storage.record import Change, Record, RecordEvent
+from tenantry.storage.record import Change, RecordEvent
 from tenantry.tenancy.changes import removed, updated
 from tenantry.tenancy.exports import locks
 from tenantry.tenancy.exports.bind import FINALIZER
-from tenantry.tenancy.exports.bindings import bindings_of, bound_resource, decoded, get_schema
+from tenantry.tenancy.exports.bindings import decoded, get_schema
 from tenantry.tenancy.exports.conditions import mark_false
 from tenantry.tenancy.exports.revise import revise
 from tenantry.tenancy.reconcile import Controller
@@ -27,6 +30,9 @@ from tenantry.tenancy.resources import API_BINDINGS, LOGICAL_CLUSTERS
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
 
+_FINALIZERS = b'"finalizers":['
+_NAMES_MAX = 200
+"""Finalizers named in a condition."""
 AT_ONCE = 50
 DELETE_SUCCESS = "BindingResourceDeleteSuccess"
 
@@ -68,49 +74,50 @@ class UnbindController(Controller):
         if left:
             self._waiting[binding.cluster] = left
 
-    def initial_keys(self, held: Range) -> Iterable[Key]:
-        return [record.key for record in held.list(API_BINDINGS) if record.head.deleting]
+    def initial_keys(self, held: Range) -> Iterable[Key | None]:
+        return (record.key if record.head.deleting else None for record in held.each(API_BINDINGS))
 
     async def reconcile(self, held: Range, key: Key) -> None:
         record = held.get(key)
         if record is None or not record.head.deleting or FINALIZER not in finalizers_of(decoded(record)):
             return
         binding = decoded(record)
-        entries = [e for e in (binding.get("status") or {}).get("boundResources") or () if not self._adopted(held, key, e)]
+        adopted = await self._adopted(held, key)
+        entries = [e for e in (binding.get("status") or {}).get("boundResources") or () if _bound_as(e) not in adopted]
         # From here on the last object to go calls again, so none can slip away between looking and waiting.
         if entries:
             self._waiting.setdefault(key.cluster, {}).update({_storage_key(entry): key for entry in entries})
         for entry in entries:
             await self._delete_objects(held, key.cluster, binding, entry)
-        remaining = [record for entry in entries for record in held.list(_storage_key(entry), key.cluster)]
-        if remaining:
-            await self._report(key, remaining)
+        if any(held.has_any(_storage_key(entry), key.cluster) for entry in entries):
+            await self._report(held, key, [_storage_key(entry) for entry in entries])
             return
         self._wait_no_more(key)
         await self._unlock(key)
         await self._finish(key)
 
-    def _adopted(self, held: Range, key: Key, entry: dict[str, Any]) -> bool:
-        for other in bindings_of(held, key.cluster):
-            if name_of(other) == key.name or is_deleting(other):
-                continue
-            same = bound_resource(other, entry.get("group") or "", entry["resource"])
-            if same is not None and same["schema"]["UID"] == entry["schema"]["UID"]:
-                return bool(same["schema"].get("identityHash") == entry["schema"].get("identityHash"))
-        return False
+    async def _adopted(self, held: Range, key: Key) -> set[tuple[str, ...]]:
+        """What other bindings of the cluster have bound."""
+        found: set[tuple[str, ...]] = set()
+        async for record in in_slices(held.each(API_BINDINGS, key.cluster), 1):
+            if record.key != key and not record.head.deleting:
+                status = orjson.loads(record.value).get("status") or {}
+                found.update(_bound_as(entry) for entry in status.get("boundResources") or ())
+        return found
 
     async def _delete_objects(self, held: Range, cluster: str, binding: Object, entry: dict[str, Any]) -> None:
         """Deletes the objects of one bound resource, or marks them where they have finalizers."""
         storage_key = _storage_key(entry)
-        if not held.count(storage_key, cluster):
+        if not held.has_any(storage_key, cluster):
             return
         definition = self._definition(cluster, binding, entry)
         if definition is None:
             raise StatusError(
                 500, "InternalError", f"the schema {entry['schema']['name']} of bound objects is gone; restore it to delete them"
             )
-        pending = iter([record.key for record in held.list(storage_key, cluster) if not record.head.deleting])
-        while batch := list(islice(pending, AT_ONCE)):
+        async for batch in batches(
+            (None if record.head.deleting else record.key for record in held.each(storage_key, cluster)), AT_ONCE
+        ):
             await transact(self._host.cell, batch, partial(self._deletions, held, definition, batch))
 
     def _deletions(self, held: Range, definition: ResourceDefinition, keys: Sequence[Key]) -> list[Change]:
@@ -139,17 +146,25 @@ class UnbindController(Controller):
         schema = get_schema(self._host, binding["status"].get("apiExportClusterName") or "", entry["schema"]["name"])
         return self._host.apis.bound_definition(schema, identity) if schema is not None else None
 
-    async def _report(self, key: Key, remaining: list[Record]) -> None:
-        finalizers = [f for record in remaining for f in finalizers_of(decoded(record))]
+    async def _report(self, held: Range, key: Key, storage_keys: Sequence[str]) -> None:
+        """Says what is left. The last one may go meanwhile: then the binding is looked at again."""
+        counts: Counter[str] = Counter()
+        finalizers: Counter[str] = Counter()
+        async for record in in_slices((r for each in storage_keys for r in held.each(each, key.cluster)), 1):
+            counts[record.key.resource] += 1
+            finalizers.update(finalizers_of(orjson.loads(record.value)) if _FINALIZERS in record.value else ())
         if finalizers:
             reason = "SomeFinalizersRemain"
-            counts = ", ".join(f"{f} in {finalizers.count(f)} resource instances" for f in sorted(set(finalizers)))
-            message = f"Some content in the logical cluster has finalizers remaining: {counts}"
+            told = sorted(finalizers)
+            listed = ", ".join(f"{f} in {finalizers[f]} resource instances" for f in told[:_NAMES_MAX])
+            more = f" and {len(told) - _NAMES_MAX} more" if len(told) > _NAMES_MAX else ""
+            message = f"Some content in the logical cluster has finalizers remaining: {listed}{more}"
         else:
             reason = "SomeResourcesRemain"
-            group, _, resource = remaining[0].key.resource.partition(":")[0].partition("/")
+            first = next((each for each in storage_keys if counts[each]), storage_keys[0])
+            group, _, resource = first.partition(":")[0].partition("/")
             shown = GroupResource("" if group == "core" else group, resource)
-            message = f"Some resources are remaining: {shown} has {len(remaining)} resource instances"
+            message = f"Some resources are remaining: {shown} has {counts.total()} resource instances"
 
         def change(binding: Object) -> bool:
             before = binding.get("status") or {}
@@ -178,6 +193,11 @@ class UnbindController(Controller):
             return FINALIZER in finalizers
 
         await revise(self._host, self._host.definitions.api_bindings, key, change)
+
+
+def _bound_as(entry: dict[str, Any]) -> tuple[str, ...]:
+    schema = entry["schema"]
+    return entry.get("group") or "", entry["resource"], schema["UID"], schema.get("identityHash") or ""
 
 
 def _storage_key(entry: dict[str, Any]) -> str:

@@ -17,7 +17,7 @@ from tenantry.storage.keys import Key
 from tenantry.tenancy.resources import LOGICAL_CLUSTERS
 from tenantry.tenancy.types.lifecycle import DELETING
 from tenantry.tenancy.types.logical_cluster import NAME
-from tenantry.tenancy.workspaces.admit_logical_cluster import admit_logical_cluster, finalize_logical_cluster
+from tenantry.tenancy.workspaces.admit_logical_cluster import admit_logical_cluster
 from tenantry.tenancy.workspaces.admit_workspace import WorkspaceRules
 from tenantry.tenancy.workspaces.admit_workspace_type import WorkspaceTypeRules
 from tenantry.tenancy.workspaces.schedule import BEYOND_CAPACITY_EXTRA
@@ -64,7 +64,6 @@ class Tenancy:
         types = WorkspaceTypeRules(host)
         self._mutate: dict[tuple[str, str], Half] = {
             ("tenancy.kcp.io", "workspaces"): workspaces.mutate,
-            ("core.kcp.io", "logicalclusters"): finalize_logical_cluster,
             ("core.kcp.io", "shards"): default_shard,
         }
         self._validate: dict[tuple[str, str], Half] = {

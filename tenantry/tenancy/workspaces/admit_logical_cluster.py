@@ -1,4 +1,4 @@
-"""core.kcp.io/LogicalCluster and its finalizers: nobody but the system writes a status, and controllers of workspace types say in
+"""core.kcp.io/LogicalCluster: nobody but the system writes a status, and controllers of workspace types say in
 it, through their views, that they are done."""
 
 from __future__ import annotations
@@ -6,45 +6,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tenantry.apiserver.admission import CREATE, DELETE, Review
-from tenantry.apiserver.user import (
-    EXTERNAL_LOGICAL_CLUSTER_ADMIN_GROUP,
-    LOGICAL_CLUSTER_ADMIN_GROUP,
-    MASTERS_GROUP,
-    WORKSPACE_BOOTSTRAPPER_GROUP,
-)
-from tenantry.kube.objects import Object, annotations_of, finalizers_of, is_deleting
+from tenantry.apiserver.user import LIFECYCLE_GROUPS
+from tenantry.kube.objects import Object, annotations_of
 from tenantry.kube.status import StatusError, forbidden
 from tenantry.tenancy.reserved_keys import is_privileged
 from tenantry.tenancy.types.lifecycle import INITIALIZING, READY, SCHEDULING
 from tenantry.tenancy.well_known import INACTIVE_ANNOTATION
 from tenantry.tenancy.workspaces.reports import ReportScope, meaning
-from tenantry.tenancy.workspaces.state import DELETION_FINALIZER, TERMINATORS_FINALIZER
 
-_EXEMPT = frozenset(
-    {MASTERS_GROUP, LOGICAL_CLUSTER_ADMIN_GROUP, EXTERNAL_LOGICAL_CLUSTER_ADMIN_GROUP, WORKSPACE_BOOTSTRAPPER_GROUP}
-)
 _FIXED = ("initializers", "terminators", "createdBy", "directlyDeletable")
 _ORDER = {"": 1, SCHEDULING: 2, INITIALIZING: 3, READY: 4}
 
 
-def finalize_logical_cluster(review: Review) -> None:
-    """Every LogicalCluster that is not being deleted bears the finalizer of its contents, and users take none of the system's
-    off: what a cluster holds, and who is waited for before that is deleted, would be passed over."""
-    if review.operation == DELETE or review.object is None or review.subresource:
-        return
-    needed = [] if is_deleting(review.object) else [DELETION_FINALIZER]
-    if review.old_object is not None and _EXEMPT.isdisjoint(review.user.groups):
-        had = finalizers_of(review.old_object)
-        needed += [each for each in (DELETION_FINALIZER, TERMINATORS_FINALIZER) if each in had and each not in needed]
-    finalizers = finalizers_of(review.object)
-    missing = [each for each in needed if each not in finalizers]
-    if missing:
-        review.object.setdefault("metadata", {})["finalizers"] = [*finalizers, *missing]
-
-
 def admit_logical_cluster(review: Review) -> None:
     """Raises StatusError 403 for what only the system may do."""
-    if not _EXEMPT.isdisjoint(review.user.groups):
+    if not LIFECYCLE_GROUPS.isdisjoint(review.user.groups):
         return
     if review.operation == CREATE:
         raise _refuse(review, "LogicalCluster cannot be created by users")

@@ -25,7 +25,6 @@ from tenantry.tenancy.workspaces.types import (
     TypeName,
     TypeUnresolved,
     limit_errors,
-    parse_annotation,
 )
 
 if TYPE_CHECKING:
@@ -110,7 +109,7 @@ class WorkspaceRules:
         parent = self._logical_cluster(review.cluster)
         if parent is None:
             raise self._refuse(review, "the type of the parent cannot be determined: it has no LogicalCluster")
-        name = parse_annotation(annotations_of(parent).get(TYPE_ANNOTATION, ""))
+        name = self._host.workspace_types.of(review.cluster, parent)
         if name is None:
             raise self._refuse(review, f"annotation {TYPE_ANNOTATION} on the parent's LogicalCluster must be set")
         return self._resolve(review, name)
@@ -147,6 +146,9 @@ class WorkspaceRules:
         spec, before = workspace.get("spec") or {}, old.get("spec") or {}
         if spec.get("type") != before.get("type"):
             raise self._refuse(review, "spec.type is immutable")
+        if spec.get("mount") != before.get("mount"):
+            # Also that there is none: a logical cluster would be left behind, or come to be.
+            raise self._refuse(review, "spec.mount is immutable")
         if not review.user.is_master:
             self._only_system_sets(review, spec, before)
             for annotation in (OWNER_ANNOTATION, REQUIRED_GROUPS_ANNOTATION, CLUSTER_ANNOTATION):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from tenantry.cache import cached
-from tenantry.kube.objects import Object, annotations_of, is_deleting, labels_of, timestamp
+from tenantry.kube.objects import Object, annotations_of, finalizers_of, is_deleting, labels_of, timestamp
 from tenantry.kube.status import StatusError
 from tenantry.storage.keys import Key, catalog_key
 from tenantry.storage.range import Range
@@ -66,6 +66,8 @@ class WorkspaceController(Controller):
         self._scheduler = host.scheduler
         self._remote = RemoteObjects(host)
         self._unschedulable: set[Key] = set()
+        self._again: set[Key] = set()
+        """Those of them that are to be looked at again."""
         self._deletion_told: dict[Key, str] = {}
         """By Workspace the uid of the one that it was: another of the same name may come before this one is looked at again."""
         host.catalog.subscribe(SHARDS, self._shard_changed)
@@ -75,12 +77,12 @@ class WorkspaceController(Controller):
     def resources(self) -> Sequence[str]:
         return (self._host.definitions.workspaces.storage_key,)
 
-    def initial_keys(self, held: Range) -> Iterable[Key]:
+    def initial_keys(self, held: Range) -> Iterable[Key | None]:
         yield from super().initial_keys(held)
         resource = self._host.definitions.workspaces.storage_key
-        for cluster, name, _ in self._host.catalog.list(ENDED):
+        for cluster, names in self._host.catalog.names(ENDED):
             if cluster in held:
-                yield Key(cluster, resource, "", name)
+                yield from (Key(cluster, resource, "", name) for name in names)
 
     def lost(self, held: Range) -> None:
         self._unschedulable = {key for key in self._unschedulable if key.cluster not in held}
@@ -100,7 +102,7 @@ class WorkspaceController(Controller):
             return
         workspace = orjson.loads(record.value)
         spec = workspace.get("spec") or {}
-        if spec.get("mount"):
+        if spec.get("mount") and not (spec.get("cluster") or annotations_of(workspace).get(CLUSTER_ANNOTATION)):
             return
         if is_deleting(workspace):
             await self._delete(key, record, workspace)
@@ -182,14 +184,21 @@ class WorkspaceController(Controller):
         await host.cell.commit([updated(host, host.definitions.workspaces, record, workspace)])
 
     async def _follow(self, key: Key, record: Record, workspace: Object, cluster: str) -> None:
-        """Heals what a lost mirror left behind. A cluster that another shard holds is asked for once, for it may have changed
-        before its owner could tell; from then on its owner tells."""
+        """Heals what a lost mirror left behind, and the finalizer without which the cluster would be left behind.
+
+        A cluster that another shard holds is asked for once, for it may have changed before its owner could tell; from then on
+        its owner tells.
+        """
         host = self._host
         local = host.cell.owns(cluster)
+        held = WORKSPACE_FINALIZER in finalizers_of(workspace)
+        _hold(workspace)
         if local:
             found = host.cell.range_of(cluster).get(_logical_cluster_key(host, cluster))
             logical_cluster = orjson.loads(found.value) if found is not None else None
         elif (workspace.get("status") or {}).get("phase") == READY:
+            if not held:
+                await host.cell.commit([updated(host, host.definitions.workspaces, record, workspace)])
             return
         else:
             logical_cluster = await self._remote.get_logical_cluster(cluster)
@@ -262,9 +271,7 @@ class WorkspaceController(Controller):
         if region:
             labels[REGION_LABEL] = region
         metadata["labels"] = labels
-        finalizers = metadata.get("finalizers") or []
-        if WORKSPACE_FINALIZER not in finalizers:
-            metadata["finalizers"] = [*finalizers, WORKSPACE_FINALIZER]
+        _hold(workspace)
 
     def _enter(self, workspace: Object, cluster: str, path: str, now: str) -> None:
         """The cluster exists: the Workspace points to it and is Initializing."""
@@ -300,8 +307,20 @@ class WorkspaceController(Controller):
 
     def _shard_changed(self, *_: object) -> None:
         waiting, self._unschedulable = self._unschedulable, set()
-        for key in waiting:
-            self.enqueue(key)
+        if waiting:
+            self._again |= waiting
+            self.walk("shards", self._taken_again)
+
+    def _taken_again(self) -> Iterable[Key]:
+        again, self._again = self._again, set()
+        return again
+
+
+def _hold(workspace: Object) -> None:
+    """Gives a Workspace the finalizer with which it waits for its logical cluster to end."""
+    finalizers = finalizers_of(workspace)
+    if WORKSPACE_FINALIZER not in finalizers:
+        workspace["metadata"]["finalizers"] = [*finalizers, WORKSPACE_FINALIZER]
 
 
 @cached("legacy_shard_names", bytes_max=128 << 10)

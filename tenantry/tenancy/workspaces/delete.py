@@ -6,14 +6,16 @@ finalizer, so a cluster without any is gone in one transaction.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from enum import Enum
+from typing import TYPE_CHECKING
 
 import orjson
 
 from tenantry.kube.codec import stored
 from tenantry.kube.objects import Object, finalizers_of, is_deleting, timestamp
 from tenantry.kube.types.namespace import FINALIZER
+from tenantry.slices import in_slices
 from tenantry.storage.keys import Key, catalog_key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Head, Record
@@ -69,68 +71,109 @@ KEPT_LAST = frozenset(
 _FINALIZERS = b'"finalizers":['
 
 
-class Contents(NamedTuple):
-    """What a cluster holds besides its LogicalCluster. `held_back`: objects with finalizers of others, decoded."""
+_DECODED_BYTES = 64 << 10
+"""Objects with finalizers that are decoded in one turn, of those that a transaction takes."""
 
-    children: list[Record]
-    held_back: list[tuple[Record, Object]]
-    free: list[Record]
+
+class Kind(Enum):
+    """What becomes of an object. CHILD: a workspace, which has a cluster of its own. HELD_BACK: by a finalizer of others."""
+
+    CHILD, HELD_BACK, FREE = range(3)
 
 
 class Emptying:
-    """Deletes what clusters hold, a step at a time; every step starts from what is there now."""
+    """Deletes what clusters hold, a step at a time; every step starts from what is there now, and goes through it in slices."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
 
     async def step(self, held: Range, record: Record) -> bool:
         """True when the cluster is gone; False while something in it is waited for. Raises Stale."""
-        contents = self._contents(held, record.key)
-        if contents.children or contents.held_back:
-            await self._begin(contents)
-            await self._report(held, record.key)
-            return False
-        weighed = [self._removed(each) for each in contents.free]
-        while sum(map(_weight, weighed)) > OPERATIONS - 10:
-            batch = _take(weighed, OPERATIONS)
-            await self._host.cell.commit(batch)
-        return await self._finish(held, record.key, weighed)
+        key = record.key
+        while True:
+            if await self._is_held_back(held, key):
+                await self._begin(held, key)
+                await self._report(held, key)
+                return False
+            # From here to the commit nothing comes in between, so what is removed is what was looked at.
+            batch, is_all = self._some(held, key)
+            if batch is None:
+                continue
+            if is_all and sum(map(_weight, batch)) <= OPERATIONS - 10:
+                return await self._finish(held, key, batch)
+            await self._host.cell.commit(_take(batch, OPERATIONS))
 
-    def _contents(self, held: Range, cluster_key: Key) -> Contents:
-        workspaces = self._host.definitions.workspaces.storage_key
-        found = Contents([], [], [])
-        for resource in list(held.resources(cluster_key.cluster)):
-            for record in held.list(resource, cluster_key.cluster):
-                if record.key == cluster_key:
-                    continue
-                if _FINALIZERS in record.value:
-                    obj = orjson.loads(record.value)
-                    if resource == workspaces and WORKSPACE_FINALIZER in finalizers_of(obj):
-                        found.children.append(record)
-                        continue
-                    if without_finalizers(obj["metadata"], *OWN_FINALIZERS) or _holds(record, obj):
-                        found.held_back.append((record, obj))
-                        continue
-                found.free.append(record)
-        return found
+    def _contents(self, held: Range, cluster_key: Key) -> Iterator[Record]:
+        """What a cluster holds besides its LogicalCluster."""
+        return (record for record in held.each(None, cluster_key.cluster) if record.key != cluster_key)
 
-    async def _begin(self, contents: Contents) -> None:
+    def _kind(self, record: Record) -> Kind:
+        if _FINALIZERS not in record.value:
+            return Kind.FREE
+        obj = orjson.loads(record.value)
+        if record.key.resource == self._host.definitions.workspaces.storage_key and WORKSPACE_FINALIZER in finalizers_of(obj):
+            return Kind.CHILD
+        if without_finalizers(obj["metadata"], *OWN_FINALIZERS) or _holds(record, obj):
+            return Kind.HELD_BACK
+        return Kind.FREE
+
+    async def _is_held_back(self, held: Range, key: Key) -> bool:
+        async for record in in_slices(self._contents(held, key), 1):
+            if self._kind(record) is not Kind.FREE:
+                return True
+        return False
+
+    def _some(self, held: Range, key: Key) -> tuple[list[Change] | None, bool]:
+        """The removal of as many objects as a transaction may take, and whether these are all; None where one of them is held
+        back by now."""
+        removals: list[Change] = []
+        weight = decoded_bytes = 0
+        for record in self._contents(held, key):
+            if weight > OPERATIONS or decoded_bytes > _DECODED_BYTES:
+                return removals, False
+            if self._kind(record) is not Kind.FREE:
+                return None, False
+            removal = self._removed(record)
+            removals.append(removal)
+            weight += _weight(removal)
+            decoded_bytes += len(record.value) if _FINALIZERS in record.value else 0
+        return removals, True
+
+    async def _begin(self, held: Range, key: Key) -> None:
         """Marks as deleted what somebody has to finish, and removes what nobody needs for that."""
-        now = timestamp()
         changes: list[Change] = []
-        workspaces = self._host.definitions.workspaces
-        for record in contents.children:
-            if not record.head.deleting:
-                workspace = orjson.loads(record.value)
-                mark_deleting(workspace, now)
-                changes.append(updated(self._host, workspaces, record, workspace))
-        for record, obj in contents.held_back:
-            if not is_deleting(obj):
-                mark_deleting(obj, now)
-                changes.append(self._marked(record, obj))
-        changes.extend(self._removed(r) for r in contents.free if r.key.resource.partition(":")[0] not in KEPT_LAST)
-        while changes:
-            await self._host.cell.commit(_take(changes, OPERATIONS))
+        weight = 0
+
+        async def commit() -> None:
+            # What changed since it was looked at is looked at again: the change is told to this controller.
+            current = [change for change in changes if held.get(change.key) is change.expected]
+            changes.clear()
+            if current:
+                await self._host.cell.commit(current)
+
+        async for change in in_slices((self._begun(record) for record in self._contents(held, key)), 1):
+            if change is None:
+                continue
+            if changes and weight + _weight(change) > OPERATIONS:
+                await commit()
+                weight = 0
+            if held.get(change.key) is change.expected:
+                changes.append(change)
+                weight += _weight(change)
+        if changes:
+            await commit()
+
+    def _begun(self, record: Record) -> Change | None:
+        kind = self._kind(record)
+        if kind is Kind.FREE:
+            return None if record.key.resource.partition(":")[0] in KEPT_LAST else self._removed(record)
+        obj = orjson.loads(record.value)
+        if is_deleting(obj):
+            return None
+        mark_deleting(obj, timestamp())
+        if kind is Kind.CHILD:
+            return updated(self._host, self._host.definitions.workspaces, record, obj)
+        return self._marked(record, obj)
 
     def _marked(self, record: Record, obj: Object) -> Change:
         """The object as deleted. Of every type, so without its definition: the head stays, but for what the deletion changes."""
@@ -147,14 +190,20 @@ class Emptying:
     async def _report(self, held: Range, key: Key) -> None:
         """Says in the status of the LogicalCluster, and of its Workspace, what is still there."""
         host = self._host
+        children = 0
+        held_back: list[Key] = []
+        async for each in in_slices(self._contents(held, key), 1):
+            kind = self._kind(each)
+            children += kind is Kind.CHILD
+            if kind is Kind.HELD_BACK and len(held_back) < 5:
+                held_back.append(each.key)
         await host.cell.settled((key,))
         record = held.get(key)
         if record is None:
             return
-        contents = self._contents(held, key)
         logical_cluster = orjson.loads(record.value)
-        parts = [f"{len(contents.children)} child workspaces"] if contents.children else []
-        parts += [f"{r.key.resource.partition(':')[0]} {r.key.name} has finalizers" for r, _ in contents.held_back[:5]]
+        parts = [f"{children} child workspaces"] if children else []
+        parts += [f"{each.resource.partition(':')[0]} {each.name} has finalizers" for each in sorted(held_back)]
         text = f"Some content in the logical cluster still exists: {', '.join(parts) or 'being deleted'}"
         now = timestamp()
         conditions.mark_false(

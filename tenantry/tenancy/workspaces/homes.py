@@ -34,14 +34,13 @@ from tenantry.tenancy.workspaces.logical_clusters import fill, unowned_logical_c
 from tenantry.tenancy.workspaces.owner import owner_user
 from tenantry.tenancy.workspaces.remote import RemoteObjects
 from tenantry.tenancy.workspaces.schedule import Unschedulable
-from tenantry.tenancy.workspaces.types import DefaultBinding, TypeUnresolved
+from tenantry.tenancy.workspaces.types import HOME_TYPE, DefaultBinding, TypeUnresolved
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
 
 HOME_NAME = "~"
 """The name under which everybody's home is asked for."""
-HOME_TYPE = "home"
 LONGEST_SECONDS = 60.0
 """A home that is not Ready by then is broken: the answer is 500 and no longer 429 (kcp)."""
 
@@ -146,7 +145,7 @@ class HomeWorkspaces:
 
     def _new(self, user: User, cluster: str, info: RangeInfo) -> tuple[Object, tuple[DefaultBinding, ...]]:
         try:
-            resolved = self._host.workspace_types.resolve(ROOT, HOME_TYPE)
+            resolved = self._host.workspace_types.resolve(*HOME_TYPE)
         except TypeUnresolved as error:
             raise internal(str(error)) from error
         owner = orjson.dumps(known_outside(user, ROOT).to_user_info()).decode()
@@ -176,7 +175,7 @@ def _as_workspace(logical_cluster: Object, cluster: str) -> Object:
         "apiVersion": "tenancy.kcp.io/v1alpha1",
         "kind": "Workspace",
         "metadata": metadata,
-        "spec": {"type": {"name": HOME_TYPE, "path": ROOT}, "cluster": cluster, "URL": source.get("URL", "")},
+        "spec": {"type": HOME_TYPE._asdict(), "cluster": cluster, "URL": source.get("URL", "")},
         "status": {field: source[field] for field in ("phase", "conditions", "initializers", "terminators") if field in source},
     }
 

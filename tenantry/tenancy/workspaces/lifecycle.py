@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from tenantry.kube.objects import Object, annotations_of, is_deleting, timestamp
+from tenantry.kube.objects import Object, is_deleting, timestamp
 from tenantry.storage.keys import Key
 from tenantry.storage.overtaken import Attempts
 from tenantry.storage.range import Range
@@ -24,7 +24,7 @@ from tenantry.tenancy.workspaces.initialize import initialize
 from tenantry.tenancy.workspaces.logical_clusters import fill
 from tenantry.tenancy.workspaces.remote import RemoteObjects
 from tenantry.tenancy.workspaces.state import CONTENT_DELETED, mirror, owner_of, settle
-from tenantry.tenancy.workspaces.types import TYPE_ANNOTATION, TypeUnresolved, parse_annotation
+from tenantry.tenancy.workspaces.types import TypeUnresolved
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
@@ -62,8 +62,8 @@ class LifecycleController(Controller):
             return (Key(key.cluster, self._resource, "", NAME),)
         return ()
 
-    def initial_keys(self, held: Range) -> Iterable[Key]:
-        return [record.key for record in held.list(self._resource)]
+    def initial_keys(self, held: Range) -> Iterable[Key | None]:
+        return (record.key for record in held.each(self._resource))
 
     def lost(self, held: Range) -> None:
         self._expecting = {cluster for cluster in self._expecting if cluster not in held}
@@ -72,9 +72,7 @@ class LifecycleController(Controller):
 
     def _offer_changed(self, *_: object) -> None:
         """What a new workspace waits for may have come."""
-        for cluster in self._expecting:
-            if self._host.cell.owns(cluster):
-                self.enqueue(Key(cluster, self._resource, "", NAME))
+        self.walk("offers", lambda: (Key(cluster, self._resource, "", NAME) for cluster in tuple(self._expecting)))
 
     def _workspace_changed(self, _: str, __: str, ___: str, projection: Object | None) -> None:
         """A Workspace of another shard may know its cluster now, which waits to tell it how it is."""
@@ -195,7 +193,7 @@ class LifecycleController(Controller):
         return resolved
 
     def _resolve(self, logical_cluster: Object) -> ResolvedType | None:
-        name = parse_annotation(annotations_of(logical_cluster).get(TYPE_ANNOTATION, ""))
+        name = self._host.workspace_types.of(logical_cluster["metadata"]["annotations"]["kcp.io/cluster"], logical_cluster)
         if name is None:
             return None
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import orjson
@@ -14,13 +15,14 @@ from tenantry.storage.range import Range
 from tenantry.storage.record import Change, RecordEvent
 from tenantry.tenancy.changes import created, updated
 from tenantry.tenancy.exports import conditions
+from tenantry.tenancy.exports.bindings import reference_of
 from tenantry.tenancy.reconcile import Controller
 from tenantry.tenancy.resources import API_BINDINGS, API_EXPORTS, WORKSPACE_TYPES
 from tenantry.tenancy.types.lifecycle import READY
 from tenantry.tenancy.types.logical_cluster import NAME
 from tenantry.tenancy.well_known import PATH_ANNOTATION
 from tenantry.tenancy.workspaces.logical_clusters import default_bindings
-from tenantry.tenancy.workspaces.types import TYPE_ANNOTATION, DefaultBinding, TypeUnresolved, parse_annotation
+from tenantry.tenancy.workspaces.types import DefaultBinding, TypeUnresolved
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
@@ -37,9 +39,11 @@ class MaintainController(Controller):
 
     def __init__(self, host: Host) -> None:
         self._host = host
-        self._maintained: bool | None = None
-        """Whether any type is of that kind; None: not known."""
-        host.catalog.subscribe(WORKSPACE_TYPES, self._offer_changed)
+        self._maintained: set[tuple[str, str]] = set()
+        """The types of that kind, by cluster and name."""
+        for cluster, name, obj in host.catalog.each(WORKSPACE_TYPES):
+            self._note(cluster, name, obj)
+        host.catalog.subscribe(WORKSPACE_TYPES, self._type_changed)
         host.catalog.subscribe(API_EXPORTS, self._offer_changed)
 
     @property
@@ -48,26 +52,26 @@ class MaintainController(Controller):
 
     def keys(self, event: RecordEvent) -> Iterable[Key]:
         """A cluster that becomes Ready, and one whose bindings somebody changes."""
-        if not self._any_maintained():
+        if not self._maintained:
             return ()
         return (Key(event.key.cluster, self._host.definitions.logical_clusters.storage_key, "", NAME),)
 
-    def initial_keys(self, held: Range) -> Iterable[Key]:
-        if not self._any_maintained():
+    def initial_keys(self, held: Range) -> Iterable[Key | None]:
+        if not self._maintained:
             return ()
-        return [record.key for record in held.list(self._host.definitions.logical_clusters.storage_key)]
+        return (record.key for record in held.each(self._host.definitions.logical_clusters.storage_key))
 
-    def _any_maintained(self) -> bool:
-        if self._maintained is None:
-            types = self._host.catalog.list(WORKSPACE_TYPES)
-            self._maintained = any((t.get("spec") or {}).get("defaultAPIBindingLifecycle") == _MAINTAIN for _, _, t in types)
-        return self._maintained
+    def _note(self, cluster: str, name: str, obj: Object | None) -> None:
+        maintained = obj is not None and (obj.get("spec") or {}).get("defaultAPIBindingLifecycle") == _MAINTAIN
+        (self._maintained.add if maintained else self._maintained.discard)((cluster, name))
+
+    def _type_changed(self, _: str, cluster: str, name: str, obj: Object | None) -> None:
+        self._note(cluster, name, obj)
+        self._offer_changed()
 
     def _offer_changed(self, *_: object) -> None:
-        self._maintained = None
         for held in self._host.cell.ranges.values():
-            for key in self.initial_keys(held):
-                self.enqueue(key)
+            self.walk(("offers", held.name), partial(self.initial_keys, held))
 
     async def reconcile(self, held: Range, key: Key) -> None:
         await transact(self._host.cell, (key,), lambda: self._changes(held, key))
@@ -80,7 +84,7 @@ class MaintainController(Controller):
         status = logical_cluster.get("status") or {}
         if is_deleting(logical_cluster) or status.get("phase") != READY:
             return []
-        name = parse_annotation(annotations_of(logical_cluster).get(TYPE_ANNOTATION, ""))
+        name = self._host.workspace_types.of(key.cluster, logical_cluster)
         if name is None:
             return []
         now = timestamp()
@@ -106,7 +110,7 @@ class MaintainController(Controller):
     ) -> tuple[list[Change], list[str]]:
         """Missing bindings made, and the claims of the others as a new binding would have them."""
         definition = self._host.definitions.api_bindings
-        path = annotations_of(logical_cluster).get(PATH_ANNOTATION, "")
+        path = self._host.directory.path_of(cluster) or annotations_of(logical_cluster).get(PATH_ANNOTATION, "")
         wanted, waiting = default_bindings(self._host, cluster, path, maintained)
         changes: list[Change] = []
         for binding in wanted:
@@ -117,6 +121,10 @@ class MaintainController(Controller):
                 changes.append(created(self._host, definition, cluster, binding, now=now))
                 continue
             present = orjson.loads(record.value)
+            if reference_of(present) != reference_of(binding):
+                # Its status, and the locks, are of another export: nobody may have another one bound in its place.
+                waiting.append(f"APIBinding {record.key.name} is bound to another export")
+                continue
             if not record.head.deleting and present["spec"] != binding["spec"]:
                 present["spec"] = binding["spec"]
                 present["metadata"]["generation"] = present["metadata"].get("generation", 1) + 1

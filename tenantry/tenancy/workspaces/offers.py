@@ -42,9 +42,8 @@ class OffersController(Controller):
             begins = _gives_access(event.record) and not _gives_access(event.previous)
         return (Key(event.key.cluster, API_EXPORTS, "", ""),) if begins else ()
 
-    def initial_keys(self, held: Range) -> Iterable[Key]:
-        clusters = {cluster for resource in self.resources for cluster in held.clusters(resource)}
-        return [Key(cluster, API_EXPORTS, "", "") for cluster in clusters]
+    def initial_keys(self, held: Range) -> Iterable[Key | None]:
+        return (Key(cluster, API_EXPORTS, "", "") for resource in self.resources for cluster in held.clusters(resource))
 
     async def reconcile(self, held: Range, key: Key) -> None:
         def compute() -> Sequence[Change]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import orjson
@@ -58,14 +59,13 @@ class PartitionSetController(Controller):
         owner = _owner(orjson.loads(owned.value))
         return (Key(event.key.cluster, resource, "", owner["name"]),) if owner is not None else ()
 
-    def initial_keys(self, held: Range) -> Iterable[Key]:
-        return [record.key for record in held.list(self._host.definitions.partition_sets.storage_key)]
+    def initial_keys(self, held: Range) -> Iterable[Key | None]:
+        return (record.key for record in held.each(self._host.definitions.partition_sets.storage_key))
 
     def _shards_changed(self, *_: object) -> None:
         if self._host.definitions.complete:
             for held in self._host.cell.ranges.values():
-                for key in self.initial_keys(held):
-                    self.enqueue(key)
+                self.walk(("shards", held.name), partial(self.initial_keys, held))
 
     async def reconcile(self, held: Range, key: Key) -> None:
         await transact(self._host.cell, (key,), lambda: self._changes(held, key))

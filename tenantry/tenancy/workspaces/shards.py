@@ -45,7 +45,7 @@ class ShardsController(Controller):
     def resources(self) -> Sequence[str]:
         return (self._host.definitions.shards.storage_key,)
 
-    def initial_keys(self, held: Range) -> Iterable[Key]:
+    def initial_keys(self, held: Range) -> Iterable[Key | None]:
         return self._keys() if held.start <= ROOT < held.end else ()
 
     def _keys(self) -> list[Key]:

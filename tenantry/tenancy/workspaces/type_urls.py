@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import orjson
@@ -63,5 +64,4 @@ class TypeUrlsController(Controller):
         if not self._host.definitions.complete:
             return
         for held in self._host.cell.ranges.values():
-            for key in self.initial_keys(held):
-                self.enqueue(key)
+            self.walk(("map", held.name), partial(self.initial_keys, held))

@@ -11,7 +11,7 @@ from tenantry.kube.objects import GroupResource, Object, annotations_of
 from tenantry.kube.status import StatusError
 from tenantry.tenancy.reserved_keys import LABELS, is_reserved
 from tenantry.tenancy.resources import WORKSPACE_TYPES
-from tenantry.tenancy.well_known import PATH_ANNOTATION
+from tenantry.tenancy.well_known import PATH_ANNOTATION, ROOT
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
@@ -36,6 +36,9 @@ class TypeName(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.path}:{self.name}"
+
+
+HOME_TYPE = TypeName(ROOT, "home")
 
 
 class DefaultBinding(NamedTuple):
@@ -110,6 +113,21 @@ class WorkspaceTypes:
             known = self._resolve(cluster, name)
             self._resolved.put((cluster, name), known)
         return known
+
+    def of(self, cluster: str, logical_cluster: Object) -> TypeName | None:
+        """The type of a cluster, None where nothing says it: what its Workspace has, which was asked for and may be used.
+
+        The annotation of the LogicalCluster counts where there is no Workspace that has a type (`root`, and what masters made):
+        once it was everybody's to write.
+        """
+        parent = self._host.directory.parent_of(cluster)
+        if parent is None and self._host.directory.knows(cluster):
+            return HOME_TYPE
+        workspace = self._host.directory.workspace(*parent) if parent is not None else None
+        written = parse_annotation((workspace or {}).get("type") or "")
+        if parent is not None and written is not None:
+            return written if written.path else TypeName(parent[0], written.name)
+        return parse_annotation(annotations_of(logical_cluster).get(TYPE_ANNOTATION, ""))
 
     def exists(self, cluster: str, name: str) -> bool:
         return self._host.catalog.get(WORKSPACE_TYPES, cluster, name) is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tenantry.apiserver.admission import Admission
-from tenantry.tenancy.exports.admission.api_binding import ApiBinding, DeletionFinalizer
+from tenantry.tenancy.exports.admission.api_binding import ApiBinding
 from tenantry.tenancy.exports.admission.api_export import ApiExport
 from tenantry.tenancy.exports.admission.by_type import ByType
 from tenantry.tenancy.exports.admission.endpoint_slice import EndpointSlice
@@ -25,7 +25,7 @@ def plugins(host: Host) -> list[Admission]:
         {
             ("apis.kcp.io", "apiresourceschemas"): (ApiResourceSchema(),),
             ("apis.kcp.io", "apiexports"): (StoredForm(), ApiExport()),
-            ("apis.kcp.io", "apibindings"): (StoredForm(), ApiBinding(host), DeletionFinalizer()),
+            ("apis.kcp.io", "apibindings"): (StoredForm(), ApiBinding(host)),
             ("apis.kcp.io", "apiexportendpointslices"): (EndpointSlice(host),),
             ("apiextensions.k8s.io", "customresourcedefinitions"): (NoOverlap(),),
         }

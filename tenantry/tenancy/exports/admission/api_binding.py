@@ -1,4 +1,4 @@
-"""Admission `apis.kcp.io/APIBinding` and `apis.kcp.io/APIBindingDeletionFinalizer`."""
+"""Admission `apis.kcp.io/APIBinding`."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 from tenantry.apiserver.admission import UPDATE, Review
 from tenantry.apiserver.authorization import Attributes
 from tenantry.apiserver.user import User
-from tenantry.kube.objects import finalizers_of, is_deleting, labels_of, metadata_of
+from tenantry.kube.objects import labels_of, metadata_of
 from tenantry.tenancy.exports.admission.api_export import claim_problems
 from tenantry.tenancy.exports.admission.refusal import is_main_write, refuse
 from tenantry.tenancy.exports.admission.stored_form import stored_form
-from tenantry.tenancy.exports.bind import FINALIZER
 from tenantry.tenancy.exports.bindings import GROUP, find_export, reference_of, resolve_cluster
 from tenantry.tenancy.exports.hashing import EXPORT_LABEL, export_hash
 
@@ -61,20 +60,6 @@ class ApiBinding:
         now = ((review.object or {}).get("status") or {}).get("phase")
         if before and not now:
             raise refuse(review, f'status.phase: Invalid value: "": cannot transition from "{before}" to ""')
-
-
-class DeletionFinalizer:
-    """A binding waits for its bound objects to be deleted."""
-
-    def mutate(self, review: Review) -> None:
-        if not is_main_write(review) or review.object is None or is_deleting(review.object):
-            return
-        finalizers = finalizers_of(review.object)
-        if FINALIZER not in finalizers:
-            metadata_of(review.object)["finalizers"] = [*finalizers, FINALIZER]
-
-    def validate(self, review: Review) -> None:
-        return None
 
 
 def check_bind(host: Host, review: Review, kind: str) -> str:

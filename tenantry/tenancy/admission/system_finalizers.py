@@ -1,0 +1,106 @@
+"""What the end of an object hangs on, and the system alone sets and takes off: the finalizers of its own controllers, and what a
+definition says of whether it is served. One table for all types.
+
+kcp puts two of these finalizers back (LogicalCluster, APIBinding), Kubernetes none: there, whoever takes one off leaves behind
+what it stood for. Users may send objects without them, or with more of them; what is stored has those that it had.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from tenantry.apiserver.admission import DELETE, Review
+from tenantry.apiserver.user import LIFECYCLE_GROUPS
+from tenantry.kube.crd_naming import ESTABLISHED, NAMES_ACCEPTED
+from tenantry.kube.objects import GroupResource, Object, finalizers_of, is_deleting, metadata_of
+from tenantry.kube.types import custom_resource_definition, namespace
+from tenantry.tenancy.admission.plugin import Plugin
+from tenantry.tenancy.exports.bind import FINALIZER as BINDING_FINALIZER
+from tenantry.tenancy.workspaces.state import DELETION_FINALIZER, TERMINATORS_FINALIZER, WORKSPACE_FINALIZER
+
+if TYPE_CHECKING:
+    from tenantry.tenancy.host import Host
+
+
+class Held(NamedTuple):
+    """`kept`: stay as they are. `borne`: besides, every object that is not being deleted has them."""
+
+    kept: tuple[str, ...] = ()
+    borne: tuple[str, ...] = ()
+
+
+FINALIZERS: Mapping[GroupResource, Held] = {
+    GroupResource("tenancy.kcp.io", "workspaces"): Held(kept=(WORKSPACE_FINALIZER,)),
+    GroupResource("core.kcp.io", "logicalclusters"): Held(kept=(TERMINATORS_FINALIZER,), borne=(DELETION_FINALIZER,)),
+    GroupResource("apis.kcp.io", "apibindings"): Held(borne=(BINDING_FINALIZER,)),
+    GroupResource("apiextensions.k8s.io", "customresourcedefinitions"): Held(kept=(custom_resource_definition.FINALIZER,)),
+}
+NAMESPACES = GroupResource("", "namespaces")
+CUSTOM_RESOURCE_DEFINITIONS = GroupResource("apiextensions.k8s.io", "customresourcedefinitions")
+SERVED = frozenset({ESTABLISHED, NAMES_ACCEPTED})
+"""Conditions of a definition: the objects of one that is not served are nobody's when it is deleted."""
+
+
+class SystemFinalizers(Plugin):
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    def mutate(self, review: Review) -> None:
+        obj = review.object
+        if obj is None or review.operation == DELETE:
+            return
+        resource = review.definition.group_resource
+        if resource == NAMESPACES:
+            if review.subresource == "finalize" and not _is_system(review):
+                _keep_in_spec(obj, review.old_object or {})
+            return
+        held = FINALIZERS.get(resource)
+        if held is None or not self._is_own(review):
+            return
+        if review.subresource == "status":
+            if resource == CUSTOM_RESOURCE_DEFINITIONS and not _is_system(review):
+                _keep_conditions(obj, review.old_object or {})
+            return
+        wanted = _finalizers(review, held, obj)
+        if wanted != finalizers_of(obj):
+            metadata_of(obj)["finalizers"] = wanted
+
+    def _is_own(self, review: Review) -> bool:
+        """Whether it is the platform's type, and not one of a tenant that is called so."""
+        own = self._host.definitions.find(review.definition.group, review.definition.plural)
+        return own is None or own.identity == review.definition.identity
+
+
+def _is_system(review: Review) -> bool:
+    return not LIFECYCLE_GROUPS.isdisjoint(review.user.groups)
+
+
+def _finalizers(review: Review, held: Held, obj: Object) -> list[str]:
+    sent = finalizers_of(obj)
+    needed: list[str] = []
+    if not _is_system(review):
+        had = finalizers_of(review.old_object) if review.old_object is not None else []
+        needed = [each for each in had if each in held.kept or each in held.borne]
+        sent = [each for each in sent if each not in held.kept or each in had]
+    if not is_deleting(obj):
+        needed += [each for each in held.borne if each not in needed]
+    return [*(each for each in needed if each not in sent), *sent]
+
+
+def _keep_in_spec(obj: Object, old: Object) -> None:
+    had: Sequence[str] = (old.get("spec") or {}).get("finalizers") or ()
+    spec = obj.get("spec") or {}
+    sent = spec.get("finalizers") or []
+    if namespace.FINALIZER in had and namespace.FINALIZER not in sent:
+        obj["spec"] = {**spec, "finalizers": [namespace.FINALIZER, *sent]}
+
+
+def _keep_conditions(obj: Object, old: Object) -> None:
+    status, before = obj.get("status") or {}, old.get("status") or {}
+    kept = [each for each in before.get("conditions") or () if each.get("type") in SERVED]
+    sent = status.get("conditions") or []
+    if [each for each in sent if isinstance(each, dict) and each.get("type") in SERVED] == kept:
+        return
+    others = [each for each in sent if not (isinstance(each, dict) and each.get("type") in SERVED)]
+    obj["status"] = {**status, "conditions": [*kept, *others]}

@@ -1,0 +1,41 @@
+"""Which APIExports have an identity, of all that the catalog knows: kept as they come and go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from tenantry.kube.objects import Object
+from tenantry.tenancy.resources import API_EXPORTS
+
+if TYPE_CHECKING:
+    from tenantry.tenancy.host import Host
+
+Place = tuple[str, str]
+"""(cluster id, name) of an export."""
+
+
+class Identities:
+    """The catalog tells it of every export before others who ask it in turn: it is the first part of a host."""
+
+    def __init__(self, host: Host) -> None:
+        self._exports: dict[str, set[Place]] = {}
+        self._identity_of: dict[Place, str] = {}
+        host.catalog.subscribe(API_EXPORTS, self._changed)
+
+    def exports(self, identity: str) -> Iterable[Place]:
+        """In order."""
+        return sorted(self._exports.get(identity, ()))
+
+    def _changed(self, _: str, cluster: str, name: str, export: Object | None) -> None:
+        place = (cluster, name)
+        identity = ((export or {}).get("status") or {}).get("identityHash") or ""
+        before = self._identity_of.pop(place, "")
+        if before:
+            places = self._exports[before]
+            places.discard(place)
+            if not places:
+                del self._exports[before]
+        if identity:
+            self._identity_of[place] = identity
+            self._exports.setdefault(identity, set()).add(place)
