@@ -13,6 +13,10 @@ KCP_ADMIN_GROUP = "system:kcp:admin"
 LOGICAL_CLUSTER_ADMIN_GROUP = "system:kcp:logical-cluster-admin"
 EXTERNAL_LOGICAL_CLUSTER_ADMIN_GROUP = "system:kcp:external-logical-cluster-admin"
 WORKSPACE_BOOTSTRAPPER_GROUP = "system:kcp:tenancy:workspace-bootstrapper"
+LIFECYCLE_GROUPS = frozenset(
+    {MASTERS_GROUP, LOGICAL_CLUSTER_ADMIN_GROUP, EXTERNAL_LOGICAL_CLUSTER_ADMIN_GROUP, WORKSPACE_BOOTSTRAPPER_GROUP}
+)
+"""Who writes what the life of a workspace hangs on."""
 
 CLUSTER_NAME_EXTRA = "authentication.kcp.io/cluster-name"
 """The logical cluster that a service account comes from."""
@@ -113,10 +117,11 @@ def service_account_groups(namespace: str) -> tuple[str, ...]:
 
 def is_privileged_group(group: str) -> bool:
     """Whether a group is more than a saying of who somebody is: every group of the platform's but those that all have who log in,
-    or all service accounts. So one that is invented later is privileged until it is named here."""
+    or all service accounts, or all that come from one cluster. So one that is invented later is privileged until it
+    is named here."""
     if not group.startswith(SYSTEM_PREFIX):
         return False
-    return group not in _NAMING_GROUPS and not group.startswith(f"{_SERVICE_ACCOUNTS_GROUP}:")
+    return group not in _NAMING_GROUPS and not group.startswith((f"{_SERVICE_ACCOUNTS_GROUP}:", FOREIGN_GROUP_PREFIX))
 
 
 def is_system_extra(key: str) -> bool:

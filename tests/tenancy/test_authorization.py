@@ -87,13 +87,16 @@ async def test_who_may_enter() -> None:
 @pytest.mark.parametrize("phase", ["Scheduling", "Unavailable", "Initializing", "Ready", "Terminating"])
 async def test_phases(phase: str) -> None:
     async with World() as world:
-        await world.cluster(HOME, owner="ada", status={"phase": phase})
+        waiting = {"Initializing": {"initializers": ["root:x"]}, "Terminating": {"terminators": ["root:x"]}}.get(phase, {})
+        await world.cluster(HOME, owner="ada", status={"phase": phase, **waiting})
         closed = phase in ("Scheduling", "Unavailable")
         assert allowed(world, user("ada")) is not closed
         if closed:
             assert reason(world, user("ada")) == f'not permitted, logical cluster is in phase "{phase}"'
-        initializer = user("eve", "system:kcp:initializer:root:x")
-        assert allowed(world, initializer, "delete", "secrets") is (phase in ("Initializing", "Terminating"))
+        # Their controllers are let in as long as the cluster waits for them, and no others.
+        for kind, awaited in (("initializer", "Initializing"), ("terminator", "Terminating")):
+            assert allowed(world, user("eve", f"system:kcp:{kind}:root:x"), "delete", "secrets") is (phase == awaited)
+            assert not allowed(world, user("eve", f"system:kcp:{kind}:root:y"), "delete", "secrets")
         administrator = user("admin", LOGICAL_CLUSTER_ADMIN_GROUP)
         assert allowed(world, administrator, "get", "logicalclusters", group="core.kcp.io")
         # It also works where there is no logical cluster yet: it makes them.

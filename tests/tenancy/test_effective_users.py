@@ -22,8 +22,10 @@ from tenantry.apiserver.user import (
     with_home,
     without_privileges,
 )
+from tenantry.kube.names import dns1123_subdomain_errors
 from tenantry.tenancy.authorization.effective import bound_users, effective_users, is_local
 from tenantry.tenancy.authorization.outside import NameOfOneCluster, inside, known_outside
+from tenantry.virtual.apiexport.warrant import with_warrant
 
 CLUSTERS = st.sampled_from(["a", "b", "c"])
 NAMES = st.sampled_from(["ada", "bob", "system:serviceaccount:ns:robot", "system:serviceaccount:ns:other"])
@@ -112,6 +114,15 @@ def test_who_is_written_down_has_no_name_of_one_cluster(user: User, here: str, t
     assert effective_users(inside(known, there), there)[0].name == known.name
     scoped = bool(known.extra_values(SCOPES_EXTRA)) or without_privileges(known).groups != known.groups
     assert (effective_users(inside(known, there), "elsewhere")[0].name == ANONYMOUS) is scoped
+
+
+def test_a_provider_is_no_service_account_of_its_consumers() -> None:
+    """What others grant to an account of the consumer, by its global name, is not for who acts there by a warrant."""
+    acting = with_warrant(User("sheriff", (AUTHENTICATED_GROUP,)), "a")
+    for cluster in ("a", "b"):
+        for each in effective_users(acting, cluster):
+            _, _, name = each.name.rpartition(":")
+            assert each.name in ("sheriff", ANONYMOUS) or dns1123_subdomain_errors(name)
 
 
 def test_what_is_no_warrant_is_none() -> None:

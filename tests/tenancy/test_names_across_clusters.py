@@ -134,6 +134,75 @@ async def test_a_token_of_elsewhere_is_not_reviewed_as_an_account_of_here(tmp_pa
         ]
 
 
+async def prepared(stack: Stack, maker: User) -> str:
+    """The content, as ada's initializer sees it, of a new workspace that `maker` made in root:home."""
+    kind: Any = {
+        **TYPE,
+        "metadata": {"name": "prepared"},
+        "spec": {"initializer": True, "extend": {"with": [{"name": "universal", "path": "root"}]}},
+    }
+    types = "/clusters/root:home/apis/tenancy.kcp.io/v1alpha1/workspacetypes"
+    status, answer = await stack.call("POST", types, person("ada"), kind)
+    assert status == 201, answer
+    await stack.create_workspace("root:home", "new", maker, type={"name": "prepared", "path": "root:home"})
+
+    async def initializing() -> str:
+        _, found = await stack.call("GET", "/clusters/root:home/apis/tenancy.kcp.io/v1alpha1/workspaces/new")
+        cluster = (found.get("spec") or {}).get("cluster") or ""
+        return cluster if (found.get("status") or {}).get("phase") == "Initializing" else ""
+
+    made = await stack.eventually(initializing)
+    _, home = await stack.call("GET", "/clusters/root/apis/tenancy.kcp.io/v1alpha1/workspaces/home")
+    return f"/services/initializingworkspaces/{home['spec']['cluster']}:prepared/clusters/{made}"
+
+
+async def test_an_initializer_acts_as_a_service_account_under_its_global_name_as_the_account_itself_would(tmp_path: Path) -> None:
+    """What other workspaces grant to the account, or to all of its cluster, and nothing by its local name."""
+    async with running(tmp_path) as stack:
+        home, other = await stack.workspace("root", "home"), await stack.workspace("root", "other")
+        local, world = service_account_name("default", "robot"), f"system:kcp:serviceaccount:{home}:default:robot"
+        await admin(stack, home, "ada", local)
+        view = await prepared(stack, account(home))
+        assert (await stack.call("GET", f"{view}/api/v1/secrets", person("ada")))[0] == 200
+        types = f"/clusters/{other}/apis/tenancy.kcp.io/v1alpha1/workspacetypes"
+        grants = {
+            "by-global-name": ("User", world),
+            "by-cluster": ("Group", f"system:cluster:{home}"),
+            "by-local-name": ("User", local),
+            "by-accounts": ("Group", "system:serviceaccounts"),
+            "by-namespace": ("Group", "system:serviceaccounts:default"),
+            "by-nothing": ("User", "nobody"),
+        }
+        allowed: dict[str, list[str]] = {"through the view": [], "itself": [], "its namesake": []}
+        for name, (kind, subject) in grants.items():
+            assert (await stack.call("POST", types, body={**TYPE, "metadata": {"name": name}, "spec": {}}))[0] == 201
+            rules = [
+                {"apiGroups": ["tenancy.kcp.io"], "resources": ["workspacetypes"], "resourceNames": [name], "verbs": ["use"]}
+            ]
+            body: Any = {"metadata": {"name": name}, "rules": rules}
+            assert (await stack.call("POST", f"/clusters/{other}/{RBAC}/clusterroles", body=body))[0] == 201
+            reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name}
+            subjects = [{"kind": kind, "apiGroup": "rbac.authorization.k8s.io", "name": subject}]
+            body = {"metadata": {"name": name}, "roleRef": reference, "subjects": subjects}
+            assert (await stack.call("POST", f"/clusters/{other}/{RBAC}/clusterrolebindings", body=body))[0] == 201
+            child = {**WORKSPACE, "metadata": {"name": name}, "spec": {"type": {"name": name, "path": "root:other"}}}
+            workspaces = "apis/tenancy.kcp.io/v1alpha1/workspaces"
+            for way, (place, who) in {
+                "through the view": (view, person("ada")),
+                "itself": (f"/clusters/{home}", account(home)),
+                "its namesake": (f"/clusters/{home}", account("root")),
+            }.items():
+                status, answer = await stack.call("POST", f"{place}/{workspaces}", who, child, "dryRun=All")
+                assert status in (201, 403), answer
+                if status == 201:
+                    allowed[way].append(name)
+        assert allowed == {
+            "through the view": ["by-global-name", "by-cluster"],
+            "itself": ["by-global-name", "by-cluster"],
+            "its namesake": [],
+        }
+
+
 async def test_an_initializer_acts_as_whoever_was_impersonated_inside_of_the_new_workspace_alone(tmp_path: Path) -> None:
     async with running(tmp_path) as stack:
         home = await stack.workspace("root", "home")

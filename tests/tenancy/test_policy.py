@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from hypothesis import given, settings
@@ -52,10 +53,12 @@ SUBJECTS = st.lists(
 
 def bindings(kinds: list[str], namespaces: list[str]) -> st.SearchStrategy[list[Object]]:
     one = st.tuples(st.sampled_from(kinds), st.sampled_from(["r1", "r2"]), SUBJECTS, st.sampled_from(namespaces))
-    made = one.map(
-        lambda t: {"metadata": {"name": "b", "namespace": t[3]}, "roleRef": {"kind": t[0], "name": t[1]}, "subjects": t[2]}
-    )
-    return st.lists(made, max_size=2)
+    made = one.map(lambda t: {"metadata": {"namespace": t[3]}, "roleRef": {"kind": t[0], "name": t[1]}, "subjects": t[2]})
+    return st.lists(made, max_size=2).map(named)
+
+
+def named(objects: list[Object]) -> list[Object]:
+    return [{**obj, "metadata": {**obj["metadata"], "name": f"b{number}"}} for number, obj in enumerate(objects)]
 
 
 ATTRIBUTES = st.builds(
@@ -144,11 +147,13 @@ def test_compiled_and_plain_agree(
         found = roles.get((namespace, name)) if namespace else cluster_roles.get(name)
         return CompiledRules(found) if found is not None else None
 
-    policy = Policy(cluster_bindings, namespaced, rules_of)
+    policy = Policy(rules_of)
+    for binding in (*cluster_bindings, *namespaced):
+        policy.put(binding)
     remembering: dict[User, Access] = {}
     for question in questions * 2:
         wanted = naive(cluster_bindings, namespaced, cluster_roles, roles, question)
-        access = remembering.setdefault(question.user, Access([question.user], policy.grants(question.user)))
+        access = remembering.setdefault(question.user, Access([question.user], policy.grants([question.user])))
         assert (allowing(access.grants, question) is not None) is wanted
         # What is remembered for one object's name must hold for every question that finds it.
         known = access.known(question)
@@ -156,3 +161,66 @@ def test_compiled_and_plain_agree(
         decision = Decision(Verdict.ALLOW if wanted else Verdict.NO_OPINION)
         access.remember(question, decision, by_name=access.depends_on_name(question.resource))
         assert access.known(question) == decision
+
+
+RULES_OF = {("", "r1"): CompiledRules([]), ("", "r2"): CompiledRules([]), ("a", "r1"): CompiledRules([])}
+EVERYBODY = [User(name, groups) for name in USERS for groups in ((), ("devs", "ada"))]
+
+
+def named_grants(policy: Policy) -> list[list[tuple[str | None, CompiledRules, str]]]:
+    """In an order of its own: which of two bindings is found first is nobody's affair."""
+    return [
+        sorted(((g.namespace, g.rules, g.source) for g in policy.grants([user])), key=lambda g: (g[0] or "", g[2]))
+        for user in EVERYBODY
+    ]
+
+
+def made_of(stored: Iterable[Object]) -> Policy:
+    policy = Policy(lambda namespace, name: RULES_OF.get((namespace, name)))
+    for binding in stored:
+        policy.put(binding)
+    return policy
+
+
+CHANGES = st.lists(
+    st.tuples(
+        st.sampled_from(["", "a", "b"]),
+        st.sampled_from(["x", "y"]),
+        st.none() | st.tuples(st.sampled_from(["Role", "ClusterRole"]), st.sampled_from(["r1", "r2", "r3"]), SUBJECTS),
+        st.integers(0, 3),
+    ),
+    max_size=12,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(CHANGES)
+def test_bindings_that_come_and_go_leave_what_is_there(changes: list[tuple[str, str, Any, int]]) -> None:
+    """Also where some are put in a subject at a time, with others in between."""
+    stored: dict[tuple[str, str], Object] = {}
+    policy = made_of(())
+    under_way: list[Iterator[None]] = []
+    for namespace, name, content, steps in changes:
+        if content is None:
+            stored.pop((namespace, name), None)
+            policy.remove(namespace, name)
+        else:
+            kind, role, subjects = content
+            binding = {
+                "metadata": {"name": name, "namespace": namespace},
+                "roleRef": {"kind": kind, "name": role},
+                "subjects": subjects,
+            }
+            stored[namespace, name] = binding
+            putting = policy.putting(binding)
+            for _ in range(1 + steps):
+                next(putting, None)
+            under_way.append(putting)
+    for putting in under_way:
+        list(putting)
+    anew = made_of(stored.values())
+    assert named_grants(policy) == named_grants(anew)
+    assert policy.bytes == anew.bytes
+    for place in stored:
+        policy.remove(*place)
+    assert policy.bytes == made_of(()).bytes and not policy._by_subject

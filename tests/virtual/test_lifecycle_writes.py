@@ -199,7 +199,6 @@ def test_which_groups_are_privileged() -> None:
         "system:nodes",
         "system:kcp:initializer:a:b",
         "system:kcp:terminator:a:b",
-        "system:cluster:x",
         "system:new",
     ):
         assert is_privileged_group(group), group
@@ -207,6 +206,7 @@ def test_which_groups_are_privileged() -> None:
         "system:authenticated",
         "system:serviceaccounts",
         "system:serviceaccounts:default",
+        "system:cluster:x",
         "devs",
         "vip",
         "System:masters",

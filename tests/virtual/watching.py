@@ -9,6 +9,7 @@ import orjson
 
 from tenantry.apiserver.http import Request, Stream
 from tenantry.apiserver.user import User
+from tests.support.patience import PATIENCE_SECONDS
 from tests.tenancy.exports_world import World
 
 
@@ -57,7 +58,7 @@ class Watch:
 
     async def next(self) -> tuple[str, str]:
         """(type, cluster or name) of the next event that is no bookmark; `END` when the server ended the watch."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while True:
                 event = await self._events.get()
                 if event is None:

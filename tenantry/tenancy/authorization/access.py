@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from tenantry.apiserver.authorization import Attributes, Decision
 from tenantry.apiserver.user import User
@@ -13,30 +13,47 @@ from tenantry.tenancy.authorization.policy import Grant, Policy, allowing
 DECISIONS_MAX = 1000
 """Decisions remembered for one user in one cluster; paths and names of objects are the callers' to invent."""
 
+_GRANT_BYTES = 300
+"""Measured: a grant, its place, and its rules among those of the user."""
+
 _ENTER = Attributes(User(""), "access", "", path="/")
 
 
 class Access:
-    """`users` is everybody that the user counts as there, `grants` what they are granted together."""
+    """`users` is everybody that the user counts as there, `grants` what they are granted together. `lifecycle_groups`: theirs, as
+    controllers of workspace types."""
 
-    __slots__ = ("_decisions", "_decisions_bytes", "_may_enter", "_named", "grants", "users")
+    __slots__ = ("_decisions", "_decisions_bytes", "_grants", "_may_enter", "_named", "lifecycle_groups", "rules", "users")
 
-    def __init__(self, users: Sequence[User], grants: Iterable[Grant]) -> None:
+    def __init__(self, users: Sequence[User], grants: Iterable[Grant] = (), lifecycle_groups: Sequence[str] = ()) -> None:
         self.users = tuple(users)
-        # One grant for each role and place: what many bindings give alike is looked at once.
-        once: dict[tuple[str | None, CompiledRules], Grant] = {}
-        for grant in grants:
-            once.setdefault((grant.namespace, grant.rules), grant)
-        self.grants = tuple(once.values())
-        self._named = frozenset[str]().union(*(rules.named for rules in {grant.rules for grant in self.grants}))
+        self.lifecycle_groups = tuple(lifecycle_groups)
+        self.rules: set[CompiledRules] = set()
+        self._grants: dict[tuple[str | None, CompiledRules], Grant] = {}
+        self._named: set[str] | None = None
         self._decisions: dict[tuple[str, ...], Decision] = {}
         self._decisions_bytes = 0
         self._may_enter: bool | None = None
+        for grant in grants:
+            self.add(grant)
+
+    @property
+    def grants(self) -> Collection[Grant]:
+        return self._grants.values()
+
+    def add(self, grant: Grant) -> None:
+        """Only before anything is asked. One grant for each role and place: what many bindings give alike is looked at once."""
+        self._grants.setdefault((grant.namespace, grant.rules), grant)
+        if grant.rules not in self.rules:
+            self.rules.add(grant.rules)
+            if grant.rules.named:
+                self._named = self._named or set()
+                self._named |= grant.rules.named
 
     @property
     def own_bytes(self) -> int:
-        """What it takes beside the grants, which are the policies', and the decisions."""
-        return ENTRY_BYTES + size_of((self.users, self._named)) + 8 * len(self.grants)
+        """What it takes beside the rules of roles, and the decisions."""
+        return ENTRY_BYTES + size_of((self.users, tuple(self._named or ()))) + _GRANT_BYTES * len(self.grants)
 
     @property
     def may_enter(self) -> bool:
@@ -48,7 +65,7 @@ class Access:
     def depends_on_name(self, resource: str) -> bool:
         """Whether any rule is limited to names of objects of the resource."""
         named = self._named
-        return bool(named) and (resource in named or "*" in named)
+        return named is not None and (resource in named or "*" in named)
 
     def known(self, question: Attributes) -> Decision | None:
         """The decision made before; most do not depend on the object's name and hold for all."""
@@ -79,17 +96,20 @@ class Access:
 
 
 class ClusterAccess:
-    """What is known of one logical cluster: its policy, and the access of those who asked. `rests_on`: the `token`s of other
-    clusters' values that decisions here rest on (maximal permission policies), by cluster; once one of these is no longer the
-    cluster's, this value is void."""
+    """What is known of one logical cluster: its policy, and the access of those who asked, which takes `bytes`. `rests_on`: the
+    `token`s of other clusters' values that decisions here rest on (maximal permission policies), by cluster; once one of these is
+    no longer the cluster's, all but the policy is void; and so it is where `epoch` is over."""
 
-    __slots__ = ("policy", "rests_on", "token", "users")
+    __slots__ = ("_rules", "bytes", "epoch", "policy", "rests_on", "token", "users")
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, epoch: int = 0) -> None:
         self.policy = policy
+        self.epoch = epoch
         self.users: dict[User, Access] = {}
         self.rests_on: dict[str, object] = {}
         self.token = object()
+        self.bytes = 0
+        self._rules: set[CompiledRules] = set()
 
     def add(self, user: User, access: Access) -> int:
         """Keeps an access, unless the user's names are too long. Returns by how many bytes more are kept now."""
@@ -97,4 +117,13 @@ class ClusterAccess:
         if size > KEY_BYTES_MAX:
             return 0
         self.users[user] = access
-        return size + access.own_bytes
+        size += access.own_bytes
+        # The rules of a role are one, whoever has them.
+        more = access.rules - self._rules
+        self._rules |= more
+        return self.grow(size + sum(rules.bytes for rules in more))
+
+    def grow(self, more_bytes: int) -> int:
+        """What is kept takes so much more (or less)."""
+        self.bytes += more_bytes
+        return more_bytes

@@ -10,27 +10,30 @@ who was told that a write was done meets a decision from before it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import orjson
 
 from tenantry.apiserver.authorization import ALLOWED, NO_OPINION, Attributes, Decision, Verdict
+from tenantry.apiserver.deferred import Deferred, Once, may_defer
 from tenantry.apiserver.endpoints.health import HEALTH_PATHS
 from tenantry.apiserver.user import MASTERS_GROUP, User
 from tenantry.cache import Cache
 from tenantry.kube.objects import Object
 from tenantry.kube.rbac.cover import Rule
 from tenantry.kube.status import not_found
+from tenantry.slices import in_slices
 from tenantry.storage.keys import Key
 from tenantry.tenancy.authorization.access import Access, ClusterAccess
 from tenantry.tenancy.authorization.content import Content
 from tenantry.tenancy.authorization.effective import effective_users
 from tenantry.tenancy.authorization.entrance import Entrance
-from tenantry.tenancy.authorization.lifecycle import lifecycle_grants, lifecycle_groups
+from tenantry.tenancy.authorization.lifecycle import lifecycle_grants, lifecycle_groups, waited_for
 from tenantry.tenancy.authorization.links import Link
 from tenantry.tenancy.authorization.maximal_permission import MaximalPermission
-from tenantry.tenancy.authorization.policies import RBAC_RESOURCES, Policies
-from tenantry.tenancy.authorization.policy import Grant, Policy, allowing
+from tenantry.tenancy.authorization.policies import RBAC_RESOURCES, Policies, Update
+from tenantry.tenancy.authorization.policy import Policy, allowing
 from tenantry.tenancy.authorization.required_groups import RequiredGroups
 from tenantry.tenancy.authorization.system_resources import SystemResources
 from tenantry.tenancy.directory import WORKSPACE_RESOURCE
@@ -45,8 +48,13 @@ if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
 
 ACCESS_BYTES_MAX = 32 << 20
-"""For policies, users and decisions of all clusters. A cluster takes a quarter at most, so that its many users, or its large
-policy, drive out few others; beyond that it is begun anew."""
+"""For policies, users and decisions of all clusters."""
+CLUSTER_BYTES_MAX = ACCESS_BYTES_MAX // 4
+"""What the users of one cluster take at most, with what was decided about them, so that many of them drive out few others; beyond
+that they are begun anew. Its policy stays, however large: that is bounded by what the cluster may store, and takes too long to be
+made for each request."""
+BINDINGS_AT_ONCE = 200
+"""Whoever is named by more of them is looked up in slices."""
 
 
 class Chain:
@@ -55,10 +63,17 @@ class Chain:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._policies = Policies(host)
-        self._policies.subscribe(self._forget)
+        self._policies.subscribe(self._policy_changed)
         self._clusters: Cache[str, ClusterAccess] = Cache(
-            "access", bytes_max=ACCESS_BYTES_MAX, entry_bytes_max=ACCESS_BYTES_MAX // 4
+            "access", bytes_max=ACCESS_BYTES_MAX, entry_bytes_max=CLUSTER_BYTES_MAX, keeps_large=True
         )
+        self._epoch = 0
+        """Counts what voids the decisions of all clusters."""
+        self._makers = Once()
+        self._making: dict[str, Policy] = {}
+        """Of the policies that are being compiled, those that no change has voided."""
+        self._found: tuple[ClusterAccess, User, Access] | None = None
+        """Of the request that goes on now; who has very long names is not remembered longer."""
         self._policed: set[tuple[str, str]] = set()
         self._by_name = False
         self._rests_on: dict[str, object] = {}
@@ -137,42 +152,85 @@ class Chain:
         if known is None or known.users.get(question.user) is not access:
             return
         known.rests_on.update(self._rests_on)
-        self._clusters.grow(question.cluster, access.remember(question, decision, by_name=self._by_name))
+        self._grow(question.cluster, known, known.grow(access.remember(question, decision, by_name=self._by_name)))
+
+    def _grow(self, cluster: str, known: ClusterAccess, more_bytes: int) -> None:
+        if known.bytes > CLUSTER_BYTES_MAX:
+            self._keep(cluster, known.policy)
+        else:
+            self._clusters.grow(cluster, more_bytes)
 
     def _access_of(self, user: User, cluster: str) -> Access:
         known = self._of_cluster(cluster)
+        found, self._found = self._found, None
         access = known.users.get(user)
+        if access is None and found is not None and found[0] is known and found[1] == user:
+            access = found[2]
         if access is None:
             users = effective_users(user, cluster)
-            grants = [grant for each in users for grant in self._grants_of(each, cluster, known.policy)]
-            if groups := lifecycle_groups(users):
-                # Not remembered: it rests on the type, which is another cluster's.
-                return Access(users, [*grants, *lifecycle_grants(self._host, groups)])
-            access = Access(users, grants)
-            self._clusters.grow(cluster, known.add(user, access))
+            if may_defer() and known.policy.count(users) > BINDINGS_AT_ONCE:
+                raise Deferred(partial(self._find_access, user, cluster))
+            access = self._begun(users, cluster)
+            for grant in known.policy.grants(users):
+                access.add(grant)
+            self._grow(cluster, known, known.add(user, access))
+        if access.lifecycle_groups and (groups := waited_for(self._logical_cluster(cluster), access.lifecycle_groups)):
+            # Not remembered: it rests on the type, which is another cluster's.
+            return Access(access.users, (*access.grants, *lifecycle_grants(self._host, groups)))
         return access
+
+    async def _find_access(self, user: User, cluster: str) -> None:
+        """What `_access_of` does, in slices; to no effect where the RBAC changes meanwhile."""
+        known = self._clusters.get(cluster)
+        if known is None:
+            return
+        users = effective_users(user, cluster)
+        access = self._begun(users, cluster)
+        async for grant in in_slices(known.policy.each(users)):
+            if grant is not None:
+                access.add(grant)
+        if self._clusters.get(cluster) is known:
+            self._found = (known, user, access)
+            self._clusters.grow(cluster, known.add(user, access))
+
+    def _begun(self, users: Sequence[User], cluster: str) -> Access:
+        """With what system:admin grants in every cluster."""
+        everywhere = self._policies.everywhere.grants(users) if cluster != SYSTEM_ADMIN else ()
+        return Access(users, everywhere, lifecycle_groups(users))
 
     def _of_cluster(self, cluster: str) -> ClusterAccess:
         known = self._clusters.get(cluster)
-        if known is not None and known.rests_on and not self._stands(known):
-            self._clusters.pop(cluster)
-            known = None
         if known is None:
-            policy, size_bytes = self._policies.compile(cluster)
-            known = ClusterAccess(policy)
-            self._clusters.put(cluster, known, size_bytes)
+            if may_defer() and self._policies.is_large(cluster):
+                raise Deferred(partial(self._makers.run, cluster, partial(self._make_policy, cluster)))
+            return self._keep(cluster, self._policies.compile(cluster))
+        if known.epoch != self._epoch or (known.rests_on and not self._stands(known)):
+            return self._keep(cluster, known.policy)
         return known
+
+    def _keep(self, cluster: str, policy: Policy) -> ClusterAccess:
+        """Begins anew, with nobody."""
+        known = ClusterAccess(policy, self._epoch)
+        self._clusters.put(cluster, known, policy.bytes)
+        return known
+
+    async def _make_policy(self, cluster: str) -> None:
+        """Compiles a large policy in slices; to no effect where it becomes void meanwhile."""
+        policy = self._making[cluster] = self._policies.empty(cluster)
+        try:
+            await self._policies.fill(policy, cluster)
+            if self._making.get(cluster) is policy:
+                self._keep(cluster, policy)
+        finally:
+            if self._making.get(cluster) is policy:
+                del self._making[cluster]
 
     def _stands(self, known: ClusterAccess) -> bool:
         for cluster, token in known.rests_on.items():
             other = self._clusters.get(cluster)
-            if other is None or other.token is not token:
+            if other is None or other.token is not token or other.epoch != self._epoch:
                 return False
         return True
-
-    def _grants_of(self, user: User, cluster: str, policy: Policy) -> list[Grant]:
-        everywhere = self._policies.everywhere.grants(user)
-        return everywhere if cluster == SYSTEM_ADMIN else everywhere + policy.grants(user)
 
     def _require_cluster(self, attributes: Attributes) -> None:
         """Raises StatusError 404 for a tenant that is gone or never was: nobody would ever delete what a master writes there."""
@@ -206,7 +264,7 @@ class Chain:
     def _changed(self, events: Sequence[RecordEvent]) -> None:
         for event in events:
             if event.key.resource in RBAC_RESOURCES:
-                self._policies.forget(event.key.cluster)
+                self._policies.changed(event)
             else:
                 self._forget(event.key.cluster)
 
@@ -218,8 +276,26 @@ class Chain:
             (self._policed.add if policed else self._policed.discard)(place)
             self._forget(None)
 
-    def _forget(self, cluster: str | None) -> None:
+    def _policy_changed(self, cluster: str | None, update: Update | None) -> None:
         if cluster is None:
             self._clusters.clear()
-        else:
-            self._clusters.pop(cluster)
+            self._making.clear()
+            return
+        known, making = self._clusters.pop(cluster), self._making.pop(cluster, None)
+        if update is None:
+            return
+        if making is not None:
+            update(making)
+            self._making[cluster] = making
+        if known is not None:
+            update(known.policy)
+            self._keep(cluster, known.policy)
+
+    def _forget(self, cluster: str | None) -> None:
+        """What was decided in a cluster (None: in all of them) rests on something other than its RBAC."""
+        if cluster is None:
+            self._epoch += 1
+            return
+        known = self._clusters.get(cluster)
+        if known is not None:
+            self._keep(cluster, known.policy)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from tenantry.apiserver.user import INITIALIZER_GROUP_PREFIX, TERMINATOR_GROUP_PREFIX, User
+from tenantry.kube.objects import Object
 from tenantry.kube.rbac.rules import CompiledRules
 from tenantry.tenancy.authorization.policy import Grant
 from tenantry.tenancy.resources import WORKSPACE_TYPES
@@ -15,11 +16,20 @@ if TYPE_CHECKING:
 
 PERMISSIONS = {INITIALIZER_GROUP_PREFIX: "initializerPermissions", TERMINATOR_GROUP_PREFIX: "terminatorPermissions"}
 """By the groups that the views give: the field of the type's spec."""
+_WAITED = {INITIALIZER_GROUP_PREFIX: "initializers", TERMINATOR_GROUP_PREFIX: "terminators"}
+"""The same: the field of the LogicalCluster's status."""
 
 
 def lifecycle_groups(users: Iterable[User]) -> list[str]:
     """The groups of a controller of workspace types."""
     return [group for user in users for group in user.groups if group.startswith(tuple(PERMISSIONS))]
+
+
+def waited_for(logical_cluster: Object | None, groups: Iterable[str]) -> list[str]:
+    """Those of the groups whose controllers a logical cluster waits for. Nobody is let in, or told anything, by another one."""
+    status = (logical_cluster or {}).get("status") or {}
+    waited = {f"{prefix}{each}" for prefix, field in _WAITED.items() for each in status.get(field) or ()}
+    return [group for group in groups if group in waited]
 
 
 def lifecycle_grants(host: Host, groups: Iterable[str]) -> list[Grant]:

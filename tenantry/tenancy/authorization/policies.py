@@ -1,18 +1,19 @@
 """Where the RBAC of a cluster comes from: memory for clusters held here, the catalog for the flagged RBAC of all others.
 
-Policies are compiled when they are asked for; who asked keeps them until it is told that an RBAC object of the cluster changed.
+A policy is made when it is asked for. Who keeps it is told of every binding that changed since, and of every role.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import orjson
 
-from tenantry.cache import Cache, size_of
+from tenantry.cache import Cache
 from tenantry.kube.objects import Object
 from tenantry.kube.rbac.rules import CompiledRules
+from tenantry.slices import in_slices
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.tenancy.authorization.policy import Policy
@@ -20,23 +21,51 @@ from tenantry.tenancy.resources import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROL
 from tenantry.tenancy.well_known import SYSTEM_ADMIN
 
 if TYPE_CHECKING:
+    from tenantry.storage.record import RecordEvent
     from tenantry.tenancy.host import Host
 
 RBAC_GROUP = "rbac.authorization.k8s.io"
 RBAC_RESOURCES = (CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS, ROLES, ROLE_BINDINGS)
+_BINDINGS = (CLUSTER_ROLE_BINDINGS, ROLE_BINDINGS)
 _ROLES_BYTES_MAX = 16 << 20
+_AT_ONCE_BINDINGS = 100
+_AT_ONCE_BYTES = 64 << 10
+"""What is gone through in one turn of the loop, a fraction of a millisecond."""
+
+Update = Callable[[Policy], None]
+"""Makes a policy what it is after a change of its cluster's RBAC."""
+
+Subscriber = Callable[[str | None, Update | None], None]
+"""Called with the cluster (None: all) whose decisions are void. What its policy has to be told comes along; None: it is void."""
+
+
+def _nothing(policy: Policy) -> None:
+    """Roles are looked up when they are asked for."""
+
+
+def _put(value: bytes) -> Update | None:
+    return (lambda policy: policy.put(orjson.loads(value))) if len(value) <= _AT_ONCE_BYTES else None
+
+
+def _remove(namespace: str, name: str, value: bytes) -> Update | None:
+    return (lambda policy: policy.remove(namespace, name)) if len(value) <= _AT_ONCE_BYTES else None
 
 
 class Policies:
-    """Makes policies. `changed` subscribers learn which cluster's policy and decisions are void (None: all)."""
+    """Makes policies, and tells its subscribers of what changes them."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
         self._everywhere: Policy | None = None
+        # However large: a role is compiled as often as it is asked for otherwise.
         self._roles: Cache[tuple[Key, int], CompiledRules] = Cache(
-            "compiled_roles", bytes_max=_ROLES_BYTES_MAX, entry_bytes_max=_ROLES_BYTES_MAX // 4
+            "compiled_roles",
+            bytes_max=_ROLES_BYTES_MAX,
+            entry_bytes_max=_ROLES_BYTES_MAX // 4,
+            size=lambda rules: rules.bytes,
+            keeps_large=True,
         )
-        self._subscribers: list[Callable[[str | None], None]] = []
+        self._subscribers: list[Subscriber] = []
         for resource in RBAC_RESOURCES:
             host.catalog.subscribe(resource, self._catalog_changed)
 
@@ -44,44 +73,68 @@ class Policies:
     def everywhere(self) -> Policy:
         """What system:admin grants in every cluster."""
         if self._everywhere is None:
-            self._everywhere = self.compile(SYSTEM_ADMIN)[0]
+            self._everywhere = self.compile(SYSTEM_ADMIN)
         return self._everywhere
 
-    def compile(self, cluster: str) -> tuple[Policy, int]:
-        """The policy of a cluster, and the bytes that it takes beside the roles of system:admin."""
-        shared: list[CompiledRules] = []
+    def empty(self, cluster: str) -> Policy:
+        """The policy of a cluster without a binding."""
+        return Policy(lambda namespace, name: self.role(cluster, namespace, name))
 
-        def rules_of(namespace: str, name: str) -> CompiledRules | None:
-            found = self.role(cluster, namespace, name)
-            if found is not None and not namespace and found is self._role(SYSTEM_ADMIN, CLUSTER_ROLES, "", name):
-                shared.append(found)
-            return found
+    def compile(self, cluster: str) -> Policy:
+        """The policy of a cluster."""
+        policy = self.empty(cluster)
+        for raw in self._bindings(cluster):
+            policy.put(orjson.loads(raw))
+        return policy
 
-        cluster_bindings, bindings = self._objects(cluster, CLUSTER_ROLE_BINDINGS), self._objects(cluster, ROLE_BINDINGS)
-        policy = Policy(cluster_bindings, bindings, rules_of)
-        return policy, size_of(policy, shared=shared)
+    async def fill(self, policy: Policy, cluster: str) -> None:
+        """The same in slices, a subject at a time, for a policy that is `empty`. It has to be told of what changes meanwhile."""
+        async for raw in in_slices(self._bindings(cluster), 1):
+            async for _ in in_slices(policy.putting(orjson.loads(raw))):
+                pass
 
-    def subscribe(self, changed: Callable[[str | None], None]) -> Callable[[], None]:
+    def is_large(self, cluster: str) -> bool:
+        """Whether a policy takes long to be made."""
+        total = 0
+        for count, raw in enumerate(self._bindings(cluster), 1):
+            total += len(raw)
+            if count > _AT_ONCE_BINDINGS or total > _AT_ONCE_BYTES:
+                return True
+        return False
+
+    def subscribe(self, changed: Subscriber) -> Callable[[], None]:
         self._subscribers.append(changed)
         return lambda: self._subscribers.remove(changed) if changed in self._subscribers else None
 
-    def forget(self, cluster: str) -> None:
-        """An RBAC object of the cluster changed."""
-        if cluster == SYSTEM_ADMIN:
-            self.forget_all()
-        else:
-            self._publish(cluster)
+    def changed(self, event: RecordEvent) -> None:
+        """An RBAC object of a cluster that is held here changed."""
+        key, record, previous = event.key, event.record, event.previous
+        update: Update | None = _nothing
+        if key.resource in _BINDINGS:
+            update = _remove(key.namespace, key.name, previous.value if previous is not None else b"")
+            if update is not None and record is not None:
+                update = _put(record.value)
+        self._publish(key.cluster, update)
 
     def forget_all(self) -> None:
-        self._everywhere = None
-        self._publish(None)
+        self._publish(None, None)
 
-    def _catalog_changed(self, _: str, cluster: str, *__: object) -> None:
-        self.forget(cluster)
+    def _catalog_changed(self, resource: str, cluster: str, name: str, _: Object | None) -> None:
+        # Of what is held here memory tells (`changed`), which holds more than is copied.
+        if self._held(cluster) is not None and cluster != SYSTEM_ADMIN:
+            return
+        update: Update | None = _nothing
+        if resource in _BINDINGS:
+            entry = self._host.catalog.entry(resource, cluster, name)
+            update = _put(entry.raw) if entry is not None else None
+        self._publish(cluster, update)
 
-    def _publish(self, cluster: str | None) -> None:
+    def _publish(self, cluster: str | None, update: Update | None) -> None:
+        if cluster in (None, SYSTEM_ADMIN):
+            self._everywhere = None
+            cluster = update = None
         for subscriber in list(self._subscribers):
-            subscriber(cluster)
+            subscriber(cluster, update)
 
     def role(self, cluster: str, namespace: str, name: str) -> CompiledRules | None:
         """A Role or, without a namespace, a ClusterRole as a cluster sees it: that of system:admin, else its own.
@@ -99,11 +152,18 @@ class Policies:
     def _held(self, cluster: str) -> Range | None:
         return self._host.cell.range_of(cluster) if self._host.cell.owns(cluster) else None
 
-    def _objects(self, cluster: str, resource: str) -> Iterable[Object]:
+    def _bindings(self, cluster: str) -> Iterator[bytes]:
+        """Encoded, as each is when it comes."""
         held = self._held(cluster)
-        if held is not None:
-            return [orjson.loads(record.value) for record in held.list(resource, cluster)]
-        return [obj for _, _, obj in self._host.catalog.list(resource, cluster)]
+        for resource in _BINDINGS:
+            if held is not None:
+                for record in held.each(resource, cluster):
+                    yield record.value
+            else:
+                for name in self._host.catalog.names_in(resource, cluster):
+                    entry = self._host.catalog.entry(resource, cluster, name)
+                    if entry is not None:
+                        yield entry.raw
 
     def _role(self, cluster: str, resource: str, namespace: str, name: str) -> CompiledRules | None:
         held = self._held(cluster)

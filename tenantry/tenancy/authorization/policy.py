@@ -1,32 +1,63 @@
-"""The RBAC objects of one logical cluster, compiled: subject → what it is granted, where."""
+"""The RBAC bindings of one logical cluster, by whom they name: subject → what it is granted, where."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tenantry.apiserver.authorization import Attributes
 from tenantry.apiserver.user import User, service_account_name
+from tenantry.cache import ENTRY_BYTES
 from tenantry.kube.objects import Object, name_of, namespace_of
 from tenantry.kube.rbac.rules import CompiledRules
 
 Subject = tuple[str, str]
 """(`User` or `Group`, name)."""
 
+Place = tuple[str, str]
+"""(namespace, name) of a binding. One without a namespace is a ClusterRoleBinding."""
+
+_SUBJECT_BYTES = 2 * ENTRY_BYTES
+"""What a subject takes beside its name, measured: its place among all subjects, and the binding's place at it."""
+
+
+class Binding:
+    """What is kept of a RoleBinding or ClusterRoleBinding. `subjects`: whether each is named as a service account."""
+
+    __slots__ = ("bytes", "place", "role", "role_kind", "subjects")
+
+    def __init__(self, binding: Object) -> None:
+        self.place: Place = (namespace_of(binding), name_of(binding))
+        role = binding.get("roleRef") or {}
+        self.role_kind = str(role.get("kind") or "")
+        self.role: Place = (self.place[0] if self.role_kind == "Role" else "", role.get("name") or "")
+        self.subjects: dict[Subject, bool] = {}
+        self.bytes = ENTRY_BYTES + len("".join((*self.place, *self.role)))
+
 
 class Grant(NamedTuple):
-    """Rules that a binding gives: in one namespace, or in the whole cluster (None). `by` names the binding and `to` the subject;
-    they are put together where a reason is told, since a binding may have a long name and many subjects."""
+    """Rules that are given in one namespace, or in the whole cluster (None). `by` is the binding that gives them to `to`, or a
+    text where no binding does. What is told of it is put together when it is asked for, as a binding may have a long name and
+    many subjects."""
 
     namespace: str | None
     rules: CompiledRules
-    by: str
-    to: str = ""
+    by: Binding | str
+    to: Subject | None = None
 
     @property
     def source(self) -> str:
         """What gives it, for the reason of a decision."""
-        return f"{self.by} to {self.to}" if self.to else self.by
+        binding, subject = self.by, self.to
+        if isinstance(binding, str) or subject is None:
+            return str(binding)
+        namespace, name = binding.place
+        kind, place = ("RoleBinding", f"{name}/{namespace}") if namespace else ("ClusterRoleBinding", name)
+        to = f'{subject[0]} "{subject[1]}"'
+        if binding.subjects.get(subject):
+            home, account = subject[1].rsplit(":", 2)[1:]
+            to = f'ServiceAccount "{account}/{home}"'
+        return f'RBAC: allowed by {kind} "{place}" of {binding.role_kind} "{binding.role[1]}" to {to}'
 
 
 RoleSource = Callable[[str, str], CompiledRules | None]
@@ -34,36 +65,73 @@ RoleSource = Callable[[str, str], CompiledRules | None]
 
 
 class Policy:
-    """Immutable once made. Bindings to roles that do not exist grant nothing, as upstream."""
+    """Bindings come and go; roles are looked up when somebody's grants are asked for. Bindings to roles that do not exist grant
+    nothing, as upstream. `bytes`: the memory that it takes, about."""
 
-    def __init__(self, cluster_bindings: Iterable[Object], bindings: Iterable[Object], rules_of: RoleSource) -> None:
-        self._grants: dict[Subject, list[Grant]] = {}
-        for binding in cluster_bindings:
-            self._add(binding, None, rules_of)
-        for binding in bindings:
-            self._add(binding, namespace_of(binding), rules_of)
+    def __init__(self, rules_of: RoleSource) -> None:
+        self.bytes = ENTRY_BYTES
+        self._rules_of = rules_of
+        self._bindings: dict[Place, Binding] = {}
+        self._by_subject: dict[Subject, dict[Place, Binding]] = {}
 
-    def _add(self, binding: Object, namespace: str | None, rules_of: RoleSource) -> None:
-        role = binding.get("roleRef") or {}
-        rules = rules_of(namespace or "" if role.get("kind") == "Role" else "", role.get("name") or "")
-        if rules is None:
-            return
-        kind = "ClusterRoleBinding" if namespace is None else "RoleBinding"
-        place = name_of(binding) if namespace is None else f"{name_of(binding)}/{namespace}"
-        source = f'RBAC: allowed by {kind} "{place}" of {role.get("kind")} "{role.get("name")}"'
+    def put(self, binding: Object) -> None:
+        """Takes in a binding, new or changed."""
+        for _ in self.putting(binding):
+            pass
+
+    def putting(self, binding: Object) -> Iterator[None]:
+        """The same, a subject at a time. It ends where the binding is put again, or removed, meanwhile."""
+        bound = Binding(binding)
+        self.remove(*bound.place)
+        self._bindings[bound.place] = bound
+        self.bytes += bound.bytes
         for subject in binding.get("subjects") or ():
-            key = _subject(subject, namespace)
-            if key is not None:
-                shown = f'{subject.get("kind")} "{_shown(subject, namespace)}"'
-                self._grants.setdefault(key, []).append(Grant(namespace, rules, source, shown))
+            if self._bindings.get(bound.place) is not bound:
+                return
+            key = _subject(subject, bound.place[0])
+            if key is not None and key not in bound.subjects:
+                bound.subjects[key] = subject.get("kind") == "ServiceAccount"
+                self._by_subject.setdefault(key, {})[bound.place] = bound
+                size = _SUBJECT_BYTES + len(key[1])
+                bound.bytes += size
+                self.bytes += size
+            yield
 
-    def grants(self, user: User) -> list[Grant]:
-        """Everything granted to a user and its groups; grants for the whole cluster first."""
-        found = list(self._grants.get(("User", user.name), ()))
-        for group in user.groups:
-            found.extend(self._grants.get(("Group", group), ()))
-        found.sort(key=lambda grant: grant.namespace is not None)
-        return found
+    def remove(self, namespace: str, name: str) -> None:
+        """A binding is gone, if it ever was there."""
+        bound = self._bindings.pop((namespace, name), None)
+        if bound is None:
+            return
+        self.bytes -= bound.bytes
+        for subject in bound.subjects:
+            places = self._by_subject.get(subject)
+            if places is not None and places.pop(bound.place, None) is not None and not places:
+                del self._by_subject[subject]
+
+    def count(self, users: Iterable[User]) -> int:
+        """How many bindings name any of these users or their groups."""
+        return sum(len(self._by_subject.get(subject, ())) for user in users for subject in _subjects_of(user))
+
+    def grants(self, users: Sequence[User]) -> list[Grant]:
+        """Everything granted to these users and their groups; grants for the whole cluster first."""
+        return [grant for grant in self.each(users) if grant is not None]
+
+    def each(self, users: Sequence[User]) -> Iterator[Grant | None]:
+        """The same, a binding at a time; None for one that grants nothing. What changes meanwhile may be missing."""
+        # A role is looked up once, by however many bindings.
+        roles: dict[Place, CompiledRules | None] = {}
+        subjects = dict.fromkeys(subject for user in users for subject in _subjects_of(user))
+        for everywhere in (True, False):
+            for subject in subjects:
+                for binding in tuple(self._by_subject.get(subject, {}).values()):
+                    namespace = binding.place[0]
+                    if everywhere is bool(namespace):
+                        yield None
+                        continue
+                    if binding.role not in roles:
+                        roles[binding.role] = self._rules_of(*binding.role)
+                    rules = roles[binding.role]
+                    yield Grant(namespace or None, rules, binding, subject) if rules is not None else None
 
 
 def allowing(grants: Iterable[Grant], attributes: Attributes) -> Grant | None:
@@ -87,14 +155,15 @@ def allowing(grants: Iterable[Grant], attributes: Attributes) -> Grant | None:
     return None
 
 
-def _subject(subject: Mapping[str, Any], namespace: str | None) -> Subject | None:
+def _subjects_of(user: User) -> Iterator[Subject]:
+    yield "User", user.name
+    for group in user.groups:
+        yield "Group", group
+
+
+def _subject(subject: Mapping[str, Any], namespace: str) -> Subject | None:
     kind, name = subject.get("kind"), subject.get("name") or ""
     if kind == "ServiceAccount":
-        home = subject.get("namespace") or namespace or ""
+        home = subject.get("namespace") or namespace
         return ("User", service_account_name(home, name)) if home else None
     return (kind, name) if kind in ("User", "Group") else None
-
-
-def _shown(subject: Mapping[str, Any], namespace: str | None) -> str:
-    name = subject.get("name") or ""
-    return f"{name}/{subject.get('namespace') or namespace}" if subject.get("kind") == "ServiceAccount" else name
