@@ -24,6 +24,7 @@ from tenantry.apiserver.http import Handler, Reply, Request, Response, Sink, Str
 from tenantry.apiserver.limits import Limits
 from tenantry.apiserver.logging import AccessLog
 from tenantry.apiserver.user import User
+from tests.support.patience import PATIENCE_SECONDS
 
 Serve = Callable[..., Awaitable["Served"]]
 
@@ -60,7 +61,7 @@ async def serve() -> AsyncIterator[Serve]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not condition():  # noqa: ASYNC110 - the figures of the server have no event of their own
             await asyncio.sleep(0)
 
@@ -268,7 +269,7 @@ async def test_a_stream_whose_client_goes_away_is_cancelled(serve: Serve) -> Non
         assert answer.status == 200
         assert served.edge.metrics.watches == 1
         answer.close()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await cancelled.wait()
     assert sinks[0].closed.is_set()
     sinks[0].send(frame(b"late"))
@@ -305,7 +306,7 @@ async def test_a_slow_client_shows_in_the_buffer_and_can_be_cut(serve: Serve) ->
     served = await serve(handler)
     _, writer = await asyncio.open_connection("127.0.0.1", served.port, limit=1024)
     writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await cut.wait()
     await until(lambda: served.edge.metrics.watches == 0)
     writer.close()
@@ -484,7 +485,7 @@ async def test_idle_connections_are_closed(serve: Serve) -> None:
     served = await serve(handler, limits=Limits(idle_timeout_seconds=0.05))
     reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
     writer.write(b"GET / HTTP/1.1\r\nHost:")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         assert await reader.read() == b""
     writer.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import ssl
 from contextlib import suppress
@@ -30,16 +31,19 @@ from tenantry.apiserver.edge.certificates import (
     pair_client_context,
     pair_server_context,
 )
+from tenantry.apiserver.edge.client_authority import ClientAuthority
 from tenantry.apiserver.edge.https import https_server
 from tenantry.apiserver.edge.renewal import LOOK_SECONDS, Certificate, Certificates
 from tenantry.apiserver.edge.server import EdgeServer
 from tenantry.apiserver.edge.upstream import Upstream
+from tenantry.apiserver.edge.upstream_connection import UpstreamError
 from tenantry.apiserver.http import Reply, Request, Response
 from tenantry.apiserver.limits import Limits
 from tenantry.apiserver.metrics import Metrics
 from tenantry.apiserver.options import HttpsOptions
 from tenantry.apiserver.rpc.server import serve
 from tenantry.client.registry import RegistryClient
+from tests.support.patience import PATIENCE_SECONDS
 
 DAY_SECONDS = 86400.0
 YEAR_SECONDS = 365 * DAY_SECONDS
@@ -168,7 +172,7 @@ async def test_the_task_renews_by_itself_in_time() -> None:
     before = held.validity
     held.follow(lambda pair: renewed.put_nowait((pair, datetime.now(UTC).timestamp())))
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             pair, at = await renewed.get()
         assert (at < before.end, held.pair) == (True, pair)
     finally:
@@ -189,7 +193,7 @@ async def test_metrics_tell_when_each_ends(certificates: Certificates, clock: Cl
     registry = CollectorRegistry()
     registry.register(certificates)
     certificates.serving("serving", NAMES)
-    certificates.show_end("client-ca-file", certificates.authority.certificate)
+    certificates.hold(ClientAuthority(certificates.authority.certificate))
     text = generate_latest(registry).decode()
     found = dict(re.findall(r'tenantry_certificate_expiry_seconds\{certificate="(.+?)"\} (\S+)', text))
     assert found.keys() == {"ca", "client-ca-file", "serving"}
@@ -220,6 +224,59 @@ async def test_a_serving_file_is_kept_over_a_start_unless_it_lives_longer_than_i
     assert Validity.of(second.certificate).life_seconds == DAY_SECONDS
 
 
+class Crash(BaseException):
+    """The machine fails."""
+
+
+def crash_at(rename: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the renaming with this number, counted from 1."""
+    replace, seen = os.replace, 0
+
+    def failing(old: Any, new: Any) -> None:
+        nonlocal seen
+        seen += 1
+        if seen == rename:
+            raise Crash
+        replace(old, new)
+
+    monkeypatch.setattr(os, "replace", failing)
+
+
+@pytest.mark.parametrize(("rename", "renewed"), [(1, False), (2, False), (3, True)])
+def test_a_crash_in_the_midst_of_a_renewal_leaves_the_old_pair_or_the_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rename: int, renewed: bool
+) -> None:
+    authority = CertificateAuthority.create()
+    crt, key = authority.serving(tmp_path, NAMES)
+    old, new = Pair.read(crt, key), authority.issue_serving(NAMES)
+    with monkeypatch.context() as patched, pytest.raises(Crash):
+        crash_at(rename, patched)
+        new.write(crt, key)
+    assert Pair.read(crt, key) == (new if renewed else old)
+    authority.serving(tmp_path, NAMES)
+    # Others read the two files as they are.
+    assert Pair(crt.read_bytes(), key.read_bytes()) == (new if renewed else old)
+    assert {path.name for path in tmp_path.iterdir()} == {"serving.crt", "serving.key"}
+
+
+@pytest.mark.parametrize("rename", [1, 2, 3])
+def test_a_crash_at_the_first_start_leaves_no_half_of_a_certificate_authority(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rename: int
+) -> None:
+    with monkeypatch.context() as patched, pytest.raises(Crash):
+        crash_at(rename, patched)
+        CertificateAuthority.load_or_create(tmp_path)
+    assert CertificateAuthority.load_or_create(tmp_path).pair.fits
+    assert {path.name for path in tmp_path.iterdir()} == {"ca.crt", "ca.key"}
+
+
+def test_a_serving_pair_that_does_not_fit_is_made_anew(tmp_path: Path) -> None:
+    authority = CertificateAuthority.create()
+    _, key = authority.serving(tmp_path, NAMES)
+    key.write_bytes(authority.issue_serving(NAMES).key)
+    assert Pair.read(*authority.serving(tmp_path, NAMES)).fits
+
+
 async def test_an_operators_files_are_loaded_again_when_they_change_and_a_broken_pair_is_not_shown(
     tmp_path: Path, clock: Clock, certificates: Certificates, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -233,7 +290,7 @@ async def test_an_operators_files_are_loaded_again_when_they_change_and_a_broken
         limits=Limits(watches=0),
         certificates=certificates,
         serving=certificates.serving("serving", NAMES),
-        client_ca=certificates.authority.certificate,
+        clients=ClientAuthority(certificates.authority.certificate),
         metrics=Metrics(),
     )
     port = await server.start("127.0.0.1", 0)
@@ -259,6 +316,71 @@ async def test_an_operators_files_are_loaded_again_when_they_change_and_a_broken
         first.write(crt, key)
         assert await looked() == serial(first.certificate)
     finally:
+        await server.stop()
+
+
+async def test_the_ca_of_clients_is_loaded_again_when_its_file_changes_and_a_broken_one_is_not(
+    tmp_path: Path, clock: Clock, certificates: Certificates, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "clients.crt"
+    first, second = CertificateAuthority.create("first"), CertificateAuthority.create("second")
+    alice, bob = first.issue_client("alice"), second.issue_client("bob")
+    path.write_bytes(first.certificate)
+    clients = ClientAuthority.of(HttpsOptions(client_ca_file=str(path)), certificates)
+    identities = clients.identities()
+
+    async def who(request: Request) -> Reply:
+        user = identities.authenticate_request(request)
+        return Response(200, user.name.encode() if user is not None else b"nobody")
+
+    server = https_server(
+        who,
+        HttpsOptions(),
+        limits=Limits(watches=0),
+        certificates=certificates,
+        serving=certificates.serving("serving", NAMES),
+        clients=clients,
+        metrics=Metrics(),
+    )
+    port = await server.start("127.0.0.1", 0)
+    ca = certificates.authority.certificate
+
+    async def looked() -> None:
+        clock.pass_by(LOOK_SECONDS)
+        await certificates.renew()
+
+    async def asked(upstream: Upstream) -> bytes:
+        try:
+            return (await upstream.exchange(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")).body
+        except UpstreamError as error:
+            assert not error.sent
+            return b"refused"
+
+    def connecting(pair: Pair) -> Upstream:
+        return Upstream(f"https://127.0.0.1:{port}", pair_client_context(ca, pair))
+
+    async def once(pair: Pair) -> bytes:
+        upstream = connecting(pair)
+        try:
+            return await asked(upstream)
+        finally:
+            upstream.close()
+
+    connected = connecting(alice)
+    try:
+        assert (await asked(connected), await once(alice), await once(bob)) == (b"alice", b"alice", b"refused")
+        path.write_bytes(b"-----BEGIN CERTIFICATE-----\nbroken")
+        await looked()
+        assert "certificate client-ca-file cannot be renewed" in caplog.text
+        assert (await asked(connected), await once(alice), await once(bob)) == (b"alice", b"alice", b"refused")
+        path.write_bytes(second.certificate)
+        await looked()
+        assert (await once(alice), await once(bob)) == (b"refused", b"bob")
+        # Who is connected stays so, as nobody.
+        assert await asked(connected) == b"nobody"
+        assert connected.opened == 1
+    finally:
+        connected.close()
         await server.stop()
 
 
@@ -307,7 +429,7 @@ async def test_an_https_server_shows_the_new_one_to_who_connects_anew_and_keeps_
         limits=Limits(watches=0),
         certificates=certificates,
         serving=serving,
-        client_ca=ca,
+        clients=ClientAuthority(ca),
         metrics=Metrics(),
     )
     port = await server.start("127.0.0.1", 0)

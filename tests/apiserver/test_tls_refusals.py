@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
+import struct
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,9 +18,10 @@ import uvloop
 from tenantry.apiserver.edge.certificates import CertificateAuthority, Pair, pair_client_context, pair_server_context
 from tenantry.apiserver.edge.server import EdgeServer
 from tenantry.apiserver.edge.tls_alerts import refusal
-from tenantry.apiserver.edge.upstream import Upstream
+from tenantry.apiserver.edge.upstream import Upstream, UpstreamLimits
 from tenantry.apiserver.edge.upstream_connection import UpstreamConnection, UpstreamError
 from tenantry.apiserver.http import Reply, Request, Response
+from tests.support.patience import PATIENCE_SECONDS
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 
@@ -59,7 +64,7 @@ async def refused(client: Pair | None, version: ssl.TLSVersion, body: bytes, pau
     context = pair_client_context(OURS.certificate, client) if client is not None else without_certificate()
     upstream = Upstream(f"https://127.0.0.1:{port}", context)
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             with pytest.raises(UpstreamError) as failed:
                 connection = await upstream.connection()
                 while pause and connection.usable:  # noqa: ASYNC110 - a connection tells nobody but its exchange
@@ -106,6 +111,66 @@ def test_a_server_whose_certificate_is_not_accepted_gets_nothing(run: Run) -> No
             with pytest.raises(UpstreamError, match="refused by TLS: the server's certificate is not accepted: ") as failed:
                 await upstream.exchange(WRITE % (1, b"x"))
             assert not failed.value.sent
+        finally:
+            upstream.close()
+            await server.stop()
+
+    run(test())
+
+
+async def reset_after(steps: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A server that takes so many packets of a client in, and then goes away without a word."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    server = pair_server_context(OURS.issue_serving(["127.0.0.1"])).wrap_bio(incoming, outgoing, server_side=True)
+    for _ in range(steps):
+        incoming.write(await reader.read(65536))
+        with suppress(ssl.SSLWantReadError):
+            server.do_handshake()
+        writer.write(outgoing.read())
+    await reader.read(65536)
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+@pytest.mark.parametrize(("steps", "sent"), [(0, False), (1, False), (2, True)])
+def test_a_server_that_goes_away_in_a_handshake_has_carried_nothing_out(run: Run, steps: int, sent: bool) -> None:
+    """Without an alert. `steps`: the server gets nothing but the hello; it does not look at what the client ends its handshake
+    with; it does, and breaks the connection when the request has come."""
+
+    async def test() -> None:
+        server = await asyncio.start_server(partial(reset_after, steps), "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        limits = UpstreamLimits(accept_timeout_seconds=10)
+        upstream = Upstream(f"https://127.0.0.1:{port}", pair_client_context(OURS.certificate, OURS.issue_client("x")), limits)
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                with pytest.raises(UpstreamError) as failed:
+                    await upstream.exchange(WRITE % (1, b"x"))
+            assert failed.value.sent == sent
+            assert upstream.connections == 0
+        finally:
+            upstream.close()
+            server.close()
+
+    run(test())
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+def test_a_server_without_tickets_is_not_waited_for_long(run: Run) -> None:
+    async def test() -> None:
+        async def handler(_: Request) -> Reply:
+            return Response(200, b"{}")
+
+        tls = pair_server_context(OURS.issue_serving(["127.0.0.1"]))
+        tls.num_tickets = 0
+        server = EdgeServer(handler, tls=tls)
+        port = await server.start("127.0.0.1", 0)
+        limits = UpstreamLimits(accept_timeout_seconds=0.05)
+        upstream = Upstream(f"https://127.0.0.1:{port}", pair_client_context(OURS.certificate, OURS.issue_client("x")), limits)
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                assert (await upstream.exchange(WRITE % (1, b"x"))).status == 200
         finally:
             upstream.close()
             await server.stop()
@@ -165,7 +230,7 @@ async def test_who_is_refused_and_stays_is_cut_off_by_the_time_of_a_handshake() 
     client = without_certificate().wrap_bio(incoming, outgoing, server_hostname="127.0.0.1")
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while True:
                 try:
                     client.do_handshake()

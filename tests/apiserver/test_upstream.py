@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -11,9 +12,9 @@ import pytest
 
 from tenantry.apiserver.edge import upstream_connection
 from tenantry.apiserver.edge.server import EdgeServer
-from tenantry.apiserver.edge.upstream import Upstream
-from tenantry.apiserver.edge.upstream_connection import UpstreamConnection
-from tenantry.apiserver.http import Reply, Request, Sink, Stream, frame
+from tenantry.apiserver.edge.upstream import Upstream, UpstreamLimits
+from tenantry.apiserver.edge.upstream_connection import UpstreamConnection, UpstreamError
+from tenantry.apiserver.http import Reply, Request, Response, Sink, Stream, frame
 
 EVENT = frame(b'{"type":"BOOKMARK"}\n')
 NEVER_SECONDS = 3600.0
@@ -137,3 +138,42 @@ async def test_so_does_the_loss_of_the_other_server() -> None:
         watch.upstream.abort("the other server died")
         assert await watch.passing is False
         assert asyncio.get_running_loop().time() >= watch.begun + SHORT_SECONDS
+
+
+async def test_a_burst_makes_a_few_connections_at_a_time() -> None:
+    """To a server that accepts, and says nothing: each attempt is a handshake that does not end."""
+    open_now = most = 0
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal open_now, most
+        open_now += 1
+        most = max(most, open_now)
+        await reader.read()
+        open_now -= 1
+        writer.close()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    limits = UpstreamLimits(connecting=4, connect_timeout_seconds=0.3)
+    pool = Upstream(f"https://127.0.0.1:{port}", ssl.create_default_context(), limits)
+    outcomes = await asyncio.gather(*(pool.connection() for _ in range(30)), return_exceptions=True)
+    assert [(type(outcome), outcome.sent) for outcome in outcomes if isinstance(outcome, UpstreamError)] == [
+        (UpstreamError, False)
+    ] * 30
+    assert 1 <= most <= 8, "those that ran out of time may not be seen to be gone yet"
+    server.close()
+
+
+async def test_who_waits_to_connect_takes_what_comes_back() -> None:
+    async def answer(request: Request) -> Reply:
+        return Response(200, b"ok")
+
+    edge = EdgeServer(answer)
+    port = await edge.start("127.0.0.1", 0)
+    pool = Upstream(f"http://127.0.0.1:{port}", None, UpstreamLimits(connecting=1))
+    request = b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n"
+    answers = await asyncio.gather(*(pool.exchange(request) for _ in range(50)))
+    assert [found.status for found in answers] == [200] * 50
+    assert pool.opened <= 50
+    pool.close()
+    await edge.stop()

@@ -65,6 +65,10 @@ class ClientCertificates:
         self._verifier = CertificateVerifier(ca_pem)
         self._users: Cache[bytes, User] = Cache("certificate_users", bytes_max=_REMEMBERED_BYTES)
 
+    def renew(self, ca_pem: bytes) -> None:
+        """Believes this CA from now on, and the one before it no more."""
+        self._verifier = CertificateVerifier(ca_pem)
+
     def authenticate_request(self, request: Request) -> User | None:
         der = request.client_certificate
         if der is None:

@@ -7,17 +7,19 @@ import os
 import ssl
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from tenantry.apiserver.edge.tls_alerts import AlertingObject
+from tenantry.apiserver.edge.handshakes import ServerContext
+from tenantry.apiserver.edge.tls_alerts import TicketedObject
 from tenantry.apiserver.files import write_private
 
 LIFE_SECONDS = 365 * 86400.0
@@ -41,16 +43,50 @@ class Pair:
 
     @classmethod
     def read(cls, certificate_path: Path, key_path: Path) -> Pair:
-        """Raises CertificateError."""
+        """Raises CertificateError. What `write` left half done is read as if it were whole."""
         try:
-            return cls(certificate_path.read_bytes(), key_path.read_bytes())
+            pair = cls(certificate_path.read_bytes(), key_path.read_bytes())
         except OSError as error:
             raise CertificateError(f"cannot read {error.filename}: {error.strerror}") from error
+        if not pair.fits:
+            with suppress(OSError):
+                coming = cls(_coming(certificate_path).read_bytes(), pair.key)
+                return coming if coming.fits else pair
+            with suppress(OSError):
+                # It was put in place meanwhile.
+                again = cls(certificate_path.read_bytes(), key_path.read_bytes())
+                return again if again.fits else pair
+        return pair
 
     def write(self, certificate_path: Path, key_path: Path) -> None:
-        """The key first: a certificate is never seen without it."""
+        """One change: up to a moment there is the old pair, and from it on the new one, whenever the machine fails.
+
+        Two files cannot be replaced at once. So the certificate lies beside the old one before the key is replaced, which is that
+        moment: whoever finds a key that does not fit finds there what does.
+        """
+        coming = _coming(certificate_path)
+        write_private(coming, self.certificate)
         write_private(key_path, self.key)
-        write_private(certificate_path, self.certificate)
+        os.replace(coming, certificate_path)
+
+    @classmethod
+    def settle(cls, certificate_path: Path, key_path: Path) -> None:
+        """Ends what a `write` that failed left half done, for programs that read the two files by themselves."""
+        coming = _coming(certificate_path)
+        with suppress(OSError):
+            if cls(coming.read_bytes(), key_path.read_bytes()).fits:
+                os.replace(coming, certificate_path)
+            else:
+                coming.unlink()
+
+    @property
+    def fits(self) -> bool:
+        """Whether the key is the certificate's."""
+        try:
+            key = serialization.load_pem_private_key(self.key, password=None)
+            return x509.load_pem_x509_certificate(self.certificate).public_key() == key.public_key()
+        except (ValueError, TypeError, UnsupportedAlgorithm):
+            return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +115,11 @@ class Validity:
     def renew_at(self) -> float:
         """Unix time."""
         return self.end - RENEW_BELOW * self.life_seconds
+
+
+def _coming(certificate_path: Path) -> Path:
+    """Where a certificate lies until its key is in place."""
+    return certificate_path.with_name(f".{certificate_path.name}.coming")
 
 
 def _utc_now() -> datetime:
@@ -121,6 +162,7 @@ class CertificateAuthority:
     def load_or_create(cls, directory: Path) -> CertificateAuthority:
         """The CA in `ca.crt` and `ca.key` of a directory, made at first use. Raises CertificateError."""
         certificate_path, key_path = directory / "ca.crt", directory / "ca.key"
+        Pair.settle(certificate_path, key_path)
         if certificate_path.exists() != key_path.exists():
             missing = key_path if certificate_path.exists() else certificate_path
             raise CertificateError(f"{missing} is missing beside the other half of the certificate authority; restore it")
@@ -153,8 +195,9 @@ class CertificateAuthority:
         """The files `serving.crt` and `serving.key`, made anew where they do not fit `names`, this CA or the time, or live longer
         than they should."""
         certificate_path, key_path = directory / "serving.crt", directory / "serving.key"
+        Pair.settle(certificate_path, key_path)
         existing = certificate_path.exists() and key_path.exists()
-        if not (existing and self._fits(certificate_path.read_bytes(), names, life_seconds)):
+        if not (existing and self._fits(Pair.read(certificate_path, key_path), names, life_seconds)):
             self.issue_serving(names, life_seconds=life_seconds).write(certificate_path, key_path)
         return certificate_path, key_path
 
@@ -182,7 +225,10 @@ class CertificateAuthority:
             builder = builder.add_extension(names, critical=False)
         return Pair(_pem(builder.sign(self._key, hashes.SHA256())), _key_pem(key))
 
-    def _fits(self, pem: bytes, names: Sequence[str], life_seconds: float) -> bool:
+    def _fits(self, pair: Pair, names: Sequence[str], life_seconds: float) -> bool:
+        pem = pair.certificate
+        if not pair.fits:
+            return False
         try:
             certificate = x509.load_pem_x509_certificate(pem)
             certificate.verify_directly_issued_by(self._certificate)
@@ -201,8 +247,7 @@ def server_context(certificate_path: Path, key_path: Path, *, client_ca_pem: byt
 
     `load_pair` has it show a renewed one. Raises CertificateError.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.sslobject_class = AlertingObject
+    context = ServerContext.make()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
     try:
@@ -232,6 +277,7 @@ def load_pair(context: ssl.SSLContext, pair: Pair) -> None:
 def pair_client_context(ca_pem: bytes, pair: Pair) -> ssl.SSLContext:
     """TLS towards servers whose certificates `ca_pem` issued, with a client certificate of ours. Raises CertificateError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.sslobject_class = TicketedObject
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
     try:

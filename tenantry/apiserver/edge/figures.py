@@ -9,9 +9,10 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from tenantry.apiserver.edge.bodies import Bodies
 from tenantry.apiserver.edge.connections import Connections
 from tenantry.apiserver.edge.gate import Gate
+from tenantry.apiserver.edge.handshakes import Handshakes
 
 
-def figures(gate: Gate, bodies: Bodies, connections: Connections) -> Callable[[], Iterator[Metric]]:
+def figures(gate: Gate, bodies: Bodies, connections: Connections, handshakes: Handshakes) -> Callable[[], Iterator[Metric]]:
     """What is read when the metrics are."""
 
     def collect() -> Iterator[Metric]:
@@ -24,6 +25,8 @@ def figures(gate: Gate, bodies: Bodies, connections: Connections) -> Callable[[]
             "tenantry_connections_closed", "Connections and requests that were given up, by reason.", labels=("reason",)
         )
         cut.add_metric(("evicted",), connections.evicted)
+        cut.add_metric(("evicted-handshake",), handshakes.evicted)
+        cut.add_metric(("slow-handshake",), handshakes.late)
         cut.add_metric(("slow-head",), connections.slow)
         cut.add_metric(("slow-body",), bodies.slow)
         cut.add_metric(("queue-timeout",), gate.timed_out)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import sys
-from functools import partial
 from pathlib import Path
 
 from tenantry.addresses import WILDCARDS
 from tenantry.apiserver.edge.callers import Callers
-from tenantry.apiserver.edge.certificates import CertificateAuthority, load_pair, pair_server_context, server_context
+from tenantry.apiserver.edge.certificates import pair_server_context, server_context
+from tenantry.apiserver.edge.client_authority import ClientAuthority
 from tenantry.apiserver.edge.renewal import Certificate, Certificates
 from tenantry.apiserver.edge.server import EdgeServer
 from tenantry.apiserver.http import Handler
@@ -26,31 +27,31 @@ def https_server(
     limits: Limits,
     certificates: Certificates,
     serving: Certificate,
-    client_ca: bytes,
+    clients: ClientAuthority,
+    servers_ca: bytes = b"",
     metrics: Metrics,
     callers: Callers | None = None,
 ) -> EdgeServer:
-    """Shows `serving` unless the operator has a certificate. `client_ca`: PEM of all that issue clients' certificates. `callers`:
-    for whom requests count.
+    """Shows `serving` unless the operator has a certificate. `clients`: whose certificates are asked for, and `servers_ca` (PEM)
+    beside it. `callers`: for whom requests count.
 
     What it shows is renewed by `certificates`. Raises CertificateError.
     """
     if options.tls_cert_file:
         files = Path(options.tls_cert_file), Path(options.tls_private_key_file)
-        tls = server_context(*files, client_ca_pem=client_ca)
+        # Its refusal names the files.
+        server_context(*files)
         serving = certificates.of_files("tls-cert-file", *files)
-    else:
-        tls = pair_server_context(serving.pair, client_ca_pem=client_ca)
-    serving.follow(partial(load_pair, tls))
-    if options.client_ca_file:
-        certificates.show_end("client-ca-file", client_ca)
     access_log = AccessLog(sys.stdout.buffer) if options.access_log else None
-    return EdgeServer(handler, tls=tls, limits=limits, metrics=metrics, access_log=access_log, callers=callers)
 
+    def tls() -> ssl.SSLContext:
+        return pair_server_context(serving.pair, client_ca_pem=clients.pem + servers_ca)
 
-def client_authority(options: HttpsOptions, authority: CertificateAuthority) -> bytes:
-    """PEM of the CA by whose certificates people and controllers are known. Raises OSError."""
-    return Path(options.client_ca_file).read_bytes() if options.client_ca_file else authority.certificate
+    server = EdgeServer(handler, tls=tls(), limits=limits, metrics=metrics, access_log=access_log, callers=callers)
+    serving.follow(server.load_pair)
+    # A context never forgets a CA, nor what it promised in a session ticket.
+    clients.follow(lambda _: server.renew(tls()))
+    return server
 
 
 def serving_names(*names: str) -> list[str]:

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 
 from cryptography import x509
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
@@ -36,6 +37,23 @@ Install = Callable[[Pair], Awaitable[None] | None]
 """Has somebody show another certificate to those who connect from now on. Called on the event loop."""
 
 
+class Renewed(Protocol):
+    """What is kept up to date."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def end(self) -> float:
+        """When it ends, in Unix time."""
+
+    def due(self) -> float:
+        """When there is something to do; Unix time in seconds."""
+
+    async def renew(self, now: float) -> None:
+        """Does it; at Unix time `now`. Whatever it raises is logged, and it is called again when it is due."""
+
+
 class Certificate(ABC):
     """One that this process shows. `pair` is the present one."""
 
@@ -45,6 +63,10 @@ class Certificate(ABC):
         self.pair = pair
         self.validity = Validity.of(pair.certificate)
         self._installs: list[Install] = []
+
+    @property
+    def end(self) -> float:
+        return self.validity.end
 
     def follow(self, install: Install) -> None:
         """Has `install` called with every later pair."""
@@ -130,7 +152,7 @@ class OfFiles(Certificate):
         return pair
 
     def _state(self) -> tuple[tuple[int, ...] | None, ...]:
-        return tuple(_file_state(path) for path in self._paths)
+        return tuple(file_state(path) for path in self._paths)
 
 
 class Certificates(Collector):
@@ -139,10 +161,11 @@ class Certificates(Collector):
     def __init__(self, authority: CertificateAuthority, *, life_seconds: float = LIFE_SECONDS) -> None:
         self.authority = authority
         self._life_seconds = life_seconds
-        self._held: dict[str, Certificate] = {}
-        self._ends = {"ca": _first_end(authority.certificate)}
+        self._held: dict[str, Renewed] = {}
+        self._ca_end = first_end(authority.certificate)
         self._task: asyncio.Task[None] | None = None
         self._added = asyncio.Event()
+        self._renewing = asyncio.Lock()
 
     def serving(self, name: str, names: Sequence[str]) -> Certificate:
         """A new serving certificate for host names and addresses. Raises CertificateError."""
@@ -172,21 +195,18 @@ class Certificates(Collector):
 
     def of_files(self, name: str, certificate_path: Path, key_path: Path) -> Certificate:
         """An operator's. Raises CertificateError."""
-        return self._hold(OfFiles(name, certificate_path, key_path))
-
-    def show_end(self, name: str, pem: bytes) -> None:
-        """Has the metrics tell when the first of these certificates ends, which somebody else renews. Raises CertificateError."""
-        self._ends[name] = _first_end(pem)
+        return self._holding(OfFiles(name, certificate_path, key_path))
 
     async def renew(self) -> None:
-        """Does what is due."""
-        now = self._now()
-        for certificate in list(self._held.values()):
-            if certificate.due() <= now:
-                try:
-                    await certificate.renew(now)
-                except Exception:  # of this one; the others must not end because of it
-                    logger.exception("certificate %s cannot be renewed", certificate.name)
+        """Does what is due, and waits for what somebody else does already."""
+        async with self._renewing:
+            now = self._now()
+            for certificate in list(self._held.values()):
+                if certificate.due() <= now:
+                    try:
+                        await certificate.renew(now)
+                    except Exception:  # of this one; the others must not end because of it
+                        logger.exception("certificate %s cannot be renewed", certificate.name)
 
     async def stop(self) -> None:
         if self._task is not None:
@@ -201,20 +221,23 @@ class Certificates(Collector):
         ends = GaugeMetricFamily(
             "tenantry_certificate_expiry_seconds", "When a certificate ends, in Unix time.", labels=("certificate",)
         )
-        for name, end in self._ends.items():
-            ends.add_metric((name,), end)
+        ends.add_metric(("ca",), self._ca_end)
         for name, certificate in self._held.items():
-            ends.add_metric((name,), certificate.validity.end)
+            ends.add_metric((name,), certificate.end)
         yield ends
 
-    def _issued(self, name: str, make: Callable[[], Pair]) -> Certificate:
-        return self._hold(Issued(name, make(), make))
-
-    def _hold(self, certificate: Certificate) -> Certificate:
+    def hold(self, certificate: Renewed) -> None:
+        """Keeps it up to date from now on."""
         self._held[certificate.name] = certificate
         self._added.set()
         if self._task is None:
             self._task = restarting(self._run, name="certificates")
+
+    def _issued(self, name: str, make: Callable[[], Pair]) -> Certificate:
+        return self._holding(Issued(name, make(), make))
+
+    def _holding(self, certificate: Certificate) -> Certificate:
+        self.hold(certificate)
         return certificate
 
     async def _run(self) -> None:
@@ -234,7 +257,8 @@ class Certificates(Collector):
         return f"<Certificates {list(self._held.values())}>"
 
 
-def _first_end(pem: bytes) -> float:
+def first_end(pem: bytes) -> float:
+    """When the first of these certificates ends, in Unix time. Raises CertificateError."""
     try:
         return min(certificate.not_valid_after_utc.timestamp() for certificate in x509.load_pem_x509_certificates(pem))
     except ValueError as error:
@@ -245,7 +269,8 @@ def _kind(pair: Pair) -> type:
     return type(x509.load_pem_x509_certificate(pair.certificate).public_key())
 
 
-def _file_state(path: Path) -> tuple[int, ...] | None:
+def file_state(path: Path) -> tuple[int, ...] | None:
+    """What changes when a file does; None where there is none."""
     try:
         found = path.stat()
     except OSError:

@@ -10,16 +10,19 @@ import uuid
 from collections.abc import Mapping, Sequence
 from email.utils import formatdate
 from itertools import count
-from typing import Any
 from urllib.parse import unquote
+
+from aiohttp.web_protocol import RequestHandler
 
 from tenantry.apiserver.edge.bodies import Bodies
 from tenantry.apiserver.edge.callers import WITHOUT_CREDENTIALS, Caller, Callers
+from tenantry.apiserver.edge.certificates import Pair, load_pair
 from tenantry.apiserver.edge.compression import accepts_gzip, compress
 from tenantry.apiserver.edge.connection import CLOSED, KEPT, ConnectionFactory, Exchange, SlowBody, Written
 from tenantry.apiserver.edge.connections import Connections
 from tenantry.apiserver.edge.figures import figures
 from tenantry.apiserver.edge.gate import Gate, Seat
+from tenantry.apiserver.edge.handshakes import Handshakes
 from tenantry.apiserver.edge.head import BODILESS, head, relayed_head
 from tenantry.apiserver.edge.sink import LAST_CHUNK, RelayTransport, TransportSink
 from tenantry.apiserver.http import Handler, Relay, Reply, Request, Response, Stream
@@ -80,8 +83,10 @@ class EdgeServer:
         self._watches = Shares("watches", limits.watches, largest=limits.largest_share)
         gate, bodies = self._gate, self._bodies
         self.metrics.shares += (gate.reading.seats, gate.writing.seats, gate.queued, self._watches)
-        self.metrics.shares += (bodies.receiving, bodies.memory, self._pool.open)
-        self.metrics.collectors.append(figures(gate, bodies, self._pool))
+        self._handshakes = Handshakes(limits, self._connection)
+        self._handshakes.tls = tls
+        self.metrics.shares += (bodies.receiving, bodies.memory, self._pool.open, self._handshakes.open)
+        self.metrics.collectors.append(figures(gate, bodies, self._pool, self._handshakes))
         self._handler = handler
         self._tls = tls
         self._access_log = access_log
@@ -116,16 +121,23 @@ class EdgeServer:
             auto_decompress=False,
             lingering_time=_LINGERING_SECONDS,
         )
-        tls: dict[str, Any] = {}
-        if self._tls is not None:
-            tls = {"ssl": self._tls, "ssl_handshake_timeout": limits.tls_handshake_timeout_seconds}
+        protocol = self._connections if self._tls is None else self._handshakes.protocol
         try:
-            self._listener = await loop.create_server(self._connections, host, port, backlog=1024, **tls)
+            self._listener = await loop.create_server(protocol, host, port, backlog=1024)
         except OSError as error:
             raise ListenError(_listen_text(host, port, flag, error)) from error
         self._tick()
         self._ticker = restarting(self._keep_ticking, name="edge ticker")
         return int(self._listener.sockets[0].getsockname()[1])
+
+    def load_pair(self, pair: Pair) -> None:
+        """Shows another certificate to those who connect from now on. Raises CertificateError with nothing changed."""
+        assert self._tls is not None
+        load_pair(self._tls, pair)
+
+    def renew(self, tls: ssl.SSLContext) -> None:
+        """Meets those who connect from now on with another context; the others stay."""
+        self._tls = self._handshakes.tls = tls
 
     async def drain(self, grace_seconds: float | None = None) -> None:
         """Stops accepting, ends every watch with its last chunk and waits for the requests under way, at most `grace_seconds`."""
@@ -151,6 +163,7 @@ class EdgeServer:
         self._draining = True
         if self._listener is not None:
             self._listener.close()
+        await self._handshakes.stop()
         if self._connections is not None:
             self._connections.pre_shutdown()
             # aiohttp waits this long for each connection's handler; draining has waited already.
@@ -160,6 +173,10 @@ class EdgeServer:
             await asyncio.gather(self._ticker, return_exceptions=True)
         if self._access_log is not None:
             self._access_log.close()
+
+    def _connection(self) -> RequestHandler:
+        assert self._connections is not None
+        return self._connections()
 
     async def _exchange(self, exchange: Exchange) -> Written:
         turns_of_loop.begin()
@@ -472,6 +489,7 @@ class EdgeServer:
             exchange.payload.set_exception(SlowBody("the body of the request did not come in time"))
         self._gate.tick(now)
         self._pool.tick(now)
+        self._handshakes.tick(now)
 
     def __repr__(self) -> str:
         state = "draining" if self._draining else "serving" if self._listener is not None else "stopped"

@@ -1,13 +1,16 @@
 """TLS alerts by which a side refuses the other one's certificate (RFC 8446 §6.2): that ours are sent, and what theirs say.
 
 With TLS 1.3 a client's handshake ends before the server has looked at its certificate, so a refusal may come after a request was
-written. Nothing of that request was carried out: a server reads none before its own handshake has ended.
+written. Nothing of that request was carried out: a server reads none before its own handshake has ended. A server that goes away
+meanwhile sends no alert; so our clients write nothing until they have a session ticket, which is the first thing that a server
+sends when its handshake has ended (RFC 8446 §4.6.1).
 """
 
 from __future__ import annotations
 
 import re
 import ssl
+from collections.abc import Callable
 from typing import Any
 
 _UNREAD_BYTES = 4 << 20
@@ -43,6 +46,39 @@ def refusal(error: BaseException | None) -> str:
         if alert in _REFUSALS:
             return alert.lower().replace("_", " ").replace(" ca", " CA")
     return ""
+
+
+class TicketedObject(ssl.SSLObject):
+    """For `SSLContext.sslobject_class` of clients: tells when the server's handshake has ended, too."""
+
+    _accepted: bool
+    _tell: Callable[[], None] | None
+
+    @classmethod
+    def _create(cls, *args: Any, **kwargs: Any) -> TicketedObject:
+        made: TicketedObject = super()._create(*args, **kwargs)  # type: ignore[misc]
+        made._accepted, made._tell = False, None
+        return made
+
+    @property
+    def accepted(self) -> bool:
+        """Before TLS 1.3 a server's handshake ends first."""
+        return self._accepted or self.version() != "TLSv1.3"
+
+    def on_accepted(self, tell: Callable[[], None]) -> None:
+        self._tell = tell
+
+    def read(self, *args: Any) -> Any:
+        try:
+            return super().read(*args)
+        finally:
+            # Tickets are taken in where data is looked for.
+            if not self._accepted:
+                session = self.session
+                if session is not None and session.has_ticket:
+                    self._accepted = True
+                    if self._tell is not None:
+                        self._tell()
 
 
 class AlertingObject(ssl.SSLObject):

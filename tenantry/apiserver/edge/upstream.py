@@ -17,6 +17,14 @@ class UpstreamLimits:
     connect_timeout_seconds: float = 2.0
     """A process of ours on the same network accepts in milliseconds; longer, and it is gone or stopped."""
 
+    connecting: int = 16
+    """Connections that are made at the same time. A burst that made all of its own at once would have each of them take as long
+    as all together, and run out of time together."""
+
+    accept_timeout_seconds: float = 0.5
+    """How long a request waits on a new connection for a sign that the server took it. Later, the request goes out all the same,
+    and may have been carried out when the connection breaks."""
+
     idle_seconds: float = 30.0
     """How long an idle connection is kept: less than the server's 90 s, so that it is hardly ever closed under a request."""
 
@@ -45,6 +53,7 @@ class Upstream:
         self._limits = limits or UpstreamLimits()
         self._idle: list[UpstreamConnection] = []
         self._all: set[UpstreamConnection] = set()
+        self._connecting = asyncio.Semaphore(self._limits.connecting)
         self._sweep: asyncio.TimerHandle | None = None
         self._closed = False
         self._current: set[UpstreamConnection] = set()
@@ -62,33 +71,22 @@ class Upstream:
 
     async def connection(self, *, fresh: bool = False) -> UpstreamConnection:
         """An idle connection (the one last used, if not `fresh`) or a new one. Raises UpstreamError with nothing sent."""
-        while self._idle and not fresh:
-            found = self._idle.pop()
-            if found.usable:
-                found.fresh = False
-                return found
+        found = None if fresh else self._found()
+        if found is not None:
+            return found
         if self._closed:
             raise UpstreamError("the pool is closed", sent=False)
-        loop = asyncio.get_running_loop()
-        tls = self._tls
         try:
             async with asyncio.timeout(self._limits.connect_timeout_seconds):
-                transport, protocol = await loop.create_connection(
-                    lambda: UpstreamConnection(self._release, self._lost), self._host, self._port, ssl=tls
-                )
+                await self._connecting.acquire()
         except TimeoutError:
-            raise UpstreamError(f"{self.url} did not accept a connection in time", sent=False) from None
-        except (OSError, ssl.SSLError) as error:
-            if refused := refusal(error):
-                raise UpstreamError(f"{self.url} cannot be reached: refused by TLS: {refused}", sent=False) from error
-            raise UpstreamError(f"{self.url} cannot be reached: {error}", sent=False) from error
-        self._probe(transport.get_extra_info("socket"))
-        self.opened += 1
-        if protocol.usable:
-            self._all.add(protocol)
-            if tls is self._tls:
-                self._current.add(protocol)
-        return protocol
+            raise UpstreamError(f"{self.url} did not accept connections in time", sent=False) from None
+        try:
+            # One may have come back meanwhile.
+            found = None if fresh else self._found()
+            return found if found is not None else await self._connect()
+        finally:
+            self._connecting.release()
 
     async def exchange(self, request: bytes, *, head_only: bool = False, fresh: bool = False) -> Answer:
         """One request on some connection; see `UpstreamConnection.exchange`."""
@@ -117,6 +115,41 @@ class Upstream:
         for connection in self._idle:
             connection.abort()
         self._idle.clear()
+
+    def _found(self) -> UpstreamConnection | None:
+        while self._idle:
+            found = self._idle.pop()
+            if found.usable:
+                found.fresh = False
+                return found
+        return None
+
+    async def _connect(self) -> UpstreamConnection:
+        loop = asyncio.get_running_loop()
+        tls = self._tls
+        try:
+            async with asyncio.timeout(self._limits.connect_timeout_seconds):
+                transport, protocol = await loop.create_connection(
+                    lambda: UpstreamConnection(self._release, self._lost), self._host, self._port, ssl=tls
+                )
+        except TimeoutError:
+            raise UpstreamError(f"{self.url} did not accept a connection in time", sent=False) from None
+        except (OSError, ssl.SSLError) as error:
+            if refused := refusal(error):
+                raise UpstreamError(f"{self.url} cannot be reached: refused by TLS: {refused}", sent=False) from error
+            raise UpstreamError(f"{self.url} cannot be reached: {error}", sent=False) from error
+        self._probe(transport.get_extra_info("socket"))
+        self.opened += 1
+        if protocol.usable:
+            self._all.add(protocol)
+            if tls is self._tls:
+                self._current.add(protocol)
+        try:
+            await protocol.accepted(self._limits.accept_timeout_seconds)
+        except asyncio.CancelledError:
+            protocol.abort()
+            raise
+        return protocol
 
     def _release(self, connection: UpstreamConnection) -> None:
         if self._closed or connection not in self._current or len(self._idle) >= self._limits.idle_connections:

@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import cast
 
 from tenantry.apiserver.edge.chunks import BadChunk, ChunkScanner
-from tenantry.apiserver.edge.tls_alerts import refusal
+from tenantry.apiserver.edge.tls_alerts import TicketedObject, refusal
 from tenantry.apiserver.http import RelaySink
 
 _HEAD_LIMIT_BYTES = 128 * 1024
@@ -132,6 +133,19 @@ class UpstreamConnection(asyncio.Protocol):
         self._end(why)
         if self._transport is not None:
             self._transport.abort()
+
+    async def accepted(self, timeout_seconds: float) -> None:
+        """Waits until the server's TLS handshake has ended too, so that nothing is written before. One that does not say so in
+        time is not waited for any longer. Raises UpstreamError with nothing sent."""
+        tls = self._transport.get_extra_info("ssl_object") if self._transport is not None else None
+        if isinstance(tls, TicketedObject) and not tls.accepted:
+            tls.on_accepted(self._wake)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(timeout_seconds):
+                    while not (tls.accepted or self._ended):
+                        await self._wait()
+        if self._ended:
+            raise self._error or UpstreamError("the connection is closed", sent=False)
 
     async def exchange(self, request: bytes, *, head_only: bool = False) -> Answer:
         """Sends a request with its body, and returns when the answer's head has come.
