@@ -24,7 +24,8 @@ from tenantry.tenancy.host import Urls
 
 SERVICE = "tenantry.gateway.v1.Gateway"
 BATCH_LIMIT = 10_000
-FOLLOWERS = 10_000
+LIMITS = RpcLimits(streams=10_000)
+"""Streams are followers of the map."""
 NEWER_SECONDS = 2.0
 """How long `Resolve` waits for a newer generation: a map's lag, with much to spare."""
 RETRY_SECONDS = 0.25
@@ -51,14 +52,12 @@ class Lookups(stubs.GatewayServicer):
         urls_of: UrlSource,
         tenants: Callable[[RangeInfo], int],
         feed: MapFeed | None = None,
-        followers: int = FOLLOWERS,
     ) -> None:
         self._directory = directory
         self._urls = urls
         self._urls_of = urls_of
         self._tenants = tenants
         self._feed = feed
-        self._followers = followers
         self._shard_urls: dict[str, str] | None = None
         self._places: dict[str, bytes] = {}
         self._news: set[asyncio.Future[None]] = set()
@@ -134,15 +133,6 @@ class Lookups(stubs.GatewayServicer):
         feed = self._feed
         if feed is None:
             await refuse(context, grpc.StatusCode.UNIMPLEMENTED, "the map of this gateway cannot be followed")
-        if feed.followers >= self._followers:
-            text = f"{feed.followers} clients follow the map here already"
-            await refuse(
-                context,
-                grpc.StatusCode.RESOURCE_EXHAUSTED,
-                f"{text}; ask another gateway",
-                refusals.over_quota("map followers", text),
-                refusals.retry_after(RETRY_SECONDS),
-            )
         async for update in feed.follow(request.known_version, request.known_cell):
             yield update
         await refuse(
@@ -178,11 +168,6 @@ class Lookups(stubs.GatewayServicer):
                 refusals.missing("apis.kcp.io/apiexports", f"{request.workspace}:{request.export}"),
             )
         return pb.ListUrlsResponse(urls=urls)
-
-    @property
-    def limits(self) -> RpcLimits:
-        """With room for all followers beside the calls of others."""
-        return RpcLimits(calls=self._followers + RpcLimits().calls)
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """As the generated function does, but for batches and updates of the map: these are bytes already."""
@@ -271,6 +256,8 @@ def _details(error: StatusError, tenant: str) -> list[Message]:
     return [refusals.bad_field("tenant", _text(error))]
 
 
-async def serve(service: Lookups, address: str, *, ca: bytes, certificate: bytes, key: bytes) -> RpcServer:
+async def serve(
+    service: Lookups, address: str, *, ca: bytes, certificate: bytes, key: bytes, limits: RpcLimits = LIMITS
+) -> RpcServer:
     """Serves on `address`; see `tenantry.apiserver.rpc.server.serve`."""
-    return await serve_rpc({SERVICE: service.add_to}, address, ca=ca, certificate=certificate, key=key, limits=service.limits)
+    return await serve_rpc({SERVICE: service.add_to}, address, ca=ca, certificate=certificate, key=key, limits=limits)

@@ -16,15 +16,16 @@ from gateway.proxy import Proxy
 from gateway.routing import Router
 from gateway.settings import GatewaySettings
 from tenantry.addresses import bracketed, from_here
-from tenantry.apiserver.authentication.client_certificate import ClientCertificates
 from tenantry.apiserver.authentication.service_account import token_cluster
 from tenantry.apiserver.edge import common_names
 from tenantry.apiserver.edge.callers import Callers
 from tenantry.apiserver.edge.certificates import CertificateAuthority, pair_client_context
-from tenantry.apiserver.edge.https import client_authority, https_server, serving_names
+from tenantry.apiserver.edge.client_authority import ClientAuthority
+from tenantry.apiserver.edge.https import https_server, serving_names
 from tenantry.apiserver.edge.renewal import Certificate
 from tenantry.apiserver.files import write_private
 from tenantry.apiserver.process import Process, run_on_etcd
+from tenantry.apiserver.rpc.server import RpcLimits
 from tenantry.flags import listed
 from tenantry.storage.store import Store
 from tenantry.tenancy.catalog import Catalog
@@ -84,11 +85,11 @@ class Gateway(Process[GatewaySettings]):
         stack.callback(owners.stop)
         await self._report_reach(owners)
         forwarding = Forwarding(owners, patience_seconds=settings.patience_seconds)
-        clients = client_authority(settings, self._authority)
+        clients = ClientAuthority.of(settings, self.certificates)
         proxy = Proxy(
             Router(self.directory, token_cluster=token_cluster),
             forwarding,
-            identities=ClientCertificates(clients),
+            identities=clients.identities(),
             health=self.health,
         )
         self._count(owners, forwarding)
@@ -104,9 +105,9 @@ class Gateway(Process[GatewaySettings]):
             limits=settings.limits(),
             certificates=self.certificates,
             serving=serving,
-            client_ca=clients,
+            clients=clients,
             metrics=self.metrics,
-            callers=Callers(partial(tenant_of, self.directory), home_of=token_cluster, certificates=ClientCertificates(clients)),
+            callers=Callers(partial(tenant_of, self.directory), home_of=token_cluster, certificates=clients.identities()),
         )
         self.port = await edge.start(settings.bind_address, settings.secure_port)
         stack.push_async_callback(edge.stop)
@@ -132,7 +133,6 @@ class Gateway(Process[GatewaySettings]):
             urls_of=lambda cluster, export: published_urls(self, cluster, export),
             tenants=lambda info: self.directory.tenants(info.name),
             feed=self._feed,
-            followers=settings.max_map_followers,
         )
         server = await serve(
             lookups,
@@ -140,7 +140,9 @@ class Gateway(Process[GatewaySettings]):
             ca=self._authority.certificate,
             certificate=serving.pair.certificate,
             key=serving.pair.key,
+            limits=RpcLimits(streams=settings.max_map_followers, largest_share=settings.largest_tenant_share),
         )
+        self.metrics.shares += server.shares
         serving.follow(server.renew)
         # It may have been renewed while the server started.
         server.renew(serving.pair)

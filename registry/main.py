@@ -7,7 +7,7 @@ import uuid
 
 from registry.assigner import Policy
 from registry.process import Registry
-from registry.service import SERVICE, RegistryService
+from registry.service import LIMITS, SERVICE, RegistryService
 from registry.settings import RegistrySettings
 from tenantry.addresses import bracketed
 from tenantry.apiserver.edge import common_names
@@ -67,7 +67,9 @@ class RegistryProcess(Process[RegistrySettings]):
             ca=authority.certificate,
             certificate=serving.pair.certificate,
             key=serving.pair.key,
+            limits=LIMITS,
         )
+        self.metrics.shares += server.shares
         serving.follow(server.renew)
         # It may have been renewed while the server started.
         server.renew(serving.pair)

@@ -13,6 +13,7 @@ from registry.process import AmbiguousShard, Registry, UnknownShard
 from tenantry._proto.tenantry.registry.v1 import registry_pb2 as pb
 from tenantry._proto.tenantry.registry.v1 import registry_pb2_grpc as stubs
 from tenantry.apiserver.rpc.refusals import bad_field, missing, over_quota, reason, refuse, retry_after
+from tenantry.apiserver.rpc.server import RpcLimits
 from tenantry.kube.names import label_value_errors, qualified_name_errors
 from tenantry.kube.status import StatusError
 from tenantry.storage.store import StoreError
@@ -26,7 +27,8 @@ PAGE_RANGES_MAX = 1000
 LABELS_MAX = 64
 TOKEN_CHARACTERS = set(DIGITS)
 """A page's token is the first id of its last range."""
-WATCHES_MAX = 512
+LIMITS = RpcLimits(streams=512)
+"""Streams are watches of ranges and shards."""
 RETRY_SECONDS = 1.0
 
 T = TypeVar("T")
@@ -43,14 +45,11 @@ class RegistryService(stubs.RegistryServicer):
         cell: int,
         may_change: Callable[[str], bool],
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
-        watches_max: int = WATCHES_MAX,
     ) -> None:
         self._registry = registry
         self._cell = cell
         self._may_change = may_change
         self._heartbeat_seconds = heartbeat_seconds
-        self._watches_max = watches_max
-        self._watches = 0
 
     def add_to(self, server: grpc.aio.Server) -> None:
         stubs.add_RegistryServicer_to_server(self, server)  # type: ignore[no-untyped-call]
@@ -75,11 +74,11 @@ class RegistryService(stubs.RegistryServicer):
         return pb.ListShardsResponse(shards=self._shards(range_map.shards()), version=range_map.version, leader=leader)
 
     async def WatchRanges(self, request: pb.WatchRangesRequest, context: Any) -> AsyncIterator[pb.RangesUpdate]:
-        async for update in self._watch(request, context, self._ranges_update):
+        async for update in self._watch(request, self._ranges_update):
             yield update
 
     async def WatchShards(self, request: pb.WatchShardsRequest, context: Any) -> AsyncIterator[pb.ShardsUpdate]:
-        async for update in self._watch(request, context, self._shards_update):
+        async for update in self._watch(request, self._shards_update):
             yield update
 
     async def OpenRange(self, request: pb.OpenRangeRequest, context: Any) -> pb.OpenRangeResponse:
@@ -134,33 +133,25 @@ class RegistryService(stubs.RegistryServicer):
             details = reason("STORE_UNAVAILABLE"), retry_after(RETRY_SECONDS)
             await refuse(context, grpc.StatusCode.UNAVAILABLE, str(error), *details)
 
-    async def _watch(self, request: Any, context: Any, update: Callable[[int, bool], T | None]) -> AsyncIterator[T]:
+    async def _watch(self, request: Any, update: Callable[[int, bool], T | None]) -> AsyncIterator[T]:
         """`update(after, heartbeat)` is what to send to who knows the map at that version; None: nothing that concerns him."""
-        if self._watches >= self._watches_max:
-            text = f"{self._watches_max} are watching here already; ask another registry"
-            details = over_quota("watches", text), retry_after(RETRY_SECONDS)
-            await refuse(context, grpc.StatusCode.RESOURCE_EXHAUSTED, text, *details)
         known = request.known_version if request.known_cell == self._cell else 0
         range_map = self._registry.map
-        self._watches += 1
-        try:
-            while True:
-                try:
-                    async with asyncio.timeout(self._heartbeat_seconds):
-                        delta = await range_map.changes(known)
-                except TimeoutError:
-                    heartbeat = update(max(known, 0), True)
-                    known = range_map.version
-                    if heartbeat is not None:
-                        yield heartbeat
-                    continue
-                # Nothing is awaited between the delta and its message, so both are of one version.
-                message = update(known, False)
-                known = delta.version
-                if message is not None:
-                    yield message
-        finally:
-            self._watches -= 1
+        while True:
+            try:
+                async with asyncio.timeout(self._heartbeat_seconds):
+                    delta = await range_map.changes(known)
+            except TimeoutError:
+                heartbeat = update(max(known, 0), True)
+                known = range_map.version
+                if heartbeat is not None:
+                    yield heartbeat
+                continue
+            # Nothing is awaited between the delta and its message, so both are of one version.
+            message = update(known, False)
+            known = delta.version
+            if message is not None:
+                yield message
 
     def _ranges_update(self, after: int, heartbeat: bool) -> pb.RangesUpdate | None:
         delta = self._registry.map.since(after)

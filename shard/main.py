@@ -18,14 +18,15 @@ from shard.peers import RemotePeers
 from shard.process import Identity, Shard
 from shard.settings import ShardSettings
 from tenantry.addresses import WILDCARDS, bracketed
-from tenantry.apiserver.authentication.client_certificate import ClientCertificates, RequestHeaders
+from tenantry.apiserver.authentication.client_certificate import RequestHeaders
 from tenantry.apiserver.authentication.service_account import TokenIssuer
 from tenantry.apiserver.authentication.shared_secrets import shared_admin_tokens, shared_issuer
 from tenantry.apiserver.authentication.static_tokens import StaticTokens, read_token_file
 from tenantry.apiserver.edge import common_names
 from tenantry.apiserver.edge.callers import Callers
 from tenantry.apiserver.edge.certificates import CertificateAuthority, pair_client_context
-from tenantry.apiserver.edge.https import client_authority, https_server, serving_names
+from tenantry.apiserver.edge.client_authority import ClientAuthority
+from tenantry.apiserver.edge.https import https_server, serving_names
 from tenantry.apiserver.edge.server import EdgeServer
 from tenantry.apiserver.http import Handler, Reply, Request
 from tenantry.apiserver.limits import FORWARDED_HEADERS
@@ -63,6 +64,7 @@ class ShardProcess(Process[ShardSettings]):
         self.map = RangeMap(store, opener=self._open_range)
         self.reach = Reach(store, own=self.uid)
         self.shard: Shard | None = None
+        self._clients = ClientAuthority(authority.certificate)
         self._registries: RegistryClient | None = None
 
     def __repr__(self) -> str:
@@ -75,6 +77,7 @@ class ShardProcess(Process[ShardSettings]):
     async def start(self) -> None:
         """Returns when it may serve: root is installed, and whatever it owns by then is loaded or being loaded."""
         settings, stack, authority = self._settings, self._stack, self._authority
+        self._clients = ClientAuthority.of(settings, self.certificates)
         await self._serve_probes(settings.bind_address, settings.health_port)
         self.health.add("session", self._proved)
         await self.map.start()
@@ -215,7 +218,7 @@ class ShardProcess(Process[ShardSettings]):
         return Identity(
             requests=[
                 RequestHeaders(self._authority.certificate, allowed_names=common_names.FRONT_PROXIES),
-                ClientCertificates(client_authority(settings, self._authority), front_proxies=common_names.FRONT_PROXIES),
+                self._clients.identities(front_proxies=common_names.FRONT_PROXIES),
             ],
             tokens=[StaticTokens(users, issuer.audiences)],
             issuer=issuer,
@@ -225,19 +228,18 @@ class ShardProcess(Process[ShardSettings]):
     def _edge(self) -> EdgeServer:
         settings, authority = self._settings, self._authority
         # Gateways and other shards come with the platform's own certificates, whoever else is known by another's.
-        own = client_authority(settings, authority)
-        clients = authority.certificate + (own if settings.client_ca_file else b"")
         return https_server(
             self._handle,
             settings,
             limits=settings.limits(watch_buffer_bytes=settings.watch_buffer_bytes, headers=FORWARDED_HEADERS),
             certificates=self.certificates,
             serving=self.certificates.serving("serving", serving_names(self._address(), settings.bind_address)),
-            client_ca=clients,
+            clients=self._clients,
+            servers_ca=authority.certificate if settings.client_ca_file else b"",
             metrics=self.metrics,
             callers=Callers(
                 self._tenant_of,
-                certificates=ClientCertificates(own, front_proxies=common_names.FRONT_PROXIES),
+                certificates=self._clients.identities(front_proxies=common_names.FRONT_PROXIES),
                 headers=RequestHeaders(authority.certificate, allowed_names=common_names.FRONT_PROXIES),
             ),
         )

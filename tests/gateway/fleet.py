@@ -22,9 +22,9 @@ from tenantry.tenancy.catalog import Catalog
 from tenantry.tenancy.directory import Directory, RangeInfo, ShardInfo
 from tenantry.tenancy.forwarding import Forwarding
 from tenantry.tenancy.owners import Owners
+from tests.support.patience import PATIENCE_SECONDS
 
 URL = "https://tenantry.test:6443"
-TIMEOUT_SECONDS = 10.0
 A, B = "aaa0000000000001", "bbb0000000000001"
 
 
@@ -192,6 +192,6 @@ async def fleet(
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(TIMEOUT_SECONDS):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not condition():  # noqa: ASYNC110 - counters have no event of their own
             await asyncio.sleep(0.001)

@@ -19,7 +19,7 @@ from gateway.map_feed import STEPS, MapFeed
 from tenantry._proto.tenantry.gateway.v1 import gateway_pb2 as pb
 from tenantry._proto.tenantry.gateway.v1 import gateway_pb2_grpc as stubs
 from tenantry.apiserver.edge.certificates import CertificateAuthority
-from tenantry.apiserver.rpc.server import RpcServer
+from tenantry.apiserver.rpc.server import RpcLimits, RpcServer
 from tenantry.client import Client, Credentials, InvalidArgument, Location, NoOwner, NotFound, SyncClient, Unreachable
 from tenantry.client.tenant_map import Gap, TenantMap, whole
 from tenantry.storage.memory import MemoryStore
@@ -30,9 +30,9 @@ from tenantry.tenancy.host import Urls
 from tenantry.tenancy.map_rows import RangeRow, SessionRow, encode
 from tenantry.tenancy.range_map import RangeMap
 from tests.gateway.fleet import until
+from tests.support.patience import PATIENCE_SECONDS
 
 URL = "https://tenantry.test:6443"
-TIMEOUT_SECONDS = 15.0
 ORG, TEAM, LOST = "aaa0000000000001", "bbb0000000000001", "ccc0000000000001"
 
 
@@ -61,6 +61,7 @@ class World:
 
     @asynccontextmanager
     async def stub(self) -> AsyncIterator[Any]:
+        """With a certificate of its own."""
         who = self.credentials
         tls = grpc.ssl_channel_credentials(who.ca, who.key, who.certificate)
         async with grpc.aio.secure_channel(self.address, tls) as channel:
@@ -103,17 +104,23 @@ async def world() -> AsyncIterator[World]:
         urls_of=lambda cluster, export: [f"{URL}/x"] if (cluster, export) == (ORG, "cowboys") else None,
         tenants=lambda info: directory.tenants(info.name),
         feed=feed,
-        followers=40,
     )
     authority = CertificateAuthority.create()
     serving = authority.issue_serving(["127.0.0.1"])
-    server = await serve(lookups, "127.0.0.1:0", ca=authority.certificate, certificate=serving.certificate, key=serving.key)
+    server = await serve(
+        lookups,
+        "127.0.0.1:0",
+        ca=authority.certificate,
+        certificate=serving.certificate,
+        key=serving.key,
+        limits=RpcLimits(calls=8, streams=40),
+    )
     world = World(store, range_map, feed, lookups, server, authority)
     await world.shard("u1", "shard-1")
     await world.shard("u2", "shard-2")
     for name, uid in (("range-2", "u1"), ("range-3", "u2"), ("root", "u1"), ("range-4", "u9")):
         await world.give(name, uid, 1)
-    async with asyncio.timeout(2 * TIMEOUT_SECONDS):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         yield world
     await feed.stop()
     await server.stop(0)
@@ -345,17 +352,44 @@ async def test_each_change_is_encoded_once_for_all_followers(world: World) -> No
         await follower.aclose()
 
 
-async def test_too_many_followers_are_sent_elsewhere(world: World) -> None:
-    async with world.stub() as stub:
-        calls = [stub.WatchMap(pb.WatchMapRequest()) for _ in range(40)]
-        for call in calls:
+def assert_overdrawn(error: Any) -> None:
+    assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert {"QuotaFailure", "RetryInfo"} <= details(error).keys()
+
+
+async def test_one_client_cannot_have_all_places_of_followers(world: World) -> None:
+    _, streams = world.server.shares
+    async with world.stub() as greedy, world.stub() as other:
+        held = [greedy.WatchMap(pb.WatchMapRequest()) for _ in range(20)]
+        for call in held:
             await call.read()
         with pytest.raises(grpc.RpcError) as caught:
-            await stub.WatchMap(pb.WatchMapRequest()).read()
-        assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-        assert {"QuotaFailure", "RetryInfo"} <= details(caught.value).keys()
-        for call in calls:
+            await greedy.WatchMap(pb.WatchMapRequest()).read()
+        assert_overdrawn(caught.value)
+        followed = other.WatchMap(pb.WatchMapRequest())
+        assert (await followed.read()).full
+        assert (await other.Resolve(pb.ResolveRequest(tenant=ORG))).cluster == ORG
+        assert (streams.used, streams.largest, streams.refused) == (21, 20, 1)
+        for call in (*held, followed):
             call.cancel()
+        await until(lambda: streams.used == 0 and world.feed.followers == 0)
+
+
+async def test_one_client_cannot_have_all_calls(world: World) -> None:
+    calls, _ = world.server.shares
+    waiting = pb.ResolveRequest(tenant=ORG, newer_than_generation=100)
+    async with world.stub() as greedy, world.stub() as other:
+        held = [greedy.Resolve(waiting) for _ in range(4)]
+        await until(lambda: calls.used == 4)
+        with pytest.raises(grpc.RpcError) as caught:
+            await greedy.Resolve(waiting)
+        assert_overdrawn(caught.value)
+        assert (await other.Resolve(pb.ResolveRequest(tenant=ORG))).cluster == ORG
+        assert (calls.used, calls.largest, calls.refused) == (4, 4, 1)
+        for call in held:
+            call.cancel()
+        await until(lambda: calls.used == 0)
+        assert (await greedy.Resolve(pb.ResolveRequest(tenant=ORG))).cluster == ORG
 
 
 async def test_a_client_goes_on_with_another_gateway_and_keeps_its_map_meanwhile(world: World) -> None:

@@ -28,8 +28,7 @@ from tenantry.storage.memory import MemoryStore
 from tenantry.storage.secrets import shared_secret
 from tenantry.storage.store import Put
 from tenantry.tenancy.map_rows import RangeRow, SessionRow, encode
-
-TIMEOUT_SECONDS = 15.0
+from tests.support.patience import PATIENCE_SECONDS
 
 
 @asynccontextmanager
@@ -42,7 +41,7 @@ async def running(
         bind_address="127.0.0.1", secure_port=0, gateway_port=0, health_port=0, access_directory=str(tmp_path / "access")
     )
     gateway = Gateway(settings, store, authority)
-    async with asyncio.timeout(TIMEOUT_SECONDS):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await gateway.start()
         try:
             yield gateway, store, authority

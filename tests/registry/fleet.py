@@ -20,8 +20,8 @@ from tenantry.storage.store import Store
 from tenantry.tenancy.directory import RangeInfo, ShardInfo
 from tenantry.tenancy.map_rows import RangeLoad
 from tenantry.tenancy.range_map import RangeMap
+from tests.support.patience import PATIENCE_SECONDS
 
-PATIENCE_SECONDS = 10.0
 CAPACITY = 100
 
 

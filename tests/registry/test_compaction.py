@@ -12,6 +12,7 @@ from registry.process import Registry
 from registry.settings import RegistrySettings
 from tenantry.flags import SettingError
 from tenantry.storage.store import Compacted, Put, Store
+from tests.support.patience import PATIENCE_SECONDS
 
 HOUR = 3600.0
 
@@ -104,7 +105,7 @@ async def test_a_registry_compacts_while_it_runs(store: Store, monkeypatch: pyte
 
     monkeypatch.setattr(store, "compact", seen)
     await registry.start()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await forgotten.wait()
     await registry.stop()
 
@@ -115,7 +116,7 @@ async def test_a_damaged_key_stops_nothing_else(store: Store, monkeypatch: pytes
     monkeypatch.setattr(compaction.logger, "error", lambda *_, **__: failed.set())
     registry = Registry(store, capacity=10, retention_seconds=0.05)
     await registry.start()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await failed.wait()
     assert await registry.election.leader() == registry.identity
     await registry.stop()

@@ -12,6 +12,7 @@ import pytest
 from tenantry.apiserver.edge.server import EdgeServer
 from tenantry.apiserver.edge.upstream import Upstream
 from tenantry.apiserver.http import Reply, Request, Response
+from tenantry.storage.memory import MemoryStore
 from tenantry.storage.store import Put, Store
 from tenantry.tenancy import reach_probe
 from tenantry.tenancy.directory import Registry
@@ -19,7 +20,8 @@ from tenantry.tenancy.map_rows import ReachRow, decode, encode, reach_key
 from tenantry.tenancy.owners import Owners
 from tenantry.tenancy.reach import CLOCK_WARNING_SECONDS, Reach
 from tenantry.tenancy.reach_probe import ReachProbe, chosen
-from tests.registry.fleet import PATIENCE_SECONDS, Fleet
+from tests.registry.fleet import Fleet
+from tests.support.patience import PATIENCE_SECONDS
 
 REASON = "refused by TLS: certificate is not yet valid"
 
@@ -58,15 +60,19 @@ async def reach(store: Store) -> AsyncIterator[Reach]:
         ({"shard": "yes", "a": "no"}, False),
     ],
 )
-async def test_more_must_reach_a_shard_than_do_not(reach: Reach, store: Store, reports: Mapping[str, str], may_own: bool) -> None:
+async def test_more_must_reach_a_shard_than_do_not(reports: Mapping[str, str], may_own: bool) -> None:
     """What a shard says of itself does not count; who has not tried yet has no voice, but where there are only such, the answer
     is waited for."""
+    store = MemoryStore()
     for observer, answer in reports.items():
         await say(
             store, observer, reached=["shard"] if answer == "yes" else [], unreached={"shard": REASON} if answer == "no" else {}
         )
+    reach = Reach(store, own="me", wall=lambda: 1000.0)
+    await reach.start()
     await until(lambda: len(reach._rows) == len(reports))
     why = reach.why_not("shard")
+    await reach.stop()
     assert bool(why) is not may_own
     if "no" in [answer for observer, answer in reports.items() if observer != "shard"] and not may_own:
         assert REASON in why

@@ -17,6 +17,7 @@ from tenantry.storage.fence import FenceValue, fence_key
 from tenantry.storage.store import Delete, Event, Put, Store
 from tenantry.tenancy.map_rows import decode, encode, load_key, range_key, session_key
 from tests.registry.fleet import Fleet
+from tests.support.patience import PATIENCE_SECONDS
 
 
 async def test_first_shard_gets_the_first_range(fleet: Fleet) -> None:
@@ -181,7 +182,7 @@ async def test_a_version_at_which_nothing_of_the_map_changed_is_not_waited_for(f
     await fleet.until(fleet.settled)
     # The caller's map is told how far the store is. The registry's is not.
     version = await store.commit([], [Put(b"/catalog/of/something/else", b"")], [])
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         opened = await registry.open_range({}, version)
         again = await registry.open_range({}, version)
     assert again == opened and opened.version > version

@@ -14,13 +14,14 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from registry.process import Registry
-from registry.service import SERVICE, RegistryService
+from registry.service import LIMITS, SERVICE, RegistryService
 from tenantry._proto.tenantry.registry.v1 import registry_pb2 as pb
 from tenantry._proto.tenantry.registry.v1 import registry_pb2_grpc as stubs
 from tenantry.apiserver.edge.certificates import CertificateAuthority
-from tenantry.apiserver.rpc.server import serve
+from tenantry.apiserver.rpc.server import RpcLimits, serve
 from tenantry.client.registry import RegistryClient, RegistryError
-from tests.registry.fleet import PATIENCE_SECONDS, Fleet
+from tests.registry.fleet import Fleet
+from tests.support.patience import PATIENCE_SECONDS
 
 
 class Service:
@@ -32,7 +33,7 @@ class Service:
         self.stack = AsyncExitStack()
         self.addresses: list[str] = []
 
-    async def start(self, **settings: Any) -> str:
+    async def start(self, limits: RpcLimits = LIMITS, **settings: Any) -> str:
         """One more replica; its address."""
         service = RegistryService(
             await self.fleet.registry(),
@@ -47,6 +48,7 @@ class Service:
             ca=self.authority.certificate,
             certificate=serving.certificate,
             key=serving.key,
+            limits=limits,
         )
         self.stack.push_async_callback(server.stop, 0)
         self.addresses.append(f"127.0.0.1:{server.port}")
@@ -167,7 +169,7 @@ async def test_watch_with_a_version_of_another_cell_gets_everything(service: Ser
 
 async def test_quiet_watches_get_heartbeats_and_too_many_are_refused(fleet: Fleet, authority: CertificateAuthority) -> None:
     service = Service(fleet, authority)
-    await service.start(heartbeat_seconds=0.02, watches_max=1)
+    await service.start(RpcLimits(streams=1), heartbeat_seconds=0.02)
     await fleet.until(fleet.map.ranges)
     async with service.stack, service.channel() as channel:
         stub = stubs.RegistryStub(channel)

@@ -17,6 +17,7 @@ from tenantry.storage.read_guard import ReadGuard
 from tenantry.storage.store import LeaseGone, Store, Unavailable
 from tenantry.tenancy.directory import ShardInfo
 from tenantry.tenancy.map_rows import SessionRow, decode
+from tests.support.patience import PATIENCE_SECONDS
 
 TTL_SECONDS = 0.4
 INFO = ShardInfo("one", "uid-1", "https://one.test")
@@ -58,7 +59,7 @@ def never() -> None:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not condition():  # noqa: ASYNC110 - a thread of its own has no event for this
             await asyncio.sleep(0.005)
 
@@ -148,7 +149,7 @@ async def test_a_heartbeat_that_is_stopped_at_once_ends() -> None:
     for _ in range(20):
         heartbeat = Heartbeat(Leases(), ReadGuard(), ttl_seconds=30.0, gone=lambda lease: None, open_store=connection)
         heartbeat.start()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await heartbeat.stop()
 
 
@@ -166,7 +167,7 @@ async def test_the_death_of_a_heartbeat_ends_the_process() -> None:
     heartbeat = Heartbeat(Leases(), ReadGuard(), ttl_seconds=0.04, gone=lambda lease: None, open_store=connection)
     heartbeat.start()
     heartbeat.hold(1, proves=True)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         context = await told
     assert context[FATAL]
     await heartbeat.stop()

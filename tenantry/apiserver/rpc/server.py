@@ -13,15 +13,25 @@ from grpc_reflection.v1alpha import reflection
 
 from tenantry.apiserver.edge.certificates import Pair
 from tenantry.apiserver.rpc.bugs import Bugs
+from tenantry.apiserver.rpc.call_shares import CallShares
+from tenantry.shares import LARGEST_SHARE, Shares
 
 MESSAGE_LIMIT_BYTES = 16 * 1024 * 1024
 FLOW_WINDOW_BYTES = 1024 * 1024
+_BEING_REFUSED = 2
+"""Times as many calls as there may be are taken at once: those above are being refused, each to its own client."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RpcLimits:
     calls: int = 1024
-    """Calls at the same time, streams among them; more are refused with RESOURCE_EXHAUSTED."""
+    """Calls with one answer at the same time; more are refused with RESOURCE_EXHAUSTED."""
+
+    streams: int = 1024
+    """Streams at the same time: followers of a map, health watches. More are refused with RESOURCE_EXHAUSTED."""
+
+    largest_share: float = LARGEST_SHARE
+    """What part of both one client can have (`Shares`). Half: whoever comes next finds as much again."""
 
     message_bytes: int = MESSAGE_LIMIT_BYTES
     """The longest message taken. The biggest legal ones, batches of 10,000 paths, stay far below."""
@@ -54,13 +64,14 @@ class ShownCertificate:
 
 @dataclass(frozen=True, slots=True)
 class RpcServer:
-    """A running server. `health` is told what serves."""
+    """A running server. `health` is told what serves; `shares` are its limits, for the metrics."""
 
     server: grpc.aio.Server
     port: int
     health: health.aio.HealthServicer
     services: tuple[str, ...]
     shown: ShownCertificate
+    shares: tuple[Shares, ...]
 
     def renew(self, pair: Pair) -> None:
         """Shows another certificate to those who connect from now on."""
@@ -86,6 +97,8 @@ async def serve(
     `add`: by the full name of each service, what adds it to the server. Raises OSError where the address is taken.
     """
     limits = limits or RpcLimits()
+    calls = Shares("grpc_calls", limits.calls, largest=limits.largest_share)
+    streams = Shares("grpc_streams", limits.streams, largest=limits.largest_share)
     server = grpc.aio.server(
         options=[
             ("grpc.max_receive_message_length", limits.message_bytes),
@@ -98,8 +111,8 @@ async def serve(
             ("grpc.http2.bdp_probe", 0),
             ("grpc.http2.lookahead_bytes", FLOW_WINDOW_BYTES),
         ],
-        interceptors=(Bugs(),),
-        maximum_concurrent_rpcs=limits.calls,
+        interceptors=(CallShares(calls, streams), Bugs()),
+        maximum_concurrent_rpcs=_BEING_REFUSED * (limits.calls + limits.streams),
     )
     for adding in add.values():
         adding(server)
@@ -115,4 +128,4 @@ async def serve(
     except RuntimeError as error:
         raise OSError(f"cannot listen for gRPC on {address}: {error}; choose another port") from error
     await server.start()
-    return RpcServer(server, port, checks, services, shown)
+    return RpcServer(server, port, checks, services, shown, (calls, streams))
