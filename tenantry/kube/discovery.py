@@ -1,6 +1,6 @@
 """Discovery documents of a set of APIs: the legacy lists and the aggregated documents (KEP-3352).
 
-The aggregated documents are made once for each ApiSet and kept, encoded, in its `documents`; the server keeps the others.
+Who serves them keeps them, encoded, with the set.
 """
 
 from __future__ import annotations
@@ -8,11 +8,8 @@ from __future__ import annotations
 import base64
 import hashlib
 
-import orjson
-
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.definition import ResourceDefinition, Version
-from tenantry.kube.exact import exact
 from tenantry.kube.objects import Object, group_version
 from tenantry.kube.version_order import sort_versions
 
@@ -62,18 +59,22 @@ def resource_list(apis: ApiSet, group_name: str, version: str) -> Object | None:
     return _resource_list(apis, group_name, version)
 
 
-def aggregated(apis: ApiSet, *, core: bool, version: str) -> tuple[bytes, str]:
-    """`/api` (core) or `/apis` as one APIGroupDiscoveryList: the encoded document and its hash (128 hex digits).
-
-    `version` is that of apidiscovery.k8s.io, v2 or v2beta1.
-    """
-    key = ("discovery", "aggregated", core, version)
-
-    def made() -> tuple[bytes, str]:
-        body = exact(orjson.dumps(_aggregated(apis, core=core, version=version)))
-        return body, hashlib.sha512(body).hexdigest().upper()
-
-    return apis.document(key, made)
+def aggregated(apis: ApiSet, *, core: bool, version: str) -> Object:
+    """`/api` (core) or `/apis` as one APIGroupDiscoveryList. `version` is that of apidiscovery.k8s.io, v2 or v2beta1."""
+    items: list[Object] = []
+    for name in [""] if core else [g for g in _groups(apis) if g]:
+        if name not in apis.groups():
+            continue
+        versions = [
+            {
+                "version": v,
+                "resources": [_discovered(d, its) for d, its in served(apis, name, v)],
+                "freshness": "Current",
+            }
+            for v in sort_versions(apis.groups()[name])
+        ]
+        items.append({"metadata": {"name": name} if name else {}, "versions": versions})
+    return {"kind": "APIGroupDiscoveryList", "apiVersion": f"apidiscovery.k8s.io/{version}", "metadata": {}, "items": items}
 
 
 def _groups(apis: ApiSet) -> list[str]:
@@ -89,8 +90,8 @@ def _group(apis: ApiSet, name: str) -> Object:
 def served(apis: ApiSet, group_name: str, version: str) -> list[tuple[ResourceDefinition, Version]]:
     """The types of a group version by plural; the first of a name wins, as it does for requests."""
     found: dict[str, tuple[ResourceDefinition, Version]] = {}
-    for definition in apis:
-        if definition.group == group_name and definition.plural not in found:
+    for definition in apis.of_group(group_name):
+        if definition.plural not in found:
             pair = apis.find(group_name, version, definition.plural)
             if pair is not None:
                 found[definition.plural] = pair
@@ -146,23 +147,6 @@ def storage_version_hash(definition: ResourceDefinition) -> str:
     group_name, _ = definition.storage_group_resource or definition.group_resource
     text = f"{group_name}/{definition.storage_version}/{definition.kind}"
     return base64.b64encode(hashlib.sha256(text.encode()).digest()[:8]).decode()
-
-
-def _aggregated(apis: ApiSet, *, core: bool, version: str) -> Object:
-    items: list[Object] = []
-    for name in [""] if core else [g for g in _groups(apis) if g]:
-        if name not in apis.groups():
-            continue
-        versions = [
-            {
-                "version": v,
-                "resources": [_discovered(d, its) for d, its in served(apis, name, v)],
-                "freshness": "Current",
-            }
-            for v in sort_versions(apis.groups()[name])
-        ]
-        items.append({"metadata": {"name": name} if name else {}, "versions": versions})
-    return {"kind": "APIGroupDiscoveryList", "apiVersion": f"apidiscovery.k8s.io/{version}", "metadata": {}, "items": items}
 
 
 def _discovered(definition: ResourceDefinition, version: Version) -> Object:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from tenantry.apiserver.endpoints.documents import Document, document, not_modified
+import orjson
+
+from tenantry.apiserver.endpoints.documents import document, not_modified
 from tenantry.apiserver.endpoints.plain import method_not_allowed, page_not_found
 from tenantry.apiserver.http import Request, Response
 from tenantry.apiserver.negotiation import encode, negotiate
@@ -18,7 +20,7 @@ _AGGREGATED = {
 }
 
 
-def serve(request: Request, apis: ApiSet, segments: Sequence[str]) -> Response:
+async def serve(request: Request, apis: ApiSet, segments: Sequence[str]) -> Response:
     """`segments`: the path, split. Raises StatusError 404, 405, 406."""
     core = segments[0] == "api"
     if len(segments) == 1:
@@ -26,22 +28,24 @@ def serve(request: Request, apis: ApiSet, segments: Sequence[str]) -> Response:
             raise method_not_allowed()
         version = _aggregated_version(request.header("accept"))
         if version:
-            return _aggregated(request, apis, core, version)
-        return _legacy(request, apis, tuple(segments), discovery.core_versions if core else lambda: discovery.group_list(apis))
+            return await _aggregated(request, apis, core, version)
+        return await _legacy(
+            request, apis, tuple(segments), discovery.core_versions if core else lambda: discovery.group_list(apis)
+        )
     group = "" if core else segments[1]
     versions = apis.groups().get(group)
     if not core and len(segments) == 2:
         if versions is None:
             return page_not_found()
-        return _legacy(request, apis, tuple(segments), lambda: discovery.group(apis, group))
+        return await _legacy(request, apis, tuple(segments), lambda: discovery.group(apis, group))
     version = segments[-1]
     if versions is None or version not in versions:
-        if core or any(not definition.custom for definition in apis if definition.group == group):
+        if core or any(not definition.custom for definition in apis.of_group(group)):
             raise generic_not_found()
         return page_not_found()
     if request.method != "GET":
         raise method_not_allowed()
-    return _legacy(request, apis, tuple(segments), lambda: discovery.resource_list(apis, group, version))
+    return await _legacy(request, apis, tuple(segments), lambda: discovery.resource_list(apis, group, version))
 
 
 def _aggregated_version(accept: str) -> str:
@@ -61,15 +65,16 @@ def _aggregated_version(accept: str) -> str:
     return ""
 
 
-def _aggregated(request: Request, apis: ApiSet, core: bool, version: str) -> Response:
-    content = Document(*discovery.aggregated(apis, core=core, version=version))
+async def _aggregated(request: Request, apis: ApiSet, core: bool, version: str) -> Response:
+    key = ("discovery", "aggregated", core, version)
+    content = await document(apis, key, lambda: orjson.dumps(discovery.aggregated(apis, core=core, version=version)))
     headers = {"Cache-Control": "public", "ETag": f'"{content.digest}"', "Vary": "Accept"}
     if not_modified(request, content.digest):
         return Response(304, b"", _AGGREGATED[version], headers)
     return Response(200, content.body, _AGGREGATED[version], headers, compressible=True)
 
 
-def _legacy(request: Request, apis: ApiSet, key: tuple[str, ...], make: Callable[[], Object | None]) -> Response:
+async def _legacy(request: Request, apis: ApiSet, key: tuple[str, ...], make: Callable[[], Object | None]) -> Response:
     media_type = negotiate(request.header("accept"), custom=False).media_type
-    content: Document = document(apis, ("discovery", key, media_type), lambda: encode(make(), media_type))
+    content = await document(apis, ("discovery", key, media_type), lambda: encode(make(), media_type))
     return Response(200, content.body, media_type, compressible=True)

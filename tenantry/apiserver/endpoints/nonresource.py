@@ -35,14 +35,14 @@ class Endpoints:
         self._version = version
         self._issuer = issuer
 
-    def serve(self, request: Request, apis: ApiSet, path: str) -> Response:
+    async def serve(self, request: Request, apis: ApiSet, path: str) -> Response:
         """The answer to an authorized request for `path`, relative to the scope. Raises StatusError."""
         segments = path.strip("/").split("/")
         first = segments[0]
         if first in ("api", "apis"):
-            return discovery.serve(request, apis, segments)
+            return await discovery.serve(request, apis, segments)
         if first == "openapi":
-            return openapi.serve(request, apis, segments, prefix=request.path.removesuffix(path))
+            return await openapi.serve(request, apis, segments, prefix=request.path.removesuffix(path))
         if first == "version" and len(segments) == 1:
             return self._version.serve(request)
         if first in KINDS:

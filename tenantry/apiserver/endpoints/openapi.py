@@ -2,39 +2,49 @@
 
 from __future__ import annotations
 
-import hashlib
+import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from email.utils import formatdate
+from functools import partial
 
 import orjson
 
+from tenantry.apiserver.deferred import Once
 from tenantry.apiserver.endpoints.documents import Document, document, not_modified
 from tenantry.apiserver.endpoints.plain import page_not_found
 from tenantry.apiserver.http import Request, Response
 from tenantry.apiserver.negotiation import TEXT
 from tenantry.kube import openapi
 from tenantry.kube.api_set import ApiSet
+from tenantry.kube.definition import ResourceDefinition, Version
+from tenantry.kube.discovery import served
+from tenantry.slices import in_slices
 
 _PROTOBUF_V2_ASKED = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
 _PROTOBUF_V2 = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 _JSON = "application/json"
 _YEAR_SECONDS = 365 * 24 * 3600
+_AT_ONCE_BYTES = 64 << 10
+"""What a larger definition contributes is made beside the loop."""
+_AT_ONCE_PIECES = 8
+"""Of at most 64 KiB each that are copied."""
+_makers = Once()
 
 
-def serve(request: Request, apis: ApiSet, segments: Sequence[str], *, prefix: str) -> Response:
+async def serve(request: Request, apis: ApiSet, segments: Sequence[str], *, prefix: str) -> Response:
     """`prefix` is what precedes the path inside the scope (`/clusters/<id>`): a redirect has to name the whole path."""
     version = segments[1] if len(segments) > 1 else ""
     if version == "v2" and len(segments) == 2:
-        return _v2(request, apis)
+        return await _v2(request, apis)
     if version != "v3":
         return page_not_found()
     if len(segments) == 2:
-        return Response(200, _index(apis).body, TEXT, {"Vary": "Accept"}, compressible=True)
-    return _v3(request, apis, segments[2:], prefix)
+        return Response(200, (await _index(apis)).body, TEXT, {"Vary": "Accept"}, compressible=True)
+    return await _v3(request, apis, segments[2:], prefix)
 
 
-def _v2(request: Request, apis: ApiSet) -> Response:
+async def _v2(request: Request, apis: ApiSet) -> Response:
     accept = request.header("accept")
     if _PROTOBUF_V2_ASKED in accept and _JSON not in accept:
         # kubectl up to 1.28 downloads this before every write and looks into it for merge keys only; an empty document makes it
@@ -42,28 +52,61 @@ def _v2(request: Request, apis: ApiSet) -> Response:
         return Response(200, b"", _PROTOBUF_V2, {"Vary": "Accept"})
     if accept and not any(name in accept for name in (_JSON, "*/*", "application/*")):
         return Response(406, b"", "")
-    digest = _v2_digest(apis)
+    digest = (await _v2_digest(apis)).digest
     headers = {"ETag": f'"{digest}"', "Vary": "Accept"}
     if not_modified(request, digest):
         return Response(304, b"", _JSON, headers)
-    # Not kept: it is put together from encoded parts, and each set of APIs would hold a megabyte.
-    return Response(200, orjson.dumps(openapi.v2(apis)), _JSON, headers, compressible=True)
+    await _make(apis, openapi.types(apis), v2=True)
+    return await _document(openapi.v2(apis), headers)
 
 
-def _v2_digest(apis: ApiSet) -> str:
-    parts = sorted(openapi.digest(apis, group, version) for group, versions in apis.groups().items() for version in versions)
-    return hashlib.sha512("".join(parts).encode()).hexdigest().upper()
+async def _v2_digest(apis: ApiSet) -> Document:
+    def digests() -> bytes:
+        places = [(group, version) for group, versions in apis.groups().items() for version in versions]
+        return "".join(sorted(openapi.digest(apis, *place) for place in places)).encode()
+
+    return await document(apis, "openapi v2", digests, partial(_make_all, apis))
 
 
-def _index(apis: ApiSet) -> Document:
-    return document(apis, "openapi v3", lambda: orjson.dumps(openapi.index(apis)))
+async def _index(apis: ApiSet) -> Document:
+    return await document(apis, "openapi v3", lambda: orjson.dumps(openapi.index(apis)), partial(_make_all, apis))
 
 
-def _v3(request: Request, apis: ApiSet, segments: Sequence[str], prefix: str) -> Response:
+async def _make_all(apis: ApiSet) -> None:
+    await _make(apis, openapi.types(apis))
+
+
+async def _make(apis: ApiSet, types: Iterable[tuple[ResourceDefinition, Version]], *, v2: bool = False) -> None:
+    """Makes what these types contribute, which is kept with them: in slices, and what is large beside the loop."""
+    made = openapi.swagger_fragment if v2 else openapi.fragment
+
+    async def make() -> None:
+        async for definition, version in in_slices(missing, 1):
+            if openapi.is_made(definition, version, v2=v2):
+                continue
+            if definition.memory_bytes > _AT_ONCE_BYTES:
+                await asyncio.to_thread(made, definition, version)
+            else:
+                made(definition, version)
+
+    missing = [pair async for pair in in_slices(types) if not openapi.is_made(*pair, v2=v2)]
+    while missing:
+        await _makers.run(f"{apis.number} {v2}", make)
+        missing = [pair for pair in missing if not openapi.is_made(*pair, v2=v2)]
+
+
+async def _document(pieces: Iterator[bytes], headers: dict[str, str]) -> Response:
+    """Not kept: it is put together from encoded parts, and each set of APIs would hold a megabyte."""
+    first, *more = [piece async for piece in in_slices(pieces, _AT_ONCE_PIECES) if piece]
+    return Response(200, first, _JSON, headers, compressible=True, more=more)
+
+
+async def _v3(request: Request, apis: ApiSet, segments: Sequence[str], prefix: str) -> Response:
     group, version = ("", segments[-1]) if segments[0] == "api" else (segments[1] if len(segments) > 1 else "", segments[-1])
     expected = ["api", version] if not group else ["apis", group, version]
     if list(segments) != expected or not apis.has(group, version):
         return Response(404, b"", "")
+    await _make(apis, served(apis, group, version))
     digest = openapi.digest(apis, group, version)
     headers = {"ETag": f'"{digest}"', "Vary": "Accept"}
     asked = request.parameter("hash")
@@ -75,4 +118,4 @@ def _v3(request: Request, apis: ApiSet, segments: Sequence[str], prefix: str) ->
         headers["Expires"] = formatdate(time.time() + _YEAR_SECONDS, usegmt=True)
     if not_modified(request, digest):
         return Response(304, b"", _JSON, headers)
-    return Response(200, orjson.dumps(openapi.document(apis, group, version)), _JSON, headers, compressible=True)
+    return await _document(openapi.document(apis, group, version), headers)

@@ -8,6 +8,7 @@ from typing import Any
 
 from tenantry.apiserver.authentication.authenticator import Authenticator, InvalidToken
 from tenantry.apiserver.authorization import Attributes, Decision, Verdict
+from tenantry.apiserver.deferred import decided
 from tenantry.apiserver.endpoints.connecting import created, read_body
 from tenantry.apiserver.http import Reply
 from tenantry.apiserver.scope import Connector
@@ -18,6 +19,7 @@ from tenantry.kube.field_errors import show
 from tenantry.kube.objects import Object, timestamp
 from tenantry.kube.selectors import fields, labels
 from tenantry.kube.status import FieldError, StatusError, bad_request, invalid
+from tenantry.slices import in_slices
 
 _AUTHENTICATION = "authentication.k8s.io"
 _AUTHORIZATION = "authorization.k8s.io"
@@ -94,7 +96,7 @@ async def self_subject_rules_review(call: Call) -> Reply:
     if rules_of is None:
         status["evaluationError"] = "the authorizer of this API does not list rules"
     else:
-        for rule in rules_of(call.user, call.cluster, namespace):
+        async for rule in in_slices(await decided(lambda: rules_of(call.user, call.cluster, namespace))):
             if rule.get("resources"):
                 status["resourceRules"].append(_part(rule, ("verbs", "apiGroups", "resources", "resourceNames")))
             if rule.get("nonResourceURLs"):
@@ -113,7 +115,7 @@ async def _access_review(
     if errors:
         raise _invalid(errors)
     attributes = _attributes(spec, call.user if subject is None else subject(spec, call.cluster), call.cluster)
-    decision = _decide(call, attributes)
+    decision = await decided(lambda: _decide(call, attributes))
     status: Object = {"allowed": decision.allowed}
     if decision.verdict is Verdict.DENY:
         status["denied"] = True

@@ -7,17 +7,28 @@ workspaces with different sets cost little, and a document that nobody asks for 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator, Mapping
 
 import orjson
 
 from tenantry.kube.api_set import ApiSet
+from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.discovery import served
 from tenantry.kube.objects import Object
-from tenantry.kube.openapi.fragment import fragment, swagger_fragment
+from tenantry.kube.openapi.fragment import fragment, is_made, swagger_fragment
 
-__all__ = ["digest", "document", "index", "v2"]
+__all__ = ["digest", "document", "fragment", "index", "is_made", "swagger_fragment", "types", "v2"]
 
-_INFO = {"title": "Kubernetes", "version": "v1.33.0"}
+_INFO = orjson.dumps({"title": "Kubernetes", "version": "v1.33.0"})
+_PIECE_BYTES = 64 << 10
+"""Smaller parts of a document are put together, larger ones are not copied."""
+
+
+def types(apis: ApiSet) -> Iterator[tuple[ResourceDefinition, Version]]:
+    """All that is served."""
+    for group, versions in apis.groups().items():
+        for version in versions:
+            yield from served(apis, group, version)
 
 
 def index(apis: ApiSet) -> Object:
@@ -43,38 +54,43 @@ def digest(apis: ApiSet, group: str, version: str) -> str:
     return apis.document(key, made)
 
 
-def document(apis: ApiSet, group: str, version: str) -> Object:
-    """`/openapi/v3/<group version>`: OpenAPI 3.0. Its parts are `orjson.Fragment`s: encode it with orjson.
-
-    The set must serve the group version.
-    """
-    paths: Object = {}
-    schemas: Object = {}
+def document(apis: ApiSet, group: str, version: str) -> Iterator[bytes]:
+    """`/openapi/v3/<group version>`: OpenAPI 3.0, encoded, in pieces. The set must serve the group version."""
+    paths: dict[str, bytes] = {}
+    schemas: dict[str, bytes] = {}
     for definition, its_version in served(apis, group, version):
         part = fragment(definition, its_version)
-        for path, encoded in part.paths.items():
-            paths[path] = orjson.Fragment(encoded)
-        for name, encoded in part.schemas.items():
-            schemas[name] = orjson.Fragment(encoded)
-    return {
-        "openapi": "3.0.0",
-        "info": _INFO,
-        "paths": {path: paths[path] for path in sorted(paths)},
-        "components": {"schemas": {name: schemas[name] for name in sorted(schemas)}},
-    }
+        paths.update(part.paths)
+        schemas.update(part.schemas)
+    return _pieces(b'{"openapi":"3.0.0","info":%b,"paths":{' % _INFO, paths, b'},"components":{"schemas":{', schemas, b"}}}")
 
 
-def v2(apis: ApiSet) -> Object:
-    """`/openapi/v2`: Swagger 2.0 with the definitions of all types and no paths. Encode it with orjson, as `document`."""
-    definitions: Object = {}
-    for group, versions in apis.groups().items():
-        for version in versions:
-            for definition, its_version in served(apis, group, version):
-                for name, encoded in swagger_fragment(definition, its_version).items():
-                    definitions[name] = orjson.Fragment(encoded)
-    return {
-        "swagger": "2.0",
-        "info": _INFO,
-        "paths": {},
-        "definitions": {name: definitions[name] for name in sorted(definitions)},
-    }
+def v2(apis: ApiSet) -> Iterator[bytes]:
+    """`/openapi/v2`: Swagger 2.0 with the definitions of all types and no paths, as `document`. Some pieces are empty: who goes
+    through them may rest there."""
+    definitions: dict[str, bytes] = {}
+    for definition, version in types(apis):
+        definitions.update(swagger_fragment(definition, version))
+        yield b""
+    yield from _pieces(b'{"swagger":"2.0","info":%b,"paths":{},"definitions":{' % _INFO, definitions, b"}}")
+
+
+def _pieces(*parts: bytes | Mapping[str, bytes]) -> Iterator[bytes]:
+    """Encoded JSON: what is given, and the members of each mapping by name."""
+    small = bytearray()
+    for part in parts:
+        if isinstance(part, bytes):
+            small += part
+            continue
+        comma = b""
+        for name in sorted(part):
+            small += b"%b%b:" % (comma, orjson.dumps(name))
+            comma = b","
+            if len(part[name]) < _PIECE_BYTES:
+                small += part[name]
+            if len(small) >= _PIECE_BYTES or len(part[name]) >= _PIECE_BYTES:
+                yield bytes(small)
+                small = bytearray()
+            if len(part[name]) >= _PIECE_BYTES:
+                yield part[name]
+    yield bytes(small)

@@ -47,6 +47,11 @@ def fragment(definition: ResourceDefinition, version: Version) -> Fragment:
     return known
 
 
+def is_made(definition: ResourceDefinition, version: Version, *, v2: bool) -> bool:
+    """Whether `fragment` or, with `v2`, `swagger_fragment` has its answer at hand."""
+    return ("openapi.v2" if v2 else "openapi.v3") in version.memo
+
+
 def swagger_fragment(definition: ResourceDefinition, version: Version) -> dict[str, bytes]:
     """The Swagger 2.0 definitions of a version, encoded, by name."""
     known: dict[str, bytes] | None = version.memo.get("openapi.v2")
