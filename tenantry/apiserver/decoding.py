@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from tenantry.apiserver.bodies import BODY_LIMIT_BYTES, parse_at_once, weigh_body
@@ -12,6 +13,7 @@ from tenantry.apiserver.work import beside
 from tenantry.kube import decode
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.codec import json_codec
+from tenantry.kube.codec.stored import refuses_defaults
 from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.field_errors import VALUE_CHARACTERS
 from tenantry.kube.field_paths import Told
@@ -20,7 +22,8 @@ from tenantry.kube.go_text import quote
 from tenantry.kube.objects import Object, group_version
 from tenantry.kube.schema.default import default
 from tenantry.kube.schema.prune import prune
-from tenantry.kube.status import FieldError, bad_request, cut, invalid
+from tenantry.kube.status import FieldError, StatusError, bad_request, cut, invalid
+from tenantry.storage.record import Record
 
 _SCHEME = 'in scheme "pkg/runtime/scheme.go:111"'
 _JSON_NAMES: dict[type, str] = {str: "string", bool: "bool", int: "number", float: "number", list: "array", dict: "object"}
@@ -30,25 +33,27 @@ _META_KINDS = frozenset(
 )
 
 
-async def read_object(call: Call, validation: str) -> Object:
+async def read_object(call: Call, validation: str, stored: Callable[[], Record | None] = lambda: None) -> Object:
     """The object in the body of a POST or PUT, decoded and defaulted, in the shape of the call's version.
 
-    `validation` is Ignore, Warn (adds to the call's warnings) or Strict. Raises StatusError.
+    `stored` is asked for the record that the object is to replace. `validation` is Ignore, Warn (adds to the call's warnings) or
+    Strict. Raises StatusError.
     """
     media_type = body_media_type(call.request)
     body = await call.request.read_body(BODY_LIMIT_BYTES)
     call.weight = weigh_body(body, media_type)
     # What a thread reads of the scope is a value: nothing changes it.
     apis = call.scope.apis()
-    return await beside(call.scope.cluster or "", call.weight, lambda: _object(call, apis, body, media_type, validation))
+    record = stored()
+    return await beside(call.scope.cluster or "", call.weight, lambda: _object(call, apis, body, media_type, validation, record))
 
 
-def _object(call: Call, apis: ApiSet, body: bytes, media_type: str, validation: str) -> Object:
+def _object(call: Call, apis: ApiSet, body: bytes, media_type: str, validation: str, record: Record | None) -> Object:
     definition, shape = call.definition, call.shape
     value, problems = parse_at_once(body, media_type, definition.kind, validation != IGNORE)
     obj = _check_kind(call, apis, value, body)
     try:
-        unknown = normalise(definition, shape, obj)
+        unknown = normalise(definition, shape, obj, record)
     except Mismatch as mismatch:
         raise bad_request(f"{_cannot_be_handled(call)}: {mismatch.text()}") from None
     if validation != IGNORE and (problems or unknown):
@@ -59,8 +64,11 @@ def _object(call: Call, apis: ApiSet, body: bytes, media_type: str, validation: 
     return obj
 
 
-def normalise(definition: ResourceDefinition, shape: Version, obj: Object) -> list[str]:
+def normalise(definition: ResourceDefinition, shape: Version, obj: Object, record: Record | None = None) -> list[str]:
     """Bring a decoded object into the form that is stored, in place: types checked, unknown fields off, defaults in.
+
+    Where the defaults add too much, they are left out, if they are too much for what is stored (`record`), too: an object whose
+    schema changed can still be mended, and lose its finalizers.
 
     Returns the paths of the fields that nobody knows. Raises Mismatch, whose text is Go's, for a value of a wrong type.
     """
@@ -74,7 +82,11 @@ def normalise(definition: ResourceDefinition, shape: Version, obj: Object) -> li
         unknown = decode.unknown_fields(obj, shape.schema)
     else:
         unknown = prune(obj, shape.schema)
-        default(obj, shape.schema)
+        try:
+            default(obj, shape.schema)
+        except StatusError:
+            if record is None or not refuses_defaults(record.value, definition):
+                raise
     definition.strategy.default(obj)
     return unknown
 

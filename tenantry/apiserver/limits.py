@@ -83,8 +83,12 @@ class Limits:
     """How long a connection may wait for a complete request header: between requests, and for slow first headers.
     Go's HTTP server in kube-apiserver uses the same, so that clients' pools are not surprised."""
 
+    tls_handshakes: int = 2000
+    """Connections whose TLS handshake has not ended; one more closes the oldest. They cost 40 KB each, and who wants something
+    needs two packets."""
+
     tls_handshake_timeout_seconds: float = 10.0
-    """How long a client may take for the TLS handshake: half-open connections cost 50 KB each."""
+    """How long a client may take for the TLS handshake, from the moment in which it is connected."""
 
     response_timeout_seconds: float = 60.0
     """How long a client may take to read an answer that is written. Longer, and the connection is cut: the bytes take memory."""

@@ -76,7 +76,7 @@ async def update(
         if wanted is None:
             return Outcome(record=record)
         yield OFF_LOOP
-        mine, old = _own(records.copy(wanted), definition, namespace), records.decode(record, definition, target.version)
+        mine, old = _own(records.copy(wanted), definition, namespace, record), records.decode(record, definition, target.version)
         return (yield from update_outcome(target, mine, old, record))
 
     outcome = await run(target, compute)
@@ -141,11 +141,11 @@ def _cluster(scope: Scope, definition: ResourceDefinition) -> str:
     return scope.cluster
 
 
-def _own(mine: Object, definition: ResourceDefinition, namespace: str) -> Object:
+def _own(mine: Object, definition: ResourceDefinition, namespace: str, record: Record | None = None) -> Object:
     """The object itself, whole and normalised as a body is."""
     mine["apiVersion"], mine["kind"] = definition.api_version(definition.storage_version), definition.kind
     metadata = mine.setdefault("metadata", {})
     if namespace and definition.namespaced:
         metadata["namespace"] = namespace
-    normalise(definition, definition.versions[definition.storage_version], mine)
+    normalise(definition, definition.versions[definition.storage_version], mine, record)
     return mine

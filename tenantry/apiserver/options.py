@@ -132,6 +132,15 @@ class HttpsOptions(ProcessOptions):
     max_connections: int = setting(
         50_000, "open connections", "each watch has one of its own, an idle one costs about 50 KB", bounds=(1, 1 << 20)
     )
+    max_tls_handshakes: int = setting(
+        2000,
+        "connections whose TLS handshake has not ended; one more closes the oldest",
+        "each costs 40 KB, and a handshake takes milliseconds",
+        bounds=(1, 1 << 20),
+    )
+    tls_handshake_timeout_seconds: float = setting(
+        10.0, "how long a TLS handshake may take", "it takes two packets of a client, one of them at once", bounds=(0.1, 3600)
+    )
     max_unauthenticated_connections: int = setting(
         4000,
         "connections whose caller has not been authenticated; one more closes the oldest",
@@ -180,6 +189,8 @@ class HttpsOptions(ProcessOptions):
             receiving_bodies=self.max_receiving_bodies,
             request_memory_bytes=self.max_request_memory_bytes,
             connections=self.max_connections,
+            tls_handshakes=self.max_tls_handshakes,
+            tls_handshake_timeout_seconds=self.tls_handshake_timeout_seconds,
             unauthenticated_connections=self.max_unauthenticated_connections,
             unauthenticated_idle_seconds=self.unauthenticated_idle_seconds,
             head_timeout_seconds=self.request_header_timeout_seconds,

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from tenantry.apiserver import impersonation, request_info
 from tenantry.apiserver.authentication.authenticator import ANONYMOUS_USER, Authenticator
 from tenantry.apiserver.authorization import Attributes
+from tenantry.apiserver.deferred import decided
 from tenantry.apiserver.endpoints.health import HEALTH_PATHS, KINDS, Health
 from tenantry.apiserver.endpoints.issuer import IssuerEndpoint
 from tenantry.apiserver.endpoints.nonresource import Endpoints
@@ -97,12 +98,13 @@ class Pipeline:
         user = await self._authenticator.authenticate(request, scope.cluster)
         if user is None:
             raise unauthorized()
-        return self._impersonated(request, user, scope)
+        return await self._impersonated(request, user, scope)
 
-    def _impersonated(self, request: Request, user: User, scope: Scope | Hidden) -> User:
+    async def _impersonated(self, request: Request, user: User, scope: Scope | Hidden) -> User:
         request.user = user
         if impersonation.wanted(request):
-            request.user = impersonation.impersonate(request, user, scope.authorizer, scope.cluster or "*")
+            authorizer, cluster = scope.authorizer, scope.cluster or "*"
+            request.user = await decided(lambda: impersonation.impersonate(request, user, authorizer, cluster))
             request.impersonator = user
         return request.user
 
@@ -111,20 +113,20 @@ class Pipeline:
         request.verb = info.verb
         if info.verb != "watch":
             check_timeout(request)
-        self._authorize(scope, info, user)
+        await self._authorize(scope, info, user)
         if isinstance(scope, Hidden):
             return self._health.serve(request, path)
+        apis = await decided(scope.apis)
         if not info.is_resource:
-            return self._endpoints.serve(request, scope.apis(), path)
-        apis = scope.apis()
+            return await self._endpoints.serve(request, apis, path)
         found = apis.find(info.group, info.version, info.resource)
         if found is None:
-            if info.group and all(definition.custom for definition in apis if definition.group == info.group):
+            if info.group and all(definition.custom for definition in apis.of_group(info.group)):
                 return page_not_found()
             raise generic_not_found()
         return await serve(request, scope, user, info, *found)
 
-    def _authorize(self, scope: Scope | Hidden, info: RequestInfo, user: User) -> None:
+    async def _authorize(self, scope: Scope | Hidden, info: RequestInfo, user: User) -> None:
         if info.path in HEALTH_PATHS and not isinstance(scope, Hidden):
             return
         attributes = Attributes(
@@ -139,7 +141,7 @@ class Pipeline:
             info.name,
             info.path,
         )
-        decision = scope.authorizer.authorize(attributes)
+        decision = await decided(lambda: scope.authorizer.authorize(attributes))
         if not decision.allowed:
             raise forbidden_request(attributes, decision.reason)
 
@@ -158,7 +160,7 @@ class Pipeline:
             user = ANONYMOUS_USER
         request.user = user
         if request.impersonator is None and impersonation.wanted(request):
-            user = self._impersonated(request, user, self._root())
+            user = await self._impersonated(request, user, self._root())
         if path in _OPEN_PATHS:
             return self._version.serve(request) if path == "/version" else self._health.serve(request, path)
         attributes = Attributes(user, request.verb, _ROOT, path=path)
@@ -169,7 +171,7 @@ class Pipeline:
             raise forbidden_request(attributes)
         scope = self._root()
         if path == "/metrics" or path.strip("/").partition("/")[0] in KINDS:
-            decision = scope.authorizer.authorize(attributes)
+            decision = await decided(lambda: scope.authorizer.authorize(attributes))
             if not decision.allowed:
                 raise forbidden_request(attributes, decision.reason)
             return self._metrics_text() if path == "/metrics" else self._health.serve(request, path)

@@ -28,13 +28,14 @@ def _problem(text: str) -> str:
         return ""
     if not rest:
         return f"invalid duration {quote(text)}"
-    while rest:
-        part = _PART.match(rest)
+    position = 0
+    while position < len(rest):
+        part = _PART.match(rest, position)
         if part is None or not (part[1] or part[2]):
             return f"invalid duration {quote(text)}"
         if not part[3]:
             return f"missing unit in duration {quote(text)}"
         if part[3] not in _UNITS:
             return f"unknown unit {quote(part[3])} in duration {quote(text)}"
-        rest = rest[part.end() :]
+        position = part.end()
     return ""

@@ -29,16 +29,42 @@ def accepted_names(crd: Object) -> Object:
     return accepted if accepted.get("plural") and accepted.get("kind") and accepted.get("listKind") else names
 
 
+class TakenNames:
+    """The accepted names of the definitions beside one, of its group."""
+
+    def __init__(self, crd: Object) -> None:
+        self.resources: set[str] = set()
+        self.kinds: set[str] = set()
+        self._group = crd["spec"].get("group")
+        self._own = crd.get("metadata", {}).get("name")
+
+    def add(self, other: Object) -> None:
+        """Counts another definition; one of another group, and the definition itself, are passed over."""
+        if other["spec"].get("group") != self._group or other.get("metadata", {}).get("name") == self._own:
+            return
+        names = (other.get("status") or {}).get("acceptedNames") or {}
+        words = (names.get("plural"), names.get("singular"), *(names.get("shortNames") or ()))
+        self.resources.update(word for word in words if word)
+        self.kinds.update(word for word in (names.get("kind"), names.get("listKind")) if word)
+
+
 def naming_conditions(crd: Object, others: Iterable[Object], now: datetime | None = None) -> Object:
     """The status that a definition should have: acceptedNames and the conditions NamesAccepted and Established.
 
     `others` are the definitions beside it, of every group; only those of its group and with accepted names count, the
     definition itself is passed over. What the status holds beyond that is kept; `lastTransitionTime` changes with `status` only.
     """
+    taken = TakenNames(crd)
+    for other in others:
+        taken.add(other)
+    return named_status(crd, taken, now)
+
+
+def named_status(crd: Object, taken: TakenNames, now: datetime | None = None) -> Object:
+    """`naming_conditions`, of the names that the others have."""
     wanted: Object = crd["spec"]["names"]
     status: Object = dict(crd.get("status") or {})
-    taken = _taken(crd, others)
-    resources, kinds = taken
+    resources, kinds = taken.resources, taken.kinds
     current = status.get("acceptedNames") or {}
     accepted, problem = _accept(wanted, current, resources, kinds)
     status["acceptedNames"] = accepted
@@ -55,19 +81,6 @@ def naming_conditions(crd: Object, others: Iterable[Object], now: datetime | Non
             _set(conditions, ESTABLISHED, "False", "NotAccepted", "not all names are accepted", moment)
     status["conditions"] = conditions
     return status
-
-
-def _taken(crd: Object, others: Iterable[Object]) -> tuple[set[str], set[str]]:
-    resources: set[str] = set()
-    kinds: set[str] = set()
-    own = crd.get("metadata", {}).get("name")
-    for other in others:
-        if other["spec"].get("group") != crd["spec"].get("group") or other.get("metadata", {}).get("name") == own:
-            continue
-        names = (other.get("status") or {}).get("acceptedNames") or {}
-        resources.update(n for n in (names.get("plural"), names.get("singular"), *(names.get("shortNames") or ())) if n)
-        kinds.update(n for n in (names.get("kind"), names.get("listKind")) if n)
-    return resources, kinds
 
 
 def _accept(wanted: Object, current: Object, resources: set[str], kinds: set[str]) -> tuple[Object, tuple[str, str] | None]:

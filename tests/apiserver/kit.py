@@ -27,6 +27,7 @@ from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.range import Range
+from tests.support.patience import PATIENCE_SECONDS
 
 ALICE = User("alice", ("devs",))
 CLUSTER = "root"
@@ -182,7 +183,7 @@ class MemorySink:
         return [(e["type"], e["object"]["metadata"].get("name", "")) for e in self.events]
 
     async def wait(self, count: int) -> list[Any]:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while len(self.events) < count:
                 self._arrived.clear()
                 await self._arrived.wait()

@@ -10,6 +10,7 @@ from tenantry.apiserver.work import turns
 from tenantry.kube.custom import definition_from_crd
 from tenantry.storage.record import Record
 from tests.apiserver.kit import DEFINITIONS, MemorySink, Server, cm, crd, thing
+from tests.support.patience import PATIENCE_SECONDS
 
 CMS = "/api/v1/namespaces/default/configmaps"
 THINGS = "/apis/test.example/v1/namespaces/default/things"
@@ -196,7 +197,7 @@ async def test_the_hub_ends_the_watches_of_a_range(filled: Server) -> None:
     task = asyncio.ensure_future(stream.run(sink))
     await sink.wait(2)
     hub_of(filled.scope.range).end()
-    await asyncio.wait_for(task, 5)
+    await asyncio.wait_for(task, PATIENCE_SECONDS)
     assert sink.short == [("ADDED", "a"), ("ADDED", "b"), ("BOOKMARK", "")]
 
 
@@ -276,7 +277,7 @@ async def test_a_client_that_does_not_read_its_initial_events_is_cut_off(filled:
     stream = await filled.stream(f"{CMS}?{WATCH_LIST}")
     sink = MemorySink()
     sink.buffered_bytes = sink.buffer_limit_bytes
-    await asyncio.wait_for(stream.run(sink), 5)
+    await asyncio.wait_for(stream.run(sink), PATIENCE_SECONDS)
     assert (sink.aborted, len(sink.events)) == (True, 1)
 
 
@@ -291,7 +292,7 @@ async def test_a_watch_ends_with_its_type(server: Server) -> None:
     await asyncio.sleep(0)
     assert not task.done()
     server.scope.set_apis(DEFINITIONS)
-    await asyncio.wait_for(task, 5)
+    await asyncio.wait_for(task, PATIENCE_SECONDS)
     assert server.scope.listeners == []
 
 
@@ -300,7 +301,7 @@ async def test_a_watch_ends_with_its_schema(server: Server) -> None:
     task = asyncio.ensure_future(stream.run(MemorySink()))
     await asyncio.sleep(0)
     server.scope.set_apis((*DEFINITIONS, definition_from_crd(crd({"a": {"type": "string"}}))))
-    await asyncio.wait_for(task, 5)
+    await asyncio.wait_for(task, PATIENCE_SECONDS)
 
 
 class Changing:
@@ -372,7 +373,7 @@ async def test_a_watch_that_comes_to_a_lost_range_ends_at_once(filled: Server) -
     held.freeze()
     hub_of(held).end()
     sink = MemorySink()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await stream.run(sink)
     assert [kind for kind, _ in sink.short] == ["ADDED", "ADDED", "BOOKMARK"]
     assert hub_of(held).watchers == 0

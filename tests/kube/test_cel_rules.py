@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tenantry.kube.schema import cel
+from tenantry.kube.schema.cel_check import Types
 from tenantry.kube.schema.cel_definition import rule_errors
 from tenantry.kube.schema.parse import from_openapi
 from tenantry.kube.schema.structural import Schema
@@ -115,7 +116,8 @@ def test_unchanged_values_are_forgiven_with_a_warning() -> None:
 )
 def test_kubernetes_libraries(expression: str) -> None:
     assert cel.program(expression).run({}) is True
-    assert cel.Checker(Schema(type="object"), is_root=False).check(expression).type == "BOOL"
+    schema = Schema(type="object")
+    assert Types(schema, is_root=False).checker(schema).check(expression).type == "BOOL"
 
 
 UNBOUNDED: dict[str, Any] = {"type": "array", "items": S}

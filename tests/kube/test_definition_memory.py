@@ -60,8 +60,8 @@ def test_a_definition_tells_what_it_takes(schema: dict[str, Any]) -> None:
     def used() -> ApiSet:
         definition = definition_from_crd(orjson.loads(encoded))
         apis = ApiSet([definition])
-        openapi.document(apis, "x.example", "v1")
-        openapi.v2(apis)
+        list(openapi.document(apis, "x.example", "v1"))
+        list(openapi.v2(apis))
         shape = definition.versions["v1"].schema
         assert shape is not None
         obj: dict[str, Any] = {"metadata": {"name": "n"}}

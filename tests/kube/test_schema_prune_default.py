@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tenantry.kube.custom import with_object_fields
-from tenantry.kube.schema.default import default
+from tenantry.kube.schema.default import default, default_within
 from tenantry.kube.schema.parse import from_openapi, to_openapi
 from tenantry.kube.schema.prune import prune
 from tests.kube.definitions import KEEP, I, S, obj_schema
@@ -113,3 +114,16 @@ def test_once_is_enough(value: Any) -> None:
     assert prune(value, schema) == []
     default(value, schema)
     assert not default(value, schema)
+
+
+@pytest.mark.parametrize("obj", [{"list": [{}, {"a": {}}, None], "null": None}, {"list": [{"a": {"b": "1"}}]}])
+def test_too_many_defaults_are_taken_back(obj: Any) -> None:
+    item = obj_schema(n=S | {"default": "x" * 100}, a=obj_schema(b=S | {"default": "y"})) | {"default": {}}
+    schema = from_openapi(
+        obj_schema(list={"type": "array", "items": item}, other=S | {"default": "z"}, null=S | {"default": "z"})
+    )
+    before = orjson.loads(orjson.dumps(obj))
+    assert default_within(obj, schema, 110) is None
+    assert obj == before
+    assert default_within(obj, schema, 1000)
+    assert obj["other"] == obj["null"] == "z"

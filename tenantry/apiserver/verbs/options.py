@@ -27,6 +27,8 @@ EXACT, NOT_OLDER_THAN = "Exact", "NotOlderThan"
 
 _MANAGER_LIMIT = 128
 _INTEGER = re.compile(r"[+-]?[0-9]+\Z")
+_DIGITS = 21
+"""More than the greatest number of 64 bits has."""
 _META_GROUP = "meta.k8s.io"
 
 
@@ -155,7 +157,7 @@ def integer(text: str) -> int:
     """A decimal in a query parameter. Raises StatusError 400 with Go's text."""
     if not _INTEGER.match(text):
         raise bad_request(f"strconv.ParseInt: parsing {quote(text)}: invalid syntax")
-    value = int(text)
+    value = _whole(text)
     if not -(2**63) <= value < 2**63:
         raise bad_request(f"strconv.ParseInt: parsing {quote(text)}: value out of range")
     return value
@@ -165,10 +167,16 @@ def unsigned(text: str) -> int:
     """A resourceVersion. Raises ValueError with Go's text."""
     if not text.isascii() or not text.isdigit():
         raise ValueError(f"strconv.ParseUint: parsing {quote(text)}: invalid syntax")
-    value = int(text)
+    value = _whole(text)
     if value >= 2**64:
         raise ValueError(f"strconv.ParseUint: parsing {quote(text)}: value out of range")
     return value
+
+
+def _whole(text: str) -> int:
+    """A number of any length; one that is out of every range is cut short, as reading its digits would take their square."""
+    digits = text.lstrip("+-").lstrip("0")
+    return int(f"{'-' if text[0] == '-' else ''}{digits[:_DIGITS] or 0}")
 
 
 def _list_errors(options: ListOptions) -> list[FieldError]:

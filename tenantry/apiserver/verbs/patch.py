@@ -95,12 +95,12 @@ def _patched(target: Target, parsed: ParsedPatch, options: WriteOptions, record:
         raise not_found(target.group_resource, target.name)
     # Two copies: what a patch leaves alone is shared between its input and its result, and the result is changed further.
     obj = parsed.apply(records.decode(record, target.definition, target.version))
-    _check_result(target, obj, parsed, options)
+    _check_result(target, obj, parsed, options, record)
     check_version(target, obj, record, unconditional=target.definition.strategy.unconditional_update)
     return (yield from update_outcome(target, obj, records.decode(record, target.definition, target.version), record))
 
 
-def _check_result(target: Target, obj: Any, parsed: ParsedPatch, options: WriteOptions) -> None:
+def _check_result(target: Target, obj: Any, parsed: ParsedPatch, options: WriteOptions, record: Record) -> None:
     """Decode the result of a patch as a body is decoded, in place."""
     definition, text, repeated = target.definition, parsed.text, parsed.repeated
     if not isinstance(obj, dict):
@@ -111,7 +111,7 @@ def _check_result(target: Target, obj: Any, parsed: ParsedPatch, options: WriteO
         obj["metadata"] = {}
     shown = text(obj) if options.validation == STRICT else ""
     try:
-        unknown = normalise(definition, target.shape, obj)
+        unknown = normalise(definition, target.shape, obj, record)
     except Mismatch as mismatch:
         raise _refused(shown or text(obj), mismatch.text()) from None
     if (unknown or repeated) and options.validation != IGNORE:
@@ -176,7 +176,7 @@ async def _apply(call: Call, target: Target, body: bytes, options: WriteOptions)
     def compute(record: Record | None) -> Steps:
         definition, version = target.definition, target.version
         live = None if record is None else records.decode(record, definition, version)
-        obj = merged(target, config, live, options)
+        obj = merged(target, config, live, options, record)
         check_name(obj, target.name)
         check_namespace(obj, target.namespace)
         if record is not None:
@@ -228,8 +228,8 @@ async def _config(target: Target, body: bytes, options: WriteOptions) -> Object:
     return config
 
 
-def merged(target: Target, config: Object, live: Object | None, options: WriteOptions) -> Object:
-    """The object after an apply of `config`; `live` is changed. Raises StatusError."""
+def merged(target: Target, config: Object, live: Object | None, options: WriteOptions, record: Record | None = None) -> Object:
+    """The object after an apply of `config`; `live`, that of `record`, is changed. Raises StatusError."""
     shape = target.shape
     if live is not None:
         metadata.take_off_cluster(live)
@@ -247,7 +247,7 @@ def merged(target: Target, config: Object, live: Object | None, options: WriteOp
         versions=known_versions(target.definition),
     )
     try:
-        normalise(target.definition, shape, obj)
+        normalise(target.definition, shape, obj, record)
     except Mismatch as mismatch:
         raise bad_request(mismatch.text()) from None
     return obj

@@ -153,7 +153,7 @@ async def _apply(call: Call, target: Target, config: Object, options: WriteOptio
     def compute(record: Record | None) -> Steps:
         if record is None:
             raise not_found(call.group_resource, call.name)
-        obj = merged(target, wanted, records.decode(record, target.definition, target.version), options)
+        obj = merged(target, wanted, records.decode(record, target.definition, target.version), options, record)
         check_version(target, obj, record, unconditional=True)
         old = records.decode(record, target.definition, target.version)
         return (yield from update_outcome(target, obj, old, record, applied=True))

@@ -87,18 +87,8 @@ class Selection:
 
     def _field_match(self) -> Match:
         definition, version, matches = self.definition, self.version, self.fields.matches
-        requirements = self.fields.requirements
-        if all(requirement.field in _ALWAYS_SELECTABLE for requirement in requirements):
-            names = [(r.value, r.negated) for r in requirements if r.field == "metadata.name"]
-            namespaces = [(r.value, r.negated) for r in requirements if r.field == "metadata.namespace"]
-
-            def by_key(record: Record) -> bool:
-                key = record.key
-                return all((key.name == value) != negated for value, negated in names) and all(
-                    (key.namespace == value) != negated for value, negated in namespaces
-                )
-
-            return by_key
+        if all(requirement.field in _ALWAYS_SELECTABLE for requirement in self.fields.requirements):
+            return lambda record: matches({"metadata.name": record.key.name, "metadata.namespace": record.key.namespace})
         return lambda record: matches(records.field_values(record, definition, version))
 
 

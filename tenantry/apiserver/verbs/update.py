@@ -8,7 +8,7 @@ from tenantry.apiserver.http import Reply
 from tenantry.apiserver.verbs.call import Call
 from tenantry.apiserver.verbs.create import Fresh, target_of
 from tenantry.apiserver.verbs.metadata import check_name, check_namespace
-from tenantry.apiserver.verbs.options import write_options
+from tenantry.apiserver.verbs.options import WriteOptions, write_options
 from tenantry.apiserver.verbs.respond import outcome_response, representation_of
 from tenantry.apiserver.verbs.write import (
     OFF_LOOP,
@@ -19,22 +19,33 @@ from tenantry.apiserver.verbs.write import (
     check_uid,
     check_version,
     create_outcome,
+    look,
     run,
     update_outcome,
 )
 from tenantry.kube.objects import Object
 from tenantry.kube.status import not_found
+from tenantry.storage.cell import NotOwned
 from tenantry.storage.record import Record
+from tenantry.storage.store import StoreError
 
 
 async def update(call: Call) -> Reply:
     """200 with the object, or 201 where the type is created by a PUT. Raises StatusError."""
     representation = representation_of(call)
     options = write_options(call.request, "UpdateOptions")
-    obj = await read_object(call, options.validation)
+    obj = await read_object(call, options.validation, lambda: _stored(call, options))
     check_name(obj, call.name)
     check_namespace(obj, call.namespace)
     return await outcome_response(call, representation, await _replace(call, target_of(call, options), obj))
+
+
+def _stored(call: Call, options: WriteOptions) -> Record | None:
+    try:
+        return look(target_of(call, options))
+    except (StoreError, NotOwned):
+        # The write itself will say so.
+        return None
 
 
 async def _replace(call: Call, target: Target, obj: Object) -> Outcome:

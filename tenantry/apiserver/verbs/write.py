@@ -129,7 +129,7 @@ async def run(target: Target, compute: Compute) -> Outcome:
         for attempt in range(ATTEMPTS):
             del target.warnings[warned:]
             await cell.settled(keys)
-            record = _look(target)
+            record = look(target)
             weight = target.weight + (weigh(record.value) if record is not None else 0)
             if not dear and is_light(weight):
                 try:
@@ -180,7 +180,7 @@ def _check_room(target: Target, changes: Sequence[Change]) -> None:
         raise forbidden(target.group_resource, target.name, why)
 
 
-def _look(target: Target) -> Record | None:
+def look(target: Target) -> Record | None:
     """The record as memory holds it now, None where none is visible."""
     held = target.scope.cell.range_of(target.cluster)
     require_readable(held)
@@ -211,13 +211,13 @@ async def _in_parts(target: Target, compute: Compute, keys: Collection[Key]) -> 
     lock = _computing.setdefault(target.key, asyncio.Lock())
     async with lock:
         await cell.settled(keys)
-        record = _look(target)
+        record = look(target)
         steps = compute(record)
         place, outcome = await workers.run(target.cluster, lambda: _part(steps, None))
         while True:
             # Others had their turn.
             await cell.settled(keys)
-            if _look(target) is not record:
+            if look(target) is not record:
                 raise Overtaken
             while outcome is None and place is ON_LOOP:
                 place, outcome = _part(steps, True)
@@ -255,7 +255,7 @@ def create_outcome(target: Target, obj: Object, record: Record | None, *, applie
     _validate(target, obj, None, at_once=not apart)
     target.warnings += definition.strategy.warnings(obj, None)
     rest = yield from _decide(target, review, bool(apart))
-    if version and not applied and version.isdecimal() and int(version):
+    if version and not applied and version.isdecimal() and version.strip("0"):
         raise StatusError(500, "", "resourceVersion should not be set on objects to be created")
     if record is not None:
         error = already_exists(target.group_resource, record.key.name)

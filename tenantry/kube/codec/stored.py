@@ -15,7 +15,7 @@ from tenantry.cache import Cache, cached
 from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.exact import exact
 from tenantry.kube.objects import Object, group_version
-from tenantry.kube.schema.default import default
+from tenantry.kube.schema.default import MAX_MADE_BYTES, default_within
 from tenantry.kube.schema.parse import to_openapi
 from tenantry.kube.schema.prune import prune
 
@@ -27,6 +27,9 @@ _shaped: Cache[tuple[int, int], bytes] = Cache("shaped_values", bytes_max=24 << 
 _SAME = b""
 """Stands for a value that needs nothing done."""
 _numbers = count()
+_READ_MORE, _READ_TIMES = 256 * 1024, 8
+"""What defaults may add when a value is read, beside what they may add to it when it is written: so many bytes, and so many times
+the value. Readers pay for what a schema's owner changed, and a list for each of its items."""
 
 
 def encode(obj: Object, rest: bytes | None = None) -> bytes:
@@ -62,7 +65,7 @@ def decode(
     shape = definition.versions[version]
     obj = orjson.loads(value)
     if not _serves_as_is(definition, shape, written_under):
-        obj = _reshape(obj, definition, shape)
+        obj = _reshape(obj, definition, shape, len(value))
     whole: Object = {"apiVersion": group_version(definition.group, version), "kind": definition.kind}
     whole.update(obj)
     whole["metadata"]["resourceVersion"] = str(resource_version)
@@ -108,7 +111,7 @@ def shaped(
     key = (number, resource_version)
     known = _shaped.get(key)
     if known is None:
-        known = encode(_reshape(orjson.loads(value), definition, shape))
+        known = encode(_reshape(orjson.loads(value), definition, shape, len(value)))
         if known == value:
             known = _SAME
         _shaped.put(key, known)
@@ -140,11 +143,22 @@ def _serves_as_is(definition: ResourceDefinition, shape: Version, written_under:
     return is_plain(definition, shape) or (bool(written_under) and written_under == schema_mark(definition, shape))
 
 
-def _reshape(obj: Object, definition: ResourceDefinition, shape: Version) -> Object:
+def refuses_defaults(value: bytes, definition: ResourceDefinition) -> bool:
+    """Whether a stored value is one that could not be written today, because the defaults of its schema add too much to it."""
+    if not definition.custom:
+        return False
+    obj = orjson.loads(value)
+    obj.pop("metadata")
+    return default_within(obj, definition.versions[definition.storage_version].schema, MAX_MADE_BYTES) is None
+
+
+def _reshape(obj: Object, definition: ResourceDefinition, shape: Version, size: int) -> Object:
+    """`size` is that of the stored value. Never refused: what is stored can be read, with all defaults or with none."""
     if definition.custom:
         # Reading fills in the storage version's defaults and no other's, as upstream does.
         metadata = obj.pop("metadata")
-        default(obj, definition.versions[definition.storage_version].schema)
+        most = min(MAX_MADE_BYTES, _READ_MORE + _READ_TIMES * size)
+        default_within(obj, definition.versions[definition.storage_version].schema, most)
         obj = {"metadata": metadata, **obj}
     if shape.from_storage is not None:
         obj["apiVersion"] = group_version(definition.group, definition.storage_version)

@@ -11,6 +11,10 @@ _Names = frozenset[str] | None
 """The names that a rule is limited to; None means every name, and requests without one."""
 
 
+_RULE_BYTES, _NAME_BYTES = 1500, 150
+"""A rule's tables; a name's string, and its places in the rule and in the index. Measured."""
+
+
 class _Part(NamedTuple):
     """A rule as far as its resource or URL has been found already."""
 
@@ -23,10 +27,12 @@ class CompiledRules:
     """The rules of a role, indexed by resource and by URL. The index is as long as the rules: nothing is multiplied out, and a
     decision looks at the rules of its resource alone."""
 
-    __slots__ = ("_by_path", "_by_prefix", "_by_resource", "named", "rules")
+    __slots__ = ("_by_path", "_by_prefix", "_by_resource", "bytes", "named", "rules")
 
     def __init__(self, rules: Iterable[Rule]) -> None:
         self.rules: tuple[Rule, ...] = tuple(rules)
+        self.bytes = _RULE_BYTES
+        """The memory that they take, about."""
         self._by_resource: dict[str, list[_Part]] = {}
         self._by_path: dict[str, list[_Part]] = {}
         self._by_prefix: dict[str, list[_Part]] = {}
@@ -37,6 +43,7 @@ class CompiledRules:
             self._add(rule)
 
     def _add(self, rule: Rule) -> None:
+        self.bytes += _RULE_BYTES + sum(_NAME_BYTES + len(name) for names in rule.values() for name in names or ())
         part = _Part(
             frozenset(rule.get("verbs") or ()),
             frozenset(rule.get("apiGroups") or ()),

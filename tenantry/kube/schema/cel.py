@@ -1,9 +1,9 @@
 """CEL: the small interface behind which the engines stand.
 
-Rules are read, and checked against types derived from a schema when a definition is created (`Checker`), by cel-expr-python,
-Google's C++ implementation. They run untyped on JSON values (`Program`) on an interpreter of ours, which knows what a step costs
-before it takes it: an environment for each schema would cost memory that thousands of tenants do not have, and the engine's own
-evaluation cannot be ended.
+Rules are read, and checked against types derived from a schema when a definition is created (`cel_check.py`), by
+cel-expr-python, Google's C++ implementation. They run untyped on JSON values (`Program`) on an interpreter of ours, which knows
+what a step costs before it takes it: an environment for each schema would cost memory that thousands of tenants do not have, and
+the engine's own evaluation cannot be ended.
 """
 
 from __future__ import annotations
@@ -12,14 +12,13 @@ import base64
 import re
 from collections.abc import Callable
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from cel_expr_python import cel
 from cel_expr_python.ext import ext_bindings, ext_encoders, ext_math, ext_optional, ext_strings
-from google.protobuf import descriptor_pb2, descriptor_pool, duration_pb2, struct_pb2, timestamp_pb2
 
 from tenantry.cache import cached
-from tenantry.kube.schema import cel_library, cel_syntax, cel_time
+from tenantry.kube.schema import cel_syntax, cel_time
 from tenantry.kube.schema.cel_interpreter import Compiled
 from tenantry.kube.schema.cel_values import NONE, CelError, Cost, CostExceeded, Optional
 from tenantry.kube.schema.ratchet import ABSENT
@@ -30,13 +29,14 @@ __all__ = [
     "Budget",
     "BudgetExceeded",
     "CelError",
-    "Checked",
-    "Checker",
     "Program",
     "Seen",
+    "compile_text",
     "converter",
     "escape",
     "program",
+    "refuse_too_large",
+    "standard_extensions",
 ]
 
 CALL_LIMIT = 1_000_000
@@ -110,7 +110,7 @@ def escape(name: str) -> str | None:
     return escaped if _IDENTIFIER.fullmatch(escaped) else None
 
 
-def _standard() -> list[cel.CelExtensionBase]:
+def standard_extensions() -> list[cel.CelExtensionBase]:
     return [
         ext_optional.ExtOptional(),
         ext_strings.ExtStrings(),
@@ -120,16 +120,13 @@ def _standard() -> list[cel.CelExtensionBase]:
     ]
 
 
-# Running ---------------------------------------------------------------------------------------------------------------
-
-
 @cache
 def _reader() -> cel.Env:
     """What reads expressions; types and functions do not matter to it."""
-    return cel.NewEnv(extensions=_standard())
+    return cel.NewEnv(extensions=standard_extensions())
 
 
-def _refuse_too_large(expression: str) -> None:
+def refuse_too_large(expression: str) -> None:
     """Raises CelError before the engine spends what it does not limit: macros that double what they stand behind."""
     if len(expression) > EXPRESSION_MAX:
         text = f"expression code point size exceeds limit: size: {len(expression)}, limit {EXPRESSION_MAX}"
@@ -143,7 +140,7 @@ class Program:
 
     def __init__(self, expression: str) -> None:
         """Raises CelError."""
-        _refuse_too_large(expression)
+        refuse_too_large(expression)
         try:
             serialized = _reader().compile(expression, disable_check=True).serialize()
         except RuntimeError as error:
@@ -263,37 +260,6 @@ def _bytes(value: Any, seen: Seen) -> Any:
 _STRING_FORMATS: dict[str, Converter] = {"date-time": _timestamp, "date": _timestamp, "duration": _duration, "byte": _bytes}
 
 
-# Checking --------------------------------------------------------------------------------------------------------------
-
-
-class Checked(NamedTuple):
-    """An expression that compiles: the name of its type (BOOL, STRING, DYN, …) and the engine's serialized syntax tree."""
-
-    type: str
-    serialized: bytes
-
-
-class Checker:
-    """Checks expressions against the types of a schema."""
-
-    def __init__(self, schema: Schema, *, is_root: bool) -> None:
-        """`is_root` adds apiVersion, kind and metadata (name and generateName), which every object has."""
-        types = _Types()
-        own = types.of(schema, is_root=is_root) or cel.Type.DYN
-        variables = {"self": own, "oldSelf": own}
-        self._environment = cel.NewEnv(types.pool(), variables=variables, extensions=[*_standard(), cel_library.for_checking()])
-
-    def check(self, expression: str, *, optional_old: bool = False) -> Checked:
-        """Raises CelError with cel-go's text (`ERROR: <input>:1:5: undefined field 'x'…`)."""
-        before = "cel.bind(oldSelf, optional.of(oldSelf), " if optional_old else ""
-        _refuse_too_large(expression)
-        try:
-            compiled = self._environment.compile(f"{before}{expression}\n)" if before else expression)
-        except RuntimeError as error:
-            raise CelError(compile_text(str(error), shift=len(before))) from None
-        return Checked(compiled.return_type().name(), compiled.serialize())
-
-
 def compile_text(text: str, *, shift: int = 0) -> str:
     """The engine's message in cel-go's words; `shift` characters of the first line are not the user's."""
     text = text.removeprefix("INVALID_ARGUMENT: ").removesuffix(" [INVALID_ARGUMENT]")
@@ -309,118 +275,3 @@ def compile_text(text: str, *, shift: int = 0) -> str:
             line = " | " + line[3 + shift :]
         lines.append(line)
     return "\n".join(lines)
-
-
-_LABEL = descriptor_pb2.FieldDescriptorProto
-_SCALARS = {
-    "integer": (_LABEL.TYPE_INT64, cel.Type.INT),
-    "number": (_LABEL.TYPE_DOUBLE, cel.Type.DOUBLE),
-    "boolean": (_LABEL.TYPE_BOOL, cel.Type.BOOL),
-    "string": (_LABEL.TYPE_STRING, cel.Type.STRING),
-}
-_WELL_KNOWN = {
-    "date-time": ("google.protobuf.Timestamp", cel.Type.TIMESTAMP),
-    "date": ("google.protobuf.Timestamp", cel.Type.TIMESTAMP),
-    "duration": ("google.protobuf.Duration", cel.Type.DURATION),
-}
-_VALUE = "google.protobuf.Value"
-_PACKAGE = "object"
-
-
-class _Types:
-    """Message types for the objects of a schema: the only way to give the engine types with fields."""
-
-    def __init__(self) -> None:
-        self._file = descriptor_pb2.FileDescriptorProto(name="schema.proto", package=_PACKAGE, syntax="proto2")
-        for module in (struct_pb2, timestamp_pb2, duration_pb2):
-            self._file.dependency.append(module.DESCRIPTOR.name)
-
-    def pool(self) -> descriptor_pool.DescriptorPool:
-        pool = descriptor_pool.DescriptorPool()
-        for module in (struct_pb2, timestamp_pb2, duration_pb2):
-            pool.AddSerializedFile(module.DESCRIPTOR.serialized_pb)
-        opaque = descriptor_pb2.FileDescriptorProto(name="kubernetes.proto", package=cel_library.PACKAGE, syntax="proto2")
-        for name in cel_library.OPAQUE:
-            opaque.message_type.add(name=name)
-        pool.AddSerializedFile(opaque.SerializeToString())
-        pool.AddSerializedFile(self._file.SerializeToString())
-        return pool
-
-    def of(self, schema: Schema, *, is_root: bool = False) -> cel.Type | None:
-        """The type of a variable of the schema; None where a rule may not look at it."""
-        if schema.int_or_string:
-            return cel.Type.DYN
-        if schema.type == "string":
-            if schema.format == "byte":
-                return cel.Type.BYTES
-            return _WELL_KNOWN[schema.format][1] if schema.format in _WELL_KNOWN else cel.Type.STRING
-        if schema.type in _SCALARS:
-            return _SCALARS[schema.type][1]
-        if schema.type == "array" and schema.items is not None:
-            items = self.of(schema.items)
-            return cel.Type.List(items) if items is not None else None
-        if isinstance(schema.additional, Schema):
-            values = self.of(schema.additional)
-            return cel.Type.Map(cel.Type.STRING, values) if values is not None else None
-        if schema.type == "object" or schema.properties:
-            return cel.Type(f"{_PACKAGE}.{self._message(schema, is_root=is_root)}")
-        return None
-
-    def _message(self, schema: Schema, *, is_root: bool = False) -> str:
-        message = self._file.message_type.add()
-        name = message.name = f"Object{len(self._file.message_type)}"
-        properties = dict(schema.properties)
-        if is_root or schema.embedded_resource:
-            text = Schema(type="string")
-            properties["apiVersion"] = properties["kind"] = text
-            properties["metadata"] = Schema(type="object", properties={"name": text, "generateName": text})
-        for field, child in properties.items():
-            escaped = escape(field)
-            if escaped is not None:
-                self._field(message, escaped, child)
-        return name
-
-    def _field(self, message: descriptor_pb2.DescriptorProto, name: str, schema: Schema) -> None:
-        if schema.type == "array" and schema.items is not None:
-            kind = self._element(schema.items)
-            label = _LABEL.LABEL_REPEATED
-        elif isinstance(schema.additional, Schema) and not schema.int_or_string:
-            kind, label = self._map(message, name, schema.additional)
-        else:
-            kind, label = self._element(schema), _LABEL.LABEL_OPTIONAL
-        if kind is None:
-            return
-        field = message.field.add(name=name, number=len(message.field) + 1, type=kind[0], label=label)
-        if kind[1]:
-            field.type_name = kind[1]
-
-    def _element(self, schema: Schema) -> tuple[Any, str] | None:
-        if schema.int_or_string or schema.type == "array" or isinstance(schema.additional, Schema):
-            # Lists in lists have no protobuf type; their items are not checked.
-            return _LABEL.TYPE_MESSAGE, f".{_VALUE}"
-        if schema.type == "string" and schema.format in _WELL_KNOWN:
-            return _LABEL.TYPE_MESSAGE, f".{_WELL_KNOWN[schema.format][0]}"
-        if schema.type == "string" and schema.format == "byte":
-            return _LABEL.TYPE_BYTES, ""
-        if schema.type in _SCALARS:
-            return _SCALARS[schema.type][0], ""
-        if schema.type == "object" or schema.properties:
-            return _LABEL.TYPE_MESSAGE, f".{_PACKAGE}.{self._message(schema)}"
-        return None
-
-    def _map(self, message: descriptor_pb2.DescriptorProto, field: str, values: Schema) -> tuple[tuple[Any, str] | None, Any]:
-        """The type and label of a map field: protobuf spells it as repeated entries, and prescribes their name."""
-        kind = self._element(values)
-        if kind is None:
-            return None, _LABEL.LABEL_OPTIONAL
-        name = "".join(part[:1].upper() + part[1:] for part in field.split("_")) + "Entry"
-        if any(nested.name == name for nested in message.nested_type) or any(f.name == name for f in message.field):
-            # Two fields that differ in underscores only would need one name for both; the second is not checked.
-            return (_LABEL.TYPE_MESSAGE, f".{_VALUE}"), _LABEL.LABEL_OPTIONAL
-        entry = message.nested_type.add(name=name)
-        entry.options.map_entry = True
-        entry.field.add(name="key", number=1, type=_LABEL.TYPE_STRING, label=_LABEL.LABEL_OPTIONAL)
-        value = entry.field.add(name="value", number=2, type=kind[0], label=_LABEL.LABEL_OPTIONAL)
-        if kind[1]:
-            value.type_name = kind[1]
-        return (_LABEL.TYPE_MESSAGE, f".{_PACKAGE}.{message.name}.{name}"), _LABEL.LABEL_REPEATED

@@ -9,6 +9,7 @@ from typing import Any
 from tenantry.kube.field_errors import forbidden, invalid, not_supported, required
 from tenantry.kube.jsonpath import field_names
 from tenantry.kube.schema import cel, cel_cost
+from tenantry.kube.schema.cel_check import Checked, Checker, Types
 from tenantry.kube.schema.ratchet import child_schema
 from tenantry.kube.schema.structural import Rule, Schema
 from tenantry.kube.status import FieldError
@@ -21,16 +22,17 @@ _HINT = (
 
 @dataclass(slots=True)
 class _Budget:
-    """What the rules of one schema cost together."""
+    """What the rules of one schema, at the path `root`, cost together."""
 
+    root: str
     total: float = 0
     dear: list[str] = field(default_factory=list)
 
 
 def rule_errors(schema: Schema, path: str) -> list[FieldError]:
     """What is wrong with the rules of a structural schema at `path`."""
-    budget = _Budget()
-    errors = list(_walk(schema, path, 1, None, budget, is_root=True))
+    budget = _Budget(path)
+    errors = list(_walk(schema, path, 1, None, budget, None))
     if budget.total > cel_cost.DEFINITION_LIMIT:
         whole = "x-kubernetes-validations estimated rule cost total for entire OpenAPIv3 schema"
         errors.append(forbidden(path, _too_dear(whole, budget.total, cel_cost.DEFINITION_LIMIT)))
@@ -40,29 +42,30 @@ def rule_errors(schema: Schema, path: str) -> list[FieldError]:
 
 
 def _walk(
-    schema: Schema, path: str, times: float, uncorrelated: str | None, budget: _Budget, *, is_root: bool = False
+    schema: Schema, path: str, times: float, uncorrelated: str | None, budget: _Budget, types: Types | None
 ) -> Iterator[FieldError]:
     """`times` is how often a value of the schema may occur in an object; `uncorrelated` the path of the list or map above
     whose parts have no counterparts in the old object."""
     if schema.rules:
-        checker = cel.Checker(schema, is_root=is_root or schema.embedded_resource)
+        types = types.covering(schema) if types is not None else Types(schema, is_root=path == budget.root)
+        checker = types.checker(schema)
         for index, rule in enumerate(schema.rules):
             place = f"{path}.x-kubernetes-validations[{index}]"
             yield from _rule(rule, schema, checker, place, times, uncorrelated, budget)
     for name, child in schema.properties.items():
         inside = uncorrelated or (path if schema.map_type == "atomic" else None)
-        yield from _walk(child, f"{path}.properties[{name}]", times, inside, budget)
+        yield from _walk(child, f"{path}.properties[{name}]", times, inside, budget, types)
     if schema.items is not None:
         inside = uncorrelated or (path if schema.list_type != "map" else None)
-        yield from _walk(schema.items, f"{path}.items", times * cel_cost.largest_size(schema), inside, budget)
+        yield from _walk(schema.items, f"{path}.items", times * cel_cost.largest_size(schema), inside, budget, types)
     if isinstance(schema.additional, Schema):
         inside = uncorrelated or (path if schema.map_type == "atomic" else None)
         often = times * cel_cost.largest_size(schema)
-        yield from _walk(schema.additional, f"{path}.additionalProperties", often, inside, budget)
+        yield from _walk(schema.additional, f"{path}.additionalProperties", often, inside, budget, types)
 
 
 def _rule(
-    rule: Rule, schema: Schema, checker: cel.Checker, path: str, times: float, uncorrelated: str | None, budget: _Budget
+    rule: Rule, schema: Schema, checker: Checker, path: str, times: float, uncorrelated: str | None, budget: _Budget
 ) -> Iterator[FieldError]:
     if not rule.rule.strip():
         yield required(f"{path}.rule", "rule is not specified")
@@ -117,7 +120,7 @@ def _is_field_path(text: str, schema: Schema) -> bool:
 
 
 def _message_expression(
-    rule: Rule, schema: Schema, checker: cel.Checker, path: str, times: float, budget: _Budget, *, optional: bool
+    rule: Rule, schema: Schema, checker: Checker, path: str, times: float, budget: _Budget, *, optional: bool
 ) -> Iterator[FieldError]:
     place = f"{path}.messageExpression"
     try:
@@ -131,7 +134,7 @@ def _message_expression(
         yield from _cost(checked, schema, place, "estimated messageExpression cost", times, budget)
 
 
-def _cost(checked: cel.Checked, schema: Schema, path: str, what: str, times: float, budget: _Budget) -> Iterator[FieldError]:
+def _cost(checked: Checked, schema: Schema, path: str, what: str, times: float, budget: _Budget) -> Iterator[FieldError]:
     cost = cel_cost.estimate(checked.serialized, schema) * times
     budget.total += cost
     if cost > cel_cost.DEFINITION_LIMIT // 10:

@@ -26,28 +26,60 @@ MAX_MADE_BYTES = 8 * 1024 * 1024
 """What the defaults of a schema may add to an object: each item of a list may get all of them. More could not be stored."""
 
 
+class _Spent(Exception):
+    """The defaults add more than they may."""
+
+
 class Made:
-    """What defaults may still add."""
+    """What defaults may still add, and where they were put."""
 
-    __slots__ = ("left",)
+    __slots__ = ("left", "places")
 
-    def __init__(self) -> None:
-        self.left = MAX_MADE_BYTES
+    def __init__(self, left: int) -> None:
+        self.left = left
+        self.places: list[tuple[Any, Any, bool]] = []
 
     def take(self, size: int) -> None:
-        """Raises StatusError 413."""
+        """Raises _Spent."""
         self.left -= size
         if self.left < 0:
-            raise StatusError(413, "RequestEntityTooLarge", f"Request entity too large: {_TOO_LARGE}")
+            raise _Spent
 
+    def put(self, container: Any, key: Any, value: Any) -> None:
+        """Sets an item, so that it can be taken back."""
+        self.places.append((container, key, type(container) is list or key in container))
+        container[key] = value
 
-_TOO_LARGE = f"the defaults of the schema add more than {MAX_MADE_BYTES} bytes to the object"
+    def take_back(self) -> None:
+        """What was put in place of nulls is null again."""
+        for container, key, null in reversed(self.places):
+            if null:
+                container[key] = None
+            else:
+                del container[key]
 
 
 def default(obj: Object, schema: Schema) -> bool:
     """Fills in the defaults of missing fields, in place; a null that the schema does not allow counts as missing and
-    is removed where there is no default. Returns whether anything changed. Raises StatusError 413 above `MAX_MADE_BYTES`."""
-    return compiled(schema, "default", _compile_root)(obj, Made())
+    is removed where there is no default. Returns whether anything changed. Raises StatusError 413 above `MAX_MADE_BYTES`, and
+    leaves out all defaults then."""
+    changed = default_within(obj, schema, MAX_MADE_BYTES)
+    if changed is None:
+        raise StatusError(413, "RequestEntityTooLarge", f"Request entity too large: {_TOO_LARGE}")
+    return changed
+
+
+def default_within(obj: Object, schema: Schema, most_bytes: int) -> bool | None:
+    """The same for defaults that add at most so much: None where they add more, and then none of them is there."""
+    made = Made(most_bytes)
+    try:
+        return compiled(schema, "default", _compile_root)(obj, made)
+    except _Spent:
+        made.take_back()
+        return None
+
+
+_TOO_LARGE = f"the defaults of the schema add more than {MAX_MADE_BYTES} bytes to the object"
 
 
 def _compile_root(schema: Schema) -> _Default:
@@ -96,7 +128,8 @@ def _compile_list(items: Schema, known: dict[int, _Default]) -> _Default | None:
         changed = False
         for index, item in enumerate(value):
             if item is None and make is not None:
-                item = value[index] = make(made)
+                item = make(made)
+                made.put(value, index, item)
                 changed = True
             if each is not None and each(item, made):
                 changed = True
@@ -120,7 +153,7 @@ def _compile_object(schema: Schema, known: dict[int, _Default]) -> _Default:
         changed = False
         for name, make in defaults:
             if name not in value:
-                value[name] = make(made)
+                made.put(value, name, make(made))
                 changed = True
         nulls: list[str] | None = None
         for key, item in value.items():
@@ -154,7 +187,8 @@ def _compile_object(schema: Schema, known: dict[int, _Default]) -> _Default:
         if make is None:
             del value[key]
             return True
-        value[key] = filled = make(made)
+        filled = make(made)
+        made.put(value, key, filled)
         each = inner.get(key) or (additional[0] if additional and key not in declared else None)
         if each is not None:
             each(filled, made)
