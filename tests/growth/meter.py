@@ -79,11 +79,11 @@ def _seconds(work: Callable[[], object]) -> float:
         gc.enable()
 
 
-def assert_time_is_linear(make: Callable[[int], Callable[[], object]], small: int = 256) -> None:
+def assert_time_is_linear(make: Callable[[int], Callable[[], object]], small: int = 256, attempts: int = 15) -> None:
     """The same by the processor's time, over a wide growth. Asked again before it fails: a busy machine is no fault."""
     told = ""
     first = second = float("inf")
-    for _ in range(15):
+    for _ in range(attempts):
         # The shorter one is what a pause would make longer by many times, and with it what the other one may take.
         first = min(first, *(_seconds(make(small)) for _ in range(3)))
         second = min(second, _seconds(make(TIME_GROWTH * small)))

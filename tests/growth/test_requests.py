@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
 import pytest
 
+from tenantry.apiserver.verbs.selection import Selection
 from tenantry.kube.apply.managed_fields import record_update
 from tenantry.kube.apply.server_side import apply
 from tenantry.kube.codec import json_codec, yaml_codec
@@ -22,6 +24,7 @@ from tenantry.kube.schema.validate import validate
 from tenantry.kube.selectors import fields, labels
 from tenantry.kube.status import CAUSES_MAX, StatusError, invalid
 from tenantry.kube.types import config_map, service_account
+from tenantry.storage.keys import Key
 from tests.growth.meter import Seen, assert_linear, assert_time_is_linear
 
 NOW = "2024-01-01T00:00:00Z"
@@ -140,6 +143,13 @@ def selector_over_objects(text: str, n: int) -> Callable[[], object]:
     return lambda: [parsed.matches({"a": "b", "c": f"d{i}"}) for i in range(n)]
 
 
+def selection_over_records(text: str, n: int) -> Callable[[], object]:
+    """The same of fields, over n records."""
+    everything = Selection(config_map.DEFINITION, "v1", labels.parse(""), fields.parse(text))
+    found: Any = [SimpleNamespace(key=Key("core/configmaps", "c", "x", f"o{i}")) for i in range(n)]
+    return lambda: everything.apply(found)
+
+
 def crd(n: int) -> Any:
     leaf: Any = {"type": "object", "properties": {f"p{i}": {"type": "string", "default": "x"} for i in range(n)}}
     return {
@@ -229,6 +239,10 @@ REQUESTS: dict[str, Callable[[int], Callable[[], object]]] = {
     "a selector of blanks": lambda n: lambda: labels.parse("a" + " " * n),
     "a field selector": lambda n: (lambda parsed: lambda: [parsed.matches({"metadata.name": f"o{i}"}) for i in range(n)])(
         fields.parse(",".join(f"metadata.name!=x{i}" for i in range(n)))
+    ),
+    "a selector of names": lambda n: selection_over_records(",".join(f"metadata.name!=x{i}" for i in range(n)), n),
+    "a selector of namespaces": lambda n: selection_over_records(
+        ",".join(f"metadata.namespace!=y{i},metadata.name!=x{i}" for i in range(n)), n
     ),
     "values of a selector": lambda n: (
         lambda: labels.from_object({"matchExpressions": [{"key": "a", "operator": "In", "values": [f"v{i}" for i in range(n)]}]})

@@ -1,0 +1,161 @@
+"""However many types a workspace defines or binds, what it serves is found out in slices, and anew only for what changed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+
+import orjson
+import pytest
+
+from tenantry.kube import discovery, openapi
+from tenantry.kube.api_set import ApiSet
+from tenantry.kube.custom import definition_from_crd
+from tenantry.kube.objects import Object
+from tenantry.storage.keys import Key
+from tenantry.storage.record import Head, Record
+from tenantry.tenancy.apis import ClusterApis
+from tenantry.tenancy.resources import API_BINDINGS, CUSTOM_RESOURCE_DEFINITIONS
+from tests.growth.meter import assert_linear
+from tests.growth.turns import counted_turns
+from tests.support.patience import PATIENCE_SECONDS
+from tests.tenancy.plain_world import CLUSTER, World
+from tests.tenancy.stack import MASTER
+
+MANY = 300
+LINES_OF_A_TURN = 4_000 + 60 * MANY
+"""A request, and what is put together of definitions that were read: to read one runs hundreds of lines."""
+LINES_OF_A_CHANGE = 5 * MANY
+OPENAPI = ("/v2", "/v3", "/v3/apis/g.example/v1")
+AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+SCHEMA: Object = {
+    "type": "object",
+    "properties": {"spec": {"type": "object", "properties": {f"p{n}": {"type": "string"} for n in range(9)}}},
+}
+
+
+def crd(number: int, established: str = "True", group: str = "g.example") -> Record:
+    plural, kind = f"things{number}", f"Thing{number}"
+    names = {"plural": plural, "singular": plural[:-1], "kind": kind, "listKind": f"{kind}List"}
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": SCHEMA}}
+    obj: Object = {
+        "metadata": {"name": f"{plural}.{group}", "uid": f"uid-{number}", "generation": 1},
+        "spec": {"group": group, "scope": "Namespaced", "names": names, "versions": [version]},
+        "status": {"acceptedNames": names, "conditions": [{"type": "Established", "status": established}]},
+    }
+    key = Key(CLUSTER, CUSTOM_RESOURCE_DEFINITIONS, "", f"{plural}.{group}")
+    return Record(key, orjson.dumps(obj), 1, Head(f"uid-{number}"))
+
+
+def binding(number: int) -> Record:
+    """Of a schema that is nowhere."""
+    schema = {"UID": f"schema-{number}", "name": f"v1.x{number}.g.example", "identityHash": "i"}
+    obj: Object = {
+        "metadata": {"name": f"b{number}"},
+        "spec": {"permissionClaims": [{"group": "", "resource": "configmaps", "note": "x" * 300}]},
+        "status": {"apiExportClusterName": "root", "boundResources": [{"schema": schema}]},
+    }
+    return Record(Key(CLUSTER, API_BINDINGS, "", f"b{number}"), orjson.dumps(obj), 1, Head(f"uid-b{number}"))
+
+
+@asynccontextmanager
+async def world(records: Iterator[Record]) -> AsyncIterator[World]:
+    async with World() as made:
+        await made.host.runner.stop()
+        made.cell.range_of(CLUSTER).load(records)
+        made.host.apis._clusters.clear()
+        yield made
+
+
+@pytest.mark.parametrize("kind", ["served", "not served", "bound"])
+async def test_apis_are_found_out_in_slices(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    records = (binding(n) if kind == "bound" else crd(n, str(kind == "served")) for n in range(MANY))
+    async with world(records) as made:
+        for path in ("/apis", "/api/v1/configmaps", "/apis"):
+            with counted_turns(monkeypatch) as turn:
+                status, _ = await made.call("GET", f"/clusters/{CLUSTER}{path}", MASTER)
+            assert status == 200
+            assert 0 < turn.longest < LINES_OF_A_TURN, f"{turn.longest} lines in one turn, most of them in {turn.where}"
+        if kind == "served":
+            assert (await made.call("GET", f"/clusters/{CLUSTER}/apis/g.example/v1/things7", MASTER))[0] == 200
+
+
+async def test_the_first_request_is_sliced_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with world(crd(n) for n in range(MANY)) as made:
+        with counted_turns(monkeypatch) as turn:
+            assert (await made.call("GET", f"/clusters/{CLUSTER}/apis/g.example/v1/things7", MASTER))[0] == 200
+        assert 0 < turn.longest < LINES_OF_A_TURN, f"{turn.longest} lines in one turn, most of them in {turn.where}"
+
+
+@pytest.mark.parametrize("path", ["/", "/apis", "/apis/g.example/v1", *(f"/openapi{path}" for path in OPENAPI)])
+async def test_documents_of_many_types_are_made_in_slices(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    async with world(crd(n) for n in range(MANY)) as made:
+        for accept in ("application/json", AGGREGATED) if path == "/apis" else ("application/json",):
+            with counted_turns(monkeypatch) as turn:
+                status, _ = await made.call("GET", f"/clusters/{CLUSTER}{path}", MASTER, accept=accept)
+            assert status == 200
+            assert 0 < turn.longest < LINES_OF_A_TURN, f"{turn.longest} lines in one turn, most of them in {turn.where}"
+
+
+def test_documents_grow_with_the_types_however_many_groups_they_are_in() -> None:
+    def make(n: int) -> Callable[[], object]:
+        apis = ApiSet(definition_from_crd(orjson.loads(crd(k, group=f"g{k}.example").value)) for k in range(n))
+        return lambda: (discovery.aggregated(apis, core=False, version="v2"), openapi.index(apis), list(openapi.v2(apis)))
+
+    assert_linear(make)
+
+
+async def test_who_follows_a_clusters_apis_is_told_when_they_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A watch asks at once whether its type is still the same."""
+    async with world(crd(n) for n in range(MANY)) as made:
+        apis = made.host.apis
+        told = asyncio.Event()
+        found: list[ApiSet] = []
+
+        def changed() -> None:
+            found.append(apis.for_cluster(CLUSTER))
+            told.set()
+
+        stop = apis.subscribe(CLUSTER, changed)
+        await apis.read(CLUSTER)
+        name = "things8.g.example"
+        with counted_turns(monkeypatch) as turn:
+            await made.edit(
+                CLUSTER,
+                "apiextensions.k8s.io",
+                "customresourcedefinitions",
+                name,
+                lambda obj: obj["status"]["conditions"][0].update(status="False"),
+            )
+            await asyncio.wait_for(told.wait(), PATIENCE_SECONDS)
+        stop()
+        assert found[-1].find("g.example", "v1", "things8") is None
+        assert found[-1].find("g.example", "v1", "things9") is not None
+        assert 0 < turn.longest < LINES_OF_A_CHANGE, f"{turn.longest} lines in one turn, most of them in {turn.where}"
+
+
+async def test_what_did_not_change_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    define = ClusterApis._defined_by
+
+    def defined_by(apis: ClusterApis, crd: Object) -> object:
+        read.append(crd["metadata"]["name"])
+        return define(apis, crd)
+
+    monkeypatch.setattr(ClusterApis, "_defined_by", defined_by)
+    async with world(crd(n, "True" if n % 2 else "False") for n in range(MANY)) as made:
+        path = f"/clusters/{CLUSTER}/apis/g.example/v1/things7"
+        assert (await made.call("GET", path, MASTER))[0] == 200
+        assert len(read) == MANY
+        read.clear()
+        name = "things8.g.example"
+        await made.edit(
+            CLUSTER,
+            "apiextensions.k8s.io",
+            "customresourcedefinitions",
+            name,
+            lambda obj: obj["status"]["conditions"][0].update(status="True"),
+        )
+        assert (await made.call("GET", path.replace("things7", "things8"), MASTER))[0] == 200
+        assert set(read) == {name}

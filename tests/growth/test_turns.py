@@ -1,0 +1,265 @@
+"""What works in the background is given a range of any size, and never takes more than so many lines of one turn of the loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import orjson
+import pytest
+
+from tenantry.kube.objects import Object
+from tenantry.storage.keys import Key
+from tenantry.storage.load import load_range, seed_range
+from tenantry.storage.memory import MemoryStore
+from tenantry.storage.range import Range
+from tenantry.storage.record import Head, Record, RecordEvent
+from tenantry.storage.store import Put
+from tenantry.tenancy.controllers.event_expiry import EventExpiry
+from tenantry.tenancy.controllers.garbage_collector import GarbageCollector
+from tenantry.tenancy.controllers.namespaces import NamespaceDeletion
+from tenantry.tenancy.exports.hashing import EXPORT_LABEL
+from tenantry.tenancy.exports.index import BindingIndex
+from tenantry.tenancy.reconcile import Controller, Queue, Walks
+from tenantry.tenancy.resources import (
+    API_BINDINGS,
+    API_EXPORT_ENDPOINT_SLICES,
+    API_EXPORTS,
+    CLUSTER_ROLES,
+    CONFIG_MAPS,
+    CUSTOM_RESOURCE_DEFINITIONS,
+    EVENTS,
+    LOGICAL_CLUSTERS,
+    NAMESPACES,
+    RESOURCE_QUOTAS,
+    SECRETS,
+    SERVICE_ACCOUNTS,
+    WORKSPACE_TYPES,
+    WORKSPACES,
+)
+from tenantry.tenancy.workspaces import controllers as of_workspaces
+from tenantry.tenancy.workspaces.delete import Emptying
+from tests.growth.meter import lines
+from tests.growth.turns import Turn, counted_turns
+from tests.tenancy.plain_world import CLUSTER, World
+
+MANY = 600
+LINES_OF_A_TURN = 400
+"""Whoever looks at all objects in one turn runs more lines than there are objects."""
+LINES_OF_AN_EVENT = 300
+MANY_MORE = 2_000
+LINES_OF_A_WRITE = 6_000
+"""One object is written, or a hundred are read from one revision of the store; of so many more objects it is a fraction."""
+LINES_OF_A_TRANSACTION = 25_000
+"""A hundred objects are submitted, and applied, at once."""
+NAMESPACED = frozenset({CONFIG_MAPS, EVENTS, RESOURCE_QUOTAS, SECRETS, SERVICE_ACCOUNTS})
+RESOURCES = (
+    API_BINDINGS,
+    API_EXPORTS,
+    API_EXPORT_ENDPOINT_SLICES,
+    CLUSTER_ROLES,
+    CONFIG_MAPS,
+    CUSTOM_RESOURCE_DEFINITIONS,
+    EVENTS,
+    LOGICAL_CLUSTERS,
+    NAMESPACES,
+    RESOURCE_QUOTAS,
+    SECRETS,
+    SERVICE_ACCOUNTS,
+    WORKSPACES,
+    WORKSPACE_TYPES,
+)
+CONTENT: Object = {
+    "metadata": {"creationTimestamp": "2026-01-01T00:00:00Z"},
+    "aggregationRule": {"clusterRoleSelectors": [{"matchLabels": {"a": "b"}}]},
+    "spec": {"group": "g", "names": {"plural": "p", "kind": "K"}, "permissionClaims": [{}]},
+}
+
+
+def record(resource: str, name: str, cluster: str = CLUSTER, **head: Any) -> Record:
+    key = Key(cluster, resource, "default" if resource in NAMESPACED else "", name)
+    labels = {EXPORT_LABEL: "consumed", "a": "b"}
+    value = orjson.dumps({**CONTENT, "metadata": {**CONTENT["metadata"], "name": name, "labels": labels}})
+    return Record(key, value, 1, Head(f"uid-{name}", labels, **head))
+
+
+def crowd(resource: str) -> Iterator[Record]:
+    """Half of them in one cluster, and one each in others."""
+    for number in range(MANY // 2):
+        yield record(resource, f"n{number}")
+        yield record(resource, "cluster", f"r{number:015}")
+
+
+@asynccontextmanager
+async def world() -> AsyncIterator[World]:
+    """Nothing runs in it by itself."""
+    async with World() as made:
+        await made.host.runner.stop()
+        made.host.add_controllers(*of_workspaces.build(made.host))
+        yield made
+
+
+async def finished(walks: Walks) -> None:
+    while not walks.idle:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+
+
+def assert_short(turn: Turn, most: int = LINES_OF_A_TURN) -> None:
+    assert 0 < turn.longest < most, f"{turn.longest} lines in one turn, most of them in {turn.where}"
+
+
+def controllers_of(made: World) -> list[Controller]:
+    return made.host.runner._controllers
+
+
+async def test_a_range_that_comes_is_gone_through_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with world() as made:
+        held = made.cell.range_of(CLUSTER)
+        for resource in RESOURCES:
+            held.load(crowd(resource))
+        for controller in controllers_of(made):
+            if controller.name == "apibinding-maintain":
+                controller._maintained = {("root", "type")}  # type: ignore[attr-defined]
+            queue = Queue(limit=1 << 30, range_of=lambda cluster: held)
+            controller._queue, controller._walks = queue, Walks(controller.name, queue)
+            with counted_turns(monkeypatch) as turn:
+                controller._walks.start()
+                controller._walks.gain(held, partial(controller.initial_keys, held), partial(asyncio.sleep, 0))
+                await finished(controller._walks)
+            assert turn.longest < LINES_OF_A_TURN, f"{controller.name}: {turn.longest} lines in one turn, in {turn.where}"
+            resources = controller.resources
+            if resources is None or set(resources) & set(RESOURCES):
+                assert queue.overflowed is False, controller.name
+
+
+async def test_an_event_costs_the_same_whatever_its_cluster_holds() -> None:
+    async with world() as made:
+        held = made.cell.range_of(CLUSTER)
+        for resource in RESOURCES:
+            held.load(crowd(resource))
+        owner = record(CONFIG_MAPS, "owner")
+        for controller in controllers_of(made):
+            queue = Queue(limit=1 << 30)
+            controller._queue, controller._walks = queue, Walks(controller.name, queue)
+            for _ in controller.initial_keys(held):
+                pass
+            if isinstance(controller, GarbageCollector):
+                for number in range(MANY):
+                    controller._index(Key(CLUSTER, CONFIG_MAPS, "default", f"n{number}"), None, owned(number))
+                controller._unresolved = {CLUSTER: {Key(CLUSTER, CONFIG_MAPS, "default", f"n{n}") for n in range(MANY)}}
+            watched = RESOURCES if controller.resources is None else set(RESOURCES) & set(controller.resources)
+            for before in (*(record(resource, "n1") for resource in watched), owner):
+                if before.key.resource not in watched:
+                    continue
+                for event in (RecordEvent(before.key, 2, None, before), RecordEvent(before.key, 2, before, before)):
+                    ran = lines(partial(told, controller, event))
+                    assert ran < LINES_OF_AN_EVENT, f"{controller.name}, told of {event.key.resource}: {ran} lines"
+
+
+def told(controller: Controller, event: RecordEvent) -> None:
+    for _ in controller.keys(event):
+        pass
+
+
+def owned(number: int, *, finalizer: bool = False) -> Record:
+    """A dependent of `owner`."""
+    found = record(CONFIG_MAPS, f"n{number}", owner_uids=("uid-owner",))
+    obj = orjson.loads(found.value)
+    obj["metadata"]["ownerReferences"] = [{"uid": "uid-owner", "blockOwnerDeletion": number == MANY - 1}]
+    if finalizer:
+        obj["metadata"]["finalizers"] = ["a/b"]
+    return Record(found.key, orjson.dumps(obj), 1, found.head)
+
+
+@pytest.mark.parametrize("ending", ["foreground", "gone"])
+async def test_the_dependents_of_an_owner_are_gone_through_in_slices(monkeypatch: pytest.MonkeyPatch, ending: str) -> None:
+    async with world() as made:
+        held = made.cell.range_of(CLUSTER)
+        held.load(owned(number) for number in range(MANY))
+        (collector,) = [each for each in controllers_of(made) if isinstance(each, GarbageCollector)]
+        collector._queue = Queue(limit=1 << 30)
+        for _ in collector.initial_keys(held):
+            pass
+        owner = record(CONFIG_MAPS, "owner", deleting=True)
+        with counted_turns(monkeypatch) as turn:
+            if ending == "gone":
+                for key in collector.keys(RecordEvent(owner.key, 2, None, owner)):
+                    await collector.reconcile(held, key)
+            else:
+                await collector._foreground(held, owner)
+        assert_short(turn)
+        assert len(collector._queue) == MANY
+
+
+async def test_indexes_are_filled_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with world() as made:
+        held = made.cell.range_of(CLUSTER)
+        held.load(crowd(API_BINDINGS))
+        held.load(crowd(EVENTS))
+        with counted_turns(monkeypatch) as turn:
+            index = BindingIndex(made.host)
+            await index.filled(held)
+        assert_short(turn)
+        assert index.count(held.name, "consumed") == MANY
+        index.stop()
+        with counted_turns(monkeypatch) as turn:
+            expiry = EventExpiry(made.host)
+            stop = expiry._follow(held)
+            while len(expiry._writes[held.name]._second_of) < MANY:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+        assert_short(turn)
+        stop()
+
+
+async def test_a_namespace_and_a_workspace_are_emptied_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with world() as made:
+        held = made.cell.range_of(CLUSTER)
+        many = MANY_MORE
+        held.load(owned(number, finalizer=True) for number in range(many))
+        (deletion,) = [each for each in controllers_of(made) if isinstance(each, NamespaceDeletion)]
+        namespace = Key(CLUSTER, NAMESPACES, "", "default")
+        there = held.get(namespace)
+        assert there is not None
+        marked = Record(namespace, there.value, there.version, Head(there.head.uid, {}, there.head.fields, True))
+        held.load([marked, *(each_marked(owned(number, finalizer=True)) for number in range(many))])
+        with counted_turns(monkeypatch) as turn:
+            await deletion.reconcile(held, namespace)
+        assert_short(turn, LINES_OF_A_WRITE)
+        logical_cluster = held.get(Key(CLUSTER, LOGICAL_CLUSTERS, "", "cluster"))
+        assert logical_cluster is not None
+        with counted_turns(monkeypatch) as turn:
+            assert not await Emptying(made.host).step(held, logical_cluster)
+        assert_short(turn, LINES_OF_A_TRANSACTION)
+        held.load(record(CONFIG_MAPS, f"n{number}") for number in range(many))
+        with counted_turns(monkeypatch) as turn:
+            await Emptying(made.host).step(held, logical_cluster)
+        assert_short(turn, LINES_OF_A_TRANSACTION)
+        assert held.count(CONFIG_MAPS, CLUSTER) == 0
+
+
+def each_marked(found: Record) -> Record:
+    return Record(found.key, found.value, 1, Head(found.head.uid, found.head.labels, {}, True, found.head.owner_uids))
+
+
+async def test_a_range_is_loaded_and_gets_its_past_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = MemoryStore(cell=1)
+    revision = 0
+    for at in range(0, MANY_MORE, 100):
+        puts = [Put(record(CONFIG_MAPS, f"n{n}").key.encode(), b"{}", n - at) for n in range(at, at + 100)]
+        revision = await store.commit([], puts, [])
+
+    def parse(key: Key, value: bytes) -> Head:
+        return Head()
+
+    held = Range("root", "r", "t")
+    with counted_turns(monkeypatch) as turn:
+        await load_range(store, held, parse)
+    # The store reads a page in a thread, or is another process, but for this one.
+    assert_short(turn, LINES_OF_A_WRITE + 4 * MANY_MORE)
+    assert held.size == MANY_MORE
+    with counted_turns(monkeypatch) as turn:
+        await seed_range(store, held, parse, revision, MANY_MORE)
+    assert_short(turn, LINES_OF_A_WRITE)
