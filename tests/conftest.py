@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import AsyncIterator, Generator
 from pathlib import Path
 
@@ -59,6 +60,12 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     """Around everything, so that no test's own time is spent on waiting for others."""
     with turn(item.config.rootpath / "pyproject.toml", of=item.nodeid):
         return (yield)
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests and what they import stay until the end: without this, each full collection looks at all of it again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_testnodedown(node: WorkerController) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import yaml
 
+from tools.spawning import Running
+
 STOP_SECONDS_MAX = 60.0
 
 
@@ -18,10 +20,10 @@ class Child:
     def __init__(self, name: str, log: Path) -> None:
         self.name = name
         self.log = log
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Running | None = None
 
     @property
-    def process(self) -> subprocess.Popen[bytes]:
+    def process(self) -> Running:
         assert self._process is not None, f"{self.name} is not running"
         return self._process
 
@@ -45,9 +47,6 @@ class Child:
             process.kill()
             process.wait()
             raise RuntimeError(f"{self.name} did not end within {seconds:g} seconds; see {self.log}") from None
-        finally:
-            if process.stdout is not None:
-                process.stdout.close()
 
     def stop(self) -> int:
         """Ends it as an operator would; the exit code."""

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import resource
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from tools.child import Child, token_in
+from tools.spawning import Spawn, done, executed
 
 START_SECONDS_MAX = 180.0
+_POLL_SECONDS = 0.01
 
 
 class Server(Child):
@@ -21,10 +21,11 @@ class Server(Child):
     The directory stays for a later start, and its log is beside it. `arguments` may be others for a later start.
     """
 
-    def __init__(self, root: Path, *arguments: str) -> None:
+    def __init__(self, root: Path, *arguments: str, spawn: Spawn = executed) -> None:
         super().__init__("tenantry start", root.parent / f"{root.name}.log")
         self.root = root
         self.arguments = arguments
+        self._spawn = spawn
         self.start_seconds = 0.0
 
     def __enter__(self) -> Server:
@@ -37,16 +38,17 @@ class Server(Child):
         """Starts it and waits until it serves."""
         began = time.perf_counter()
         self.root.parent.mkdir(parents=True, exist_ok=True)
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(self.command, stdout=subprocess.PIPE, stderr=log)
-        assert self._process.stdout is not None
+        printed = self.root.parent / f"{self.root.name}.out"
+        printed.write_bytes(b"")
+        self._process = self._spawn(self.command, printed, self.log)
         # It prints its address when it is ready to serve and not before.
-        line = self._process.stdout.readline()
+        while not printed.read_bytes().endswith(b"\n"):
+            if not self.running:
+                raise RuntimeError(f"tenantry start did not come up: {self.log.read_text()[-2000:]}")
+            if time.perf_counter() - began > START_SECONDS_MAX:
+                raise RuntimeError("tenantry start took too long")
+            time.sleep(_POLL_SECONDS)
         self.start_seconds = time.perf_counter() - began
-        if not line:
-            raise RuntimeError(f"tenantry start did not come up: {self.log.read_text()[-2000:]}")
-        if self.start_seconds > START_SECONDS_MAX:
-            raise RuntimeError("tenantry start took too long")
         self.run: dict[str, Any] = json.loads((self.root / "run.json").read_text())
         return self
 
@@ -56,13 +58,14 @@ class Server(Child):
 
     def refusal(self, seconds: float = START_SECONDS_MAX) -> tuple[int, str]:
         """For a start that must fail: the exit code and what it wrote to standard error."""
-        done = subprocess.run(self.command, capture_output=True, timeout=seconds, check=False)
-        return done.returncode, done.stderr.decode()
+        found = done(self._spawn, self.command, seconds)
+        return found.code, found.errors
 
     @property
     def command(self) -> list[str]:
-        start = [sys.executable, "-m", "tenantry.cli.main", "start", "--root-directory", str(self.root)]
-        return [*start, "--secure-port", "0", "--gateway-port", "0", *self.arguments]
+        """The arguments of `tenantry`."""
+        start = ["start", "--root-directory", str(self.root), "--secure-port", "0", "--gateway-port", "0"]
+        return [*start, *self.arguments]
 
     @property
     def kubeconfig(self) -> Path:

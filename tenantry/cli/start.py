@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from gateway.front_door import FrontDoor
+from gateway.lookups import LIMITS as LOOKUP_LIMITS
 from gateway.lookups import SERVICE as LOOKUPS
 from gateway.lookups import Lookups
 from gateway.map_feed import MapFeed
@@ -18,13 +19,13 @@ from registry.service import RegistryService
 from shard.process import Identity, Shard
 from tenantry.addresses import from_here
 from tenantry.apiserver.authentication.admin_tokens import AdminTokens, prepare
-from tenantry.apiserver.authentication.client_certificate import ClientCertificates
 from tenantry.apiserver.authentication.service_account import TokenIssuer, token_cluster
 from tenantry.apiserver.authentication.static_tokens import StaticTokens, read_token_file
 from tenantry.apiserver.edge import common_names
 from tenantry.apiserver.edge.callers import Callers
 from tenantry.apiserver.edge.certificates import CertificateAuthority
-from tenantry.apiserver.edge.https import client_authority, https_server, serving_names
+from tenantry.apiserver.edge.client_authority import ClientAuthority
+from tenantry.apiserver.edge.https import https_server, serving_names
 from tenantry.apiserver.files import write_private
 from tenantry.apiserver.http import Reply, Request
 from tenantry.apiserver.process import Process, run_process
@@ -66,9 +67,11 @@ class WholePlatform(Process[StartSettings]):
         self._root = settings.root_directory
         self._front: FrontDoor | None = None
         self._directory: Directory | None = None
+        self._clients = ClientAuthority(authority.certificate)
 
     async def start(self) -> None:
         settings, stack, authority = self._settings, self._stack, self._authority
+        self._clients = ClientAuthority.of(settings, self.certificates)
         serving = self.certificates.serving_files("serving", self._root / "pki", self._names())
         edge = https_server(
             self._handle,
@@ -76,9 +79,9 @@ class WholePlatform(Process[StartSettings]):
             limits=settings.limits(watch_buffer_bytes=settings.watch_buffer_bytes),
             certificates=self.certificates,
             serving=serving,
-            client_ca=client_authority(settings, authority),
+            clients=self._clients,
             metrics=self.metrics,
-            callers=Callers(self._tenant_of, certificates=ClientCertificates(client_authority(settings, authority))),
+            callers=Callers(self._tenant_of, certificates=self._clients.identities()),
         )
         self.port = await edge.start(settings.bind_address, settings.secure_port)
         stack.push_async_callback(edge.stop)
@@ -167,8 +170,9 @@ class WholePlatform(Process[StartSettings]):
             ca=authority.certificate,
             certificate=serving.pair.certificate,
             key=serving.pair.key,
-            limits=lookups.limits,
+            limits=LOOKUP_LIMITS,
         )
+        self.metrics.shares += server.shares
         serving.follow(server.renew)
         # It may have been renewed while the server started.
         server.renew(serving.pair)
@@ -182,7 +186,7 @@ class WholePlatform(Process[StartSettings]):
         if settings.token_auth_file:
             users = read_token_file(Path(settings.token_auth_file)) | users
         return Identity(
-            requests=[ClientCertificates(client_authority(settings, self._authority))],
+            requests=[self._clients.identities()],
             tokens=[StaticTokens(users, issuer.audiences)],
             issuer=issuer,
             anonymous=settings.anonymous_auth,

@@ -29,8 +29,8 @@ from tenantry.client.sync import LoopThread
 from tenantry.storage.memory import MemoryStore
 from tenantry.tenancy import reach_probe
 from tests.registry.fleet import Fleet
+from tests.support.patience import PATIENCE_SECONDS
 
-TIMEOUT_SECONDS = 30.0
 SHARDS = ("one", "two")
 
 
@@ -55,7 +55,7 @@ class Platform:
         return next(name for name in SHARDS if name != self.owner())
 
     def settled(self) -> None:
-        self.loop.run(self._settled(), TIMEOUT_SECONDS)
+        self.loop.run(self._settled(), PATIENCE_SECONDS)
 
     async def _settled(self) -> None:
         await self.fleet.until(self.fleet.settled)
@@ -93,7 +93,7 @@ def platform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platfo
         await gateway.map.reached(fleet.map.version)
         return fleet, registry, gateway
 
-    fleet, registry, gateway = loop.run(begin(), TIMEOUT_SECONDS)
+    fleet, registry, gateway = loop.run(begin(), PATIENCE_SECONDS)
     yield Platform(loop, fleet, root, gateway, f"127.0.0.1:{registry.port}")
 
     async def end() -> None:
@@ -102,7 +102,7 @@ def platform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platfo
         await registry.stop()
         await store.close()
 
-    loop.run(end(), TIMEOUT_SECONDS)
+    loop.run(end(), PATIENCE_SECONDS)
     loop.stop()
 
 
@@ -225,13 +225,13 @@ def test_a_watch_ends_when_nobody_reads_it_any_more(platform: Platform, argument
         assert process.stdout is not None
         assert process.stdout.readline()
         process.stdout.close()
-        _, err = process.communicate(timeout=TIMEOUT_SECONDS)
+        _, err = process.communicate(timeout=PATIENCE_SECONDS)
         assert (process.returncode, err) == (0, b"")
 
 
 def test_a_full_disk_is_said_in_a_line(platform: Platform) -> None:
     with Path("/dev/full").open("wb") as full, command(platform, "ranges", stdout=full) as process:
-        _, err = process.communicate(timeout=TIMEOUT_SECONDS)
+        _, err = process.communicate(timeout=PATIENCE_SECONDS)
         assert (process.returncode, err) == (1, b"tenantry: [Errno 28] No space left on device\n")
 
 

@@ -13,7 +13,8 @@ from urllib.parse import urlencode, urlsplit
 
 import urllib3
 
-from tests.e2e.waiting import PATIENCE_SECONDS, eventually
+from tests.e2e.waiting import eventually
+from tests.support.patience import PATIENCE_SECONDS
 
 Object = dict[str, Any]
 

@@ -9,13 +9,14 @@ import pytest
 
 from tests.e2e.client import CONFIG_MAPS, Api, Refused, config_map
 from tools.server import Server
+from tools.spawning import forked
 
 WRITES_MAX = 5000
 
 
 @pytest.mark.one_process("SQLite's files; etcd's space is in tests/distributed/test_full_etcd.py")
 def test_full_disk_refuses_writes_and_loses_nothing(tmp_path: Path) -> None:
-    with Server(tmp_path / "tenantry") as server:
+    with Server(tmp_path / "tenantry", spawn=forked) as server:
         place = Api(server.url, server.ca, server.token()).cluster("root").workspace("place")
         place.create(CONFIG_MAPS, config_map("first"))
         server.limit_file_bytes(_largest_file(server.root / "data") + 64 * 1024)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -15,7 +13,9 @@ import pytest
 
 from tests.e2e.client import CONFIG_MAPS, Api, config_map
 from tests.e2e.waiting import eventually
+from tests.support.commands import tenantry
 from tools.server import Server
+from tools.spawning import forked
 
 pytestmark = pytest.mark.e2e
 TURNS = 3
@@ -23,16 +23,12 @@ TURNS = 3
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    with Server(tmp_path / "tenantry", "--shards", "2", "--range-capacity", "2") as server:
+    with Server(tmp_path / "tenantry", "--shards", "2", "--range-capacity", "2", spawn=forked) as server:
         yield server
 
 
-def tenantry(server: Server, *arguments: str) -> str:
-    command = [sys.executable, "-m", "tenantry.cli.main", *arguments, "--root-directory", str(server.root)]
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=150).stdout
-
-
 def test_ranges_that_change_hands_answer_or_ask_to_wait(server: Server) -> None:
+    where = ("--root-directory", str(server.root))
     root = Api(server.url, server.ca, server.token()).cluster("root")
     tenants = [root, *(root.workspace(f"tenant-{n}") for n in range(3))]
     answers: Counter[int] = Counter()
@@ -48,8 +44,8 @@ def test_ranges_that_change_hands_answer_or_ask_to_wait(server: Server) -> None:
     try:
         for _ in range(TURNS):
             for name in ("shard-1", "shard-2"):
-                assert tenantry(server, "drain", name) == f"shard {name} holds no range\n"
-                assert tenantry(server, "undrain", name) == f"shard {name} gets ranges again\n"
+                assert tenantry("drain", name, *where).printed == f"shard {name} holds no range\n"
+                assert tenantry("undrain", name, *where).printed == f"shard {name} gets ranges again\n"
     finally:
         done.set()
         for reader in readers:
@@ -63,12 +59,13 @@ def test_ranges_that_change_hands_answer_or_ask_to_wait(server: Server) -> None:
 
 
 def test_top_tells_what_ranges_hold_and_how_busy_they_are(server: Server) -> None:
+    where = ("--root-directory", str(server.root))
     root = Api(server.url, server.ca, server.token()).cluster("root")
     for number in range(3):
         root.workspace(f"tenant-{number}")
 
     def told() -> Any:
-        found = json.loads(tenantry(server, "top", "-o", "json"))
+        found = json.loads(tenantry("top", "-o", "json", *where).printed)
         return found if sum(row["tenants"] for row in found["ranges"]) == 3 else None
 
     found = eventually(told)

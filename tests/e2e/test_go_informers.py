@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,15 +12,23 @@ from tests.e2e.client import API_BINDINGS, Api
 from tests.e2e.kubeconfig import kubeconfig
 from tests.e2e.provider import COWBOYS, Provider, cowboy, schema
 from tests.e2e.waiting import eventually
-from tests.support.forms import Platform
+from tests.support.forms import Platform, platform
 from tests.support.informers import Informers
 
 CONSUMERS = 12
 
 
+@pytest.fixture(scope="module")
+def many_ranges(form: str, tmp_path_factory: pytest.TempPathFactory, tokens: Path) -> Iterator[Platform]:
+    """One for all of the tests here, the last of which crashes it."""
+    with platform(form, tmp_path_factory.mktemp("ranges"), shards=2, range_capacity=5, token_file=tokens) as running:
+        yield running
+
+
 @pytest.fixture
-def root(many_ranges: Platform) -> Api:
-    return many_ranges.root
+def root(many_ranges: Platform, unique: Callable[[str], str]) -> Api:
+    """A workspace of this test."""
+    return many_ranges.root.workspace(unique("org"))
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Every kubectl of this machine, unmodified, in a workspace of its own."""
+"""The newest kubectl of this machine and two older ones, unmodified, each in a workspace of its own."""
 
 from __future__ import annotations
 

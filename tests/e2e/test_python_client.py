@@ -15,8 +15,9 @@ from kubernetes.client.exceptions import ApiException
 from tests.e2e.client import CRDS, Api
 from tests.e2e.kubeconfig import kubeconfig
 from tests.e2e.test_builtin_types import widget_definition
-from tests.e2e.waiting import PATIENCE_SECONDS, eventually
+from tests.e2e.waiting import eventually
 from tests.support.forms import Platform
+from tests.support.patience import PATIENCE_SECONDS
 
 
 @pytest.fixture

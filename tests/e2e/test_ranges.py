@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +15,7 @@ from tests.e2e.client import API_BINDINGS, CONFIG_MAPS, NAMESPACES, SHARDS, WORK
 from tests.e2e.people import everybody
 from tests.e2e.provider import ALL_COWBOYS, COWBOYS, Provider, cowboy, home, schema
 from tests.e2e.waiting import eventually
+from tests.support.commands import tenantry
 from tests.support.forms import Platform, platform
 
 CAPACITY = 5
@@ -34,10 +33,8 @@ class World:
 
     def cli(self, *arguments: str, fails: bool = False) -> str:
         """What a `tenantry` command prints; with `fails`, to standard error."""
-        command = [sys.executable, "-m", "tenantry.cli.main", *arguments, "--root-directory", str(self.server.access)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=150, check=False)
-        assert (done.returncode != 0) is fails, done.stdout + done.stderr
-        return done.stderr if fails else done.stdout
+        done = tenantry(*arguments, "--root-directory", str(self.server.access), fails=fails)
+        return done.errors if fails else done.printed
 
     def data(self, *arguments: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = json.loads(self.cli(*arguments, "-o", "json"))
@@ -225,10 +222,9 @@ def test_cli(world: World) -> None:
 
 
 def test_cli_without_a_server_tells_what_to_do(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tenantry.cli.main", "ranges", "--root-directory", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=150, check=False)
-    assert done.returncode == 1
-    assert "--root-directory" in done.stderr and "Traceback" not in done.stderr
+    done = tenantry("ranges", "--root-directory", str(tmp_path), fails=True)
+    assert done.code == 1
+    assert "--root-directory" in done.errors and "Traceback" not in done.errors
 
 
 def test_a_range_without_consumers_leaves_the_slice(world: World) -> None:

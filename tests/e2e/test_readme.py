@@ -12,6 +12,7 @@ import pytest
 from tests.e2e.readme import README, blocks, follow
 from tests.support.forms import ONE_PROCESS, platform
 from tests.support.tools import program
+from tools.spawning import executed
 
 KUBECONFIG = "export KUBECONFIG=.tenantry/admin.kubeconfig\n"
 OTHER_KUBECONFIG = "export KUBECONFIG=admin.kubeconfig"
@@ -24,7 +25,7 @@ def checkout(form: str, tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "checkout"
     folder.mkdir()
     (folder / ".venv").symlink_to(sys.prefix)
-    with platform(form, tmp_path) as running:
+    with platform(form, tmp_path, spawn=executed) as running:
         (folder / ".tenantry").symlink_to(running.access)
         if form != ONE_PROCESS:
             (folder / "admin.kubeconfig").symlink_to(running.kubeconfig)

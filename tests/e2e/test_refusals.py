@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import socket
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -14,13 +12,15 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.client import CONFIG_MAPS, NAMESPACES, Api, config_map
+from tests.support.commands import tenantry
 from tests.support.etcd import EtcdServer
 from tools.server import Server
+from tools.spawning import forked
 
 
 @pytest.fixture
 def process(tmp_path: Path) -> Iterator[Server]:
-    with Server(tmp_path / "tenantry") as running:
+    with Server(tmp_path / "tenantry", spawn=forked) as running:
         yield running
 
 
@@ -37,7 +37,7 @@ def contents(folder: Path) -> dict[str, str]:
 @pytest.mark.one_process("a directory is for one process, an etcd for many")
 def test_second_start_on_one_directory_is_refused(process: Server) -> None:
     place = masters(process).cluster("root").workspace("one")
-    code, text = Server(process.root).refusal()
+    code, text = Server(process.root, spawn=forked).refusal()
     assert code == 1
     assert str(process.root / "data") in text and "in use by process" in text
     assert "Traceback" not in text
@@ -56,16 +56,16 @@ def taken_port() -> Iterator[int]:
 @pytest.mark.one_process("each process of the other form is asked below")
 def test_taken_port_is_refused(tmp_path: Path, taken_port: int) -> None:
     for flag in ("--secure-port", "--gateway-port"):
-        code, text = Server(tmp_path / "tenantry", flag, str(taken_port)).refusal()
+        code, text = Server(tmp_path / "tenantry", flag, str(taken_port), spawn=forked).refusal()
         assert code == 1
         assert str(taken_port) in text and "Traceback" not in text
-    with Server(tmp_path / "tenantry") as server:
+    with Server(tmp_path / "tenantry", spawn=forked) as server:
         assert masters(server).cluster("root").names(NAMESPACES)
 
 
 @pytest.mark.one_process("each process of the other form is asked below")
 def test_bad_setting_is_refused(tmp_path: Path) -> None:
-    code, text = Server(tmp_path / "tenantry", "--range-capacity", "none").refusal()
+    code, text = Server(tmp_path / "tenantry", "--range-capacity", "none", spawn=forked).refusal()
     assert code == 2
     assert "--range-capacity" in text
     assert not (tmp_path / "tenantry").exists()
@@ -88,8 +88,8 @@ def etcd() -> Iterator[EtcdServer]:
 
 def refusal(*arguments: str) -> tuple[int, str]:
     """For a process that must not start: the exit code and what it wrote to standard error."""
-    done = subprocess.run([sys.executable, "-m", "tenantry.cli.main", *arguments], capture_output=True, timeout=150, check=False)
-    return done.returncode, done.stderr.decode()
+    done = tenantry(*arguments, fails=True)
+    return done.code, done.errors
 
 
 @pytest.mark.parametrize("command", PORTS)
@@ -139,7 +139,7 @@ def test_damaged_data_is_named_and_left_alone(process: Server, damage: Callable[
     process.stop()
     damage(max((process.root / "data").iterdir(), key=lambda f: f.stat().st_size))
     before = contents(process.root)
-    code, text = Server(process.root).refusal()
+    code, text = Server(process.root, spawn=forked).refusal()
     assert code == 1
     assert str(process.root / "data") in text and "Traceback" not in text
     assert contents(process.root) == before
@@ -153,7 +153,7 @@ def test_lost_database_beside_its_log_is_not_replaced(process: Server) -> None:
     assert database.with_name("store.sqlite-wal").exists()
     database.unlink()
     before = contents(process.root)
-    code, text = Server(process.root).refusal()
+    code, text = Server(process.root, spawn=forked).refusal()
     assert code == 1
     assert str(database) in text and "Traceback" not in text
     assert contents(process.root) == before
@@ -164,7 +164,7 @@ def test_lost_tokens_are_not_replaced_in_silence(process: Server) -> None:
     """As kcp: with the hash of shard-admin's token there and the token gone, a start fails."""
     process.stop()
     process.kubeconfig.unlink()
-    code, text = Server(process.root).refusal()
+    code, text = Server(process.root, spawn=forked).refusal()
     assert code == 1
     assert "admin.kubeconfig" in text
 

@@ -17,6 +17,7 @@ from tests.e2e.client import CONFIG_MAPS, NAMESPACES, WORKSPACES, Api, Refused, 
 from tests.e2e.waiting import eventually
 from tests.support.forms import Platform, platform
 from tools.server import Server
+from tools.spawning import forked
 
 
 @pytest.fixture
@@ -25,8 +26,8 @@ def own(form: str, tmp_path: Path) -> Iterator[Platform]:
         yield running
 
 
-def test_kubeconfig_has_kcps_contexts(own: Platform) -> None:
-    config = yaml.safe_load(own.kubeconfig.read_text())
+def test_kubeconfig_has_kcps_contexts(server: Platform) -> None:
+    config = yaml.safe_load(server.kubeconfig.read_text())
     contexts = {c["name"]: (c["context"]["cluster"], c["context"]["user"]) for c in config["contexts"]}
     assert contexts == {
         "root": ("root", "kcp-admin"),
@@ -37,20 +38,20 @@ def test_kubeconfig_has_kcps_contexts(own: Platform) -> None:
     assert config["current-context"] == "root"
     servers = {c["name"]: c["cluster"]["server"] for c in config["clusters"]}
     assert servers == {
-        "root": f"{own.url}/clusters/root",
-        "base": own.url,
-        "system:admin": f"{own.url}/clusters/system:admin",
+        "root": f"{server.url}/clusters/root",
+        "base": server.url,
+        "system:admin": f"{server.url}/clusters/system:admin",
     }
-    me = own.root.caller(own.token("root"))
+    me = server.root.caller(server.token("root"))
     review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
     user = me.create("/apis/authentication.k8s.io/v1/selfsubjectreviews", review)["status"]["userInfo"]
     assert (user["username"], set(user["groups"])) == ("kcp-admin", {"system:kcp:admin", "system:authenticated"})
-    user = own.root.create("/apis/authentication.k8s.io/v1/selfsubjectreviews", review)["status"]["userInfo"]
+    user = server.root.create("/apis/authentication.k8s.io/v1/selfsubjectreviews", review)["status"]["userInfo"]
     assert (user["username"], set(user["groups"])) == ("shard-admin", {"system:masters", "system:authenticated"})
 
 
-def test_health_and_metrics(own: Platform) -> None:
-    api = own.masters
+def test_health_and_metrics(server: Platform) -> None:
+    api = server.masters
     for path in ("/livez", "/readyz", "/healthz"):
         assert api.caller("").request("GET", path).text == "ok"
     verbose = api.request("GET", "/readyz?verbose").text
@@ -157,7 +158,7 @@ def test_kill_amid_workspace_creation_leaves_none_half_made(own: Platform) -> No
     "elsewhere nobody knows for sure that a shard is dead, and each that was killed leaves a key of some bytes"
 )
 def test_journals_of_killed_processes_are_not_kept(tmp_path: Path) -> None:
-    with Server(tmp_path / "tenantry") as process:
+    with Server(tmp_path / "tenantry", spawn=forked) as process:
         for _ in range(2):
             process.kill()
             process.start()
@@ -168,7 +169,7 @@ def test_journals_of_killed_processes_are_not_kept(tmp_path: Path) -> None:
             assert len(list(found)) == 1
 
 
-def test_unknown_errors_show_nothing_of_the_inside(own: Platform) -> None:
+def test_unknown_errors_show_nothing_of_the_inside(server: Platform) -> None:
     with pytest.raises(Refused) as refused:
-        own.root.get("/apis/nothing.example/v1/things")
+        server.root.get("/apis/nothing.example/v1/things")
     assert "Traceback" not in refused.value.answer.text

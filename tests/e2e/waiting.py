@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from tests.support.patience import PATIENCE_SECONDS
+
 T = TypeVar("T")
 
-PATIENCE_SECONDS = 90.0
 """For what must come, however slow the machine is; how soon it comes is another test's."""
 _PAUSE_SECONDS = 0.02
 

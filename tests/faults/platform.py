@@ -17,6 +17,7 @@ from tenantry.storage.store import Event
 from tests.faults.record import ALL, present_revision
 from tests.support.fleet import Fleet, Process, Shard
 from tests.support.pace import session_ttl
+from tools.spawning import Spawn
 
 TENANTS = 6
 STARTS_MAX = 3
@@ -38,10 +39,10 @@ class Platform:
         self._broken: set[Process] = set()
 
     @classmethod
-    async def start(cls) -> Platform:
+    async def start(cls, spawn: Spawn) -> Platform:
         for attempt in range(STARTS_MAX):
             flags = {"registry": ("--range-capacity", "1"), "shard": await asyncio.to_thread(session_ttl, 5.0)}
-            fleet = Fleet(registries=2, gateways=2, shards=3, flags=flags)
+            fleet = Fleet(registries=2, gateways=2, shards=3, flags=flags, spawn=spawn)
             try:
                 await asyncio.to_thread(fleet.__enter__)
             except AssertionError:

@@ -25,6 +25,7 @@ from tests.faults.log import Log
 from tests.faults.platform import RECOVERY_SECONDS_MAX, Platform
 from tests.faults.record import present_revision, recorded
 from tests.faults.verdict import Verdict
+from tools.spawning import Spawn, forked
 
 PLATFORM_ROUNDS_MAX = 100
 """Then a new platform, since etcd keeps the whole history of one."""
@@ -44,10 +45,11 @@ class Rounds:
     """Runs rounds by their numbers. A context manager. `folder`: for logs; those of good rounds are removed, unless they
     are to be kept."""
 
-    def __init__(self, seed: str, folder: Path, *, keep: bool = False) -> None:
+    def __init__(self, seed: str, folder: Path, *, keep: bool = False, spawn: Spawn = forked) -> None:
         self.seed = seed
         self.folder = folder
         self._keep = keep
+        self._spawn = spawn
         self._runner = asyncio.Runner()
         self._platform: Platform | None = None
         self._used = 0
@@ -67,7 +69,7 @@ class Rounds:
         if self._used >= PLATFORM_ROUNDS_MAX:
             await self._discard()
         if self._platform is None:
-            self._platform, self._used = await Platform.start(), 0
+            self._platform, self._used = await Platform.start(self._spawn), 0
         self._used += 1
         path = self.folder / f"round-{number}.log"
         path.unlink(missing_ok=True)

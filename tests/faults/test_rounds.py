@@ -1,4 +1,4 @@
-"""Fifty rounds of breaking a platform under load. `make faults` runs any number."""
+"""Twenty-five rounds of breaking a platform under load. `make faults` runs any number."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.faults.rounds import Rounds
 from tests.faults.verdict import Verdict
 from tests.support.pace import stretch
 
-ROUNDS = 50
+ROUNDS = 25
 
 pytestmark = pytest.mark.e2e
 

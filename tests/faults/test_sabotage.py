@@ -9,6 +9,7 @@ import pytest
 from tests.faults.breakage import cut_owner, fault_of, freeze_owner
 from tests.faults.rounds import Failed, Rounds
 from tests.faults.verdict import OLD_OWNER, STALE
+from tools.spawning import executed
 
 SEED = "sabotage"
 ATTEMPTS = 5
@@ -25,7 +26,7 @@ def test_what_is_broken_is_found(
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent / "sabotage"))
     monkeypatch.setenv("TENANTRY_SABOTAGE", protection)
     numbers = [number for number in range(1000) if fault_of(SEED, number) is fault][:ATTEMPTS]
-    with Rounds(SEED, tmp_path) as rounds:
+    with Rounds(SEED, tmp_path, spawn=executed) as rounds:
         for number in numbers:
             try:
                 rounds.run(number)

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,11 +17,13 @@ from tenantry.storage.etcd.store import EtcdStore
 from tenantry.tenancy.directory import RangeInfo, ShardInfo
 from tenantry.tenancy.range_map import RangeMap
 from tests.e2e.client import Api
-from tests.e2e.waiting import PATIENCE_SECONDS
+from tests.support.commands import tenantry
 from tests.support.etcd import TOGETHER, EtcdServer
 from tests.support.links import Background, Link
+from tests.support.patience import PATIENCE_SECONDS
 from tools.child import Child, token_in
 from tools.ports import free_port
+from tools.spawning import Spawn, executed, forked
 
 START_SECONDS_MAX = 180.0
 _POLL_SECONDS = 0.01
@@ -46,10 +46,11 @@ class Process(Child):
     link: Link
     """Its way to etcd, where the platform was made with `links`."""
 
-    def __init__(self, name: str, folder: Path, etcd_port: int, *arguments: str) -> None:
+    def __init__(self, name: str, folder: Path, etcd_port: int, *arguments: str, spawn: Spawn = executed) -> None:
         super().__init__(name, folder / f"{name}.log")
         self.etcd_url = f"http://127.0.0.1:{etcd_port}"
         self._arguments = arguments
+        self._spawn = spawn
         self._log_start = 0
 
     def __repr__(self) -> str:
@@ -58,9 +59,7 @@ class Process(Child):
     def start(self) -> None:
         """Returns at once; `ready` waits."""
         self._log_start = self.log.stat().st_size if self.log.exists() else 0
-        command = [sys.executable, "-m", "tenantry.cli.main", *self._arguments, "--etcd-servers", self.etcd_url]
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+        self._process = self._spawn([*self._arguments, "--etcd-servers", self.etcd_url], self.log, self.log)
 
     def ready(self, seconds: float = START_SECONDS_MAX) -> str:
         """Waits until it says that it serves; the line."""
@@ -100,7 +99,7 @@ class Fleet:
     """The platform. A context manager: everything in it has ended, and its files are gone, when it is left.
 
     `flags`: by kind (`registry`, `gateway`, `shard`), further arguments for each process of that kind. `links`: each process
-    reaches etcd through a link of its own, which a test can cut.
+    reaches etcd through a link of its own, which a test can cut. `spawn`: how its processes start.
     """
 
     def __init__(
@@ -112,8 +111,10 @@ class Fleet:
         flags: Mapping[str, Sequence[str]] | None = None,
         etcd: EtcdServer | None = None,
         links: bool = True,
+        spawn: Spawn = forked,
     ) -> None:
         self._linked = links
+        self._spawn = spawn
         self._flags = dict(flags or {})
         self._folder = tempfile.TemporaryDirectory(prefix="fleet-")
         self.folder = Path(self._folder.name)
@@ -164,21 +165,8 @@ class Fleet:
         for process in self.processes:
             process.ready()
         self._background.run(self._follow())
-        made = subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "tenantry.cli.main",
-                "kubeconfig",
-                "--etcd-servers",
-                self.etcd.url,
-                "--external-url",
-                self.url,
-            ],
-            capture_output=True,
-            check=True,
-        )
-        self.kubeconfig.write_bytes(made.stdout)
+        made = tenantry("kubeconfig", "--etcd-servers", self.etcd.url, "--external-url", self.url, spawn=self._spawn)
+        self.kubeconfig.write_text(made.printed)
         self.root = Api(f"{self.url}/clusters/root", str(self.ca), self.token())
         self._reached()
         return self
@@ -332,7 +320,8 @@ class Fleet:
             self._links.append(link)
             port = link.port
         health = () if "--health-port" in arguments else ("--health-port", "0")
-        process = kind(name, self.folder, port, command, *arguments, *health, *self._flags.get(command, ()))
+        flags = self._flags.get(command, ())
+        process = kind(name, self.folder, port, command, *arguments, *health, *flags, spawn=self._spawn)
         if self._linked:
             process.link = link
         process.start()

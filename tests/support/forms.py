@@ -13,6 +13,7 @@ from tests.support.etcd import EtcdServer
 from tests.support.fleet import Fleet
 from tools.ports import free_port
 from tools.server import Server
+from tools.spawning import Spawn, forked
 
 ONE_PROCESS = "one-process"
 DISTRIBUTED = "distributed"
@@ -21,8 +22,8 @@ FORMS = (ONE_PROCESS, DISTRIBUTED)
 REGISTRIES = 1
 GATEWAYS = 2
 SHARDS = 2
-PATIENCE = {"registry": ("--election-ttl-seconds", "10"), "shard": ("--session-ttl-seconds", "10")}
-"""A machine that tests share may stand still for seconds. How soon shards are replaced is for `tests/distributed`."""
+PATIENCE = {"registry": ("--election-ttl-seconds", "20"), "shard": ("--session-ttl-seconds", "20")}
+"""A machine that tests share may stand still for many seconds. How soon shards are replaced is for `tests/distributed`."""
 
 
 class Platform(ABC):
@@ -97,12 +98,12 @@ class OneProcess(Platform):
 
     form = ONE_PROCESS
 
-    def __init__(self, folder: Path, flags: Sequence[str], shards: int) -> None:
+    def __init__(self, folder: Path, flags: Sequence[str], shards: int, spawn: Spawn) -> None:
         self._flags = flags
         # As with any port that is not chosen at each start, URLs stay what they are.
         self._port = ("--secure-port", str(free_port()))
         self.shards = [f"shard-{number + 1}" for number in range(shards)]
-        self.server = Server(folder / "tenantry")
+        self.server = Server(folder / "tenantry", spawn=spawn)
         self.kubeconfig = self.server.kubeconfig
         self.ca = self.server.ca
         self.access = self.server.root
@@ -136,9 +137,10 @@ class Distributed(Platform):
 
     form = DISTRIBUTED
 
-    def __init__(self, flags: dict[str, Sequence[str]], etcd: EtcdServer | None = None) -> None:
+    def __init__(self, flags: dict[str, Sequence[str]], spawn: Spawn = forked, etcd: EtcdServer | None = None) -> None:
         flags = {kind: (*PATIENCE.get(kind, ()), *flags.get(kind, ())) for kind in ("registry", "gateway", "shard")}
-        self.fleet = Fleet(registries=REGISTRIES, gateways=GATEWAYS, shards=SHARDS, flags=flags, etcd=etcd, links=False)
+        counts = {"registries": REGISTRIES, "gateways": GATEWAYS, "shards": SHARDS}
+        self.fleet = Fleet(**counts, flags=flags, etcd=etcd, links=False, spawn=spawn)
         self.urls = self.fleet.urls
         self.kubeconfig = self.fleet.kubeconfig
         self.ca = str(self.fleet.ca)
@@ -200,6 +202,7 @@ def platform(
     token_file: Path | None = None,
     api_export_urls: bool = False,
     certificate_life_seconds: int = 0,
+    spawn: Spawn = forked,
 ) -> Platform:
     """A platform of this form, not started yet.
 
@@ -211,5 +214,5 @@ def platform(
     serving += ("--api-export-urls=true",) if api_export_urls else ()
     life = ("--certificate-life-seconds", str(certificate_life_seconds)) if certificate_life_seconds else ()
     if form == ONE_PROCESS:
-        return OneProcess(folder, (*capacity, *serving, *life), shards)
-    return Distributed({"registry": (*capacity, *life), "shard": (*serving, *life), "gateway": life})
+        return OneProcess(folder, (*capacity, *serving, *life), shards, spawn)
+    return Distributed({"registry": (*capacity, *life), "shard": (*serving, *life), "gateway": life}, spawn)

@@ -1,0 +1,136 @@
+"""How a process of the product comes up: executed as its users do it, or forked off one that has imported everything.
+
+What a process imports costs it more than the rest of its start. Tests, which start hundreds, fork; what measures a process, and
+what tests how a user starts one, executes. From the first line of the command on, both are the same.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from multiprocessing import get_context
+from multiprocessing.context import ForkServerContext, ForkServerProcess
+from pathlib import Path
+from typing import Protocol
+
+MODULES = ("tenantry.cli.commands", "tenantry.cli.start", "registry.main", "shard.main", "gateway.main")
+"""What the commands import, each when it is given."""
+_PYTHONPATH = os.environ.get("PYTHONPATH")
+
+
+class Running(Protocol):
+    """What `subprocess.Popen` has of a process, as far as it is used here."""
+
+    @property
+    def pid(self) -> int: ...
+
+    def poll(self) -> int | None: ...
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Raises subprocess.TimeoutExpired."""
+
+    def send_signal(self, sig: int) -> None: ...
+
+    def kill(self) -> None: ...
+
+
+Spawn = Callable[[Sequence[str], Path, Path], Running]
+"""Starts `tenantry` with arguments. What it prints is appended to the first file, and its standard error to the second."""
+
+
+def executed_by(*python: str) -> Spawn:
+    """`python`: the command of an interpreter whose environment has the product."""
+
+    def spawn(arguments: Sequence[str], printed: Path, errors: Path) -> Running:
+        command = [*python, "-m", "tenantry.cli.main", *arguments]
+        with printed.open("ab") as out, errors.open("ab") as err:
+            return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
+
+    return spawn
+
+
+executed = executed_by(sys.executable)
+
+
+def forked(arguments: Sequence[str], printed: Path, errors: Path) -> Running:
+    """Other variables of the environment are as they are now; what decides on imports must be as it was."""
+    assert os.environ.get("PYTHONPATH") == _PYTHONPATH, "a process that is to import something else has to be executed"
+    for path in (printed, errors):
+        path.touch()
+    # A daemon to multiprocessing: it is not waited for when this process ends, but ended.
+    process = _server().Process(target=_run, args=(list(arguments), printed, errors, dict(os.environ)), daemon=True)
+    process.start()
+    return _Forked(process, arguments)
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A command that ended, and all that it wrote."""
+
+    code: int
+    printed: str
+    errors: str
+
+
+def done(spawn: Spawn, arguments: Sequence[str], seconds: float) -> Done:
+    """Runs a command to its end. One that does not end is killed. Raises subprocess.TimeoutExpired."""
+    with tempfile.NamedTemporaryFile() as printed, tempfile.NamedTemporaryFile() as errors:
+        process = spawn(arguments, Path(printed.name), Path(errors.name))
+        try:
+            code = process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise
+        return Done(code, printed.read().decode(), errors.read().decode())
+
+
+@cache
+def _server() -> ForkServerContext:
+    context = get_context("forkserver")
+    context.set_forkserver_preload([*MODULES, "tools.frozen"])
+    return context
+
+
+def _run(arguments: list[str], printed: Path, errors: Path, environment: Mapping[str, str]) -> None:
+    for path, descriptor in ((printed, 1), (errors, 2)):
+        opened = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        os.dup2(opened, descriptor)
+        os.close(opened)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.argv = ["tenantry", *arguments]
+    from tenantry.cli.main import main
+
+    sys.exit(main())
+
+
+class _Forked:
+    def __init__(self, process: ForkServerProcess, arguments: Sequence[str]) -> None:
+        self._process = process
+        self._arguments = arguments
+        assert process.pid is not None
+        self.pid: int = process.pid
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def wait(self, timeout: float | None = None) -> int:
+        self._process.join(timeout)
+        if (code := self._process.exitcode) is None:
+            raise subprocess.TimeoutExpired(["tenantry", *self._arguments], timeout or 0.0)
+        return code
+
+    def send_signal(self, sig: int) -> None:
+        # Whose end is known may have given its pid to another.
+        if self.poll() is None:
+            os.kill(self.pid, sig)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
