@@ -23,8 +23,8 @@ tenantry/_proto/.generated: $(PROTOS) $(VENV)/.installed
 start: install
 	$(BIN)/tenantry start $(ARGS)
 
-# Tests wait more than they compute: one worker more than there are processors keeps all of these busy.
-WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+# Most tests run servers beside themselves: more workers than processors make these wait for each other, and leases end.
+WORKERS ?= $(shell getconf _NPROCESSORS_ONLN)
 test: install
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --ignore=tests/deploy/test_stack.py $(ARGS)
 

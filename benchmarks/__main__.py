@@ -14,9 +14,10 @@ import sys
 import tempfile
 import time
 import traceback
+from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import tables
+from benchmarks import beside, tables
 from benchmarks.results import Results
 from benchmarks.stages import STAGES
 
@@ -26,8 +27,11 @@ def main() -> int:
     parser.add_argument("--json", type=Path, default=Path("benchmarks.json"), help="where to write the figures")
     parser.add_argument("--only", action="append", choices=list(STAGES), help="run one stage; may be given several times")
     parser.add_argument("--keep", type=Path, help="directory to use, and not to delete (logs are there)")
+    parser.add_argument("--beside", type=Path, help="measure nothing but the ratios to the code in this other checkout")
     options = parser.parse_args()
     folder = options.keep or Path(tempfile.mkdtemp(prefix="tenantry-bench-"))
+    if options.beside:
+        return _beside(options.beside, folder, options.json)
     results = Results()
     try:
         for name, stage in STAGES.items():
@@ -53,6 +57,13 @@ def main() -> int:
     print("\n\n".join(filter(None, [tables.figures(results), tables.work(results)])))
     options.json.write_text(json.dumps({"machine": machine(), **results.document()}, indent=2) + "\n")
     return 1 if results.failed else 0
+
+
+def _beside(tree: Path, folder: Path, target: Path) -> int:
+    ratios = beside.measure(tree, folder)
+    print(beside.table(ratios))
+    target.write_text(json.dumps({"machine": machine(), "ratios": [asdict(ratio) for ratio in ratios]}, indent=2) + "\n")
+    return 0 if all(ratio.reached for ratio in ratios) else 1
 
 
 def machine() -> dict[str, object]:

@@ -14,6 +14,7 @@ from benchmarks.client import Client
 from tests.support.etcd import EtcdServer
 from tests.support.fleet import Fleet, Process
 from tools.ports import free_port
+from tools.spawning import executed
 
 START_SECONDS_MAX = 180.0
 
@@ -30,7 +31,7 @@ def fleet(root: Path, *, shards: int = 1, range_capacity: int = 1000, balance: b
     """One registry, one gateway and so many shards, serving. `root` gets etcd's data."""
     root.mkdir(parents=True, exist_ok=True)
     flags = {"registry": ("--range-capacity", str(range_capacity), "--balance", str(balance).lower())}
-    with Fleet(shards=shards, flags=flags, etcd=EtcdServer(directory=root), links=False) as made:
+    with Fleet(shards=shards, flags=flags, etcd=EtcdServer(directory=root), links=False, spawn=executed) as made:
         yield made
 
 

@@ -67,7 +67,7 @@ class Attack:
         """A request after the other, also after a refusal: it does not care for Retry-After."""
         made: Sequence[Request] = self.family.requests(self.site)
         anonymous = made[0].anonymous
-        connection = await self._connect("" if anonymous else self.site.token)
+        connection = await self._again(end, "" if anonymous else self.site.token)
         number = client * 10_000_000
         # A create and its deletion have the same number.
         for turn in cycle(range(len(made))):

@@ -1,4 +1,4 @@
-"""One family against one server: quiet, attack, quiet for a minute."""
+"""One family against one server: quiet, attack, quiet for a minute, of which the end is what the next family is held against."""
 
 from __future__ import annotations
 
@@ -20,20 +20,24 @@ _END_SECONDS_MAX = 180.0
 
 
 class AttackFailed(Exception):
-    """The hostile tenant could not prepare what it needs."""
+    """The hostile tenant could not prepare what it needs, or ended before its time. The text is what it said last."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """`hostile`: its answers by status, 0 for lost connections. `kept_bytes`: resident memory a minute after, above that before.
-    `failed`: what quiet tenants were told in place of their answers. `changed_hands`: ranges that have another owner."""
+    `failed`: what quiet tenants were told in place of their answers. `changed_hands`: ranges that have another owner.
+    `longest_stall_cpu_seconds`: what a loop itself computed in a stall; for the rest it waited for a processor. The stalls of the
+    quiet minute before are what the machine does to a loop by itself."""
 
     family: str
     server: str
     quiet_p99_ms: float
     attacked_p99_ms: float
     attacked_p50_ms: float
+    quiet_stall_seconds: float | None
     longest_stall_seconds: float | None
+    longest_stall_cpu_seconds: float | None
     kept_bytes: int
     changed_hands: int
     hostile: dict[str, int]
@@ -59,6 +63,7 @@ class Measurement:
         self._settle_seconds = settle_seconds
         self._quiet = QuietTenants(serving.url, serving.ca, serving.quiet)
         self._loop = uvloop.new_event_loop()
+        self._before: Answers | None = None
 
     def __enter__(self) -> Measurement:
         self._loop.run_until_complete(self._quiet.prepare())
@@ -74,7 +79,9 @@ class Measurement:
     def row(self, family: str) -> Row:
         """Raises AttackFailed."""
         serving = self._serving
-        before = self._tenants(self._seconds)
+        before = self._before or self._tenants(self._seconds)
+        self._before = None
+        quiet_stall, _ = serving.longest_stall_seconds()
         attack = self._start(family)
         memory, owners = serving.memory_bytes(), serving.owners()
         assert attack.stdin is not None
@@ -82,20 +89,27 @@ class Measurement:
             attack.stdin.write("go\n")
             attack.stdin.flush()
             during = self._tenants(self._seconds)
-            stall = serving.longest_stall_seconds()
-            told, _ = attack.communicate(timeout=_END_SECONDS_MAX)
+            stall, stall_cpu = serving.longest_stall_seconds()
+            told, said = attack.communicate(timeout=_END_SECONDS_MAX)
+        except subprocess.TimeoutExpired as late:
+            raise AttackFailed(f"it did not end within {_END_SECONDS_MAX:g} s") from late
         finally:
             attack.kill()
-        after = self._tenants(self._settle_seconds)
+        if attack.returncode:
+            raise AttackFailed(said[-1500:])
+        after = self._tenants(max(0.0, self._settle_seconds - self._seconds))
+        self._before = self._tenants(self._seconds)
         now = serving.owners()
-        failed = Counter(before.failed) + Counter(during.failed) + Counter(after.failed)
+        failed = Counter(during.failed) + Counter(after.failed) + Counter(self._before.failed)
         return Row(
             family,
             self._name,
             before.percentile_ms(99),
             during.percentile_ms(99),
             during.percentile_ms(50),
+            quiet_stall,
             stall,
+            stall_cpu,
             serving.memory_bytes() - memory,
             sum(now.get(name) != generation for name, generation in owners.items()),
             json.loads(told),

@@ -47,7 +47,18 @@ def tables(rows: Sequence[Row]) -> str:
         found = [row for row in rows if row.server == name]
         if not found:
             continue
-        head = ["family", "p99 quiet", "p99 attacked", "ratio", "longest stall", "kept", "changed hands", "5xx", "answers"]
+        head = [
+            "family",
+            "p99 quiet",
+            "p99 attacked",
+            "ratio",
+            "longest stall",
+            "its CPU",
+            "kept",
+            "changed hands",
+            "5xx",
+            "answers",
+        ]
         lines = [_line(row) for row in found]
         if name != KUBERNETES:
             head.append("not reached")
@@ -60,16 +71,21 @@ def tables(rows: Sequence[Row]) -> str:
 
 
 def _line(row: Row) -> list[str]:
-    stall = "" if row.longest_stall_seconds is None else f"{row.longest_stall_seconds * 1000:.0f} ms"
     answers = ", ".join(f"{status if status != '0' else 'lost'}: {count}" for status, count in sorted(row.hostile.items()))
     return [
         FAMILIES[row.family].what,
         f"{row.quiet_p99_ms:.1f} ms",
         f"{row.attacked_p99_ms:.1f} ms",
         f"{row.attacked_p99_ms / row.quiet_p99_ms:.2f}",
-        stall,
+        _milliseconds(row.quiet_stall_seconds),
+        _milliseconds(row.longest_stall_seconds),
+        _milliseconds(row.longest_stall_cpu_seconds),
         f"{row.kept_bytes / 1e6:.1f} MB",
         str(row.changed_hands),
         str(row.server_errors),
         answers,
     ]
+
+
+def _milliseconds(seconds: float | None) -> str:
+    return "" if seconds is None else f"{seconds * 1000:.0f} ms"
