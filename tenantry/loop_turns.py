@@ -1,8 +1,9 @@
 """How long each turn of the event loop takes, measured without a timer.
 
-Whoever begins to work on the loop says so (`turns_of_loop.begin()`): requests, background tasks, what reads from a socket. The
-turn is over when the loop comes round to a callback that was scheduled then, and whoever wanted something meanwhile waited that
-long. A process that does nothing is not woken for it.
+Whoever worked on the loop says for how long (`turns_of_loop.worked`): requests, background tasks, what reads from a socket. Once
+that comes to a millisecond, the end of the turn is watched for: it is over when the loop comes round to a callback that was
+scheduled then, and whoever wanted something meanwhile waited that long. Short turns need no callback, and a process that does
+nothing is not woken.
 """
 
 from __future__ import annotations
@@ -10,16 +11,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Generator
+from threading import get_ident
 from types import coroutine
 from typing import Any, TypeVar
 
 What = tuple[str, ...]
 """What worked, in words for the log."""
 Ended = Callable[[float, float, What], None]
-"""Called after a turn: its seconds, how many of them the loop's thread used a processor (0 of a short turn), and what worked
-longest in it."""
+"""Called after a turn that was watched: its seconds, how many of them the loop's thread used a processor (0 of a short turn), and
+what worked longest in it."""
 SHORTEST_SECONDS = 0.005
-"""Of a shorter turn nobody wants to know more. The processor's time costs a system call."""
+"""Of a shorter turn nobody wants to know more."""
+LOOK_SECONDS = 0.001
+"""So much work makes a turn watched, and so old may a reading of the thread's processor time be, which costs a system call. The
+figures of a turn may be too high by this."""
 
 Result = TypeVar("Result")
 
@@ -28,43 +33,58 @@ class LoopTurns:
     """Of one loop at a time, and of nobody's while nothing is attached."""
 
     def __init__(self) -> None:
+        self.looked = 0.0
+        """When `look` last read the processor time, by `time.perf_counter`."""
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = 0
         self._ended: Ended | None = None
-        self._under_way = False
+        self._watched = False
         self._began = 0.0
+        self._unwatched_seconds = 0.0
         self._cpu = 0.0
         self._longest = 0.0
         self._what: What = ()
 
     def attach(self, ended: Ended) -> None:
         """Measures the running loop from now on."""
-        self._loop, self._ended = asyncio.get_running_loop(), ended
-        self._under_way = False
+        self._loop, self._thread, self._ended = asyncio.get_running_loop(), get_ident(), ended
+        self._end_turn()
 
     def detach(self) -> None:
         self._loop = self._ended = None
+        self._thread = 0
 
-    def begin(self) -> None:
-        """Work begins, on this loop or on one that is not measured."""
-        if self._under_way or self._loop is None or asyncio.get_running_loop() is not self._loop:
-            return
-        self._under_way = True
-        self._longest, self._what = 0.0, ()
-        self._cpu = time.thread_time()
-        self._began = time.perf_counter()
-        self._loop.call_soon(self._end, self._loop)
+    def look(self) -> None:
+        """To be called before work, where `looked` is older than `LOOK_SECONDS`."""
+        if self._thread == get_ident() and not self._watched:
+            self.looked = time.perf_counter()
+            self._cpu = time.thread_time()
 
     def worked(self, seconds: float, what: What) -> None:
-        """Something kept the loop for so long."""
-        if seconds > self._longest and self._under_way and asyncio.get_running_loop() is self._loop:
+        """Something kept the loop for so long, up to now; on this loop or on one that is not measured."""
+        if self._thread != get_ident():
+            return
+        if seconds > self._longest:
             self._longest, self._what = seconds, what
+        if self._watched:
+            return
+        self._unwatched_seconds += seconds
+        if self._unwatched_seconds >= LOOK_SECONDS and self._loop is not None:
+            self._watched = True
+            self._began = time.perf_counter() - self._unwatched_seconds
+            self._loop.call_soon(self._end, self._loop)
 
     def _end(self, loop: asyncio.AbstractEventLoop) -> None:
         if loop is not self._loop or self._ended is None:
             return
-        self._under_way = False
-        seconds = time.perf_counter() - self._began
-        self._ended(seconds, time.thread_time() - self._cpu if seconds > SHORTEST_SECONDS else 0.0, self._what)
+        seconds, what = time.perf_counter() - self._began, self._what
+        self._end_turn()
+        self._ended(seconds, time.thread_time() - self._cpu if seconds > SHORTEST_SECONDS else 0.0, what)
+
+    def _end_turn(self) -> None:
+        self._watched = False
+        self._unwatched_seconds = self._longest = 0.0
+        self._what = ()
 
 
 turns_of_loop = LoopTurns()
@@ -80,11 +100,13 @@ def in_steps(
 ) -> Generator[Any, Any, Result]:
     """Awaits the work, and tells `turns_of_loop`, and `stepped` (seconds, and now by the clock), how long each of its steps kept
     the loop."""
+    turns = turns_of_loop
     step: Callable[[Any], Any] = work.send
     value: Any = None
     while True:
-        turns_of_loop.begin()
         began = clock()
+        if began - turns.looked >= LOOK_SECONDS:
+            turns.look()
         try:
             awaited = step(value)
         except StopIteration as stop:
@@ -92,7 +114,7 @@ def in_steps(
             return result
         finally:
             now = clock()
-            turns_of_loop.worked(now - began, what)
+            turns.worked(now - began, what)
             if stepped is not None:
                 stepped(now - began, now)
         try:

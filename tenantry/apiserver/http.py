@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -42,6 +43,15 @@ class Request:
     impersonator: User | None = None
     verb: str = ""
     _query: dict[str, list[str]] | None = None
+    _credential: bytes | None = None
+
+    @property
+    def credential(self) -> bytes:
+        """What an Authorization header is remembered by: its SHA-256, empty where there is none."""
+        if self._credential is None:
+            header = self.headers.get("authorization")
+            self._credential = hashlib.sha256(header.encode("utf-8", "surrogateescape")).digest() if header else b""
+        return self._credential
 
     @property
     def query(self) -> dict[str, list[str]]:
@@ -118,7 +128,7 @@ class Stream:
     """An answer without a known end. `run` writes to the sink and returns when the stream is over; it is cancelled
     when the client goes away. It must not block the loop."""
 
-    run: Callable[[Sink], Awaitable[None]]
+    run: Callable[[Sink], Coroutine[Any, Any, None]]
     status: int = 200
     content_type: str = "application/json"
     headers: dict[str, str] = field(default_factory=dict)

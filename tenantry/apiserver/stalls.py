@@ -97,7 +97,7 @@ class Stalls(Collector):
 
 class Housekeeping(Protocol):
     def due(self) -> bool:
-        """Whether there is something to do. Asked after each turn, so it has to be quick."""
+        """Whether there is something to do. Asked after each turn that was watched."""
 
     def run(self) -> None: ...
 

@@ -93,13 +93,12 @@ class Callers:
             found = self._certified(request, certificate)
             if found is not None:
                 return self._caller(found, request)
-        authorization = request.headers.get("authorization")
-        if not authorization:
+        credential = request.credential
+        if not credential:
             return WITHOUT_CREDENTIALS
-        digest = hashlib.sha256(authorization.encode("utf-8", "surrogateescape")).digest()
-        found = self._tokens.get(digest)
+        found = self._tokens.get(credential)
         if found is None:
-            return Caller((NOBODY, digest), False, False, digest)
+            return Caller((NOBODY, credential), False, False, credential)
         return self._caller(found, request)
 
     def answered(self, caller: Caller, request: Request, status: int) -> Caller:
@@ -118,9 +117,8 @@ class Callers:
 
     def refused(self, request: Request) -> None:
         """The credential was good once, and is not any more."""
-        authorization = request.headers.get("authorization")
-        if authorization:
-            self._tokens.pop(hashlib.sha256(authorization.encode("utf-8", "surrogateescape")).digest())
+        if request.credential:
+            self._tokens.pop(request.credential)
 
     def trusts(self, certificate: bytes | None) -> bool:
         """Whether a connection is one of the platform's own servers, which speak for others on it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Hashable
 from typing import Any
 
@@ -24,6 +25,7 @@ from tenantry.loop_turns import turns_of_loop
 
 log = logging.getLogger(__name__)
 
+_READING = ("reading from a connection",)
 _TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
@@ -58,7 +60,11 @@ class Connection(RequestHandler):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        turns_of_loop.begin()
+        began = time.perf_counter()
+        self._received(data)
+        turns_of_loop.worked(time.perf_counter() - began, _READING)
+
+    def _received(self, data: bytes) -> None:
         before = self._request_count
         current = self._current_request
         within_body = isinstance(current, Exchange) and not current.payload.is_eof()

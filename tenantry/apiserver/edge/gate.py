@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Hashable
+from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from functools import partial
 from typing import Any, TypeVar
 
@@ -163,9 +163,9 @@ class Gate:
                 self.timed_out += 1
                 waiter.set_exception(self._refusal())
 
-    async def run(self, caller: Caller, work: Coroutine[Any, Any, Result], what: What = ()) -> Result:
+    def run(self, caller: Caller, work: Coroutine[Any, Any, Result], what: What = ()) -> Awaitable[Result]:
         """The result of the work, which is `what` in the log. The time for which it keeps the loop is the caller's."""
-        return await in_steps(work, what, partial(self.spent, caller), self._clock)
+        return in_steps(work, what, partial(self.spent, caller), self._clock)
 
     def spent(self, caller: Caller, seconds: float, now: float) -> None:
         """The caller kept the loop for so long, until now."""

@@ -34,7 +34,7 @@ from tenantry.apiserver.work import turns
 from tenantry.background import restarting
 from tenantry.kube import status
 from tenantry.kube.status import StatusError
-from tenantry.loop_turns import turns_of_loop
+from tenantry.loop_turns import in_steps
 from tenantry.shares import Shares
 
 log = logging.getLogger(__name__)
@@ -179,10 +179,10 @@ class EdgeServer:
         return self._connections()
 
     async def _exchange(self, exchange: Exchange) -> Written:
-        turns_of_loop.begin()
-        started = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        started = loop.time()
         message = exchange.message
-        exchange.task = asyncio.current_task()
+        exchange.task = asyncio.current_task(loop)
         exchange.bodies = self._bodies
         exchange.body_limit_bytes = self.limits.body_bytes
         exchange.deadline = started + self.limits.request_timeout_seconds
@@ -215,7 +215,7 @@ class EdgeServer:
                     if isinstance(wanted, Relay) and wanted.close is not None:
                         wanted.close()
             code = reply.status
-            seconds = asyncio.get_running_loop().time() - started
+            seconds = loop.time() - started
             if watching:
                 seconds = None
                 self._bodies.forget(exchange)
@@ -239,7 +239,7 @@ class EdgeServer:
                 self._quiet.set()
             metrics.request(request.verb, code, seconds)
             if self._access_log is not None:
-                self._record(request, code, asyncio.get_running_loop().time() - started)
+                self._record(request, code, loop.time() - started)
 
     def _caller(self, exchange: Exchange, request: Request) -> Caller:
         """For whom the request counts, as far as is known before it is authenticated."""
@@ -346,7 +346,8 @@ class EdgeServer:
         elif len(body) <= _JOIN_UP_TO_BYTES and not more:
             transport.write(first + body)
         else:
-            await self._write_long(exchange, transport, first, (body, *more))
+            writing = self._write_long(exchange, transport, first, (body, *more))
+            await in_steps(writing, ("answer to", request.method, request.path))
         if exchange.connection.writing_paused:
             await self._drained(exchange)
         if exchange.payload.exception() is not None:
@@ -400,7 +401,7 @@ class EdgeServer:
                     close=close,
                 )
             )
-            await stream.run(sink)
+            await in_steps(stream.run(sink), (request.method, request.path))
         except asyncio.CancelledError:
             if not self._draining or transport.is_closing():
                 raise

@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 
 from tenantry.apiserver.rpc.refusals import reason, refuse
-from tenantry.loop_turns import turns_of_loop
+from tenantry.loop_turns import in_steps
 
 logger = logging.getLogger(__name__)
 
@@ -33,9 +33,8 @@ class Bugs(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         answer = handler.unary_unary
 
         async def guarded(request: Any, context: Any) -> Any:
-            turns_of_loop.begin()
             try:
-                return await answer(request, context)
+                return await in_steps(answer(request, context), (details.method,))
             except grpc.aio.AbortError:
                 raise
             except Exception:  # whatever it is, its text is not for callers
