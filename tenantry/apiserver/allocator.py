@@ -11,9 +11,11 @@ import logging
 
 log = logging.getLogger(__name__)
 
-MMAP_THRESHOLD_BYTES = 256 * 1024
-"""Blocks from here on are mapped, and unmapped when they are freed. Setting it ends its growth."""
-TRIM_THRESHOLD_BYTES = 1 << 20
+MMAP_THRESHOLD_BYTES = 512 * 1024
+"""Blocks from here on are mapped, and unmapped when they are freed. Setting it ends its growth. It is above what a TLS connection
+reads into, 256 KiB and a header for each read: fresh pages cost more than the request that they are for."""
+TRIM_THRESHOLD_BYTES = 8 << 20
+"""What each heap keeps at its end for what comes next, so that ordinary lists get no fresh pages either."""
 ARENAS = 2
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 
