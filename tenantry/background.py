@@ -69,10 +69,15 @@ def call(callback: Callable[P, object], what: str, *args: P.args, **kwargs: P.kw
     try:
         callback(*args, **kwargs)
     except Exception:  # whose bug it is, is in the log; the callers go on
-        FAILURES.inc()
-        logger.exception("%s raised", what)
+        raised(what)
         return False
     return True
+
+
+def raised(what: str) -> None:
+    """Counts and logs the error that is handled now, where `call` would cost too much: once for each event of each follower."""
+    FAILURES.inc()
+    logger.exception("%s raised", what)
 
 
 async def _stepped(work: Coroutine[Any, Any, None], name: str) -> None:

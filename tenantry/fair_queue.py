@@ -61,6 +61,8 @@ class FairQueue(Generic[Item]):
     def pop(self, fits: Callable[[Owners, Item], bool] | None = None, *, cost: float = 1.0) -> tuple[Owners, Item] | None:
         """The next item, None where there is none. `fits`: those whose first item it refuses are passed over this time. `cost` is
         charged to the owners; `charge` corrects it once the true one is known."""
+        if not self._flows:
+            return None
         passed: list[tuple[float, int, Owners]] = []
         found: tuple[Owners, Item] | None = None
         heap, flows = self._heap, self._flows
@@ -132,6 +134,8 @@ class FairQueue(Generic[Item]):
 
     def clear(self) -> list[Item]:
         """Empties it; what waited."""
+        if not self._flows:
+            return []
         items = list(self)
         self._flows.clear()
         self._size = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from tenantry.background import call
+from tenantry.background import raised
 from tenantry.storage.record import RecordEvent
 
 EventCallback = Callable[[Sequence[RecordEvent]], None]
@@ -58,4 +58,7 @@ class Subscriptions:
         for subscriptions, found in calls:
             for subscription in subscriptions:
                 if subscription.active:
-                    call(subscription.callback, "a subscriber of range events", found)
+                    try:
+                        subscription.callback(found)
+                    except Exception:
+                        raised("a subscriber of range events")

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from tenantry.background import FAILURES, call, call_each, restarting
+from tenantry.background import FAILURES, call, call_each, raised, restarting
 from tenantry.fair_queue import FairQueue, Owners
 from tenantry.kube.status import StatusError
 from tenantry.shares import Shares
@@ -438,13 +438,13 @@ class ControllerRunner:
             controller._walks.ask(("again", held.name, lacking), partial(of, held))
 
     def _callback(self, controller: Controller) -> Callable[[Sequence[RecordEvent]], None]:
-        def add(event: RecordEvent) -> None:
-            for key in controller.keys(event):
-                controller._queue.add(key)
-
         def changed(events: Sequence[RecordEvent]) -> None:
             for event in events:
-                if not call(add, f"controller {controller.name}, told of {event.key},", event):
+                try:
+                    for key in controller.keys(event):
+                        controller._queue.add(key)
+                except Exception:
+                    raised(f"controller {controller.name}, told of {event.key},")
                     controller._queue.add(event.key)
 
         return changed
