@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple, Protocol
 
@@ -28,8 +27,7 @@ ALLOWED = Decision(Verdict.ALLOW)
 NO_OPINION = Decision(Verdict.NO_OPINION)
 
 
-@dataclass(frozen=True, slots=True)
-class Attributes:
+class Attributes(NamedTuple):
     """One question (authorizer.Attributes). `cluster` is a logical cluster id, or `*` for a wildcard request.
 
     Resource requests have `resource`; others have `path` alone. `verb` is the API verb (get, list, …), or the lower-case

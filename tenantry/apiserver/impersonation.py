@@ -111,16 +111,16 @@ def _questions(
 ) -> Iterator[Attributes]:
     ask = Attributes(user=user, verb="impersonate", cluster=cluster, version="v1")
     if (account := _service_account(name)) is not None:
-        yield replace(ask, resource="serviceaccounts", namespace=account[0], name=account[1])
+        yield ask._replace(resource="serviceaccounts", namespace=account[0], name=account[1])
     else:
-        yield replace(ask, resource="users", name=name)
+        yield ask._replace(resource="users", name=name)
     for group in groups:
-        yield replace(ask, resource="groups", name=group)
+        yield ask._replace(resource="groups", name=group)
     for key, values in extra.items():
         for value in values:
-            yield replace(ask, group=_AUTHENTICATION, resource="userextras", subresource=key, name=value)
+            yield ask._replace(group=_AUTHENTICATION, resource="userextras", subresource=key, name=value)
     if uid:
-        yield replace(ask, group=_AUTHENTICATION, resource="uids", name=uid)
+        yield ask._replace(group=_AUTHENTICATION, resource="uids", name=uid)
 
 
 def _default_groups(name: str, groups: tuple[str, ...]) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from tenantry.apiserver.http import Request
 from tenantry.kube import status
@@ -13,8 +13,7 @@ _NAMESPACE_SUBRESOURCES = frozenset({"status", "finalize"})
 _FALSE = frozenset({"false", "0"})
 
 
-@dataclass(frozen=True, slots=True)
-class RequestInfo:
+class RequestInfo(NamedTuple):
     """A parsed request.
 
     `verb` is the API verb (get, list, watch, create, update, patch, delete, deletecollection) for a resource, empty for a method

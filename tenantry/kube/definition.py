@@ -159,17 +159,15 @@ class ResourceDefinition:
     """Which definition this is a variant of. It lives as long as its variants, and so they are the same for as long as it is."""
     uid: str = ""
     """The uid of the CRD or APIResourceSchema behind a custom type."""
+    group_resource: GroupResource = field(init=False, repr=False)
+    storage_key: str = field(init=False, repr=False)
+    """The resource part of storage keys: `<group|core>/<resource>[:<identity>]`."""
 
-    @property
-    def group_resource(self) -> GroupResource:
-        return GroupResource(self.group, self.plural)
-
-    @property
-    def storage_key(self) -> str:
-        """The resource part of storage keys: `<group|core>/<resource>[:<identity>]`."""
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "group_resource", GroupResource(self.group, self.plural))
         group, resource = self.storage_group_resource or self.group_resource
         key = f"{group or 'core'}/{resource}"
-        return f"{key}:{self.identity}" if self.identity else key
+        object.__setattr__(self, "storage_key", f"{key}:{self.identity}" if self.identity else key)
 
     def api_version(self, version: str) -> str:
         return group_version(self.group, version)

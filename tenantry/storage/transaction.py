@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from itertools import chain
 
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
@@ -58,7 +57,8 @@ class Transaction:
         self.owners = (places[0].change.key.cluster if places else "",)
         """Whose share it is of: the cluster of its first change."""
         self.ranges = {place.range.name for place in places}
-        self.raw_keys = set(chain((put.key for put in puts), (delete.key for delete in deletes)))
+        self.raw_keys = {put.key for put in puts}
+        self.raw_keys |= {delete.key for delete in deletes}
         self.operations = len(places) + len(puts) + len(deletes)
         self.size = sum(len(place.raw_key) + len(place.change.value or b"") for place in places) + sum(
             len(put.key) + len(put.value) for put in puts

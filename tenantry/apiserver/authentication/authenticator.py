@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -56,7 +55,7 @@ class Authenticator(Protocol):
 class Union:
     """Certificates and the front proxy's headers, then bearer tokens, then anonymous: kube-apiserver's order.
 
-    A verified token is remembered by its hash for `valid_seconds`, a refused one for `invalid_seconds`.
+    A verified token is remembered by its header's hash for `valid_seconds`, a refused one for `invalid_seconds`.
     """
 
     def __init__(
@@ -85,16 +84,18 @@ class Union:
             user = method.authenticate_request(request)
             if user is not None:
                 return user
-        token = bearer_token(request)
-        if not token:
+        credential = request.credential
+        if not credential:
             return self._anonymous
-        digest = hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
         now = self._clock()
-        cached = self._known.get(digest)
+        cached = self._known.get(credential)
         if cached is not None and cached[0] > now:
             user = cached[1]
         else:
-            user = await self._token_user(token, digest, now)
+            token = bearer_token(request)
+            if not token:
+                return self._anonymous
+            user = await self._token_user(token, credential, now)
         if user is None:
             raise unauthorized()
         return user
@@ -116,13 +117,13 @@ class Union:
         """Asks every token again."""
         self._known.clear()
 
-    async def _token_user(self, token: str, digest: bytes, now: float) -> User | None:
+    async def _token_user(self, token: str, credential: bytes, now: float) -> User | None:
         try:
             user: User | None = (await self.review(token, self._audiences)).user
         except InvalidToken:
             user = None
         lifetime_seconds = self._invalid_seconds if user is None else self._valid_seconds
-        self._known.put(digest, (now + lifetime_seconds, user))
+        self._known.put(credential, (now + lifetime_seconds, user))
         return user
 
 

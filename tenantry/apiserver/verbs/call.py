@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from tenantry.apiserver.authorization import Attributes
 from tenantry.apiserver.forbidden import forbidden_request
@@ -61,21 +61,22 @@ class Call:
     @property
     def attributes(self) -> Attributes:
         """The question that authorization was asked about this request."""
+        group, resource = self.definition.group_resource
         return Attributes(
-            user=self.user,
-            verb=self.verb,
-            cluster=self.scope.cluster or "*",
-            group=self.definition.group,
-            version=self.version,
-            resource=self.definition.plural,
-            subresource=self.subresource,
-            namespace=self.namespace,
-            name=self.name,
+            self.user,
+            self.verb,
+            self.scope.cluster or "*",
+            group,
+            self.version,
+            resource,
+            self.subresource,
+            self.namespace,
+            self.name,
         )
 
     def require_create(self) -> None:
         """Raises StatusError 403 where the caller of an update or apply that comes to a creation may not create."""
-        question = replace(self.attributes, verb="create")
+        question = self.attributes._replace(verb="create")
         decision = self.scope.authorizer.authorize(question)
         if not decision.allowed:
             raise forbidden_request(question, decision.reason)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tenantry.apiserver.authorization import Attributes, Decision, Verdict
@@ -24,7 +23,7 @@ def has_local_policy(export: Object) -> bool:
 
 def policy_allows(export: Export, attributes: Attributes, allows_deep: AllowsDeep) -> bool:
     """Whether the RBAC of the export's cluster lets the caller, with `apis.kcp.io:binding:` before its names, do this."""
-    asked = (replace(attributes, user=user, cluster=export.cluster) for user in bound_users(attributes.user, export.cluster))
+    asked = (attributes._replace(user=user, cluster=export.cluster) for user in bound_users(attributes.user, export.cluster))
     return any(allows_deep(question) for question in asked)
 
 

@@ -3,7 +3,6 @@ provider's workspace (B), and whoever owns a claimed type must not forbid it (C)
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tenantry.apiserver.authorization import ALLOWED, Attributes, Decision, Verdict
@@ -94,7 +93,7 @@ class ExportAuthorizer:
             return True
         owners = exports_with_identity(self._host, identity)
         return bool(owners) and all(
-            policy_allows(owner, replace(attributes, cluster=owner.cluster), self._host.authorizer.allows_deep)
+            policy_allows(owner, attributes._replace(cluster=owner.cluster), self._host.authorizer.allows_deep)
             for owner in owners
             if has_local_policy(owner.object)
         )

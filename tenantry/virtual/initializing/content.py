@@ -52,7 +52,7 @@ class ContentScope(ClusterScope):
         rules = self._permissions()
         if rules:
             self._require_rule(rules, attributes)
-        return self.host.authorizer.authorize(replace(attributes, user=self._acting(attributes.user, logical_cluster, rules)))
+        return self.host.authorizer.authorize(attributes._replace(user=self._acting(attributes.user, logical_cluster, rules)))
 
     def acting_user(self, user: User, attributes: Attributes) -> User:
         return self._acting(user, self._logical_cluster(), self._permissions())
