@@ -20,7 +20,7 @@ async def delete_collection(call: Call) -> Reply:
     representation = representation_of(call)
     options = await delete_options(call.request, BODY_LIMIT_BYTES)
     listing = list_options(call.request, watch=False)
-    wanted = selection(call, listing.label_selector, listing.field_selector)
+    wanted = await selection(call, listing.label_selector, listing.field_selector)
     found, list_metadata = await select(call, listing, wanted)
     for record in found:
         target = target_of(call, WriteOptions(dry_run=options.dry_run))

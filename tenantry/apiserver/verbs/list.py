@@ -32,7 +32,7 @@ async def list_objects(call: Call) -> Reply:
     """The collection. Raises StatusError: 400 and 422 for options, 410 for versions that are gone, 504 for those to come."""
     representation = representation_of(call)
     options = list_options(call.request, watch=False)
-    wanted = selection(call, options.label_selector, options.field_selector)
+    wanted = await selection(call, options.label_selector, options.field_selector)
     found, list_metadata = await select(call, options, wanted)
     return await list_response(call, representation, found, list_metadata)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from tenantry.apiserver import records
 from tenantry.apiserver.scope import Visibility
 from tenantry.apiserver.verbs.call import Call
-from tenantry.apiserver.work import turns
+from tenantry.apiserver.work import beside, turns
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.selectors import fields, labels
 from tenantry.kube.selectors.fields import FieldSelector
@@ -92,15 +92,16 @@ class Selection:
         return lambda record: matches(records.field_values(record, definition, version))
 
 
-def selection(call: Call, label_selector: str, field_selector: str) -> Selection:
+async def selection(call: Call, label_selector: str, field_selector: str) -> Selection:
     """The selection of a request. Raises StatusError 400 for selectors that cannot be read or that the type does not have."""
-    definition = call.definition
-    visibility = call.scope.visibility(definition, call.user, call.verb)
+    definition, tenant = call.definition, call.scope.cluster or ""
     try:
-        by_label = labels.parse(label_selector)
-        by_field = fields.parse(field_selector)
+        # As long as URLs may be, they are read at some microseconds for each two letters.
+        by_label = await beside(tenant, len(label_selector), lambda: labels.parse(label_selector))
+        by_field = await beside(tenant, len(field_selector), lambda: fields.parse(field_selector))
     except ValueError as error:
         raise bad_request(str(error)) from None
+    visibility = call.scope.visibility(definition, call.user, call.verb)
     if not by_field.is_everything:
         selectable = call.shape.selectable
         for requirement in by_field.requirements:

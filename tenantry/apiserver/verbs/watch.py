@@ -27,7 +27,7 @@ async def watch(call: Call) -> Reply:
             f'Unable to convert to Table as requested: includeObject: Invalid value: "{include}": '
             "must be 'Metadata', 'Object', 'None', or empty"
         )
-    wanted = selection(call, options.label_selector, _with_name(call, options.field_selector))
+    wanted = await selection(call, options.label_selector, _with_name(call, options.field_selector))
     version, held = watched(options.resource_version), call.scope.range
     require_readable(held)
     if version:

@@ -5,6 +5,7 @@ Which fields a type can be selected by is the type's business (`Version.selectab
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -64,6 +65,8 @@ class FieldSelector:
 
 
 EVERYTHING = FieldSelector(())
+_OPERATOR = re.compile("!=|==?")
+_SPECIAL = re.compile(r"[\\,=]")
 
 
 def escape(value: str) -> str:
@@ -72,6 +75,8 @@ def escape(value: str) -> str:
 
 
 def _unescape(text: str) -> str:
+    if not _SPECIAL.search(text):
+        return text
     out = []
     characters = iter(text)
     for character in characters:
@@ -90,6 +95,8 @@ def _unescape(text: str) -> str:
 
 def _terms(text: str) -> list[str]:
     """The parts between commas that no backslash precedes, still escaped."""
+    if "\\" not in text:
+        return text.split(",")
     out = []
     start = 0
     position = 0
@@ -106,11 +113,8 @@ def _terms(text: str) -> list[str]:
 
 def _split(term: str) -> tuple[str, bool, str] | None:
     """Field, whether negated, and the escaped value: cut at the first operator."""
-    for position in range(len(term)):
-        for operator in ("!=", "==", "="):
-            if term.startswith(operator, position):
-                return term[:position], operator == "!=", term[position + len(operator) :]
-    return None
+    found = _OPERATOR.search(term)
+    return (term[: found.start()], found[0] == "!=", term[found.end() :]) if found else None
 
 
 @cached("field_selectors", bytes_max=1 << 20)

@@ -84,6 +84,8 @@ def _never(labels: Labels) -> bool:
 
 
 def _compile(requirements: Sequence[Requirement]) -> Predicate:
+    if len(requirements) > _FEW:
+        return _by_key(requirements)
     predicates = [_predicate(r) for r in requirements]
     if not predicates:
         return _always
@@ -92,9 +94,7 @@ def _compile(requirements: Sequence[Requirement]) -> Predicate:
     if len(predicates) == 2:
         first, second = predicates
         return lambda labels: first(labels) and second(labels)
-    if len(predicates) <= _FEW:
-        return lambda labels: all(predicate(labels) for predicate in predicates)
-    return _by_key(requirements)
+    return lambda labels: all(predicate(labels) for predicate in predicates)
 
 
 _FEW = 8
@@ -211,6 +211,8 @@ def requirement(key: str, operator: str, values: Iterable[str] = ()) -> Requirem
     Raises ValueError with upstream's text where the key, the number of values or a value is not allowed.
     """
     texts = tuple(sorted(set(values)))
+    if _is_simple(key, operator, texts):
+        return Requirement(key, operator, texts)
     errors = [f"key: {error}" for error in _invalid(key, names.qualified_name_errors(key))]
     shown = "[" + ",".join(quote(cut(t, _SHOWN)) for t in texts[:_ERRORS_MAX]) + "]" if texts else "null"
     match operator:
@@ -237,6 +239,20 @@ def requirement(key: str, operator: str, values: Iterable[str] = ()) -> Requirem
     return Requirement(key, operator, texts)
 
 
+def _is_simple(key: str, operator: str, texts: Sequence[str]) -> bool:
+    """Whether nothing is wrong with a requirement of the usual operators: there may be thousands of them in a selector."""
+    match operator:
+        case "exists" | "!":
+            counted = not texts
+        case "=" | "==" | "!=":
+            counted = len(texts) == 1
+        case "in" | "notin":
+            counted = bool(texts)
+        case _:
+            return False
+    return counted and not names.qualified_name_errors(key) and not any(map(names.label_value_errors, texts))
+
+
 def _invalid(value: str, errors: Sequence[str]) -> list[str]:
     return [f"Invalid value: {quote(cut(value, _SHOWN))}: {'; '.join(errors)}"] if errors else []
 
@@ -245,16 +261,18 @@ class _Parser:
     """Recursive descent over the tokens. `in` and `notin` are operators only where an operator may stand."""
 
     def __init__(self, text: str) -> None:
-        self.tokens = [symbol or word for symbol, word in _TOKEN.findall(text.rstrip(_BLANKS))]
+        self.tokens: list[str] = [symbol or word for symbol, word in _TOKEN.findall(text.rstrip(_BLANKS))]
+        # The end may be taken where a word or a symbol should be, and looked at again after that.
+        self.tokens += (_END, _END, _END)
         self.position = 0
 
     def peek(self) -> str:
-        return self.tokens[self.position] if self.position < len(self.tokens) else _END
+        return self.tokens[self.position]
 
     def take(self) -> str:
-        token = self.peek()
-        self.position += 1
-        return token
+        position = self.position
+        self.position = position + 1
+        return self.tokens[position]
 
     def parse(self) -> list[Requirement]:
         out: list[Requirement] = []
