@@ -22,19 +22,22 @@ from tenantry.slices import Turns as Turns
 from tenantry.slices import turns as turns
 
 THREADS = 2
-"""Python runs one thread at a time, so more make nothing faster; two, so that one long job does not hold up all others."""
+"""Python runs one thread at a time, so more make nothing faster: the loop waits for the interpreter behind each of them."""
+LONG_SECONDS = 0.1
+"""A job that takes longer must not hold up all others: then a second thread begins the next one."""
 WAITING = 256
 """Jobs that wait for a thread, each with a body of up to 3 MiB; more are refused with 429."""
 WAITING_OF_ONE = 64
 """The same for one tenant, so that nobody fills the places of all others."""
-SWITCH_SECONDS = 0.0005
-"""How long a thread may keep the interpreter while the loop wants it (CPython: 5 ms). A request takes the interpreter a few
-times, after each system call, and waits this long each time while a thread is at work."""
+SWITCH_SECONDS = 0.0001
+"""How long a thread may keep the interpreter while another wants it (CPython: 5 ms). A request takes the interpreter a few times,
+after each system call and each piece that TLS reads, and a commit some sixty times; each waits this long while others work."""
 
 AT_ONCE = 1_000
 """What may be done at once, in `weigh`'s values: creating an object of that many fields keeps the loop for some 10 ms."""
 _SMALL_BYTES = 2_048
 _BYTES_OF_A_VALUE = 512
+_LARGE_BYTES = AT_ONCE * _BYTES_OF_A_VALUE
 
 WAITING_JOBS = Gauge("tenantry_worker_waiting", "Pieces of work that wait for a thread.")
 JOBS = Counter("tenantry_worker_jobs", "Pieces of work that threads did beside the event loop.")
@@ -44,12 +47,13 @@ Result = TypeVar("Result")
 
 
 def weigh(body: bytes) -> int:
-    """About how many values a JSON text or another body holds, never too few; small bodies are not looked at.
+    """About how many values a JSON text or another body holds, never too few; small bodies are not looked at, nor are large ones,
+    which are heavy however few values they hold.
 
     Counted are the bytes that begin another value. Inside of strings they count too, so a big text weighs what it might hold.
     """
     size = len(body)
-    if size <= _SMALL_BYTES:
+    if size <= _SMALL_BYTES or size > _LARGE_BYTES:
         return size // 8
     return size // _BYTES_OF_A_VALUE + body.count(b",") + body.count(b"{") + body.count(b"[")
 
@@ -100,8 +104,18 @@ class Workers:
     A job is a function of values that belong to it alone: what the loop changes is read on the loop.
     """
 
-    def __init__(self, threads: int = THREADS, *, waiting: int = WAITING, waiting_of_one: int = WAITING_OF_ONE) -> None:
+    def __init__(
+        self,
+        threads: int = THREADS,
+        *,
+        waiting: int = WAITING,
+        waiting_of_one: int = WAITING_OF_ONE,
+        long_seconds: float = LONG_SECONDS,
+    ) -> None:
         self._most_threads = threads
+        self._long_seconds = long_seconds
+        self._begun: dict[int, float] = {}
+        """When the thread began the job that it is at."""
         self._limit = waiting
         self._limit_of_one = waiting_of_one
         self._ready = threading.Condition()
@@ -144,11 +158,14 @@ class Workers:
             self._take().carry_out()
 
     def _take(self) -> _Job[Any]:
+        thread = threading.get_ident()
         with self._ready:
-            while not self._queues:
+            self._begun.pop(thread, None)
+            while not self._queues or self._other_seconds() < self._long_seconds:
                 self._idle += 1
-                self._ready.wait()
+                self._ready.wait(self._long_seconds if self._queues else None)
                 self._idle -= 1
+            self._begun[thread] = time.monotonic()
             tenant, queue = next(iter(self._queues.items()))
             job = queue.popleft()
             # To the end of the line, if there is more of this tenant's.
@@ -158,6 +175,10 @@ class Workers:
             self._waiting -= 1
             WAITING_JOBS.set(self._waiting)
             return job
+
+    def _other_seconds(self) -> float:
+        """How long the shortest of the jobs under way has lasted."""
+        return time.monotonic() - max(self._begun.values(), default=float("-inf"))
 
 
 workers = Workers()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 
 import orjson
@@ -67,6 +68,31 @@ async def test_tenants_take_turns_however_much_one_of_them_wants() -> None:
     assert done.index("quiet") <= 2
     assert done.index("calm") <= 3
     assert [name for name in done if name.startswith("busy")] == [f"busy-{number}" for number in range(20)]
+
+
+async def test_a_second_job_begins_while_the_first_is_long() -> None:
+    mine, gate = Workers(threads=2, long_seconds=0.05), Gate()
+    first = asyncio.ensure_future(mine.run("a", gate))
+    await begun(gate)
+    started = time.monotonic()
+    await asyncio.gather(*(mine.run(tenant, str) for tenant in ("a", "b", "c")))
+    assert time.monotonic() - started >= 0.04, "short jobs are done one after the other"
+    assert not first.done()
+    gate.opened.set()
+    assert await first == "through"
+
+
+async def test_short_jobs_are_done_one_at_a_time() -> None:
+    mine, at_work, most = Workers(threads=2, long_seconds=30.0), list[int](), list[int]()
+
+    def job() -> None:
+        at_work.append(1)
+        most.append(len(at_work))
+        time.sleep(0.002)
+        at_work.pop()
+
+    await asyncio.gather(*(mine.run(str(number % 3), job) for number in range(20)))
+    assert max(most) == 1
 
 
 async def test_too_much_of_one_tenant_and_of_all_is_refused() -> None:

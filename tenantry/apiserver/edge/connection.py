@@ -22,9 +22,14 @@ from tenantry.apiserver.edge.gate import Seat
 from tenantry.apiserver.edge.sink import RelayTransport, TransportSink
 from tenantry.kube.status import StatusError, bad_request, too_large
 from tenantry.loop_turns import turns_of_loop
+from tenantry.slices import Turns
 
 log = logging.getLogger(__name__)
 
+_UNPACED_BYTES = 64 * 1024
+_pieces = Turns(slice_seconds=0)
+"""Of large bodies, one piece is taken in each turn of the loop, whichever connection it is of. To decrypt one gives the
+interpreter away a dozen times, and each time a thread that works may have it for a while."""
 _READING = ("reading from a connection",)
 _TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
@@ -193,6 +198,8 @@ class Exchange:
                 chunks.append(chunk)
                 if self.body_bytes > limit_bytes:
                     break
+                if self.body_bytes > _UNPACED_BYTES:
+                    await _pieces.rest()
         except SlowBody as error:
             raise StatusError(408, "Timeout", str(error)) from error
         except web.RequestPayloadError as error:
