@@ -49,9 +49,10 @@ async def read_body(call: Call, default: Callable[[Object], None] | None = None)
     return obj
 
 
-def created(call: Call, obj: Object) -> Response:
-    """201 with the answered object."""
+async def created(call: Call, obj: Object) -> Response:
+    """201 with the answered object, which is about as large as what was sent."""
     media_type = negotiate(call.request.header("accept"), custom=False).media_type
     whole: Object = {"kind": call.definition.kind, "apiVersion": call.definition.api_version(call.version)}
     whole.update((key, value) for key, value in obj.items() if key not in ("kind", "apiVersion"))
-    return Response(201, encode(whole, media_type), media_type, warnings=call.warnings)
+    body = await beside(call.scope.cluster or "", call.weight, lambda: encode(whole, media_type))
+    return Response(201, body, media_type, warnings=call.warnings)

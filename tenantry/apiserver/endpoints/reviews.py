@@ -57,12 +57,12 @@ async def _token_review(call: Call, authenticator: Authenticator) -> Reply:
         review["status"] = {"authenticated": True, "user": seen_in(identity.user, call.cluster).to_user_info()}
         if identity.audiences:
             review["status"]["audiences"] = list(identity.audiences)
-    return created(call, review)
+    return await created(call, review)
 
 
 async def self_subject_review(call: Call) -> Reply:
     await read_body(call)
-    return created(call, {"metadata": {"creationTimestamp": timestamp()}, "status": {"userInfo": call.user.to_user_info()}})
+    return await created(call, {"metadata": {"creationTimestamp": timestamp()}, "status": {"userInfo": call.user.to_user_info()}})
 
 
 async def subject_access_review(call: Call) -> Reply:
@@ -101,7 +101,7 @@ async def self_subject_rules_review(call: Call) -> Reply:
                 status["resourceRules"].append(_part(rule, ("verbs", "apiGroups", "resources", "resourceNames")))
             if rule.get("nonResourceURLs"):
                 status["nonResourceRules"].append(_part(rule, ("verbs", "nonResourceURLs")))
-    return created(call, {"metadata": {}, "spec": {}, "status": status})
+    return await created(call, {"metadata": {}, "spec": {}, "status": status})
 
 
 async def _access_review(
@@ -125,7 +125,7 @@ async def _access_review(
     if ignored:
         status["evaluationError"] = ignored
     review["status"] = status
-    return created(call, review)
+    return await created(call, review)
 
 
 def _decide(call: Call, attributes: Attributes) -> Decision:

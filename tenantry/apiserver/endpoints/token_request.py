@@ -81,7 +81,7 @@ async def _token_request(call: Call, issuer: TokenIssuer, lookup: Lookup) -> Rep
     metadata.update(name=name, namespace=namespace, uid=uid, creationTimestamp=timestamp())
     request["spec"] = {"audiences": audiences, "expirationSeconds": seconds, "boundObjectRef": reference}
     request["status"] = {"token": token, "expirationTimestamp": timestamp(datetime.fromtimestamp(expires, UTC))}
-    return created(as_request, request)
+    return await created(as_request, request)
 
 
 def _default(request: Object) -> None:
