@@ -110,7 +110,7 @@ class Attack:
                 connection.close()
 
         while time.monotonic() < end:
-            while len(held) < HALF_SENT:
+            while len(held) < HALF_SENT and time.monotonic() < end:
                 task = asyncio.create_task(half())
                 held.add(task)
                 task.add_done_callback(held.discard)

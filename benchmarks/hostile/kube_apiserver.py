@@ -14,6 +14,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
 from tenantry.apiserver.edge.certificates import CertificateAuthority
 from tests.support.etcd import EtcdServer
 from tests.support.fleet import until
@@ -123,7 +126,10 @@ def kube_apiserver(root: Path, tokens: Path) -> Iterator[KubeApiserver]:
     root.mkdir(parents=True, exist_ok=True)
     authority = CertificateAuthority.load_or_create(root / "pki")
     certificate, key = authority.serving(root / "pki", ["127.0.0.1"])
-    signing = root / "pki" / "ca.key"
+    signing, verifying = root / "pki" / "ca.key", root / "pki" / "ca.pub"
+    # It signs with an EC key in PKCS#8, and verifies with none that is in a private key's file of that form.
+    loaded = x509.load_pem_x509_certificate((root / "pki" / "ca.crt").read_bytes())
+    verifying.write_bytes(loaded.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
     etcd = EtcdServer(directory=root)
     port = free_port()
     child = _Child("kube-apiserver", root / "kube-apiserver.log")
@@ -144,7 +150,7 @@ def kube_apiserver(root: Path, tokens: Path) -> Iterator[KubeApiserver]:
                 "--service-cluster-ip-range=10.96.0.0/16",
                 "--service-account-issuer=https://kubernetes.default.svc",
                 f"--service-account-signing-key-file={signing}",
-                f"--service-account-key-file={signing}",
+                f"--service-account-key-file={verifying}",
                 # Nobody makes the tokens and accounts that it would wait for.
                 "--disable-admission-plugins=ServiceAccount",
             ]
