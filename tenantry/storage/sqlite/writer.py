@@ -42,6 +42,12 @@ class Writer:
     def commit(self, fences: Sequence[Fence], puts: Sequence[Put], deletes: Sequence[Delete]) -> Committed:
         """As the contract says."""
         operations: list[Operation] = [(put.key, put.value, put.index, put.lease) for put in puts]
+        at_once = len(puts) + len(deletes) <= STATEMENT_ROWS and not any(delete.end for delete in deletes)
+        if at_once and not any(put.lease for put in puts):
+            whole = [*operations, *((delete.key, None, delete.index, 0) for delete in deletes)]
+            if self._append_if(fences, whole):
+                return self._committed(whole)
+            # A fence does not hold, or nothing is there to be deleted: the transaction finds out which.
         with self._transaction():
             self._check_fences(fences)
             for put in puts:
@@ -123,19 +129,38 @@ class Writer:
         if self._database.execute("SELECT 1 FROM leases WHERE id = ?", (lease,)).fetchone() is None:
             raise LeaseGone(lease)
 
+    def _append_if(self, fences: Sequence[Fence], operations: Sequence[Operation]) -> bool:
+        """Writes operations under the next revision where all fences hold, in one statement that is its own transaction. False:
+        nothing was changed."""
+        if not operations:
+            return False
+        size, values = self._rows(operations, 0)
+        fence_rows = _padded(len(fences))
+        for fence in fences:
+            values += (fence.key, fence.mod_revision)
+        values += [None] * (2 * (fence_rows - len(fences)))
+        try:
+            return self._database.execute(_append_statement(size, fence_rows), values).rowcount > 0
+        except sqlite3.Error as error:
+            self._roll_back()
+            raise translated(error) from error
+
     def _append(self, operations: Sequence[Operation]) -> bool:
         """Writes operations into the log under the next revision. False: there was nothing to change."""
-        revision = self.revision + 1
         rows = 0
         for at in range(0, len(operations), STATEMENT_ROWS):
-            part = operations[at : at + STATEMENT_ROWS]
-            size = 1 << (len(part) - 1).bit_length()
-            values: list[object] = []
-            for identifier, (key, value, place, lease) in enumerate(part, first_id(revision) + at):
-                values += (identifier, key, value, place, lease)
-            values += [None] * (5 * (size - len(part)))
-            rows += self._database.execute(_append_statement(size), values).rowcount
+            size, values = self._rows(operations[at : at + STATEMENT_ROWS], at)
+            rows += self._database.execute(_append_statement(size, 0), values).rowcount
         return rows > 0
+
+    def _rows(self, operations: Sequence[Operation], at: int) -> tuple[int, list[object]]:
+        """The number of rows of a statement, and the values of all, for operations from the one numbered `at` on."""
+        size = _padded(len(operations))
+        values: list[object] = []
+        for identifier, (key, value, place, lease) in enumerate(operations, first_id(self.revision + 1) + at):
+            values += (identifier, key, value, place, lease)
+        values += [None] * (5 * (size - len(operations)))
+        return size, values
 
     def _committed(self, operations: Sequence[Operation]) -> Committed:
         self.revision += 1
@@ -169,16 +194,26 @@ class Writer:
                 self._database.execute("ROLLBACK")
 
 
+def _padded(rows: int) -> int:
+    return 1 << max(0, rows - 1).bit_length()
+
+
 @cache
-def _append_statement(rows: int) -> str:
+def _append_statement(rows: int, fences: int) -> str:
+    """With fences, rows of which may be empty, it changes nothing unless all of them hold."""
     values = ", ".join(["(?, ?, ?, ?, ?)"] * rows)
+    fenced = f", fences (key, revision) AS (VALUES {', '.join(['(?, ?)'] * fences)})" if fences else ""
+    held = (
+        " AND NOT EXISTS (SELECT 1 FROM fences LEFT JOIN current AS held ON held.key = fences.key"
+        f" WHERE coalesce(held.id >> {PLACE_BITS}, 0) <> fences.revision)"
+    )
     return (
         "INSERT INTO log (id, key, value, created, place, previous, lease)"
-        f" WITH wanted (id, key, value, place, lease) AS (VALUES {values})"
+        f" WITH wanted (id, key, value, place, lease) AS (VALUES {values}){fenced}"
         f" SELECT wanted.id, wanted.key, wanted.value, coalesce(current.created, wanted.id >> {PLACE_BITS}), wanted.place,"
         " coalesce(current.id, 0), wanted.lease"
         " FROM wanted LEFT JOIN current ON current.key = wanted.key"
-        " WHERE wanted.value IS NOT NULL OR current.id IS NOT NULL"
+        f" WHERE (wanted.value IS NOT NULL OR current.id IS NOT NULL){held if fences else ''}"
     )
 
 
