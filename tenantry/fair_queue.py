@@ -126,7 +126,8 @@ class FairQueue(Generic[Item]):
             return
         times, now = self._times, self._now
         for owner in owners:
-            times[owner] = max(times.get(owner, now), now) + cost
+            at = times.get(owner)
+            times[owner] = (at if at is not None and at > now else now) + cost
         if len(times) > 4 * len(self._flows) + _KEPT:
             # Who is not ahead of the others is as one that comes new, and who does not wait may be forgotten.
             waiting = {owner for flow in self._flows for owner in flow}

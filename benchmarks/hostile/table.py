@@ -52,6 +52,7 @@ def tables(rows: Sequence[Row]) -> str:
             "p99 quiet",
             "p99 attacked",
             "ratio",
+            "stall when quiet",
             "longest stall",
             "its CPU",
             "kept",

@@ -11,7 +11,7 @@ import logging
 
 log = logging.getLogger(__name__)
 
-MMAP_THRESHOLD_BYTES = 512 * 1024
+MMAP_THRESHOLD_BYTES = 1 << 20
 """Blocks from here on are mapped, and unmapped when they are freed. Setting it ends its growth. It is above what a TLS connection
 reads into, 256 KiB and a header for each read: fresh pages cost more than the request that they are for."""
 TRIM_THRESHOLD_BYTES = 8 << 20

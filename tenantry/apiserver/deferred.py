@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 from tenantry.kube.status import too_many_requests
 
@@ -17,6 +17,7 @@ ATTEMPTS = 16
 """A decision may need the RBAC of several clusters, each of which may change while it is gone through."""
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 
 class Deferred(Exception):
@@ -59,18 +60,27 @@ def may_defer() -> bool:
     return _Waiting.now
 
 
-async def decided(decide: Callable[[], T]) -> T:
+def at_once(decide: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """What `decide` returns, for a caller that handles `Deferred` by asking `decided`, with the error, what it asked here. For
+    what each request asks: mostly nothing is left to be done before, and a coroutine would cost more than the decision."""
+    _Waiting.now = True
+    try:
+        return decide(*args, **kwargs)
+    finally:
+        _Waiting.now = False
+
+
+async def decided(decide: Callable[[], T], deferred: Deferred | None = None) -> T:
     """What `decide` returns once nothing is left to be done before. It may be called again and again, so it must change nothing.
+    `deferred`: what it raised already.
 
     Raises StatusError 429 where what it rests on changes faster than it can be gone through.
     """
     for _ in range(ATTEMPTS):
-        _Waiting.now = True
+        if deferred is not None:
+            await deferred.work()
         try:
-            return decide()
-        except Deferred as deferred:
-            work = deferred.work
-        finally:
-            _Waiting.now = False
-        await work()
+            return at_once(decide)
+        except Deferred as raised:
+            deferred = raised
     raise too_many_requests("the RBAC or the types that this request rests on change faster than they can be read, try again")

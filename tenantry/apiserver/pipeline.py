@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from tenantry.apiserver import impersonation, request_info
 from tenantry.apiserver.authentication.authenticator import ANONYMOUS_USER, Authenticator
 from tenantry.apiserver.authorization import Attributes
-from tenantry.apiserver.deferred import decided
+from tenantry.apiserver.deferred import Deferred, at_once, decided
 from tenantry.apiserver.endpoints.health import HEALTH_PATHS, KINDS, Health
 from tenantry.apiserver.endpoints.issuer import IssuerEndpoint
 from tenantry.apiserver.endpoints.nonresource import Endpoints
@@ -116,7 +116,10 @@ class Pipeline:
         await self._authorize(scope, info, user)
         if isinstance(scope, Hidden):
             return self._health.serve(request, path)
-        apis = await decided(scope.apis)
+        try:
+            apis = at_once(scope.apis)
+        except Deferred as deferred:
+            apis = await decided(scope.apis, deferred)
         if not info.is_resource:
             return await self._endpoints.serve(request, apis, path)
         found = apis.find(info.group, info.version, info.resource)
@@ -141,7 +144,11 @@ class Pipeline:
             info.name,
             info.path,
         )
-        decision = await decided(lambda: scope.authorizer.authorize(attributes))
+        authorize = scope.authorizer.authorize
+        try:
+            decision = at_once(authorize, attributes)
+        except Deferred as deferred:
+            decision = await decided(lambda: authorize(attributes), deferred)
         if not decision.allowed:
             raise forbidden_request(attributes, decision.reason)
 

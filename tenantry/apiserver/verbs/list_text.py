@@ -12,9 +12,9 @@ from tenantry.apiserver.work import turns
 from tenantry.kube.codec import yaml_codec
 from tenantry.kube.objects import Object
 
-_PIECE_BYTES = 256 * 1024
+_PIECE_BYTES = 512 * 1024
 """What is joined at a time: not too long a copy, and not so large a block that the C library maps fresh pages for it
-(`allocator`), which takes longer than the copy."""
+(`allocator`), which take longer than the copy."""
 _RUN = 128
 """Items whose sizes are looked at together."""
 
