@@ -129,7 +129,7 @@ class Cache(Generic[K, V]):
     def put(self, key: K, value: V, size_bytes: int | None = None) -> bool:
         """Keeps a value for as long as there is room for it. `size_bytes`: of the value, where the caller knows it. False: the
         key is too long, or the entry too big, and whatever was kept for the key is dropped."""
-        size = size_of(key, KEY_BYTES_MAX)
+        size = _key_bytes(key)
         if size > KEY_BYTES_MAX:
             return False
         if size_bytes is None:
@@ -264,6 +264,15 @@ def _of_many(cache: Cache[Any, R], function: Callable[P, R]) -> Callable[P, R]:
         return cache.compute(key, lambda: function(*args, **kwargs))
 
     return remembering
+
+
+def _key_bytes(key: object) -> int:
+    """`size_of` a key, without looking at what most keys are made of."""
+    if type(key) is str or type(key) is bytes:
+        return sys.getsizeof(key)
+    if isinstance(key, tuple) and all(type(part) is str for part in key):
+        return sys.getsizeof(key) + sum(map(sys.getsizeof, key))
+    return size_of(key, KEY_BYTES_MAX)
 
 
 _SHARED = (type, ModuleType, BuiltinFunctionType, CodeType, type(None), bool)

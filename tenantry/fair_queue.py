@@ -82,7 +82,8 @@ class FairQueue(Generic[Item]):
             found = owners, flow.popleft()
             self._size -= 1
             self._now = max(self._now, now)
-            self.charge(owners, cost)
+            if cost:
+                self.charge(owners, cost)
             if flow:
                 heappush(heap, (self._rank(owners), next(self._numbers), owners))
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -10,6 +11,9 @@ Object = dict[str, Any]
 
 CLUSTER_ANNOTATION = "kcp.io/cluster"
 """Names the logical cluster on every object served (kcp behaviour); the only way to tell the items of a wildcard list apart."""
+
+
+_TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
 class GroupResource(NamedTuple):
@@ -69,6 +73,19 @@ def split_api_version(api_version: str) -> tuple[str, str]:
     return (group, version) if slash else ("", api_version)
 
 
+class _Second:
+    """The last second that somebody asked for, and its text: a write asks for it several times."""
+
+    known = (0, "1970-01-01T00:00:00Z")
+
+
 def timestamp(moment: datetime | None = None) -> str:
     """metav1.Time: RFC 3339 in UTC, whole seconds."""
-    return (moment or datetime.now(UTC)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    if moment is not None:
+        return moment.strftime(_TIME)
+    second, text = _Second.known
+    now = int(time.time())
+    if now != second:
+        text = datetime.fromtimestamp(now, UTC).strftime(_TIME)
+        _Second.known = (now, text)
+    return text

@@ -254,7 +254,7 @@ class Cell:
         self._committer.submit(transaction)
         for key in keys:
             self._pending[key] = transaction
-        self._growth.begin(places)
+        transaction.growth = self._growth.begin(places)
         return future
 
     def _find(self, cluster: str) -> Range | None:
@@ -279,7 +279,7 @@ class Cell:
     def _forget(self, transaction: Transaction) -> None:
         for key in transaction.keys:
             self._pending.pop(key, None)
-        self._growth.end(transaction.places)
+        self._growth.end(transaction.growth)
 
     def _measured(self, seconds: float, changes: int, error: StoreError | None) -> None:
         call_each(self.on_write, "a hook for writes", seconds, changes, error)

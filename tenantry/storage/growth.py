@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from tenantry.storage.transaction import Place
+
+Growth = Sequence[tuple[str, str, int, int]]
+"""(cluster, resource, objects, bytes) of one write."""
 
 
 class PendingGrowth:
@@ -14,15 +17,18 @@ class PendingGrowth:
         self._objects: dict[str, dict[str, int]] = {}
         self._bytes: dict[str, int] = {}
 
-    def begin(self, places: Iterable[Place]) -> None:
-        for cluster, resource, objects, size in _growth(places):
+    def begin(self, places: Iterable[Place]) -> Growth:
+        """Counts a write from now on; what `end` is to be given."""
+        growth = list(_growth(places))
+        for cluster, resource, objects, size in growth:
             counts = self._objects.setdefault(cluster, {})
             counts[resource] = counts.get(resource, 0) + objects
             self._bytes[cluster] = self._bytes.get(cluster, 0) + size
+        return growth
 
-    def end(self, places: Iterable[Place]) -> None:
-        """The same places as were begun with, however their write ended."""
-        for cluster, resource, objects, size in _growth(places):
+    def end(self, growth: Growth) -> None:
+        """The write is over, however it ended."""
+        for cluster, resource, objects, size in growth:
             counts = self._objects[cluster]
             counts[resource] -= objects
             self._bytes[cluster] -= size

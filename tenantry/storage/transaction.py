@@ -32,6 +32,7 @@ class Transaction:
     __slots__ = (
         "deletes",
         "future",
+        "growth",
         "operations",
         "owners",
         "places",
@@ -65,6 +66,8 @@ class Transaction:
         )
         self.records: Sequence[Record | None] = ()
         self.waiters: list[asyncio.Future[None]] = []
+        self.growth: Sequence[tuple[str, str, int, int]] = ()
+        """As `growth.PendingGrowth.begin` gave it."""
 
     @property
     def changes(self) -> Iterable[Change]:

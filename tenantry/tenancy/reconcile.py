@@ -81,13 +81,23 @@ class Clock(Protocol):
 
 
 class LoopClock:
-    """The event loop's own."""
+    """The event loop's own: of the one in which it is first asked."""
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def now(self) -> float:
-        return asyncio.get_running_loop().time()
+        return self._of_loop().time()
 
     def call_at(self, when: float, callback: Callable[[], None]) -> Callable[[], None]:
-        return asyncio.get_running_loop().call_at(when, callback).cancel
+        return self._of_loop().call_at(when, callback).cancel
+
+    def _of_loop(self) -> asyncio.AbstractEventLoop:
+        # To look for the loop costs a system call.
+        loop = self._loop
+        if loop is None:
+            loop = self._loop = asyncio.get_running_loop()
+        return loop
 
 
 class Controller:

@@ -358,16 +358,21 @@ class EdgeServer:
     async def _write_long(self, exchange: Exchange, transport: asyncio.Transport, first: bytes, pieces: Sequence[bytes]) -> None:
         """In slices, each after the client has read most of the one before: to encrypt and copy takes the loop's time, and what
         waits takes memory."""
-        transport.write(first)
         for piece in pieces:
             for at in range(0, len(piece), _SLICE_BYTES):
-                if at or piece is not pieces[0]:
-                    if exchange.connection.writing_paused:
-                        await self._drained(exchange)
-                    await turns.rest()
+                written = piece if len(piece) <= _SLICE_BYTES else memoryview(piece)[at : at + _SLICE_BYTES]
+                if first:
+                    transport.writelines((first, written))
+                    first = b""
+                    continue
+                if exchange.connection.writing_paused:
+                    await self._drained(exchange)
+                await turns.rest()
                 if transport.is_closing():
                     return
-                transport.write(piece if len(piece) <= _SLICE_BYTES else memoryview(piece)[at : at + _SLICE_BYTES])
+                transport.write(written)
+        if first:
+            transport.write(first)
 
     async def _drained(self, exchange: Exchange) -> None:
         """Waits until a slow client has read its answer; the next request of its connection is not looked at before."""

@@ -63,9 +63,9 @@ async def joined(text: Items, items: list[bytes]) -> Sequence[bytes]:
     pieces: list[bytes] = []
     piece: list[bytes] = []
     size = 0
-    for run in _runs(items):
+    for run, run_bytes in _runs(items):
         piece += run
-        size += sum(map(len, run))
+        size += run_bytes
         if size >= _PIECE_BYTES:
             pieces.append(text.between.join(piece))
             # What comes next begins with what is between two items.
@@ -76,11 +76,12 @@ async def joined(text: Items, items: list[bytes]) -> Sequence[bytes]:
     return pieces
 
 
-def _runs(items: list[bytes]) -> Iterator[list[bytes]]:
-    """Neighbours that are small together, and each of the others alone."""
+def _runs(items: list[bytes]) -> Iterator[tuple[list[bytes], int]]:
+    """Neighbours that are small together, and each of the others alone; with their bytes."""
     for at in range(0, len(items), _RUN):
         run = items[at : at + _RUN]
-        if sum(map(len, run)) < _PIECE_BYTES:
-            yield run
+        size = sum(map(len, run))
+        if size < _PIECE_BYTES:
+            yield run, size
         else:
-            yield from ([item] for item in run)
+            yield from (([item], len(item)) for item in run)
