@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -22,6 +23,10 @@ from tests.registry.fleet import Fleet
 SETTINGS = RegistrySettings(bind_address="127.0.0.1", registry_port=0, health_port=0, range_capacity=7)
 
 
+def _has_owners(process: RegistryProcess) -> bool:
+    return [info.shard for info in process.registry.map.ranges()] == ["one"]
+
+
 async def test_process_answers_and_says_how_it_is(store: Store, fleet: Fleet) -> None:
     first = RegistryProcess(SETTINGS, store, await shared_authority(store))
     second = RegistryProcess(SETTINGS, store, await shared_authority(store))
@@ -30,6 +35,9 @@ async def test_process_answers_and_says_how_it_is(store: Store, fleet: Fleet) ->
     try:
         await fleet.join("one")
         await fleet.until(fleet.settled)
+        # Each registry follows the map by itself, and whichever the client asks tells what it has seen of it.
+        for process in (first, second):
+            await fleet.until(partial(_has_owners, process))
         pair = (await shared_authority(store)).issue_client("tenantry-shard")
         client = RegistryClient(
             [f"127.0.0.1:{first.port}", f"127.0.0.1:{second.port}"],
