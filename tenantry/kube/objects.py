@@ -73,6 +73,16 @@ def split_api_version(api_version: str) -> tuple[str, str]:
     return (group, version) if slash else ("", api_version)
 
 
+def with_own_containers(value: Any) -> Any:
+    """A copy of a JSON value whose dicts and lists are its own, and whose texts and numbers are shared. It takes longer than to
+    encode and decode, but gives the interpreter away meanwhile."""
+    if isinstance(value, dict):
+        return {key: with_own_containers(item) if isinstance(item, dict | list) else item for key, item in value.items()}
+    if isinstance(value, list):
+        return [with_own_containers(item) if isinstance(item, dict | list) else item for item in value]
+    return value
+
+
 class _Second:
     """The last second that somebody asked for, and its text: a write asks for it several times."""
 

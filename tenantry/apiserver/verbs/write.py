@@ -18,8 +18,6 @@ from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
 
-import orjson
-
 from tenantry.apiserver import records
 from tenantry.apiserver.admission import CREATE, UPDATE, Review
 from tenantry.apiserver.scope import Scope
@@ -32,7 +30,7 @@ from tenantry.kube.apply.managed_fields import ResetFields, record_update, same_
 from tenantry.kube.codec import json_size, stored
 from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.metadata_validation import metadata_warnings, validate_metadata
-from tenantry.kube.objects import GroupResource, Object, group_version, is_deleting, timestamp
+from tenantry.kube.objects import GroupResource, Object, group_version, is_deleting, timestamp, with_own_containers
 from tenantry.kube.schema.cel import TooMuchAtOnce
 from tenantry.kube.schema.validate import validate
 from tenantry.kube.status import FieldError, StatusError, already_exists, conflict, forbidden, invalid, too_many_values
@@ -429,12 +427,13 @@ def _decide(target: Target, review: Review, apart: bool) -> Generator[bool, bool
         yield ON_LOOP
         target.scope.admission.validate(review)
         return None
-    rest, metadata_before = stored.encode_rest(obj), orjson.dumps(obj["metadata"])
+    rest, before = stored.encode_rest(obj), with_own_containers(obj)
     yield ON_LOOP
     told = len(target.warnings)
     _mutate(target, review)
     del target.warnings[told:]
-    if stored.encode_rest(obj) != rest or orjson.dumps(obj["metadata"]) != metadata_before:
+    # To encode all of it again would keep the loop several times as long.
+    if obj != before:
         raise Overtaken
     target.scope.admission.validate(review)
     return rest
