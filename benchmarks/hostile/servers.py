@@ -104,7 +104,8 @@ def platform(folder: Path) -> Iterator[Serving]:
         def pids() -> Sequence[int]:
             return [process.pid for process in fleet.processes]
 
-        metrics = [f"{shard.url}/metrics" for shard in fleet.shards.values()] + [f"{fleet.url}/metrics"]
+        # The port of the API asks root's RBAC who may read them, and a shard without root cannot.
+        metrics = [process.metrics_url for process in (*fleet.gateways, *fleet.shards.values())]
         yield Serving(fleet.url, ca, sites, pids, metrics, owners)
 
 

@@ -52,6 +52,8 @@ class Process(Child):
         self._arguments = arguments
         self._spawn = spawn
         self._log_start = 0
+        self.metrics_url = ""
+        """Of its figures, without authentication; empty where the process was told another port."""
 
     def __repr__(self) -> str:
         return f"<Process {self.name} {'up' if self.running else 'down'}>"
@@ -319,9 +321,11 @@ class Fleet:
             link = Link(self._background, port)
             self._links.append(link)
             port = link.port
-        health = () if "--health-port" in arguments else ("--health-port", "0")
+        health_port = free_port()
+        health = () if "--health-port" in arguments else ("--health-port", str(health_port))
         flags = self._flags.get(command, ())
         process = kind(name, self.folder, port, command, *arguments, *health, *flags, spawn=self._spawn)
+        process.metrics_url = f"http://127.0.0.1:{health_port}/metrics" if health else ""
         if self._linked:
             process.link = link
         process.start()
