@@ -122,10 +122,7 @@ class Gate:
 
     def leave(self, lane: Lane, caller: Caller) -> None:
         """Gives a seat back."""
-        if lane.reads:
-            self._metrics.reading_in_flight -= 1
-        else:
-            self._metrics.writing_in_flight -= 1
+        self._seated(lane, -1)
         if caller.exempt:
             return
         lane.seats.give(caller.owners)
