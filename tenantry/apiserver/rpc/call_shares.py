@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Hashable
 from contextlib import aclosing
 from hashlib import blake2b
 from typing import Any
@@ -10,13 +10,14 @@ from typing import Any
 import grpc
 
 from tenantry.apiserver.rpc.refusals import over_quota, refuse, retry_after
+from tenantry.apiserver.rpc.wrapping import WrappingInterceptor
 from tenantry.shares import Shares
 
 RETRY_SECONDS = 1.0
 _CERTIFICATE = "x509_pem_cert"
 
 
-class CallShares(grpc.aio.ServerInterceptor):  # type: ignore[misc]
+class CallShares(WrappingInterceptor):
     """Answers RESOURCE_EXHAUSTED with RetryInfo to a client that has as much as `calls` or `streams` let it have.
 
     Streams last for as long as their client likes, so that they are counted apart from calls with one answer. A client is a
@@ -24,17 +25,11 @@ class CallShares(grpc.aio.ServerInterceptor):  # type: ignore[misc]
     """
 
     def __init__(self, calls: Shares, streams: Shares) -> None:
+        super().__init__()
         self._calls = calls
         self._streams = streams
-        self._wrapped: dict[str, Any] = {}
 
-    async def intercept_service(self, continuation: Callable[[Any], Awaitable[Any]], details: Any) -> Any:
-        wrapped = self._wrapped.get(details.method)
-        if wrapped is not None:
-            return wrapped
-        handler = await continuation(details)
-        if handler is None:
-            return None
+    def wrapped(self, handler: Any, method: str) -> Any:
         if handler.unary_unary is not None:
             changed = {"unary_unary": _one_answer(handler.unary_unary, self._calls)}
         elif handler.stream_unary is not None:
@@ -43,8 +38,7 @@ class CallShares(grpc.aio.ServerInterceptor):  # type: ignore[misc]
             changed = {"unary_stream": _many_answers(handler.unary_stream, self._streams)}
         else:
             changed = {"stream_stream": _many_answers(handler.stream_stream, self._streams)}
-        wrapped = self._wrapped[details.method] = handler._replace(**changed)
-        return wrapped
+        return handler._replace(**changed)
 
 
 def _one_answer(answer: Any, shares: Shares) -> Any:
