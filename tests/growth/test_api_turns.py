@@ -106,6 +106,15 @@ def test_documents_grow_with_the_types_however_many_groups_they_are_in() -> None
     assert_linear(make)
 
 
+async def establish(made: World, name: str, status: str) -> None:
+    """The condition Established of a definition, which decides whether its type is served."""
+
+    def change(obj: Object) -> None:
+        obj["status"]["conditions"][0].update(status=status)
+
+    await made.edit(CLUSTER, "apiextensions.k8s.io", "customresourcedefinitions", name, change)
+
+
 async def test_who_follows_a_clusters_apis_is_told_when_they_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """A watch asks at once whether its type is still the same."""
     async with world(crd(n) for n in range(MANY)) as made:
@@ -121,13 +130,7 @@ async def test_who_follows_a_clusters_apis_is_told_when_they_are_read(monkeypatc
         await apis.read(CLUSTER)
         name = "things8.g.example"
         with counted_turns(monkeypatch) as turn:
-            await made.edit(
-                CLUSTER,
-                "apiextensions.k8s.io",
-                "customresourcedefinitions",
-                name,
-                lambda obj: obj["status"]["conditions"][0].update(status="False"),
-            )
+            await establish(made, name, "False")
             await asyncio.wait_for(told.wait(), PATIENCE_SECONDS)
         stop()
         assert found[-1].find("g.example", "v1", "things8") is None
@@ -150,12 +153,6 @@ async def test_what_did_not_change_is_not_read_again(monkeypatch: pytest.MonkeyP
         assert len(read) == MANY
         read.clear()
         name = "things8.g.example"
-        await made.edit(
-            CLUSTER,
-            "apiextensions.k8s.io",
-            "customresourcedefinitions",
-            name,
-            lambda obj: obj["status"]["conditions"][0].update(status="True"),
-        )
+        await establish(made, name, "True")
         assert (await made.call("GET", path.replace("things7", "things8"), MASTER))[0] == 200
         assert set(read) == {name}
