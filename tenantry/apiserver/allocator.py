@@ -1,13 +1,16 @@
 """How the C library gives memory back: what a burst of large requests took must not stay with the process.
 
 glibc (mallopt(3)) raises the size from which a block has pages of its own whenever such a block is freed, up to 32 MiB. Bodies
-then come from heaps, which shrink only from their ends, and each thread has heaps of its own.
+then come from heaps, which shrink only from their ends, and each thread has heaps of its own. What is free inside of a heap goes
+back when it is asked to (malloc_trim(3)).
 """
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import logging
+from collections.abc import Callable
 
 log = logging.getLogger(__name__)
 
@@ -17,6 +20,14 @@ reads into, 256 KiB and a header for each read: fresh pages cost more than the r
 TRIM_THRESHOLD_BYTES = 8 << 20
 """What each heap keeps at its end for what comes next, so that ordinary lists get no fresh pages either."""
 ARENAS = 2
+LARGE_BYTES = 64 << 10
+"""Smaller requests and answers leave nothing behind that is not used again at once."""
+WORTH_BYTES = 16 << 20
+"""So many bytes of large requests and answers may leave more behind than a look at all heaps is worth."""
+QUIET_SECONDS = 1.0
+"""A burst is over when nothing large came for so long. What is given back must be taken again by the next one."""
+LONGEST_SECONDS = 10.0
+"""One that does not end is interrupted: what its peak took is not needed for ever."""
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 
 
@@ -29,3 +40,47 @@ def give_memory_back() -> None:
     wanted = ((_M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES), (_M_TRIM_THRESHOLD, TRIM_THRESHOLD_BYTES), (_M_ARENA_MAX, ARENAS))
     if not all(mallopt(parameter, value) for parameter, value in wanted):
         log.warning("the C library refused a setting of its allocator; large requests may leave memory behind")
+
+
+class FreePages:
+    """Gives back the pages that a burst of large requests and answers left free inside of the heaps, after it.
+
+    `trim` is called in a thread: it looks at every free block, some milliseconds for 100 MB. Without it nothing happens.
+    """
+
+    def __init__(self, trim: Callable[[], object] | None) -> None:
+        self._trim = trim
+        self._bytes = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """Whose timer runs."""
+
+    def passed(self, size: int) -> None:
+        """A request or an answer of so many bytes is over. To be called on the loop."""
+        if size < LARGE_BYTES:
+            return
+        self._bytes += size
+        if self._bytes >= WORTH_BYTES and self._trim is not None:
+            loop = asyncio.get_running_loop()
+            if self._loop is not loop:
+                self._loop = loop
+                loop.call_later(QUIET_SECONDS, self._look, loop, self._bytes, loop.time() + LONGEST_SECONDS)
+
+    def _look(self, loop: asyncio.AbstractEventLoop, known: int, latest: float) -> None:
+        if self._bytes != known and loop.time() < latest:
+            loop.call_later(QUIET_SECONDS, self._look, loop, self._bytes, latest)
+            return
+        self._bytes, self._loop = 0, None
+        assert self._trim is not None
+        loop.run_in_executor(None, self._trim)
+
+
+def _malloc_trim() -> Callable[[], object] | None:
+    try:
+        trim = ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError):
+        return None
+    return lambda: trim(0)
+
+
+free_pages = FreePages(_malloc_trim())
+"""Those of the process."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tenantry.apiserver import garbage
+from tenantry.apiserver.allocator import free_pages
 from tenantry.apiserver.limits import Limits
 from tenantry.kube.status import too_many_requests
 from tenantry.shares import Shares
@@ -47,6 +48,7 @@ class Bodies:
         """The request is over."""
         if exchange.body_bytes:
             garbage.bodies.pending_bytes += exchange.body_bytes
+            free_pages.passed(exchange.body_bytes)
             self.memory.give(exchange.caller.owners, exchange.body_bytes)
             exchange.body_bytes = 0
 

@@ -14,6 +14,7 @@ from urllib.parse import unquote
 
 from aiohttp.web_protocol import RequestHandler
 
+from tenantry.apiserver.allocator import free_pages
 from tenantry.apiserver.edge.bodies import Bodies
 from tenantry.apiserver.edge.callers import WITHOUT_CREDENTIALS, Caller, Callers
 from tenantry.apiserver.edge.certificates import Pair, load_pair
@@ -348,6 +349,7 @@ class EdgeServer:
         else:
             writing = self._write_long(exchange, transport, first, (body, *more))
             await in_steps(writing, ("answer to", request.method, request.path))
+            free_pages.passed(len(body) + sum(map(len, more)))
         if exchange.connection.writing_paused:
             await self._drained(exchange)
         if exchange.payload.exception() is not None:

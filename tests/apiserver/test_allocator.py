@@ -1,0 +1,101 @@
+"""When the C library is asked to give memory back: after a burst of large requests, and not for small ones."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from tenantry.apiserver import allocator
+from tenantry.apiserver.allocator import LARGE_BYTES, WORTH_BYTES, FreePages
+from tests.support.patience import PATIENCE_SECONDS
+
+
+class Trim:
+    def __init__(self) -> None:
+        self.threads: list[int] = []
+        self._loop = asyncio.get_running_loop()
+        self._called = asyncio.Event()
+
+    def __call__(self) -> None:
+        self.threads.append(threading.get_ident())
+        self._loop.call_soon_threadsafe(self._called.set)
+
+    async def called(self) -> None:
+        await asyncio.wait_for(self._called.wait(), PATIENCE_SECONDS)
+        self._called.clear()
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(allocator, "QUIET_SECONDS", 0.01)
+
+
+async def test_it_is_given_back_after_a_burst_by_another_thread(short: None) -> None:
+    trim = Trim()
+    pages = FreePages(trim)
+    for burst in (1, 2):
+        for _ in range(4 * WORTH_BYTES // LARGE_BYTES):
+            pages.passed(LARGE_BYTES)
+        assert len(trim.threads) == burst - 1, "while it lasts nothing is given back"
+        await trim.called()
+        assert len(trim.threads) == burst
+    assert threading.get_ident() not in trim.threads
+
+
+async def test_a_burst_that_does_not_end_is_interrupted(short: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(allocator, "LONGEST_SECONDS", 0.05)
+    trim = Trim()
+    pages = FreePages(trim)
+
+    async def go_on() -> None:
+        while True:
+            pages.passed(WORTH_BYTES)
+            await asyncio.sleep(0)
+
+    going = asyncio.create_task(go_on())
+    await trim.called()
+    await trim.called()
+    going.cancel()
+
+
+async def test_small_requests_are_not_counted(short: None) -> None:
+    trim = Trim()
+    small, large = FreePages(trim), FreePages(trim)
+    for _ in range(2 * WORTH_BYTES // (LARGE_BYTES - 1)):
+        small.passed(LARGE_BYTES - 1)
+    large.passed(WORTH_BYTES)
+    await trim.called()
+    assert len(trim.threads) == 1
+
+
+async def test_another_c_library_has_nothing_to_give_back(short: None) -> None:
+    FreePages(None).passed(2 * WORTH_BYTES)
+
+
+def test_a_loop_that_ended_takes_no_timer_with_it() -> None:
+    calls: list[int] = []
+    pages = FreePages(lambda: calls.append(1))
+
+    async def burst() -> None:
+        pages.passed(WORTH_BYTES)
+
+    asyncio.run(burst())
+
+    async def again() -> None:
+        trim = Trim()
+        pages._trim = trim
+        pages.passed(WORTH_BYTES)
+        await trim.called()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(allocator, "QUIET_SECONDS", 0.01)
+        asyncio.run(again())
+    assert calls == []
+
+
+@pytest.mark.skipif(allocator.free_pages._trim is None, reason="the C library is not glibc")
+def test_this_one_can() -> None:
+    assert allocator.free_pages._trim is not None
+    allocator.free_pages._trim()
