@@ -198,7 +198,7 @@ class Exchange:
                 chunks.append(chunk)
                 if self.body_bytes > limit_bytes:
                     break
-                if self.body_bytes > _UNPACED_BYTES:
+                if self.body_bytes > _UNPACED_BYTES and not self.payload.is_eof():
                     await _pieces.rest()
         except SlowBody as error:
             raise StatusError(408, "Timeout", str(error)) from error
