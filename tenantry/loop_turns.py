@@ -107,12 +107,15 @@ def in_steps(
         began = clock()
         if began - turns.looked >= LOOK_SECONDS:
             turns.look()
+        awaited = None
         try:
             awaited = step(value)
         except StopIteration as stop:
             result: Result = stop.value
             return result
         finally:
+            # An error holds this frame, and the future that was awaited holds the error: none must hold itself.
+            value = None
             now = clock()
             turns.worked(now - began, what)
             if stepped is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 
 from tenantry.apiserver.authorization import ALLOWED, Attributes, Authorizer, Decision, Verdict
@@ -38,7 +39,7 @@ class Hidden:
     def authorize(self, attributes: Attributes) -> Decision:
         """Raises StatusError, `error`."""
         if self.known_to(attributes.user):
-            raise self.error
+            raise copy(self.error)
         if not attributes.resource and attributes.path in HEALTH_PATHS:
             return ALLOWED
         return Decision(Verdict.NO_OPINION, self.reason)

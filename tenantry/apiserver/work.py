@@ -69,7 +69,8 @@ class _Job(Generic[Result]):
     def __init__(self, function: Callable[[], Result], loop: asyncio.AbstractEventLoop, done: asyncio.Future[Result]) -> None:
         self.function: Callable[[], Result] | None = function
         self.loop = loop
-        self.done = done
+        self.done: asyncio.Future[Result] | None = done
+        """None once it is told: the error holds the frame that holds this job, and the future holds the error."""
         self.wanted = True
 
     def carry_out(self) -> None:
@@ -88,14 +89,17 @@ class _Job(Generic[Result]):
         # The loop may have ended, and with it whoever waited.
         with suppress(RuntimeError):
             self.loop.call_soon_threadsafe(self._finish, result, error)
+        # It holds this frame, see `Workers.run`.
+        error = None
 
     def _finish(self, result: Result, error: BaseException | None) -> None:
-        if self.done.done():
+        done, self.done = self.done, None
+        if done is None or done.done():
             return
         if error is not None:
-            self.done.set_exception(error)
+            done.set_exception(error)
         else:
-            self.done.set_result(result)
+            done.set_result(result)
 
 
 class Workers:
@@ -135,6 +139,8 @@ class Workers:
             return await done
         finally:
             job.wanted = False
+            # What it raised holds this frame: while the frame holds it too, only the collector can free what the job worked on.
+            del done, job
 
     def _submit(self, tenant: str, job: _Job[Any]) -> None:
         with self._ready:

@@ -92,9 +92,8 @@ class Channels:
                 return await getattr(stub, method)(request, timeout=min(left, max(left / (others + 1), ATTEMPT_SECONDS)))
             except grpc.RpcError as error:
                 failed = from_rpc(error)
-                code = error.code()
-                if failed.reason or code not in _LEAVE:
-                    raise failed from None
+                if failed.reason or error.code() not in _LEAVE:
+                    raise from_rpc(error) from None
                 self.leave(stub)
         assert failed is not None
         raise Unreachable(f"no answer from {', '.join(self.addresses)}: {failed}", retry_after_seconds=failed.retry_after_seconds)

@@ -14,21 +14,20 @@ from tenantry.kube.go_decode import Mismatch, normaliser
 from tenantry.kube.messages import OBJECT_META, Message
 from tenantry.kube.objects import Object
 from tenantry.kube.schema.structural import Schema
-from tenantry.kube.status import StatusError, bad_request
+from tenantry.kube.status import bad_request
 
 
-def check_types(obj: Object, definition: ResourceDefinition, version: str) -> StatusError | None:
-    """The 400 for the first value that does not fit its Go type; None and a normalised `obj` (in place) where all fits.
+def check_types(obj: Object, definition: ResourceDefinition, version: str) -> None:
+    """Normalises `obj` in place. Raises StatusError 400 for the first value that does not fit its Go type.
 
     Of a custom resource only the metadata is typed (its schema has the rest).
     """
     try:
         normalise(obj, definition)
     except Mismatch as mismatch:
-        return bad_request(
+        raise bad_request(
             f'{definition.kind} in version "{version}" cannot be handled as a {definition.kind}: {mismatch.text()}'
-        )
-    return None
+        ) from None
 
 
 def normalise(obj: Object, definition: ResourceDefinition) -> None:

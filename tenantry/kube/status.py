@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, Self
 
 from tenantry.kube.objects import GroupResource, Object
 
@@ -85,6 +85,12 @@ class StatusError(Exception):
         self.details = details
         self.headers = headers or {}
         self.list_metadata = list_metadata or {}
+
+    def __copy__(self) -> Self:
+        """To be raised in place of one that is kept: an error refers to the frames that it went through."""
+        other = type(self).__new__(type(self), *self.args)
+        other.__dict__.update(self.__dict__)
+        return other
 
     def to_object(self) -> Object:
         out: Object = {
@@ -177,9 +183,13 @@ def not_acceptable(accepted: Iterable[str]) -> StatusError:
     )
 
 
-def already_exists(resource: GroupResource, name: str) -> StatusError:
+def already_exists(resource: GroupResource, name: str, *, deleting: bool = False) -> StatusError:
+    before = "object is being deleted: " if deleting else ""
     return StatusError(
-        409, "AlreadyExists", f'{resource} "{name}" already exists', details=_details(resource.group, resource.resource, name)
+        409,
+        "AlreadyExists",
+        f'{before}{resource} "{name}" already exists',
+        details=_details(resource.group, resource.resource, name),
     )
 
 

@@ -34,18 +34,19 @@ class Attempts:
         self._cell = cell
         self._keys = list(keys)
         self._left = limit
-        self._stale: Stale | None = None
+        self._overtaken: Key | None = None
+        """Of the last attempt. Not the error: it holds the frames that hold this."""
 
     def __aiter__(self) -> Attempts:
         return self
 
     async def __anext__(self) -> Attempts:
-        if self._stale is not None:
+        if self._overtaken is not None:
             if not self._left:
-                logger.warning("a write was overtaken again and again and is put off", extra={"key": str(self._stale.key)})
-                raise self._stale
-            if self._stale.key not in self._keys:
-                self._keys.append(self._stale.key)
+                logger.warning("a write was overtaken again and again and is put off", extra={"key": str(self._overtaken)})
+                raise Stale(self._overtaken)
+            if self._overtaken not in self._keys:
+                self._keys.append(self._overtaken)
             await asyncio.sleep(0)
         self._left -= 1
         await self._cell.settled(self._keys)
@@ -56,7 +57,7 @@ class Attempts:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
         if isinstance(error, Stale):
-            self._stale = error
+            self._overtaken = error.key
             return True
         return False
 

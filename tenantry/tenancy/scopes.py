@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -199,7 +200,7 @@ class ClosedScope(ClusterScope):
     def authorize(self, attributes: Attributes) -> Decision:
         decision = self.host.authorizer.authorize(attributes)
         if decision.allowed and attributes.verb != "impersonate":
-            raise self._error
+            raise copy(self._error)
         return decision
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from tenantry.apiserver.authorization import NO_OPINION, Attributes, Authorizer, Decision
@@ -41,7 +42,7 @@ class NothingScope:
     def authorize(self, attributes: Attributes) -> Decision:
         """Raises StatusError, `error` or what the view's own authorizer raises."""
         if attributes.user.is_master:
-            raise self._error
+            raise copy(self._error)
         decision = self._scope.authorizer.authorize(attributes)
         if not decision.allowed or (not attributes.is_resource and attributes.path in HEALTH_PATHS):
             return decision

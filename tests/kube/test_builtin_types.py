@@ -29,7 +29,7 @@ NOW = datetime(2020, 1, 1, 0, 1, tzinfo=UTC)
 def created(definition: ResourceDefinition, obj: Object) -> Object:
     """The object as a create leaves it."""
     obj = {"metadata": {"name": "x"}} | obj
-    assert check_types(obj, definition, "v1") is None
+    check_types(obj, definition, "v1")
     definition.strategy.default(obj)
     definition.strategy.prepare_for_create(obj)
     return obj

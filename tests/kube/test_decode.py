@@ -9,6 +9,7 @@ import pytest
 from tenantry.kube.decode import check_types, unknown_fields
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
+from tenantry.kube.status import StatusError
 from tenantry.kube.types import config_map, lease, rbac, resource_quota, secret
 
 CONFIG_MAP, SECRET, LEASE = config_map.DEFINITION, secret.DEFINITION, lease.DEFINITION
@@ -71,10 +72,10 @@ MICRO = "2006-01-02T15:04:05.000000Z07:00"
     ],
 )
 def test_wrong_types(definition: ResourceDefinition, fields: Object, text: str) -> None:
-    error = check_types({"metadata": {"name": "x"}} | fields, definition, "v1")
-    assert error is not None
-    assert error.code == 400
-    assert error.message == f'{definition.kind} in version "v1" cannot be handled as a {definition.kind}: {text}'
+    with pytest.raises(StatusError) as raised:
+        check_types({"metadata": {"name": "x"}} | fields, definition, "v1")
+    assert raised.value.code == 400
+    assert raised.value.message == f'{definition.kind} in version "v1" cannot be handled as a {definition.kind}: {text}'
 
 
 @pytest.mark.parametrize(
@@ -100,10 +101,10 @@ def test_wrong_types(definition: ResourceDefinition, fields: Object, text: str) 
 )
 def test_canonical_form(definition: ResourceDefinition, given: Object, expected: Object) -> None:
     obj: Object = {"metadata": {}} | given
-    assert check_types(obj, definition, "v1") is None
+    check_types(obj, definition, "v1")
     assert obj == {"metadata": {}} | expected
     again = dict(obj)
-    assert check_types(again, definition, "v1") is None
+    check_types(again, definition, "v1")
     assert again == obj
 
 

@@ -46,7 +46,7 @@ def test_a_config_map_as_a_go_client_sends_it() -> None:
     metadata = message((1, "b"), (2, ""), (3, "default"), (5, ""), (7, 0), (8, b""), (11, {"x": "z"}), (14, "example.com/f"))
     body = envelope("v1", "ConfigMap", message((1, metadata), (2, {"p": "b", "empty": ""}), (3, {"raw": b"\x00\xff"}), (4, 1)))
     obj = decode(body)
-    assert check_types(obj, config_map.DEFINITION, "v1") is None
+    check_types(obj, config_map.DEFINITION, "v1")
     assert obj == {
         "apiVersion": "v1",
         "kind": "ConfigMap",

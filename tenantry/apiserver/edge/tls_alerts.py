@@ -107,8 +107,13 @@ class AlertingObject(ssl.SSLObject):
             except (ssl.SSLWantReadError, ssl.SSLWantWriteError, ssl.SSLSyscallError):
                 raise
             except ssl.SSLError as error:
-                self._failed = error
+                # Without the frames that it went through: they hold this.
+                self._failed = error.with_traceback(None)
         self._unread += len(self._incoming.read())
         if self._unread > _UNREAD_BYTES or self._incoming.eof:
-            raise self._failed
+            failed, self._failed = self._failed, None
+            try:
+                raise failed
+            finally:
+                del failed
         raise ssl.SSLWantReadError(ssl.SSL_ERROR_WANT_READ, "the alert is on its way")

@@ -165,9 +165,7 @@ async def _apply(call: Call, target: Target, config: Object, options: WriteOptio
 def _checked(value: Any) -> Object:
     """The body, when it is a Scale; its metadata is brought into form. Raises StatusError 400."""
     if isinstance(value, dict) and value.get("kind", "Scale") == "Scale" and value.get("apiVersion", API_VERSION) == API_VERSION:
-        error = check_types(value, _SCALE, "v1")
-        if error is not None:
-            raise error
+        check_types(value, _SCALE, "v1")
         return value
     raise bad_request('no kind is registered for the type v1.Scale in scheme "pkg/runtime/scheme.go:111"')
 

@@ -256,10 +256,7 @@ def create_outcome(target: Target, obj: Object, record: Record | None, *, applie
     if version and not applied and version.isdecimal() and version.strip("0"):
         raise StatusError(500, "", "resourceVersion should not be set on objects to be created")
     if record is not None:
-        error = already_exists(target.group_resource, record.key.name)
-        if record.head.deleting:
-            error = StatusError(409, error.reason, f"object is being deleted: {error.message}", details=error.details)
-        raise error
+        raise already_exists(target.group_resource, record.key.name, deleting=record.head.deleting)
     key = Key(target.cluster, definition.storage_key, target.namespace, review.name)
     metadata.put_on_cluster(obj, target.cluster)
     if target.dry_run:

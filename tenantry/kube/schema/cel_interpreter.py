@@ -60,10 +60,14 @@ class Compiled:
 
     def run(self, values: tuple[Any, ...], cost: Cost) -> Any:
         """Raises CelError, and CostExceeded."""
+        frame = Frame([*values, *(None,) * self._compiler.places], cost)
         try:
-            return self._run(Frame([*values, *(None,) * self._compiler.places], cost))
+            return self._run(frame)
         except RecursionError:
             raise CelError("expression is nested too deeply") from None
+        finally:
+            # A failure that is kept there and was raised again holds the functions that it went through, which hold the frame.
+            frame.values.clear()
 
 
 class _Compiler:
@@ -103,7 +107,10 @@ class _Compiler:
                 raise CostExceeded
             value = frame.values[place]
             if isinstance(value, CelError):
-                raise value
+                try:
+                    raise value
+                finally:
+                    del value
             if value is ABSENT:
                 raise CelError("no such attribute(s): oldSelf")
             return value
@@ -286,7 +293,7 @@ class _Compiler:
             try:
                 frame.values[kept] = run(frame)
             except CelError as error:
-                frame.values[kept] = error
+                frame.values[kept] = error.with_traceback(None)
 
         return step
 
@@ -310,7 +317,7 @@ class _Compiler:
                 frame.cost.charge(_LIST_COST + 2)
                 result.append(item(frame))
             except CelError as error:
-                frame.values[kept] = error
+                frame.values[kept] = error.with_traceback(None)
 
         return step
 
@@ -344,7 +351,7 @@ def _bind(start: Run, kept: int, result: Run) -> Run:
         try:
             frame.values[kept] = start(frame)
         except CelError as error:
-            frame.values[kept] = error
+            frame.values[kept] = error.with_traceback(None)
         return result(frame)
 
     return bind
@@ -396,15 +403,18 @@ def _logic(decides: bool) -> _Special:
                 try:
                     value = side(frame)
                 except CelError as error:
-                    failure = failure or error
+                    failure = failure or error.with_traceback(None)
                     continue
                 if value is decides:
                     return decides
                 if type(value) is not bool:
                     failure = failure or NoOverload()
-            if failure is not None:
+            if failure is None:
+                return not decides
+            try:
                 raise failure
-            return not decides
+            finally:
+                del failure
 
         return logic
 

@@ -67,21 +67,24 @@ def duration(value: Any) -> Duration:
         raise NoOverload
     text = value.lstrip("+-") if value[:1] in ("+", "-") else value
     total, position = 0, 0
-    wrong = CelError(f'time: invalid duration "{value[:_LONGEST]}"')
     if len(value) > _LONGEST or not text or len(value) - len(text) > 1:
-        raise wrong
+        raise _no_duration(value)
     if text == "0":
         return Duration(0)
     while position < len(text):
         match = _DURATION.match(text, position)
         if match is None or not (match.group(1) or match.group(2)):
-            raise wrong
+            raise _no_duration(value)
         whole, fraction, unit = match.groups()
         total += int(whole or "0") * _UNITS[unit]
         if fraction:
             total += int(fraction) * _UNITS[unit] // 10 ** len(fraction)
         position = match.end()
     return _length(-total if value.startswith("-") else total)
+
+
+def _no_duration(text: str) -> CelError:
+    return CelError(f'time: invalid duration "{text[:_LONGEST]}"')
 
 
 def timestamp_text(value: Timestamp) -> str:

@@ -189,7 +189,11 @@ class Connection:
                     self._troubles[endpoint.target] = str(error)
                 self._at += 1
             if sum(isinstance(error, LASTING) for error in refused) == len(self._endpoints):
-                raise refused[0]
+                lasting = refused[0]
+                try:
+                    raise lasting
+                finally:
+                    del lasting, refused
             await backoff.pause()
 
     async def _open(self, endpoint: Endpoint) -> Link:
