@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import ParamSpec, TypeVar
+from typing import TypeVar, TypeVarTuple
 
 from tenantry.kube.status import too_many_requests
 
@@ -17,7 +17,7 @@ ATTEMPTS = 16
 """A decision may need the RBAC of several clusters, each of which may change while it is gone through."""
 
 T = TypeVar("T")
-P = ParamSpec("P")
+Given = TypeVarTuple("Given")
 
 
 class Deferred(Exception):
@@ -49,25 +49,31 @@ class Once:
             going.set()
 
 
-class _Waiting:
+class _Asked:
     """Whether the code that runs now was called by someone who can wait. Set and unset without an await in between."""
 
-    now = False
+    __slots__ = ("can_wait",)
+
+    def __init__(self) -> None:
+        self.can_wait = False
+
+
+_asked = _Asked()
 
 
 def may_defer() -> bool:
     """Whether `Deferred` may be raised."""
-    return _Waiting.now
+    return _asked.can_wait
 
 
-def at_once(decide: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+def at_once(decide: Callable[[*Given], T], *given: *Given) -> T:
     """What `decide` returns, for a caller that handles `Deferred` by asking `decided`, with the error, what it asked here. For
     what each request asks: mostly nothing is left to be done before, and a coroutine would cost more than the decision."""
-    _Waiting.now = True
+    _asked.can_wait = True
     try:
-        return decide(*args, **kwargs)
+        return decide(*given)
     finally:
-        _Waiting.now = False
+        _asked.can_wait = False
 
 
 async def decided(decide: Callable[[], T], deferred: Deferred | None = None) -> T:

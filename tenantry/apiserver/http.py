@@ -22,6 +22,11 @@ async def no_body(limit_bytes: int) -> bytes:
     return b""
 
 
+def credential_of(authorization: str) -> bytes:
+    """`Request.credential` of an Authorization header."""
+    return hashlib.sha256(authorization.encode("utf-8", "surrogateescape")).digest() if authorization else b""
+
+
 @dataclass(slots=True, eq=False)
 class Request:
     """One HTTP request. `path` is decoded and has no query; `headers` is asked with lower-case names. What comes from the edge
@@ -29,6 +34,7 @@ class Request:
 
     `user` is set by the pipeline, or beforehand by a trusted caller in the same process (peers, reconcilers).
     `client_certificate` is the verified peer certificate in DER, if any. `verb` is set by the pipeline, for logs and metrics.
+    `known_credential` is `credential`, where it is known already.
     """
 
     method: str
@@ -42,16 +48,15 @@ class Request:
     user: User | None = None
     impersonator: User | None = None
     verb: str = ""
+    known_credential: bytes | None = None
     _query: dict[str, list[str]] | None = None
-    _credential: bytes | None = None
 
     @property
     def credential(self) -> bytes:
         """What an Authorization header is remembered by: its SHA-256, empty where there is none."""
-        if self._credential is None:
-            header = self.headers.get("authorization")
-            self._credential = hashlib.sha256(header.encode("utf-8", "surrogateescape")).digest() if header else b""
-        return self._credential
+        if self.known_credential is None:
+            self.known_credential = credential_of(self.headers.get("authorization", ""))
+        return self.known_credential
 
     @property
     def query(self) -> dict[str, list[str]]:

@@ -41,6 +41,15 @@ class Histogram:
         return out
 
 
+class InFlight:
+    """How many requests of a kind are carried out now."""
+
+    __slots__ = ("requests",)
+
+    def __init__(self) -> None:
+        self.requests = 0
+
+
 class Metrics(Collector):
     """The server's own figures. Names of requests are kube-apiserver's. Those of other rooms, and of the process, are in
     prometheus_client's own registry and shown with them."""
@@ -48,8 +57,8 @@ class Metrics(Collector):
     def __init__(self) -> None:
         self.registry = CollectorRegistry(auto_describe=False)
         self.registry.register(self)
-        self.reading_in_flight = 0
-        self.writing_in_flight = 0
+        self.reading = InFlight()
+        self.writing = InFlight()
         self.watches = 0
         self.rejected = 0
         self.shares: list[Shares] = []
@@ -101,8 +110,8 @@ class Metrics(Collector):
             latency.add_metric((verb,), histogram.buckets(), histogram.total)
         yield latency
         in_flight = GaugeMetricFamily("apiserver_current_inflight_requests", "Requests under way.", labels=("request_kind",))
-        in_flight.add_metric(("readOnly",), self.reading_in_flight)
-        in_flight.add_metric(("mutating",), self.writing_in_flight)
+        in_flight.add_metric(("readOnly",), self.reading.requests)
+        in_flight.add_metric(("mutating",), self.writing.requests)
         yield in_flight
         watches = GaugeMetricFamily("apiserver_longrunning_requests", "Open watches.", labels=("verb",))
         watches.add_metric(("watch",), self.watches)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 
 from tenantry.apiserver import impersonation, request_info
 from tenantry.apiserver.authentication.authenticator import ANONYMOUS_USER, Authenticator
-from tenantry.apiserver.authorization import Attributes
+from tenantry.apiserver.authorization import ALLOWED, Attributes, Decision
 from tenantry.apiserver.deferred import Deferred, at_once, decided
 from tenantry.apiserver.endpoints.health import HEALTH_PATHS, KINDS, Health
 from tenantry.apiserver.endpoints.issuer import IssuerEndpoint
@@ -23,12 +23,12 @@ from tenantry.apiserver.hidden import Hidden
 from tenantry.apiserver.http import Reply, Request, Response
 from tenantry.apiserver.metrics import CONTENT_TYPE, Metrics
 from tenantry.apiserver.negotiation import error_response
-from tenantry.apiserver.request_info import RequestInfo
 from tenantry.apiserver.scope import Mount, Scope
 from tenantry.apiserver.storage_errors import check_readable
 from tenantry.apiserver.timeout_parameter import check_timeout
 from tenantry.apiserver.user import User
 from tenantry.apiserver.verbs.serve import serve
+from tenantry.kube.api_set import ApiSet
 from tenantry.kube.status import StatusError, generic_not_found, unauthorized
 
 _ROOT = "root"
@@ -113,25 +113,6 @@ class Pipeline:
         request.verb = info.verb
         if info.verb != "watch":
             check_timeout(request)
-        await self._authorize(scope, info, user)
-        if isinstance(scope, Hidden):
-            return self._health.serve(request, path)
-        try:
-            apis = at_once(scope.apis)
-        except Deferred as deferred:
-            apis = await decided(scope.apis, deferred)
-        if not info.is_resource:
-            return await self._endpoints.serve(request, apis, path)
-        found = apis.find(info.group, info.version, info.resource)
-        if found is None:
-            if info.group and all(definition.custom for definition in apis.of_group(info.group)):
-                return page_not_found()
-            raise generic_not_found()
-        return await serve(request, scope, user, info, *found)
-
-    async def _authorize(self, scope: Scope | Hidden, info: RequestInfo, user: User) -> None:
-        if info.path in HEALTH_PATHS and not isinstance(scope, Hidden):
-            return
         attributes = Attributes(
             user,
             info.verb,
@@ -144,13 +125,22 @@ class Pipeline:
             info.name,
             info.path,
         )
-        authorize = scope.authorizer.authorize
         try:
-            decision = at_once(authorize, attributes)
+            decision, apis = at_once(_decide, scope, attributes)
         except Deferred as deferred:
-            decision = await decided(lambda: authorize(attributes), deferred)
+            decision, apis = await decided(lambda: _decide(scope, attributes), deferred)
         if not decision.allowed:
             raise forbidden_request(attributes, decision.reason)
+        if apis is None or isinstance(scope, Hidden):
+            return self._health.serve(request, path)
+        if not info.is_resource:
+            return await self._endpoints.serve(request, apis, path)
+        found = apis.find(info.group, info.version, info.resource)
+        if found is None:
+            if info.group and all(definition.custom for definition in apis.of_group(info.group)):
+                return page_not_found()
+            raise generic_not_found()
+        return await serve(request, scope, user, info, *found)
 
     async def _process(self, request: Request, path: str) -> Reply:
         """A path of the process itself, which has no logical cluster."""
@@ -190,3 +180,11 @@ class Pipeline:
 
     def _metrics_text(self) -> Response:
         return Response(200, self._metrics.text(), CONTENT_TYPE, compressible=True)
+
+
+def _decide(scope: Scope | Hidden, attributes: Attributes) -> tuple[Decision, ApiSet | None]:
+    """Whether a request is allowed, and the APIs among which its own is looked for. None where it is not, or nothing is there."""
+    if isinstance(scope, Hidden):
+        return scope.authorizer.authorize(attributes), None
+    decision = ALLOWED if attributes.path in HEALTH_PATHS else scope.authorizer.authorize(attributes)
+    return decision, scope.apis() if decision.allowed else None

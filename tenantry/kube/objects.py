@@ -86,16 +86,22 @@ def with_own_containers(value: Any) -> Any:
 class _Second:
     """The last second that somebody asked for, and its text: a write asks for it several times."""
 
-    known = (0, "1970-01-01T00:00:00Z")
+    __slots__ = ("known",)
+
+    def __init__(self) -> None:
+        self.known = (0, "1970-01-01T00:00:00Z")
+
+
+_last = _Second()
 
 
 def timestamp(moment: datetime | None = None) -> str:
     """metav1.Time: RFC 3339 in UTC, whole seconds."""
     if moment is not None:
         return moment.strftime(_TIME)
-    second, text = _Second.known
+    second, text = _last.known
     now = int(time.time())
     if now != second:
         text = datetime.fromtimestamp(now, UTC).strftime(_TIME)
-        _Second.known = (now, text)
+        _last.known = (now, text)
     return text

@@ -206,19 +206,19 @@ async def test_too_many_requests_are_429_with_a_pool_for_reads_and_one_for_write
     served = await serve(handler, limits=Limits(reading_requests=1, writing_requests=1))
     url = f"http://127.0.0.1:{served.port}"
     first = asyncio.create_task(served.client.post(f"{url}/x"))
-    await until(lambda: served.edge.metrics.writing_in_flight == 1)
+    await until(lambda: served.edge.metrics.writing.requests == 1)
     async with served.client.post(f"{url}/x") as answer:
         assert (answer.status, answer.headers["Retry-After"]) == (429, "1")
         assert json.loads(await answer.read())["reason"] == "TooManyRequests"
     second = asyncio.create_task(served.client.get(f"{url}/x"))
-    await until(lambda: served.edge.metrics.reading_in_flight == 1)
+    await until(lambda: served.edge.metrics.reading.requests == 1)
     async with served.get("/x") as answer:
         assert answer.status == 429
     probe = asyncio.create_task(served.client.get(f"{url}/livez"))
-    await until(lambda: served.edge.metrics.reading_in_flight == 2)
+    await until(lambda: served.edge.metrics.reading.requests == 2)
     gate.set()
     assert [(await task).status for task in (first, second, probe)] == [200, 200, 200]
-    assert (served.edge.metrics.reading_in_flight, served.edge.metrics.writing_in_flight) == (0, 0)
+    assert (served.edge.metrics.reading.requests, served.edge.metrics.writing.requests) == (0, 0)
 
 
 async def test_a_request_that_takes_too_long_is_504(serve: Serve) -> None:
@@ -347,7 +347,7 @@ async def test_drain_ends_watches_and_finishes_requests(serve: Serve) -> None:
     url = f"http://127.0.0.1:{served.port}"
     polite = await served.client.get(f"{url}/polite")
     slow = asyncio.create_task(served.client.get(f"{url}/slow"))
-    await until(lambda: served.edge.metrics.reading_in_flight == 1)
+    await until(lambda: served.edge.metrics.reading.requests == 1)
     draining = asyncio.create_task(served.edge.drain(5))
     assert await polite.read() == b"event\n"
     assert not draining.done()

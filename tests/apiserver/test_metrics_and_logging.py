@@ -16,7 +16,7 @@ def test_metrics_text() -> None:
     metrics.request("list", 200, 0.003)
     metrics.request("list", 200, 0.2)
     metrics.request("watch", 200, None)
-    metrics.reading_in_flight = 2
+    metrics.reading.requests = 2
     metrics.watches = 3
     metrics.store_commit(0.004, 7)
     metrics.gauge("tenantry_ranges", "Ranges held.", lambda: 5)

@@ -394,7 +394,7 @@ async def test_drain_ends_watches_between_events_and_finishes_requests(door: Fle
         sink.send(frame(b"event\n"))
         assert await answer.content.readline() == b"event\n"
         asking = asyncio.create_task(call("GET", f"/clusters/{A}/x").__aenter__())
-        await until(lambda: door.edge.metrics.reading_in_flight >= 1)
+        await until(lambda: door.edge.metrics.reading.requests >= 1)
         draining = asyncio.create_task(door.edge.drain(5))
         assert await answer.content.read() == b""
     release.set()

@@ -20,12 +20,15 @@ from tenantry.apiserver.edge.callers import Caller
 from tenantry.apiserver.edge.connections import Connections
 from tenantry.apiserver.edge.gate import Seat
 from tenantry.apiserver.edge.sink import RelayTransport, TransportSink
+from tenantry.apiserver.http import credential_of
 from tenantry.kube.status import StatusError, bad_request, too_large
 from tenantry.loop_turns import turns_of_loop
 from tenantry.slices import Turns
 
 log = logging.getLogger(__name__)
 
+_REMEMBERED_CHARACTERS = 4096
+"""Of an Authorization header that a connection remembers: tokens have some thousand at most, and connections are many."""
 _UNPACED_BYTES = 64 * 1024
 _pieces = Turns(slice_seconds=0)
 """Of large bodies, one piece is taken in each turn of the loop, whichever connection it is of. To decrypt one gives the
@@ -37,7 +40,18 @@ _TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\
 class Connection(RequestHandler):
     """One client connection. What is the same for all its requests is read once."""
 
-    __slots__ = ("_pool", "client_certificate", "counted", "head_bytes", "head_owners", "owners", "proven", "remote")
+    __slots__ = (
+        "_authorization",
+        "_credential",
+        "_pool",
+        "client_certificate",
+        "counted",
+        "head_bytes",
+        "head_owners",
+        "owners",
+        "proven",
+        "remote",
+    )
 
     client_certificate: bytes | None
     remote: str
@@ -45,6 +59,8 @@ class Connection(RequestHandler):
     def __init__(self, manager: ConnectionFactory, **options: Any) -> None:
         super().__init__(manager, **options)
         self._pool = manager.pool
+        self._authorization = ""
+        self._credential = b""
         self.counted = False
         self.proven = False
         """Its caller's credentials were accepted."""
@@ -66,10 +82,6 @@ class Connection(RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         began = time.perf_counter()
-        self._received(data)
-        turns_of_loop.worked(time.perf_counter() - began, _READING)
-
-    def _received(self, data: bytes) -> None:
         before = self._request_count
         current = self._current_request
         within_body = isinstance(current, Exchange) and not current.payload.is_eof()
@@ -77,10 +89,13 @@ class Connection(RequestHandler):
         if self._request_count != before:
             if self.head_bytes:
                 self._pool.head_ended(self)
-            return
-        if within_body or not data:
+        elif data and not within_body:
             # A body is counted as it is read. aiohttp passes on nothing at all when it resumes a paused connection.
-            return
+            self._head_received(data, current)
+        turns_of_loop.worked(time.perf_counter() - began, _READING)
+
+    def _head_received(self, data: bytes, current: object) -> None:
+        """A piece of a head that is not whole yet."""
         if current is None:
             waiter = self._waiter
             if waiter is None or waiter.done():
@@ -97,6 +112,15 @@ class Connection(RequestHandler):
         """A request is carried out, all of which has come."""
         current = self._current_request
         return isinstance(current, Exchange) and current.payload.is_eof()
+
+    def credential(self, authorization: str) -> bytes:
+        """`Request.credential` of an Authorization header: most clients send the same with each request of a connection."""
+        if authorization == self._authorization:
+            return self._credential
+        found = credential_of(authorization)
+        if len(authorization) <= _REMEMBERED_CHARACTERS:
+            self._authorization, self._credential = authorization, found
+        return found
 
     def cut(self) -> None:
         """Ends the connection now."""

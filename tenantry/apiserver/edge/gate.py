@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from tenantry.apiserver.edge.callers import Caller
 from tenantry.apiserver.limits import Limits
-from tenantry.apiserver.metrics import Metrics
+from tenantry.apiserver.metrics import InFlight, Metrics
 from tenantry.fair_queue import FairQueue
 from tenantry.kube.status import StatusError, too_many_requests
 from tenantry.loop_turns import What, in_steps
@@ -42,8 +42,8 @@ Result = TypeVar("Result")
 class Lane:
     """Requests that share a number of seats: those that read, and those that write."""
 
-    def __init__(self, name: str, seats: int, largest: float, *, reads: bool) -> None:
-        self.reads = reads
+    def __init__(self, name: str, seats: int, largest: float, in_flight: InFlight) -> None:
+        self.in_flight = in_flight
         self.seats = Shares(name, seats, largest=largest)
         self.queue: FairQueue[asyncio.Future[None]] = FairQueue()
         self.waiting = 0
@@ -81,8 +81,8 @@ class Gate:
     """Of one server. Exempt callers are counted and never wait. `clock`: seconds, monotonic."""
 
     def __init__(self, limits: Limits, metrics: Metrics, clock: Callable[[], float] = time.perf_counter) -> None:
-        self.reading = Lane("reading_requests", limits.reading_requests, limits.largest_share, reads=True)
-        self.writing = Lane("writing_requests", limits.writing_requests, limits.largest_share, reads=False)
+        self.reading = Lane("reading_requests", limits.reading_requests, limits.largest_share, metrics.reading)
+        self.writing = Lane("writing_requests", limits.writing_requests, limits.largest_share, metrics.writing)
         self._metrics = metrics
         self.queued = Shares("queued_requests", limits.queued_requests, largest=limits.largest_share)
         self.timed_out = 0
@@ -104,7 +104,7 @@ class Gate:
         """Takes a seat if there is one now. While others wait, only those may still begin who did nothing in this turn: what the
         others wait for is a turn, or room in their own share."""
         if caller.exempt:
-            self._seated(lane, 1)
+            lane.in_flight.requests += 1
             return True
         turn, tenant = self._turn, caller.owners[0]
         if turn:
@@ -117,12 +117,12 @@ class Gate:
             return False
         if not lane.seats.grant(caller.owners):
             return False
-        self._seated(lane, 1)
+        lane.in_flight.requests += 1
         return True
 
     def leave(self, lane: Lane, caller: Caller) -> None:
         """Gives a seat back."""
-        self._seated(lane, -1)
+        lane.in_flight.requests -= 1
         if caller.exempt:
             return
         lane.seats.give(caller.owners)
@@ -222,14 +222,8 @@ class Gate:
             planned[owners[0]] = planned.get(owners[0], 0.0) + guess
             total += guess
             lane.seats.grant(owners)
-            self._seated(lane, 1)
+            lane.in_flight.requests += 1
             waiter.set_result(None)
-
-    def _seated(self, lane: Lane, by: int) -> None:
-        if lane.reads:
-            self._metrics.reading_in_flight += by
-        else:
-            self._metrics.writing_in_flight += by
 
     def _refusal(self) -> StatusError:
         self._metrics.rejected += 1

@@ -287,6 +287,7 @@ class EdgeServer:
             connection.client_certificate,
             connection.remote,
             _usable(headers.get("audit-id")) or f"{self._id_prefix}{next(self._ids):012x}",
+            known_credential=connection.credential(headers.get("authorization", "")),
         )
 
     def _too_many(self, request: Request) -> Response:
