@@ -12,9 +12,10 @@ from tenantry.apiserver.work import turns
 from tenantry.kube.codec import yaml_codec
 from tenantry.kube.objects import Object
 
-_PIECE_BYTES = 512 * 1024
-"""What is joined at a time: not too long a copy, and not so large a block that the C library maps fresh pages for it
-(`allocator`), which take longer than the copy."""
+_PIECE_BYTES = 896 * 1024
+"""What is joined at a time: not too long a copy, and with the run of items that exceeds it not so large a block that the C
+library maps fresh pages for it (`allocator`), which take longer than the copy. Each piece is compressed by itself, and after each
+the thread has to get the interpreter back."""
 _RUN = 128
 """Items whose sizes are looked at together."""
 
