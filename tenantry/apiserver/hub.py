@@ -177,7 +177,8 @@ class SeenGroup(Group):
         first: what the events since mean, or without events that all this is there. What comes meanwhile follows, and is held
         back by it. `then`: what was selected when history begins, where that was something else; what changed without a write
         follows too."""
-        self.shown = {record.key: record for record in await (then or self._selection).choose(records)}
+        chosen, _ = await (then or self._selection).choose(records)
+        self.shown = {record.key: record for record in chosen}
         self._scheduled |= then is not None
         if events is None:
             changes = [(ADDED, record, record.version) for record in self.shown.values()]
@@ -229,7 +230,7 @@ class SeenGroup(Group):
     async def _compare_once(self) -> None:
         self._early = []
         version = self._range.version
-        found = await self._selection.choose(self._range.list(self._resource, self._cluster, self._namespace or None))
+        found, _ = await self._selection.choose(self._range.list(self._resource, self._cluster, self._namespace or None))
         now = {record.key: record for record in found}
         changes = [(DELETED, record, version) for key, record in self.shown.items() if key not in now]
         changes += [(ADDED, record, record.version) for key, record in now.items() if key not in self.shown]

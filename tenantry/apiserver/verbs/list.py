@@ -58,13 +58,12 @@ async def select(call: Call, options: ListOptions, wanted: Selection) -> tuple[l
     exact = options.match == EXACT or token is not None or (limit and not options.match)
     at = version if exact and version else held.version
     records = _records(call, at, wanted, token)
-    found = await wanted.choose(records if token is None else _after(records, token, call))
+    found, count = await wanted.choose(records if token is None else _after(records, token, call), limit)
     list_metadata: Object = {"resourceVersion": str(at)}
-    if limit and len(found) > limit:
-        rest, found = len(found) - limit, found[:limit]
+    if count > len(found):
         list_metadata["continue"] = ContinueToken(at, _place(found[-1].key, call)).encode()
         if not wanted.has_selectors:
-            list_metadata["remainingItemCount"] = rest
+            list_metadata["remainingItemCount"] = count - len(found)
     return found, list_metadata
 
 

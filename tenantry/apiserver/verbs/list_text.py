@@ -16,6 +16,8 @@ _PIECE_BYTES = 896 * 1024
 """What is joined at a time: not too long a copy, and with the run of items that exceeds it not so large a block that the C
 library maps fresh pages for it (`allocator`), which take longer than the copy. Each piece is compressed by itself, and after each
 the thread has to get the interpreter back."""
+_FEW = 1_000
+"""Items that are looked at together, and joined at once if they are small."""
 _RUN = 128
 """Items whose sizes are looked at together."""
 
@@ -61,28 +63,34 @@ async def joined(text: Items, items: list[bytes]) -> Sequence[bytes]:
     # One copy of everything and not three: the ends are joined with the items.
     items[0] = text.before + items[0]
     items[-1] += text.behind
+    if len(items) <= _FEW and sum(map(len, items)) < _PIECE_BYTES:
+        return (text.between.join(items),)
     pieces: list[bytes] = []
-    piece: list[bytes] = []
-    size = 0
+    start, end, size = 0, 0, 0
     for run, run_bytes in _runs(items):
-        piece += run
+        end += run
         size += run_bytes
         if size >= _PIECE_BYTES:
-            pieces.append(text.between.join(piece))
-            # What comes next begins with what is between two items.
-            piece, size = [b""], 0
+            pieces.append(_piece(text, items, start, end))
+            start, size = end, 0
             await turns.rest()
-    if len(piece) > 1 or not pieces:
-        pieces.append(text.between.join(piece))
+    if start < end:
+        pieces.append(_piece(text, items, start, end))
     return pieces
 
 
-def _runs(items: list[bytes]) -> Iterator[tuple[list[bytes], int]]:
-    """Neighbours that are small together, and each of the others alone; with their bytes."""
+def _piece(text: Items, items: list[bytes], start: int, end: int) -> bytes:
+    if start:
+        items[start] = text.between + items[start]
+    return text.between.join(items[start:end])
+
+
+def _runs(items: list[bytes]) -> Iterator[tuple[int, int]]:
+    """How many neighbours are small together, and each of the others alone; with their bytes."""
     for at in range(0, len(items), _RUN):
         run = items[at : at + _RUN]
         size = sum(map(len, run))
         if size < _PIECE_BYTES:
-            yield run, size
+            yield len(run), size
         else:
-            yield from (([item], len(item)) for item in run)
+            yield from ((1, len(item)) for item in run)

@@ -23,6 +23,8 @@ from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError
 from tenantry.storage.record import Record
 
+_PLAIN_BATCH = 500
+"""Items of a list that are written at once where each is its record with another beginning: client-go's page."""
 _BATCH_WEIGHT = 250
 """Of the records that are worked on between two looks at the clock."""
 _SLOW_BATCH_BYTES = 64 * 1024
@@ -173,9 +175,11 @@ async def _spliced(call: Call, found: Sequence[Record]) -> list[bytes]:
     definition, version = call.definition, call.version
     prefix = stored.prefix(definition, version, item=True)
     plain, skip = stored.is_plain(definition, call.shape), stored.HEAD_LENGTH
+    if plain and len(found) <= _PLAIN_BATCH:
+        return [b'%b%d",%b' % (prefix, record.version, record.value[skip:]) for record in found]
     items: list[bytes] = []
-    for at in range(0, len(found), _BATCH_WEIGHT):
-        batch = found[at : at + _BATCH_WEIGHT]
+    for at in range(0, len(found), _PLAIN_BATCH):
+        batch = found[at : at + _PLAIN_BATCH]
         if plain:
             items += [b'%b%d",%b' % (prefix, record.version, record.value[skip:]) for record in batch]
         else:

@@ -67,18 +67,19 @@ class Selection:
             return found if isinstance(found, Sequence) else list(found)
         return [record for record in found if match(record)]
 
-    async def choose(self, found: Sequence[Record]) -> list[Record]:
-        """The same in slices, from what is there now: a list of one's own."""
+    async def choose(self, found: Sequence[Record], limit: int = 0) -> tuple[list[Record], int]:
+        """The first `limit` (0: all) that match, a list of one's own, and how many do. In slices, from what is there now."""
         match = self.matcher()
         if match is None:
-            return list(found)
+            return list(found[:limit] if limit else found), len(found)
         if len(found) <= _PIECE:
-            return [record for record in found if match(record)]
-        now, chosen = list(found), []
-        for at in range(0, len(now), _PIECE):
-            chosen += [record for record in now[at : at + _PIECE] if match(record)]
-            await turns.rest()
-        return chosen
+            chosen = [record for record in found if match(record)]
+        else:
+            now, chosen = list(found), []
+            for at in range(0, len(now), _PIECE):
+                chosen += [record for record in now[at : at + _PIECE] if match(record)]
+                await turns.rest()
+        return (chosen[:limit] if limit else chosen), len(chosen)
 
     def at(self, version: int) -> Selection:
         """With what was visible at a version; the same value where that did not change. Raises TooOld."""
