@@ -8,6 +8,7 @@ from tenantry.apiserver.limits import Limits
 from tenantry.apiserver.negotiation import JSON, YAML
 from tenantry.apiserver.work import beside, weigh
 from tenantry.kube.codec import json_codec, json_size, protobuf, yaml_codec
+from tenantry.kube.codec.byte_count import count_byte
 from tenantry.kube.codec.json_syntax import MAX_STORED_DEPTH
 from tenantry.kube.status import too_many_values
 
@@ -51,7 +52,7 @@ def _parse(body: bytes, media_type: str, kind: str, duplicates: bool) -> tuple[A
     if media_type == JSON:
         check_values(body)
         value, repeated = json_codec.decode(body, duplicates=duplicates, kind=kind)
-        if body.count(b"{") + body.count(b"[") > MAX_STORED_DEPTH:
+        if count_byte(body, b"{") + count_byte(body, b"[") > MAX_STORED_DEPTH:
             _check_depth(value, kind, body)
         return value, [f'duplicate field "{path}"' for path in repeated]
     if media_type == YAML:

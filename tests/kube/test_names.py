@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tenantry.kube import names
 from tenantry.kube.names import (
     config_key_errors,
     dns1123_label_errors,
@@ -80,3 +81,16 @@ def test_every_label_is_a_subdomain(name: str) -> None:
         assert not dns1123_subdomain_errors(name)
         assert not qualified_name_errors(name)
         assert not label_value_errors(name)
+
+
+@pytest.mark.parametrize(
+    "check", ["_is_label", "_is_subdomain", "_is_dns1035", "_is_qualified", "_is_label_value", "_is_config_key"]
+)
+@given(text=st.text(st.sampled_from("a0Z-._ é\n"), max_size=24), window=st.integers(1, 6))
+def test_a_long_text_is_looked_at_in_steps_and_judged_the_same(check: str, text: str, window: int) -> None:
+    at_once = getattr(names, check)(text)
+    known, names._WINDOW = names._WINDOW, window
+    try:
+        assert getattr(names, check)(text) == at_once
+    finally:
+        names._WINDOW = known

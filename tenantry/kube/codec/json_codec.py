@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from tenantry.kube.codec.byte_count import count_byte
 from tenantry.kube.codec.json_syntax import MAX_DEPTH, syntax_error
 from tenantry.kube.field_paths import Path, Told
 from tenantry.kube.status import StatusError, bad_request
@@ -29,7 +30,7 @@ def decode(body: bytes, *, duplicates: bool = False, kind: str = "") -> tuple[An
         body, value = _second_chance(body, kind)
     # A colon outside of strings belongs to exactly one key, and those inside of strings are the same in both texts unless one
     # is escaped: equal counts mean that no key was lost.
-    if duplicates and (body.count(b":") != orjson.dumps(value).count(b":") or b"\\u003" in body):
+    if duplicates and (count_byte(body, b":") != count_byte(orjson.dumps(value), b":") or (b"\\" in body and b"\\u003" in body)):
         return value, _duplicates(body)
     return value, []
 

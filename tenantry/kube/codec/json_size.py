@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tenantry.kube.codec.byte_count import count_byte
+
 MAX_VALUES = 200_000
 """Objects, lists, strings, numbers and literals of one body or object; keys do not count. A MiB of a custom
 resource definition holds 33,000 with a sentence for each property and 50,000 with a few words, so that any of 3 MiB
@@ -20,7 +22,7 @@ _OPENING_AND_COMMA = (b",", b"{", b"[")
 def has_too_many(body: bytes) -> bool:
     """Whether a JSON text holds more than MAX_VALUES."""
     # A value is the first of all, or comes after a comma, or is the first in a container.
-    if sum(body.count(byte) for byte in _OPENING_AND_COMMA) <= MAX_VALUES:
+    if sum(count_byte(body, byte) for byte in _OPENING_AND_COMMA) <= MAX_VALUES:
         return False
     return _outside_of_strings(body) > MAX_VALUES
 
