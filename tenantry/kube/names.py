@@ -25,10 +25,10 @@ _WINDOW = 1 << 16
 """Characters that are looked at in one step, in which no other thread has the interpreter: a tenth of a millisecond."""
 
 
-def _matcher(form: str, characters: str, dot_apart: Sequence[str] = ()) -> Callable[[str], bool]:
-    """Whether a text has a form that asks for nothing but `characters` (a class of regular expressions), the right ones at both
-    ends, and no dot beside another character as in `dot_apart`. A long text is looked at in steps."""
-    whole, some = re.compile(form).fullmatch, re.compile(f"{characters}*").fullmatch
+def _matcher(form: re.Pattern[str], characters: re.Pattern[str], dot_apart: Sequence[str] = ()) -> Callable[[str], bool]:
+    """Whether a text has a form that asks for nothing but `characters` (any number of them), the right ones at both ends, and no
+    dot beside another character as in `dot_apart`. A long text is looked at in steps."""
+    whole, some = form.fullmatch, characters.fullmatch
 
     def matches(text: str) -> bool:
         if len(text) <= _WINDOW:
@@ -44,12 +44,12 @@ def _matcher(form: str, characters: str, dot_apart: Sequence[str] = ()) -> Calla
     return matches
 
 
-_is_label = _matcher(_LABEL_FORMAT, "[-a-z0-9]")
-_is_subdomain = _matcher(_SUBDOMAIN_FORMAT, "[-a-z0-9.]", ("..", ".-", "-."))
-_is_dns1035 = _matcher(_DNS1035_FORMAT, "[-a-z0-9]")
-_is_qualified = _matcher(_QUALIFIED_FORMAT, "[-A-Za-z0-9_.]")
-_is_label_value = _matcher(_LABEL_VALUE_FORMAT, "[-A-Za-z0-9_.]")
-_is_config_key = _matcher(_CONFIG_KEY_FORMAT, "[-._a-zA-Z0-9]")
+_is_label = _matcher(re.compile(_LABEL_FORMAT), re.compile("[-a-z0-9]*"))
+_is_subdomain = _matcher(re.compile(_SUBDOMAIN_FORMAT), re.compile("[-a-z0-9.]*"), ("..", ".-", "-."))
+_is_dns1035 = _matcher(re.compile(_DNS1035_FORMAT), re.compile("[-a-z0-9]*"))
+_is_qualified = _matcher(re.compile(_QUALIFIED_FORMAT), re.compile("[-A-Za-z0-9_.]*"))
+_is_label_value = _matcher(re.compile(_LABEL_VALUE_FORMAT), re.compile("[-A-Za-z0-9_.]*"))
+_is_config_key = _matcher(re.compile(_CONFIG_KEY_FORMAT), re.compile("[-._a-zA-Z0-9]*"))
 
 _EDGES = "and must start and end with an alphanumeric character"
 
