@@ -19,6 +19,7 @@ from tenantry.apiserver.verbs.delete import delete_object
 from tenantry.apiserver.verbs.options import DeleteOptions
 from tenantry.apiserver.verbs.write import OFF_LOOP, ON_LOOP, Outcome, Steps, Target, run, update_outcome
 from tenantry.apiserver.work import beside, weigh
+from tenantry.kube.codec import json_slices
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object, name_of, namespace_of
 from tenantry.kube.status import StatusError, method_not_allowed
@@ -44,7 +45,7 @@ async def create(
     target = _target(scope, definition, place, name_of(obj), user=user, dry_run=dry_run, manager=manager)
     sent = orjson.dumps(obj)
     target.weight = weigh(sent)
-    mine = await beside(target.cluster, target.weight, lambda: _own(orjson.loads(sent), definition, place))
+    mine = await beside(target.cluster, target.weight, lambda: _own(json_slices.loads(sent), definition, place))
     return (await create_object(target, mine)).to_object(target)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import orjson
 
-from tenantry.kube.codec import stored
+from tenantry.kube.codec import json_slices, stored
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
 from tenantry.storage.keys import Key
@@ -111,7 +111,7 @@ def serve(record: Record, definition: ResourceDefinition, version: str, prefix: 
 
 def copy(value: Any) -> Any:
     """A deep copy of a JSON value."""
-    return orjson.loads(orjson.dumps(value))
+    return json_slices.loads(orjson.dumps(value))
 
 
 def _selectable(definition: ResourceDefinition) -> tuple[Mapping[str, Any], Mapping[str, str]]:

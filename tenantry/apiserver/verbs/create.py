@@ -13,6 +13,7 @@ from tenantry.apiserver.verbs.options import WriteOptions, manager_of, write_opt
 from tenantry.apiserver.verbs.respond import outcome_response, representation_of
 from tenantry.apiserver.verbs.selection import visible_to
 from tenantry.apiserver.verbs.write import Outcome, Steps, Target, create_outcome, run
+from tenantry.kube.codec import json_slices
 from tenantry.kube.objects import Object, name_of
 from tenantry.kube.status import StatusError, forbidden
 from tenantry.storage.record import Record
@@ -59,7 +60,7 @@ class Fresh:
     def take(self) -> Object:
         obj, self._obj = self._obj, None
         if obj is None:
-            obj = orjson.loads(self._pristine)
+            obj = json_slices.loads(self._pristine)
         elif not self._pristine:
             self._pristine = orjson.dumps(obj)
         return obj

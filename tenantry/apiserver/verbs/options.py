@@ -6,14 +6,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import orjson
-
 from tenantry.apiserver.bodies import check_values, parse
 from tenantry.apiserver.http import Request
 from tenantry.apiserver.negotiation import PROTOBUF, YAML, body_media_type
 from tenantry.apiserver.request_info import is_true
 from tenantry.apiserver.work import beside, weigh
-from tenantry.kube.codec import protobuf
+from tenantry.kube.codec import json_slices, protobuf
 from tenantry.kube.codec.json_codec import syntax_error
 from tenantry.kube.field_errors import forbidden, invalid, not_supported
 from tenantry.kube.go_text import quote
@@ -251,7 +249,7 @@ async def _options_object(request: Request, body: bytes) -> Object:
             value, _ = await parse(body, YAML)
         else:
             check_values(body)
-            value = await beside("", weigh(body), lambda: orjson.loads(body))
+            value = await beside("", weigh(body), lambda: json_slices.loads(body))
     except ValueError:
         raise bad_request(f"couldn't get version/kind; json parse error: {syntax_error(body)}") from None
     if value is None:

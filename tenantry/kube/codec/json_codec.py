@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from tenantry.kube.codec import json_slices
 from tenantry.kube.codec.byte_count import count_byte
 from tenantry.kube.codec.json_syntax import MAX_DEPTH, syntax_error
 from tenantry.kube.field_paths import Path, Told
@@ -25,8 +26,8 @@ def decode(body: bytes, *, duplicates: bool = False, kind: str = "") -> tuple[An
     text of the 400 that bad JSON raises (StatusError).
     """
     try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError:
+        value = json_slices.loads(body)
+    except json.JSONDecodeError:
         body, value = _second_chance(body, kind)
     # A colon outside of strings belongs to exactly one key, and those inside of strings are the same in both texts unless one
     # is escaped: equal counts mean that no key was lost.
@@ -51,13 +52,13 @@ def _second_chance(body: bytes, kind: str) -> tuple[bytes, Any]:
     problem = syntax_error(repaired) if repaired != body and not body.startswith(b"\xef\xbb\xbf") else syntax_error(body)
     if not problem:
         try:
-            return repaired, orjson.loads(repaired)
-        except orjson.JSONDecodeError as error:
+            return repaired, json_slices.loads(repaired)
+        except json.JSONDecodeError as error:
             # Valid for Go and not for orjson: lone surrogates, which Go replaces.
             problem = str(error)
             try:
-                text = json.dumps(json.loads(repaired)).encode("utf-8", "replace")
-                return text, orjson.loads(text)
+                text = json.dumps(json_slices.loads(repaired, json.loads)).encode("utf-8", "replace")
+                return text, json_slices.loads(text)
             except (ValueError, RecursionError):
                 pass
     raise unrecognized(kind, f"couldn't get version/kind; json parse error: {problem}", body)
@@ -78,7 +79,7 @@ class _Pairs(list[tuple[str, Any]]):
 def _duplicates(body: bytes) -> list[str]:
     found = Told()
     try:
-        value = json.loads(body, object_pairs_hook=_Pairs)
+        value = json_slices.loads(body, lambda part: json.loads(part, object_pairs_hook=_Pairs), pairs=True)
         if isinstance(value, list):
             _collect(value, None, found)
     except RecursionError:

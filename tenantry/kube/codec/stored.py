@@ -12,6 +12,7 @@ from itertools import count
 import orjson
 
 from tenantry.cache import Cache, cached
+from tenantry.kube.codec import json_slices
 from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.exact import exact
 from tenantry.kube.objects import Object, group_version
@@ -63,7 +64,7 @@ def decode(
     `written_under` is the `schema_mark` of the schema that the value was last brought into the form of.
     """
     shape = definition.versions[version]
-    obj = orjson.loads(value)
+    obj = json_slices.loads(value)
     if not _serves_as_is(definition, shape, written_under):
         obj = _reshape(obj, definition, shape, len(value))
     whole: Object = {"apiVersion": group_version(definition.group, version), "kind": definition.kind}
@@ -111,7 +112,7 @@ def shaped(
     key = (number, resource_version)
     known = _shaped.get(key)
     if known is None:
-        known = encode(_reshape(orjson.loads(value), definition, shape, len(value)))
+        known = encode(_reshape(json_slices.loads(value), definition, shape, len(value)))
         if known == value:
             known = _SAME
         _shaped.put(key, known)
@@ -147,7 +148,7 @@ def refuses_defaults(value: bytes, definition: ResourceDefinition) -> bool:
     """Whether a stored value is one that could not be written today, because the defaults of its schema add too much to it."""
     if not definition.custom:
         return False
-    obj = orjson.loads(value)
+    obj = json_slices.loads(value)
     obj.pop("metadata")
     return default_within(obj, definition.versions[definition.storage_version].schema, MAX_MADE_BYTES) is None
 

@@ -1,0 +1,219 @@
+"""A long JSON text decoded in slices, between which another thread can have the interpreter.
+
+A decoder makes 200,000 values in one call of up to 50 ms. Here the text is cut at commas, and each slice is decoded by itself as
+a text of its own: in front of it are the containers that were open at its beginning, and behind it a mark and the ends of those
+that are open at its end. What a slice adds to an open container is then moved there.
+
+    {"a":[1,2,3],"b":4}   cut at the second comma:   {"a":[1,2 ,"<mark>"]}   and   {"<link>":[ 3],"b":4}
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from secrets import token_hex
+from typing import Any
+
+import orjson
+
+from tenantry.kube.codec.byte_count import count_byte
+
+SLICE_BYTES = 1 << 15
+"""As much as ten thousand empty objects, which take a millisecond."""
+AT_ONCE = 20_000
+"""Values that are made in one call: some 5 ms."""
+_DEPTH_MAX = 1_100
+"""Above what any decoder takes."""
+
+_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+_string = re.compile(_STRING, re.DOTALL)
+_whole_strings = re.compile(rb'[^"]*+(?:' + _STRING + rb'[^"]*+)*+', re.DOTALL)
+_to_comma = re.compile(rb'[^",]*+')
+_to_end = re.compile(rb"[ \t\r\n]*+[\]}]")
+_unbalanced = re.compile(rb"([\]}]*)([\[{]*)")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_BRACE, _COMMA = ord("{"), ord(",")
+_CLOSING = {ord("{"): ord("}"), ord("["): ord("]")}
+
+Parse = Callable[[bytes], Any]
+
+
+def loads(body: bytes, parse: Parse = orjson.loads, *, pairs: bool = False) -> Any:
+    """What `parse` makes of the whole, at once where it holds few values, or in the main thread, for which nobody waits while it
+    has the interpreter. `pairs`: it makes a list of key-value pairs of an object.
+
+    Raises json.JSONDecodeError where `parse` does; its position says nothing.
+    """
+    if len(body) <= 2 * SLICE_BYTES or threading.current_thread() is threading.main_thread() or not _is_long(body):
+        return parse(body)
+    return in_slices(body, parse, pairs=pairs)
+
+
+def _is_long(body: bytes) -> bool:
+    return sum(count_byte(body, byte) for byte in (b",", b"{", b"[")) > AT_ONCE
+
+
+def in_slices(body: bytes, parse: Parse = orjson.loads, *, pairs: bool = False) -> Any:
+    """The same, however few there are."""
+    decoding = _Decoding(parse, pairs)
+    start, size = 0, len(body)
+    while (end := _cut(body, start)) < size:
+        decoding.slice(body[start:end])
+        start = end + 1
+    return decoding.last(body[start:])
+
+
+@dataclass(slots=True, eq=False)
+class _Decoding:
+    """One text up to a comma. `kinds`: the brackets of the containers that are open there; `values`: what was made of them."""
+
+    parse: Parse
+    pairs: bool
+    kinds: list[int] = field(default_factory=list)
+    values: list[Any] = field(default_factory=list)
+    root: Any = None
+    link: str = field(default_factory=lambda: token_hex(8))
+    """The key of what is open in an object. Nobody can use it who does not know it."""
+    mark: str = field(default_factory=lambda: token_hex(8))
+    """What the innermost container ends with that a slice leaves open."""
+
+    def slice(self, text: bytes) -> None:
+        """Takes what is up to the next comma. Raises json.JSONDecodeError."""
+        closed, opened = _brackets(text)
+        kept = len(self.kinds) - len(closed)
+        if kept < 0 or [_CLOSING[kind] for kind in reversed(self.kinds[kept:])] != list(closed):
+            raise _invalid()
+        kinds = [*self.kinds[:kept], *opened]
+        if not kinds:
+            raise _invalid()
+        parts, value = self._parts(text + self._end(kinds))
+        found = self._marked([value] if not kept else self._inside(parts[kept - 1]), len(opened)) if opened else []
+        innermost = found[-1] if found else parts[kept - 1]
+        if isinstance(innermost, dict):
+            del innermost[self.mark]
+        else:
+            innermost.pop()
+        self._move(parts)
+        self.kinds, self.values = kinds, [*self.values[:kept], *found]
+
+    def last(self, text: bytes) -> Any:
+        """Takes the rest, and returns the whole. Raises json.JSONDecodeError."""
+        parts, _ = self._parts(text)
+        self._move(parts)
+        return self.root
+
+    def _parts(self, text: bytes) -> tuple[list[Any], Any]:
+        """What a slice has in place of the containers that were open, and its value."""
+        first = [b'{"%b":' % self.link.encode() if kind == _BRACE else b"[" for kind in self.kinds]
+        if self.kinds:
+            first[-1] = bytes(self.kinds[-1:])
+        value = self.parse(b"".join((*first, text)))
+        if not self.kinds:
+            self.root = value
+            return [], value
+        parts = [value]
+        for kind in self.kinds[:-1]:
+            part = parts[-1]
+            parts.append((part[0][1] if self.pairs else part[self.link]) if kind == _BRACE else part[0])
+        return parts, value
+
+    def _end(self, kinds: list[int]) -> bytes:
+        mark = b',"%b":0' if kinds[-1] == _BRACE else b',"%b"'
+        return mark % self.mark.encode() + bytes(_CLOSING[kind] for kind in reversed(kinds))
+
+    def _inside(self, container: Any) -> Iterator[Any]:
+        """Where the container may be that was left open inside of another one: the last. Of an object whose keys came twice the
+        last is not the last that came."""
+        if isinstance(container, dict):
+            yield from reversed(container.values())
+        elif container:
+            last = container[-1]
+            yield last[1] if type(last) is tuple else last
+
+    def _marked(self, candidates: Iterable[Any], levels: int) -> list[Any]:
+        """The containers on the way to the mark, so many."""
+        path: list[Any] = []
+        waiting = [iter(candidates)]
+        while waiting:
+            for each in waiting[-1]:
+                if not isinstance(each, dict | list):
+                    continue
+                path.append(each)
+                if len(path) < levels:
+                    waiting.append(self._inside(each))
+                    break
+                if self._has_mark(each):
+                    return path
+                path.pop()
+            else:
+                waiting.pop()
+                if path:
+                    path.pop()
+        raise _invalid()
+
+    def _has_mark(self, container: Any) -> bool:
+        if isinstance(container, dict):
+            return self.mark in container
+        last = container[-1] if container else None
+        return bool((last[0] if type(last) is tuple else last) == self.mark)
+
+    def _move(self, parts: list[Any]) -> None:
+        """What a slice has in place of the containers that were open goes to them."""
+        innermost = len(parts) - 1
+        for place, (value, part) in enumerate(zip(self.values, parts, strict=True)):
+            if isinstance(value, dict):
+                if place < innermost:
+                    del part[self.link]
+                value.update(part)
+            else:
+                value.extend(part[1:] if place < innermost else part)
+
+
+def _cut(body: bytes, start: int) -> int:
+    """The place of a comma outside of strings after about a slice, or the end. Raises json.JSONDecodeError."""
+    size, target = len(body), start + SLICE_BYTES
+    if target >= size:
+        return size
+    at = _end_of(_whole_strings, body, start, target)
+    if at < target:
+        at = _end_of(_string, body, at, size)
+    while True:
+        at = _end_of(_to_comma, body, at, size)
+        if at == size:
+            return size
+        if body[at] == _COMMA:
+            break
+        at = _end_of(_string, body, at, size)
+    if _to_end.match(body, at + 1):
+        raise _invalid()
+    return at
+
+
+def _end_of(pattern: re.Pattern[bytes], body: bytes, start: int, end: int) -> int:
+    found = pattern.match(body, start, end)
+    if found is None:
+        raise _invalid()
+    return found.end()
+
+
+def _brackets(text: bytes) -> tuple[bytes, bytes]:
+    """The brackets that have no partner in the text: those that close, and those that open. Raises json.JSONDecodeError."""
+    # Every other piece between quotes is outside of strings.
+    pieces = text.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')
+    left = b"".join(pieces[::2]).translate(None, _NO_BRACKETS)
+    for _ in range(_DEPTH_MAX):
+        size = len(left)
+        left = left.replace(b"{}", b"").replace(b"[]", b"")
+        if len(left) == size:
+            break
+    found = _unbalanced.fullmatch(left)
+    if found is None:
+        raise _invalid()
+    return found[1], found[2]
+
+
+def _invalid() -> json.JSONDecodeError:
+    return json.JSONDecodeError("invalid JSON", "", 0)
