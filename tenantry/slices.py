@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import TypeVar
 
-SLICE_SECONDS = 0.005
+SLICE_SECONDS = 0.002
 """How long the loop works on long requests and on long work in the background, all of it together, before it looks at who else
 wants something."""
 PIECE = 64

@@ -6,6 +6,7 @@ Each function returns the texts of what is wrong, an empty list where nothing is
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Callable, Sequence
 
 from tenantry.cache import cached
@@ -25,17 +26,19 @@ _WINDOW = 1 << 16
 """Characters that are looked at in one step, in which no other thread has the interpreter: a tenth of a millisecond."""
 
 
-def _matcher(form: re.Pattern[str], characters: re.Pattern[str], dot_apart: Sequence[str] = ()) -> Callable[[str], bool]:
-    """Whether a text has a form that asks for nothing but `characters` (any number of them), the right ones at both ends, and no
-    dot beside another character as in `dot_apart`. A long text is looked at in steps."""
-    whole, some = form.fullmatch, characters.fullmatch
+def _matcher(form: re.Pattern[str], characters: str, dot_apart: Sequence[str] = ()) -> Callable[[str], bool]:
+    """Whether a text has a form that asks for nothing but `characters` (of ASCII), the right ones at both ends, and no dot beside
+    another character as in `dot_apart`. A long text is looked at in steps."""
+    whole, allowed = form.fullmatch, characters.encode()
 
     def matches(text: str) -> bool:
         if len(text) <= _WINDOW:
             return whole(text) is not None
+        if not text.isascii():
+            return False
         for start in range(0, len(text), _WINDOW):
             end = start + _WINDOW
-            if some(text, start, end) is None:
+            if text[start:end].encode().translate(None, allowed):
                 return False
             if "." in text[start : end + 1] and any(text.find(pair, start, end + 1) >= 0 for pair in dot_apart):
                 return False
@@ -44,12 +47,14 @@ def _matcher(form: re.Pattern[str], characters: re.Pattern[str], dot_apart: Sequ
     return matches
 
 
-_is_label = _matcher(re.compile(_LABEL_FORMAT), re.compile("[-a-z0-9]*"))
-_is_subdomain = _matcher(re.compile(_SUBDOMAIN_FORMAT), re.compile("[-a-z0-9.]*"), ("..", ".-", "-."))
-_is_dns1035 = _matcher(re.compile(_DNS1035_FORMAT), re.compile("[-a-z0-9]*"))
-_is_qualified = _matcher(re.compile(_QUALIFIED_FORMAT), re.compile("[-A-Za-z0-9_.]*"))
-_is_label_value = _matcher(re.compile(_LABEL_VALUE_FORMAT), re.compile("[-A-Za-z0-9_.]*"))
-_is_config_key = _matcher(re.compile(_CONFIG_KEY_FORMAT), re.compile("[-._a-zA-Z0-9]*"))
+_LOWER = string.ascii_lowercase + string.digits + "-"
+_LETTERS = string.ascii_letters + string.digits + "-_."
+_is_label = _matcher(re.compile(_LABEL_FORMAT), _LOWER)
+_is_subdomain = _matcher(re.compile(_SUBDOMAIN_FORMAT), _LOWER + ".", ("..", ".-", "-."))
+_is_dns1035 = _matcher(re.compile(_DNS1035_FORMAT), _LOWER)
+_is_qualified = _matcher(re.compile(_QUALIFIED_FORMAT), _LETTERS)
+_is_label_value = _matcher(re.compile(_LABEL_VALUE_FORMAT), _LETTERS)
+_is_config_key = _matcher(re.compile(_CONFIG_KEY_FORMAT), _LETTERS)
 
 _EDGES = "and must start and end with an alphanumeric character"
 

@@ -44,7 +44,7 @@ PROBES = frozenset(("/livez", "/readyz", "/healthz"))
 PROBE = Caller((), exempt=True)
 _JOIN_UP_TO_BYTES = 64 * 1024
 """Up to here copying the body behind its head is cheaper than a second TLS record."""
-_SLICE_BYTES = 512 * 1024
+_SLICE_BYTES = 256 * 1024
 """Of a long answer, between two looks at the clock."""
 _TICK_SECONDS = 0.5
 _LINGERING_SECONDS = 2.0
