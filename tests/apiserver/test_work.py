@@ -53,6 +53,20 @@ async def test_what_a_job_returns_and_raises() -> None:
         await mine.run("a", refuse)
 
 
+async def test_a_request_that_goes_on_is_before_one_that_begins() -> None:
+    mine, gate, done = Workers(threads=1), Gate(), list[str]()
+    jobs = [asyncio.ensure_future(mine.run("a", gate))]
+    await begun(gate)
+    for number in range(2):
+        jobs.append(asyncio.ensure_future(mine.begin("a", note(done, f"begins-{number}"))))
+        jobs.append(asyncio.ensure_future(mine.run("a", note(done, f"goes-on-{number}"))))
+    jobs.append(asyncio.ensure_future(mine.begin("b", note(done, "other"))))
+    await asyncio.sleep(0)
+    gate.opened.set()
+    await asyncio.gather(*jobs)
+    assert done == ["goes-on-0", "other", "goes-on-1", "begins-0", "begins-1"]
+
+
 async def test_tenants_take_turns_however_much_one_of_them_wants() -> None:
     mine, gate, done = Workers(threads=1), Gate(), list[str]()
     jobs = [asyncio.ensure_future(mine.run("busy", gate))]

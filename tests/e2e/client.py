@@ -144,6 +144,10 @@ class Api:
     def cluster(self, name: str) -> Api:
         return self.at(f"/clusters/{name}")
 
+    def hang_up(self) -> None:
+        """Closes the connections to the server, of everybody here."""
+        _pool(self.ca).clear()
+
     def caller(self, token: str) -> Api:
         return replace(self, token=token)
 

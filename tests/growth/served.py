@@ -186,6 +186,7 @@ def served(keys: Path) -> Iterator[Served]:
     context = running(keys, tokens=[StaticTokens(USERS)])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Workers, "run", at_once)
+        patch.setattr(Workers, "begin", at_once)
         try:
             found = Served(loop, loop.run_until_complete(context.__aenter__()))
             try:
