@@ -6,7 +6,7 @@ from typing import Any
 
 from tenantry.apiserver.limits import Limits
 from tenantry.apiserver.negotiation import JSON, YAML
-from tenantry.apiserver.work import read_beside, weigh
+from tenantry.apiserver.work import beside, weigh
 from tenantry.kube.codec import json_codec, json_size, protobuf, yaml_codec
 from tenantry.kube.codec.byte_count import count_byte
 from tenantry.kube.codec.json_syntax import MAX_STORED_DEPTH
@@ -24,7 +24,8 @@ async def parse(
 
     Raises StatusError 400, and 413 for too many values.
     """
-    return await read_beside(tenant, weigh_body(body, media_type), lambda: parse_at_once(body, media_type, kind, duplicates))
+    weight = weigh_body(body, media_type)
+    return await beside(tenant, weight, lambda: parse_at_once(body, media_type, kind, duplicates), begins=True)
 
 
 def weigh_body(body: bytes, media_type: str) -> int:

@@ -9,7 +9,7 @@ from tenantry.apiserver.bodies import BODY_LIMIT_BYTES, parse_at_once, weigh_bod
 from tenantry.apiserver.negotiation import body_media_type
 from tenantry.apiserver.verbs.call import Call
 from tenantry.apiserver.verbs.options import IGNORE, STRICT
-from tenantry.apiserver.work import read_beside
+from tenantry.apiserver.work import beside
 from tenantry.kube import decode
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.codec import json_codec
@@ -46,7 +46,7 @@ async def read_object(call: Call, validation: str, stored: Callable[[], Record |
     apis = call.scope.apis()
     record = stored()
     tenant = call.scope.cluster or ""
-    return await read_beside(tenant, call.weight, lambda: _object(call, apis, body, media_type, validation, record))
+    return await beside(tenant, call.weight, lambda: _object(call, apis, body, media_type, validation, record), begins=True)
 
 
 def _object(call: Call, apis: ApiSet, body: bytes, media_type: str, validation: str, record: Record | None) -> Object:

@@ -145,16 +145,10 @@ class Workers:
         self._idle = 0
         self._threads = 0
 
-    async def run(self, tenant: str, function: Callable[[], Result]) -> Result:
+    async def run(self, tenant: str, function: Callable[[], Result], *, begins: bool = False) -> Result:
         """What the function returns or raises, from a thread. A job of a caller that was cancelled is not begun; one that was
-        begun is finished, and nobody learns what came of it. Raises StatusError 429 where too much waits."""
-        return await self._run(tenant, function, begins=False)
-
-    async def begin(self, tenant: str, function: Callable[[], Result]) -> Result:
-        """`run` for what a request begins with, which is done after what others of the tenant go on with."""
-        return await self._run(tenant, function, begins=True)
-
-    async def _run(self, tenant: str, function: Callable[[], Result], *, begins: bool) -> Result:
+        begun is finished, and nobody learns what came of it. `begins`: a request begins with it, so what others of the tenant
+        go on with is done first. Raises StatusError 429 where too much waits."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Result] = loop.create_future()
         job = _Job(function, loop, done)
@@ -215,11 +209,7 @@ workers = Workers()
 """Those of the process."""
 
 
-async def beside(tenant: str, weight: int, function: Callable[[], Result]) -> Result:
-    """The function's result: at once where what it works on is light, else from a thread. Raises what it does, and 429."""
-    return function() if is_light(weight) else await workers.run(tenant, function)
-
-
-async def read_beside(tenant: str, weight: int, function: Callable[[], Result]) -> Result:
-    """`beside` for reading the body of a request, which begins with it."""
-    return function() if is_light(weight) else await workers.begin(tenant, function)
+async def beside(tenant: str, weight: int, function: Callable[[], Result], *, begins: bool = False) -> Result:
+    """The function's result: at once where what it works on is light, else from a thread (`Workers.run`). Raises what it does,
+    and 429."""
+    return function() if is_light(weight) else await workers.run(tenant, function, begins=begins)

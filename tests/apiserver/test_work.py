@@ -58,9 +58,9 @@ async def test_a_request_that_goes_on_is_before_one_that_begins() -> None:
     jobs = [asyncio.ensure_future(mine.run("a", gate))]
     await begun(gate)
     for number in range(2):
-        jobs.append(asyncio.ensure_future(mine.begin("a", note(done, f"begins-{number}"))))
+        jobs.append(asyncio.ensure_future(mine.run("a", note(done, f"begins-{number}"), begins=True)))
         jobs.append(asyncio.ensure_future(mine.run("a", note(done, f"goes-on-{number}"))))
-    jobs.append(asyncio.ensure_future(mine.begin("b", note(done, "other"))))
+    jobs.append(asyncio.ensure_future(mine.run("b", note(done, "other"), begins=True)))
     await asyncio.sleep(0)
     gate.opened.set()
     await asyncio.gather(*jobs)

@@ -179,14 +179,13 @@ def failing(served: Served, cases: Iterable[tuple[str, Make]], small: int = 48) 
 def served(keys: Path) -> Iterator[Served]:
     """With one workspace, `cluster`, of `ada`."""
 
-    async def at_once(workers: Workers, tenant: str, function: Callable[[], Any]) -> Any:
+    async def at_once(workers: Workers, tenant: str, function: Callable[[], Any], *, begins: bool = False) -> Any:
         return function()
 
     loop = asyncio.new_event_loop()
     context = running(keys, tokens=[StaticTokens(USERS)])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Workers, "run", at_once)
-        patch.setattr(Workers, "begin", at_once)
         try:
             found = Served(loop, loop.run_until_complete(context.__aenter__()))
             try:

@@ -31,7 +31,7 @@ from tenantry.apiserver.verbs.write import (
     run,
     update_outcome,
 )
-from tenantry.apiserver.work import read_beside, weigh
+from tenantry.apiserver.work import beside, weigh
 from tenantry.kube.apply.server_side import apply
 from tenantry.kube.codec import json_codec
 from tenantry.kube.codec.json_syntax import syntax_error
@@ -75,7 +75,7 @@ async def patch(call: Call) -> Reply:
 
 async def parse_patch(call: Call, body: bytes, media_type: str) -> ParsedPatch:
     """Raises StatusError 400 for a body that is no JSON."""
-    return await read_beside(call.cluster, weigh(body), lambda: _parse_patch(call, body, media_type))
+    return await beside(call.cluster, weigh(body), lambda: _parse_patch(call, body, media_type), begins=True)
 
 
 def _parse_patch(call: Call, body: bytes, media_type: str) -> ParsedPatch:
