@@ -33,9 +33,8 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 
 def give_memory_back() -> None:
     """To be called once, before there are threads. Nothing where the C library is not glibc."""
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError):
+    mallopt = _of_glibc("mallopt")
+    if mallopt is None:
         return
     wanted = ((_M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES), (_M_TRIM_THRESHOLD, TRIM_THRESHOLD_BYTES), (_M_ARENA_MAX, ARENAS))
     if not all(mallopt(parameter, value) for parameter, value in wanted):
@@ -75,11 +74,17 @@ class FreePages:
 
 
 def _malloc_trim() -> Callable[[], object] | None:
+    trim = _of_glibc("malloc_trim")
+    return None if trim is None else lambda: trim(0)
+
+
+def _of_glibc(name: str) -> Callable[..., int] | None:
+    """A function of the C library, None where it is another one."""
     try:
-        trim = ctypes.CDLL(None).malloc_trim
+        found: Callable[..., int] = getattr(ctypes.CDLL(None), name)
     except (AttributeError, OSError):
         return None
-    return lambda: trim(0)
+    return found
 
 
 free_pages = FreePages(_malloc_trim())

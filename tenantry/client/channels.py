@@ -93,7 +93,10 @@ class Channels:
             except grpc.RpcError as error:
                 failed = from_rpc(error)
                 if failed.reason or error.code() not in _LEAVE:
-                    raise from_rpc(error) from None
+                    try:
+                        raise failed from None
+                    finally:
+                        del failed
                 self.leave(stub)
         assert failed is not None
         raise Unreachable(f"no answer from {', '.join(self.addresses)}: {failed}", retry_after_seconds=failed.retry_after_seconds)

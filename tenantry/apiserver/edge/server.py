@@ -333,6 +333,7 @@ class EdgeServer:
         if transport is None or transport.is_closing():
             return CLOSED
         close = self._draining or exchange.message.should_close or exchange.crowded or not exchange.payload.is_eof()
+        size = len(body) + sum(map(len, more))
         first = head(
             response.status,
             content_type=response.content_type,
@@ -340,7 +341,7 @@ class EdgeServer:
             date=self._date,
             headers=headers,
             warnings=response.warnings,
-            content_length=len(body) + sum(map(len, more)),
+            content_length=size,
             close=close,
         )
         if request.method == "HEAD" or response.status in BODILESS:
@@ -350,7 +351,7 @@ class EdgeServer:
         else:
             writing = self._write_long(exchange, transport, first, (body, *more))
             await in_steps(writing, ("answer to", request.method, request.path))
-            free_pages.passed(len(body) + sum(map(len, more)))
+            free_pages.passed(size)
         if exchange.connection.writing_paused:
             await self._drained(exchange)
         if exchange.payload.exception() is not None:

@@ -174,18 +174,18 @@ def _without_type(obj: Object) -> Object:
 async def _spliced(call: Call, found: Sequence[Record]) -> list[bytes]:
     definition, version = call.definition, call.version
     prefix = stored.prefix(definition, version, item=True)
-    plain, skip = stored.is_plain(definition, call.shape), stored.HEAD_LENGTH
-    if plain and len(found) <= _PLAIN_BATCH:
-        return [b'%b%d",%b' % (prefix, record.version, record.value[skip:]) for record in found]
     items: list[bytes] = []
+    if not stored.is_plain(definition, call.shape):
+        for record in found:
+            items.append(records.serve(record, definition, version, prefix))
+            await turns.rest()
+        return items
+    skip = stored.HEAD_LENGTH
     for at in range(0, len(found), _PLAIN_BATCH):
-        batch = found[at : at + _PLAIN_BATCH]
-        if plain:
-            items += [b'%b%d",%b' % (prefix, record.version, record.value[skip:]) for record in batch]
-        else:
-            for record in batch:
-                items.append(records.serve(record, definition, version, prefix))
-                await turns.rest()
+        batch = [b'%b%d",%b' % (prefix, record.version, record.value[skip:]) for record in found[at : at + _PLAIN_BATCH]]
+        if len(batch) == len(found):
+            return batch
+        items += batch
         await turns.rest()
     return items
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import orjson
 
-from tenantry.kube.codec.byte_count import count_byte
+from tenantry.kube.codec.json_size import most_values
 
 SLICE_BYTES = 1 << 15
 """As much as ten thousand empty objects, which take a millisecond."""
@@ -47,13 +47,9 @@ def loads(body: bytes, parse: Parse = orjson.loads, *, pairs: bool = False) -> A
 
     Raises json.JSONDecodeError where `parse` does; its position says nothing.
     """
-    if len(body) <= 2 * SLICE_BYTES or threading.current_thread() is threading.main_thread() or not _is_long(body):
+    if len(body) <= 2 * SLICE_BYTES or threading.current_thread() is threading.main_thread():
         return parse(body)
-    return in_slices(body, parse, pairs=pairs)
-
-
-def _is_long(body: bytes) -> bool:
-    return sum(count_byte(body, byte) for byte in (b",", b"{", b"[")) > AT_ONCE
+    return in_slices(body, parse, pairs=pairs) if most_values(body) > AT_ONCE else parse(body)
 
 
 def in_slices(body: bytes, parse: Parse = orjson.loads, *, pairs: bool = False) -> Any:
@@ -89,8 +85,8 @@ class _Decoding:
         kinds = [*self.kinds[:kept], *opened]
         if not kinds:
             raise _invalid()
-        parts, value = self._parts(text + self._end(kinds))
-        found = self._marked([value] if not kept else self._inside(parts[kept - 1]), len(opened)) if opened else []
+        parts = self._parts(text + self._end(kinds))
+        found = self._marked(self._inside(parts[kept - 1]) if kept else [self.root], len(opened)) if opened else []
         innermost = found[-1] if found else parts[kept - 1]
         if isinstance(innermost, dict):
             del innermost[self.mark]
@@ -101,24 +97,23 @@ class _Decoding:
 
     def last(self, text: bytes) -> Any:
         """Takes the rest, and returns the whole. Raises json.JSONDecodeError."""
-        parts, _ = self._parts(text)
-        self._move(parts)
+        self._move(self._parts(text))
         return self.root
 
-    def _parts(self, text: bytes) -> tuple[list[Any], Any]:
-        """What a slice has in place of the containers that were open, and its value."""
+    def _parts(self, text: bytes) -> list[Any]:
+        """Decodes a slice: what it has in place of the containers that were open. The first slice is the root."""
         first = [b'{"%b":' % self.link.encode() if kind == _BRACE else b"[" for kind in self.kinds]
         if self.kinds:
             first[-1] = bytes(self.kinds[-1:])
         value = self.parse(b"".join((*first, text)))
         if not self.kinds:
             self.root = value
-            return [], value
+            return []
         parts = [value]
         for kind in self.kinds[:-1]:
             part = parts[-1]
             parts.append((part[0][1] if self.pairs else part[self.link]) if kind == _BRACE else part[0])
-        return parts, value
+        return parts
 
     def _end(self, kinds: list[int]) -> bytes:
         mark = b',"%b":0' if kinds[-1] == _BRACE else b',"%b"'
