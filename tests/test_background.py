@@ -5,19 +5,14 @@ from __future__ import annotations
 import ast
 import asyncio
 import logging
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-import tenantry
 from tenantry import background
 from tenantry.background import FATAL, call_each, essential, restarting
 from tests.support.patience import PATIENCE_SECONDS
-
-ROOT = Path(tenantry.__file__).resolve().parents[1]
-PACKAGES = ("tenantry", "registry", "shard", "gateway", "tenantry_personal_workspaces")
+from tests.support.sources import sources
 
 
 @pytest.fixture(autouse=True)
@@ -104,13 +99,6 @@ def test_a_callback_that_raises_costs_the_others_nothing(caplog: pytest.LogCaptu
     assert "a subscriber raised" in caplog.text
 
 
-def trees() -> Iterator[tuple[str, ast.Module]]:
-    for package in PACKAGES:
-        for path in sorted((ROOT / package).rglob("*.py")):
-            if "_proto" not in path.parts:
-                yield str(path.relative_to(ROOT)), ast.parse(path.read_text())
-
-
 AWAITED = {
     "tenantry/background.py": "the one place",
     "tenantry/apiserver/process.py": "start and signal: the process waits for both",
@@ -124,7 +112,7 @@ AWAITED = {
 
 def test_every_background_task_is_supervised() -> None:
     made = set()
-    for path, tree in trees():
+    for path, tree in sources():
         for node in ast.walk(tree):
             called = node.func.attr if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) else ""
             if called in ("create_task", "ensure_future"):
@@ -164,7 +152,7 @@ BOUNDED_OTHERWISE = {
 
 def test_no_loop_goes_on_after_an_error_without_a_bound_or_a_pause() -> None:
     found = set()
-    for path, tree in trees():
+    for path, tree in sources():
         for function in ast.walk(tree):
             if not isinstance(function, ast.AsyncFunctionDef):
                 continue

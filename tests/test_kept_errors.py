@@ -6,18 +6,16 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-PACKAGES = ("tenantry", "registry", "shard", "gateway", "tenantry_personal_workspaces")
+from tests.support.sources import sources
+
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 
-def kept(source: str) -> Iterator[str]:
+def kept(tree: ast.Module) -> Iterator[str]:
     """What is raised though it is kept."""
-    tree = ast.parse(source)
     above = {child: parent for parent in ast.walk(tree) for child in ast.iter_child_nodes(parent)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Name | ast.Attribute | ast.Subscript):
@@ -56,14 +54,8 @@ def _forgotten(node: ast.AST, name: str, above: dict[ast.AST, ast.AST]) -> bool:
     ],
 )
 def test_what_is_found(source: str, expected: list[str]) -> None:
-    assert list(kept(source)) == expected
+    assert list(kept(ast.parse(source))) == expected
 
 
 def test_nothing_that_is_kept_is_raised() -> None:
-    found = {
-        f"{path.relative_to(ROOT)}: {name}"
-        for package in PACKAGES
-        for path in sorted((ROOT / package).rglob("*.py"))
-        for name in kept(path.read_text())
-    }
-    assert found == set()
+    assert {f"{path}: {name}" for path, tree in sources() for name in kept(tree)} == set()

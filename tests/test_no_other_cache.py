@@ -10,12 +10,10 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-PACKAGES = ("tenantry", "registry", "shard", "gateway", "tenantry_personal_workspaces")
+from tests.support.sources import sources
 
 ALLOWED = {
     "tenantry/apiserver/edge/gate.py: self._guesses, emptied by the number of its entries": (
@@ -50,10 +48,7 @@ RE = {"compile", "match", "fullmatch", "search", "sub", "subn", "split", "findal
 
 
 def files() -> Iterator[tuple[str, ast.Module]]:
-    for package in PACKAGES:
-        for path in sorted((ROOT / package).rglob("*.py")):
-            if "_proto" not in path.parts and path != ROOT / "tenantry" / "cache.py":
-                yield str(path.relative_to(ROOT)), ast.parse(path.read_text())
+    yield from ((name, tree) for name, tree in sources() if name != "tenantry/cache.py")
 
 
 def found(tree: ast.Module) -> Iterator[str]:

@@ -16,7 +16,8 @@ from types import FunctionType, MethodType, ModuleType
 from typing import Any
 from weakref import ReferenceType, WeakKeyDictionary, WeakSet, WeakValueDictionary
 
-OURS = ("tenantry", "registry", "shard", "gateway", "tenantry_personal_workspaces")
+from tests.support.sources import OURS
+
 _TABLES = (dict, WeakKeyDictionary, WeakValueDictionary)
 _ROWS = (list, set, frozenset, tuple, deque, WeakSet)
 

@@ -22,7 +22,8 @@ from tenantry.loop_turns import in_steps
 from tenantry.storage.cell import Cell, Stale
 from tenantry.storage.keys import Key
 from tenantry.storage.overtaken import Attempts
-from tests.support.reachable import OURS
+from tests.support.sources import OURS
+from tests.tenancy.plain_world import definition
 from tests.tenancy.stack import MASTER, Stack, person, running
 
 MANY = 3 * AT_ONCE
@@ -68,7 +69,7 @@ def added(number: int) -> dict[str, str]:
 
 CORE = "/api/v1/namespaces/default/configmaps"
 RBAC = "/apis/rbac.authorization.k8s.io/v1/clusterroles"
-THINGS = "/apis/freed.example.com/v1/things"
+THINGS = "/apis/freed.example.com/v1/namespaces/default/things"
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 RULES = (
     "self.spec.all(x, x / 0 == 1) && self.spec.exists(x, x / 0 == 1)",
@@ -76,29 +77,11 @@ RULES = (
     "self.spec.map(x, x / 0)[0] == 1",
     "self.spec.all(x, self.spec.all(y, x + y > 10))",
 )
-DEFINITION = {
-    "apiVersion": "apiextensions.k8s.io/v1",
-    "kind": "CustomResourceDefinition",
-    "metadata": {"name": "things.freed.example.com"},
-    "spec": {
-        "group": "freed.example.com",
-        "scope": "Cluster",
-        "names": {"plural": "things", "singular": "thing", "kind": "Thing", "listKind": "ThingList"},
-        "versions": [
-            {
-                "name": "v1",
-                "served": True,
-                "storage": True,
-                "schema": {
-                    "openAPIV3Schema": {
-                        "type": "object",
-                        "properties": {"spec": {"type": "array", "maxItems": 50, "items": {"type": "integer"}}},
-                        "x-kubernetes-validations": [{"rule": rule} for rule in RULES],
-                    }
-                },
-            }
-        ],
-    },
+DEFINITION = definition("things", "Thing", "freed.example.com")
+DEFINITION["spec"]["versions"][0]["schema"]["openAPIV3Schema"] = {
+    "type": "object",
+    "properties": {"spec": {"type": "array", "maxItems": 50, "items": {"type": "integer"}}},
+    "x-kubernetes-validations": [{"rule": rule} for rule in RULES],
 }
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 REQUESTS: dict[str, tuple[int, str, str, str, bytes]] = {

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -14,6 +13,7 @@ from tenantry.apiserver.user import KCP_ADMIN_GROUP, SCOPES_EXTRA, User
 from tenantry.kube.objects import GroupResource, Object
 from tenantry.tenancy.reserved_keys import ANNOTATIONS, LABELS, OPEN, is_privileged, is_reserved
 from tenantry.tenancy.types import EXPORTED_TYPES, SYSTEM_TYPES
+from tests.support.sources import sources
 from tests.tenancy.exports_world import accepted, claim, user
 from tests.tenancy.plain_world import CLUSTER, World, config_map, definition
 
@@ -25,7 +25,6 @@ MERGE, JSON_PATCH, STRATEGIC = (
     "application/strategic-merge-patch+json",
 )
 APPLY = "application/apply-patch+yaml"
-ROOTS = ("tenantry", "registry", "shard", "gateway", "tenantry_personal_workspaces")
 KEY = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*\.[a-z]+/[A-Za-z0-9._-]*")
 OTHERS = ("k8s.io", "kubernetes.io", "googleapis.com")
 """Domains of keys that are not this platform's."""
@@ -74,19 +73,15 @@ NAMED_TYPES = [(t.group, t.plural) for t in ALL_TYPES] + [("", "configmaps"), ("
 
 def constants() -> Iterator[str]:
     """Every string in the code that could be the key of a label or annotation, but for texts about the code."""
-    for root in ROOTS:
-        for file in Path(root).rglob("*.py"):
-            if "_proto" in file.parts or file.name == "reserved_keys.py":
-                continue
-            tree = ast.parse(file.read_text())
-            about = {
-                id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-            }
-            for node in ast.walk(tree):
-                if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in about:
-                    text = node.value
-                    if KEY.fullmatch(text) and not text.partition("/")[0].endswith(OTHERS):
-                        yield text
+    for path, tree in sources():
+        if path.endswith("/reserved_keys.py"):
+            continue
+        about = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in about:
+                text = node.value
+                if KEY.fullmatch(text) and not text.partition("/")[0].endswith(OTHERS):
+                    yield text
 
 
 def test_every_key_in_the_code_is_covered() -> None:
