@@ -14,10 +14,10 @@ from collections.abc import Callable
 
 log = logging.getLogger(__name__)
 
-MMAP_THRESHOLD_BYTES = 1 << 20
+MMAP_THRESHOLD_BYTES = 4 << 20
 """Blocks from here on are mapped, and unmapped when they are freed. Setting it ends its growth. It is above what a TLS connection
-reads into, 256 KiB and a header for each read: fresh pages cost more than the request that they are for."""
-TRIM_THRESHOLD_BYTES = 8 << 20
+reads into, 256 KiB and a header for each read, and above the pieces of lists: fresh pages cost more than what they are for."""
+TRIM_THRESHOLD_BYTES = 16 << 20
 """What each heap keeps at its end for what comes next, so that ordinary lists get no fresh pages either."""
 ARENAS = 2
 LARGE_BYTES = 64 << 10

@@ -11,12 +11,13 @@ from tenantry.apiserver.negotiation import YAML
 from tenantry.apiserver.work import turns
 from tenantry.kube.codec import yaml_codec
 from tenantry.kube.objects import Object
+from tenantry.storage.record import Record
 
-_PIECE_BYTES = 896 * 1024
-"""What is joined at a time: not too long a copy, and with the run of items that exceeds it not so large a block that the C
-library maps fresh pages for it (`allocator`), which take longer than the copy. Each piece is compressed by itself, and after each
-the thread has to get the interpreter back."""
-_FEW = 1_000
+_PIECE_BYTES = 2 << 20
+"""What is joined at a time, with the run of items that exceeds it: a copy of about half a millisecond, and a block that the C
+library takes from its heaps (`allocator`), as fresh pages take longer than the copy. Each piece is compressed by itself, and after
+each the thread has to get the interpreter back."""
+_FEW = 2_000
 """Items that are looked at together, and joined at once if they are small."""
 _RUN = 128
 """Items whose sizes are looked at together."""
@@ -54,6 +55,23 @@ def _yaml_item(obj: Object) -> bytes:
 
 def _indented(obj: Object) -> bytes:
     return orjson.dumps(obj, option=orjson.OPT_INDENT_2).replace(b"\n", b"\n    ")
+
+
+def pieces_of(found: Sequence[Record]) -> Iterator[Sequence[Record]]:
+    """What is found in parts whose values are joined at once: some hundred with up to `_PIECE_BYTES`, or one that has more."""
+    for at in range(0, len(found), _FEW):
+        batch = found[at : at + _FEW] if len(found) > _FEW else found
+        sizes = [len(record.value) for record in batch]
+        if sum(sizes) <= _PIECE_BYTES:
+            yield batch
+            continue
+        start = total = 0
+        for end, size in enumerate(sizes):
+            if total + size > _PIECE_BYTES and start < end:
+                yield batch[start:end]
+                start, total = end, 0
+            total += size
+        yield batch[start:]
 
 
 async def joined(text: Items, items: list[bytes]) -> Sequence[bytes]:

@@ -13,7 +13,7 @@ from tenantry.apiserver import records
 from tenantry.apiserver.http import Response
 from tenantry.apiserver.negotiation import JSON, PARTIAL, PARTIAL_LIST, TABLE, YAML, Representation, encode, is_pretty, negotiate
 from tenantry.apiserver.verbs.call import Call
-from tenantry.apiserver.verbs.list_text import Items, joined, list_text
+from tenantry.apiserver.verbs.list_text import Items, joined, list_text, pieces_of
 from tenantry.apiserver.verbs.write import Outcome
 from tenantry.apiserver.work import beside, turns, weigh
 from tenantry.kube.codec import stored
@@ -23,8 +23,6 @@ from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError
 from tenantry.storage.record import Record
 
-_PLAIN_BATCH = 500
-"""Items of a list that are written at once where each is its record with another beginning: client-go's page."""
 _BATCH_WEIGHT = 250
 """Of the records that are worked on between two looks at the clock."""
 _SLOW_BATCH_BYTES = 64 * 1024
@@ -80,9 +78,9 @@ async def list_response(call: Call, representation: Representation, found: Seque
     present = call.scope.present(definition, call.user)
     pretty = is_pretty(call.request) and representation.media_type == JSON
     if representation.plain and present is None and not pretty:
-        head = list_text(_list_of(call, list_metadata), "items", JSON, pretty=False)
-        return await _response(call, JSON, await _spliced(call, found), head)
-    head, encode_item = _shape(call, representation, list_metadata, pretty=pretty)
+        text = list_text(_list_of(call, list_metadata), "items", JSON, pretty=False)
+        return _response(call, JSON, await _spliced(call, found, text))
+    text, encode_item = _shape(call, representation, list_metadata, pretty=pretty)
     items: list[bytes] = []
     for batch, weight in _batches(representation, found):
         objects = await beside(
@@ -92,7 +90,7 @@ async def list_response(call: Call, representation: Representation, found: Seque
             objects = [present(obj) for obj in objects]
         items += await beside(_tenant(call), weight, bind(_each, encode_item, objects))
         await turns.rest()
-    return await _response(call, representation.media_type, items, head)
+    return _response(call, representation.media_type, await joined(text, items))
 
 
 def _each(function: Callable[..., object], values: Iterable[object]) -> list:  # type: ignore[type-arg]
@@ -171,27 +169,33 @@ def _without_type(obj: Object) -> Object:
     return {key: value for key, value in obj.items() if key not in ("apiVersion", "kind")}
 
 
-async def _spliced(call: Call, found: Sequence[Record]) -> list[bytes]:
+async def _spliced(call: Call, found: Sequence[Record], text: Items) -> Sequence[bytes]:
     definition, version = call.definition, call.version
     prefix = stored.prefix(definition, version, item=True)
-    items: list[bytes] = []
-    if not stored.is_plain(definition, call.shape):
+    if not found or not stored.is_plain(definition, call.shape):
+        items: list[bytes] = []
         for record in found:
             items.append(records.serve(record, definition, version, prefix))
             await turns.rest()
-        return items
-    skip = stored.HEAD_LENGTH
-    for at in range(0, len(found), _PLAIN_BATCH):
-        batch = [b'%b%d",%b' % (prefix, record.version, record.value[skip:]) for record in found[at : at + _PLAIN_BATCH]]
-        if len(batch) == len(found):
-            return batch
-        items += batch
-        await turns.rest()
-    return items
+        return await joined(text, items)
+    after_head, pieces, left = stored.AFTER_HEAD, [], len(found)
+    # Every item begins with the same prefix, which is joined with what is between two of them.
+    before, between = text.before + prefix, text.between + prefix
+    for batch in pieces_of(found):
+        left -= len(batch)
+        items = [b'%d",%b' % (record.version, record.value[after_head]) for record in batch]
+        items[0] = before + items[0]
+        if not left:
+            items[-1] += text.behind
+        pieces.append(between.join(items))
+        before = between
+        if left:
+            await turns.rest()
+    return pieces
 
 
-async def _response(call: Call, media_type: str, items: list[bytes], text: Items) -> Response:
-    body, *more = await joined(text, items)
+def _response(call: Call, media_type: str, pieces: Sequence[bytes]) -> Response:
+    body, *more = pieces
     return Response(200, body, media_type, warnings=call.warnings, compressible=True, more=more)
 
 
