@@ -44,7 +44,7 @@ PROBES = frozenset(("/livez", "/readyz", "/healthz"))
 PROBE = Caller((), exempt=True)
 _JOIN_UP_TO_BYTES = 64 * 1024
 """Up to here copying the body behind its head is cheaper than a second TLS record."""
-_SLICE_BYTES = 256 * 1024
+_SLICE_BYTES = 512 * 1024
 """Of a long answer, between two looks at the clock."""
 _TICK_SECONDS = 0.5
 _LINGERING_SECONDS = 2.0
@@ -348,6 +348,9 @@ class EdgeServer:
             transport.write(first)
         elif len(body) <= _JOIN_UP_TO_BYTES and not more:
             transport.write(first + body)
+        elif len(body) <= _SLICE_BYTES and not more:
+            transport.writelines((first, body))
+            free_pages.passed(size)
         else:
             writing = self._write_long(exchange, transport, first, (body, *more))
             await in_steps(writing, ("answer to", request.method, request.path))
