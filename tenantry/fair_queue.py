@@ -63,6 +63,8 @@ class FairQueue(Generic[Item]):
         charged to the owners; `charge` corrects it once the true one is known."""
         if not self._flows:
             return None
+        if len(self._flows) == 1:
+            return self._pop_only(fits, cost)
         passed: list[tuple[float, int, Owners]] = []
         found: tuple[Owners, Item] | None = None
         heap, flows = self._heap, self._flows
@@ -93,6 +95,22 @@ class FairQueue(Generic[Item]):
             heappush(heap, entry)
         self._settle()
         return found
+
+    def _pop_only(self, fits: Callable[[Owners, Item], bool] | None, cost: float) -> tuple[Owners, Item] | None:
+        """Nobody else waits, so there is nothing to compare."""
+        ((owners, flow),) = self._flows.items()
+        if fits is not None and not fits(owners, flow[0]):
+            return None
+        item = flow.popleft()
+        self._size -= 1
+        if flow:
+            self._now = self._rank(owners)
+            if cost:
+                self.charge(owners, cost)
+        else:
+            del self._flows[owners]
+            self._settle()
+        return owners, item
 
     def remove(self, owners: Owners, item: Item) -> bool:
         """Takes an item out that waits no longer; whether it was there."""

@@ -38,8 +38,11 @@ class Shares:
         free = self.total - self.used
         if amount > free:
             return False
-        by_owner = self._by_owner
         allowed = free * self._ratio
+        if self.used + amount <= allowed:
+            # Nobody holds more than all of them together.
+            return True
+        by_owner = self._by_owner
         for owner in owners:
             held = by_owner.get(owner)
             if held and held + amount > allowed:
@@ -57,11 +60,15 @@ class Shares:
         """`take` for those who can wait: no room is no refusal."""
         if not self.fits(owners, amount):
             return False
+        self.hold(owners, amount)
+        return True
+
+    def hold(self, owners: Iterable[Hashable], amount: int = 1) -> None:
+        """Takes what `fits` just said there is room for."""
         self.used += amount
         by_owner = self._by_owner
         for owner in owners:
             by_owner[owner] = by_owner.get(owner, 0) + amount
-        return True
 
     def give(self, owners: Iterable[Hashable], amount: int = 1) -> None:
         """Gives back what was taken."""

@@ -228,7 +228,7 @@ class Queue:
         owners, key = found
         self._waiting.charge(owners, GUESSED_SECONDS)
         self._keys.give(owners)
-        self._busy.grant(owners)
+        self._busy.hold(owners)
         self._known.discard(key)
         self._active.add(key)
         return key
