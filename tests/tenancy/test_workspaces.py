@@ -13,7 +13,7 @@ from tenantry.kube.status import StatusError
 from tenantry.storage.keys import Key
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.record import RecordEvent
-from tenantry.tenancy.changes import removed, updated
+from tenantry.tenancy.changes import OPERATIONS, removed, updated
 from tenantry.tenancy.resources import API_BINDINGS, CLUSTER_ROLE_BINDINGS, CONFIG_MAPS, NAMESPACES, SERVICE_ACCOUNTS
 from tenantry.tenancy.workspaces.identifiers import initializer_label
 from tests.tenancy.world import USER, World, running, workspace
@@ -140,6 +140,32 @@ async def test_an_object_with_a_finalizer_keeps_its_workspace_until_it_is_releas
 
         await world.update(cluster, definitions.config_maps, "held", release, namespace="default")
         await world.until("root", lambda: world.get("root", definitions.workspaces, "one") is None)
+
+
+async def test_rights_and_accounts_stay_until_the_last_of_many_objects_is_released() -> None:
+    async with running() as world:
+        definitions = world.host.definitions
+        cluster = (await world.workspace("root", "one"))["spec"]["cluster"]
+        for number in range(2 * OPERATIONS):
+            metadata: Object = {"name": f"n{number}", "namespace": "default"}
+            if number == 2 * OPERATIONS - 1:
+                metadata["finalizers"] = ["a.b/c"]
+            await world.create(cluster, definitions.config_maps, CONFIG_MAP | {"metadata": metadata})
+        kept = [SERVICE_ACCOUNTS, CLUSTER_ROLE_BINDINGS, NAMESPACES, API_BINDINGS]
+        held = world.host_of(cluster).cell.range_of(cluster)
+        before = {resource: held.count(resource, cluster, None) for resource in kept}
+        assert all(before.values())
+        await world.delete("root", definitions.workspaces, "one")
+        await world.until(cluster, lambda: held.count(CONFIG_MAPS, cluster, None) == 1)
+        assert {resource: held.count(resource, cluster, None) for resource in kept} == before
+
+        def release(obj: Object) -> Object:
+            obj["metadata"].pop("finalizers")
+            return obj
+
+        await world.update(cluster, definitions.config_maps, f"n{2 * OPERATIONS - 1}", release, namespace="default")
+        await world.until("root", lambda: world.get("root", definitions.workspaces, "one") is None)
+        assert world.logical_cluster(cluster) is None
 
 
 async def test_a_type_with_an_initializer_waits_for_its_controller() -> None:

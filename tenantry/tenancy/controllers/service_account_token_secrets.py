@@ -52,7 +52,10 @@ class ServiceAccountTokenSecrets(Controller):
         key = event.key
         if key.resource == SECRETS:
             return (key,) if event.record is not None and _is_token(event.record) else ()
-        if event.record is not None or not self._host.cell.owns(key.cluster):
+        cell = self._host.cell
+        if event.record is not None or not cell.owns(key.cluster):
+            return ()
+        if not cell.range_of(key.cluster).has_any(SECRETS, key.cluster, key.namespace):
             return ()
         return (Key(key.cluster, SECRETS, key.namespace, _ALL),)
 

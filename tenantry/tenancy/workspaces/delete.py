@@ -90,15 +90,19 @@ class Emptying:
     async def step(self, held: Range, record: Record) -> bool:
         """True when the cluster is gone; False while something in it is waited for. Raises Stale."""
         key = record.key
+        looked_at_all = False
         while True:
-            if await self._is_held_back(held, key):
+            batch, is_all = self._some(held, key)
+            if batch is not None and not (is_all or looked_at_all):
+                looked_at_all = True
+                if not await self._is_held_back(held, key):
+                    continue
+                batch = None
+            if batch is None:
                 await self._begin(held, key)
                 await self._report(held, key)
                 return False
-            # From here to the commit nothing comes in between, so what is removed is what was looked at.
-            batch, is_all = self._some(held, key)
-            if batch is None:
-                continue
+            # Since these were looked at nothing came in between, so what is removed is what was looked at.
             if is_all and sum(map(_weight, batch)) <= OPERATIONS - 10:
                 return await self._finish(held, key, batch)
             await self._host.cell.commit(_take(batch, OPERATIONS))
