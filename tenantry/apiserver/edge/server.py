@@ -6,6 +6,7 @@ import asyncio
 import errno
 import logging
 import ssl
+import time
 import uuid
 from collections.abc import Mapping, Sequence
 from email.utils import formatdate
@@ -35,7 +36,7 @@ from tenantry.apiserver.work import turns
 from tenantry.background import restarting
 from tenantry.kube import status
 from tenantry.kube.status import StatusError
-from tenantry.loop_turns import in_steps
+from tenantry.loop_turns import in_steps, turns_of_loop
 from tenantry.shares import Shares
 
 log = logging.getLogger(__name__)
@@ -349,7 +350,9 @@ class EdgeServer:
         elif len(body) <= _JOIN_UP_TO_BYTES and not more:
             transport.write(first + body)
         elif len(body) <= _SLICE_BYTES and not more:
+            began = time.perf_counter()
             transport.writelines((first, body))
+            turns_of_loop.worked(time.perf_counter() - began, ("answer to", request.method, request.path))
             free_pages.passed(size)
         else:
             writing = self._write_long(exchange, transport, first, (body, *more))
