@@ -16,7 +16,8 @@ log = logging.getLogger(__name__)
 
 MMAP_THRESHOLD_BYTES = 4 << 20
 """Blocks from here on are mapped, and unmapped when they are freed. Setting it ends its growth. It is above what a TLS connection
-reads into, 256 KiB and a header for each read, and above the pieces of lists: fresh pages cost more than what they are for."""
+reads into, 256 KiB and a header for each read, above the pieces of lists and above bodies: fresh pages cost more than what they
+are for, and what those leave in the heaps goes back after the burst."""
 TRIM_THRESHOLD_BYTES = 16 << 20
 """What each heap keeps at its end for what comes next, so that ordinary lists get no fresh pages either."""
 ARENAS = 2

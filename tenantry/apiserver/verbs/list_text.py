@@ -15,8 +15,8 @@ from tenantry.storage.record import Record
 
 _PIECE_BYTES = 2 << 20
 """What is joined at a time, with the run of items that exceeds it: a copy of about half a millisecond, and a block that the C
-library takes from its heaps (`allocator`), as fresh pages take longer than the copy. Each piece is compressed by itself, and after
-each the thread has to get the interpreter back."""
+library takes from its heaps (`allocator`), as fresh pages take longer than the copy. Each piece is compressed by itself, and
+after each the thread has to get the interpreter back."""
 _FEW = 2_000
 """Items that are looked at together, and joined at once if they are small."""
 _RUN = 128
@@ -58,7 +58,7 @@ def _indented(obj: Object) -> bytes:
 
 
 def pieces_of(found: Sequence[Record]) -> Iterator[Sequence[Record]]:
-    """What is found in parts whose values are joined at once: some hundred with up to `_PIECE_BYTES`, or one that has more."""
+    """What is found in parts whose values are joined at once: up to `_FEW` with up to `_PIECE_BYTES`, or one that has more."""
     for at in range(0, len(found), _FEW):
         batch = found[at : at + _FEW] if len(found) > _FEW else found
         sizes = [len(record.value) for record in batch]

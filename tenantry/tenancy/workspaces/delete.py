@@ -88,7 +88,10 @@ class Emptying:
         self._host = host
 
     async def step(self, held: Range, record: Record) -> bool:
-        """True when the cluster is gone; False while something in it is waited for. Raises Stale."""
+        """True when the cluster is gone; False while something in it is waited for. Raises Stale.
+
+        Nothing goes before all was looked at once. A finalizer that is added later counts once its object is next.
+        """
         key = record.key
         looked_at_all = False
         while True:
