@@ -35,6 +35,10 @@ class Limits:
     body_bytes_per_second: int = 16 * 1024
     """How fast a body has to come after that time: a tenth of a mobile line's upload."""
 
+    large_body_bytes_per_second: int = 16 * 1024 * 1024
+    """How fast bodies of more than 64 KiB are taken in, all of them together, while more than one tenant uses the server (0: as
+    they come). Five of the longest kind in a second: the work for each takes the interpreter from everybody else for a while."""
+
     largest_share: float = LARGEST_SHARE
     """What part of each limit one tenant, or one user, can have (`Shares`). Half: whoever comes next finds as much again."""
 

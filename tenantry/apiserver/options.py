@@ -162,6 +162,12 @@ class HttpsOptions(ProcessOptions):
         "slow lines are slow, but not silent",
         bounds=(0.1, 3600),
     )
+    large_body_bytes_per_second: int = setting(
+        16 * 1024 * 1024,
+        "how fast bodies of more than 64 KiB are taken in, all together, while several tenants use the process; 0: as they come",
+        "five of the largest in a second; the work for each delays everybody else's requests",
+        bounds=(0, 1 << 40),
+    )
     max_request_body_bytes: int = setting(
         3 * 1024 * 1024, "largest request body before 413", "kube-apiserver's limit", bounds=(1024, 1 << 30)
     )
@@ -195,6 +201,7 @@ class HttpsOptions(ProcessOptions):
             unauthenticated_idle_seconds=self.unauthenticated_idle_seconds,
             head_timeout_seconds=self.request_header_timeout_seconds,
             body_timeout_seconds=self.request_body_timeout_seconds,
+            large_body_bytes_per_second=self.large_body_bytes_per_second,
             request_timeout_seconds=self.request_timeout_seconds,
             drain_seconds=self.shutdown_grace_seconds,
             **more,

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import uvloop
 
+from tenantry.apiserver.edge import gate, server
 from tenantry.apiserver.edge.callers import Callers
 from tenantry.apiserver.edge.server import EdgeServer
 from tenantry.apiserver.http import Handler, Reply, Request, Response, Sink, Stream
@@ -77,6 +78,11 @@ class Served:
             if line.startswith(f"{name}{{") and f'"{label}"' in line:
                 return float(line.rpartition(" ")[2])
         raise AssertionError(f"no {name} of {label}")
+
+    @property
+    def paced_seconds(self) -> float:
+        text = self.edge.metrics.text().decode()
+        return float(text.partition("\ntenantry_paced_bodies_seconds_total ")[2].partition("\n")[0])
 
     def used(self, limit: str) -> float:
         return self.figure("tenantry_limit_used", limit)
@@ -170,6 +176,45 @@ async def test_a_body_in_pieces_arrives_whole_and_is_forgotten(serve: Serve) -> 
     status, _, body = await client.answer()
     assert (status, body) == (201, b"abcdefghi")
     await until(lambda: served.used("request_memory_bytes") == served.used("receiving_bodies") == 0)
+
+
+async def test_a_large_body_waits_for_others_and_is_not_late_for_that(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "_TICK_SECONDS", 0.02)
+    piece = b"x" * 100_000
+    limits = {"large_body_bytes_per_second": 200_000, "body_timeout_seconds": 0.1, "body_bytes_per_second": 1 << 30}
+    served = await serve(Door(), **limits)
+    ada, bob = await known(served, "a", "ada"), await known(served, "b", "bob")
+    ada.send("/a/x", token="ada", method="POST", body=piece, length=3 * len(piece))
+    for number in (1, 2):
+        await until(lambda number=number: served.used("request_memory_bytes") >= number * len(piece))  # type: ignore[misc]
+        ada.writer.write(piece)
+    assert (await ada.answer())[0] == 201
+    assert served.paced_seconds > 0.1, "no longer than a body may take, so nobody was late"
+    # What came at once is no less.
+    for client in (ada, bob):
+        assert await client.asked("/b/x", token="bob", method="POST", body=piece) == 201
+    assert served.paced_seconds > 0.5
+
+
+async def test_the_platforms_own_bodies_wait_for_nobody(serve: Serve) -> None:
+    served = await serve(Door(), large_body_bytes_per_second=1)
+    ada = await known(served, "a", "ada")
+    await known(served, "b", "bob")
+    master = await known(served, "a", "master")
+    assert await ada.asked("/a/x", token="ada", method="POST", body=b"x" * 100_000) == 201
+    for _ in range(3):
+        assert await master.asked("/a/x", token="master", method="POST", body=b"x" * 200_000) == 201
+
+
+async def test_nobody_waits_for_the_platform(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "_SHARED_SECONDS", 0.1)
+    served = await serve(Door(), large_body_bytes_per_second=1)
+    ada, master = await known(served, "a", "ada"), await known(served, "a", "master")
+    # Their first requests were of callers that were not known yet, who are a tenant, too.
+    await until(lambda: not served.edge._gate.shared())
+    for _ in range(3):
+        assert await master.asked("/a/x", token="master") == 200
+        assert await ada.asked("/a/x", token="ada", method="POST", body=b"x" * 100_000) == 201
 
 
 async def test_a_body_that_does_not_come_is_408_and_ends_the_connection(serve: Serve) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tenantry.apiserver import garbage
 from tenantry.apiserver.allocator import free_pages
+from tenantry.apiserver.edge.pacing import Pacing
 from tenantry.apiserver.limits import Limits
 from tenantry.kube.status import too_many_requests
 from tenantry.shares import Shares
@@ -17,11 +18,12 @@ if TYPE_CHECKING:
 class Bodies:
     """`memory` is what is counted of all bytes of requests. Bytes are counted as they come, until the request is answered."""
 
-    def __init__(self, limits: Limits, memory: Shares) -> None:
+    def __init__(self, limits: Limits, memory: Shares, pacing: Pacing) -> None:
         self.memory = memory
         self.receiving = Shares("receiving_bodies", limits.receiving_bodies, largest=limits.largest_share)
         self.slow = 0
         """How many did not come in time."""
+        self._pacing = pacing
         self._limits = limits
         self._under_way: set[Exchange] = set()
 
@@ -31,6 +33,20 @@ class Bodies:
             raise too_many_requests("Too many requests are being received, please try again later.")
         exchange.receiving_since = now
         self._under_way.add(exchange)
+
+    async def pace(self, exchange: Exchange, size: int) -> None:
+        """Waits until a piece of `size` bytes may be used. It is not the client who is late meanwhile."""
+        under_way = exchange in self._under_way
+        self._under_way.discard(exchange)
+        try:
+            exchange.receiving_since += await self._pacing.rest(exchange.caller.owners, size)
+        finally:
+            if under_way:
+                self._under_way.add(exchange)
+
+    @property
+    def paced_seconds(self) -> float:
+        return self._pacing.waited_seconds
 
     def end(self, exchange: Exchange) -> None:
         """It has come, or will not."""

@@ -23,16 +23,13 @@ from tenantry.apiserver.edge.sink import RelayTransport, TransportSink
 from tenantry.apiserver.http import credential_of
 from tenantry.kube.status import StatusError, bad_request, too_large
 from tenantry.loop_turns import turns_of_loop
-from tenantry.slices import Turns
 
 log = logging.getLogger(__name__)
 
 _REMEMBERED_CHARACTERS = 4096
 """Of an Authorization header that a connection remembers: tokens have some thousand at most, and connections are many."""
 _UNPACED_BYTES = 64 * 1024
-_pieces = Turns(slice_seconds=0)
-"""Of large bodies, one piece is taken in each turn of the loop, whichever connection it is of. To decrypt one gives the
-interpreter away a dozen times, and each time a thread that works may have it for a while."""
+"""Of a body, before `Pacing` has its say."""
 _READING = ("reading from a connection",)
 _TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
@@ -109,9 +106,18 @@ class Connection(RequestHandler):
 
     @property
     def busy(self) -> bool:
-        """A request is carried out, all of which has come."""
+        """A request is carried out, and it is not the client who is waited for."""
         current = self._current_request
-        return isinstance(current, Exchange) and current.payload.is_eof()
+        return isinstance(current, Exchange) and (current.paced or current.payload.is_eof())
+
+    def hold_reading(self) -> None:
+        """Reads nothing until `go_on_reading`: what comes meanwhile stays with the client."""
+        self._pause_transport_reading()
+
+    def go_on_reading(self) -> None:
+        # Its own reasons to wait are aiohttp's.
+        if not self._reading_paused and not self._buffer_paused:
+            self._resume_transport_reading()
 
     def credential(self, authorization: str) -> bytes:
         """`Request.credential` of an Authorization header: most clients send the same with each request of a connection."""
@@ -159,6 +165,7 @@ class Exchange:
         "crowded",
         "deadline",
         "message",
+        "paced",
         "payload",
         "receiving_since",
         "seat",
@@ -187,6 +194,8 @@ class Exchange:
         """What of the body was read, and is counted."""
         self.receiving_since = 0.0
         self.timed_out = False
+        self.paced = False
+        """Its body waits for others'."""
         self.crowded = False
         """Its caller has too many connections: this one ends with the answer."""
         self._task = task
@@ -201,6 +210,10 @@ class Exchange:
         if payload.is_eof():
             body = payload.read_nowait()
             self.bodies.keep(self, len(body))
+            if len(body) > _UNPACED_BYTES:
+                self.seat.leave()
+                await self._pace(len(body))
+                await self.seat.take()
         else:
             self.bodies.begin(self, asyncio.get_running_loop().time())
             self.seat.leave()
@@ -222,13 +235,26 @@ class Exchange:
                 chunks.append(chunk)
                 if self.body_bytes > limit_bytes:
                     break
-                if self.body_bytes > _UNPACED_BYTES and not self.payload.is_eof():
-                    await _pieces.rest()
+                if self.body_bytes > _UNPACED_BYTES:
+                    await self._pace(len(chunk))
         except SlowBody as error:
             raise StatusError(408, "Timeout", str(error)) from error
         except web.RequestPayloadError as error:
             raise bad_request(f"the body of the request could not be read: {error}") from error
         return b"".join(chunks)
+
+    async def _pace(self, size: int) -> None:
+        """Waits as others' bodies want it, after a piece of so many bytes."""
+        if self.caller.exempt:
+            await asyncio.sleep(0)
+            return
+        self.paced = True
+        self.connection.hold_reading()
+        try:
+            await self.bodies.pace(self, size)
+        finally:
+            self.connection.go_on_reading()
+            self.paced = False
 
     def _invite(self) -> None:
         """`100 Continue` for a client that waits for it before it sends a body (RFC 9110 §10.1.1; curl does with big ones)."""

@@ -31,5 +31,8 @@ def figures(gate: Gate, bodies: Bodies, connections: Connections, handshakes: Ha
         cut.add_metric(("slow-body",), bodies.slow)
         cut.add_metric(("queue-timeout",), gate.timed_out)
         yield cut
+        paced = CounterMetricFamily("tenantry_paced_bodies_seconds", "Time for which large bodies waited to be read on.")
+        paced.add_metric((), bodies.paced_seconds)
+        yield paced
 
     return collect

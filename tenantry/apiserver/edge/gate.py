@@ -32,6 +32,9 @@ TENANT_TURN_SECONDS = 0.002
 ALONE_TURN_SECONDS = 0.01
 """The same for a tenant that was alone for a second: nobody is kept waiting, and fewer turns cost less."""
 _ALONE_AFTER_SECONDS = 1.0
+_SHARED_SECONDS = 10.0
+"""How long a tenant counts as one that uses the server after a request: leases are renewed every two seconds, and others wait for
+what it asks next."""
 _FIRST_GUESS_SECONDS = 0.0005
 """How long a request is expected to keep the loop of which nothing is known."""
 _GUESSES = 1024
@@ -98,6 +101,9 @@ class Gate:
         self._armed = False
         self._last_tenant: Hashable = None
         self._not_alone_until = 0.0
+        self._last_served: Hashable = None
+        """The last tenant of all, whatever the platform did since."""
+        self._shared_until = 0.0
         self._guesses: dict[Hashable, float] = {}
 
     def enter(self, lane: Lane, caller: Caller) -> bool:
@@ -163,6 +169,10 @@ class Gate:
                 self.timed_out += 1
                 waiter.set_exception(self._refusal())
 
+    def shared(self) -> bool:
+        """Whether more than one tenant was served lately; the platform's own requests are nobody's."""
+        return self._clock() < self._shared_until
+
     def run(self, caller: Caller, work: Coroutine[Any, Any, Result], what: What = ()) -> Awaitable[Result]:
         """The result of the work, which is `what` in the log. The time for which it keeps the loop is the caller's."""
         return in_steps(work, what, partial(self.spent, caller), self._clock)
@@ -178,6 +188,10 @@ class Gate:
         if tenant != self._last_tenant:
             self._last_tenant = tenant
             self._not_alone_until = now + _ALONE_AFTER_SECONDS
+            if tenant != self._last_served:
+                if self._last_served is not None:
+                    self._shared_until = now + _SHARED_SECONDS
+                self._last_served = tenant
         if not self._armed:
             self._armed = True
             self._tenant_seconds = TENANT_TURN_SECONDS if now < self._not_alone_until else ALONE_TURN_SECONDS

@@ -26,6 +26,7 @@ from tenantry.apiserver.edge.figures import figures
 from tenantry.apiserver.edge.gate import Gate, Seat
 from tenantry.apiserver.edge.handshakes import Handshakes
 from tenantry.apiserver.edge.head import BODILESS, head, relayed_head
+from tenantry.apiserver.edge.pacing import Pacing
 from tenantry.apiserver.edge.sink import LAST_CHUNK, RelayTransport, TransportSink
 from tenantry.apiserver.http import Handler, Relay, Reply, Request, Response, Stream
 from tenantry.apiserver.limits import Limits
@@ -80,7 +81,7 @@ class EdgeServer:
         self._callers = callers or Callers()
         self._gate = Gate(limits, self.metrics)
         memory = Shares("request_memory_bytes", limits.request_memory_bytes, largest=limits.largest_share)
-        self._bodies = Bodies(limits, memory)
+        self._bodies = Bodies(limits, memory, Pacing(limits.large_body_bytes_per_second, self._gate.shared))
         self._pool = Connections(limits, memory)
         self._watches = Shares("watches", limits.watches, largest=limits.largest_share)
         gate, bodies = self._gate, self._bodies
