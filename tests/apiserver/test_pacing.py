@@ -43,6 +43,13 @@ async def test_pieces_of_all_bodies_together_keep_the_rate() -> None:
     assert reader.pacing.waited_seconds >= reader.seconds
 
 
+async def test_small_pieces_keep_the_rate_too() -> None:
+    reader = Reader(shared=True, per_second=4_000_000)
+    await asyncio.gather(*(reader.read(tenant, 50, size=1_000) for tenant in "abcd"))
+    # Each alone is due within half a millisecond.
+    assert reader.seconds >= 0.8 * 200 * 1_000 / 4_000_000
+
+
 async def test_tenants_take_turns_however_many_bodies_one_of_them_sends() -> None:
     reader = Reader(shared=True)
     many = [asyncio.create_task(reader.read("many", 2)) for _ in range(6)]

@@ -111,7 +111,8 @@ class Connection(RequestHandler):
         return isinstance(current, Exchange) and (current.paced or current.payload.is_eof())
 
     def hold_reading(self) -> None:
-        """Reads nothing until `go_on_reading`: what comes meanwhile stays with the client."""
+        """Nothing is decrypted until `go_on_reading`; what does not fit into the buffers of the connection stays with the client,
+        and that one's end may be noticed late."""
         self._pause_transport_reading()
 
     def go_on_reading(self) -> None:
@@ -210,9 +211,9 @@ class Exchange:
         if payload.is_eof():
             body = payload.read_nowait()
             self.bodies.keep(self, len(body))
-            if len(body) > _UNPACED_BYTES:
+            if _UNPACED_BYTES < len(body) <= limit_bytes:
                 self.seat.leave()
-                await self._pace(len(body))
+                await self.pace(len(body))
                 await self.seat.take()
         else:
             self.bodies.begin(self, asyncio.get_running_loop().time())
@@ -236,14 +237,25 @@ class Exchange:
                 if self.body_bytes > limit_bytes:
                     break
                 if self.body_bytes > _UNPACED_BYTES:
-                    await self._pace(len(chunk))
+                    await self.pace(len(chunk))
         except SlowBody as error:
             raise StatusError(408, "Timeout", str(error)) from error
         except web.RequestPayloadError as error:
             raise bad_request(f"the body of the request could not be read: {error}") from error
         return b"".join(chunks)
 
-    async def _pace(self, size: int) -> None:
+    async def discard(self) -> None:
+        """Reads what is left of the body, which nobody wants, at its pace; for a client that reads its answer only then."""
+        size = 0
+        try:
+            while chunk := await self.payload.readany():
+                size += len(chunk)
+                if size > _UNPACED_BYTES:
+                    await self.pace(len(chunk))
+        except (SlowBody, ConnectionError, web.RequestPayloadError):
+            return
+
+    async def pace(self, size: int) -> None:
         """Waits as others' bodies want it, after a piece of so many bytes."""
         if self.caller.exempt:
             await asyncio.sleep(0)

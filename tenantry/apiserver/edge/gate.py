@@ -103,6 +103,7 @@ class Gate:
         self._not_alone_until = 0.0
         self._last_served: Hashable = None
         """The last tenant of all, whatever the platform did since."""
+        self._last_served_at = -_SHARED_SECONDS
         self._shared_until = 0.0
         self._guesses: dict[Hashable, float] = {}
 
@@ -189,9 +190,10 @@ class Gate:
             self._last_tenant = tenant
             self._not_alone_until = now + _ALONE_AFTER_SECONDS
             if tenant != self._last_served:
-                if self._last_served is not None:
+                if now - self._last_served_at < _SHARED_SECONDS:
                     self._shared_until = now + _SHARED_SECONDS
                 self._last_served = tenant
+        self._last_served_at = now
         if not self._armed:
             self._armed = True
             self._tenant_seconds = TENANT_TURN_SECONDS if now < self._not_alone_until else ALONE_TURN_SECONDS

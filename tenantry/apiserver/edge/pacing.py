@@ -66,7 +66,9 @@ class Pacing:
                 # Who went away is still in the queue, and nothing waits for its piece.
                 if not turn.done():
                     self._queue.charge(owners, size)
-                    self._next_at = loop.time() + size * self._seconds_per_byte
+                    # From when it was due, so that many small pieces keep the rate; the time without others leaves no debt.
+                    now = loop.time()
+                    self._next_at = min(max(self._next_at, now), now + _EARLY_SECONDS) + size * self._seconds_per_byte
                     turn.set_result(None)
                     break
         if self._queue:

@@ -9,6 +9,7 @@ import ssl
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from email.utils import formatdate
 from itertools import count
 from urllib.parse import unquote
@@ -113,7 +114,7 @@ class EdgeServer:
         loop = asyncio.get_running_loop()
         limits = self.limits
         self._connections = ConnectionFactory(
-            self._exchange,
+            self._serve,
             self._pool,
             handler_cancellation=True,
             access_log=None,
@@ -180,6 +181,18 @@ class EdgeServer:
     def _connection(self) -> RequestHandler:
         assert self._connections is not None
         return self._connections()
+
+    async def _serve(self, exchange: Exchange) -> Written:
+        written = await self._exchange(exchange)
+        if not exchange.payload.is_eof():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LINGERING_SECONDS):
+                    await exchange.discard()
+            if not exchange.payload.is_eof():
+                # Closed in good order it would be read, and decrypted, for as long as its client sends.
+                exchange.connection.cut()
+                exchange.connection.force_close()
+        return written
 
     async def _exchange(self, exchange: Exchange) -> Written:
         loop = asyncio.get_running_loop()
