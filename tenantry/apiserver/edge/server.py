@@ -123,7 +123,7 @@ class EdgeServer:
             max_field_size=limits.header_line_bytes,
             max_headers=limits.headers,
             auto_decompress=False,
-            lingering_time=_LINGERING_SECONDS,
+            lingering_time=0,  # `_serve` does it
         )
         protocol = self._connections if self._tls is None else self._handshakes.protocol
         try:
