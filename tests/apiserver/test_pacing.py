@@ -105,6 +105,7 @@ class Upload:
     caller = Caller(("a",))
     receiving_since = 0.0
     body_bytes = 0
+    paced = False
 
 
 async def test_a_body_that_waits_for_others_is_not_late() -> None:

@@ -36,13 +36,11 @@ class Bodies:
 
     async def pace(self, exchange: Exchange, size: int) -> None:
         """Waits until a piece of `size` bytes may be used. It is not the client who is late meanwhile."""
-        under_way = exchange in self._under_way
-        self._under_way.discard(exchange)
+        exchange.paced = True
         try:
             exchange.receiving_since += await self._pacing.rest(exchange.caller.owners, size)
         finally:
-            if under_way:
-                self._under_way.add(exchange)
+            exchange.paced = False
 
     @property
     def paced_seconds(self) -> float:
@@ -74,7 +72,8 @@ class Bodies:
         found = [
             exchange
             for exchange in self._under_way
-            if now - exchange.receiving_since > limits.body_timeout_seconds + exchange.body_bytes / limits.body_bytes_per_second
+            if not exchange.paced
+            and now - exchange.receiving_since > limits.body_timeout_seconds + exchange.body_bytes / limits.body_bytes_per_second
         ]
         self.slow += len(found)
         return found

@@ -260,13 +260,11 @@ class Exchange:
         if self.caller.exempt:
             await asyncio.sleep(0)
             return
-        self.paced = True
         self.connection.hold_reading()
         try:
             await self.bodies.pace(self, size)
         finally:
             self.connection.go_on_reading()
-            self.paced = False
 
     def _invite(self) -> None:
         """`100 Continue` for a client that waits for it before it sends a body (RFC 9110 §10.1.1; curl does with big ones)."""
