@@ -12,6 +12,8 @@ import ctypes
 import logging
 from collections.abc import Callable
 
+from tenantry.apiserver import garbage
+
 log = logging.getLogger(__name__)
 
 MMAP_THRESHOLD_BYTES = 4 << 20
@@ -23,8 +25,9 @@ TRIM_THRESHOLD_BYTES = 16 << 20
 ARENAS = 2
 LARGE_BYTES = 64 << 10
 """Smaller requests and answers leave nothing behind that is not used again at once."""
-WORTH_BYTES = 16 << 20
-"""So many bytes of large requests and answers may leave more behind than a look at all heaps is worth."""
+WORTH_BYTES = 1 << 20
+"""So many bytes of large requests and answers may leave more behind than a look at all heaps is worth: the values made of a body
+take ten to twenty times as much. What was less is looked for after the next burst."""
 QUIET_SECONDS = 1.0
 """A burst is over when nothing large came for so long. What is given back must be taken again by the next one."""
 LONGEST_SECONDS = 10.0
@@ -70,6 +73,7 @@ class FreePages:
             loop.call_later(QUIET_SECONDS, self._look, loop, self._bytes, latest)
             return
         self._bytes, self._loop = 0, None
+        garbage.bodies.collect()
         assert self._trim is not None
         loop.run_in_executor(None, self._trim)
 

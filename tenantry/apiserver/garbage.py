@@ -21,10 +21,19 @@ OLD_PENDING = 50_000
 
 
 class Bodies:
-    """How many bytes of bodies were answered since they were last asked about."""
+    """How many bytes of bodies were answered since the last collection."""
 
     def __init__(self) -> None:
         self.pending_bytes = 0
+        self.moved = 0
+        """Containers that `collect` made old."""
+
+    def collect(self) -> None:
+        """Frees what cycles still hold of bodies that were answered. To be called on the loop, when it has little to do."""
+        if self.pending_bytes:
+            self.pending_bytes = 0
+            young = gc.get_count()[0]
+            self.moved += young - gc.collect(1)
 
 
 bodies = Bodies()
@@ -55,14 +64,14 @@ class GarbageCollection:
 
     def run(self) -> None:
         """A collection where there is something to collect."""
-        young = gc.get_count()[0]
         if bodies.pending_bytes >= LARGE_BYTES:
-            bodies.pending_bytes = 0
-            self._pending += young - gc.collect(1)
+            bodies.collect()
             return
+        young = gc.get_count()[0]
         if young < YOUNG:
             return
-        self._pending += young
+        self._pending += young + bodies.moved
+        bodies.moved = 0
         self._young_runs += 1
         if self._young_runs < YOUNG_IN_MIDDLE:
             self._pending -= gc.collect(0)

@@ -39,6 +39,10 @@ class Limits:
     """How fast bodies of more than 64 KiB are taken in, all of them together, while more than one tenant uses the server (0: as
     they come). Five of the longest kind in a second: the work for each takes the interpreter from everybody else for a while."""
 
+    large_body_bytes_at_once: int = 1024 * 1024
+    """How many bytes of such bodies of one tenant are worked on at the same time, or one body (0: any number): the values that
+    are made of them take ten times as much."""
+
     largest_share: float = LARGEST_SHARE
     """What part of each limit one tenant, or one user, can have (`Shares`). Half: whoever comes next finds as much again."""
 

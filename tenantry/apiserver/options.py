@@ -168,6 +168,12 @@ class HttpsOptions(ProcessOptions):
         "five of the largest in a second; the work for each delays everybody else's requests",
         bounds=(0, 1 << 40),
     )
+    large_body_bytes_at_once: int = setting(
+        1024 * 1024,
+        "how many bytes of bodies of more than 64 KiB are worked on at the same time for one tenant, or one body; 0: any number",
+        "what is made of them takes ten times the memory, and no more is done at once by one interpreter",
+        bounds=(0, 1 << 40),
+    )
     max_request_body_bytes: int = setting(
         3 * 1024 * 1024, "largest request body before 413", "kube-apiserver's limit", bounds=(1024, 1 << 30)
     )
@@ -202,6 +208,7 @@ class HttpsOptions(ProcessOptions):
             head_timeout_seconds=self.request_header_timeout_seconds,
             body_timeout_seconds=self.request_body_timeout_seconds,
             large_body_bytes_per_second=self.large_body_bytes_per_second,
+            large_body_bytes_at_once=self.large_body_bytes_at_once,
             request_timeout_seconds=self.request_timeout_seconds,
             drain_seconds=self.shutdown_grace_seconds,
             **more,

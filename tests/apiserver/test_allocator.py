@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import weakref
 
 import pytest
 
-from tenantry.apiserver import allocator
+from tenantry.apiserver import allocator, garbage
 from tenantry.apiserver.allocator import LARGE_BYTES, WORTH_BYTES, FreePages
+from tenantry.apiserver.garbage import GarbageCollection
 from tests.support.patience import PATIENCE_SECONDS
 
 
@@ -42,6 +44,25 @@ async def test_it_is_given_back_after_a_burst_by_another_thread(short: None) -> 
         await trim.called()
         assert len(trim.threads) == burst
     assert threading.get_ident() not in trim.threads
+
+
+async def test_before_that_what_cycles_hold_of_bodies_is_freed(short: None) -> None:
+    class Request:
+        def __init__(self) -> None:
+            self.me = self
+
+    collection = GarbageCollection()
+    collection.start()
+    try:
+        trim = Trim()
+        held = weakref.ref(Request())
+        assert held() is not None
+        garbage.bodies.pending_bytes += WORTH_BYTES
+        FreePages(trim).passed(WORTH_BYTES)
+        await trim.called()
+        assert held() is None
+    finally:
+        collection.stop()
 
 
 async def test_a_burst_that_does_not_end_is_interrupted(short: None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tenantry.apiserver import garbage
 from tenantry.apiserver.allocator import free_pages
+from tenantry.apiserver.edge.large_bodies import LargeBodies
 from tenantry.apiserver.edge.pacing import Pacing
 from tenantry.apiserver.limits import Limits
 from tenantry.kube.status import too_many_requests
@@ -24,6 +25,7 @@ class Bodies:
         self.slow = 0
         """How many did not come in time."""
         self._pacing = pacing
+        self._large = LargeBodies(limits.large_body_bytes_at_once)
         self._limits = limits
         self._under_way: set[Exchange] = set()
 
@@ -45,6 +47,21 @@ class Bodies:
     @property
     def paced_seconds(self) -> float:
         return self._pacing.waited_seconds
+
+    async def work(self, exchange: Exchange, size: int) -> None:
+        """Waits until a large body may be worked on, which has come. The request has no seat meanwhile."""
+        await self._large.begin(exchange.caller.owners, size)
+        exchange.worked_bytes = size
+
+    def worked(self, exchange: Exchange) -> None:
+        """There is an answer."""
+        if exchange.worked_bytes:
+            self._large.end(exchange.caller.owners, exchange.worked_bytes)
+            exchange.worked_bytes = 0
+
+    @property
+    def waited_seconds(self) -> float:
+        return self._large.waited_seconds
 
     def end(self, exchange: Exchange) -> None:
         """It has come, or will not."""

@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 
 _REMEMBERED_CHARACTERS = 4096
 """Of an Authorization header that a connection remembers: tokens have some thousand at most, and connections are many."""
-_UNPACED_BYTES = 64 * 1024
-"""Of a body, before `Pacing` has its say."""
+_LARGE_BYTES = 64 * 1024
+"""From here on a body is large, and waits for others (`Pacing`, `LargeBodies`)."""
 _READING = ("reading from a connection",)
 _TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
@@ -173,6 +173,7 @@ class Exchange:
         "sink",
         "task",
         "timed_out",
+        "worked_bytes",
         "writer",
     )
 
@@ -193,6 +194,8 @@ class Exchange:
         self.body_limit_bytes = 0
         self.body_bytes = 0
         """What of the body was read, and is counted."""
+        self.worked_bytes = 0
+        """Of a large body that is worked on."""
         self.receiving_since = 0.0
         self.timed_out = False
         self.paced = False
@@ -211,10 +214,9 @@ class Exchange:
         if payload.is_eof():
             body = payload.read_nowait()
             self.bodies.keep(self, len(body))
-            if _UNPACED_BYTES < len(body) <= limit_bytes:
+            if _LARGE_BYTES < len(body) <= limit_bytes:
                 self.seat.leave()
                 await self.pace(len(body))
-                await self.seat.take()
         else:
             self.bodies.begin(self, asyncio.get_running_loop().time())
             self.seat.leave()
@@ -222,9 +224,11 @@ class Exchange:
                 body = await self._receive(limit_bytes)
             finally:
                 self.bodies.end(self)
-            await self.seat.take()
         if len(body) > limit_bytes:
             raise too_large(limit_bytes)
+        if len(body) > _LARGE_BYTES and not self.caller.exempt:
+            await self.bodies.work(self, len(body))
+        await self.seat.take()
         return body
 
     async def _receive(self, limit_bytes: int) -> bytes:
@@ -236,7 +240,7 @@ class Exchange:
                 chunks.append(chunk)
                 if self.body_bytes > limit_bytes:
                     break
-                if self.body_bytes > _UNPACED_BYTES:
+                if self.body_bytes > _LARGE_BYTES:
                     await self.pace(len(chunk))
         except SlowBody as error:
             raise StatusError(408, "Timeout", str(error)) from error
@@ -250,7 +254,7 @@ class Exchange:
         try:
             while chunk := await self.payload.readany():
                 size += len(chunk)
-                if size > _UNPACED_BYTES:
+                if size > _LARGE_BYTES:
                     await self.pace(len(chunk))
         except (SlowBody, ConnectionError, web.RequestPayloadError):
             return

@@ -34,5 +34,10 @@ def figures(gate: Gate, bodies: Bodies, connections: Connections, handshakes: Ha
         paced = CounterMetricFamily("tenantry_paced_bodies_seconds", "Time for which large bodies waited to be read on.")
         paced.add_metric((), bodies.paced_seconds)
         yield paced
+        waited = CounterMetricFamily(
+            "tenantry_waiting_bodies_seconds", "Time for which large bodies waited until others of their tenant were answered."
+        )
+        waited.add_metric((), bodies.waited_seconds)
+        yield waited
 
     return collect

@@ -216,6 +216,7 @@ class EdgeServer:
                 reply = await self._answer(exchange, request, seat)
             finally:
                 self._in_flight.discard(exchange)
+                self._bodies.worked(exchange)
                 seat.leave()
             if not caller.proven or reply.status == 401 or not exchange.connection.proven:
                 caller = self._identified(exchange, request, reply)
