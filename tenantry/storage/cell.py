@@ -173,8 +173,12 @@ class Cell:
         await self._seeding.close()
 
     def owns(self, cluster: str) -> bool:
+        return self.owned(cluster) is not None
+
+    def owned(self, cluster: str) -> Range | None:
+        """The range that holds the cluster, None where this shard does not own it."""
         range_ = self._find(cluster)
-        return range_ is not None and range_.owned
+        return range_ if range_ is not None and range_.owned else None
 
     def range_of(self, cluster: str) -> Range:
         """The owned range that holds the cluster. Raises NotOwned."""

@@ -163,7 +163,7 @@ class Directory:
 
         Raises StatusError: 400 where it is no path, 503 where a workspace on the way is Unavailable.
         """
-        if path.startswith("system:"):
+        if path in self._parents or path.startswith("system:"):
             return path
         segments = path.split(":")
         for segment in segments:

@@ -241,14 +241,16 @@ class ClustersMount:
             found = self._host.directory.cluster_of(cluster)
         except StatusError as error:
             return self.hidden(path, error)
-        place = self._host.directory.range_of(found) if found is not None else None
-        if found is None or place is None or (range_name is not None and place.name != range_name):
-            return self.hidden(path, not_found(WORKSPACE_RESOURCE, cluster))
         # The fence decides, of which the map may be behind.
-        if not self._host.cell.owns(found):
-            return await self._host.peers.call(place.name, replace(request, path=f"/clusters/{found}{rest}"))
-        scope = self._host.scope(found)
-        check_readable(scope.range)
+        held = self._host.cell.owned(found) if found is not None else None
+        if found is None or held is None or range_name not in (None, held.name):
+            place = self._host.directory.range_of(found) if found is not None else None
+            if found is None or place is None or range_name not in (None, place.name):
+                return self.hidden(path, not_found(WORKSPACE_RESOURCE, cluster))
+            if held is None:
+                return await self._host.peers.call(place.name, replace(request, path=f"/clusters/{found}{rest}"))
+        scope = ClusterScope(self._host, found, held)
+        check_readable(held)
         resource, identity, rest = split_identity(rest)
         why = self._why_closed(scope, rest, resource, identity)
         if why is not None:

@@ -13,7 +13,7 @@ from tenantry.kube.status import too_many_requests
 from tenantry.shares import Shares
 
 if TYPE_CHECKING:
-    from tenantry.apiserver.edge.connection import Exchange
+    from tenantry.apiserver.edge.exchange import Exchange
 
 
 class Bodies:

@@ -27,6 +27,7 @@ class Connections:
 
     def __init__(self, limits: Limits, memory: Shares) -> None:
         self.open = Shares("connections", limits.connections, largest=limits.largest_share)
+        self.all: set[Connection] = set()
         self.unproven: OrderedDict[Connection, float] = OrderedDict()
         """Those without accepted credentials, and when they were last heard of, the oldest first."""
         self.memory = memory
@@ -39,6 +40,7 @@ class Connections:
 
     def made(self, connection: Connection, now: float) -> None:
         """A new one; it may be closed at once, or close an older one."""
+        self.all.add(connection)
         if not self.open.take(_OWNERLESS):
             # Whoever is known has a better right to stay than who is not.
             if not self.unproven:
@@ -52,6 +54,7 @@ class Connections:
         self.unproven[connection] = now
 
     def lost(self, connection: Connection) -> None:
+        self.all.discard(connection)
         if connection.counted:
             connection.counted = False
             self.open.give(connection.owners)

@@ -14,15 +14,14 @@ from email.utils import formatdate
 from itertools import count
 from urllib.parse import unquote
 
-from aiohttp.web_protocol import RequestHandler
-
 from tenantry.apiserver.allocator import free_pages
 from tenantry.apiserver.edge.bodies import Bodies
 from tenantry.apiserver.edge.callers import WITHOUT_CREDENTIALS, Caller, Callers
 from tenantry.apiserver.edge.certificates import Pair, load_pair
 from tenantry.apiserver.edge.compression import accepts_gzip, compress
-from tenantry.apiserver.edge.connection import CLOSED, KEPT, ConnectionFactory, Exchange, SlowBody, Written
+from tenantry.apiserver.edge.connection import Connection
 from tenantry.apiserver.edge.connections import Connections
+from tenantry.apiserver.edge.exchange import Exchange, SlowBody
 from tenantry.apiserver.edge.figures import figures
 from tenantry.apiserver.edge.gate import Gate, Seat
 from tenantry.apiserver.edge.handshakes import Handshakes
@@ -50,6 +49,8 @@ _JOIN_UP_TO_BYTES = 64 * 1024
 _SLICE_BYTES = 512 * 1024
 """Of a long answer, between two looks at the clock."""
 _TICK_SECONDS = 0.5
+_STOPPING_SECONDS = 0.1
+"""How long requests may go on once the server ends."""
 _LINGERING_SECONDS = 2.0
 """How long what a client still sends is read after its answer, so that it reads that one."""
 _LONGEST_AUDIT_ID = 128
@@ -94,7 +95,6 @@ class EdgeServer:
         self._handler = handler
         self._tls = tls
         self._access_log = access_log
-        self._connections: ConnectionFactory | None = None
         self._listener: asyncio.Server | None = None
         self._open: set[Exchange] = set()
         self._in_flight: set[Exchange] = set()
@@ -112,20 +112,7 @@ class EdgeServer:
         Raises ListenError.
         """
         loop = asyncio.get_running_loop()
-        limits = self.limits
-        self._connections = ConnectionFactory(
-            self._serve,
-            self._pool,
-            handler_cancellation=True,
-            access_log=None,
-            keepalive_timeout=limits.idle_timeout_seconds,
-            max_line_size=limits.header_line_bytes,
-            max_field_size=limits.header_line_bytes,
-            max_headers=limits.headers,
-            auto_decompress=False,
-            lingering_time=0,  # `_serve` does it
-        )
-        protocol = self._connections if self._tls is None else self._handshakes.protocol
+        protocol = self._connection if self._tls is None else self._handshakes.protocol
         try:
             self._listener = await loop.create_server(protocol, host, port, backlog=1024)
         except OSError as error:
@@ -168,22 +155,33 @@ class EdgeServer:
         if self._listener is not None:
             self._listener.close()
         await self._handshakes.stop()
-        if self._connections is not None:
-            self._connections.pre_shutdown()
-            # aiohttp waits this long for each connection's handler; draining has waited already.
-            await self._connections.shutdown(0.1)
+        await self._close_connections()
         if self._ticker is not None:
             self._ticker.cancel()
             await asyncio.gather(self._ticker, return_exceptions=True)
         if self._access_log is not None:
             self._access_log.close()
 
-    def _connection(self) -> RequestHandler:
-        assert self._connections is not None
-        return self._connections()
+    async def _close_connections(self) -> None:
+        """Draining has waited for requests already."""
+        connections = list(self._pool.all)
+        for connection in connections:
+            connection.close()
+        under_way = {connection.task for connection in connections if connection.task is not None}
+        if under_way:
+            _, late = await asyncio.wait(under_way, timeout=_STOPPING_SECONDS)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        for connection in connections:
+            connection.force_close()
 
-    async def _serve(self, exchange: Exchange) -> Written:
-        written = await self._exchange(exchange)
+    def _connection(self) -> Connection:
+        return Connection(self._serve, self._pool)
+
+    async def _serve(self, exchange: Exchange) -> bool:
+        """Answers a request; whether the connection is kept."""
+        kept = await self._exchange(exchange)
         if not exchange.payload.is_eof():
             with suppress(TimeoutError):
                 async with asyncio.timeout(_LINGERING_SECONDS):
@@ -191,10 +189,9 @@ class EdgeServer:
             if not exchange.payload.is_eof():
                 # Closed in good order it would be read, and decrypted, for as long as its client sends.
                 exchange.connection.cut()
-                exchange.connection.force_close()
-        return written
+        return kept
 
-    async def _exchange(self, exchange: Exchange) -> Written:
+    async def _exchange(self, exchange: Exchange) -> bool:
         loop = asyncio.get_running_loop()
         started = loop.time()
         message = exchange.message
@@ -334,7 +331,7 @@ class EdgeServer:
             text = f"request {request.request_id} failed, the log of the server has the reason"
             return error_response(status.internal(text), request)
 
-    async def _write(self, exchange: Exchange, request: Request, response: Response) -> Written:
+    async def _write(self, exchange: Exchange, request: Request, response: Response) -> bool:
         body, more = response.body, response.more
         headers = response.headers
         if (
@@ -347,7 +344,7 @@ class EdgeServer:
             headers = {**headers, "Content-Encoding": "gzip", "Vary": f"{vary}, Accept-Encoding" if vary else "Accept-Encoding"}
         transport = exchange.connection.transport
         if transport is None or transport.is_closing():
-            return CLOSED
+            return False
         close = self._draining or exchange.message.should_close or exchange.crowded or not exchange.payload.is_eof()
         size = len(body) + sum(map(len, more))
         first = head(
@@ -378,7 +375,7 @@ class EdgeServer:
         if exchange.payload.exception() is not None:
             # What did not come in time is not waited for any longer.
             exchange.connection.force_close()
-        return CLOSED if close else KEPT
+        return not close
 
     async def _write_long(self, exchange: Exchange, transport: asyncio.Transport, first: bytes, pieces: Sequence[bytes]) -> None:
         """In slices, each after the client has read most of the one before: to encrypt and copy takes the loop's time, and what
@@ -403,16 +400,16 @@ class EdgeServer:
         """Waits until a slow client has read its answer; the next request of its connection is not looked at before."""
         try:
             async with asyncio.timeout(self.limits.response_timeout_seconds):
-                await exchange.writer.drain()
+                await exchange.connection.drained()
         except TimeoutError:
             transport = exchange.connection.transport
             if transport is not None:
                 transport.abort()
 
-    async def _stream(self, exchange: Exchange, request: Request, stream: Stream) -> Written:
+    async def _stream(self, exchange: Exchange, request: Request, stream: Stream) -> bool:
         transport = exchange.connection.transport
         if transport is None or transport.is_closing():
-            return CLOSED
+            return False
         sink = exchange.sink = TransportSink(transport, self.limits.watch_buffer_bytes)
         if self._draining:
             sink.closed.set()
@@ -445,22 +442,22 @@ class EdgeServer:
             sink.closed.set()
             self._streams.discard(exchange)
         if transport.is_closing():
-            return CLOSED
+            return False
         transport.write(LAST_CHUNK)
-        return CLOSED if close or self._draining else KEPT
+        return not (close or self._draining)
 
-    async def _relay(self, exchange: Exchange, request: Request, relay: Relay) -> Written:
+    async def _relay(self, exchange: Exchange, request: Request, relay: Relay) -> bool:
         transport = exchange.connection.transport
         if transport is None or transport.is_closing():
             if relay.close is not None:
                 relay.close()
-            return CLOSED
+            return False
         close = self._draining or exchange.message.should_close or exchange.crowded or not exchange.payload.is_eof()
         transport.write(relayed_head(relay.status, relay.header, close=close) + relay.body)
         if relay.run is None:
             if exchange.connection.writing_paused:
                 await self._drained(exchange)
-            return CLOSED if close else KEPT
+            return not close
         sink = exchange.sink = RelayTransport(transport, lambda: self._drained(exchange))
         if relay.chunked:
             self._streams.add(exchange)
@@ -476,7 +473,7 @@ class EdgeServer:
             log.warning(
                 "an answer was cut short", extra={"requestID": request.request_id, "path": request.path, "error": str(error)}
             )
-            return CLOSED
+            return False
         finally:
             exchange.sink = None
             if relay.chunked:
@@ -484,8 +481,8 @@ class EdgeServer:
         if not whole:
             if not transport.is_closing():
                 transport.write(LAST_CHUNK)
-            return CLOSED
-        return CLOSED if close or self._draining else KEPT
+            return False
+        return not (close or self._draining)
 
     def _record(self, request: Request, code: int, seconds: float) -> None:
         assert self._access_log is not None
