@@ -34,7 +34,15 @@ async def list_objects(call: Call) -> Reply:
     options = list_options(call.request, watch=False)
     wanted = await selection(call, options.label_selector, options.field_selector)
     found, list_metadata = await select(call, options, wanted)
-    return await list_response(call, representation, found, list_metadata)
+    return await list_response(call, representation, found, list_metadata, bytes_max=_bytes_max(call, list_metadata))
+
+
+def _bytes_max(call: Call, list_metadata: Object) -> int | None:
+    """What the values of a list of now have at most, by what their cluster holds; None where that says nothing of them."""
+    held, cluster = call.scope.range, call.scope.cluster
+    if cluster is None or list_metadata["resourceVersion"] != str(held.version):
+        return None
+    return held.usage(cluster)[1]
 
 
 async def select(call: Call, options: ListOptions, wanted: Selection) -> tuple[list[Record], Object]:

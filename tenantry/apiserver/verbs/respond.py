@@ -72,14 +72,22 @@ async def outcome_response(call: Call, representation: Representation, outcome: 
     return await beside(_tenant(call), outcome.weight, lambda: object_response(call, representation, shown, status))
 
 
-async def list_response(call: Call, representation: Representation, found: Sequence[Record], list_metadata: Object) -> Response:
-    """A list of stored objects. `list_metadata` is complete but for what a representation leaves out. `found` is one's own."""
+async def list_response(
+    call: Call,
+    representation: Representation,
+    found: Sequence[Record],
+    list_metadata: Object,
+    *,
+    bytes_max: int | None = None,
+) -> Response:
+    """A list of stored objects. `list_metadata` is complete but for what a representation leaves out. `found` is one's own;
+    `bytes_max`, if known, is what their values have at most."""
     definition, version = call.definition, call.version
     present = call.scope.present(definition, call.user)
     pretty = is_pretty(call.request) and representation.media_type == JSON
     if representation.plain and present is None and not pretty:
         text = list_text(_list_of(call, list_metadata), "items", JSON, pretty=False)
-        return _response(call, JSON, await _spliced(call, found, text))
+        return _response(call, JSON, await _spliced(call, found, text, bytes_max))
     text, encode_item = _shape(call, representation, list_metadata, pretty=pretty)
     items: list[bytes] = []
     for batch, weight in _batches(representation, found):
@@ -169,7 +177,7 @@ def _without_type(obj: Object) -> Object:
     return {key: value for key, value in obj.items() if key not in ("apiVersion", "kind")}
 
 
-async def _spliced(call: Call, found: Sequence[Record], text: Items) -> Sequence[bytes]:
+async def _spliced(call: Call, found: Sequence[Record], text: Items, bytes_max: int | None) -> Sequence[bytes]:
     definition, version = call.definition, call.version
     prefix = stored.prefix(definition, version, item=True)
     if not found or not stored.is_plain(definition, call.shape):
@@ -181,7 +189,7 @@ async def _spliced(call: Call, found: Sequence[Record], text: Items) -> Sequence
     after_head, pieces, left = stored.AFTER_HEAD, [], len(found)
     # Every item begins with the same prefix, which is joined with what is between two of them.
     before, between = text.before + prefix, text.between + prefix
-    for batch in pieces_of(found):
+    for batch in pieces_of(found, bytes_max):
         left -= len(batch)
         items = [b'%d",%b' % (record.version, record.value[after_head]) for record in batch]
         items[0] = before + items[0]
