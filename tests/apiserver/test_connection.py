@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 
 import pytest
 import uvloop
 
+from tenantry.apiserver.edge import server
 from tenantry.apiserver.edge.connection import Connection
 from tenantry.apiserver.edge.server import EdgeServer
-from tenantry.apiserver.http import Reply, Request, Response
+from tenantry.apiserver.http import Reply, Request, Response, Sink, Stream
 from tenantry.apiserver.limits import Limits
 from tests.support.patience import PATIENCE_SECONDS
 
@@ -38,6 +41,12 @@ class Served:
             except asyncio.CancelledError:
                 self.cancelled += 1
                 raise
+        if request.path == "/watch":
+
+            async def run(sink: Sink) -> None:
+                await sink.closed.wait()
+
+            return Stream(run)
         body = await request.read_body(1 << 30) if request.method == "POST" else b""
         return Response(200, f"{request.path} {len(body)} {body[-8:].decode()}".encode(), "text/plain")
 
@@ -228,3 +237,40 @@ async def test_the_end_of_the_server_is_that_of_its_connections(serve: Serve) ->
         assert await idle.read() == b""
         assert await busy.read() == b""
     assert not served.edge._pool.all
+
+
+@pytest.mark.parametrize("end", ["idle", "amid a request", "amid a body", "no http", "too late", "refused body", "amid a watch"])
+async def test_what_ended_is_freed_at_once(serve: Serve, end: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """TLS keeps some 200 KB for each connection, and those that come and go must not wait for the collector with it."""
+    monkeypatch.setattr(server, "_TICK_SECONDS", 0.01)
+    served = await serve(request_timeout_seconds=0.1 if end == "too late" else 60.0, body_bytes=1000)
+    reader, writer = await served.connect()
+    writer.write(get("/first"))
+    await answer(reader)
+    held = weakref.ref(served.connection)
+    gc.collect()
+    gc.disable()
+    try:
+        match end:
+            case "amid a request" | "too late":
+                writer.write(get("/held"))
+                await until(lambda: "/held" in served.paths)
+                if end == "too late":
+                    assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 504")
+            case "amid a body":
+                writer.write(post("/held", b"x" * 100)[:-50])
+                served.gate.set()
+                await until(lambda: "/held" in served.paths)
+            case "no http":
+                writer.write(b"NO HTTP\r\n\r\n")
+                await reader.read()
+            case "refused body":
+                writer.write(post("/", b"x" * 2000))
+                assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 413")
+            case "amid a watch":
+                writer.write(get("/watch"))
+                await reader.readuntil(b"\r\n\r\n")
+        writer.transport.abort()
+        await until(lambda: held() is None)
+    finally:
+        gc.enable()

@@ -51,6 +51,7 @@ class Connection(asyncio.Protocol):
     """What is the same for all its requests is read once. An idle one has no task."""
 
     __slots__ = (
+        "__weakref__",
         "_authorization",
         "_credential",
         "_current",

@@ -247,6 +247,8 @@ class EdgeServer:
             assert isinstance(reply, Response)
             return await self._write(exchange, request, reply)
         finally:
+            # An error that ends the task holds this frame, and the exchange would hold the task.
+            exchange.task = None
             self._open.discard(exchange)
             self._bodies.forget(exchange)
             if self._draining and not self._open:
