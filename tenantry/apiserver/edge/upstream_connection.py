@@ -1,6 +1,6 @@
 """One HTTP/1.1 connection to another server: one exchange at a time, the answer's head parsed, its body handed on as it comes.
 
-aiohttp's client does more than is needed here and costs several times the CPU; its low-level server is used for the other side.
+aiohttp's client does more than is needed here and costs several times the CPU.
 """
 
 from __future__ import annotations
