@@ -19,10 +19,12 @@ class ChunkScanner:
     is passed on bare, since trailers are of no use to our clients.
     """
 
-    __slots__ = ("_left", "_line", "_trailers", "done")
+    __slots__ = ("_left", "_line", "_trailers", "behind", "done")
 
     def __init__(self) -> None:
         self.done = False
+        self.behind = b""
+        """What came after the end."""
         self._left = 0
         self._line = b""
         self._trailers = False
@@ -32,7 +34,7 @@ class ChunkScanner:
         return self._left == 0
 
     def feed(self, data: bytes) -> bytes:
-        """What to pass on now. Bytes after the end are dropped. Raises BadChunk."""
+        """What to pass on now. Raises BadChunk."""
         if self._line:
             data, self._line = self._line + data, b""
         size = len(data)
@@ -50,6 +52,7 @@ class ChunkScanner:
             if self._trailers:
                 if end == at:
                     self.done = True
+                    self.behind = data[end + 2 :]
                     return data[:passed] + b"0\r\n\r\n"
                 at = end + 2
                 continue

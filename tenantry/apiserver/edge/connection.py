@@ -309,6 +309,8 @@ class Connection(asyncio.Protocol):
         if not messages:
             return False
         self._messages.extend(messages)
+        if self._current is not None and any(message.method == "OPTIONS" and message.path == "*" for message, _ in messages):
+            self._current.end_watch()
         if len(self._messages) >= _QUEUED_REQUESTS and not self._full:
             self._full = True
             self._pause_transport()

@@ -143,6 +143,11 @@ class Exchange:
         if message.headers.get("expect", "").lower() == "100-continue" and message.version >= (1, 1) and transport is not None:
             transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
+    def end_watch(self) -> None:
+        """Its client wants something else. Without a watch it waits."""
+        if self.sink is not None:
+            self.sink.end()
+
     def abandon(self, error: BaseException) -> None:
         """The client went away."""
         self.payload.set_exception(error)

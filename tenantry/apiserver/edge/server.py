@@ -14,6 +14,8 @@ from email.utils import formatdate
 from itertools import count
 from urllib.parse import unquote
 
+from aiohttp.http import RawRequestMessage
+
 from tenantry.apiserver.allocator import free_pages
 from tenantry.apiserver.edge.bodies import Bodies
 from tenantry.apiserver.edge.callers import WITHOUT_CREDENTIALS, Caller, Callers
@@ -44,6 +46,7 @@ log = logging.getLogger(__name__)
 
 PROBES = frozenset(("/livez", "/readyz", "/healthz"))
 PROBE = Caller((), exempt=True)
+_NOTHING = Response(204)
 _JOIN_UP_TO_BYTES = 64 * 1024
 """Up to here copying the body behind its head is cheaper than a second TLS record."""
 _SLICE_BYTES = 512 * 1024
@@ -210,7 +213,7 @@ class EdgeServer:
         try:
             self._in_flight.add(exchange)
             try:
-                reply = await self._answer(exchange, request, seat)
+                reply = _NOTHING if _is_no_operation(message) else await self._answer(exchange, request, seat)
             finally:
                 self._in_flight.discard(exchange)
                 self._bodies.worked(exchange)
@@ -259,7 +262,8 @@ class EdgeServer:
 
     def _caller(self, exchange: Exchange, request: Request) -> Caller:
         """For whom the request counts, as far as is known before it is authenticated."""
-        if request.path in PROBES and exchange.message.method in ("GET", "HEAD"):
+        message = exchange.message
+        if (request.path in PROBES and message.method in ("GET", "HEAD")) or _is_no_operation(message):
             # Answered at once, from what the process knows; nothing is read of a body.
             return PROBE
         return self._callers.of(request)
@@ -524,6 +528,11 @@ class EdgeServer:
     def __repr__(self) -> str:
         state = "draining" if self._draining else "serving" if self._listener is not None else "stopped"
         return f"<EdgeServer {state}, {len(self._open)} requests, {len(self._streams)} of them watches>"
+
+
+def _is_no_operation(message: RawRequestMessage) -> bool:
+    """RFC 9110 §9.3.7: it asks for nothing but an answer."""
+    return message.path == "*" and message.method == "OPTIONS"
 
 
 def _origin_form(target: str) -> str:

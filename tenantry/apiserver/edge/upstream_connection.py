@@ -38,6 +38,9 @@ _HOP_BY_HOP = frozenset(
 """RFC 9110 §7.6.1. The framing is added again where it is the same on both sides."""
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([1-9][0-9]{2})(?: .*)?")
 _BODILESS = frozenset((204, 304))
+_NO_OPERATION = b"OPTIONS * HTTP/1.1\r\nHost: any\r\n\r\n"
+"""RFC 9110 §9.3.7. Behind a watch it ends that (`Connection`)."""
+_LEAVING_SECONDS = 2.0
 
 
 class UpstreamError(Exception):
@@ -85,6 +88,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._error: UpstreamError | None = None
         self._ended = False
         self._busy = False
+        self._leaving: asyncio.TimerHandle | None = None
+        """Nobody wants the rest of the answer; until when it is waited for."""
         self._sent = False
         self._begun = 0.0
 
@@ -100,6 +105,9 @@ class UpstreamConnection(asyncio.Protocol):
             self.abort("the server sent something unasked")
             return
         self._data = self._data + data if self._data else data
+        if self._leaving is not None:
+            self._leave_on()
+            return
         if not self._head_seen and not self._parse_head():
             return
         if len(self._data) > _HIGH_BYTES and not self._paused and self._transport is not None:
@@ -209,6 +217,9 @@ class UpstreamConnection(asyncio.Protocol):
                     self._paused = False
                     self._transport.resume_reading()
                 await self._wait()
+        except asyncio.CancelledError:
+            self._leave()
+            raise
         except BaseException:
             self.abort()
             raise
@@ -216,6 +227,45 @@ class UpstreamConnection(asyncio.Protocol):
             timer.cancel()
 
     # Inside
+
+    def _leave(self) -> None:
+        """Nobody wants the rest of the answer. The server is asked to end a watch, and the connection kept: another costs both
+        sides a handshake, which is more than all else of a watch."""
+        if self._scanner is None or not self._keep or self._ended or self._transport is None:
+            self.abort()
+            return
+        self._leaving = asyncio.get_running_loop().call_later(_LEAVING_SECONDS, self.abort)
+        self._transport.write(_NO_OPERATION)
+        if self._paused:
+            self._paused = False
+            self._transport.resume_reading()
+        self._leave_on()
+
+    def _leave_on(self) -> None:
+        """What is left of the answer, and the one to `_NO_OPERATION`."""
+        assert self._scanner is not None
+        if not self._scanner.done:
+            data, self._data = self._data, b""
+            try:
+                self._scanner.feed(data)
+            except BadChunk:
+                self.abort()
+                return
+            if not self._scanner.done:
+                return
+            self._data, self._head_seen = self._scanner.behind, False
+        if not self._parse_head():
+            return
+        if self._length != 0 or self._data:
+            self.abort("the server sent something unasked")
+            return
+        self._stop_leaving()
+        self._finish()
+
+    def _stop_leaving(self) -> None:
+        if self._leaving is not None:
+            self._leaving.cancel()
+            self._leaving = None
 
     def _broken(self) -> bool:
         if self._scanner is not None and self._scanner.between:
@@ -247,6 +297,7 @@ class UpstreamConnection(asyncio.Protocol):
             waiter.set_result(None)
 
     def _end(self, why: str) -> None:
+        self._stop_leaving()
         if not self._ended:
             self._ended = True
             self._error = self._error or UpstreamError(why, sent=self._sent)
