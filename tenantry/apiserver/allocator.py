@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import logging
+import resource
 from collections.abc import Callable
+from pathlib import Path
 
 from tenantry.apiserver import garbage
 
@@ -32,6 +34,11 @@ QUIET_SECONDS = 1.0
 """A burst is over when nothing large came for so long. What is given back must be taken again by the next one."""
 LONGEST_SECONDS = 10.0
 """One that does not end is interrupted: what its peak took is not needed for ever."""
+GROWTH_BYTES = 8 << 20
+"""A process that became so much bigger may have free pages, whatever made it so: thousands of small requests, or controllers."""
+GROWTH_SECONDS = 10.0
+"""Between two looks at that: a file of the kernel is read."""
+_STATM = Path("/proc/self/statm")
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 
 
@@ -46,13 +53,16 @@ def give_memory_back() -> None:
 
 
 class FreePages:
-    """Gives back the pages that a burst of large requests and answers left free inside of the heaps, after it.
+    """Gives back the pages that a burst of large requests and answers left free inside of the heaps, after it; and those of a
+    process that grew.
 
     `trim` is called in a thread: it looks at every free block, some milliseconds for 100 MB. Without it nothing happens.
+    `resident`: how many bytes of memory the process has.
     """
 
-    def __init__(self, trim: Callable[[], object] | None) -> None:
+    def __init__(self, trim: Callable[[], object] | None, resident: Callable[[], int] = lambda: 0) -> None:
         self._trim = trim
+        self._resident = resident
         self._bytes = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         """Whose timer runs."""
@@ -67,6 +77,19 @@ class FreePages:
             if self._loop is not loop:
                 self._loop = loop
                 loop.call_later(QUIET_SECONDS, self._look, loop, self._bytes, loop.time() + LONGEST_SECONDS)
+
+    async def follow_growth(self) -> None:
+        """Gives pages back whenever the process grew, for as long as it runs."""
+        if self._trim is None:
+            return
+        least = self._resident()
+        while True:
+            await asyncio.sleep(GROWTH_SECONDS)
+            now = self._resident()
+            least = min(least, now)
+            if now - least >= GROWTH_BYTES:
+                await asyncio.get_running_loop().run_in_executor(None, self._trim)
+                least = self._resident()
 
     def _look(self, loop: asyncio.AbstractEventLoop, known: int, latest: float) -> None:
         if self._bytes != known and loop.time() < latest:
@@ -92,5 +115,9 @@ def _of_glibc(name: str) -> Callable[..., int] | None:
     return found
 
 
-free_pages = FreePages(_malloc_trim())
+def _resident_bytes() -> int:
+    return int(_STATM.read_bytes().split()[1]) * resource.getpagesize()
+
+
+free_pages = FreePages(_malloc_trim(), _resident_bytes)
 """Those of the process."""

@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 
 import uvloop
 
-from tenantry.apiserver.allocator import give_memory_back
+from tenantry.apiserver.allocator import free_pages, give_memory_back
 from tenantry.apiserver.authentication.admin_tokens import AdminTokenError
 from tenantry.apiserver.authentication.service_account import KeyFileError
 from tenantry.apiserver.authentication.static_tokens import TokenFileError
@@ -32,7 +32,7 @@ from tenantry.apiserver.metrics import CONTENT_TYPE, Metrics
 from tenantry.apiserver.options import EtcdProcessOptions, ProcessOptions
 from tenantry.apiserver.stalls import Housekeeping, LoopMonitor, Stalls
 from tenantry.apiserver.work import SWITCH_SECONDS
-from tenantry.background import FATAL
+from tenantry.background import FATAL, restarting
 from tenantry.flags import SettingError
 from tenantry.storage.etcd.store import EtcdStore
 from tenantry.storage.store import Store, StoreError
@@ -187,6 +187,8 @@ async def _run(opening: Opening[SettingsKind]) -> int:
             garbage = GarbageCollection()
             garbage.start()
             stack.callback(garbage.stop)
+            growth = restarting(free_pages.follow_growth, name="free pages", ends=True)
+            stack.callback(growth.cancel)
             monitor = process.monitor(garbage)
             monitor.start()
             stack.callback(monitor.stop)

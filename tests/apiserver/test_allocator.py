@@ -91,8 +91,36 @@ async def test_small_requests_are_not_counted(short: None) -> None:
     assert len(trim.threads) == 1
 
 
+async def test_what_a_process_grew_by_is_looked_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once for each growth: what is in use afterwards is where the next one begins."""
+    monkeypatch.setattr(allocator, "GROWTH_SECONDS", 0.001)
+    trim, seen = Trim(), 0
+    sizes = [100, 100, 101, 108, 104, 104, 104, 90, 97, 99, 97, 105, 105]
+    """In MiB: at the start, at each look, and after each trim (108 to 104, 99 to 97)."""
+
+    def resident() -> int:
+        nonlocal seen
+        found = sizes[min(seen, len(sizes) - 1)]
+        seen += 1
+        return found << 20
+
+    following = asyncio.create_task(FreePages(trim, resident).follow_growth())
+    for _ in range(3):
+        await trim.called()
+    while seen < len(sizes) + 5:  # noqa: ASYNC110 - looks have no event of their own
+        await asyncio.sleep(0.001)
+    following.cancel()
+    assert len(trim.threads) == 3
+    assert threading.get_ident() not in trim.threads
+
+
+def test_the_size_of_the_process_is_known() -> None:
+    assert 1 << 20 < allocator._resident_bytes() < 1 << 40
+
+
 async def test_another_c_library_has_nothing_to_give_back(short: None) -> None:
     FreePages(None).passed(2 * WORTH_BYTES)
+    await FreePages(None).follow_growth()
 
 
 def test_a_loop_that_ended_takes_no_timer_with_it() -> None:
