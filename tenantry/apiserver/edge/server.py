@@ -46,7 +46,8 @@ log = logging.getLogger(__name__)
 
 PROBES = frozenset(("/livez", "/readyz", "/healthz"))
 PROBE = Caller((), exempt=True)
-_NOTHING = Response(204)
+_NOTHING = Response(200, b"", "")
+"""Go's server, which is kube-apiserver's, says the same, and asks nobody who he is."""
 _JOIN_UP_TO_BYTES = 64 * 1024
 """Up to here copying the body behind its head is cheaper than a second TLS record."""
 _SLICE_BYTES = 512 * 1024
