@@ -101,6 +101,7 @@ def test_a_callback_that_raises_costs_the_others_nothing(caplog: pytest.LogCaptu
 
 AWAITED = {
     "tenantry/background.py": "the one place",
+    "tenantry/apiserver/edge/connection.py": "answers on a connection: logs every error, and ends the connection with it",
     "tenantry/apiserver/process.py": "start and signal: the process waits for both",
     "tenantry/storage/etcd/connection.py": "a dial, whose callers wait for it, and the end of a connection that is left",
     "tenantry/storage/etcd/watch.py": "asks for progress: the stream's reader learns why it fails",
