@@ -17,7 +17,7 @@ import uvloop
 from yarl import URL
 
 from tenantry.apiserver.edge.certificates import CertificateAuthority, server_context
-from tenantry.apiserver.edge.compression import accepts_gzip
+from tenantry.apiserver.edge.compression import accepts_gzip, compress
 from tenantry.apiserver.edge.head import warning_values
 from tenantry.apiserver.edge.server import EdgeServer, ListenError, _origin_form
 from tenantry.apiserver.http import Handler, Reply, Request, Response, Sink, Stream, frame
@@ -194,6 +194,12 @@ async def test_gzip_for_big_compressible_answers_only(serve: Serve) -> None:
 )
 def test_accepts_gzip(header: str, expected: bool) -> None:
     assert accepts_gzip(header) is expected
+
+
+@pytest.mark.parametrize("size", [10, 300_000, 900_000, 2_500_000])
+async def test_pieces_are_compressed_to_one_body(size: int) -> None:
+    pieces = [bytes([65 + n]) * size for n in range(3)]
+    assert gzip.decompress(b"".join(await compress(pieces, 1_000_000))) == b"".join(pieces)
 
 
 async def test_too_many_requests_are_429_with_a_pool_for_reads_and_one_for_writes(serve: Serve) -> None:

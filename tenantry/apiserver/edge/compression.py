@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from isal import igzip, isal_zlib
 
 _FASTEST = 0
+_AT_ONCE_BYTES = 2 << 20
+"""Up to here one copy costs less than a stream's buffers, and than to get the interpreter back after each piece."""
 _GZIP = 31
 """zlib's number for the biggest window with a gzip header."""
 
@@ -30,7 +32,7 @@ async def compress(pieces: Sequence[bytes], in_thread_from_bytes: int) -> Sequen
 
 
 def _compressed(pieces: Sequence[bytes]) -> Sequence[bytes]:
-    if len(pieces) == 1:
-        return (igzip.compress(pieces[0], _FASTEST),)
+    if len(pieces) == 1 or sum(map(len, pieces)) <= _AT_ONCE_BYTES:
+        return (igzip.compress(b"".join(pieces), _FASTEST),)
     stream = isal_zlib.compressobj(_FASTEST, wbits=_GZIP)
     return [*filter(None, map(stream.compress, pieces)), stream.flush()]
