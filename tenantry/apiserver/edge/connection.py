@@ -280,7 +280,7 @@ class Connection(asyncio.Protocol):
                     self._go_on_with_http()
         except ConnectionError:
             kept = False
-        except Exception:
+        except Exception:  # of one connection, which ends with it; the others go on
             log.exception("a connection failed", extra={"remote": self.remote})
             kept = False
         except BaseException:

@@ -1,4 +1,4 @@
-"""The one place that writes past aiohttp's response classes: bytes straight to the transport.
+"""Where streams and relayed answers are written: bytes straight to the transport.
 
 A watch event is framed once and written to every watcher's transport; a task, a queue and a response writer for each watcher cost
 three times the CPU for the same deliveries.
