@@ -65,6 +65,9 @@ class Shares:
 
     def hold(self, owners: Iterable[Hashable], amount: int = 1) -> None:
         """Takes what `fits` just said there is room for."""
+        if not amount:
+            # Who holds nothing is not kept, or the first of two that gave nothing back would take the other's entry along.
+            return
         self.used += amount
         by_owner = self._by_owner
         for owner in owners:
@@ -72,6 +75,8 @@ class Shares:
 
     def give(self, owners: Iterable[Hashable], amount: int = 1) -> None:
         """Gives back what was taken."""
+        if not amount:
+            return
         self.used -= amount
         by_owner = self._by_owner
         for owner in owners:

@@ -13,7 +13,7 @@ from tenantry.shares import Shares
 
 TOTAL = 60
 TENANTS = st.sampled_from("abcd")
-STEPS = st.lists(st.tuples(st.booleans(), TENANTS, st.sampled_from("xyz"), st.integers(1, 20)), max_size=120)
+STEPS = st.lists(st.tuples(st.booleans(), TENANTS, st.sampled_from("xyz"), st.integers(0, 20)), max_size=120)
 
 
 @given(STEPS, st.sampled_from((0.1, 0.5, 0.8, 1.0)))

@@ -61,8 +61,10 @@ class Transaction:
         self.raw_keys = {put.key for put in puts}
         self.raw_keys |= {delete.key for delete in deletes}
         self.operations = len(places) + len(puts) + len(deletes)
-        self.size = sum(len(place.raw_key) + len(place.change.value or b"") for place in places) + sum(
-            len(put.key) + len(put.value) for put in puts
+        self.size = (
+            sum(len(place.raw_key) + len(place.change.value or b"") for place in places)
+            + sum(len(put.key) + len(put.value) for put in puts)
+            + sum(len(delete.key) for delete in deletes)
         )
         self.records: Sequence[Record | None] = ()
         self.waiters: list[asyncio.Future[None]] = []

@@ -295,6 +295,22 @@ async def test_a_watch_behind_a_long_body_is_not_a_slow_head(serve: Serve) -> No
     assert not ada.reader.at_eof()
 
 
+async def test_a_head_that_begins_before_its_sender_is_known_is_forgotten_whole(serve: Serve) -> None:
+    door = Door()
+    served = await serve(door)
+    ada = await served.connect()
+    ada.send("/a/held", token="ada")
+    await until(lambda: door.held == 1)
+    ada.writer.write(b"GET /a/x HTTP/1.1\r\n")
+    await until(lambda: served.used("request_memory_bytes") > 0)
+    door.gate.set()
+    assert (await ada.answer())[0] == 200
+    ada.writer.write(b"Host: x\r\nAuthorization: Bearer ada\r\n\r\n")
+    assert (await ada.answer())[0] == 200
+    await until(lambda: served.used("request_memory_bytes") == 0)
+    assert served.edge._pool.memory.largest == 0
+
+
 async def test_endless_heads_are_cut(serve: Serve) -> None:
     served = await serve(Door(), head_bytes=4096)
     client = await served.connect()

@@ -695,6 +695,18 @@ async def test_what_cannot_be_sent_fails_alone() -> None:
     await cell.close()
 
 
+async def test_writes_of_no_range_wait_beside_each_other(store: Store) -> None:
+    """What deletes other keys alone has no object and, before keys counted, had no size."""
+    cell = cell_on(store)
+    await cell.adopt("root", "r", "t")
+    keys = [catalog_key("ended", "root", name) for name in "abc"]
+    await cell.commit([], [Put(each, b"{}") for each in keys])
+    await asyncio.gather(*(cell.commit([], deletes=[Delete(each)]) for each in keys))
+    await cell.commit([create("a")])
+    page = await store.read(keys[0], keys[-1] + b"\0")
+    assert page.kvs == []
+
+
 async def test_what_is_overtaken_by_itself_is_given_up_and_lets_others_run() -> None:
     cell = cell_on(MemoryStore())
     await cell.adopt("root", "r", "t")

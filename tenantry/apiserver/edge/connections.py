@@ -87,8 +87,10 @@ class Connections:
             self._heads[connection] = now
         if connection.head_bytes + size > self.limits.head_bytes:
             return False
-        owners = connection.head_owners = connection.owners or ("nobody",)
-        if not self.memory.take(owners, size):
+        if not connection.head_bytes:
+            # Whoever answers for the first piece answers for all, though the connection may be proved somebody's meanwhile.
+            connection.head_owners = connection.owners or ("nobody",)
+        if not self.memory.take(connection.head_owners, size):
             return False
         connection.head_bytes += size
         return True
