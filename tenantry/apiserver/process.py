@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import resource
 import signal
 import sys
@@ -52,6 +53,9 @@ REFUSALS = (
 
 logger = logging.getLogger(__name__)
 
+FAILED_END_SECONDS = 3.0
+"""How long the orderly end of a process may take when a part failed that it cannot be without. Others can only take over from a
+process that is gone."""
 OPEN_FILES = 1 << 20
 """As many as a process can ever use: enough for the highest settings."""
 
@@ -158,6 +162,11 @@ def _raise_open_files() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
+def _end_now() -> None:
+    logger.critical("the process did not end in order within %g s; it ends now", FAILED_END_SECONDS)
+    os._exit(1)
+
+
 async def _run(opening: Opening[SettingsKind]) -> int:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -169,6 +178,8 @@ async def _run(opening: Opening[SettingsKind]) -> int:
             loop.default_exception_handler(context)
             return
         logger.critical("%s; the process ends", context["message"], exc_info=context.get("exception"))
+        if not code:
+            loop.call_later(FAILED_END_SECONDS, _end_now)
         code = 1
         stopped.set()
 

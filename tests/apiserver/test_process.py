@@ -7,6 +7,8 @@ import logging
 import os
 import resource
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 
@@ -20,6 +22,7 @@ from tenantry.background import essential
 from tenantry.flags import SettingError
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.store import Unavailable
+from tests.support.patience import PATIENCE_SECONDS
 
 AUTHORITY = CertificateAuthority.create()
 
@@ -112,6 +115,39 @@ def test_the_death_of_an_essential_task_ends_the_process_in_order() -> None:
     fake = Dying()
     assert run(fake) == 1
     assert fake.seen == ["started", "drained", "undone", "closed"]
+
+
+class Hanging(Fake):
+    """An essential task of it fails, and the part of its end that `where` names waits for it for ever."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__()
+        self._where = where
+
+    async def start(self) -> None:
+        await super().start()
+        self._stack.push_async_callback(self.hang, "stop")
+        self.task = essential(self.die(), name="the heart")
+
+    async def drain(self) -> None:
+        await super().drain()
+        await self.hang("drain")
+
+    async def die(self) -> None:
+        raise ZeroDivisionError
+
+    async def hang(self, where: str) -> None:
+        if where == self._where:
+            await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("where", ["drain", "stop"])
+def test_a_process_without_an_essential_task_does_not_wait_for_what_hangs(where: str) -> None:
+    program = f"from tests.apiserver.test_process import Hanging, run; run(Hanging({where!r}))"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
+    assert ended.returncode == 1
+    assert "the heart ended" in ended.stderr
+    assert "did not end in order" in ended.stderr
 
 
 def test_what_is_a_bug_is_not_hidden() -> None:
