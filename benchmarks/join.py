@@ -10,7 +10,7 @@ from benchmarks.client import Failed
 from benchmarks.fleets import fleet
 from benchmarks.results import Results
 from registry.loads import weight
-from tenantry.apiserver.edge import common_names
+from tenantry.apiserver.authentication import common_names
 from tenantry.client.registry import RegistryClient
 from tests.support.fleet import Fleet, until
 

@@ -28,12 +28,12 @@ from benchmarks.results import Figures, Results
 from benchmarks.seed import Seeded, seed
 from tenantry._proto.tenantry.gateway.v1 import gateway_pb2 as pb
 from tenantry._proto.tenantry.gateway.v1 import gateway_pb2_grpc as stubs
-from tenantry.apiserver.edge import common_names
-from tenantry.apiserver.edge.certificates import CertificateAuthority, Pair, pair_server_context
-from tenantry.apiserver.edge.server import EdgeServer
-from tenantry.apiserver.edge.shared_authority import shared_authority
-from tenantry.apiserver.http import Reply, Request, Response
+from tenantry.apiserver.authentication import common_names
+from tenantry.apiserver.authentication.shared_authority import shared_authority
 from tenantry.client import Client, Credentials
+from tenantry.http.certificates import CertificateAuthority, Pair, pair_server_context
+from tenantry.http.messages import Reply, Request, Response
+from tenantry.http.server import EdgeServer
 from tenantry.storage.etcd import EtcdSettings, EtcdStore
 from tests.support.etcd import EtcdServer
 

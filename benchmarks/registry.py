@@ -20,8 +20,8 @@ from benchmarks.fleets import gateway
 from benchmarks.lookups import client_credentials, resolve
 from benchmarks.results import Figures, Results
 from benchmarks.seed import Seeded, seed
-from tenantry.apiserver.edge import common_names
-from tenantry.apiserver.edge.shared_authority import shared_authority
+from tenantry.apiserver.authentication import common_names
+from tenantry.apiserver.authentication.shared_authority import shared_authority
 from tenantry.client.registry import RegistryClient
 from tenantry.storage.etcd import EtcdSettings, EtcdStore
 from tests.support.etcd import EtcdServer

@@ -13,10 +13,7 @@ from itertools import islice
 import orjson
 
 from registry.intervals import ROOT_INTERVAL, prefixes
-from tenantry.storage.fence import FenceValue, fence_key
-from tenantry.storage.keys import RANGES_OPENED, catalog_key
-from tenantry.storage.store import Put, Store
-from tenantry.tenancy.map_rows import (
+from tenantry.placement.map_rows import (
     LoadRow,
     OpenedRow,
     RangeLoad,
@@ -27,6 +24,9 @@ from tenantry.tenancy.map_rows import (
     range_key,
     session_key,
 )
+from tenantry.storage.fence import FenceValue, fence_key
+from tenantry.storage.keys import RANGES_OPENED, catalog_key
+from tenantry.storage.store import Put, Store
 from tenantry.tenancy.resources import WORKSPACES
 
 PUTS = 120

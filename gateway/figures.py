@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from tenantry.tenancy.forwarding import Forwarding
+from tenantry.placement.forwarding import Forwarding
 
 
 class GatewayFigures(Collector):

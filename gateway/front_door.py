@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from gateway.routing import Router
-from tenantry.apiserver.http import Handler, Reply, Request
+from tenantry.http.messages import Handler, Reply, Request
 from tenantry.kube.status import unavailable
-from tenantry.tenancy.directory import Directory
+from tenantry.placement.directory import Directory
 
 
 class FrontDoor:

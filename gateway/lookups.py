@@ -14,12 +14,12 @@ from google.protobuf.message import Message
 from gateway.map_feed import MapFeed, range_message, shard_message
 from tenantry._proto.tenantry.gateway.v1 import gateway_pb2 as pb
 from tenantry._proto.tenantry.gateway.v1 import gateway_pb2_grpc as stubs
-from tenantry.apiserver.rpc import refusals
-from tenantry.apiserver.rpc.refusals import refuse
-from tenantry.apiserver.rpc.server import RpcLimits, RpcServer
-from tenantry.apiserver.rpc.server import serve as serve_rpc
 from tenantry.kube.status import StatusError, not_found
-from tenantry.tenancy.directory import WORKSPACE_RESOURCE, Directory, Location, RangeInfo
+from tenantry.placement.directory import WORKSPACE_RESOURCE, Directory, Location, RangeInfo
+from tenantry.rpc import refusals
+from tenantry.rpc.refusals import refuse
+from tenantry.rpc.server import RpcLimits, RpcServer
+from tenantry.rpc.server import serve as serve_rpc
 from tenantry.tenancy.host import Urls
 
 SERVICE = "tenantry.gateway.v1.Gateway"
@@ -259,5 +259,5 @@ def _details(error: StatusError, tenant: str) -> list[Message]:
 async def serve(
     service: Lookups, address: str, *, ca: bytes, certificate: bytes, key: bytes, limits: RpcLimits = LIMITS
 ) -> RpcServer:
-    """Serves on `address`; see `tenantry.apiserver.rpc.server.serve`."""
+    """Serves on `address`; see `tenantry.rpc.server.serve`."""
     return await serve_rpc({SERVICE: service.add_to}, address, ca=ca, certificate=certificate, key=key, limits=limits)

@@ -15,29 +15,29 @@ from gateway.map_feed import MapFeed
 from gateway.proxy import Proxy
 from gateway.routing import Router
 from gateway.settings import GatewaySettings
-from tenantry.addresses import bracketed, from_here
+from tenantry.apiserver.authentication import common_names
+from tenantry.apiserver.authentication.client_authority import ClientAuthority
 from tenantry.apiserver.authentication.service_account import token_cluster
-from tenantry.apiserver.edge import common_names
-from tenantry.apiserver.edge.callers import Callers
-from tenantry.apiserver.edge.certificates import CertificateAuthority, pair_client_context
-from tenantry.apiserver.edge.client_authority import ClientAuthority
-from tenantry.apiserver.edge.https import https_server, serving_names
-from tenantry.apiserver.edge.renewal import Certificate
-from tenantry.apiserver.files import write_private
-from tenantry.apiserver.process import Process, run_on_etcd
-from tenantry.apiserver.rpc.server import RpcLimits
-from tenantry.flags import listed
+from tenantry.apiserver.callers import Callers
+from tenantry.apiserver.life_cycle import Process, run_on_etcd
+from tenantry.apiserver.serving import https_server, serving_names
+from tenantry.base.files import write_private
+from tenantry.base.flags import listed
+from tenantry.http.addresses import bracketed, from_here
+from tenantry.http.certificates import CertificateAuthority, pair_client_context
+from tenantry.http.renewal import Certificate
+from tenantry.placement.catalog import Catalog
+from tenantry.placement.directory import Directory
+from tenantry.placement.forwarding import Forwarding
+from tenantry.placement.owners import Owners
+from tenantry.placement.range_map import RangeMap
+from tenantry.placement.reach import Reach, clock_gauge
+from tenantry.placement.reach_probe import ReachProbe
+from tenantry.placement.tenant_paths import tenant_of
+from tenantry.rpc.server import RpcLimits
 from tenantry.storage.store import Store
-from tenantry.tenancy.catalog import Catalog
-from tenantry.tenancy.directory import Directory
 from tenantry.tenancy.exports.urls import published_urls
-from tenantry.tenancy.forwarding import Forwarding
 from tenantry.tenancy.host import Urls
-from tenantry.tenancy.owners import Owners
-from tenantry.tenancy.range_map import RangeMap
-from tenantry.tenancy.reach import Reach, clock_gauge
-from tenantry.tenancy.reach_probe import ReachProbe
-from tenantry.tenancy.tenant_paths import tenant_of
 from tenantry.tenancy.well_known import ROOT
 
 

@@ -8,8 +8,8 @@ from contextlib import suppress
 from typing import Protocol
 
 from tenantry._proto.tenantry.gateway.v1 import gateway_pb2 as pb
-from tenantry.background import restarting
-from tenantry.tenancy.directory import RangeInfo, ShardInfo
+from tenantry.base.tasks import restarting
+from tenantry.placement.directory import RangeInfo, ShardInfo
 from tenantry.tenancy.host import Urls
 
 STEPS = 1024
@@ -35,7 +35,7 @@ class Delta(Protocol):
 
 
 class MapSource(Protocol):
-    """What of `tenantry.tenancy.range_map.RangeMap` is needed here."""
+    """What of `tenantry.placement.range_map.RangeMap` is needed here."""
 
     @property
     def version(self) -> int: ...

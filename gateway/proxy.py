@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from gateway.routing import Router
 from tenantry.apiserver.authentication.client_certificate import ClientCertificates
-from tenantry.apiserver.edge.forwarded import request_head
-from tenantry.apiserver.edge.upstream_connection import Answer, UpstreamConnection
 from tenantry.apiserver.endpoints.health import KINDS, Health
-from tenantry.apiserver.http import Reply, Request
-from tenantry.tenancy.forwarding import Forwarding
+from tenantry.apiserver.forwarded import request_head
+from tenantry.http.messages import Reply, Request
+from tenantry.http.upstream_connection import Answer, UpstreamConnection
+from tenantry.placement.forwarding import Forwarding
 
 _BODY_LIMIT_BYTES = 1 << 30
 """None of its own: the server in front has one."""

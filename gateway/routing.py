@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tenantry.apiserver.http import Request
+from tenantry.http.messages import Request
 from tenantry.kube.status import StatusError
-from tenantry.tenancy.directory import Directory, RangeInfo
+from tenantry.placement.directory import Directory, RangeInfo
 from tenantry.tenancy.well_known import ROOT
 
 _CLUSTERS = "/clusters/"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tenantry.apiserver.options import PORTS, EtcdProcessOptions, HttpsOptions, PlatformOptions
-from tenantry.flags import other_default, setting
+from tenantry.apiserver.settings import PORTS, EtcdProcessOptions, HttpsOptions, PlatformOptions
+from tenantry.base.flags import other_default, setting
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,11 +18,11 @@ from registry.assigner import Move, Policy, RangeState, decide
 from registry.loads import Loads
 from registry.openings import Openings
 from registry.shard_states import shard_states
+from tenantry.placement.map_rows import encode, range_key, session_key
+from tenantry.placement.range_map import RangeMap
+from tenantry.placement.reach import Reach
 from tenantry.storage.fence import FenceValue, fence_key
 from tenantry.storage.store import Fence, Fenced, Indeterminate, Put, Store, Unavailable
-from tenantry.tenancy.map_rows import encode, range_key, session_key
-from tenantry.tenancy.range_map import RangeMap
-from tenantry.tenancy.reach import Reach
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable
 
 from registry.journals import forget_journals
-from tenantry.background import restarting
+from tenantry.base.tasks import restarting
 from tenantry.storage.keys import COMPACTION
 from tenantry.storage.store import Fence, Fenced, Put, Store, StoreError
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
+from tenantry.placement.map_rows import LoadRow, RangeLoad, decode
 from tenantry.storage.follower import Follower
 from tenantry.storage.keys import LOADS, prefix_end
 from tenantry.storage.store import Batch, KeyValue, Store
-from tenantry.tenancy.map_rows import LoadRow, RangeLoad, decode
 
 logger = logging.getLogger(__name__)
 

@@ -6,18 +6,18 @@ import socket
 import uuid
 
 from registry.assigner import Policy
-from registry.process import Registry
 from registry.service import LIMITS, SERVICE, RegistryService
 from registry.settings import RegistrySettings
-from tenantry.addresses import bracketed
-from tenantry.apiserver.edge import common_names
-from tenantry.apiserver.edge.certificates import CertificateAuthority
-from tenantry.apiserver.edge.https import serving_names
-from tenantry.apiserver.process import Process, run_on_etcd
-from tenantry.apiserver.rpc.server import RpcServer, serve
-from tenantry.flags import listed
+from registry.wiring import Registry
+from tenantry.apiserver.authentication import common_names
+from tenantry.apiserver.life_cycle import Process, run_on_etcd
+from tenantry.apiserver.serving import serving_names
+from tenantry.base.flags import listed
+from tenantry.http.addresses import bracketed
+from tenantry.http.certificates import CertificateAuthority
+from tenantry.placement.reach import clock_gauge
+from tenantry.rpc.server import RpcServer, serve
 from tenantry.storage.store import Store
-from tenantry.tenancy.reach import clock_gauge
 
 
 def run(settings: RegistrySettings) -> int:

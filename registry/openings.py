@@ -17,12 +17,12 @@ from registry.intervals import ROOT_INTERVAL, unused
 from registry.loads import Loads
 from registry.shard_states import shard_states
 from tenantry.kube.status import unavailable
+from tenantry.placement.map_rows import OpenedRow, RangeRow, encode, range_key, session_key
+from tenantry.placement.range_map import Opened, RangeMap
+from tenantry.placement.reach import Reach
 from tenantry.storage.fence import FenceValue, fence_key
 from tenantry.storage.keys import RANGES_OPENED
 from tenantry.storage.store import Fence, Fenced, Put, Store
-from tenantry.tenancy.map_rows import OpenedRow, RangeRow, encode, range_key, session_key
-from tenantry.tenancy.range_map import Opened, RangeMap
-from tenantry.tenancy.reach import Reach
 
 logger = logging.getLogger(__name__)
 

@@ -9,16 +9,16 @@ from typing import Any, TypeVar
 import grpc
 
 from registry.intervals import DIGITS, Exhausted
-from registry.process import AmbiguousShard, Registry, UnknownShard
+from registry.wiring import AmbiguousShard, Registry, UnknownShard
 from tenantry._proto.tenantry.registry.v1 import registry_pb2 as pb
 from tenantry._proto.tenantry.registry.v1 import registry_pb2_grpc as stubs
-from tenantry.apiserver.rpc.refusals import bad_field, missing, over_quota, reason, refuse, retry_after
-from tenantry.apiserver.rpc.server import RpcLimits
 from tenantry.kube.names import label_value_errors, qualified_name_errors
 from tenantry.kube.status import StatusError
+from tenantry.placement.directory import RangeInfo, ShardInfo
+from tenantry.placement.map_rows import RangeLoad
+from tenantry.rpc.refusals import bad_field, missing, over_quota, reason, refuse, retry_after
+from tenantry.rpc.server import RpcLimits
 from tenantry.storage.store import StoreError
-from tenantry.tenancy.directory import RangeInfo, ShardInfo
-from tenantry.tenancy.map_rows import RangeLoad
 
 SERVICE = "tenantry.registry.v1.Registry"
 DEADLINE_SECONDS = 10.0

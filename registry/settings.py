@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tenantry.apiserver.options import PORTS, EtcdProcessOptions
-from tenantry.flags import SettingError, Settings, other_default, setting
+from tenantry.apiserver.settings import PORTS, EtcdProcessOptions
+from tenantry.base.flags import SettingError, Settings, other_default, setting
 
 RETENTION_SECONDS_MIN = 60.0
 

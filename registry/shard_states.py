@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from registry.assigner import ShardState
-from tenantry.tenancy.range_map import RangeMap
-from tenantry.tenancy.reach import Reach
+from tenantry.placement.range_map import RangeMap
+from tenantry.placement.reach import Reach
 
 
 def shard_states(range_map: RangeMap, reach: Reach | None) -> list[ShardState]:

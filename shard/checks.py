@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from tenantry.apiserver.endpoints.health import Health
-from tenantry.apiserver.metrics import Metrics
+from tenantry.base.metrics import Metrics
 from tenantry.storage.cell import Cell
 from tenantry.storage.store import Indeterminate, StoreError, Unavailable
 from tenantry.tenancy.host import Host

@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
-from shard.process import Shard
-from tenantry.background import restarting
+from shard.wiring import Shard
+from tenantry.base.tasks import restarting
+from tenantry.placement.map_rows import RangeLoad
 from tenantry.storage.range import Range
 from tenantry.storage.store import StoreError
-from tenantry.tenancy.map_rows import RangeLoad
 
 AGAIN_SECONDS = 60.0
 """When an old report is told once more: a session that began anew has lost it."""

@@ -14,36 +14,36 @@ from pathlib import Path
 import msgspec
 
 from shard.loads import reporting_loads
-from shard.peers import RemotePeers
-from shard.process import Identity, Shard
 from shard.settings import ShardSettings
-from tenantry.addresses import WILDCARDS, bracketed
+from shard.wiring import Identity, Shard
+from tenantry.apiserver.authentication import common_names
+from tenantry.apiserver.authentication.client_authority import ClientAuthority
 from tenantry.apiserver.authentication.client_certificate import RequestHeaders
 from tenantry.apiserver.authentication.service_account import TokenIssuer
 from tenantry.apiserver.authentication.shared_secrets import shared_admin_tokens, shared_issuer
 from tenantry.apiserver.authentication.static_tokens import StaticTokens, read_token_file
-from tenantry.apiserver.edge import common_names
-from tenantry.apiserver.edge.callers import Callers
-from tenantry.apiserver.edge.certificates import CertificateAuthority, pair_client_context
-from tenantry.apiserver.edge.client_authority import ClientAuthority
-from tenantry.apiserver.edge.https import https_server, serving_names
-from tenantry.apiserver.edge.server import EdgeServer
-from tenantry.apiserver.http import Handler, Reply, Request
-from tenantry.apiserver.limits import FORWARDED_HEADERS
-from tenantry.apiserver.process import Process, run_on_etcd
+from tenantry.apiserver.callers import Callers
+from tenantry.apiserver.life_cycle import Process, run_on_etcd
+from tenantry.apiserver.serving import https_server, serving_names
 from tenantry.apiserver.storage_errors import not_owner
 from tenantry.client.registry import RegistryClient, RegistryError
+from tenantry.http.addresses import WILDCARDS, bracketed
+from tenantry.http.certificates import CertificateAuthority, pair_client_context
+from tenantry.http.limits import FORWARDED_HEADERS
+from tenantry.http.messages import Handler, Reply, Request
+from tenantry.http.server import EdgeServer
 from tenantry.kube.status import unavailable
+from tenantry.placement.owners import Owners
+from tenantry.placement.peers import RemotePeers
+from tenantry.placement.range_map import Opened, RangeMap
+from tenantry.placement.reach import CLOCK_WARNING_SECONDS, Reach, ahead, clock_gauge
+from tenantry.placement.reach_probe import NEIGHBOURS, ReachProbe
+from tenantry.placement.tenant_paths import tenant_of
 from tenantry.storage.etcd.settings import EtcdSettings, parse_endpoint
 from tenantry.storage.etcd.store import EtcdStore
 from tenantry.storage.history import HistoryLimits
 from tenantry.storage.store import Store, StoreError
 from tenantry.tenancy.host import Urls
-from tenantry.tenancy.owners import Owners
-from tenantry.tenancy.range_map import Opened, RangeMap
-from tenantry.tenancy.reach import CLOCK_WARNING_SECONDS, Reach, ahead, clock_gauge
-from tenantry.tenancy.reach_probe import NEIGHBOURS, ReachProbe
-from tenantry.tenancy.tenant_paths import tenant_of
 
 log = logging.getLogger(__name__)
 

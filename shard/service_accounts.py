@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import orjson
 
-from tenantry.apiserver.http import Request, Response
 from tenantry.apiserver.user import SYSTEM
+from tenantry.http.messages import Request, Response
 from tenantry.kube.status import unavailable
 from tenantry.storage.keys import Key
 from tenantry.tenancy.host import Host

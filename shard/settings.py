@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tenantry.apiserver.options import EtcdProcessOptions, HttpsOptions, PlatformOptions
-from tenantry.flags import SettingError, Settings, listed, other_default, setting
+from tenantry.apiserver.settings import EtcdProcessOptions, HttpsOptions, PlatformOptions
+from tenantry.base.flags import SettingError, Settings, listed, other_default, setting
 from tenantry.storage.cell import ClusterLimits
 from tenantry.storage.commit import CommitLimits
 

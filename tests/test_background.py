@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tenantry import background
-from tenantry.background import FATAL, call_each, essential, restarting
+from tenantry.base import tasks as background
+from tenantry.base.tasks import FATAL, call_each, essential, restarting
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.sources import sources
 
@@ -100,9 +100,9 @@ def test_a_callback_that_raises_costs_the_others_nothing(caplog: pytest.LogCaptu
 
 
 AWAITED = {
-    "tenantry/background.py": "the one place",
-    "tenantry/apiserver/edge/connection.py": "answers on a connection: logs every error, and ends the connection with it",
-    "tenantry/apiserver/process.py": "start and signal: the process waits for both",
+    "tenantry/base/tasks.py": "the one place",
+    "tenantry/http/connection.py": "answers on a connection: logs every error, and ends the connection with it",
+    "tenantry/apiserver/life_cycle.py": "start and signal: the process waits for both",
     "tenantry/storage/etcd/connection.py": "a dial, whose callers wait for it, and the end of a connection that is left",
     "tenantry/storage/etcd/watch.py": "asks for progress: the stream's reader learns why it fails",
     "tenantry/storage/election.py": "a term: the campaign waits for it",
@@ -118,7 +118,7 @@ def test_every_background_task_is_supervised() -> None:
             called = node.func.attr if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) else ""
             if called in ("create_task", "ensure_future"):
                 made.add(path)
-    assert made - AWAITED.keys() == set(), "tasks whose death nobody notices: make them with tenantry.background"
+    assert made - AWAITED.keys() == set(), "tasks whose death nobody notices: make them with tenantry.base.tasks"
     assert AWAITED.keys() - made == set()
 
 
@@ -146,7 +146,7 @@ BOUNDED_OTHERWISE = {
     "tenantry/client/aio.py:_keep_following": "one gap is followed anew at once, a second one after a pause",
     "tenantry/storage/etcd/store.py:read": "each attempt asks for half as much, and one key is the last",
     "tenantry/storage/etcd/watch.py:_response": "_failed and its own _pause back off",
-    "tenantry/tenancy/forwarding.py:send": "a deadline, and a pause after each attempt but the one with a fresh connection",
+    "tenantry/placement/forwarding.py:send": "a deadline, and a pause after each attempt but the one with a fresh connection",
 }
 """`path:function` of a loop that goes on after an error without a pause, and what bounds it."""
 

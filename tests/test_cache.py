@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenantry.cache import ENTRY_BYTES, KEY_BYTES_MAX, Cache, cached, caches, size_of, sizes
+from tenantry.base.cache import ENTRY_BYTES, KEY_BYTES_MAX, Cache, cached, caches, size_of, sizes
 
 KEYS = st.integers(0, 40).map(lambda number: f"k{number}")
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenantry.fair_queue import FairQueue
-from tenantry.shares import Shares
+from tenantry.base.fair_queue import FairQueue
+from tenantry.base.shares import Shares
 
 TOTAL = 60
 TENANTS = st.sampled_from("abcd")

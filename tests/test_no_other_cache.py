@@ -1,4 +1,4 @@
-"""What is remembered of something that a tenant sent is in a `tenantry.cache.Cache`, and in nothing else.
+"""What is remembered of something that a tenant sent is in a `tenantry.base.cache.Cache`, and in nothing else.
 
 The code is read for the ways in which something else would remember it: functools' caches, tables of a module that functions
 fill, tables that are emptied when they have so many entries, tables whose keys are weak (a value that refers to its key keeps
@@ -16,10 +16,8 @@ import pytest
 from tests.support.sources import sources
 
 ALLOWED = {
-    "tenantry/apiserver/edge/gate.py: self._guesses, emptied by the number of its entries": (
-        "the short names of tenants; 1024 entries"
-    ),
-    "tenantry/apiserver/edge/upstream.py: urlsplit": "the URLs of shards",
+    "tenantry/http/gate.py: self._guesses, emptied by the number of its entries": ("the short names of tenants; 1024 entries"),
+    "tenantry/http/upstream.py: urlsplit": "the URLs of shards",
     "tenantry/cli/probe.py: urlsplit": "the operator's URL",
     "tenantry/kube/codec/protobuf.py: lru_cache": "no arguments: one table of the built-in types",
     "tenantry/kube/schema/cel.py: cache": "no arguments: environments of the program",
@@ -48,7 +46,7 @@ RE = {"compile", "match", "fullmatch", "search", "sub", "subn", "split", "findal
 
 
 def files() -> Iterator[tuple[str, ast.Module]]:
-    yield from ((name, tree) for name, tree in sources() if name != "tenantry/cache.py")
+    yield from ((name, tree) for name, tree in sources() if name != "tenantry/base/cache.py")
 
 
 def found(tree: ast.Module) -> Iterator[str]:
@@ -126,7 +124,9 @@ def _is_re(function: ast.expr) -> bool:
 
 def test_nothing_else_remembers() -> None:
     uses = {f"{path}: {name}" for path, tree in files() for name in found(tree)}
-    assert uses - set(ALLOWED) == set(), "keep it in a tenantry.cache.Cache, or say above why no tenant chooses how much there is"
+    assert uses - set(ALLOWED) == set(), (
+        "keep it in a tenantry.base.cache.Cache, or say above why no tenant chooses how much there is"
+    )
     assert set(ALLOWED) - uses == set(), "allowed, and no longer there"
 
 

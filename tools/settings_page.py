@@ -7,8 +7,8 @@ from pathlib import Path
 from gateway.settings import GatewaySettings
 from registry.settings import RegistrySettings
 from shard.settings import ShardSettings
+from tenantry.base.flags import table
 from tenantry.cli.settings import StartSettings
-from tenantry.flags import table
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "settings.md"
 COMMANDS = {"start": StartSettings, "registry": RegistrySettings, "shard": ShardSettings, "gateway": GatewaySettings}

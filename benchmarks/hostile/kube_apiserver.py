@@ -17,7 +17,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from tenantry.apiserver.edge.certificates import CertificateAuthority
+from tenantry.http.certificates import CertificateAuthority
 from tests.support.etcd import EtcdServer
 from tests.support.fleet import until
 from tools.child import Child

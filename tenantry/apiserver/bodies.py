@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tenantry.apiserver.limits import Limits
 from tenantry.apiserver.negotiation import JSON, YAML
 from tenantry.apiserver.work import beside, weigh
+from tenantry.http.limits import Limits
 from tenantry.kube.codec import json_codec, json_size, protobuf, yaml_codec
 from tenantry.kube.codec.byte_count import count_byte
 from tenantry.kube.codec.json_syntax import MAX_STORED_DEPTH

@@ -12,12 +12,12 @@ import asyncio
 import logging
 from collections.abc import Callable, Hashable, Iterable, Sequence
 
-from tenantry.apiserver.http import Sink, frame
 from tenantry.apiserver.scope import Visibility
 from tenantry.apiserver.verbs.selection import Selection
 from tenantry.apiserver.watch_events import ADDED, DELETED, MODIFIED, Encoder
 from tenantry.apiserver.work import turns
-from tenantry.background import restarting
+from tenantry.base.tasks import restarting
+from tenantry.http.messages import Sink, frame
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Record, RecordEvent

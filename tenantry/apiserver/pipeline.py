@@ -20,14 +20,14 @@ from tenantry.apiserver.endpoints.plain import page_not_found, text
 from tenantry.apiserver.endpoints.version import VersionEndpoint
 from tenantry.apiserver.forbidden import forbidden_request
 from tenantry.apiserver.hidden import Hidden
-from tenantry.apiserver.http import Reply, Request, Response
-from tenantry.apiserver.metrics import CONTENT_TYPE, Metrics
 from tenantry.apiserver.negotiation import error_response
 from tenantry.apiserver.scope import Mount, Scope
 from tenantry.apiserver.storage_errors import check_readable
 from tenantry.apiserver.timeout_parameter import check_timeout
 from tenantry.apiserver.user import User
 from tenantry.apiserver.verbs.serve import serve
+from tenantry.base.metrics import CONTENT_TYPE, Metrics
+from tenantry.http.messages import Reply, Request, Response
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.status import StatusError, generic_not_found, unauthorized
 

@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
-from tenantry.apiserver.admission import Admission
+from tenantry.apiserver.admission.attributes import Admission
 from tenantry.apiserver.authorization import Attributes, Authorizer
 from tenantry.apiserver.hidden import Hidden
-from tenantry.apiserver.http import Reply, Request
 from tenantry.apiserver.user import User
+from tenantry.http.messages import Reply, Request
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object

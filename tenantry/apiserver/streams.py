@@ -7,13 +7,13 @@ import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from tenantry.apiserver.http import Sink, frame
 from tenantry.apiserver.hub import Change, Group, SeenGroup, Watcher, hub_of
 from tenantry.apiserver.verbs.call import Call
 from tenantry.apiserver.verbs.selection import Selection
 from tenantry.apiserver.verbs.versions import reached
 from tenantry.apiserver.watch_events import ADDED, Encoder, error_event
 from tenantry.apiserver.work import turns
+from tenantry.http.messages import Sink, frame
 from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.status import StatusError, expired
 from tenantry.storage.range import TooOld

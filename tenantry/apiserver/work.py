@@ -2,7 +2,7 @@
 
 What one request makes the process compute is weighed before it is spent (`weigh`). Light work is done at once on the loop, as
 nothing is quicker. Heavy work on values (decoding, patching, validating, encoding) goes to a few threads, `Workers`; heavy work
-over many records, which only the loop may look at, is done in `Turns` (`tenantry.slices`).
+over many records, which only the loop may look at, is done in `Turns` (`tenantry.base.slices`).
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import Any, Generic, TypeVar
 
 from prometheus_client import Counter, Gauge
 
+from tenantry.base.slices import Turns as Turns
+from tenantry.base.slices import turns as turns
 from tenantry.kube.status import too_many_requests
-from tenantry.slices import Turns as Turns
-from tenantry.slices import turns as turns
 
 THREADS = 2
 """Python runs one thread at a time, so more make nothing faster: the loop waits for the interpreter behind each of them."""

@@ -9,9 +9,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from tenantry.base.flags import listed
 from tenantry.client import ClientError, Credentials, SyncClient
 from tenantry.client.registry import RegistryError
-from tenantry.flags import listed
 
 
 class AskingFailed(Exception):

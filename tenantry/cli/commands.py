@@ -13,10 +13,10 @@ import msgspec
 from gateway.settings import GatewaySettings
 from registry.settings import RegistrySettings
 from shard.settings import ShardSettings
+from tenantry.base.flags import SettingError, add_flags, settings_from
 from tenantry.cli import fleet, lookup, probe, shared_kubeconfig
 from tenantry.cli.access import Command
 from tenantry.cli.settings import StartSettings
-from tenantry.flags import SettingError, add_flags, settings_from
 
 
 class Server(msgspec.Struct, frozen=True):

@@ -11,12 +11,12 @@ from contextlib import asynccontextmanager
 from operator import itemgetter
 from typing import Any
 
-from tenantry.apiserver.edge import common_names
+from tenantry.apiserver.authentication import common_names
+from tenantry.base.flags import seconds
 from tenantry.cli import access
 from tenantry.cli.output import Columns, data, render, state_of
 from tenantry.cli.screen import ProgressBar, Screen
 from tenantry.client.registry import RegistryClient, RegistryError
-from tenantry.flags import seconds
 
 POLL_SECONDS = 0.25
 TOP_SECONDS = 1.0

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from tenantry.apiserver.authentication.admin_tokens import KCP_ADMIN, SHARD_ADMIN, AdminTokens
-from tenantry.apiserver.files import write_private
+from tenantry.base.files import write_private
 
 
 def write(path: Path, *, url: str, ca_certificate: bytes, tokens: AdminTokens) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 
-from registry.process import Registry, forget_processes
+from registry.wiring import Registry, forget_processes
 from shard.loads import reporting_loads
-from shard.process import LocalPeers, Shard
+from shard.wiring import LocalPeers, Shard
+from tenantry.placement.directory import RangeInfo
+from tenantry.placement.range_map import Opened, RangeMap
 from tenantry.storage.store import Store
-from tenantry.tenancy.directory import RangeInfo
-from tenantry.tenancy.range_map import Opened, RangeMap
 from tenantry.tenancy.well_known import ROOT
 
 TTL_SECONDS = 30.0

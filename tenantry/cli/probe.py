@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-from tenantry.flags import seconds
+from tenantry.base.flags import seconds
 
 DEFAULT_URL = "https://127.0.0.1:6443/readyz"
 

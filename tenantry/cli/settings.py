@@ -7,8 +7,8 @@ from pathlib import Path
 
 from registry.settings import RangeOptions
 from shard.settings import TenantOptions
-from tenantry.apiserver.options import PORTS, HttpsOptions, ProcessOptions
-from tenantry.flags import other_default, setting
+from tenantry.apiserver.settings import PORTS, HttpsOptions, ProcessOptions
+from tenantry.base.flags import other_default, setting
 
 
 @dataclass(frozen=True, kw_only=True)

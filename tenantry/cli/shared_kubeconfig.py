@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tenantry.apiserver.options import PlatformOptions
-from tenantry.flags import SettingError, add_flags, setting, settings_from
+from tenantry.apiserver.settings import PlatformOptions
+from tenantry.base.flags import SettingError, add_flags, setting, settings_from
 from tenantry.storage.etcd.options import EtcdOptions
 
 
@@ -36,7 +36,7 @@ def add_command(commands: Any) -> None:
 def _run(options: argparse.Namespace) -> int:
     # Cryptography and the store are half a second of imports that other commands do not need.
     from tenantry.apiserver.authentication.service_account import KeyFileError
-    from tenantry.apiserver.edge.certificates import CertificateError
+    from tenantry.http.certificates import CertificateError
     from tenantry.storage.store import StoreError
 
     try:
@@ -53,8 +53,8 @@ def _run(options: argparse.Namespace) -> int:
 
 
 async def _kubeconfig(settings: KubeconfigSettings, ca: bytes | None) -> str:
+    from tenantry.apiserver.authentication.shared_authority import shared_authority
     from tenantry.apiserver.authentication.shared_secrets import shared_admin_tokens
-    from tenantry.apiserver.edge.shared_authority import shared_authority
     from tenantry.cli import kubeconfig
     from tenantry.storage.etcd.store import EtcdStore
 

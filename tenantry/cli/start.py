@@ -16,32 +16,32 @@ from gateway.lookups import Lookups
 from gateway.map_feed import MapFeed
 from registry.service import SERVICE as REGISTRY
 from registry.service import RegistryService
-from shard.process import Identity, Shard
-from tenantry.addresses import from_here
+from shard.wiring import Identity, Shard
+from tenantry.apiserver.authentication import common_names
 from tenantry.apiserver.authentication.admin_tokens import AdminTokens, prepare
+from tenantry.apiserver.authentication.client_authority import ClientAuthority
 from tenantry.apiserver.authentication.service_account import TokenIssuer, token_cluster
 from tenantry.apiserver.authentication.static_tokens import StaticTokens, read_token_file
-from tenantry.apiserver.edge import common_names
-from tenantry.apiserver.edge.callers import Callers
-from tenantry.apiserver.edge.certificates import CertificateAuthority
-from tenantry.apiserver.edge.client_authority import ClientAuthority
-from tenantry.apiserver.edge.https import https_server, serving_names
-from tenantry.apiserver.files import write_private
-from tenantry.apiserver.http import Reply, Request
-from tenantry.apiserver.process import Process, run_process
-from tenantry.apiserver.rpc.server import serve
+from tenantry.apiserver.callers import Callers
+from tenantry.apiserver.life_cycle import Process, run_process
+from tenantry.apiserver.serving import https_server, serving_names
+from tenantry.base.files import write_private
 from tenantry.cli import kubeconfig
 from tenantry.cli.local_fleet import TTL_SECONDS, LocalFleet
 from tenantry.cli.settings import StartSettings
+from tenantry.http.addresses import from_here
+from tenantry.http.certificates import CertificateAuthority
+from tenantry.http.messages import Reply, Request
 from tenantry.kube.status import unavailable
+from tenantry.placement.directory import Directory
+from tenantry.placement.tenant_paths import tenant_of
+from tenantry.rpc.server import serve
 from tenantry.storage.history import HistoryLimits
 from tenantry.storage.keys import JOURNAL, prefix_end
 from tenantry.storage.sqlite.store import SqliteStore
 from tenantry.storage.store import Delete, Store
-from tenantry.tenancy.directory import Directory
 from tenantry.tenancy.exports.urls import published_urls
 from tenantry.tenancy.host import Urls
-from tenantry.tenancy.tenant_paths import tenant_of
 
 
 def run(settings: StartSettings) -> int:

@@ -7,7 +7,7 @@ from itertools import count
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
-from tenantry.cache import Cache
+from tenantry.base.cache import Cache
 from tenantry.kube.definition import ResourceDefinition, Version
 
 T = TypeVar("T")

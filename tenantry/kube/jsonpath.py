@@ -12,7 +12,7 @@ import operator
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tenantry.cache import cached
+from tenantry.base.cache import cached
 
 Find = Callable[[Any], list[Any]]
 _Step = Callable[[Any, "Visits"], Iterator[Any]]

@@ -9,7 +9,7 @@ import re
 import string
 from collections.abc import Callable, Sequence
 
-from tenantry.cache import cached
+from tenantry.base.cache import cached
 
 SUBDOMAIN_MAX_LENGTH = 253
 LABEL_MAX_LENGTH = 63

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from decimal import ROUND_UP, Context, Decimal, localcontext
 
-from tenantry.cache import cached
+from tenantry.base.cache import cached
 
 _FORM = re.compile(r"([+-]?)((?:\d+\.?\d*)|(?:\.\d+))(?:([KMGTPE]i|[numkMGTPE])|([eE][+-]?\d+))?", re.ASCII)
 _BINARY = ("Ki", "Mi", "Gi", "Ti", "Pi", "Ei")

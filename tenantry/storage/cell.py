@@ -11,8 +11,9 @@ from itertools import chain
 from sys import intern
 from types import MappingProxyType
 
-from tenantry.background import call_each
+from tenantry.base.tasks import call_each
 from tenantry.storage import versions
+from tenantry.storage.backfill import Seeding
 from tenantry.storage.commit import CommitLimits, Committer
 from tenantry.storage.fence import FenceValue, acquire_fence, decode_fence, read_fence
 from tenantry.storage.growth import PendingGrowth
@@ -22,7 +23,6 @@ from tenantry.storage.load import ParseHead, load_range
 from tenantry.storage.range import AppliedVersion, Range
 from tenantry.storage.read_guard import ReadGuard
 from tenantry.storage.record import Change, Record, RecordEvent
-from tenantry.storage.seeding import Seeding
 from tenantry.storage.store import Delete, Fence, Put, Store, StoreError
 from tenantry.storage.transaction import Place, Transaction
 

@@ -17,8 +17,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from tenantry.background import essential
-from tenantry.shares import LARGEST_SHARE
+from tenantry.base.shares import LARGEST_SHARE
+from tenantry.base.tasks import essential
 from tenantry.storage.commit_queue import CommitQueue
 from tenantry.storage.keys import JOURNAL, fence_name
 from tenantry.storage.range import Range

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 
-from tenantry.fair_queue import FairQueue, Owners
-from tenantry.shares import Shares
+from tenantry.base.fair_queue import FairQueue, Owners
+from tenantry.base.shares import Shares
 from tenantry.storage.store import Overdrawn
 from tenantry.storage.transaction import Transaction
 

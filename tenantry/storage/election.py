@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing, suppress
 
-from tenantry.background import restarting
+from tenantry.base.tasks import restarting
 from tenantry.storage.keys import ELECTION
 from tenantry.storage.store import Fence, Fenced, Indeterminate, LeaseGone, Put, Store, StoreError
 

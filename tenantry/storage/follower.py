@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 
-from tenantry.background import restarting
+from tenantry.base.tasks import restarting
 from tenantry.storage.store import Batch, Compacted, KeyValue, Store, StoreError
 
 logger = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import aclosing
 from sys import intern
 
-from tenantry.slices import in_slices, turns
+from tenantry.base.slices import in_slices, turns
 from tenantry.storage import versions
 from tenantry.storage.history import History
 from tenantry.storage.keys import Key, decode_key, interval

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from tenantry.background import raised
+from tenantry.base.tasks import raised
 from tenantry.storage.record import RecordEvent
 
 EventCallback = Callable[[Sequence[RecordEvent]], None]

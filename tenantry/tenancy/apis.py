@@ -15,15 +15,15 @@ from weakref import WeakValueDictionary
 import orjson
 
 from tenantry.apiserver.deferred import Deferred, Once, decided, may_defer
-from tenantry.background import call_each, restarting
-from tenantry.cache import Cache
+from tenantry.base.cache import Cache
+from tenantry.base.slices import in_slices
+from tenantry.base.tasks import call_each, restarting
 from tenantry.kube.api_set import ApiSet, ApiSets
 from tenantry.kube.custom import definition_from_api_resource_schema, definition_from_crd
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object, is_deleting
 from tenantry.kube.status import StatusError
 from tenantry.kube.types import BUILTINS
-from tenantry.slices import in_slices
 from tenantry.storage.cell import NotOwned
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range

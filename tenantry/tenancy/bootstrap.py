@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from tenantry.background import restarting
+from tenantry.base.tasks import restarting
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object, timestamp
 from tenantry.kube.rbac.bootstrap import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES

@@ -2,7 +2,7 @@
 
 Exports, schemas, workspace types, endpoint slices, partitions and shards are copied always. RBAC is copied for every cluster that
 offers something to others (an export or a workspace type): who may `bind` or `use` it is decided by the shard of who asks. Of all
-other clusters that RBAC is copied which says who may enter (`tenantry.tenancy.entering`).
+other clusters that RBAC is copied which says who may enter (`tenantry.tenancy.access_rules`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tenantry.kube.exact import exact
 from tenantry.kube.objects import Object, annotations_of
 from tenantry.storage.keys import Key, catalog_key
 from tenantry.storage.record import Record
-from tenantry.tenancy.entering import OWNER_BINDING, closed_binding, decides_entry
+from tenantry.tenancy.access_rules import OWNER_BINDING, closed_binding, decides_entry
 from tenantry.tenancy.resources import (
     API_CONVERSIONS,
     API_EXPORT_ENDPOINT_SLICES,
@@ -32,7 +32,7 @@ from tenantry.tenancy.resources import (
     WORKSPACE_TYPES,
     WORKSPACES,
 )
-from tenantry.tenancy.types.lifecycle import SCHEDULING, UNAVAILABLE
+from tenantry.tenancy.types.phase_fields import SCHEDULING, UNAVAILABLE
 from tenantry.tenancy.types.workspace import CLUSTER_ANNOTATION
 from tenantry.tenancy.well_known import SYSTEM_ADMIN
 
@@ -48,7 +48,7 @@ FLAGGED = (LOGICAL_CLUSTERS, CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS)
 the LogicalCluster says of access to it (phase, required groups). Of all other clusters those that decide who may enter."""
 FIRST_COPIES = 40
 """RBAC objects copied in the transaction of a cluster's first export or type; a bound, for a transaction has one.
-`tenantry.tenancy.workspaces.offers` copies what is beyond it."""
+`tenantry.tenancy.workspaces.role_copies` copies what is beyond it."""
 
 _DROPPED_METADATA = frozenset({"managedFields", "resourceVersion"})
 

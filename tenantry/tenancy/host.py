@@ -7,21 +7,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from tenantry.apiserver.admission import Admission
+from tenantry.apiserver.admission.attributes import Admission
 from tenantry.apiserver.authorization import Attributes, Authorizer
-from tenantry.apiserver.http import Reply, Request
 from tenantry.apiserver.scope import Connector
 from tenantry.apiserver.storage_errors import not_owner, to_status
 from tenantry.apiserver.user import AUTHENTICATED_GROUP, User
-from tenantry.background import call, call_each
+from tenantry.base.tasks import call, call_each
+from tenantry.controllers.reconcile import Controller, ControllerRunner
+from tenantry.http.messages import Reply, Request
+from tenantry.placement.catalog import Catalog
+from tenantry.placement.directory import Directory, Registry
 from tenantry.storage.cell import Cell, NotOwned
 from tenantry.storage.range import Range
 from tenantry.tenancy.apis import ClusterApis
 from tenantry.tenancy.bootstrap import Installer, bootstrap
-from tenantry.tenancy.catalog import Catalog
-from tenantry.tenancy.directory import Directory, Registry
 from tenantry.tenancy.exports.identities import Identities
-from tenantry.tenancy.reconcile import Controller, ControllerRunner
 from tenantry.tenancy.scopes import ClusterScope, WildcardScope
 from tenantry.tenancy.types import SystemDefinitions
 from tenantry.tenancy.workspaces.schedule import Scheduler

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from tenantry.controllers.reconcile import Controller
 from tenantry.kube.exact import exact
 from tenantry.kube.objects import Object
 from tenantry.storage.cell import NotOwned
@@ -23,7 +24,6 @@ from tenantry.storage.record import Change, Head, RecordEvent
 from tenantry.tenancy.exports.bindings import decoded
 from tenantry.tenancy.exports.hashing import EXPORT_LABEL, export_hash
 from tenantry.tenancy.exports.index import BindingIndex
-from tenantry.tenancy.reconcile import Controller
 from tenantry.tenancy.resources import API_BINDINGS, API_RESOURCE_SCHEMAS
 from tenantry.tenancy.types import EXPORTED_TYPES
 from tenantry.tenancy.well_known import ROOT

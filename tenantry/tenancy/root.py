@@ -13,8 +13,8 @@ from tenantry.apiserver.user import (
     WORKSPACE_BOOTSTRAPPER_GROUP,
 )
 from tenantry.kube.objects import Object
+from tenantry.tenancy.access_rules import OWNER_BINDING, OWNER_ROLE
 from tenantry.tenancy.authorization.effective import BINDING_PREFIX
-from tenantry.tenancy.entering import OWNER_BINDING, OWNER_ROLE
 from tenantry.tenancy.well_known import PATH_ANNOTATION, ROOT
 
 RBAC = "rbac.authorization.k8s.io"

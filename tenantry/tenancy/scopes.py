@@ -9,27 +9,27 @@ from typing import TYPE_CHECKING, Protocol
 
 import orjson
 
-from tenantry.apiserver.admission import Admission
+from tenantry.apiserver.admission.attributes import Admission
 from tenantry.apiserver.authorization import Attributes, Authorizer, Decision, Verdict
 from tenantry.apiserver.endpoints.health import HEALTH_PATHS
 from tenantry.apiserver.hidden import Hidden
-from tenantry.apiserver.http import Reply, Request
 from tenantry.apiserver.scope import Call as Connected
 from tenantry.apiserver.scope import Connector, Scope, Visibility
 from tenantry.apiserver.storage_errors import check_readable, not_owner
 from tenantry.apiserver.user import User
 from tenantry.apiserver.verbs.call import Call
 from tenantry.apiserver.verbs.respond import object_response, representation_of
+from tenantry.http.messages import Reply, Request
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import GroupResource, Object, annotations_of
 from tenantry.kube.status import StatusError, forbidden, generic_not_found, internal, method_not_allowed, not_found
+from tenantry.placement.directory import WORKSPACE_RESOURCE
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.tenancy.authorization.links import NOT_PERMITTED
 from tenantry.tenancy.copies import copies
-from tenantry.tenancy.directory import WORKSPACE_RESOURCE
 from tenantry.tenancy.resources import LOGICAL_CLUSTERS
 from tenantry.tenancy.types.logical_cluster import NAME
 from tenantry.tenancy.well_known import INACTIVE_ANNOTATION, ROOT

@@ -9,16 +9,16 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, cast
 
 from tenantry.apiserver.hidden import Hidden
-from tenantry.apiserver.http import Reply, Request
 from tenantry.apiserver.scope import Scope
 from tenantry.apiserver.storage_errors import check_readable, not_owner
+from tenantry.http.messages import Reply, Request
 from tenantry.kube.status import PlainError, StatusError
 from tenantry.tenancy.scopes import WILDCARD, Resolved, split_first
 from tenantry.tenancy.well_known import ROOT
 from tenantry.virtual.apiexport.view import ApiExportView
 from tenantry.virtual.initializing.initializing import InitializingWorkspaces
 from tenantry.virtual.initializing.terminating import TerminatingWorkspaces
-from tenantry.virtual.nothing import NothingScope
+from tenantry.virtual.not_found import NothingScope
 from tenantry.virtual.view import Place, View
 from tenantry.virtual.view_scope import ViewScope
 

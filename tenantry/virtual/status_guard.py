@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tenantry.apiserver.admission import Review
+from tenantry.apiserver.admission.attributes import Review
+from tenantry.apiserver.admission.plugin import Plugin
 from tenantry.kube.objects import Object
 from tenantry.kube.status import FieldError, invalid
-from tenantry.tenancy.admission.plugin import Plugin
 from tenantry.tenancy.resources import LOGICAL_CLUSTERS
 from tenantry.tenancy.workspaces.reports import ReportScope, meaning
 

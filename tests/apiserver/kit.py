@@ -11,13 +11,13 @@ from urllib.parse import urlencode
 import orjson
 
 from tenantry.apiserver import request_info
-from tenantry.apiserver.admission import Chain
+from tenantry.apiserver.admission.attributes import Chain
 from tenantry.apiserver.authorization import Attributes, Decision, Verdict
-from tenantry.apiserver.http import Reply, Request, Response, Stream
 from tenantry.apiserver.records import parse_head
 from tenantry.apiserver.scope import Connector, Visibility
 from tenantry.apiserver.user import User
 from tenantry.apiserver.verbs.serve import serve
+from tenantry.http.messages import Reply, Request, Response, Stream
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.custom import definition_from_crd
 from tenantry.kube.definition import ResourceDefinition

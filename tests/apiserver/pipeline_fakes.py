@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tenantry.apiserver.admission import Admission, Chain
+from tenantry.apiserver.admission.attributes import Admission, Chain
 from tenantry.apiserver.authorization import NO_OPINION, Attributes, Authorizer, Decision, Verdict
-from tenantry.apiserver.http import BodyReader, Reply, Request
 from tenantry.apiserver.scope import Connector, Scope, Visibility
 from tenantry.apiserver.user import User
+from tenantry.http.messages import BodyReader, Reply, Request
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.objects import Object

@@ -8,9 +8,9 @@ import weakref
 
 import pytest
 
-from tenantry.apiserver import allocator, garbage
-from tenantry.apiserver.allocator import LARGE_BYTES, WORTH_BYTES, FreePages
-from tenantry.apiserver.garbage import GarbageCollection
+from tenantry.base import allocator, garbage
+from tenantry.base.allocator import LARGE_BYTES, WORTH_BYTES, FreePages
+from tenantry.base.garbage import GarbageCollection
 from tests.support.patience import PATIENCE_SECONDS
 
 

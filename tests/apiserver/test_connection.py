@@ -11,11 +11,11 @@ from contextlib import suppress
 import pytest
 import uvloop
 
-from tenantry.apiserver.edge import server
-from tenantry.apiserver.edge.connection import Connection
-from tenantry.apiserver.edge.server import EdgeServer
-from tenantry.apiserver.http import Reply, Request, Response, Sink, Stream
-from tenantry.apiserver.limits import Limits
+from tenantry.http import server
+from tenantry.http.connection import Connection
+from tenantry.http.limits import Limits
+from tenantry.http.messages import Reply, Request, Response, Sink, Stream
+from tenantry.http.server import EdgeServer
 from tests.support.patience import PATIENCE_SECONDS
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}

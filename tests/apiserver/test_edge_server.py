@@ -16,14 +16,14 @@ import pytest
 import uvloop
 from yarl import URL
 
-from tenantry.apiserver.edge.certificates import CertificateAuthority, server_context
-from tenantry.apiserver.edge.compression import accepts_gzip, compress
-from tenantry.apiserver.edge.head import warning_values
-from tenantry.apiserver.edge.server import EdgeServer, ListenError, _origin_form
-from tenantry.apiserver.http import Handler, Reply, Request, Response, Sink, Stream, frame
-from tenantry.apiserver.limits import Limits
-from tenantry.apiserver.logging import AccessLog
 from tenantry.apiserver.user import User
+from tenantry.base.logs import AccessLog
+from tenantry.http.certificates import CertificateAuthority, server_context
+from tenantry.http.compression import accepts_gzip, compress
+from tenantry.http.head import warning_values
+from tenantry.http.limits import Limits
+from tenantry.http.messages import Handler, Reply, Request, Response, Sink, Stream, frame
+from tenantry.http.server import EdgeServer, ListenError, _origin_form
 from tests.support.patience import PATIENCE_SECONDS
 
 Serve = Callable[..., Awaitable["Served"]]

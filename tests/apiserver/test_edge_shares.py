@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 import uvloop
 
-from tenantry.apiserver.edge import gate, server
-from tenantry.apiserver.edge.callers import Callers
-from tenantry.apiserver.edge.server import EdgeServer
-from tenantry.apiserver.http import Handler, Reply, Request, Response, Sink, Stream
-from tenantry.apiserver.limits import Limits
+from tenantry.apiserver.callers import Callers
 from tenantry.apiserver.user import ANONYMOUS, MASTERS_GROUP, User
-from tenantry.cache import size_of
+from tenantry.base.cache import size_of
+from tenantry.http import gate, server
+from tenantry.http.limits import Limits
+from tenantry.http.messages import Handler, Reply, Request, Response, Sink, Stream
+from tenantry.http.server import EdgeServer
 from tenantry.kube.status import unauthorized
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}

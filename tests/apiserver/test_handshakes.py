@@ -12,12 +12,12 @@ from contextlib import suppress
 import pytest
 import uvloop
 
-from tenantry.apiserver.edge import handshakes
-from tenantry.apiserver.edge.certificates import CertificateAuthority, pair_server_context
-from tenantry.apiserver.edge.server import EdgeServer
-from tenantry.apiserver.edge.tls_alerts import AlertingObject
-from tenantry.apiserver.http import Reply, Request, Response
-from tenantry.apiserver.limits import Limits
+from tenantry.http import handshakes
+from tenantry.http.certificates import CertificateAuthority, pair_server_context
+from tenantry.http.limits import Limits
+from tenantry.http.messages import Reply, Request, Response
+from tenantry.http.server import EdgeServer
+from tenantry.http.tls_alerts import AlertingObject
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 DEADLINE_SECONDS = 20.0

@@ -10,9 +10,9 @@ from typing import Any
 import orjson
 import pytest
 
-from tenantry.apiserver.admission import Review
-from tenantry.apiserver.http import Response
+from tenantry.apiserver.admission.attributes import Review
 from tenantry.apiserver.work import AT_ONCE, workers
+from tenantry.http.messages import Response
 from tenantry.kube.codec import json_size, yaml_codec
 from tenantry.kube.objects import GroupResource, Object
 from tenantry.kube.status import forbidden

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenantry.apiserver.edge import large_bodies
-from tenantry.apiserver.edge.large_bodies import LargeBodies
+from tenantry.http import large_bodies
+from tenantry.http.large_bodies import LargeBodies
 from tests.support.patience import PATIENCE_SECONDS
 
 ADA, BOB = ("a", "ada"), ("a", "bob")

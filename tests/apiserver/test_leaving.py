@@ -12,11 +12,11 @@ import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenantry.apiserver.edge import upstream_connection
-from tenantry.apiserver.edge.chunks import ChunkScanner
-from tenantry.apiserver.edge.server import EdgeServer
-from tenantry.apiserver.edge.upstream import Upstream
-from tenantry.apiserver.http import Reply, Request, Response, Sink, Stream, frame
+from tenantry.http import upstream_connection
+from tenantry.http.chunks import ChunkScanner
+from tenantry.http.messages import Reply, Request, Response, Sink, Stream, frame
+from tenantry.http.server import EdgeServer
+from tenantry.http.upstream import Upstream
 from tests.support.patience import PATIENCE_SECONDS
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}

@@ -6,9 +6,9 @@ import io
 import json
 import logging
 
-from tenantry.apiserver.logging import AccessLog, JsonFormatter
-from tenantry.apiserver.metrics import Histogram, Metrics
-from tenantry.cache import Cache
+from tenantry.base.cache import Cache
+from tenantry.base.logs import AccessLog, JsonFormatter
+from tenantry.base.metrics import Histogram, Metrics
 
 
 def test_metrics_text() -> None:

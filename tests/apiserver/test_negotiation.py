@@ -1,6 +1,5 @@
 import pytest
 
-from tenantry.apiserver.http import Request
 from tenantry.apiserver.negotiation import (
     JSON,
     PLAIN,
@@ -11,6 +10,7 @@ from tenantry.apiserver.negotiation import (
     negotiate,
     patch_media_type,
 )
+from tenantry.http.messages import Request
 from tenantry.kube.status import StatusError, unauthorized
 
 PROTOBUF = "application/vnd.kubernetes.protobuf"

@@ -7,11 +7,11 @@ from typing import Any, cast
 
 import pytest
 
-from tenantry.apiserver.edge.bodies import Bodies
-from tenantry.apiserver.edge.callers import Caller
-from tenantry.apiserver.edge.pacing import Pacing
-from tenantry.apiserver.limits import Limits
-from tenantry.shares import Shares
+from tenantry.apiserver.callers import Caller
+from tenantry.base.shares import Shares
+from tenantry.http.bodies import Bodies
+from tenantry.http.limits import Limits
+from tenantry.http.pacing import Pacing
 
 PER_SECOND = 1_000_000
 

@@ -15,11 +15,11 @@ from contextlib import AsyncExitStack
 import aiohttp
 import pytest
 
-from tenantry.apiserver.edge.certificates import CertificateAuthority
-from tenantry.apiserver.options import ProcessOptions
-from tenantry.apiserver.process import OPEN_FILES, Process, run_process
-from tenantry.background import essential
-from tenantry.flags import SettingError
+from tenantry.apiserver.life_cycle import OPEN_FILES, Process, run_process
+from tenantry.apiserver.settings import ProcessOptions
+from tenantry.base.flags import SettingError
+from tenantry.base.tasks import essential
+from tenantry.http.certificates import CertificateAuthority
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.store import Unavailable
 from tests.support.patience import PATIENCE_SECONDS

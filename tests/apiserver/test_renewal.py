@@ -21,8 +21,13 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from tenantry._proto.tenantry.registry.v1 import registry_pb2 as pb
 from tenantry._proto.tenantry.registry.v1 import registry_pb2_grpc as stubs
-from tenantry.apiserver.edge import renewal
-from tenantry.apiserver.edge.certificates import (
+from tenantry.apiserver.authentication.client_authority import ClientAuthority
+from tenantry.apiserver.serving import https_server
+from tenantry.apiserver.settings import HttpsOptions
+from tenantry.base.metrics import Metrics
+from tenantry.client.registry import RegistryClient
+from tenantry.http import renewal
+from tenantry.http.certificates import (
     CertificateAuthority,
     CertificateError,
     Pair,
@@ -31,18 +36,13 @@ from tenantry.apiserver.edge.certificates import (
     pair_client_context,
     pair_server_context,
 )
-from tenantry.apiserver.edge.client_authority import ClientAuthority
-from tenantry.apiserver.edge.https import https_server
-from tenantry.apiserver.edge.renewal import LOOK_SECONDS, Certificate, Certificates
-from tenantry.apiserver.edge.server import EdgeServer
-from tenantry.apiserver.edge.upstream import Upstream
-from tenantry.apiserver.edge.upstream_connection import UpstreamError
-from tenantry.apiserver.http import Reply, Request, Response
-from tenantry.apiserver.limits import Limits
-from tenantry.apiserver.metrics import Metrics
-from tenantry.apiserver.options import HttpsOptions
-from tenantry.apiserver.rpc.server import serve
-from tenantry.client.registry import RegistryClient
+from tenantry.http.limits import Limits
+from tenantry.http.messages import Reply, Request, Response
+from tenantry.http.renewal import LOOK_SECONDS, Certificate, Certificates
+from tenantry.http.server import EdgeServer
+from tenantry.http.upstream import Upstream
+from tenantry.http.upstream_connection import UpstreamError
+from tenantry.rpc.server import serve
 from tests.support.patience import PATIENCE_SECONDS
 
 DAY_SECONDS = 86400.0

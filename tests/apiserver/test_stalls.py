@@ -14,15 +14,15 @@ from dataclasses import dataclass
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from tenantry.apiserver import garbage
-from tenantry.apiserver.edge.callers import Caller
-from tenantry.apiserver.edge.gate import Gate
-from tenantry.apiserver.garbage import LARGE_BYTES, YOUNG, YOUNG_IN_MIDDLE, GarbageCollection
-from tenantry.apiserver.limits import Limits
-from tenantry.apiserver.metrics import Metrics
-from tenantry.apiserver.stalls import LoopMonitor, Stalls
-from tenantry.background import essential, restarting
-from tenantry.loop_turns import turns_of_loop
+from tenantry.apiserver.callers import Caller
+from tenantry.base import garbage
+from tenantry.base.garbage import LARGE_BYTES, YOUNG, YOUNG_IN_MIDDLE, GarbageCollection
+from tenantry.base.loop_turns import turns_of_loop
+from tenantry.base.metrics import Metrics
+from tenantry.base.stalls import LoopMonitor, Stalls
+from tenantry.base.tasks import essential, restarting
+from tenantry.http.gate import Gate
+from tenantry.http.limits import Limits
 from tests.support.patience import PATIENCE_SECONDS
 
 

@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 import uvloop
 
-from tenantry.apiserver.edge.certificates import CertificateAuthority, Pair, pair_client_context, pair_server_context
-from tenantry.apiserver.edge.server import EdgeServer
-from tenantry.apiserver.edge.tls_alerts import refusal
-from tenantry.apiserver.edge.upstream import Upstream, UpstreamLimits
-from tenantry.apiserver.edge.upstream_connection import UpstreamConnection, UpstreamError
-from tenantry.apiserver.http import Reply, Request, Response
+from tenantry.http.certificates import CertificateAuthority, Pair, pair_client_context, pair_server_context
+from tenantry.http.messages import Reply, Request, Response
+from tenantry.http.server import EdgeServer
+from tenantry.http.tls_alerts import refusal
+from tenantry.http.upstream import Upstream, UpstreamLimits
+from tenantry.http.upstream_connection import UpstreamConnection, UpstreamError
 from tests.support.patience import PATIENCE_SECONDS
 
 Run = Callable[[Coroutine[Any, Any, None]], None]

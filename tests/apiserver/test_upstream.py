@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tenantry.apiserver.edge import upstream_connection
-from tenantry.apiserver.edge.server import EdgeServer
-from tenantry.apiserver.edge.upstream import Upstream, UpstreamLimits
-from tenantry.apiserver.edge.upstream_connection import UpstreamConnection, UpstreamError
-from tenantry.apiserver.http import Reply, Request, Response, Sink, Stream, frame
+from tenantry.http import upstream_connection
+from tenantry.http.messages import Reply, Request, Response, Sink, Stream, frame
+from tenantry.http.server import EdgeServer
+from tenantry.http.upstream import Upstream, UpstreamLimits
+from tenantry.http.upstream_connection import UpstreamConnection, UpstreamError
 
 EVENT = frame(b'{"type":"BOOKMARK"}\n')
 NEVER_SECONDS = 3600.0

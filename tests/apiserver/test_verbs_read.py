@@ -6,9 +6,9 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from tenantry.apiserver.http import Response
 from tenantry.apiserver.scope import Call, Visibility
 from tenantry.apiserver.user import User
+from tenantry.http.messages import Response
 from tenantry.kube.custom import definition_from_crd
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object

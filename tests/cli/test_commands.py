@@ -20,14 +20,14 @@ from gateway.main import Gateway
 from gateway.settings import GatewaySettings
 from registry.main import RegistryProcess
 from registry.settings import RegistrySettings
-from tenantry.apiserver.edge.certificates import CertificateAuthority
-from tenantry.apiserver.edge.upstream import Upstream
 from tenantry.cli import fleet as fleet_commands
 from tenantry.cli.main import main
 from tenantry.cli.screen import ProgressBar, Screen
 from tenantry.client.sync import LoopThread
+from tenantry.http.certificates import CertificateAuthority
+from tenantry.http.upstream import Upstream
+from tenantry.placement import reach_probe
 from tenantry.storage.memory import MemoryStore
-from tenantry.tenancy import reach_probe
 from tests.registry.fleet import Fleet
 from tests.support.patience import PATIENCE_SECONDS
 

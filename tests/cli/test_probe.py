@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tenantry.apiserver.edge.certificates import CertificateAuthority
-from tenantry.apiserver.rpc.server import serve
 from tenantry.cli.main import main
 from tenantry.cli.probe import NotReady, probe
+from tenantry.http.certificates import CertificateAuthority
+from tenantry.rpc.server import serve
 
 
 @pytest.fixture

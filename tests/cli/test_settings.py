@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from tenantry.base.flags import SettingError, Settings, add_flags, declarations, other_default, setting, settings_from
 from tenantry.cli.settings import StartSettings
-from tenantry.flags import SettingError, Settings, add_flags, declarations, other_default, setting, settings_from
 from tools.settings_page import COMMANDS, PAGE, page
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tenantry.apiserver.edge.certificates import CertificateAuthority
+from tenantry.http.certificates import CertificateAuthority
 from tests.distributed.test_take_over import CONFIG_MAPS
 from tests.support.fleet import Fleet, until
 from tools.ports import free_port

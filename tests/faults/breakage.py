@@ -8,9 +8,9 @@ import signal
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 
+from tenantry.placement.map_rows import RangeRow, decode
 from tenantry.storage.keys import RANGES, SESSIONS
 from tenantry.storage.store import Event
-from tenantry.tenancy.map_rows import RangeRow, decode
 from tests.faults.load import Load
 from tests.faults.log import Fault, Log, TakenOver, now
 from tests.faults.platform import RECOVERY_SECONDS_MAX, Platform

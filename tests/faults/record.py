@@ -8,11 +8,11 @@ from typing import Any
 
 import orjson
 
+from tenantry.placement.map_rows import RangeRow, decode
 from tenantry.storage import versions
 from tenantry.storage.fence import decode_fence
 from tenantry.storage.keys import FENCES, JOURNAL, OBJECTS, RANGES, Key, decode_key, prefix_end
 from tenantry.storage.store import Batch, Event, Store
-from tenantry.tenancy.map_rows import RangeRow, decode
 from tests.faults.client import value_of
 from tests.faults.log import Entry, Owned, Stored
 

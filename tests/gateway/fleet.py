@@ -11,17 +11,17 @@ from dataclasses import dataclass, field, replace
 from gateway.proxy import Proxy
 from gateway.routing import Router
 from tenantry.apiserver.authentication.client_certificate import ClientCertificates
-from tenantry.apiserver.edge.certificates import CertificateAuthority, pair_client_context, pair_server_context
-from tenantry.apiserver.edge.server import EdgeServer
 from tenantry.apiserver.endpoints.health import Health
-from tenantry.apiserver.http import Handler
-from tenantry.apiserver.limits import Limits
+from tenantry.http.certificates import CertificateAuthority, pair_client_context, pair_server_context
+from tenantry.http.limits import Limits
+from tenantry.http.messages import Handler
+from tenantry.http.server import EdgeServer
+from tenantry.placement.catalog import Catalog
+from tenantry.placement.directory import Directory, RangeInfo, ShardInfo
+from tenantry.placement.forwarding import Forwarding
+from tenantry.placement.owners import Owners
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.store import Put
-from tenantry.tenancy.catalog import Catalog
-from tenantry.tenancy.directory import Directory, RangeInfo, ShardInfo
-from tenantry.tenancy.forwarding import Forwarding
-from tenantry.tenancy.owners import Owners
 from tests.support.patience import PATIENCE_SECONDS
 
 URL = "https://tenantry.test:6443"
@@ -29,7 +29,7 @@ A, B = "aaa0000000000001", "bbb0000000000001"
 
 
 class Map:
-    """`tenantry.tenancy.directory.Registry`, as the test says."""
+    """`tenantry.placement.directory.Registry`, as the test says."""
 
     def __init__(self, ranges: Sequence[RangeInfo], shards: Sequence[ShardInfo] = ()) -> None:
         self._ranges = tuple(ranges)

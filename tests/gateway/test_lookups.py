@@ -18,17 +18,17 @@ from gateway.lookups import Lookups, serve
 from gateway.map_feed import STEPS, MapFeed
 from tenantry._proto.tenantry.gateway.v1 import gateway_pb2 as pb
 from tenantry._proto.tenantry.gateway.v1 import gateway_pb2_grpc as stubs
-from tenantry.apiserver.edge.certificates import CertificateAuthority
-from tenantry.apiserver.rpc.server import RpcLimits, RpcServer
 from tenantry.client import Client, Credentials, InvalidArgument, Location, NoOwner, NotFound, SyncClient, Unreachable
 from tenantry.client.tenant_map import Gap, TenantMap, whole
+from tenantry.http.certificates import CertificateAuthority
+from tenantry.placement.catalog import Catalog
+from tenantry.placement.directory import Directory
+from tenantry.placement.map_rows import RangeRow, SessionRow, encode
+from tenantry.placement.range_map import RangeMap
+from tenantry.rpc.server import RpcLimits, RpcServer
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.store import Delete, Put
-from tenantry.tenancy.catalog import Catalog
-from tenantry.tenancy.directory import Directory
 from tenantry.tenancy.host import Urls
-from tenantry.tenancy.map_rows import RangeRow, SessionRow, encode
-from tenantry.tenancy.range_map import RangeMap
 from tests.gateway.fleet import until
 from tests.support.patience import PATIENCE_SECONDS
 

@@ -20,14 +20,14 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from gateway.main import Gateway
 from gateway.settings import GatewaySettings
-from tenantry.apiserver.edge.certificates import CertificateAuthority, pair_server_context
-from tenantry.apiserver.edge.server import EdgeServer
-from tenantry.apiserver.http import Reply, Request, Response
 from tenantry.client import Client, Credentials
+from tenantry.http.certificates import CertificateAuthority, pair_server_context
+from tenantry.http.messages import Reply, Request, Response
+from tenantry.http.server import EdgeServer
+from tenantry.placement.map_rows import RangeRow, SessionRow, encode
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.secrets import shared_secret
 from tenantry.storage.store import Put
-from tenantry.tenancy.map_rows import RangeRow, SessionRow, encode
 from tests.support.patience import PATIENCE_SECONDS
 
 

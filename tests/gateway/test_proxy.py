@@ -13,8 +13,8 @@ import aiohttp
 import pytest
 import uvloop
 
-from tenantry.apiserver.http import NOT_OWNER, Reply, Request, Response, Sink, Stream, frame
-from tenantry.apiserver.limits import FORWARDED_HEADERS, Limits
+from tenantry.http.limits import FORWARDED_HEADERS, Limits
+from tenantry.http.messages import NOT_OWNER, Reply, Request, Response, Sink, Stream, frame
 from tests.gateway.fleet import A, B, Fleet, fleet, until
 from tests.support.patience import PATIENCE_SECONDS
 

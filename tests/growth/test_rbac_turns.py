@@ -10,9 +10,9 @@ from typing import Any
 import orjson
 import pytest
 
-from tenantry import slices
 from tenantry.apiserver.authentication.authenticator import Union
 from tenantry.apiserver.endpoints import reviews
+from tenantry.base import slices
 from tenantry.kube.objects import Object
 from tenantry.storage.keys import Key
 from tenantry.storage.record import Head, Record

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
+from tenantry.controllers.reconcile import Controller, Queue, Walks
 from tenantry.kube.objects import Object
 from tenantry.storage.keys import Key
 from tenantry.storage.load import load_range, seed_range
@@ -23,7 +24,6 @@ from tenantry.tenancy.controllers.garbage_collector import GarbageCollector
 from tenantry.tenancy.controllers.namespaces import NamespaceDeletion
 from tenantry.tenancy.exports.hashing import EXPORT_LABEL
 from tenantry.tenancy.exports.index import BindingIndex
-from tenantry.tenancy.reconcile import Controller, Queue, Walks
 from tenantry.tenancy.resources import (
     API_BINDINGS,
     API_EXPORT_ENDPOINT_SLICES,

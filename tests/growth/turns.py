@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tenantry import slices
+from tenantry.base import slices
 
 
 class Turn:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenantry.cache import size_of
+from tenantry.base.cache import size_of
 from tenantry.kube.decoded_size import decoded_bytes
 
 values = st.recursive(

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from tenantry.cache import caches
+from tenantry.base.cache import caches
 from tenantry.kube import openapi
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.custom import definition_from_crd

@@ -8,18 +8,18 @@ from contextlib import suppress
 from itertools import count
 
 from registry.assigner import Policy
-from registry.process import Registry
-from shard.ownership import Ownership
-from shard.session import Session
+from registry.wiring import Registry
+from tenantry.placement.directory import RangeInfo, ShardInfo
+from tenantry.placement.map_rows import RangeLoad
+from tenantry.placement.ownership import Ownership
+from tenantry.placement.range_map import RangeMap
+from tenantry.placement.session import Session
 from tenantry.storage.cell import Cell
 from tenantry.storage.fence import read_fence
 from tenantry.storage.keys import Key
 from tenantry.storage.read_guard import ReadGuard
 from tenantry.storage.record import Change, Head
 from tenantry.storage.store import Store
-from tenantry.tenancy.directory import RangeInfo, ShardInfo
-from tenantry.tenancy.map_rows import RangeLoad
-from tenantry.tenancy.range_map import RangeMap
 from tests.support.patience import PATIENCE_SECONDS
 
 CAPACITY = 100

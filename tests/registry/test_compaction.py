@@ -8,9 +8,9 @@ import pytest
 
 from registry import compaction
 from registry.compaction import KEY, NOTES, Compaction
-from registry.process import Registry
 from registry.settings import RegistrySettings
-from tenantry.flags import SettingError
+from registry.wiring import Registry
+from tenantry.base.flags import SettingError
 from tenantry.storage.store import Compacted, Put, Store
 from tests.support.patience import PATIENCE_SECONDS
 

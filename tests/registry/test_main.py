@@ -13,10 +13,10 @@ import pytest
 
 from registry.main import RegistryProcess
 from registry.settings import RegistrySettings
-from tenantry.apiserver.edge import common_names
-from tenantry.apiserver.edge.shared_authority import shared_authority
+from tenantry.apiserver.authentication import common_names
+from tenantry.apiserver.authentication.shared_authority import shared_authority
+from tenantry.base.flags import SettingError
 from tenantry.client.registry import RegistryClient
-from tenantry.flags import SettingError
 from tenantry.storage.store import Store
 from tests.registry.fleet import Fleet
 

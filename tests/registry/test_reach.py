@@ -9,17 +9,17 @@ from typing import Any, cast
 
 import pytest
 
-from tenantry.apiserver.edge.server import EdgeServer
-from tenantry.apiserver.edge.upstream import Upstream
-from tenantry.apiserver.http import Reply, Request, Response
+from tenantry.http.messages import Reply, Request, Response
+from tenantry.http.server import EdgeServer
+from tenantry.http.upstream import Upstream
+from tenantry.placement import reach_probe
+from tenantry.placement.directory import Registry
+from tenantry.placement.map_rows import ReachRow, decode, encode, reach_key
+from tenantry.placement.owners import Owners
+from tenantry.placement.reach import CLOCK_WARNING_SECONDS, Reach
+from tenantry.placement.reach_probe import ReachProbe, chosen
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.store import Put, Store
-from tenantry.tenancy import reach_probe
-from tenantry.tenancy.directory import Registry
-from tenantry.tenancy.map_rows import ReachRow, decode, encode, reach_key
-from tenantry.tenancy.owners import Owners
-from tenantry.tenancy.reach import CLOCK_WARNING_SECONDS, Reach
-from tenantry.tenancy.reach_probe import ReachProbe, chosen
 from tests.registry.fleet import Fleet
 from tests.support.patience import PATIENCE_SECONDS
 

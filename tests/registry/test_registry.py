@@ -10,12 +10,12 @@ import pytest
 
 from registry.assigner import Move
 from registry.intervals import ROOT_INTERVAL
-from registry.process import AmbiguousShard, UnknownShard, forget_processes
+from registry.wiring import AmbiguousShard, UnknownShard, forget_processes
 from tenantry.kube.status import StatusError
+from tenantry.placement.map_rows import decode, encode, load_key, range_key, session_key
 from tenantry.storage.cell import NotOwned
 from tenantry.storage.fence import FenceValue, fence_key
 from tenantry.storage.store import Delete, Event, Put, Store
-from tenantry.tenancy.map_rows import decode, encode, load_key, range_key, session_key
 from tests.registry.fleet import Fleet
 from tests.support.patience import PATIENCE_SECONDS
 

@@ -13,13 +13,13 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from registry.process import Registry
 from registry.service import LIMITS, SERVICE, RegistryService
+from registry.wiring import Registry
 from tenantry._proto.tenantry.registry.v1 import registry_pb2 as pb
 from tenantry._proto.tenantry.registry.v1 import registry_pb2_grpc as stubs
-from tenantry.apiserver.edge.certificates import CertificateAuthority
-from tenantry.apiserver.rpc.server import RpcLimits, serve
 from tenantry.client.registry import RegistryClient, RegistryError
+from tenantry.http.certificates import CertificateAuthority
+from tenantry.rpc.server import RpcLimits, serve
 from tests.registry.fleet import Fleet
 from tests.support.patience import PATIENCE_SECONDS
 

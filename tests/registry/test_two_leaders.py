@@ -21,12 +21,12 @@ from registry.assignments import Assignments
 from registry.loads import Loads
 from registry.openings import Openings
 from tenantry.kube.status import StatusError
+from tenantry.placement.map_rows import RangeLoad, RangeRow, SessionRow, decode, drain_key, encode, range_key, session_key
+from tenantry.placement.range_map import RangeMap
 from tenantry.storage.fence import FenceValue, decode_fence, fence_key, read_fence
 from tenantry.storage.keys import FENCES, RANGES, prefix_end
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.store import Delete, Fence, Fenced, Put
-from tenantry.tenancy.map_rows import RangeLoad, RangeRow, SessionRow, decode, drain_key, encode, range_key, session_key
-from tenantry.tenancy.range_map import RangeMap
 
 LEADERS = 3
 SHARDS = 4

@@ -9,20 +9,20 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from shard.peers import RemotePeers
 from tenantry.apiserver.authentication.client_certificate import ClientCertificates, RequestHeaders
-from tenantry.apiserver.edge.certificates import CertificateAuthority, Pair, pair_client_context, pair_server_context
-from tenantry.apiserver.edge.server import EdgeServer
-from tenantry.apiserver.http import FROM_PEER, NOT_OWNER, Handler, Relay, Reply, Request, Response, Sink, Stream, frame
 from tenantry.apiserver.negotiation import error_response
 from tenantry.apiserver.storage_errors import not_owner
 from tenantry.apiserver.user import SYSTEM, User, make_extra
+from tenantry.http.certificates import CertificateAuthority, Pair, pair_client_context, pair_server_context
+from tenantry.http.messages import FROM_PEER, NOT_OWNER, Handler, Relay, Reply, Request, Response, Sink, Stream, frame
+from tenantry.http.server import EdgeServer
 from tenantry.kube.status import StatusError
+from tenantry.placement.map_rows import RangeRow, SessionRow, encode, range_key, session_key
+from tenantry.placement.owners import Owners
+from tenantry.placement.peers import RemotePeers
+from tenantry.placement.range_map import RangeMap
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.store import Put
-from tenantry.tenancy.map_rows import RangeRow, SessionRow, encode, range_key, session_key
-from tenantry.tenancy.owners import Owners
-from tenantry.tenancy.range_map import RangeMap
 
 AUTHORITY = CertificateAuthority.create()
 SHARDS = ("tenantry-shard",)

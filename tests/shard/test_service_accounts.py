@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from shard.service_accounts import ServiceAccountLookup
-from tenantry.apiserver.http import Reply, Request, Response
+from tenantry.http.messages import Reply, Request, Response
 from tenantry.kube.status import StatusError
 from tests.tenancy.stack import running
 

@@ -8,15 +8,15 @@ from collections.abc import Callable
 
 import pytest
 
-from shard.heartbeat import Heartbeat
-from shard.session import Session
-from tenantry.background import FATAL
+from tenantry.base.tasks import FATAL
+from tenantry.placement.directory import ShardInfo
+from tenantry.placement.heartbeat import Heartbeat
+from tenantry.placement.map_rows import SessionRow, decode
+from tenantry.placement.session import Session
 from tenantry.storage.keys import SESSIONS, prefix_end
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.read_guard import ReadGuard
 from tenantry.storage.store import LeaseGone, Store, Unavailable
-from tenantry.tenancy.directory import ShardInfo
-from tenantry.tenancy.map_rows import SessionRow, decode
 from tests.support.patience import PATIENCE_SECONDS
 
 TTL_SECONDS = 0.4
@@ -70,7 +70,7 @@ async def rows(store: Store) -> list[SessionRow]:
 
 async def test_heartbeat_goes_on_while_the_loop_is_busy(monkeypatch: pytest.MonkeyPatch) -> None:
     """The loop computes for as long as it takes to see renewals; the lease is long enough for a busy machine."""
-    monkeypatch.setattr("shard.heartbeat.RENEWALS", 1000)
+    monkeypatch.setattr("tenantry.placement.heartbeat.RENEWALS", 1000)
     store, guard = Leases(), ReadGuard()
 
     async def connection() -> Store:

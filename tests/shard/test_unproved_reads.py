@@ -8,8 +8,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from tenantry.apiserver.http import NOT_OWNER, Reply, Request, Response
 from tenantry.apiserver.user import User
+from tenantry.http.messages import NOT_OWNER, Reply, Request, Response
 from tests.tenancy.stack import MASTER, Stack, person, running
 
 ADA = person("ada")

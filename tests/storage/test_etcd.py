@@ -16,7 +16,7 @@ import grpc
 import pytest
 
 from tenantry._proto.etcd import rpc_pb2 as rpc
-from tenantry.apiserver.edge.certificates import CertificateAuthority
+from tenantry.http.certificates import CertificateAuthority
 from tenantry.storage import versions
 from tenantry.storage.cell import Cell
 from tenantry.storage.etcd import EtcdSettings, EtcdStore, link

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from tenantry.storage import seeding
+from tenantry.storage import backfill as seeding
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.range import Range, TooOld
 from tenantry.storage.store import Batch, Damaged, StoreError, Unavailable

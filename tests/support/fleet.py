@@ -12,10 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from tenantry.placement.directory import RangeInfo, ShardInfo
+from tenantry.placement.range_map import RangeMap
 from tenantry.storage.etcd.settings import EtcdSettings
 from tenantry.storage.etcd.store import EtcdStore
-from tenantry.tenancy.directory import RangeInfo, ShardInfo
-from tenantry.tenancy.range_map import RangeMap
 from tests.e2e.client import Api
 from tests.support.commands import tenantry
 from tests.support.etcd import TOGETHER, EtcdServer

@@ -8,21 +8,21 @@ from typing import Any
 
 import orjson
 
-from tenantry.apiserver.admission import Chain as AdmissionChain
+from tenantry.apiserver.admission.attributes import Chain as AdmissionChain
 from tenantry.apiserver.authentication.authenticator import Authenticator, Union
-from tenantry.apiserver.http import Reply, Request, Response
 from tenantry.apiserver.pipeline import Pipeline
 from tenantry.apiserver.records import parse_head
 from tenantry.apiserver.scope import Mount
 from tenantry.apiserver.user import AUTHENTICATED_GROUP, MASTERS_GROUP, User
+from tenantry.http.messages import Reply, Request, Response
 from tenantry.kube.objects import Object
+from tenantry.placement.directory import RangeInfo, ShardInfo
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.memory import MemoryStore
 from tenantry.tenancy.admission.system_finalizers import SystemFinalizers
 from tenantry.tenancy.authorization.chain import Chain
 from tenantry.tenancy.changes import created
-from tenantry.tenancy.directory import RangeInfo, ShardInfo
 from tenantry.tenancy.exports import controllers
 from tenantry.tenancy.exports.admission import plugins
 from tenantry.tenancy.exports.bindings import decoded
@@ -30,7 +30,7 @@ from tenantry.tenancy.exports.revise import revise
 from tenantry.tenancy.host import Host, Urls
 from tenantry.tenancy.resources import API_BINDINGS, API_EXPORTS
 from tenantry.tenancy.scopes import ClustersMount, RangesMount
-from tenantry.tenancy.workspaces.offers import OffersController
+from tenantry.tenancy.workspaces.role_copies import OffersController
 from tenantry.virtual.mount import ServicesMount, load_views
 from tenantry.virtual.view import View
 from tests.support.patience import PATIENCE_SECONDS

@@ -12,14 +12,14 @@ from typing import Any
 import orjson
 
 from gateway.front_door import FrontDoor
-from shard.process import Identity, Shard
+from shard.wiring import Identity, Shard
 from tenantry.apiserver.authentication.authenticator import TokenAuthenticator
 from tenantry.apiserver.authentication.service_account import TokenIssuer
 from tenantry.apiserver.endpoints.health import Health
-from tenantry.apiserver.http import Reply, Request, Response
-from tenantry.apiserver.metrics import Metrics
 from tenantry.apiserver.user import AUTHENTICATED_GROUP, KCP_ADMIN_GROUP, MASTERS_GROUP, User
+from tenantry.base.metrics import Metrics
 from tenantry.cli.local_fleet import TTL_SECONDS, LocalFleet
+from tenantry.http.messages import Reply, Request, Response
 from tenantry.kube.objects import Object
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.store import Store

@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tenantry.cache import caches
+from tenantry.base.cache import caches
 from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError
+from tenantry.placement.catalog import Catalog, Entry
+from tenantry.placement.directory import Directory, RangeInfo
 from tenantry.storage.keys import CATALOG, Key, catalog_key
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.record import Change
 from tenantry.storage.store import Delete, Put
-from tenantry.tenancy.catalog import Catalog, Entry
-from tenantry.tenancy.directory import Directory, RangeInfo
 from tenantry.tenancy.resources import API_EXPORTS, WORKSPACES
 from tests.support.patience import PATIENCE_SECONDS
 

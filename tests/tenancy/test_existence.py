@@ -10,7 +10,6 @@ from typing import Any
 import orjson
 import pytest
 
-from tenantry.apiserver.http import Request, Response
 from tenantry.apiserver.user import (
     AUTHENTICATED_GROUP,
     CLUSTER_NAME_EXTRA,
@@ -19,6 +18,7 @@ from tenantry.apiserver.user import (
     User,
     make_extra,
 )
+from tenantry.http.messages import Request, Response
 from tenantry.storage.keys import Key
 from tenantry.tenancy.changes import updated
 from tests.tenancy.stack import MASTER, Stack, person, running

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from registry.assigner import Move
-from tenantry.apiserver.http import Request, Stream
 from tenantry.apiserver.hub import Feed, Group, Hub, Watcher
 from tenantry.apiserver.user import ANONYMOUS, UNAUTHENTICATED_GROUP, User
-from tenantry.cache import Cache, caches
+from tenantry.base.cache import Cache, caches
+from tenantry.http.messages import Request, Stream
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.storage.history import History

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tenantry.kube.status import StatusError
-from tenantry.tenancy.directory import HOME_PREFIX, RangeInfo
+from tenantry.placement.directory import HOME_PREFIX, RangeInfo
 from tests.tenancy.stack import WORKSPACES, Stack, person, running
 
 CAPACITY = 5

@@ -12,11 +12,11 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tenantry.controllers.reconcile import LAST_RETRY_SECONDS, Controller, ControllerRunner, Queue, Retry
 from tenantry.storage.cell import Stale
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import RecordEvent
-from tenantry.tenancy.reconcile import LAST_RETRY_SECONDS, Controller, ControllerRunner, Queue, Retry
 from tenantry.tenancy.resources import CONFIG_MAPS
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tenantry.cache import caches
+from tenantry.base.cache import caches
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.store import Delete, Fence, Put
 from tenantry.tenancy.copies import ENDED

@@ -11,20 +11,20 @@ from typing import Any
 import orjson
 
 from tenantry.apiserver import objects, records
-from tenantry.apiserver.admission import Chain
+from tenantry.apiserver.admission.attributes import Chain
 from tenantry.apiserver.authorization import Attributes, Decision, Verdict
-from tenantry.apiserver.http import Reply, Request, Response
 from tenantry.apiserver.user import AUTHENTICATED_GROUP, SYSTEM, User
+from tenantry.http.messages import Reply, Request, Response
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError
+from tenantry.placement.directory import RangeInfo, ShardInfo
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.memory import MemoryStore
-from tenantry.tenancy.directory import RangeInfo, ShardInfo
 from tenantry.tenancy.exports.controllers import build as build_exports
 from tenantry.tenancy.host import Host, Urls
-from tenantry.tenancy.workspaces.admission import plugins
+from tenantry.tenancy.workspaces.admission.build import plugins
 from tenantry.tenancy.workspaces.controllers import build as build_workspaces
 from tests.support.patience import PATIENCE_SECONDS
 

@@ -17,12 +17,12 @@ from shard.service_accounts import ServiceAccountLookup
 from tenantry.apiserver.authentication.authenticator import Union
 from tenantry.apiserver.authentication.service_account import TokenIssuer
 from tenantry.apiserver.endpoints import token_request
-from tenantry.apiserver.http import Request, Response
 from tenantry.apiserver.user import User
+from tenantry.http.messages import Request, Response
 from tenantry.kube.objects import Object
 from tenantry.virtual.initializing.initializing import InitializingWorkspaces
-from tenantry.virtual.initializing.lifecycle import lifecycle_label
 from tenantry.virtual.initializing.terminating import TerminatingWorkspaces
+from tenantry.virtual.initializing.view import lifecycle_label
 from tests.tenancy.exports_world import World, accepted, claim
 
 HERE, ELSEWHERE, PROVIDER, TYPES, NEW, OLD = (

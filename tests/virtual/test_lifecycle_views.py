@@ -10,8 +10,8 @@ from tenantry.kube.objects import Object
 from tenantry.tenancy.admission import build
 from tenantry.tenancy.exports.hashing import lifecycle_hash
 from tenantry.virtual.initializing.initializing import InitializingWorkspaces
-from tenantry.virtual.initializing.lifecycle import OBJECT_PATH, lifecycle_label
 from tenantry.virtual.initializing.terminating import TerminatingWorkspaces
+from tenantry.virtual.initializing.view import OBJECT_PATH, lifecycle_label
 from tests.tenancy.exports_world import MASTER, World, user
 from tests.virtual.watching import Watch
 

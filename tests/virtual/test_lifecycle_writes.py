@@ -15,8 +15,8 @@ from tenantry.apiserver.user import WARRANT_EXTRA, User, is_privileged_group
 from tenantry.kube.objects import Object
 from tenantry.tenancy.admission import build
 from tenantry.tenancy.resources import LOGICAL_CLUSTERS
-from tenantry.tenancy.types.lifecycle import PHASE
 from tenantry.tenancy.types.logical_cluster import LOGICAL_CLUSTER
+from tenantry.tenancy.types.phase_fields import PHASE
 from tests.tenancy.exports_world import MASTER, World, user
 from tests.virtual.test_lifecycle_views import BUILDER, ID, NEW, OWNER, base, initializing, terminating, types
 

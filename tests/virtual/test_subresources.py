@@ -10,9 +10,9 @@ import orjson
 import pytest
 
 from tenantry.apiserver.authorization import Attributes
-from tenantry.apiserver.http import Reply, Response
 from tenantry.apiserver.scope import Call, Connector, Scope
 from tenantry.apiserver.user import User
+from tenantry.http.messages import Reply, Response
 from tenantry.kube.definition import STANDARD_VERBS, ResourceDefinition
 from tenantry.storage.record import Record
 from tenantry.tenancy.exports.claimable import CLAIMABLE

@@ -7,8 +7,8 @@ from typing import Any
 
 import orjson
 
-from tenantry.apiserver.http import Request, Stream
 from tenantry.apiserver.user import User
+from tenantry.http.messages import Request, Stream
 from tests.support.patience import PATIENCE_SECONDS
 from tests.tenancy.exports_world import World
 

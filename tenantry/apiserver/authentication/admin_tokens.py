@@ -14,8 +14,8 @@ from pathlib import Path
 
 import yaml
 
-from tenantry.apiserver.files import write_private
 from tenantry.apiserver.user import KCP_ADMIN_GROUP, MASTERS_GROUP, User
+from tenantry.base.files import write_private
 
 KCP_ADMIN = "kcp-admin"
 SHARD_ADMIN = "shard-admin"

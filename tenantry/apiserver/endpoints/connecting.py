@@ -6,11 +6,11 @@ from collections.abc import Callable
 from functools import partial
 
 from tenantry.apiserver.decoding import read_object
-from tenantry.apiserver.http import Response
 from tenantry.apiserver.negotiation import JSON, PROTOBUF, YAML, encode, negotiate
 from tenantry.apiserver.verbs.call import Call
 from tenantry.apiserver.verbs.options import manager_of, write_options
 from tenantry.apiserver.work import beside
+from tenantry.http.messages import Response
 from tenantry.kube.apply.managed_fields import record_update
 from tenantry.kube.objects import Object, timestamp
 from tenantry.kube.status import bad_request, not_acceptable

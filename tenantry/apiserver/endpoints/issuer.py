@@ -7,7 +7,7 @@ from typing import Protocol
 import orjson
 
 from tenantry.apiserver.endpoints.plain import page_not_found
-from tenantry.apiserver.http import Request, Response
+from tenantry.http.messages import Request, Response
 from tenantry.kube.status import StatusError
 
 CONFIGURATION_PATH = "/.well-known/openid-configuration"

@@ -13,13 +13,13 @@ import orjson
 from tenantry.apiserver.deferred import Once
 from tenantry.apiserver.endpoints.documents import Document, document, not_modified
 from tenantry.apiserver.endpoints.plain import page_not_found
-from tenantry.apiserver.http import Request, Response
 from tenantry.apiserver.negotiation import TEXT
+from tenantry.base.slices import in_slices
+from tenantry.http.messages import Request, Response
 from tenantry.kube import openapi
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.discovery import served
-from tenantry.slices import in_slices
 
 _PROTOBUF_V2_ASKED = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
 _PROTOBUF_V2 = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import orjson
 
-from tenantry.apiserver.http import Response
 from tenantry.apiserver.negotiation import TEXT
+from tenantry.http.messages import Response
 from tenantry.kube.status import StatusError
 
 

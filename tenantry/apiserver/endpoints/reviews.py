@@ -10,16 +10,16 @@ from tenantry.apiserver.authentication.authenticator import Authenticator, Inval
 from tenantry.apiserver.authorization import Attributes, Decision, Verdict
 from tenantry.apiserver.deferred import decided
 from tenantry.apiserver.endpoints.connecting import created, read_body
-from tenantry.apiserver.http import Reply
 from tenantry.apiserver.scope import Connector
 from tenantry.apiserver.user import User, make_extra, seen_in, with_home
 from tenantry.apiserver.verbs.call import Call
+from tenantry.base.slices import in_slices
+from tenantry.http.messages import Reply
 from tenantry.kube import field_errors
 from tenantry.kube.field_errors import show
 from tenantry.kube.objects import Object, timestamp
 from tenantry.kube.selectors import fields, labels
 from tenantry.kube.status import FieldError, StatusError, bad_request, invalid
-from tenantry.slices import in_slices
 
 _AUTHENTICATION = "authentication.k8s.io"
 _AUTHORIZATION = "authorization.k8s.io"

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from tenantry.apiserver.authentication.service_account import BoundObject, Lookup, TokenIssuer
 from tenantry.apiserver.endpoints.connecting import created, read_body
 from tenantry.apiserver.endpoints.plain import method_not_allowed
-from tenantry.apiserver.http import Reply
 from tenantry.apiserver.scope import Connector
 from tenantry.apiserver.verbs.call import Call
+from tenantry.http.messages import Reply
 from tenantry.kube import field_errors
 from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.objects import GroupResource, Object, split_api_version, timestamp

@@ -6,7 +6,7 @@ import platform
 import sys
 
 from tenantry.apiserver.endpoints.plain import json, method_not_allowed
-from tenantry.apiserver.http import Request, Response
+from tenantry.http.messages import Request, Response
 
 KUBERNETES_MAJOR, KUBERNETES_MINOR = "1", "36"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import orjson
 
 from tenantry.apiserver.decoding import read_object
-from tenantry.apiserver.http import Reply
 from tenantry.apiserver.verbs import metadata
 from tenantry.apiserver.verbs.call import Call
 from tenantry.apiserver.verbs.metadata import NAMES_TRIED, check_namespace
@@ -13,6 +12,7 @@ from tenantry.apiserver.verbs.options import WriteOptions, manager_of, write_opt
 from tenantry.apiserver.verbs.respond import outcome_response, representation_of
 from tenantry.apiserver.verbs.selection import visible_to
 from tenantry.apiserver.verbs.write import Outcome, Steps, Target, create_outcome, run
+from tenantry.http.messages import Reply
 from tenantry.kube.codec import json_slices
 from tenantry.kube.objects import Object, name_of
 from tenantry.kube.status import StatusError, forbidden

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from tenantry.apiserver import records
-from tenantry.apiserver.admission import DELETE, Review
+from tenantry.apiserver.admission.attributes import DELETE, Review
 from tenantry.apiserver.bodies import BODY_LIMIT_BYTES
-from tenantry.apiserver.http import Reply, Response
 from tenantry.apiserver.negotiation import JSON, TABLE, Representation, encode
 from tenantry.apiserver.verbs.call import Call
 from tenantry.apiserver.verbs.create import target_of
 from tenantry.apiserver.verbs.options import FOREGROUND, ORPHAN, DeleteOptions, WriteOptions, delete_options
 from tenantry.apiserver.verbs.respond import outcome_response, representation_of
 from tenantry.apiserver.verbs.write import ON_LOOP, Outcome, Steps, Target, delete_change, run, store_change
+from tenantry.http.messages import Reply, Response
 from tenantry.kube import finalizers
 from tenantry.kube.objects import GroupResource, Object, finalizers_of, is_deleting, timestamp
 from tenantry.kube.status import conflict, not_found

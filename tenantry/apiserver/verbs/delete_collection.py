@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from tenantry.apiserver.bodies import BODY_LIMIT_BYTES
-from tenantry.apiserver.http import Reply
 from tenantry.apiserver.verbs.call import Call
 from tenantry.apiserver.verbs.create import target_of
 from tenantry.apiserver.verbs.delete import delete_object
@@ -12,6 +11,7 @@ from tenantry.apiserver.verbs.options import WriteOptions, delete_options, list_
 from tenantry.apiserver.verbs.respond import list_response, representation_of
 from tenantry.apiserver.verbs.selection import selection
 from tenantry.apiserver.work import turns
+from tenantry.http.messages import Reply
 from tenantry.kube.status import StatusError
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from tenantry.apiserver.http import Reply
 from tenantry.apiserver.storage_errors import require_readable
 from tenantry.apiserver.verbs.call import Call
 from tenantry.apiserver.verbs.respond import record_response, representation_of
 from tenantry.apiserver.verbs.selection import visible_to
 from tenantry.apiserver.verbs.versions import check_cell, reached, watched
+from tenantry.http.messages import Reply
 from tenantry.kube.status import not_found
 from tenantry.storage.record import Record
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tenantry.apiserver.http import Reply
 from tenantry.apiserver.storage_errors import require_readable
 from tenantry.apiserver.verbs import continue_token
 from tenantry.apiserver.verbs.call import Call
@@ -13,6 +12,7 @@ from tenantry.apiserver.verbs.options import EXACT, ListOptions, list_options
 from tenantry.apiserver.verbs.respond import list_response, representation_of
 from tenantry.apiserver.verbs.selection import Selection, selection
 from tenantry.apiserver.verbs.versions import reached, requested
+from tenantry.http.messages import Reply
 from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError, bad_request, expired
 from tenantry.storage.keys import Key

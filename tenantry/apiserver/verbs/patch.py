@@ -10,7 +10,6 @@ import orjson
 from tenantry.apiserver import records
 from tenantry.apiserver.bodies import BODY_LIMIT_BYTES, check_values, parse, weigh_body
 from tenantry.apiserver.decoding import normalise
-from tenantry.apiserver.http import Reply
 from tenantry.apiserver.negotiation import APPLY_PATCH, JSON, JSON_PATCH, MERGE_PATCH, YAML, patch_media_type
 from tenantry.apiserver.verbs import metadata
 from tenantry.apiserver.verbs.call import Call
@@ -32,6 +31,7 @@ from tenantry.apiserver.verbs.write import (
     update_outcome,
 )
 from tenantry.apiserver.work import beside, weigh
+from tenantry.http.messages import Reply
 from tenantry.kube.apply.server_side import apply
 from tenantry.kube.codec import json_codec
 from tenantry.kube.codec.json_syntax import syntax_error

@@ -8,7 +8,6 @@ from typing import Any
 
 from tenantry.apiserver import records
 from tenantry.apiserver.bodies import BODY_LIMIT_BYTES, parse
-from tenantry.apiserver.http import Reply
 from tenantry.apiserver.negotiation import APPLY_PATCH, YAML, Representation, body_media_type, patch_media_type
 from tenantry.apiserver.verbs.call import Call
 from tenantry.apiserver.verbs.create import target_of
@@ -19,6 +18,7 @@ from tenantry.apiserver.verbs.patch import merged, parse_patch
 from tenantry.apiserver.verbs.respond import object_response, representation_of
 from tenantry.apiserver.verbs.write import Steps, Target, check_version, run, update_outcome
 from tenantry.apiserver.work import weigh
+from tenantry.http.messages import Reply
 from tenantry.kube.columns import AGE, NAME
 from tenantry.kube.decode import check_types
 from tenantry.kube.definition import Column, ResourceDefinition, ScalePaths, Version

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from tenantry.apiserver.http import Reply, Request
 from tenantry.apiserver.negotiation import error_response
 from tenantry.apiserver.request_info import RequestInfo
 from tenantry.apiserver.scope import Connector, Scope
@@ -19,6 +18,7 @@ from tenantry.apiserver.verbs.patch import patch
 from tenantry.apiserver.verbs.scale import get_scale, patch_scale, update_scale
 from tenantry.apiserver.verbs.update import update
 from tenantry.apiserver.verbs.watch import watch
+from tenantry.http.messages import Reply, Request
 from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.status import StatusError, bad_request, generic_not_found, method_not_allowed, not_found
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from tenantry.apiserver import records
 from tenantry.apiserver.decoding import read_object
-from tenantry.apiserver.http import Reply
 from tenantry.apiserver.verbs.call import Call
 from tenantry.apiserver.verbs.create import Fresh, target_of
 from tenantry.apiserver.verbs.metadata import check_name, check_namespace
@@ -23,6 +22,7 @@ from tenantry.apiserver.verbs.write import (
     run,
     update_outcome,
 )
+from tenantry.http.messages import Reply
 from tenantry.kube.objects import Object
 from tenantry.kube.status import not_found
 from tenantry.storage.cell import NotOwned

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from tenantry.apiserver.http import Reply, Sink, Stream, frame
 from tenantry.apiserver.negotiation import TABLE
 from tenantry.apiserver.storage_errors import check_readable, require_readable
 from tenantry.apiserver.streams import WatchStream, Wish, default_timeout
@@ -12,6 +11,7 @@ from tenantry.apiserver.verbs.respond import representation_of
 from tenantry.apiserver.verbs.selection import selection
 from tenantry.apiserver.verbs.versions import check_cell, watched
 from tenantry.apiserver.watch_events import Encoder, error_event
+from tenantry.http.messages import Reply, Sink, Stream, frame
 from tenantry.kube.codec.table import INCLUDE
 from tenantry.kube.selectors import fields
 from tenantry.kube.status import StatusError, bad_request

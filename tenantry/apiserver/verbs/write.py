@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
 
 from tenantry.apiserver import records
-from tenantry.apiserver.admission import CREATE, UPDATE, Review
+from tenantry.apiserver.admission.attributes import CREATE, UPDATE, Review
 from tenantry.apiserver.scope import Scope
 from tenantry.apiserver.storage_errors import require_readable, to_status
 from tenantry.apiserver.user import User

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from tenantry.cache import cached
+from tenantry.base.cache import cached
 from tenantry.kube.apply import field_set
 from tenantry.kube.apply.compare import Comparison, compare
 from tenantry.kube.apply.field_set import FieldSet, field_path

@@ -11,7 +11,7 @@ from itertools import count
 
 import orjson
 
-from tenantry.cache import Cache, cached
+from tenantry.base.cache import Cache, cached
 from tenantry.kube.codec import json_slices
 from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.exact import exact

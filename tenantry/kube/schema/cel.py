@@ -17,7 +17,7 @@ from typing import Any
 from cel_expr_python import cel
 from cel_expr_python.ext import ext_bindings, ext_encoders, ext_math, ext_optional, ext_strings
 
-from tenantry.cache import cached
+from tenantry.base.cache import cached
 from tenantry.kube.schema import cel_syntax, cel_time
 from tenantry.kube.schema.cel_interpreter import Compiled
 from tenantry.kube.schema.cel_values import NONE, CelError, Cost, CostExceeded, Optional

@@ -14,7 +14,7 @@ from hashlib import blake2b
 
 import re2
 
-from tenantry.cache import Cache
+from tenantry.base.cache import Cache
 from tenantry.kube.go_text import quote
 
 _MEMORY_BYTES, _LARGE_MEMORY_BYTES = 1 << 18, 1 << 20

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from tenantry.cache import cached
+from tenantry.base.cache import cached
 
 
 class FieldRequirement(NamedTuple):

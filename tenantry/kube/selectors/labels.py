@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from tenantry.cache import cached
+from tenantry.base.cache import cached
 from tenantry.kube import names
 from tenantry.kube.go_text import quote
 from tenantry.kube.objects import Object

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tenantry.flags import SettingError, Settings, check_together, listed, setting
+from tenantry.base.flags import SettingError, Settings, check_together, listed, setting
 from tenantry.storage.etcd.settings import EtcdSettings
 
 

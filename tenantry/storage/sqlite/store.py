@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tenantry.background import restarting
+from tenantry.base.tasks import restarting
 from tenantry.storage.checks import check_commit
 from tenantry.storage.feed import Feed
 from tenantry.storage.leases import Leases

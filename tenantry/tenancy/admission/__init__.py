@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tenantry.apiserver.admission import Chain
+from tenantry.apiserver.admission.attributes import Chain
 from tenantry.tenancy.admission.claim_escalation import ClaimEscalation
 from tenantry.tenancy.admission.escalation import Escalation
 from tenantry.tenancy.admission.namespace_lifecycle import NamespaceLifecycle
@@ -20,7 +20,7 @@ from tenantry.tenancy.admission.reserved_metadata import ReservedMetadata
 from tenantry.tenancy.admission.system_finalizers import SystemFinalizers
 from tenantry.tenancy.admission.system_roles import SystemRoles
 from tenantry.tenancy.exports.admission import plugins as export_plugins
-from tenantry.tenancy.workspaces.admission import plugins as workspace_plugins
+from tenantry.tenancy.workspaces.admission.build import plugins as workspace_plugins
 
 if TYPE_CHECKING:
     from tenantry.tenancy.authorization.chain import Chain as AuthorizationChain

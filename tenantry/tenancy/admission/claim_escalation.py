@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from tenantry.apiserver.admission import Review
+from tenantry.apiserver.admission.attributes import Review
+from tenantry.apiserver.admission.plugin import Plugin
 from tenantry.kube.objects import GroupResource, Object
 from tenantry.kube.rbac.cover import Rule, TooComplex, rules_text, uncovered
 from tenantry.tenancy.admission.escalation import Rules
-from tenantry.tenancy.admission.plugin import Plugin
 from tenantry.tenancy.exports.admission.refusal import is_main_write, refuse
 from tenantry.tenancy.exports.admission.stored_form import stored_form
 from tenantry.tenancy.exports.bindings import BINDING_RESOURCE

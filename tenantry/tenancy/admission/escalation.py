@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from tenantry.apiserver.admission import CREATE, UPDATE, Review
+from tenantry.apiserver.admission.attributes import CREATE, UPDATE, Review
+from tenantry.apiserver.admission.plugin import Plugin
 from tenantry.apiserver.authorization import Attributes, Decision
 from tenantry.apiserver.user import MASTERS_GROUP, User
 from tenantry.kube.objects import GroupResource, Object
 from tenantry.kube.rbac.aggregation import is_aggregated
 from tenantry.kube.rbac.cover import Rule, TooComplex, rules_text, uncovered
 from tenantry.kube.status import forbidden, not_found
-from tenantry.tenancy.admission.plugin import Plugin
 from tenantry.tenancy.authorization.policies import RBAC_GROUP
 
 _EVERYTHING: Sequence[Rule] = (

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from tenantry.apiserver.admission import CREATE, DELETE, Review
+from tenantry.apiserver.admission.attributes import CREATE, DELETE, Review
+from tenantry.apiserver.admission.plugin import Plugin
 from tenantry.kube.objects import GroupResource
 from tenantry.kube.status import Cause, forbidden, not_found
 from tenantry.kube.types.namespace import PROTECTED
 from tenantry.storage.keys import Key
-from tenantry.tenancy.admission.plugin import Plugin
 from tenantry.tenancy.resources import LOGICAL_CLUSTERS, NAMESPACES
 from tenantry.tenancy.types.logical_cluster import NAME
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import orjson
 
-from tenantry.apiserver.admission import CREATE, Review
+from tenantry.apiserver.admission.attributes import CREATE, Review
+from tenantry.apiserver.admission.plugin import Plugin
 from tenantry.kube.objects import annotations_of
 from tenantry.kube.status import forbidden
 from tenantry.storage.keys import Key
-from tenantry.tenancy.admission.plugin import Plugin
 from tenantry.tenancy.resources import EVENTS, LOGICAL_CLUSTERS
-from tenantry.tenancy.types.lifecycle import READY
 from tenantry.tenancy.types.logical_cluster import NAME
+from tenantry.tenancy.types.phase_fields import READY
 
 ANNOTATION = "core.kcp.io/max-total-objects"
 _MARK = f'"{ANNOTATION}"'.encode()

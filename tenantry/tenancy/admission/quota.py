@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import orjson
 
-from tenantry.apiserver.admission import CREATE, Review
+from tenantry.apiserver.admission.attributes import CREATE, Review
+from tenantry.apiserver.admission.plugin import Plugin
 from tenantry.kube.codec.stored import encode
 from tenantry.kube.quota import charge, counted_keys, enforceable, exceeded, hard_of, unknown_usage
 from tenantry.kube.status import forbidden
 from tenantry.storage.record import Change
-from tenantry.tenancy.admission.plugin import Plugin
 from tenantry.tenancy.quotas import quotas_of
 
 

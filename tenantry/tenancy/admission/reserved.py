@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tenantry.apiserver.admission import CREATE, UPDATE, Review
+from tenantry.apiserver.admission.attributes import CREATE, UPDATE, Review
+from tenantry.apiserver.admission.plugin import Plugin
 from tenantry.kube.field_errors import invalid
 from tenantry.kube.objects import GroupResource, annotations_of
 from tenantry.kube.status import FieldError, forbidden
-from tenantry.tenancy.admission.plugin import Plugin
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from tenantry.apiserver.admission import Review
+from tenantry.apiserver.admission.attributes import Review
+from tenantry.apiserver.admission.plugin import Plugin
 from tenantry.kube.objects import GroupResource, Object
 from tenantry.kube.status import forbidden
-from tenantry.tenancy.admission.plugin import Plugin
 from tenantry.tenancy.exports.hashing import CLAIM_LABEL_PREFIX
 from tenantry.tenancy.reserved_keys import ANNOTATIONS, LABELS, is_privileged, is_reserved
 

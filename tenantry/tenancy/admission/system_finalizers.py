@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from tenantry.apiserver.admission import DELETE, Review
+from tenantry.apiserver.admission.attributes import DELETE, Review
+from tenantry.apiserver.admission.plugin import Plugin
 from tenantry.apiserver.user import LIFECYCLE_GROUPS
 from tenantry.kube.crd_naming import ESTABLISHED, NAMES_ACCEPTED
 from tenantry.kube.objects import GroupResource, Object, finalizers_of, is_deleting, metadata_of
 from tenantry.kube.types import custom_resource_definition, namespace
-from tenantry.tenancy.admission.plugin import Plugin
 from tenantry.tenancy.exports.bind import FINALIZER as BINDING_FINALIZER
 from tenantry.tenancy.workspaces.state import DELETION_FINALIZER, TERMINATORS_FINALIZER, WORKSPACE_FINALIZER
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tenantry.apiserver.admission import CREATE, Review
+from tenantry.apiserver.admission.attributes import CREATE, Review
+from tenantry.apiserver.admission.plugin import Plugin
 from tenantry.kube.objects import name_of
 from tenantry.kube.rbac.bootstrap import CLUSTER_ROLE_BINDINGS as KUBERNETES_BINDINGS
 from tenantry.kube.rbac.bootstrap import CLUSTER_ROLES as KUBERNETES_ROLES
 from tenantry.kube.status import already_exists
 from tenantry.storage.keys import Key
-from tenantry.tenancy.admission.plugin import Plugin
 from tenantry.tenancy.resources import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES
 from tenantry.tenancy.root import SYSTEM_BINDINGS, SYSTEM_ROLES
 from tenantry.tenancy.well_known import SYSTEM_ADMIN

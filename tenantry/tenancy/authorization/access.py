@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 from tenantry.apiserver.authorization import Attributes, Decision
 from tenantry.apiserver.user import User
-from tenantry.cache import ENTRY_BYTES, KEY_BYTES_MAX, size_of
+from tenantry.base.cache import ENTRY_BYTES, KEY_BYTES_MAX, size_of
 from tenantry.kube.rbac.rules import CompiledRules
 from tenantry.tenancy.authorization.policy import Grant, Policy, allowing
 

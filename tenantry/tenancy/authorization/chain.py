@@ -19,24 +19,24 @@ from tenantry.apiserver.authorization import ALLOWED, NO_OPINION, Attributes, De
 from tenantry.apiserver.deferred import Deferred, Once, may_defer
 from tenantry.apiserver.endpoints.health import HEALTH_PATHS
 from tenantry.apiserver.user import MASTERS_GROUP, User
-from tenantry.cache import Cache
+from tenantry.base.cache import Cache
+from tenantry.base.slices import in_slices
 from tenantry.kube.objects import Object
 from tenantry.kube.rbac.cover import Rule
 from tenantry.kube.status import not_found
-from tenantry.slices import in_slices
+from tenantry.placement.directory import WORKSPACE_RESOURCE
 from tenantry.storage.keys import Key
 from tenantry.tenancy.authorization.access import Access, ClusterAccess
 from tenantry.tenancy.authorization.content import Content
 from tenantry.tenancy.authorization.effective import effective_users
-from tenantry.tenancy.authorization.entrance import Entrance
-from tenantry.tenancy.authorization.lifecycle import lifecycle_grants, lifecycle_groups, waited_for
+from tenantry.tenancy.authorization.initializer_rights import lifecycle_grants, lifecycle_groups, waited_for
 from tenantry.tenancy.authorization.links import Link
 from tenantry.tenancy.authorization.maximal_permission import MaximalPermission
 from tenantry.tenancy.authorization.policies import RBAC_RESOURCES, Policies, Update
 from tenantry.tenancy.authorization.policy import Policy, allowing
 from tenantry.tenancy.authorization.required_groups import RequiredGroups
 from tenantry.tenancy.authorization.system_resources import SystemResources
-from tenantry.tenancy.directory import WORKSPACE_RESOURCE
+from tenantry.tenancy.authorization.workspace_access import Entrance
 from tenantry.tenancy.exports.maximal_permission import has_local_policy
 from tenantry.tenancy.resources import API_BINDINGS, API_EXPORTS, LOGICAL_CLUSTERS
 from tenantry.tenancy.types.logical_cluster import NAME

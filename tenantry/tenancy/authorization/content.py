@@ -12,7 +12,7 @@ from tenantry.apiserver.user import (
 from tenantry.kube.objects import Object
 from tenantry.tenancy.authorization.access import Access
 from tenantry.tenancy.authorization.effective import is_local
-from tenantry.tenancy.authorization.lifecycle import lifecycle_groups, waited_for
+from tenantry.tenancy.authorization.initializer_rights import lifecycle_groups, waited_for
 from tenantry.tenancy.authorization.links import NOT_PERMITTED, groups_of
 from tenantry.tenancy.well_known import ROOT
 

@@ -24,7 +24,7 @@ from tenantry.apiserver.user import (
     is_service_account,
     make_extra,
 )
-from tenantry.cache import cached
+from tenantry.base.cache import cached
 
 BINDING_PREFIX = "apis.kcp.io:binding:"
 _CLUSTER_SCOPE = "cluster:"

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from tenantry.cache import Cache
+from tenantry.base.cache import Cache
+from tenantry.base.slices import in_slices
 from tenantry.kube.objects import Object
 from tenantry.kube.rbac.rules import CompiledRules
-from tenantry.slices import in_slices
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.tenancy.authorization.policy import Policy

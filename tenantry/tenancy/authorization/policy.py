@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from tenantry.apiserver.authorization import Attributes
 from tenantry.apiserver.user import User, service_account_name
-from tenantry.cache import ENTRY_BYTES
+from tenantry.base.cache import ENTRY_BYTES
 from tenantry.kube.objects import Object, name_of, namespace_of
 from tenantry.kube.rbac.rules import CompiledRules
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tenantry.controllers.reconcile import Controller
 from tenantry.tenancy.controllers.cluster_role_aggregation import ClusterRoleAggregation
 from tenantry.tenancy.controllers.custom_resource_definitions import CustomResourceDefinitions
 from tenantry.tenancy.controllers.garbage_collector import GarbageCollector
@@ -11,7 +12,6 @@ from tenantry.tenancy.controllers.namespace_contents import NamespaceContents
 from tenantry.tenancy.controllers.namespaces import NamespaceDeletion
 from tenantry.tenancy.controllers.resource_quotas import ResourceQuotas
 from tenantry.tenancy.controllers.service_account_token_secrets import Issue, ServiceAccountTokenSecrets
-from tenantry.tenancy.reconcile import Controller
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host

@@ -10,15 +10,15 @@ import orjson
 
 from tenantry.apiserver import objects
 from tenantry.apiserver.work import workers
+from tenantry.base.slices import in_slices
+from tenantry.controllers.reconcile import Controller
 from tenantry.kube.objects import Object
 from tenantry.kube.rbac.aggregation import aggregated_rules, is_aggregated, selectors_of
 from tenantry.kube.status import StatusError
 from tenantry.kube.types.rbac import CLUSTER_ROLES as DEFINITION
-from tenantry.slices import in_slices
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Record, RecordEvent
-from tenantry.tenancy.reconcile import Controller
 from tenantry.tenancy.resources import CLUSTER_ROLES
 
 if TYPE_CHECKING:

@@ -10,18 +10,18 @@ from weakref import WeakValueDictionary
 import orjson
 
 from tenantry.apiserver import objects
+from tenantry.base.slices import in_slices
+from tenantry.controllers.reconcile import Controller
 from tenantry.kube.crd_approval import approval_condition
 from tenantry.kube.crd_naming import ESTABLISHED, NAMES_ACCEPTED, TakenNames, is_condition_true, named_status
 from tenantry.kube.objects import Object, finalizers_of, metadata_of, timestamp
 from tenantry.kube.status import StatusError
 from tenantry.kube.types.custom_resource_definition import DEFINITION, FINALIZER
-from tenantry.slices import in_slices
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import RecordEvent
 from tenantry.tenancy.controllers.lookup import definition_of
 from tenantry.tenancy.controllers.purge import purge
-from tenantry.tenancy.reconcile import Controller
 from tenantry.tenancy.resources import CUSTOM_RESOURCE_DEFINITIONS
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from tenantry.background import restarting
-from tenantry.slices import in_slices
+from tenantry.base.slices import in_slices
+from tenantry.base.tasks import restarting
 from tenantry.storage.cell import NotOwned, Stale
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range

@@ -15,15 +15,15 @@ import orjson
 from tenantry.apiserver import objects
 from tenantry.apiserver.verbs import options as policies
 from tenantry.apiserver.verbs.options import DeleteOptions
+from tenantry.base.slices import in_slices
+from tenantry.controllers.reconcile import Controller, Retry
 from tenantry.kube.finalizers import FOREGROUND, ORPHAN
 from tenantry.kube.objects import Object, finalizers_of, metadata_of, split_api_version
 from tenantry.kube.status import StatusError
-from tenantry.slices import in_slices
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Record, RecordEvent
 from tenantry.tenancy.controllers.lookup import API_SOURCES, definition_of, definition_of_kind
-from tenantry.tenancy.reconcile import Controller, Retry
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host

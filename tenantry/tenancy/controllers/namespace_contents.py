@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import orjson
 
 from tenantry.apiserver import objects
+from tenantry.controllers.reconcile import Controller
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import RecordEvent
-from tenantry.tenancy.reconcile import Controller
 from tenantry.tenancy.resources import CONFIG_MAPS, LOGICAL_CLUSTERS, NAMESPACES, SERVICE_ACCOUNTS
 from tenantry.tenancy.types.logical_cluster import NAME
 from tenantry.tenancy.workspaces.contents import ROOT_CA, default_account, root_bundle

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import orjson
 
 from tenantry.apiserver import objects
+from tenantry.base.slices import in_slices
+from tenantry.controllers.reconcile import Controller, Retry
 from tenantry.kube.objects import Object, finalizers_of, timestamp
 from tenantry.kube.status import StatusError
 from tenantry.kube.types.namespace import DEFINITION, FINALIZER
-from tenantry.slices import in_slices
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Record, RecordEvent
 from tenantry.tenancy.controllers.purge import purge
-from tenantry.tenancy.reconcile import Controller, Retry
 from tenantry.tenancy.resources import NAMESPACES
 
 if TYPE_CHECKING:

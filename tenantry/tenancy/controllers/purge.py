@@ -8,8 +8,8 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from tenantry.apiserver import objects
+from tenantry.base.slices import batches
 from tenantry.kube.status import StatusError
-from tenantry.slices import batches
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Record
 from tenantry.tenancy.controllers.lookup import definition_of

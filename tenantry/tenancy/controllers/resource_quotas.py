@@ -6,15 +6,15 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from tenantry.apiserver import objects
+from tenantry.base.slices import in_slices
+from tenantry.controllers.reconcile import Controller
 from tenantry.kube.objects import GroupResource, Object
 from tenantry.kube.quota import resource_of
 from tenantry.kube.types.resource_quota import DEFINITION
-from tenantry.slices import in_slices
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import RecordEvent
 from tenantry.tenancy.quotas import count, is_cluster_scoped, is_marked
-from tenantry.tenancy.reconcile import Controller
 from tenantry.tenancy.resources import RESOURCE_QUOTAS
 
 if TYPE_CHECKING:

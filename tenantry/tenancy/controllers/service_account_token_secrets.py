@@ -12,13 +12,13 @@ import orjson
 from tenantry.apiserver import objects
 from tenantry.apiserver.authentication.service_account import BoundObject
 from tenantry.apiserver.verbs.options import DeleteOptions
+from tenantry.base.slices import in_slices
+from tenantry.controllers.reconcile import Controller
 from tenantry.kube.objects import Object, annotations_of, metadata_of
 from tenantry.kube.types.secret import DEFINITION, SERVICE_ACCOUNT_NAME_ANNOTATION, SERVICE_ACCOUNT_TOKEN
-from tenantry.slices import in_slices
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Record, RecordEvent
-from tenantry.tenancy.reconcile import Controller
 from tenantry.tenancy.resources import SECRETS, SERVICE_ACCOUNTS
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from tenantry.apiserver import records
-from tenantry.cache import Cache
+from tenantry.base.cache import Cache
+from tenantry.controllers.reconcile import Controller
 from tenantry.kube.exact import exact
 from tenantry.kube.objects import Object, annotations_of, name_of, timestamp
 from tenantry.kube.status import not_found
@@ -33,7 +34,6 @@ from tenantry.tenancy.exports.claims import ACCEPTED
 from tenantry.tenancy.exports.conditions import FALSE, mark_true
 from tenantry.tenancy.exports.hashing import EXPORT_LABEL, REFLEXIVE_VALUE, claim_hash, claim_label, export_hash
 from tenantry.tenancy.exports.index import BindingIndex
-from tenantry.tenancy.reconcile import Controller
 from tenantry.tenancy.resources import (
     API_BINDINGS,
     API_EXPORTS,

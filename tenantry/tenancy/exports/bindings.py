@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from tenantry.cache import Cache
+from tenantry.base.cache import Cache
 from tenantry.kube.decoded_size import decoded_bytes
 from tenantry.kube.objects import GroupResource, Object
 from tenantry.kube.status import StatusError

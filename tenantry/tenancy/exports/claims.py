@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from tenantry.apiserver.admission import CREATE, UPDATE, Review
-from tenantry.cache import Cache
+from tenantry.apiserver.admission.attributes import CREATE, UPDATE, Review
+from tenantry.base.cache import Cache
 from tenantry.kube.objects import GroupResource, Object, labels_of, metadata_of, name_of
 from tenantry.kube.selectors import labels as label_selectors
 from tenantry.kube.selectors.labels import LabelSelector

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from tenantry.slices import in_slices
+from tenantry.base.slices import in_slices
+from tenantry.controllers.reconcile import Controller
+from tenantry.placement.catalog import Catalog
 from tenantry.storage.cell import NotOwned
 from tenantry.storage.keys import Key, catalog_key
 from tenantry.storage.overtaken import transact
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Head, RecordEvent
-from tenantry.tenancy.catalog import Catalog
 from tenantry.tenancy.exports.bindings import decoded
 from tenantry.tenancy.exports.hashing import EXPORT_LABEL
 from tenantry.tenancy.exports.index import BindingIndex
-from tenantry.tenancy.reconcile import Controller
 from tenantry.tenancy.resources import API_BINDINGS
 
 if TYPE_CHECKING:

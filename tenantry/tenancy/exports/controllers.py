@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tenantry.controllers.reconcile import Controller
 from tenantry.tenancy.exports.bind import BindController
 from tenantry.tenancy.exports.claims import claims_for
 from tenantry.tenancy.exports.consumers import ConsumersController
@@ -12,7 +13,6 @@ from tenantry.tenancy.exports.identity import IdentityController
 from tenantry.tenancy.exports.index import BindingIndex
 from tenantry.tenancy.exports.relabel import RelabelController
 from tenantry.tenancy.exports.unbind import UnbindController
-from tenantry.tenancy.reconcile import Controller
 from tenantry.tenancy.retained_schemas import RetainedSchemasController
 
 if TYPE_CHECKING:

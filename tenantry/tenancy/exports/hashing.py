@@ -6,7 +6,7 @@ import hashlib
 
 import orjson
 
-from tenantry.cache import cached
+from tenantry.base.cache import cached
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 

@@ -9,9 +9,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from tenantry.apiserver import records
+from tenantry.base.slices import in_slices
+from tenantry.controllers.reconcile import Controller
 from tenantry.kube.objects import Object, timestamp
 from tenantry.kube.types.namespace import living
-from tenantry.slices import in_slices
 from tenantry.storage.keys import Key
 from tenantry.storage.overtaken import transact
 from tenantry.storage.range import Range
@@ -21,7 +22,6 @@ from tenantry.tenancy.exports.bindings import decoded
 from tenantry.tenancy.exports.conditions import mark_false, mark_true, remove
 from tenantry.tenancy.exports.hashing import identity_hash
 from tenantry.tenancy.exports.urls import export_url
-from tenantry.tenancy.reconcile import Controller
 from tenantry.tenancy.resources import API_EXPORTS, NAMESPACES, SECRETS
 
 if TYPE_CHECKING:

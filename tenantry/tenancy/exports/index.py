@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from tenantry.background import restarting
-from tenantry.slices import in_slices
+from tenantry.base.slices import in_slices
+from tenantry.base.tasks import restarting
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import RecordEvent

@@ -7,9 +7,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tenantry.apiserver import records
+from tenantry.base.slices import batches, in_slices
+from tenantry.controllers.reconcile import Controller
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object, labels_of, name_of, timestamp
-from tenantry.slices import batches, in_slices
 from tenantry.storage.keys import Key
 from tenantry.storage.overtaken import transact
 from tenantry.storage.range import Range
@@ -22,7 +23,6 @@ from tenantry.tenancy.exports.conditions import mark_false, mark_true
 from tenantry.tenancy.exports.hashing import CLAIM_LABEL_PREFIX, export_hash
 from tenantry.tenancy.exports.index import BindingIndex
 from tenantry.tenancy.exports.revise import revise
-from tenantry.tenancy.reconcile import Controller
 from tenantry.tenancy.resources import API_BINDINGS, API_EXPORTS
 
 if TYPE_CHECKING:

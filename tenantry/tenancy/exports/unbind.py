@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from tenantry.apiserver import records
+from tenantry.base.slices import batches, in_slices
+from tenantry.controllers.reconcile import Controller
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import GroupResource, Object, annotations_of, finalizers_of, timestamp
 from tenantry.kube.status import StatusError
-from tenantry.slices import batches, in_slices
 from tenantry.storage.keys import Key
 from tenantry.storage.overtaken import transact
 from tenantry.storage.range import Range
@@ -24,7 +25,6 @@ from tenantry.tenancy.exports.bind import FINALIZER
 from tenantry.tenancy.exports.bindings import decoded, get_schema
 from tenantry.tenancy.exports.conditions import mark_false
 from tenantry.tenancy.exports.revise import revise
-from tenantry.tenancy.reconcile import Controller
 from tenantry.tenancy.resources import API_BINDINGS, LOGICAL_CLUSTERS
 
 if TYPE_CHECKING:

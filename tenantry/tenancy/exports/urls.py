@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from tenantry.tenancy.catalog import Catalog
+from tenantry.placement.catalog import Catalog
 from tenantry.tenancy.exports.consumers import ranges_with_consumers
 from tenantry.tenancy.resources import API_EXPORTS
 

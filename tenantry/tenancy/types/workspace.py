@@ -15,7 +15,7 @@ from tenantry.tenancy.types.data import (
     string,
     structure,
 )
-from tenantry.tenancy.types.lifecycle import INITIALIZERS, PHASE, SCHEDULING, TERMINATORS
+from tenantry.tenancy.types.phase_fields import INITIALIZERS, PHASE, SCHEDULING, TERMINATORS
 from tenantry.tenancy.types.strategy import TypeStrategy
 
 CLUSTER_ANNOTATION = "internal.tenancy.kcp.io/cluster"

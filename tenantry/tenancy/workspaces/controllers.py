@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tenantry.tenancy.reconcile import Controller
+from tenantry.controllers.reconcile import Controller
 from tenantry.tenancy.workspaces.create import WorkspaceController
-from tenantry.tenancy.workspaces.lifecycle import LifecycleController
+from tenantry.tenancy.workspaces.logical_cluster_phases import LifecycleController
 from tenantry.tenancy.workspaces.maintain import MaintainController
-from tenantry.tenancy.workspaces.offers import OffersController
 from tenantry.tenancy.workspaces.partition_sets import PartitionSetController
+from tenantry.tenancy.workspaces.role_copies import OffersController
 from tenantry.tenancy.workspaces.shards import ShardsController
 from tenantry.tenancy.workspaces.type_urls import TypeUrlsController
 

@@ -14,21 +14,21 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from tenantry.cache import cached
+from tenantry.base.cache import cached
+from tenantry.controllers.reconcile import Controller, Retry
 from tenantry.kube.objects import Object, annotations_of, finalizers_of, is_deleting, labels_of, timestamp
 from tenantry.kube.status import StatusError
+from tenantry.placement.directory import RangeInfo
 from tenantry.storage.keys import Key, catalog_key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Record
 from tenantry.storage.store import Delete
 from tenantry.tenancy.changes import created, removed, updated
 from tenantry.tenancy.copies import ENDED
-from tenantry.tenancy.directory import RangeInfo
 from tenantry.tenancy.exports import conditions
-from tenantry.tenancy.reconcile import Controller, Retry
 from tenantry.tenancy.resources import SHARDS
-from tenantry.tenancy.types.lifecycle import INITIALIZING, READY
 from tenantry.tenancy.types.logical_cluster import NAME
+from tenantry.tenancy.types.phase_fields import INITIALIZING, READY
 from tenantry.tenancy.types.workspace import CLUSTER_ANNOTATION
 from tenantry.tenancy.well_known import PHASE_LABEL, SHARD_ANNOTATION
 from tenantry.tenancy.workspaces.delete import released

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from tenantry.base.slices import in_slices
 from tenantry.kube.codec import stored
 from tenantry.kube.objects import Object, finalizers_of, is_deleting, timestamp
 from tenantry.kube.types.namespace import FINALIZER
-from tenantry.slices import in_slices
 from tenantry.storage.keys import Key, catalog_key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Head, Record

@@ -19,6 +19,7 @@ from tenantry.apiserver.forbidden import forbidden_request
 from tenantry.apiserver.user import User, home_of, is_service_account
 from tenantry.kube.objects import Object, annotations_of, timestamp
 from tenantry.kube.status import StatusError, internal, too_many_requests, unavailable
+from tenantry.placement.directory import HOME_PREFIX, HOMES, RangeInfo, home_key
 from tenantry.storage.keys import Key, catalog_key
 from tenantry.storage.overtaken import Attempts
 from tenantry.storage.record import Change, Head, Record
@@ -26,9 +27,8 @@ from tenantry.tenancy.authorization.effective import effective_users
 from tenantry.tenancy.authorization.links import NOT_PERMITTED
 from tenantry.tenancy.authorization.outside import known_outside
 from tenantry.tenancy.changes import created
-from tenantry.tenancy.directory import HOME_PREFIX, HOMES, RangeInfo, home_key
-from tenantry.tenancy.types.lifecycle import INITIALIZING, SCHEDULING
 from tenantry.tenancy.types.logical_cluster import NAME
+from tenantry.tenancy.types.phase_fields import INITIALIZING, SCHEDULING
 from tenantry.tenancy.well_known import OWNER_ANNOTATION, ROOT
 from tenantry.tenancy.workspaces.logical_clusters import fill, unowned_logical_cluster
 from tenantry.tenancy.workspaces.owner import owner_user

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 
-from tenantry.cache import cached
+from tenantry.base.cache import cached
 from tenantry.tenancy.exports.hashing import base62_sha224, lifecycle_hash
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"

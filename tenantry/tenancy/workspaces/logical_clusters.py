@@ -13,8 +13,8 @@ from tenantry.tenancy.exports.bind import bound_binding
 from tenantry.tenancy.exports.binding_status import BOUND
 from tenantry.tenancy.exports.locks import LOCKS_ANNOTATION, locks_annotation
 from tenantry.tenancy.root import owner_binding
-from tenantry.tenancy.types.lifecycle import INITIALIZING
 from tenantry.tenancy.types.logical_cluster import NAME
+from tenantry.tenancy.types.phase_fields import INITIALIZING
 from tenantry.tenancy.well_known import OWNER_ANNOTATION, PATH_ANNOTATION, REQUIRED_GROUPS_ANNOTATION, SHARD_ANNOTATION
 from tenantry.tenancy.workspaces.contents import base_contents
 from tenantry.tenancy.workspaces.identifiers import default_binding_name

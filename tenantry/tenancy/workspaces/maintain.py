@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from tenantry.controllers.reconcile import Controller
 from tenantry.kube.objects import Object, annotations_of, is_deleting, timestamp
 from tenantry.storage.keys import Key
 from tenantry.storage.overtaken import transact
@@ -16,10 +17,9 @@ from tenantry.storage.record import Change, RecordEvent
 from tenantry.tenancy.changes import created, updated
 from tenantry.tenancy.exports import conditions
 from tenantry.tenancy.exports.bindings import reference_of
-from tenantry.tenancy.reconcile import Controller
 from tenantry.tenancy.resources import API_BINDINGS, API_EXPORTS, WORKSPACE_TYPES
-from tenantry.tenancy.types.lifecycle import READY
 from tenantry.tenancy.types.logical_cluster import NAME
+from tenantry.tenancy.types.phase_fields import READY
 from tenantry.tenancy.well_known import PATH_ANNOTATION
 from tenantry.tenancy.workspaces.logical_clusters import default_bindings
 from tenantry.tenancy.workspaces.types import DefaultBinding, TypeUnresolved

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from tenantry.controllers.reconcile import Controller
 from tenantry.kube.objects import Object, labels_of, timestamp
 from tenantry.kube.selectors.labels import from_object
 from tenantry.storage.keys import Key
@@ -18,7 +19,6 @@ from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Record, RecordEvent
 from tenantry.tenancy.changes import OPERATIONS, created, removed, updated
 from tenantry.tenancy.exports import conditions
-from tenantry.tenancy.reconcile import Controller
 from tenantry.tenancy.resources import SHARDS
 from tenantry.tenancy.well_known import ROOT
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from tenantry.controllers.reconcile import Controller
 from tenantry.kube.objects import Object
+from tenantry.placement.directory import RangeInfo
 from tenantry.storage.keys import Key
 from tenantry.storage.overtaken import transact
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change
 from tenantry.tenancy.changes import created, updated
-from tenantry.tenancy.directory import RangeInfo
-from tenantry.tenancy.reconcile import Controller
 from tenantry.tenancy.well_known import ROOT
 
 if TYPE_CHECKING:

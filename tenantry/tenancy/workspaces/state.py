@@ -8,7 +8,7 @@ import orjson
 
 from tenantry.kube.objects import Object, annotations_of, is_deleting, labels_of
 from tenantry.tenancy.exports import conditions
-from tenantry.tenancy.types.lifecycle import DELETING, INACTIVE, INITIALIZING, READY, TERMINATING, UNAVAILABLE
+from tenantry.tenancy.types.phase_fields import DELETING, INACTIVE, INITIALIZING, READY, TERMINATING, UNAVAILABLE
 from tenantry.tenancy.well_known import INACTIVE_ANNOTATION, OWNER_ANNOTATION, PHASE_LABEL
 from tenantry.tenancy.workspaces.identifiers import (
     INITIALIZER_LABEL_PREFIX,

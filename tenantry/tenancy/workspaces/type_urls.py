@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from tenantry.controllers.reconcile import Controller
 from tenantry.kube.objects import timestamp
 from tenantry.storage.keys import Key
 from tenantry.storage.overtaken import transact
@@ -15,7 +16,6 @@ from tenantry.storage.range import Range
 from tenantry.storage.record import Change
 from tenantry.tenancy.changes import updated
 from tenantry.tenancy.exports import conditions
-from tenantry.tenancy.reconcile import Controller
 
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host

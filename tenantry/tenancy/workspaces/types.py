@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from tenantry.cache import Cache
+from tenantry.base.cache import Cache
 from tenantry.kube.objects import GroupResource, Object, annotations_of
 from tenantry.kube.status import StatusError
 from tenantry.tenancy.reserved_keys import LABELS, is_reserved

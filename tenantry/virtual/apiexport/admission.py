@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tenantry.apiserver.admission import DELETE, Review
+from tenantry.apiserver.admission.attributes import DELETE, Review
 from tenantry.kube.objects import Object, labels_of, metadata_of, name_of
 from tenantry.kube.status import StatusError, forbidden
 from tenantry.tenancy.exports.bindings import binding_to, bindings_of, bound_resource

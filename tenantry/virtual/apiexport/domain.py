@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tenantry.apiserver.scope import Visibility
-from tenantry.cache import Cache, size_of
+from tenantry.base.cache import Cache, size_of
 from tenantry.kube.api_set import bytes_of
 from tenantry.kube.definition import STANDARD_VERBS, ResourceDefinition
 from tenantry.kube.objects import GroupResource, Object

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tenantry.apiserver.admission import Admission
+from tenantry.apiserver.admission.attributes import Admission
 from tenantry.apiserver.authorization import Attributes, Decision
 from tenantry.apiserver.endpoints.health import HEALTH_PATHS
-from tenantry.apiserver.http import Reply
 from tenantry.apiserver.scope import Call, Connector, Scope, Visibility
 from tenantry.apiserver.user import User
 from tenantry.apiserver.verbs.call import Call as VerbCall
+from tenantry.http.messages import Reply
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.definition import STANDARD_VERBS, ResourceDefinition
 from tenantry.kube.status import PlainError, StatusError, internal

@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 
 from tenantry.apiserver.user import CLUSTER_NAME_EXTRA, KCP_ADMIN_GROUP, WARRANT_EXTRA, User, service_account_name
-from tenantry.cache import cached
+from tenantry.base.cache import cached
 
 _WARRANT_USER = service_account_name("default", "~provider")
 """A service account, so that it counts in one cluster; of a name that none can have, for what is granted to one elsewhere by its

@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tenantry.apiserver.authorization import NO_OPINION, Attributes, Authorizer, Decision
-from tenantry.apiserver.http import Reply
 from tenantry.apiserver.scope import Call, Connector
 from tenantry.apiserver.user import User, make_extra, without_privileges
 from tenantry.apiserver.verbs.call import Call as VerbCall
+from tenantry.http.messages import Reply
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
 from tenantry.kube.status import PlainError
@@ -21,7 +21,7 @@ from tenantry.tenancy.scopes import ClusterScope
 from tenantry.virtual.view import Place
 
 if TYPE_CHECKING:
-    from tenantry.virtual.initializing.lifecycle import LifecycleView
+    from tenantry.virtual.initializing.view import LifecycleView
 
 SYSTEM_PREFIX = "system:"
 

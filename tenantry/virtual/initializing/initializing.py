@@ -9,7 +9,7 @@ from tenantry.apiserver.user import INITIALIZER_GROUP_PREFIX
 from tenantry.kube.objects import Object
 from tenantry.storage.record import Record
 from tenantry.tenancy.well_known import PHASE_LABEL
-from tenantry.virtual.initializing.lifecycle import LifecycleView, lifecycle_label, scope_of
+from tenantry.virtual.initializing.view import LifecycleView, lifecycle_label, scope_of
 from tenantry.virtual.view import Place
 
 INITIALIZING = "Initializing"

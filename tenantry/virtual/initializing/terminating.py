@@ -8,7 +8,7 @@ from tenantry.apiserver.scope import Scope
 from tenantry.apiserver.user import TERMINATOR_GROUP_PREFIX
 from tenantry.kube.objects import Object, is_deleting
 from tenantry.storage.record import Record
-from tenantry.virtual.initializing.lifecycle import LifecycleView, lifecycle_label, scope_of
+from tenantry.virtual.initializing.view import LifecycleView, lifecycle_label, scope_of
 from tenantry.virtual.view import Place
 
 

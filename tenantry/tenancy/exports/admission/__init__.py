@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tenantry.apiserver.admission import Admission
+from tenantry.apiserver.admission.attributes import Admission
+from tenantry.apiserver.admission.by_type import ByType
 from tenantry.tenancy.exports.admission.api_binding import ApiBinding
 from tenantry.tenancy.exports.admission.api_export import ApiExport
-from tenantry.tenancy.exports.admission.by_type import ByType
 from tenantry.tenancy.exports.admission.endpoint_slice import EndpointSlice
 from tenantry.tenancy.exports.admission.overlap import NoOverlap
 from tenantry.tenancy.exports.admission.path_annotation import PathAnnotation

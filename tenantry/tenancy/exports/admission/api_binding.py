@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tenantry.apiserver.admission import UPDATE, Review
+from tenantry.apiserver.admission.attributes import UPDATE, Review
 from tenantry.apiserver.authorization import Attributes
 from tenantry.apiserver.user import User
 from tenantry.kube.objects import labels_of, metadata_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tenantry.apiserver.admission import Review
+from tenantry.apiserver.admission.attributes import Review
 from tenantry.kube.selectors import labels as selectors
 from tenantry.tenancy.exports.admission.refusal import is_main_write, refuse
 from tenantry.tenancy.exports.admission.stored_form import stored_form

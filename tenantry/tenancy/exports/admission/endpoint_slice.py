@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tenantry.apiserver.admission import CREATE, Review
+from tenantry.apiserver.admission.attributes import CREATE, Review
 from tenantry.tenancy.exports.admission.api_binding import check_bind
 from tenantry.tenancy.exports.admission.refusal import is_main_write
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tenantry.apiserver.admission import CREATE, Review
+from tenantry.apiserver.admission.attributes import CREATE, Review
 from tenantry.kube.objects import is_deleting, name_of
 from tenantry.tenancy.exports.admission.refusal import is_main_write, refuse
 from tenantry.tenancy.exports.bindings import bindings_of, bound_resource

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tenantry.apiserver.admission import UPDATE, Review
+from tenantry.apiserver.admission.attributes import UPDATE, Review
 from tenantry.kube.custom import validate_api_resource_schema
 from tenantry.tenancy.exports.admission.refusal import is_main_write, refuse
 

@@ -6,7 +6,7 @@ The older version of both types keeps what it cannot say in annotations, which a
 from __future__ import annotations
 
 from tenantry.apiserver import records
-from tenantry.apiserver.admission import Review
+from tenantry.apiserver.admission.attributes import Review
 from tenantry.kube.objects import Object
 from tenantry.kube.schema.validate import validate
 from tenantry.kube.status import invalid

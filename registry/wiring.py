@@ -1,0 +1,138 @@
+"""One registry: the map, the loads, the openings, and the assignments while this one leads. Any number of them may run."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from contextlib import suppress
+
+from registry.assigner import Policy
+from registry.assignments import Assignments
+from registry.compaction import Compaction
+from registry.loads import Loads
+from registry.openings import Openings
+from tenantry.placement.directory import ShardInfo
+from tenantry.placement.map_rows import drain_key
+from tenantry.placement.range_map import Opened, RangeMap
+from tenantry.placement.reach import Reach
+from tenantry.storage.election import Election
+from tenantry.storage.keys import ELECTION, LOADS, REACH, SESSIONS, prefix_end
+from tenantry.storage.store import Delete, Fence, Fenced, LeaseGone, Put, Store
+
+SERVICE = "registry"
+
+
+class UnknownShard(Exception):
+    """No living shard has that name or uid."""
+
+
+class AmbiguousShard(Exception):
+    """Several living shards have that name."""
+
+
+class Registry:
+    """Made, started, stopped. `map` is how it sees the ranges, and may be shared by the other parts of its process.
+
+    `capacity`: tenants that a range holds before the next one opens. `ttl_seconds`: how long a dead leader still counts as one.
+    `retention_seconds`: for how long the store keeps its past; 0: it sees to that itself.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        capacity: int,
+        identity: str = "",
+        balance: bool = True,
+        policy: Policy | None = None,
+        ttl_seconds: float = 2.0,
+        range_map: RangeMap | None = None,
+        retention_seconds: float = 0.0,
+    ) -> None:
+        self._store = store
+        self.identity = identity or uuid.uuid4().hex
+        self.map = range_map or RangeMap(store)
+        self._own_map = range_map is None
+        self.loads = Loads(store)
+        self.reach = Reach(store)
+        self.openings = Openings(store, self.map, self.loads, capacity=capacity, reach=self.reach)
+        self.assignments = Assignments(
+            store, self.map, self.loads, self.openings, capacity=capacity, balance=balance, policy=policy, reach=self.reach
+        )
+        self.election = Election(store, SERVICE, self.identity, self.assignments.run, ttl_seconds=ttl_seconds)
+        self._compaction = (
+            Compaction(store, retention_seconds=retention_seconds, leading=lambda: self.election.leading)
+            if retention_seconds
+            else None
+        )
+
+    def __repr__(self) -> str:
+        return f"<Registry {self.identity} leading={self.election.leading} {self.map!r}>"
+
+    async def start(self) -> None:
+        """Returns when the map is known; it leads when it is elected. Raises Unavailable, Damaged."""
+        if self._own_map:
+            await self.map.start()
+        await self.loads.start()
+        await self.reach.start()
+        self.election.start()
+        if self._compaction is not None:
+            self._compaction.start()
+
+    async def stop(self) -> None:
+        if self._compaction is not None:
+            await self._compaction.stop()
+        await self.election.stop()
+        await self.reach.stop()
+        await self.loads.stop()
+        if self._own_map:
+            await self.map.stop()
+
+    async def open_range(self, labels: Mapping[str, str], after_version: int) -> Opened:
+        """See `Openings.__call__`."""
+        return await self.openings(labels, after_version)
+
+    async def drain(self, shard: str) -> ShardInfo:
+        """Has a shard, by name or uid, emptied and given nothing more, until `undrain` or its end. Idempotent.
+
+        Raises UnknownShard, AmbiguousShard, Unavailable, Indeterminate.
+        """
+        info = self._shard(shard)
+        session = self.map.sessions().get(info.uid)
+        if session is None:
+            raise UnknownShard(f"shard {shard} has just ended")
+        key = drain_key(info.uid)
+        try:
+            # The wish ends with the session, whose lease it shares.
+            revision = await self._store.commit([Fence(key, 0)], [Put(key, self.identity.encode(), 0, session.row.lease)], [])
+        except Fenced:
+            revision = 0
+        except LeaseGone as error:
+            raise UnknownShard(f"shard {shard} has just ended") from error
+        await self.map.reached(revision)
+        return self.map.shard(info.uid) or info._replace(draining=True)
+
+    async def undrain(self, shard: str) -> ShardInfo:
+        """Takes `drain` back; a shard that wants to end stays draining. Idempotent. Raises as `drain` does."""
+        info = self._shard(shard)
+        key = drain_key(info.uid)
+        page = await self._store.read(key, key + b"\0")
+        if page.kvs:
+            with suppress(Fenced):
+                await self.map.reached(await self._store.commit([Fence(key, page.kvs[0].mod_revision)], [], [Delete(key)]))
+        return self.map.shard(info.uid) or info
+
+    def _shard(self, shard: str) -> ShardInfo:
+        found = [info for info in self.map.shards() if shard in (info.uid, info.name)]
+        if not found:
+            raise UnknownShard(f"no shard with the name or uid {shard!r} is alive; `tenantry shards` lists those that are")
+        if len(found) > 1:
+            uids = ", ".join(info.uid for info in found)
+            raise AmbiguousShard(f"several shards have the name {shard!r}; name one by its uid: {uids}")
+        return found[0]
+
+
+async def forget_processes(store: Store) -> None:
+    """Ends what processes left behind that died. Only for who has the store for himself: it ends the living, too."""
+    deletes = [Delete(prefix.encode(), prefix_end(prefix.encode())) for prefix in (SESSIONS, LOADS, REACH, ELECTION)]
+    await store.commit([], [], deletes)

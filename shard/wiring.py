@@ -1,0 +1,221 @@
+"""One shard: its cell, what tenancy makes of it, the views over it, and the pipeline that answers requests."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from shard.checks import watch_over
+from shard.service_accounts import ServiceAccountLookup
+from tenantry.apiserver.authentication.authenticator import RequestAuthenticator, TokenAuthenticator, Union
+from tenantry.apiserver.authentication.service_account import ServiceAccountTokens, TokenIssuer, token_cluster
+from tenantry.apiserver.endpoints import reviews, token_request
+from tenantry.apiserver.endpoints.health import Health
+from tenantry.apiserver.endpoints.issuer import IssuerEndpoint
+from tenantry.apiserver.endpoints.version import VersionEndpoint
+from tenantry.apiserver.pipeline import Pipeline
+from tenantry.apiserver.records import parse_head
+from tenantry.apiserver.storage_errors import not_owner
+from tenantry.apiserver.user import AUTHENTICATED_GROUP
+from tenantry.base.metrics import Metrics
+from tenantry.http.messages import Reply, Request
+from tenantry.kube.status import unavailable
+from tenantry.placement.directory import Registry, ShardInfo
+from tenantry.placement.heartbeat import OpenStore
+from tenantry.placement.ownership import Ownership
+from tenantry.placement.range_map import RangeMap
+from tenantry.placement.session import Session
+from tenantry.storage.cell import NO_LIMITS, Cell, ClusterLimits
+from tenantry.storage.commit import CommitLimits
+from tenantry.storage.history import HistoryLimits
+from tenantry.storage.keys import Key
+from tenantry.storage.range import Range
+from tenantry.storage.read_guard import ReadGuard
+from tenantry.storage.record import RecordEvent
+from tenantry.storage.store import Store
+from tenantry.tenancy import admission, controllers
+from tenantry.tenancy.authorization.chain import Chain
+from tenantry.tenancy.controllers.event_expiry import EventExpiry
+from tenantry.tenancy.exports import controllers as export_controllers
+from tenantry.tenancy.host import Host, Peers, Urls
+from tenantry.tenancy.resources import LOGICAL_CLUSTERS, SECRETS, SERVICE_ACCOUNTS
+from tenantry.tenancy.scopes import ClustersMount, RangesMount
+from tenantry.tenancy.types.logical_cluster import NAME
+from tenantry.tenancy.well_known import ROOT
+from tenantry.tenancy.workspaces import controllers as workspace_controllers
+from tenantry.virtual.mount import ServicesMount, load_views
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """How callers are known, the same for every shard of a process."""
+
+    requests: Sequence[RequestAuthenticator]
+    tokens: Sequence[TokenAuthenticator]
+    issuer: TokenIssuer
+    anonymous: bool
+
+
+class Shard:
+    """Made, joined (it has a session, and takes up the ranges that the registry gives it), started, stopped.
+
+    `handle` answers requests once it is started. `ttl_seconds`: how long the shard counts as alive after its last sign of life.
+    `uid` is new with every start of a process; `url` is where peers and gateways reach it, and `open_store` a connection of its
+    heartbeat's own, both for shards in processes of their own.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        store: Store,
+        registry: RangeMap,
+        peers: Peers,
+        urls: Urls,
+        identity: Identity,
+        ca_certificate: bytes,
+        health: Health,
+        metrics: Metrics,
+        version: str,
+        history_limits: HistoryLimits | None = None,
+        home_creator_groups: Sequence[str] | None = (AUTHENTICATED_GROUP,),
+        publish_on_exports: bool = False,
+        ttl_seconds: float = 2.0,
+        uid: str = "",
+        url: str = "",
+        open_store: OpenStore | None = None,
+        cluster_limits: ClusterLimits = NO_LIMITS,
+        commit_limits: CommitLimits | None = None,
+    ) -> None:
+        self._info = ShardInfo(name, uid or uuid.uuid4().hex, url or urls.external)
+        guard = ReadGuard()
+        self.cell = Cell(
+            store,
+            self._info.uid,
+            parse_head,
+            guard=guard,
+            limits=commit_limits,
+            history_limits=history_limits,
+            cluster_limits=cluster_limits,
+        )
+        self.host = host = Host(
+            name=name,
+            cell=self.cell,
+            registry=registry,
+            urls=urls,
+            peers=peers,
+            ca_certificate=ca_certificate.decode(),
+            version=version,
+            home_creator_groups=home_creator_groups,
+        )
+        self.ownership = Ownership(self.cell, registry, changed=host.ranges_changed, prepared=host.catalog.reached)
+        self.session = Session(
+            store,
+            self._info,
+            guard,
+            ttl_seconds=ttl_seconds,
+            seen=registry.reached,
+            lost=self.ownership.give_up,
+            doubted=self.ownership.end_watches,
+            open_store=open_store,
+        )
+        authorizer = Chain(host)
+        host.authorizer = authorizer
+        host.admission = admission.build(host, authorizer)
+        lookup = ServiceAccountLookup(host)
+        authenticator = Union(
+            requests=identity.requests,
+            tokens=[*identity.tokens, ServiceAccountTokens(identity.issuer, lookup)],
+            audiences=identity.issuer.audiences,
+            anonymous=identity.anonymous,
+        )
+        host.follow_ranges(partial(_forget_tokens, authenticator))
+        host.add_connectors(reviews.connectors(authenticator))
+        host.add_connectors(token_request.connectors(identity.issuer, lookup))
+        host.add_controllers(
+            *controllers.build(host, identity.issuer.issue_for_secret),
+            *export_controllers.build(host, publish_on_exports=publish_on_exports),
+            *workspace_controllers.build(host),
+        )
+        self._expiry = EventExpiry(host)
+        watch_over(host, health, metrics)
+        clusters = ClustersMount(host)
+        services = ServicesMount(host, load_views(host))
+        ranges = RangesMount(host, {"clusters": clusters, "services": services})
+        self.handle = Pipeline(
+            {"clusters": clusters, "services": services, "ranges": ranges},
+            authenticator,
+            root=lambda: host.scope(ROOT),
+            health=health,
+            metrics=metrics,
+            version=VersionEndpoint(version),
+            issuer=IssuerEndpoint(identity.issuer, urls.external),
+            token_cluster=token_cluster,
+        )
+
+    def __repr__(self) -> str:
+        return f"<Shard {self._info.name} {list(self.cell.ranges.values())}>"
+
+    @property
+    def info(self) -> ShardInfo:
+        return self._info
+
+    async def join(self) -> None:
+        """Says that this shard lives, and takes up what it is given from then on."""
+        await self.session.start()
+        self.ownership.start()
+
+    def tenants(self, range_name: str) -> int:
+        """How many tenants a range holds; `root` itself is nobody's, so a range's capacity does not count it."""
+        held = self.cell.ranges.get(range_name)
+        if held is None:
+            return 0
+        return held.count(LOGICAL_CLUSTERS) - (held.get(Key(ROOT, LOGICAL_CLUSTERS, "", NAME)) is not None)
+
+    async def start(self) -> None:
+        await self.host.start()
+        self._expiry.start()
+
+    async def stop(self) -> None:
+        await self.ownership.stop()
+        await self._expiry.stop()
+        await self.host.stop()
+        await self.cell.close()
+        await self.session.stop()
+
+
+def _forget_tokens(authenticator: Union, held: Range) -> Callable[[], None]:
+    """A token dies with its account or secret, not when its place in the cache is due. Other shards forget it within seconds."""
+
+    def changed(events: Sequence[RecordEvent]) -> None:
+        if any(event.record is None for event in events):
+            authenticator.forget()
+
+    stops = [held.subscribe(changed, resource) for resource in (SERVICE_ACCOUNTS, SECRETS)]
+
+    def stop() -> None:
+        for each in stops:
+            each()
+
+    return stop
+
+
+class LocalPeers:
+    """Peers in the same process. `shards` is filled once all are made."""
+
+    def __init__(self, registry: Registry, shards: Mapping[str, Shard]) -> None:
+        self._registry = registry
+        self._shards = shards
+
+    async def call(self, range_name: str, request: Request) -> Reply:
+        info = self._registry.named(range_name)
+        shard = self._shards.get(info.shard) if info is not None else None
+        if shard is None:
+            raise unavailable(f"range {range_name} has no owner at the moment")
+        held = shard.cell.ranges.get(range_name)
+        if held is None or not held.owned:
+            # While it is handed over, its shard would ask here again, and so on.
+            raise not_owner(f"range {range_name} is not loaded yet")
+        return await shard.handle(request)

@@ -1,0 +1,1 @@
+"""What admission sees of a write, and what its plug-ins have in common."""

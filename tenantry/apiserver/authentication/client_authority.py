@@ -1,0 +1,94 @@
+"""The CA by whose certificates people and controllers are known: the platform's, or an operator's, whose file may change."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+
+from tenantry.apiserver.authentication.client_certificate import ClientCertificates
+from tenantry.apiserver.settings import HttpsOptions
+from tenantry.http.certificates import CertificateError
+from tenantry.http.renewal import LOOK_SECONDS, Certificates, file_state, first_end
+
+logger = logging.getLogger(__name__)
+
+Install = Callable[[bytes], None]
+"""Has somebody believe these certificates (PEM) from now on, and no others. Called on the event loop."""
+
+
+class ClientAuthority:
+    """`pem` is the present one. An operator's file is loaded again when it changes; one that cannot be used is logged, and the
+    certificates before it count on."""
+
+    def __init__(self, pem: bytes, path: Path | None = None) -> None:
+        """`pem` is what is in the file. Raises CertificateError where it cannot be used."""
+        self.name = "client-ca-file"
+        self.pem = pem
+        self.end = _checked(pem)
+        self._path = path
+        self._seen = file_state(path) if path is not None else None
+        self._looked = 0.0
+        self._installs: list[Install] = []
+
+    @classmethod
+    def of(cls, options: HttpsOptions, certificates: Certificates) -> ClientAuthority:
+        """The one that a process's settings name, kept up to date by `certificates`. Raises CertificateError, OSError."""
+        if not options.client_ca_file:
+            return cls(certificates.authority.certificate)
+        path = Path(options.client_ca_file)
+        made = cls(path.read_bytes(), path)
+        certificates.hold(made)
+        return made
+
+    def follow(self, install: Install) -> None:
+        """Has `install` called with every later one."""
+        self._installs.append(install)
+
+    def identities(self, *, front_proxies: frozenset[str] | tuple[str, ...] = ()) -> ClientCertificates:
+        """Who has a certificate of this CA, at any time."""
+        made = ClientCertificates(self.pem, front_proxies=front_proxies)
+        self.follow(made.renew)
+        return made
+
+    def due(self) -> float:
+        return self._looked + LOOK_SECONDS
+
+    async def renew(self, now: float) -> None:
+        """Looks at the file. Raises CertificateError."""
+        self._looked = now
+        found = await asyncio.to_thread(self._changed)
+        if found is None:
+            return
+        self.pem, self.end = found
+        for install in self._installs:
+            install(self.pem)
+        logger.info("%s was loaded again", self.name)
+
+    def _changed(self) -> tuple[bytes, float] | None:
+        assert self._path is not None
+        state = file_state(self._path)
+        if state == self._seen:
+            return None
+        # Before it is read: what is written meanwhile is another change.
+        self._seen = state
+        try:
+            pem = self._path.read_bytes()
+        except OSError as error:
+            raise CertificateError(f"cannot read {self._path}: {error.strerror}") from error
+        return None if pem == self.pem else (pem, _checked(pem))
+
+    def __repr__(self) -> str:
+        return f"<ClientAuthority {self._path or 'of the platform'}>"
+
+
+def _checked(pem: bytes) -> float:
+    """When the first of these certificates ends, in Unix time, if all of them can be used."""
+    end = first_end(pem)
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(cadata=pem.decode("ascii"))
+    except (OSError, ValueError) as error:
+        raise CertificateError(f"the CA of clients' certificates cannot be used: {error}") from error
+    return end

@@ -1,0 +1,147 @@
+"""For whom a request counts, as far as that can be known before anybody is authenticated.
+
+Shares are given before a request costs anything, so the server remembers credentials that were accepted a moment ago, by their
+hash. One that was not yet is nobody's: all of those, and all requests without credentials, are one tenant to the shares, so that
+invented tokens and paths give nobody a larger part.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from tenantry.apiserver.authentication.client_certificate import ClientCertificates, RequestHeaders
+from tenantry.apiserver.user import ANONYMOUS, CLUSTER_NAME_EXTRA, SERVICE_ACCOUNT_PREFIX, User
+from tenantry.base.cache import Cache
+from tenantry.http.messages import Request
+
+NOBODY = "nobody"
+"""The tenant of requests without credentials, or with such as were not accepted yet."""
+_REMEMBERED_BYTES = 8 << 20
+_LONGEST_NAME = 128
+_NOT_ACCEPTED = frozenset((401, 429, 502, 503, 504))
+"""Answers that say nothing good of a credential."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """`owners` are the tenant and the user for the shares. `exempt`: system:masters and the platform itself, who hold no share
+    and have no owners.
+
+    `proven`: who it is was proven before. Else `credential` is the hash of what would have to be, empty where there is none.
+    """
+
+    owners: tuple[Hashable, ...]
+    proven: bool = True
+    exempt: bool = False
+    credential: bytes = b""
+
+    @property
+    def tenant(self) -> Hashable:
+        return self.owners[0]
+
+
+WITHOUT_CREDENTIALS = Caller((NOBODY, ""), proven=False)
+PLATFORM = Caller((), exempt=True)
+
+
+class Known(NamedTuple):
+    """Who a credential is of. `home`: the tenant for which it counts wherever it asks; empty for users who are no tenant's."""
+
+    user: str
+    home: str
+    exempt: bool
+
+
+def known(user: User) -> Known:
+    """An authenticated user. A service account is its cluster's, which can make any number of them."""
+    home = ""
+    name = user.name
+    if name.startswith(SERVICE_ACCOUNT_PREFIX):
+        home = next(iter(user.extra_values(CLUSTER_NAME_EXTRA)), "")
+        name = f"{home}/{name}"
+    return Known(f"user {_short(name)}", _short(home), user.is_master)
+
+
+class Callers:
+    """`tenant_of` says which logical cluster a path is about, by any spelling the same; empty where it is about none.
+
+    `home_of` says of whom a token is that the server behind accepted, as far as it shows; without it, of none.
+    `certificates` and `headers`: how callers with client certificates are known, and front proxies that speak for others.
+    """
+
+    def __init__(
+        self,
+        tenant_of: Callable[[str], str] = lambda path: "",
+        *,
+        home_of: Callable[[Request], str | None] = lambda request: None,
+        certificates: ClientCertificates | None = None,
+        headers: RequestHeaders | None = None,
+    ) -> None:
+        self._tenant_of = tenant_of
+        self._home_of = home_of
+        self._certificates = certificates
+        self._headers = headers
+        self._tokens: Cache[bytes, Known] = Cache("callers", bytes_max=_REMEMBERED_BYTES)
+
+    def of(self, request: Request) -> Caller:
+        """Before the request is authenticated."""
+        certificate = request.client_certificate
+        if certificate is not None:
+            found = self._certified(request, certificate)
+            if found is not None:
+                return self._caller(found, request)
+        credential = request.credential
+        if not credential:
+            return WITHOUT_CREDENTIALS
+        found = self._tokens.get(credential)
+        if found is None:
+            return Caller((NOBODY, credential), False, False, credential)
+        return self._caller(found, request)
+
+    def answered(self, caller: Caller, request: Request, status: int) -> Caller:
+        """Who it turned out to be, once it was answered. Called where it was not proven, and where it was refused."""
+        user = request.impersonator or request.user
+        if user is not None and user.name != ANONYMOUS:
+            found = known(user)
+        elif user is None and caller.credential and status not in _NOT_ACCEPTED:
+            # Another server knows who it is, and accepted it.
+            found = Known(f"token {caller.credential.hex()}", _short(self._home_of(request) or ""), False)
+        else:
+            return caller
+        if caller.credential:
+            self._tokens.put(caller.credential, found)
+        return self._caller(found, request)
+
+    def refused(self, request: Request) -> None:
+        """The credential was good once, and is not any more."""
+        if request.credential:
+            self._tokens.pop(request.credential)
+
+    def trusts(self, certificate: bytes | None) -> bool:
+        """Whether a connection is one of the platform's own servers, which speak for others on it."""
+        return certificate is not None and self._headers is not None and self._headers.trusts(certificate)
+
+    def _certified(self, request: Request, certificate: bytes) -> Known | None:
+        headers = self._headers
+        if headers is not None and request.headers.get("x-remote-user") is not None:
+            user = headers.authenticate_request(request)
+            if user is not None:
+                return known(user)
+        if self._certificates is not None:
+            user = self._certificates.authenticate_request(request)
+            if user is not None:
+                return known(user)
+        return None
+
+    def _caller(self, found: Known, request: Request) -> Caller:
+        if found.exempt:
+            return PLATFORM
+        return Caller((f"cluster {found.home or _short(self._tenant_of(request.path))}", found.user))
+
+
+def _short(name: str) -> str:
+    """What a long name is counted by: users and paths may have any length, and owners are remembered."""
+    return name if len(name) <= _LONGEST_NAME else hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()

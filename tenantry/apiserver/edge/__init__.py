@@ -1,1 +1,0 @@
-"""The HTTP server: sockets, TLS, limits. Nobody else names it."""

@@ -1,0 +1,106 @@
+"""The head of a request as it goes on to a shard: without what belongs to a connection; who the caller is comes from us alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from urllib.parse import quote
+
+from tenantry.apiserver.user import AUTHENTICATED_GROUP, User
+from tenantry.http.limits import FORWARDED_HEADERS
+from tenantry.http.messages import FROM_PEER, NOT_OWNER, Request
+from tenantry.kube.status import StatusError, unauthorized
+
+_DROPPED = frozenset(
+    (
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        # The gateway has answered it, and the framing is its own.
+        "expect",
+        "content-length",
+        # The request's own id is sent in its place.
+        "audit-id",
+        "x-forwarded-for",
+        # Only a gateway or a peer says it.
+        NOT_OWNER.lower(),
+        FROM_PEER.lower(),
+    )
+)
+"""RFC 9110 §7.6.1, and what the gateway says itself."""
+_IDENTITY = "x-remote-"
+_PLAIN_PATH = re.compile(r"[A-Za-z0-9/._~:@!$&'()*+,;=-]*")
+_SAFE_IN_PATH = "/._~:@!$&'()*+,;=-"
+_UNSAFE_VALUE = re.compile(r"[\x00-\x1f\x7f]|^\s|\s$|^$")
+
+
+def request_head(request: Request, user: User | None, *, length: int | None, by_peer: bool = False) -> bytes:
+    """`user`: who the caller is, as far as this process knows, None where it does not. `length`: of the body, None where there
+    is none. `by_peer`: it goes from one shard to another.
+
+    Raises StatusError: 401 where the certificate's names cannot be said in a header, 431 where there are too many of them.
+    """
+    path = request.path
+    if _PLAIN_PATH.fullmatch(path) is None:
+        path = quote(path, safe=_SAFE_IN_PATH, errors="surrogateescape")
+    target = f"{path}?{request.raw_query}" if request.raw_query else path
+    lines = [f"{request.method} {target} HTTP/1.1"]
+    dropped = _DROPPED
+    connection = request.headers.get("connection")
+    if connection is not None and connection.lower() not in ("keep-alive", "close"):
+        named = (part.strip().lower() for part in ",".join(request.header_values("connection")).split(","))
+        # To whom a request goes is no matter of a connection.
+        dropped = dropped.union(name for name in named if name != "host")
+    forwarded = request.remote
+    for name, value in request.headers.items():
+        lower = name.lower()
+        if lower in dropped:
+            if lower == "x-forwarded-for":
+                forwarded = f"{value}, {forwarded}"
+            continue
+        # Some servers take an underscore for a hyphen: neither may say who the caller is.
+        if lower.startswith("x") and lower.replace("_", "-").startswith(_IDENTITY):
+            continue
+        lines.append(f"{name}: {value}")
+    if "host" not in request.headers:
+        # HTTP/1.0 has none, and 1.1 is refused without (RFC 9112 §3.2).
+        lines.append("Host: tenantry")
+    if forwarded:
+        lines.append(f"X-Forwarded-For: {forwarded}")
+    lines.append(f"Audit-Id: {request.request_id}")
+    if user is not None:
+        lines += _identity(user)
+    if by_peer:
+        lines.append(f"{FROM_PEER}: true")
+    if length is not None:
+        lines.append(f"Content-Length: {length}")
+    if len(lines) > FORWARDED_HEADERS:
+        groups = len(user.groups) if user is not None else 0
+        raise StatusError(431, "", f"{groups} groups and {len(request.headers)} headers are more than can be passed on")
+    lines.append("\r\n")
+    return "\r\n".join(lines).encode("utf-8", "surrogateescape")
+
+
+def _identity(user: User) -> Iterable[str]:
+    yield f"X-Remote-User: {_value(user.name)}"
+    if user.uid:
+        yield f"X-Remote-Uid: {_value(user.uid)}"
+    for group in user.groups:
+        if group != AUTHENTICATED_GROUP:
+            yield f"X-Remote-Group: {_value(group)}"
+    for name, values in user.extra:
+        for value in values:
+            yield f"X-Remote-Extra-{quote(name, safe='')}: {_value(value)}"
+
+
+def _value(text: str) -> str:
+    """Raises StatusError 401 for what would be another name, or another header, on the other side."""
+    if _UNSAFE_VALUE.search(text) is not None:
+        raise unauthorized()
+    return text

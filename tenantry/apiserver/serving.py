@@ -1,0 +1,60 @@
+"""The HTTPS server of a process, as its settings say."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import sys
+from pathlib import Path
+
+from tenantry.apiserver.authentication.client_authority import ClientAuthority
+from tenantry.apiserver.callers import Callers
+from tenantry.apiserver.settings import HttpsOptions
+from tenantry.base.logs import AccessLog
+from tenantry.base.metrics import Metrics
+from tenantry.http.addresses import WILDCARDS
+from tenantry.http.certificates import pair_server_context, server_context
+from tenantry.http.limits import Limits
+from tenantry.http.messages import Handler
+from tenantry.http.renewal import Certificate, Certificates
+from tenantry.http.server import EdgeServer
+
+
+def https_server(
+    handler: Handler,
+    options: HttpsOptions,
+    *,
+    limits: Limits,
+    certificates: Certificates,
+    serving: Certificate,
+    clients: ClientAuthority,
+    servers_ca: bytes = b"",
+    metrics: Metrics,
+    callers: Callers | None = None,
+) -> EdgeServer:
+    """Shows `serving` unless the operator has a certificate. `clients`: whose certificates are asked for, and `servers_ca` (PEM)
+    beside it. `callers`: for whom requests count.
+
+    What it shows is renewed by `certificates`. Raises CertificateError.
+    """
+    if options.tls_cert_file:
+        files = Path(options.tls_cert_file), Path(options.tls_private_key_file)
+        # Its refusal names the files.
+        server_context(*files)
+        serving = certificates.of_files("tls-cert-file", *files)
+    access_log = AccessLog(sys.stdout.buffer) if options.access_log else None
+
+    def tls() -> ssl.SSLContext:
+        return pair_server_context(serving.pair, client_ca_pem=clients.pem + servers_ca)
+
+    server = EdgeServer(handler, tls=tls(), limits=limits, metrics=metrics, access_log=access_log, callers=callers)
+    serving.follow(server.load_pair)
+    # A context never forgets a CA, nor what it promised in a session ticket.
+    clients.follow(lambda _: server.renew(tls()))
+    return server
+
+
+def serving_names(*names: str) -> list[str]:
+    """What a serving certificate is for: `names`, the first of them as its common name, and what every machine calls itself."""
+    known = dict.fromkeys((*names, "127.0.0.1", "::1", "localhost", socket.gethostname()))
+    return [name for name in known if name and name not in WILDCARDS]

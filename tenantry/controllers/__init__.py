@@ -1,0 +1,1 @@
+"""The controller runtime: queues, back-off, workers."""

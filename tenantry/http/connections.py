@@ -1,0 +1,130 @@
+"""The connections of a server: how many there may be, and which one goes when there are too many.
+
+Whoever has not shown credentials that were accepted is in a bounded pool of its own: the oldest of it makes room for the next.
+What such connections, and half-sent heads of requests, may take of time and memory is bounded too.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from tenantry.base.shares import Shares
+from tenantry.http.limits import Limits
+
+if TYPE_CHECKING:
+    from tenantry.http.connection import Connection
+
+_OWNERLESS: tuple[Hashable, ...] = ()
+_LOOKED_AT = 32
+"""How many of the oldest are looked at for one that does nothing, before one that does something has to go."""
+
+
+class Connections:
+    """`memory` is what is counted of all bytes that wait for the rest of a request."""
+
+    def __init__(self, limits: Limits, memory: Shares) -> None:
+        self.open = Shares("connections", limits.connections, largest=limits.largest_share)
+        self.all: set[Connection] = set()
+        self.unproven: OrderedDict[Connection, float] = OrderedDict()
+        """Those without accepted credentials, and when they were last heard of, the oldest first."""
+        self.memory = memory
+        self.limits = limits
+        self.evicted = 0
+        """How many made room for others."""
+        self.slow = 0
+        """How many were closed because a request's head did not come in time."""
+        self._heads: OrderedDict[Connection, float] = OrderedDict()
+
+    def made(self, connection: Connection, now: float) -> None:
+        """A new one; it may be closed at once, or close an older one."""
+        self.all.add(connection)
+        if not self.open.take(_OWNERLESS):
+            # Whoever is known has a better right to stay than who is not.
+            if not self.unproven:
+                connection.cut()
+                return
+            self._evict()
+            self.open.grant(_OWNERLESS)
+        connection.counted = True
+        if len(self.unproven) >= self.limits.unauthenticated_connections:
+            self._evict()
+        self.unproven[connection] = now
+
+    def lost(self, connection: Connection) -> None:
+        self.all.discard(connection)
+        if connection.counted:
+            connection.counted = False
+            self.open.give(connection.owners)
+            connection.owners = _OWNERLESS
+        self.unproven.pop(connection, None)
+        self.head_ended(connection)
+
+    def prove(self, connection: Connection, owners: tuple[Hashable, ...]) -> bool:
+        """The connection is somebody's who was accepted. False where they have too many: close it after this answer."""
+        if connection.proven or not connection.counted:
+            return True
+        self.open.give(_OWNERLESS)
+        if not self.open.take(owners):
+            self.open.grant(_OWNERLESS)
+            return False
+        connection.owners = owners
+        connection.proven = True
+        self.unproven.pop(connection, None)
+        return True
+
+    def heard(self, connection: Connection, now: float) -> None:
+        """One that is not somebody's has had an answer."""
+        if connection in self.unproven:
+            self.unproven[connection] = now
+            self.unproven.move_to_end(connection)
+
+    def head_piece(self, connection: Connection, size: int, now: float) -> bool:
+        """A part of a request's head came, or of requests behind the one that is answered. False where that is too much."""
+        if not connection.head_bytes:
+            self._heads[connection] = now
+        if connection.head_bytes + size > self.limits.head_bytes:
+            return False
+        if not connection.head_bytes:
+            # Whoever answers for the first piece answers for all, though the connection may be proved somebody's meanwhile.
+            connection.head_owners = connection.owners or ("nobody",)
+        if not self.memory.take(connection.head_owners, size):
+            return False
+        connection.head_bytes += size
+        return True
+
+    def head_ended(self, connection: Connection) -> None:
+        self._heads.pop(connection, None)
+        if connection.head_bytes:
+            self.memory.give(connection.head_owners, connection.head_bytes)
+            connection.head_bytes = 0
+
+    def tick(self, now: float) -> None:
+        """Closes what was heard of too long ago."""
+        limits = self.limits
+        while self._heads:
+            connection, since = next(iter(self._heads.items()))
+            if now - since <= limits.head_timeout_seconds:
+                break
+            del self._heads[connection]
+            self.slow += 1
+            connection.cut()
+        border = now - limits.unauthenticated_idle_seconds
+        while self.unproven:
+            connection, since = next(iter(self.unproven.items()))
+            if since > border:
+                break
+            if connection.busy:
+                self.heard(connection, now)
+            else:
+                self.lost(connection)
+                connection.cut()
+
+    def _evict(self) -> None:
+        self.evicted += 1
+        oldest = list(islice(self.unproven, _LOOKED_AT))
+        chosen = next((connection for connection in oldest if not connection.busy), oldest[0])
+        self.lost(chosen)
+        chosen.cut()

@@ -1,0 +1,155 @@
+"""One request on a connection: its body as it comes, its seat, what bounds it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import StreamReader
+from aiohttp.http import RawRequestMessage
+from aiohttp.web import RequestPayloadError
+
+from tenantry.apiserver.callers import Caller
+from tenantry.http.bodies import Bodies
+from tenantry.http.gate import Seat
+from tenantry.http.sink import RelayTransport, TransportSink
+from tenantry.kube.status import StatusError, bad_request, too_large
+
+if TYPE_CHECKING:
+    from tenantry.http.connection import Connection
+
+_LARGE_BYTES = 64 * 1024
+"""From here on a body is large, and waits for others (`Pacing`, `LargeBodies`)."""
+
+
+class SlowBody(Exception):
+    """A body did not come in the time that it may take."""
+
+
+class Exchange:
+    """`message` is the head, `payload` what comes of the body."""
+
+    __slots__ = (
+        "bodies",
+        "body_bytes",
+        "body_limit_bytes",
+        "caller",
+        "connection",
+        "crowded",
+        "deadline",
+        "message",
+        "paced",
+        "payload",
+        "receiving_since",
+        "seat",
+        "sink",
+        "task",
+        "timed_out",
+        "worked_bytes",
+    )
+
+    bodies: Bodies
+    caller: Caller
+    seat: Seat
+
+    def __init__(self, message: RawRequestMessage, payload: StreamReader, connection: Connection) -> None:
+        self.message = message
+        self.payload = payload
+        self.connection = connection
+        self.sink: TransportSink | RelayTransport | None = None
+        self.task: asyncio.Task[Any] | None = None
+        self.deadline = 0.0
+        self.body_limit_bytes = 0
+        self.body_bytes = 0
+        """What of the body was read, and is counted."""
+        self.worked_bytes = 0
+        """Of a large body that is worked on."""
+        self.receiving_since = 0.0
+        self.timed_out = False
+        self.paced = False
+        """Its body waits for others'."""
+        self.crowded = False
+        """Its caller has too many connections: this one ends with the answer."""
+
+    async def read_body(self, limit_bytes: int) -> bytes:
+        """The whole body. While it is on its way the request has no seat among those that are carried out."""
+        payload = self.payload
+        limit_bytes = min(limit_bytes, self.body_limit_bytes)
+        declared = self.message.headers.get("content-length")
+        if declared is not None and int(declared) > limit_bytes:
+            raise too_large(limit_bytes)
+        if payload.is_eof():
+            body = payload.read_nowait()
+            self.bodies.keep(self, len(body))
+            if _LARGE_BYTES < len(body) <= limit_bytes:
+                self.seat.leave()
+                await self.pace(len(body))
+        else:
+            self.bodies.begin(self, asyncio.get_running_loop().time())
+            self.seat.leave()
+            try:
+                body = await self._receive(limit_bytes)
+            finally:
+                self.bodies.end(self)
+        if len(body) > limit_bytes:
+            raise too_large(limit_bytes)
+        if len(body) > _LARGE_BYTES and not self.caller.exempt:
+            await self.bodies.work(self, len(body))
+        await self.seat.take()
+        return body
+
+    async def _receive(self, limit_bytes: int) -> bytes:
+        self._invite()
+        chunks: list[bytes] = []
+        try:
+            while chunk := await self.payload.readany():
+                self.bodies.keep(self, len(chunk))
+                chunks.append(chunk)
+                if self.body_bytes > limit_bytes:
+                    break
+                if self.body_bytes > _LARGE_BYTES:
+                    await self.pace(len(chunk))
+        except SlowBody as error:
+            raise StatusError(408, "Timeout", str(error)) from error
+        except RequestPayloadError as error:
+            raise bad_request(f"the body of the request could not be read: {error}") from error
+        return b"".join(chunks)
+
+    async def discard(self) -> None:
+        """Reads what is left of the body, which nobody wants, at its pace; for a client that reads its answer only then."""
+        size = 0
+        try:
+            while chunk := await self.payload.readany():
+                size += len(chunk)
+                if size > _LARGE_BYTES:
+                    await self.pace(len(chunk))
+        except (SlowBody, ConnectionError, RequestPayloadError):
+            return
+
+    async def pace(self, size: int) -> None:
+        """Waits as others' bodies want it, after a piece of so many bytes."""
+        if self.caller.exempt:
+            await asyncio.sleep(0)
+            return
+        self.connection.hold_reading()
+        try:
+            await self.bodies.pace(self, size)
+        finally:
+            self.connection.go_on_reading()
+
+    def _invite(self) -> None:
+        """`100 Continue` for a client that waits for it before it sends a body (RFC 9110 §10.1.1; curl does with big ones)."""
+        message, transport = self.message, self.connection.transport
+        if message.headers.get("expect", "").lower() == "100-continue" and message.version >= (1, 1) and transport is not None:
+            transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def end_watch(self) -> None:
+        """Its client wants something else. Without a watch it waits."""
+        if self.sink is not None:
+            self.sink.end()
+
+    def abandon(self, error: BaseException) -> None:
+        """The client went away."""
+        self.payload.set_exception(error)
+        if self.sink is not None:
+            self.sink.end()

@@ -1,0 +1,316 @@
+"""Connections whose TLS handshake has not ended: a bounded number, for a bounded time, and for a bounded part of the loop's turn.
+
+    accepted ──► room? ──► its turn ──► handshake, in as many steps as packets come ──► a `Connection` of the server
+                  │ no: the oldest of its address       │ the turn is used up: waits, by address
+                  │ is closed
+
+Nobody has shown anything by then. Such a connection costs some 40 KB, and the loop about a millisecond, most of it in one step.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from functools import partial
+from itertools import islice
+from time import perf_counter
+from typing import Any, cast
+
+from tenantry.base.fair_queue import FairQueue
+from tenantry.base.shares import Shares
+from tenantry.base.tasks import call, restarting
+from tenantry.http.limits import Limits
+from tenantry.http.tls_alerts import AlertingObject
+
+log = logging.getLogger(__name__)
+
+TURN_SECONDS = 0.004
+"""What handshakes may use of one turn of the loop."""
+_START_SECONDS = 0.0003
+"""What it costs to begin and to end one, beside the cryptography, which is measured."""
+_LARGEST_SHARE = 0.9
+"""Of one address: behind a proxy or a translator of addresses it is everybody, so it may have nearly all; and never all."""
+_LOOKED_AT = 32
+"""How many of the oldest are compared by what their addresses have."""
+_BACKSTOP_SECONDS = 5.0
+"""After the time of a handshake, when the event loop would end it by itself."""
+
+
+class ServerContext(ssl.SSLContext):
+    """A server's TLS. What belongs to a connection is found by order: a loop makes the TLS objects in the order in which their
+    handshakes were started."""
+
+    starting: deque[Handshake]
+
+    @classmethod
+    def make(cls) -> ServerContext:
+        context = cls(ssl.PROTOCOL_TLS_SERVER)
+        context.sslobject_class = PacedObject
+        context.starting = deque()
+        return context
+
+
+class PacedObject(AlertingObject):
+    """One connection's TLS. A step of its handshake for which there is no time looks like one that waits for more."""
+
+    _handshake: Handshake | None
+
+    @classmethod
+    def _create(cls, incoming: ssl.MemoryBIO, *args: Any, **kwargs: Any) -> PacedObject:
+        made = cast(PacedObject, super()._create(incoming, *args, **kwargs))
+        context = kwargs.get("context")
+        waiting = context.starting if isinstance(context, ServerContext) else None
+        made._handshake = waiting.popleft() if waiting else None
+        if made._handshake is not None:
+            incoming.write(made._handshake.taken())
+        return made
+
+    def do_handshake(self) -> None:
+        handshake = self._handshake
+        if handshake is None or not self._incoming.pending:
+            super().do_handshake()
+            return
+        if not handshake.may_work():
+            raise ssl.SSLWantReadError(ssl.SSL_ERROR_WANT_READ, "others are first")
+        began = perf_counter()
+        try:
+            super().do_handshake()
+        finally:
+            handshake.worked(perf_counter() - began)
+
+
+class Handshake(asyncio.Protocol):
+    """One connection until its handshake has ended; then it hands on what comes to the protocol of the server."""
+
+    __slots__ = ("_data", "_eof", "_pool", "made", "queued", "raw", "remote", "started")
+
+    def __init__(self, pool: Handshakes) -> None:
+        self._pool = pool
+        self._data: list[bytes] = []
+        self._eof = False
+        self.raw: asyncio.Transport | None = None
+        self.remote = ""
+        self.started = False
+        self.queued = False
+        self.made: asyncio.Protocol | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's transports are not of asyncio's classes.
+        self.raw = cast(asyncio.Transport, transport)
+        peer = transport.get_extra_info("peername")
+        self.remote = peer[0] if isinstance(peer, tuple) else ""
+        self.raw.pause_reading()
+        self._pool.came(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Before the handshake starts, what uvloop read before it could be paused; after its end, what came with it."""
+        if self.made is not None:
+            self.made.data_received(data)
+            return
+        self._data.append(data)
+        if not self.started and self.raw is not None:
+            self.raw.pause_reading()
+
+    def eof_received(self) -> bool | None:
+        if self.made is not None:
+            return self.made.eof_received()
+        self._eof = True
+        return None
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._pool.over(self)
+        if self.made is not None:
+            self.made.connection_lost(error)
+
+    def taken(self) -> bytes:
+        """What came and nobody has read."""
+        data = b"".join(self._data)
+        self._data.clear()
+        return data
+
+    def may_work(self) -> bool:
+        return self._pool.may_work(self)
+
+    def worked(self, seconds: float) -> None:
+        self._pool.spent(seconds)
+
+    def go_on(self) -> None:
+        """Its turn has come: it begins, or does the step that had to wait."""
+        raw = self.raw
+        if raw is None or raw.is_closing():
+            return
+        if not self.started:
+            self._pool.start(self)
+            return
+        # Nothing new came; the protocol of the loop tries the handshake again.
+        cast(asyncio.BufferedProtocol, raw.get_protocol()).buffer_updated(0)
+
+    def hand_over(self, transport: asyncio.Transport, protocol: asyncio.Protocol) -> None:
+        """The handshake has ended: the connection is `protocol`'s."""
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        self.made = protocol
+        if data := self.taken():
+            protocol.data_received(data)
+        if self._eof:
+            protocol.eof_received()
+
+    def cut(self) -> None:
+        if self.raw is not None:
+            self.raw.abort()
+
+
+class Handshakes:
+    """Of one server. `make` makes the protocol of a connection whose handshake has ended."""
+
+    def __init__(self, limits: Limits, make: Callable[[], asyncio.Protocol]) -> None:
+        self.open = Shares("tls_handshakes", limits.tls_handshakes, largest=_LARGEST_SHARE)
+        self.evicted = 0
+        """How many made room for others."""
+        self.late = 0
+        """How many did not end in time."""
+        self.tls: ssl.SSLContext | None = None
+        self._make = make
+        self._limits = limits
+        self._all: OrderedDict[Handshake, float] = OrderedDict()
+        """When they came, the oldest first."""
+        self._by_address: dict[str, OrderedDict[Handshake, None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._queue: FairQueue[Handshake] = FairQueue()
+        self._used_seconds = 0.0
+        self._armed = False
+        self._admitting = False
+
+    def protocol(self) -> asyncio.Protocol:
+        """For a connection that was accepted."""
+        return Handshake(self)
+
+    def came(self, handshake: Handshake) -> None:
+        address = handshake.remote
+        while not self.open.take((address,)):
+            self._evict(address)
+        self._all[handshake] = asyncio.get_running_loop().time()
+        self._by_address.setdefault(address, OrderedDict())[handshake] = None
+        if self.may_work(handshake):
+            self.start(handshake)
+
+    def may_work(self, handshake: Handshake) -> bool:
+        """Whether this turn has time for it; otherwise its turn comes."""
+        if self._admitting:
+            return True
+        if self._used_seconds < TURN_SECONDS and not self._queue:
+            return True
+        if not handshake.queued:
+            handshake.queued = True
+            self._queue.push((handshake.remote,), handshake)
+        self._arm()
+        return False
+
+    def spent(self, seconds: float) -> None:
+        self._used_seconds += seconds
+        self._arm()
+
+    def _arm(self) -> None:
+        if not self._armed:
+            self._armed = True
+            asyncio.get_running_loop().call_soon(self._next_turn)
+
+    def start(self, handshake: Handshake) -> None:
+        handshake.started = True
+        self.spent(_START_SECONDS)
+        task = restarting(partial(self._shake, handshake), name="TLS handshake", ends=True)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def over(self, handshake: Handshake) -> None:
+        """It has ended, well or not."""
+        if self._all.pop(handshake, None) is not None:
+            address = handshake.remote
+            self.open.give((address,))
+            own = self._by_address[address]
+            del own[handshake]
+            if not own:
+                del self._by_address[address]
+        if handshake.queued:
+            handshake.queued = False
+            self._queue.remove((handshake.remote,), handshake)
+
+    def tick(self, now: float) -> None:
+        """Closes what takes too long; `now` by the loop's clock."""
+        border = now - self._limits.tls_handshake_timeout_seconds
+        while self._all:
+            handshake, since = next(iter(self._all.items()))
+            if since > border:
+                break
+            self.late += 1
+            self.over(handshake)
+            handshake.cut()
+
+    async def stop(self) -> None:
+        for handshake in list(self._all):
+            self.over(handshake)
+            handshake.cut()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _evict(self, address: str) -> None:
+        """Makes room for one more of an address: among its own, if it has any, so that nobody drives others out. Otherwise one of
+        the oldest goes, whose address has most."""
+        self.evicted += 1
+        own = self._by_address.get(address)
+        if own:
+            handshake = next(iter(own))
+        else:
+            handshake = max(islice(self._all, _LOOKED_AT), key=lambda each: len(self._by_address[each.remote]))
+        self.over(handshake)
+        handshake.cut()
+
+    def _next_turn(self) -> None:
+        self._armed = False
+        self._used_seconds = 0.0
+        self._admitting = True
+        try:
+            while self._used_seconds < TURN_SECONDS and (found := self._queue.pop()) is not None:
+                handshake = found[1]
+                handshake.queued = False
+                call(handshake.go_on, "a step of a TLS handshake")
+        finally:
+            self._admitting = False
+        if self._queue:
+            self._arm()
+
+    async def _shake(self, handshake: Handshake) -> None:
+        raw, tls = handshake.raw, self.tls
+        assert raw is not None and tls is not None
+        if raw.is_closing():
+            self.over(handshake)
+            return
+        waiting = tls.starting if isinstance(tls, ServerContext) else None
+        if waiting is not None:
+            waiting.append(handshake)
+        transport: asyncio.Transport | None = None
+        try:
+            transport = await asyncio.get_running_loop().start_tls(
+                raw,
+                handshake,
+                tls,
+                server_side=True,
+                ssl_handshake_timeout=self._limits.tls_handshake_timeout_seconds + _BACKSTOP_SECONDS,
+            )
+        except OSError as error:
+            # Scans, probes of a port, clients that do not trust us: nothing that an operator can do something about.
+            log.debug("a TLS handshake failed", extra={"remote": handshake.remote, "error": str(error)})
+        except Exception:  # of one connection, which must not keep the others from theirs
+            log.exception("a TLS handshake failed")
+            handshake.cut()
+        finally:
+            if waiting is not None and handshake in waiting:
+                waiting.remove(handshake)
+            self.over(handshake)
+        # A connection that was aborted meanwhile looks like one whose handshake has ended.
+        if transport is not None and not raw.is_closing():
+            handshake.hand_over(transport, self._make())

@@ -1,0 +1,90 @@
+"""Which large bodies of a tenant are worked on at the same time.
+
+The values that are made of a body take ten times its memory until the request is answered. What many of them took together is
+hard to give back: CPython's allocator frees a megabyte only when nothing in it lives on, such as what others stored meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Hashable
+
+from tenantry.base.fair_queue import FairQueue, Owners
+
+_PATIENCE_SECONDS = 2.0
+"""Who waited for so long goes on. What keeps the others is no work then, but the store or somebody else who is asked."""
+
+_Waiting = tuple[asyncio.Future[None], int]
+
+
+class _Tenant:
+    __slots__ = ("bytes", "queue")
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self.queue: FairQueue[_Waiting] = FairQueue()
+
+
+class LargeBodies:
+    """Of one server. `bytes_of_one`: how many bytes of bodies of one tenant, but always one body; 0 for any number.
+
+    The users of a tenant take turns by bytes.
+    """
+
+    def __init__(self, bytes_of_one: int) -> None:
+        self._most = bytes_of_one
+        self._tenants: dict[Hashable, _Tenant] = {}
+        self.waited_seconds = 0.0
+        """How long they waited, all of them together."""
+
+    async def begin(self, owners: Owners, size: int) -> None:
+        """Waits until a body of so many bytes may be worked on. `end` is owed after it, and where it raises nothing is."""
+        tenant = self._tenants.get(owners[0])
+        if tenant is None:
+            tenant = self._tenants[owners[0]] = _Tenant()
+        if not tenant.queue and self._fits(tenant, size):
+            tenant.bytes += size
+            return
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        waiting: _Waiting = loop.create_future(), size
+        tenant.queue.push(owners, waiting)
+        timer = loop.call_later(_PATIENCE_SECONDS, self._let_go, tenant, owners, waiting)
+        try:
+            await waiting[0]
+        except BaseException:
+            if not tenant.queue.remove(owners, waiting):
+                # It was its turn in the moment in which its caller went away.
+                tenant.bytes -= size
+            self._next(owners[0], tenant)
+            raise
+        finally:
+            timer.cancel()
+            self.waited_seconds += loop.time() - began
+
+    def end(self, owners: Owners, size: int) -> None:
+        """The request with the body is answered."""
+        tenant = self._tenants[owners[0]]
+        tenant.bytes -= size
+        self._next(owners[0], tenant)
+
+    def _next(self, name: Hashable, tenant: _Tenant) -> None:
+        while (found := tenant.queue.pop(lambda _, waiting: self._fits(tenant, waiting[1]), cost=0.0)) is not None:
+            self._go(tenant, *found)
+        if not tenant.bytes:
+            # Nobody waits either: the first of them would fit.
+            del self._tenants[name]
+
+    def _fits(self, tenant: _Tenant, size: int) -> bool:
+        return not tenant.bytes or not self._most or tenant.bytes + size <= self._most
+
+    def _go(self, tenant: _Tenant, owners: Owners, waiting: _Waiting) -> None:
+        turn, size = waiting
+        tenant.queue.charge(owners, size)
+        tenant.bytes += size
+        if not turn.done():
+            turn.set_result(None)
+
+    def _let_go(self, tenant: _Tenant, owners: Owners, waiting: _Waiting) -> None:
+        if tenant.queue.remove(owners, waiting):
+            self._go(tenant, owners, waiting)

@@ -1,0 +1,43 @@
+"""What a server counts of those who go beyond its limits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from tenantry.http.bodies import Bodies
+from tenantry.http.connections import Connections
+from tenantry.http.gate import Gate
+from tenantry.http.handshakes import Handshakes
+
+
+def figures(gate: Gate, bodies: Bodies, connections: Connections, handshakes: Handshakes) -> Callable[[], Iterator[Metric]]:
+    """What is read when the metrics are."""
+
+    def collect() -> Iterator[Metric]:
+        unproven = GaugeMetricFamily(
+            "tenantry_unauthenticated_connections", "Connections without credentials that were accepted."
+        )
+        unproven.add_metric((), len(connections.unproven))
+        yield unproven
+        cut = CounterMetricFamily(
+            "tenantry_connections_closed", "Connections and requests that were given up, by reason.", labels=("reason",)
+        )
+        cut.add_metric(("evicted",), connections.evicted)
+        cut.add_metric(("evicted-handshake",), handshakes.evicted)
+        cut.add_metric(("slow-handshake",), handshakes.late)
+        cut.add_metric(("slow-head",), connections.slow)
+        cut.add_metric(("slow-body",), bodies.slow)
+        cut.add_metric(("queue-timeout",), gate.timed_out)
+        yield cut
+        paced = CounterMetricFamily("tenantry_paced_bodies_seconds", "Time for which large bodies waited to be read on.")
+        paced.add_metric((), bodies.paced_seconds)
+        yield paced
+        waited = CounterMetricFamily(
+            "tenantry_waiting_bodies_seconds", "Time for which large bodies waited until others of their tenant were answered."
+        )
+        waited.add_metric((), bodies.waited_seconds)
+        yield waited
+
+    return collect

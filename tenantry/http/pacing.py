@@ -1,0 +1,75 @@
+"""At what pace large bodies are taken in: a piece in each turn of the loop, and at a rate while tenants share the server.
+
+    piece read ──► queue by tenant and user ──► who had the fewest bytes goes on, once the rate allows for its piece
+
+A piece is what came at once, mostly 256 KiB. To decrypt it gives the interpreter away a dozen times, and what is done with a
+large body is work that others wait behind, whatever becomes of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from tenantry.base.fair_queue import FairQueue, Owners
+
+_LOOK_SECONDS = 0.1
+"""How long a piece waits at most until it is looked at again whether anybody shares the server."""
+_EARLY_SECONDS = 0.0005
+"""Timers of the loop count milliseconds."""
+
+
+class Pacing:
+    """Of one server. `bytes_per_second` of all large bodies together while `shared()`, 0 for no such rate."""
+
+    def __init__(self, bytes_per_second: int, shared: Callable[[], bool]) -> None:
+        self._seconds_per_byte = 1 / bytes_per_second if bytes_per_second else 0.0
+        self._shared = shared
+        self._queue: FairQueue[tuple[asyncio.Future[None], int]] = FairQueue()
+        self._armed = False
+        self._next_at = 0.0
+        self.waited_seconds = 0.0
+        """How long pieces waited, all of them together."""
+
+    async def rest(self, owners: Owners, size: int) -> float:
+        """Waits until a piece of `size` bytes of a body of these owners may be used, and the next one read; for how many
+        seconds."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        turn: asyncio.Future[None] = loop.create_future()
+        self._queue.push(owners, (turn, size))
+        self._arm(loop)
+        try:
+            await turn
+        finally:
+            waited = loop.time() - began
+            self.waited_seconds += waited
+        return waited
+
+    def _wait_seconds(self, loop: asyncio.AbstractEventLoop) -> float:
+        return min(self._next_at - loop.time(), _LOOK_SECONDS) if self._shared() else 0.0
+
+    def _arm(self, loop: asyncio.AbstractEventLoop) -> None:
+        if not self._armed:
+            self._armed = True
+            wait = self._wait_seconds(loop)
+            if wait > _EARLY_SECONDS:
+                loop.call_later(wait, self._next, loop)
+            else:
+                loop.call_soon(self._next, loop)
+
+    def _next(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._armed = False
+        if self._wait_seconds(loop) <= _EARLY_SECONDS:
+            while (found := self._queue.pop(cost=0.0)) is not None:
+                owners, (turn, size) = found
+                # Who went away is still in the queue, and nothing waits for its piece.
+                if not turn.done():
+                    self._queue.charge(owners, size)
+                    # From when it was due, so that many small pieces keep the rate; the time without others leaves no debt.
+                    now = loop.time()
+                    self._next_at = min(max(self._next_at, now), now + _EARLY_SECONDS) + size * self._seconds_per_byte
+                    turn.set_result(None)
+                    break
+        if self._queue:
+            self._arm(loop)

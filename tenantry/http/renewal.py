@@ -1,0 +1,282 @@
+"""The certificates of one process: issued, renewed before they end, and given to whoever shows them, without a restart."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+from cryptography import x509
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from tenantry.base.tasks import restarting
+from tenantry.http.certificates import (
+    LIFE_SECONDS,
+    CertificateAuthority,
+    CertificateError,
+    Pair,
+    Validity,
+    pair_server_context,
+)
+
+LOOK_SECONDS = 10.0
+"""How often the time and an operator's files are looked at: clocks are set, and machines sleep."""
+RETRY_SECONDS = 5.0
+"""After a failure, or a twentieth of a certificate's life where that is less."""
+_SHORTEST_SECONDS = 0.05
+
+logger = logging.getLogger(__name__)
+
+Install = Callable[[Pair], Awaitable[None] | None]
+"""Has somebody show another certificate to those who connect from now on. Called on the event loop."""
+
+
+class Renewed(Protocol):
+    """What is kept up to date."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def end(self) -> float:
+        """When it ends, in Unix time."""
+
+    def due(self) -> float:
+        """When there is something to do; Unix time in seconds."""
+
+    async def renew(self, now: float) -> None:
+        """Does it; at Unix time `now`. Whatever it raises is logged, and it is called again when it is due."""
+
+
+class Certificate(ABC):
+    """One that this process shows. `pair` is the present one."""
+
+    def __init__(self, name: str, pair: Pair) -> None:
+        """Raises CertificateError where it cannot be read."""
+        self.name = name
+        self.pair = pair
+        self.validity = Validity.of(pair.certificate)
+        self._installs: list[Install] = []
+
+    @property
+    def end(self) -> float:
+        return self.validity.end
+
+    def follow(self, install: Install) -> None:
+        """Has `install` called with every later pair."""
+        self._installs.append(install)
+
+    @abstractmethod
+    def due(self) -> float:
+        """When there is something to do; Unix time in seconds."""
+
+    @abstractmethod
+    async def renew(self, now: float) -> None:
+        """Does it; at Unix time `now`. Whatever it raises is logged, and it is called again when it is due."""
+
+    async def _install(self, pair: Pair) -> bool:
+        """Whether everybody shows it."""
+        self.validity, self.pair = Validity.of(pair.certificate), pair
+        done = True
+        for install in self._installs:
+            try:
+                waiting = install(pair)
+                if waiting is not None:
+                    await waiting
+            except Exception:  # one that fails must not keep the others from theirs
+                logger.exception("the new certificate %s cannot be shown", self.name)
+                done = False
+        return done
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name} until {_text(self.validity.end)}>"
+
+
+class Issued(Certificate):
+    """Issued by the platform's own CA. `make` is called in a thread."""
+
+    def __init__(self, name: str, pair: Pair, make: Callable[[], Pair]) -> None:
+        super().__init__(name, pair)
+        self._make = make
+        self._again: float | None = None
+
+    def due(self) -> float:
+        return self.validity.renew_at if self._again is None else self._again
+
+    async def renew(self, now: float) -> None:
+        self._again = now + min(RETRY_SECONDS, self.validity.life_seconds / 20)
+        if await self._install(await asyncio.to_thread(self._make)):
+            self._again = None
+        logger.info("certificate %s was renewed", self.name, extra={"until": _text(self.validity.end)})
+
+
+class OfFiles(Certificate):
+    """An operator's own, loaded again when its files change, as kube-apiserver does. A pair that cannot be used is logged, and
+    the one before it is shown on."""
+
+    def __init__(self, name: str, certificate_path: Path, key_path: Path) -> None:
+        """Raises CertificateError."""
+        self._paths = (certificate_path, key_path)
+        self._seen = self._state()
+        super().__init__(name, Pair.read(certificate_path, key_path))
+        self._looked = 0.0
+
+    def due(self) -> float:
+        return self._looked + LOOK_SECONDS
+
+    async def renew(self, now: float) -> None:
+        self._looked = now
+        pair = await asyncio.to_thread(self._changed)
+        if pair is not None and await self._install(pair):
+            logger.info("certificate %s was loaded again", self.name, extra={"until": _text(self.validity.end)})
+
+    def _changed(self) -> Pair | None:
+        state = self._state()
+        if state == self._seen:
+            return None
+        # Before they are read: what is written meanwhile is another change.
+        self._seen = state
+        pair = Pair.read(*self._paths)
+        if pair == self.pair:
+            return None
+        pair_server_context(pair)
+        if _kind(pair) is not _kind(self.pair):
+            # A TLS context has a place for each kind of key, and clients choose.
+            raise CertificateError(f"{self._paths[0]} has another kind of key than the one in use: restart to show it")
+        return pair
+
+    def _state(self) -> tuple[tuple[int, ...] | None, ...]:
+        return tuple(file_state(path) for path in self._paths)
+
+
+class Certificates(Collector):
+    """All of one process, and the task that renews them. `life_seconds`: of those that are issued."""
+
+    def __init__(self, authority: CertificateAuthority, *, life_seconds: float = LIFE_SECONDS) -> None:
+        self.authority = authority
+        self._life_seconds = life_seconds
+        self._held: dict[str, Renewed] = {}
+        self._ca_end = first_end(authority.certificate)
+        self._task: asyncio.Task[None] | None = None
+        self._added = asyncio.Event()
+        self._renewing = asyncio.Lock()
+
+    def serving(self, name: str, names: Sequence[str]) -> Certificate:
+        """A new serving certificate for host names and addresses. Raises CertificateError."""
+        return self._issued(name, lambda: self.authority.issue_serving(names, life_seconds=self._life_seconds))
+
+    def client(self, name: str, user: str) -> Certificate:
+        """A new client certificate of a user. Raises CertificateError."""
+        return self._issued(name, lambda: self.authority.issue_client(user, life_seconds=self._life_seconds))
+
+    def serving_files(self, name: str, directory: Path, names: Sequence[str]) -> Certificate:
+        """As `serving`, kept in the files `serving.crt` and `serving.key`. Raises CertificateError, OSError."""
+
+        def kept() -> Pair:
+            return Pair.read(*self.authority.serving(directory, names, life_seconds=self._life_seconds))
+
+        return self._issued(name, kept)
+
+    def client_files(self, name: str, directory: Path, user: str) -> Certificate:
+        """As `client`, for programs that read the files `<name>.crt` and `<name>.key`. Raises CertificateError, OSError."""
+
+        def written() -> Pair:
+            pair = self.authority.issue_client(user, life_seconds=self._life_seconds)
+            pair.write(directory / f"{name}.crt", directory / f"{name}.key")
+            return pair
+
+        return self._issued(name, written)
+
+    def of_files(self, name: str, certificate_path: Path, key_path: Path) -> Certificate:
+        """An operator's. Raises CertificateError."""
+        return self._holding(OfFiles(name, certificate_path, key_path))
+
+    async def renew(self) -> None:
+        """Does what is due, and waits for what somebody else does already."""
+        async with self._renewing:
+            now = self._now()
+            for certificate in list(self._held.values()):
+                if certificate.due() <= now:
+                    try:
+                        await certificate.renew(now)
+                    except Exception:  # of this one; the others must not end because of it
+                        logger.exception("certificate %s cannot be renewed", certificate.name)
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+
+    def describe(self) -> Iterable[Metric]:
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        ends = GaugeMetricFamily(
+            "tenantry_certificate_expiry_seconds", "When a certificate ends, in Unix time.", labels=("certificate",)
+        )
+        ends.add_metric(("ca",), self._ca_end)
+        for name, certificate in self._held.items():
+            ends.add_metric((name,), certificate.end)
+        yield ends
+
+    def hold(self, certificate: Renewed) -> None:
+        """Keeps it up to date from now on."""
+        self._held[certificate.name] = certificate
+        self._added.set()
+        if self._task is None:
+            self._task = restarting(self._run, name="certificates")
+
+    def _issued(self, name: str, make: Callable[[], Pair]) -> Certificate:
+        return self._holding(Issued(name, make(), make))
+
+    def _holding(self, certificate: Certificate) -> Certificate:
+        self.hold(certificate)
+        return certificate
+
+    async def _run(self) -> None:
+        while True:
+            self._added.clear()
+            due = min(certificate.due() for certificate in self._held.values())
+            pause = min(max(due - self._now(), _SHORTEST_SECONDS), LOOK_SECONDS)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._added.wait()
+            await self.renew()
+
+    def _now(self) -> float:
+        return self.authority.now().timestamp()
+
+    def __repr__(self) -> str:
+        return f"<Certificates {list(self._held.values())}>"
+
+
+def first_end(pem: bytes) -> float:
+    """When the first of these certificates ends, in Unix time. Raises CertificateError."""
+    try:
+        return min(certificate.not_valid_after_utc.timestamp() for certificate in x509.load_pem_x509_certificates(pem))
+    except ValueError as error:
+        raise CertificateError(f"a certificate cannot be read: {error}") from error
+
+
+def _kind(pair: Pair) -> type:
+    return type(x509.load_pem_x509_certificate(pair.certificate).public_key())
+
+
+def file_state(path: Path) -> tuple[int, ...] | None:
+    """What changes when a file does; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return (found.st_ino, found.st_mtime_ns, found.st_size)
+
+
+def _text(unix_time: float) -> str:
+    return datetime.fromtimestamp(unix_time, UTC).isoformat(timespec="seconds")

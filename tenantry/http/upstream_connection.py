@@ -1,0 +1,409 @@
+"""One HTTP/1.1 connection to another server: one exchange at a time, the answer's head parsed, its body handed on as it comes.
+
+aiohttp's client does more than is needed here and costs several times the CPU.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import cast
+
+from tenantry.http.chunks import BadChunk, ChunkScanner
+from tenantry.http.messages import RelaySink
+from tenantry.http.tls_alerts import TicketedObject, refusal
+
+_HEAD_LIMIT_BYTES = 128 * 1024
+_WHOLE_UP_TO_BYTES = 64 * 1024
+"""A body up to here is awaited and handed on in one piece."""
+_HIGH_BYTES = 256 * 1024
+"""Where so much has come that nobody has taken, the other server is held up."""
+_SHORTEST_SECONDS = 1.0
+"""client-go takes a watch that ends sooner, with nothing in it, for a failure, and lists again."""
+_HOP_BY_HOP = frozenset(
+    (
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"upgrade",
+        b"transfer-encoding",
+    )
+)
+"""RFC 9110 §7.6.1. The framing is added again where it is the same on both sides."""
+_STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([1-9][0-9]{2})(?: .*)?")
+_BODILESS = frozenset((204, 304))
+_NO_OPERATION = b"OPTIONS * HTTP/1.1\r\nHost: any\r\n\r\n"
+"""RFC 9110 §9.3.7. Behind a watch it ends that (`Connection`)."""
+_LEAVING_SECONDS = 2.0
+
+
+class UpstreamError(Exception):
+    """The other server failed. `sent`: some of the request went out, so that it may have been carried out."""
+
+    def __init__(self, text: str, *, sent: bool) -> None:
+        super().__init__(text)
+        self.sent = sent
+
+
+@dataclass(slots=True, eq=False)
+class Answer:
+    """`header` are the header lines to pass on, each ended by CRLF, with the framing. `body` is the whole body, or empty where it
+    is to be had from `rest`. `fields`: every header by its lower-case name (the last one)."""
+
+    status: int
+    header: bytes
+    fields: dict[bytes, bytes]
+    body: bytes
+    chunked: bool
+    rest: UpstreamConnection | None
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """Made by the pool. `released` is called when an exchange has ended and another may begin, `lost` when it is gone."""
+
+    def __init__(self, released: Callable[[UpstreamConnection], None], lost: Callable[[UpstreamConnection], None]) -> None:
+        self.used = 0
+        self.idle_since = 0.0
+        self.fresh = True
+        self._released = released
+        self._lost = lost
+        self._transport: asyncio.Transport | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._data = b""
+        self._head_seen = False
+        self._status = 0
+        self._header = b""
+        self._fields: dict[bytes, bytes] = {}
+        self._length: int | None = None
+        self._scanner: ChunkScanner | None = None
+        self._bodiless = False
+        self._keep = True
+        self._paused = False
+        self._error: UpstreamError | None = None
+        self._ended = False
+        self._busy = False
+        self._leaving: asyncio.TimerHandle | None = None
+        """Nobody wants the rest of the answer; until when it is waited for."""
+        self._sent = False
+        self._begun = 0.0
+
+    # What the loop calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's transports are not of asyncio's classes.
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        if not self._busy:
+            # An answer that nobody asked for would be taken for that of the next request.
+            self.abort("the server sent something unasked")
+            return
+        self._data = self._data + data if self._data else data
+        if self._leaving is not None:
+            self._leave_on()
+            return
+        if not self._head_seen and not self._parse_head():
+            return
+        if len(self._data) > _HIGH_BYTES and not self._paused and self._transport is not None:
+            self._paused = True
+            self._transport.pause_reading()
+        if self._length is None or len(self._data) >= self._length or self._length > _WHOLE_UP_TO_BYTES:
+            self._wake()
+
+    def eof_received(self) -> bool:
+        self._end("the server closed the connection")
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        refused = refusal(error)
+        if refused and self.used <= 1 and not self._head_seen and not self._data:
+            # With TLS 1.3 the server judges our certificate when we take the handshake for done.
+            self._sent = False
+            self._end(f"refused by TLS: {refused}")
+        self._end(f"the connection broke: {error}" if error is not None else "the server closed the connection")
+        self._transport = None
+        self._lost(self)
+
+    # What the pool and its users call
+
+    @property
+    def usable(self) -> bool:
+        return self._transport is not None and not self._transport.is_closing() and not self._ended and not self._busy
+
+    def abort(self, why: str = "given up") -> None:
+        """Ends the connection now; whoever waits for it gets UpstreamError."""
+        self._end(why)
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def accepted(self, timeout_seconds: float) -> None:
+        """Waits until the server's TLS handshake has ended too, so that nothing is written before. One that does not say so in
+        time is not waited for any longer. Raises UpstreamError with nothing sent."""
+        tls = self._transport.get_extra_info("ssl_object") if self._transport is not None else None
+        if isinstance(tls, TicketedObject) and not tls.accepted:
+            tls.on_accepted(self._wake)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(timeout_seconds):
+                    while not (tls.accepted or self._ended):
+                        await self._wait()
+        if self._ended:
+            raise self._error or UpstreamError("the connection is closed", sent=False)
+
+    async def exchange(self, request: bytes, *, head_only: bool = False) -> Answer:
+        """Sends a request with its body, and returns when the answer's head has come.
+
+        `head_only`: no body follows whatever the head says (HEAD). Raises UpstreamError; the connection is not used again after
+        that. A cancelled exchange cuts it, which tells the other server.
+        """
+        transport = self._transport
+        if transport is None or not self.usable:
+            why = "the connection is closed"
+            raise UpstreamError(str(self._error) if self._error is not None and not self.used else why, sent=False)
+        self._busy, self._head_seen, self._data, self._bodiless, self._keep = True, False, b"", head_only, True
+        self._sent = True
+        self._begun = asyncio.get_running_loop().time()
+        self.used += 1
+        try:
+            transport.write(request)
+            while not self._ready():
+                await self._wait()
+            return self._answer()
+        except BaseException:
+            self.abort()
+            raise
+
+    async def pump(self, sink: RelaySink) -> bool:
+        """Writes the rest of a body to a sink. See `Relay.run` for what is returned.
+
+        An answer in chunks that has to end early ends when something of it was passed on, or a second after the request: its
+        client resumes a watch then, and gets what it missed from whoever serves it by that time.
+        """
+        sink.on_ending(self._wake)
+        may_end = False
+
+        def grown() -> None:
+            nonlocal may_end
+            may_end = True
+            self._wake()
+
+        timer = asyncio.get_running_loop().call_at(self._begun + _SHORTEST_SECONDS, grown)
+        try:
+            while True:
+                data, self._data = self._data, b""
+                if data:
+                    done, data = self._take(data)
+                    if data:
+                        may_end = True
+                        sink.write(data)
+                        await sink.drain()
+                    if done:
+                        self._finish()
+                        return True
+                    if self._data:
+                        continue
+                between = self._scanner is not None and self._scanner.between
+                if sink.ending and between and may_end:
+                    self.abort("not wanted any more")
+                    return False
+                if self._ended and (may_end or not between):
+                    return self._broken()
+                if self._paused and self._transport is not None:
+                    self._paused = False
+                    self._transport.resume_reading()
+                await self._wait()
+        except asyncio.CancelledError:
+            self._leave()
+            raise
+        except BaseException:
+            self.abort()
+            raise
+        finally:
+            timer.cancel()
+
+    # Inside
+
+    def _leave(self) -> None:
+        """Nobody wants the rest of the answer. The server is asked to end a watch, and the connection kept: another costs both
+        sides a handshake, which is more than all else of a watch."""
+        if self._scanner is None or not self._keep or self._ended or self._transport is None:
+            self.abort()
+            return
+        self._leaving = asyncio.get_running_loop().call_later(_LEAVING_SECONDS, self.abort)
+        self._transport.write(_NO_OPERATION)
+        if self._paused:
+            self._paused = False
+            self._transport.resume_reading()
+        self._leave_on()
+
+    def _leave_on(self) -> None:
+        """What is left of the answer, and the one to `_NO_OPERATION`."""
+        assert self._scanner is not None
+        if not self._scanner.done:
+            data, self._data = self._data, b""
+            try:
+                self._scanner.feed(data)
+            except BadChunk:
+                self.abort()
+                return
+            if not self._scanner.done:
+                return
+            self._data, self._head_seen = self._scanner.behind, False
+        if not self._parse_head():
+            return
+        if self._length != 0 or self._data:
+            self.abort("the server sent something unasked")
+            return
+        self._stop_leaving()
+        self._finish()
+
+    def _stop_leaving(self) -> None:
+        if self._leaving is not None:
+            self._leaving.cancel()
+            self._leaving = None
+
+    def _broken(self) -> bool:
+        if self._scanner is not None and self._scanner.between:
+            # Nothing is lost that was begun: a watch that ends here is resumed by its client.
+            return False
+        raise self._error or UpstreamError("the answer ended early", sent=True)
+
+    def _ready(self) -> bool:
+        if self._head_seen:
+            if self._length is None or self._length > _WHOLE_UP_TO_BYTES or len(self._data) >= self._length:
+                return True
+            if self._ended:
+                raise self._error or UpstreamError("the answer ended early", sent=True)
+            return False
+        if self._ended:
+            raise self._error or UpstreamError("the server closed the connection", sent=True)
+        return False
+
+    async def _wait(self) -> None:
+        waiter = self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def _end(self, why: str) -> None:
+        self._stop_leaving()
+        if not self._ended:
+            self._ended = True
+            self._error = self._error or UpstreamError(why, sent=self._sent)
+        self._wake()
+
+    def _parse_head(self) -> bool:
+        while True:
+            end = self._data.find(b"\r\n\r\n")
+            if end < 0:
+                if len(self._data) > _HEAD_LIMIT_BYTES:
+                    self.abort("the answer's head is too long")
+                return False
+            lines = self._data[:end].split(b"\r\n")
+            self._data = self._data[end + 4 :]
+            found = _STATUS_LINE.fullmatch(lines[0])
+            if found is None:
+                self.abort("the answer is no HTTP/1.1")
+                return False
+            self._status = int(found[1])
+            if self._status >= 200:
+                break
+        if not self._parse_fields(lines):
+            self.abort("the answer's head is malformed")
+            return False
+        self._head_seen = True
+        return True
+
+    def _parse_fields(self, lines: list[bytes]) -> bool:
+        fields: dict[bytes, bytes] = {}
+        kept: list[bytes] = []
+        named: frozenset[bytes] = frozenset()
+        for index in range(1, len(lines)):
+            line = lines[index]
+            name, colon, value = line.partition(b":")
+            if not colon or not name or name[:1] in b" \t":
+                return False
+            name = name.lower()
+            value = value.strip()
+            if name == b"content-length" and fields.get(name, value) != value:
+                return False
+            if name == b"connection":
+                named |= frozenset(part.strip() for part in value.lower().split(b","))
+            fields[name] = value
+            if name not in _HOP_BY_HOP:
+                kept.append(line)
+        self._keep = self._keep and b"close" not in named
+        dropped = named - {b"close", b"keep-alive", b"content-length"}
+        if dropped:
+            kept = [line for line in kept if line.partition(b":")[0].lower() not in dropped]
+        self._fields = fields
+        coding = fields.get(b"transfer-encoding")
+        self._scanner, self._length = None, None
+        if self._bodiless or self._status in _BODILESS:
+            self._length = 0
+        elif coding is not None:
+            if coding.lower() != b"chunked" or b"content-length" in fields:
+                return False
+            self._scanner = ChunkScanner()
+            kept.append(b"Transfer-Encoding: chunked")
+        elif (declared := fields.get(b"content-length")) is not None and declared.isdigit():
+            self._length = int(declared)
+        else:
+            # Our own servers always say how long an answer is; an end by closing could not be told from a crash.
+            return False
+        kept.append(b"")
+        self._header = b"\r\n".join(kept)
+        return True
+
+    def _take(self, data: bytes) -> tuple[bool, bytes]:
+        """Whether the body is whole with this, and what to pass on of it."""
+        if self._scanner is not None:
+            try:
+                passed = self._scanner.feed(data)
+            except BadChunk as error:
+                raise UpstreamError(str(error), sent=True) from error
+            return self._scanner.done, passed
+        assert self._length is not None
+        if len(data) > self._length:
+            # More than it said: not to be trusted with another request.
+            self._keep = False
+            data = data[: self._length]
+        self._length -= len(data)
+        return self._length == 0, data
+
+    def _answer(self) -> Answer:
+        answer = Answer(self._status, self._header, self._fields, b"", self._scanner is not None, None)
+        if self._length is not None and len(self._data) >= self._length:
+            data, self._data = self._data, b""
+            _, answer.body = self._take(data) if self._length else (True, b"")
+            if self._length == 0 and not answer.body and data:
+                self._keep = False
+            self._finish()
+            return answer
+        answer.rest = self
+        return answer
+
+    def _finish(self) -> None:
+        self._busy = False
+        if self._keep and not self._ended and self._transport is not None:
+            if self._paused:
+                self._paused = False
+                self._transport.resume_reading()
+            self._released(self)
+        elif self._transport is not None:
+            self._transport.close()
+
+    def __repr__(self) -> str:
+        state = "ended" if self._ended else "busy" if self._busy else "idle"
+        return f"<UpstreamConnection {state}, {self.used} exchanges>"

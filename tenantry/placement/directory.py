@@ -1,0 +1,276 @@
+"""Where every tenant lives: paths to ids, ids to ranges, ranges to shards (kcp's workspace index)."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from tenantry.kube.objects import GroupResource, Object
+from tenantry.kube.status import StatusError, bad_request, not_found, unavailable
+from tenantry.placement.catalog import Catalog
+from tenantry.tenancy.resources import WORKSPACES
+from tenantry.tenancy.well_known import ROOT
+
+HOMES = "tenantry/homes"
+"""The path index of home workspaces, which have no Workspace object: `root` and the user's `home_key` → {user, cluster}."""
+HOME_PREFIX = "user"
+WORKSPACE_RESOURCE = GroupResource("tenancy.kcp.io", "workspaces")
+MAXIMUM_DEPTH = 64
+"""A bound for walks up and down; kcp has none, but a loop through damaged data must end."""
+
+_SEGMENT = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+
+
+class Location(NamedTuple):
+    """Where a logical cluster is served. `url` is the address of its range's base (no trailing slash)."""
+
+    cluster: str
+    range: str
+    shard: str
+    url: str
+    generation: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RangeInfo:
+    """A range as the registry knows it: the interval `[start, end)` of cluster ids and the shard that owns it.
+
+    `shard` is the owner's name, empty while nobody alive owns the range; `owner` is the uid in the range's fence, `target` that
+    of the shard to which it is on its way, if it is.
+    `capacity` is the number of tenants at which the scheduler stops placing new ones here; `labels` are those that its Shard
+    object begins with.
+    """
+
+    name: str
+    start: str
+    end: str
+    shard: str
+    capacity: int = 1000
+    tenants: int = 0
+    generation: int = 1
+    labels: Mapping[str, str] = field(default_factory=dict)
+    owner: str = ""
+    target: str = ""
+
+    def holds(self, cluster: str) -> bool:
+        return self.start <= cluster < self.end
+
+
+class ShardInfo(NamedTuple):
+    """A living serving process. `uid` is new with each of its starts; `url` is where its peers and gateways reach it.
+
+    `draining`: it gets no more ranges, and those that it has go to others.
+    """
+
+    name: str
+    uid: str
+    url: str
+    draining: bool = False
+
+
+class Registry(Protocol):
+    """Who owns which range. Implemented by the registry's package; look-ups are from memory."""
+
+    def ranges(self) -> Sequence[RangeInfo]:
+        """In the order of `start`. The same value until something changes."""
+        ...
+
+    def range_of(self, cluster: str) -> RangeInfo | None: ...
+
+    def named(self, name: str) -> RangeInfo | None: ...
+
+    def shards(self) -> Sequence[ShardInfo]: ...
+
+    async def open_range(self, labels: Mapping[str, str]) -> RangeInfo:
+        """A new range over unused ids, placed on the least loaded shard. Returns when that shard serves it."""
+        ...
+
+    def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Calls back when the map changed; returns how to stop."""
+        ...
+
+
+class Directory:
+    """Answers from memory: the catalog's workspaces and the registry's map."""
+
+    def __init__(self, catalog: Catalog, registry: Registry, external_url: str) -> None:
+        self.registry = registry
+        self._catalog = catalog
+        self._external_url = external_url
+        self._parents: dict[str, tuple[str, str]] = {}
+        self._homes: dict[str, str] = {}
+        self._home_clusters: dict[str, str] = {}
+        self._clusters: dict[tuple[str, str], str] = {}
+        self._tenants: dict[str, int] = {}
+        self._starts: list[str] = []
+        self._ranges: Sequence[RangeInfo] = ()
+        self._stops: list[Callable[[], None]] = []
+
+    def start(self) -> None:
+        """Index what the catalog holds and follow it."""
+        self._stops = [
+            self._catalog.subscribe(WORKSPACES, self._workspace_changed),
+            self._catalog.subscribe(HOMES, self._home_changed),
+            self.registry.subscribe(self._map_changed),
+        ]
+        self._map_changed()
+        for parent, name, projection in self._catalog.each(WORKSPACES):
+            self._workspace_changed(WORKSPACES, parent, name, projection)
+        for cluster, key, home in self._catalog.each(HOMES):
+            self._home_changed(HOMES, cluster, key, home)
+
+    def stop(self) -> None:
+        for stop in self._stops:
+            stop()
+        self._stops = []
+
+    def resolve(self, path_or_id: str) -> Location:
+        """The place of a path (`root:org:team`, `<id>:team`, `user:ada:team`) or an id.
+
+        Raises StatusError: 400 where the text is no path, 404 where nothing of that name exists. An id alone is not looked
+        up (as in kcp), only its range is; authorization refuses clusters that do not exist.
+        """
+        cluster = self.cluster_of(path_or_id)
+        if cluster is None:
+            raise not_found(WORKSPACE_RESOURCE, path_or_id)
+        return self.locate(cluster, path_or_id)
+
+    def locate(self, cluster: str, shown: str = "") -> Location:
+        """The place of a cluster id. Raises StatusError 404 naming `shown` where no range holds it."""
+        found = self.range_of(cluster)
+        if found is None:
+            raise not_found(WORKSPACE_RESOURCE, shown or cluster)
+        if not found.shard:
+            raise unavailable(f"range {found.name} has no owner at the moment")
+        return Location(cluster, found.name, found.shard, self.range_url(found.name), found.generation)
+
+    def range_url(self, name: str) -> str:
+        return f"{self._external_url}/ranges/{name}"
+
+    def range_of(self, cluster: str) -> RangeInfo | None:
+        index = bisect_right(self._starts, cluster) - 1
+        if index < 0:
+            return None
+        found = self._ranges[index]
+        return found if cluster < found.end else None
+
+    def cluster_of(self, path: str) -> str | None:
+        """The id behind a path or id; None where a step does not exist.
+
+        Raises StatusError: 400 where it is no path, 503 where a workspace on the way is Unavailable.
+        """
+        if path in self._parents or path.startswith("system:"):
+            return path
+        segments = path.split(":")
+        for segment in segments:
+            if not _SEGMENT.fullmatch(segment):
+                raise invalid_path(path)
+        if len(segments) > MAXIMUM_DEPTH:
+            return None
+        cluster, names = segments[0], segments[1:]
+        if cluster == HOME_PREFIX and names:
+            home = self.home_of(names[0])
+            if home is None:
+                return None
+            cluster, names = home, names[1:]
+        for name in names:
+            projection = self._catalog.get(WORKSPACES, cluster, name)
+            if projection is None or projection.get("phase") == "Scheduling":
+                return None
+            if projection.get("phase") == "Unavailable":
+                raise unavailable(f"workspace {path} is not available")
+            cluster = projection["cluster"]
+        return cluster
+
+    def workspace(self, parent: str, name: str) -> Object | None:
+        """The projection of a workspace (see `WORKSPACES`); None where there is none."""
+        return self._catalog.get(WORKSPACES, parent, name)
+
+    def home_of(self, user_name: str) -> str | None:
+        """The cluster of a user's home workspace; None where it was never asked for."""
+        home = self._catalog.get(HOMES, ROOT, home_key(user_name))
+        return home["cluster"] if home is not None else None
+
+    def knows(self, cluster: str) -> bool:
+        """Whether a cluster is a workspace's, or a home, and so counts among the tenants of its range."""
+        return cluster in self._parents or cluster in self._homes
+
+    def parent_of(self, cluster: str) -> tuple[str, str] | None:
+        """The (parent cluster, workspace name) that own a cluster; None for `root` and `system:*`."""
+        return self._parents.get(cluster)
+
+    def path_of(self, cluster: str) -> str | None:
+        """The canonical path of a cluster, None where it has no workspace and is not a root of paths."""
+        names: list[str] = []
+        for _ in range(MAXIMUM_DEPTH):
+            parent = self._parents.get(cluster)
+            if parent is None:
+                user = self._homes.get(cluster)
+                if user is not None and _SEGMENT.fullmatch(user):
+                    return ":".join((HOME_PREFIX, user, *reversed(names)))
+                if not names and user is None and cluster != ROOT and not cluster.startswith("system:"):
+                    return None
+                return ":".join((cluster, *reversed(names)))
+            names.append(parent[1])
+            cluster = parent[0]
+        return None
+
+    def tenants(self, range_name: str) -> int:
+        """How many workspaces' clusters and homes lie in a range."""
+        return self._tenants.get(range_name, 0)
+
+    def _workspace_changed(self, _: str, parent: str, name: str, projection: Object | None) -> None:
+        place = (parent, name)
+        cluster = projection["cluster"] if projection is not None else None
+        former = self._clusters.get(place)
+        if former == cluster:
+            return
+        if former is not None and self._parents.get(former) == place:
+            del self._parents[former]
+            self._count(former, -1)
+        if cluster is None:
+            self._clusters.pop(place, None)
+            return
+        if cluster not in self._parents:
+            self._count(cluster, 1)
+        self._parents[cluster] = place
+        self._clusters[place] = cluster
+
+    def _home_changed(self, _: str, __: str, key: str, home: Object | None) -> None:
+        former = self._home_clusters.pop(key, None)
+        if former is not None:
+            del self._homes[former]
+            self._count(former, -1)
+        if home is not None:
+            self._home_clusters[key] = home["cluster"]
+            self._homes[home["cluster"]] = home["user"]
+            self._count(home["cluster"], 1)
+
+    def _count(self, cluster: str, by: int) -> None:
+        found = self.range_of(cluster)
+        if found is not None:
+            self._tenants[found.name] = self._tenants.get(found.name, 0) + by
+
+    def _map_changed(self) -> None:
+        former, self._ranges = self._ranges, self.registry.ranges()
+        if [(r.name, r.start, r.end) for r in former] == [(r.name, r.start, r.end) for r in self._ranges]:
+            # Another owner moves no tenant to another range, and counting a million takes a second.
+            return
+        self._starts = [r.start for r in self._ranges]
+        self._tenants = {}
+        for cluster in (*self._parents, *self._homes):
+            self._count(cluster, 1)
+
+
+def home_key(user_name: str) -> str:
+    """The key of a user's home: names hold any character, and are of any length."""
+    return hashlib.sha224(user_name.encode()).hexdigest()
+
+
+def invalid_path(path: str) -> StatusError:
+    """400 for what is no logical cluster path (kcp's shard; its front-proxy says 403)."""
+    return bad_request(f"invalid cluster: {path!r} does not match the regex")

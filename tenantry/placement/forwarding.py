@@ -1,0 +1,140 @@
+"""Requests that go on to the shard that owns their range, and what is tried again when it cannot answer.
+
+Tried again, for a bounded time: what never went out; reads; and what a shard refused because it does not own the range
+(`NOT_OWNER`). A write that went out and was not answered may have been carried out, so its client is told so, and decides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+
+from tenantry.http.messages import NOT_OWNER, Relay, RelaySink, Reply, Request
+from tenantry.http.upstream_connection import Answer, UpstreamConnection, UpstreamError
+from tenantry.kube.status import StatusError, unavailable
+from tenantry.placement.directory import RangeInfo
+from tenantry.placement.owners import Owners, Use
+
+_FIRST_PAUSE_SECONDS = 0.02
+_LAST_PAUSE_SECONDS = 0.25
+_READS = frozenset(("GET", "HEAD", "OPTIONS"))
+_NOT_OWNER = NOT_OWNER.lower().encode()
+
+Exchange = Callable[[UpstreamConnection], Awaitable[Answer]]
+"""Sends the request on a connection. Raises UpstreamError."""
+Taking = Callable[[Answer], Awaitable[Reply | None]]
+"""Makes a reply of an answer before another exchange may end it; None leaves it to be passed on as it comes."""
+
+
+async def _pass_on(answer: Answer) -> Reply | None:
+    return None
+
+
+class Forwarding:
+    """`patience_seconds`: for how long a request waits for its range to have an owner that serves it."""
+
+    def __init__(self, owners: Owners, *, patience_seconds: float) -> None:
+        self._owners = owners
+        self._patience_seconds = patience_seconds
+        self.retries = 0
+        """Attempts after a request's first."""
+        self.unknown_outcomes = 0
+        """Writes whose shard went away before it answered."""
+
+    async def send(
+        self,
+        request: Request,
+        find: Callable[[], RangeInfo | None],
+        exchange: Exchange,
+        *,
+        take: Taking = _pass_on,
+    ) -> Reply:
+        """`find`: the range, asked before each attempt.
+
+        Raises StatusError: 503 where the range is not served in time, 502 where a shard went away with a write.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._patience_seconds
+        pause = _FIRST_PAUSE_SECONDS
+        fresh = False
+        generation = 0
+        while True:
+            info = find()
+            if info is not None and info.generation != generation:
+                # A new owner serves within a moment, however long the last one was waited for.
+                generation, pause = info.generation, _FIRST_PAUSE_SECONDS
+            why = "nobody owns it"
+            at_once = False
+            if info is not None:
+                try:
+                    reply = await self._attempt(info, request, exchange, take, fresh)
+                except UpstreamError as error:
+                    if error.sent and request.method not in _READS:
+                        self.unknown_outcomes += 1
+                        raise _unknown_outcome(info, error) from error
+                    why = str(error)
+                    # A kept connection that the shard had closed meanwhile says nothing about the shard.
+                    at_once = error.sent and not fresh
+                    fresh = True
+                else:
+                    if reply is not None:
+                        return reply
+                    why = f"shard {info.shard} does not serve it yet, or not any more" if info.shard else why
+            if loop.time() >= deadline:
+                name = info.name if info is not None else "of this tenant"
+                raise unavailable(f"range {name} is not served at the moment: {why}")
+            self.retries += 1
+            if not at_once:
+                # Many wait at the same time: not all should come back at the same time.
+                await self._owners.changed(pause * random.uniform(0.5, 1.0))
+                pause = min(pause * 2, _LAST_PAUSE_SECONDS)
+
+    async def _attempt(self, info: RangeInfo, request: Request, exchange: Exchange, take: Taking, fresh: bool) -> Reply | None:
+        """None where another attempt may be made, and nothing was done. Raises UpstreamError, StatusError."""
+        upstream = self._owners.of(info)
+        if upstream is None:
+            return None
+        connection = await upstream.connection(fresh=fresh)
+        use = self._owners.begin(info, connection)
+        kept = False
+        try:
+            answer = await exchange(connection)
+            if answer.status == 503 and _NOT_OWNER in answer.fields:
+                if answer.rest is not None:
+                    answer.rest.abort()
+                return None
+            taken = await take(answer)
+            if taken is not None:
+                return taken
+            kept = answer.rest is not None
+            return self._relay(request, answer, use)
+        finally:
+            if not kept:
+                self._owners.end(use)
+
+    def _relay(self, request: Request, answer: Answer, use: Use) -> Relay:
+        rest = answer.rest
+        if rest is None:
+            return Relay(answer.status, answer.header, answer.body)
+        if answer.chunked:
+            request.verb = "watch"
+
+        async def run(sink: RelaySink) -> bool:
+            try:
+                return await rest.pump(sink)
+            finally:
+                self._owners.end(use)
+
+        def close() -> None:
+            rest.abort()
+            self._owners.end(use)
+
+        return Relay(answer.status, answer.header, b"", run, answer.chunked, close)
+
+
+def _unknown_outcome(info: RangeInfo, error: UpstreamError) -> StatusError:
+    """502 and no Retry-After: client-go would send it again by itself."""
+    return StatusError(
+        502, "", f"shard {info.shard} went away before it answered; the request may or may not have been carried out ({error})"
+    )

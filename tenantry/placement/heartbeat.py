@@ -1,0 +1,149 @@
+"""The sign of life of a shard: its lease renewed in time, whatever the event loop is busy with."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import NamedTuple
+
+from tenantry.base.tasks import essential, fatal
+from tenantry.storage.read_guard import ReadGuard
+from tenantry.storage.store import LeaseGone, Store, StoreError
+
+logger = logging.getLogger(__name__)
+
+RENEWALS = 4
+"""Keepalives in the life of a lease: three may fail before it ends."""
+MARGIN = 0.1
+"""The part of the lease's life by which a shard stops reading earlier than the store may end it: clocks run differently fast."""
+
+OpenStore = Callable[[], Awaitable[Store]]
+
+
+class Held(NamedTuple):
+    """The lease that is renewed. `proves`: an acknowledged renewal proves that this shard's ranges are still its own."""
+
+    lease: int
+    proves: bool
+
+
+class Heartbeat:
+    """Renews one lease after the other. `guard` gets the time at which each acknowledged keepalive was sent.
+
+    With `open_store` it has a thread, an event loop and a connection of its own: a loop that computes for seconds must not cost
+    the shard its ranges. Without, it runs on the loop that started it and uses `store` (an engine that knows one process only).
+    `gone(lease)` is called on the loop that started it when the store says that a lease has ended.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        guard: ReadGuard,
+        *,
+        ttl_seconds: float,
+        gone: Callable[[int], None],
+        open_store: OpenStore | None = None,
+    ) -> None:
+        self._store = store
+        self._guard = guard
+        self._ttl_seconds = ttl_seconds
+        self._gone = gone
+        self._open_store = open_store
+        self._held: Held | None = None
+        self._owner: asyncio.AbstractEventLoop | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._thread: threading.Thread | None = None
+        self._stopping = False
+
+    def start(self) -> None:
+        self._owner = asyncio.get_running_loop()
+        if self._open_store is None:
+            self._task = essential(self._beat(self._store), name="heartbeat")
+            return
+        self._thread = threading.Thread(target=self._run, args=(self._open_store,), name="heartbeat", daemon=True)
+        self._thread.start()
+
+    async def stop(self) -> None:
+        """Returns when nothing is renewed any more."""
+        self._held = None
+        # Read by the thread after it has shown its task here: one of the two sees the other, whoever is quicker.
+        self._stopping = True
+        if self._thread is None:
+            if self._task is not None:
+                self._task.cancel()
+                await asyncio.gather(self._task, return_exceptions=True)
+        else:
+            if self._loop is not None and self._task is not None:
+                with suppress(RuntimeError):  # its loop has ended already
+                    self._loop.call_soon_threadsafe(self._task.cancel)
+            await asyncio.to_thread(self._thread.join)
+
+    def hold(self, lease: int, *, proves: bool) -> None:
+        """Renews this lease from now on. May be called from any thread, as everything that it changes is one reference."""
+        self._held = Held(lease, proves)
+
+    def acknowledged(self, sent_at: float) -> None:
+        """The session was proved at a moment of the monotonic clock."""
+        self._guard.renewed(sent_at, self._ttl_seconds, self._ttl_seconds * MARGIN)
+
+    def _run(self, open_store: OpenStore) -> None:
+        with asyncio.Runner() as runner:
+            self._loop = runner.get_loop()
+            try:
+                runner.run(self._own(open_store))
+            except asyncio.CancelledError:
+                return
+            except Exception as error:  # nobody renews the lease any more: the shard must not live on as if somebody did
+                self._on_owner(fatal, "the heartbeat ended", error)
+
+    async def _own(self, open_store: OpenStore) -> None:
+        self._task = asyncio.current_task()
+        if self._stopping:
+            return
+        while True:
+            try:
+                store = await open_store()
+                break
+            except StoreError as error:
+                logger.warning("the heartbeat has no connection; trying again", extra={"error": str(error)})
+                await asyncio.sleep(self._ttl_seconds / RENEWALS)
+        try:
+            await self._beat(store)
+        finally:
+            await store.close()
+
+    async def _beat(self, store: Store) -> None:
+        interval = self._ttl_seconds / RENEWALS
+        due = time.monotonic()
+        while True:
+            due = max(due + interval, time.monotonic())
+            await asyncio.sleep(due - time.monotonic())
+            held = self._held
+            if held is None:
+                continue
+            sent_at = time.monotonic()
+            try:
+                await store.keep_alive(held.lease)
+            except LeaseGone:
+                if self._held == held:
+                    self._held = None
+                    self._guard.deadline = 0.0
+                    self._tell(held.lease)
+            except StoreError as error:
+                logger.warning("the session could not be renewed", extra={"error": str(error)})
+            else:
+                if held.proves and self._held == held:
+                    self.acknowledged(sent_at)
+
+    def _tell(self, lease: int) -> None:
+        self._on_owner(self._gone, lease)
+
+    def _on_owner(self, callback: Callable[..., None], *args: object) -> None:
+        assert self._owner is not None
+        with suppress(RuntimeError):  # the shard's loop has ended, and nobody needs to know any more
+            self._owner.call_soon_threadsafe(callback, *args)

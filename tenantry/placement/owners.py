@@ -1,0 +1,131 @@
+"""The ways to the shards that own ranges, kept with the map."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+from tenantry.http.upstream import Upstream, UpstreamLimits
+from tenantry.http.upstream_connection import UpstreamConnection
+from tenantry.placement.directory import RangeInfo, Registry
+
+
+@dataclass(slots=True, eq=False)
+class Use:
+    """One exchange with a range's owner, from the request's first byte to the answer's last."""
+
+    range: str
+    uid: str
+    connection: UpstreamConnection
+
+
+class Owners:
+    """Pools of connections by shard, and what is under way to whom.
+
+    An owner that lost a range ends its requests and watches itself. One that is stopped, or cut off, does not: what is still
+    under way to it `grace_seconds` after the map has named another is cut here.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        *,
+        tls: ssl.SSLContext | None,
+        limits: UpstreamLimits | None = None,
+        grace_seconds: float = 1.0,
+    ) -> None:
+        self._registry = registry
+        self._tls = tls
+        self._limits = limits or UpstreamLimits()
+        self._grace_seconds = grace_seconds
+        self._owner_of: dict[str, str] = {}
+        self._upstreams: dict[str, Upstream] = {}
+        self._uses: dict[str, set[Use]] = {}
+        self._waiters: set[asyncio.Future[None]] = set()
+        self._timers: set[asyncio.TimerHandle] = set()
+        self._stop: Callable[[], None] | None = None
+        self.cut = 0
+        """Exchanges that were cut because their shard did not let go of a range."""
+
+    def start(self) -> None:
+        self._stop = self._registry.subscribe(self._changed)
+        self._changed()
+
+    def stop(self) -> None:
+        if self._stop is not None:
+            self._stop()
+        for timer in self._timers:
+            timer.cancel()
+        for upstream in self._upstreams.values():
+            upstream.abort("the gateway stops")
+            upstream.close()
+
+    def renew(self, tls: ssl.SSLContext) -> None:
+        """Shards are shown another certificate from now on."""
+        self._tls = tls
+        for upstream in self._upstreams.values():
+            upstream.renew(tls)
+
+    def of(self, info: RangeInfo) -> Upstream | None:
+        """None while nobody alive owns the range."""
+        return self._upstreams.get(info.owner) if info.shard else None
+
+    def begin(self, info: RangeInfo, connection: UpstreamConnection) -> Use:
+        use = Use(info.name, info.owner, connection)
+        self._uses.setdefault(info.name, set()).add(use)
+        return use
+
+    def end(self, use: Use) -> None:
+        uses = self._uses.get(use.range)
+        if uses is not None:
+            uses.discard(use)
+            if not uses:
+                del self._uses[use.range]
+
+    async def changed(self, timeout_seconds: float) -> None:
+        """Returns when the map changed, or after the time."""
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.add(waiter)
+        try:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(waiter, timeout_seconds)
+        finally:
+            self._waiters.discard(waiter)
+
+    def by_shard(self) -> Mapping[str, Upstream]:
+        """The pools of the living shards, by their uids; do not change it."""
+        return self._upstreams
+
+    @property
+    def upstreams(self) -> list[Upstream]:
+        return list(self._upstreams.values())
+
+    def _changed(self) -> None:
+        shards = {shard.uid: shard.url for shard in self._registry.shards()}
+        for uid, url in shards.items():
+            if uid not in self._upstreams:
+                self._upstreams[uid] = Upstream(url, self._tls, self._limits)
+        for uid in [uid for uid in self._upstreams if uid not in shards]:
+            self._upstreams.pop(uid).close()
+        owner_of = {info.name: info.owner for info in self._registry.ranges()}
+        for name in self._uses:
+            if owner_of.get(name) != self._owner_of.get(name):
+                self._cut_later(name)
+        self._owner_of = owner_of
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _cut_later(self, name: str) -> None:
+        def cut() -> None:
+            self._timers.discard(timer)
+            for use in list(self._uses.get(name, ())):
+                if use.uid != self._owner_of.get(name):
+                    self.cut += 1
+                    use.connection.abort(f"range {name} has another owner")
+
+        timer = asyncio.get_running_loop().call_later(self._grace_seconds, cut)
+        self._timers.add(timer)

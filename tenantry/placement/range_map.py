@@ -1,0 +1,318 @@
+"""The map of ranges as every process knows it: which interval of ids is whose, and which shards live. Followed from the store."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import NamedTuple, Protocol
+
+from tenantry.base.tasks import call_each
+from tenantry.placement.directory import RangeInfo, ShardInfo
+from tenantry.placement.map_rows import OpenedRow, RangeRow, SessionRow, decode
+from tenantry.storage.follower import Follower
+from tenantry.storage.keys import RANGES, RANGES_OPENED, SESSIONS, prefix_end
+from tenantry.storage.store import Batch, Event, KeyValue, Store
+
+logger = logging.getLogger(__name__)
+
+LOG_ENTRIES = 8192
+"""Changes that are remembered for followers who resume; an older one gets the whole map."""
+AHEAD_SECONDS = 5.0
+"""How long a follower who knows a version that this process has not seen yet waits for it, before it gets the whole map."""
+
+
+class Opened(NamedTuple):
+    """A range that was opened, and the version of the map that shows it."""
+
+    name: str
+    version: int
+
+
+class RangeOpener(Protocol):
+    async def __call__(self, labels: Mapping[str, str], after_version: int) -> Opened:
+        """A range with these labels that was opened after the map's version, or a new one. Raises StatusError, OSError."""
+        ...
+
+
+class RangeRecord(NamedTuple):
+    """A row with the store's revisions, for who compares."""
+
+    row: RangeRow
+    mod_revision: int
+    create_revision: int
+
+
+class SessionRecord(NamedTuple):
+    row: SessionRow
+    mod_revision: int
+    drained: bool
+
+
+class MapDelta(NamedTuple):
+    """What is different since a version; everything there is where `full`. `ranges` and `shards` are as they are now."""
+
+    version: int
+    full: bool
+    ranges: Sequence[RangeInfo]
+    removed_ranges: Sequence[str]
+    shards: Sequence[ShardInfo]
+    removed_shards: Sequence[str]
+
+    @property
+    def empty(self) -> bool:
+        return not (self.full or self.ranges or self.removed_ranges or self.shards or self.removed_shards)
+
+
+class RangeMap:
+    """Implements `tenantry.placement.directory.Registry`. Look-ups are from memory, and go on while the store does not answer.
+
+    `opener` is who opens ranges; the wiring sets it where ranges are to be opened.
+    `version` is the store's revision up to which the map is complete: the same in every process, so who follows can
+    resume anywhere.
+    """
+
+    def __init__(self, store: Store, *, opener: RangeOpener | None = None) -> None:
+        self.opener = opener
+        self.version = 0
+        self.opened: tuple[OpenedRow, int] = (OpenedRow(1), 0)
+        """The last opening and the revision of its key (0: none yet)."""
+        self.unreadable: set[str] = set()
+        """Ranges whose rows are damaged, or of a newer version: their intervals are not known."""
+        self._records: dict[str, RangeRecord] = {}
+        self._sessions: dict[str, SessionRecord] = {}
+        self._drains: set[str] = set()
+        self._infos: dict[str, RangeInfo] = {}
+        self._shards: dict[str, ShardInfo] = {}
+        self._ordered: tuple[RangeInfo, ...] = ()
+        self._starts: list[str] = []
+        self._log: deque[tuple[int, str, str]] = deque(maxlen=LOG_ENTRIES)
+        self._log_start = 0
+        self._subscribers: list[Callable[[], None]] = []
+        self._waiters: set[asyncio.Future[None]] = set()
+        ranges, sessions = RANGES_OPENED.encode(), SESSIONS.encode()
+        self._follower = Follower(
+            store,
+            [(ranges, prefix_end(RANGES.encode())), (sessions, prefix_end(sessions))],
+            loaded=self._loaded,
+            changed=self._changed,
+            name="the map of ranges",
+        )
+
+    def __repr__(self) -> str:
+        return f"<RangeMap version={self.version} ranges={len(self._infos)} shards={sorted(self._shards)}>"
+
+    async def start(self) -> None:
+        """Returns when the map is known. Raises Unavailable, Damaged."""
+        await self._follower.start()
+
+    async def stop(self) -> None:
+        await self._follower.stop()
+
+    def ranges(self) -> Sequence[RangeInfo]:
+        return self._ordered
+
+    def range_of(self, cluster: str) -> RangeInfo | None:
+        at = bisect_right(self._starts, cluster) - 1
+        if at < 0:
+            return None
+        found = self._ordered[at]
+        return found if cluster < found.end else None
+
+    def named(self, name: str) -> RangeInfo | None:
+        return self._infos.get(name)
+
+    def shards(self) -> Sequence[ShardInfo]:
+        """In the order of names."""
+        return sorted(self._shards.values())
+
+    def shard(self, uid: str) -> ShardInfo | None:
+        return self._shards.get(uid)
+
+    def records(self) -> Mapping[str, RangeRecord]:
+        """By name; do not change it."""
+        return self._records
+
+    def sessions(self) -> Mapping[str, SessionRecord]:
+        """By uid; do not change it."""
+        return self._sessions
+
+    async def open_range(self, labels: Mapping[str, str]) -> RangeInfo:
+        """A range with room for callers that found none in the map as it is now. Raises as the opener does."""
+        if self.opener is None:
+            raise RuntimeError("nobody opens ranges here: the wiring set no opener")
+        opened = await self.opener(labels, self.version)
+        await self.reached(opened.version)
+        info = self._infos.get(opened.name)
+        if info is None:
+            raise RuntimeError(f"range {opened.name} was opened, and is not in the map at version {self.version}")
+        return info
+
+    def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
+        self._subscribers.append(callback)
+        return lambda: self._subscribers.remove(callback) if callback in self._subscribers else None
+
+    async def reached(self, version: int) -> None:
+        """Returns when the map shows what was committed to it at that revision of the store."""
+        while self.version < version:
+            await self.moved()
+
+    async def changes(self, after: int) -> MapDelta:
+        """Waits for something new after a version; that, or everything there is where the version is 0, too old, or unknown."""
+        if after > self.version:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(AHEAD_SECONDS):
+                    await self.reached(after)
+        while (delta := self.since(after)).empty:
+            after = delta.version
+            await self.moved()
+        return delta
+
+    def since(self, version: int) -> MapDelta:
+        """What is different since a version, possibly nothing; everything where that is not known."""
+        if not self._log_start <= version <= self.version:
+            return MapDelta(self.version, True, self._ordered, (), self.shards(), ())
+        ranges: set[str] = set()
+        shards: set[str] = set()
+        for at, kind, name in reversed(self._log):
+            if at <= version:
+                break
+            (ranges if kind == RANGES else shards).add(name)
+        return MapDelta(
+            self.version,
+            False,
+            sorted((self._infos[name] for name in ranges if name in self._infos), key=lambda info: info.start),
+            sorted(name for name in ranges if name not in self._infos),
+            sorted(self._shards[uid] for uid in shards if uid in self._shards),
+            sorted(uid for uid in shards if uid not in self._shards),
+        )
+
+    async def moved(self) -> None:
+        """Waits for the next thing that the store tells, whatever it is."""
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.add(waiter)
+        try:
+            await waiter
+        finally:
+            self._waiters.discard(waiter)
+
+    def _loaded(self, kvs: Sequence[KeyValue], revision: int) -> None:
+        first = self.version == 0
+        self._records, self._sessions, self._drains, self.unreadable = {}, {}, set(), set()
+        for kv in kvs:
+            self._take(kv, False)
+        self._refresh(revision, self._records.keys() | self._infos.keys(), self._sessions.keys() | self._shards.keys())
+        if first:
+            self._log.clear()
+            self._log_start = revision
+        self._advance(revision)
+
+    def _changed(self, batch: Batch) -> None:
+        ranges: set[str] = set()
+        shards: set[str] = set()
+        for event in batch.events:
+            self._note(event, ranges, shards)
+        changed = bool(ranges or shards) and self._refresh(batch.revision, ranges, shards)
+        self._advance(batch.revision, notify=changed)
+
+    def _note(self, event: Event, ranges: set[str], shards: set[str]) -> None:
+        kind, name = self._take(event.kv, event.deleted)
+        if kind == RANGES:
+            ranges.add(name)
+        elif kind == SESSIONS:
+            shards.add(name)
+
+    def _take(self, kv: KeyValue, deleted: bool) -> tuple[str, str]:
+        """Keeps a key's new state; which kind of thing it is about, and its name."""
+        key = kv.key.decode()
+        try:
+            if key.startswith(RANGES):
+                name = key[len(RANGES) :]
+                self._records.pop(name, None)
+                self.unreadable.discard(name)
+                if not deleted:
+                    self.unreadable.add(name)
+                    self._records[name] = RangeRecord(decode(kv.value, RangeRow), kv.mod_revision, kv.create_revision)
+                    self.unreadable.discard(name)
+                return RANGES, name
+            if key.startswith(SESSIONS):
+                uid, _, part = key[len(SESSIONS) :].partition("/")
+                if part == "drain":
+                    (self._drains.discard if deleted else self._drains.add)(uid)
+                elif not part:
+                    self._sessions.pop(uid, None)
+                    if not deleted:
+                        self._sessions[uid] = SessionRecord(decode(kv.value, SessionRow), kv.mod_revision, False)
+                return SESSIONS, uid
+            if key == RANGES_OPENED:
+                self.opened = (OpenedRow(1), 0) if deleted else (decode(kv.value, OpenedRow), kv.mod_revision)
+        except ValueError as error:
+            # One damaged row must not blind the process to all others.
+            logger.error("a key of the map cannot be read and is left out", extra={"key": key, "error": str(error)})
+        return "", ""
+
+    def _refresh(self, revision: int, names: Iterable[str], uids: Iterable[str]) -> bool:
+        """Makes what is given out right again, for these ranges and shards; whether anything is different."""
+        names = set(names)
+        changed_uids = [uid for uid in uids if self._refresh_shard(uid)]
+        if changed_uids:
+            # A range is shown with its owner's name, and with none when the owner is gone.
+            gone_or_come = set(changed_uids)
+            names.update(name for name, record in self._records.items() if record.row.owner in gone_or_come)
+        changed_names = [name for name in names if self._refresh_range(name)]
+        if changed_names:
+            self._ordered = tuple(sorted(self._infos.values(), key=lambda info: info.start))
+            self._starts = [info.start for info in self._ordered]
+        for kind, changed in ((SESSIONS, changed_uids), (RANGES, changed_names)):
+            for name in sorted(changed):
+                if len(self._log) == LOG_ENTRIES:
+                    self._log_start = self._log[0][0]
+                self._log.append((revision, kind, name))
+        return bool(changed_names or changed_uids)
+
+    def _refresh_shard(self, uid: str) -> bool:
+        record = self._sessions.get(uid)
+        if record is None:
+            return self._shards.pop(uid, None) is not None
+        drained = uid in self._drains
+        if drained != record.drained:
+            self._sessions[uid] = record = record._replace(drained=drained)
+        row = record.row
+        info = ShardInfo(row.name, uid, row.url, drained or row.state == "draining")
+        if self._shards.get(uid) == info:
+            return False
+        self._shards[uid] = info
+        return True
+
+    def _refresh_range(self, name: str) -> bool:
+        record = self._records.get(name)
+        if record is None:
+            return self._infos.pop(name, None) is not None
+        row = record.row
+        owner = self._shards.get(row.owner)
+        info = RangeInfo(
+            name=name,
+            start=row.start,
+            end=row.end,
+            shard=owner.name if owner is not None else "",
+            capacity=row.capacity,
+            generation=row.generation,
+            labels=row.labels,
+            owner=row.owner,
+            target=row.target,
+        )
+        if self._infos.get(name) == info:
+            return False
+        self._infos[name] = info
+        return True
+
+    def _advance(self, revision: int, *, notify: bool = True) -> None:
+        self.version = max(self.version, revision)
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        if notify:
+            call_each(list(self._subscribers), "a subscriber of the map")

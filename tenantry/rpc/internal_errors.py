@@ -1,0 +1,38 @@
+"""What a caller is told of an error that nobody expected: that it happened, and nothing of the inside."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import grpc
+
+from tenantry.base.loop_turns import in_steps
+from tenantry.rpc.refusals import reason, refuse
+from tenantry.rpc.wrapping import WrappingInterceptor
+
+logger = logging.getLogger(__name__)
+
+
+class Bugs(WrappingInterceptor):
+    """Answers INTERNAL where a unary call raises, and logs why; grpc.aio itself answers UNKNOWN with the exception's text.
+
+    Streams are left alone: theirs are few, and a wrapper would cost each message.
+    """
+
+    def wrapped(self, handler: Any, method: str) -> Any:
+        if handler.unary_unary is None:
+            return handler
+        answer = handler.unary_unary
+
+        async def guarded(request: Any, context: Any) -> Any:
+            try:
+                return await in_steps(answer(request, context), (method,))
+            except grpc.aio.AbortError:
+                raise
+            except Exception:  # whatever it is, its text is not for callers
+                logger.exception("a call failed", extra={"method": method})
+                text = "an error inside the server; its log has the cause"
+                await refuse(context, grpc.StatusCode.INTERNAL, text, reason("INTERNAL"))
+
+        return handler._replace(unary_unary=guarded)

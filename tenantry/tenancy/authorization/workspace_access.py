@@ -1,0 +1,58 @@
+"""Who may enter a logical cluster, asked from outside of it, and so perhaps of one that another shard holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from tenantry.apiserver.authorization import Attributes
+from tenantry.apiserver.user import User
+from tenantry.kube.objects import Object
+from tenantry.kube.rbac.rules import CompiledRules
+from tenantry.tenancy.access_rules import OWNER_BINDING, PATH, VERB
+from tenantry.tenancy.authorization.access import Access
+from tenantry.tenancy.authorization.content import Content
+from tenantry.tenancy.authorization.links import Link
+from tenantry.tenancy.authorization.policy import Grant
+from tenantry.tenancy.authorization.required_groups import RequiredGroups
+from tenantry.tenancy.resources import CLUSTER_ROLE_BINDINGS
+from tenantry.tenancy.types.phase_fields import READY
+
+if TYPE_CHECKING:
+    from tenantry.tenancy.host import Host
+
+_OWNERS = Grant(None, CompiledRules(({"verbs": [VERB], "nonResourceURLs": [PATH]},)), "owner of the workspace")
+
+
+class Entrance:
+    """Required groups, and the verb `access`. What is not held here is known by its copies (`tenantry.tenancy.access_rules`)."""
+
+    def __init__(self, host: Host, logical_cluster: Callable[[str], Object | None]) -> None:
+        self._host = host
+        self._logical_cluster = logical_cluster
+        self._links: tuple[Link, ...] = (RequiredGroups(self._known), Content(self._known))
+
+    def allows(self, user: User, cluster: str, owner: str, access: Access) -> bool:
+        if owner and any(each.name == owner for each in access.users) and self._has_first_binding(cluster):
+            access = Access(access.users, (*access.grants, _OWNERS))
+        question = Attributes(user, VERB, cluster, path=PATH)
+        for link in self._links:
+            decision = link.decide(question, access)
+            if decision is not None:
+                return decision.allowed
+        return access.may_enter
+
+    def _has_first_binding(self, cluster: str) -> bool:
+        """Whether a cluster that is not held here has the binding with which it began."""
+        return (
+            not self._host.cell.owns(cluster) and self._host.catalog.entry(CLUSTER_ROLE_BINDINGS, cluster, OWNER_BINDING) is None
+        )
+
+    def _known(self, cluster: str) -> Object | None:
+        """The LogicalCluster; where that is neither held here nor copied, its phase as the path index has it."""
+        found = self._logical_cluster(cluster)
+        if found is not None or self._host.cell.owns(cluster):
+            return found
+        parent = self._host.directory.parent_of(cluster)
+        workspace = self._host.directory.workspace(*parent) if parent is not None else None
+        return {"metadata": {}, "status": {"phase": workspace.get("phase", READY)}} if workspace is not None else None

@@ -1,0 +1,1 @@
+"""Admission of workspaces, their types and logical clusters."""

@@ -1,0 +1,64 @@
+"""core.kcp.io/LogicalCluster: nobody but the system writes a status, and controllers of workspace types say in
+it, through their views, that they are done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tenantry.apiserver.admission.attributes import CREATE, DELETE, Review
+from tenantry.apiserver.user import LIFECYCLE_GROUPS
+from tenantry.kube.objects import Object, annotations_of
+from tenantry.kube.status import StatusError, forbidden
+from tenantry.tenancy.reserved_keys import is_privileged
+from tenantry.tenancy.types.phase_fields import INITIALIZING, READY, SCHEDULING
+from tenantry.tenancy.well_known import INACTIVE_ANNOTATION
+from tenantry.tenancy.workspaces.reports import ReportScope, meaning
+
+_FIXED = ("initializers", "terminators", "createdBy", "directlyDeletable")
+_ORDER = {"": 1, SCHEDULING: 2, INITIALIZING: 3, READY: 4}
+
+
+def admit_logical_cluster(review: Review) -> None:
+    """Raises StatusError 403 for what only the system may do."""
+    if not LIFECYCLE_GROUPS.isdisjoint(review.user.groups):
+        return
+    if review.operation == CREATE:
+        raise _refuse(review, "LogicalCluster cannot be created by users")
+    old = review.old_object or {}
+    if review.operation == DELETE:
+        if not (old.get("spec") or {}).get("directlyDeletable"):
+            raise _refuse(review, "LogicalCluster cannot be deleted")
+        return
+    if review.object is not None:
+        fixed = _FIXED if is_privileged(review.user, review.cluster) else (*_FIXED, "owner")
+        why = _change_error(review.object, old, fixed) or _status_error(review, review.object, old)
+        if why:
+            raise _refuse(review, why)
+
+
+def _change_error(obj: Object, old: Object, fixed: Sequence[str]) -> str:
+    spec, before = obj.get("spec") or {}, old.get("spec") or {}
+    for field in fixed:
+        if (spec.get(field) or None) != (before.get(field) or None):
+            return f"spec.{field} is immutable"
+    former = (old.get("status") or {}).get("phase") or ""
+    inactive = annotations_of(obj).get(INACTIVE_ANNOTATION)
+    if inactive != annotations_of(old).get(INACTIVE_ANNOTATION) and inactive == "true" and former != READY:
+        return "a logical cluster can only be made inactive in phase Ready"
+    return ""
+
+
+def _status_error(review: Review, obj: Object, old: Object) -> str:
+    status, before = obj.get("status") or {}, old.get("status") or {}
+    if meaning(status) == meaning(before):
+        return ""
+    if isinstance(review.scope, ReportScope) and review.scope.waited.is_removed(before, status):
+        return ""
+    phase, former = status.get("phase") or "", before.get("phase") or ""
+    if _ORDER.get(phase, 0) < _ORDER.get(former, 0):
+        return f"cannot transition from {former!r} to {phase!r}"
+    return "status is written by the system only"
+
+
+def _refuse(review: Review, why: str) -> StatusError:
+    return forbidden(review.definition.group_resource, review.name, why)

@@ -1,0 +1,63 @@
+"""Completes the RBAC copies of clusters: what did not fit into the transaction of their first export or type, and bindings that
+were there before their role let anybody enter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import orjson
+
+from tenantry.controllers.reconcile import Controller
+from tenantry.storage.keys import Key
+from tenantry.storage.overtaken import transact
+from tenantry.storage.range import Range
+from tenantry.storage.record import Change, Record, RecordEvent
+from tenantry.tenancy.access_rules import VERB, gives_access
+from tenantry.tenancy.copies import first_copies, uncopied
+from tenantry.tenancy.resources import API_EXPORTS, CLUSTER_ROLES
+
+if TYPE_CHECKING:
+    from tenantry.tenancy.host import Host
+
+BATCH = 40
+
+
+class OffersController(Controller):
+    """Writes RBAC objects that have no copy once more as they are, with their copy. Keys stand for clusters."""
+
+    name = "offers"
+    workers = 1
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    @property
+    def resources(self) -> Sequence[str]:
+        return (API_EXPORTS, self._host.definitions.workspace_types.storage_key, CLUSTER_ROLES)
+
+    def keys(self, event: RecordEvent) -> Iterable[Key]:
+        begins = event.previous is None
+        if event.key.resource == CLUSTER_ROLES:
+            begins = _gives_access(event.record) and not _gives_access(event.previous)
+        return (Key(event.key.cluster, API_EXPORTS, "", ""),) if begins else ()
+
+    def initial_keys(self, held: Range) -> Iterable[Key | None]:
+        return (Key(cluster, API_EXPORTS, "", "") for resource in self.resources for cluster in held.clusters(resource))
+
+    async def reconcile(self, held: Range, key: Key) -> None:
+        def compute() -> Sequence[Change]:
+            return [
+                Change(record.key, record.value, record.head, record, copies)
+                for record, copies in first_copies(self._host, key.cluster, BATCH)
+            ]
+
+        while found := uncopied(self._host, key.cluster, BATCH):
+            # One that is never copied is overtaken for ever, and ends this by Stale.
+            await transact(self._host.cell, [record.key for record, _ in found], compute)
+
+
+def _gives_access(role: Record | None) -> bool:
+    if role is None or not any(f'"{verb}"'.encode() in role.value for verb in (VERB, "*")):
+        return False
+    return gives_access(orjson.loads(role.value))
