@@ -55,5 +55,5 @@ class StoreCheck:
     def check(self) -> str | None:
         if self._failure is not None and self._clock() - self._failure[0] < REMEMBERED_SECONDS:
             return f"the last write failed: {self._failure[1]}"
-        unreadable = [name for name, held in self._cell.ranges.items() if not held.readable]
+        unreadable = [name for name, range_ in self._cell.ranges.items() if not range_.readable]
         return f"ranges that may not be read: {', '.join(unreadable)}" if unreadable else None

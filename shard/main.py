@@ -181,8 +181,8 @@ class ShardProcess(Process[ShardSettings]):
 
     def _own(self, range_name: str) -> Handler | None:
         shard = self.shard
-        held = shard.cell.ranges.get(range_name) if shard is not None else None
-        return shard.handle if shard is not None and held is not None and held.owned else None
+        range_ = shard.cell.ranges.get(range_name) if shard is not None else None
+        return shard.handle if shard is not None and range_ is not None and range_.owned else None
 
     def _proved(self) -> str | None:
         if self.shard is None:

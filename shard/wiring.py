@@ -169,10 +169,10 @@ class Shard:
 
     def tenants(self, range_name: str) -> int:
         """How many tenants a range holds; `root` itself is nobody's, so a range's capacity does not count it."""
-        held = self.cell.ranges.get(range_name)
-        if held is None:
+        range_ = self.cell.ranges.get(range_name)
+        if range_ is None:
             return 0
-        return held.count(LOGICAL_CLUSTERS) - (held.get(Key(ROOT, LOGICAL_CLUSTERS, "", NAME)) is not None)
+        return range_.count(LOGICAL_CLUSTERS) - (range_.get(Key(ROOT, LOGICAL_CLUSTERS, "", NAME)) is not None)
 
     async def start(self) -> None:
         await self.host.start()
@@ -186,14 +186,14 @@ class Shard:
         await self.session.stop()
 
 
-def _forget_tokens(authenticator: Union, held: Range) -> Callable[[], None]:
+def _forget_tokens(authenticator: Union, range_: Range) -> Callable[[], None]:
     """A token dies with its account or secret, not when its place in the cache is due. Other shards forget it within seconds."""
 
     def changed(events: Sequence[RecordEvent]) -> None:
         if any(event.record is None for event in events):
             authenticator.forget()
 
-    stops = [held.subscribe(changed, resource) for resource in (SERVICE_ACCOUNTS, SECRETS)]
+    stops = [range_.subscribe(changed, resource) for resource in (SERVICE_ACCOUNTS, SECRETS)]
 
     def stop() -> None:
         for each in stops:
@@ -214,8 +214,8 @@ class LocalPeers:
         shard = self._shards.get(info.shard) if info is not None else None
         if shard is None:
             raise unavailable(f"range {range_name} has no owner at the moment")
-        held = shard.cell.ranges.get(range_name)
-        if held is None or not held.owned:
+        range_ = shard.cell.ranges.get(range_name)
+        if range_ is None or not range_.owned:
             # While it is handed over, its shard would ask here again, and so on.
             raise not_owner(f"range {range_name} is not loaded yet")
         return await shard.handle(request)

@@ -43,8 +43,8 @@ class AccessChanges:
 
         return stop
 
-    def _follow(self, held: Range) -> Callable[[], None]:
-        stops = [held.subscribe(self._events, resource) for resource in (*RBAC, LOGICAL_CLUSTERS)]
+    def _follow(self, range_: Range) -> Callable[[], None]:
+        stops = [range_.subscribe(self._events, resource) for resource in (*RBAC, LOGICAL_CLUSTERS)]
 
         def stop() -> None:
             for each in stops:

@@ -67,11 +67,11 @@ class Watcher:
 class Group:
     """Watchers of one collection with the same encoding and filter. `after`: events up to this version are not for them."""
 
-    def __init__(self, held: Range, encoder: Encoder, selection: Selection, namespace: str, after: int) -> None:
+    def __init__(self, range_: Range, encoder: Encoder, selection: Selection, namespace: str, after: int) -> None:
         self.encoder = encoder
         self.name = selection.name
         self.watchers: dict[Watcher, None] = {}
-        self._range = held
+        self._range = range_
         self._match = selection.matcher()
         self._namespace = namespace
         self._after = after
@@ -143,9 +143,9 @@ class SeenGroup(Group):
     """A group whose visibility may change without any write: it remembers what it showed, and compares."""
 
     def __init__(
-        self, held: Range, encoder: Encoder, selection: Selection, namespace: str, cluster: str | None, visibility: Visibility
+        self, range_: Range, encoder: Encoder, selection: Selection, namespace: str, cluster: str | None, visibility: Visibility
     ) -> None:
-        super().__init__(held, encoder, selection, namespace, 0)
+        super().__init__(range_, encoder, selection, namespace, 0)
         self.shown: dict[Key, Record] = {}
         self._early: list[Sequence[RecordEvent]] | None = []
         """What came while records are looked through, to be looked at after them; None while nothing is."""
@@ -248,11 +248,11 @@ class SeenGroup(Group):
 class Feed:
     """The subscription of all groups that watch one resource of one cluster (None: of all in the range)."""
 
-    def __init__(self, held: Range, resource: str, cluster: str | None) -> None:
+    def __init__(self, range_: Range, resource: str, cluster: str | None) -> None:
         self._groups: dict[Hashable, Group] = {}
         self._wide: dict[Group, None] = {}
         self._named: dict[str, list[Group]] = {}
-        self._stop = held.subscribe(self._arrived, resource, cluster)
+        self._stop = range_.subscribe(self._arrived, resource, cluster)
 
     def find(self, key: Hashable) -> Group | None:
         return self._groups.get(key)
@@ -298,8 +298,8 @@ class Feed:
 class Hub:
     """All watches of one range."""
 
-    def __init__(self, held: Range) -> None:
-        self._range = held
+    def __init__(self, range_: Range) -> None:
+        self._range = range_
         self._feeds: dict[tuple[str, str | None], Feed] = {}
         self._slots: list[dict[Watcher, Group]] = [{} for _ in range(BOOKMARK_SECONDS)]
         self._slot = 0
@@ -378,15 +378,15 @@ class Hub:
                 watcher.sink.send(framed)
 
 
-def hub_of(held: Range) -> Hub:
+def hub_of(range_: Range) -> Hub:
     """The hub of a range, for who joins it; it exists while anybody watches."""
-    hub = held.watches
+    hub = range_.watches
     if not isinstance(hub, Hub):
-        hub = held.watches = Hub(held)
+        hub = range_.watches = Hub(range_)
     return hub
 
 
-def end_watches(held: Range) -> None:
+def end_watches(range_: Range) -> None:
     """Ends every stream of a range in good order: it is served elsewhere from now on."""
-    if isinstance(held.watches, Hub):
-        held.watches.end()
+    if isinstance(range_.watches, Hub):
+        range_.watches.end()

@@ -24,20 +24,20 @@ def to_status(error: StoreError | NotOwned) -> StatusError:
     return internal(str(error))
 
 
-def check_readable(held: Range) -> None:
+def check_readable(range_: Range) -> None:
     """Raises StatusError 503 where memory may not be served: the range was lost, or the session may have expired.
 
     Checked when a request comes in, before anything is told from memory, refusals and discovery included. What memory shows
     later in the request is never older.
     """
-    if not held.readable:
-        raise not_owner(f"range {held.name} is not served by this shard now")
+    if not range_.readable:
+        raise not_owner(f"range {range_.name} is not served by this shard now")
 
 
-def require_readable(held: Range) -> None:
+def require_readable(range_: Range) -> None:
     """`check_readable` for a request that reads or writes objects, which counts for the range's load."""
-    check_readable(held)
-    held.requests += 1
+    check_readable(range_)
+    range_.requests += 1
 
 
 def not_owner(why: str, *, owner: str = "") -> StatusError:

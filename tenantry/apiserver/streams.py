@@ -92,17 +92,17 @@ class WatchStream:
         """The records that were there when what is sent begins, as far as they are needed, and the history since, None where the
         watch begins with the state of now. To be looked through in slices. The selection is that of then, None where it is the
         same as now. Raises StatusError 410."""
-        wish, held, call = self._wish, self._range, self._call
+        wish, range_, call = self._wish, self._range, self._call
         place = (call.definition.storage_key, call.scope.cluster, call.namespace or None)
         resumes = bool(wish.version) and not wish.initial
-        if not resumes or wish.version > held.version:
-            return list(held.list(*place)), None, None
+        if not resumes or wish.version > range_.version:
+            return list(range_.list(*place)), None, None
         try:
-            events = held.events_after(wish.version, call.definition.storage_key, call.scope.cluster)
+            events = range_.events_after(wish.version, call.definition.storage_key, call.scope.cluster)
             if not isinstance(group, SeenGroup):
                 return (), events, None
             then = self._selection.at(wish.version)
-            return list(held.list_at(wish.version, *place)), events, None if then is self._selection else then
+            return list(range_.list_at(wish.version, *place)), events, None if then is self._selection else then
         except TooOld as error:
             raise expired(f"too old resource version: {wish.version} ({error.oldest})") from None
 

@@ -121,23 +121,23 @@ class Controller:
         `walk`."""
         return (event.key,)
 
-    async def prepared(self, held: Range) -> None:
+    async def prepared(self, range_: Range) -> None:
         """Returns when what this controller reads besides a range is complete. Called before `initial_keys`."""
 
-    def initial_keys(self, held: Range) -> Iterable[Key | None]:
+    def initial_keys(self, range_: Range) -> Iterable[Key | None]:
         """What to look at when a range is gained. The base: every object of `resources`.
 
         It is gone through in slices, while the range changes: an iteration that is lazy, with None for each thing that it looks
         at and that concerns nobody. Events are told from before its beginning, and none of its keys is worked on before its end.
         """
         for resource in self.resources or ():
-            for record in held.each(resource):
+            for record in range_.each(resource):
                 yield record.key
 
-    def lost(self, held: Range) -> None:
+    def lost(self, range_: Range) -> None:
         """Forget what was kept of a range: it is another shard's from now on. The base keeps nothing."""
 
-    async def reconcile(self, held: Range, key: Key) -> None:
+    async def reconcile(self, range_: Range, key: Key) -> None:
         """Bring one key in order. Never runs twice at a time for one key. Raise `Retry` to be called again."""
         raise NotImplementedError
 
@@ -190,17 +190,17 @@ class Queue:
     def idle(self) -> bool:
         return not self._waiting and not self._active
 
-    def hold_back(self, held: Range) -> None:
+    def hold_back(self, range_: Range) -> None:
         """Keeps the keys of a range aside from now on, until `released`."""
-        self._held_back.setdefault(held, {})
+        self._held_back.setdefault(range_, {})
 
-    def released(self, held: Range) -> Iterable[Key]:
+    def released(self, range_: Range) -> Iterable[Key]:
         """Keeps the keys of a range aside no longer. Those that were are to be added."""
-        return self._held_back.pop(held, {})
+        return self._held_back.pop(range_, {})
 
     def add(self, key: Key) -> None:
-        if self._held_back and (held := self._range_of(key.cluster)) is not None and held in self._held_back:
-            aside = self._held_back[held]
+        if self._held_back and (range_ := self._range_of(key.cluster)) is not None and range_ in self._held_back:
+            aside = self._held_back[range_]
             if len(aside) < self._limit:
                 aside[key] = None
             else:
@@ -300,17 +300,17 @@ class Walks:
         self._wanted[what] = keys
         self._begin()
 
-    def gain(self, held: Range, keys: Callable[[], Iterable[Key | None]], prepared: Callable[[], Awaitable[None]]) -> None:
+    def gain(self, range_: Range, keys: Callable[[], Iterable[Key | None]], prepared: Callable[[], Awaitable[None]]) -> None:
         """The same for a range that comes; no key of it is worked on before the end."""
-        self._queue.hold_back(held)
-        self._before[held] = prepared, held
-        self.ask(held, keys)
+        self._queue.hold_back(range_)
+        self._before[range_] = prepared, range_
+        self.ask(range_, keys)
 
-    def lose(self, held: Range) -> None:
-        self._wanted.pop(held, None)
-        self._before.pop(held, None)
-        self._queue.released(held)
-        if self._under_way is held:
+    def lose(self, range_: Range) -> None:
+        self._wanted.pop(range_, None)
+        self._before.pop(range_, None)
+        self._queue.released(range_)
+        if self._under_way is range_:
             self._under_way = None
 
     def _begin(self) -> None:
@@ -411,21 +411,21 @@ class ControllerRunner:
             return "all: not started"
         return next((task.get_name() for task in self._tasks if task.done()), "")
 
-    def _follow(self, held: Range) -> Callable[[], None]:
+    def _follow(self, range_: Range) -> Callable[[], None]:
         stops: list[Callable[[], None]] = []
         for controller in self._controllers:
             resources = controller.resources
             callback = self._callback(controller)
-            stops.extend(held.subscribe(callback, resource) for resource in ((None,) if resources is None else resources))
-            controller._walks.gain(held, partial(controller.initial_keys, held), partial(controller.prepared, held))
+            stops.extend(range_.subscribe(callback, resource) for resource in ((None,) if resources is None else resources))
+            controller._walks.gain(range_, partial(controller.initial_keys, range_), partial(controller.prepared, range_))
 
         def stop() -> None:
             call_each(stops, "the end of a controller's subscription")
             for controller in self._controllers:
-                controller._walks.lose(held)
-                call(controller.lost, f"controller {controller.name}, told of a lost range,", held)
+                controller._walks.lose(range_)
+                call(controller.lost, f"controller {controller.name}, told of a lost range,", range_)
             for table in (self._failures, self._planned):
-                for place in [place for place in table if place[1].cluster in held]:
+                for place in [place for place in table if place[1].cluster in range_]:
                     del table[place]
             self._tidy()
 
@@ -440,12 +440,12 @@ class ControllerRunner:
     def _list_again(self, controller: Controller, lacking: frozenset[str] | None = None) -> None:
         """Queues all that there is once more (of some clusters)."""
 
-        def of(held: Range) -> Iterable[Key | None]:
-            for key in controller.initial_keys(held):
+        def of(range_: Range) -> Iterable[Key | None]:
+            for key in controller.initial_keys(range_):
                 yield key if key is not None and (lacking is None or key.cluster in lacking) else None
 
-        for held in list(self._host.cell.ranges.values()):
-            controller._walks.ask(("again", held.name, lacking), partial(of, held))
+        for range_ in list(self._host.cell.ranges.values()):
+            controller._walks.ask(("again", range_.name, lacking), partial(of, range_))
 
     def _callback(self, controller: Controller) -> Callable[[Sequence[RecordEvent]], None]:
         def changed(events: Sequence[RecordEvent]) -> None:
@@ -488,17 +488,17 @@ class ControllerRunner:
 
     async def _once(self, controller: Controller, key: Key) -> str:
         try:
-            held = self._host.cell.range_of(key.cluster)
+            range_ = self._host.cell.range_of(key.cluster)
         except NotOwned:
             self._failures.pop((controller.name, key), None)
             return "done"
         try:
             try:
-                await controller.reconcile(held, key)
+                await controller.reconcile(range_, key)
             finally:
-                if not held.owned and not self._host.cell.owns(key.cluster):
+                if not range_.owned and not self._host.cell.owns(key.cluster):
                     # What it noted of the range since it was told of the loss has no other way out.
-                    controller.lost(held)
+                    controller.lost(range_)
         except Retry as retry:
             if retry.after_seconds is None:
                 self._back_off(controller, key)

@@ -80,8 +80,8 @@ class Ownership:
 
     def end_watches(self) -> None:
         """Ends every watch in good order, because others may own the ranges; clients resume where that is known."""
-        for held in self._cell.ranges.values():
-            end_watches(held)
+        for range_ in self._cell.ranges.values():
+            end_watches(range_)
 
     async def serving(self, name: str) -> None:
         """Returns when the cell holds a range. The caller bounds the wait."""
@@ -154,9 +154,9 @@ class Ownership:
 
     def _leave(self, name: str) -> None:
         if name not in self._leaving:
-            held = self._cell.ranges[name]
-            held.owned = False
-            self._leaving[name] = essential(self._release(name, held), name=f"leave range {name}", ends=True)
+            range_ = self._cell.ranges[name]
+            range_.owned = False
+            self._leaving[name] = essential(self._release(name, range_), name=f"leave range {name}", ends=True)
 
     async def _hand_over(self, name: str) -> None:
         """Says, in the range's row, that nothing of the range is served here any more."""
@@ -178,13 +178,13 @@ class Ownership:
             self._leaving.pop(name, None)
         logger.info("handed over range %s", name)
 
-    def _demoted(self, held: Range, _: FenceValue | None) -> None:
+    def _demoted(self, range_: Range, _: FenceValue | None) -> None:
         """A refused commit told that another shard has the range."""
-        end_watches(held)
+        end_watches(range_)
         self._tell()
         self._look()
 
-    async def _release(self, name: str, held: Range) -> None:
+    async def _release(self, name: str, range_: Range) -> None:
         """Commits what waits; its watchers get that, and then a bookmark and a clean end."""
         try:
             await self._cell.release(name)
@@ -192,7 +192,7 @@ class Ownership:
             logger.debug("range %s was lost by a refused commit before", name)
         finally:
             self._leaving.pop(name, None)
-        end_watches(held)
+        end_watches(range_)
         logger.info("let go of range %s", name)
         self._tell()
         self._look()

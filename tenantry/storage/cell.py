@@ -190,10 +190,10 @@ class Cell:
     def usage(self, cluster: str, *, without: str = "") -> tuple[int, int]:
         """How many objects an owned cluster has, those of one resource aside, and how many bytes all of them are; with what the
         writes under way will add. Raises NotOwned."""
-        held, growth = self.range_of(cluster), self._growth
-        objects, size = held.usage(cluster)
+        range_, growth = self.range_of(cluster), self._growth
+        objects, size = range_.usage(cluster)
         if without:
-            objects -= held.count(without, cluster)
+            objects -= range_.count(without, cluster)
         return objects + growth.objects(cluster, without=without), size + growth.size_bytes(cluster)
 
     async def settled(self, keys: Iterable[Key]) -> None:

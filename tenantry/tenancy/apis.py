@@ -170,20 +170,20 @@ class ClusterApis:
         of_group = self.for_cluster(cluster).of_group(group)
         return next((definition for definition in of_group if definition.plural == resource), None)
 
-    def _follow(self, held: Range) -> Callable[[], None]:
+    def _follow(self, range_: Range) -> Callable[[], None]:
         stops = [
-            held.subscribe(self._changed, CUSTOM_RESOURCE_DEFINITIONS),
-            held.subscribe(self._changed, API_BINDINGS),
-            held.subscribe(self._ended, LOGICAL_CLUSTERS),
+            range_.subscribe(self._changed, CUSTOM_RESOURCE_DEFINITIONS),
+            range_.subscribe(self._changed, API_BINDINGS),
+            range_.subscribe(self._ended, LOGICAL_CLUSTERS),
         ]
 
         def stop() -> None:
             for each in stops:
                 each()
-            for cluster in [cluster for cluster in self._clusters if cluster in held]:
+            for cluster in [cluster for cluster in self._clusters if cluster in range_]:
                 self._clusters.pop(cluster)
-            self._incomplete = {cluster for cluster in self._incomplete if cluster not in held}
-            self._unchanged = {cluster for cluster in self._unchanged if cluster not in held}
+            self._incomplete = {cluster for cluster in self._incomplete if cluster not in range_}
+            self._unchanged = {cluster for cluster in self._unchanged if cluster not in range_}
 
         return stop
 
@@ -239,9 +239,9 @@ class ClusterApis:
                     self._tell(cluster)
 
     def _records(self, cluster: str) -> Iterator[Record]:
-        held = self._host.cell.range_of(cluster)
+        range_ = self._host.cell.range_of(cluster)
         for resource in _SOURCES:
-            yield from held.each(resource, cluster)
+            yield from range_.each(resource, cluster)
 
     def _is_read(self, record: Record) -> bool:
         place = (record.key, record.version)
@@ -249,10 +249,10 @@ class ClusterApis:
 
     def _is_long(self, cluster: str) -> bool:
         """Whether more has to be read for a cluster than in one turn of the loop."""
-        held = self._host.cell.range_of(cluster)
-        if held.usage(cluster)[1] <= _AT_ONCE_BYTES:
+        range_ = self._host.cell.range_of(cluster)
+        if range_.usage(cluster)[1] <= _AT_ONCE_BYTES:
             return False
-        if sum(held.count(resource, cluster) for resource in _SOURCES) > _AT_ONCE_RECORDS:
+        if sum(range_.count(resource, cluster) for resource in _SOURCES) > _AT_ONCE_RECORDS:
             return True
         total = 0
         for record in self._records(cluster):

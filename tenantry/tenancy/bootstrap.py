@@ -65,8 +65,8 @@ class Installer:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    def _gained(self, held: Range) -> Callable[[], None]:
-        if ROOT not in held:
+    def _gained(self, range_: Range) -> Callable[[], None]:
+        if ROOT not in range_:
             return lambda: None
         task = self._task = restarting(partial(bootstrap, self._host), name="install root", ends=True)
 
@@ -97,10 +97,10 @@ async def bootstrap(host: Host) -> None:
 
 
 async def _install(host: Host) -> None:
-    held = host.cell.range_of(ROOT)
-    await _write(host, [*_exports(host, held), *_system_admin(host, held)])
+    range_ = host.cell.range_of(ROOT)
+    await _write(host, [*_exports(host, range_), *_system_admin(host, range_)])
     _learn(host)
-    await _write(host, _root(host, held))
+    await _write(host, _root(host, range_))
 
 
 async def _learned(host: Host) -> None:
@@ -112,8 +112,8 @@ async def _learned(host: Host) -> None:
         if host.definitions.complete:
             done.set()
 
-    def gained(held: Range) -> Callable[[], None]:
-        if ROOT in held:
+    def gained(range_: Range) -> Callable[[], None]:
+        if ROOT in range_:
             done.set()
         return lambda: None
 
@@ -151,30 +151,30 @@ async def _write(host: Host, changes: Iterable[Change]) -> None:
 
 
 def _missing(
-    host: Host, held: Range, cluster: str, definition: ResourceDefinition, objects: Iterable[Object], now: str
+    host: Host, range_: Range, cluster: str, definition: ResourceDefinition, objects: Iterable[Object], now: str
 ) -> Iterable[Change]:
     for obj in objects:
         metadata = obj["metadata"]
-        if held.get(Key(cluster, definition.storage_key, metadata.get("namespace", ""), metadata["name"])) is None:
+        if range_.get(Key(cluster, definition.storage_key, metadata.get("namespace", ""), metadata["name"])) is None:
             yield created(host, definition, cluster, orjson.loads(orjson.dumps(obj)), now=now)
 
 
-def _exports(host: Host, held: Range) -> Iterable[Change]:
+def _exports(host: Host, range_: Range) -> Iterable[Change]:
     """Namespace and secrets of the identities, the schemas and the exports."""
     definitions = host.definitions
     now = timestamp()
-    yield from _missing(host, held, ROOT, definitions.namespaces, [living(IDENTITY_NAMESPACE)], now)
+    yield from _missing(host, range_, ROOT, definitions.namespaces, [living(IDENTITY_NAMESPACE)], now)
     for export, types in EXPORTED_TYPES.items():
-        secret_record = held.get(Key(ROOT, definitions.secrets.storage_key, IDENTITY_NAMESPACE, export))
+        secret_record = range_.get(Key(ROOT, definitions.secrets.storage_key, IDENTITY_NAMESPACE, export))
         if secret_record is None:
             secret = identity_secret(export, new_identity_key())
             yield created(host, definitions.secrets, ROOT, secret, now=now)
         else:
             secret = orjson.loads(secret_record.value)
         schemas = [{"metadata": {"name": t.schema_name}, "spec": _schema_spec(t)} for t in types]
-        yield from _missing(host, held, ROOT, definitions.api_resource_schemas, schemas, now)
+        yield from _missing(host, range_, ROOT, definitions.api_resource_schemas, schemas, now)
         resources = [{"name": t.plural, "group": t.group, "schema": t.schema_name, "storage": {"crd": {}}} for t in types]
-        record = held.get(Key(ROOT, definitions.api_exports.storage_key, "", export))
+        record = range_.get(Key(ROOT, definitions.api_exports.storage_key, "", export))
         if record is None:
             yield created(host, definitions.api_exports, ROOT, _export(export, resources, hash_of_secret(secret), now), now=now)
             continue
@@ -201,30 +201,30 @@ def _export(name: str, resources: list[Object], identity: str, now: str) -> Obje
     return {"metadata": {"name": name, "annotations": {PATH_ANNOTATION: ROOT}}, "spec": spec, "status": status}
 
 
-def _system_admin(host: Host, held: Range) -> Iterable[Change]:
+def _system_admin(host: Host, range_: Range) -> Iterable[Change]:
     """RBAC that holds in every cluster."""
     now = timestamp()
     roles = (*CLUSTER_ROLES, *root.SYSTEM_ROLES)
     bindings = (*CLUSTER_ROLE_BINDINGS, *root.SYSTEM_BINDINGS)
-    yield from _missing(host, held, SYSTEM_ADMIN, host.definitions.cluster_roles, map(_bare, roles), now)
-    yield from _missing(host, held, SYSTEM_ADMIN, host.definitions.cluster_role_bindings, map(_bare, bindings), now)
+    yield from _missing(host, range_, SYSTEM_ADMIN, host.definitions.cluster_roles, map(_bare, roles), now)
+    yield from _missing(host, range_, SYSTEM_ADMIN, host.definitions.cluster_role_bindings, map(_bare, bindings), now)
 
 
 def _bare(obj: Object) -> Object:
     return {k: v for k, v in obj.items() if k not in ("apiVersion", "kind")}
 
 
-def _root(host: Host, held: Range) -> Iterable[Change]:
+def _root(host: Host, range_: Range) -> Iterable[Change]:
     """The logical cluster `root` and what it holds. All of it depends on the exports."""
     definitions = host.definitions
     now = timestamp()
-    yield from _missing(host, held, ROOT, definitions.cluster_roles, root.ROOT_ROLES, now)
-    yield from _missing(host, held, ROOT, definitions.cluster_role_bindings, root.ROOT_BINDINGS, now)
-    yield from _home_creators(host, held, now)
-    yield from _missing(host, held, ROOT, definitions.workspace_types, root.WORKSPACE_TYPES, now)
+    yield from _missing(host, range_, ROOT, definitions.cluster_roles, root.ROOT_ROLES, now)
+    yield from _missing(host, range_, ROOT, definitions.cluster_role_bindings, root.ROOT_BINDINGS, now)
+    yield from _home_creators(host, range_, now)
+    yield from _missing(host, range_, ROOT, definitions.workspace_types, root.WORKSPACE_TYPES, now)
     shards = [shard_object(host, info) for info in host.registry.ranges()]
-    yield from _missing(host, held, ROOT, definitions.shards, shards, now)
-    fresh = held.get(Key(ROOT, definitions.logical_clusters.storage_key, "", NAME)) is None
+    yield from _missing(host, range_, ROOT, definitions.shards, shards, now)
+    fresh = range_.get(Key(ROOT, definitions.logical_clusters.storage_key, "", NAME)) is None
     if fresh:
         bindings = [
             _bare(bound_binding(host, ROOT, name, binding_name=name, cluster=ROOT, accept_claims=False, path=ROOT))
@@ -232,15 +232,15 @@ def _root(host: Host, held: Range) -> Iterable[Change]:
         ]
         for binding in bindings:
             yield created(host, definitions.api_bindings, ROOT, binding, now=now)
-        yield created(host, definitions.logical_clusters, ROOT, _root_cluster(host, held, bindings, now), now=now)
+        yield created(host, definitions.logical_clusters, ROOT, _root_cluster(host, range_, bindings, now), now=now)
         yield from base_contents(host, ROOT, now)
 
 
-def _home_creators(host: Host, held: Range, now: str) -> Iterable[Change]:
+def _home_creators(host: Host, range_: Range, now: str) -> Iterable[Change]:
     """Unlike the others, this binding follows a setting."""
     definition = host.definitions.cluster_role_bindings
     wanted = root.home_binding(host.home_creator_groups)
-    record = held.get(Key(ROOT, definition.storage_key, "", root.HOME_ROLE))
+    record = range_.get(Key(ROOT, definition.storage_key, "", root.HOME_ROLE))
     if record is None:
         yield created(host, definition, ROOT, wanted, now=now)
         return
@@ -249,7 +249,7 @@ def _home_creators(host: Host, held: Range, now: str) -> Iterable[Change]:
         yield updated(host, definition, record, {**present, "subjects": wanted["subjects"]})
 
 
-def _root_cluster(host: Host, held: Range, bindings: list[Object], now: str) -> Object:
+def _root_cluster(host: Host, range_: Range, bindings: list[Object], now: str) -> Object:
     status: Object = {"phase": "Ready", "URL": host.urls.cluster(ROOT)}
     mark_true(status, "WorkspaceInitialized", now)
     return {
@@ -259,7 +259,7 @@ def _root_cluster(host: Host, held: Range, bindings: list[Object], now: str) -> 
             "annotations": {
                 PATH_ANNOTATION: ROOT,
                 "internal.tenancy.kcp.io/type": "root:root",
-                SHARD_ANNOTATION: held.name,
+                SHARD_ANNOTATION: range_.name,
                 OWNER_ANNOTATION: orjson.dumps(_BOOTSTRAPPER).decode(),
                 LOCKS_ANNOTATION: locks_annotation(bindings),
             },

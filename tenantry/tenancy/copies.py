@@ -172,10 +172,10 @@ def _is_wanted(host: Host, resource: str, cluster: str, obj: Object) -> bool:
 
 def uncopied(host: Host, cluster: str, limit: int, *, offering: bool = False) -> list[tuple[Record, Object]]:
     """Objects of a cluster held here that want a copy and have none yet, at most `limit`. `offering`: it is about to offer."""
-    held = host.cell.range_of(cluster)
+    range_ = host.cell.range_of(cluster)
     found: list[tuple[Record, Object]] = []
     for resource in FLAGGED:
-        for record in held.list(resource, cluster):
+        for record in range_.list(resource, cluster):
             if len(found) == limit:
                 return found
             if host.catalog.entry(resource, cluster, record.key.name) is None:

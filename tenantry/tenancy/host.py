@@ -133,10 +133,10 @@ class Host:
 
     def wildcard(self, range_name: str, *, resource: str = "", identity: str = "") -> WildcardScope:
         """All clusters of a range; `resource` (plural) and `identity` where one bound resource is asked for by its identity."""
-        held = self.cell.ranges.get(range_name)
-        if held is None:
+        range_ = self.cell.ranges.get(range_name)
+        if range_ is None:
             raise not_owner(f"range {range_name} is not held by shard {self.name}")
-        return WildcardScope(self, held, resource=resource, identity=identity)
+        return WildcardScope(self, range_, resource=resource, identity=identity)
 
     def range_of(self, cluster: str) -> Range:
         try:
@@ -154,8 +154,8 @@ class Host:
         """Calls `gained` for every range that this shard holds and will hold; what it returns is called when the range is lost,
         or when the caller stops following by calling what this returns."""
         self._gained.append(gained)
-        for held, stops in self._following.values():
-            stops[id(gained)] = gained(held)
+        for range_, stops in self._following.values():
+            stops[id(gained)] = gained(range_)
 
         def stop() -> None:
             if gained in self._gained:
@@ -170,16 +170,16 @@ class Host:
     def ranges_changed(self) -> None:
         """The cell gained or lost ranges: the wiring calls this right after."""
         now = dict(self.cell.ranges)
-        for name in [n for n, (held, _) in self._following.items() if now.get(n) is not held]:
+        for name in [n for n, (range_, _) in self._following.items() if now.get(n) is not range_]:
             call_each(list(self._following.pop(name)[1].values()), f"a follower of the lost range {name}")
-        for name, held in now.items():
-            _, stops = self._following.setdefault(name, (held, {}))
+        for name, range_ in now.items():
+            _, stops = self._following.setdefault(name, (range_, {}))
             # One that raised is asked again with the next change of the map.
             for gained in [each for each in self._gained if id(each) not in stops]:
-                call(self._gain, f"a follower of range {name}", gained, held)
+                call(self._gain, f"a follower of range {name}", gained, range_)
 
-    def _gain(self, gained: Callable[[Range], Callable[[], None]], held: Range) -> None:
-        self._following[held.name][1][id(gained)] = gained(held)
+    def _gain(self, gained: Callable[[Range], Callable[[], None]], range_: Range) -> None:
+        self._following[range_.name][1][id(gained)] = gained(range_)
 
     async def start(self) -> None:
         """Reads the catalog, installs what a fresh system needs, and starts the controllers.

@@ -28,17 +28,17 @@ def is_cluster_scoped(quota: Object) -> bool:
     return annotations_of(quota).get(CLUSTER_SCOPED_ANNOTATION) == "true"
 
 
-def quotas_of(held: Range, cluster: str, definition: ResourceDefinition, namespace: str, name: str = "") -> Iterable[Record]:
+def quotas_of(range_: Range, cluster: str, definition: ResourceDefinition, namespace: str, name: str = "") -> Iterable[Record]:
     """The quotas that count an object of a type, in `namespace` where the type has namespaces."""
     if definition.namespaced:
-        return held.list(RESOURCE_QUOTAS, cluster, namespace)
+        return range_.list(RESOURCE_QUOTAS, cluster, namespace)
     if (definition.group_resource, name) in _UNCOUNTED:
         return ()
-    return cluster_scoped(held, cluster)
+    return cluster_scoped(range_, cluster)
 
 
-def cluster_scoped(held: Range, cluster: str) -> Iterable[Record]:
-    return [record for record in held.list(RESOURCE_QUOTAS, cluster) if is_marked(record)]
+def cluster_scoped(range_: Range, cluster: str) -> Iterable[Record]:
+    return [record for record in range_.list(RESOURCE_QUOTAS, cluster) if is_marked(record)]
 
 
 def is_marked(record: Record) -> bool:
@@ -46,15 +46,15 @@ def is_marked(record: Record) -> bool:
     return _MARK in record.value
 
 
-def count(held: Range, quota: Key, definition: ResourceDefinition, *, whole_cluster: bool) -> int:
+def count(range_: Range, quota: Key, definition: ResourceDefinition, *, whole_cluster: bool) -> int:
     """How many objects of a type a quota counts; `whole_cluster`: it counts cluster-scoped ones."""
     if definition.namespaced:
-        return held.count(definition.storage_key, quota.cluster, quota.namespace)
+        return range_.count(definition.storage_key, quota.cluster, quota.namespace)
     if not whole_cluster:
         return 0
     spared = sum(
-        held.get(Key(quota.cluster, definition.storage_key, "", name)) is not None
+        range_.get(Key(quota.cluster, definition.storage_key, "", name)) is not None
         for resource, name in _UNCOUNTED
         if resource == definition.group_resource
     )
-    return held.count(definition.storage_key, quota.cluster) - spared
+    return range_.count(definition.storage_key, quota.cluster) - spared

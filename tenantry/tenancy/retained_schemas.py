@@ -37,9 +37,9 @@ _SYSTEM_EXPORTS = frozenset(export_hash(ROOT, name) for name in EXPORTED_TYPES)
 _SCHEMA_UID = re.compile(rb'"UID":"([^"]+)"')
 
 
-def retained_schema(held: Range, uid: str) -> Object | None:
+def retained_schema(range_: Range, uid: str) -> Object | None:
     """The APIResourceSchema of that uid as a range keeps it; None where it does not."""
-    for record in held.list(RETAINED, held.start):
+    for record in range_.list(RETAINED, range_.start):
         if record.key.name == uid:
             return decoded(record)
     return None
@@ -85,30 +85,30 @@ class RetainedSchemasController(Controller):
                     del users[label, uid]
         return [Key(start, RETAINED, label, uid) for uid in changed]
 
-    def lost(self, held: Range) -> None:
-        self._users.pop(held.start, None)
+    def lost(self, range_: Range) -> None:
+        self._users.pop(range_.start, None)
 
-    async def prepared(self, held: Range) -> None:
-        await self._index.filled(held)
+    async def prepared(self, range_: Range) -> None:
+        await self._index.filled(range_)
 
-    def initial_keys(self, held: Range) -> Iterable[Key | None]:
-        yield from (record.key for record in held.each(RETAINED, held.start))
-        for record in held.each(API_BINDINGS):
+    def initial_keys(self, range_: Range) -> Iterable[Key | None]:
+        yield from (record.key for record in range_.each(RETAINED, range_.start))
+        for record in range_.each(API_BINDINGS):
             label = record.head.labels.get(EXPORT_LABEL)
             if label and label not in _SYSTEM_EXPORTS:
-                users = self._users.setdefault(held.start, {})
+                users = self._users.setdefault(range_.start, {})
                 for uid in _used(record.value):
                     users.setdefault((label, uid), set()).add(record.key)
-                    yield Key(held.start, RETAINED, label, uid)
+                    yield Key(range_.start, RETAINED, label, uid)
             yield None
 
-    async def reconcile(self, held: Range, key: Key) -> None:
-        if key.cluster == held.start:
-            await transact(self._host.cell, (key,), lambda: self._changes(held, key))
+    async def reconcile(self, range_: Range, key: Key) -> None:
+        if key.cluster == range_.start:
+            await transact(self._host.cell, (key,), lambda: self._changes(range_, key))
 
-    def _changes(self, held: Range, key: Key) -> Sequence[Change]:
-        record = held.get(key)
-        user = self._user(held, key)
+    def _changes(self, range_: Range, key: Key) -> Sequence[Change]:
+        record = range_.get(key)
+        user = self._user(range_, key)
         if record is not None:
             return (Change(key, None, None, record),) if user is None else ()
         schema = self._schema(user, key.name) if user is not None else None
@@ -117,10 +117,10 @@ class RetainedSchemasController(Controller):
         content = {k: v for k, v in schema.items() if k not in ("apiVersion", "kind")}
         return (Change(key, exact(orjson.dumps(content)), Head(), None),)
 
-    def _user(self, held: Range, key: Key) -> Object | None:
+    def _user(self, range_: Range, key: Key) -> Object | None:
         """An APIBinding of the range that has bound the schema."""
-        for place in self._users.get(held.start, {}).get((key.namespace, key.name), ()):
-            record = held.get(place)
+        for place in self._users.get(range_.start, {}).get((key.namespace, key.name), ()):
+            record = range_.get(place)
             if record is not None:
                 return decoded(record)
         return None

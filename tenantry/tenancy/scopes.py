@@ -53,10 +53,10 @@ class ClusterScope:
 
     __slots__ = ("cluster", "host", "range")
 
-    def __init__(self, host: Host, cluster: str, held: Range) -> None:
+    def __init__(self, host: Host, cluster: str, range_: Range) -> None:
         self.host = host
         self.cluster: str | None = cluster
-        self.range = held
+        self.range = range_
 
     @property
     def cell(self) -> Cell:
@@ -102,10 +102,10 @@ class WildcardScope(ClusterScope):
 
     __slots__ = ("_identity", "_resource")
 
-    def __init__(self, host: Host, held: Range, *, resource: str = "", identity: str = "") -> None:
+    def __init__(self, host: Host, range_: Range, *, resource: str = "", identity: str = "") -> None:
         self.host = host
         self.cluster = None
-        self.range = held
+        self.range = range_
         self._resource = resource
         self._identity = identity
 
@@ -146,8 +146,8 @@ class HomeScope(ClusterScope):
 
     __slots__ = ("_homes",)
 
-    def __init__(self, host: Host, held: Range, homes: HomeWorkspaces) -> None:
-        super().__init__(host, ROOT, held)
+    def __init__(self, host: Host, range_: Range, homes: HomeWorkspaces) -> None:
+        super().__init__(host, ROOT, range_)
         self._homes = homes
 
     def apis(self) -> ApiSet:
@@ -189,8 +189,8 @@ class ClosedScope(ClusterScope):
 
     __slots__ = ("_error",)
 
-    def __init__(self, host: Host, cluster: str, held: Range, error: StatusError) -> None:
-        super().__init__(host, cluster, held)
+    def __init__(self, host: Host, cluster: str, range_: Range, error: StatusError) -> None:
+        super().__init__(host, cluster, range_)
         self._error = error
 
     @property
@@ -242,15 +242,15 @@ class ClustersMount:
         except StatusError as error:
             return self.hidden(path, error)
         # The fence decides, of which the map may be behind.
-        held = self._host.cell.owned(found) if found is not None else None
-        if found is None or held is None or range_name not in (None, held.name):
+        range_ = self._host.cell.owned(found) if found is not None else None
+        if found is None or range_ is None or range_name not in (None, range_.name):
             place = self._host.directory.range_of(found) if found is not None else None
             if found is None or place is None or range_name not in (None, place.name):
                 return self.hidden(path, not_found(WORKSPACE_RESOURCE, cluster))
-            if held is None:
+            if range_ is None:
                 return await self._host.peers.call(place.name, replace(request, path=f"/clusters/{found}{rest}"))
-        scope = ClusterScope(self._host, found, held)
-        check_readable(held)
+        scope = ClusterScope(self._host, found, range_)
+        check_readable(range_)
         resource, identity, rest = split_identity(rest)
         why = self._why_closed(scope, rest, resource, identity)
         if why is not None:

@@ -82,14 +82,14 @@ class ServicesMount:
         if found is None:
             return _nowhere(path)
         view, arguments, cluster, inner = found
-        held = self._range_of(cluster, range_name)
-        if held is None:
+        range_ = self._range_of(cluster, range_name)
+        if range_ is None:
             return self._nothing(view, arguments, inner, _page_not_found())
-        if held not in self._host.cell.ranges:
-            moved = replace(request, path=f"/ranges/{held}/services/{path.lstrip('/')}")
-            return await self._host.peers.call(held, moved)
-        check_readable(self._host.cell.ranges[held])
-        scope = view.scope(Place(arguments, cluster, held), inner)
+        if range_ not in self._host.cell.ranges:
+            moved = replace(request, path=f"/ranges/{range_}/services/{path.lstrip('/')}")
+            return await self._host.peers.call(range_, moved)
+        check_readable(self._host.cell.ranges[range_])
+        scope = view.scope(Place(arguments, cluster, range_), inner)
         if isinstance(scope, ViewScope) and inner in ("/api", "/apis"):
             request.headers = _without_accept(request.headers)
         return scope, inner
@@ -143,10 +143,10 @@ class ServicesMount:
 
     def _nothing(self, view: View, arguments: tuple[str, ...], path: str, error: StatusError) -> Resolved:
         ranges = self._host.cell.ranges
-        held = ranges.get(ROOT) or next(iter(ranges.values()), None)
-        if held is None:
+        range_ = ranges.get(ROOT) or next(iter(ranges.values()), None)
+        if range_ is None:
             raise not_owner(f"shard {self._host.name} holds no range at the moment")
-        scope = view.scope(Place(arguments, f"{held.start}{_NEVER_AN_ID}", held.name), path)
+        scope = view.scope(Place(arguments, f"{range_.start}{_NEVER_AN_ID}", range_.name), path)
         return cast("Scope", NothingScope(view, scope, error, shown=not view.per_cluster)), path
 
 

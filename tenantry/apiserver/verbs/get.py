@@ -25,9 +25,9 @@ async def get(call: Call) -> Reply:
 
 def find(call: Call) -> Record:
     """The record of the named object. Raises StatusError 404 where it does not exist for the caller."""
-    held = call.scope.range
-    require_readable(held)
-    record = held.get(call.key)
+    range_ = call.scope.range
+    require_readable(range_)
+    record = range_.get(call.key)
     visible = visible_to(call)
     if record is None or (visible is not None and not visible(record)):
         raise not_found(call.group_resource, call.name)

@@ -39,17 +39,17 @@ async def list_objects(call: Call) -> Reply:
 
 def _bytes_max(call: Call, list_metadata: Object) -> int | None:
     """What the values of a list of now have at most, by what their cluster holds; None where that says nothing of them."""
-    held, cluster = call.scope.range, call.scope.cluster
-    if cluster is None or list_metadata["resourceVersion"] != str(held.version):
+    range_, cluster = call.scope.range, call.scope.cluster
+    if cluster is None or list_metadata["resourceVersion"] != str(range_.version):
         return None
-    return held.usage(cluster)[1]
+    return range_.usage(cluster)[1]
 
 
 async def select(call: Call, options: ListOptions, wanted: Selection) -> tuple[list[Record], Object]:
     """The records of one page and the list's metadata. They are as they were together at its version, whatever happens while they
     are looked through. Raises StatusError."""
-    held = call.scope.range
-    version = requested(options.resource_version, held)
+    range_ = call.scope.range
+    version = requested(options.resource_version, range_)
     limit, token = options.limit, None
     if options.continue_token:
         if version:
@@ -60,11 +60,11 @@ async def select(call: Call, options: ListOptions, wanted: Selection) -> tuple[l
         # Upstream answers "any version" from its cache, which knows no limits.
         limit = 0
     if version:
-        await reached(held, version)
-        await held.past(version)
-    require_readable(held)
+        await reached(range_, version)
+        await range_.past(version)
+    require_readable(range_)
     exact = options.match == EXACT or token is not None or (limit and not options.match)
-    at = version if exact and version else held.version
+    at = version if exact and version else range_.version
     records = _records(call, at, wanted, token)
     found, count = await wanted.choose(records if token is None else _after(records, token, call), limit)
     list_metadata: Object = {"resourceVersion": str(at)}
@@ -76,15 +76,15 @@ async def select(call: Call, options: ListOptions, wanted: Selection) -> tuple[l
 
 
 def _records(call: Call, at: int, wanted: Selection, token: ContinueToken | None) -> Sequence[Record]:
-    held, resource, cluster = call.scope.range, call.definition.storage_key, call.scope.cluster
+    range_, resource, cluster = call.scope.range, call.definition.storage_key, call.scope.cluster
     namespace = call.namespace or None
-    if at == held.version:
+    if at == range_.version:
         if wanted.name and cluster is not None and (namespace or not call.definition.namespaced):
-            record = held.get(Key(cluster, resource, call.namespace, wanted.name))
+            record = range_.get(Key(cluster, resource, call.namespace, wanted.name))
             return () if record is None else (record,)
-        return held.list(resource, cluster, namespace)
+        return range_.list(resource, cluster, namespace)
     try:
-        return held.list_at(at, resource, cluster, namespace)
+        return range_.list_at(at, resource, cluster, namespace)
     except TooOld:
         raise _gone(token, at) from None
 

@@ -13,7 +13,7 @@ WAIT_SECONDS = 3.0
 """How long a read waits for a version that is not there yet (kube-apiserver's figure)."""
 
 
-def requested(text: str, held: Range) -> int:
+def requested(text: str, range_: Range) -> int:
     """A resourceVersion parameter; 0 where it is empty. Raises StatusError: 400 for text, 410 for another cell's version."""
     if not text:
         return 0
@@ -22,7 +22,7 @@ def requested(text: str, held: Range) -> int:
     except ValueError as error:
         raise bad_request(f'invalid resource version: resourceVersion: Invalid value: "{text}": {error}') from None
     if wanted:
-        check_cell(wanted, held)
+        check_cell(wanted, range_)
     return wanted
 
 
@@ -36,9 +36,9 @@ def watched(text: str) -> int:
         raise StatusError(500, "", f'resourceVersion: Invalid value: "{text}": {error}') from None
 
 
-def check_cell(wanted: int, held: Range) -> None:
+def check_cell(wanted: int, range_: Range) -> None:
     """Versions of different cells cannot be compared. Raises StatusError 410, upon which clients list again."""
-    current = held.version
+    current = range_.version
     if current and versions.cell_of(wanted) != versions.cell_of(current):
         raise expired(f"too old resource version: {wanted} ({current})")
 
@@ -51,22 +51,22 @@ def too_large(wanted: int, current: int) -> StatusError:
     )
 
 
-async def reached(held: Range, wanted: int) -> None:
+async def reached(range_: Range, wanted: int) -> None:
     """Returns when the range is at the wanted version. Raises StatusError 504 when it is not in time."""
-    if wanted <= held.version:
+    if wanted <= range_.version:
         return
     arrived = asyncio.Event()
 
     def look(_: object) -> None:
-        if held.version >= wanted:
+        if range_.version >= wanted:
             arrived.set()
 
-    stop = held.subscribe(look)
+    stop = range_.subscribe(look)
     try:
         async with asyncio.timeout(WAIT_SECONDS):
             await arrived.wait()
     except TimeoutError:
-        if held.version < wanted:
-            raise too_large(wanted, held.version) from None
+        if range_.version < wanted:
+            raise too_large(wanted, range_.version) from None
     finally:
         stop()

@@ -28,16 +28,16 @@ async def watch(call: Call) -> Reply:
             "must be 'Metadata', 'Object', 'None', or empty"
         )
     wanted = await selection(call, options.label_selector, _with_name(call, options.field_selector))
-    version, held = watched(options.resource_version), call.scope.range
-    require_readable(held)
+    version, range_ = watched(options.resource_version), call.scope.range
+    require_readable(range_)
     if version:
         try:
-            check_cell(version, held)
+            check_cell(version, range_)
         except StatusError as error:
             return _refusal(call, error)
-        await held.past(version)
+        await range_.past(version)
         # Who lost it meanwhile says so before the first byte, so that the watch can go to the new owner.
-        check_readable(held)
+        check_readable(range_)
     encoder = Encoder(call.definition, call.version, representation, include, call.scope.present(call.definition, call.user))
     initial = options.send_initial_events
     wish = Wish(

@@ -180,9 +180,9 @@ def _check_room(target: Target, changes: Sequence[Change]) -> None:
 
 def look(target: Target) -> Record | None:
     """The record as memory holds it now, None where none is visible."""
-    held = target.scope.cell.range_of(target.cluster)
-    require_readable(held)
-    record = held.get(target.key)
+    range_ = target.scope.cell.range_of(target.cluster)
+    require_readable(range_)
+    record = range_.get(target.key)
     if record is not None and target.visible is not None and not target.visible(record):
         return None
     return record

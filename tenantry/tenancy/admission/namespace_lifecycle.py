@@ -40,7 +40,7 @@ class NamespaceLifecycle(Plugin):
     @staticmethod
     def _check_protected(review: Review) -> None:
         """A logical cluster that goes away takes its namespaces along."""
-        held = review.scope.cell.range_of(review.cluster)
-        logical_cluster = held.get(Key(review.cluster, LOGICAL_CLUSTERS, "", NAME))
+        range_ = review.scope.cell.range_of(review.cluster)
+        logical_cluster = range_.get(Key(review.cluster, LOGICAL_CLUSTERS, "", NAME))
         if logical_cluster is None or not logical_cluster.head.deleting:
             raise forbidden(NAMESPACE, review.name, "this namespace may not be deleted")

@@ -25,8 +25,8 @@ class ObjectCount(Plugin):
     def validate(self, review: Review) -> None:
         if review.operation != CREATE or not review.definition.stored or review.definition.storage_key == EVENTS:
             return
-        held = review.scope.cell.range_of(review.cluster)
-        record = held.get(Key(review.cluster, LOGICAL_CLUSTERS, "", NAME))
+        range_ = review.scope.cell.range_of(review.cluster)
+        record = range_.get(Key(review.cluster, LOGICAL_CLUSTERS, "", NAME))
         if record is None:
             return
         limit: int | None = review.scope.cell.cluster_limits.of(review.cluster).objects or None

@@ -21,8 +21,8 @@ class Quota(Plugin):
         if review.operation != CREATE or review.subresource or not definition.stored:
             return
         resource = definition.group_resource
-        held = review.scope.cell.range_of(review.cluster)
-        for record in quotas_of(held, review.cluster, definition, review.namespace, review.name):
+        range_ = review.scope.cell.range_of(review.cluster)
+        for record in quotas_of(range_, review.cluster, definition, review.namespace, review.name):
             quota = orjson.loads(record.value)
             keys = counted_keys(hard_of(quota), resource)
             if not keys:

@@ -249,8 +249,8 @@ class Chain:
             return orjson.loads(record.value) if record is not None else None
         return self._host.catalog.get(LOGICAL_CLUSTERS, cluster, NAME)
 
-    def _follow(self, held: Range) -> Callable[[], None]:
-        stops = [held.subscribe(self._changed, resource) for resource in (*RBAC_RESOURCES, LOGICAL_CLUSTERS, API_BINDINGS)]
+    def _follow(self, range_: Range) -> Callable[[], None]:
+        stops = [range_.subscribe(self._changed, resource) for resource in (*RBAC_RESOURCES, LOGICAL_CLUSTERS, API_BINDINGS)]
         # What was decided while the range was another shard's rests on copies.
         self._policies.forget_all()
 

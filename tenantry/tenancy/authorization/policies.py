@@ -154,10 +154,10 @@ class Policies:
 
     def _bindings(self, cluster: str) -> Iterator[bytes]:
         """Encoded, as each is when it comes."""
-        held = self._held(cluster)
+        range_ = self._held(cluster)
         for resource in _BINDINGS:
-            if held is not None:
-                for record in held.each(resource, cluster):
+            if range_ is not None:
+                for record in range_.each(resource, cluster):
                     yield record.value
             else:
                 for name in self._host.catalog.names_in(resource, cluster):
@@ -166,10 +166,10 @@ class Policies:
                         yield entry.raw
 
     def _role(self, cluster: str, resource: str, namespace: str, name: str) -> CompiledRules | None:
-        held = self._held(cluster)
+        range_ = self._held(cluster)
         key = Key(cluster, resource, namespace, name)
-        if held is not None:
-            record = held.get(key)
+        if range_ is not None:
+            record = range_.get(key)
             return self._compiled(key, record.version, record.value) if record is not None else None
         # Only what holds in a whole cluster is copied.
         copy = self._host.catalog.entry(resource, cluster, name) if not namespace else None

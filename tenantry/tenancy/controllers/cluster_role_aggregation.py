@@ -61,13 +61,13 @@ class ClusterRoleAggregation(Controller):
         look = Key(key.cluster, CLUSTER_ROLES, "", _COLLECTING)
         return (key, look) if own else (look,)
 
-    def initial_keys(self, held: Range) -> Iterable[Key | None]:
-        return (record.key if self._note(record.key, record) else None for record in held.each(CLUSTER_ROLES))
+    def initial_keys(self, range_: Range) -> Iterable[Key | None]:
+        return (record.key if self._note(record.key, record) else None for record in range_.each(CLUSTER_ROLES))
 
-    def lost(self, held: Range) -> None:
+    def lost(self, range_: Range) -> None:
         tables: tuple[dict[str, Any], ...] = (self._collecting, self._changed)
         for table in tables:
-            for cluster in [cluster for cluster in table if cluster in held]:
+            for cluster in [cluster for cluster in table if cluster in range_]:
                 del table[cluster]
 
     def _note(self, key: Key, record: Record | None) -> bool:
@@ -82,22 +82,22 @@ class ClusterRoleAggregation(Controller):
                 del self._collecting[key.cluster]
         return False
 
-    async def _look(self, held: Range, cluster: str) -> None:
+    async def _look(self, range_: Range, cluster: str) -> None:
         """Queues the roles that collect any of those that changed."""
         labels = self._changed.pop(cluster, [])
         async for key in in_slices(tuple(self._collecting.get(cluster, ())), 1):
-            record = held.get(key)
+            record = range_.get(key)
             if record is None:
                 continue
             collecting = selectors_of(orjson.loads(record.value)) if len(labels) <= _FEW else ()
             if len(labels) > _FEW or any(selector.matches(each) for selector in collecting for each in labels):
                 self.enqueue(key)
 
-    async def reconcile(self, held: Range, key: Key) -> None:
+    async def reconcile(self, range_: Range, key: Key) -> None:
         if key.name == _COLLECTING:
-            await self._look(held, key.cluster)
+            await self._look(range_, key.cluster)
             return
-        record = held.get(key)
+        record = range_.get(key)
         if record is None or record.head.deleting:
             return
         role = orjson.loads(record.value)
@@ -107,7 +107,7 @@ class ClusterRoleAggregation(Controller):
         collecting = selectors_of(role)
         parts: list[Object] = []
         size = 0
-        async for each in in_slices(held.each(CLUSTER_ROLES, key.cluster), 1):
+        async for each in in_slices(range_.each(CLUSTER_ROLES, key.cluster), 1):
             if each.key != key and any(selector.matches(each.head.labels) for selector in collecting):
                 size += len(each.value)
                 if size > _COLLECTED_BYTES_MAX:

@@ -58,37 +58,37 @@ class CustomResourceDefinitions(Controller):
             return (waiting,) if waiting is not None else ()
         return ()
 
-    def initial_keys(self, held: Range) -> Iterable[Key | None]:
-        return (record.key for record in held.each(CUSTOM_RESOURCE_DEFINITIONS))
+    def initial_keys(self, range_: Range) -> Iterable[Key | None]:
+        return (record.key for record in range_.each(CUSTOM_RESOURCE_DEFINITIONS))
 
-    def lost(self, held: Range) -> None:
-        self._terminating = {place: key for place, key in self._terminating.items() if place[0] not in held}
+    def lost(self, range_: Range) -> None:
+        self._terminating = {place: key for place, key in self._terminating.items() if place[0] not in range_}
 
-    async def reconcile(self, held: Range, key: Key) -> None:
+    async def reconcile(self, range_: Range, key: Key) -> None:
         if key.name == _NAMELESS:
-            async for each in in_slices(held.each(CUSTOM_RESOURCE_DEFINITIONS, key.cluster), 1):
+            async for each in in_slices(range_.each(CUSTOM_RESOURCE_DEFINITIONS, key.cluster), 1):
                 if not is_condition_true(orjson.loads(each.value), NAMES_ACCEPTED):
                     self.enqueue(each.key)
             return
-        record = held.get(key)
+        record = range_.get(key)
         if record is None:
             return
         if record.head.deleting:
-            await self._terminate(held, key, orjson.loads(record.value))
+            await self._terminate(range_, key, orjson.loads(record.value))
             return
         lock = self._naming.setdefault(key.cluster, asyncio.Lock())
         async with lock:
-            changed = await self._name(held, key, orjson.loads(record.value))
+            changed = await self._name(range_, key, orjson.loads(record.value))
         if changed:
             # It may have let go of a short name that another one wants.
             self.enqueue(Key(key.cluster, CUSTOM_RESOURCE_DEFINITIONS, "", _NAMELESS))
 
-    async def _name(self, held: Range, key: Key, crd: Object) -> bool:
+    async def _name(self, range_: Range, key: Key, crd: Object) -> bool:
         """Gives it its status; whether the names changed."""
         before: Object = {}
         # Accepted names are given here alone, one definition of a cluster after the other, so these stay true.
         taken = TakenNames(crd)
-        async for each in in_slices(held.each(CUSTOM_RESOURCE_DEFINITIONS, key.cluster), 1):
+        async for each in in_slices(range_.each(CUSTOM_RESOURCE_DEFINITIONS, key.cluster), 1):
             if each.key != key:
                 taken.add(orjson.loads(each.value))
 
@@ -101,7 +101,7 @@ class CustomResourceDefinitions(Controller):
         after = await objects.update(self._host.scope(key.cluster), DEFINITION, "", key.name, named, subresource="status")
         return after is not None and (after.get("status") or {}).get("acceptedNames") != before.get("acceptedNames")
 
-    async def _terminate(self, held: Range, key: Key, crd: Object) -> None:
+    async def _terminate(self, range_: Range, key: Key, crd: Object) -> None:
         if FINALIZER not in finalizers_of(crd):
             return
         scope = self._host.scope(key.cluster)
@@ -110,8 +110,8 @@ class CustomResourceDefinitions(Controller):
         if self._has_objects(key.cluster, crd, resource):
             self._terminating[(key.cluster, resource)] = key
             await objects.update(scope, DEFINITION, "", key.name, _terminating, subresource="status")
-            failures = await purge(self._host, held, held.each(resource, key.cluster))
-            if held.count(resource, key.cluster):
+            failures = await purge(self._host, range_, range_.each(resource, key.cluster))
+            if range_.count(resource, key.cluster):
                 if failures:
                     raise StatusError(500, "InternalError", f"{key.name} cannot be emptied: {failures[0]}")
                 return

@@ -99,9 +99,9 @@ class EventExpiry:
         """Deletes the events that were last written longer than LIFETIME_SECONDS ago; how many there were."""
         before = self._now() - LIFETIME_SECONDS
         swept = 0
-        for name, held in list(self._host.cell.ranges.items()):
+        for name, range_ in list(self._host.cell.ranges.items()):
             writes = self._writes.get(name) or Writes()
-            due = (record for key in writes.due(before) if (record := held.get(key)) is not None)
+            due = (record for key in writes.due(before) if (record := range_.get(key)) is not None)
             while batch := list(islice(due, _BATCH)):
                 await self._host.cell.settled([record.key for record in batch])
                 try:
@@ -110,7 +110,7 @@ class EventExpiry:
                 except (Stale, NotOwned, StoreError):
                     # One was written again just now, or there is nobody to write to: the next sweep looks again.
                     for record in batch:
-                        if held.get(record.key) is not None and record.key not in writes:
+                        if range_.get(record.key) is not None and record.key not in writes:
                             writes.put(record.key, before)
                     break
         return swept
@@ -120,8 +120,8 @@ class EventExpiry:
             await self._sleep(SWEEP_SECONDS)
             await self.sweep()
 
-    def _follow(self, held: Range) -> Callable[[], None]:
-        writes = self._writes[held.name] = Writes()
+    def _follow(self, range_: Range) -> Callable[[], None]:
+        writes = self._writes[range_.name] = Writes()
         oldest = self._now() - LIFETIME_SECONDS
 
         def written(events: Sequence[RecordEvent]) -> None:
@@ -133,18 +133,18 @@ class EventExpiry:
                     writes.put(event.key, now)
 
         async def look() -> None:
-            async for record in in_slices(held.each(EVENTS), 1):
+            async for record in in_slices(range_.each(EVENTS), 1):
                 if record.key not in writes:
                     # By what the event says of itself, which may be anything: it was written before now, and old is old.
                     writes.put(record.key, min(max(_last_written(record), oldest), oldest + LIFETIME_SECONDS))
 
-        stop_events = held.subscribe(written, EVENTS)
-        task = restarting(look, name=f"events of range {held.name}", ends=True)
+        stop_events = range_.subscribe(written, EVENTS)
+        task = restarting(look, name=f"events of range {range_.name}", ends=True)
 
         def stop() -> None:
             stop_events()
             task.cancel()
-            self._writes.pop(held.name, None)
+            self._writes.pop(range_.name, None)
 
         return stop
 

@@ -76,20 +76,20 @@ class GarbageCollector(Controller):
     def resources(self) -> Sequence[str] | None:
         return None
 
-    def initial_keys(self, held: Range) -> Iterable[Key | None]:
-        for record in held.each():
+    def initial_keys(self, range_: Range) -> Iterable[Key | None]:
+        for record in range_.each():
             if record.head.owner_uids:
                 self._index(record.key, None, record)
                 yield record.key
             else:
                 yield record.key if _has_mark(record) else None
 
-    def lost(self, held: Range) -> None:
+    def lost(self, range_: Range) -> None:
         tables: tuple[dict[str, Any], ...] = (self._dependents, self._waiting, self._unresolved)
         for table in tables:
-            for cluster in [cluster for cluster in table if cluster in held]:
+            for cluster in [cluster for cluster in table if cluster in range_]:
                 del table[cluster]
-        self._gone = {key: uids for key, uids in self._gone.items() if key.cluster not in held}
+        self._gone = {key: uids for key, uids in self._gone.items() if key.cluster not in range_}
 
     def keys(self, event: RecordEvent) -> Iterable[Key]:
         key, record, previous = event.key, event.record, event.previous
@@ -141,27 +141,27 @@ class GarbageCollector(Controller):
             if not waiting:
                 del self._unresolved[key.cluster]
 
-    async def reconcile(self, held: Range, key: Key) -> None:
+    async def reconcile(self, range_: Range, key: Key) -> None:
         for uid in self._gone.pop(key, ()):
             async for dependent in in_slices(tuple(self._dependents_of(key.cluster, uid))):
                 self.enqueue(dependent)
-        if held.get(key) is not None:
+        if range_.get(key) is not None:
             await self._host.apis.read(key.cluster)
-        record = held.get(key)
+        record = range_.get(key)
         if record is None:
             return
         obj = orjson.loads(record.value)
         if record.head.deleting:
             finalizers = finalizers_of(obj)
             if ORPHAN in finalizers:
-                await self._orphan(held, record)
+                await self._orphan(range_, record)
             elif FOREGROUND in finalizers:
-                await self._foreground(held, record)
+                await self._foreground(range_, record)
         elif record.head.owner_uids:
-            await self._collect(held, record, obj)
+            await self._collect(range_, record, obj)
 
-    async def _collect(self, held: Range, record: Record, obj: Object) -> None:
-        owners = self._owners(held, record.key, obj)
+    async def _collect(self, range_: Range, record: Record, obj: Object) -> None:
+        owners = self._owners(range_, record.key, obj)
         if owners.unknown:
             self._unresolved.setdefault(record.key.cluster, set()).add(record.key)
             return
@@ -173,10 +173,10 @@ class GarbageCollector(Controller):
             return
         dependents = tuple(self._dependents_of(record.key.cluster, record.head.uid))
         if owners.waiting and dependents:
-            if await _any_in_foreground(held, dependents):
+            if await _any_in_foreground(range_, dependents):
                 # A circle: it would wait for itself.
                 await self._update(record.key, _unblocking)
-                record = held.get(record.key) or record
+                record = range_.get(record.key) or record
             await self._delete(record, policies.FOREGROUND)
         else:
             finalizers = finalizers_of(obj)
@@ -184,13 +184,13 @@ class GarbageCollector(Controller):
             policy = next((chosen[f] for f in (ORPHAN, FOREGROUND) if f in finalizers), policies.BACKGROUND)
             await self._delete(record, policy)
 
-    async def _foreground(self, held: Range, record: Record) -> None:
+    async def _foreground(self, range_: Range, record: Record) -> None:
         cluster, uid = record.key.cluster, record.head.uid
         blocked = self._waiting.setdefault(cluster, {}).setdefault(uid, _Blocked(record.key))
         blocked.joined = False
         blocking = False
         async for key in in_slices(tuple(self._dependents_of(cluster, uid)), 1):
-            dependent = held.get(key)
+            dependent = range_.get(key)
             if dependent is None:
                 continue
             blocking = blocking or _blocks(dependent, uid)
@@ -207,12 +207,12 @@ class GarbageCollector(Controller):
         await self._update(record.key, lambda o: _without_finalizer(o, FOREGROUND))
         self._wait_no_more(cluster, uid)
 
-    async def _orphan(self, held: Range, record: Record) -> None:
+    async def _orphan(self, range_: Range, record: Record) -> None:
         async for key in in_slices(tuple(self._dependents_of(record.key.cluster, record.head.uid)), 1):
             await self._update(key, lambda o: _without_owners(o, {record.head.uid}))
         await self._update(record.key, lambda o: _without_finalizer(o, ORPHAN))
 
-    def _owners(self, held: Range, key: Key, obj: Object) -> _Owners:
+    def _owners(self, range_: Range, key: Key, obj: Object) -> _Owners:
         owners = _Owners([], [], [])
         apis = self._host.apis.for_cluster(key.cluster)
         for ref in metadata_of(obj).get("ownerReferences") or ():
@@ -223,7 +223,7 @@ class GarbageCollector(Controller):
             if definition.namespaced and not key.namespace:
                 return _Owners([], [], [], impossible=True)
             namespace = key.namespace if definition.namespaced else ""
-            owner = held.get(Key(key.cluster, definition.storage_key, namespace, ref.get("name") or ""))
+            owner = range_.get(Key(key.cluster, definition.storage_key, namespace, ref.get("name") or ""))
             if owner is None or owner.head.uid != ref.get("uid"):
                 owners.gone.append(ref)
             elif _in_foreground(owner):
@@ -273,9 +273,9 @@ def _has_mark(record: Record) -> bool:
     return record.head.deleting and any(mark in record.value for mark in _MARKS)
 
 
-async def _any_in_foreground(held: Range, keys: Sequence[Key]) -> bool:
+async def _any_in_foreground(range_: Range, keys: Sequence[Key]) -> bool:
     async for key in in_slices(keys, 1):
-        record = held.get(key)
+        record = range_.get(key)
         if record is not None and _in_foreground(record):
             return True
     return False

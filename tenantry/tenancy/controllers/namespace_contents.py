@@ -48,20 +48,20 @@ class NamespaceContents(Controller):
             return (Key(key.cluster, NAMESPACES, "", key.namespace),)
         return ()
 
-    def initial_keys(self, held: Range) -> Iterable[Key | None]:
-        return (None if self._is_complete(held, record.key) else record.key for record in held.each(NAMESPACES))
+    def initial_keys(self, range_: Range) -> Iterable[Key | None]:
+        return (None if self._is_complete(range_, record.key) else record.key for record in range_.each(NAMESPACES))
 
-    async def reconcile(self, held: Range, key: Key) -> None:
-        record = held.get(key)
-        if record is None or record.head.deleting or self._is_complete(held, key):
+    async def reconcile(self, range_: Range, key: Key) -> None:
+        record = range_.get(key)
+        if record is None or record.head.deleting or self._is_complete(range_, key):
             return
-        if held.get(Key(key.cluster, LOGICAL_CLUSTERS, "", NAME)) is None:
+        if range_.get(Key(key.cluster, LOGICAL_CLUSTERS, "", NAME)) is None:
             # A place of the system's own, or of a workspace that goes away: nobody runs anything there.
             return
-        if held.get(_account(key)) is None:
+        if range_.get(_account(key)) is None:
             await self._create(key, self._host.definitions.service_accounts, default_account(key.name))
         wanted = root_bundle(key.name, self._host.ca_certificate)
-        if held.get(_bundle(key)) is None:
+        if range_.get(_bundle(key)) is None:
             await self._create(key, self._host.definitions.config_maps, wanted)
             return
 
@@ -70,9 +70,9 @@ class NamespaceContents(Controller):
 
         await objects.update(self._host.scope(key.cluster), self._host.definitions.config_maps, key.name, ROOT_CA, repaired)
 
-    def _is_complete(self, held: Range, key: Key) -> bool:
-        bundle = held.get(_bundle(key))
-        return bundle is not None and self._published in bundle.value and held.get(_account(key)) is not None
+    def _is_complete(self, range_: Range, key: Key) -> bool:
+        bundle = range_.get(_bundle(key))
+        return bundle is not None and self._published in bundle.value and range_.get(_account(key)) is not None
 
     async def _create(self, key: Key, definition: ResourceDefinition, obj: Object) -> None:
         try:

@@ -56,26 +56,26 @@ class NamespaceDeletion(Controller):
             return (Key(key.cluster, NAMESPACES, "", key.namespace),)
         return ()
 
-    def initial_keys(self, held: Range) -> Iterable[Key | None]:
-        return (record.key if record.head.deleting else None for record in held.each(NAMESPACES))
+    def initial_keys(self, range_: Range) -> Iterable[Key | None]:
+        return (record.key if record.head.deleting else None for record in range_.each(NAMESPACES))
 
-    def lost(self, held: Range) -> None:
-        self._terminating = {place for place in self._terminating if place[0] not in held}
+    def lost(self, range_: Range) -> None:
+        self._terminating = {place for place in self._terminating if place[0] not in range_}
 
-    async def reconcile(self, held: Range, key: Key) -> None:
-        record = held.get(key)
+    async def reconcile(self, range_: Range, key: Key) -> None:
+        record = range_.get(key)
         if record is None or not record.head.deleting:
             return
         self._terminating.add((key.cluster, key.name))
-        failures = await purge(self._host, held, contents(held, key))
-        remaining = await Remaining.of(contents(held, key))
+        failures = await purge(self._host, range_, contents(range_, key))
+        remaining = await Remaining.of(contents(range_, key))
         if remaining.counts or _is_kept(orjson.loads(record.value)):
             await self._report(key, remaining, failures)
         if remaining.counts:
             if failures:
                 raise StatusError(500, "InternalError", f"namespace {key.name} cannot be emptied: {failures[0]}")
             return
-        if next(contents(held, key), None) is not None:
+        if next(contents(range_, key), None) is not None:
             raise Retry(0.0, "something was on its way into the namespace")
         await objects.update(self._host.scope(key.cluster), DEFINITION, "", key.name, _finalized, subresource="finalize")
 
@@ -88,10 +88,10 @@ class NamespaceDeletion(Controller):
         await objects.update(self._host.scope(key.cluster), DEFINITION, "", key.name, told, subresource="status")
 
 
-def contents(held: Range, namespace: Key) -> Iterator[Record]:
+def contents(range_: Range, namespace: Key) -> Iterator[Record]:
     """Every object in a namespace, of whatever type, to be gone through in slices."""
-    for resource in held.resources(namespace.cluster):
-        yield from held.each(resource, namespace.cluster, namespace.name)
+    for resource in range_.resources(namespace.cluster):
+        yield from range_.each(resource, namespace.cluster, namespace.name)
 
 
 class Remaining:

@@ -23,7 +23,7 @@ FAILURES_MAX = 1000
 """Texts of failures that are kept."""
 
 
-async def purge(host: Host, held: Range, records: Iterable[Record]) -> list[str]:
+async def purge(host: Host, range_: Range, records: Iterable[Record]) -> list[str]:
     """Deletes every object that is not deleted yet, with its finalizers respected; the texts of what could not be deleted, of
     many the first. `records` are gone through in slices (`Range.each`).
 
@@ -31,12 +31,12 @@ async def purge(host: Host, held: Range, records: Iterable[Record]) -> list[str]
     """
     failures: list[str] = []
     async for batch in batches((None if record.head.deleting else record for record in records), AT_ONCE):
-        failed = filter(None, await asyncio.gather(*(_delete(host, held, record) for record in batch)))
+        failed = filter(None, await asyncio.gather(*(_delete(host, range_, record) for record in batch)))
         failures.extend(islice(failed, FAILURES_MAX - len(failures)))
     return failures
 
 
-async def _delete(host: Host, held: Range, record: Record) -> str:
+async def _delete(host: Host, range_: Range, record: Record) -> str:
     key = record.key
     try:
         await host.apis.read(key.cluster)
@@ -45,7 +45,7 @@ async def _delete(host: Host, held: Range, record: Record) -> str:
             await objects.delete(host.scope(key.cluster), definition, key.namespace, key.name)
             return ""
         await host.cell.settled([key])
-        current = held.get(key)
+        current = range_.get(key)
         if current is not None:
             await host.cell.commit([Change(key, None, None, current, dropped_copies(host, key))])
     except StatusError as error:

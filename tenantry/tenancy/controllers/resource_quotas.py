@@ -46,16 +46,16 @@ class ResourceQuotas(Controller):
         has_any = self._host.cell.range_of(key.cluster).has_any(RESOURCE_QUOTAS, key.cluster, key.namespace or None)
         return (Key(key.cluster, RESOURCE_QUOTAS, key.namespace, _ALL),) if has_any else ()
 
-    def initial_keys(self, held: Range) -> Iterable[Key | None]:
-        return (record.key for record in held.each(RESOURCE_QUOTAS))
+    def initial_keys(self, range_: Range) -> Iterable[Key | None]:
+        return (record.key for record in range_.each(RESOURCE_QUOTAS))
 
-    async def reconcile(self, held: Range, key: Key) -> None:
+    async def reconcile(self, range_: Range, key: Key) -> None:
         if key.name == _ALL:
-            async for record in in_slices(held.each(RESOURCE_QUOTAS, key.cluster, key.namespace or None)):
+            async for record in in_slices(range_.each(RESOURCE_QUOTAS, key.cluster, key.namespace or None)):
                 if key.namespace or is_marked(record):
                     self.enqueue(record.key)
             return
-        if held.get(key) is None:
+        if range_.get(key) is None:
             return
         await self._host.apis.read(key.cluster)
 
@@ -63,7 +63,7 @@ class ResourceQuotas(Controller):
             hard = dict((quota.get("spec") or {}).get("hard") or {})
             whole_cluster = is_cluster_scoped(quota)
             used = {
-                name: str(self._count(held, key, resource, whole_cluster=whole_cluster))
+                name: str(self._count(range_, key, resource, whole_cluster=whole_cluster))
                 for name in hard
                 if (resource := resource_of(name)) is not None
             }
@@ -72,6 +72,6 @@ class ResourceQuotas(Controller):
 
         await objects.update(self._host.scope(key.cluster), DEFINITION, key.namespace, key.name, counted, subresource="status")
 
-    def _count(self, held: Range, quota: Key, resource: GroupResource, *, whole_cluster: bool) -> int:
+    def _count(self, range_: Range, quota: Key, resource: GroupResource, *, whole_cluster: bool) -> int:
         definition = self._host.apis.definition(quota.cluster, *resource)
-        return count(held, quota, definition, whole_cluster=whole_cluster) if definition is not None else 0
+        return count(range_, quota, definition, whole_cluster=whole_cluster) if definition is not None else 0

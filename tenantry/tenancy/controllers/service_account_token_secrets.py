@@ -59,22 +59,22 @@ class ServiceAccountTokenSecrets(Controller):
             return ()
         return (Key(key.cluster, SECRETS, key.namespace, _ALL),)
 
-    def initial_keys(self, held: Range) -> Iterable[Key | None]:
-        return (record.key if _is_token(record) else None for record in held.each(SECRETS))
+    def initial_keys(self, range_: Range) -> Iterable[Key | None]:
+        return (record.key if _is_token(record) else None for record in range_.each(SECRETS))
 
-    async def reconcile(self, held: Range, key: Key) -> None:
+    async def reconcile(self, range_: Range, key: Key) -> None:
         if key.name == _ALL:
-            async for each in in_slices(held.each(SECRETS, key.cluster, key.namespace)):
+            async for each in in_slices(range_.each(SECRETS, key.cluster, key.namespace)):
                 if _is_token(each):
                     self.enqueue(each.key)
             return
-        record = held.get(key)
+        record = range_.get(key)
         if record is None or record.head.deleting or not _is_token(record):
             return
         secret: Object = orjson.loads(record.value)
         annotations = annotations_of(secret)
         name = annotations.get(SERVICE_ACCOUNT_NAME_ANNOTATION, "")
-        account = held.get(Key(key.cluster, SERVICE_ACCOUNTS, key.namespace, name))
+        account = range_.get(Key(key.cluster, SERVICE_ACCOUNTS, key.namespace, name))
         scope = self._host.scope(key.cluster)
         if account is None or annotations.get(SERVICE_ACCOUNT_UID_ANNOTATION, account.head.uid) != account.head.uid:
             options = DeleteOptions(uid=record.head.uid, resource_version=str(record.version))

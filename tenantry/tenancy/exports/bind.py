@@ -146,15 +146,15 @@ def extra_annotations(export: Object) -> dict[str, str]:
     return extra if sum(len(k) + len(v) for k, v in extra.items()) <= _EXTRA_CHARACTERS else {}
 
 
-def taken_names(held: Range, cluster: str, binding_name: str, host: Host) -> list[Names]:
+def taken_names(range_: Range, cluster: str, binding_name: str, host: Host) -> list[Names]:
     """The names of the types that a cluster has from elsewhere: its other bindings, and its CustomResourceDefinitions."""
     taken: list[Names] = []
-    for binding in bindings_of(held, cluster):
+    for binding in bindings_of(range_, cluster):
         if name_of(binding) != binding_name:
             taken.extend(bound_names(host, binding))
     taken.extend(
         names_in(crd.get("spec") or {}, f'CustomResourceDefinition "{name_of(crd)}"')
-        for crd in map(decoded, held.list(CUSTOM_RESOURCE_DEFINITIONS, cluster))
+        for crd in map(decoded, range_.list(CUSTOM_RESOURCE_DEFINITIONS, cluster))
     )
     return taken
 
@@ -199,31 +199,31 @@ class BindController(Controller):
         waiting = self._waiting.get(key.cluster)
         return (*own, *(each for each in waiting if each != key)) if waiting else own
 
-    async def prepared(self, held: Range) -> None:
-        await self._index.filled(held)
+    async def prepared(self, range_: Range) -> None:
+        await self._index.filled(range_)
 
-    def initial_keys(self, held: Range) -> Iterable[Key | None]:
-        return (record.key for record in held.each(API_BINDINGS))
+    def initial_keys(self, range_: Range) -> Iterable[Key | None]:
+        return (record.key for record in range_.each(API_BINDINGS))
 
-    def lost(self, held: Range) -> None:
-        self._waiting = {cluster: keys for cluster, keys in self._waiting.items() if cluster not in held}
+    def lost(self, range_: Range) -> None:
+        self._waiting = {cluster: keys for cluster, keys in self._waiting.items() if cluster not in range_}
 
-    async def reconcile(self, held: Range, key: Key) -> None:
+    async def reconcile(self, range_: Range, key: Key) -> None:
         logical_cluster = Key(key.cluster, LOGICAL_CLUSTERS, "", "cluster")
-        record = held.get(key)
+        record = range_.get(key)
         if record is None or record.head.deleting:
             self._note(key, waits=False)
             return
         await transact(
-            self._host.cell, (key, logical_cluster), lambda: self._changes(held.get(key), held.get(logical_cluster), held)
+            self._host.cell, (key, logical_cluster), lambda: self._changes(range_.get(key), range_.get(logical_cluster), range_)
         )
 
-    def _changes(self, record: Record | None, logical_cluster: Record | None, held: Range) -> list[Change]:
+    def _changes(self, record: Record | None, logical_cluster: Record | None, range_: Range) -> list[Change]:
         if record is None or record.head.deleting:
             return []
         binding = decoded(record)
         locked = locks.locks_of(decoded(logical_cluster)) if logical_cluster is not None else ""
-        status, extra = self._wanted(held, record.key.cluster, binding, locked)
+        status, extra = self._wanted(range_, record.key.cluster, binding, locked)
         self._note(record.key, waits=any(each["status"] == FALSE for each in status.get("conditions") or ()))
         changes: list[Change] = []
         if status != binding.get("status") or not extra.items() <= annotations_of(binding).items():
@@ -250,7 +250,7 @@ class BindController(Controller):
             if not keys:
                 del self._waiting[key.cluster]
 
-    def _wanted(self, held: Range, cluster: str, binding: Object, locked: str) -> tuple[Object, dict[str, str]]:
+    def _wanted(self, range_: Range, cluster: str, binding: Object, locked: str) -> tuple[Object, dict[str, str]]:
         now = timestamp()
         path, name = reference_of(binding)
         export = find_export(self._host, cluster, path, name)
@@ -261,7 +261,7 @@ class BindController(Controller):
             export.cluster,
             export.object,
             _schemas(self._host, export),
-            taken=taken_names(held, cluster, name_of(binding), self._host),
+            taken=taken_names(range_, cluster, name_of(binding), self._host),
             locked=locks.held_by_others(locks.parse(locked), name_of(binding)),
             now=now,
         )

@@ -63,39 +63,39 @@ class ConsumersController(Controller):
             return ()
         return {Key(start, CONSUMERS, "", label) for label in (before, after) if label is not None}
 
-    async def prepared(self, held: Range) -> None:
-        await self._index.filled(held)
+    async def prepared(self, range_: Range) -> None:
+        await self._index.filled(range_)
 
-    def initial_keys(self, held: Range) -> Iterable[Key | None]:
-        yield from (record.key for record in held.each(CONSUMERS, held.start))
-        yield from (Key(held.start, CONSUMERS, "", label) for label in self._index.labels(held.name))
+    def initial_keys(self, range_: Range) -> Iterable[Key | None]:
+        yield from (record.key for record in range_.each(CONSUMERS, range_.start))
+        yield from (Key(range_.start, CONSUMERS, "", label) for label in self._index.labels(range_.name))
 
-    async def reconcile(self, held: Range, key: Key) -> None:
-        if key.cluster != held.start:
+    async def reconcile(self, range_: Range, key: Key) -> None:
+        if key.cluster != range_.start:
             return
-        export = await self._export_of(held, key.name) if held.get(key) is None else None
-        await transact(self._host.cell, (key,), lambda: self._changes(held, key, export))
+        export = await self._export_of(range_, key.name) if range_.get(key) is None else None
+        await transact(self._host.cell, (key,), lambda: self._changes(range_, key, export))
 
-    def _changes(self, held: Range, key: Key, export: tuple[str, str] | None) -> tuple[Change, ...]:
-        record = held.get(key)
-        consumed = self._index.count(held.name, key.name) > 0
+    def _changes(self, range_: Range, key: Key, export: tuple[str, str] | None) -> tuple[Change, ...]:
+        record = range_.get(key)
+        consumed = self._index.count(range_.name, key.name) > 0
         if consumed == (record is not None):
             return ()
         if record is not None:
             gone = decoded(record)["export"]
-            entry = catalog_key(CONSUMERS, gone["cluster"], f"{gone['name']}.{held.name}")
+            entry = catalog_key(CONSUMERS, gone["cluster"], f"{gone['name']}.{range_.name}")
             return (Change(key, None, None, record, {entry: None}),)
         if export is None:
             return ()
-        entry = catalog_key(CONSUMERS, export[0], f"{export[1]}.{held.name}")
+        entry = catalog_key(CONSUMERS, export[0], f"{export[1]}.{range_.name}")
         value = orjson.dumps({"metadata": {"name": key.name}, "export": {"cluster": export[0], "name": export[1]}})
         return (Change(key, value, Head(), None, {entry: b"{}"}),)
 
-    async def _export_of(self, held: Range, label: str) -> tuple[str, str] | None:
+    async def _export_of(self, range_: Range, label: str) -> tuple[str, str] | None:
         """The (cluster id, name) behind an export hash, as any of its bindings has it; None before one is bound. It is the same
         for ever, as the hash is made of it."""
         async for key in in_slices(self._index.keys(label), 1):
-            record = held.get(key)
+            record = range_.get(key)
             if record is None:
                 continue
             binding = decoded(record)

@@ -46,12 +46,12 @@ class SliceCreator(Controller):
             return (event.key,) if event.record is not None else ()
         return (Key(event.key.cluster, API_EXPORTS, "", event.key.name),) if event.record is None else ()
 
-    def initial_keys(self, held: Range) -> Iterable[Key | None]:
-        return (record.key for record in held.each(API_EXPORTS))
+    def initial_keys(self, range_: Range) -> Iterable[Key | None]:
+        return (record.key for record in range_.each(API_EXPORTS))
 
-    async def reconcile(self, held: Range, key: Key) -> None:
+    async def reconcile(self, range_: Range, key: Key) -> None:
         place = Key(key.cluster, API_EXPORT_ENDPOINT_SLICES, "", key.name)
-        await transact(self._host.cell, (key, place), lambda: self._changes(held.get(key), held.get(place)))
+        await transact(self._host.cell, (key, place), lambda: self._changes(range_.get(key), range_.get(place)))
 
     def _changes(self, record: Record | None, existing: Record | None) -> tuple[Change, ...]:
         if record is None or record.head.deleting or existing is not None:
@@ -87,13 +87,13 @@ class EndpointsController(Controller):
     def resources(self) -> Sequence[str]:
         return (API_EXPORT_ENDPOINT_SLICES,)
 
-    def lost(self, held: Range) -> None:
-        for key in [key for key in self._export_of if key.cluster in held]:
+    def lost(self, range_: Range) -> None:
+        for key in [key for key in self._export_of if key.cluster in range_]:
             self._forget(key)
 
-    async def reconcile(self, held: Range, key: Key) -> None:
+    async def reconcile(self, range_: Range, key: Key) -> None:
         definition = self._host.definitions.api_export_endpoint_slices
-        record = held.get(key)
+        record = range_.get(key)
         if record is None:
             self._forget(key)
             return

@@ -85,20 +85,20 @@ class IdentityController(Controller):
         # Which exports refer to the secret is found out in slices.
         return (key,) if self._host.cell.range_of(key.cluster).has_any(API_EXPORTS, key.cluster) else ()
 
-    def initial_keys(self, held: Range) -> Iterable[Key | None]:
-        return (record.key for record in held.each(API_EXPORTS))
+    def initial_keys(self, range_: Range) -> Iterable[Key | None]:
+        return (record.key for record in range_.each(API_EXPORTS))
 
-    async def reconcile(self, held: Range, key: Key) -> None:
+    async def reconcile(self, range_: Range, key: Key) -> None:
         if key.resource == SECRETS:
             secret = {"namespace": key.namespace, "name": key.name}
-            async for record in in_slices(held.each(API_EXPORTS, key.cluster), 1):
+            async for record in in_slices(range_.each(API_EXPORTS, key.cluster), 1):
                 if _reference(decoded(record), record.key.name) == secret:
                     self.enqueue(record.key)
             return
-        await transact(self._host.cell, (key,), lambda: self._changes(held, key))
+        await transact(self._host.cell, (key,), lambda: self._changes(range_, key))
 
-    def _changes(self, held: Range, key: Key) -> list[Change]:
-        record = held.get(key)
+    def _changes(self, range_: Range, key: Key) -> list[Change]:
+        record = range_.get(key)
         if record is None or record.head.deleting:
             return []
         definitions = self._host.definitions
@@ -109,12 +109,12 @@ class IdentityController(Controller):
         reference = _reference(export, key.name)
         if not (spec.get("identity") or {}).get("secretRef"):
             spec["identity"] = {"secretRef": reference}
-        secret_record = held.get(Key(key.cluster, SECRETS, reference["namespace"], reference["name"]))
+        secret_record = range_.get(Key(key.cluster, SECRETS, reference["namespace"], reference["name"]))
         if secret_record is not None:
             secret = decoded(secret_record)
         elif reference["namespace"] == IDENTITY_NAMESPACE and not status.get("identityHash"):
             secret = identity_secret(reference["name"], new_identity_key())
-            if held.get(Key(key.cluster, NAMESPACES, "", IDENTITY_NAMESPACE)) is None:
+            if range_.get(Key(key.cluster, NAMESPACES, "", IDENTITY_NAMESPACE)) is None:
                 namespace = living(IDENTITY_NAMESPACE)
                 changes.append(created(self._host, definitions.namespaces, key.cluster, namespace))
             changes.append(created(self._host, definitions.secrets, key.cluster, secret))
@@ -155,8 +155,8 @@ class IdentityController(Controller):
         mark_true(status, "VirtualWorkspaceURLsReady", timestamp())
 
     def _map_changed(self) -> None:
-        for held in self._host.cell.ranges.values():
-            self.walk(("map", held.name), partial(self.initial_keys, held))
+        for range_ in self._host.cell.ranges.values():
+            self.walk(("map", range_.name), partial(self.initial_keys, range_))
 
 
 def _reference(export: Object, name: str) -> dict[str, str]:

@@ -26,10 +26,10 @@ class BindingIndex:
         self._filling: dict[str, tuple[Range, asyncio.Task[None]]] = {}
         self.stop: Callable[[], None] = host.follow_ranges(self._follow)
 
-    async def filled(self, held: Range) -> None:
+    async def filled(self, range_: Range) -> None:
         """Returns when all bindings of a range are known here, or the range is lost."""
-        filling = self._filling.get(held.name)
-        if filling is not None and filling[0] is held:
+        filling = self._filling.get(range_.name)
+        if filling is not None and filling[0] is range_:
             await asyncio.wait([filling[1]])
 
     def keys(self, label: str) -> Iterator[Key]:
@@ -45,8 +45,8 @@ class BindingIndex:
         """The exports that a range's bindings refer to."""
         return list(self._by_range.get(range_name, ()))
 
-    def _follow(self, held: Range) -> Callable[[], None]:
-        by_label = self._by_range[held.name] = {}
+    def _follow(self, range_: Range) -> Callable[[], None]:
+        by_label = self._by_range[range_.name] = {}
 
         def changed(events: Sequence[RecordEvent]) -> None:
             for event in events:
@@ -60,20 +60,20 @@ class BindingIndex:
                     by_label.setdefault(after, set()).add(event.key)
 
         async def fill() -> None:
-            async for record in in_slices(held.each(API_BINDINGS)):
+            async for record in in_slices(range_.each(API_BINDINGS)):
                 label = record.head.labels.get(EXPORT_LABEL)
                 if label is not None:
                     by_label.setdefault(label, set()).add(record.key)
 
-        stop = held.subscribe(changed, API_BINDINGS)
-        task = restarting(fill, name=f"bindings of range {held.name}", ends=True)
-        self._filling[held.name] = held, task
+        stop = range_.subscribe(changed, API_BINDINGS)
+        task = restarting(fill, name=f"bindings of range {range_.name}", ends=True)
+        self._filling[range_.name] = range_, task
 
         def leave() -> None:
             stop()
             task.cancel()
-            self._by_range.pop(held.name, None)
-            self._filling.pop(held.name, None)
+            self._by_range.pop(range_.name, None)
+            self._filling.pop(range_.name, None)
 
         return leave
 

@@ -52,45 +52,45 @@ class RelabelController(Controller):
             return (_cluster_key(event.key.cluster),)
         return ()
 
-    async def prepared(self, held: Range) -> None:
-        await self._index.filled(held)
+    async def prepared(self, range_: Range) -> None:
+        await self._index.filled(range_)
 
-    def initial_keys(self, held: Range) -> Iterable[Key | None]:
-        return (_cluster_key(record.key.cluster) if bears_claims(record) else None for record in held.each(API_BINDINGS))
+    def initial_keys(self, range_: Range) -> Iterable[Key | None]:
+        return (_cluster_key(record.key.cluster) if bears_claims(record) else None for record in range_.each(API_BINDINGS))
 
-    async def reconcile(self, held: Range, key: Key) -> None:
-        await self._relabel(held, key.cluster)
-        async for record in in_slices(held.each(API_BINDINGS, key.cluster)):
+    async def reconcile(self, range_: Range, key: Key) -> None:
+        await self._relabel(range_, key.cluster)
+        async for record in in_slices(range_.each(API_BINDINGS, key.cluster)):
             if bears_claims(record) and not record.head.deleting:
                 await self._report(key.cluster, record.key)
 
-    async def _relabel(self, held: Range, cluster: str) -> None:
+    async def _relabel(self, range_: Range, cluster: str) -> None:
         """Writes every object whose labels are not what they should be."""
         definitions = {d.storage_key: d for d in await self._host.apis.read(cluster) if d.stored}
-        for storage_key in tuple(held.resources(cluster)):
+        for storage_key in tuple(range_.resources(cluster)):
             definition = definitions.get(storage_key)
             if definition is None:
                 continue
-            async for batch in batches(self._stale(held, cluster, definition), AT_ONCE):
-                await transact(self._host.cell, batch, partial(self._changes, held, definition, batch))
+            async for batch in batches(self._stale(range_, cluster, definition), AT_ONCE):
+                await transact(self._host.cell, batch, partial(self._changes, range_, definition, batch))
 
-    def _stale(self, held: Range, cluster: str, definition: ResourceDefinition) -> Iterator[Key | None]:
+    def _stale(self, range_: Range, cluster: str, definition: ResourceDefinition) -> Iterator[Key | None]:
         """The keys of such objects, with None for the others."""
-        for record in held.each(definition.storage_key, cluster):
-            is_stale = claim_labels(record.head.labels) != self._expected(held, definition, record)
+        for record in range_.each(definition.storage_key, cluster):
+            is_stale = claim_labels(record.head.labels) != self._expected(range_, definition, record)
             yield record.key if is_stale else None
 
-    def _expected(self, held: Range, definition: ResourceDefinition, record: Record) -> dict[str, str]:
+    def _expected(self, range_: Range, definition: ResourceDefinition, record: Record) -> dict[str, str]:
         cluster = record.key.cluster
         if definition.group_resource == BINDING_RESOURCE:
-            return self._claims.expected_labels(held, cluster, BINDING_RESOURCE, decoded(record))
-        return matching(self._claims.of(held, cluster), definition.group_resource, record.head.labels)
+            return self._claims.expected_labels(range_, cluster, BINDING_RESOURCE, decoded(record))
+        return matching(self._claims.of(range_, cluster), definition.group_resource, record.head.labels)
 
-    def _changes(self, held: Range, definition: ResourceDefinition, keys: Sequence[Key]) -> list[Change]:
+    def _changes(self, range_: Range, definition: ResourceDefinition, keys: Sequence[Key]) -> list[Change]:
         changes = []
         for key in keys:
-            record = held.get(key)
-            expected = self._expected(held, definition, record) if record is not None else {}
+            record = range_.get(key)
+            expected = self._expected(range_, definition, record) if record is not None else {}
             if record is None or claim_labels(record.head.labels) == expected:
                 continue
             obj = records.decode(record, definition, definition.storage_version)

@@ -66,49 +66,49 @@ class UnbindController(Controller):
             return (waiting,) if waiting is not None else ()
         return ()
 
-    def lost(self, held: Range) -> None:
-        self._waiting = {cluster: waiting for cluster, waiting in self._waiting.items() if cluster not in held}
+    def lost(self, range_: Range) -> None:
+        self._waiting = {cluster: waiting for cluster, waiting in self._waiting.items() if cluster not in range_}
 
     def _wait_no_more(self, binding: Key) -> None:
         left = {resource: key for resource, key in self._waiting.pop(binding.cluster, {}).items() if key != binding}
         if left:
             self._waiting[binding.cluster] = left
 
-    def initial_keys(self, held: Range) -> Iterable[Key | None]:
-        return (record.key if record.head.deleting else None for record in held.each(API_BINDINGS))
+    def initial_keys(self, range_: Range) -> Iterable[Key | None]:
+        return (record.key if record.head.deleting else None for record in range_.each(API_BINDINGS))
 
-    async def reconcile(self, held: Range, key: Key) -> None:
-        record = held.get(key)
+    async def reconcile(self, range_: Range, key: Key) -> None:
+        record = range_.get(key)
         if record is None or not record.head.deleting or FINALIZER not in finalizers_of(decoded(record)):
             return
         binding = decoded(record)
-        adopted = await self._adopted(held, key)
+        adopted = await self._adopted(range_, key)
         entries = [e for e in (binding.get("status") or {}).get("boundResources") or () if _bound_as(e) not in adopted]
         # From here on the last object to go calls again, so none can slip away between looking and waiting.
         if entries:
             self._waiting.setdefault(key.cluster, {}).update({_storage_key(entry): key for entry in entries})
         for entry in entries:
-            await self._delete_objects(held, key.cluster, binding, entry)
-        if any(held.has_any(_storage_key(entry), key.cluster) for entry in entries):
-            await self._report(held, key, [_storage_key(entry) for entry in entries])
+            await self._delete_objects(range_, key.cluster, binding, entry)
+        if any(range_.has_any(_storage_key(entry), key.cluster) for entry in entries):
+            await self._report(range_, key, [_storage_key(entry) for entry in entries])
             return
         self._wait_no_more(key)
         await self._unlock(key)
         await self._finish(key)
 
-    async def _adopted(self, held: Range, key: Key) -> set[tuple[str, ...]]:
+    async def _adopted(self, range_: Range, key: Key) -> set[tuple[str, ...]]:
         """What other bindings of the cluster have bound."""
         found: set[tuple[str, ...]] = set()
-        async for record in in_slices(held.each(API_BINDINGS, key.cluster), 1):
+        async for record in in_slices(range_.each(API_BINDINGS, key.cluster), 1):
             if record.key != key and not record.head.deleting:
                 status = orjson.loads(record.value).get("status") or {}
                 found.update(_bound_as(entry) for entry in status.get("boundResources") or ())
         return found
 
-    async def _delete_objects(self, held: Range, cluster: str, binding: Object, entry: dict[str, Any]) -> None:
+    async def _delete_objects(self, range_: Range, cluster: str, binding: Object, entry: dict[str, Any]) -> None:
         """Deletes the objects of one bound resource, or marks them where they have finalizers."""
         storage_key = _storage_key(entry)
-        if not held.has_any(storage_key, cluster):
+        if not range_.has_any(storage_key, cluster):
             return
         definition = self._definition(cluster, binding, entry)
         if definition is None:
@@ -116,15 +116,15 @@ class UnbindController(Controller):
                 500, "InternalError", f"the schema {entry['schema']['name']} of bound objects is gone; restore it to delete them"
             )
         async for batch in batches(
-            (None if record.head.deleting else record.key for record in held.each(storage_key, cluster)), AT_ONCE
+            (None if record.head.deleting else record.key for record in range_.each(storage_key, cluster)), AT_ONCE
         ):
-            await transact(self._host.cell, batch, partial(self._deletions, held, definition, batch))
+            await transact(self._host.cell, batch, partial(self._deletions, range_, definition, batch))
 
-    def _deletions(self, held: Range, definition: ResourceDefinition, keys: Sequence[Key]) -> list[Change]:
+    def _deletions(self, range_: Range, definition: ResourceDefinition, keys: Sequence[Key]) -> list[Change]:
         """Objects without finalizers go at once; the others are marked, as a DELETE would."""
         changes = []
         for key in keys:
-            record = held.get(key)
+            record = range_.get(key)
             if record is None or record.head.deleting:
                 continue
             if not finalizers_of(decoded(record)):
@@ -146,11 +146,11 @@ class UnbindController(Controller):
         schema = get_schema(self._host, binding["status"].get("apiExportClusterName") or "", entry["schema"]["name"])
         return self._host.apis.bound_definition(schema, identity) if schema is not None else None
 
-    async def _report(self, held: Range, key: Key, storage_keys: Sequence[str]) -> None:
+    async def _report(self, range_: Range, key: Key, storage_keys: Sequence[str]) -> None:
         """Says what is left. The last one may go meanwhile: then the binding is looked at again."""
         counts: Counter[str] = Counter()
         finalizers: Counter[str] = Counter()
-        async for record in in_slices((r for each in storage_keys for r in held.each(each, key.cluster)), 1):
+        async for record in in_slices((r for each in storage_keys for r in range_.each(each, key.cluster)), 1):
             counts[record.key.resource] += 1
             finalizers.update(finalizers_of(orjson.loads(record.value)) if _FINALIZERS in record.value else ())
         if finalizers:

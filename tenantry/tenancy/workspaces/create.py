@@ -77,20 +77,20 @@ class WorkspaceController(Controller):
     def resources(self) -> Sequence[str]:
         return (self._host.definitions.workspaces.storage_key,)
 
-    def initial_keys(self, held: Range) -> Iterable[Key | None]:
-        yield from super().initial_keys(held)
+    def initial_keys(self, range_: Range) -> Iterable[Key | None]:
+        yield from super().initial_keys(range_)
         resource = self._host.definitions.workspaces.storage_key
         for cluster, names in self._host.catalog.names(ENDED):
-            if cluster in held:
+            if cluster in range_:
                 yield from (Key(cluster, resource, "", name) for name in names)
 
-    def lost(self, held: Range) -> None:
-        self._unschedulable = {key for key in self._unschedulable if key.cluster not in held}
-        self._deletion_told = {key: uid for key, uid in self._deletion_told.items() if key.cluster not in held}
+    def lost(self, range_: Range) -> None:
+        self._unschedulable = {key for key in self._unschedulable if key.cluster not in range_}
+        self._deletion_told = {key: uid for key, uid in self._deletion_told.items() if key.cluster not in range_}
 
-    async def reconcile(self, held: Range, key: Key) -> None:
+    async def reconcile(self, range_: Range, key: Key) -> None:
         await self._host.cell.settled((key,))
-        record = held.get(key)
+        record = range_.get(key)
         if record is None:
             self._unschedulable.discard(key)
             self._deletion_told.pop(key, None)
@@ -191,13 +191,13 @@ class WorkspaceController(Controller):
         """
         host = self._host
         local = host.cell.owns(cluster)
-        held = WORKSPACE_FINALIZER in finalizers_of(workspace)
+        range_ = WORKSPACE_FINALIZER in finalizers_of(workspace)
         _hold(workspace)
         if local:
             found = host.cell.range_of(cluster).get(_logical_cluster_key(host, cluster))
             logical_cluster = orjson.loads(found.value) if found is not None else None
         elif (workspace.get("status") or {}).get("phase") == READY:
-            if not held:
+            if not range_:
                 await host.cell.commit([updated(host, host.definitions.workspaces, record, workspace)])
             return
         else:

@@ -87,7 +87,7 @@ class Emptying:
     def __init__(self, host: Host) -> None:
         self._host = host
 
-    async def step(self, held: Range, record: Record) -> bool:
+    async def step(self, range_: Range, record: Record) -> bool:
         """True when the cluster is gone; False while something in it is waited for. Raises Stale.
 
         Nothing goes before all was looked at once. A finalizer that is added later counts once its object is next.
@@ -95,24 +95,24 @@ class Emptying:
         key = record.key
         looked_at_all = False
         while True:
-            batch, is_all = self._some(held, key)
+            batch, is_all = self._some(range_, key)
             if batch is not None and not (is_all or looked_at_all):
                 looked_at_all = True
-                if not await self._is_held_back(held, key):
+                if not await self._is_held_back(range_, key):
                     continue
                 batch = None
             if batch is None:
-                await self._begin(held, key)
-                await self._report(held, key)
+                await self._begin(range_, key)
+                await self._report(range_, key)
                 return False
             # Since these were looked at nothing came in between, so what is removed is what was looked at.
             if is_all and sum(map(_weight, batch)) <= OPERATIONS - 10:
-                return await self._finish(held, key, batch)
+                return await self._finish(range_, key, batch)
             await self._host.cell.commit(_take(batch, OPERATIONS))
 
-    def _contents(self, held: Range, cluster_key: Key) -> Iterator[Record]:
+    def _contents(self, range_: Range, cluster_key: Key) -> Iterator[Record]:
         """What a cluster holds besides its LogicalCluster."""
-        return (record for record in held.each(None, cluster_key.cluster) if record.key != cluster_key)
+        return (record for record in range_.each(None, cluster_key.cluster) if record.key != cluster_key)
 
     def _kind(self, record: Record) -> Kind:
         if _FINALIZERS not in record.value:
@@ -124,18 +124,18 @@ class Emptying:
             return Kind.HELD_BACK
         return Kind.FREE
 
-    async def _is_held_back(self, held: Range, key: Key) -> bool:
-        async for record in in_slices(self._contents(held, key), 1):
+    async def _is_held_back(self, range_: Range, key: Key) -> bool:
+        async for record in in_slices(self._contents(range_, key), 1):
             if self._kind(record) is not Kind.FREE:
                 return True
         return False
 
-    def _some(self, held: Range, key: Key) -> tuple[list[Change] | None, bool]:
+    def _some(self, range_: Range, key: Key) -> tuple[list[Change] | None, bool]:
         """The removal of as many objects as a transaction may take, and whether these are all; None where one of them is held
         back by now."""
         removals: list[Change] = []
         weight = decoded_bytes = 0
-        for record in self._contents(held, key):
+        for record in self._contents(range_, key):
             if weight > OPERATIONS or decoded_bytes > _DECODED_BYTES:
                 return removals, False
             if self._kind(record) is not Kind.FREE:
@@ -146,25 +146,25 @@ class Emptying:
             decoded_bytes += len(record.value) if _FINALIZERS in record.value else 0
         return removals, True
 
-    async def _begin(self, held: Range, key: Key) -> None:
+    async def _begin(self, range_: Range, key: Key) -> None:
         """Marks as deleted what somebody has to finish, and removes what nobody needs for that."""
         changes: list[Change] = []
         weight = 0
 
         async def commit() -> None:
             # What changed since it was looked at is looked at again: the change is told to this controller.
-            current = [change for change in changes if held.get(change.key) is change.expected]
+            current = [change for change in changes if range_.get(change.key) is change.expected]
             changes.clear()
             if current:
                 await self._host.cell.commit(current)
 
-        async for change in in_slices((self._begun(record) for record in self._contents(held, key)), 1):
+        async for change in in_slices((self._begun(record) for record in self._contents(range_, key)), 1):
             if change is None:
                 continue
             if changes and weight + _weight(change) > OPERATIONS:
                 await commit()
                 weight = 0
-            if held.get(change.key) is change.expected:
+            if range_.get(change.key) is change.expected:
                 changes.append(change)
                 weight += _weight(change)
         if changes:
@@ -194,18 +194,18 @@ class Emptying:
     def _removed(self, record: Record) -> Change:
         return removed(self._host, record)
 
-    async def _report(self, held: Range, key: Key) -> None:
+    async def _report(self, range_: Range, key: Key) -> None:
         """Says in the status of the LogicalCluster, and of its Workspace, what is still there."""
         host = self._host
         children = 0
         held_back: list[Key] = []
-        async for each in in_slices(self._contents(held, key), 1):
+        async for each in in_slices(self._contents(range_, key), 1):
             kind = self._kind(each)
             children += kind is Kind.CHILD
             if kind is Kind.HELD_BACK and len(held_back) < 5:
                 held_back.append(each.key)
         await host.cell.settled((key,))
-        record = held.get(key)
+        record = range_.get(key)
         if record is None:
             return
         logical_cluster = orjson.loads(record.value)
@@ -245,10 +245,10 @@ class Emptying:
             return None
         return record, orjson.loads(record.value)
 
-    async def _finish(self, held: Range, key: Key, rest: list[Change]) -> bool:
+    async def _finish(self, range_: Range, key: Key, rest: list[Change]) -> bool:
         """The last transaction: what is left, the LogicalCluster, and its Workspace where it is held here."""
         host = self._host
-        record = held.get(key)
+        record = range_.get(key)
         if record is None:
             return True
         logical_cluster = orjson.loads(record.value)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def initialize(
-    host: Host, held: Range, logical_cluster: Object, resolve: Callable[[Object], ResolvedType | None], now: str
+    host: Host, range_: Range, logical_cluster: Object, resolve: Callable[[Object], ResolvedType | None], now: str
 ) -> tuple[list[Change], bool]:
     """Does what can be done now, in place: takes finished initializers off the status.
 
@@ -40,7 +40,7 @@ def initialize(
         if resolved is None:
             waiting = ["the workspace type cannot be resolved"]
         else:
-            changes, waiting = _bind(host, held, logical_cluster, resolved, now)
+            changes, waiting = _bind(host, range_, logical_cluster, resolved, now)
         note_bindings(status, waiting, now)
         if not waiting and not changes:
             left = [i for i in left if i != API_BINDINGS_INITIALIZER]
@@ -49,14 +49,14 @@ def initialize(
     return changes, bool(waiting or changes)
 
 
-def _bind(host: Host, held: Range, logical_cluster: Object, resolved: ResolvedType, now: str) -> tuple[list[Change], list[str]]:
+def _bind(host: Host, range_: Range, logical_cluster: Object, resolved: ResolvedType, now: str) -> tuple[list[Change], list[str]]:
     cluster = logical_cluster["metadata"]["annotations"]["kcp.io/cluster"]
     definition = host.definitions.api_bindings
     missing: list[DefaultBinding] = []
     waiting: list[str] = []
     for default in resolved.bindings:
         name = default_binding_name(cluster, default.path, default.export)
-        record = held.get(Key(cluster, definition.storage_key, "", name))
+        record = range_.get(Key(cluster, definition.storage_key, "", name))
         if record is None:
             missing.append(default)
         elif not _complete(orjson.loads(record.value)):

@@ -62,13 +62,13 @@ class LifecycleController(Controller):
             return (Key(key.cluster, self._resource, "", NAME),)
         return ()
 
-    def initial_keys(self, held: Range) -> Iterable[Key | None]:
-        return (record.key for record in held.each(self._resource))
+    def initial_keys(self, range_: Range) -> Iterable[Key | None]:
+        return (record.key for record in range_.each(self._resource))
 
-    def lost(self, held: Range) -> None:
-        self._expecting = {cluster for cluster in self._expecting if cluster not in held}
-        self._untold = {cluster for cluster in self._untold if cluster not in held}
-        self._told = {cluster: told for cluster, told in self._told.items() if cluster not in held}
+    def lost(self, range_: Range) -> None:
+        self._expecting = {cluster for cluster in self._expecting if cluster not in range_}
+        self._untold = {cluster for cluster in self._untold if cluster not in range_}
+        self._told = {cluster: told for cluster, told in self._told.items() if cluster not in range_}
 
     def _offer_changed(self, *_: object) -> None:
         """What a new workspace waits for may have come."""
@@ -79,21 +79,21 @@ class LifecycleController(Controller):
         if projection is not None and projection["cluster"] in self._untold:
             self.enqueue(Key(projection["cluster"], self._resource, "", NAME))
 
-    async def reconcile(self, held: Range, key: Key) -> None:
+    async def reconcile(self, range_: Range, key: Key) -> None:
         if key.name != NAME:
             return
         async for attempt in Attempts(self._host.cell, (key,)):
-            record = held.get(key)
+            record = range_.get(key)
             if record is None:
                 self._expecting.discard(key.cluster)
                 self._told.pop(key.cluster, None)
                 self._untold.discard(key.cluster)
                 return
             with attempt:
-                await self._step(held, record)
+                await self._step(range_, record)
                 return
 
-    async def _step(self, held: Range, record: Record) -> None:
+    async def _step(self, range_: Range, record: Record) -> None:
         cluster = record.key.cluster
         logical_cluster = orjson.loads(record.value)
         changes: list[Change] = []
@@ -105,28 +105,28 @@ class LifecycleController(Controller):
                 filled = True
                 changes = fill(self._host, cluster, logical_cluster, self._type_of(logical_cluster).bindings, now)
                 # Of a cluster that was filled once and is to be filled again, nothing that is there is made anew.
-                changes = [change for change in changes if change.expected is not None or held.get(change.key) is None]
+                changes = [change for change in changes if change.expected is not None or range_.get(change.key) is None]
             elif status["phase"] == INITIALIZING:
-                changes, waiting = initialize(self._host, held, logical_cluster, self._resolve, now)
+                changes, waiting = initialize(self._host, range_, logical_cluster, self._resolve, now)
         if waiting:
             self._expecting.add(cluster)
         if not filled:
             settle(logical_cluster, now)
         await self._write(record, logical_cluster, changes, now)
         if is_deleting(logical_cluster):
-            await self._empty(held, record.key)
+            await self._empty(range_, record.key)
         elif not waiting:
             self._expecting.discard(cluster)
 
-    async def _empty(self, held: Range, key: Key) -> None:
+    async def _empty(self, range_: Range, key: Key) -> None:
         """Goes on with the deletion of what the cluster holds, as far as it can go now."""
         self._expecting.add(key.cluster)
         await self._host.cell.settled((key,))
-        record = held.get(key)
+        record = range_.get(key)
         if record is not None and (orjson.loads(record.value).get("status") or {}).get("terminators"):
             self._expecting.discard(key.cluster)
             return
-        if record is None or await self._emptying.step(held, record):
+        if record is None or await self._emptying.step(range_, record):
             self._expecting.discard(key.cluster)
 
     async def _write(self, record: Record, logical_cluster: Object, changes: list[Change], now: str) -> None:

@@ -56,10 +56,10 @@ class MaintainController(Controller):
             return ()
         return (Key(event.key.cluster, self._host.definitions.logical_clusters.storage_key, "", NAME),)
 
-    def initial_keys(self, held: Range) -> Iterable[Key | None]:
+    def initial_keys(self, range_: Range) -> Iterable[Key | None]:
         if not self._maintained:
             return ()
-        return (record.key for record in held.each(self._host.definitions.logical_clusters.storage_key))
+        return (record.key for record in range_.each(self._host.definitions.logical_clusters.storage_key))
 
     def _note(self, cluster: str, name: str, obj: Object | None) -> None:
         maintained = obj is not None and (obj.get("spec") or {}).get("defaultAPIBindingLifecycle") == _MAINTAIN
@@ -70,14 +70,14 @@ class MaintainController(Controller):
         self._offer_changed()
 
     def _offer_changed(self, *_: object) -> None:
-        for held in self._host.cell.ranges.values():
-            self.walk(("offers", held.name), partial(self.initial_keys, held))
+        for range_ in self._host.cell.ranges.values():
+            self.walk(("offers", range_.name), partial(self.initial_keys, range_))
 
-    async def reconcile(self, held: Range, key: Key) -> None:
-        await transact(self._host.cell, (key,), lambda: self._changes(held, key))
+    async def reconcile(self, range_: Range, key: Key) -> None:
+        await transact(self._host.cell, (key,), lambda: self._changes(range_, key))
 
-    def _changes(self, held: Range, key: Key) -> list[Change]:
-        record = held.get(key)
+    def _changes(self, range_: Range, key: Key) -> list[Change]:
+        record = range_.get(key)
         if record is None:
             return []
         logical_cluster = orjson.loads(record.value)
@@ -97,7 +97,7 @@ class MaintainController(Controller):
             maintained = tuple(b for b in resolved.bindings if b.maintain)
             if not maintained:
                 return []
-            changes, waiting = self._bindings(held, key.cluster, logical_cluster, maintained, now)
+            changes, waiting = self._bindings(range_, key.cluster, logical_cluster, maintained, now)
             if waiting:
                 conditions.mark_false(status, RECONCILED, "WaitingOnAPIBindings", "; ".join(waiting), now)
             else:
@@ -106,7 +106,7 @@ class MaintainController(Controller):
         return [*changes, change] if change.value != record.value else changes
 
     def _bindings(
-        self, held: Range, cluster: str, logical_cluster: Object, maintained: tuple[DefaultBinding, ...], now: str
+        self, range_: Range, cluster: str, logical_cluster: Object, maintained: tuple[DefaultBinding, ...], now: str
     ) -> tuple[list[Change], list[str]]:
         """Missing bindings made, and the claims of the others as a new binding would have them."""
         definition = self._host.definitions.api_bindings
@@ -114,7 +114,7 @@ class MaintainController(Controller):
         wanted, waiting = default_bindings(self._host, cluster, path, maintained)
         changes: list[Change] = []
         for binding in wanted:
-            record = held.get(Key(cluster, definition.storage_key, "", binding["metadata"]["name"]))
+            record = range_.get(Key(cluster, definition.storage_key, "", binding["metadata"]["name"]))
             if record is None:
                 # Unlike in a new cluster, something may be in the way: the binding controller finds out.
                 binding["status"] = {}

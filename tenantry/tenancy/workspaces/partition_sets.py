@@ -59,19 +59,19 @@ class PartitionSetController(Controller):
         owner = _owner(orjson.loads(owned.value))
         return (Key(event.key.cluster, resource, "", owner["name"]),) if owner is not None else ()
 
-    def initial_keys(self, held: Range) -> Iterable[Key | None]:
-        return (record.key for record in held.each(self._host.definitions.partition_sets.storage_key))
+    def initial_keys(self, range_: Range) -> Iterable[Key | None]:
+        return (record.key for record in range_.each(self._host.definitions.partition_sets.storage_key))
 
     def _shards_changed(self, *_: object) -> None:
         if self._host.definitions.complete:
-            for held in self._host.cell.ranges.values():
-                self.walk(("shards", held.name), partial(self.initial_keys, held))
+            for range_ in self._host.cell.ranges.values():
+                self.walk(("shards", range_.name), partial(self.initial_keys, range_))
 
-    async def reconcile(self, held: Range, key: Key) -> None:
-        await transact(self._host.cell, (key,), lambda: self._changes(held, key))
+    async def reconcile(self, range_: Range, key: Key) -> None:
+        await transact(self._host.cell, (key,), lambda: self._changes(range_, key))
 
-    def _changes(self, held: Range, key: Key) -> list[Change]:
-        record = held.get(key)
+    def _changes(self, range_: Range, key: Key) -> list[Change]:
+        record = range_.get(key)
         if record is None or record.head.deleting:
             return []
         now = timestamp()
@@ -92,7 +92,7 @@ class PartitionSetController(Controller):
                 text = f"{len(wanted)} combinations exist, and a set has at most {_PARTITIONS_MAX} partitions"
                 conditions.mark_false(status, PARTITIONS_READY, "ErrorGeneratingPartitions", text, now)
             else:
-                changes = self._partitions(held, record, wanted, now)
+                changes = self._partitions(range_, record, wanted, now)
                 conditions.mark_true(status, PARTITIONS_READY, now)
         if orjson.dumps(status) != before:
             changes.append(updated(self._host, self._host.definitions.partition_sets, record, partition_set))
@@ -119,12 +119,12 @@ class PartitionSetController(Controller):
             wanted[_partition_name(partition_set["metadata"]["name"], values)] = chosen
         return wanted
 
-    def _partitions(self, held: Range, owner: Record, wanted: dict[str, Object], now: str) -> list[Change]:
+    def _partitions(self, range_: Range, owner: Record, wanted: dict[str, Object], now: str) -> list[Change]:
         """What makes the set's partitions those that are wanted."""
         host, definition = self._host, self._host.definitions.partitions
         changes: list[Change] = []
         missing = dict(wanted)
-        for record in held.list(definition.storage_key, owner.key.cluster):
+        for record in range_.list(definition.storage_key, owner.key.cluster):
             if owner.head.uid not in record.head.owner_uids:
                 continue
             selector = missing.pop(record.key.name, None)
@@ -139,7 +139,7 @@ class PartitionSetController(Controller):
                 partition["metadata"]["generation"] = partition["metadata"].get("generation", 1) + 1
                 changes.append(updated(host, definition, record, partition))
         for name, selector in missing.items():
-            if held.get(Key(owner.key.cluster, definition.storage_key, "", name)) is not None:
+            if range_.get(Key(owner.key.cluster, definition.storage_key, "", name)) is not None:
                 continue  # Somebody's own partition has the name.
             reference = {
                 "apiVersion": _API_VERSION,

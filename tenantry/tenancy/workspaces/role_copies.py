@@ -42,10 +42,10 @@ class OffersController(Controller):
             begins = _gives_access(event.record) and not _gives_access(event.previous)
         return (Key(event.key.cluster, API_EXPORTS, "", ""),) if begins else ()
 
-    def initial_keys(self, held: Range) -> Iterable[Key | None]:
-        return (Key(cluster, API_EXPORTS, "", "") for resource in self.resources for cluster in held.clusters(resource))
+    def initial_keys(self, range_: Range) -> Iterable[Key | None]:
+        return (Key(cluster, API_EXPORTS, "", "") for resource in self.resources for cluster in range_.clusters(resource))
 
-    async def reconcile(self, held: Range, key: Key) -> None:
+    async def reconcile(self, range_: Range, key: Key) -> None:
         def compute() -> Sequence[Change]:
             return [
                 Change(record.key, record.value, record.head, record, copies)

@@ -45,8 +45,8 @@ class ShardsController(Controller):
     def resources(self) -> Sequence[str]:
         return (self._host.definitions.shards.storage_key,)
 
-    def initial_keys(self, held: Range) -> Iterable[Key | None]:
-        return self._keys() if held.start <= ROOT < held.end else ()
+    def initial_keys(self, range_: Range) -> Iterable[Key | None]:
+        return self._keys() if range_.start <= ROOT < range_.end else ()
 
     def _keys(self) -> list[Key]:
         resource = self._host.definitions.shards.storage_key
@@ -57,14 +57,14 @@ class ShardsController(Controller):
             for key in self._keys():
                 self.enqueue(key)
 
-    async def reconcile(self, held: Range, key: Key) -> None:
+    async def reconcile(self, range_: Range, key: Key) -> None:
         info = self._host.registry.named(key.name)
         if info is None or key.cluster != ROOT:
             return
         definition = self._host.definitions.shards
 
         def compute() -> Sequence[Change]:
-            record = held.get(key)
+            record = range_.get(key)
             if record is None:
                 return [created(self._host, definition, ROOT, shard_object(self._host, info))]
             shard = orjson.loads(record.value)

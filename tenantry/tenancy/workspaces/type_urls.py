@@ -37,9 +37,9 @@ class TypeUrlsController(Controller):
     def resources(self) -> Sequence[str]:
         return (self._host.definitions.workspace_types.storage_key,)
 
-    async def reconcile(self, held: Range, key: Key) -> None:
+    async def reconcile(self, range_: Range, key: Key) -> None:
         def compute() -> Sequence[Change]:
-            record = held.get(key)
+            record = range_.get(key)
             if record is None or record.head.deleting:
                 return ()
             workspace_type = orjson.loads(record.value)
@@ -63,5 +63,5 @@ class TypeUrlsController(Controller):
     def _map_changed(self) -> None:
         if not self._host.definitions.complete:
             return
-        for held in self._host.cell.ranges.values():
-            self.walk(("map", held.name), partial(self.initial_keys, held))
+        for range_ in self._host.cell.ranges.values():
+            self.walk(("map", range_.name), partial(self.initial_keys, range_))

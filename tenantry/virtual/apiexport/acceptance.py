@@ -53,12 +53,12 @@ class AcceptedVisibility:
     adds = True
 
     def __init__(
-        self, domains: Domains, place: tuple[str, str], held: Range, resource: GroupResource, verb: str, shared: Visibility
+        self, domains: Domains, place: tuple[str, str], range_: Range, resource: GroupResource, verb: str, shared: Visibility
     ) -> None:
         """`place` is the export: cluster id and name. `shared` looks at the label."""
         self._domains = domains
         self._place = place
-        self._held = held
+        self._range = range_
         self._resource = resource
         self._verb = verb
         self._shared = shared
@@ -79,12 +79,12 @@ class AcceptedVisibility:
 
     def at(self, version: int) -> Visibility:
         """With the bindings of then; what the export claims is known as of now."""
-        events = self._held.events_after(version, API_BINDINGS)
+        events = self._range.events_after(version, API_BINDINGS)
         if not events:
             return self
-        past = AcceptedVisibility(self._domains, self._place, self._held, self._resource, self._verb, self._shared)
+        past = AcceptedVisibility(self._domains, self._place, self._range, self._resource, self._verb, self._shared)
         clusters = {event.key.cluster for event in events}
-        bindings = {each: {record.key: record for record in self._held.list(API_BINDINGS, each)} for each in clusters}
+        bindings = {each: {record.key: record for record in self._range.list(API_BINDINGS, each)} for each in clusters}
         for event in reversed(events):
             if event.previous is None:
                 bindings[event.key.cluster].pop(event.key, None)
@@ -104,7 +104,7 @@ class AcceptedVisibility:
             if self._renew(tuple(self._known)):
                 changed()
 
-        stops = (self._held.subscribe(bindings_changed, API_BINDINGS), self._domains.subscribe(*self._place, export_changed))
+        stops = (self._range.subscribe(bindings_changed, API_BINDINGS), self._domains.subscribe(*self._place, export_changed))
 
         def stop() -> None:
             for each in stops:
@@ -122,7 +122,7 @@ class AcceptedVisibility:
         return different
 
     def _accepts(self, cluster: str) -> bool:
-        return self._accepted_in(bindings_of(self._held, cluster))
+        return self._accepted_in(bindings_of(self._range, cluster))
 
     def _accepted_in(self, bindings: Iterable[Object]) -> bool:
         domain = self._domains.of(*self._place)

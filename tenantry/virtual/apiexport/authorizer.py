@@ -34,13 +34,13 @@ class ExportAuthorizer:
     """For one request. `cluster` is None on a wildcard, `domain` None where the export is unknown."""
 
     def __init__(
-        self, host: Host, export_cluster: str, export_name: str, domain: Domain | None, held: Range, cluster: str | None
+        self, host: Host, export_cluster: str, export_name: str, domain: Domain | None, range_: Range, cluster: str | None
     ) -> None:
         self._host = host
         self._export_cluster = export_cluster
         self._export_name = export_name
         self._domain = domain
-        self._held = held
+        self._range = range_
         self._cluster = cluster
 
     def authorize(self, attributes: Attributes) -> Decision:
@@ -57,7 +57,7 @@ class ExportAuthorizer:
         """A. None: go on."""
         if self._cluster is None or not attributes.is_resource:
             return None
-        binding = binding_to(bindings_of(self._held, self._cluster), self._export_cluster, self._export_name)
+        binding = binding_to(bindings_of(self._range, self._cluster), self._export_cluster, self._export_name)
         if binding is None:
             return DENIED
         if bound_resource(binding, attributes.group, attributes.resource) is not None:
