@@ -1,0 +1,81 @@
+"""Telling any number of subscribers of a change, by calling them back on the loop.
+
+Nothing is queued: a subscriber that needs time sets an event, or asks a queue of its own. One that raises is logged and counted
+(`tasks.call`), and the others are called all the same.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Hashable, Iterator
+from typing import Generic, ParamSpec, TypeVar
+
+from tenantry.base.tasks import call
+
+P = ParamSpec("P")
+K = TypeVar("K", bound=Hashable)
+
+
+class Broadcast(Generic[P]):
+    """The subscribers of one thing. `name` stands in the log when one of them raises."""
+
+    __slots__ = ("_name", "_subscribers", "_tokens")
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._subscribers: dict[int, Callable[P, object]] = {}
+        self._tokens = itertools.count()
+
+    def __len__(self) -> int:
+        return len(self._subscribers)
+
+    def subscribe(self, callback: Callable[P, object]) -> Callable[[], None]:
+        """Calls back with every `send` from now on. Returns how to unsubscribe, which may be called more than once."""
+        token = next(self._tokens)
+        self._subscribers[token] = callback
+
+        def unsubscribe() -> None:
+            self._subscribers.pop(token, None)
+
+        return unsubscribe
+
+    def send(self, *args: P.args, **kwargs: P.kwargs) -> None:
+        """Calls every subscriber, in the order in which they came. Those who unsubscribe meanwhile are not called any more; those
+        who subscribe meanwhile hear of the next one."""
+        for token, callback in list(self._subscribers.items()):
+            if token in self._subscribers:
+                call(callback, self._name, *args, **kwargs)
+
+
+class KeyedBroadcast(Generic[K, P]):
+    """A broadcast for each key; nothing is kept of keys without subscribers."""
+
+    __slots__ = ("_broadcasts", "_name")
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._broadcasts: dict[K, Broadcast[P]] = {}
+
+    def __contains__(self, key: K) -> bool:
+        return key in self._broadcasts
+
+    def __iter__(self) -> Iterator[K]:
+        """The keys that have subscribers."""
+        return iter(list(self._broadcasts))
+
+    def subscribe(self, key: K, callback: Callable[P, object]) -> Callable[[], None]:
+        """As `Broadcast.subscribe`, for one key."""
+        broadcast = self._broadcasts.setdefault(key, Broadcast(self._name))
+        unsubscribe = broadcast.subscribe(callback)
+
+        def stop() -> None:
+            unsubscribe()
+            if not broadcast and self._broadcasts.get(key) is broadcast:
+                del self._broadcasts[key]
+
+        return stop
+
+    def send(self, key: K, *args: P.args, **kwargs: P.kwargs) -> None:
+        """As `Broadcast.send`, for one key."""
+        if (broadcast := self._broadcasts.get(key)) is not None:
+            broadcast.send(*args, **kwargs)

@@ -1,0 +1,24 @@
+"""Pauses double up to a bound, and begin again after a success."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tenantry.base.backoff import Backoff
+
+
+@given(st.floats(0.001, 1), st.floats(1, 100), st.integers(1, 30))
+def test_without_jitter_pauses_double_up_to_the_last(first: float, last: float, attempts: int) -> None:
+    backoff = Backoff(first, last, jitter=0)
+    for attempt in range(attempts):
+        assert backoff.next_seconds() == min(first * 2**attempt, last)
+    backoff.reset()
+    assert backoff.next_seconds() == first
+
+
+@given(st.floats(0, 1))
+def test_jitter_shortens_a_pause_by_no_more_than_its_part(jitter: float) -> None:
+    backoff = Backoff(1.0, 8.0, jitter=jitter)
+    for longest in (1.0, 2.0, 4.0, 8.0, 8.0):
+        assert longest * (1 - jitter) - 1e-9 <= backoff.next_seconds() <= longest
