@@ -13,8 +13,10 @@ from tenantry.apiserver.scope import Connector
 from tenantry.apiserver.storage_errors import not_owner, to_status
 from tenantry.apiserver.user import AUTHENTICATED_GROUP, User
 from tenantry.base.tasks import call, call_each
-from tenantry.controllers.reconcile import Controller, ControllerRunner
+from tenantry.controllers.controller import Controller
+from tenantry.controllers.runner import ControllerRunner
 from tenantry.http.messages import Reply, Request
+from tenantry.kube.status import StatusError
 from tenantry.placement.catalog import Catalog
 from tenantry.placement.directory import Directory, Registry
 from tenantry.storage.cell import Cell, NotOwned
@@ -108,7 +110,7 @@ class Host:
         self.apis = ClusterApis(self)
         self.connectors: dict[tuple[str, str, str], Connector] = {}
         """(group, resource, subresource) → the answerer of reviews and special subresources."""
-        self.runner = ControllerRunner(self)
+        self.runner = ControllerRunner(cell, self.follow_ranges, expected_errors=(StatusError,))
         self._gained: list[Callable[[Range], Callable[[], None]]] = []
         self._following: dict[str, tuple[Range, dict[int, Callable[[], None]]]] = {}
         self._stop_map: Callable[[], None] = lambda: None
@@ -144,7 +146,7 @@ class Host:
         except NotOwned as error:
             raise to_status(error) from error
 
-    def add_controllers(self, *controllers: Controller) -> None:
+    def add_controllers(self, *controllers: Controller[Any]) -> None:
         self.runner.add(*controllers)
 
     def add_connectors(self, connectors: Mapping[tuple[str, str, str], Connector]) -> None:

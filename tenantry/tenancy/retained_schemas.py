@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from tenantry.controllers.reconcile import Controller
+from tenantry.controllers.object_controller import ObjectController
 from tenantry.kube.exact import exact
 from tenantry.kube.objects import Object
 from tenantry.storage.cell import NotOwned
@@ -45,7 +45,7 @@ def retained_schema(range_: Range, uid: str) -> Object | None:
     return None
 
 
-class RetainedSchemasController(Controller):
+class RetainedSchemasController(ObjectController):
     """Its keys are (range start, export label, schema uid): which bindings use a schema is looked up by their export."""
 
     name = "bound-schemas"
@@ -85,10 +85,10 @@ class RetainedSchemasController(Controller):
                     del users[label, uid]
         return [Key(start, RETAINED, label, uid) for uid in changed]
 
-    def lost(self, range_: Range) -> None:
+    def released(self, range_: Range) -> None:
         self._users.pop(range_.start, None)
 
-    async def prepared(self, range_: Range) -> None:
+    async def wait_for_sync(self, range_: Range) -> None:
         await self._index.filled(range_)
 
     def initial_keys(self, range_: Range) -> Iterable[Key | None]:

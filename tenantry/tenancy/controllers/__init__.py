@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from tenantry.controllers.reconcile import Controller
+from tenantry.controllers.controller import Controller
 from tenantry.tenancy.controllers.cluster_role_aggregation import ClusterRoleAggregation
 from tenantry.tenancy.controllers.custom_resource_definitions import CustomResourceDefinitions
 from tenantry.tenancy.controllers.garbage_collector import GarbageCollector
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
 
 
-def build(host: Host, issue_token: Issue) -> list[Controller]:
+def build(host: Host, issue_token: Issue) -> list[Controller[Any]]:
     """All of them; `issue_token` signs the tokens that are kept in secrets."""
     return [
         NamespaceContents(host),

@@ -11,7 +11,7 @@ import orjson
 from tenantry.apiserver import objects
 from tenantry.apiserver.work import workers
 from tenantry.base.slices import in_slices
-from tenantry.controllers.reconcile import Controller
+from tenantry.controllers.object_controller import ObjectController
 from tenantry.kube.objects import Object
 from tenantry.kube.rbac.aggregation import aggregated_rules, is_aggregated, selectors_of
 from tenantry.kube.status import StatusError
@@ -34,7 +34,7 @@ _AT_ONCE_BYTES = 32 << 10
 _MARK = b'"aggregationRule":{'
 
 
-class ClusterRoleAggregation(Controller):
+class ClusterRoleAggregation(ObjectController):
     name = "cluster-role-aggregation"
 
     def __init__(self, host: Host) -> None:
@@ -64,7 +64,7 @@ class ClusterRoleAggregation(Controller):
     def initial_keys(self, range_: Range) -> Iterable[Key | None]:
         return (record.key if self._note(record.key, record) else None for record in range_.each(CLUSTER_ROLES))
 
-    def lost(self, range_: Range) -> None:
+    def released(self, range_: Range) -> None:
         tables: tuple[dict[str, Any], ...] = (self._collecting, self._changed)
         for table in tables:
             for cluster in [cluster for cluster in table if cluster in range_]:

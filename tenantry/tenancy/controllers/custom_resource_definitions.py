@@ -11,7 +11,7 @@ import orjson
 
 from tenantry.apiserver import objects
 from tenantry.base.slices import in_slices
-from tenantry.controllers.reconcile import Controller
+from tenantry.controllers.object_controller import ObjectController
 from tenantry.kube.crd_approval import approval_condition
 from tenantry.kube.crd_naming import ESTABLISHED, NAMES_ACCEPTED, TakenNames, is_condition_true, named_status
 from tenantry.kube.objects import Object, finalizers_of, metadata_of, timestamp
@@ -32,7 +32,7 @@ _NAMELESS = ""
 """As a name: every definition of the cluster that did not get all of its names."""
 
 
-class CustomResourceDefinitions(Controller):
+class CustomResourceDefinitions(ObjectController):
     name = "custom-resource-definitions"
 
     def __init__(self, host: Host) -> None:
@@ -61,7 +61,7 @@ class CustomResourceDefinitions(Controller):
     def initial_keys(self, range_: Range) -> Iterable[Key | None]:
         return (record.key for record in range_.each(CUSTOM_RESOURCE_DEFINITIONS))
 
-    def lost(self, range_: Range) -> None:
+    def released(self, range_: Range) -> None:
         self._terminating = {place: key for place, key in self._terminating.items() if place[0] not in range_}
 
     async def reconcile(self, range_: Range, key: Key) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from tenantry.apiserver import objects
-from tenantry.controllers.reconcile import Controller
+from tenantry.controllers.object_controller import ObjectController
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 SERVICE_ACCOUNT = "default"
 
 
-class NamespaceContents(Controller):
+class NamespaceContents(ObjectController):
     name = "namespace-contents"
 
     def __init__(self, host: Host) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tenantry.apiserver import objects
 from tenantry.base.slices import in_slices
-from tenantry.controllers.reconcile import Controller
+from tenantry.controllers.object_controller import ObjectController
 from tenantry.kube.objects import GroupResource, Object
 from tenantry.kube.quota import resource_of
 from tenantry.kube.types.resource_quota import DEFINITION
@@ -25,7 +25,7 @@ _ALL = ""
 """As a name: every quota of the namespace; without a namespace those that count the whole cluster."""
 
 
-class ResourceQuotas(Controller):
+class ResourceQuotas(ObjectController):
     """Creates are charged by admission; this counts for new and changed quotas, and after deletions."""
 
     name = "resource-quotas"

@@ -13,7 +13,7 @@ from tenantry.apiserver import objects
 from tenantry.apiserver.authentication.service_account import BoundObject
 from tenantry.apiserver.verbs.options import DeleteOptions
 from tenantry.base.slices import in_slices
-from tenantry.controllers.reconcile import Controller
+from tenantry.controllers.object_controller import ObjectController
 from tenantry.kube.objects import Object, annotations_of, metadata_of
 from tenantry.kube.types.secret import DEFINITION, SERVICE_ACCOUNT_NAME_ANNOTATION, SERVICE_ACCOUNT_TOKEN
 from tenantry.storage.keys import Key
@@ -37,7 +37,7 @@ class Issue(Protocol):
         ...
 
 
-class ServiceAccountTokenSecrets(Controller):
+class ServiceAccountTokenSecrets(ObjectController):
     name = "service-account-token-secrets"
 
     def __init__(self, host: Host, issue: Issue) -> None:

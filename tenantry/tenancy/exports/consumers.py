@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from tenantry.base.slices import in_slices
-from tenantry.controllers.reconcile import Controller
+from tenantry.controllers.object_controller import ObjectController
 from tenantry.placement.catalog import Catalog
 from tenantry.storage.cell import NotOwned
 from tenantry.storage.keys import Key, catalog_key
@@ -41,7 +41,7 @@ def ranges_with_consumers(catalog: Catalog, cluster: str, export: str) -> set[st
     return found
 
 
-class ConsumersController(Controller):
+class ConsumersController(ObjectController):
     """Keeps the entries of the ranges held here. The keys it works on are (range start, export hash)."""
 
     name = "apiexport-consumers"
@@ -63,7 +63,7 @@ class ConsumersController(Controller):
             return ()
         return {Key(start, CONSUMERS, "", label) for label in (before, after) if label is not None}
 
-    async def prepared(self, range_: Range) -> None:
+    async def wait_for_sync(self, range_: Range) -> None:
         await self._index.filled(range_)
 
     def initial_keys(self, range_: Range) -> Iterable[Key | None]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from tenantry.controllers.reconcile import Controller
+from tenantry.controllers.controller import Controller
 from tenantry.tenancy.exports.bind import BindController
 from tenantry.tenancy.exports.claims import claims_for
 from tenantry.tenancy.exports.consumers import ConsumersController
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
 
 
-def build(host: Host, *, publish_on_exports: bool = False) -> list[Controller]:
+def build(host: Host, *, publish_on_exports: bool = False) -> list[Controller[Any]]:
     """All of them. `publish_on_exports`: fill the deprecated `APIExport.status.virtualWorkspaces`."""
     index = BindingIndex(host)
     return [

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tenantry.apiserver import records
 from tenantry.base.slices import in_slices
-from tenantry.controllers.reconcile import Controller
+from tenantry.controllers.object_controller import ObjectController
 from tenantry.kube.objects import Object, timestamp
 from tenantry.kube.types.namespace import living
 from tenantry.storage.keys import Key
@@ -58,7 +58,7 @@ def hash_of_secret(secret: Object) -> str:
     return identity_hash(key)
 
 
-class IdentityController(Controller):
+class IdentityController(ObjectController):
     """Gives every APIExport a secret, and its status the hash of that; says when the two do not agree.
 
     With `publish_on_exports`, `status.virtualWorkspaces` lists the URL of every range too (deprecated in kcp, off by default).
@@ -156,7 +156,7 @@ class IdentityController(Controller):
 
     def _map_changed(self) -> None:
         for range_ in self._host.cell.ranges.values():
-            self.walk(("map", range_.name), partial(self.initial_keys, range_))
+            self.enqueue_all(("map", range_.name), partial(self.initial_keys, range_))
 
 
 def _reference(export: Object, name: str) -> dict[str, str]:

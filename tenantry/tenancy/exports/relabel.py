@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tenantry.apiserver import records
 from tenantry.base.slices import batches, in_slices
-from tenantry.controllers.reconcile import Controller
+from tenantry.controllers.object_controller import ObjectController
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object, labels_of, name_of, timestamp
 from tenantry.storage.keys import Key
@@ -32,7 +32,7 @@ AT_ONCE = 50
 """Objects relabelled in one go: enough to fill a group commit, few enough to leave room for others' writes."""
 
 
-class RelabelController(Controller):
+class RelabelController(ObjectController):
     """The keys it works on are (cluster, `apis.kcp.io/apibindings`): all claims of a cluster are looked at together."""
 
     name = "permissionclaims"
@@ -52,7 +52,7 @@ class RelabelController(Controller):
             return (_cluster_key(event.key.cluster),)
         return ()
 
-    async def prepared(self, range_: Range) -> None:
+    async def wait_for_sync(self, range_: Range) -> None:
         await self._index.filled(range_)
 
     def initial_keys(self, range_: Range) -> Iterable[Key | None]:
@@ -113,7 +113,7 @@ class RelabelController(Controller):
         await revise(self._host, self._host.definitions.api_bindings, key, change)
 
     def _export_changed(self, _: str, cluster: str, name: str, export: Object | None) -> None:
-        self.walk((cluster, name), lambda: self._consumers(export_hash(cluster, name)))
+        self.enqueue_all((cluster, name), lambda: self._consumers(export_hash(cluster, name)))
 
     def _consumers(self, label: str) -> Iterable[Key | None]:
         cell = self._host.cell

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from tenantry.controllers.reconcile import Controller
+from tenantry.controllers.controller import Controller
 from tenantry.tenancy.workspaces.create import WorkspaceController
 from tenantry.tenancy.workspaces.logical_cluster_phases import LifecycleController
 from tenantry.tenancy.workspaces.maintain import MaintainController
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
 
 
-def build(host: Host) -> list[Controller]:
+def build(host: Host) -> list[Controller[Any]]:
     """All of them."""
     return [
         WorkspaceController(host),

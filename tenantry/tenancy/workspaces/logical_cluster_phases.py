@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from tenantry.controllers.reconcile import Controller, Retry
+from tenantry.controllers.controller import Retry
+from tenantry.controllers.object_controller import ObjectController
 from tenantry.kube.objects import Object, is_deleting, timestamp
 from tenantry.storage.keys import Key
 from tenantry.storage.overtaken import Attempts
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from tenantry.tenancy.workspaces.types import ResolvedType
 
 
-class LifecycleController(Controller):
+class LifecycleController(ObjectController):
     """One LogicalCluster at a time. Also hears of whatever happens in clusters that are being emptied or wait for bindings."""
 
     name = "logicalcluster"
@@ -65,14 +66,14 @@ class LifecycleController(Controller):
     def initial_keys(self, range_: Range) -> Iterable[Key | None]:
         return (record.key for record in range_.each(self._resource))
 
-    def lost(self, range_: Range) -> None:
+    def released(self, range_: Range) -> None:
         self._expecting = {cluster for cluster in self._expecting if cluster not in range_}
         self._untold = {cluster for cluster in self._untold if cluster not in range_}
         self._told = {cluster: told for cluster, told in self._told.items() if cluster not in range_}
 
     def _offer_changed(self, *_: object) -> None:
         """What a new workspace waits for may have come."""
-        self.walk("offers", lambda: (Key(cluster, self._resource, "", NAME) for cluster in tuple(self._expecting)))
+        self.enqueue_all("offers", lambda: (Key(cluster, self._resource, "", NAME) for cluster in tuple(self._expecting)))
 
     def _workspace_changed(self, _: str, __: str, ___: str, projection: Object | None) -> None:
         """A Workspace of another shard may know its cluster now, which waits to tell it how it is."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from tenantry.controllers.reconcile import Controller
+from tenantry.controllers.object_controller import ObjectController
 from tenantry.kube.objects import Object, annotations_of, is_deleting, timestamp
 from tenantry.storage.keys import Key
 from tenantry.storage.overtaken import transact
@@ -31,7 +31,7 @@ RECONCILED = "APIBindingsReconciled"
 _MAINTAIN = "Maintain"
 
 
-class MaintainController(Controller):
+class MaintainController(ObjectController):
     """Looks at every Ready cluster of such a type when a type or an export changes, and at start."""
 
     name = "apibinding-maintain"
@@ -71,7 +71,7 @@ class MaintainController(Controller):
 
     def _offer_changed(self, *_: object) -> None:
         for range_ in self._host.cell.ranges.values():
-            self.walk(("offers", range_.name), partial(self.initial_keys, range_))
+            self.enqueue_all(("offers", range_.name), partial(self.initial_keys, range_))
 
     async def reconcile(self, range_: Range, key: Key) -> None:
         await transact(self._host.cell, (key,), lambda: self._changes(range_, key))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from tenantry.controllers.reconcile import Controller
+from tenantry.controllers.object_controller import ObjectController
 from tenantry.kube.objects import Object, labels_of, timestamp
 from tenantry.kube.selectors.labels import from_object
 from tenantry.storage.keys import Key
@@ -35,7 +35,7 @@ _PARTITIONS_MAX = OPERATIONS // 2 - 1
 """Partitions of one set: they are written in one transaction, each with its copy for the other shards."""
 
 
-class PartitionSetController(Controller):
+class PartitionSetController(ObjectController):
     """One set at a time; every set when a Shard's labels change. Partitions go with their set by their owner reference."""
 
     name = "partitionset"
@@ -65,7 +65,7 @@ class PartitionSetController(Controller):
     def _shards_changed(self, *_: object) -> None:
         if self._host.definitions.complete:
             for range_ in self._host.cell.ranges.values():
-                self.walk(("shards", range_.name), partial(self.initial_keys, range_))
+                self.enqueue_all(("shards", range_.name), partial(self.initial_keys, range_))
 
     async def reconcile(self, range_: Range, key: Key) -> None:
         await transact(self._host.cell, (key,), lambda: self._changes(range_, key))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from tenantry.controllers.reconcile import Controller
+from tenantry.controllers.object_controller import ObjectController
 from tenantry.storage.keys import Key
 from tenantry.storage.overtaken import transact
 from tenantry.storage.range import Range
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 BATCH = 40
 
 
-class OffersController(Controller):
+class OffersController(ObjectController):
     """Writes RBAC objects that have no copy once more as they are, with their copy. Keys stand for clusters."""
 
     name = "offers"

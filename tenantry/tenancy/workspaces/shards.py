@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from tenantry.controllers.reconcile import Controller
+from tenantry.controllers.object_controller import ObjectController
 from tenantry.kube.objects import Object
 from tenantry.placement.directory import RangeInfo
 from tenantry.storage.keys import Key
@@ -31,7 +31,7 @@ def _urls(host: Host, info: RangeInfo) -> Object:
     return {"baseURL": url, "externalURL": host.urls.external, "virtualWorkspaceURL": url}
 
 
-class ShardsController(Controller):
+class ShardsController(ObjectController):
     """Makes missing Shards and keeps their URLs; their labels belong to the administrator once they are made (kcp)."""
 
     name = "shards"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from tenantry.controllers.reconcile import Controller
+from tenantry.controllers.object_controller import ObjectController
 from tenantry.kube.objects import timestamp
 from tenantry.storage.keys import Key
 from tenantry.storage.overtaken import transact
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 URLS_READY = "VirtualWorkspaceURLsReady"
 
 
-class TypeUrlsController(Controller):
+class TypeUrlsController(ObjectController):
     """Two URLs for each range, in the order of the ranges' names."""
 
     name = "workspacetype-urls"
@@ -64,4 +64,4 @@ class TypeUrlsController(Controller):
         if not self._host.definitions.complete:
             return
         for range_ in self._host.cell.ranges.values():
-            self.walk(("map", range_.name), partial(self.initial_keys, range_))
+            self.enqueue_all(("map", range_.name), partial(self.initial_keys, range_))
