@@ -11,7 +11,7 @@ import orjson
 from tenantry.apiserver import objects
 from tenantry.apiserver.work import workers
 from tenantry.base.slices import in_slices
-from tenantry.controllers.object_controller import ObjectController
+from tenantry.controllers.object_controller import CollectionController, ObjectCollection
 from tenantry.kube.objects import Object
 from tenantry.kube.rbac.aggregation import aggregated_rules, is_aggregated, selectors_of
 from tenantry.kube.status import StatusError
@@ -24,8 +24,6 @@ from tenantry.tenancy.resources import CLUSTER_ROLES
 if TYPE_CHECKING:
     from tenantry.tenancy.host import Host
 
-_COLLECTING = ""
-"""As a name: every role of the cluster that collects any of those that changed."""
 _FEW = 64
 """Labels of roles that changed, beyond which all that collect are looked at."""
 _COLLECTED_BYTES_MAX = 8 << 20
@@ -34,7 +32,9 @@ _AT_ONCE_BYTES = 32 << 10
 _MARK = b'"aggregationRule":{'
 
 
-class ClusterRoleAggregation(ObjectController):
+class ClusterRoleAggregation(CollectionController):
+    """A collection is that of the roles of a cluster that collect any of those that changed."""
+
     name = "cluster-role-aggregation"
 
     def __init__(self, host: Host) -> None:
@@ -48,7 +48,7 @@ class ClusterRoleAggregation(ObjectController):
     def resources(self) -> Sequence[str] | None:
         return (CLUSTER_ROLES,)
 
-    def keys(self, event: RecordEvent) -> Iterable[Key]:
+    def keys(self, event: RecordEvent) -> Iterable[Key | ObjectCollection]:
         key = event.key
         labels = [state.head.labels for state in (event.record, event.previous) if state is not None and state.head.labels]
         own = self._note(key, event.record)
@@ -58,7 +58,7 @@ class ClusterRoleAggregation(ObjectController):
         changed = self._changed.setdefault(key.cluster, [])
         if len(changed) <= _FEW:
             changed.extend(labels)
-        look = Key(key.cluster, CLUSTER_ROLES, "", _COLLECTING)
+        look = ObjectCollection(key.cluster)
         return (key, look) if own else (look,)
 
     def initial_keys(self, range_: Range) -> Iterable[Key | None]:
@@ -93,8 +93,8 @@ class ClusterRoleAggregation(ObjectController):
             if len(labels) > _FEW or any(selector.matches(each) for selector in collecting for each in labels):
                 self.enqueue(key)
 
-    async def reconcile(self, range_: Range, key: Key) -> None:
-        if key.name == _COLLECTING:
+    async def reconcile(self, range_: Range, key: Key | ObjectCollection) -> None:
+        if isinstance(key, ObjectCollection):
             await self._look(range_, key.cluster)
             return
         record = range_.get(key)

@@ -9,8 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from tenantry.apiserver import records
-from tenantry.base.slices import in_slices
-from tenantry.controllers.object_controller import ObjectController
+from tenantry.controllers.object_controller import ObjectController, enqueue_where
 from tenantry.kube.objects import Object, timestamp
 from tenantry.kube.types.namespace import living
 from tenantry.storage.keys import Key
@@ -91,9 +90,10 @@ class IdentityController(ObjectController):
     async def reconcile(self, range_: Range, key: Key) -> None:
         if key.resource == SECRETS:
             secret = {"namespace": key.namespace, "name": key.name}
-            async for record in in_slices(range_.each(API_EXPORTS, key.cluster), 1):
-                if _reference(decoded(record), record.key.name) == secret:
-                    self.enqueue(record.key)
+            exports = range_.each(API_EXPORTS, key.cluster)
+            await enqueue_where(
+                self.enqueue, exports, lambda export: _reference(decoded(export), export.key.name) == secret, piece=1
+            )
             return
         await transact(self._host.cell, (key,), lambda: self._changes(range_, key))
 
