@@ -10,5 +10,7 @@ RECONCILE_SECONDS = Histogram(
     "tenantry_reconcile_seconds", "Time of one reconciliation.", ("controller",), buckets=(0.001, 0.01, 0.1, 1, 10)
 )
 OVERFLOWS = Counter(
-    "tenantry_reconcile_overflows", "Tenants of which a controller forgot keys, because too many waited.", ("controller",)
+    "tenantry_reconcile_overflows",
+    "Logical clusters that were listed again, because keys of theirs found no room.",
+    ("controller",),
 )

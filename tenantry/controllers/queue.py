@@ -87,9 +87,13 @@ class WorkQueue(Generic[K]):
             dirty.add(key)
             return
         owners = (self.cluster_of(key),)
-        if not self._room.take(owners):
+        room = self._room
+        # As `take`, without its calls: this runs for each event of a range.
+        if not room.fits(owners):
+            room.refused += 1
             self.overflowed.add(owners[0])
             return
+        room.hold(owners)
         dirty.add(key)
         self._waiting.push(owners, key)
         if self._getters:

@@ -136,8 +136,9 @@ class Workers(Generic[K]):
             try:
                 outcome = await self._reconcile(key)
             finally:
-                queue.done(key, clock.now() - started)
-            seconds.observe(clock.now() - started)
+                took = clock.now() - started
+                queue.done(key, took)
+            seconds.observe(took)
             outcomes[outcome].inc()
             depth.set(len(queue))
             if queue.overflowed and (clusters := queue.to_relist()):
