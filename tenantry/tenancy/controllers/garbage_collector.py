@@ -16,7 +16,8 @@ from tenantry.apiserver import objects
 from tenantry.apiserver.verbs import options as policies
 from tenantry.apiserver.verbs.options import DeleteOptions
 from tenantry.base.slices import in_slices
-from tenantry.controllers.reconcile import Controller, Retry
+from tenantry.controllers.controller import Retry
+from tenantry.controllers.object_controller import ObjectController
 from tenantry.kube.finalizers import FOREGROUND, ORPHAN
 from tenantry.kube.objects import Object, finalizers_of, metadata_of, split_api_version
 from tenantry.kube.status import StatusError
@@ -56,7 +57,7 @@ class _Blocked:
         self.joined = False
 
 
-class GarbageCollector(Controller):
+class GarbageCollector(ObjectController):
     name = "garbage-collector"
     workers = 8
 
@@ -84,7 +85,7 @@ class GarbageCollector(Controller):
             else:
                 yield record.key if _has_mark(record) else None
 
-    def lost(self, range_: Range) -> None:
+    def released(self, range_: Range) -> None:
         tables: tuple[dict[str, Any], ...] = (self._dependents, self._waiting, self._unresolved)
         for table in tables:
             for cluster in [cluster for cluster in table if cluster in range_]:
@@ -120,7 +121,7 @@ class GarbageCollector(Controller):
         elif owners and owners != owners_before:
             found.append(key)
         if key.cluster in self._unresolved and key.resource in API_SOURCES and record is not None:
-            self.walk(("apis", key.cluster), lambda: self._unresolved.pop(key.cluster, ()))
+            self.enqueue_all(("apis", key.cluster), lambda: self._unresolved.pop(key.cluster, ()))
         return found
 
     def _dependents_of(self, cluster: str, uid: str) -> Collection[Key]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tenantry.controllers.reconcile import Controller
+from typing import Any
+
+from tenantry.controllers.controller import Controller
 from tenantry.placement.catalog import Catalog
 from tenantry.placement.directory import Directory, Registry
 from tenantry.placement.urls import Urls
@@ -39,7 +41,7 @@ def build(
     changes: Changes,
     contents: ClusterContents,
     remote: RemoteObjects,
-) -> list[Controller]:
+) -> list[Controller[Any]]:
     """All of them."""
     return [
         WorkspaceController(

@@ -14,7 +14,8 @@ from collections.abc import Iterable, Sequence
 import orjson
 
 from tenantry.base.cache import cached
-from tenantry.controllers.reconcile import Controller, Retry
+from tenantry.controllers.controller import Retry
+from tenantry.controllers.object_controller import ObjectController
 from tenantry.kube.objects import Object, annotations_of, finalizers_of, is_deleting, labels_of, timestamp
 from tenantry.kube.status import StatusError
 from tenantry.placement.catalog import Catalog
@@ -54,7 +55,7 @@ LEGACY_SHARD_ANNOTATION = "internal.tenancy.kcp.io/shard"
 REGION_LABEL = "region"
 
 
-class WorkspaceController(Controller):
+class WorkspaceController(ObjectController):
     """One Workspace at a time, whatever it needs next."""
 
     name = "workspace"
@@ -86,8 +87,8 @@ class WorkspaceController(Controller):
         self._scheduler = scheduler
         self._remote = remote
         self._unschedulable: set[Key] = set()
-        self._again: set[Key] = set()
-        """Those of them that are to be looked at again."""
+        self._to_enqueue: set[Key] = set()
+        """Those of them that wait for a listing."""
         self._deletion_requested: dict[Key, str] = {}
         """By Workspace the uid of the one that it was: another of the same name may come before this one is looked at again."""
         self._catalog.subscribe(SHARDS, self._shard_changed)
@@ -104,7 +105,7 @@ class WorkspaceController(Controller):
             if cluster in range_:
                 yield from (Key(cluster, resource, "", name) for name in names)
 
-    def lost(self, range_: Range) -> None:
+    def released(self, range_: Range) -> None:
         self._unschedulable = {key for key in self._unschedulable if key.cluster not in range_}
         self._deletion_requested = {key: uid for key, uid in self._deletion_requested.items() if key.cluster not in range_}
 
@@ -322,12 +323,12 @@ class WorkspaceController(Controller):
     def _shard_changed(self, *_: object) -> None:
         waiting, self._unschedulable = self._unschedulable, set()
         if waiting:
-            self._again |= waiting
-            self.walk("shards", self._taken_again)
+            self._to_enqueue |= waiting
+            self.enqueue_all("shards", self._take_to_enqueue)
 
-    def _taken_again(self) -> Iterable[Key]:
-        again, self._again = self._again, set()
-        return again
+    def _take_to_enqueue(self) -> Iterable[Key]:
+        keys, self._to_enqueue = self._to_enqueue, set()
+        return keys
 
 
 def _hold(workspace: Object) -> None:

@@ -7,7 +7,8 @@ from hashlib import sha256
 
 import orjson
 
-from tenantry.controllers.reconcile import Controller, Retry
+from tenantry.controllers.controller import Retry
+from tenantry.controllers.object_controller import ObjectController
 from tenantry.kube.objects import Object, is_deleting, timestamp
 from tenantry.placement.catalog import Catalog
 from tenantry.placement.directory import Directory
@@ -30,7 +31,7 @@ from tenantry.tenancy.workspaces.state import CONTENT_DELETED, mirror, owner_of,
 from tenantry.tenancy.workspaces.types import ResolvedType, TypeUnresolved, WorkspaceTypes
 
 
-class LogicalClusterController(Controller):
+class LogicalClusterController(ObjectController):
     """One LogicalCluster at a time. Also hears of whatever happens in clusters that are being emptied or wait for bindings."""
 
     name = "logicalcluster"
@@ -84,14 +85,14 @@ class LogicalClusterController(Controller):
     def initial_keys(self, range_: Range) -> Iterable[Key | None]:
         return (record.key for record in range_.each(self._resource))
 
-    def lost(self, range_: Range) -> None:
+    def released(self, range_: Range) -> None:
         self._expecting = {cluster for cluster in self._expecting if cluster not in range_}
         self._unmirrored = {cluster for cluster in self._unmirrored if cluster not in range_}
         self._reported = {cluster: fingerprint for cluster, fingerprint in self._reported.items() if cluster not in range_}
 
     def _awaited_changed(self, *_: object) -> None:
         """What a new workspace waits for may have come."""
-        self.walk("awaited", lambda: (Key(cluster, self._resource, "", NAME) for cluster in tuple(self._expecting)))
+        self.enqueue_all("awaited", lambda: (Key(cluster, self._resource, "", NAME) for cluster in tuple(self._expecting)))
 
     def _workspace_changed(self, _: str, __: str, ___: str, projection: Object | None) -> None:
         """A Workspace of another shard may know its cluster now, which waits to tell it how it is."""

@@ -7,7 +7,7 @@ from functools import partial
 
 import orjson
 
-from tenantry.controllers.reconcile import Controller
+from tenantry.controllers.object_controller import ObjectController
 from tenantry.kube.objects import Object, annotations_of, is_deleting, timestamp
 from tenantry.placement.catalog import Catalog
 from tenantry.placement.directory import Directory
@@ -31,7 +31,7 @@ RECONCILED = "APIBindingsReconciled"
 _MAINTAIN = "Maintain"
 
 
-class MaintainController(Controller):
+class MaintainController(ObjectController):
     """Looks at every Ready cluster of such a type when a type or an export changes, and at start."""
 
     name = "apibinding-maintain"
@@ -87,7 +87,7 @@ class MaintainController(Controller):
 
     def _export_changed(self, *_: object) -> None:
         for range_ in self._cell.ranges.values():
-            self.walk(("exports", range_.name), partial(self.initial_keys, range_))
+            self.enqueue_all(("exports", range_.name), partial(self.initial_keys, range_))
 
     async def reconcile(self, range_: Range, key: Key) -> None:
         await transact(self._cell, (key,), lambda: self._compute(range_, key))
