@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tenantry.tenancy.controllers.garbage_collector import GarbageCollector
 from tests.tenancy.plain_world import CLUSTER, World, config_map, definition, reference
 
 HOLD = ["x.example/hold"]
