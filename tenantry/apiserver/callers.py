@@ -1,49 +1,28 @@
 """For whom a request counts, as far as that can be known before anybody is authenticated.
 
-Shares are given before a request costs anything, so the server remembers credentials that were accepted a moment ago, by their
-hash. One that was not yet is nobody's: all of those, and all requests without credentials, are one tenant to the shares, so that
-invented tokens and paths give nobody a larger part.
+Shares are given before a request costs anything. So credentials that were accepted a moment ago are remembered, by their hash.
+All others, and all requests without credentials, count as one tenant, `NOBODY`: invented tokens and paths give nobody a larger
+part.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import NamedTuple
 
 from tenantry.apiserver.authentication.client_certificate import ClientCertificates, RequestHeaders
+from tenantry.apiserver.request import Request
 from tenantry.apiserver.user import ANONYMOUS, CLUSTER_NAME_EXTRA, SERVICE_ACCOUNT_PREFIX, User
 from tenantry.base.cache import Cache
-from tenantry.http.messages import Request
+from tenantry.http.callers import NOBODY, WITHOUT_CREDENTIALS, Caller
 
-NOBODY = "nobody"
-"""The tenant of requests without credentials, or with such as were not accepted yet."""
 _REMEMBERED_BYTES = 8 << 20
 _LONGEST_NAME = 128
 _NOT_ACCEPTED = frozenset((401, 429, 502, 503, 504))
 """Answers that say nothing good of a credential."""
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """`owners` are the tenant and the user for the shares. `exempt`: system:masters and the platform itself, who hold no share
-    and have no owners.
-
-    `proven`: who it is was proven before. Else `credential` is the hash of what would have to be, empty where there is none.
-    """
-
-    owners: tuple[Hashable, ...]
-    proven: bool = True
-    exempt: bool = False
-    credential: bytes = b""
-
-    @property
-    def tenant(self) -> Hashable:
-        return self.owners[0]
-
-
-WITHOUT_CREDENTIALS = Caller((NOBODY, ""), proven=False)
 PLATFORM = Caller((), exempt=True)
 
 
@@ -66,7 +45,9 @@ def known(user: User) -> Known:
 
 
 class Callers:
-    """`tenant_of` says which logical cluster a path is about, by any spelling the same; empty where it is about none.
+    """`tenantry.http.callers.Callers` of the API.
+
+    `tenant_of` says which logical cluster a path is about, by any spelling the same; empty where it is about none.
 
     `home_of` says of whom a token is that the server behind accepted, as far as it shows; without it, of none.
     `certificates` and `headers`: how callers with client certificates are known, and front proxies that speak for others.

@@ -6,11 +6,18 @@ import re
 from collections.abc import Iterable
 from urllib.parse import quote
 
+from tenantry.apiserver.request import Request
 from tenantry.apiserver.user import AUTHENTICATED_GROUP, User
-from tenantry.http.limits import FORWARDED_HEADERS
-from tenantry.http.messages import FROM_PEER, NOT_OWNER, Request
 from tenantry.kube.status import StatusError, unauthorized
 
+NOT_OWNER = "X-Tenantry-Not-Owner"
+"""Header of a 503 by which a shard tells a gateway or peer that it does not own the range, and that nothing was done: the request
+may be sent to the owner, whatever its method. The value is the uid of the owner, or `unknown`."""
+FROM_PEER = "X-Tenantry-From-Peer"
+"""Header of a request that one shard sends to another, who answers it or refuses it but does not pass it on."""
+FORWARDED_HEADERS = 384
+"""The most header lines of a request that is passed on: a client's, and one for each group and extra of who it is. Servers to
+which requests are passed on take as many."""
 _DROPPED = frozenset(
     (
         "connection",

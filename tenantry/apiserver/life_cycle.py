@@ -21,6 +21,8 @@ from tenantry.apiserver.authentication.shared_authority import shared_authority
 from tenantry.apiserver.authentication.static_tokens import TokenFileError
 from tenantry.apiserver.endpoints.health import KINDS, Health
 from tenantry.apiserver.endpoints.plain import page_not_found
+from tenantry.apiserver.request import Request
+from tenantry.apiserver.serving import http_server
 from tenantry.apiserver.settings import EtcdProcessOptions, ProcessOptions
 from tenantry.apiserver.work import SWITCH_SECONDS
 from tenantry.base.allocator import free_pages, give_memory_back
@@ -32,9 +34,9 @@ from tenantry.base.stalls import Housekeeping, LoopMonitor, Stalls
 from tenantry.base.tasks import FATAL, restarting
 from tenantry.http.certificates import CertificateAuthority, CertificateError
 from tenantry.http.limits import Limits
-from tenantry.http.messages import Reply, Request, Response
+from tenantry.http.listening import ListenError
+from tenantry.http.messages import Reply, Response
 from tenantry.http.renewal import Certificates
-from tenantry.http.server import EdgeServer, ListenError
 from tenantry.storage.etcd.store import EtcdStore
 from tenantry.storage.store import Store, StoreError
 
@@ -108,7 +110,7 @@ class Process(ABC, Generic[SettingsKind]):
     async def _serve_probes(self, address: str, port: int) -> None:
         """/livez, /readyz and /metrics over plain HTTP; not for a negative port."""
         if port >= 0:
-            server = EdgeServer(self._probe, limits=Limits(watches=0))
+            server = http_server(self._probe, limits=Limits(watches=0))
             self.health_port = await server.start(address, port, "--health-port")
             self._stack.push_async_callback(server.stop)
 

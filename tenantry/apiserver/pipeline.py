@@ -21,13 +21,14 @@ from tenantry.apiserver.endpoints.version import VersionEndpoint
 from tenantry.apiserver.forbidden import forbidden_request
 from tenantry.apiserver.hidden import Hidden
 from tenantry.apiserver.negotiation import error_response
+from tenantry.apiserver.request import Request
 from tenantry.apiserver.scope import Mount, Scope
 from tenantry.apiserver.storage_errors import check_readable
 from tenantry.apiserver.timeout_parameter import check_timeout
 from tenantry.apiserver.user import User
 from tenantry.apiserver.verbs.serve import serve
 from tenantry.base.metrics import CONTENT_TYPE, Metrics
-from tenantry.http.messages import Reply, Request, Response
+from tenantry.http.messages import Reply, Response
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.status import StatusError, generic_not_found, unauthorized
 
@@ -38,7 +39,7 @@ _SHARDED_REQUEST = "x-kubernetes-sharded-request"
 
 
 class Pipeline:
-    """Handles every request of a process; the edge and calls between shards use it alike.
+    """Handles every request of a process; the HTTP server and calls between shards use it alike.
 
     `mounts`: `clusters`, `ranges` and `services/<view>` → Mount; views may be added later. `root` gives the scope of the root
     cluster, by whose RBAC the paths of the process are authorized; it raises StatusError where that is not served here.

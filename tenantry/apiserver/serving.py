@@ -1,4 +1,4 @@
-"""The HTTPS server of a process, as its settings say."""
+"""The HTTP servers of a process: with Kubernetes' answers to errors, and as its settings say."""
 
 from __future__ import annotations
 
@@ -7,17 +7,43 @@ import ssl
 import sys
 from pathlib import Path
 
+from tenantry.apiserver.access_log import RequestLog
 from tenantry.apiserver.authentication.client_authority import ClientAuthority
 from tenantry.apiserver.callers import Callers
+from tenantry.apiserver.endpoints.health import HEALTH_PATHS
+from tenantry.apiserver.refusal import refusal
+from tenantry.apiserver.request import Handler, Request
 from tenantry.apiserver.settings import HttpsOptions
 from tenantry.base.logs import AccessLog
 from tenantry.base.metrics import Metrics
 from tenantry.http.addresses import WILDCARDS
 from tenantry.http.certificates import pair_server_context, server_context
 from tenantry.http.limits import Limits
-from tenantry.http.messages import Handler
 from tenantry.http.renewal import Certificate, Certificates
-from tenantry.http.server import EdgeServer
+from tenantry.http.server import HttpServer
+
+
+def http_server(
+    handler: Handler,
+    *,
+    tls: ssl.SSLContext | None = None,
+    limits: Limits | None = None,
+    metrics: Metrics | None = None,
+    access_log: AccessLog | None = None,
+    callers: Callers | None = None,
+) -> HttpServer[Request]:
+    """One that answers errors with a Status. Without `callers`, requests count by their credentials alone, and not by tenant."""
+    return HttpServer(
+        handler,
+        make=Request,
+        refusal=refusal,
+        callers=callers or Callers(),
+        tls=tls,
+        limits=limits,
+        metrics=metrics,
+        request_log=RequestLog(access_log) if access_log is not None else None,
+        probes=HEALTH_PATHS,
+    )
 
 
 def https_server(
@@ -31,7 +57,7 @@ def https_server(
     servers_ca: bytes = b"",
     metrics: Metrics,
     callers: Callers | None = None,
-) -> EdgeServer:
+) -> HttpServer[Request]:
     """Shows `serving` unless the operator has a certificate. `clients`: whose certificates are asked for, and `servers_ca` (PEM)
     beside it. `callers`: for whom requests count.
 
@@ -47,7 +73,7 @@ def https_server(
     def tls() -> ssl.SSLContext:
         return pair_server_context(serving.pair, client_ca_pem=clients.pem + servers_ca)
 
-    server = EdgeServer(handler, tls=tls(), limits=limits, metrics=metrics, access_log=access_log, callers=callers)
+    server = http_server(handler, tls=tls(), limits=limits, metrics=metrics, access_log=access_log, callers=callers)
     serving.follow(server.load_pair)
     # A context never forgets a CA, nor what it promised in a session ticket.
     clients.follow(lambda _: server.renew(tls()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tenantry.http.messages import Request
+from tenantry.apiserver.request import Request
 from tenantry.kube.go_text import quote
 from tenantry.kube.status import bad_request
 

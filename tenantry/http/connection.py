@@ -138,10 +138,10 @@ class Connection(asyncio.Protocol):
                 plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self._idle_since = self._loop.time()
         self._look_again(self._pool.limits.idle_timeout_seconds)
-        self._pool.made(self, self._idle_since)
+        self._pool.add(self, self._idle_since)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        self._pool.lost(self)
+        self._pool.remove(self)
         self._ended = True
         self.transport = None
         self._parser = None

@@ -9,13 +9,11 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Hashable
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from tenantry.base.shares import Shares
+from tenantry.http.callers import NOBODY
+from tenantry.http.client_connection import ClientConnection
 from tenantry.http.limits import Limits
-
-if TYPE_CHECKING:
-    from tenantry.http.connection import Connection
 
 _OWNERLESS: tuple[Hashable, ...] = ()
 _LOOKED_AT = 32
@@ -27,8 +25,8 @@ class Connections:
 
     def __init__(self, limits: Limits, memory: Shares) -> None:
         self.open = Shares("connections", limits.connections, largest=limits.largest_share)
-        self.all: set[Connection] = set()
-        self.unproven: OrderedDict[Connection, float] = OrderedDict()
+        self.all: set[ClientConnection] = set()
+        self.unproven: OrderedDict[ClientConnection, float] = OrderedDict()
         """Those without accepted credentials, and when they were last heard of, the oldest first."""
         self.memory = memory
         self.limits = limits
@@ -36,9 +34,9 @@ class Connections:
         """How many made room for others."""
         self.slow = 0
         """How many were closed because a request's head did not come in time."""
-        self._heads: OrderedDict[Connection, float] = OrderedDict()
+        self._heads: OrderedDict[ClientConnection, float] = OrderedDict()
 
-    def made(self, connection: Connection, now: float) -> None:
+    def add(self, connection: ClientConnection, now: float) -> None:
         """A new one; it may be closed at once, or close an older one."""
         self.all.add(connection)
         if not self.open.take(_OWNERLESS):
@@ -53,7 +51,8 @@ class Connections:
             self._evict()
         self.unproven[connection] = now
 
-    def lost(self, connection: Connection) -> None:
+    def remove(self, connection: ClientConnection) -> None:
+        """One that ended, or is about to."""
         self.all.discard(connection)
         if connection.counted:
             connection.counted = False
@@ -62,8 +61,9 @@ class Connections:
         self.unproven.pop(connection, None)
         self.head_ended(connection)
 
-    def prove(self, connection: Connection, owners: tuple[Hashable, ...]) -> bool:
-        """The connection is somebody's who was accepted. False where they have too many: close it after this answer."""
+    def prove(self, connection: ClientConnection, owners: tuple[Hashable, ...]) -> bool:
+        """The credentials of the connection's caller were accepted: it counts for `owners` from now on. False where they have too
+        many connections: this one is to be closed after its answer."""
         if connection.proven or not connection.counted:
             return True
         self.open.give(_OWNERLESS)
@@ -75,13 +75,13 @@ class Connections:
         self.unproven.pop(connection, None)
         return True
 
-    def heard(self, connection: Connection, now: float) -> None:
-        """One that is not somebody's has had an answer."""
+    def heard(self, connection: ClientConnection, now: float) -> None:
+        """A connection without accepted credentials had an answer: it is the newest of those again."""
         if connection in self.unproven:
             self.unproven[connection] = now
             self.unproven.move_to_end(connection)
 
-    def head_piece(self, connection: Connection, size: int, now: float) -> bool:
+    def head_piece(self, connection: ClientConnection, size: int, now: float) -> bool:
         """A part of a request's head came, or of requests behind the one that is answered. False where that is too much."""
         if not connection.head_bytes:
             self._heads[connection] = now
@@ -89,13 +89,14 @@ class Connections:
             return False
         if not connection.head_bytes:
             # Whoever answers for the first piece answers for all, though the connection may be proved somebody's meanwhile.
-            connection.head_owners = connection.owners or ("nobody",)
+            connection.head_owners = connection.owners or (NOBODY,)
         if not self.memory.take(connection.head_owners, size):
             return False
         connection.head_bytes += size
         return True
 
-    def head_ended(self, connection: Connection) -> None:
+    def head_ended(self, connection: ClientConnection) -> None:
+        """The head of its request is whole, or will never be."""
         self._heads.pop(connection, None)
         if connection.head_bytes:
             self.memory.give(connection.head_owners, connection.head_bytes)
@@ -119,12 +120,12 @@ class Connections:
             if connection.busy:
                 self.heard(connection, now)
             else:
-                self.lost(connection)
+                self.remove(connection)
                 connection.cut()
 
     def _evict(self) -> None:
         self.evicted += 1
         oldest = list(islice(self.unproven, _LOOKED_AT))
         chosen = next((connection for connection in oldest if not connection.busy), oldest[0])
-        self.lost(chosen)
+        self.remove(chosen)
         chosen.cut()

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import Any
 
 from aiohttp import StreamReader
 from aiohttp.http import RawRequestMessage
 from aiohttp.web import RequestPayloadError
 
-from tenantry.apiserver.callers import Caller
 from tenantry.http.bodies import Bodies
+from tenantry.http.callers import Caller
+from tenantry.http.client_connection import ClientConnection
+from tenantry.http.errors import BadRequest, BodyTimeout, BodyTooLarge, HttpError
 from tenantry.http.gate import Seat
 from tenantry.http.sink import RelayTransport, TransportSink
-from tenantry.kube.status import StatusError, bad_request, too_large
-
-if TYPE_CHECKING:
-    from tenantry.http.connection import Connection
 
 _LARGE_BYTES = 64 * 1024
 """From here on a body is large, and waits for others (`Pacing`, `LargeBodies`)."""
@@ -48,11 +47,11 @@ class Exchange:
         "worked_bytes",
     )
 
-    bodies: Bodies
+    bodies: Bodies[Exchange]
     caller: Caller
     seat: Seat
 
-    def __init__(self, message: RawRequestMessage, payload: StreamReader, connection: Connection) -> None:
+    def __init__(self, message: RawRequestMessage, payload: StreamReader, connection: ClientConnection) -> None:
         self.message = message
         self.payload = payload
         self.connection = connection
@@ -72,12 +71,12 @@ class Exchange:
         """Its caller has too many connections: this one ends with the answer."""
 
     async def read_body(self, limit_bytes: int) -> bytes:
-        """The whole body. While it is on its way the request has no seat among those that are carried out."""
+        """The whole body (`BodyReader`). While it is on its way the request has no seat among those that are carried out."""
         payload = self.payload
         limit_bytes = min(limit_bytes, self.body_limit_bytes)
         declared = self.message.headers.get("content-length")
         if declared is not None and int(declared) > limit_bytes:
-            raise too_large(limit_bytes)
+            raise BodyTooLarge(limit_bytes)
         if payload.is_eof():
             body = payload.read_nowait()
             self.bodies.keep(self, len(body))
@@ -87,44 +86,43 @@ class Exchange:
         else:
             self.bodies.begin(self, asyncio.get_running_loop().time())
             self.seat.leave()
+            self._invite()
             try:
                 body = await self._receive(limit_bytes)
             finally:
                 self.bodies.end(self)
         if len(body) > limit_bytes:
-            raise too_large(limit_bytes)
+            raise BodyTooLarge(limit_bytes)
         if len(body) > _LARGE_BYTES and not self.caller.exempt:
             await self.bodies.work(self, len(body))
         await self.seat.take()
         return body
 
-    async def _receive(self, limit_bytes: int) -> bytes:
-        self._invite()
+    async def discard(self) -> None:
+        """Reads what is left of the body, which nobody wants, at its pace; for a client that reads its answer only then."""
+        with suppress(HttpError, ConnectionError):
+            await self._receive(None)
+
+    async def _receive(self, limit_bytes: int | None) -> bytes:
+        """What is left of the body, read at its pace: counted and kept up to the first piece above the limit, dropped where there
+        is no limit."""
+        size = 0
         chunks: list[bytes] = []
         try:
             while chunk := await self.payload.readany():
-                self.bodies.keep(self, len(chunk))
-                chunks.append(chunk)
-                if self.body_bytes > limit_bytes:
-                    break
-                if self.body_bytes > _LARGE_BYTES:
-                    await self.pace(len(chunk))
-        except SlowBody as error:
-            raise StatusError(408, "Timeout", str(error)) from error
-        except RequestPayloadError as error:
-            raise bad_request(f"the body of the request could not be read: {error}") from error
-        return b"".join(chunks)
-
-    async def discard(self) -> None:
-        """Reads what is left of the body, which nobody wants, at its pace; for a client that reads its answer only then."""
-        size = 0
-        try:
-            while chunk := await self.payload.readany():
                 size += len(chunk)
+                if limit_bytes is not None:
+                    self.bodies.keep(self, len(chunk))
+                    chunks.append(chunk)
+                    if size > limit_bytes:
+                        break
                 if size > _LARGE_BYTES:
                     await self.pace(len(chunk))
-        except (SlowBody, ConnectionError, RequestPayloadError):
-            return
+        except SlowBody as error:
+            raise BodyTimeout(str(error)) from error
+        except RequestPayloadError as error:
+            raise BadRequest(f"the body of the request could not be read: {error}") from error
+        return b"".join(chunks)
 
     async def pace(self, size: int) -> None:
         """Waits as others' bodies want it, after a piece of so many bytes."""

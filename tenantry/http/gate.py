@@ -17,13 +17,13 @@ from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from functools import partial
 from typing import Any, TypeVar
 
-from tenantry.apiserver.callers import Caller
 from tenantry.base.fair_queue import FairQueue
 from tenantry.base.loop_turns import What, in_steps
 from tenantry.base.metrics import InFlight, Metrics
 from tenantry.base.shares import Shares
+from tenantry.http.callers import Caller
+from tenantry.http.errors import TooManyRequests
 from tenantry.http.limits import Limits
-from tenantry.kube.status import StatusError, too_many_requests
 
 TURN_SECONDS = 0.004
 """What requests may use of one turn of the loop before it looks at who else wants something."""
@@ -69,7 +69,7 @@ class Seat:
         return held
 
     async def take(self) -> None:
-        """Waits for one. Raises StatusError 429."""
+        """Waits for one. Raises TooManyRequests."""
         if not self._held:
             await self._gate.wait(self._lane, self._caller)
             self._held = True
@@ -137,7 +137,7 @@ class Gate:
             self._admit(lane, {})
 
     async def wait(self, lane: Lane, caller: Caller) -> None:
-        """Takes a seat when it is this caller's turn. Raises StatusError 429 where too many wait, or it takes too long."""
+        """Takes a seat when it is this caller's turn. Raises TooManyRequests where too many wait, or it takes too long."""
         if self.enter(lane, caller):
             return
         owners = caller.owners
@@ -241,6 +241,6 @@ class Gate:
             lane.in_flight.requests += 1
             waiter.set_result(None)
 
-    def _refusal(self) -> StatusError:
+    def _refusal(self) -> TooManyRequests:
         self._metrics.rejected += 1
-        return too_many_requests("Too many requests, please try again later.")
+        return TooManyRequests("Too many requests, please try again later.")

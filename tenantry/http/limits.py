@@ -1,14 +1,10 @@
-"""The limits of the HTTP edge, each with the reason of its default."""
+"""The limits of an HTTP server, each with the reason of its default."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from tenantry.base.shares import LARGEST_SHARE
-
-FORWARDED_HEADERS = 384
-"""The most header lines that a server takes to which gateways pass requests on: a client's, and one for each group and extra of
-who it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

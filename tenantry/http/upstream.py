@@ -38,7 +38,7 @@ class UpstreamLimits:
 class Upstream:
     """One other server, by its base URL. `tls` is None for plain HTTP (tests).
 
-    Connections are made as needed: how many at most is for the caller to limit (`Limits` of the edge in front).
+    Connections are made as needed: how many at most is for the caller to limit (`Limits` of the server in front).
     """
 
     def __init__(self, url: str, tls: ssl.SSLContext | None, limits: UpstreamLimits | None = None) -> None:

@@ -9,12 +9,13 @@ from typing import Any, Protocol, TypeVar
 
 from tenantry.apiserver.admission.attributes import Admission
 from tenantry.apiserver.authorization import Attributes, Authorizer
+from tenantry.apiserver.request import Request
 from tenantry.apiserver.scope import Connector
 from tenantry.apiserver.storage_errors import not_owner, to_status
 from tenantry.apiserver.user import AUTHENTICATED_GROUP, User
 from tenantry.base.tasks import call, call_each
 from tenantry.controllers.reconcile import Controller, ControllerRunner
-from tenantry.http.messages import Reply, Request
+from tenantry.http.messages import Reply
 from tenantry.placement.catalog import Catalog
 from tenantry.placement.directory import Directory, Registry
 from tenantry.storage.cell import Cell, NotOwned

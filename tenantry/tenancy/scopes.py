@@ -13,13 +13,14 @@ from tenantry.apiserver.admission.attributes import Admission
 from tenantry.apiserver.authorization import Attributes, Authorizer, Decision, Verdict
 from tenantry.apiserver.endpoints.health import HEALTH_PATHS
 from tenantry.apiserver.hidden import Hidden
+from tenantry.apiserver.request import Request
 from tenantry.apiserver.scope import Call as Connected
 from tenantry.apiserver.scope import Connector, Scope, Visibility
 from tenantry.apiserver.storage_errors import check_readable, not_owner
 from tenantry.apiserver.user import User
 from tenantry.apiserver.verbs.call import Call
 from tenantry.apiserver.verbs.respond import object_response, representation_of
-from tenantry.http.messages import Reply, Request
+from tenantry.http.messages import Reply
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import GroupResource, Object, annotations_of

@@ -9,9 +9,10 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, cast
 
 from tenantry.apiserver.hidden import Hidden
+from tenantry.apiserver.request import Request
 from tenantry.apiserver.scope import Scope
 from tenantry.apiserver.storage_errors import check_readable, not_owner
-from tenantry.http.messages import Reply, Request
+from tenantry.http.messages import Reply
 from tenantry.kube.status import PlainError, StatusError
 from tenantry.tenancy.scopes import WILDCARD, Resolved, split_first
 from tenantry.tenancy.well_known import ROOT

@@ -7,9 +7,10 @@ from typing import Any
 
 from tenantry.apiserver.admission.attributes import Admission, Chain
 from tenantry.apiserver.authorization import NO_OPINION, Attributes, Authorizer, Decision, Verdict
+from tenantry.apiserver.request import Request
 from tenantry.apiserver.scope import Connector, Scope, Visibility
 from tenantry.apiserver.user import User
-from tenantry.http.messages import BodyReader, Reply, Request
+from tenantry.http.messages import BodyReader, Reply
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.objects import Object

@@ -11,11 +11,12 @@ from contextlib import suppress
 import pytest
 import uvloop
 
+from tenantry.apiserver.request import Request
+from tenantry.apiserver.serving import http_server
 from tenantry.http import server
 from tenantry.http.connection import Connection
 from tenantry.http.limits import Limits
-from tenantry.http.messages import Reply, Request, Response, Sink, Stream
-from tenantry.http.server import EdgeServer
+from tenantry.http.messages import Reply, Response, Sink, Stream
 from tests.support.patience import PATIENCE_SECONDS
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
@@ -27,7 +28,7 @@ class Served:
     """Answers with the path, the length of the body and its end. `/held` waits for `gate`, `/late` reads its body after it."""
 
     def __init__(self, limits: Limits) -> None:
-        self.edge = EdgeServer(self._answer, limits=limits)
+        self.edge = http_server(self._answer, limits=limits)
         self.port = 0
         self.gate = asyncio.Event()
         self.paths: list[str] = []
@@ -57,6 +58,7 @@ class Served:
     def connection(self) -> Connection:
         """The only one."""
         (found,) = self.edge._pool.all
+        assert isinstance(found, Connection)
         return found
 
 

@@ -16,21 +16,25 @@ import pytest
 import uvloop
 from yarl import URL
 
+from tenantry.apiserver.request import Handler, Request
+from tenantry.apiserver.serving import http_server
 from tenantry.apiserver.user import User
 from tenantry.base.logs import AccessLog
 from tenantry.http.certificates import CertificateAuthority, server_context
 from tenantry.http.compression import accepts_gzip, compress
 from tenantry.http.head import warning_values
 from tenantry.http.limits import Limits
-from tenantry.http.messages import Handler, Reply, Request, Response, Sink, Stream, frame
-from tenantry.http.server import EdgeServer, ListenError, _origin_form
+from tenantry.http.listening import ListenError
+from tenantry.http.messages import Reply, Response, Sink, Stream, frame
+from tenantry.http.request_reader import origin_form
+from tenantry.http.server import HttpServer
 from tests.support.patience import PATIENCE_SECONDS
 
 Serve = Callable[..., Awaitable["Served"]]
 
 
 class Served:
-    def __init__(self, edge: EdgeServer, port: int, client: aiohttp.ClientSession) -> None:
+    def __init__(self, edge: HttpServer[Request], port: int, client: aiohttp.ClientSession) -> None:
         self.edge = edge
         self.port = port
         self.client = client
@@ -48,7 +52,7 @@ async def serve() -> AsyncIterator[Serve]:
     running: list[Served] = []
 
     async def start(handler: Handler, **options: Any) -> Served:
-        edge = EdgeServer(handler, **options)
+        edge = http_server(handler, **options)
         port = await edge.start("127.0.0.1", 0)
         served = Served(edge, port, aiohttp.ClientSession(auto_decompress=False))
         running.append(served)
@@ -385,7 +389,7 @@ async def test_port_taken(serve: Serve) -> None:
 
     served = await serve(handler)
     with pytest.raises(ListenError, match="another process uses that port"):
-        await EdgeServer(handler).start("127.0.0.1", served.port)
+        await http_server(handler).start("127.0.0.1", served.port)
 
 
 async def test_access_log_has_no_secrets(serve: Serve) -> None:
@@ -520,4 +524,4 @@ def test_warnings_leave_room_for_other_headers() -> None:
     ],
 )
 def test_the_absolute_form_of_a_target(target: str, form: str) -> None:
-    assert _origin_form(target) == form
+    assert origin_form(target) == form

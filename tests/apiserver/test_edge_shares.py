@@ -13,12 +13,14 @@ import pytest
 import uvloop
 
 from tenantry.apiserver.callers import Callers
+from tenantry.apiserver.request import Handler, Request
+from tenantry.apiserver.serving import http_server
 from tenantry.apiserver.user import ANONYMOUS, MASTERS_GROUP, User
 from tenantry.base.cache import size_of
 from tenantry.http import gate, server
 from tenantry.http.limits import Limits
-from tenantry.http.messages import Handler, Reply, Request, Response, Sink, Stream
-from tenantry.http.server import EdgeServer
+from tenantry.http.messages import Reply, Response, Sink, Stream
+from tenantry.http.server import HttpServer
 from tenantry.kube.status import unauthorized
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
@@ -64,8 +66,8 @@ class Client:
 
 
 class Served:
-    def __init__(self, edge: EdgeServer, port: int) -> None:
-        self.edge, self.port = edge, port
+    def __init__(self, edge: HttpServer[Request], port: int, callers: Callers) -> None:
+        self.edge, self.port, self.callers = edge, port, callers
         self.clients: list[Client] = []
 
     async def connect(self) -> Client:
@@ -130,8 +132,9 @@ async def serve() -> AsyncIterator[Serve]:
     running: list[Served] = []
 
     async def start(handler: Handler, **limits: Any) -> Served:
-        edge = EdgeServer(handler, limits=Limits(**limits), callers=Callers(tenant_of))
-        served = Served(edge, await edge.start("127.0.0.1", 0))
+        callers = Callers(tenant_of)
+        edge = http_server(handler, limits=Limits(**limits), callers=callers)
+        served = Served(edge, await edge.start("127.0.0.1", 0), callers)
         running.append(served)
         return served
 
@@ -450,7 +453,7 @@ async def test_a_refused_credential_is_nobodys_again(serve: Serve) -> None:
     client = await served.connect()
     assert await client.asked("/a/x", token="wrong") == 401
     assert served.figure("tenantry_limit_used", "connections") == 1
-    assert len(served.edge._callers._tokens) == 0
+    assert len(served.callers._tokens) == 0
 
 
 async def test_watches_are_shared_by_tenant_and_by_user(serve: Serve) -> None:

@@ -12,11 +12,13 @@ from contextlib import suppress
 import pytest
 import uvloop
 
+from tenantry.apiserver.request import Request
+from tenantry.apiserver.serving import http_server
 from tenantry.http import handshakes
 from tenantry.http.certificates import CertificateAuthority, pair_server_context
 from tenantry.http.limits import Limits
-from tenantry.http.messages import Reply, Request, Response
-from tenantry.http.server import EdgeServer
+from tenantry.http.messages import Reply, Response
+from tenantry.http.server import HttpServer
 from tenantry.http.tls_alerts import AlertingObject
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
@@ -36,7 +38,7 @@ def client_hello() -> bytes:
 
 
 class Served:
-    def __init__(self, edge: EdgeServer, port: int) -> None:
+    def __init__(self, edge: HttpServer[Request], port: int) -> None:
         self.edge, self.port = edge, port
         self.held: list[asyncio.StreamWriter] = []
         self.plain: list[socket.socket] = []
@@ -92,7 +94,7 @@ async def serve() -> AsyncIterator[Serve]:
 
     async def start(**limits: float) -> Served:
         tls = pair_server_context(AUTHORITY.issue_serving(["127.0.0.1"]), client_ca_pem=AUTHORITY.certificate)
-        edge = EdgeServer(answer, tls=tls, limits=Limits(**limits))  # type: ignore[arg-type]
+        edge = http_server(answer, tls=tls, limits=Limits(**limits))  # type: ignore[arg-type]
         running.append(Served(edge, await edge.start("127.0.0.1", 0)))
         return running[-1]
 

@@ -12,10 +12,11 @@ import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tenantry.apiserver.request import Request
+from tenantry.apiserver.serving import http_server
 from tenantry.http import upstream_connection
 from tenantry.http.chunks import ChunkScanner
-from tenantry.http.messages import Reply, Request, Response, Sink, Stream, frame
-from tenantry.http.server import EdgeServer
+from tenantry.http.messages import Reply, Response, Sink, Stream, frame
 from tenantry.http.upstream import Upstream
 from tests.support.patience import PATIENCE_SECONDS
 
@@ -53,7 +54,7 @@ class Other:
     def __init__(self) -> None:
         self.size = 100
         self.watches = 0
-        self.edge = EdgeServer(self._answer)
+        self.edge = http_server(self._answer)
         self.pool = Upstream("http://127.0.0.1:1", None)
 
     async def start(self) -> None:

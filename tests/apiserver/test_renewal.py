@@ -22,7 +22,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from tenantry._proto.tenantry.registry.v1 import registry_pb2 as pb
 from tenantry._proto.tenantry.registry.v1 import registry_pb2_grpc as stubs
 from tenantry.apiserver.authentication.client_authority import ClientAuthority
-from tenantry.apiserver.serving import https_server
+from tenantry.apiserver.request import Request
+from tenantry.apiserver.serving import http_server, https_server
 from tenantry.apiserver.settings import HttpsOptions
 from tenantry.base.metrics import Metrics
 from tenantry.client.registry import RegistryClient
@@ -37,9 +38,8 @@ from tenantry.http.certificates import (
     pair_server_context,
 )
 from tenantry.http.limits import Limits
-from tenantry.http.messages import Reply, Request, Response
+from tenantry.http.messages import Reply, Response
 from tenantry.http.renewal import LOOK_SECONDS, Certificate, Certificates
-from tenantry.http.server import EdgeServer
 from tenantry.http.upstream import Upstream
 from tenantry.http.upstream_connection import UpstreamError
 from tenantry.rpc.server import serve
@@ -463,7 +463,7 @@ async def test_no_request_begins_on_a_connection_that_was_made_with_a_former_cer
             await go_on.wait()
         return Response(200, b"{}")
 
-    server = EdgeServer(handler, tls=pair_server_context(authority.issue_serving(NAMES), client_ca_pem=authority.certificate))
+    server = http_server(handler, tls=pair_server_context(authority.issue_serving(NAMES), client_ca_pem=authority.certificate))
     port = await server.start("127.0.0.1", 0)
     contexts = [pair_client_context(authority.certificate, pair) for pair in clients]
     upstream = Upstream(f"https://127.0.0.1:{port}", contexts[0])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tenantry.apiserver.authorization import Attributes
+from tenantry.apiserver.request import Request
 from tenantry.apiserver.user import SYSTEM, User
-from tenantry.http.messages import Request
 from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError
 from tenantry.tenancy.scopes import ClusterScope, ClustersMount, RangesMount, WildcardScope, split_identity

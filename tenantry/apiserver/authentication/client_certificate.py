@@ -11,9 +11,9 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from tenantry.apiserver.request import Request
 from tenantry.apiserver.user import AUTHENTICATED_GROUP, User, make_extra
 from tenantry.base.cache import Cache
-from tenantry.http.messages import Request
 
 _REMEMBERED_BYTES = 4 << 20
 _PARSED_BYTES = 2048

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 from tenantry.apiserver.authorization import Attributes
 from tenantry.apiserver.forbidden import forbidden_request
+from tenantry.apiserver.request import Request
 from tenantry.apiserver.scope import Scope
 from tenantry.apiserver.user import User
-from tenantry.http.messages import Request
 from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.objects import GroupResource
 from tenantry.kube.status import method_not_allowed
