@@ -35,7 +35,7 @@ from tenantry.apiserver.serving import http_server
 from tenantry.client import Client, Credentials
 from tenantry.http.certificates import CertificateAuthority, Pair, pair_server_context
 from tenantry.http.messages import Reply, Response
-from tenantry.storage.etcd import EtcdSettings, EtcdStore
+from tenantry.storage.etcd import EtcdConfig, EtcdStore
 from tests.support.etcd import EtcdServer
 
 RANGES = 1000
@@ -59,7 +59,7 @@ def measure(root: Path, results: Results) -> None:
 
 
 async def _measure(root: Path, etcd: EtcdServer, figures: Figures) -> None:
-    store = await EtcdStore.open(EtcdSettings((etcd.url,), deadline_seconds=30))
+    store = await EtcdStore.open(EtcdConfig((etcd.url,), deadline_seconds=30))
     try:
         authority = await shared_authority(store)
         who = client_credentials(authority)

@@ -40,7 +40,7 @@ from tenantry.placement.range_map import Opened, RangeMap
 from tenantry.placement.reach import CLOCK_WARNING_SECONDS, Reach, ahead, clock_gauge
 from tenantry.placement.reach_probe import NEIGHBOURS, ReachProbe
 from tenantry.placement.tenant_paths import tenant_of
-from tenantry.storage.etcd.settings import EtcdSettings, parse_endpoint
+from tenantry.storage.etcd.config import EtcdConfig, parse_endpoint
 from tenantry.storage.etcd.store import EtcdStore
 from tenantry.storage.history import HistoryLimits
 from tenantry.storage.store import Store, StoreError
@@ -208,7 +208,7 @@ class ShardProcess(Process[ShardSettings]):
         return Opened(opened.name, opened.version)
 
     async def _heartbeat_store(self) -> Store:
-        return await EtcdStore.open(heartbeat_settings(self._settings.etcd(), self._settings.session_ttl_seconds))
+        return await EtcdStore.open(heartbeat_config(self._settings.etcd(), self._settings.session_ttl_seconds))
 
     async def _identity(self) -> Identity:
         settings = self._settings
@@ -257,10 +257,10 @@ class ShardProcess(Process[ShardSettings]):
         return own_address(parse_endpoint(settings.etcd().endpoints[0]).target)
 
 
-def heartbeat_settings(settings: EtcdSettings, ttl_seconds: float) -> EtcdSettings:
+def heartbeat_config(config: EtcdConfig, ttl_seconds: float) -> EtcdConfig:
     """For the connection of a heartbeat: an answer after a lease's end is of no use, and another member may be quicker."""
     return msgspec.structs.replace(
-        settings,
+        config,
         deadline_seconds=ttl_seconds / 2,
         dial_seconds=ttl_seconds / 4,
         last_retry_seconds=ttl_seconds / 8,

@@ -23,7 +23,7 @@ from tenantry.apiserver.endpoints.health import KINDS, Health
 from tenantry.apiserver.endpoints.plain import page_not_found
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.serving import http_server
-from tenantry.apiserver.settings import EtcdProcessOptions, ProcessOptions
+from tenantry.apiserver.settings import EtcdProcessSettings, ProcessSettings
 from tenantry.apiserver.work import SWITCH_SECONDS
 from tenantry.base.allocator import free_pages, give_memory_back
 from tenantry.base.flags import SettingError
@@ -61,8 +61,8 @@ process that is gone."""
 OPEN_FILES = 1 << 20
 """As many as a process can ever use: enough for the highest settings."""
 
-SettingsKind = TypeVar("SettingsKind", bound=ProcessOptions)
-EtcdSettingsKind = TypeVar("EtcdSettingsKind", bound=EtcdProcessOptions)
+SettingsKind = TypeVar("SettingsKind", bound=ProcessSettings)
+EtcdSettingsKind = TypeVar("EtcdSettingsKind", bound=EtcdProcessSettings)
 
 
 class Process(ABC, Generic[SettingsKind]):

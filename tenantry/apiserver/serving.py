@@ -13,7 +13,7 @@ from tenantry.apiserver.callers import Callers
 from tenantry.apiserver.endpoints.health import HEALTH_PATHS
 from tenantry.apiserver.refusal import refusal
 from tenantry.apiserver.request import Handler, Request
-from tenantry.apiserver.settings import HttpsOptions
+from tenantry.apiserver.settings import HttpsSettings
 from tenantry.base.logs import AccessLog
 from tenantry.base.metrics import Metrics
 from tenantry.http.addresses import WILDCARDS
@@ -48,7 +48,7 @@ def http_server(
 
 def https_server(
     handler: Handler,
-    options: HttpsOptions,
+    settings: HttpsSettings,
     *,
     limits: Limits,
     certificates: Certificates,
@@ -63,12 +63,12 @@ def https_server(
 
     What it shows is renewed by `certificates`. Raises CertificateError.
     """
-    if options.tls_cert_file:
-        files = Path(options.tls_cert_file), Path(options.tls_private_key_file)
+    if settings.tls_cert_file:
+        files = Path(settings.tls_cert_file), Path(settings.tls_private_key_file)
         # Its refusal names the files.
         server_context(*files)
         serving = certificates.of_files("tls-cert-file", *files)
-    access_log = AccessLog(sys.stdout.buffer) if options.access_log else None
+    access_log = AccessLog(sys.stdout.buffer) if settings.access_log else None
 
     def tls() -> ssl.SSLContext:
         return pair_server_context(serving.pair, client_ca_pem=clients.pem + servers_ca)

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from tenantry.base.flags import SettingError, Settings, check_together, setting
 from tenantry.http.certificates import LIFE_SECONDS
 from tenantry.http.limits import Limits
-from tenantry.storage.etcd.options import EtcdOptions
+from tenantry.storage.etcd.settings import EtcdSettings
 
 PORTS = (0, 65535)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProcessOptions(Settings):
+class ProcessSettings(Settings):
     """Of everything that runs until it is told to end."""
 
     bind_address: str = setting("0.0.0.0", "address to listen on", "the platform's other machines call it")
@@ -44,7 +44,7 @@ class ProcessOptions(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EtcdProcessOptions(ProcessOptions, EtcdOptions):
+class EtcdProcessSettings(ProcessSettings, EtcdSettings):
     """Of a process of a platform on etcd."""
 
     health_port: int = setting(
@@ -56,7 +56,7 @@ class EtcdProcessOptions(ProcessOptions, EtcdOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlatformOptions(Settings):
+class PlatformSettings(Settings):
     """What all gateways and shards of a platform must have alike."""
 
     external_url: str = setting(
@@ -70,7 +70,7 @@ class PlatformOptions(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class HttpsOptions(ProcessOptions):
+class HttpsSettings(ProcessSettings):
     """Of a process with an HTTPS server of the API."""
 
     secure_port: int = setting(

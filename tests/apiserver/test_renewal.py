@@ -24,7 +24,7 @@ from tenantry._proto.tenantry.registry.v1 import registry_pb2_grpc as stubs
 from tenantry.apiserver.authentication.client_authority import ClientAuthority
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.serving import http_server, https_server
-from tenantry.apiserver.settings import HttpsOptions
+from tenantry.apiserver.settings import HttpsSettings
 from tenantry.base.metrics import Metrics
 from tenantry.client.registry import RegistryClient
 from tenantry.http import renewal
@@ -286,7 +286,7 @@ async def test_an_operators_files_are_loaded_again_when_they_change_and_a_broken
     first.write(crt, key)
     server = https_server(
         hello,
-        HttpsOptions(tls_cert_file=str(crt), tls_private_key_file=str(key)),
+        HttpsSettings(tls_cert_file=str(crt), tls_private_key_file=str(key)),
         limits=Limits(watches=0),
         certificates=certificates,
         serving=certificates.serving("serving", NAMES),
@@ -326,7 +326,7 @@ async def test_the_ca_of_clients_is_loaded_again_when_its_file_changes_and_a_bro
     first, second = CertificateAuthority.create("first"), CertificateAuthority.create("second")
     alice, bob = first.issue_client("alice"), second.issue_client("bob")
     path.write_bytes(first.certificate)
-    clients = ClientAuthority.of(HttpsOptions(client_ca_file=str(path)), certificates)
+    clients = ClientAuthority.of(HttpsSettings(client_ca_file=str(path)), certificates)
     identities = clients.identities()
 
     async def who(request: Request) -> Reply:
@@ -335,7 +335,7 @@ async def test_the_ca_of_clients_is_loaded_again_when_its_file_changes_and_a_bro
 
     server = https_server(
         who,
-        HttpsOptions(),
+        HttpsSettings(),
         limits=Limits(watches=0),
         certificates=certificates,
         serving=certificates.serving("serving", NAMES),
@@ -425,7 +425,7 @@ async def test_an_https_server_shows_the_new_one_to_who_connects_anew_and_keeps_
     serving = certificates.serving("serving", NAMES)
     server = https_server(
         hello,
-        HttpsOptions(),
+        HttpsSettings(),
         limits=Limits(watches=0),
         certificates=certificates,
         serving=serving,

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tenantry.apiserver.authentication.client_certificate import ClientCertificates
-from tenantry.apiserver.settings import HttpsOptions
+from tenantry.apiserver.settings import HttpsSettings
 from tenantry.http.certificates import CertificateError
 from tenantry.http.renewal import LOOK_SECONDS, Certificates, file_state, first_end
 
@@ -34,11 +34,11 @@ class ClientAuthority:
         self._installs: list[Install] = []
 
     @classmethod
-    def of(cls, options: HttpsOptions, certificates: Certificates) -> ClientAuthority:
+    def of(cls, settings: HttpsSettings, certificates: Certificates) -> ClientAuthority:
         """The one that a process's settings name, kept up to date by `certificates`. Raises CertificateError, OSError."""
-        if not options.client_ca_file:
+        if not settings.client_ca_file:
             return cls(certificates.authority.certificate)
-        path = Path(options.client_ca_file)
+        path = Path(settings.client_ca_file)
         made = cls(path.read_bytes(), path)
         certificates.hold(made)
         return made
