@@ -13,6 +13,7 @@ from typing import Any, ParamSpec
 
 from prometheus_client import Counter
 
+from tenantry.base.backoff import Backoff
 from tenantry.base.loop_turns import in_steps
 
 logger = logging.getLogger(__name__)
@@ -86,7 +87,7 @@ async def _stepped(work: Coroutine[Any, Any, None], name: str) -> None:
 
 async def _again(work: Work, name: str, ends: bool) -> None:
     loop = asyncio.get_running_loop()
-    pause = FIRST_PAUSE_SECONDS
+    backoff = Backoff(FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS, jitter=0)
     while True:
         began = loop.time()
         try:
@@ -98,6 +99,5 @@ async def _again(work: Work, name: str, ends: bool) -> None:
             logger.exception("background task %s failed; it begins again", name)
         FAILURES.inc()
         if loop.time() - began > LAST_PAUSE_SECONDS:
-            pause = FIRST_PAUSE_SECONDS
-        await asyncio.sleep(pause)
-        pause = min(2 * pause, LAST_PAUSE_SECONDS)
+            backoff.reset()
+        await backoff.pause()

@@ -10,13 +10,14 @@ from pathlib import Path
 
 from tenantry.apiserver.authentication.client_certificate import ClientCertificates
 from tenantry.apiserver.settings import HttpsSettings
+from tenantry.base.broadcast import Broadcast
 from tenantry.http.certificates import CertificateError
 from tenantry.http.renewal import LOOK_SECONDS, Certificates, file_state, first_end
 
 logger = logging.getLogger(__name__)
 
 Install = Callable[[bytes], None]
-"""Has somebody believe these certificates (PEM) from now on, and no others. Called on the event loop."""
+"""Has somebody trust these certificates (PEM) from now on, and no others. Called on the event loop."""
 
 
 class ClientAuthority:
@@ -31,7 +32,7 @@ class ClientAuthority:
         self._path = path
         self._seen = file_state(path) if path is not None else None
         self._looked = 0.0
-        self._installs: list[Install] = []
+        self._changes: Broadcast[[bytes]] = Broadcast("the new CA of clients' certificates")
 
     @classmethod
     def of(cls, settings: HttpsSettings, certificates: Certificates) -> ClientAuthority:
@@ -45,7 +46,7 @@ class ClientAuthority:
 
     def follow(self, install: Install) -> None:
         """Has `install` called with every later one."""
-        self._installs.append(install)
+        self._changes.subscribe(install)
 
     def identities(self, *, front_proxies: frozenset[str] | tuple[str, ...] = ()) -> ClientCertificates:
         """Who has a certificate of this CA, at any time."""
@@ -63,8 +64,7 @@ class ClientAuthority:
         if found is None:
             return
         self.pem, self.end = found
-        for install in self._installs:
-            install(self.pem)
+        self._changes.send(self.pem)
         logger.info("%s was loaded again", self.name)
 
     def _changed(self) -> tuple[bytes, float] | None:
