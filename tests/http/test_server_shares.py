@@ -66,8 +66,8 @@ class Client:
 
 
 class Served:
-    def __init__(self, edge: HttpServer[Request], port: int, callers: Callers) -> None:
-        self.edge, self.port, self.callers = edge, port, callers
+    def __init__(self, server: HttpServer[Request], port: int, callers: Callers) -> None:
+        self.server, self.port, self.callers = server, port, callers
         self.clients: list[Client] = []
 
     async def connect(self) -> Client:
@@ -76,14 +76,14 @@ class Served:
         return client
 
     def figure(self, name: str, label: str) -> float:
-        for line in self.edge.metrics.text().decode().splitlines():
+        for line in self.server.metrics.text().decode().splitlines():
             if line.startswith(f"{name}{{") and f'"{label}"' in line:
                 return float(line.rpartition(" ")[2])
         raise AssertionError(f"no {name} of {label}")
 
     @property
     def paced_seconds(self) -> float:
-        text = self.edge.metrics.text().decode()
+        text = self.server.metrics.text().decode()
         return float(text.partition("\ntenantry_paced_bodies_seconds_total ")[2].partition("\n")[0])
 
     def used(self, limit: str) -> float:
@@ -133,8 +133,8 @@ async def serve() -> AsyncIterator[Serve]:
 
     async def start(handler: Handler, **limits: Any) -> Served:
         callers = Callers(tenant_of)
-        edge = http_server(handler, limits=Limits(**limits), callers=callers)
-        served = Served(edge, await edge.start("127.0.0.1", 0), callers)
+        server = http_server(handler, limits=Limits(**limits), callers=callers)
+        served = Served(server, await server.start("127.0.0.1", 0), callers)
         running.append(served)
         return served
 
@@ -142,7 +142,7 @@ async def serve() -> AsyncIterator[Serve]:
     for served in running:
         for client in served.clients:
             client.close()
-        await served.edge.stop()
+        await served.server.stop()
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -218,14 +218,14 @@ async def test_nobody_waits_for_the_platform(serve: Serve, monkeypatch: pytest.M
     ada, master = await known(served, "a", "ada"), await known(served, "a", "master")
     # Their first requests were of callers that were not known yet, who are a tenant, too.
     assert await ada.asked("/a/x", token="ada") == 200
-    await until(lambda: not served.edge._gate.shared())
+    await until(lambda: not served.server._gate.shared())
     monkeypatch.setattr(gate, "_SHARED_SECONDS", 60.0)
     for _ in range(3):
         assert await master.asked("/a/x", token="master") == 200
         assert await ada.asked("/a/x", token="ada") == 200
-        assert not served.edge._gate.shared()
+        assert not served.server._gate.shared()
     assert await (await known(served, "b", "bob")).asked("/b/x", token="bob") == 200
-    assert served.edge._gate.shared()
+    assert served.server._gate.shared()
 
 
 async def test_what_comes_after_a_refusal_is_read_at_the_pace_of_bodies_and_not_for_ever(
@@ -311,7 +311,7 @@ async def test_a_head_that_begins_before_its_sender_is_known_is_forgotten_whole(
     ada.writer.write(b"Host: x\r\nAuthorization: Bearer ada\r\n\r\n")
     assert (await ada.answer())[0] == 200
     await until(lambda: served.used("request_memory_bytes") == 0)
-    assert served.edge._pool.memory.largest == 0
+    assert served.server._pool.memory.largest == 0
 
 
 async def test_endless_heads_are_cut(serve: Serve) -> None:
@@ -509,4 +509,4 @@ async def test_a_lone_tenant_has_all_seats_of_its_share_at_work(serve: Serve) ->
         return [await client.asked("/a/x", token="ada") for _ in range(20)].count(200)
 
     assert await asyncio.gather(*(ask() for _ in range(30))) == [20] * 30
-    assert served.edge.metrics.rejected == 0
+    assert served.server.metrics.rejected == 0

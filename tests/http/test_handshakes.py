@@ -38,8 +38,8 @@ def client_hello() -> bytes:
 
 
 class Served:
-    def __init__(self, edge: HttpServer[Request], port: int) -> None:
-        self.edge, self.port = edge, port
+    def __init__(self, server: HttpServer[Request], port: int) -> None:
+        self.server, self.port = server, port
         self.held: list[asyncio.StreamWriter] = []
         self.plain: list[socket.socket] = []
 
@@ -59,7 +59,7 @@ class Served:
             return await reader.readline()
 
     def figure(self, name: str, label: str) -> float:
-        for line in self.edge.metrics.text().decode().splitlines():
+        for line in self.server.metrics.text().decode().splitlines():
             if line.startswith(f"{name}{{") and f'"{label}"' in line:
                 return float(line.rpartition(" ")[2])
         raise AssertionError(f"no {name} of {label}")
@@ -94,8 +94,8 @@ async def serve() -> AsyncIterator[Serve]:
 
     async def start(**limits: float) -> Served:
         tls = pair_server_context(AUTHORITY.issue_serving(["127.0.0.1"]), client_ca_pem=AUTHORITY.certificate)
-        edge = http_server(answer, tls=tls, limits=Limits(**limits))  # type: ignore[arg-type]
-        running.append(Served(edge, await edge.start("127.0.0.1", 0)))
+        server = http_server(answer, tls=tls, limits=Limits(**limits))  # type: ignore[arg-type]
+        running.append(Served(server, await server.start("127.0.0.1", 0)))
         return running[-1]
 
     yield start
@@ -104,7 +104,7 @@ async def serve() -> AsyncIterator[Serve]:
             writer.transport.abort()
         for plain in served.plain:
             plain.close()
-        await served.edge.stop()
+        await served.server.stop()
 
 
 @pytest.mark.parametrize("first", [b"", client_hello()[:100], client_hello()], ids=["nothing", "half a hello", "a hello"])

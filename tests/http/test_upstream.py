@@ -169,12 +169,12 @@ async def test_who_waits_to_connect_takes_what_comes_back() -> None:
     async def answer(request: Request) -> Reply:
         return Response(200, b"ok")
 
-    edge = http_server(answer)
-    port = await edge.start("127.0.0.1", 0)
+    server = http_server(answer)
+    port = await server.start("127.0.0.1", 0)
     pool = Upstream(f"http://127.0.0.1:{port}", None, UpstreamLimits(connecting=1))
     request = b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n"
     answers = await asyncio.gather(*(pool.exchange(request) for _ in range(50)))
     assert [found.status for found in answers] == [200] * 50
     assert pool.opened <= 50
     pool.close()
-    await edge.stop()
+    await server.stop()
