@@ -63,7 +63,7 @@ class Settings:
 
 
 def declarations(kind: type[Any]) -> Iterator[Declaration]:
-    """A command's own settings first, then those of each base class in the order in which the bases are named."""
+    """The settings of a class: its own first, then those of each base class in the order in which the bases are named."""
     fields = {field.name: field for field in dataclasses.fields(kind)}
     for base in kind.__mro__:
         for name, field in vars(base).get("__dataclass_fields__", {}).items():
