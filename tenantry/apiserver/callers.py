@@ -20,14 +20,15 @@ from tenantry.http.callers import NOBODY, WITHOUT_CREDENTIALS, Caller
 _REMEMBERED_BYTES = 8 << 20
 _LONGEST_NAME = 128
 _NOT_ACCEPTED = frozenset((401, 429, 502, 503, 504))
-"""Answers that say nothing good of a credential."""
+"""Answers that do not show that a credential was accepted."""
 
 
 PLATFORM = Caller((), exempt=True)
 
 
 class Known(NamedTuple):
-    """Who a credential is of. `home`: the tenant for which it counts wherever it asks; empty for users who are no tenant's."""
+    """Whose credential it is. `home`: the logical cluster for which its requests count wherever they go; empty for users who
+    belong to none."""
 
     user: str
     home: str
@@ -35,7 +36,7 @@ class Known(NamedTuple):
 
 
 def known(user: User) -> Known:
-    """An authenticated user. A service account is its cluster's, which can make any number of them."""
+    """An authenticated user. A service account counts for its own cluster, which can make any number of them."""
     home = ""
     name = user.name
     if name.startswith(SERVICE_ACCOUNT_PREFIX):
@@ -49,8 +50,8 @@ class Callers:
 
     `tenant_of` says which logical cluster a path is about, by any spelling the same; empty where it is about none.
 
-    `home_of` says of whom a token is that the server behind accepted, as far as it shows; without it, of none.
-    `certificates` and `headers`: how callers with client certificates are known, and front proxies that speak for others.
+    `home_of` says to which logical cluster a token belongs that another server accepted; None where the token does not show it.
+    `certificates` and `headers` authenticate callers with client certificates, and those whom front proxies name.
     """
 
     def __init__(
@@ -83,12 +84,12 @@ class Callers:
         return self._caller(found, request)
 
     def answered(self, caller: Caller, request: Request, status: int) -> Caller:
-        """Who it turned out to be, once it was answered. Called where it was not proven, and where it was refused."""
+        """Who it turned out to be, once it was answered. Called where it was not proven."""
         user = request.impersonator or request.user
         if user is not None and user.name != ANONYMOUS:
             found = known(user)
         elif user is None and caller.credential and status not in _NOT_ACCEPTED:
-            # Another server knows who it is, and accepted it.
+            # Another server accepted it.
             found = Known(f"token {caller.credential.hex()}", _short(self._home_of(request) or ""), False)
         else:
             return caller
@@ -97,12 +98,12 @@ class Callers:
         return self._caller(found, request)
 
     def refused(self, request: Request) -> None:
-        """The credential was good once, and is not any more."""
+        """The credential is not accepted any more."""
         if request.credential:
             self._tokens.pop(request.credential)
 
     def trusts(self, certificate: bytes | None) -> bool:
-        """Whether a connection is one of the platform's own servers, which speak for others on it."""
+        """Whether a connection with this certificate is one of the platform's own servers, which pass on requests of others."""
         return certificate is not None and self._headers is not None and self._headers.trusts(certificate)
 
     def _certified(self, request: Request, certificate: bytes) -> Known | None:
@@ -124,5 +125,5 @@ class Callers:
 
 
 def _short(name: str) -> str:
-    """What a long name is counted by: users and paths may have any length, and owners are remembered."""
+    """A name, or the hash of a long one: users and paths may have any length, and owners are remembered."""
     return name if len(name) <= _LONGEST_NAME else hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()

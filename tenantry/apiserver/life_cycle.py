@@ -1,4 +1,4 @@
-"""What all processes do alike: they start, serve until they are told to end, and end in order."""
+"""The life of a process: it starts, serves until it is told to end, and ends in order."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ REFUSALS = (
     SettingError,
     OSError,
 )
-"""What can stop a start for a reason that the operator can mend; its text says how."""
+"""Errors that stop a start for a reason that the operator can mend; the text says how."""
 
 
 logger = logging.getLogger(__name__)
 
 FAILED_END_SECONDS = 3.0
-"""How long the orderly end of a process may take when a part failed that it cannot be without. Others can only take over from a
-process that is gone."""
+"""How long the orderly end of a process may take when an essential part of it failed. Others can take over only when the process
+is gone."""
 OPEN_FILES = 1 << 20
 """As many as a process can ever use: enough for the highest settings."""
 
@@ -66,9 +66,9 @@ EtcdSettingsKind = TypeVar("EtcdSettingsKind", bound=EtcdProcessSettings)
 
 
 class Process(ABC, Generic[SettingsKind]):
-    """Everything of a process but its store and signals. Made, started, drained, stopped.
+    """A process without its store and its signals. It is made, started, drained and stopped.
 
-    What `start` puts on `_stack` is undone by `stop`, last things first.
+    What `start` puts on `_stack` is undone by `stop`, in reverse order.
     """
 
     def __init__(self, settings: SettingsKind, store: Store, authority: CertificateAuthority) -> None:
@@ -99,7 +99,7 @@ class Process(ABC, Generic[SettingsKind]):
         return LoopMonitor(self.stalls, warn_seconds=self._settings.stall_warning_seconds, housekeeping=housekeeping)
 
     async def drain(self) -> None:
-        """What takes its time before the end: others are told to take over."""
+        """What is done before the end and takes its time, such as having others take over."""
         self.health.drain()
 
     async def stop(self) -> None:
@@ -124,7 +124,7 @@ class Process(ABC, Generic[SettingsKind]):
 
 
 Opening = Callable[[AsyncExitStack], Awaitable[Process[SettingsKind]]]
-"""Makes the process. What has to outlive it is put on the stack, such as its store."""
+"""Makes the process. What has to outlive it, such as its store, is put on the stack."""
 
 
 def run_process(settings: SettingsKind, opening: Opening[SettingsKind]) -> int:
@@ -144,7 +144,7 @@ def run_on_etcd(
     settings: EtcdSettingsKind,
     make: Callable[[EtcdSettingsKind, Store, CertificateAuthority], Process[EtcdSettingsKind]],
 ) -> int:
-    """Serves with what the platform's etcd holds until SIGINT or SIGTERM; the exit code."""
+    """`run_process` of a process on the platform's etcd."""
 
     async def opening(stack: AsyncExitStack) -> Process[EtcdSettingsKind]:
         store = await EtcdStore.open(settings.etcd())
@@ -196,7 +196,7 @@ async def _run(opening: Opening[SettingsKind]) -> int:
         await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
             await starting
-            # What start-up made lives as long as the process: the collector need not look at it again.
+            # What the start made lives as long as the process: the collector need not look at it again.
             garbage = GarbageCollection()
             garbage.start()
             stack.callback(garbage.stop)

@@ -58,10 +58,10 @@ def https_server(
     metrics: Metrics,
     callers: Callers | None = None,
 ) -> HttpServer[Request]:
-    """Shows `serving` unless the operator has a certificate. `clients`: whose certificates are asked for, and `servers_ca` (PEM)
-    beside it. `callers`: for whom requests count.
+    """The HTTPS server of the API, as `settings` say.
 
-    What it shows is renewed by `certificates`. Raises CertificateError.
+    It shows `serving`, unless the operator gives a certificate; `certificates` renews it. Client certificates may be issued by
+    `clients` or by `servers_ca` (PEM). `callers`: for whom requests count. Raises CertificateError.
     """
     if settings.tls_cert_file:
         files = Path(settings.tls_cert_file), Path(settings.tls_private_key_file)
@@ -75,12 +75,12 @@ def https_server(
 
     server = http_server(handler, tls=tls(), limits=limits, metrics=metrics, access_log=access_log, callers=callers)
     serving.follow(server.load_pair)
-    # A context never forgets a CA, nor what it promised in a session ticket.
+    # A TLS context cannot forget a CA, and its session tickets remember clients that it accepted.
     clients.follow(lambda _: server.renew(tls()))
     return server
 
 
 def serving_names(*names: str) -> list[str]:
-    """What a serving certificate is for: `names`, the first of them as its common name, and what every machine calls itself."""
+    """The names of a serving certificate: `names`, the first of them as its common name, and this machine's names for itself."""
     known = dict.fromkeys((*names, "127.0.0.1", "::1", "localhost", socket.gethostname()))
     return [name for name in known if name and name not in WILDCARDS]

@@ -1,4 +1,4 @@
-"""The settings that serving processes have in common, each declared once. Flags that kube-apiserver has are named as there."""
+"""The flags that serving processes have in common, each declared once. Those that kube-apiserver has are named as there."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PORTS = (0, 65535)
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessSettings(Settings):
-    """Of everything that runs until it is told to end."""
+    """The flags of every process."""
 
     bind_address: str = setting("0.0.0.0", "address to listen on", "the platform's other machines call it")
     shutdown_grace_seconds: float = setting(
@@ -45,7 +45,7 @@ class ProcessSettings(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class EtcdProcessSettings(ProcessSettings, EtcdSettings):
-    """Of a process of a platform on etcd."""
+    """The flags of a process of a platform on etcd."""
 
     health_port: int = setting(
         6446,
@@ -57,7 +57,7 @@ class EtcdProcessSettings(ProcessSettings, EtcdSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class PlatformSettings(Settings):
-    """What all gateways and shards of a platform must have alike."""
+    """Flags that must be the same for all gateways and shards of a platform."""
 
     external_url: str = setting(
         "https://localhost:6443", "URL that clients use, put into published URLs", "a port of this machine, as with compose"
@@ -71,7 +71,7 @@ class PlatformSettings(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class HttpsSettings(ProcessSettings):
-    """Of a process with an HTTPS server of the API."""
+    """The flags of a process that serves the API over HTTPS."""
 
     secure_port: int = setting(
         6443, "port of the HTTPS API; 0 takes a free one", "kcp's and kube-apiserver's default", bounds=PORTS
@@ -189,7 +189,7 @@ class HttpsSettings(ProcessSettings):
         check_together(self, "tls_cert_file", "tls_private_key_file")
 
     def limits(self, **more: int) -> Limits:
-        """With further limits by their names there."""
+        """The limits of its server. `more`: further limits, by their names in `Limits`."""
         return Limits(
             body_bytes=self.max_request_body_bytes,
             reading_requests=self.max_requests_inflight,

@@ -46,14 +46,14 @@ class Bodies(Generic[BodyT]):
         self._under_way: set[BodyT] = set()
 
     def begin(self, body: BodyT, now: float) -> None:
-        """A body is waited for. Raises TooManyRequests."""
+        """A body is on its way. Raises TooManyRequests."""
         if not self.receiving.take(body.caller.owners):
             raise TooManyRequests("Too many requests are being received, please try again later.")
         body.receiving_since = now
         self._under_way.add(body)
 
     async def pace(self, body: BodyT, size: int) -> None:
-        """Waits until a piece of `size` bytes may be used. It is not the client who is late meanwhile."""
+        """Waits until a piece of `size` bytes may be used. That time does not count against the client."""
         body.paced = True
         try:
             body.receiving_since += await self._pacing.rest(body.caller.owners, size)
@@ -65,12 +65,12 @@ class Bodies(Generic[BodyT]):
         return self._pacing.waited_seconds
 
     async def work(self, body: BodyT, size: int) -> None:
-        """Waits until a large body may be worked on, which has come. The request has no seat meanwhile."""
+        """Waits until a large body that has come may be worked on. The request has no seat meanwhile."""
         await self._large.begin(body.caller.owners, size)
         body.worked_bytes = size
 
     def worked(self, body: BodyT) -> None:
-        """There is an answer."""
+        """The request is answered."""
         if body.worked_bytes:
             self._large.end(body.caller.owners, body.worked_bytes)
             body.worked_bytes = 0
@@ -80,19 +80,19 @@ class Bodies(Generic[BodyT]):
         return self._large.waited_seconds
 
     def end(self, body: BodyT) -> None:
-        """It has come, or will not."""
+        """The body has come, or will not."""
         self._under_way.discard(body)
         self.receiving.give(body.caller.owners)
 
     def keep(self, body: BodyT, size: int) -> None:
-        """So much of a body came and is in memory until the request is over. Raises TooManyRequests."""
+        """`size` more bytes of a body came; they count until `forget`. Raises TooManyRequests."""
         if size:
             if not self.memory.take(body.caller.owners, size):
                 raise TooManyRequests("Too many bytes of requests are held in memory, please try again later.")
             body.body_bytes += size
 
     def forget(self, body: BodyT) -> None:
-        """The request is over."""
+        """The request is over, and its body out of memory."""
         if body.body_bytes:
             garbage.bodies.pending_bytes += body.body_bytes
             free_pages.passed(body.body_bytes)
@@ -100,7 +100,8 @@ class Bodies(Generic[BodyT]):
             body.body_bytes = 0
 
     def late(self, now: float) -> list[BodyT]:
-        """Those that take too long. The time grows with what came, so that slow lines are no obstacle and silence is."""
+        """Bodies that take too long; `now` by the loop's clock. The time that one has grows with what came of it, so that only
+        silence is too slow."""
         limits = self._limits
         found = [
             body

@@ -1,7 +1,7 @@
-"""The connections of a server: how many there may be, and which one goes when there are too many.
+"""The connections of a server: how many there may be, and which one is closed when there are too many.
 
-Whoever has not shown credentials that were accepted is in a bounded pool of its own: the oldest of it makes room for the next.
-What such connections, and half-sent heads of requests, may take of time and memory is bounded too.
+Those on which no credentials were accepted yet are bounded apart: the oldest of them makes room for the next. How long they may
+be idle, and what half-sent heads of requests may take of time and memory, is bounded too.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from tenantry.http.limits import Limits
 
 _OWNERLESS: tuple[Hashable, ...] = ()
 _LOOKED_AT = 32
-"""How many of the oldest are looked at for one that does nothing, before one that does something has to go."""
+"""Among so many of the oldest an idle one is closed rather than one that is busy."""
 
 
 class Connections:
-    """`memory` is what is counted of all bytes that wait for the rest of a request."""
+    """The connections of one server. `memory` counts the bytes of heads that are not whole yet, and of all bodies."""
 
     def __init__(self, limits: Limits, memory: Shares) -> None:
         self.open = Shares("connections", limits.connections, largest=limits.largest_share)
@@ -37,10 +37,10 @@ class Connections:
         self._heads: OrderedDict[ClientConnection, float] = OrderedDict()
 
     def add(self, connection: ClientConnection, now: float) -> None:
-        """A new one; it may be closed at once, or close an older one."""
+        """A new connection. Where there are too many, it or an older one is closed."""
         self.all.add(connection)
         if not self.open.take(_OWNERLESS):
-            # Whoever is known has a better right to stay than who is not.
+            # Connections with accepted credentials are not closed for one without.
             if not self.unproven:
                 connection.cut()
                 return
@@ -75,7 +75,7 @@ class Connections:
         self.unproven.pop(connection, None)
         return True
 
-    def heard(self, connection: ClientConnection, now: float) -> None:
+    def answered(self, connection: ClientConnection, now: float) -> None:
         """A connection without accepted credentials had an answer: it is the newest of those again."""
         if connection in self.unproven:
             self.unproven[connection] = now
@@ -88,7 +88,7 @@ class Connections:
         if connection.head_bytes + size > self.limits.head_bytes:
             return False
         if not connection.head_bytes:
-            # Whoever answers for the first piece answers for all, though the connection may be proved somebody's meanwhile.
+            # All pieces of a head count for the owners of its first one, though credentials may be accepted meanwhile.
             connection.head_owners = connection.owners or (NOBODY,)
         if not self.memory.take(connection.head_owners, size):
             return False
@@ -103,7 +103,7 @@ class Connections:
             connection.head_bytes = 0
 
     def tick(self, now: float) -> None:
-        """Closes what was heard of too long ago."""
+        """Closes connections whose head takes too long, and idle ones without accepted credentials; `now` by the loop's clock."""
         limits = self.limits
         while self._heads:
             connection, since = next(iter(self._heads.items()))
@@ -118,7 +118,7 @@ class Connections:
             if since > border:
                 break
             if connection.busy:
-                self.heard(connection, now)
+                self.answered(connection, now)
             else:
                 self.remove(connection)
                 connection.cut()

@@ -1,4 +1,4 @@
-"""One request on a connection: its body as it comes, its seat, what bounds it."""
+"""One request on a connection, from its head to the end of its answer: its body, its seat, its deadline."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class SlowBody(Exception):
 
 
 class Exchange:
-    """`message` is the head, `payload` what comes of the body."""
+    """`message` is the head, and the body is read from `payload`."""
 
     __slots__ = (
         "bodies",
@@ -60,13 +60,13 @@ class Exchange:
         self.deadline = 0.0
         self.body_limit_bytes = 0
         self.body_bytes = 0
-        """What of the body was read, and is counted."""
+        """How much of the body was read, and is counted (`Bodies`)."""
         self.worked_bytes = 0
-        """Of a large body that is worked on."""
+        """The length of a large body that is worked on; else 0."""
         self.receiving_since = 0.0
         self.timed_out = False
         self.paced = False
-        """Its body waits for others'."""
+        """Its body waits for bodies of others."""
         self.crowded = False
         """Its caller has too many connections: this one ends with the answer."""
 
@@ -125,7 +125,7 @@ class Exchange:
         return b"".join(chunks)
 
     async def pace(self, size: int) -> None:
-        """Waits as others' bodies want it, after a piece of so many bytes."""
+        """Waits until a piece of `size` bytes that was read may be used, and the next one read (`Pacing`)."""
         if self.caller.exempt:
             await asyncio.sleep(0)
             return
@@ -142,7 +142,7 @@ class Exchange:
             transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def end_watch(self) -> None:
-        """Its client wants something else. Without a watch it waits."""
+        """Ends the answer if it is a watch: its client sent `OPTIONS *` behind it."""
         if self.sink is not None:
             self.sink.end()
 

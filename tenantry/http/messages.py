@@ -85,7 +85,7 @@ class Request:
 
 @dataclass(slots=True, eq=False)
 class Response:
-    """A whole answer. `warnings` become `Warning: 299` headers."""
+    """A whole answer. `warnings` become `Warning: 299` headers. Bodies that are `compressible` may be gzipped."""
 
     status: int
     body: bytes = b""

@@ -39,7 +39,7 @@ _TICK_SECONDS = 0.5
 _STOPPING_SECONDS = 0.1
 """How long requests may go on once the server ends."""
 _LINGERING_SECONDS = 2.0
-"""How long what a client still sends is read after its answer, so that it reads that one."""
+"""How long the rest of a body is read after the answer: many clients read the answer only once they have sent all."""
 _CLIENT_CLOSED = 499
 """nginx's code for a client that went away before its answer; only for logs and metrics."""
 
@@ -128,12 +128,12 @@ class HttpServer(Generic[RequestT]):
         return int(self._listener.sockets[0].getsockname()[1])
 
     def load_pair(self, pair: Pair) -> None:
-        """Shows another certificate to those who connect from now on. Raises CertificateError with nothing changed."""
+        """Shows another certificate on new connections. Raises CertificateError with nothing changed."""
         assert self._tls is not None
         load_pair(self._tls, pair)
 
     def renew(self, tls: ssl.SSLContext) -> None:
-        """Meets those who connect from now on with another context; the others stay."""
+        """Uses another context for new connections; open ones keep theirs."""
         self._tls = self._handshakes.tls = tls
 
     async def drain(self, grace_seconds: float | None = None) -> None:
@@ -168,7 +168,7 @@ class HttpServer(Generic[RequestT]):
             self._request_log.close()
 
     async def _close_connections(self) -> None:
-        """Draining has waited for requests already."""
+        """Closes all connections. Requests under way get a moment: draining has waited for them already."""
         connections = list(self._pool.all)
         for connection in connections:
             connection.close()
@@ -271,7 +271,7 @@ class HttpServer(Generic[RequestT]):
         return self._callers.of(request)
 
     def _identified(self, exchange: Exchange, request: RequestT, reply: Reply) -> Caller:
-        """Who it was, now that the request is answered. Their connection is theirs from now on."""
+        """Who the caller is, now that the request is answered. The connection counts for them from now on."""
         caller, connection, pool = exchange.caller, exchange.connection, self._pool
         if reply.status == 401:
             self._callers.refused(request)
@@ -279,7 +279,7 @@ class HttpServer(Generic[RequestT]):
         elif not caller.proven:
             caller = self._callers.answered(caller, request, reply.status)
         if not caller.proven or caller is _PROBE:
-            pool.heard(connection, asyncio.get_running_loop().time())
+            pool.answered(connection, asyncio.get_running_loop().time())
         elif not pool.prove(connection, () if self._callers.trusts(connection.client_certificate) else caller.owners):
             exchange.crowded = True
         return caller
@@ -324,7 +324,7 @@ class HttpServer(Generic[RequestT]):
                 self._request_log.flush()
 
     def _tick(self) -> None:
-        """What need not be done for each request: the date, and looking for requests that take too long."""
+        """What is done twice a second, and not for each request: the date of answers, and the ends of what takes too long."""
         self._answers.tick()
         now = asyncio.get_running_loop().time()
         for exchange in self._in_flight:

@@ -1,7 +1,7 @@
-"""Where streams and relayed answers are written: bytes straight to the transport.
+"""Where streams and relayed answers are written: bytes go straight to the transport.
 
-A watch event is framed once and written to every watcher's transport; a task, a queue and a response writer for each watcher cost
-three times the CPU for the same deliveries.
+A watch event is framed once and written to the transport of every watcher. A task, a queue and a response writer for each watcher
+took three times the CPU for the same deliveries.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ LAST_CHUNK = b"0\r\n\r\n"
 
 
 class TransportSink:
-    """Where one stream writes. Writing after the client went away is silently nothing."""
+    """Where one stream writes (`Sink`). What is written after the client went away is dropped."""
 
     __slots__ = ("_closed", "_transport", "buffer_limit_bytes")
 

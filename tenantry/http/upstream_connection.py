@@ -18,13 +18,13 @@ from tenantry.http.tls_alerts import TicketedObject, refusal
 
 _HEAD_LIMIT_BYTES = 128 * 1024
 _WHOLE_UP_TO_BYTES = 64 * 1024
-"""A body up to here is awaited and handed on in one piece."""
+"""A body up to here is awaited and passed on in one piece."""
 _HIGH_BYTES = 256 * 1024
-"""Where so much has come that nobody has taken, the other server is held up."""
+"""When so much has come and was not passed on, reading pauses, which holds up the other server."""
 _SHORTEST_SECONDS = 1.0
-"""client-go takes a watch that ends sooner, with nothing in it, for a failure, and lists again."""
+"""A watch lasts at least so long: client-go takes one that ends sooner, with nothing in it, for a failure, and lists again."""
 _NO_OPERATION = b"OPTIONS * HTTP/1.1\r\nHost: any\r\n\r\n"
-"""RFC 9110 §9.3.7. Behind a watch it ends that (`Connection`)."""
+"""RFC 9110 §9.3.7. Sent during a watch, it has the server end that (`Connection`)."""
 _LEAVING_SECONDS = 2.0
 
 
@@ -72,7 +72,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._ended = False
         self._busy = False
         self._leaving: asyncio.TimerHandle | None = None
-        """Nobody wants the rest of the answer; until when it is waited for."""
+        """Cuts the connection when the rest of an answer, which is not wanted any more, takes too long; else None."""
         self._sent = False
         self._begun = 0.0
 
@@ -84,7 +84,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if not self._busy:
-            # An answer that nobody asked for would be taken for that of the next request.
+            # It would be taken for the answer to the next request.
             self.abort("the server sent something unasked")
             return
         self._data = self._data + data if self._data else data
@@ -106,7 +106,7 @@ class UpstreamConnection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         refused = refusal(error)
         if refused and self.used <= 1 and not self._head_seen and not self._data:
-            # With TLS 1.3 the server judges our certificate when we take the handshake for done.
+            # With TLS 1.3 the server checks a client's certificate after the client's handshake has ended.
             self._sent = False
             self._end(f"refused by TLS: {refused}")
         self._end(f"the connection broke: {error}" if error is not None else "the server closed the connection")
@@ -212,8 +212,8 @@ class UpstreamConnection(asyncio.Protocol):
     # Inside
 
     def _leave(self) -> None:
-        """Nobody wants the rest of the answer. The server is asked to end a watch, and the connection kept: another costs both
-        sides a handshake, which is more than all else of a watch."""
+        """The rest of the answer is not wanted. The server is asked to end a watch, so that the connection can be kept: a new one
+        costs both sides a handshake, which is more than all else of a watch."""
         if self._scanner is None or not self._keep or self._ended or self._transport is None:
             self.abort()
             return
@@ -225,7 +225,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._leave_on()
 
     def _leave_on(self) -> None:
-        """What is left of the answer, and the one to `_NO_OPERATION`."""
+        """Reads what is left of the answer, and the answer to `_NO_OPERATION`."""
         assert self._scanner is not None
         if not self._scanner.done:
             data, self._data = self._data, b""
@@ -252,7 +252,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _broken(self) -> bool:
         if self._scanner is not None and self._scanner.between:
-            # Nothing is lost that was begun: a watch that ends here is resumed by its client.
+            # No chunk is cut in two: the client resumes a watch that ends here.
             return False
         raise self._error or UpstreamError("the answer ended early", sent=True)
 

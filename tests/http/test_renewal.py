@@ -193,7 +193,7 @@ async def test_metrics_tell_when_each_ends(certificates: Certificates, clock: Cl
     registry = CollectorRegistry()
     registry.register(certificates)
     certificates.serving("serving", NAMES)
-    certificates.hold(ClientAuthority(certificates.authority.certificate))
+    certificates.keep(ClientAuthority(certificates.authority.certificate))
     text = generate_latest(registry).decode()
     found = dict(re.findall(r'tenantry_certificate_expiry_seconds\{certificate="(.+?)"\} (\S+)', text))
     assert found.keys() == {"ca", "client-ca-file", "serving"}

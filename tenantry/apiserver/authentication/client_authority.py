@@ -1,4 +1,4 @@
-"""The CA by whose certificates people and controllers are known: the platform's, or an operator's, whose file may change."""
+"""The CA that issues the certificates of clients: the platform's, or an operator's, whose file may change."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ Install = Callable[[bytes], None]
 
 
 class ClientAuthority:
-    """`pem` is the present one. An operator's file is loaded again when it changes; one that cannot be used is logged, and the
-    certificates before it count on."""
+    """`pem` is the present CA. An operator's file is loaded again when it changes. One that cannot be used is logged, and the
+    previous CA stays in use."""
 
     def __init__(self, pem: bytes, path: Path | None = None) -> None:
         """`pem` is what is in the file. Raises CertificateError where it cannot be used."""
@@ -41,15 +41,15 @@ class ClientAuthority:
             return cls(certificates.authority.certificate)
         path = Path(settings.client_ca_file)
         made = cls(path.read_bytes(), path)
-        certificates.hold(made)
+        certificates.keep(made)
         return made
 
     def follow(self, install: Install) -> None:
-        """Has `install` called with every later one."""
+        """Has `install` called with every later CA."""
         self._changes.subscribe(install)
 
     def identities(self, *, front_proxies: frozenset[str] | tuple[str, ...] = ()) -> ClientCertificates:
-        """Who has a certificate of this CA, at any time."""
+        """Authenticates callers by certificates of this CA, and of each later one."""
         made = ClientCertificates(self.pem, front_proxies=front_proxies)
         self.follow(made.renew)
         return made
@@ -72,7 +72,7 @@ class ClientAuthority:
         state = file_state(self._path)
         if state == self._seen:
             return None
-        # Before it is read: what is written meanwhile is another change.
+        # Noted before it is read: what is written meanwhile is another change.
         self._seen = state
         try:
             pem = self._path.read_bytes()
