@@ -1,4 +1,4 @@
-"""`?timeout=`, which kube-apiserver checks on every request that is no watch. Clients keep it themselves; ours is the edge's."""
+"""`?timeout=`, which kube-apiserver checks on every request that is no watch. Clients keep it themselves; the server's own limit is `Limits.request_timeout_seconds`."""
 
 from __future__ import annotations
 
