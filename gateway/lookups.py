@@ -16,11 +16,11 @@ from tenantry._proto.tenantry.gateway.v1 import gateway_pb2 as pb
 from tenantry._proto.tenantry.gateway.v1 import gateway_pb2_grpc as stubs
 from tenantry.kube.status import StatusError, not_found
 from tenantry.placement.directory import WORKSPACE_RESOURCE, Directory, Location, RangeInfo
+from tenantry.placement.urls import Urls
 from tenantry.rpc import refusals
 from tenantry.rpc.refusals import refuse
 from tenantry.rpc.server import RpcLimits, RpcServer
 from tenantry.rpc.server import serve as serve_rpc
-from tenantry.tenancy.host import Urls
 
 SERVICE = "tenantry.gateway.v1.Gateway"
 BATCH_LIMIT = 10_000

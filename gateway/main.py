@@ -34,10 +34,10 @@ from tenantry.placement.range_map import RangeMap
 from tenantry.placement.reach import Reach, clock_gauge
 from tenantry.placement.reach_probe import ReachProbe
 from tenantry.placement.tenant_paths import tenant_of
+from tenantry.placement.urls import Urls
 from tenantry.rpc.server import RpcLimits
 from tenantry.storage.store import Store
 from tenantry.tenancy.exports.urls import published_urls
-from tenantry.tenancy.host import Urls
 from tenantry.tenancy.well_known import ROOT
 
 
@@ -130,7 +130,7 @@ class Gateway(Process[GatewaySettings]):
         lookups = Lookups(
             self.directory,
             urls=self.urls,
-            urls_of=lambda cluster, export: published_urls(self, cluster, export),
+            urls_of=lambda cluster, export: published_urls(self.catalog, self.urls, cluster, export),
             tenants=lambda info: self.directory.tenants(info.name),
             feed=self._feed,
         )

@@ -40,11 +40,11 @@ from tenantry.placement.range_map import Opened, RangeMap
 from tenantry.placement.reach import CLOCK_WARNING_SECONDS, Reach, ahead, clock_gauge
 from tenantry.placement.reach_probe import NEIGHBOURS, ReachProbe
 from tenantry.placement.tenant_paths import tenant_of
+from tenantry.placement.urls import Urls
 from tenantry.storage.etcd.config import EtcdConfig, parse_endpoint
 from tenantry.storage.etcd.store import EtcdStore
 from tenantry.storage.history import HistoryLimits
 from tenantry.storage.store import Store, StoreError
-from tenantry.tenancy.host import Urls
 
 log = logging.getLogger(__name__)
 
@@ -246,7 +246,7 @@ class ShardProcess(Process[ShardSettings]):
         )
 
     def _tenant_of(self, path: str) -> str:
-        return tenant_of(self.shard.host.directory, path) if self.shard is not None else ""
+        return tenant_of(self.shard.tenancy.directory, path) if self.shard is not None else ""
 
     def _address(self) -> str:
         settings = self._settings

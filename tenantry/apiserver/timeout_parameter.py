@@ -1,4 +1,5 @@
-"""`?timeout=`, which kube-apiserver checks on every request that is no watch. Clients keep it themselves; the server's own limit is `Limits.request_timeout_seconds`."""
+"""`?timeout=`, which kube-apiserver checks on every request that is no watch. Clients keep it themselves: the server has a limit
+of its own, `Limits.request_timeout_seconds`."""
 
 from __future__ import annotations
 

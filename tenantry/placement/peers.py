@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from tenantry.apiserver.authentication.authenticator import RequestAuthenticator
 from tenantry.apiserver.forwarded import FROM_PEER, request_head
@@ -24,8 +25,17 @@ ANSWER_BYTES_LIMIT = 64 << 20
 _IMPERSONATION = "impersonate-"
 
 
+class Peers(Protocol):
+    """The way to the shards that own other ranges."""
+
+    async def call(self, range_name: str, request: Request) -> Reply:
+        """The answer of the range's owner to a request whose `user` is preset and whose `path` starts at `/clusters/…` or
+        `/services/…`. Raises StatusError 503 where the owner cannot be reached."""
+        ...
+
+
 class RemotePeers:
-    """`tenantry.tenancy.host.Peers` between processes.
+    """`Peers` between processes.
 
     A request of this process (`user` is preset) is sent in that name, and its whole answer is returned. What came from outside
     goes on with the identity that `identities` find in its certificate, or with its token as it is, and its answer is a Relay.
