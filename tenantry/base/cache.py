@@ -114,6 +114,7 @@ class Cache(Generic[K, V]):
 
     @property
     def bytes(self) -> int:
+        """How many bytes it holds."""
         return self._bytes
 
     def get(self, key: K) -> V | None:
@@ -156,6 +157,7 @@ class Cache(Generic[K, V]):
         return entry[0] if entry is not None else None
 
     def clear(self) -> None:
+        """Forgets everything."""
         with self._lock:
             self._young, self._old, self._leaving = OrderedDict(), OrderedDict(), OrderedDict()
             self._young_bytes = self._bytes = 0

@@ -45,6 +45,7 @@ class FairQueue(Generic[Item]):
         return owners in self._flows
 
     def push(self, owners: Owners, item: Item) -> None:
+        """Puts an item behind the others of its owners."""
         flow = self._flows.get(owners)
         if flow is None:
             self._flows[owners] = flow = deque()

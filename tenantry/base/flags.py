@@ -75,10 +75,12 @@ def declarations(kind: type[Any]) -> Iterator[Declaration]:
 
 
 def flag(name: str) -> str:
+    """The flag of a setting: `bind_address` → `--bind-address`."""
     return "--" + name.replace("_", "-")
 
 
 def variable(name: str) -> str:
+    """The environment variable of a setting: `bind_address` → `TENANTRY_BIND_ADDRESS`."""
     return "TENANTRY_" + name.upper()
 
 

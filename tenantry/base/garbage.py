@@ -57,6 +57,7 @@ class GarbageCollection:
         gc.disable()
 
     def stop(self) -> None:
+        """Gives over to the automatic collector again."""
         gc.enable()
 
     def due(self) -> bool:

@@ -51,6 +51,7 @@ class LoopTurns:
         self._end_turn()
 
     def detach(self) -> None:
+        """Measures no more."""
         self._loop = self._ended = None
         self._thread = 0
 

@@ -28,6 +28,7 @@ class Histogram:
         self.total = 0.0
 
     def observe(self, value: float) -> None:
+        """Counts one value."""
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
 
@@ -93,6 +94,7 @@ class Metrics(Collector):
         self._gauges[name] = (text, value)
 
     def text(self) -> bytes:
+        """All metrics in Prometheus' text format."""
         return generate_latest(self.registry) + generate_latest(REGISTRY)
 
     def describe(self) -> Iterable[Metric]:

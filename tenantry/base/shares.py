@@ -88,6 +88,7 @@ class Shares:
                 del by_owner[owner]
 
     def held(self, owner: Hashable) -> int:
+        """How much an owner holds."""
         return self._by_owner.get(owner, 0)
 
     @property

@@ -97,6 +97,8 @@ class Stalls(Collector):
 
 
 class Housekeeping(Protocol):
+    """Work that is done between turns of the loop, when it is due."""
+
     def due(self) -> bool:
         """Whether there is something to do. Asked after each turn that was watched."""
 
@@ -121,6 +123,7 @@ class LoopMonitor:
         turns_of_loop.attach(self._ended)
 
     def stop(self) -> None:
+        """Ends the measurement."""
         turns_of_loop.detach()
 
     def _ended(self, seconds: float, cpu_seconds: float, what: What) -> None:

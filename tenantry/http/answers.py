@@ -50,6 +50,7 @@ class AnswerWriter:
                 exchange.sink.end()
 
     async def write(self, exchange: Exchange, request: Request, response: Response) -> bool:
+        """Writes a whole answer, gzipped where that pays, and waits while the client has much of it left to read."""
         body, more = response.body, response.more
         headers = response.headers
         if (
@@ -125,6 +126,7 @@ class AnswerWriter:
                 transport.abort()
 
     async def stream(self, exchange: Exchange, request: Request, stream: Stream) -> bool:
+        """Writes the head of a stream and runs it to its end. An error of the stream cuts the connection."""
         transport = exchange.connection.transport
         if transport is None or transport.is_closing():
             return False
@@ -165,6 +167,7 @@ class AnswerWriter:
         return not (close or self.draining)
 
     async def relay(self, exchange: Exchange, request: Request, relay: Relay) -> bool:
+        """Passes on another server's answer. Where that one ends early, the connection is cut, so that the client notices."""
         transport = exchange.connection.transport
         if transport is None or transport.is_closing():
             if relay.close is not None:

@@ -62,6 +62,7 @@ class Bodies(Generic[BodyT]):
 
     @property
     def paced_seconds(self) -> float:
+        """How long pieces of large bodies waited (`Pacing`), all of them together."""
         return self._pacing.waited_seconds
 
     async def work(self, body: BodyT, size: int) -> None:
@@ -77,6 +78,7 @@ class Bodies(Generic[BodyT]):
 
     @property
     def waited_seconds(self) -> float:
+        """How long large bodies waited (`LargeBodies`), all of them together."""
         return self._large.waited_seconds
 
     def end(self, body: BodyT) -> None:

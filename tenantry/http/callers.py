@@ -30,6 +30,7 @@ class Caller:
 
     @property
     def tenant(self) -> Hashable:
+        """The first of `owners`; exempt callers have none."""
         return self.owners[0]
 
 

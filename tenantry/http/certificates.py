@@ -110,6 +110,7 @@ class Validity:
 
     @property
     def life_seconds(self) -> float:
+        """From its issue to its end."""
         return max(0.0, self.end - self.issued)
 
     @property
@@ -149,6 +150,7 @@ class CertificateAuthority:
 
     @classmethod
     def create(cls, name: str = "tenantry-ca", *, now: Callable[[], datetime] = _utc_now) -> CertificateAuthority:
+        """A new CA, with a life of ten years. `name`: its common name."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         builder = (

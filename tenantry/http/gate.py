@@ -75,6 +75,7 @@ class Seat:
             self._taken = True
 
     def leave(self) -> None:
+        """Gives the seat back, if one is taken."""
         if self._taken:
             self._taken = False
             self._gate.leave(self._lane, self._caller)

@@ -49,6 +49,7 @@ class ServerContext(ssl.SSLContext):
 
     @classmethod
     def make(cls) -> ServerContext:
+        """A context for servers, to be given a certificate."""
         context = cls(ssl.PROTOCOL_TLS_SERVER)
         context.sslobject_class = PacedObject
         context.starting = deque()
@@ -135,9 +136,11 @@ class Handshake(asyncio.Protocol):
         return data
 
     def may_work(self) -> bool:
+        """As `Handshakes.may_work`."""
         return self._pool.may_work(self)
 
     def worked(self, seconds: float) -> None:
+        """A step of it kept the loop for so long."""
         self._pool.spent(seconds)
 
     def go_on(self) -> None:
@@ -162,6 +165,7 @@ class Handshake(asyncio.Protocol):
             protocol.eof_received()
 
     def cut(self) -> None:
+        """Ends the connection now."""
         if self.raw is not None:
             self.raw.abort()
 
@@ -192,6 +196,7 @@ class Handshakes:
         return Handshake(self)
 
     def add(self, handshake: Handshake) -> None:
+        """A connection was accepted; there is room for it once an older one is closed, if need be."""
         address = handshake.remote
         while not self.open.take((address,)):
             self._evict(address)
@@ -213,6 +218,7 @@ class Handshakes:
         return False
 
     def spent(self, seconds: float) -> None:
+        """Handshakes kept the loop for so long in this turn."""
         self._used_seconds += seconds
         self._arm()
 
@@ -222,6 +228,7 @@ class Handshakes:
             asyncio.get_running_loop().call_soon(self._next_turn)
 
     def start(self, handshake: Handshake) -> None:
+        """Begins the handshake."""
         handshake.started = True
         self.spent(_START_SECONDS)
         task = restarting(partial(self._shake, handshake), name="TLS handshake", ends=True)
@@ -253,6 +260,7 @@ class Handshakes:
             handshake.cut()
 
     async def stop(self) -> None:
+        """Ends all of them now."""
         for handshake in list(self._all):
             self.remove(handshake)
             handshake.cut()

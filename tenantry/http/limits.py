@@ -9,6 +9,8 @@ from tenantry.base.shares import LARGEST_SHARE
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
+    """What one HTTP server takes and carries out at the same time. Raises ValueError for negative limits."""
+
     body_bytes: int = 3 * 1024 * 1024
     """The biggest request body; a bigger one is refused with 413. kube-apiserver's limit, which clients know."""
 

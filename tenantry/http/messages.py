@@ -11,12 +11,15 @@ from urllib.parse import parse_qsl
 
 
 class BodyReader(Protocol):
+    """Reads the body of a request."""
+
     async def __call__(self, limit_bytes: int) -> bytes:
         """The whole body. Raises HttpError: BodyTooLarge above the limit, BodyTimeout, TooManyRequests, BadRequest."""
         ...
 
 
 async def no_body(limit_bytes: int) -> bytes:
+    """The `BodyReader` of a request without a body."""
     return b""
 
 
@@ -60,6 +63,7 @@ class Request:
 
     @property
     def query(self) -> dict[str, list[str]]:
+        """The parameters of the query, decoded: every value of each, in the order sent."""
         if self._query is None:
             self._query = {}
             for key, value in parse_qsl(self.raw_query, keep_blank_values=True):
@@ -72,6 +76,7 @@ class Request:
         return values[0] if values else ""
 
     def header(self, name: str) -> str:
+        """The value of a header (the first one), empty where it is missing. `name` is in lower case."""
         return self.headers.get(name, "")
 
     def header_values(self, name: str) -> list[str]:
@@ -106,7 +111,9 @@ class Sink(Protocol):
         ...
 
     @property
-    def buffered_bytes(self) -> int: ...
+    def buffered_bytes(self) -> int:
+        """How many bytes wait for the client to read them."""
+        ...
 
     @property
     def buffer_limit_bytes(self) -> int:
@@ -143,7 +150,9 @@ class Stream:
 class RelaySink(Protocol):
     """Where an answer of another server is written."""
 
-    def write(self, data: bytes) -> None: ...
+    def write(self, data: bytes) -> None:
+        """Writes bytes of the answer as they are."""
+        ...
 
     async def drain(self) -> None:
         """Waits while the client has much left to read. Cuts it off after the response timeout."""

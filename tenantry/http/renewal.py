@@ -66,6 +66,7 @@ class Certificate(ABC):
 
     @property
     def end(self) -> float:
+        """When it ends, in Unix time."""
         return self.validity.end
 
     def follow(self, install: Install) -> None:
@@ -209,6 +210,7 @@ class Certificates(Collector):
                         logger.exception("certificate %s cannot be renewed", certificate.name)
 
     async def stop(self) -> None:
+        """Ends the renewing."""
         if self._task is not None:
             self._task.cancel()
             with suppress(asyncio.CancelledError):

@@ -25,6 +25,7 @@ class RequestReader(Generic[RequestT]):
         self._ids = count(1)
 
     def read(self, exchange: Exchange) -> RequestT:
+        """The request that the exchange is about."""
         message = exchange.message
         target = _unicode(message.path)
         if target[:1] != "/":

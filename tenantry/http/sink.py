@@ -35,6 +35,7 @@ class TransportSink:
         return self._closed
 
     def end(self) -> None:
+        """Has the stream end: sets `closed`."""
         self._closed.set()
 
     def abort(self) -> None:
@@ -70,6 +71,7 @@ class RelayTransport:
             self.end()
 
     def end(self) -> None:
+        """Has the answer end at the next place where that is clean: sets `ending`, and calls back."""
         self.ending = True
         callback, self._callback = self._callback, None
         if callback is not None:

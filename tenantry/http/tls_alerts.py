@@ -66,6 +66,7 @@ class TicketedObject(ssl.SSLObject):
         return self._accepted or self.version() != "TLSv1.3"
 
     def on_accepted(self, callback: Callable[[], None]) -> None:
+        """Calls back once `accepted` becomes true."""
         self._notify = callback
 
     def read(self, *args: Any) -> Any:

@@ -14,6 +14,8 @@ from tenantry.http.upstream_connection import Answer, UpstreamConnection, Upstre
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpstreamLimits:
+    """The limits of one pool."""
+
     connect_timeout_seconds: float = 2.0
     """How long connecting may take. A process on the same network accepts in milliseconds; after this time it is gone or
     stopped."""
@@ -64,10 +66,12 @@ class Upstream:
 
     @property
     def connections(self) -> int:
+        """How many are open."""
         return len(self._all)
 
     @property
     def idle(self) -> int:
+        """How many of them are idle."""
         return len(self._idle)
 
     async def connection(self, *, fresh: bool = False) -> UpstreamConnection:

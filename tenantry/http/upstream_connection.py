@@ -117,6 +117,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     @property
     def usable(self) -> bool:
+        """Whether an exchange may begin on it."""
         return self._transport is not None and not self._transport.is_closing() and not self._ended and not self._busy
 
     def abort(self, why: str = "given up") -> None:

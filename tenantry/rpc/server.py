@@ -24,6 +24,8 @@ _BEING_REFUSED = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RpcLimits:
+    """What one gRPC server takes at the same time."""
+
     calls: int = 1024
     """Calls with one answer at the same time; more are refused with RESOURCE_EXHAUSTED."""
 
