@@ -53,7 +53,7 @@ def test_the_longest_stall_since_the_start_and_of_the_last_minute() -> None:
     assert stalls.longest_cpu_seconds == 0.15
 
 
-def test_the_figures_in_the_text_of_metrics() -> None:
+def test_the_text_of_metrics() -> None:
     stalls = Stalls()
     stalls.observe(0.03, 0.02)
     registry = CollectorRegistry(auto_describe=False)

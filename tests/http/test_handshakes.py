@@ -58,18 +58,18 @@ class Served:
             writer.write(REQUEST)
             return await reader.readline()
 
-    def figure(self, name: str, label: str) -> float:
+    def metric(self, name: str, label: str) -> float:
         for line in self.server.metrics.text().decode().splitlines():
             if line.startswith(f"{name}{{") and f'"{label}"' in line:
                 return float(line.rpartition(" ")[2])
         raise AssertionError(f"no {name} of {label}")
 
     def closed(self, reason: str) -> float:
-        return self.figure("tenantry_connections_closed_total", reason)
+        return self.metric("tenantry_connections_closed_total", reason)
 
     @property
     def used(self) -> float:
-        return self.figure("tenantry_limit_used", "tls_handshakes")
+        return self.metric("tenantry_limit_used", "tls_handshakes")
 
 
 async def answer(request: Request) -> Reply:
@@ -78,7 +78,7 @@ async def answer(request: Request) -> Reply:
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(DEADLINE_SECONDS):
-        while not condition():  # noqa: ASYNC110 - the figures of the server have no event of their own
+        while not condition():  # noqa: ASYNC110 - the metrics of the server have no event of their own
             await asyncio.sleep(0.001)
 
 
@@ -157,7 +157,7 @@ async def test_who_goes_away_leaves_nothing(serve: Serve) -> None:
     for writer in served.held:
         writer.close()
     await until(lambda: served.used == 0)
-    assert served.figure("tenantry_limit_used", "connections") == 0
+    assert served.metric("tenantry_limit_used", "connections") == 0
     assert await served.asked() == b"HTTP/1.1 200 OK\r\n"
 
 

@@ -75,7 +75,7 @@ class Served:
         self.clients.append(client)
         return client
 
-    def figure(self, name: str, label: str) -> float:
+    def metric(self, name: str, label: str) -> float:
         for line in self.server.metrics.text().decode().splitlines():
             if line.startswith(f"{name}{{") and f'"{label}"' in line:
                 return float(line.rpartition(" ")[2])
@@ -87,7 +87,7 @@ class Served:
         return float(text.partition("\ntenantry_paced_bodies_seconds_total ")[2].partition("\n")[0])
 
     def used(self, limit: str) -> float:
-        return self.figure("tenantry_limit_used", limit)
+        return self.metric("tenantry_limit_used", limit)
 
 
 class Door:
@@ -147,7 +147,7 @@ async def serve() -> AsyncIterator[Serve]:
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(DEADLINE_SECONDS):
-        while not condition():  # noqa: ASYNC110 - the figures of the server have no event of their own
+        while not condition():  # noqa: ASYNC110 - the metrics of the server have no event of their own
             await asyncio.sleep(0.001)
 
 
@@ -254,7 +254,7 @@ async def test_a_body_that_does_not_come_is_408_and_ends_the_connection(serve: S
     status, headers, body = await client.answer()
     assert (status, headers["connection"], json.loads(body)["reason"]) == (408, "close", "Timeout")
     assert await client.ended() == b""
-    assert served.figure("tenantry_connections_closed_total", "slow-body") == 1
+    assert served.metric("tenantry_connections_closed_total", "slow-body") == 1
     await until(lambda: served.used("receiving_bodies") == served.used("request_memory_bytes") == 0)
 
 
@@ -268,7 +268,7 @@ async def test_memory_of_bodies_is_shared(serve: Serve) -> None:
     assert [task.result()[0] for task in done] == [429] * len(done)
     ada = await known(served, "a", "ada")
     assert await ada.asked("/a/x", token="ada", method="POST", body=b"y" * 20_000) == 201
-    assert served.figure("tenantry_limit_refused_total", "request_memory_bytes") >= 1
+    assert served.metric("tenantry_limit_refused_total", "request_memory_bytes") >= 1
     for task in waiting:
         task.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
@@ -280,7 +280,7 @@ async def test_slow_heads_are_cut(serve: Serve) -> None:
     slow.writer.write(b"GET / HTTP/1.1\r\nHost")
     assert await slow.ended() == b""
     await until(lambda: served.used("request_memory_bytes") == 0)
-    assert served.figure("tenantry_connections_closed_total", "slow-head") >= 1
+    assert served.metric("tenantry_connections_closed_total", "slow-head") >= 1
 
 
 async def test_a_watch_behind_a_long_body_is_not_a_slow_head(serve: Serve) -> None:
@@ -294,7 +294,7 @@ async def test_a_watch_behind_a_long_body_is_not_a_slow_head(serve: Serve) -> No
     slow = await served.connect()
     slow.writer.write(b"GET / HTTP/1.1\r\nHost")
     assert await slow.ended() == b""
-    assert served.figure("tenantry_connections_closed_total", "slow-head") == 1
+    assert served.metric("tenantry_connections_closed_total", "slow-head") == 1
     assert not ada.reader.at_eof()
 
 
@@ -335,7 +335,7 @@ async def test_the_oldest_connection_of_nobody_makes_room(serve: Serve) -> None:
         await (await served.connect()).asked("/a/x")
     assert await first.ended() == b""
     assert await ada.asked("/a/x", token="ada") == 200
-    assert served.figure("tenantry_connections_closed_total", "evicted") == 3
+    assert served.metric("tenantry_connections_closed_total", "evicted") == 3
 
 
 async def test_connections_of_nobody_do_not_stay_idle(serve: Serve) -> None:
@@ -385,7 +385,7 @@ async def test_whoever_waits_too_long_is_told_when_to_come_back(serve: Serve) ->
         (await served.connect()).send("/a/held", token="ada")
     status, headers, body = await served.clients[-1].answer()
     assert (status, headers["retry-after"], json.loads(body)["reason"]) == (429, "1", "TooManyRequests")
-    assert served.figure("tenantry_connections_closed_total", "queue-timeout") == 1
+    assert served.metric("tenantry_connections_closed_total", "queue-timeout") == 1
     door.gate.set()
 
 
@@ -452,7 +452,7 @@ async def test_a_refused_credential_is_nobodys_again(serve: Serve) -> None:
     served = await serve(Door())
     client = await served.connect()
     assert await client.asked("/a/x", token="wrong") == 401
-    assert served.figure("tenantry_limit_used", "connections") == 1
+    assert served.metric("tenantry_limit_used", "connections") == 1
     assert len(served.callers._tokens) == 0
 
 
@@ -470,7 +470,7 @@ async def test_watches_are_shared_by_tenant_and_by_user(serve: Serve) -> None:
     client = await served.connect()
     client.send("/b/watch", token="bob")
     assert b" 200 " in await asyncio.wait_for(client.reader.readline(), DEADLINE_SECONDS)
-    assert served.figure("tenantry_limit_refused_total", "watches") == 2
+    assert served.metric("tenantry_limit_refused_total", "watches") == 2
     for one in served.clients:
         one.close()
     await until(lambda: served.used("watches") == 0)
