@@ -30,7 +30,7 @@ from tenantry.tenancy.exports.revise import revise
 from tenantry.tenancy.mounts import RangesMount
 from tenantry.tenancy.resources import API_BINDINGS, API_EXPORTS
 from tenantry.tenancy.wiring import Tenancy
-from tenantry.tenancy.workspaces.role_copies import OffersController
+from tenantry.tenancy.workspaces.role_copies import RoleCopiesController
 from tenantry.virtual.access_changes import AccessChanges
 from tenantry.virtual.mount import ServicesMount, load_views
 from tenantry.virtual.stock import stock_views
@@ -130,7 +130,7 @@ class World:
             ca_certificate=ca_certificate,
         )
         self.controllers = list(tenancy.export_controllers(**settings))
-        copies = OffersController(cell=self.cell, definitions=tenancy.definitions, copies=tenancy.copies)
+        copies = RoleCopiesController(cell=self.cell, definitions=tenancy.definitions, copies=tenancy.copies)
         tenancy.runner.add(*self.controllers, copies)
         self.context = ViewContext(
             authorizer=tenancy.authorizer,

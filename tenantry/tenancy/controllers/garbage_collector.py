@@ -45,14 +45,14 @@ class _Owners(NamedTuple):
 
 
 class _Blocked:
-    """An owner in foreground deletion that has dependents in its way. `told`: its dependents were all queued once. `joined`:
+    """An owner in foreground deletion that has dependents in its way. `queued`: its dependents were all queued once. `joined`:
     somebody has become its dependent since they were looked through last."""
 
-    __slots__ = ("joined", "key", "told")
+    __slots__ = ("joined", "key", "queued")
 
     def __init__(self, key: Key) -> None:
         self.key = key
-        self.told = False
+        self.queued = False
         self.joined = False
 
 
@@ -194,12 +194,12 @@ class GarbageCollector(Controller):
             if dependent is None:
                 continue
             blocking = blocking or _blocks(dependent, uid)
-            if blocking and blocked.told:
+            if blocking and blocked.queued:
                 # It is looked at again when that one is gone; the others were queued before.
                 return
-            if not blocked.told and not dependent.head.deleting:
+            if not blocked.queued and not dependent.head.deleting:
                 self.enqueue(key)
-        blocked.told = True
+        blocked.queued = True
         if blocking:
             return
         if blocked.joined:

@@ -80,10 +80,10 @@ class NamespaceDeletion(Controller):
     async def _report(self, key: Key, remaining: Remaining, failures: Sequence[str]) -> None:
         conditions = deletion_conditions(remaining, failures)
 
-        def told(obj: Object) -> Object:
+        def with_conditions(obj: Object) -> Object:
             return _with_conditions(obj, conditions)
 
-        await objects.update(self._scopes.cluster(key.cluster), DEFINITION, "", key.name, told, subresource="status")
+        await objects.update(self._scopes.cluster(key.cluster), DEFINITION, "", key.name, with_conditions, subresource="status")
 
 
 def contents(range_: Range, namespace: Key) -> Iterator[Record]:
@@ -166,8 +166,8 @@ def deletion_conditions(remaining: Remaining, failures: Sequence[str]) -> list[O
 
 
 def _told(parts: Iterable[str]) -> str:
-    told = sorted(parts)
-    return ", ".join(told[:_NAMES_MAX]) + (f" and {len(told) - _NAMES_MAX} more" if len(told) > _NAMES_MAX else "")
+    listed = sorted(parts)
+    return ", ".join(listed[:_NAMES_MAX]) + (f" and {len(listed) - _NAMES_MAX} more" if len(listed) > _NAMES_MAX else "")
 
 
 def _condition(kind: str, true: bool, reason: str, message: str) -> Object:

@@ -162,9 +162,9 @@ class UnbindController(Controller):
             finalizers.update(finalizers_of(orjson.loads(record.value)) if _FINALIZERS in record.value else ())
         if finalizers:
             reason = "SomeFinalizersRemain"
-            told = sorted(finalizers)
-            listed = ", ".join(f"{f} in {finalizers[f]} resource instances" for f in told[:_NAMES_MAX])
-            more = f" and {len(told) - _NAMES_MAX} more" if len(told) > _NAMES_MAX else ""
+            names = sorted(finalizers)
+            listed = ", ".join(f"{f} in {finalizers[f]} resource instances" for f in names[:_NAMES_MAX])
+            more = f" and {len(names) - _NAMES_MAX} more" if len(names) > _NAMES_MAX else ""
             message = f"Some content in the logical cluster has finalizers remaining: {listed}{more}"
         else:
             reason = "SomeResourcesRemain"

@@ -13,12 +13,12 @@ from tenantry.tenancy.types import SystemDefinitions
 from tenantry.tenancy.workspaces.create import WorkspaceController
 from tenantry.tenancy.workspaces.delete import Emptying
 from tenantry.tenancy.workspaces.initialize import SystemInitializers
-from tenantry.tenancy.workspaces.logical_cluster_phases import LifecycleController
+from tenantry.tenancy.workspaces.logical_cluster_phases import LogicalClusterController
 from tenantry.tenancy.workspaces.logical_clusters import ClusterContents
 from tenantry.tenancy.workspaces.maintain import MaintainController
 from tenantry.tenancy.workspaces.partition_sets import PartitionSetController
 from tenantry.tenancy.workspaces.remote import RemoteObjects
-from tenantry.tenancy.workspaces.role_copies import OffersController
+from tenantry.tenancy.workspaces.role_copies import RoleCopiesController
 from tenantry.tenancy.workspaces.schedule import Scheduler
 from tenantry.tenancy.workspaces.shards import ShardsController
 from tenantry.tenancy.workspaces.type_urls import TypeUrlsController
@@ -54,7 +54,7 @@ def build(
             contents=contents,
             remote=remote,
         ),
-        LifecycleController(
+        LogicalClusterController(
             cell=cell,
             catalog=catalog,
             directory=directory,
@@ -68,7 +68,7 @@ def build(
         ),
         ShardsController(cell=cell, definitions=definitions, range_map=range_map, urls=urls, changes=changes),
         TypeUrlsController(cell=cell, definitions=definitions, range_map=range_map, urls=urls, changes=changes),
-        OffersController(cell=cell, definitions=definitions, copies=copies),
+        RoleCopiesController(cell=cell, definitions=definitions, copies=copies),
         MaintainController(
             cell=cell,
             catalog=catalog,

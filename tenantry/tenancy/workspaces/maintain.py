@@ -60,7 +60,7 @@ class MaintainController(Controller):
         for cluster, name, obj in self._catalog.each(WORKSPACE_TYPES):
             self._note(cluster, name, obj)
         self._catalog.subscribe(WORKSPACE_TYPES, self._type_changed)
-        self._catalog.subscribe(API_EXPORTS, self._offer_changed)
+        self._catalog.subscribe(API_EXPORTS, self._export_changed)
 
     @property
     def resources(self) -> Sequence[str]:
@@ -83,11 +83,11 @@ class MaintainController(Controller):
 
     def _type_changed(self, _: str, cluster: str, name: str, obj: Object | None) -> None:
         self._note(cluster, name, obj)
-        self._offer_changed()
+        self._export_changed()
 
-    def _offer_changed(self, *_: object) -> None:
+    def _export_changed(self, *_: object) -> None:
         for range_ in self._cell.ranges.values():
-            self.walk(("offers", range_.name), partial(self.initial_keys, range_))
+            self.walk(("exports", range_.name), partial(self.initial_keys, range_))
 
     async def reconcile(self, range_: Range, key: Key) -> None:
         await transact(self._cell, (key,), lambda: self._compute(range_, key))

@@ -21,10 +21,10 @@ from tenantry.tenancy.types import SystemDefinitions
 BATCH = 40
 
 
-class OffersController(Controller):
+class RoleCopiesController(Controller):
     """Writes RBAC objects that have no copy once more as they are, with their copy. Keys stand for clusters."""
 
-    name = "offers"
+    name = "role-copies"
     workers = 1
 
     def __init__(self, *, cell: Cell, definitions: SystemDefinitions, copies: Copies) -> None:
