@@ -99,7 +99,7 @@ class Gateway(Process[GatewaySettings]):
             "serving", serving_names(host, *listed(settings.serving_names), settings.bind_address)
         )
         await self._serve_lookups(serving)
-        edge = https_server(
+        server = https_server(
             proxy,
             settings,
             limits=settings.limits(),
@@ -109,9 +109,9 @@ class Gateway(Process[GatewaySettings]):
             metrics=self.metrics,
             callers=Callers(partial(tenant_of, self.directory), home_of=token_cluster, certificates=clients.identities()),
         )
-        self.port = await edge.start(settings.bind_address, settings.secure_port)
-        stack.push_async_callback(edge.stop)
-        stack.push_async_callback(edge.drain, settings.shutdown_grace_seconds)
+        self.port = await server.start(settings.bind_address, settings.secure_port)
+        stack.push_async_callback(server.stop)
+        stack.push_async_callback(server.drain, settings.shutdown_grace_seconds)
         self._leave_access()
 
     async def _report_reach(self, owners: Owners) -> None:

@@ -1,6 +1,6 @@
 """Kubernetes Status errors as exceptions.
 
-Every refusal that a client may see is a `StatusError`; the HTTP edge turns it into the Status object and code of
+Every refusal that a client may see is a `StatusError`; the API server turns it into the Status object and code of
 the API conventions (metav1.Status). Constructors carry the texts that clients match on.
 """
 

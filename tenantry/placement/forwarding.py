@@ -10,7 +10,9 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 
-from tenantry.http.messages import NOT_OWNER, Relay, RelaySink, Reply, Request
+from tenantry.apiserver.forwarded import NOT_OWNER
+from tenantry.apiserver.request import Request
+from tenantry.http.messages import Relay, RelaySink, Reply
 from tenantry.http.upstream_connection import Answer, UpstreamConnection, UpstreamError
 from tenantry.kube.status import StatusError, unavailable
 from tenantry.placement.directory import RangeInfo

@@ -13,9 +13,10 @@ from tenantry.apiserver.authentication.authenticator import Authenticator, Union
 from tenantry.apiserver.mount import Mount
 from tenantry.apiserver.pipeline import Pipeline
 from tenantry.apiserver.records import parse_head
+from tenantry.apiserver.request import Request
 from tenantry.apiserver.scope import Connector
 from tenantry.apiserver.user import AUTHENTICATED_GROUP, MASTERS_GROUP, User
-from tenantry.http.messages import Reply, Request, Response
+from tenantry.http.messages import Reply, Response
 from tenantry.kube.objects import Object
 from tenantry.placement.directory import RangeInfo, ShardInfo
 from tenantry.placement.urls import Urls

@@ -11,9 +11,10 @@ from typing import Any
 
 from registry.assigner import Move
 from tenantry.apiserver.hub import Hub, Watcher, WatcherGroup, WatchFeed
+from tenantry.apiserver.request import Request
 from tenantry.apiserver.user import ANONYMOUS, UNAUTHENTICATED_GROUP, User
 from tenantry.base.cache import Cache, caches
-from tenantry.http.messages import Request, Stream
+from tenantry.http.messages import Stream
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.storage.history import History
