@@ -15,12 +15,14 @@ from gateway.map_feed import MapFeed, range_message, shard_message
 from tenantry._proto.tenantry.gateway.v1 import gateway_pb2 as pb
 from tenantry._proto.tenantry.gateway.v1 import gateway_pb2_grpc as stubs
 from tenantry.kube.status import StatusError, not_found
-from tenantry.placement.directory import WORKSPACE_RESOURCE, Directory, Location, RangeInfo
+from tenantry.placement.directory import Directory, Location
+from tenantry.placement.map import RangeInfo
+from tenantry.placement.paths import WORKSPACE_RESOURCE
+from tenantry.placement.urls import Urls
 from tenantry.rpc import refusals
 from tenantry.rpc.refusals import refuse
 from tenantry.rpc.server import RpcLimits, RpcServer
 from tenantry.rpc.server import serve as serve_rpc
-from tenantry.tenancy.host import Urls
 
 SERVICE = "tenantry.gateway.v1.Gateway"
 BATCH_LIMIT = 10_000
@@ -61,7 +63,7 @@ class Lookups(stubs.GatewayServicer):
         self._shard_urls: dict[str, str] | None = None
         self._places: dict[str, bytes] = {}
         self._news: set[asyncio.Future[None]] = set()
-        directory.registry.subscribe(self._map_changed)
+        directory.map.subscribe(self._map_changed)
 
     async def Resolve(self, request: pb.ResolveRequest, context: Any) -> pb.ResolveResponse:
         tenant, known = request.tenant, request.newer_than_generation
@@ -98,7 +100,7 @@ class Lookups(stubs.GatewayServicer):
         if len(tenants) > BATCH_LIMIT:
             text = f"{len(tenants)} tenants are asked for, at most {BATCH_LIMIT} may be in one call"
             await refuse(context, grpc.StatusCode.INVALID_ARGUMENT, text, refusals.bad_field("tenants", text))
-        infos = self._directory.registry.ranges()
+        infos = self._directory.map.ranges()
         starts = [info.start for info in infos]
         knows = self._directory.knows
         slots: dict[int, int] = {}
@@ -140,15 +142,15 @@ class Lookups(stubs.GatewayServicer):
         )
 
     async def ListRanges(self, request: pb.ListRangesRequest, context: Any) -> pb.ListRangesResponse:
-        ranges = self._directory.registry.ranges()
+        ranges = self._directory.map.ranges()
         return pb.ListRangesResponse(ranges=[range_message(info, self._urls, self._tenants(info)) for info in ranges])
 
     async def ListShards(self, request: pb.ListShardsRequest, context: Any) -> pb.ListShardsResponse:
         held: dict[str, list[RangeInfo]] = {}
-        for info in self._directory.registry.ranges():
+        for info in self._directory.map.ranges():
             held.setdefault(info.owner or info.shard, []).append(info)
         answer = pb.ListShardsResponse()
-        for shard in self._directory.registry.shards():
+        for shard in self._directory.map.shards():
             ranges = held.get(shard.uid) or held.get(shard.name) or []
             answer.shards.append(shard_message(shard, [info.name for info in ranges], sum(map(self._tenants, ranges))))
         return answer
@@ -217,7 +219,7 @@ class Lookups(stubs.GatewayServicer):
 
     def _shard_url(self, range_name: str) -> str:
         if self._shard_urls is None:
-            registry = self._directory.registry
+            registry = self._directory.map
             urls = {shard.uid: shard.url for shard in registry.shards()}
             self._shard_urls = {info.name: urls.get(info.owner, "") for info in registry.ranges()}
         return self._shard_urls.get(range_name, "")

@@ -30,15 +30,15 @@ from tenantry.placement.catalog import Catalog
 from tenantry.placement.directory import Directory
 from tenantry.placement.forwarding import Forwarding
 from tenantry.placement.owners import Owners
+from tenantry.placement.paths import ROOT
 from tenantry.placement.range_map import RangeMap
 from tenantry.placement.reach import Reach, clock_gauge
 from tenantry.placement.reach_probe import ReachProbe
 from tenantry.placement.tenant_paths import tenant_of
+from tenantry.placement.urls import Urls
 from tenantry.rpc.server import RpcLimits
 from tenantry.storage.store import Store
 from tenantry.tenancy.exports.urls import published_urls
-from tenantry.tenancy.host import Urls
-from tenantry.tenancy.well_known import ROOT
 
 
 def run(settings: GatewaySettings) -> int:

@@ -9,8 +9,8 @@ from typing import Protocol
 
 from tenantry._proto.tenantry.gateway.v1 import gateway_pb2 as pb
 from tenantry.base.tasks import restarting
-from tenantry.placement.directory import RangeInfo, ShardInfo
-from tenantry.tenancy.host import Urls
+from tenantry.placement.map import RangeInfo, ShardInfo
+from tenantry.placement.urls import Urls
 
 STEPS = 1024
 """Changes that are kept encoded. A follower that is further behind reads too slowly, and gets the whole map."""

@@ -14,7 +14,7 @@ from tenantry._proto.tenantry.registry.v1 import registry_pb2 as pb
 from tenantry._proto.tenantry.registry.v1 import registry_pb2_grpc as stubs
 from tenantry.kube.names import label_value_errors, qualified_name_errors
 from tenantry.kube.status import StatusError
-from tenantry.placement.directory import RangeInfo, ShardInfo
+from tenantry.placement.map import RangeInfo, ShardInfo
 from tenantry.placement.map_rows import RangeLoad
 from tenantry.rpc.refusals import bad_field, missing, over_quota, reason, refuse, retry_after
 from tenantry.rpc.server import RpcLimits

@@ -11,7 +11,7 @@ from registry.assignments import Assignments
 from registry.compaction import Compaction
 from registry.loads import Loads
 from registry.openings import Openings
-from tenantry.placement.directory import ShardInfo
+from tenantry.placement.map import ShardInfo
 from tenantry.placement.map_rows import drain_key
 from tenantry.placement.range_map import Opened, RangeMap
 from tenantry.placement.reach import Reach

@@ -34,16 +34,16 @@ from tenantry.http.messages import Handler, Reply, Request
 from tenantry.http.server import EdgeServer
 from tenantry.kube.status import unavailable
 from tenantry.placement.owners import Owners
-from tenantry.placement.peers import RemotePeers
 from tenantry.placement.range_map import Opened, RangeMap
 from tenantry.placement.reach import CLOCK_WARNING_SECONDS, Reach, ahead, clock_gauge
 from tenantry.placement.reach_probe import NEIGHBOURS, ReachProbe
+from tenantry.placement.remote_peers import RemotePeers
 from tenantry.placement.tenant_paths import tenant_of
+from tenantry.placement.urls import Urls
 from tenantry.storage.etcd.settings import EtcdSettings, parse_endpoint
 from tenantry.storage.etcd.store import EtcdStore
 from tenantry.storage.history import HistoryLimits
 from tenantry.storage.store import Store, StoreError
-from tenantry.tenancy.host import Urls
 
 log = logging.getLogger(__name__)
 

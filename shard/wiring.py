@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,16 +17,15 @@ from tenantry.apiserver.endpoints.issuer import IssuerEndpoint
 from tenantry.apiserver.endpoints.version import VersionEndpoint
 from tenantry.apiserver.pipeline import Pipeline
 from tenantry.apiserver.records import parse_head
-from tenantry.apiserver.storage_errors import not_owner
 from tenantry.apiserver.user import AUTHENTICATED_GROUP
 from tenantry.base.metrics import Metrics
-from tenantry.http.messages import Reply, Request
-from tenantry.kube.status import unavailable
-from tenantry.placement.directory import Registry, ShardInfo
 from tenantry.placement.heartbeat import OpenStore
+from tenantry.placement.map import ShardInfo
 from tenantry.placement.ownership import Ownership
+from tenantry.placement.peers import Peers
 from tenantry.placement.range_map import RangeMap
 from tenantry.placement.session import Session
+from tenantry.placement.urls import Urls
 from tenantry.storage.cell import NO_LIMITS, Cell, ClusterLimits
 from tenantry.storage.commit import CommitLimits
 from tenantry.storage.history import HistoryLimits
@@ -39,7 +38,7 @@ from tenantry.tenancy import admission, controllers
 from tenantry.tenancy.authorization.chain import Chain
 from tenantry.tenancy.controllers.event_expiry import EventExpiry
 from tenantry.tenancy.exports import controllers as export_controllers
-from tenantry.tenancy.host import Host, Peers, Urls
+from tenantry.tenancy.host import Host
 from tenantry.tenancy.resources import LOGICAL_CLUSTERS, SECRETS, SERVICE_ACCOUNTS
 from tenantry.tenancy.scopes import ClustersMount, RangesMount
 from tenantry.tenancy.types.logical_cluster import NAME
@@ -200,22 +199,3 @@ def _forget_tokens(authenticator: Union, range_: Range) -> Callable[[], None]:
             each()
 
     return stop
-
-
-class LocalPeers:
-    """Peers in the same process. `shards` is filled once all are made."""
-
-    def __init__(self, registry: Registry, shards: Mapping[str, Shard]) -> None:
-        self._registry = registry
-        self._shards = shards
-
-    async def call(self, range_name: str, request: Request) -> Reply:
-        info = self._registry.named(range_name)
-        shard = self._shards.get(info.shard) if info is not None else None
-        if shard is None:
-            raise unavailable(f"range {range_name} has no owner at the moment")
-        range_ = shard.cell.ranges.get(range_name)
-        if range_ is None or not range_.owned:
-            # While it is handed over, its shard would ask here again, and so on.
-            raise not_owner(f"range {range_name} is not loaded yet")
-        return await shard.handle(request)

@@ -7,8 +7,9 @@ from contextlib import AsyncExitStack
 
 from registry.wiring import Registry, forget_processes
 from shard.loads import reporting_loads
-from shard.wiring import LocalPeers, Shard
-from tenantry.placement.directory import RangeInfo
+from shard.local_peers import LocalPeers
+from shard.wiring import Shard
+from tenantry.placement.map import RangeInfo
 from tenantry.placement.range_map import Opened, RangeMap
 from tenantry.storage.store import Store
 from tenantry.tenancy.well_known import ROOT

@@ -35,13 +35,13 @@ from tenantry.http.messages import Reply, Request
 from tenantry.kube.status import unavailable
 from tenantry.placement.directory import Directory
 from tenantry.placement.tenant_paths import tenant_of
+from tenantry.placement.urls import Urls
 from tenantry.rpc.server import serve
 from tenantry.storage.history import HistoryLimits
 from tenantry.storage.keys import JOURNAL, prefix_end
 from tenantry.storage.sqlite.store import SqliteStore
 from tenantry.storage.store import Delete, Store
 from tenantry.tenancy.exports.urls import published_urls
-from tenantry.tenancy.host import Urls
 
 
 def run(settings: StartSettings) -> int:

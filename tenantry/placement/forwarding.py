@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from tenantry.http.messages import NOT_OWNER, Relay, RelaySink, Reply, Request
 from tenantry.http.upstream_connection import Answer, UpstreamConnection, UpstreamError
 from tenantry.kube.status import StatusError, unavailable
-from tenantry.placement.directory import RangeInfo
+from tenantry.placement.map import RangeInfo
 from tenantry.placement.owners import Owners, Use
 
 _FIRST_PAUSE_SECONDS = 0.02

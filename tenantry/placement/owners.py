@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from tenantry.http.upstream import Upstream, UpstreamLimits
 from tenantry.http.upstream_connection import UpstreamConnection
-from tenantry.placement.directory import RangeInfo, Registry
+from tenantry.placement.map import Map, RangeInfo
 
 
 @dataclass(slots=True, eq=False)
@@ -31,13 +31,13 @@ class Owners:
 
     def __init__(
         self,
-        registry: Registry,
+        map_: Map,
         *,
         tls: ssl.SSLContext | None,
         limits: UpstreamLimits | None = None,
         grace_seconds: float = 1.0,
     ) -> None:
-        self._registry = registry
+        self._map = map_
         self._tls = tls
         self._limits = limits or UpstreamLimits()
         self._grace_seconds = grace_seconds
@@ -51,7 +51,7 @@ class Owners:
         """Exchanges that were cut because their shard did not let go of a range."""
 
     def start(self) -> None:
-        self._stop = self._registry.subscribe(self._changed)
+        self._stop = self._map.subscribe(self._changed)
         self._changed()
 
     def stop(self) -> None:
@@ -104,13 +104,13 @@ class Owners:
         return list(self._upstreams.values())
 
     def _changed(self) -> None:
-        shards = {shard.uid: shard.url for shard in self._registry.shards()}
+        shards = {shard.uid: shard.url for shard in self._map.shards()}
         for uid, url in shards.items():
             if uid not in self._upstreams:
                 self._upstreams[uid] = Upstream(url, self._tls, self._limits)
         for uid in [uid for uid in self._upstreams if uid not in shards]:
             self._upstreams.pop(uid).close()
-        owner_of = {info.name: info.owner for info in self._registry.ranges()}
+        owner_of = {info.name: info.owner for info in self._map.ranges()}
         for name in self._uses:
             if owner_of.get(name) != self._owner_of.get(name):
                 self._cut_later(name)

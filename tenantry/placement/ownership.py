@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from tenantry.apiserver.hub import end_watches
 from tenantry.base.tasks import essential
 from tenantry.kube.status import unavailable
-from tenantry.placement.directory import RangeInfo
+from tenantry.placement.map import RangeInfo
 from tenantry.placement.map_rows import encode, range_key
 from tenantry.placement.range_map import RangeMap
 from tenantry.storage.cell import Cell, NotOwned

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import NamedTuple, Protocol
 
 from tenantry.base.tasks import call_each
-from tenantry.placement.directory import RangeInfo, ShardInfo
+from tenantry.placement.map import RangeInfo, ShardInfo
 from tenantry.placement.map_rows import OpenedRow, RangeRow, SessionRow, decode
 from tenantry.storage.follower import Follower
 from tenantry.storage.keys import RANGES, RANGES_OPENED, SESSIONS, prefix_end
@@ -68,7 +68,7 @@ class MapDelta(NamedTuple):
 
 
 class RangeMap:
-    """Implements `tenantry.placement.directory.Registry`. Look-ups are from memory, and go on while the store does not answer.
+    """Implements `tenantry.placement.map.Map`. Look-ups are from memory, and go on while the store does not answer.
 
     `opener` is who opens ranges; the wiring sets it where ranges are to be opened.
     `version` is the store's revision up to which the map is complete: the same in every process, so who follows can

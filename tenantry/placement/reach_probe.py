@@ -12,7 +12,7 @@ from contextlib import suppress
 from tenantry.base.tasks import restarting
 from tenantry.http.upstream import Upstream
 from tenantry.http.upstream_connection import UpstreamError
-from tenantry.placement.directory import Registry
+from tenantry.placement.map import Map
 from tenantry.placement.map_rows import ReachRow, encode, reach_key
 from tenantry.placement.owners import Owners
 from tenantry.storage.store import LeaseGone, Put, Store, StoreError
@@ -38,7 +38,7 @@ class ReachProbe:
     def __init__(
         self,
         store: Store,
-        registry: Registry,
+        map_: Map,
         owners: Owners,
         *,
         uid: str,
@@ -49,7 +49,7 @@ class ReachProbe:
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
-        self._registry = registry
+        self._map = map_
         self._owners = owners
         self._uid = uid
         self._name = name
@@ -68,7 +68,7 @@ class ReachProbe:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        self._unsubscribe = self._registry.subscribe(self._changed.set)
+        self._unsubscribe = self._map.subscribe(self._changed.set)
         self._task = restarting(self._run, name="who is reached")
 
     async def stop(self) -> None:

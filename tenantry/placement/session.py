@@ -8,8 +8,8 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 
 from tenantry.base.tasks import restarting
-from tenantry.placement.directory import ShardInfo
 from tenantry.placement.heartbeat import Heartbeat, OpenStore
+from tenantry.placement.map import ShardInfo
 from tenantry.placement.map_rows import LoadRow, RangeLoad, SessionRow, encode, load_key, session_key
 from tenantry.storage.read_guard import ReadGuard
 from tenantry.storage.store import LeaseGone, Put, Store, StoreError

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from tenantry.apiserver.admission.attributes import Admission
@@ -14,9 +13,11 @@ from tenantry.apiserver.storage_errors import not_owner, to_status
 from tenantry.apiserver.user import AUTHENTICATED_GROUP, User
 from tenantry.base.tasks import call, call_each
 from tenantry.controllers.reconcile import Controller, ControllerRunner
-from tenantry.http.messages import Reply, Request
 from tenantry.placement.catalog import Catalog
-from tenantry.placement.directory import Directory, Registry
+from tenantry.placement.directory import Directory
+from tenantry.placement.map import Map
+from tenantry.placement.peers import Peers
+from tenantry.placement.urls import Urls
 from tenantry.storage.cell import Cell, NotOwned
 from tenantry.storage.range import Range
 from tenantry.tenancy.apis import ClusterApis
@@ -28,29 +29,6 @@ from tenantry.tenancy.workspaces.schedule import Scheduler
 from tenantry.tenancy.workspaces.types import WorkspaceTypes
 
 P = TypeVar("P")
-
-
-@dataclass(frozen=True, slots=True)
-class Urls:
-    """`external` is the address that clients use, without a trailing slash."""
-
-    external: str
-
-    def cluster(self, path_or_id: str) -> str:
-        return f"{self.external}/clusters/{path_or_id}"
-
-    def range(self, name: str) -> str:
-        """The base URL of a range: its Shard's baseURL and virtualWorkspaceURL."""
-        return f"{self.external}/ranges/{name}"
-
-
-class Peers(Protocol):
-    """The way to the shards that own other ranges."""
-
-    async def call(self, range_name: str, request: Request) -> Reply:
-        """The answer of the range's owner to a request whose `user` is preset and whose `path` starts at `/clusters/…` or
-        `/services/…`. Raises StatusError 503 where the owner cannot be reached."""
-        ...
 
 
 class DeepAuthorizer(Authorizer, Protocol):
@@ -83,7 +61,7 @@ class Host:
         *,
         name: str,
         cell: Cell,
-        registry: Registry,
+        registry: Map,
         urls: Urls,
         peers: Peers,
         ca_certificate: str = "",
@@ -124,8 +102,8 @@ class Host:
         return found
 
     @property
-    def registry(self) -> Registry:
-        return self.directory.registry
+    def registry(self) -> Map:
+        return self.directory.map
 
     def scope(self, cluster: str) -> ClusterScope:
         """The scope of a cluster that this shard owns. Raises StatusError 503 where it does not."""

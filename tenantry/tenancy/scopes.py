@@ -24,7 +24,7 @@ from tenantry.kube.api_set import ApiSet
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import GroupResource, Object, annotations_of
 from tenantry.kube.status import StatusError, forbidden, generic_not_found, internal, method_not_allowed, not_found
-from tenantry.placement.directory import WORKSPACE_RESOURCE
+from tenantry.placement.paths import WORKSPACE_RESOURCE
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range

@@ -25,10 +25,10 @@ from tenantry.placement.catalog import Catalog
 from tenantry.placement.directory import Directory
 from tenantry.placement.map_rows import RangeRow, SessionRow, encode
 from tenantry.placement.range_map import RangeMap
+from tenantry.placement.urls import Urls
 from tenantry.rpc.server import RpcLimits, RpcServer
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.store import Delete, Put
-from tenantry.tenancy.host import Urls
 from tests.gateway.fleet import until
 from tests.support.patience import PATIENCE_SECONDS
 

@@ -13,7 +13,7 @@ from tenantry.http.messages import Reply, Request, Response
 from tenantry.http.server import EdgeServer
 from tenantry.http.upstream import Upstream
 from tenantry.placement import reach_probe
-from tenantry.placement.directory import Registry
+from tenantry.placement.map import Map
 from tenantry.placement.map_rows import ReachRow, decode, encode, reach_key
 from tenantry.placement.owners import Owners
 from tenantry.placement.reach import CLOCK_WARNING_SECONDS, Reach
@@ -177,7 +177,7 @@ async def test_a_probe_says_whom_it_reaches(store: Store, reach: Reach) -> None:
     shards.set(well=there)
     probe = ReachProbe(
         store,
-        cast(Registry, shards),
+        cast(Map, shards),
         cast(Owners, shards),
         uid="prober",
         name="gateway one",
@@ -215,7 +215,7 @@ async def test_one_failure_is_told_nobody(store: Store, reach: Reach, monkeypatc
     reach.subscribe(lambda: seen.append(reach.why_not("shard")))
     probe = ReachProbe(
         store,
-        cast(Registry, shards),
+        cast(Map, shards),
         cast(Owners, shards),
         uid="prober",
         name="gateway",
@@ -235,7 +235,7 @@ async def test_a_probe_goes_on_with_a_new_lease(store: Store, reach: Reach) -> N
     shards = Shards()
     probe = ReachProbe(
         store,
-        cast(Registry, shards),
+        cast(Map, shards),
         cast(Owners, shards),
         uid="prober",
         name="gateway",

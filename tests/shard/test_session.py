@@ -9,8 +9,8 @@ from collections.abc import Callable
 import pytest
 
 from tenantry.base.tasks import FATAL
-from tenantry.placement.directory import ShardInfo
 from tenantry.placement.heartbeat import Heartbeat
+from tenantry.placement.map import ShardInfo
 from tenantry.placement.map_rows import SessionRow, decode
 from tenantry.placement.session import Session
 from tenantry.storage.keys import SESSIONS, prefix_end

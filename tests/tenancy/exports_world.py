@@ -16,7 +16,8 @@ from tenantry.apiserver.scope import Mount
 from tenantry.apiserver.user import AUTHENTICATED_GROUP, MASTERS_GROUP, User
 from tenantry.http.messages import Reply, Request, Response
 from tenantry.kube.objects import Object
-from tenantry.placement.directory import RangeInfo, ShardInfo
+from tenantry.placement.map import RangeInfo, ShardInfo
+from tenantry.placement.urls import Urls
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.memory import MemoryStore
@@ -27,7 +28,7 @@ from tenantry.tenancy.exports import controllers
 from tenantry.tenancy.exports.admission import plugins
 from tenantry.tenancy.exports.bindings import decoded
 from tenantry.tenancy.exports.revise import revise
-from tenantry.tenancy.host import Host, Urls
+from tenantry.tenancy.host import Host
 from tenantry.tenancy.resources import API_BINDINGS, API_EXPORTS
 from tenantry.tenancy.scopes import ClustersMount, RangesMount
 from tenantry.tenancy.workspaces.role_copies import OffersController

@@ -21,9 +21,10 @@ from tenantry.base.metrics import Metrics
 from tenantry.cli.local_fleet import TTL_SECONDS, LocalFleet
 from tenantry.http.messages import Reply, Request, Response
 from tenantry.kube.objects import Object
+from tenantry.placement.urls import Urls
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.store import Store
-from tenantry.tenancy.host import Host, Urls
+from tenantry.tenancy.host import Host
 from tenantry.tenancy.well_known import ROOT
 from tests.support.patience import PATIENCE_SECONDS
 

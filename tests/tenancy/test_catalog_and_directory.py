@@ -13,7 +13,8 @@ from tenantry.base.cache import caches
 from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError
 from tenantry.placement.catalog import Catalog, Entry
-from tenantry.placement.directory import Directory, RangeInfo
+from tenantry.placement.directory import Directory
+from tenantry.placement.map import RangeInfo
 from tenantry.storage.keys import CATALOG, Key, catalog_key
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.record import Change

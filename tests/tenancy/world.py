@@ -18,12 +18,13 @@ from tenantry.http.messages import Reply, Request, Response
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError
-from tenantry.placement.directory import RangeInfo, ShardInfo
+from tenantry.placement.map import RangeInfo, ShardInfo
+from tenantry.placement.urls import Urls
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.memory import MemoryStore
 from tenantry.tenancy.exports.controllers import build as build_exports
-from tenantry.tenancy.host import Host, Urls
+from tenantry.tenancy.host import Host
 from tenantry.tenancy.workspaces.admission.build import plugins
 from tenantry.tenancy.workspaces.controllers import build as build_workspaces
 from tests.support.patience import PATIENCE_SECONDS

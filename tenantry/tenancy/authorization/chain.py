@@ -24,7 +24,7 @@ from tenantry.base.slices import in_slices
 from tenantry.kube.objects import Object
 from tenantry.kube.rbac.cover import Rule
 from tenantry.kube.status import not_found
-from tenantry.placement.directory import WORKSPACE_RESOURCE
+from tenantry.placement.paths import WORKSPACE_RESOURCE
 from tenantry.storage.keys import Key
 from tenantry.tenancy.authorization.access import Access, ClusterAccess
 from tenantry.tenancy.authorization.content import Content

@@ -9,7 +9,7 @@ from tenantry.tenancy.exports.consumers import ranges_with_consumers
 from tenantry.tenancy.resources import API_EXPORTS
 
 if TYPE_CHECKING:
-    from tenantry.tenancy.host import Urls
+    from tenantry.placement.urls import Urls
 
 
 class Published(Protocol):

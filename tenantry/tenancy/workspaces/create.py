@@ -18,7 +18,7 @@ from tenantry.base.cache import cached
 from tenantry.controllers.reconcile import Controller, Retry
 from tenantry.kube.objects import Object, annotations_of, finalizers_of, is_deleting, labels_of, timestamp
 from tenantry.kube.status import StatusError
-from tenantry.placement.directory import RangeInfo
+from tenantry.placement.map import RangeInfo
 from tenantry.storage.keys import Key, catalog_key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Record

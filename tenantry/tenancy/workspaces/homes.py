@@ -19,7 +19,8 @@ from tenantry.apiserver.forbidden import forbidden_request
 from tenantry.apiserver.user import User, home_of, is_service_account
 from tenantry.kube.objects import Object, annotations_of, timestamp
 from tenantry.kube.status import StatusError, internal, too_many_requests, unavailable
-from tenantry.placement.directory import HOME_PREFIX, HOMES, RangeInfo, home_key
+from tenantry.placement.map import RangeInfo
+from tenantry.placement.paths import HOME_PREFIX, HOMES, home_key
 from tenantry.storage.keys import Key, catalog_key
 from tenantry.storage.overtaken import Attempts
 from tenantry.storage.record import Change, Head, Record

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from tenantry.kube.objects import Object, annotations_of, labels_of
 from tenantry.kube.selectors.labels import from_object
 from tenantry.kube.status import too_many_requests
-from tenantry.placement.directory import HOMES, RangeInfo
+from tenantry.placement.map import RangeInfo
+from tenantry.placement.paths import HOMES
 from tenantry.storage.keys import Key
 from tenantry.tenancy.resources import LOGICAL_CLUSTERS, SHARDS, WORKSPACES
 from tenantry.tenancy.types.logical_cluster import NAME

@@ -9,7 +9,7 @@ import orjson
 
 from tenantry.controllers.reconcile import Controller
 from tenantry.kube.objects import Object
-from tenantry.placement.directory import RangeInfo
+from tenantry.placement.map import RangeInfo
 from tenantry.storage.keys import Key
 from tenantry.storage.overtaken import transact
 from tenantry.storage.range import Range
