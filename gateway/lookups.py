@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_right
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import suppress
 from typing import Any
 
 import grpc
@@ -14,6 +13,7 @@ from google.protobuf.message import Message
 from gateway.map_feed import MapFeed, range_message, shard_message
 from tenantry._proto.tenantry.gateway.v1 import gateway_pb2 as pb
 from tenantry._proto.tenantry.gateway.v1 import gateway_pb2_grpc as stubs
+from tenantry.base.broadcast import Signal
 from tenantry.kube.status import StatusError, not_found
 from tenantry.placement.directory import Directory, Location
 from tenantry.placement.map import RangeInfo
@@ -62,7 +62,7 @@ class Lookups(stubs.GatewayServicer):
         self._feed = feed
         self._shard_urls: dict[str, str] | None = None
         self._places: dict[str, bytes] = {}
-        self._news: set[asyncio.Future[None]] = set()
+        self._changes = Signal()
         directory.map.subscribe(self._map_changed)
 
     async def Resolve(self, request: pb.ResolveRequest, context: Any) -> pb.ResolveResponse:
@@ -202,20 +202,12 @@ class Lookups(stubs.GatewayServicer):
             location = self._locate(tenant)
             if location.generation > known or loop.time() >= deadline:
                 return location
-            news: asyncio.Future[None] = loop.create_future()
-            self._news.add(news)
-            try:
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(news, deadline - loop.time())
-            finally:
-                self._news.discard(news)
+            await self._changes.wait(deadline - loop.time())
 
     def _map_changed(self) -> None:
         self._shard_urls = None
         self._places.clear()
-        for news in self._news:
-            if not news.done():
-                news.set_result(None)
+        self._changes.send()
 
     def _shard_url(self, range_name: str) -> str:
         if self._shard_urls is None:

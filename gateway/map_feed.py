@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from tenantry._proto.tenantry.gateway.v1 import gateway_pb2 as pb
+from tenantry.base.broadcast import Signal
 from tenantry.base.tasks import restarting
 from tenantry.placement.map import RangeInfo, ShardInfo
 from tenantry.placement.urls import Urls
@@ -59,7 +60,7 @@ class MapFeed:
         self._steps: dict[int, tuple[int, bytes]] = {}
         self._full: tuple[int, bytes] = (-1, b"")
         self._beats = 0
-        self._waiters: set[asyncio.Future[None]] = set()
+        self._changes = Signal()
         self._ended = False
         self._stop: Callable[[], None] | None = None
         self._ticker: asyncio.Task[None] | None = None
@@ -78,12 +79,11 @@ class MapFeed:
         if self._ticker is not None:
             self._ticker.cancel()
             await asyncio.gather(self._ticker, return_exceptions=True)
-        self._tell()
+        self._changes.send()
 
     async def follow(self, known_version: int, known_cell: int) -> AsyncGenerator[bytes, None]:
         """Encoded `MapUpdate`s until the feed stops. The reader's pace is the follower's own."""
         self.followers += 1
-        loop = asyncio.get_running_loop()
         try:
             await self._catch_up(known_version if known_cell == self._cell else 0)
             first = self._first(known_version if known_cell == self._cell else 0)
@@ -102,12 +102,7 @@ class MapFeed:
                     beats = self._beats
                     yield self._encode(pb.MapUpdate(from_version=version, version=version))
                 else:
-                    waiter = loop.create_future()
-                    self._waiters.add(waiter)
-                    try:
-                        await waiter
-                    finally:
-                        self._waiters.discard(waiter)
+                    await self._changes.wait()
         finally:
             self.followers -= 1
 
@@ -135,12 +130,7 @@ class MapFeed:
             if len(self._steps) > STEPS:
                 del self._steps[next(iter(self._steps))]
         self._version = delta.version
-        self._tell()
-
-    def _tell(self) -> None:
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+        self._changes.send()
 
     async def _beat(self) -> None:
         while True:
@@ -149,7 +139,7 @@ class MapFeed:
                 self._publish()
             else:
                 self._beats += 1
-                self._tell()
+                self._changes.send()
 
     def _whole(self) -> bytes:
         if self._full[0] != self._version:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 
 from tenantry.placement.map_rows import LoadRow, RangeLoad, decode
-from tenantry.storage.follower import Follower
+from tenantry.storage.follower import Follower, gathered
 from tenantry.storage.keys import LOADS, prefix_end
 from tenantry.storage.store import Batch, KeyValue, Store
 
@@ -31,7 +31,7 @@ class Loads:
         self._ranges: dict[str, RangeLoad] = {}
         prefix = LOADS.encode()
         self._follower = Follower(
-            store, [(prefix, prefix_end(prefix))], loaded=self._loaded, changed=self._changed, name="the loads of ranges"
+            store, [(prefix, prefix_end(prefix))], load=gathered(self._loaded), changed=self._changed, name="the loads of ranges"
         )
 
     async def start(self) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 
+from tenantry.base.broadcast import Signal
 from tenantry.http.upstream import Upstream, UpstreamLimits
 from tenantry.http.upstream_connection import UpstreamConnection
 from tenantry.placement.map import Map, RangeInfo
@@ -44,7 +44,7 @@ class Owners:
         self._owner_of: dict[str, str] = {}
         self._upstreams: dict[str, Upstream] = {}
         self._uses: dict[str, set[Use]] = {}
-        self._waiters: set[asyncio.Future[None]] = set()
+        self._changes = Signal()
         self._timers: set[asyncio.TimerHandle] = set()
         self._stop: Callable[[], None] | None = None
         self.cut = 0
@@ -87,13 +87,7 @@ class Owners:
 
     async def changed(self, timeout_seconds: float) -> None:
         """Returns when the map changed, or after the time."""
-        waiter = asyncio.get_running_loop().create_future()
-        self._waiters.add(waiter)
-        try:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(waiter, timeout_seconds)
-        finally:
-            self._waiters.discard(waiter)
+        await self._changes.wait(timeout_seconds)
 
     def by_shard(self) -> Mapping[str, Upstream]:
         """The pools of the living shards, by their uids; do not change it."""
@@ -115,9 +109,7 @@ class Owners:
             if owner_of.get(name) != self._owner_of.get(name):
                 self._cut_later(name)
         self._owner_of = owner_of
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+        self._changes.send()
 
     def _cut_later(self, name: str) -> None:
         def cut() -> None:

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple, Protocol
 
-from tenantry.base.tasks import call_each
+from tenantry.base.broadcast import Broadcast, Signal
 from tenantry.placement.map import RangeInfo, ShardInfo
 from tenantry.placement.map_rows import OpenedRow, RangeRow, SessionRow, decode
-from tenantry.storage.follower import Follower
+from tenantry.storage.follower import Follower, gathered
 from tenantry.storage.keys import RANGES, RANGES_OPENED, SESSIONS, prefix_end
 from tenantry.storage.store import Batch, Event, KeyValue, Store
 
@@ -91,13 +91,13 @@ class RangeMap:
         self._starts: list[str] = []
         self._log: deque[tuple[int, str, str]] = deque(maxlen=LOG_ENTRIES)
         self._log_start = 0
-        self._subscribers: list[Callable[[], None]] = []
-        self._waiters: set[asyncio.Future[None]] = set()
+        self._changes: Broadcast[[]] = Broadcast("a subscriber of the map")
+        self._moves = Signal()
         ranges, sessions = RANGES_OPENED.encode(), SESSIONS.encode()
         self._follower = Follower(
             store,
             [(ranges, prefix_end(RANGES.encode())), (sessions, prefix_end(sessions))],
-            loaded=self._loaded,
+            load=gathered(self._loaded),
             changed=self._changed,
             name="the map of ranges",
         )
@@ -152,8 +152,7 @@ class RangeMap:
         return info
 
     def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
-        self._subscribers.append(callback)
-        return lambda: self._subscribers.remove(callback) if callback in self._subscribers else None
+        return self._changes.subscribe(callback)
 
     async def reached(self, version: int) -> None:
         """Returns when the map shows what was committed to it at that revision of the store."""
@@ -192,12 +191,7 @@ class RangeMap:
 
     async def moved(self) -> None:
         """Waits for the next thing that the store tells, whatever it is."""
-        waiter = asyncio.get_running_loop().create_future()
-        self._waiters.add(waiter)
-        try:
-            await waiter
-        finally:
-            self._waiters.discard(waiter)
+        await self._moves.wait()
 
     def _loaded(self, kvs: Sequence[KeyValue], revision: int) -> None:
         first = self.version == 0
@@ -311,8 +305,6 @@ class RangeMap:
 
     def _advance(self, revision: int, *, notify: bool = True) -> None:
         self.version = max(self.version, revision)
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+        self._moves.send()
         if notify:
-            call_each(list(self._subscribers), "a subscriber of the map")
+            self._changes.send()

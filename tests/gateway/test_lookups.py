@@ -215,7 +215,7 @@ async def test_a_bug_shows_nothing_of_the_inside(world: World, monkeypatch: pyte
 async def test_a_newer_generation_is_waited_for(world: World) -> None:
     async with world.client(follow=False) as client:
         asking = asyncio.create_task(client.resolve(TEAM, newer_than=1))
-        await until(lambda: bool(world.lookups._news))
+        await until(lambda: bool(world.lookups._changes))
         await world.give("range-3", "u1", 2)
         assert (await asking).shard == "shard-1"
     async with world.client(follow=False, timeout_seconds=3) as client:
