@@ -14,10 +14,10 @@ from contextlib import suppress
 
 from msgspec.structs import replace
 
-from registry.assigner import Move, Policy, RangeState, decide
+from registry.assigner import Move, Policy, WeightedRange, decide
 from registry.loads import Loads
 from registry.openings import Openings
-from registry.shard_states import shard_states
+from registry.reachable_shards import reachable_shards
 from tenantry.placement.map_rows import encode, range_key, session_key
 from tenantry.placement.range_map import RangeMap
 from tenantry.placement.reach import Reach
@@ -80,7 +80,7 @@ class Assignments:
                     await self._openings.ensure_root()
                     await self._set_capacity()
                     now = self._clock()
-                    serving = {shard.uid for shard in shard_states(self._map, self._reach) if not shard.draining}
+                    serving = {shard.uid for shard in reachable_shards(self._map, self._reach) if not shard.draining}
                     # Somebody new is given its share at once.
                     shards &= serving
                     due = now >= next_round or serving > shards
@@ -102,10 +102,10 @@ class Assignments:
         """What the map as it is now asks for."""
         return decide(
             (
-                RangeState(name, record.row.owner, self._loads.weight(name), record.row.target)
+                WeightedRange(name, record.row.owner, self._loads.weight(name), record.row.target)
                 for name, record in self._map.records().items()
             ),
-            shard_states(self._map, self._reach),
+            reachable_shards(self._map, self._reach),
             balance=balance,
             policy=self._policy,
         )

@@ -6,7 +6,7 @@ sees every change of owner in the store's order, by one watch. What proves owner
 
 from __future__ import annotations
 
-from typing import Literal, TypeVar
+from typing import Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
 
@@ -74,6 +74,14 @@ class OpenedRow(msgspec.Struct, frozen=True):
 
 
 Row = TypeVar("Row", bound=msgspec.Struct)
+
+
+class Stored(NamedTuple, Generic[Row]):
+    """A row with the store's revisions, for transactions that compare it."""
+
+    row: Row
+    mod_revision: int
+    create_revision: int
 
 
 def encode(row: msgspec.Struct) -> bytes:

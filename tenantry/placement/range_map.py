@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 from tenantry.base.broadcast import Broadcast, Signal
 from tenantry.placement.map import RangeInfo, ShardInfo
-from tenantry.placement.map_rows import OpenedRow, RangeRow, SessionRow, decode
+from tenantry.placement.map_rows import OpenedRow, RangeRow, SessionRow, Stored, decode
 from tenantry.storage.follower import Follower, gathered
 from tenantry.storage.keys import RANGES, RANGES_OPENED, SESSIONS, prefix_end
 from tenantry.storage.store import Batch, Event, KeyValue, Store
@@ -36,20 +36,6 @@ class RangeOpener(Protocol):
     async def __call__(self, labels: Mapping[str, str], after_version: int) -> Opened:
         """A range with these labels that was opened after the map's version, or a new one. Raises StatusError, OSError."""
         ...
-
-
-class RangeRecord(NamedTuple):
-    """A row with the store's revisions, for who compares."""
-
-    row: RangeRow
-    mod_revision: int
-    create_revision: int
-
-
-class SessionRecord(NamedTuple):
-    row: SessionRow
-    mod_revision: int
-    drained: bool
 
 
 class MapDelta(NamedTuple):
@@ -82,8 +68,8 @@ class RangeMap:
         """The last opening and the revision of its key (0: none yet)."""
         self.unreadable: set[str] = set()
         """Ranges whose rows are damaged, or of a newer version: their intervals are not known."""
-        self._records: dict[str, RangeRecord] = {}
-        self._sessions: dict[str, SessionRecord] = {}
+        self._records: dict[str, Stored[RangeRow]] = {}
+        self._sessions: dict[str, Stored[SessionRow]] = {}
         self._drains: set[str] = set()
         self._infos: dict[str, RangeInfo] = {}
         self._shards: dict[str, ShardInfo] = {}
@@ -132,11 +118,11 @@ class RangeMap:
     def shard(self, uid: str) -> ShardInfo | None:
         return self._shards.get(uid)
 
-    def records(self) -> Mapping[str, RangeRecord]:
+    def records(self) -> Mapping[str, Stored[RangeRow]]:
         """By name; do not change it."""
         return self._records
 
-    def sessions(self) -> Mapping[str, SessionRecord]:
+    def sessions(self) -> Mapping[str, Stored[SessionRow]]:
         """By uid; do not change it."""
         return self._sessions
 
@@ -229,7 +215,7 @@ class RangeMap:
                 self.unreadable.discard(name)
                 if not deleted:
                     self.unreadable.add(name)
-                    self._records[name] = RangeRecord(decode(kv.value, RangeRow), kv.mod_revision, kv.create_revision)
+                    self._records[name] = Stored(decode(kv.value, RangeRow), kv.mod_revision, kv.create_revision)
                     self.unreadable.discard(name)
                 return RANGES, name
             if key.startswith(SESSIONS):
@@ -239,7 +225,7 @@ class RangeMap:
                 elif not part:
                     self._sessions.pop(uid, None)
                     if not deleted:
-                        self._sessions[uid] = SessionRecord(decode(kv.value, SessionRow), kv.mod_revision, False)
+                        self._sessions[uid] = Stored(decode(kv.value, SessionRow), kv.mod_revision, kv.create_revision)
                 return SESSIONS, uid
             if key == RANGES_OPENED:
                 self.opened = (OpenedRow(1), 0) if deleted else (decode(kv.value, OpenedRow), kv.mod_revision)
@@ -271,11 +257,8 @@ class RangeMap:
         record = self._sessions.get(uid)
         if record is None:
             return self._shards.pop(uid, None) is not None
-        drained = uid in self._drains
-        if drained != record.drained:
-            self._sessions[uid] = record = record._replace(drained=drained)
         row = record.row
-        info = ShardInfo(row.name, uid, row.url, drained or row.state == "draining")
+        info = ShardInfo(row.name, uid, row.url, uid in self._drains or row.state == "draining")
         if self._shards.get(uid) == info:
             return False
         self._shards[uid] = info
