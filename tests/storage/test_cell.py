@@ -556,7 +556,7 @@ async def test_a_new_owner_follows_on_from_the_old_ones_versions(store: Store) -
     assert len(events) == 6 + 3 + 2 + 1
     assert len({event.version for event in events}) == len(events)
     successor = await cell_on(store, "shard-2").adopt("root", "r", "t")
-    await successor.past(begin)
+    await successor.backfilled(begin)
     for since in (begin, *(event.version for event in events)):
         expected = [(event.key, event.version, event.record and event.record.value) for event in events if event.version > since]
         found = [
@@ -584,7 +584,7 @@ async def test_compacted_history_seeds_what_is_left(store: Store) -> None:
     revision = versions.revision_of(records[3].version)
     await store.compact(revision)
     successor = await cell_on(store, "shard-2").adopt("root", "r", "t")
-    await successor.past(0)
+    await successor.backfilled(0)
     assert successor.oldest(RESOURCE) == versions.end_of_revision(store.cell, revision - 1)
     assert [event.version for event in successor.events_after(records[2].version | 127, RESOURCE)] == [
         record.version for record in records[3:]
@@ -618,7 +618,7 @@ async def test_a_new_range_asks_for_no_history_from_before_it(monkeypatch: pytes
     (written,) = await first_owner.commit([create("e", cluster="000x")])
     assert written is not None
     again = await cell_on(store, "shard-3").adopt("two", "000", "001")
-    await again.past(before)
+    await again.backfilled(before)
     assert asked == [opened]
     assert [event.version for event in again.events_after(before, RESOURCE)] == [written.version]
 
@@ -630,7 +630,7 @@ async def test_a_range_that_was_given_back_has_its_history() -> None:
     (written,) = await cell.commit([create("a")])
     await cell.release("root")
     again = await cell.adopt("root", "r", "t")
-    await again.past(before)
+    await again.backfilled(before)
     assert written is not None
     assert [event.version for event in again.events_after(before, RESOURCE)] == [written.version]
 
