@@ -47,7 +47,7 @@ class LocalFleet:
         while not self.map.ranges() or not all(info.shard for info in self.map.ranges()):
             await self.map.moved()
         for shard in self.shards.values():
-            await shard.ownership.settled(LOADING_SECONDS)
+            await shard.ownership.loaded(LOADING_SECONDS)
         # Root's shard first: it installs what the others look up.
         home = self.home
         await home.start()

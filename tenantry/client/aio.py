@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
 from typing import Any
@@ -13,6 +12,7 @@ import grpc
 
 from tenantry._proto.tenantry.gateway.v1 import gateway_pb2 as pb
 from tenantry._proto.tenantry.gateway.v1 import gateway_pb2_grpc as stubs
+from tenantry.base.backoff import Backoff
 from tenantry.client.channels import Channels, Credentials
 from tenantry.client.errors import ClientError, Closed, from_failure
 from tenantry.client.tenant_map import Gap, Location, Range, Shard, TenantMap, range_from, shard_from, whole
@@ -20,8 +20,8 @@ from tenantry.client.tenant_map import Gap, Location, Range, Shard, TenantMap, r
 logger = logging.getLogger(__name__)
 
 BATCH_LIMIT = 10_000
-_FIRST_PAUSE_SECONDS = 0.05
-_LAST_PAUSE_SECONDS = 5.0
+_FIRST_RETRY_SECONDS = 0.05
+_LAST_RETRY_SECONDS = 5.0
 _SILENCE_SECONDS = 10.0
 """Until the first update has said how long a stream may be silent."""
 
@@ -175,7 +175,7 @@ class Client:
 
     async def _keep_following(self) -> None:
         channels = self._open()
-        pause = _FIRST_PAUSE_SECONDS
+        backoff = Backoff(_FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS, jitter=1.0)
         gaps = 0
         while True:
             stub = channels.current
@@ -199,8 +199,9 @@ class Client:
             channels.leave(stub)
             gaps = 0
             # After a stream that brought something the first attempt is made soon, and not by everybody at the same time.
-            pause = _FIRST_PAUSE_SECONDS if self._map is not before else min(pause * 2, _LAST_PAUSE_SECONDS)
-            await asyncio.sleep(random.uniform(0, pause))
+            if self._map is not before:
+                backoff.reset()
+            await backoff.pause()
 
     async def _follow_once(self, stub: Any) -> None:
         known = None if self._from_nothing else self._map

@@ -19,6 +19,7 @@ from grpc_status import rpc_status
 
 from tenantry._proto.tenantry.registry.v1 import registry_pb2 as pb
 from tenantry._proto.tenantry.registry.v1 import registry_pb2_grpc as stubs
+from tenantry.base.backoff import Backoff
 
 DEADLINE_SECONDS = 10.0
 ATTEMPT_SECONDS = 3.0
@@ -195,22 +196,21 @@ class RegistryClient:
     async def _call(self, call: Callable[[Any, float], Awaitable[T]], deadline_seconds: float) -> T:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + deadline_seconds
-        delay = FIRST_RETRY_SECONDS
+        backoff = Backoff(FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS)
         while True:
             left = deadline - loop.time()
             try:
                 async with self._way() as stub:
                     return await call(stub, max(0.001, min(left, ATTEMPT_SECONDS)))
             except grpc.aio.AioRpcError as error:
-                wait = random.uniform(delay / 2, delay)
-                if not _passing(error) or deadline - loop.time() <= wait:
+                pause_seconds = backoff.next_seconds()
+                if not _passing(error) or deadline - loop.time() <= pause_seconds:
                     raise _translated(error) from error
             self._next()
-            await asyncio.sleep(wait)
-            delay = min(2 * delay, LAST_RETRY_SECONDS)
+            await asyncio.sleep(pause_seconds)
 
     async def _watch(self, call: Callable[[Any, Any], Any], known: T, holds: Callable[[Any], object]) -> AsyncIterator[T]:
-        delay = FIRST_RETRY_SECONDS
+        backoff = Backoff(FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS)
         while True:
             async with self._way() as stub:
                 stream = call(stub, known)
@@ -220,7 +220,8 @@ class RegistryClient:
                             update = await stream.read()
                         if update is grpc.aio.EOF:
                             break
-                        known, delay = update, FIRST_RETRY_SECONDS
+                        known = update
+                        backoff.reset()
                         if holds(update):
                             yield update
                 except grpc.aio.AioRpcError as error:
@@ -232,8 +233,7 @@ class RegistryClient:
                 finally:
                     stream.cancel()
             self._next()
-            await asyncio.sleep(random.uniform(delay / 2, delay))
-            delay = min(2 * delay, LAST_RETRY_SECONDS)
+            await backoff.pause()
 
     def _next(self) -> None:
         self._at = (self._at + 1) % len(self._addresses)

@@ -1,4 +1,4 @@
-"""The ways to the shards that own ranges, kept with the map."""
+"""Connections to the shards that own ranges, kept as the map changes."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Use:
 
 
 class Owners:
-    """Pools of connections by shard, and what is under way to whom.
+    """Pools of connections by shard, and the exchanges under way on them by range.
 
-    An owner that lost a range ends its requests and watches itself. One that is stopped, or cut off, does not: what is still
+    An owner that releases a range ends its requests and watches itself. One that is stopped, or cut off, does not: what is still
     under way to it `grace_seconds` after the map has named another is cut here.
     """
 
@@ -48,7 +48,7 @@ class Owners:
         self._timers: set[asyncio.TimerHandle] = set()
         self._stop: Callable[[], None] | None = None
         self.cut = 0
-        """Exchanges that were cut because their shard did not let go of a range."""
+        """Exchanges that were cut because their shard did not release a range."""
 
     def start(self) -> None:
         self._stop = self._map.subscribe(self._changed)

@@ -176,7 +176,7 @@ class RangeMap:
         )
 
     async def moved(self) -> None:
-        """Waits for the next thing that the store tells, whatever it is."""
+        """Waits until the map is complete up to a later version, whether anything in it is different or not."""
         await self._moves.wait()
 
     def _loaded(self, kvs: Sequence[KeyValue], revision: int) -> None:

@@ -166,7 +166,7 @@ async def test_the_death_of_a_heartbeat_ends_the_process() -> None:
 
     heartbeat = Heartbeat(Leases(), ReadGuard(), ttl_seconds=0.04, gone=lambda lease: None, open_store=connection)
     heartbeat.start()
-    heartbeat.hold(1, proves=True)
+    heartbeat.renew(1, proves=True)
     async with asyncio.timeout(PATIENCE_SECONDS):
         context = await told
     assert context[FATAL]
