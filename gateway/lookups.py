@@ -21,8 +21,7 @@ from tenantry.placement.paths import WORKSPACE_RESOURCE
 from tenantry.placement.urls import Urls
 from tenantry.rpc import refusals
 from tenantry.rpc.refusals import refuse
-from tenantry.rpc.server import RpcLimits, RpcServer
-from tenantry.rpc.server import serve as serve_rpc
+from tenantry.rpc.server import RpcLimits
 
 SERVICE = "tenantry.gateway.v1.Gateway"
 BATCH_LIMIT = 10_000
@@ -44,7 +43,7 @@ UrlSource = Callable[[str, str], Sequence[str] | None]
 
 
 class Lookups(stubs.GatewayServicer):
-    """Answers from memory. `tenants` counts those of a range; `feed` is None where the map has no versions to follow."""
+    """Answers from memory. `tenants` counts those of a range; `feed` serves those who follow the map."""
 
     def __init__(
         self,
@@ -53,7 +52,7 @@ class Lookups(stubs.GatewayServicer):
         urls: Urls,
         urls_of: UrlSource,
         tenants: Callable[[RangeInfo], int],
-        feed: MapFeed | None = None,
+        feed: MapFeed,
     ) -> None:
         self._directory = directory
         self._urls = urls
@@ -132,10 +131,7 @@ class Lookups(stubs.GatewayServicer):
         return b"".join((*places, rest.SerializeToString()))
 
     async def WatchMap(self, request: pb.WatchMapRequest, context: Any) -> AsyncIterator[bytes]:
-        feed = self._feed
-        if feed is None:
-            await refuse(context, grpc.StatusCode.UNIMPLEMENTED, "the map of this gateway cannot be followed")
-        async for update in feed.follow(request.known_version, request.known_cell):
+        async for update in self._feed.follow(request.known_version, request.known_cell):
             yield update
         await refuse(
             context, grpc.StatusCode.UNAVAILABLE, "this gateway shuts down; another one resumes", refusals.retry_after(0)
@@ -146,12 +142,12 @@ class Lookups(stubs.GatewayServicer):
         return pb.ListRangesResponse(ranges=[range_message(info, self._urls, self._tenants(info)) for info in ranges])
 
     async def ListShards(self, request: pb.ListShardsRequest, context: Any) -> pb.ListShardsResponse:
-        held: dict[str, list[RangeInfo]] = {}
+        by_owner: dict[str, list[RangeInfo]] = {}
         for info in self._directory.map.ranges():
-            held.setdefault(info.owner or info.shard, []).append(info)
+            by_owner.setdefault(info.owner or info.shard, []).append(info)
         answer = pb.ListShardsResponse()
         for shard in self._directory.map.shards():
-            ranges = held.get(shard.uid) or held.get(shard.name) or []
+            ranges = by_owner.get(shard.uid) or by_owner.get(shard.name) or []
             answer.shards.append(shard_message(shard, [info.name for info in ranges], sum(map(self._tenants, ranges))))
         return answer
 
@@ -248,10 +244,3 @@ def _details(error: StatusError, tenant: str) -> list[Message]:
     if error.code == 503:
         return [refusals.reason("NO_OWNER", {"tenant": tenant}), refusals.retry_after(RETRY_SECONDS)]
     return [refusals.bad_field("tenant", _text(error))]
-
-
-async def serve(
-    service: Lookups, address: str, *, ca: bytes, certificate: bytes, key: bytes, limits: RpcLimits = LIMITS
-) -> RpcServer:
-    """Serves on `address`; see `tenantry.rpc.server.serve`."""
-    return await serve_rpc({SERVICE: service.add_to}, address, ca=ca, certificate=certificate, key=key, limits=limits)

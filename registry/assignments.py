@@ -1,4 +1,4 @@
-"""What the leader does: carry out the assigner's decisions, one comparing transaction after another.
+"""What the leader does: carry out the assigner's decisions, each by a transaction that compares what it was based on.
 
 Nothing is kept but what is in the store, so a leader that dies in the middle leaves less to decide to the next one, and two
 leaders at once refuse each other's transactions where they disagree, and repeat nothing where they agree.
@@ -34,7 +34,7 @@ RETRY_SECONDS = 0.1
 
 
 class Assignments:
-    """`capacity` is written into ranges that have another one: it is the operator's wish of today.
+    """`capacity`, the operator's present setting, is written into the rows of ranges that have another one.
 
     `balance` False: ranges move only away from shards that are gone or draining. `reach`: who is reached; without it all shards
     are. `clock`: seconds, monotonic.
@@ -111,7 +111,7 @@ class Assignments:
         )
 
     async def act(self, moves: Sequence[Move]) -> None:
-        """Writes the moves that still fit to the map; what was overtaken is left to the next decision.
+        """Writes the moves that still agree with the map; the others are left to the next decision.
 
         Raises Unavailable, Indeterminate.
         """
@@ -135,7 +135,7 @@ class Assignments:
             conditions[key] = Fence(key, record.mod_revision)
             conditions[session_key(move.target)] = Fence(session_key(move.target), session.mod_revision)
             if row.owner in sessions:
-                # The owner may be answering reads: it is asked to let go.
+                # The owner may be answering reads: it is asked to hand the range over.
                 puts.append(Put(key, encode(replace(row, target=move.target))))
                 continue
             if row.owner:

@@ -1,4 +1,4 @@
-"""What the ranges hold, as the shards report it."""
+"""The loads of ranges, as the shards report them."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _NOTHING = RangeLoad()
 
 
 def weight(tenants: int, objects: int, requests: float) -> float:
-    """Of a range that holds so much and answers so many requests in a second; positive."""
+    """Of a range with so many tenants and objects that answers so many requests in a second; positive."""
     return EMPTY_WEIGHT + tenants + objects / OBJECTS_IN_TENANT + requests
 
 
 class Loads:
-    """Follows `/loads/`. A range whose owner is gone keeps its last figures."""
+    """Follows `/loads/`. A range whose owner is gone keeps its last load."""
 
     def __init__(self, store: Store) -> None:
         self._ranges: dict[str, RangeLoad] = {}
