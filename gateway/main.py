@@ -130,7 +130,7 @@ class Gateway(Process[GatewaySettings]):
         lookups = Lookups(
             self.directory,
             urls=self.urls,
-            urls_of=lambda cluster, export: published_urls(self, cluster, export),
+            urls_of=lambda cluster, export: published_urls(self.catalog, self.urls, cluster, export),
             tenants=lambda info: self.directory.tenants(info.name),
             feed=self._feed,
         )

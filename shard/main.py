@@ -245,7 +245,7 @@ class ShardProcess(Process[ShardSettings]):
         )
 
     def _tenant_of(self, path: str) -> str:
-        return tenant_of(self.shard.host.directory, path) if self.shard is not None else ""
+        return tenant_of(self.shard.tenancy.directory, path) if self.shard is not None else ""
 
     def _address(self) -> str:
         settings = self._settings

@@ -34,17 +34,16 @@ from tenantry.storage.range import Range
 from tenantry.storage.read_guard import ReadGuard
 from tenantry.storage.record import RecordEvent
 from tenantry.storage.store import Store
-from tenantry.tenancy import admission, controllers
-from tenantry.tenancy.authorization.chain import Chain
 from tenantry.tenancy.controllers.event_expiry import EventExpiry
-from tenantry.tenancy.exports import controllers as export_controllers
-from tenantry.tenancy.host import Host
+from tenantry.tenancy.mounts import RangesMount
 from tenantry.tenancy.resources import LOGICAL_CLUSTERS, SECRETS, SERVICE_ACCOUNTS
-from tenantry.tenancy.scopes import ClustersMount, RangesMount
 from tenantry.tenancy.types.logical_cluster import NAME
 from tenantry.tenancy.well_known import ROOT
-from tenantry.tenancy.workspaces import controllers as workspace_controllers
+from tenantry.tenancy.wiring import Tenancy
+from tenantry.virtual.access_changes import AccessChanges
 from tenantry.virtual.mount import ServicesMount, load_views
+from tenantry.virtual.stock import stock_views
+from tenantry.virtual.view import ViewContext
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,17 +98,24 @@ class Shard:
             history_limits=history_limits,
             cluster_limits=cluster_limits,
         )
-        self.host = host = Host(
+        lookup = ServiceAccountLookup(self.cell, registry, peers)
+        authenticator = Union(
+            requests=identity.requests,
+            tokens=[*identity.tokens, ServiceAccountTokens(identity.issuer, lookup)],
+            audiences=identity.issuer.audiences,
+            anonymous=identity.anonymous,
+        )
+        self.tenancy = tenancy = Tenancy(
             name=name,
             cell=self.cell,
-            registry=registry,
+            range_map=registry,
             urls=urls,
             peers=peers,
+            connectors={**reviews.connectors(authenticator), **token_request.connectors(identity.issuer, lookup)},
             ca_certificate=ca_certificate.decode(),
-            version=version,
             home_creator_groups=home_creator_groups,
         )
-        self.ownership = Ownership(self.cell, registry, changed=host.ranges_changed, prepared=host.catalog.reached)
+        self.ownership = Ownership(self.cell, registry, changed=tenancy.ranges_changed, prepared=tenancy.catalog.reached)
         self.session = Session(
             store,
             self._info,
@@ -120,33 +126,28 @@ class Shard:
             doubted=self.ownership.end_watches,
             open_store=open_store,
         )
-        authorizer = Chain(host)
-        host.authorizer = authorizer
-        host.admission = admission.build(host, authorizer)
-        lookup = ServiceAccountLookup(host)
-        authenticator = Union(
-            requests=identity.requests,
-            tokens=[*identity.tokens, ServiceAccountTokens(identity.issuer, lookup)],
-            audiences=identity.issuer.audiences,
-            anonymous=identity.anonymous,
+        tenancy.local_ranges.follow(partial(_forget_tokens, authenticator))
+        tenancy.runner.add(
+            *tenancy.plain_controllers(identity.issuer.issue_for_secret),
+            *tenancy.export_controllers(publish_on_exports=publish_on_exports),
+            *tenancy.workspace_controllers(),
         )
-        host.follow_ranges(partial(_forget_tokens, authenticator))
-        host.add_connectors(reviews.connectors(authenticator))
-        host.add_connectors(token_request.connectors(identity.issuer, lookup))
-        host.add_controllers(
-            *controllers.build(host, identity.issuer.issue_for_secret),
-            *export_controllers.build(host, publish_on_exports=publish_on_exports),
-            *workspace_controllers.build(host),
+        self._expiry = EventExpiry(cell=self.cell, local_ranges=tenancy.local_ranges)
+        watch_over(tenancy, health, metrics)
+        context = ViewContext(
+            authorizer=tenancy.authorizer,
+            definitions=tenancy.definitions,
+            directory=tenancy.directory,
+            access_changes=AccessChanges(tenancy.catalog, tenancy.directory, tenancy.local_ranges),
         )
-        self._expiry = EventExpiry(host)
-        watch_over(host, health, metrics)
-        clusters = ClustersMount(host)
-        services = ServicesMount(host, load_views(host))
-        ranges = RangesMount(host, {"clusters": clusters, "services": services})
+        views = stock_views(context, catalog=tenancy.catalog, exports=tenancy.exports, apis=tenancy.apis)
+        services = ServicesMount(tenancy.directory, tenancy.scopes, load_views(views, context))
+        ranges = RangesMount(registry, tenancy.scopes, {"clusters": tenancy.clusters, "services": services})
         self.handle = Pipeline(
-            {"clusters": clusters, "services": services, "ranges": ranges},
+            {"clusters": tenancy.clusters, "services": services, "ranges": ranges},
             authenticator,
-            root=lambda: host.scope(ROOT),
+            root=lambda: tenancy.scopes.cluster(ROOT),
+            pass_on=peers.call,
             health=health,
             metrics=metrics,
             version=VersionEndpoint(version),
@@ -174,13 +175,13 @@ class Shard:
         return range_.count(LOGICAL_CLUSTERS) - (range_.get(Key(ROOT, LOGICAL_CLUSTERS, "", NAME)) is not None)
 
     async def start(self) -> None:
-        await self.host.start()
+        await self.tenancy.start()
         self._expiry.start()
 
     async def stop(self) -> None:
         await self.ownership.stop()
         await self._expiry.stop()
-        await self.host.stop()
+        await self.tenancy.stop()
         await self.cell.close()
         await self.session.stop()
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tenantry.apiserver.hub import Change, Group, SeenGroup, Watcher, hub_of
-from tenantry.apiserver.verbs.call import Call
+from tenantry.apiserver.scope import Call
 from tenantry.apiserver.verbs.selection import Selection
 from tenantry.apiserver.verbs.versions import reached
 from tenantry.apiserver.watch_events import ADDED, Encoder, error_event

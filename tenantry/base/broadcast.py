@@ -57,6 +57,9 @@ class KeyedBroadcast(Generic[K, P]):
         self._name = name
         self._broadcasts: dict[K, Broadcast[P]] = {}
 
+    def __bool__(self) -> bool:
+        return bool(self._broadcasts)
+
     def __contains__(self, key: K) -> bool:
         return key in self._broadcasts
 

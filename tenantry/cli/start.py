@@ -113,7 +113,7 @@ class WholePlatform(Process[StartSettings]):
             )
         stack.push_async_callback(fleet.stop)
         await fleet.start()
-        self._directory = fleet.home.host.directory
+        self._directory = fleet.home.tenancy.directory
         self._front = FrontDoor(
             self._directory,
             {name: shard.handle for name, shard in fleet.shards.items()},
@@ -149,17 +149,17 @@ class WholePlatform(Process[StartSettings]):
         return tenant_of(self._directory, path) if self._directory is not None else ""
 
     async def _serve_lookups(self, fleet: LocalFleet) -> int:
-        host, authority, pki = fleet.home.host, self._authority, self._root / "pki"
+        tenancy, authority, pki = fleet.home.tenancy, self._authority, self._root / "pki"
         cell = self._store.cell
         self.certificates.client_files("lookup-client", pki, common_names.LOOKUP)
         serving = self.certificates.serving("grpc-serving", [*self._names(), common_names.REGISTRY])
-        feed = MapFeed(fleet.map, host.urls, cell=cell)
+        feed = MapFeed(fleet.map, tenancy.urls, cell=cell)
         feed.start()
         self._stack.push_async_callback(feed.stop)
         lookups = Lookups(
-            host.directory,
-            urls=host.urls,
-            urls_of=lambda cluster, export: published_urls(host, cluster, export),
+            tenancy.directory,
+            urls=tenancy.urls,
+            urls_of=lambda cluster, export: published_urls(tenancy.catalog, tenancy.urls, cluster, export),
             tenants=fleet.tenants,
             feed=feed,
         )

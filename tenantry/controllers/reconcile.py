@@ -17,7 +17,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -26,13 +26,10 @@ from tenantry.base.shares import Shares
 from tenantry.base.slices import in_slices
 from tenantry.base.tasks import FAILURES, call, call_each, raised, restarting
 from tenantry.kube.status import StatusError
-from tenantry.storage.cell import NotOwned, Stale
+from tenantry.storage.cell import Cell, NotOwned, Stale
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import RecordEvent
-
-if TYPE_CHECKING:
-    from tenantry.tenancy.host import Host
 
 log = logging.getLogger(__name__)
 
@@ -347,11 +344,23 @@ def _workers(controller: Controller) -> int:
     return 2 * controller.workers if controller.workers > 1 else 1
 
 
+class RangeFollowing(Protocol):
+    """Tells of the ranges that the shard holds."""
+
+    def follow(self, acquired: Callable[[Range], Callable[[], None]]) -> Callable[[], None]:
+        """Calls `acquired` for every range that is and will be held; what it returns is called when the range is released.
+        Returns how to stop."""
+        ...
+
+
 class ControllerRunner:
     """Runs controllers over every range that the shard holds."""
 
-    def __init__(self, host: Host, controllers: Iterable[Controller] = (), *, clock: Clock | None = None) -> None:
-        self._host = host
+    def __init__(
+        self, cell: Cell, ranges: RangeFollowing, controllers: Iterable[Controller] = (), *, clock: Clock | None = None
+    ) -> None:
+        self._cell = cell
+        self._ranges = ranges
         self._clock = clock or LoopClock()
         self._controllers: list[Controller] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -379,7 +388,7 @@ class ControllerRunner:
 
     async def start(self) -> None:
         self._running = True
-        self._stop_following = self._host.follow_ranges(self._follow)
+        self._stop_following = self._ranges.follow(self._follow)
         for controller in self._controllers:
             controller._walks.start()
             for number in range(_workers(controller)):
@@ -433,7 +442,7 @@ class ControllerRunner:
 
     def _range_of(self, cluster: str) -> Range | None:
         try:
-            return self._host.cell.range_of(cluster)
+            return self._cell.range_of(cluster)
         except NotOwned:
             return None
 
@@ -444,7 +453,7 @@ class ControllerRunner:
             for key in controller.initial_keys(range_):
                 yield key if key is not None and (lacking is None or key.cluster in lacking) else None
 
-        for range_ in list(self._host.cell.ranges.values()):
+        for range_ in list(self._cell.ranges.values()):
             controller._walks.ask(("again", range_.name, lacking), partial(of, range_))
 
     def _callback(self, controller: Controller) -> Callable[[Sequence[RecordEvent]], None]:
@@ -488,7 +497,7 @@ class ControllerRunner:
 
     async def _once(self, controller: Controller, key: Key) -> str:
         try:
-            range_ = self._host.cell.range_of(key.cluster)
+            range_ = self._cell.range_of(key.cluster)
         except NotOwned:
             self._failures.pop((controller.name, key), None)
             return "done"
@@ -496,7 +505,7 @@ class ControllerRunner:
             try:
                 await controller.reconcile(range_, key)
             finally:
-                if not range_.owned and not self._host.cell.owns(key.cluster):
+                if not range_.owned and not self._cell.owns(key.cluster):
                     # What it noted of the range since it was told of the loss has no other way out.
                     controller.lost(range_)
         except Retry as retry:

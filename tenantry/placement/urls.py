@@ -1,4 +1,4 @@
-"""The URLs that clients are given."""
+"""The URLs that a platform shows to its clients."""
 
 from __future__ import annotations
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 import orjson
 
 from tenantry.controllers.reconcile import Controller
 from tenantry.kube.exact import exact
 from tenantry.kube.objects import Object
-from tenantry.storage.cell import NotOwned
+from tenantry.placement.catalog import Catalog
+from tenantry.storage.cell import Cell, NotOwned
 from tenantry.storage.keys import Key
 from tenantry.storage.overtaken import transact
 from tenantry.storage.range import Range
@@ -27,9 +27,6 @@ from tenantry.tenancy.exports.index import BindingIndex
 from tenantry.tenancy.resources import API_BINDINGS, API_RESOURCE_SCHEMAS
 from tenantry.tenancy.types import EXPORTED_TYPES
 from tenantry.tenancy.well_known import ROOT
-
-if TYPE_CHECKING:
-    from tenantry.tenancy.host import Host
 
 RETAINED = "tenantry/boundschemas"
 _SYSTEM_EXPORTS = frozenset(export_hash(ROOT, name) for name in EXPORTED_TYPES)
@@ -51,8 +48,9 @@ class RetainedSchemasController(Controller):
     name = "bound-schemas"
     workers = 2
 
-    def __init__(self, host: Host, index: BindingIndex) -> None:
-        self._host = host
+    def __init__(self, index: BindingIndex, *, cell: Cell, catalog: Catalog) -> None:
+        self._cell = cell
+        self._catalog = catalog
         self._index = index
         self._users: dict[str, dict[tuple[str, str], set[Key]]] = {}
         """By the start of a range, and by export label and schema uid: the bindings that have bound it."""
@@ -72,7 +70,7 @@ class RetainedSchemasController(Controller):
         if not changed:
             return ()
         try:
-            start = self._host.cell.range_of(event.key.cluster).start
+            start = self._cell.range_of(event.key.cluster).start
         except NotOwned:
             return ()
         users = self._users.setdefault(start, {})
@@ -104,9 +102,9 @@ class RetainedSchemasController(Controller):
 
     async def reconcile(self, range_: Range, key: Key) -> None:
         if key.cluster == range_.start:
-            await transact(self._host.cell, (key,), lambda: self._changes(range_, key))
+            await transact(self._cell, (key,), lambda: self._compute(range_, key))
 
-    def _changes(self, range_: Range, key: Key) -> Sequence[Change]:
+    def _compute(self, range_: Range, key: Key) -> Sequence[Change]:
         record = range_.get(key)
         user = self._user(range_, key)
         if record is not None:
@@ -130,7 +128,7 @@ class RetainedSchemasController(Controller):
         provider = status.get("apiExportClusterName") or ""
         for entry in status.get("boundResources") or ():
             if entry["schema"]["UID"] == uid:
-                found = self._host.catalog.get(API_RESOURCE_SCHEMAS, provider, entry["schema"]["name"])
+                found = self._catalog.get(API_RESOURCE_SCHEMAS, provider, entry["schema"]["name"])
                 if found is not None and found["metadata"]["uid"] == uid:
                     return found
         return None

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import orjson
 
 from tenantry.apiserver import request_info
-from tenantry.apiserver.admission.attributes import Chain
+from tenantry.apiserver.admission.attributes import AdmissionChain
 from tenantry.apiserver.authorization import Attributes, Decision, Verdict
 from tenantry.apiserver.records import parse_head
 from tenantry.apiserver.scope import Connector, Visibility
@@ -88,7 +88,7 @@ class TestScope:
         self.cell = cell
         self.range = held
         self.authorizer = AllowAll()
-        self.admission: Any = Chain(())
+        self.admission: Any = AdmissionChain(())
         self.set = ApiSet(definitions)
         self.seen: Visibility | None = None
         self.shown: Callable[[Object], Object] | None = None

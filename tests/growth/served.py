@@ -140,7 +140,7 @@ class Served:
         """Lets the controllers do what a request left them."""
 
         async def idle() -> None:
-            while not all(shard.host.runner.idle for shard in self.stack.shards.values()):  # noqa: ASYNC110
+            while not all(shard.tenancy.runner.idle for shard in self.stack.shards.values()):  # noqa: ASYNC110
                 await asyncio.sleep(0)
 
         self.run(asyncio.wait_for(idle(), PATIENCE_SECONDS))

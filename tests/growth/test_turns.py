@@ -41,7 +41,6 @@ from tenantry.tenancy.resources import (
     WORKSPACE_TYPES,
     WORKSPACES,
 )
-from tenantry.tenancy.workspaces import controllers as of_workspaces
 from tenantry.tenancy.workspaces.delete import Emptying
 from tests.growth.meter import lines
 from tests.growth.turns import Turn, counted_turns
@@ -98,8 +97,8 @@ def crowd(resource: str) -> Iterator[Record]:
 async def world() -> AsyncIterator[World]:
     """Nothing runs in it by itself."""
     async with World() as made:
-        await made.host.runner.stop()
-        made.host.add_controllers(*of_workspaces.build(made.host))
+        await made.tenancy.runner.stop()
+        made.tenancy.runner.add(*made.tenancy.workspace_controllers())
         yield made
 
 
@@ -113,7 +112,7 @@ def assert_short(turn: Turn, most: int = LINES_OF_A_TURN) -> None:
 
 
 def controllers_of(made: World) -> list[Controller]:
-    return made.host.runner._controllers
+    return made.tenancy.runner._controllers
 
 
 async def test_a_range_that_comes_is_gone_through_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,13 +200,13 @@ async def test_indexes_are_filled_in_slices(monkeypatch: pytest.MonkeyPatch) -> 
         held.load(crowd(API_BINDINGS))
         held.load(crowd(EVENTS))
         with counted_turns(monkeypatch) as turn:
-            index = BindingIndex(made.host)
+            index = BindingIndex(local_ranges=made.tenancy.local_ranges)
             await index.filled(held)
         assert_short(turn)
         assert index.count(held.name, "consumed") == MANY
         index.stop()
         with counted_turns(monkeypatch) as turn:
-            expiry = EventExpiry(made.host)
+            expiry = EventExpiry(cell=made.cell, local_ranges=made.tenancy.local_ranges)
             stop = expiry._follow(held)
             while len(expiry._writes[held.name]._second_of) < MANY:  # noqa: ASYNC110
                 await asyncio.sleep(0)
@@ -231,12 +230,13 @@ async def test_a_namespace_and_a_workspace_are_emptied_in_slices(monkeypatch: py
         assert_short(turn, LINES_OF_A_WRITE)
         logical_cluster = held.get(Key(CLUSTER, LOGICAL_CLUSTERS, "", "cluster"))
         assert logical_cluster is not None
+        emptying = Emptying(cell=made.cell, definitions=made.tenancy.definitions, changes=made.tenancy.changes)
         with counted_turns(monkeypatch) as turn:
-            assert not await Emptying(made.host).step(held, logical_cluster)
+            assert not await emptying.step(held, logical_cluster)
         assert_short(turn, LINES_OF_A_TRANSACTION)
         held.load(record(CONFIG_MAPS, f"n{number}") for number in range(many))
         with counted_turns(monkeypatch) as turn:
-            await Emptying(made.host).step(held, logical_cluster)
+            await emptying.step(held, logical_cluster)
         assert_short(turn, LINES_OF_A_TRANSACTION)
         assert held.count(CONFIG_MAPS, CLUSTER) == 0
 

@@ -9,8 +9,6 @@ from typing import Any
 from tenantry.apiserver.authentication.service_account import BoundObject
 from tenantry.apiserver.user import User
 from tenantry.kube.objects import Object
-from tenantry.tenancy import admission, controllers
-from tenantry.tenancy.authorization.chain import Chain
 from tenantry.tenancy.resources import LOGICAL_CLUSTERS
 from tests.support.patience import PATIENCE_SECONDS
 from tests.tenancy.exports_world import MASTER
@@ -36,11 +34,8 @@ class World(ExportsWorld):
     """One cluster, CLUSTER, whose owner is `ada`, with the namespace `default`."""
 
     def __init__(self, *, ca_certificate: str = "PEM", **more: Any) -> None:
-        super().__init__(**more)
-        self.host.ca_certificate = ca_certificate
-        assert isinstance(self.host.authorizer, Chain)
-        self.host.admission = admission.build(self.host, self.host.authorizer)
-        self.host.add_controllers(*controllers.build(self.host, issue))
+        super().__init__(ca_certificate=ca_certificate, whole_admission=True, **more)
+        self.tenancy.runner.add(*self.tenancy.plain_controllers(issue))
 
     async def __aenter__(self) -> World:
         await super().__aenter__()
@@ -93,7 +88,7 @@ class World(ExportsWorld):
         """Returns when no controller has anything to do and the condition holds."""
         async with asyncio.timeout(PATIENCE_SECONDS):
             # Nothing tells of an idle runner, so the others on the loop are let on until it is.
-            while not (self.host.runner.idle and condition()):  # noqa: ASYNC110
+            while not (self.tenancy.runner.idle and condition()):  # noqa: ASYNC110
                 await asyncio.sleep(0)
 
 

@@ -24,8 +24,8 @@ from tenantry.kube.objects import Object
 from tenantry.placement.urls import Urls
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.store import Store
-from tenantry.tenancy.host import Host
 from tenantry.tenancy.well_known import ROOT
+from tenantry.tenancy.wiring import Tenancy
 from tests.support.patience import PATIENCE_SECONDS
 
 URL = "https://tenantry.test:6443"
@@ -82,19 +82,19 @@ class Stack:
     async def start(self) -> None:
         await self.fleet.start()
         self._front = FrontDoor(
-            self.host.directory, {name: shard.handle for name, shard in self.shards.items()}, token_cluster=lambda _: None
+            self.tenancy.directory, {name: shard.handle for name, shard in self.shards.items()}, token_cluster=lambda _: None
         )
 
     async def stop(self) -> None:
         await self.fleet.stop()
 
     @property
-    def host(self) -> Host:
+    def tenancy(self) -> Tenancy:
         """The one that holds `root`."""
-        return next(shard.host for shard in self.shards.values() if shard.cell.owns(ROOT))
+        return next(shard.tenancy for shard in self.shards.values() if shard.cell.owns(ROOT))
 
-    def host_of(self, cluster: str) -> Host:
-        return next(shard.host for shard in self.shards.values() if shard.cell.owns(cluster))
+    def tenancy_of(self, cluster: str) -> Tenancy:
+        return next(shard.tenancy for shard in self.shards.values() if shard.cell.owns(cluster))
 
     async def answer(self, method: str, path: str, who: User, body: Any = None, query: str = "", **headers: str) -> Response:
         payload = b"" if body is None else orjson.dumps(body)
@@ -163,7 +163,7 @@ class Stack:
             changed.set()
 
         stops += [self.map.subscribe(follow)]
-        stops += [shard.host.catalog.subscribe(None, lambda *_: changed.set()) for shard in self.shards.values()]
+        stops += [shard.tenancy.catalog.subscribe(None, lambda *_: changed.set()) for shard in self.shards.values()]
         follow()
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):

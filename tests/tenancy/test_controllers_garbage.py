@@ -112,7 +112,7 @@ async def test_what_has_an_owner_of_an_unknown_type_is_looked_at_when_the_type_c
 
 async def test_nothing_is_kept_of_what_is_gone_or_lost() -> None:
     async with World() as world:
-        collector = next(c for c in world.host.runner._controllers if c.name == "garbage-collector")
+        collector = next(c for c in world.tenancy.runner._controllers if c.name == "garbage-collector")
         top = await world.post("configmaps", config_map("top"))
         child = await world.post("configmaps", config_map("child", top, block=True, finalizers=HOLD))
         await world.post("configmaps", config_map("unknown", {**top, "kind": "Nothing"}))

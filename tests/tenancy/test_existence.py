@@ -20,7 +20,6 @@ from tenantry.apiserver.user import (
 )
 from tenantry.http.messages import Request, Response
 from tenantry.storage.keys import Key
-from tenantry.tenancy.changes import updated
 from tests.tenancy.stack import MASTER, Stack, person, running
 
 ANONYMOUS = User("system:anonymous", (UNAUTHENTICATED_GROUP,))
@@ -62,13 +61,13 @@ async def stack(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 
 async def put_status(stack: Stack, cluster: str, change: Any) -> None:
     """As the system writes it, without admission."""
-    host = stack.host_of(cluster)
-    key = Key(cluster, host.definitions.logical_clusters.storage_key, "", "cluster")
-    record = host.range_of(cluster).get(key)
+    tenancy = stack.tenancy_of(cluster)
+    key = Key(cluster, tenancy.definitions.logical_clusters.storage_key, "", "cluster")
+    record = tenancy.cell.range_of(cluster).get(key)
     assert record is not None
     obj = orjson.loads(record.value)
     change(obj)
-    await host.cell.commit([updated(host, host.definitions.logical_clusters, record, obj)])
+    await tenancy.cell.commit([tenancy.changes.updated(tenancy.definitions.logical_clusters, record, obj)])
 
 
 async def places(stack: Stack) -> dict[str, tuple[list[str], list[str]]]:

@@ -59,7 +59,7 @@ NOBODY = User(ANONYMOUS, (UNAUTHENTICATED_GROUP,))
 async def idle(stack: Stack) -> None:
     """Returns when the controllers have nothing left to do."""
     async with asyncio.timeout(60):
-        while not all(shard.host.runner.idle for shard in stack.shards.values()):  # noqa: ASYNC110
+        while not all(shard.tenancy.runner.idle for shard in stack.shards.values()):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 

@@ -66,12 +66,12 @@ class FakeRange:
             callback([SimpleNamespace(key=key)])
 
 
-class FakeHost:
+class FakeRanges:
     def __init__(self, held: FakeRange) -> None:
         self.held = held
         self.cell = SimpleNamespace(range_of=lambda cluster: held, ranges={"root": held})
 
-    def follow_ranges(self, gained: Callable[[Any], Callable[[], None]]) -> Callable[[], None]:
+    def follow(self, gained: Callable[[Any], Callable[[], None]]) -> Callable[[], None]:
         return gained(self.held)
 
 
@@ -109,7 +109,8 @@ async def settle() -> None:
 
 async def started(controller: Controller, held: FakeRange) -> tuple[ControllerRunner, VirtualClock]:
     clock = VirtualClock()
-    runner = ControllerRunner(FakeHost(held), [controller], clock=clock)  # type: ignore[arg-type]
+    ranges = FakeRanges(held)
+    runner = ControllerRunner(ranges.cell, ranges, [controller], clock=clock)  # type: ignore[arg-type]
     await runner.start()
     await settle()
     return runner, clock
@@ -239,7 +240,8 @@ async def test_a_controller_that_stumbles_over_an_event_costs_the_others_nothing
     lost: list[object] = []
     controller.lost = lost.append  # type: ignore[method-assign, assignment]
     clock = VirtualClock()
-    runner = ControllerRunner(FakeHost(held), [clumsy, controller], clock=clock)  # type: ignore[arg-type]
+    ranges = FakeRanges(held)
+    runner = ControllerRunner(ranges.cell, ranges, [clumsy, controller], clock=clock)  # type: ignore[arg-type]
     await runner.start()
     held.change(key("a"))
     await settle()

@@ -424,8 +424,10 @@ def meaning(code: int) -> str:
 
 async def test_everybody_may_do_what_the_model_says_and_nothing_else(tmp_path: Path) -> None:
     async with World(authenticator=ByHeader(anonymous=True)) as world:
-        tokens = token_request.connectors(TokenIssuer.load(tmp_path / "key"), ServiceAccountLookup(world.host))
-        world.host.add_connectors(tokens)
+        tokens = token_request.connectors(
+            TokenIssuer.load(tmp_path / "key"), ServiceAccountLookup(world.cell, world.tenancy.range_map, world.tenancy.peers)
+        )
+        world.connectors.update(tokens)
         await build(world)
         wrong: list[str] = []
         count = 0

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tenantry.apiserver.scope import Call
 from tenantry.apiserver.storage_errors import require_readable
 from tenantry.apiserver.verbs import continue_token
-from tenantry.apiserver.verbs.call import Call
 from tenantry.apiserver.verbs.continue_token import ANY_VERSION, ContinueToken
 from tenantry.apiserver.verbs.options import EXACT, ListOptions, list_options
 from tenantry.apiserver.verbs.respond import list_response, representation_of

@@ -6,9 +6,8 @@ from collections.abc import Awaitable, Callable
 
 from tenantry.apiserver.negotiation import error_response
 from tenantry.apiserver.request_info import RequestInfo
-from tenantry.apiserver.scope import Connector, Scope
+from tenantry.apiserver.scope import Call, Connector, Scope
 from tenantry.apiserver.user import User
-from tenantry.apiserver.verbs.call import Call
 from tenantry.apiserver.verbs.create import create
 from tenantry.apiserver.verbs.delete import delete
 from tenantry.apiserver.verbs.delete_collection import delete_collection

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from tenantry.apiserver.negotiation import TABLE
+from tenantry.apiserver.scope import Call
 from tenantry.apiserver.storage_errors import check_readable, require_readable
 from tenantry.apiserver.streams import WatchStream, Wish, default_timeout
-from tenantry.apiserver.verbs.call import Call
 from tenantry.apiserver.verbs.options import list_options
 from tenantry.apiserver.verbs.respond import representation_of
 from tenantry.apiserver.verbs.selection import selection

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
@@ -19,10 +19,8 @@ from tenantry.kube.types.rbac import CLUSTER_ROLES as DEFINITION
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Record, RecordEvent
+from tenantry.tenancy.cluster_scope import ClusterScopes
 from tenantry.tenancy.resources import CLUSTER_ROLES
-
-if TYPE_CHECKING:
-    from tenantry.tenancy.host import Host
 
 _COLLECTING = ""
 """As a name: every role of the cluster that collects any of those that changed."""
@@ -37,8 +35,8 @@ _MARK = b'"aggregationRule":{'
 class ClusterRoleAggregation(Controller):
     name = "cluster-role-aggregation"
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
+    def __init__(self, *, scopes: ClusterScopes) -> None:
+        self._scopes = scopes
         self._collecting: dict[str, set[Key]] = {}
         """By cluster the roles that collect others."""
         self._changed: dict[str, list[Mapping[str, str]]] = {}
@@ -122,4 +120,4 @@ class ClusterRoleAggregation(Controller):
             obj["rules"] = wanted
             return obj
 
-        await objects.update(self._host.scope(key.cluster), DEFINITION, "", key.name, aggregated)
+        await objects.update(self._scopes.cluster(key.cluster), DEFINITION, "", key.name, aggregated)

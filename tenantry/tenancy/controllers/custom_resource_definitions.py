@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 import orjson
@@ -20,13 +19,11 @@ from tenantry.kube.types.custom_resource_definition import DEFINITION, FINALIZER
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import RecordEvent
+from tenantry.tenancy.apis import ClusterApis
+from tenantry.tenancy.cluster_scope import ClusterScopes
 from tenantry.tenancy.controllers.lookup import definition_of
-from tenantry.tenancy.controllers.purge import purge
+from tenantry.tenancy.controllers.purge import Purge
 from tenantry.tenancy.resources import CUSTOM_RESOURCE_DEFINITIONS
-
-if TYPE_CHECKING:
-    from tenantry.tenancy.host import Host
-
 
 _NAMELESS = ""
 """As a name: every definition of the cluster that did not get all of its names."""
@@ -35,8 +32,10 @@ _NAMELESS = ""
 class CustomResourceDefinitions(Controller):
     name = "custom-resource-definitions"
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
+    def __init__(self, *, apis: ClusterApis, scopes: ClusterScopes, purge: Purge) -> None:
+        self._apis = apis
+        self._scopes = scopes
+        self._purge = purge
         self._terminating: dict[tuple[str, str], Key] = {}
         """(cluster, storage key) → the definition that waits for its last object to go."""
         self._naming: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -98,19 +97,19 @@ class CustomResourceDefinitions(Controller):
             wanted = _with_condition(named_status(obj, taken), approval_condition(obj))
             return {**obj, "status": wanted} if wanted != before else None
 
-        after = await objects.update(self._host.scope(key.cluster), DEFINITION, "", key.name, named, subresource="status")
+        after = await objects.update(self._scopes.cluster(key.cluster), DEFINITION, "", key.name, named, subresource="status")
         return after is not None and (after.get("status") or {}).get("acceptedNames") != before.get("acceptedNames")
 
     async def _terminate(self, range_: Range, key: Key, crd: Object) -> None:
         if FINALIZER not in finalizers_of(crd):
             return
-        scope = self._host.scope(key.cluster)
+        scope = self._scopes.cluster(key.cluster)
         resource = _resource(crd)
-        await self._host.apis.read(key.cluster)
+        await self._apis.read(key.cluster)
         if self._has_objects(key.cluster, crd, resource):
             self._terminating[(key.cluster, resource)] = key
             await objects.update(scope, DEFINITION, "", key.name, _terminating, subresource="status")
-            failures = await purge(self._host, range_, range_.each(resource, key.cluster))
+            failures = await self._purge(range_, range_.each(resource, key.cluster))
             if range_.count(resource, key.cluster):
                 if failures:
                     raise StatusError(500, "InternalError", f"{key.name} cannot be emptied: {failures[0]}")
@@ -123,7 +122,7 @@ class CustomResourceDefinitions(Controller):
         has none, and must not take away those of others."""
         if not is_condition_true(crd, ESTABLISHED):
             return False
-        definition = definition_of(self._host, cluster, resource)
+        definition = definition_of(self._apis, cluster, resource)
         return definition is None or definition.uid == metadata_of(crd).get("uid")
 
 

@@ -8,7 +8,7 @@ cluster has objects: they are gone through in slices, and whoever joins meanwhil
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -23,10 +23,9 @@ from tenantry.kube.status import StatusError
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Record, RecordEvent
+from tenantry.tenancy.apis import ClusterApis
+from tenantry.tenancy.cluster_scope import ClusterScopes
 from tenantry.tenancy.controllers.lookup import API_SOURCES, definition_of, definition_of_kind
-
-if TYPE_CHECKING:
-    from tenantry.tenancy.host import Host
 
 _MARKS = (b'"foregroundDeletion"', b'"orphan"')
 
@@ -61,8 +60,9 @@ class GarbageCollector(Controller):
     name = "garbage-collector"
     workers = 8
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
+    def __init__(self, *, apis: ClusterApis, scopes: ClusterScopes) -> None:
+        self._apis = apis
+        self._scopes = scopes
         self._dependents: dict[str, dict[str, set[Key]]] = {}
         """By cluster and uid of their owner."""
         self._waiting: dict[str, dict[str, _Blocked]] = {}
@@ -146,7 +146,7 @@ class GarbageCollector(Controller):
             async for dependent in in_slices(tuple(self._dependents_of(key.cluster, uid))):
                 self.enqueue(dependent)
         if range_.get(key) is not None:
-            await self._host.apis.read(key.cluster)
+            await self._apis.read(key.cluster)
         record = range_.get(key)
         if record is None:
             return
@@ -214,7 +214,7 @@ class GarbageCollector(Controller):
 
     def _owners(self, range_: Range, key: Key, obj: Object) -> _Owners:
         owners = _Owners([], [], [])
-        apis = self._host.apis.for_cluster(key.cluster)
+        apis = self._apis.for_cluster(key.cluster)
         for ref in metadata_of(obj).get("ownerReferences") or ():
             group, _ = split_api_version(ref.get("apiVersion") or "")
             definition = definition_of_kind(apis, group, ref.get("kind") or "")
@@ -233,20 +233,20 @@ class GarbageCollector(Controller):
         return owners
 
     async def _update(self, key: Key, change: Callable[[Object], Object | None]) -> None:
-        definition = definition_of(self._host, key.cluster, key.resource)
+        definition = definition_of(self._apis, key.cluster, key.resource)
         if definition is not None:
-            await objects.update(self._host.scope(key.cluster), definition, key.namespace, key.name, change)
+            await objects.update(self._scopes.cluster(key.cluster), definition, key.namespace, key.name, change)
 
     async def _delete(self, record: Record, policy: str) -> None:
         """Deletes what was looked at and nothing newer: it may have been given an owner meanwhile."""
         key = record.key
-        definition = definition_of(self._host, key.cluster, key.resource)
+        definition = definition_of(self._apis, key.cluster, key.resource)
         if definition is None:
             self._unresolved.setdefault(key.cluster, set()).add(key)
             return
         options = DeleteOptions(propagation=policy, uid=record.head.uid, resource_version=str(record.version))
         try:
-            await objects.delete(self._host.scope(key.cluster), definition, key.namespace, key.name, options=options)
+            await objects.delete(self._scopes.cluster(key.cluster), definition, key.namespace, key.name, options=options)
         except StatusError as error:
             if error.code == 409:
                 raise Retry(why=error.message) from error

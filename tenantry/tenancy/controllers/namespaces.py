@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import orjson
 
@@ -16,11 +15,9 @@ from tenantry.kube.types.namespace import DEFINITION, FINALIZER
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Record, RecordEvent
-from tenantry.tenancy.controllers.purge import purge
+from tenantry.tenancy.cluster_scope import ClusterScopes
+from tenantry.tenancy.controllers.purge import Purge
 from tenantry.tenancy.resources import NAMESPACES
-
-if TYPE_CHECKING:
-    from tenantry.tenancy.host import Host
 
 _NAMES_MAX = 200
 """Types, and finalizers, named in a condition."""
@@ -37,8 +34,9 @@ class NamespaceDeletion(Controller):
     name = "namespace-deletion"
     workers = 8
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
+    def __init__(self, *, scopes: ClusterScopes, purge: Purge) -> None:
+        self._scopes = scopes
+        self._purge = purge
         self._terminating: set[tuple[str, str]] = set()
 
     @property
@@ -67,7 +65,7 @@ class NamespaceDeletion(Controller):
         if record is None or not record.head.deleting:
             return
         self._terminating.add((key.cluster, key.name))
-        failures = await purge(self._host, range_, contents(range_, key))
+        failures = await self._purge(range_, contents(range_, key))
         remaining = await Remaining.of(contents(range_, key))
         if remaining.counts or _is_kept(orjson.loads(record.value)):
             await self._report(key, remaining, failures)
@@ -77,7 +75,7 @@ class NamespaceDeletion(Controller):
             return
         if next(contents(range_, key), None) is not None:
             raise Retry(0.0, "something was on its way into the namespace")
-        await objects.update(self._host.scope(key.cluster), DEFINITION, "", key.name, _finalized, subresource="finalize")
+        await objects.update(self._scopes.cluster(key.cluster), DEFINITION, "", key.name, _finalized, subresource="finalize")
 
     async def _report(self, key: Key, remaining: Remaining, failures: Sequence[str]) -> None:
         conditions = deletion_conditions(remaining, failures)
@@ -85,7 +83,7 @@ class NamespaceDeletion(Controller):
         def told(obj: Object) -> Object:
             return _with_conditions(obj, conditions)
 
-        await objects.update(self._host.scope(key.cluster), DEFINITION, "", key.name, told, subresource="status")
+        await objects.update(self._scopes.cluster(key.cluster), DEFINITION, "", key.name, told, subresource="status")
 
 
 def contents(range_: Range, namespace: Key) -> Iterator[Record]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import orjson
 
@@ -16,13 +16,12 @@ from tenantry.base.slices import in_slices
 from tenantry.controllers.reconcile import Controller
 from tenantry.kube.objects import Object, annotations_of, metadata_of
 from tenantry.kube.types.secret import DEFINITION, SERVICE_ACCOUNT_NAME_ANNOTATION, SERVICE_ACCOUNT_TOKEN
+from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Record, RecordEvent
+from tenantry.tenancy.cluster_scope import ClusterScopes
 from tenantry.tenancy.resources import SECRETS, SERVICE_ACCOUNTS
-
-if TYPE_CHECKING:
-    from tenantry.tenancy.host import Host
 
 SERVICE_ACCOUNT_UID_ANNOTATION = "kubernetes.io/service-account.uid"
 
@@ -40,8 +39,10 @@ class Issue(Protocol):
 class ServiceAccountTokenSecrets(Controller):
     name = "service-account-token-secrets"
 
-    def __init__(self, host: Host, issue: Issue) -> None:
-        self._host = host
+    def __init__(self, issue: Issue, *, cell: Cell, scopes: ClusterScopes, ca_certificate: str) -> None:
+        self._cell = cell
+        self._scopes = scopes
+        self._ca_certificate = ca_certificate
         self._issue = issue
 
     @property
@@ -52,7 +53,7 @@ class ServiceAccountTokenSecrets(Controller):
         key = event.key
         if key.resource == SECRETS:
             return (key,) if event.record is not None and _is_token(event.record) else ()
-        cell = self._host.cell
+        cell = self._cell
         if event.record is not None or not cell.owns(key.cluster):
             return ()
         if not cell.range_of(key.cluster).has_any(SECRETS, key.cluster, key.namespace):
@@ -75,7 +76,7 @@ class ServiceAccountTokenSecrets(Controller):
         annotations = annotations_of(secret)
         name = annotations.get(SERVICE_ACCOUNT_NAME_ANNOTATION, "")
         account = range_.get(Key(key.cluster, SERVICE_ACCOUNTS, key.namespace, name))
-        scope = self._host.scope(key.cluster)
+        scope = self._scopes.cluster(key.cluster)
         if account is None or annotations.get(SERVICE_ACCOUNT_UID_ANNOTATION, account.head.uid) != account.head.uid:
             options = DeleteOptions(uid=record.head.uid, resource_version=str(record.version))
             await objects.delete(scope, DEFINITION, key.namespace, key.name, options=options)
@@ -96,7 +97,7 @@ class ServiceAccountTokenSecrets(Controller):
     def _lacking(self, secret: Object, token: str) -> dict[str, str]:
         """What its data should have and has not, in base64."""
         data = secret.get("data") or {}
-        wanted = {"ca.crt": _base64(self._host.ca_certificate), "namespace": _base64(metadata_of(secret)["namespace"])}
+        wanted = {"ca.crt": _base64(self._ca_certificate), "namespace": _base64(metadata_of(secret)["namespace"])}
         lacking = {key: value for key, value in wanted.items() if data.get(key) != value}
         if not data.get("token"):
             lacking["token"] = _base64(token)

@@ -8,14 +8,13 @@ record and entry follow the number of bindings; being level-triggered it needs n
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 import orjson
 
 from tenantry.base.slices import in_slices
 from tenantry.controllers.reconcile import Controller
 from tenantry.placement.catalog import Catalog
-from tenantry.storage.cell import NotOwned
+from tenantry.storage.cell import Cell, NotOwned
 from tenantry.storage.keys import Key, catalog_key
 from tenantry.storage.overtaken import transact
 from tenantry.storage.range import Range
@@ -24,9 +23,6 @@ from tenantry.tenancy.exports.bindings import decoded
 from tenantry.tenancy.exports.hashing import EXPORT_LABEL
 from tenantry.tenancy.exports.index import BindingIndex
 from tenantry.tenancy.resources import API_BINDINGS
-
-if TYPE_CHECKING:
-    from tenantry.tenancy.host import Host
 
 CONSUMERS = "tenantry/consumers"
 
@@ -46,8 +42,8 @@ class ConsumersController(Controller):
 
     name = "apiexport-consumers"
 
-    def __init__(self, host: Host, index: BindingIndex) -> None:
-        self._host = host
+    def __init__(self, index: BindingIndex, *, cell: Cell) -> None:
+        self._cell = cell
         self._index = index
 
     @property
@@ -58,7 +54,7 @@ class ConsumersController(Controller):
         before = event.previous.head.labels.get(EXPORT_LABEL) if event.previous is not None else None
         after = event.record.head.labels.get(EXPORT_LABEL) if event.record is not None else None
         try:
-            start = self._host.cell.range_of(event.key.cluster).start
+            start = self._cell.range_of(event.key.cluster).start
         except NotOwned:
             return ()
         return {Key(start, CONSUMERS, "", label) for label in (before, after) if label is not None}
@@ -74,9 +70,9 @@ class ConsumersController(Controller):
         if key.cluster != range_.start:
             return
         export = await self._export_of(range_, key.name) if range_.get(key) is None else None
-        await transact(self._host.cell, (key,), lambda: self._changes(range_, key, export))
+        await transact(self._cell, (key,), lambda: self._compute(range_, key, export))
 
-    def _changes(self, range_: Range, key: Key, export: tuple[str, str] | None) -> tuple[Change, ...]:
+    def _compute(self, range_: Range, key: Key, export: tuple[str, str] | None) -> tuple[Change, ...]:
         record = range_.get(key)
         consumed = self._index.count(range_.name, key.name) > 0
         if consumed == (record is not None):

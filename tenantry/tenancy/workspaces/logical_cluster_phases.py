@@ -4,31 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from hashlib import sha256
-from typing import TYPE_CHECKING
 
 import orjson
 
 from tenantry.controllers.reconcile import Controller, Retry
 from tenantry.kube.objects import Object, is_deleting, timestamp
+from tenantry.placement.catalog import Catalog
+from tenantry.placement.directory import Directory
+from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.overtaken import Attempts
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Record, RecordEvent
-from tenantry.tenancy.changes import updated
+from tenantry.tenancy.changes import Changes
 from tenantry.tenancy.exports import conditions
 from tenantry.tenancy.resources import API_EXPORTS, API_RESOURCE_SCHEMAS, WORKSPACE_TYPES, WORKSPACES
+from tenantry.tenancy.types import SystemDefinitions
 from tenantry.tenancy.types.logical_cluster import NAME
 from tenantry.tenancy.types.phase_fields import INITIALIZING, SCHEDULING
 from tenantry.tenancy.workspaces.delete import Emptying
-from tenantry.tenancy.workspaces.initialize import initialize
-from tenantry.tenancy.workspaces.logical_clusters import fill
+from tenantry.tenancy.workspaces.initialize import SystemInitializers
+from tenantry.tenancy.workspaces.logical_clusters import ClusterContents
 from tenantry.tenancy.workspaces.remote import RemoteObjects
 from tenantry.tenancy.workspaces.state import CONTENT_DELETED, mirror, owner_of, settle
-from tenantry.tenancy.workspaces.types import TypeUnresolved
-
-if TYPE_CHECKING:
-    from tenantry.tenancy.host import Host
-    from tenantry.tenancy.workspaces.types import ResolvedType
+from tenantry.tenancy.workspaces.types import ResolvedType, TypeUnresolved, WorkspaceTypes
 
 
 class LifecycleController(Controller):
@@ -37,18 +36,38 @@ class LifecycleController(Controller):
     name = "logicalcluster"
     workers = 32
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
-        self._remote = RemoteObjects(host)
-        self._emptying = Emptying(host)
+    def __init__(
+        self,
+        *,
+        cell: Cell,
+        catalog: Catalog,
+        directory: Directory,
+        definitions: SystemDefinitions,
+        workspace_types: WorkspaceTypes,
+        changes: Changes,
+        remote: RemoteObjects,
+        contents: ClusterContents,
+        initializers: SystemInitializers,
+        emptying: Emptying,
+    ) -> None:
+        self._cell = cell
+        self._catalog = catalog
+        self._directory = directory
+        self._definitions = definitions
+        self._workspace_types = workspace_types
+        self._changes = changes
+        self._remote = remote
+        self._contents = contents
+        self._initializers = initializers
+        self._emptying = emptying
         self._expecting: set[str] = set()
         self._told: dict[str, bytes] = {}
         """Of what the Workspaces on other shards were told last, the hash."""
         self._untold: set[str] = set()
-        self._resource = host.definitions.logical_clusters.storage_key
+        self._resource = self._definitions.logical_clusters.storage_key
         for resource in (API_EXPORTS, API_RESOURCE_SCHEMAS, WORKSPACE_TYPES):
-            host.catalog.subscribe(resource, self._offer_changed)
-        host.catalog.subscribe(WORKSPACES, self._workspace_changed)
+            self._catalog.subscribe(resource, self._offer_changed)
+        self._catalog.subscribe(WORKSPACES, self._workspace_changed)
 
     @property
     def resources(self) -> None:
@@ -82,7 +101,7 @@ class LifecycleController(Controller):
     async def reconcile(self, range_: Range, key: Key) -> None:
         if key.name != NAME:
             return
-        async for attempt in Attempts(self._host.cell, (key,)):
+        async for attempt in Attempts(self._cell, (key,)):
             record = range_.get(key)
             if record is None:
                 self._expecting.discard(key.cluster)
@@ -103,11 +122,11 @@ class LifecycleController(Controller):
         if not is_deleting(logical_cluster):
             if (status.get("phase") or SCHEDULING) == SCHEDULING:
                 filled = True
-                changes = fill(self._host, cluster, logical_cluster, self._type_of(logical_cluster).bindings, now)
+                changes = self._contents.fill(cluster, logical_cluster, self._type_of(logical_cluster).bindings, now)
                 # Of a cluster that was filled once and is to be filled again, nothing that is there is made anew.
                 changes = [change for change in changes if change.expected is not None or range_.get(change.key) is None]
             elif status["phase"] == INITIALIZING:
-                changes, waiting = initialize(self._host, range_, logical_cluster, self._resolve, now)
+                changes, waiting = self._initializers.initialize(range_, logical_cluster, self._resolve, now)
         if waiting:
             self._expecting.add(cluster)
         if not filled:
@@ -121,7 +140,7 @@ class LifecycleController(Controller):
     async def _empty(self, range_: Range, key: Key) -> None:
         """Goes on with the deletion of what the cluster holds, as far as it can go now."""
         self._expecting.add(key.cluster)
-        await self._host.cell.settled((key,))
+        await self._cell.settled((key,))
         record = range_.get(key)
         if record is not None and (orjson.loads(record.value).get("status") or {}).get("terminators"):
             self._expecting.discard(key.cluster)
@@ -131,25 +150,23 @@ class LifecycleController(Controller):
 
     async def _write(self, record: Record, logical_cluster: Object, changes: list[Change], now: str) -> None:
         """Commits the LogicalCluster with `changes` and, where its range is held here too, the Workspace that mirrors it."""
-        host = self._host
-        change = updated(host, host.definitions.logical_clusters, record, logical_cluster)
+        change = self._changes.updated(self._definitions.logical_clusters, record, logical_cluster)
         batch = list(changes)
         if change.value != record.value:
             batch.insert(0, change)
         owner = owner_of(logical_cluster)
-        if owner is not None and host.cell.owns(owner[0]):
+        if owner is not None and self._cell.owns(owner[0]):
             mirrored = self._mirrored(owner, logical_cluster, now)
             if mirrored is not None:
                 batch.append(mirrored)
         if batch:
-            await host.cell.commit(batch)
-        if owner is not None and not host.cell.owns(owner[0]):
+            await self._cell.commit(batch)
+        if owner is not None and not self._cell.owns(owner[0]):
             await self._tell(record.key.cluster, owner, logical_cluster)
 
     def _mirrored(self, owner: tuple[str, str], logical_cluster: Object, now: str) -> Change | None:
-        host = self._host
-        definition = host.definitions.workspaces
-        record = host.cell.range_of(owner[0]).get(Key(owner[0], definition.storage_key, "", owner[1]))
+        definition = self._definitions.workspaces
+        record = self._cell.range_of(owner[0]).get(Key(owner[0], definition.storage_key, "", owner[1]))
         if record is None:
             return None
         workspace = orjson.loads(record.value)
@@ -158,7 +175,7 @@ class LifecycleController(Controller):
         if not (workspace.get("spec") or {}).get("cluster"):
             return None
         mirror(workspace, logical_cluster, now)
-        change = updated(host, definition, record, workspace)
+        change = self._changes.updated(definition, record, workspace)
         return change if change.value != record.value else None
 
     async def _tell(self, cluster: str, owner: tuple[str, str], logical_cluster: Object) -> None:
@@ -172,7 +189,7 @@ class LifecycleController(Controller):
         told = sha256(orjson.dumps([status, conditions.find(shown["status"], CONTENT_DELETED)])).digest()
         if self._told.get(cluster) == told:
             return
-        projection = self._host.directory.workspace(*owner)
+        projection = self._directory.workspace(*owner)
         if projection is None or projection["cluster"] != cluster or projection.get("phase") == SCHEDULING:
             self._untold.add(cluster)
             return
@@ -193,10 +210,10 @@ class LifecycleController(Controller):
         return resolved
 
     def _resolve(self, logical_cluster: Object) -> ResolvedType | None:
-        name = self._host.workspace_types.of(logical_cluster["metadata"]["annotations"]["kcp.io/cluster"], logical_cluster)
+        name = self._workspace_types.of(logical_cluster["metadata"]["annotations"]["kcp.io/cluster"], logical_cluster)
         if name is None:
             return None
         try:
-            return self._host.workspace_types.resolve(*name)
+            return self._workspace_types.resolve(*name)
         except TypeUnresolved:
             return None

@@ -4,47 +4,39 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
+from tenantry.base.broadcast import KeyedBroadcast
 from tenantry.kube.objects import Object
+from tenantry.placement.catalog import Catalog
+from tenantry.placement.directory import Directory
 from tenantry.storage.range import Range
 from tenantry.storage.record import RecordEvent
+from tenantry.tenancy.local_ranges import LocalRanges
 from tenantry.tenancy.resources import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, LOGICAL_CLUSTERS
 from tenantry.tenancy.well_known import SYSTEM_ADMIN
 
-if TYPE_CHECKING:
-    from tenantry.tenancy.host import Host
-
-RBAC = (CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS)
+_RBAC = (CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS)
 
 
 class AccessChanges:
     """One subscription to RBAC for all open watches; each hears of the workspaces under its own parent only."""
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
-        self._subscribers: dict[str, list[Callable[[], None]]] = {}
+    def __init__(self, catalog: Catalog, directory: Directory, local_ranges: LocalRanges) -> None:
+        self._directory = directory
+        self._subscribers: KeyedBroadcast[str, []] = KeyedBroadcast("a subscriber of changes of access")
         self._changed: set[str] = set()
         self._everywhere = False
-        host.follow_ranges(self._follow)
-        for resource in (*RBAC, LOGICAL_CLUSTERS):
-            host.catalog.subscribe(resource, self._copied)
+        local_ranges.follow(self._follow)
+        for resource in (*_RBAC, LOGICAL_CLUSTERS):
+            catalog.subscribe(resource, self._copied)
 
     def subscribe(self, parent: str, changed: Callable[[], None]) -> Callable[[], None]:
-        """`parent` is a logical cluster id. Calls back after RBAC or the phase of a workspace under it changed."""
-        subscribers = self._subscribers.setdefault(parent, [])
-        subscribers.append(changed)
-
-        def stop() -> None:
-            if changed in subscribers:
-                subscribers.remove(changed)
-            if not subscribers and self._subscribers.get(parent) is subscribers:
-                del self._subscribers[parent]
-
-        return stop
+        """`parent` is a logical cluster id. Calls back after RBAC or the phase of a workspace under it changed; returns how to
+        stop."""
+        return self._subscribers.subscribe(parent, changed)
 
     def _follow(self, range_: Range) -> Callable[[], None]:
-        stops = [range_.subscribe(self._events, resource) for resource in (*RBAC, LOGICAL_CLUSTERS)]
+        stops = [range_.subscribe(self._events, resource) for resource in (*_RBAC, LOGICAL_CLUSTERS)]
 
         def stop() -> None:
             for each in stops:
@@ -68,12 +60,11 @@ class AccessChanges:
         if cluster == SYSTEM_ADMIN:
             self._everywhere = True
             return
-        parent = self._host.directory.parent_of(cluster)
+        parent = self._directory.parent_of(cluster)
         self._changed.add(parent[0] if parent is not None else "")
 
     def _publish(self) -> None:
         parents = set(self._subscribers) if self._everywhere else self._changed
         self._changed, self._everywhere = set(), False
         for parent in parents:
-            for changed in tuple(self._subscribers.get(parent, ())):
-                changed()
+            self._subscribers.send(parent)

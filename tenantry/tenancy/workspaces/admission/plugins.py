@@ -6,38 +6,50 @@ Refusals are 403, as in kcp, even where the object itself is wrong.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import orjson
 
 from tenantry.apiserver.admission.attributes import CREATE, UPDATE, Admission, Review
+from tenantry.apiserver.storage_errors import range_of
 from tenantry.kube.objects import GroupResource
 from tenantry.kube.status import forbidden
+from tenantry.placement.directory import Directory
+from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
+from tenantry.tenancy.authorization.authorizer import ClusterAuthorizer
 from tenantry.tenancy.resources import LOGICAL_CLUSTERS
+from tenantry.tenancy.types import SystemDefinitions
 from tenantry.tenancy.types.logical_cluster import NAME
 from tenantry.tenancy.types.phase_fields import DELETING
 from tenantry.tenancy.workspaces.admission.logical_cluster import admit_logical_cluster
 from tenantry.tenancy.workspaces.admission.workspace import WorkspaceRules
 from tenantry.tenancy.workspaces.admission.workspace_type import WorkspaceTypeRules
-from tenantry.tenancy.workspaces.schedule import BEYOND_CAPACITY_EXTRA
-
-if TYPE_CHECKING:
-    from tenantry.tenancy.host import Host
+from tenantry.tenancy.workspaces.schedule import BEYOND_CAPACITY_EXTRA, Scheduler
+from tenantry.tenancy.workspaces.types import WorkspaceTypes
 
 Half = Callable[[Review], None]
 
 
-def plugins(host: Host) -> list[Admission]:
+def plugins(
+    *,
+    cell: Cell,
+    directory: Directory,
+    definitions: SystemDefinitions,
+    workspace_types: WorkspaceTypes,
+    scheduler: Scheduler,
+    authorizer: ClusterAuthorizer,
+) -> list[Admission]:
     """The plugins of this package, in their order."""
-    return [LivingCluster(host), Tenancy(host)]
+    workspaces = WorkspaceRules(cell=cell, authorizer=authorizer, workspace_types=workspace_types)
+    types = WorkspaceTypeRules(directory=directory, authorizer=authorizer)
+    return [LivingCluster(cell=cell), Tenancy(workspaces, types, definitions=definitions, scheduler=scheduler)]
 
 
 class LivingCluster:
     """Nothing is created in a logical cluster that does not exist, or whose contents are being deleted: it would be orphaned."""
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
+    def __init__(self, *, cell: Cell) -> None:
+        self._cell = cell
 
     def mutate(self, review: Review) -> None:
         if review.operation != CREATE or not review.definition.stored or review.cluster.startswith("system:"):
@@ -45,7 +57,7 @@ class LivingCluster:
         resource = review.definition.group_resource
         if resource == GroupResource("core.kcp.io", "logicalclusters"):
             return
-        record = self._host.range_of(review.cluster).get(Key(review.cluster, LOGICAL_CLUSTERS, "", NAME))
+        record = range_of(self._cell, review.cluster).get(Key(review.cluster, LOGICAL_CLUSTERS, "", NAME))
         if record is None:
             raise forbidden(resource, review.name, "the logical cluster does not exist")
         if record.head.deleting and (orjson.loads(record.value).get("status") or {}).get("phase") == DELETING:
@@ -58,10 +70,16 @@ class LivingCluster:
 class Tenancy:
     """Hands each review to the rules of its type; types of tenants that only have the same name are left alone."""
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
-        workspaces = WorkspaceRules(host)
-        types = WorkspaceTypeRules(host)
+    def __init__(
+        self,
+        workspaces: WorkspaceRules,
+        types: WorkspaceTypeRules,
+        *,
+        definitions: SystemDefinitions,
+        scheduler: Scheduler,
+    ) -> None:
+        self._definitions = definitions
+        self._scheduler = scheduler
         self._mutate: dict[tuple[str, str], Half] = {
             ("tenancy.kcp.io", "workspaces"): workspaces.mutate,
             ("core.kcp.io", "shards"): default_shard,
@@ -80,14 +98,14 @@ class Tenancy:
         if review.operation != CREATE or review.dry_run or review.definition.storage_key != LOGICAL_CLUSTERS:
             return
         if not review.user.extra_values(BEYOND_CAPACITY_EXTRA):
-            self._host.scheduler.admit(review.cluster)
+            self._scheduler.admit(review.cluster)
 
     def _apply(self, halves: dict[tuple[str, str], Half], review: Review) -> None:
         definition = review.definition
         half = halves.get((definition.group, definition.plural))
         if half is None:
             return
-        own = self._host.definitions.find(definition.group, definition.plural)
+        own = self._definitions.find(definition.group, definition.plural)
         if own is not None and own.identity == definition.identity:
             half(review)
 
