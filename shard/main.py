@@ -119,7 +119,7 @@ class ShardProcess(Process[ShardSettings]):
         shard = self.shard = Shard(
             name=self.name,
             store=self._store,
-            registry=self.map,
+            range_map=self.map,
             peers=peers,
             urls=Urls(settings.external_url),
             identity=identity,

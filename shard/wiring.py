@@ -57,7 +57,7 @@ class Identity:
 
 
 class Shard:
-    """Made, joined (it has a session, and takes up the ranges that the registry gives it), started, stopped.
+    """Made, joined (it has a session, and acquires the ranges that the map gives it), started, stopped.
 
     `handle` answers requests once it is started. `ttl_seconds`: how long the shard counts as alive after its last sign of life.
     `uid` is new with every start of a process; `url` is where peers and gateways reach it, and `open_store` a connection of its
@@ -69,7 +69,7 @@ class Shard:
         *,
         name: str,
         store: Store,
-        registry: RangeMap,
+        range_map: RangeMap,
         peers: Peers,
         urls: Urls,
         identity: Identity,
@@ -98,7 +98,7 @@ class Shard:
             history_limits=history_limits,
             cluster_limits=cluster_limits,
         )
-        lookup = ServiceAccountLookup(self.cell, registry, peers)
+        lookup = ServiceAccountLookup(self.cell, range_map, peers)
         authenticator = Union(
             requests=identity.requests,
             tokens=[*identity.tokens, ServiceAccountTokens(identity.issuer, lookup)],
@@ -108,20 +108,20 @@ class Shard:
         self.tenancy = tenancy = Tenancy(
             name=name,
             cell=self.cell,
-            range_map=registry,
+            range_map=range_map,
             urls=urls,
             peers=peers,
             connectors={**reviews.connectors(authenticator), **token_request.connectors(identity.issuer, lookup)},
             ca_certificate=ca_certificate.decode(),
             home_creator_groups=home_creator_groups,
         )
-        self.ownership = Ownership(self.cell, registry, changed=tenancy.ranges_changed, prepared=tenancy.catalog.reached)
+        self.ownership = Ownership(self.cell, range_map, changed=tenancy.ranges_changed, prepared=tenancy.catalog.reached)
         self.session = Session(
             store,
             self._info,
             guard,
             ttl_seconds=ttl_seconds,
-            seen=registry.reached,
+            seen=range_map.reached,
             lost=self.ownership.give_up,
             doubted=self.ownership.end_watches,
             open_store=open_store,
@@ -142,7 +142,7 @@ class Shard:
         )
         views = stock_views(context, catalog=tenancy.catalog, exports=tenancy.exports, apis=tenancy.apis)
         services = ServicesMount(tenancy.directory, tenancy.scopes, load_views(views, context))
-        ranges = RangesMount(registry, tenancy.scopes, {"clusters": tenancy.clusters, "services": services})
+        ranges = RangesMount(range_map, tenancy.scopes, {"clusters": tenancy.clusters, "services": services})
         self.handle = Pipeline(
             {"clusters": tenancy.clusters, "services": services, "ranges": ranges},
             authenticator,

@@ -96,7 +96,7 @@ class WholePlatform(Process[StartSettings]):
             fleet.shards[name] = Shard(
                 name=name,
                 store=self._store,
-                registry=fleet.map,
+                range_map=fleet.map,
                 peers=fleet.peers,
                 urls=Urls(self._url),
                 identity=identity,

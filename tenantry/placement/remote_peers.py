@@ -78,7 +78,7 @@ class RemotePeers:
     def _head(self, request: Request, length: int) -> bytes:
         user: User | None = request.user
         if user is not None:
-            # Who it acts for was settled before.
+            # Impersonation was resolved before.
             lowered = ((name.lower(), value) for name, value in request.headers.items())
             headers = {name: value for name, value in lowered if not name.startswith(_IMPERSONATION)}
             headers.pop("authorization", None)

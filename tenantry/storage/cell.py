@@ -164,7 +164,7 @@ class Cell:
         Raises KeyError."""
         range_ = self._ranges[name]
         range_.owned = False
-        await self.settled([key for key in self._pending if key.cluster in range_])
+        await self.writes_done([key for key in self._pending if key.cluster in range_])
         if self._ranges.get(name) is range_:
             self._drop(name)
 
@@ -200,7 +200,7 @@ class Cell:
             objects -= range_.count(without, cluster)
         return objects + growth.objects(cluster, without=without), size + growth.size_bytes(cluster)
 
-    async def settled(self, keys: Iterable[Key]) -> None:
+    async def writes_done(self, keys: Iterable[Key]) -> None:
         """Returns when none of the keys has a write under way."""
         keys = tuple(keys)
         while True:

@@ -134,7 +134,7 @@ async def test_expectations_are_compared_by_the_call_itself() -> None:
     with pytest.raises(ValueError):
         cell.commit([], [Put(key("c").encode(), b"")])
     # Nothing of what was refused is left pending.
-    await asyncio.wait_for(cell.settled([key(name) for name in "abc"]), 1)
+    await asyncio.wait_for(cell.writes_done([key(name) for name in "abc"]), 1)
     assert await cell.commit([]) == ()
     assert await cell.commit([Change(key("a"), None, None, changed)]) == [None]
 
@@ -145,7 +145,7 @@ async def test_settled_waits_for_the_write_under_way() -> None:
     range_ = await cell.adopt("root", "r", "t")
     store.gate.clear()
     write = asyncio.ensure_future(cell.commit([create("a")]))
-    waits = [asyncio.create_task(cell.settled([key("z"), key("a")])) for _ in range(2)]
+    waits = [asyncio.create_task(cell.writes_done([key("z"), key("a")])) for _ in range(2)]
     await turns()
     assert not any(wait.done() for wait in waits)
     waits[0].cancel()
@@ -163,7 +163,7 @@ async def test_writers_of_one_key_take_turns(store: Store) -> None:
 
     async def add() -> None:
         while True:
-            await cell.settled([key("counter")])
+            await cell.writes_done([key("counter")])
             current = range_.get(key("counter"))
             value = str(int(current.value) + 1 if current else 1).encode()
             await cell.commit([Change(key("counter"), value, Head(), current)])
@@ -189,7 +189,7 @@ async def test_a_cancelled_writer_takes_nothing_back() -> None:
     task.cancel()
     await turns()
     store.gate.set()
-    await cell.settled([key("a")])
+    await cell.writes_done([key("a")])
     assert range_.count(RESOURCE) == 2
 
 
@@ -335,7 +335,7 @@ async def test_a_store_that_does_not_answer_tells_writers_and_memory_learns_the_
         cell.commit([create("a")])
     store.faults.clear()
     store.silent_reads = 0
-    await cell.settled([key("a")])
+    await cell.writes_done([key("a")])
     assert [record.key.name for record in range_.list(RESOURCE)] == ["a"]
     await cell.commit([create("b")])
 
