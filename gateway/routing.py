@@ -15,9 +15,9 @@ _RANGES = "/ranges/"
 
 
 class Router:
-    """`token_cluster` tells which cluster a bearer token is of.
+    """`token_cluster` returns the cluster that a bearer token is of.
 
-    What does not exist is root's: its shard has the right words for that.
+    Requests about what does not exist go to root's range, whose shard answers them as kcp does.
     """
 
     def __init__(self, directory: Directory, *, token_cluster: Callable[[Request], str | None]) -> None:

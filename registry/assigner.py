@@ -84,7 +84,7 @@ def decide(
     if not serving:
         return []
     alive = {shard.uid for shard in living}
-    homeless: list[WeightedRange] = []
+    unowned: list[WeightedRange] = []
     moves: list[Move] = []
     for range_ in sorted(ranges):
         if (target := serving.get(range_.target)) is not None:
@@ -95,9 +95,9 @@ def decide(
         elif (owner := serving.get(range_.owner)) is not None:
             owner.take(range_)
         else:
-            homeless.append(range_)
+            unowned.append(range_)
     # The heaviest first: the light ones then even out what the heavy ones left uneven.
-    for range_ in sorted(homeless, key=lambda r: (-r.weight, r.name)):
+    for range_ in sorted(unowned, key=lambda r: (-r.weight, r.name)):
         target = _least(serving.values())
         target.take(range_)
         moves.append(Move(range_.name, range_.owner, target.uid))

@@ -49,8 +49,8 @@ class Openings:
         range's row cannot be read; Unavailable, Exhausted; Indeterminate (ask again with the same version: a range that was
         opened is found).
         """
-        # That version is not waited for: it may be one of which etcd has told the caller but, as nothing of the map changed, not
-        # this process, and will not for half a minute. What the map lacks makes the transaction fail.
+        # That version is not waited for: etcd may have reported it to the caller and, as nothing of the map changed in it, not to
+        # this process, for half a minute to come. Where the map here is behind, the transaction fails.
         await self.ensure_root()
         async with self._turn:
             for _ in range(ATTEMPTS_MAX):

@@ -39,7 +39,7 @@ Subscriber = Callable[[str, str, str, Object | None], None]
 
 
 class Entry:
-    """One copy, decoded when it is looked at. `revision` is the store's, to tell old news from new."""
+    """One copy, decoded when it is looked at. `revision` is the store's revision that wrote it."""
 
     __slots__ = ("_number", "raw", "revision")
 
@@ -82,7 +82,7 @@ class Catalog:
         return entry.object if entry is not None else None
 
     def entry(self, resource: str, cluster: str, name: str) -> Entry | None:
-        """The copy itself: its bytes and the store revision that wrote it, for who caches what it derives from it."""
+        """The copy itself: its bytes and the revision that wrote it, for callers that cache what they derive from it."""
         by_name = self._entries.get(resource, {}).get(cluster)
         return by_name.get(name) if by_name is not None else None
 
@@ -93,26 +93,26 @@ class Catalog:
         return [(c, name, entry.object) for c in clusters for name, entry in by_cluster.get(c, {}).items()]
 
     def each(self, resource: str) -> Iterator[tuple[str, str, Object]]:
-        """As `list` for all clusters, one at a time: of a million, no more than one need exist decoded. Not to be kept over an
+        """As `list` for all clusters, one at a time, so that of a million copies one is decoded at once. Not to be kept over an
         await, nor over a change of the catalog."""
         for cluster, by_name in self._entries.get(resource, {}).items():
             for name, entry in by_name.items():
                 yield cluster, name, entry.object
 
     def names(self, resource: str) -> Iterator[tuple[str, Iterable[str]]]:
-        """The clusters that have any, each with the names: to be gone through in slices, while the catalog changes."""
+        """The clusters that have any, each with the names. The catalog may change meanwhile, so it can be iterated in slices."""
         for cluster, by_name in tuple(self._entries.get(resource, {}).items()):
             yield cluster, tuple(by_name)
 
     def names_in(self, resource: str, cluster: str) -> Iterable[str]:
-        """Those of one cluster, as they are now."""
+        """The names in one cluster, as they are now."""
         return tuple(self._entries.get(resource, {}).get(cluster, ()))
 
     def has_any(self, resource: str, cluster: str) -> bool:
         return bool(self._entries.get(resource, {}).get(cluster))
 
     def subscribe(self, resource: str | None, callback: Subscriber) -> Callable[[], None]:
-        """Calls back for every change (None: of any resource) from now on; returns how to stop."""
+        """Calls back for every later change of a resource (None: of any). Returns how to unsubscribe."""
         if resource is None:
             return self._all_changes.subscribe(callback)
         return self._changes.subscribe(resource, callback)

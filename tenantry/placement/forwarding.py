@@ -1,7 +1,7 @@
 """Requests that go on to the shard that owns their range, and what is tried again when it cannot answer.
 
-Tried again, for a bounded time: what never went out; reads; and what a shard refused because it does not own the range
-(`NOT_OWNER`). A write that went out and was not answered may have been carried out, so its client is told so, and decides.
+Tried again, for a bounded time: what was never sent; reads; and what a shard refused because it does not own the range
+(`NOT_OWNER`). A write that was sent and not answered may have been carried out, so its client gets an error that says so.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Forwarding:
                         self.unknown_outcomes += 1
                         raise _unknown_outcome(info, error) from error
                     why = str(error)
-                    # A kept connection that the shard had closed meanwhile says nothing about the shard.
+                    # That the shard had closed a kept connection meanwhile means nothing.
                     at_once = error.sent and not fresh
                     fresh = True
                 else:

@@ -42,7 +42,7 @@ class Stale(Exception):
 
 
 class NotOwned(Exception):
-    """The range (of a cluster) is not held by this shard (any more). `owner` is who took it over, where that is known."""
+    """This shard does not own the range of a cluster (any more). `owner` is the fence's value with the new owner, where known."""
 
     def __init__(self, cluster: str, owner: FenceValue | None = None) -> None:
         hint = f"; its owner is shard {owner.owner}" if owner else ""
@@ -53,7 +53,7 @@ class NotOwned(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterLimits:
-    """What one logical cluster may hold where nothing else is said of it; 0 is without a limit. Those of the platform itself
+    """What one logical cluster may hold where it has no limits of its own; 0 is without a limit. Those of the platform itself
     (`root`, `system:*`) have none."""
 
     objects: int = 0
@@ -293,11 +293,11 @@ class Cell:
         except ValueError:
             owner = None
         self._committer.fail_range(name, lambda cluster: NotOwned(cluster, owner))
-        logger.warning("lost range %s to shard %s", name, owner.owner if owner else "(unknown)")
+        logger.warning("range %s was acquired by shard %s", name, owner.owner if owner else "(unknown)")
         call_each(self.on_demote, "a hook for demotions", range_, owner)
 
     def _apply(self, revision: int, transactions: Sequence[Transaction]) -> None:
-        """Makes memory show a committed batch, then tells hooks and subscribers."""
+        """Makes memory show a committed batch, then calls hooks and subscribers."""
         base = versions.make(self.store.cell, revision, 0)
         events_of: dict[Range, list[RecordEvent]] = {}
         for transaction in transactions:

@@ -224,7 +224,7 @@ class Committer:
                 try:
                     return await self._store.commit(fences, puts, deletes)
                 except Fenced as refused:
-                    # The journal is compared first: if it held, no earlier sending took effect and, fenced, none ever will.
+                    # The journal is compared first: if it was as expected, no earlier attempt took effect and, fenced, none will.
                     if refused.name != fence_name(self._journal_key):
                         raise
                     revision = await self._journaled(moved=True)

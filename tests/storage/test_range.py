@@ -111,7 +111,7 @@ def test_nothing_is_left_of_what_is_gone() -> None:
     index.remove(key)
     index.remove(key)
     assert list(index) == []
-    assert index._groups == {}
+    assert index._by_resource == {}
     assert list(index.clusters_in_order(RESOURCES[0])) == []
 
 

@@ -22,12 +22,12 @@ class EtcdSettings(msgspec.Struct, frozen=True):
     `certificate_authority`, `certificate`, `certificate_key`: PEM files for `https` endpoints; they are read again for every new
     connection, so that they may be renewed in place. `server_name` is whom the server's certificate must name, where that is not
     the endpoint's host.
-    `user`, `password`: for an etcd with authentication by password. The user has the role root: from 3.6 on no other is told the
+    `user`, `password`: for an etcd with authentication by password. The user has the role root: from 3.6 on no other may read the
     server's version, and before 3.5.13 a watch of history has to read everything (`watch`).
     `opening_seconds`: how long a process that starts waits for an etcd that does not answer yet, as kube-apiserver does.
     `deadline_seconds`: a call, with all its retries. `dial_seconds`: the first answer of one endpoint.
-    `commit_seconds`: the answer to a commit that was sent. A member keeps one for 7 s whose leader died meanwhile; to call it
-    indeterminate and settle that with the new leader is sooner done.
+    `commit_seconds`: the answer to a commit that was sent. A member waits 7 s with one whose leader died meanwhile; it is
+    faster to take the outcome as unknown, and to ask the new leader.
     `first_retry_seconds`, `last_retry_seconds`: the pause when no endpoint answers, doubled each time.
     `reconnect_seconds`: for how long a watch that lost its server tries to come back before it gives up.
     `keepalive_seconds`, `keepalive_timeout_seconds`: a connection with calls under way is probed this often, and given up when a
