@@ -49,7 +49,7 @@ async def writers(cell: Cell, count: int, prefix: str, *, also: Callable[[], Awa
         at = 0
         while time.perf_counter() < end:
             key = Key("root", RESOURCE, "default", f"{prefix}-{number}-{at}")
-            await cell.settled([key])
+            await cell.writes_done([key])
             await cell.commit([Change(key, VALUE, Head(uid=key.name), None)])
             if also is not None:
                 await also()

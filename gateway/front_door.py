@@ -16,7 +16,8 @@ from tenantry.placement.directory import Directory
 
 
 class FrontDoor:
-    """A request handler. `backends` maps shard names to handlers; `token_cluster` tells which cluster a bearer token is of."""
+    """A request handler. `backends` maps shard names to handlers; `token_cluster` returns the cluster that a bearer
+    token is of."""
 
     def __init__(
         self, directory: Directory, backends: Mapping[str, Handler], *, token_cluster: Callable[[Request], str | None]

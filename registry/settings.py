@@ -49,7 +49,7 @@ class RegistrySettings(RangeSettings, EtcdProcessSettings):
     )
     etcd_retention_seconds: float = setting(
         3600.0,
-        "for how long etcd keeps its past; 0: something else has etcd compacted",
+        "for how long etcd keeps its history; 0: something else has etcd compacted",
         "time to load a range and to resume a watch at a range's new owner; without compaction etcd only grows",
         bounds=(0, 30 * 24 * 3600),
     )

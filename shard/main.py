@@ -35,10 +35,10 @@ from tenantry.http.messages import Reply
 from tenantry.http.server import HttpServer
 from tenantry.kube.status import unavailable
 from tenantry.placement.owners import Owners
-from tenantry.placement.peers import RemotePeers
 from tenantry.placement.range_map import Opened, RangeMap
 from tenantry.placement.reach import CLOCK_WARNING_SECONDS, Reach, ahead, clock_gauge
 from tenantry.placement.reach_probe import NEIGHBOURS, ReachProbe
+from tenantry.placement.remote_peers import RemotePeers
 from tenantry.placement.tenant_paths import tenant_of
 from tenantry.placement.urls import Urls
 from tenantry.storage.etcd.config import EtcdConfig, parse_endpoint
@@ -120,7 +120,7 @@ class ShardProcess(Process[ShardSettings]):
         shard = self.shard = Shard(
             name=self.name,
             store=self._store,
-            registry=self.map,
+            range_map=self.map,
             peers=peers,
             urls=Urls(settings.external_url),
             identity=identity,

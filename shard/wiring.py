@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,14 +17,10 @@ from tenantry.apiserver.endpoints.issuer import IssuerEndpoint
 from tenantry.apiserver.endpoints.version import VersionEndpoint
 from tenantry.apiserver.pipeline import Pipeline
 from tenantry.apiserver.records import parse_head
-from tenantry.apiserver.request import Request
-from tenantry.apiserver.storage_errors import not_owner
 from tenantry.apiserver.user import AUTHENTICATED_GROUP
 from tenantry.base.metrics import Metrics
-from tenantry.http.messages import Reply
-from tenantry.kube.status import unavailable
-from tenantry.placement.directory import Registry, ShardInfo
 from tenantry.placement.heartbeat import OpenStore
+from tenantry.placement.map import ShardInfo
 from tenantry.placement.ownership import Ownership
 from tenantry.placement.peers import Peers
 from tenantry.placement.range_map import RangeMap
@@ -61,7 +57,7 @@ class Identity:
 
 
 class Shard:
-    """Made, joined (it has a session, and takes up the ranges that the registry gives it), started, stopped.
+    """Made, joined (it has a session, and acquires the ranges that the map gives it), started, stopped.
 
     `handle` answers requests once it is started. `ttl_seconds`: how long the shard counts as alive after its last sign of life.
     `uid` is new with every start of a process; `url` is where peers and gateways reach it, and `open_store` a connection of its
@@ -73,7 +69,7 @@ class Shard:
         *,
         name: str,
         store: Store,
-        registry: RangeMap,
+        range_map: RangeMap,
         peers: Peers,
         urls: Urls,
         identity: Identity,
@@ -102,7 +98,7 @@ class Shard:
             history_limits=history_limits,
             cluster_limits=cluster_limits,
         )
-        lookup = ServiceAccountLookup(self.cell, registry, peers)
+        lookup = ServiceAccountLookup(self.cell, range_map, peers)
         authenticator = Union(
             requests=identity.requests,
             tokens=[*identity.tokens, ServiceAccountTokens(identity.issuer, lookup)],
@@ -112,20 +108,20 @@ class Shard:
         self.tenancy = tenancy = Tenancy(
             name=name,
             cell=self.cell,
-            range_map=registry,
+            range_map=range_map,
             urls=urls,
             peers=peers,
             connectors={**reviews.connectors(authenticator), **token_request.connectors(identity.issuer, lookup)},
             ca_certificate=ca_certificate.decode(),
             home_creator_groups=home_creator_groups,
         )
-        self.ownership = Ownership(self.cell, registry, changed=tenancy.ranges_changed, prepared=tenancy.catalog.reached)
+        self.ownership = Ownership(self.cell, range_map, changed=tenancy.ranges_changed, prepared=tenancy.catalog.reached)
         self.session = Session(
             store,
             self._info,
             guard,
             ttl_seconds=ttl_seconds,
-            seen=registry.reached,
+            seen=range_map.reached,
             lost=self.ownership.give_up,
             doubted=self.ownership.end_watches,
             open_store=open_store,
@@ -146,7 +142,7 @@ class Shard:
         )
         views = stock_views(context, catalog=tenancy.catalog, exports=tenancy.exports, apis=tenancy.apis)
         services = ServicesMount(tenancy.directory, tenancy.scopes, load_views(views, context))
-        ranges = RangesMount(registry, tenancy.scopes, {"clusters": tenancy.clusters, "services": services})
+        ranges = RangesMount(range_map, tenancy.scopes, {"clusters": tenancy.clusters, "services": services})
         self.handle = Pipeline(
             {"clusters": tenancy.clusters, "services": services, "ranges": ranges},
             authenticator,
@@ -204,22 +200,3 @@ def _forget_tokens(authenticator: Union, range_: Range) -> Callable[[], None]:
             each()
 
     return stop
-
-
-class LocalPeers:
-    """Peers in the same process. `shards` is filled once all are made."""
-
-    def __init__(self, registry: Registry, shards: Mapping[str, Shard]) -> None:
-        self._registry = registry
-        self._shards = shards
-
-    async def call(self, range_name: str, request: Request) -> Reply:
-        info = self._registry.named(range_name)
-        shard = self._shards.get(info.shard) if info is not None else None
-        if shard is None:
-            raise unavailable(f"range {range_name} has no owner at the moment")
-        range_ = shard.cell.ranges.get(range_name)
-        if range_ is None or not range_.owned:
-            # While it is handed over, its shard would ask here again, and so on.
-            raise not_owner(f"range {range_name} is not loaded yet")
-        return await shard.handle(request)

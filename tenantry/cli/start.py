@@ -37,7 +37,7 @@ from tenantry.kube.status import unavailable
 from tenantry.placement.directory import Directory
 from tenantry.placement.tenant_paths import tenant_of
 from tenantry.placement.urls import Urls
-from tenantry.rpc.server import serve
+from tenantry.rpc.server import serve_renewed
 from tenantry.storage.history import HistoryLimits
 from tenantry.storage.keys import JOURNAL, prefix_end
 from tenantry.storage.sqlite.store import SqliteStore
@@ -97,7 +97,7 @@ class WholePlatform(Process[StartSettings]):
             fleet.shards[name] = Shard(
                 name=name,
                 store=self._store,
-                registry=fleet.map,
+                range_map=fleet.map,
                 peers=fleet.peers,
                 urls=Urls(self._url),
                 identity=identity,
@@ -165,18 +165,14 @@ class WholePlatform(Process[StartSettings]):
             feed=feed,
         )
         ranges = RegistryService(fleet.registry, cell=cell, may_change=common_names.may_change_the_map)
-        server = await serve(
+        server = await serve_renewed(
             {LOOKUPS: lookups.add_to, REGISTRY: ranges.add_to},
             f"{from_here(self._settings.bind_address)}:{self._settings.gateway_port}",
             ca=authority.certificate,
-            certificate=serving.pair.certificate,
-            key=serving.pair.key,
+            serving=serving,
             limits=LOOKUP_LIMITS,
         )
         self.metrics.shares += server.shares
-        serving.follow(server.renew)
-        # It may have been renewed while the server started.
-        server.renew(serving.pair)
         self._stack.push_async_callback(server.stop, 1.0)
         return server.port
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from tenantry.kube.status import not_found
-from tenantry.placement.directory import WORKSPACE_RESOURCE, Directory
+from tenantry.placement.directory import Directory
+from tenantry.placement.paths import WORKSPACE_RESOURCE
 from tenantry.storage.cell import Cell
 from tenantry.storage.range import Range
 

@@ -13,6 +13,7 @@ from grpc_reflection.v1alpha import reflection
 
 from tenantry.base.shares import LARGEST_SHARE, Shares
 from tenantry.http.certificates import Pair
+from tenantry.http.renewal import Certificate
 from tenantry.rpc.call_shares import CallShares
 from tenantry.rpc.internal_errors import InternalErrors
 
@@ -131,3 +132,21 @@ async def serve(
         raise OSError(f"cannot listen for gRPC on {address}: {error}; choose another port") from error
     await server.start()
     return RpcServer(server, port, checks, services, shown, (calls, streams))
+
+
+async def serve_renewed(
+    add: Mapping[str, Callable[[grpc.aio.Server], None]],
+    address: str,
+    *,
+    ca: bytes,
+    serving: Certificate,
+    limits: RpcLimits | None = None,
+) -> RpcServer:
+    """As `serve`, with a certificate that is renewed while the server runs."""
+    first = serving.pair
+    server = await serve(add, address, ca=ca, certificate=first.certificate, key=first.key, limits=limits)
+    serving.follow(server.renew)
+    if serving.pair is not first:
+        # It was renewed while the server started.
+        server.renew(serving.pair)
+    return server

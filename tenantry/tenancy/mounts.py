@@ -16,8 +16,8 @@ from tenantry.apiserver.scope import Scope
 from tenantry.apiserver.storage_errors import check_readable, not_owner
 from tenantry.kube.objects import GroupResource, annotations_of
 from tenantry.kube.status import StatusError, forbidden, generic_not_found, not_found
-from tenantry.placement.directory import Registry
 from tenantry.placement.locator import Locator, There
+from tenantry.placement.map import Map
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.tenancy.authorization.links import NOT_PERMITTED
@@ -178,7 +178,7 @@ class RangesMount:
     `mounts`: first path segment (`clusters`, `services`) → its mount.
     """
 
-    def __init__(self, range_map: Registry, scopes: ClusterScopes, mounts: Mapping[str, RangedMount]) -> None:
+    def __init__(self, range_map: Map, scopes: ClusterScopes, mounts: Mapping[str, RangedMount]) -> None:
         self._range_map = range_map
         self._scopes = scopes
         self._mounts = mounts

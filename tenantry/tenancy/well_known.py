@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-ROOT = "root"
+from tenantry.placement import paths
+
+ROOT = paths.ROOT
 """The id of the cluster in which every path begins."""
 SYSTEM_ADMIN = "system:admin"
 """The cluster whose RBAC holds in every cluster."""

@@ -16,8 +16,9 @@ from tenantry.controllers.controller import Controller
 from tenantry.controllers.runner import ControllerRunner
 from tenantry.kube.status import StatusError
 from tenantry.placement.catalog import Catalog
-from tenantry.placement.directory import Directory, Registry
+from tenantry.placement.directory import Directory
 from tenantry.placement.locator import Locator
+from tenantry.placement.map import Map
 from tenantry.placement.peers import Peers
 from tenantry.placement.urls import Urls
 from tenantry.storage.cell import Cell
@@ -60,7 +61,7 @@ class Tenancy:
         *,
         name: str,
         cell: Cell,
-        range_map: Registry,
+        range_map: Map,
         urls: Urls,
         peers: Peers,
         connectors: Connectors | None = None,

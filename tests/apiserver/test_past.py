@@ -13,8 +13,8 @@ from tenantry.apiserver.records import parse_head
 from tenantry.http.messages import Response, Stream
 from tenantry.storage.cell import Cell
 from tests.apiserver.kit import DEFINITIONS, MemorySink, Server, TestScope, cm
+from tests.storage.test_backfill import SlowPast
 from tests.storage.test_cell import turns
-from tests.storage.test_seeding import SlowPast
 
 CMS = "/api/v1/namespaces/default/configmaps"
 

@@ -18,8 +18,9 @@ from tenantry.http.certificates import CertificateAuthority, pair_client_context
 from tenantry.http.limits import Limits
 from tenantry.http.server import HttpServer
 from tenantry.placement.catalog import Catalog
-from tenantry.placement.directory import Directory, RangeInfo, ShardInfo
+from tenantry.placement.directory import Directory
 from tenantry.placement.forwarding import Forwarding
+from tenantry.placement.map import RangeInfo, ShardInfo
 from tenantry.placement.owners import Owners
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.store import Put
@@ -30,7 +31,7 @@ A, B = "aaa0000000000001", "bbb0000000000001"
 
 
 class Map:
-    """`tenantry.placement.directory.Registry`, as the test says."""
+    """`tenantry.placement.map.Map`, as the test says."""
 
     def __init__(self, ranges: Sequence[RangeInfo], shards: Sequence[ShardInfo] = ()) -> None:
         self._ranges = tuple(ranges)

@@ -15,8 +15,9 @@ from tenantry.controllers.controller import Controller
 from tenantry.controllers.listing import Listings
 from tenantry.controllers.queue import WorkQueue
 from tenantry.kube.objects import Object
+from tenantry.storage.backfill import backfill_range
 from tenantry.storage.keys import Key
-from tenantry.storage.load import load_range, seed_range
+from tenantry.storage.load import load_range
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.range import Range
 from tenantry.storage.record import Head, Record, RecordEvent
@@ -269,5 +270,5 @@ async def test_a_range_is_loaded_and_gets_its_past_in_slices(monkeypatch: pytest
     assert_short(turn, LINES_OF_A_WRITE + 4 * MANY_MORE)
     assert held.size == MANY_MORE
     with counted_turns(monkeypatch) as turn:
-        await seed_range(store, held, parse, revision, MANY_MORE)
+        await backfill_range(store, held, parse, revision, MANY_MORE)
     assert_short(turn, LINES_OF_A_WRITE)

@@ -590,7 +590,7 @@ async def test_versions_and_history_are_the_same_after_a_crash(server: EtcdServe
     assert again.list(RESOURCE) == range_.list(RESOURCE)
     expected = range_.events_after(begin, RESOURCE)
     assert len(expected) == 90
-    await again.past(begin)
+    await again.backfilled(begin)
     assert list(again.events_after(begin, RESOURCE)) == list(expected)
     assert again.version >= range_.version
 

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from tenantry.placement.directory import RangeInfo, ShardInfo
+from tenantry.placement.map import RangeInfo, ShardInfo
 from tenantry.placement.range_map import RangeMap
 from tenantry.storage.etcd.config import EtcdConfig
 from tenantry.storage.etcd.store import EtcdStore

@@ -18,7 +18,7 @@ from tenantry.apiserver.scope import Connector
 from tenantry.apiserver.user import AUTHENTICATED_GROUP, MASTERS_GROUP, User
 from tenantry.http.messages import Reply, Response
 from tenantry.kube.objects import Object
-from tenantry.placement.directory import RangeInfo, ShardInfo
+from tenantry.placement.map import RangeInfo, ShardInfo
 from tenantry.placement.urls import Urls
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key

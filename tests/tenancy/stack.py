@@ -67,7 +67,7 @@ class Stack:
             self.shards[name] = Shard(
                 name=name,
                 store=store,
-                registry=self.map,
+                range_map=self.map,
                 peers=self.fleet.peers,
                 urls=Urls(URL),
                 identity=Identity(requests=[], tokens=tokens, issuer=issuer, anonymous=True),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tenantry.kube.objects import Object
-from tenantry.placement.directory import RangeInfo
+from tenantry.placement.map import RangeInfo
 from tests.tenancy.world import World, running
 
 PLACES = {

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tenantry.kube.status import StatusError
-from tenantry.placement.directory import HOME_PREFIX, RangeInfo
+from tenantry.placement.map import RangeInfo
+from tenantry.placement.paths import HOME_PREFIX
 from tests.tenancy.stack import WORKSPACES, Stack, person, running
 
 CAPACITY = 5

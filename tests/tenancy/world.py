@@ -19,7 +19,7 @@ from tenantry.http.messages import Reply, Response
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError
-from tenantry.placement.directory import RangeInfo, ShardInfo
+from tenantry.placement.map import RangeInfo, ShardInfo
 from tenantry.placement.urls import Urls
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key

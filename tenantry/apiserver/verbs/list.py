@@ -61,7 +61,7 @@ async def select(call: Call, options: ListOptions, wanted: Selection) -> tuple[l
         limit = 0
     if version:
         await reached(range_, version)
-        await range_.past(version)
+        await range_.backfilled(version)
     require_readable(range_)
     exact = options.match == EXACT or token is not None or (limit and not options.match)
     at = version if exact and version else range_.version

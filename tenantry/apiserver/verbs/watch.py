@@ -35,7 +35,7 @@ async def watch(call: Call) -> Reply:
             check_cell(version, range_)
         except StatusError as error:
             return _refusal(call, error)
-        await range_.past(version)
+        await range_.backfilled(version)
         # Who lost it meanwhile says so before the first byte, so that the watch can go to the new owner.
         check_readable(range_)
     encoder = Encoder(call.definition, call.version, representation, include, call.scope.present(call.definition, call.user))

@@ -1,6 +1,6 @@
 """The one way in which objects are written: read memory, compute, commit; again where another writer was quicker.
 
-    settled → record ─► compute (mutating admission, strategy, validation, validating admission) ─► commit ─┬─► outcome
+    wait    → record ─► compute (mutating admission, strategy, validation, validating admission) ─► commit ─┬─► outcome
        ▲                                                                                                    │
        └──────────────────────────────── Stale ─────────────────────────────────────────────────────────────┘
 
@@ -126,7 +126,7 @@ async def run(target: Target, compute: Compute) -> Outcome:
     try:
         for attempt in range(ATTEMPTS):
             del target.warnings[warned:]
-            await cell.settled(keys)
+            await cell.writes_done(keys)
             record = look(target)
             weight = target.weight + (weigh(record.value) if record is not None else 0)
             if not in_thread and is_light(weight):
@@ -208,13 +208,13 @@ async def _in_parts(target: Target, compute: Compute, keys: Collection[Key]) -> 
     cell = target.scope.cell
     lock = _computing.setdefault(target.key, asyncio.Lock())
     async with lock:
-        await cell.settled(keys)
+        await cell.writes_done(keys)
         record = look(target)
         steps = compute(record)
         place, outcome = await workers.run(target.cluster, lambda: _part(steps, None))
         while True:
             # Others had their turn.
-            await cell.settled(keys)
+            await cell.writes_done(keys)
             if look(target) is not record:
                 raise Overtaken
             while outcome is None and place is ON_LOOP:

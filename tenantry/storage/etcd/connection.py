@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import grpc
 
+from tenantry.base.backoff import Backoff
 from tenantry.storage.etcd.config import Endpoint, EtcdConfig, parse_endpoint
 from tenantry.storage.etcd.credentials import explain
 from tenantry.storage.etcd.link import Link, Lost, Stream
@@ -221,18 +221,6 @@ class Connection:
         self._link = link
         self._troubles.clear()
         return link
-
-
-class Backoff:
-    """Pauses that double, each with jitter."""
-
-    def __init__(self, first_seconds: float, last_seconds: float) -> None:
-        self.seconds = first_seconds
-        self._last_seconds = last_seconds
-
-    async def pause(self) -> None:
-        await asyncio.sleep(self.seconds * random.uniform(0.5, 1.0))
-        self.seconds = min(2 * self.seconds, self._last_seconds)
 
 
 def _seen(task: asyncio.Task[Link]) -> None:

@@ -102,7 +102,7 @@ class EventExpiry:
             writes = self._writes.get(name) or Writes()
             due = (record for key in writes.due(before) if (record := range_.get(key)) is not None)
             while batch := list(islice(due, _BATCH)):
-                await self._cell.settled([record.key for record in batch])
+                await self._cell.writes_done([record.key for record in batch])
                 try:
                     await self._cell.commit([Change(record.key, None, None, record) for record in batch])
                     swept += len(batch)

@@ -51,7 +51,7 @@ class Purge:
             if definition is not None:
                 await objects.delete(self._scopes.cluster(key.cluster), definition, key.namespace, key.name)
                 return ""
-            await self._cell.settled([key])
+            await self._cell.writes_done([key])
             current = range_.get(key)
             if current is not None:
                 await self._cell.commit([Change(key, None, None, current, self._copies.dropped(key))])

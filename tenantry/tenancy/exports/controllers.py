@@ -6,7 +6,7 @@ from typing import Any
 
 from tenantry.controllers.controller import Controller
 from tenantry.placement.catalog import Catalog
-from tenantry.placement.directory import Registry
+from tenantry.placement.map import Map
 from tenantry.placement.urls import Urls
 from tenantry.storage.cell import Cell
 from tenantry.tenancy.apis import ClusterApis
@@ -29,7 +29,7 @@ def build(
     *,
     cell: Cell,
     catalog: Catalog,
-    range_map: Registry,
+    range_map: Map,
     urls: Urls,
     local_ranges: LocalRanges,
     definitions: SystemDefinitions,

@@ -11,7 +11,7 @@ from tenantry.apiserver import records
 from tenantry.controllers.object_controller import ObjectController, enqueue_where
 from tenantry.kube.objects import Object, timestamp
 from tenantry.kube.types.namespace import living
-from tenantry.placement.directory import Registry
+from tenantry.placement.map import Map
 from tenantry.placement.urls import Urls
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
@@ -70,7 +70,7 @@ class IdentityController(ObjectController):
         *,
         cell: Cell,
         definitions: SystemDefinitions,
-        range_map: Registry,
+        range_map: Map,
         urls: Urls,
         changes: Changes,
         publish_on_exports: bool = False,

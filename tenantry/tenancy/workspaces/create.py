@@ -19,7 +19,8 @@ from tenantry.controllers.object_controller import ObjectController
 from tenantry.kube.objects import Object, annotations_of, finalizers_of, is_deleting, labels_of, timestamp
 from tenantry.kube.status import StatusError
 from tenantry.placement.catalog import Catalog
-from tenantry.placement.directory import Directory, RangeInfo
+from tenantry.placement.directory import Directory
+from tenantry.placement.map import RangeInfo
 from tenantry.placement.urls import Urls
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key, catalog_key
@@ -110,7 +111,7 @@ class WorkspaceController(ObjectController):
         self._deletion_requested = {key: uid for key, uid in self._deletion_requested.items() if key.cluster not in range_}
 
     async def reconcile(self, range_: Range, key: Key) -> None:
-        await self._cell.settled((key,))
+        await self._cell.writes_done((key,))
         record = range_.get(key)
         if record is None:
             self._unschedulable.discard(key)
@@ -193,7 +194,7 @@ class WorkspaceController(ObjectController):
                 raise
             self._scheduler.refused(info.name)
             found = None
-        await self._cell.settled((key,))
+        await self._cell.writes_done((key,))
         if found is not None and _is_owned(found, workspace):
             self._enter(workspace, cluster, path, timestamp())
         else:
@@ -219,7 +220,7 @@ class WorkspaceController(ObjectController):
             return
         else:
             logical_cluster = await self._remote.get_logical_cluster(cluster)
-            await self._cell.settled((key,))
+            await self._cell.writes_done((key,))
         now = timestamp()
         if logical_cluster is None:
             status = workspace.setdefault("status", {})
@@ -245,13 +246,13 @@ class WorkspaceController(ObjectController):
             if found is not None and _is_owned(found, workspace) and await self._remote.delete_logical_cluster(cluster):
                 self._deletion_requested[key] = record.head.uid
                 return
-        await self._cell.settled((key,))
+        await self._cell.writes_done((key,))
         await self._cell.commit([self._changes.removed(record)])
 
     async def _delete_local(self, key: Key, cluster: str) -> None:
         """Marks the LogicalCluster deleted, or ends the Workspace where there is none any more."""
         cluster_key = _logical_cluster_key(self._definitions, cluster)
-        await self._cell.settled((key, cluster_key))
+        await self._cell.writes_done((key, cluster_key))
         record, found = self._cell.range_of(key.cluster).get(key), self._cell.range_of(cluster).get(cluster_key)
         if record is None:
             return

@@ -203,7 +203,7 @@ class Emptying:
             children += kind is Kind.CHILD
             if kind is Kind.HELD_BACK and len(held_back) < 5:
                 held_back.append(each.key)
-        await self._cell.settled((key,))
+        await self._cell.writes_done((key,))
         record = range_.get(key)
         if record is None:
             return

@@ -20,7 +20,9 @@ from tenantry.apiserver.user import User, home_of, is_service_account
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object, annotations_of, timestamp
 from tenantry.kube.status import StatusError, internal, too_many_requests, unavailable
-from tenantry.placement.directory import HOME_PREFIX, HOMES, Directory, RangeInfo, home_key
+from tenantry.placement.directory import Directory
+from tenantry.placement.map import RangeInfo
+from tenantry.placement.paths import HOME_PREFIX, HOMES, home_key
 from tenantry.placement.urls import Urls
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key, catalog_key
@@ -158,7 +160,7 @@ class HomeWorkspaces:
 
     async def _forget(self, user: User, cluster: str) -> None:
         key = Key(ROOT, HOMES, "", home_key(user.name))
-        await self._cell.settled((key,))
+        await self._cell.writes_done((key,))
         record = range_of(self._cell, ROOT).get(key)
         if record is not None and orjson.loads(record.value)["cluster"] == cluster:
             await self._cell.commit([Change(key, None, None, record, {catalog_key(HOMES, ROOT, key.name): None})])
@@ -168,7 +170,7 @@ class HomeWorkspaces:
         if not self._cell.owns(cluster):
             return await self._remote.get_logical_cluster(cluster)
         key = Key(cluster, definition.storage_key, "", NAME)
-        await self._cell.settled((key,))
+        await self._cell.writes_done((key,))
         record = range_of(self._cell, cluster).get(key)
         return _with_version(record) if record is not None else None
 

@@ -141,7 +141,7 @@ class LogicalClusterController(ObjectController):
     async def _empty(self, range_: Range, key: Key) -> None:
         """Goes on with the deletion of what the cluster holds, as far as it can go now."""
         self._expecting.add(key.cluster)
-        await self._cell.settled((key,))
+        await self._cell.writes_done((key,))
         record = range_.get(key)
         if record is not None and (orjson.loads(record.value).get("status") or {}).get("terminators"):
             self._expecting.discard(key.cluster)

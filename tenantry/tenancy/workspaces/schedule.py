@@ -10,7 +10,9 @@ from tenantry.kube.objects import Object, annotations_of, labels_of
 from tenantry.kube.selectors.labels import from_object
 from tenantry.kube.status import too_many_requests
 from tenantry.placement.catalog import Catalog
-from tenantry.placement.directory import HOMES, Directory, RangeInfo, Registry
+from tenantry.placement.directory import Directory
+from tenantry.placement.map import Map, RangeInfo
+from tenantry.placement.paths import HOMES
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.tenancy.resources import LOGICAL_CLUSTERS, SHARDS, WORKSPACES
@@ -51,7 +53,7 @@ class Scheduler:
         cell: Cell,
         catalog: Catalog,
         directory: Directory,
-        range_map: Registry,
+        range_map: Map,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._cell = cell

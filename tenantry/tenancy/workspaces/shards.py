@@ -8,7 +8,7 @@ import orjson
 
 from tenantry.controllers.object_controller import ObjectController
 from tenantry.kube.objects import Object
-from tenantry.placement.directory import RangeInfo, Registry
+from tenantry.placement.map import Map, RangeInfo
 from tenantry.placement.urls import Urls
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
@@ -36,7 +36,7 @@ class ShardsController(ObjectController):
     name = "shards"
     workers = 1
 
-    def __init__(self, *, cell: Cell, definitions: SystemDefinitions, range_map: Registry, urls: Urls, changes: Changes) -> None:
+    def __init__(self, *, cell: Cell, definitions: SystemDefinitions, range_map: Map, urls: Urls, changes: Changes) -> None:
         self._urls = urls
         self._cell = cell
         self._definitions = definitions

@@ -1,4 +1,4 @@
-"""What a watch has not taken yet of the live commits."""
+"""The live commits that the reader of a watch has not taken yet."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ History = Callable[[int, int], Awaitable[Iterable[Batch]]]
 """Reads the log from a revision up to another one, both included. Raises Compacted."""
 
 
-class Feed:
+class WatchBuffer:
     """Batches of one watch, in order and bounded. Used on the loop only."""
 
     def __init__(self) -> None:
         self._batches: deque[Batch] = deque()
         self._events = 0
-        self._lost: tuple[int, int] | None = None
+        self._dropped: tuple[int, int] | None = None
         self._waker: asyncio.Future[None] | None = None
         self.closed = False
 
     def push(self, batch: Batch) -> None:
         self._events += len(batch.events)
-        if self._lost is not None or self._events > EVENTS_LIMIT:
-            self.lose(batch.revision)
+        if self._dropped is not None or self._events > EVENTS_LIMIT:
+            self.drop(batch.revision)
             return
         self._batches.append(batch)
         self._wake()
 
-    def lose(self, revision: int) -> None:
-        """What is held is given up: the reader has to read the log up to a revision."""
-        first = self._lost[0] if self._lost else self._batches[0].revision if self._batches else revision
-        self._lost = (first, revision)
+    def drop(self, revision: int) -> None:
+        """Drops what is buffered: the reader has to read the log up to a revision instead."""
+        first = self._dropped[0] if self._dropped else self._batches[0].revision if self._batches else revision
+        self._dropped = (first, revision)
         self._batches.clear()
         self._events = 0
         self._wake()
@@ -49,18 +49,18 @@ class Feed:
 
     async def take(self) -> tuple[tuple[int, int] | None, list[Batch]]:
         """Waits for batches, or for the first and last revision that must be read from the log instead."""
-        while not self._batches and self._lost is None and not self.closed:
+        while not self._batches and self._dropped is None and not self.closed:
             self._waker = asyncio.get_running_loop().create_future()
             await self._waker
-        lost, batches = self._lost, list(self._batches)
+        dropped, batches = self._dropped, list(self._batches)
         self._batches.clear()
         self._events = 0
-        self._lost = None
-        return lost, batches
+        self._dropped = None
+        return dropped, batches
 
     async def follow(self, history: History, from_revision: int, until: int) -> AsyncGenerator[Batch, None]:
         """All batches from a revision on: up to `until`, and wherever this was too slow, from the log. An empty batch says when
-        the log was read for the first time. Raises Compacted, and Unavailable when the feed is closed."""
+        the log was read for the first time. Raises Compacted, and Unavailable when it is closed."""
         next_revision = from_revision
         batches: list[Batch] = []
         progress = True
@@ -78,9 +78,9 @@ class Feed:
                 if batch.revision >= next_revision:
                     next_revision = batch.revision + 1
                     yield batch
-            lost, batches = await self.take()
-            if lost is not None:
-                next_revision, until = max(next_revision, lost[0]), lost[1]
+            dropped, batches = await self.take()
+            if dropped is not None:
+                next_revision, until = max(next_revision, dropped[0]), dropped[1]
         raise Unavailable("the store is closed")
 
     def _wake(self) -> None:

@@ -21,8 +21,8 @@ from tenantry.http.messages import Relay, Reply, Response, Sink, Stream, frame
 from tenantry.kube.status import StatusError
 from tenantry.placement.map_rows import RangeRow, SessionRow, encode, range_key, session_key
 from tenantry.placement.owners import Owners
-from tenantry.placement.peers import RemotePeers
 from tenantry.placement.range_map import RangeMap
+from tenantry.placement.remote_peers import RemotePeers
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.store import Put
 

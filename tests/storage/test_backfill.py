@@ -1,4 +1,4 @@
-"""A range that was taken from another shard is served at once; its past comes later, and those who need it wait."""
+"""A range that was taken from another shard is served at once; its history comes later, and those who need it wait."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from tenantry.storage import backfill as seeding
+from tenantry.storage import backfill
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.range import Range, TooOld
 from tenantry.storage.store import Batch, Damaged, StoreError, Unavailable
@@ -51,9 +51,9 @@ async def test_the_present_does_not_wait_for_the_past() -> None:
     await store.asked.wait()
     (new,) = await second.commit([create("b")])
     assert held.get(key("a")) is not None and held.get(key("b")) is not None
-    await held.past(loaded)
+    await held.backfilled(loaded)
     assert [event.version for event in held.events_after(loaded, RESOURCE)] == [there(new).version]
-    waiting = asyncio.create_task(held.past(before))
+    waiting = asyncio.create_task(held.backfilled(before))
     await turns()
     assert not waiting.done()
     with pytest.raises(TooOld):
@@ -65,12 +65,12 @@ async def test_the_present_does_not_wait_for_the_past() -> None:
 
 
 async def test_the_past_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seeding, "FIRST_RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(backfill, "FIRST_RETRY_SECONDS", 0.0)
     store = SlowPast()
     store.errors = [Unavailable("not now"), Unavailable("nor now")]
     held, before, made = await taken(store)
     store.open.set()
-    await held.past(before)
+    await held.backfilled(before)
     assert [event.version for event in held.events_after(before, RESOURCE)] == [made]
 
 
@@ -79,7 +79,7 @@ async def test_a_damaged_past_is_given_up() -> None:
     store.errors = [Damaged("unreadable")]
     held, before, _ = await taken(store)
     store.open.set()
-    await held.past(before)
+    await held.backfilled(before)
     assert held.get(key("a")) is not None
     with pytest.raises(TooOld):
         held.events_after(before, RESOURCE)
@@ -91,7 +91,7 @@ async def test_who_waits_for_the_past_of_a_lost_range_is_let_go(begun: bool) -> 
     await taken(store)
     cell = cell_on(store, "shard-3")
     held = await cell.adopt("root", "r", "t")
-    waiting = asyncio.create_task(held.past(0))
+    waiting = asyncio.create_task(held.backfilled(0))
     if begun:
         await turns()
     await cell.release("root")
@@ -104,7 +104,7 @@ async def test_closing_ends_what_is_read() -> None:
     await taken(store)
     cell = cell_on(store, "shard-3")
     held = await cell.adopt("root", "r", "t")
-    waiting = asyncio.create_task(held.past(0))
+    waiting = asyncio.create_task(held.backfilled(0))
     await turns()
     await cell.close()
     await waiting

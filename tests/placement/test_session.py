@@ -9,8 +9,8 @@ from collections.abc import Callable
 import pytest
 
 from tenantry.base.tasks import FATAL
-from tenantry.placement.directory import ShardInfo
 from tenantry.placement.heartbeat import Heartbeat
+from tenantry.placement.map import ShardInfo
 from tenantry.placement.map_rows import SessionRow, decode
 from tenantry.placement.session import Session
 from tenantry.storage.keys import SESSIONS, prefix_end
@@ -166,7 +166,7 @@ async def test_the_death_of_a_heartbeat_ends_the_process() -> None:
 
     heartbeat = Heartbeat(Leases(), ReadGuard(), ttl_seconds=0.04, gone=lambda lease: None, open_store=connection)
     heartbeat.start()
-    heartbeat.hold(1, proves=True)
+    heartbeat.renew(1, proves=True)
     async with asyncio.timeout(PATIENCE_SECONDS):
         context = await told
     assert context[FATAL]

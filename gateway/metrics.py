@@ -1,4 +1,4 @@
-"""What a gateway counts beside its requests."""
+"""A gateway's metrics beside those of its requests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 from tenantry.placement.forwarding import Forwarding
 
 
-class GatewayFigures(Collector):
+class GatewayMetrics(Collector):
     """For a metrics registry. The callables are asked when the metrics are read."""
 
     def __init__(
