@@ -18,7 +18,7 @@ from gateway.settings import GatewaySettings
 from tenantry.apiserver.authentication import common_names
 from tenantry.apiserver.authentication.client_authority import ClientAuthority
 from tenantry.apiserver.authentication.service_account import token_cluster
-from tenantry.apiserver.callers import Callers
+from tenantry.apiserver.callers import ApiCallers
 from tenantry.apiserver.life_cycle import Process, run_on_etcd
 from tenantry.apiserver.serving import https_server, serving_names
 from tenantry.base.files import write_private
@@ -61,7 +61,7 @@ class Gateway(Process[GatewaySettings]):
         return f"<Gateway {self.urls.external} {self.map!r}>"
 
     @property
-    def welcome(self) -> str:
+    def startup_message(self) -> str:
         return f"tenantry gateway serves {self.urls.external} on port {self.port}"
 
     async def start(self) -> None:
@@ -107,7 +107,7 @@ class Gateway(Process[GatewaySettings]):
             serving=serving,
             clients=clients,
             metrics=self.metrics,
-            callers=Callers(partial(tenant_of, self.directory), home_of=token_cluster, certificates=clients.identities()),
+            callers=ApiCallers(partial(tenant_of, self.directory), home_of=token_cluster, certificates=clients.identities()),
         )
         self.port = await server.start(settings.bind_address, settings.secure_port)
         stack.push_async_callback(server.stop)

@@ -42,7 +42,7 @@ class RegistryProcess(Process[RegistrySettings]):
         return f"<RegistryProcess port={self.port} {self.registry!r}>"
 
     @property
-    def welcome(self) -> str:
+    def startup_message(self) -> str:
         return f"tenantry registry serves on port {self.port}"
 
     async def start(self) -> None:

@@ -22,7 +22,7 @@ from tenantry.apiserver.authentication.client_certificate import RequestHeaders
 from tenantry.apiserver.authentication.service_account import TokenIssuer
 from tenantry.apiserver.authentication.shared_secrets import shared_admin_tokens, shared_issuer
 from tenantry.apiserver.authentication.static_tokens import StaticTokens, read_token_file
-from tenantry.apiserver.callers import Callers
+from tenantry.apiserver.callers import ApiCallers
 from tenantry.apiserver.forwarded import FORWARDED_HEADERS
 from tenantry.apiserver.life_cycle import Process, run_on_etcd
 from tenantry.apiserver.request import Handler, Request
@@ -72,7 +72,7 @@ class ShardProcess(Process[ShardSettings]):
         return f"<ShardProcess {self.name} {self.uid} at {self.url or '(not listening)'} {self.map!r}>"
 
     @property
-    def welcome(self) -> str:
+    def startup_message(self) -> str:
         return f"tenantry shard {self.name} serves {self.url}"
 
     async def start(self) -> None:
@@ -238,7 +238,7 @@ class ShardProcess(Process[ShardSettings]):
             clients=self._clients,
             servers_ca=authority.certificate if settings.client_ca_file else b"",
             metrics=self.metrics,
-            callers=Callers(
+            callers=ApiCallers(
                 self._tenant_of,
                 certificates=self._clients.identities(front_proxies=common_names.FRONT_PROXIES),
                 headers=RequestHeaders(authority.certificate, allowed_names=common_names.FRONT_PROXIES),

@@ -9,7 +9,7 @@ from functools import partial
 
 from shard.checks import watch_over
 from shard.service_accounts import ServiceAccountLookup
-from tenantry.apiserver.authentication.authenticator import RequestAuthenticator, TokenAuthenticator, Union
+from tenantry.apiserver.authentication.authenticator import RequestAuthenticator, TokenAuthenticator, UnionAuthenticator
 from tenantry.apiserver.authentication.service_account import ServiceAccountTokens, TokenIssuer, token_cluster
 from tenantry.apiserver.endpoints import reviews, token_request
 from tenantry.apiserver.endpoints.health import Health
@@ -99,7 +99,7 @@ class Shard:
             cluster_limits=cluster_limits,
         )
         lookup = ServiceAccountLookup(self.cell, range_map, peers)
-        authenticator = Union(
+        authenticator = UnionAuthenticator(
             requests=identity.requests,
             tokens=[*identity.tokens, ServiceAccountTokens(identity.issuer, lookup)],
             audiences=identity.issuer.audiences,
@@ -147,7 +147,7 @@ class Shard:
             {"clusters": tenancy.clusters, "services": services, "ranges": ranges},
             authenticator,
             root=lambda: tenancy.scopes.cluster(ROOT),
-            pass_on=peers.call,
+            forward=peers.call,
             health=health,
             metrics=metrics,
             version=VersionEndpoint(version),
@@ -186,7 +186,7 @@ class Shard:
         await self.session.stop()
 
 
-def _forget_tokens(authenticator: Union, range_: Range) -> Callable[[], None]:
+def _forget_tokens(authenticator: UnionAuthenticator, range_: Range) -> Callable[[], None]:
     """A token dies with its account or secret, not when its place in the cache is due. Other shards forget it within seconds."""
 
     def changed(events: Sequence[RecordEvent]) -> None:

@@ -6,7 +6,7 @@ from tenantry.apiserver.request import Request
 from tenantry.base.logs import AccessLog
 
 
-class RequestLog:
+class AccessRequestLog:
     """`tenantry.http.server.RequestLog` that writes to `lines`."""
 
     def __init__(self, lines: AccessLog) -> None:

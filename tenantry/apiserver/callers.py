@@ -1,8 +1,8 @@
-"""For whom a request counts, as far as that can be known before anybody is authenticated.
+"""For which tenant a request counts, before the request is authenticated.
 
-Shares are given before a request costs anything. So credentials that were accepted a moment ago are remembered, by their hash.
-All others, and all requests without credentials, count as one tenant, `NOBODY`: invented tokens and paths give nobody a larger
-part.
+A server shares its limits among tenants (`tenantry.base.shares`) before a request costs anything. So this module remembers
+credentials that were accepted recently, by their hash, with their owner. All other credentials, and all requests without
+credentials, count as one tenant, `UNAUTHENTICATED`: a client that invents tokens or paths gets no larger share.
 """
 
 from __future__ import annotations
@@ -15,43 +15,46 @@ from tenantry.apiserver.authentication.client_certificate import ClientCertifica
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.user import ANONYMOUS, CLUSTER_NAME_EXTRA, SERVICE_ACCOUNT_PREFIX, User
 from tenantry.base.cache import Cache
-from tenantry.http.callers import NOBODY, WITHOUT_CREDENTIALS, Caller
+from tenantry.http.callers import UNAUTHENTICATED, WITHOUT_CREDENTIALS, Caller
 
 _REMEMBERED_BYTES = 8 << 20
 _LONGEST_NAME = 128
 _NOT_ACCEPTED = frozenset((401, 429, 502, 503, 504))
-"""Answers that do not show that a credential was accepted."""
+"""Status codes of answers that do not prove that the credential was accepted."""
 
 
 PLATFORM = Caller((), exempt=True)
 
 
-class Known(NamedTuple):
-    """Whose credential it is. `home`: the logical cluster for which its requests count wherever they go; empty for users who
-    belong to none."""
+class CredentialOwner(NamedTuple):
+    """The user that a credential belongs to. `home` is the logical cluster for which all requests of this user count, wherever
+    they go. It is empty for users who belong to no cluster."""
 
     user: str
     home: str
     exempt: bool
 
 
-def known(user: User) -> Known:
-    """An authenticated user. A service account counts for its own cluster, which can make any number of them."""
+def credential_owner(user: User) -> CredentialOwner:
+    """The owner for an authenticated user. A service account counts for its own cluster, because a cluster can make any number of
+    service accounts."""
     home = ""
     name = user.name
     if name.startswith(SERVICE_ACCOUNT_PREFIX):
         home = next(iter(user.extra_values(CLUSTER_NAME_EXTRA)), "")
         name = f"{home}/{name}"
-    return Known(f"user {_short(name)}", _short(home), user.is_master)
+    return CredentialOwner(f"user {_short(name)}", _short(home), user.is_master)
 
 
-class Callers:
-    """`tenantry.http.callers.Callers` of the API.
+class ApiCallers:
+    """The `tenantry.http.callers.Callers` of the API server.
 
-    `tenant_of` says which logical cluster a path is about, by any spelling the same; empty where it is about none.
+    `tenant_of` gives the logical cluster that a URL path is about. Different spellings of the same cluster give the same result.
+    It is empty where the path names no cluster.
 
-    `home_of` says to which logical cluster a token belongs that another server accepted; None where the token does not show it.
-    `certificates` and `headers` authenticate callers with client certificates, and those whom front proxies name.
+    `home_of` is asked about tokens that another server accepted. It gives the logical cluster that the token belongs to, or None
+    where the token does not show it. `certificates` and `headers` authenticate callers with client certificates and callers that
+    a front proxy names.
     """
 
     def __init__(
@@ -66,10 +69,10 @@ class Callers:
         self._home_of = home_of
         self._certificates = certificates
         self._headers = headers
-        self._tokens: Cache[bytes, Known] = Cache("callers", bytes_max=_REMEMBERED_BYTES)
+        self._tokens: Cache[bytes, CredentialOwner] = Cache("callers", bytes_max=_REMEMBERED_BYTES)
 
     def of(self, request: Request) -> Caller:
-        """Before the request is authenticated."""
+        """The caller, before the request is authenticated."""
         certificate = request.client_certificate
         if certificate is not None:
             found = self._certified(request, certificate)
@@ -80,17 +83,17 @@ class Callers:
             return WITHOUT_CREDENTIALS
         found = self._tokens.get(credential)
         if found is None:
-            return Caller((NOBODY, credential), False, False, credential)
+            return Caller((UNAUTHENTICATED, credential), False, False, credential)
         return self._caller(found, request)
 
     def answered(self, caller: Caller, request: Request, status: int) -> Caller:
-        """Who it turned out to be, once it was answered. Called where it was not proven."""
+        """The caller of a request that was answered with `status`. Called only for callers that were not proven before."""
         user = request.impersonator or request.user
         if user is not None and user.name != ANONYMOUS:
-            found = known(user)
+            found = credential_owner(user)
         elif user is None and caller.credential and status not in _NOT_ACCEPTED:
-            # Another server accepted it.
-            found = Known(f"token {caller.credential.hex()}", _short(self._home_of(request) or ""), False)
+            # The request was forwarded, and the other server accepted the token.
+            found = CredentialOwner(f"token {caller.credential.hex()}", _short(self._home_of(request) or ""), False)
         else:
             return caller
         if caller.credential:
@@ -98,32 +101,33 @@ class Callers:
         return self._caller(found, request)
 
     def refused(self, request: Request) -> None:
-        """The credential is not accepted any more."""
+        """Forgets the credential, which is not accepted any more."""
         if request.credential:
             self._tokens.pop(request.credential)
 
     def trusts(self, certificate: bytes | None) -> bool:
-        """Whether a connection with this certificate is one of the platform's own servers, which pass on requests of others."""
+        """Whether this client certificate (DER) belongs to one of the platform's own servers, which forward requests of
+        others."""
         return certificate is not None and self._headers is not None and self._headers.trusts(certificate)
 
-    def _certified(self, request: Request, certificate: bytes) -> Known | None:
+    def _certified(self, request: Request, certificate: bytes) -> CredentialOwner | None:
         headers = self._headers
         if headers is not None and request.headers.get("x-remote-user") is not None:
             user = headers.authenticate_request(request)
             if user is not None:
-                return known(user)
+                return credential_owner(user)
         if self._certificates is not None:
             user = self._certificates.authenticate_request(request)
             if user is not None:
-                return known(user)
+                return credential_owner(user)
         return None
 
-    def _caller(self, found: Known, request: Request) -> Caller:
+    def _caller(self, found: CredentialOwner, request: Request) -> Caller:
         if found.exempt:
             return PLATFORM
         return Caller((f"cluster {found.home or _short(self._tenant_of(request.path))}", found.user))
 
 
 def _short(name: str) -> str:
-    """A name, or the hash of a long one: users and paths may have any length, and owners are remembered."""
+    """The name itself, or the SHA-256 of a long one. Users and paths may have any length, and owners are kept in memory."""
     return name if len(name) <= _LONGEST_NAME else hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()

@@ -16,7 +16,7 @@ from tenantry.kube.codec import json_codec
 from tenantry.kube.codec.stored import refuses_defaults
 from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.field_errors import VALUE_CHARACTERS
-from tenantry.kube.field_paths import Told
+from tenantry.kube.field_paths import ReportedPaths
 from tenantry.kube.go_decode import Mismatch
 from tenantry.kube.go_text import quote
 from tenantry.kube.objects import Object, group_version
@@ -58,7 +58,7 @@ def _object(call: Call, apis: ApiSet, body: bytes, media_type: str, validation: 
     except Mismatch as mismatch:
         raise bad_request(f"{_cannot_be_handled(call)}: {mismatch.text()}") from None
     if validation != IGNORE and (problems or unknown):
-        texts = (problems + [f'unknown field "{path}"' for path in unknown])[: Told.MAX]
+        texts = (problems + [f'unknown field "{path}"' for path in unknown])[: ReportedPaths.MAX]
         if validation == STRICT:
             raise bad_request(f"{_cannot_be_handled(call)}: strict decoding error: {', '.join(texts)}")
         call.warnings += texts

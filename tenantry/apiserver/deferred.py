@@ -49,7 +49,7 @@ class Once:
             going.set()
 
 
-class _Asked:
+class _Caller:
     """Whether the caller of the code that runs now can wait. Set and unset without an await in between."""
 
     __slots__ = ("can_wait",)
@@ -58,22 +58,22 @@ class _Asked:
         self.can_wait = False
 
 
-_asked = _Asked()
+_caller = _Caller()
 
 
 def may_defer() -> bool:
     """Whether `Deferred` may be raised."""
-    return _asked.can_wait
+    return _caller.can_wait
 
 
 def at_once(decide: Callable[[*Given], T], *given: *Given) -> T:
     """What `decide` returns. Raises Deferred; the caller then calls `decided` with the same decision and that error. For
     decisions of each request: mostly no work is needed, and a coroutine would cost more than the decision."""
-    _asked.can_wait = True
+    _caller.can_wait = True
     try:
         return decide(*given)
     finally:
-        _asked.can_wait = False
+        _caller.can_wait = False
 
 
 async def decided(decide: Callable[[], T], deferred: Deferred | None = None) -> T:

@@ -19,7 +19,7 @@ def masters(user: User) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Hidden:
+class HiddenScope:
     """What a mount has in place of a scope. A request for it is authenticated, parsed and refused like any other, so that no part
     of the answer tells it from a place that exists.
 

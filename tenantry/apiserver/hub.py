@@ -139,7 +139,7 @@ class WatcherGroup:
             yield self.encoder.event(kind, record, version, columns=index == 0)
 
 
-class SeenGroup(WatcherGroup):
+class VisibilityGroup(WatcherGroup):
     """A group whose visibility may change without any write: it remembers what it showed, and compares."""
 
     def __init__(
@@ -236,11 +236,11 @@ class SeenGroup(WatcherGroup):
         changes += [(ADDED, record, record.version) for key, record in now.items() if key not in self.shown]
         self.shown = now
         for at in range(0, len(changes), _PIECE):
-            self._tell(changes[at : at + _PIECE])
+            self._send_changes(changes[at : at + _PIECE])
             await turns.rest()
         self._go_on()
 
-    def _tell(self, changes: Sequence[tuple[bytes, Record, int]]) -> None:
+    def _send_changes(self, changes: Sequence[tuple[bytes, Record, int]]) -> None:
         lines = b"".join([self.encoder.event(*change) for change in changes])
         self.send(lines, lambda: b"".join(self._with_columns(changes)))
 
@@ -319,7 +319,7 @@ class Hub:
         group: WatcherGroup | None = None
         if visibility is not None:
             key = watcher
-            group = SeenGroup(self._range, encoder, selection, namespace, cluster, visibility)
+            group = VisibilityGroup(self._range, encoder, selection, namespace, cluster, visibility)
             feed.add(key, group)
         else:
             key = (encoder, selection.labels, selection.fields, namespace, after)

@@ -40,7 +40,7 @@ from tenantry.http.renewal import Certificates
 from tenantry.storage.etcd.store import EtcdStore
 from tenantry.storage.store import Store, StoreError
 
-REFUSALS = (
+STARTUP_ERRORS = (
     StoreError,
     ListenError,
     CertificateError,
@@ -87,11 +87,11 @@ class Process(ABC, Generic[SettingsKind]):
 
     @abstractmethod
     async def start(self) -> None:
-        """Returns when it serves. Raises REFUSALS."""
+        """Returns when it serves. Raises STARTUP_ERRORS."""
 
     @property
     @abstractmethod
-    def welcome(self) -> str:
+    def startup_message(self) -> str:
         """What is printed then."""
 
     def monitor(self, housekeeping: Housekeeping) -> LoopMonitor:
@@ -135,7 +135,7 @@ def run_process(settings: SettingsKind, opening: Opening[SettingsKind]) -> int:
     _raise_open_files()
     try:
         return uvloop.run(_run(opening))
-    except REFUSALS as error:
+    except STARTUP_ERRORS as error:
         print(f"tenantry: {error}", file=sys.stderr)
         return 1
 
@@ -205,7 +205,7 @@ async def _run(opening: Opening[SettingsKind]) -> int:
             monitor = process.monitor(garbage)
             monitor.start()
             stack.callback(monitor.stop)
-            print(process.welcome, flush=True)
+            print(process.startup_message, flush=True)
             await stopping
         await process.drain()
         starting.cancel()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-from tenantry.apiserver.hidden import Hidden
+from tenantry.apiserver.hidden import HiddenScope
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.scope import Scope
 
 
-class Place(Protocol):
+class LocalPlace(Protocol):
     """A place that is answered for here, whether it exists or not.
 
     `cluster`: as in `Scope`, empty where there is none. `path`: what follows the mount's part of the URL.
@@ -21,14 +21,14 @@ class Place(Protocol):
     @property
     def path(self) -> str: ...
 
-    def scope(self, request: Request) -> tuple[Scope | Hidden, str]:
+    def scope(self, request: Request) -> tuple[Scope | HiddenScope, str]:
         """The scope, and the Kubernetes path inside it (`/api/v1/…`). The caller is authenticated, and nobody has looked at what
-        he may: what would tell whether something exists is no error but a `Hidden` place. Raises StatusError for what is the
+        he may: what would tell whether something exists is no error but a `HiddenScope` place. Raises StatusError for what is the
         same for all."""
         ...
 
 
-class Elsewhere(NamedTuple):
+class RemotePlace(NamedTuple):
     """A place in a range that another shard owns. `path` is the URL path under which its owner is asked."""
 
     range_name: str
@@ -38,7 +38,7 @@ class Elsewhere(NamedTuple):
 class Mount(Protocol):
     """A part of the URL space: `/clusters/…`, `/ranges/…`, `/services/…`."""
 
-    def locate(self, path: str) -> Place | Elsewhere:
+    def locate(self, path: str) -> LocalPlace | RemotePlace:
         """Where a path leads; `path` is what follows the mount's prefix. Nobody has looked at the caller yet, and no rules of
         tenancy are asked. Raises StatusError 503 while it cannot be told."""
         ...

@@ -20,8 +20,8 @@ from tenantry.apiserver.endpoints.nonresource import Endpoints
 from tenantry.apiserver.endpoints.plain import page_not_found, text
 from tenantry.apiserver.endpoints.version import VersionEndpoint
 from tenantry.apiserver.forbidden import forbidden_request
-from tenantry.apiserver.hidden import Hidden
-from tenantry.apiserver.mount import Elsewhere, Mount
+from tenantry.apiserver.hidden import HiddenScope
+from tenantry.apiserver.mount import Mount, RemotePlace
 from tenantry.apiserver.negotiation import error_response
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.scope import Scope
@@ -44,7 +44,7 @@ class Pipeline:
     """Handles every request of a process; the HTTP server and calls between shards use it alike.
 
     `mounts`: `clusters`, `ranges` and `services` or `services/<view>` → Mount. `root` gives the scope of the root cluster, by
-    whose RBAC the paths of the process are authorized; it raises StatusError where that is not served here. `pass_on(range,
+    whose RBAC the paths of the process are authorized; it raises StatusError where that is not served here. `forward(range,
     request)` has the owner of another range answer.
     `token_cluster` reads the logical cluster, unverified, from a service account's token (kcp lets its holder leave out
     `/clusters/<id>`), None for other tokens.
@@ -58,7 +58,7 @@ class Pipeline:
         authenticator: Authenticator,
         *,
         root: Callable[[], Scope],
-        pass_on: Callable[[str, Request], Awaitable[Reply]],
+        forward: Callable[[str, Request], Awaitable[Reply]],
         health: Health | None = None,
         metrics: Metrics | None = None,
         version: VersionEndpoint | None = None,
@@ -68,7 +68,7 @@ class Pipeline:
         self._mounts = mounts
         self._authenticator = authenticator
         self._root = root
-        self._pass_on = pass_on
+        self._forward = forward
         self._health = health or Health()
         self._metrics = metrics or Metrics()
         self._version = version or VersionEndpoint()
@@ -91,8 +91,8 @@ class Pipeline:
         if mount is None:
             return await self._process(request, path)
         place = mount.locate("/" if end < 0 else path[end:])
-        if isinstance(place, Elsewhere):
-            return await self._pass_on(place.range_name, replace(request, path=place.path))
+        if isinstance(place, RemotePlace):
+            return await self._forward(place.range_name, replace(request, path=place.path))
         if place.path == "/metrics":
             # Metrics are of the process and not of a tenant; kcp answers the same, whoever asks.
             return text("metrics are served without a /clusters prefix only\n", 501)
@@ -106,7 +106,7 @@ class Pipeline:
         scope, inner = place.scope(request)
         return await self._serve(request, scope, inner or "/", await self._impersonated(request, user, scope))
 
-    async def _impersonated(self, request: Request, user: User, scope: Scope | Hidden) -> User:
+    async def _impersonated(self, request: Request, user: User, scope: Scope | HiddenScope) -> User:
         request.user = user
         if impersonation.wanted(request):
             authorizer, cluster = scope.authorizer, scope.cluster or "*"
@@ -114,7 +114,7 @@ class Pipeline:
             request.impersonator = user
         return request.user
 
-    async def _serve(self, request: Request, scope: Scope | Hidden, path: str, user: User) -> Reply:
+    async def _serve(self, request: Request, scope: Scope | HiddenScope, path: str, user: User) -> Reply:
         info = request_info.parse(request.method, path, request)
         request.verb = info.verb
         if info.verb != "watch":
@@ -137,7 +137,7 @@ class Pipeline:
             decision, apis = await decided(lambda: _decide(scope, attributes), deferred)
         if not decision.allowed:
             raise forbidden_request(attributes, decision.reason)
-        if apis is None or isinstance(scope, Hidden):
+        if apis is None or isinstance(scope, HiddenScope):
             return self._health.serve(request, path)
         if not info.is_resource:
             return await self._endpoints.serve(request, apis, path)
@@ -188,9 +188,9 @@ class Pipeline:
         return Response(200, self._metrics.text(), CONTENT_TYPE, compressible=True)
 
 
-def _decide(scope: Scope | Hidden, attributes: Attributes) -> tuple[Decision, ApiSet | None]:
+def _decide(scope: Scope | HiddenScope, attributes: Attributes) -> tuple[Decision, ApiSet | None]:
     """Whether a request is allowed, and the APIs among which its own is looked for. None where it is not, or nothing is there."""
-    if isinstance(scope, Hidden):
+    if isinstance(scope, HiddenScope):
         return scope.authorizer.authorize(attributes), None
     decision = ALLOWED if attributes.path in HEALTH_PATHS else scope.authorizer.authorize(attributes)
     return decision, scope.apis() if decision.allowed else None

@@ -18,7 +18,7 @@ _MARK = ""
 """The key in `Head.fields` of the mark of the schema that a value was normalised by. No field has this name."""
 
 
-class _Owner(msgspec.Struct, gc=False):
+class _OwnerReference(msgspec.Struct, gc=False):
     uid: str = ""
 
 
@@ -26,7 +26,7 @@ class _Metadata(msgspec.Struct, gc=False):
     uid: str = ""
     labels: dict[str, str] | None = None
     deletionTimestamp: str | None = None
-    ownerReferences: list[_Owner] | None = None
+    ownerReferences: list[_OwnerReference] | None = None
 
 
 class _Stored(msgspec.Struct, gc=False):

@@ -7,9 +7,9 @@ import ssl
 import sys
 from pathlib import Path
 
-from tenantry.apiserver.access_log import RequestLog
+from tenantry.apiserver.access_log import AccessRequestLog
 from tenantry.apiserver.authentication.client_authority import ClientAuthority
-from tenantry.apiserver.callers import Callers
+from tenantry.apiserver.callers import ApiCallers
 from tenantry.apiserver.endpoints.health import HEALTH_PATHS
 from tenantry.apiserver.refusal import refusal
 from tenantry.apiserver.request import Handler, Request
@@ -30,18 +30,18 @@ def http_server(
     limits: Limits | None = None,
     metrics: Metrics | None = None,
     access_log: AccessLog | None = None,
-    callers: Callers | None = None,
+    callers: ApiCallers | None = None,
 ) -> HttpServer[Request]:
     """One that answers errors with a Status. Without `callers`, requests count by their credentials alone, and not by tenant."""
     return HttpServer(
         handler,
         make=Request,
         refusal=refusal,
-        callers=callers or Callers(),
+        callers=callers or ApiCallers(),
         tls=tls,
         limits=limits,
         metrics=metrics,
-        request_log=RequestLog(access_log) if access_log is not None else None,
+        request_log=AccessRequestLog(access_log) if access_log is not None else None,
         probes=HEALTH_PATHS,
     )
 
@@ -56,7 +56,7 @@ def https_server(
     clients: ClientAuthority,
     servers_ca: bytes = b"",
     metrics: Metrics,
-    callers: Callers | None = None,
+    callers: ApiCallers | None = None,
 ) -> HttpServer[Request]:
     """The HTTPS server of the API, as `settings` say.
 

@@ -7,7 +7,7 @@ import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from tenantry.apiserver.hub import Change, SeenGroup, Watcher, WatcherGroup, hub_of
+from tenantry.apiserver.hub import Change, VisibilityGroup, Watcher, WatcherGroup, hub_of
 from tenantry.apiserver.scope import Call
 from tenantry.apiserver.verbs.selection import Selection
 from tenantry.apiserver.verbs.versions import reached
@@ -99,7 +99,7 @@ class WatchStream:
             return list(range_.list(*place)), None, None
         try:
             events = range_.events_after(watch_request.version, call.definition.storage_key, call.scope.cluster)
-            if not isinstance(group, SeenGroup):
+            if not isinstance(group, VisibilityGroup):
                 return (), events, None
             then = self._selection.at(watch_request.version)
             return list(range_.list_at(watch_request.version, *place)), events, None if then is self._selection else then
@@ -110,7 +110,7 @@ class WatchStream:
         self, group: WatcherGroup, records: Sequence[Record], events: Sequence[RecordEvent] | None, then: Selection | None
     ) -> Iterable[Change | None]:
         """What to send before anything new, with None for what is not shown."""
-        if isinstance(group, SeenGroup):
+        if isinstance(group, VisibilityGroup):
             changes = await group.begin(records, events, then)
             return changes if events is not None or self._watch_request.initial else ()
         if events is not None:

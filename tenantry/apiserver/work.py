@@ -1,7 +1,7 @@
-"""Work that is too big for one turn of the event loop: in threads, or in slices between turns.
+"""Work that is too long for one turn of the event loop: in threads, or in slices between turns.
 
-Work is weighed before it is done (`weigh`). Light work is done at once on the loop, since nothing is quicker. Heavy work on
-values (decoding, patching, validating, encoding) goes to a few threads (`Workers`). Heavy work over many records, which only the
+Work is weighed before it is done (`weigh`). Light work runs on the loop at once, because that is fastest. Heavy work on values
+(decoding, patching, validating, encoding) runs in a few threads (`WorkerThreads`). Heavy work over many records, which only the
 loop may read, is done in slices (`tenantry.base.slices`).
 """
 
@@ -39,18 +39,19 @@ _SMALL_BYTES = 2_048
 _BYTES_OF_A_VALUE = 512
 _LARGE_BYTES = AT_ONCE * _BYTES_OF_A_VALUE
 
-WAITING_JOBS = Gauge("tenantry_worker_waiting", "Pieces of work that wait for a thread.")
-JOBS = Counter("tenantry_worker_jobs", "Pieces of work that threads did beside the event loop.")
-SECONDS = Counter("tenantry_worker_seconds", "Time that threads worked beside the event loop.")
+WAITING_JOBS = Gauge("tenantry_worker_waiting", "Jobs that wait for a worker thread.")
+JOBS = Counter("tenantry_worker_jobs", "Jobs that worker threads finished.")
+SECONDS = Counter("tenantry_worker_seconds", "Seconds that worker threads spent on jobs.")
 
 Result = TypeVar("Result")
 
 
 def weigh(body: bytes) -> int:
-    """About how many values a JSON text or another body holds, never too few; small bodies are not looked at, nor are large ones,
-    which are heavy however few values they hold.
+    """About how many JSON values a body holds, never too few. This is the unit of all weights. Small bodies are not read. Large
+    bodies are not read either: they are heavy however few values they hold.
 
-    Counted are the bytes that begin another value. Inside of strings they count too, so a big text weighs what it might hold.
+    It counts the bytes that begin another value. It also counts such bytes inside strings, so a long text weighs as much as the
+    values that it could hold.
     """
     size = len(body)
     if size <= _SMALL_BYTES or size > _LARGE_BYTES:
@@ -59,7 +60,7 @@ def weigh(body: bytes) -> int:
 
 
 def is_light(weight: int) -> bool:
-    """Whether it may be done at once."""
+    """Whether work of this weight may run on the loop at once."""
     return weight <= AT_ONCE
 
 
@@ -86,10 +87,10 @@ class _Job(Generic[Result]):
             error = raised
         JOBS.inc()
         SECONDS.inc(time.perf_counter() - began)
-        # The loop may have ended, and with it the caller.
+        # The loop may be closed already, and its caller gone.
         with suppress(RuntimeError):
             self.loop.call_soon_threadsafe(self._finish, result, error)
-        # It holds this frame, see `Workers.run`.
+        # The error refers to this frame, see `WorkerThreads.run`.
         error = None
 
     def _finish(self, result: Result, error: BaseException | None) -> None:
@@ -103,8 +104,8 @@ class _Job(Generic[Result]):
 
 
 class _Queue:
-    """The jobs of one tenant. Jobs that go on with a request come before those that begin one: until a request is answered, the
-    values that were made of its body take ten times the memory of the body."""
+    """The jobs of one tenant. Jobs that continue a request run before jobs that begin one: until a request is answered, the
+    values decoded from its body take about ten times the memory of the body."""
 
     __slots__ = ("begin", "go_on")
 
@@ -119,10 +120,10 @@ class _Queue:
         return (self.go_on or self.begin).popleft()
 
 
-class Workers:
-    """A few threads for the whole process. Tenants take turns, and the jobs of one are done in their order.
+class WorkerThreads:
+    """A few threads for the whole process. Tenants take turns. The jobs of one tenant run in the order in which they came.
 
-    A job is a function of values that belong to it alone: what the loop changes is read on the loop.
+    A job is a function of values that belong to this job alone. It must not read what the loop changes.
     """
 
     def __init__(
@@ -146,11 +147,11 @@ class Workers:
         self._threads = 0
 
     async def run(self, tenant: str, function: Callable[[], Result], *, begins: bool = False) -> Result:
-        """Runs the function in a thread, and returns or raises what it does.
+        """Runs `function` in a thread and returns its result or raises its error.
 
-        When the caller is cancelled, a job that waits is not begun, and the result of one under way is dropped. `begins`: the job
-        begins a request, so jobs that go on with other requests of the tenant are done first. Raises StatusError 429 where too
-        many jobs wait.
+        When the caller is cancelled, a waiting job does not start, and the result of a running job is dropped. `begins`: the job
+        is the first of its request. Jobs of the same tenant that continue a request run before such jobs. Raises StatusError 429
+        where too many jobs wait.
         """
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Result] = loop.create_future()
@@ -195,7 +196,7 @@ class Workers:
             self._begun[thread] = time.monotonic()
             tenant, queue = next(iter(self._queues.items()))
             job = queue.pop()
-            # To the end of the line, if there is more of this tenant's.
+            # A tenant with more jobs goes to the end of the line.
             del self._queues[tenant]
             if queue:
                 self._queues[tenant] = queue
@@ -208,11 +209,11 @@ class Workers:
         return time.monotonic() - max(self._begun.values(), default=float("-inf"))
 
 
-workers = Workers()
+workers = WorkerThreads()
 """Those of the process."""
 
 
 async def beside(tenant: str, weight: int, function: Callable[[], Result], *, begins: bool = False) -> Result:
-    """The function's result: at once where what it works on is light, else from a thread (`Workers.run`). Raises what it does,
-    and 429."""
+    """The result of `function`: at once on the loop where `weight` is light, else from a thread (`WorkerThreads.run`). Raises
+    what `function` raises, and StatusError 429."""
     return function() if is_light(weight) else await workers.run(tenant, function, begins=begins)

@@ -22,7 +22,7 @@ from tenantry.apiserver.authentication.admin_tokens import AdminTokens, prepare
 from tenantry.apiserver.authentication.client_authority import ClientAuthority
 from tenantry.apiserver.authentication.service_account import TokenIssuer, token_cluster
 from tenantry.apiserver.authentication.static_tokens import StaticTokens, read_token_file
-from tenantry.apiserver.callers import Callers
+from tenantry.apiserver.callers import ApiCallers
 from tenantry.apiserver.life_cycle import Process, run_process
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.serving import https_server, serving_names
@@ -82,7 +82,7 @@ class WholePlatform(Process[StartSettings]):
             serving=serving,
             clients=self._clients,
             metrics=self.metrics,
-            callers=Callers(self._tenant_of, certificates=self._clients.identities()),
+            callers=ApiCallers(self._tenant_of, certificates=self._clients.identities()),
         )
         self.port = await edge.start(settings.bind_address, settings.secure_port)
         stack.push_async_callback(edge.stop)
@@ -128,7 +128,7 @@ class WholePlatform(Process[StartSettings]):
         stack.callback(run_file.unlink, missing_ok=True)
 
     @property
-    def welcome(self) -> str:
+    def startup_message(self) -> str:
         path = (self._root / "admin.kubeconfig").resolve()
         return (
             f"tenantry serves {self._url}\n"

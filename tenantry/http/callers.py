@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 
 from tenantry.http.messages import Request
 
-NOBODY = "nobody"
+UNAUTHENTICATED = "nobody"
 """The tenant of requests without credentials, or with such as were not accepted yet."""
 
 AnyRequest = TypeVar("AnyRequest", bound=Request, contravariant=True)
@@ -34,7 +34,7 @@ class Caller:
         return self.owners[0]
 
 
-WITHOUT_CREDENTIALS = Caller((NOBODY, ""), proven=False)
+WITHOUT_CREDENTIALS = Caller((UNAUTHENTICATED, ""), proven=False)
 
 
 class Callers(Protocol[AnyRequest]):

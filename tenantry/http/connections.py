@@ -11,7 +11,7 @@ from collections.abc import Hashable
 from itertools import islice
 
 from tenantry.base.shares import Shares
-from tenantry.http.callers import NOBODY
+from tenantry.http.callers import UNAUTHENTICATED
 from tenantry.http.client_connection import ClientConnection
 from tenantry.http.limits import Limits
 
@@ -89,7 +89,7 @@ class Connections:
             return False
         if not connection.head_bytes:
             # All pieces of a head count for the owners of its first one, though credentials may be accepted meanwhile.
-            connection.head_owners = connection.owners or (NOBODY,)
+            connection.head_owners = connection.owners or (UNAUTHENTICATED,)
         if not self.memory.take(connection.head_owners, size):
             return False
         connection.head_bytes += size

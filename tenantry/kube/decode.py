@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from tenantry.kube.definition import ResourceDefinition
-from tenantry.kube.field_paths import Path, Told
+from tenantry.kube.field_paths import Path, ReportedPaths
 from tenantry.kube.go_decode import Mismatch, normaliser
 from tenantry.kube.messages import OBJECT_META, Message
 from tenantry.kube.objects import Object
@@ -48,12 +48,12 @@ def normalise(obj: Object, definition: ResourceDefinition) -> None:
 def unknown_fields(obj: Object, schema: Schema) -> list[str]:
     """Drops the fields that `schema` does not have; the paths of the first hundred in the order of the document
     (`rules[0].verb`)."""
-    found = Told()
+    found = ReportedPaths()
     _drop(obj, schema, None, found)
     return found.paths
 
 
-def _drop(value: Any, schema: Schema, path: Path, found: Told) -> None:
+def _drop(value: Any, schema: Schema, path: Path, found: ReportedPaths) -> None:
     if schema.preserve_unknown:
         return
     kind = type(value)

@@ -37,7 +37,7 @@ def keys_of(path: Path) -> list[Any]:
     return keys
 
 
-class Told:
+class ReportedPaths:
     """The paths of fields that are told to a client: the first hundred different ones, as sigs.k8s.io/json stops there."""
 
     MAX = 100

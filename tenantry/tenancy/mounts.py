@@ -9,8 +9,8 @@ from typing import Protocol
 import orjson
 
 from tenantry.apiserver.endpoints.health import HEALTH_PATHS
-from tenantry.apiserver.hidden import Hidden
-from tenantry.apiserver.mount import Elsewhere, Place
+from tenantry.apiserver.hidden import HiddenScope
+from tenantry.apiserver.mount import LocalPlace, RemotePlace
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.scope import Scope
 from tenantry.apiserver.storage_errors import check_readable, not_owner
@@ -39,23 +39,23 @@ _SERVED_WHILE_INACTIVE = ("/openapi", "/apis/core.kcp.io/v1alpha1/logicalcluster
 class HiddenPlace:
     """A place that does not exist, or that is the same for all."""
 
-    hidden: Hidden
+    hidden: HiddenScope
     path: str
 
     @property
     def cluster(self) -> str | None:
         return self.hidden.cluster
 
-    def scope(self, request: Request) -> tuple[Scope | Hidden, str]:
+    def scope(self, request: Request) -> tuple[Scope | HiddenScope, str]:
         return self.hidden, self.path
 
 
 class RangedMount(Protocol):
     """A mount that can be confined to one range, which `/ranges/<name>/…` does. `range_name` None: all that this shard owns."""
 
-    def locate(self, path: str, *, range_name: str | None = None) -> Place | Elsewhere: ...
+    def locate(self, path: str, *, range_name: str | None = None) -> LocalPlace | RemotePlace: ...
 
-    def hidden(self, path: str, error: StatusError) -> Place:
+    def hidden(self, path: str, error: StatusError) -> LocalPlace:
         """What `locate` gives where there is no such range; `error` says so."""
         ...
 
@@ -80,7 +80,7 @@ class ClustersMount:
         self._locator = locator
         self._ready = ready
 
-    def locate(self, path: str, *, range_name: str | None = None) -> Place | Elsewhere:
+    def locate(self, path: str, *, range_name: str | None = None) -> LocalPlace | RemotePlace:
         cluster, rest = split_first(path)
         if not self._ready():
             # Before the catalog is read every path and every API seems not to exist, and callers believe a 404.
@@ -92,18 +92,18 @@ class ClustersMount:
         except StatusError as error:
             return self.hidden(path, error)
         if isinstance(found, There):
-            return Elsewhere(found.range_name, f"/clusters/{found.cluster}{rest}")
+            return RemotePlace(found.range_name, f"/clusters/{found.cluster}{rest}")
         check_readable(found.range)
         return ClusterPlace(self, found.cluster, found.range, rest)
 
-    def hidden(self, path: str, error: StatusError) -> Place:
+    def hidden(self, path: str, error: StatusError) -> LocalPlace:
         cluster, rest = split_first(path)
         _, _, rest = split_identity(rest)
         if cluster == WILDCARD:
-            return HiddenPlace(Hidden(error, reason=ONLY_MASTERS, cluster=None), rest)
-        return HiddenPlace(Hidden(error, self.scopes.authorizer.is_privileged, NOT_PERMITTED, cluster), rest)
+            return HiddenPlace(HiddenScope(error, reason=ONLY_MASTERS, cluster=None), rest)
+        return HiddenPlace(HiddenScope(error, self.scopes.authorizer.is_privileged, NOT_PERMITTED, cluster), rest)
 
-    def _wildcard(self, rest: str, range_name: str | None) -> Place:
+    def _wildcard(self, rest: str, range_name: str | None) -> LocalPlace:
         if range_name is None:
             owned = list(self.scopes.cell.ranges)
             if len(owned) != 1:
@@ -129,7 +129,7 @@ class WildcardPlace:
     def cluster(self) -> None:
         return None
 
-    def scope(self, request: Request) -> tuple[Scope | Hidden, str]:
+    def scope(self, request: Request) -> tuple[Scope | HiddenScope, str]:
         resource, identity, rest = split_identity(self.path)
         return self.scopes.wildcard(self.range_name, resource=resource, identity=identity), rest
 
@@ -143,7 +143,7 @@ class ClusterPlace:
     range: Range
     path: str
 
-    def scope(self, request: Request) -> tuple[Scope | Hidden, str]:
+    def scope(self, request: Request) -> tuple[Scope | HiddenScope, str]:
         scopes, homes = self.mount.scopes, self.mount.homes
         resource, identity, rest = split_identity(self.path)
         why = self._why_closed(rest, resource, identity)
@@ -183,7 +183,7 @@ class RangesMount:
         self._scopes = scopes
         self._mounts = mounts
 
-    def locate(self, path: str) -> Place | Elsewhere:
+    def locate(self, path: str) -> LocalPlace | RemotePlace:
         name, rest = split_first(path)
         known = self._range_map.named(name)
         first, inner = split_first(rest)
@@ -192,13 +192,13 @@ class RangesMount:
             error = not_found(GroupResource("core.kcp.io", "shards"), name)
             return mount.hidden(inner, error) if mount is not None else self._hidden(rest, error)
         if known.name not in self._scopes.cell.ranges:
-            return Elsewhere(name, f"/ranges/{name}{rest}")
+            return RemotePlace(name, f"/ranges/{name}{rest}")
         if mount is not None:
             return mount.locate(inner, range_name=name)
         if rest in HEALTH_PATHS:
             # That of the process which holds the range, and as open as it is of ranges that there are not.
-            return HiddenPlace(Hidden(generic_not_found(), lambda _: False), rest)
+            return HiddenPlace(HiddenScope(generic_not_found(), lambda _: False), rest)
         return self._hidden(rest, generic_not_found())
 
-    def _hidden(self, rest: str, error: StatusError) -> Place:
-        return HiddenPlace(Hidden(error, self._scopes.authorizer.is_privileged), rest or "/")
+    def _hidden(self, rest: str, error: StatusError) -> LocalPlace:
+        return HiddenPlace(HiddenScope(error, self._scopes.authorizer.is_privileged), rest or "/")

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import cast
 
-from tenantry.apiserver.hidden import Hidden
-from tenantry.apiserver.mount import Elsewhere
-from tenantry.apiserver.mount import Place as MountedPlace
+from tenantry.apiserver.hidden import HiddenScope
+from tenantry.apiserver.mount import LocalPlace, RemotePlace
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.scope import Scope
 from tenantry.apiserver.storage_errors import check_readable, not_owner
@@ -76,7 +75,7 @@ class ServicesMount:
         self._scopes = scopes
         self._views = dict(views)
 
-    def locate(self, path: str, *, range_name: str | None = None) -> MountedPlace | Elsewhere:
+    def locate(self, path: str, *, range_name: str | None = None) -> LocalPlace | RemotePlace:
         found = self._parse(path)
         if found is None:
             return _no_such_view(path)
@@ -86,11 +85,11 @@ class ServicesMount:
             return self._nothing(view, arguments, inner, _page_not_found())
         range_ = self._scopes.cell.ranges.get(name)
         if range_ is None:
-            return Elsewhere(name, f"/ranges/{name}/services/{path.lstrip('/')}")
+            return RemotePlace(name, f"/ranges/{name}/services/{path.lstrip('/')}")
         check_readable(range_)
         return ViewPlace(self._scopes, view, Place(arguments, cluster, name), inner)
 
-    def hidden(self, path: str, error: StatusError) -> MountedPlace:
+    def hidden(self, path: str, error: StatusError) -> LocalPlace:
         found = self._parse(path)
         if found is None:
             return _no_such_view(path)
@@ -137,7 +136,7 @@ class ServicesMount:
             return None
         return found.name
 
-    def _nothing(self, view: View, arguments: tuple[str, ...], path: str, error: StatusError) -> MountedPlace:
+    def _nothing(self, view: View, arguments: tuple[str, ...], path: str, error: StatusError) -> LocalPlace:
         ranges = self._scopes.cell.ranges
         range_ = ranges.get(ROOT) or next(iter(ranges.values()), None)
         if range_ is None:
@@ -158,7 +157,7 @@ class ViewPlace:
     def cluster(self) -> str | None:
         return self.place.cluster
 
-    def scope(self, request: Request) -> tuple[Scope | Hidden, str]:
+    def scope(self, request: Request) -> tuple[Scope | HiddenScope, str]:
         place = self.place
         base = self.scopes.wildcard(place.range) if place.cluster is None else self.scopes.cluster(place.cluster)
         scope = _scope_of(self.view, place, base, self.path)
@@ -182,7 +181,7 @@ class NoPlace:
     def cluster(self) -> str | None:
         return self.place.cluster
 
-    def scope(self, request: Request) -> tuple[Scope | Hidden, str]:
+    def scope(self, request: Request) -> tuple[Scope | HiddenScope, str]:
         base = ClusterScope(self.scopes, self.place.cluster or "", self.range)
         scope = _scope_of(self.view, self.place, base, self.path)
         return cast("Scope", NothingScope(self.view, scope, self.error, shown=not self.view.per_cluster)), self.path
@@ -192,9 +191,9 @@ def _scope_of(view: View, place: Place, base: ClusterScope, path: str) -> Scope:
     return view.scope(place, base, path) or ViewScope(view, place, base)
 
 
-def _no_such_view(path: str) -> MountedPlace:
+def _no_such_view(path: str) -> LocalPlace:
     """No view has such paths, whatever there is."""
-    return HiddenPlace(Hidden(_page_not_found()), f"/services/{path.lstrip('/')}")
+    return HiddenPlace(HiddenScope(_page_not_found()), f"/services/{path.lstrip('/')}")
 
 
 def _page_not_found() -> StatusError:

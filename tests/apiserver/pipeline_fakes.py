@@ -8,7 +8,7 @@ from typing import Any
 
 from tenantry.apiserver.admission.attributes import Admission, AdmissionChain
 from tenantry.apiserver.authorization import NO_OPINION, Attributes, Authorizer, Decision, Verdict
-from tenantry.apiserver.hidden import Hidden
+from tenantry.apiserver.hidden import HiddenScope
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.scope import Connector, Scope, Visibility
 from tenantry.apiserver.user import User
@@ -108,7 +108,7 @@ class FakePlace:
     def cluster(self) -> str | None:
         return self.there.cluster
 
-    def scope(self, request: Request) -> tuple[Scope | Hidden, str]:
+    def scope(self, request: Request) -> tuple[Scope | HiddenScope, str]:
         return self.there, self.path
 
 

@@ -12,7 +12,7 @@ from cryptography import x509
 from multidict import CIMultiDict
 
 from tenantry.apiserver.authentication import admin_tokens
-from tenantry.apiserver.authentication.authenticator import ANONYMOUS_USER, InvalidToken, Union
+from tenantry.apiserver.authentication.authenticator import ANONYMOUS_USER, InvalidToken, UnionAuthenticator
 from tenantry.apiserver.authentication.client_certificate import ClientCertificates, RequestHeaders
 from tenantry.apiserver.authentication.service_account import (
     BoundObject,
@@ -64,7 +64,7 @@ class Objects:
 async def test_bearer_tokens_of_a_file(tmp_path: Path) -> None:
     file = tmp_path / "tokens.csv"
     file.write_text('t-alice,alice,u1,"devs,ops"\nt-bob,bob,u2\n\nt-eve,eve,u3,""\n')
-    union = Union(tokens=[StaticTokens(read_token_file(file), [OWN])], audiences=[OWN])
+    union = UnionAuthenticator(tokens=[StaticTokens(read_token_file(file), [OWN])], audiences=[OWN])
 
     assert await union.authenticate(bearer("t-alice"), "root") == User("alice", ("devs", "ops", "system:authenticated"), "u1")
     assert await union.authenticate(bearer("t-bob"), None) == User("bob", ("system:authenticated",), "u2")
@@ -75,20 +75,20 @@ async def test_bearer_tokens_of_a_file(tmp_path: Path) -> None:
 async def test_without_a_token_one_is_anonymous(header: str) -> None:
     request = Request("GET", "/", headers={"authorization": header})
 
-    assert await Union().authenticate(request, None) == ANONYMOUS_USER
-    assert await Union(anonymous=False).authenticate(request, None) is None
+    assert await UnionAuthenticator().authenticate(request, None) == ANONYMOUS_USER
+    assert await UnionAuthenticator(anonymous=False).authenticate(request, None) is None
 
 
 async def test_a_wrong_token_is_401_and_never_anonymous() -> None:
     with pytest.raises(StatusError) as caught:
-        await Union().authenticate(bearer("wrong"), None)
+        await UnionAuthenticator().authenticate(bearer("wrong"), None)
     assert (caught.value.code, caught.value.message) == (401, "Unauthorized")
 
 
 async def test_tokens_are_remembered_for_a_while(issuer: TokenIssuer) -> None:
     objects = Objects(serviceaccounts_robot="u")
     now = [0.0]
-    union = Union(
+    union = UnionAuthenticator(
         tokens=[ServiceAccountTokens(issuer, objects)], audiences=[OWN], valid_seconds=10, invalid_seconds=1, clock=lambda: now[0]
     )
     token, _ = issuer.issue(cluster="abc", namespace="default", name="robot", uid="u")
@@ -110,7 +110,7 @@ async def test_tokens_are_remembered_for_a_while(issuer: TokenIssuer) -> None:
 
 async def test_remembered_tokens_are_bounded() -> None:
     tokens = {f"t{n}": User(f"u{n}") for n in range(100)}
-    union = Union(tokens=[StaticTokens(tokens)], remembered_bytes=6000)
+    union = UnionAuthenticator(tokens=[StaticTokens(tokens)], remembered_bytes=6000)
     for token in tokens:
         await union.authenticate(bearer(token), None)
     assert 0 < union._known.bytes <= 6000 and len(union._known) < len(tokens)
@@ -182,7 +182,7 @@ async def test_a_token_for_ever_is_bound_to_a_secret(issuer: TokenIssuer) -> Non
 
 async def test_token_of_another_audience(issuer: TokenIssuer) -> None:
     token, _ = issuer.issue(cluster="abc", namespace="default", name="robot", uid="u", audiences=["elsewhere"])
-    union = Union(tokens=[ServiceAccountTokens(issuer, Objects(serviceaccounts_robot="u"))], audiences=[OWN])
+    union = UnionAuthenticator(tokens=[ServiceAccountTokens(issuer, Objects(serviceaccounts_robot="u"))], audiences=[OWN])
 
     with pytest.raises(StatusError):
         await union.authenticate(bearer(token), None)
@@ -286,7 +286,7 @@ async def test_admin_tokens_over_restarts(tmp_path: Path) -> None:
 
     assert second.shard_admin == first.shard_admin
     assert second.kcp_admin != first.kcp_admin
-    union = Union(tokens=[StaticTokens(second.users())])
+    union = UnionAuthenticator(tokens=[StaticTokens(second.users())])
     assert (await union.authenticate(bearer(second.kcp_admin), None)).groups == ("system:kcp:admin", "system:authenticated")  # type: ignore[union-attr]
     assert (await union.authenticate(bearer(second.shard_admin), None)).is_master  # type: ignore[union-attr]
     kubeconfig.write_text("users: []\n")

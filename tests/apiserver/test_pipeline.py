@@ -9,13 +9,13 @@ import orjson
 import pytest
 from multidict import CIMultiDict
 
-from tenantry.apiserver.authentication.authenticator import Union
+from tenantry.apiserver.authentication.authenticator import UnionAuthenticator
 from tenantry.apiserver.authentication.service_account import TokenIssuer
 from tenantry.apiserver.authentication.static_tokens import StaticTokens
 from tenantry.apiserver.authorization import Attributes
 from tenantry.apiserver.endpoints.health import Health
 from tenantry.apiserver.endpoints.issuer import IssuerEndpoint
-from tenantry.apiserver.mount import Elsewhere
+from tenantry.apiserver.mount import RemotePlace
 from tenantry.apiserver.pipeline import Pipeline
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.scope import Call
@@ -40,15 +40,15 @@ class World:
         anonymous = options.pop("anonymous", True)
         self.pipeline = Pipeline(
             self.mounts,
-            Union(tokens=[StaticTokens(TOKENS)], anonymous=anonymous),
+            UnionAuthenticator(tokens=[StaticTokens(TOKENS)], anonymous=anonymous),
             root=lambda: self.root,
-            pass_on=self.pass_on,
+            forward=self.forward,
             health=self.health,
             **options,
         )
         self.calls: list[Call] = []
 
-    async def pass_on(self, range_name: str, request: Request) -> Reply:
+    async def forward(self, range_name: str, request: Request) -> Reply:
         return Response(200, f"{range_name} {request.path}".encode(), content_type="text/plain")
 
     def allow(self, verb: str = "", path: str = "", resource: str = "") -> None:
@@ -189,8 +189,8 @@ async def test_views_and_unknown_services(world: World) -> None:
 
 async def test_what_is_elsewhere_is_answered_there(world: World) -> None:
     class Ranges:
-        def locate(self, path: str) -> Elsewhere:
-            return Elsewhere("range-2", f"/ranges{path}")
+        def locate(self, path: str) -> RemotePlace:
+            return RemotePlace("range-2", f"/ranges{path}")
 
     world.mounts["ranges"] = Ranges()
     assert await world.text("/ranges/range-2/clusters/x") == (200, "range-2 /ranges/range-2/clusters/x")

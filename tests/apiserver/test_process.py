@@ -45,7 +45,7 @@ class Fake(Process[ProcessSettings]):
         self._signals, self._fails, self._hangs = signals, fails, hangs
 
     @property
-    def welcome(self) -> str:
+    def startup_message(self) -> str:
         return "fake serves"
 
     async def start(self) -> None:

@@ -9,7 +9,7 @@ import jwt
 import orjson
 import pytest
 
-from tenantry.apiserver.authentication.authenticator import TokenAuthenticator, Union
+from tenantry.apiserver.authentication.authenticator import TokenAuthenticator, UnionAuthenticator
 from tenantry.apiserver.authentication.service_account import ServiceAccountTokens, TokenIssuer
 from tenantry.apiserver.authentication.static_tokens import StaticTokens
 from tenantry.apiserver.authorization import Attributes, Decision, Verdict
@@ -50,7 +50,7 @@ class Asking:
             StaticTokens({"t-bob": User("bob", ("devs",), "bob-uid")}, [OWN]),
             ServiceAccountTokens(issuer, lookup),
         ]
-        union = Union(tokens=tokens, audiences=[OWN])
+        union = UnionAuthenticator(tokens=tokens, audiences=[OWN])
         self.connectors = reviews.connectors(union) | token_request.connectors(issuer, lookup)
 
     async def __call__(

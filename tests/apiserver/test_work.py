@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenantry.apiserver.work import AT_ONCE, Turns, Workers, beside, is_light, weigh, workers
+from tenantry.apiserver.work import AT_ONCE, Turns, WorkerThreads, beside, is_light, weigh, workers
 from tenantry.kube.codec import json_size
 from tenantry.kube.status import StatusError
 
@@ -43,7 +43,7 @@ def note(done: list[str], name: str) -> Callable[[], str]:
 
 
 async def test_what_a_job_returns_and_raises() -> None:
-    mine = Workers(threads=1)
+    mine = WorkerThreads(threads=1)
 
     def refuse() -> str:
         raise StatusError(409, "Conflict", "no")
@@ -54,7 +54,7 @@ async def test_what_a_job_returns_and_raises() -> None:
 
 
 async def test_a_request_that_goes_on_is_before_one_that_begins() -> None:
-    mine, gate, done = Workers(threads=1), Gate(), list[str]()
+    mine, gate, done = WorkerThreads(threads=1), Gate(), list[str]()
     jobs = [asyncio.ensure_future(mine.run("a", gate))]
     await begun(gate)
     for number in range(2):
@@ -68,7 +68,7 @@ async def test_a_request_that_goes_on_is_before_one_that_begins() -> None:
 
 
 async def test_tenants_take_turns_however_much_one_of_them_wants() -> None:
-    mine, gate, done = Workers(threads=1), Gate(), list[str]()
+    mine, gate, done = WorkerThreads(threads=1), Gate(), list[str]()
     jobs = [asyncio.ensure_future(mine.run("busy", gate))]
     await begun(gate)
     jobs += [asyncio.ensure_future(mine.run("busy", note(done, f"busy-{number}"))) for number in range(20)]
@@ -85,7 +85,7 @@ async def test_tenants_take_turns_however_much_one_of_them_wants() -> None:
 
 
 async def test_a_second_job_begins_while_the_first_is_long() -> None:
-    mine, gate = Workers(threads=2, long_seconds=0.05), Gate()
+    mine, gate = WorkerThreads(threads=2, long_seconds=0.05), Gate()
     first = asyncio.ensure_future(mine.run("a", gate))
     await begun(gate)
     started = time.monotonic()
@@ -97,7 +97,7 @@ async def test_a_second_job_begins_while_the_first_is_long() -> None:
 
 
 async def test_short_jobs_are_done_one_at_a_time() -> None:
-    mine, at_work, most = Workers(threads=2, long_seconds=30.0), list[int](), list[int]()
+    mine, at_work, most = WorkerThreads(threads=2, long_seconds=30.0), list[int](), list[int]()
 
     def job() -> None:
         at_work.append(1)
@@ -110,7 +110,7 @@ async def test_short_jobs_are_done_one_at_a_time() -> None:
 
 
 async def test_too_much_of_one_tenant_and_of_all_is_refused() -> None:
-    mine, gate = Workers(threads=1, waiting=5, waiting_of_one=3), Gate()
+    mine, gate = WorkerThreads(threads=1, waiting=5, waiting_of_one=3), Gate()
     jobs = [asyncio.ensure_future(mine.run("a", gate))]
     await begun(gate)
     jobs += [asyncio.ensure_future(mine.run("a", Gate.__name__.lower)) for _ in range(3)]
@@ -128,7 +128,7 @@ async def test_too_much_of_one_tenant_and_of_all_is_refused() -> None:
 
 
 async def test_a_job_that_nobody_waits_for_is_not_begun() -> None:
-    mine, gate, done = Workers(threads=1), Gate(), list[str]()
+    mine, gate, done = WorkerThreads(threads=1), Gate(), list[str]()
     first = asyncio.ensure_future(mine.run("a", gate))
     await begun(gate)
     left, kept = (asyncio.ensure_future(mine.run("a", note(done, name))) for name in ("left", "kept"))

@@ -20,7 +20,7 @@ from multidict import CIMultiDict
 
 from tenantry.apiserver.authentication.static_tokens import StaticTokens
 from tenantry.apiserver.request import Request
-from tenantry.apiserver.work import Workers
+from tenantry.apiserver.work import WorkerThreads
 from tenantry.http.messages import Response, Stream
 from tests.growth.meter import GROWTH, SLACK, lines
 from tests.support.patience import PATIENCE_SECONDS
@@ -180,13 +180,13 @@ def failing(served: Served, cases: Iterable[tuple[str, Make]], small: int = 48) 
 def served(keys: Path) -> Iterator[Served]:
     """With one workspace, `cluster`, of `ada`."""
 
-    async def at_once(workers: Workers, tenant: str, function: Callable[[], Any], *, begins: bool = False) -> Any:
+    async def at_once(workers: WorkerThreads, tenant: str, function: Callable[[], Any], *, begins: bool = False) -> Any:
         return function()
 
     loop = asyncio.new_event_loop()
     context = running(keys, tokens=[StaticTokens(USERS)])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Workers, "run", at_once)
+        patch.setattr(WorkerThreads, "run", at_once)
         try:
             found = Served(loop, loop.run_until_complete(context.__aenter__()))
             try:

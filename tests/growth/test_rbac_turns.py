@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
-from tenantry.apiserver.authentication.authenticator import Union
+from tenantry.apiserver.authentication.authenticator import UnionAuthenticator
 from tenantry.apiserver.endpoints import reviews
 from tenantry.base import slices
 from tenantry.kube.objects import Object
@@ -64,7 +64,7 @@ async def world(*records: Iterator[Record]) -> AsyncIterator[World]:
         held = made.cell.range_of(CLUSTER)
         for each in records:
             held.load(each)
-        made.connectors.update(reviews.connectors(Union(anonymous=True)))
+        made.connectors.update(reviews.connectors(UnionAuthenticator(anonymous=True)))
         chain_of(made)._clusters.clear()
         yield made
 

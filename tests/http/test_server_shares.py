@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from tenantry.apiserver.callers import Callers
+from tenantry.apiserver.callers import ApiCallers
 from tenantry.apiserver.request import Handler, Request
 from tenantry.apiserver.serving import http_server
 from tenantry.apiserver.user import ANONYMOUS, MASTERS_GROUP, User
@@ -66,7 +66,7 @@ class Client:
 
 
 class Served:
-    def __init__(self, server: HttpServer[Request], port: int, callers: Callers) -> None:
+    def __init__(self, server: HttpServer[Request], port: int, callers: ApiCallers) -> None:
         self.server, self.port, self.callers = server, port, callers
         self.clients: list[Client] = []
 
@@ -132,7 +132,7 @@ async def serve() -> AsyncIterator[Serve]:
     running: list[Served] = []
 
     async def start(handler: Handler, **limits: Any) -> Served:
-        callers = Callers(tenant_of)
+        callers = ApiCallers(tenant_of)
         server = http_server(handler, limits=Limits(**limits), callers=callers)
         served = Served(server, await server.start("127.0.0.1", 0), callers)
         running.append(served)
@@ -434,7 +434,7 @@ async def test_what_is_remembered_of_callers_is_bounded() -> None:
     async def nothing(limit_bytes: int) -> bytes:
         return b""
 
-    callers = Callers(lambda path: path, home_of=lambda request: "h" * 60_000 if "home" in request.headers else None)
+    callers = ApiCallers(lambda path: path, home_of=lambda request: "h" * 60_000 if "home" in request.headers else None)
     long = "/" + "p" * 60_000
     for number in range(3000):
         headers = {"authorization": f"Bearer {number}", **({"home": "yes"} if number % 2 else {})}

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from tenantry.apiserver.admission.attributes import Admission, AdmissionChain
-from tenantry.apiserver.authentication.authenticator import Authenticator, Union
+from tenantry.apiserver.authentication.authenticator import Authenticator, UnionAuthenticator
 from tenantry.apiserver.mount import Mount
 from tenantry.apiserver.pipeline import Pipeline
 from tenantry.apiserver.records import parse_head
@@ -148,9 +148,9 @@ class World:
         mounts: dict[str, Mount] = {"services": services, "clusters": clusters, "ranges": self.ranges}
         self.pipeline = Pipeline(
             mounts,
-            authenticator or Union(anonymous=True),
+            authenticator or UnionAuthenticator(anonymous=True),
             root=lambda: tenancy.scopes.cluster("root"),
-            pass_on=tenancy.peers.call,
+            forward=tenancy.peers.call,
         )
 
     async def __aenter__(self) -> World:

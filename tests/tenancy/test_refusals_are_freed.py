@@ -16,7 +16,7 @@ import pytest
 import pytest_asyncio
 
 from tenantry.apiserver.request import Request
-from tenantry.apiserver.work import AT_ONCE, Workers
+from tenantry.apiserver.work import AT_ONCE, WorkerThreads
 from tenantry.base.loop_turns import in_steps
 from tenantry.kube.codec import json_size
 from tenantry.storage.cell import Cell, Stale
@@ -210,7 +210,7 @@ async def test_of_a_job_that_fails() -> None:
     def fail(body: Body) -> None:
         raise ValueError("no")
 
-    mine = Workers(threads=1)
+    mine = WorkerThreads(threads=1)
     body = Body(1)
     Body.__module__ = OURS[0]
     with nothing_to_collect():

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tenantry.apiserver.authorization import Attributes
-from tenantry.apiserver.hidden import Hidden
-from tenantry.apiserver.mount import Elsewhere
+from tenantry.apiserver.hidden import HiddenScope
+from tenantry.apiserver.mount import RemotePlace
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.scope import Scope
 from tenantry.apiserver.user import SYSTEM, User
@@ -51,9 +51,9 @@ async def test_clusters_are_found_by_path_and_id() -> None:
             assert (scope.cluster, rest) == (cluster, "/api/v1/namespaces")
 
 
-def resolved(mount: ClustersMount | RangesMount, path: str) -> tuple[Scope | Hidden, str]:
+def resolved(mount: ClustersMount | RangesMount, path: str) -> tuple[Scope | HiddenScope, str]:
     place = mount.locate(path)
-    assert not isinstance(place, Elsewhere)
+    assert not isinstance(place, RemotePlace)
     return place.scope(GET)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from shard.service_accounts import ServiceAccountLookup
-from tenantry.apiserver.authentication.authenticator import Union
+from tenantry.apiserver.authentication.authenticator import UnionAuthenticator
 from tenantry.apiserver.authentication.service_account import TokenIssuer
 from tenantry.apiserver.endpoints import token_request
 from tenantry.apiserver.request import Request
@@ -412,7 +412,7 @@ def request_of(who: Caller, base: str, verb: str, what: str) -> Request:
     return Request(method, f"{base}{path}", query, headers, read)
 
 
-class ByHeader(Union):
+class ByHeader(UnionAuthenticator):
     """Takes callers at their word."""
 
     async def authenticate(self, request: Request, cluster: str | None) -> User | None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tenantry.apiserver import user as users
-from tenantry.apiserver.authentication.authenticator import Union
+from tenantry.apiserver.authentication.authenticator import UnionAuthenticator
 from tenantry.apiserver.endpoints import reviews
 from tenantry.apiserver.user import WARRANT_EXTRA, User, is_privileged_group
 from tenantry.kube.objects import Object
@@ -41,7 +41,7 @@ async def waiting(
 ) -> AsyncIterator[World]:
     """A workspace of olivia's that waits for builder and for another one. With all of the platform's admission."""
     async with World(whole_admission=True) as world:
-        world.connectors.update(reviews.connectors(Union(anonymous=True)))
+        world.connectors.update(reviews.connectors(UnionAuthenticator(anonymous=True)))
         field = "initializers" if view == "initializingworkspaces" else "terminators"
         permissions = {f"{field.removesuffix('s')}Permissions": rules} if rules else {}
         await types(world, "initialize" if field == "initializers" else "terminate", **permissions)

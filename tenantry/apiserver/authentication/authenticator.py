@@ -52,7 +52,7 @@ class Authenticator(Protocol):
         ...
 
 
-class Union:
+class UnionAuthenticator:
     """Certificates and the front proxy's headers, then bearer tokens, then anonymous: kube-apiserver's order.
 
     A verified token is remembered by its header's hash for `valid_seconds`, a refused one for `invalid_seconds`.

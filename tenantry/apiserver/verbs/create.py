@@ -50,7 +50,7 @@ def target_of(call: Call, options: WriteOptions) -> Target:
     )
 
 
-class Fresh:
+class ObjectCopies:
     """A decoded object for each computation of a write: they change theirs."""
 
     def __init__(self, obj: Object) -> None:
@@ -70,7 +70,7 @@ async def create_object(target: Target, obj: Object) -> Outcome:
     """Creates a decoded object, which is used up. A generated name that is taken is generated again. Raises StatusError."""
     base = "" if obj["metadata"].get("name") else obj["metadata"].get("generateName", "")
     name = obj["metadata"].get("name", "")
-    fresh = Fresh(obj)
+    fresh = ObjectCopies(obj)
 
     def compute(record: Record | None) -> Steps:
         mine = fresh.take()

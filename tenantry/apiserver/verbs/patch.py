@@ -36,7 +36,7 @@ from tenantry.kube.apply.server_side import apply
 from tenantry.kube.codec import json_codec
 from tenantry.kube.codec.json_syntax import syntax_error
 from tenantry.kube.field_errors import VALUE_CHARACTERS
-from tenantry.kube.field_paths import Told
+from tenantry.kube.field_paths import ReportedPaths
 from tenantry.kube.go_decode import Mismatch
 from tenantry.kube.go_text import plain, quote
 from tenantry.kube.objects import Object, timestamp
@@ -116,7 +116,7 @@ def _check_result(target: Target, obj: Any, parsed: ParsedPatch, options: WriteO
         raise _refused(shown or text(obj), mismatch.text()) from None
     if (unknown or repeated) and options.validation != IGNORE:
         texts = [f'duplicate field "{path}"' for path in repeated] + [f'unknown field "{path}"' for path in unknown]
-        texts = texts[: Told.MAX]
+        texts = texts[: ReportedPaths.MAX]
         if options.validation == STRICT:
             raise _refused(shown, f"strict decoding error: {', '.join(texts)}")
         target.warnings += texts

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tenantry.apiserver import records
 from tenantry.apiserver.decoding import read_object
 from tenantry.apiserver.scope import Call
-from tenantry.apiserver.verbs.create import Fresh, target_of
+from tenantry.apiserver.verbs.create import ObjectCopies, target_of
 from tenantry.apiserver.verbs.metadata import check_name, check_namespace
 from tenantry.apiserver.verbs.options import WriteOptions, write_options
 from tenantry.apiserver.verbs.respond import outcome_response, representation_of
@@ -50,7 +50,7 @@ def _stored(call: Call, options: WriteOptions) -> Record | None:
 
 async def _replace(call: Call, target: Target, obj: Object) -> Outcome:
     strategy = target.definition.strategy
-    fresh = Fresh(obj)
+    fresh = ObjectCopies(obj)
 
     def compute(record: Record | None) -> Steps:
         mine = fresh.take()

@@ -31,7 +31,7 @@ from tenantry.kube.codec import json_size, stored
 from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.metadata_validation import metadata_warnings, validate_metadata
 from tenantry.kube.objects import GroupResource, Object, group_version, is_deleting, timestamp, with_own_containers
-from tenantry.kube.schema.cel import TooMuchAtOnce
+from tenantry.kube.schema.cel import LoopBudgetExceeded
 from tenantry.kube.schema.validate import validate
 from tenantry.kube.status import FieldError, StatusError, already_exists, conflict, forbidden, invalid, too_many_values
 from tenantry.storage.cell import NotOwned, Stale
@@ -106,13 +106,13 @@ class Outcome:
         return self.obj
 
 
-class Overtaken(Exception):
+class RecordChanged(Exception):
     """Memory is not what a computation began with."""
 
 
 Steps = Generator[bool, bool | None, Outcome]
 """A computation in parts, the first of which may run in a thread. Each yield says where the next part runs, and is answered with
-whether the parts are run apart. What runs on the loop may raise Overtaken."""
+whether the parts are run apart. What runs on the loop may raise RecordChanged."""
 Compute = Callable[[Record | None], Steps]
 
 
@@ -132,21 +132,21 @@ async def run(target: Target, compute: Compute) -> Outcome:
             if not in_thread and is_light(weight):
                 try:
                     outcome = _at_once(compute(record))
-                except TooMuchAtOnce:
+                except LoopBudgetExceeded:
                     # A small object whose rules are not.
                     in_thread = True
                     continue
             elif attempt < HEAVY_ATTEMPTS:
                 try:
                     outcome = await _in_parts(target, compute, keys)
-                except Overtaken:
+                except RecordChanged:
                     continue
             else:
                 break
             outcome.weight = weight
             if not outcome.changes:
                 return outcome
-            _check_room(target, outcome.changes)
+            _check_cluster_bytes(target, outcome.changes)
             try:
                 committed = await cell.commit(outcome.changes)
             except Stale as stale:
@@ -161,7 +161,7 @@ async def run(target: Target, compute: Compute) -> Outcome:
     raise conflict(target.group_resource, target.name)
 
 
-def _check_room(target: Target, changes: Sequence[Change]) -> None:
+def _check_cluster_bytes(target: Target, changes: Sequence[Change]) -> None:
     """Raises StatusError 403 where a cluster would come to hold more bytes than it may. What the platform itself writes, and what
     makes it less, is let through: a full workspace can be emptied."""
     cell = target.scope.cell
@@ -204,7 +204,7 @@ _computing: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
 
 async def _in_parts(target: Target, compute: Compute, keys: Collection[Key]) -> Outcome:
     """Runs a heavy computation, in a thread where it is not on the loop. Its last part is on the loop, with no gap before the
-    return. Raises Overtaken."""
+    return. Raises RecordChanged."""
     cell = target.scope.cell
     lock = _computing.setdefault(target.key, asyncio.Lock())
     async with lock:
@@ -216,7 +216,7 @@ async def _in_parts(target: Target, compute: Compute, keys: Collection[Key]) -> 
             # Others had their turn.
             await cell.writes_done(keys)
             if look(target) is not record:
-                raise Overtaken
+                raise RecordChanged
             while outcome is None and place is ON_LOOP:
                 place, outcome = _part(steps, True)
             if outcome is not None:
@@ -416,7 +416,7 @@ def _decide(target: Target, review: Review, apart: bool) -> Generator[bool, bool
 
     Where time has passed since the mutating plugins (`apart`) they are asked again: they too read memory, and refuse. They find
     their own work done; where one changes something, memory was changed, and all begins again. What was encoded for that is
-    returned, for `stored.encode`. Raises Overtaken.
+    returned, for `stored.encode`. Raises RecordChanged.
     """
     obj = review.object
     assert obj is not None
@@ -431,7 +431,7 @@ def _decide(target: Target, review: Review, apart: bool) -> Generator[bool, bool
     del target.warnings[warned:]
     # To encode all of it again would keep the loop several times as long.
     if obj != before:
-        raise Overtaken
+        raise RecordChanged
     target.scope.admission.validate(review)
     return rest
 

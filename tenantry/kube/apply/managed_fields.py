@@ -9,7 +9,7 @@ from tenantry.base.cache import cached
 from tenantry.kube.apply import field_set
 from tenantry.kube.apply.compare import Comparison, compare
 from tenantry.kube.apply.field_set import FieldSet, field_path
-from tenantry.kube.apply.managers import Managers, Ownership, cap_updates, decode, encode, is_reset, updater
+from tenantry.kube.apply.managers import Managers, OwnedFields, cap_updates, decode, encode, is_reset, updater
 from tenantry.kube.apply.ownership import reconcile_with_schema
 from tenantry.kube.apply.typed import Node, TypedError, compile_schema, is_built_in
 from tenantry.kube.objects import Object
@@ -131,7 +131,7 @@ def record(
     before = managers.get(me)
     if before is not None:
         taken = field_set.union(taken, before.fields)
-    managers[me] = Ownership(field_set.ordered(taken), api_version, now)
+    managers[me] = OwnedFields(field_set.ordered(taken), api_version, now)
     cap_updates(managers)
 
 

@@ -60,7 +60,7 @@ def updater(name: str, api_version: str, subresource: str = "") -> Manager:
 
 
 @dataclass(slots=True)
-class Ownership:
+class OwnedFields:
     """What one manager owns, in which version, since when (metav1.Time, empty when unknown)."""
 
     fields: FieldSet
@@ -68,7 +68,7 @@ class Ownership:
     time: str = ""
 
 
-Managers = dict[Manager, Ownership]
+Managers = dict[Manager, OwnedFields]
 
 
 def decode(entries: Any, *, trusted: bool = False) -> Managers:
@@ -93,7 +93,7 @@ def decode(entries: Any, *, trusted: bool = False) -> Managers:
             fields = field_set.decode(fields)
         name, subresource = entry.get("manager") or "", entry.get("subresource") or ""
         manager = Manager(name, operation, "" if operation == APPLY else api_version, subresource)
-        out[manager] = Ownership(fields or {}, api_version, entry.get("time") or "")
+        out[manager] = OwnedFields(fields or {}, api_version, entry.get("time") or "")
     return out
 
 
@@ -148,7 +148,7 @@ def cap_updates(managers: Managers) -> None:
         if manager != bucket:
             parts.append(owned.fields)
             del managers[manager]
-        managers[bucket] = Ownership(managers[bucket].fields, version, owned.time)
+        managers[bucket] = OwnedFields(managers[bucket].fields, version, owned.time)
         surplus -= 1
     for bucket, parts in merged.items():
         managers[bucket].fields = field_set.ordered(field_set.union_all(parts))

@@ -19,7 +19,7 @@ from tenantry.kube.apply.managed_fields import (
     strip,
     take_from_all,
 )
-from tenantry.kube.apply.managers import BEFORE_FIRST_APPLY, Manager, Managers, Ownership, applier, decode, encode
+from tenantry.kube.apply.managers import BEFORE_FIRST_APPLY, Manager, Managers, OwnedFields, applier, decode, encode
 from tenantry.kube.apply.merge import merge
 from tenantry.kube.apply.ownership import fields_of, reconcile_with_schema, remove_fields, with_named_fields
 from tenantry.kube.apply.typed import ABSENT, Node, TypedError, compile_schema, is_built_in
@@ -106,7 +106,7 @@ def _merge_and_own(
     merged = merge(node, live, config)
     last = managers.get(applying)
     owned = field_set.recursive_difference(fields_of(node, config), reset)
-    managers[applying] = Ownership(owned, api_version, last.time if last else "")
+    managers[applying] = OwnedFields(owned, api_version, last.time if last else "")
     result: Object = {} if merged is ABSENT else merged
     if last is not None and last.fields:
         result = _prune(result, node, last.fields, managers)

@@ -189,7 +189,7 @@ _TEXT = Node("string")
 _METADATA = _object_metadata()
 
 
-class _Compiler:
+class _NodeCompiler:
     def __init__(self) -> None:
         self.nodes: dict[tuple[int, bool], Node] = {}
 
@@ -265,7 +265,7 @@ def compile_schema(schema: Schema) -> Node:
 
 
 def _compile_root(schema: Schema) -> Node:
-    root = _Compiler().compile(schema, False)
+    root = _NodeCompiler().compile(schema, False)
     map_type = MapType(atomic=False)
     map_type.element = DEDUCED
     if root.map is not None:

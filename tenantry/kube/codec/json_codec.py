@@ -10,7 +10,7 @@ import orjson
 from tenantry.kube.codec import json_slices
 from tenantry.kube.codec.byte_count import count_byte
 from tenantry.kube.codec.json_syntax import MAX_DEPTH, syntax_error
-from tenantry.kube.field_paths import Path, Told
+from tenantry.kube.field_paths import Path, ReportedPaths
 from tenantry.kube.status import StatusError, bad_request
 
 __all__ = ["MAX_DEPTH", "decode", "encode", "syntax_error", "unrecognized"]
@@ -77,7 +77,7 @@ class _Pairs(list[tuple[str, Any]]):
 
 
 def _duplicates(body: bytes) -> list[str]:
-    found = Told()
+    found = ReportedPaths()
     try:
         value = json_slices.loads(body, lambda part: json.loads(part, object_pairs_hook=_Pairs), pairs=True)
         if isinstance(value, list):
@@ -88,7 +88,7 @@ def _duplicates(body: bytes) -> list[str]:
     return found.paths
 
 
-def _collect(value: Any, path: Path, found: Told) -> None:
+def _collect(value: Any, path: Path, found: ReportedPaths) -> None:
     if isinstance(value, _Pairs):
         seen: set[str] = set()
         for key, item in value:

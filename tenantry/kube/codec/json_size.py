@@ -21,10 +21,10 @@ _OPENING_AND_COMMA = (b",", b"{", b"[")
 
 def has_too_many(body: bytes) -> bool:
     """Whether a JSON text holds more than MAX_VALUES."""
-    return most_values(body) > MAX_VALUES and _outside_of_strings(body) > MAX_VALUES
+    return values_max(body) > MAX_VALUES and _outside_of_strings(body) > MAX_VALUES
 
 
-def most_values(body: bytes) -> int:
+def values_max(body: bytes) -> int:
     """How many a JSON text holds at most, strings counted as if they were JSON."""
     # A value is the first of all, or comes after a comma, or is the first in a container.
     return sum(count_byte(body, byte) for byte in _OPENING_AND_COMMA)

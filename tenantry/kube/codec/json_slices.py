@@ -19,7 +19,7 @@ from typing import Any
 
 import orjson
 
-from tenantry.kube.codec.json_size import most_values
+from tenantry.kube.codec.json_size import values_max
 
 SLICE_BYTES = 1 << 15
 """As much as ten thousand empty objects, which take a millisecond."""
@@ -49,7 +49,7 @@ def loads(body: bytes, parse: Parse = orjson.loads, *, pairs: bool = False) -> A
     """
     if len(body) <= 2 * SLICE_BYTES or threading.current_thread() is threading.main_thread():
         return parse(body)
-    return in_slices(body, parse, pairs=pairs) if most_values(body) > AT_ONCE else parse(body)
+    return in_slices(body, parse, pairs=pairs) if values_max(body) > AT_ONCE else parse(body)
 
 
 def in_slices(body: bytes, parse: Parse = orjson.loads, *, pairs: bool = False) -> Any:

@@ -11,7 +11,7 @@ import yaml
 
 from tenantry.kube.codec.json_codec import unrecognized
 from tenantry.kube.codec.json_syntax import MAX_STORED_DEPTH
-from tenantry.kube.field_paths import Told
+from tenantry.kube.field_paths import ReportedPaths
 
 try:
     from yaml import CSafeDumper as _BaseDumper
@@ -71,7 +71,7 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[str, Any]:
     for index, (key_node, value_node) in enumerate(node.value):
         key = _key_text(loader.construct_object(key_node, deep=True))
         if index >= inherited:
-            if key in own and len(loader.duplicate_keys) < Told.MAX:
+            if key in own and len(loader.duplicate_keys) < ReportedPaths.MAX:
                 loader.duplicate_keys.append(f'line {key_node.start_mark.line + 1}: key "{key}" already set in map')
             own.add(key)
         out[key] = loader.construct_object(value_node, deep=True)

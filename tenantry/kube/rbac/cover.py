@@ -122,7 +122,7 @@ class _Resources(_Wanted):
             if slash:
                 self._by_subresource.setdefault(f"*/{subresource}", []).append(resource)
 
-    def cut(self, owner: _Owner, spend: Callable[[int], None]) -> _Box | None:
+    def cut(self, owner: _OwnerRule, spend: Callable[[int], None]) -> _Box | None:
         groups, resources, names, verbs = self._sets
         wide: tuple[str, ...] = ()
         if owner.subresources and "*" not in owner.resources:
@@ -160,7 +160,7 @@ class _Urls(_Wanted):
         self._sets = tuple(map(frozenset, self.dimensions))
         self._sorted = sorted(self.dimensions[0])
 
-    def cut(self, owner: _Owner, spend: Callable[[int], None]) -> _Box | None:
+    def cut(self, owner: _OwnerRule, spend: Callable[[int], None]) -> _Box | None:
         urls, verbs = self._sets
         spend(min(len(verbs), len(owner.verbs)) + len(owner.prefixes) + min(len(urls), len(owner.urls)))
         verb = None if "*" in owner.verbs else verbs & owner.verbs
@@ -187,7 +187,7 @@ class _Urls(_Wanted):
         return {"nonResourceURLs": [key[0]], "verbs": verbs}
 
 
-class _Owner:
+class _OwnerRule:
     """A rule of the owner as sets."""
 
     __slots__ = ("groups", "names", "prefixes", "resources", "subresources", "urls", "verbs")
@@ -222,7 +222,7 @@ def _minimal(prefixes: set[str]) -> tuple[str, ...]:
 
 class _Search:
     def __init__(self, owner_rules: Iterable[Rule], budget: int) -> None:
-        self._owners = sorted(map(_Owner, owner_rules), key=lambda owner: owner.width, reverse=True)
+        self._owners = sorted(map(_OwnerRule, owner_rules), key=lambda owner: owner.width, reverse=True)
         self._left = budget + sum(owner.size for owner in self._owners)
         self._verbs_of: dict[tuple[Any, ...], dict[str, None]] = {}
         self._rules: dict[tuple[Any, ...], Callable[[tuple[Any, ...], list[str]], Rule]] = {}
@@ -298,10 +298,10 @@ class _Search:
             raise TooComplex
 
 
-Parts = Callable[[_Owner], tuple[Iterable[Any] | None, ...]]
+Parts = Callable[[_OwnerRule], tuple[Iterable[Any] | None, ...]]
 
 
-def _resource_parts(owner: _Owner) -> tuple[Iterable[Any] | None, ...]:
+def _resource_parts(owner: _OwnerRule) -> tuple[Iterable[Any] | None, ...]:
     return (
         None if "*" in owner.groups else owner.groups,
         None if "*" in owner.resources or owner.subresources else owner.resources,
@@ -310,14 +310,14 @@ def _resource_parts(owner: _Owner) -> tuple[Iterable[Any] | None, ...]:
     )
 
 
-def _url_parts(owner: _Owner) -> tuple[Iterable[Any] | None, ...]:
+def _url_parts(owner: _OwnerRule) -> tuple[Iterable[Any] | None, ...]:
     return (None if owner.prefixes else owner.urls, None if "*" in owner.verbs else owner.verbs)
 
 
 class _Index:
     """Value → the owner's rules that have it, in each dimension; as long as the rules together."""
 
-    def __init__(self, owners: Sequence[_Owner], parts_of: Parts) -> None:
+    def __init__(self, owners: Sequence[_OwnerRule], parts_of: Parts) -> None:
         self._owners = owners
         self._wide: list[list[int]] = []
         self._by_value: list[dict[Any, list[int]]] = []
@@ -333,7 +333,7 @@ class _Index:
                     for value in values:
                         by_value.setdefault(value, []).append(number)
 
-    def candidates(self, dimensions: Sequence[Sequence[Any]]) -> Iterator[_Owner]:
+    def candidates(self, dimensions: Sequence[Sequence[Any]]) -> Iterator[_OwnerRule]:
         """The owner's rules that have something of the dimension in which the fewest do, those of `*` first."""
         best: tuple[int, int] | None = None
         for place, (wide, by_value, asked) in enumerate(zip(self._wide, self._by_value, dimensions, strict=False)):

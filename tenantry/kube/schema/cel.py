@@ -83,7 +83,7 @@ class BudgetExceeded(Exception):
         self.whole = whole
 
 
-class TooMuchAtOnce(Exception):
+class LoopBudgetExceeded(Exception):
     """The expressions of an object cost more than may be spent on the event loop."""
 
 

@@ -29,7 +29,7 @@ _FEW = 64
 """Message types that cost a check no more than its own beginnings."""
 
 
-class Checked(NamedTuple):
+class CheckedExpression(NamedTuple):
     """An expression that compiles: the name of its type (BOOL, STRING, DYN, …) and the engine's serialized syntax tree."""
 
     type: str
@@ -44,7 +44,7 @@ class Checker:
         extensions = [*standard_extensions(), cel_library.for_checking()]
         self._environment = cel.NewEnv(types.pool, variables=variables, extensions=extensions)
 
-    def check(self, expression: str, *, optional_old: bool = False) -> Checked:
+    def check(self, expression: str, *, optional_old: bool = False) -> CheckedExpression:
         """Raises CelError with cel-go's text (`ERROR: <input>:1:5: undefined field 'x'…`)."""
         before = "cel.bind(oldSelf, optional.of(oldSelf), " if optional_old else ""
         refuse_too_large(expression)
@@ -52,7 +52,7 @@ class Checker:
             compiled = self._environment.compile(f"{before}{expression}\n)" if before else expression)
         except RuntimeError as error:
             raise CelError(compile_text(str(error), shift=len(before))) from None
-        return Checked(compiled.return_type().name(), compiled.serialize())
+        return CheckedExpression(compiled.return_type().name(), compiled.serialize())
 
 
 class Types:

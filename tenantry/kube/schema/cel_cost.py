@@ -71,7 +71,7 @@ def _smallest(schema: Schema | None) -> int:
 
 
 def estimate(serialized: bytes, self_schema: Schema) -> float:
-    """The worst cost of a checked expression (`cel.Checked.serialized`) over values of a schema."""
+    """The worst cost of a checked expression (`cel.CheckedExpression.serialized`) over values of a schema."""
     own = Estimate(1, largest_size(self_schema), self_schema)
     return _cost(_expression(serialized), {"self": own, "oldSelf": own}).cost
 

@@ -9,7 +9,7 @@ from typing import Any
 from tenantry.kube.field_errors import forbidden, invalid, not_supported, required
 from tenantry.kube.jsonpath import field_names
 from tenantry.kube.schema import cel, cel_cost
-from tenantry.kube.schema.cel_check import Checked, Checker, Types
+from tenantry.kube.schema.cel_check import CheckedExpression, Checker, Types
 from tenantry.kube.schema.ratchet import child_schema
 from tenantry.kube.schema.structural import Rule, Schema
 from tenantry.kube.status import FieldError
@@ -134,7 +134,9 @@ def _message_expression(
         yield from _cost(checked, schema, place, "estimated messageExpression cost", times, budget)
 
 
-def _cost(checked: Checked, schema: Schema, path: str, what: str, times: float, budget: _Budget) -> Iterator[FieldError]:
+def _cost(
+    checked: CheckedExpression, schema: Schema, path: str, what: str, times: float, budget: _Budget
+) -> Iterator[FieldError]:
     cost = cel_cost.estimate(checked.serialized, schema) * times
     budget.total += cost
     if cost > cel_cost.DEFINITION_LIMIT // 10:

@@ -20,7 +20,7 @@ from tenantry.kube.schema.cel_values import (
     Opaque,
     Optional,
     Timestamp,
-    TypeName,
+    TypeValue,
     UInt,
     is_key,
     is_number,
@@ -214,9 +214,9 @@ def _size(cost: Cost, value: Any) -> int:
 
 
 @_global("type")
-def _type(cost: Cost, value: Any) -> TypeName:
+def _type(cost: Cost, value: Any) -> TypeValue:
     cost.charge(1)
-    return TypeName(type_name(value))
+    return TypeValue(type_name(value))
 
 
 @_global("dyn")

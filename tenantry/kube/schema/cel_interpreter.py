@@ -11,7 +11,18 @@ from typing import Any
 
 from tenantry.kube.schema import cel_library
 from tenantry.kube.schema.cel_functions import FUNCTIONS, Function, add, index, subtract
-from tenantry.kube.schema.cel_syntax import Call, Ident, ListOf, Literal, Loop, MapOf, Message, Node, Select, Unsigned
+from tenantry.kube.schema.cel_syntax import (
+    CallNode,
+    Comprehension,
+    Ident,
+    ListOf,
+    Literal,
+    MapOf,
+    MessageLiteral,
+    Node,
+    Select,
+    Unsigned,
+)
 from tenantry.kube.schema.cel_values import (
     NONE,
     PER_CHARACTER,
@@ -21,7 +32,7 @@ from tenantry.kube.schema.cel_values import (
     CostExceeded,
     NoOverload,
     Optional,
-    TypeName,
+    TypeValue,
     UInt,
     charge_equal,
     contains,
@@ -84,15 +95,15 @@ class _Compiler:
                 return self._ident(node, scope)
             case Select():
                 return self._select(node, scope)
-            case Call():
+            case CallNode():
                 return self._call(node, scope)
             case ListOf():
                 return self._list(node, scope)
             case MapOf():
                 return self._map(node, scope)
-            case Message():
+            case MessageLiteral():
                 raise CelError(f"undeclared reference to '{node.name}' (in container '')")
-            case Loop():
+            case Comprehension():
                 return self._loop(node, scope)
 
     def _ident(self, node: Ident, scope: _Scope) -> Run:
@@ -120,7 +131,7 @@ class _Compiler:
     def _constant(self, name: str) -> Run:
         if name not in TYPE_NAMES:
             raise CelError(f"undeclared reference to '{name}' (in container '')")
-        value = TypeName(name)
+        value = TypeValue(name)
 
         def constant(frame: Frame) -> Any:
             frame.cost.charge(1)
@@ -163,7 +174,7 @@ class _Compiler:
 
         return select
 
-    def _call(self, node: Call, scope: _Scope) -> Run:
+    def _call(self, node: CallNode, scope: _Scope) -> Run:
         name = node.function
         if node.target is None:
             special = _SPECIAL.get(name)
@@ -237,7 +248,7 @@ class _Compiler:
         self.places += 1
         return self._given + self.places - 1
 
-    def _loop(self, node: Loop, scope: _Scope) -> Run:
+    def _loop(self, node: Comprehension, scope: _Scope) -> Run:
         start = self.node(node.start, scope)
         kept = self._place()
         inner = scope | {node.result_variable: kept}
@@ -275,14 +286,14 @@ class _Compiler:
 
         return loop
 
-    def _condition(self, node: Loop, inside: _Scope) -> Callable[[Frame], bool]:
+    def _condition(self, node: Comprehension, inside: _Scope) -> Callable[[Frame], bool]:
         condition = node.condition
         if isinstance(condition, Literal) and condition.value is True:
             return lambda frame: True
         run = self.node(condition, inside)
         return lambda frame: run(frame) is True
 
-    def _step(self, node: Loop, inside: _Scope, kept: int) -> Callable[[Frame], None]:
+    def _step(self, node: Comprehension, inside: _Scope, kept: int) -> Callable[[Frame], None]:
         """What the loop does with an item: it changes the result in its place, where a failure is kept too."""
         grown = _appended(node.step, node.result_variable)
         if grown is not None:
@@ -331,7 +342,7 @@ class _Appended:
 
 
 def _appended(step: Node, result: str) -> _Appended | None:
-    if not isinstance(step, Call) or step.target is not None:
+    if not isinstance(step, CallNode) or step.target is not None:
         return None
     if step.function == "_?_:_" and step.arguments[2] == Ident(step.arguments[2].id, result):
         inner = _appended(step.arguments[1], result)
@@ -383,10 +394,10 @@ def _optional_select(value: Optional, field: str) -> Optional:
 
 # What is no plain function: operators that do not need all their arguments, and those that are worth a shorter way ----------
 
-_Special = Callable[[_Compiler, Call, _Scope], Run]
+_Special = Callable[[_Compiler, CallNode, _Scope], Run]
 
 
-def _pair(compiler: _Compiler, node: Call, scope: _Scope) -> tuple[Run, Run]:
+def _pair(compiler: _Compiler, node: CallNode, scope: _Scope) -> tuple[Run, Run]:
     left, right = node.arguments
     return compiler.node(left, scope), compiler.node(right, scope)
 
@@ -394,7 +405,7 @@ def _pair(compiler: _Compiler, node: Call, scope: _Scope) -> tuple[Run, Run]:
 def _logic(decides: bool) -> _Special:
     """`&&` (False decides) and `||` (True decides): the value that decides wins over a failure on the other side."""
 
-    def special(compiler: _Compiler, node: Call, scope: _Scope) -> Run:
+    def special(compiler: _Compiler, node: CallNode, scope: _Scope) -> Run:
         left, right = _pair(compiler, node, scope)
 
         def logic(frame: Frame) -> Any:
@@ -421,7 +432,7 @@ def _logic(decides: bool) -> _Special:
     return special
 
 
-def _conditional(compiler: _Compiler, node: Call, scope: _Scope) -> Run:
+def _conditional(compiler: _Compiler, node: CallNode, scope: _Scope) -> Run:
     condition, yes, no = (compiler.node(argument, scope) for argument in node.arguments)
 
     def choose(frame: Frame) -> Any:
@@ -435,7 +446,7 @@ def _conditional(compiler: _Compiler, node: Call, scope: _Scope) -> Run:
     return choose
 
 
-def _not_strictly_false(compiler: _Compiler, node: Call, scope: _Scope) -> Run:
+def _not_strictly_false(compiler: _Compiler, node: CallNode, scope: _Scope) -> Run:
     operand = compiler.node(node.arguments[0], scope)
 
     def check(frame: Frame) -> Any:
@@ -449,7 +460,7 @@ def _not_strictly_false(compiler: _Compiler, node: Call, scope: _Scope) -> Run:
 
 
 def _equality(wanted: bool) -> _Special:
-    def special(compiler: _Compiler, node: Call, scope: _Scope) -> Run:
+    def special(compiler: _Compiler, node: CallNode, scope: _Scope) -> Run:
         left, right = _pair(compiler, node, scope)
 
         def compare(frame: Frame) -> Any:
@@ -463,7 +474,7 @@ def _equality(wanted: bool) -> _Special:
 
 
 def _order(swap: bool, or_equal: bool) -> _Special:
-    def special(compiler: _Compiler, node: Call, scope: _Scope) -> Run:
+    def special(compiler: _Compiler, node: CallNode, scope: _Scope) -> Run:
         left, right = _pair(compiler, node, scope)
 
         def compare(frame: Frame) -> Any:
@@ -480,7 +491,7 @@ def _order(swap: bool, or_equal: bool) -> _Special:
     return special
 
 
-def _in(compiler: _Compiler, node: Call, scope: _Scope) -> Run:
+def _in(compiler: _Compiler, node: CallNode, scope: _Scope) -> Run:
     left, right = _pair(compiler, node, scope)
 
     def search(frame: Frame) -> Any:
@@ -496,7 +507,7 @@ def _in(compiler: _Compiler, node: Call, scope: _Scope) -> Run:
     return search
 
 
-def _optional_field(compiler: _Compiler, node: Call, scope: _Scope) -> Run:
+def _optional_field(compiler: _Compiler, node: CallNode, scope: _Scope) -> Run:
     operand = compiler.node(node.arguments[0], scope)
     field = str(node.arguments[1].value) if isinstance(node.arguments[1], Literal) else ""
 
@@ -508,7 +519,7 @@ def _optional_field(compiler: _Compiler, node: Call, scope: _Scope) -> Run:
     return select
 
 
-def _indexed(compiler: _Compiler, node: Call, scope: _Scope) -> Run:
+def _indexed(compiler: _Compiler, node: CallNode, scope: _Scope) -> Run:
     holder, key = _pair(compiler, node, scope)
 
     def at(frame: Frame) -> Any:
@@ -521,7 +532,7 @@ def _indexed(compiler: _Compiler, node: Call, scope: _Scope) -> Run:
     return at
 
 
-def _optional_indexed(compiler: _Compiler, node: Call, scope: _Scope) -> Run:
+def _optional_indexed(compiler: _Compiler, node: CallNode, scope: _Scope) -> Run:
     holder, key = _pair(compiler, node, scope)
 
     def at(frame: Frame) -> Any:
@@ -544,7 +555,7 @@ def _optional_at(value: Optional, place: Any) -> Optional:
 
 
 def _operator(run: Callable[[Cost, Any, Any], Any]) -> _Special:
-    def special(compiler: _Compiler, node: Call, scope: _Scope) -> Run:
+    def special(compiler: _Compiler, node: CallNode, scope: _Scope) -> Run:
         left, right = _pair(compiler, node, scope)
         return lambda frame: run(frame.cost, left(frame), right(frame))
 

@@ -34,7 +34,7 @@ class Select(NamedTuple):
     test: bool
 
 
-class Call(NamedTuple):
+class CallNode(NamedTuple):
     id: int
     function: str
     target: Node | None
@@ -49,7 +49,7 @@ class ListOf(NamedTuple):
     optional: frozenset[int]
 
 
-class Entry(NamedTuple):
+class MapEntry(NamedTuple):
     key: Node
     value: Node
     optional: bool
@@ -57,10 +57,10 @@ class Entry(NamedTuple):
 
 class MapOf(NamedTuple):
     id: int
-    entries: tuple[Entry, ...]
+    entries: tuple[MapEntry, ...]
 
 
-class Message(NamedTuple):
+class MessageLiteral(NamedTuple):
     """A message in a literal; Kubernetes has no type that can be made so."""
 
     id: int
@@ -68,7 +68,7 @@ class Message(NamedTuple):
     values: tuple[Node, ...]
 
 
-class Loop(NamedTuple):
+class Comprehension(NamedTuple):
     """A comprehension, which is what macros come to. `second` is empty where there is one variable."""
 
     id: int
@@ -82,7 +82,7 @@ class Loop(NamedTuple):
     result: Node
 
 
-Node = Literal | Ident | Select | Call | ListOf | MapOf | Message | Loop
+Node = Literal | Ident | Select | CallNode | ListOf | MapOf | MessageLiteral | Comprehension
 
 
 class Type(NamedTuple):
@@ -93,7 +93,7 @@ class Type(NamedTuple):
     parameters: tuple[Type, ...] = ()
 
 
-class Checked(NamedTuple):
+class CheckedTree(NamedTuple):
     """A checked expression: types and overloads by the ids of nodes."""
 
     root: Node
@@ -106,7 +106,7 @@ def parsed(serialized: bytes) -> Node:
     return _node(_last(_last(serialized, 2), 2))
 
 
-def checked(serialized: bytes) -> Checked:
+def checked(serialized: bytes) -> CheckedTree:
     """The tree, types and overloads of `cel.Expression.serialize()` where types were checked."""
     root: Node | None = None
     types: dict[int, Type] = {}
@@ -124,7 +124,7 @@ def checked(serialized: bytes) -> Checked:
             root = _node(value)
     if root is None:
         raise ValueError("no expression")
-    return Checked(root, types, overloads)
+    return CheckedTree(root, types, overloads)
 
 
 # How large an expression becomes ---------------------------------------------------------------------------------------
@@ -307,7 +307,7 @@ def _constant(data: bytes) -> Any:
     return None
 
 
-def _call(data: bytes) -> Call:
+def _call(data: bytes) -> CallNode:
     function, target = "", None
     arguments: list[Node] = []
     for number, value in _fields(data):
@@ -318,7 +318,7 @@ def _call(data: bytes) -> Call:
                 function = value.decode()
             elif number == 3:
                 arguments.append(_node(value))
-    return Call(0, function, target, tuple(arguments))
+    return CallNode(0, function, target, tuple(arguments))
 
 
 def _list(data: bytes) -> ListOf:
@@ -337,9 +337,9 @@ def _list(data: bytes) -> ListOf:
     return ListOf(0, tuple(items), frozenset(optional))
 
 
-def _map(data: bytes) -> MapOf | Message:
+def _map(data: bytes) -> MapOf | MessageLiteral:
     name = ""
-    entries: list[Entry] = []
+    entries: list[MapEntry] = []
     for number, value in _fields(data):
         if isinstance(value, int):
             continue
@@ -347,13 +347,13 @@ def _map(data: bytes) -> MapOf | Message:
             name = value.decode()
         elif number == 2:
             optional = any(n == 5 and each for n, each in _fields(value))
-            entries.append(Entry(_node(_last(value, 3)), _node(_last(value, 4)), optional))
+            entries.append(MapEntry(_node(_last(value, 3)), _node(_last(value, 4)), optional))
     if name:
-        return Message(0, name, tuple(entry.value for entry in entries))
+        return MessageLiteral(0, name, tuple(entry.value for entry in entries))
     return MapOf(0, tuple(entries))
 
 
-def _loop(data: bytes) -> Loop:
+def _loop(data: bytes) -> Comprehension:
     parts = {number: value for number, value in _fields(data) if isinstance(value, bytes)}
 
     def text(number: int) -> str:
@@ -362,7 +362,7 @@ def _loop(data: bytes) -> Loop:
     def node(number: int) -> Node:
         return _node(parts.get(number, b""))
 
-    return Loop(0, text(1), text(8), node(2), text(3), node(4), node(5), node(6), node(7))
+    return Comprehension(0, text(1), text(8), node(2), text(3), node(4), node(5), node(6), node(7))
 
 
 _PRIMITIVES = ("", "bool", "int", "uint", "double", "string", "bytes")

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from tenantry.kube.schema import cel_time
-from tenantry.kube.schema.cel_values import CelError, Cost, Duration, Opaque, Timestamp, TypeName, UInt, is_number, type_name
+from tenantry.kube.schema.cel_values import CelError, Cost, Duration, Opaque, Timestamp, TypeValue, UInt, is_number, type_name
 
 _PRECISION_MAX = 1000
 _CLAUSE = re.compile(r"%(?:\.([0-9]{1,9}))?(.?)", re.DOTALL)
@@ -30,7 +30,7 @@ def scalar(value: Any) -> str:
             return cel_time.timestamp_text(value)
         case Duration():
             return cel_time.duration_text(value)
-        case TypeName():
+        case TypeValue():
             return value.name
         case None:
             return "null"

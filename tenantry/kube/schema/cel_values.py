@@ -94,7 +94,7 @@ NONE = Optional()
 
 
 @dataclass(frozen=True, slots=True)
-class TypeName:
+class TypeValue:
     """The value of `type(x)`."""
 
     name: str
@@ -121,7 +121,7 @@ _NAMES: dict[type, str] = {
     Timestamp: "google.protobuf.Timestamp",
     Duration: "google.protobuf.Duration",
     Optional: "optional_type",
-    TypeName: "type",
+    TypeValue: "type",
 }
 TYPE_NAMES = frozenset(_NAMES.values())
 

@@ -14,8 +14,8 @@ from tenantry.kube.schema.compiled import compiled
 from tenantry.kube.schema.structural import Schema
 from tenantry.kube.status import StatusError
 
-_Default = Callable[[Any, "Made"], bool]
-_Make = Callable[["Made"], Any]
+_Default = Callable[[Any, "AddedDefaults"], bool]
+_Make = Callable[["AddedDefaults"], Any]
 _FIELD_BYTES = 16
 """What a field costs beside its value."""
 _CONTAINERS = frozenset((dict, list))
@@ -26,11 +26,11 @@ MAX_MADE_BYTES = 8 * 1024 * 1024
 """What the defaults of a schema may add to an object: each item of a list may get all of them. More could not be stored."""
 
 
-class _Spent(Exception):
+class _OverBudget(Exception):
     """The defaults add more than they may."""
 
 
-class Made:
+class AddedDefaults:
     """What defaults may still add, and where they were put."""
 
     __slots__ = ("left", "places")
@@ -40,10 +40,10 @@ class Made:
         self.places: list[tuple[Any, Any, bool]] = []
 
     def take(self, size: int) -> None:
-        """Raises _Spent."""
+        """Raises _OverBudget."""
         self.left -= size
         if self.left < 0:
-            raise _Spent
+            raise _OverBudget
 
     def put(self, container: Any, key: Any, value: Any) -> None:
         """Sets an item, so that it can be taken back."""
@@ -71,10 +71,10 @@ def default(obj: Object, schema: Schema) -> bool:
 
 def default_within(obj: Object, schema: Schema, most_bytes: int) -> bool | None:
     """The same for defaults that add at most so much: None where they add more, and then none of them is there."""
-    made = Made(most_bytes)
+    made = AddedDefaults(most_bytes)
     try:
         return compiled(schema, "default", _compile_root)(obj, made)
-    except _Spent:
+    except _OverBudget:
         made.take_back()
         return None
 
@@ -86,7 +86,7 @@ def _compile_root(schema: Schema) -> _Default:
     return _compile(schema, {}) or _nothing
 
 
-def _nothing(value: Any, made: Made) -> bool:
+def _nothing(value: Any, made: AddedDefaults) -> bool:
     return False
 
 
@@ -95,11 +95,11 @@ def maker(value: Any) -> _Make:
     encoded = exact(orjson.dumps(value))
     size = len(encoded) + _FIELD_BYTES
 
-    def copy(made: Made) -> Any:
+    def copy(made: AddedDefaults) -> Any:
         made.take(size)
         return orjson.loads(encoded)
 
-    def same(made: Made) -> Any:
+    def same(made: AddedDefaults) -> Any:
         made.take(size)
         return value
 
@@ -122,7 +122,7 @@ def _compile_list(items: Schema, known: dict[int, _Default]) -> _Default | None:
     if each is None and make is None:
         return None
 
-    def default_list(value: Any, made: Made) -> bool:
+    def default_list(value: Any, made: AddedDefaults) -> bool:
         if type(value) is not list:
             return False
         changed = False
@@ -147,7 +147,7 @@ def _compile_object(schema: Schema, known: dict[int, _Default]) -> _Default:
     null_value: list[_Make] = []
     drops_null_values = isinstance(schema.additional, Schema) and not schema.additional.nullable
 
-    def default_object(value: Any, made: Made) -> bool:
+    def default_object(value: Any, made: AddedDefaults) -> bool:
         if type(value) is not dict:
             return False
         changed = False
@@ -178,7 +178,7 @@ def _compile_object(schema: Schema, known: dict[int, _Default]) -> _Default:
                 changed = resolve_null(value, key, made) or changed
         return changed
 
-    def resolve_null(value: Object, key: str, made: Made) -> bool:
+    def resolve_null(value: Object, key: str, made: AddedDefaults) -> bool:
         make = makers.get(key)
         if make is None and key not in declared:
             if not drops_null_values:

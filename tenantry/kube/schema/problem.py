@@ -74,15 +74,15 @@ class Work:
 
 
 class Problems(list[Problem]):
-    """As many problems as an answer tells. `forgives` says of which ones nothing is said."""
+    """As many problems as an answer tells. `is_ratcheted` says of which ones nothing is said."""
 
-    def __init__(self, work: Work | None = None, forgives: Callable[[Problem], bool] | None = None) -> None:
+    def __init__(self, work: Work | None = None, is_ratcheted: Callable[[Problem], bool] | None = None) -> None:
         super().__init__()
         self.work = work
-        self._forgives = forgives
+        self._is_ratcheted = is_ratcheted
 
     def append(self, problem: Problem) -> None:
-        if len(self) < CAUSES_MAX and (self._forgives is None or not self._forgives(problem)):
+        if len(self) < CAUSES_MAX and (self._is_ratcheted is None or not self._is_ratcheted(problem)):
             super().append(problem)
 
     def extend(self, problems: Iterable[Problem]) -> None:
@@ -92,7 +92,7 @@ class Problems(list[Problem]):
             self.append(problem)
 
     def add_all(self, problems: Iterable[Problem]) -> None:
-        """Also those that would be forgiven."""
+        """Also those that would be ratcheted."""
         super().extend(islice(problems, max(0, CAUSES_MAX - len(self))))
 
     def alternative(self, value: Any) -> Problems:

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tenantry.kube.field_paths import Path, Told
+from tenantry.kube.field_paths import Path, ReportedPaths
 from tenantry.kube.messages import OBJECT_META
 from tenantry.kube.objects import Object
 from tenantry.kube.schema.compiled import compiled
 from tenantry.kube.schema.structural import Schema
 
-_Prune = Callable[[Any, Path, Told], None]
+_Prune = Callable[[Any, Path, ReportedPaths], None]
 EMBEDDED_FIELDS = frozenset(("apiVersion", "kind", "metadata"))
 
 
 def prune(obj: Object, schema: Schema) -> list[str]:
     """Takes unknown fields off `obj`, in place. Returns the first hundred paths (`spec.list[0].size`), sorted as upstream
     prints them."""
-    removed = Told()
+    removed = ReportedPaths()
     compiled(schema, "prune", _compile_root)(obj, None, removed)
     return sorted(removed.paths) if removed.count else []
 
@@ -27,7 +27,7 @@ def _compile_root(schema: Schema) -> _Prune:
     return _compile(schema, {}) or _nothing
 
 
-def _nothing(value: Any, path: Path, removed: Told) -> None:
+def _nothing(value: Any, path: Path, removed: ReportedPaths) -> None:
     pass
 
 
@@ -52,7 +52,7 @@ def _compile_list(items: Schema, known: dict[int, _Prune]) -> _Prune | None:
     if each is None:
         return None
 
-    def prune_list(value: Any, path: Path, removed: Told) -> None:
+    def prune_list(value: Any, path: Path, removed: ReportedPaths) -> None:
         if type(value) is list:
             for index, item in enumerate(value):
                 each(item, (path, index), removed)
@@ -65,7 +65,7 @@ def _compile_map(values: Schema, known: dict[int, _Prune]) -> _Prune | None:
     if each is None:
         return None
 
-    def prune_map(value: Any, path: Path, removed: Told) -> None:
+    def prune_map(value: Any, path: Path, removed: ReportedPaths) -> None:
         if type(value) is dict:
             for key, item in value.items():
                 each(item, (path, key), removed)
@@ -76,7 +76,7 @@ def _compile_map(values: Schema, known: dict[int, _Prune]) -> _Prune | None:
 def _compile_object(schema: Schema, keeps: bool, known: dict[int, _Prune]) -> _Prune:
     entries: dict[str, _Prune | None] = {}
 
-    def prune_object(value: Any, path: Path, removed: Told) -> None:
+    def prune_object(value: Any, path: Path, removed: ReportedPaths) -> None:
         if type(value) is not dict:
             return
         unknown: list[str] | None = None

@@ -24,47 +24,47 @@ _MESSAGE_MAX = 5 * 1024
 """Bytes of a message that an expression makes; a longer one is not shown."""
 
 
-class _Ended(Exception):
+class _BudgetSpent(Exception):
     """The budget is spent, and the failures say so: no more rules run."""
 
 
-class _Pass:
+class _Evaluation:
     """One object on its way through its rules: what they may still cost, what CEL sees of it, what they found."""
 
-    __slots__ = ("at_once", "budget", "failures", "forgiven", "seen")
+    __slots__ = ("at_once", "budget", "failures", "ratcheted", "seen")
 
     def __init__(self, failures: Found, *, at_once: bool) -> None:
         self.at_once = at_once
         self.budget = cel.Budget(cel.AT_ONCE_LIMIT if at_once else cel.OBJECT_LIMIT)
         self.seen: cel.Seen = {}
         self.failures = failures
-        self.forgiven: Found = []
+        self.ratcheted: Found = []
 
-    def end(self, schema: Schema, path: Path, text: str) -> _Ended:
+    def end(self, schema: Schema, path: Path, text: str) -> _BudgetSpent:
         if self.at_once:
-            raise cel.TooMuchAtOnce
+            raise cel.LoopBudgetExceeded
         self.failures.append(Problem("Invalid", path, path, f'Invalid value: "{schema.type}": {text}'))
-        return _Ended()
+        return _BudgetSpent()
 
 
-_Walk = Callable[[Any, Any, Path, _Pass], None]
+_Walk = Callable[[Any, Any, Path, _Evaluation], None]
 
 
 def compile_rules(schema: Schema) -> Rules | None:
-    """A function `(value, old, failures, at_once) -> forgiven` that adds to `failures`; it returns the failures of rules over
+    """A function `(value, old, failures, at_once) -> ratcheted` that adds to `failures`; it returns the failures of rules over
     values that did not change. None where the schema has no rules.
 
     Rules run until they have cost what those of one object may cost together (`cel.OBJECT_LIMIT`); the last failure says so. With
-    `at_once`, cel.TooMuchAtOnce is raised long before."""
+    `at_once`, cel.LoopBudgetExceeded is raised long before."""
     walk = _compile(schema, frozenset())
     if walk is None:
         return None
 
     def run(value: Any, old: Any, failures: Found, at_once: bool) -> Found:
-        through = _Pass(failures, at_once=at_once)
-        with suppress(_Ended):
+        through = _Evaluation(failures, at_once=at_once)
+        with suppress(_BudgetSpent):
             walk(value, old, None, through)
-        return through.forgiven
+        return through.ratcheted
 
     return run
 
@@ -79,7 +79,7 @@ def _compile(schema: Schema, above: frozenset[int]) -> _Walk | None:
         return own or inside
     mine, theirs = own, inside
 
-    def both(value: Any, old: Any, path: Path, through: _Pass) -> None:
+    def both(value: Any, old: Any, path: Path, through: _Evaluation) -> None:
         mine(value, old, path, through)
         theirs(value, old, path, through)
 
@@ -91,7 +91,7 @@ def _items(schema: Schema, above: frozenset[int]) -> _Walk | None:
     if each is None:
         return None
 
-    def items(value: Any, old: Any, path: Path, through: _Pass) -> None:
+    def items(value: Any, old: Any, path: Path, through: _Evaluation) -> None:
         if type(value) is list:
             before = Counterparts(old, schema)
             for index, item in enumerate(value):
@@ -107,7 +107,7 @@ def _fields(schema: Schema, above: frozenset[int]) -> _Walk | None:
         return None
     correlates = schema.map_type != "atomic"
 
-    def fields(value: Any, old: Any, path: Path, through: _Pass) -> None:
+    def fields(value: Any, old: Any, path: Path, through: _Evaluation) -> None:
         if type(value) is not dict:
             return
         before = old if correlates and type(old) is dict else {}
@@ -123,7 +123,7 @@ def _own_rules(schema: Schema) -> _Walk:
     convert = cel.converter(schema) or _same
     checks = [_compile_rule(rule, schema) for rule in schema.rules]
 
-    def own(value: Any, old: Any, path: Path, through: _Pass) -> None:
+    def own(value: Any, old: Any, path: Path, through: _Evaluation) -> None:
         if value is None:
             return
         seen = convert(value, through.seen)
@@ -135,7 +135,7 @@ def _own_rules(schema: Schema) -> _Walk:
                 continue
             if is_same is None:
                 is_same = old is not ABSENT and old == value
-            (through.forgiven if is_same and not is_transition else through.failures).append(problem)
+            (through.ratcheted if is_same and not is_transition else through.failures).append(problem)
 
     return own
 
@@ -147,13 +147,13 @@ def _same(value: Any, seen: cel.Seen) -> Any:
 _Checked = tuple[Problem | None, bool]
 
 
-def _compile_rule(rule: Rule, schema: Schema) -> Callable[[Any, Any, Any, Path, _Pass], _Checked]:
+def _compile_rule(rule: Rule, schema: Schema) -> Callable[[Any, Any, Any, Path, _Evaluation], _Checked]:
     optional = bool(rule.optional_old_self)
     is_transition = cel.uses_old_self(rule.rule)
     text = rule.message.strip() or rule.rule.strip()
     field = _field_keys(rule.field_path)
 
-    def check(value: Any, seen: Any, before: Any, path: Path, through: _Pass) -> _Checked:
+    def check(value: Any, seen: Any, before: Any, path: Path, through: _Evaluation) -> _Checked:
         if is_transition and not optional and before is ABSENT:
             return None, True
         budget = through.budget
@@ -182,7 +182,7 @@ def _field_keys(path: str) -> tuple[str, ...]:
     return field_names(path) if path else ()
 
 
-def _message(rule: Rule, schema: Schema, seen: Any, before: Any, place: Path, through: _Pass) -> str:
+def _message(rule: Rule, schema: Schema, seen: Any, before: Any, place: Path, through: _Evaluation) -> str:
     """What messageExpression says; empty where it says nothing that can be shown."""
     source = rule.message_expression
     try:

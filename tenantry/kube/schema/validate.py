@@ -32,7 +32,7 @@ _ALTERNATIVES = 'Invalid value: "": the alternatives of its schema (allOf, anyOf
 _PATTERNS = 'Invalid value: "": the patterns of its schema are too large to be matched on texts of this length'
 
 
-class _Forgiving:
+class _Ratcheting:
     """Whether a problem is about something that did not change (KEP-4008); nothing is compared before there is one."""
 
     def __init__(self, value: Any, old: Any, schema: Schema) -> None:
@@ -65,12 +65,12 @@ def validate(
     """The failures of `value`: shape, formats, unique lists, and the rules of x-kubernetes-validations.
 
     `path` goes before the field names, not into the messages. With `old`, the value before an update, what did not
-    change may stay invalid (KEP-4008), and transition rules run; rules forgiven so are told in `warnings`. `at_once` says that
-    the event loop waits: cel.TooMuchAtOnce is raised where the rules cost more than it should wait for.
+    change may stay invalid (KEP-4008), and transition rules run; rules ratcheted so are told in `warnings`. `at_once` says that
+    the event loop waits: cel.LoopBudgetExceeded is raised where the rules cost more than it should wait for.
     """
     checks = compiled(schema, "validate", _compile_all)
     updating = old is not ABSENT
-    problems = Problems(Work(value), _Forgiving(value, old, schema) if updating else None)
+    problems = Problems(Work(value), _Ratcheting(value, old, schema) if updating else None)
     try:
         checks.shape(value, None, problems)
     except TooManyAlternatives:
@@ -90,9 +90,9 @@ def validate(
         if any(p.kind in _BLOCKING for p in problems):
             problems.append(Problem("Invalid", None, NO_FIELD, _UNCHECKED))
         else:
-            forgiven = checks.rules(value, old, problems, at_once)
+            ratcheted = checks.rules(value, old, problems, at_once)
             if warnings is not None:
-                warnings += [f"{_field(p, path)}: {p.text}" for p in forgiven[:CAUSES_MAX]]
+                warnings += [f"{_field(p, path)}: {p.text}" for p in ratcheted[:CAUSES_MAX]]
     return [FieldError(p.kind, _field(p, path), p.text) for p in problems] if problems else []
 
 
