@@ -1,4 +1,4 @@
-"""The access log of an HTTP server of the API: a line for each request, with who asked."""
+"""The access log of an API server: one line for each request, with its user."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from tenantry.base.logs import AccessLog
 
 
 class AccessRequestLog:
-    """`tenantry.http.server.RequestLog` that writes to `lines`."""
+    """The `tenantry.http.server.RequestLog` of the API server. Writes to `lines`."""
 
     def __init__(self, lines: AccessLog) -> None:
         self._lines = lines

@@ -1,4 +1,4 @@
-"""What an authorizer is asked and answers. Rules themselves live in `tenantry.tenancy.authorization`."""
+"""Questions to an authorizer and its answers. The RBAC rules are in `tenantry.tenancy.authorization`."""
 
 from __future__ import annotations
 
@@ -28,9 +28,10 @@ NO_OPINION = Decision(Verdict.NO_OPINION)
 
 
 class Attributes(NamedTuple):
-    """One question (authorizer.Attributes). `cluster` is a logical cluster id, or `*` for a wildcard request.
+    """One question to an authorizer (k8s.io/apiserver authorizer.Attributes). `cluster` is the id of a logical cluster, or `*`
+    for a wildcard request.
 
-    Resource requests have `resource`; others have `path` alone. `verb` is the API verb (get, list, …), or the lower-case
+    Questions about resources have `resource`; others have only `path`. `verb` is the API verb (get, list, …), or the lower-case
     HTTP method for a path. Hashable, so that decisions can be cached.
     """
 
@@ -52,5 +53,5 @@ class Attributes(NamedTuple):
 
 class Authorizer(Protocol):
     def authorize(self, attributes: Attributes) -> Decision:
-        """Decides from memory alone. A decision other than ALLOW refuses the request with 403. May raise StatusError."""
+        """Decides from memory. Every decision except ALLOW refuses the request with 403. May raise StatusError."""
         ...

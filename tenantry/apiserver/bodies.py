@@ -1,11 +1,11 @@
-"""Bodies of requests as values: JSON, YAML or protobuf."""
+"""Decodes request bodies: JSON, YAML or protobuf."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from tenantry.apiserver.negotiation import JSON, YAML
-from tenantry.apiserver.work import beside, weigh
+from tenantry.apiserver.work import run_weighed, weigh
 from tenantry.http.limits import Limits
 from tenantry.kube.codec import json_codec, json_size, protobuf, yaml_codec
 from tenantry.kube.codec.byte_count import count_byte
@@ -20,29 +20,30 @@ _SLOW_AT_ONCE_BYTES = 4 * 1024
 async def parse(
     body: bytes, media_type: str, kind: str = "", *, duplicates: bool = False, tenant: str = ""
 ) -> tuple[Any, list[str]]:
-    """The value in a body, and what to say of duplicate keys where that is asked for. `tenant` is whose work it is.
+    """The value in a body, and texts about duplicate keys where these are asked for. `tenant` is the tenant whose share of worker
+    threads is used.
 
     Raises StatusError 400, and 413 for too many values.
     """
     weight = weigh_body(body, media_type)
-    return await beside(tenant, weight, lambda: parse_at_once(body, media_type, kind, duplicates), begins=True)
+    return await run_weighed(tenant, weight, lambda: parse_at_once(body, media_type, kind, duplicates), begins=True)
 
 
 def weigh_body(body: bytes, media_type: str) -> int:
-    """What it is to read a body, in `work.weigh`'s values."""
+    """The weight of decoding a body, in the unit of `work.weigh`."""
     weight = weigh(body)
-    # Others are read in Python, a few bytes at a time.
+    # YAML and protobuf are decoded in Python, which is slow for each byte.
     return weight if media_type == JSON or len(body) <= _SLOW_AT_ONCE_BYTES else max(weight, len(body))
 
 
 def check_values(body: bytes) -> None:
-    """Raises StatusError 413 for JSON of which the decoder would make more than it may."""
+    """Raises StatusError 413 for JSON with more values than are allowed, before it is decoded."""
     if len(body) > json_size.MAX_VALUES and json_size.has_too_many(body):
         raise too_many_values(json_size.MAX_VALUES)
 
 
 def parse_at_once(body: bytes, media_type: str, kind: str, duplicates: bool) -> tuple[Any, list[str]]:
-    """`parse` where it runs."""
+    """`parse`, in the calling thread."""
     value, problems = _parse(body, media_type, kind, duplicates)
     if media_type != JSON and len(body) > json_size.MAX_VALUES // 2 and json_size.holds_too_many(value):
         raise too_many_values(json_size.MAX_VALUES)

@@ -1,4 +1,5 @@
-"""From the body of a write to an object: format, kind, types, unknown and duplicate fields, defaults; upstream's refusals."""
+"""Decodes the body of a write into an object: format, kind, types, unknown and duplicate fields, defaults, with upstream's error
+texts."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from tenantry.apiserver.bodies import BODY_LIMIT_BYTES, parse_at_once, weigh_bod
 from tenantry.apiserver.negotiation import body_media_type
 from tenantry.apiserver.scope import Call
 from tenantry.apiserver.verbs.options import IGNORE, STRICT
-from tenantry.apiserver.work import beside
+from tenantry.apiserver.work import run_weighed
 from tenantry.kube import decode
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.codec import json_codec
@@ -36,17 +37,17 @@ _META_KINDS = frozenset(
 async def read_object(call: Call, validation: str, stored: Callable[[], Record | None] = lambda: None) -> Object:
     """The object in the body of a POST or PUT, decoded and defaulted, in the shape of the call's version.
 
-    `stored` is asked for the record that the object is to replace. `validation` is Ignore, Warn (adds to the call's warnings) or
-    Strict. Raises StatusError.
+    `stored` gives the record that the object replaces. `validation` is the fieldValidation parameter: Ignore, Warn (adds to the
+    call's warnings) or Strict. Raises StatusError.
     """
     media_type = body_media_type(call.request)
     body = await call.request.read_body(BODY_LIMIT_BYTES)
     call.weight = weigh_body(body, media_type)
-    # What a thread reads of the scope is a value: nothing changes it.
+    # A thread may read only immutable values of the scope.
     apis = call.scope.apis()
     record = stored()
     tenant = call.scope.cluster or ""
-    return await beside(tenant, call.weight, lambda: _object(call, apis, body, media_type, validation, record), begins=True)
+    return await run_weighed(tenant, call.weight, lambda: _object(call, apis, body, media_type, validation, record), begins=True)
 
 
 def _object(call: Call, apis: ApiSet, body: bytes, media_type: str, validation: str, record: Record | None) -> Object:
@@ -66,18 +67,19 @@ def _object(call: Call, apis: ApiSet, body: bytes, media_type: str, validation: 
 
 
 def normalise(definition: ResourceDefinition, shape: Version, obj: Object, record: Record | None = None) -> list[str]:
-    """Bring a decoded object into the form that is stored, in place: types checked, unknown fields off, defaults in.
+    """Brings a decoded object into the form in which it is stored, in place: checks types, removes unknown fields, adds defaults.
 
-    Where the defaults add too much, they are left out, if they are too much for what is stored (`record`), too: an object whose
-    schema changed can still be mended, and lose its finalizers.
+    Where the defaults add more bytes than allowed, the write is refused, unless the stored object (`record`) has the same
+    problem. Then no defaults are added: after a change of the schema, an object can still be repaired and its finalizers can be
+    removed.
 
-    Returns the paths of the fields that nobody knows. Raises Mismatch, whose text is Go's, for a value of a wrong type.
+    Returns the paths of unknown fields. Raises Mismatch, with Go's text, for a value of a wrong type.
     """
     metadata = obj.get("metadata")
     forgets = isinstance(metadata, dict) and metadata.get("managedFields") == []
     decode.normalise(obj, definition)
     if forgets:
-        # An empty list makes the server forget all managers; none at all leaves them.
+        # An empty list removes all managers; a missing list keeps them.
         obj["metadata"]["managedFields"] = []
     if definition.message is not None:
         unknown = decode.unknown_fields(obj, shape.schema)

@@ -1,8 +1,8 @@
-"""Decisions that are made from memory at once, unless they need work that is too long for one turn of the loop.
+"""Decisions that are made from memory at once, except where they need work that is too long for one turn of the event loop.
 
-A decision is a synchronous function that is called from many places. A caller that can wait calls it through `decided`. Then a
-decision that needs long work raises `Deferred` with that work; the work is done in slices, and the decision is called again.
-Other callers call it directly, and it does the work itself, however long that takes.
+A decision is a synchronous function, for example an RBAC question. A caller that can wait calls it through `decided`. A decision
+that needs long work then raises `Deferred` with that work. The work is done in slices, and the decision is called again. Other
+callers call the decision directly, and it does the work itself, however long that takes.
 """
 
 from __future__ import annotations
@@ -14,29 +14,29 @@ from typing import TypeVar, TypeVarTuple
 from tenantry.kube.status import too_many_requests
 
 ATTEMPTS = 16
-"""A decision may need the RBAC of several clusters, each of which may change while it is gone through."""
+"""How often a decision is tried. It may need the RBAC of several clusters, and each of them may change while it is read."""
 
 T = TypeVar("T")
 Given = TypeVarTuple("Given")
 
 
 class Deferred(Exception):
-    """`work` has to be done before the decision is asked again."""
+    """`work` has to be done before the decision is called again."""
 
     def __init__(self, work: Callable[[], Awaitable[None]]) -> None:
         super().__init__()
         self.work = work
 
 
-class Once:
-    """Work that several callers need, and one of them does."""
+class SharedWork:
+    """Work that several callers need and one of them does."""
 
     def __init__(self) -> None:
         self._going: dict[str, asyncio.Event] = {}
 
     async def run(self, key: str, work: Callable[[], Awaitable[object]]) -> None:
-        """Does the work, or waits until another caller's work with the same key has ended, whether it succeeded or not: a caller
-        that waited calls its decision again, and does then what is left."""
+        """Does the work. Where another caller already does the work with the same key, waits until that has ended, with success
+        or not. The waiting caller then calls its decision again, which may raise `Deferred` again."""
         going = self._going.get(key)
         if going is not None:
             await going.wait()
@@ -50,7 +50,7 @@ class Once:
 
 
 class _Caller:
-    """Whether the caller of the code that runs now can wait. Set and unset without an await in between."""
+    """Whether the current caller can wait. It is set and reset without an await in between."""
 
     __slots__ = ("can_wait",)
 
@@ -62,13 +62,13 @@ _caller = _Caller()
 
 
 def may_defer() -> bool:
-    """Whether `Deferred` may be raised."""
+    """Whether a decision may raise `Deferred` now."""
     return _caller.can_wait
 
 
 def at_once(decide: Callable[[*Given], T], *given: *Given) -> T:
-    """What `decide` returns. Raises Deferred; the caller then calls `decided` with the same decision and that error. For
-    decisions of each request: mostly no work is needed, and a coroutine would cost more than the decision."""
+    """The result of `decide`. Raises Deferred; the caller then calls `decided` with the same decision and this error. For
+    decisions of each request: most need no work, and a coroutine would cost more than the decision."""
     _caller.can_wait = True
     try:
         return decide(*given)
@@ -77,10 +77,10 @@ def at_once(decide: Callable[[*Given], T], *given: *Given) -> T:
 
 
 async def decided(decide: Callable[[], T], deferred: Deferred | None = None) -> T:
-    """What `decide` returns, after the work that it needs. It may be called several times, so it must change nothing. `deferred`:
-    what it raised already.
+    """The result of `decide`, after the work that it needs. `decide` may be called several times, so it must change nothing.
+    `deferred` is the error that it raised already.
 
-    Raises StatusError 429 where its data changes faster than the work on it is done.
+    Raises StatusError 429 where the data changes faster than the work can be done.
     """
     for _ in range(ATTEMPTS):
         if deferred is not None:

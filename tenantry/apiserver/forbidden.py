@@ -1,4 +1,4 @@
-"""The 403 of a request that authorization refused, in kube-apiserver's words."""
+"""The 403 answer for a request that authorization refused, with kube-apiserver's text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from tenantry.kube.status import StatusError, forbidden
 
 
 def forbidden_request(attributes: Attributes, reason: str = "") -> StatusError:
-    """403 `… is forbidden: User "x" cannot list resource "y" in API group "" …`, with the authorizer's reason if it gave one."""
+    """403 `… is forbidden: User "x" cannot list resource "y" in API group "" …`, with the authorizer's reason where it gave
+    one."""
     text = _sentence(attributes)
     if reason:
         text = f"{text}: {reason}"

@@ -1,4 +1,5 @@
-"""The head of a request that is passed on to a shard: without what belongs to a connection, and with who the caller is."""
+"""The headers of a request that is forwarded to a shard: without headers of the connection, and with the identity of the
+caller."""
 
 from __future__ import annotations
 
@@ -29,13 +30,13 @@ _DROPPED = frozenset(
         "trailer",
         "transfer-encoding",
         "upgrade",
-        # The server has answered it, and frames the body anew.
+        # The server has answered `Expect` already, and the body is framed again.
         "expect",
         "content-length",
-        # The request's own id is sent in its place.
+        # The request id of this process is sent instead.
         "audit-id",
         "x-forwarded-for",
-        # Sent by gateways and shards alone.
+        # Only gateways and shards send these.
         NOT_OWNER.lower(),
         FROM_PEER.lower(),
     )
@@ -48,8 +49,8 @@ _UNSAFE_VALUE = re.compile(r"[\x00-\x1f\x7f]|^\s|\s$|^$")
 
 
 def request_head(request: Request, user: User | None, *, length: int | None, by_peer: bool = False) -> bytes:
-    """`user`: who the caller is, as far as this process knows, None where it does not. `length`: of the body, None where there
-    is none. `by_peer`: it goes from one shard to another.
+    """The header lines. `user` is the caller, None where this process has not authenticated the request. `length` is the size of
+    the body in bytes, None where there is none. `by_peer`: one shard sends the request to another.
 
     Raises StatusError: 401 where a name of the caller cannot be written in a header, 431 where there are too many headers.
     """
@@ -71,7 +72,7 @@ def request_head(request: Request, user: User | None, *, length: int | None, by_
             if lower == "x-forwarded-for":
                 forwarded = f"{value}, {forwarded}"
             continue
-        # Some servers take an underscore for a hyphen: neither may say who the caller is.
+        # Some servers treat an underscore as a hyphen, so neither spelling of an identity header may pass.
         if lower.startswith("x") and lower.replace("_", "-").startswith(_IDENTITY):
             continue
         lines.append(f"{name}: {value}")
@@ -107,7 +108,8 @@ def _identity(user: User) -> Iterable[str]:
 
 
 def _value(text: str) -> str:
-    """Raises StatusError 401 for a text that the other server would read as another one, or as another header."""
+    """The text as a header value. Raises StatusError 401 for a text that the other server would read differently, or as another
+    header."""
     if _UNSAFE_VALUE.search(text) is not None:
         raise unauthorized()
     return text

@@ -1,4 +1,5 @@
-"""Places that do not exist: only who may know that is told; to all others they are places that they may not enter."""
+"""Scopes that do not exist. Only callers who may know this get 404; all others get the same 403 as for a scope that they may not
+use."""
 
 from __future__ import annotations
 
@@ -20,11 +21,11 @@ def masters(user: User) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class HiddenScope:
-    """What a mount has in place of a scope. A request for it is authenticated, parsed and refused like any other, so that no part
-    of the answer tells it from a place that exists.
+    """Takes the place of a scope where the URL names something that does not exist. A request for it is authenticated, parsed and
+    refused like any other, so that no part of the answer shows whether the scope exists.
 
-    `error`: the answer to those whom `known_to` names. `reason`: that of the refusals of places which exist. `cluster` as in
-    `Scope`.
+    `error` is raised for users for whom `known_to` is true. `reason` is the reason in the 403 for all others; it must be the same
+    as for scopes that exist. `cluster` is as in `Scope`.
     """
 
     error: StatusError
@@ -37,7 +38,7 @@ class HiddenScope:
         return self
 
     def authorize(self, attributes: Attributes) -> Decision:
-        """Raises StatusError, `error`."""
+        """Allows health checks and refuses all else. Raises `error` for users who may know that the scope does not exist."""
         if self.known_to(attributes.user):
             raise copy(self.error)
         if not attributes.resource and attributes.path in HEALTH_PATHS:

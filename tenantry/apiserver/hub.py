@@ -1,9 +1,9 @@
-"""From the commits of a range to its watchers.
+"""Sends the commits of a range to its watchers.
 
     Range ──events──► WatchFeed (resource, cluster) ──► WatcherGroup (encoding, filter) ──one framed chunk──► each Watcher's sink
 
-An event is matched, encoded and framed once for each group, however many watch. There is no task, queue or timer for a watcher:
-a group writes to its watchers' sinks in one loop, and one timer for each range sends the bookmarks.
+An event is matched, encoded and framed once for each group, however many watchers the group has. A watcher has no task, queue or
+timer of its own: a group writes to its watchers' sinks in one loop, and one timer for each range sends the bookmarks.
 """
 
 from __future__ import annotations
@@ -29,43 +29,44 @@ Change = tuple[bytes, Record, int]
 
 _PIECE = 64
 BOOKMARK_SECONDS = 10
-"""How often each watcher that asked gets a bookmark (kube-apiserver: about once a minute). A range's new owner has the platform's
-last few thousand commits, whosever they are: a watcher that was told nothing for a minute could not resume on a busy platform."""
+"""How often each watcher that asked for bookmarks gets one (kube-apiserver: about once a minute). The history that a new owner of
+a range has is the platform's last few thousand commits, of all ranges together. On a busy platform, a watcher without a bookmark
+for a minute could not resume."""
 
 
 class Watcher:
-    """One stream. `held` is a list while the initial events are still being sent: what happens meanwhile waits there."""
+    """One watch stream. `pending` is a list while the initial events are being sent; later events wait in it. Then it is None."""
 
-    __slots__ = ("alarm", "bookmarks", "dropped", "held", "held_bytes", "needs_columns", "sink")
+    __slots__ = ("alarm", "bookmarks", "dropped", "needs_columns", "pending", "pending_bytes", "sink")
 
     def __init__(self, sink: Sink, *, bookmarks: bool, needs_columns: bool) -> None:
         self.sink = sink
         self.bookmarks = bookmarks
         self.needs_columns = needs_columns
-        self.held: list[bytes] | None = []
-        self.held_bytes = 0
+        self.pending: list[bytes] | None = []
+        self.pending_bytes = 0
         self.alarm: asyncio.Timeout | None = None
         self.dropped = False
 
     def release(self) -> None:
-        """The initial events are out: send what waited, and from now on everything at once."""
-        waiting, self.held = self.held, None
+        """Called when the initial events are sent: sends what is pending, and from now on sends events at once."""
+        waiting, self.pending = self.pending, None
         for framed in waiting or ():
             self.sink.send(framed)
 
     def finish(self) -> None:
-        """Let the stream end in good order, as when its time is over."""
+        """Ends the stream cleanly, as when its timeout is reached."""
         if self.alarm is not None and not self.alarm.expired():
             self.alarm.reschedule(asyncio.get_running_loop().time())
 
     def cut(self) -> None:
-        """Cut the connection of a client that does not read."""
+        """Closes the connection of a client that does not read."""
         self.dropped = True
         self.sink.abort()
 
 
 class WatcherGroup:
-    """Watchers of one collection with the same encoding and filter. `after`: events up to this version are not for them."""
+    """Watchers of one collection with the same encoding and filter. They get no events with a version up to `after`."""
 
     def __init__(self, range_: Range, encoder: Encoder, selection: Selection, namespace: str, after: int) -> None:
         self.encoder = encoder
@@ -77,7 +78,7 @@ class WatcherGroup:
         self._after = after
 
     def dispatch(self, events: Iterable[RecordEvent]) -> None:
-        """Sends what the events mean to this group."""
+        """Sends events to the watchers, as far as they match."""
         found = [change for event in events if (change := self.change(event)) is not None]
         if not found:
             return
@@ -85,8 +86,8 @@ class WatcherGroup:
         self.send(b"".join([encode(*change) for change in found]), lambda: b"".join(self._with_columns(found)))
 
     def change(self, event: RecordEvent) -> tuple[bytes, Record, int] | None:
-        """The type, content and version that an event has here; None where it is none. An object that stops matching is DELETED
-        with its last matching content."""
+        """What an event is for this group: type, content and version. None where it does not concern the group. An object that
+        stops matching is DELETED, with its last content that matched."""
         if self._namespace and event.key.namespace != self._namespace:
             return None
         version = event.version
@@ -103,7 +104,8 @@ class WatcherGroup:
         return None if previous is None else (DELETED, previous, version)
 
     def send(self, payload: bytes, with_columns: Callable[[], bytes] | None = None) -> None:
-        """Writes lines to every watcher. `with_columns` makes them for the first event in a stream of Tables."""
+        """Writes `payload`, one or several lines, to every watcher. `with_columns` makes the same payload for watchers that need
+        the columns: those at the first event of a stream of Tables."""
         framed = frame(payload)
         slow: list[Watcher] | None = None
         tables = self.encoder.has_columns
@@ -112,10 +114,10 @@ class WatcherGroup:
             if tables and watcher.needs_columns and with_columns is not None:
                 watcher.needs_columns = False
                 mine = frame(with_columns())
-            if watcher.held is not None:
-                watcher.held.append(mine)
-                watcher.held_bytes += len(mine)
-                late = watcher.held_bytes > watcher.sink.buffer_limit_bytes
+            if watcher.pending is not None:
+                watcher.pending.append(mine)
+                watcher.pending_bytes += len(mine)
+                late = watcher.pending_bytes > watcher.sink.buffer_limit_bytes
             else:
                 sink = watcher.sink
                 sink.send(mine)
@@ -127,12 +129,13 @@ class WatcherGroup:
             watcher.cut()
 
     def bookmark(self) -> bytes | None:
-        """The bookmark line of now, None while the watchers wait for a version to come."""
+        """The line of a bookmark at the current version. None while the range has not reached the version that the watchers wait
+        for."""
         version = self._range.version
         return None if version < self._after else self.encoder.bookmark(version)
 
     def close(self) -> None:
-        """Nobody watches any more."""
+        """Called when the last watcher has left."""
 
     def _with_columns(self, found: Sequence[tuple[bytes, Record, int]]) -> Iterable[bytes]:
         for index, (kind, record, version) in enumerate(found):
@@ -140,15 +143,16 @@ class WatcherGroup:
 
 
 class VisibilityGroup(WatcherGroup):
-    """A group whose visibility may change without any write: it remembers what it showed, and compares."""
+    """A group with a visibility that may change without a write. It remembers which records it has shown and compares."""
 
     def __init__(
         self, range_: Range, encoder: Encoder, selection: Selection, namespace: str, cluster: str | None, visibility: Visibility
     ) -> None:
         super().__init__(range_, encoder, selection, namespace, 0)
         self.shown: dict[Key, Record] = {}
-        self._early: list[Sequence[RecordEvent]] | None = []
-        """What came while records are looked through, to be looked at after them; None while nothing is."""
+        self._arrived_meanwhile: list[Sequence[RecordEvent]] | None = []
+        """Events that arrived while records are being compared, to be dispatched afterwards. None while nothing is being
+        compared."""
         self._comparing: asyncio.Task[None] | None = None
         self._cluster = cluster
         self._selection = selection
@@ -173,10 +177,14 @@ class VisibilityGroup(WatcherGroup):
     async def begin(
         self, records: Sequence[Record], events: Iterable[RecordEvent] | None, then: Selection | None = None
     ) -> Sequence[Change]:
-        """Takes up what is shown of the records that were there when history begins, in slices, and returns what a watcher gets
-        first: what the events since mean, or without events that all this is there. What comes meanwhile follows, and is held
-        back by it. `then`: what was selected when history begins, where that was something else; what changed without a write
-        follows too."""
+        """Loads what the watcher sees at the start, and returns the first changes to send. Works in slices; events that arrive
+        meanwhile are dispatched afterwards.
+
+        `records` are those at the version where the watch begins. `events` is the history since then, and the changes are what
+        these events mean. `events` is None where the watch begins with the current state, and the changes are then all selected
+        records. `then` is the selection at the beginning, where it differs from the current one. In this case changes of
+        visibility follow, too.
+        """
         chosen, _ = await (then or self._selection).choose(records)
         self.shown = {record.key: record for record in chosen}
         self._scheduled |= then is not None
@@ -190,13 +198,13 @@ class VisibilityGroup(WatcherGroup):
         return changes
 
     def bookmark(self) -> bytes | None:
-        return super().bookmark() if self._early is None else None
+        return super().bookmark() if self._arrived_meanwhile is None else None
 
     def dispatch(self, events: Iterable[RecordEvent]) -> None:
-        if self._early is None:
+        if self._arrived_meanwhile is None:
             super().dispatch(events)
         else:
-            self._early.append(tuple(events))
+            self._arrived_meanwhile.append(tuple(events))
 
     def close(self) -> None:
         self._stop()
@@ -204,14 +212,14 @@ class VisibilityGroup(WatcherGroup):
             self._comparing.cancel()
 
     def _go_on(self) -> None:
-        early, self._early = self._early, None
+        early, self._arrived_meanwhile = self._arrived_meanwhile, None
         for events in early or ():
             super().dispatch(events)
 
     def _changed(self) -> None:
         if not self._scheduled:
             self._scheduled = True
-            if self._early is None:
+            if self._arrived_meanwhile is None:
                 self._compare_soon()
 
     def _compare_soon(self) -> None:
@@ -222,13 +230,13 @@ class VisibilityGroup(WatcherGroup):
             while self._scheduled and self.watchers:
                 self._scheduled = False
                 await self._compare_once()
-        except Exception:  # its watchers list again, which is better than to be told nothing more
-            log.exception("a watch could not be brought up to date")
+        except Exception:  # the watchers list again, which is better than a watch without events
+            log.exception("comparing a watch with what is visible failed; its watchers are ended")
             for watcher in list(self.watchers):
                 watcher.finish()
 
     async def _compare_once(self) -> None:
-        self._early = []
+        self._arrived_meanwhile = []
         version = self._range.version
         found, _ = await self._selection.choose(self._range.list(self._resource, self._cluster, self._namespace or None))
         now = {record.key: record for record in found}
@@ -246,7 +254,7 @@ class VisibilityGroup(WatcherGroup):
 
 
 class WatchFeed:
-    """The subscription of all groups that watch one resource of one cluster (None: of all in the range)."""
+    """The subscription to one resource of one cluster (None: of all clusters in the range), for all groups that watch it."""
 
     def __init__(self, range_: Range, resource: str, cluster: str | None) -> None:
         self._groups: dict[Hashable, WatcherGroup] = {}
@@ -265,7 +273,7 @@ class WatchFeed:
             self._wide[group] = None
 
     def remove(self, key: Hashable) -> bool:
-        """Whether nothing is left."""
+        """Removes a group. Returns whether no group is left."""
         group = self._groups.pop(key)
         if group.name:
             same = self._named[group.name]
@@ -296,7 +304,7 @@ class WatchFeed:
 
 
 class Hub:
-    """All watches of one range."""
+    """All watchers of one range."""
 
     def __init__(self, range_: Range) -> None:
         self._range = range_
@@ -309,7 +317,8 @@ class Hub:
     def join(
         self, watcher: Watcher, encoder: Encoder, selection: Selection, namespace: str, cluster: str | None, after: int
     ) -> tuple[WatcherGroup, Callable[[], None]]:
-        """Puts a watcher into its group; events from now on reach it. Returns the group, and how to leave it."""
+        """Puts a watcher into its group; later events reach it. Returns the group, and a function with which the watcher leaves
+        it."""
         resource = selection.definition.storage_key
         feed = self._feeds.get((resource, cluster))
         if feed is None:
@@ -353,7 +362,7 @@ class Hub:
         return joined, leave
 
     def end(self) -> None:
-        """Ends every stream in good order: the range is served elsewhere from now on."""
+        """Ends every stream cleanly, when the range is released."""
         for feed in list(self._feeds.values()):
             for group in list(feed.groups):
                 for watcher in list(group.watchers):
@@ -368,7 +377,7 @@ class Hub:
         self._slot = (self._slot + 1) % BOOKMARK_SECONDS
         made: dict[WatcherGroup, bytes | None] = {}
         for watcher, group in self._slots[self._slot].items():
-            if watcher.held is not None or watcher.dropped:
+            if watcher.pending is not None or watcher.dropped:
                 continue
             if group not in made:
                 line = group.bookmark()
@@ -379,7 +388,7 @@ class Hub:
 
 
 def hub_of(range_: Range) -> Hub:
-    """The hub of a range, for who joins it; it exists while anybody watches."""
+    """The hub of a range. It is created for the first watcher and dropped after the last one."""
     hub = range_.watches
     if not isinstance(hub, Hub):
         hub = range_.watches = Hub(range_)
@@ -387,6 +396,6 @@ def hub_of(range_: Range) -> Hub:
 
 
 def end_watches(range_: Range) -> None:
-    """Ends every stream of a range in good order: it is served elsewhere from now on."""
+    """Ends every stream of a range cleanly, when the range is released."""
     if isinstance(range_.watches, Hub):
         range_.watches.end()

@@ -1,4 +1,4 @@
-"""Acting as somebody else by `Impersonate-*` headers: kube-apiserver's rules, after kcp's ladder of privileged groups."""
+"""Impersonation by `Impersonate-*` headers: kube-apiserver's rules, after kcp's rules for privileged groups."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _EXTRA = "impersonate-extra-"
 
 def wanted(request: Request) -> bool:
     """Whether the request has any header of impersonation."""
-    # Asked of every request, so in one look; what else begins like this is found to be none of them afterwards.
+    # Runs for every request, so it is one look-up by prefix. Other headers with this prefix are sorted out later.
     return _ANY in " ".join(request.headers).lower() and any(_is_one(name.lower()) for name in request.headers)
 
 
@@ -78,7 +78,7 @@ def impersonate(request: Request, user: User, authorizer: Authorizer, cluster: s
             raise forbidden_request(attributes, decision.reason)
     groups = _default_groups(name, groups)
     result = User(name, groups, uid, make_extra(extra))
-    # A master's word holds everywhere, so that it has to say whose service account it means.
+    # system:masters may impersonate in every cluster, so it has to name the cluster of a service account.
     return with_home(result, "" if cluster == "*" else cluster) if user.is_master else _scoped(result, cluster)
 
 
@@ -96,8 +96,8 @@ def _check_ladder(user: User, groups: tuple[str, ...]) -> None:
 
 
 def _check_extra(user: User, extra: dict[str, list[str]]) -> None:
-    """Where a caller comes from and whose warrants it holds counts in every logical cluster, so the right to impersonate in one
-    is not enough to claim it. Scopes may be added: they only take away."""
+    """The extra values for the cluster of a user and for its warrants count in every logical cluster. So the right to impersonate
+    in one cluster is not enough to set them. Scopes may be set: they only restrict. Raises StatusError 403."""
     if user.is_master:
         return
     for key in extra:
@@ -136,7 +136,7 @@ def _default_groups(name: str, groups: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _scoped(user: User, cluster: str) -> User:
-    """The user confined to the cluster in which impersonation was allowed (kcp): rights in another were never looked at."""
+    """The user, restricted to the cluster in which impersonation was allowed (kcp). Rights in other clusters were not checked."""
     extra = {key: list(values) for key, values in user.extra}
     extra.setdefault(SCOPES_EXTRA, []).append(f"cluster:{cluster}")
     return replace(user, extra=make_extra(extra))

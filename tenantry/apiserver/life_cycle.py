@@ -1,4 +1,4 @@
-"""The life of a process: it starts, serves until it is told to end, and ends in order."""
+"""The life cycle of a process: start, serve until a signal, drain, stop."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ STARTUP_ERRORS = (
     SettingError,
     OSError,
 )
-"""Errors that stop a start for a reason that the operator can mend; the text says how."""
+"""Errors at the start that the operator can fix; the text says how."""
 
 
 logger = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ EtcdSettingsKind = TypeVar("EtcdSettingsKind", bound=EtcdProcessSettings)
 
 
 class Process(ABC, Generic[SettingsKind]):
-    """A process without its store and its signals. It is made, started, drained and stopped.
+    """A process, without its store and its signal handling. It is constructed, started, drained and stopped.
 
     What `start` puts on `_stack` is undone by `stop`, in reverse order.
     """
@@ -87,28 +87,28 @@ class Process(ABC, Generic[SettingsKind]):
 
     @abstractmethod
     async def start(self) -> None:
-        """Returns when it serves. Raises STARTUP_ERRORS."""
+        """Returns when the process serves. Raises STARTUP_ERRORS."""
 
     @property
     @abstractmethod
     def startup_message(self) -> str:
-        """What is printed then."""
+        """The text that is printed after the start."""
 
     def monitor(self, housekeeping: Housekeeping) -> LoopMonitor:
-        """What measures the loop's stalls."""
+        """Measures how long the event loop is blocked."""
         return LoopMonitor(self.stalls, warn_seconds=self._settings.stall_warning_seconds, housekeeping=housekeeping)
 
     async def drain(self) -> None:
-        """What is done before the end and takes its time, such as having others take over."""
+        """What is done before `stop` and may take time, such as moving ranges to other shards."""
         self.health.drain()
 
     async def stop(self) -> None:
-        """Ends watches cleanly, and finishes requests under way. Also undoes a start that was not finished."""
+        """Ends watches cleanly and finishes requests that are being served. Also undoes a start that failed halfway."""
         self.health.drain()
         await self._stack.aclose()
 
     async def _serve_probes(self, address: str, port: int) -> None:
-        """/livez, /readyz and /metrics over plain HTTP; not for a negative port."""
+        """Serves /livez, /readyz and /metrics over plain HTTP. A negative port turns this off."""
         if port >= 0:
             server = http_server(self._probe, limits=Limits(watches=0))
             self.health_port = await server.start(address, port, "--health-port")
@@ -128,7 +128,8 @@ Opening = Callable[[AsyncExitStack], Awaitable[Process[SettingsKind]]]
 
 
 def run_process(settings: SettingsKind, opening: Opening[SettingsKind]) -> int:
-    """Serves until SIGINT or SIGTERM; the exit code. 1 also where something failed without which the process must not go on."""
+    """Runs the process until SIGINT or SIGTERM. Returns the exit code: 1 where the start failed, or where an essential task
+    failed."""
     configure(settings.log_level)
     give_memory_back()
     sys.setswitchinterval(SWITCH_SECONDS)
@@ -144,7 +145,7 @@ def run_on_etcd(
     settings: EtcdSettingsKind,
     make: Callable[[EtcdSettingsKind, Store, CertificateAuthority], Process[EtcdSettingsKind]],
 ) -> int:
-    """`run_process` of a process on the platform's etcd."""
+    """`run_process` for a process that uses the platform's etcd."""
 
     async def opening(stack: AsyncExitStack) -> Process[EtcdSettingsKind]:
         store = await EtcdStore.open(settings.etcd())
@@ -155,11 +156,12 @@ def run_on_etcd(
 
 
 def _raise_open_files() -> None:
-    """To the hard limit: the soft one is often 1,024, for the sake of programs that use select(); each client needs a file."""
+    """Raises the soft limit of open files to the hard limit. The soft limit is often 1,024, for programs that use select(); each
+    client needs a file."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
     if soft != resource.RLIM_INFINITY and soft < wanted:
-        # Some systems have a lower limit of the kernel's than they say.
+        # On some systems the kernel's limit is lower than the reported hard limit.
         with suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
@@ -196,7 +198,7 @@ async def _run(opening: Opening[SettingsKind]) -> int:
         await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
             await starting
-            # What the start made lives as long as the process: the collector need not look at it again.
+            # Objects made so far live as long as the process, so the garbage collector can skip them.
             garbage = GarbageCollection()
             garbage.start()
             stack.callback(garbage.stop)

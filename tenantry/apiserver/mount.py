@@ -1,4 +1,5 @@
-"""How a URL becomes a scope, in two steps: where the place is, and what it is to a caller who is known by then."""
+"""How a URL becomes a scope, in two steps: `Mount.locate` finds the place, before authentication, and `LocalPlace.scope` makes
+the scope for the authenticated caller."""
 
 from __future__ import annotations
 
@@ -10,9 +11,9 @@ from tenantry.apiserver.scope import Scope
 
 
 class LocalPlace(Protocol):
-    """A place that is answered for here, whether it exists or not.
+    """A place that this process serves. It need not exist.
 
-    `cluster`: as in `Scope`, empty where there is none. `path`: what follows the mount's part of the URL.
+    `cluster` is as in `Scope`, empty where there is none. `path` is the rest of the URL path, after the mount's part.
     """
 
     @property
@@ -22,14 +23,14 @@ class LocalPlace(Protocol):
     def path(self) -> str: ...
 
     def scope(self, request: Request) -> tuple[Scope | HiddenScope, str]:
-        """The scope, and the Kubernetes path inside it (`/api/v1/…`). The caller is authenticated, and nobody has looked at what
-        he may: what would tell whether something exists is no error but a `HiddenScope` place. Raises StatusError for what is the
-        same for all."""
+        """The scope, and the Kubernetes path inside it (`/api/v1/…`). The caller is authenticated but not authorized yet. So an
+        error that would show whether something exists is returned as a `HiddenScope` and not raised. Raises StatusError for
+        errors that are the same for all callers."""
         ...
 
 
 class RemotePlace(NamedTuple):
-    """A place in a range that another shard owns. `path` is the URL path under which its owner is asked."""
+    """A place in a range that another shard owns. `path` is the URL path for the request to the owner."""
 
     range_name: str
     path: str
@@ -39,6 +40,6 @@ class Mount(Protocol):
     """A part of the URL space: `/clusters/…`, `/ranges/…`, `/services/…`."""
 
     def locate(self, path: str) -> LocalPlace | RemotePlace:
-        """Where a path leads; `path` is what follows the mount's prefix. Nobody has looked at the caller yet, and no rules of
-        tenancy are asked. Raises StatusError 503 while it cannot be told."""
+        """The place for a path; `path` is what follows the mount's prefix. It runs before authentication and applies no rules of
+        tenancy. Raises StatusError 503 while the place is not known."""
         ...

@@ -40,8 +40,8 @@ _TRANSFORMATION_VERSIONS = frozenset(("v1", "v1beta1"))
 
 @dataclass(frozen=True, slots=True)
 class Representation:
-    """What an answer looks like: `media_type` JSON or YAML; `transformation` empty, Table, PartialObjectMetadata(List) of
-    meta.k8s.io/`version`."""
+    """The form of an answer. `media_type` is JSON or YAML. `transformation` is empty, Table, PartialObjectMetadata or
+    PartialObjectMetadataList of meta.k8s.io/`version`."""
 
     media_type: str = JSON
     transformation: str = ""
@@ -49,7 +49,7 @@ class Representation:
 
     @property
     def plain(self) -> bool:
-        """JSON of the object as it is: what can be served without decoding."""
+        """Whether the answer is JSON of the object itself, which can be served without decoding the stored value."""
         return not self.transformation and self.media_type == JSON
 
     @property
@@ -74,7 +74,8 @@ class _Clause:
 
 
 def negotiate(accept: str, *, watch: bool = False, custom: bool = True) -> Representation:
-    """The representation for an Accept header. `custom`: a custom resource, whose refusals read differently upstream.
+    """The representation for an Accept header. `custom`: whether it is a custom resource, for which upstream's error texts
+    differ.
 
     Raises StatusError 406.
     """
@@ -87,7 +88,7 @@ def negotiate(accept: str, *, watch: bool = False, custom: bool = True) -> Repre
 def _negotiated(accept: str, watch: bool, custom: bool) -> Representation:
     clauses = _clauses(accept)
     if not custom and not any(clause.media_type in _SERVED or clause.media_type == "*/*" for clause in clauses):
-        # Built-in types are routed by media type before their handler is asked, and that refusal has a text of its own.
+        # Upstream routes built-in types by media type before it calls their handler, and that error has another text.
         offered = ", ".join((*_SERVED, *_WATCHED) if watch else _SERVED)
         raise StatusError(406, "NotAcceptable", f"406: Not Acceptable\n\nAvailable representations: {offered}", details={})
     served = False
@@ -106,7 +107,7 @@ def _negotiated(accept: str, watch: bool, custom: bool) -> Representation:
 
 
 def body_media_type(request: Request) -> str:
-    """The format of a body: JSON where nothing is said. Raises StatusError 415."""
+    """The format of a body; JSON where the request has no Content-Type. Raises StatusError 415."""
     header = request.header("content-type")
     if not header or header == JSON:
         return JSON
@@ -117,7 +118,7 @@ def body_media_type(request: Request) -> str:
 
 
 def patch_media_type(request: Request, *, custom: bool) -> str:
-    """The kind of patch. Raises StatusError 415; strategic merge is for built-in types alone."""
+    """The kind of patch. Raises StatusError 415. Strategic merge patch is only for built-in types."""
     media_type = request.header("content-type").partition(";")[0].strip().lower()
     if media_type in (JSON_PATCH, MERGE_PATCH, APPLY_PATCH):
         return media_type
@@ -141,8 +142,8 @@ def is_pretty(request: Request) -> bool:
 
 
 def error_response(error: StatusError, request: Request, warnings: Iterable[str] = ()) -> Response:
-    """A refusal as an answer: a Status, in YAML for those who prefer it, or plain text. 410 and the like keep their list
-    metadata, 429 its Retry-After."""
+    """A StatusError as an answer: a Status in JSON, in YAML for clients that prefer it, or plain text. Its list metadata (410)
+    and Retry-After (429) are kept."""
     if isinstance(error, PlainError):
         headers = {**error.headers, "X-Content-Type-Options": "nosniff"}
         return Response(error.code, f"{error.message}\n".encode(), TEXT, headers, list(warnings))

@@ -1,6 +1,7 @@
-"""Objects for code in the process (reconcilers, views): the same write path as the verbs, without HTTP.
+"""Reads and writes objects for code in the process (controllers, views). It is the same write path as that of the verbs, without
+HTTP.
 
-Objects are whole and in the storage version's shape. Everything here is admitted and validated as a client's write is.
+Objects are complete and in the shape of the storage version. Writes are admitted and validated as a client's are.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from tenantry.apiserver.verbs.create import create_object
 from tenantry.apiserver.verbs.delete import delete_object
 from tenantry.apiserver.verbs.options import DeleteOptions
 from tenantry.apiserver.verbs.write import OFF_LOOP, ON_LOOP, Outcome, Steps, Target, run, update_outcome
-from tenantry.apiserver.work import beside, weigh
+from tenantry.apiserver.work import run_weighed, weigh
 from tenantry.kube.codec import json_slices
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object, name_of, namespace_of
@@ -45,7 +46,7 @@ async def create(
     target = _target(scope, definition, place, name_of(obj), user=user, dry_run=dry_run, manager=manager)
     sent = orjson.dumps(obj)
     target.weight = weigh(sent)
-    mine = await beside(target.cluster, target.weight, lambda: _own(json_slices.loads(sent), definition, place))
+    mine = await run_weighed(target.cluster, target.weight, lambda: _own(json_slices.loads(sent), definition, place))
     return (await create_object(target, mine)).to_object(target)
 
 
@@ -60,11 +61,11 @@ async def update(
     user: User = SYSTEM,
     manager: str = MANAGER,
 ) -> Object | None:
-    """Replaces the object by what `change` makes of it and returns it as stored, None where there is none.
+    """Replaces the object by the result of `change` and returns it as stored. None where the object does not exist.
 
-    `change` gets a copy that it may alter, and returns the wanted object or None to leave it; it is called again when another
-    writer was quicker. A change that changes nothing writes nothing; one that takes the last finalizer off a deleted object
-    removes it. Raises StatusError.
+    `change` gets a copy that it may alter, and returns the new object, or None to keep the old one. It is called again when
+    another writer was faster. Nothing is written where nothing changes. Removing the last finalizer of a deleted object removes
+    the object. Raises StatusError.
     """
     target = _target(scope, definition, namespace, name, subresource=subresource, user=user, manager=manager)
 
@@ -93,8 +94,8 @@ async def delete(
     options: DeleteOptions | None = None,
     user: User = SYSTEM,
 ) -> Object | None:
-    """Deletes the object, or marks it where it has finalizers; returns its last state, None where there is none.
-    Raises StatusError for any other refusal."""
+    """Deletes the object, or marks it as deleted where it has finalizers. Returns its last state, None where it does not exist.
+    Raises StatusError for all other errors."""
     target = _target(scope, definition, namespace, name, user=user, manager="", dry_run=bool(options and options.dry_run))
     try:
         return (await delete_object(target, options or DeleteOptions())).to_object(target)
@@ -105,7 +106,8 @@ async def delete(
 
 
 def read(scope: Scope, definition: ResourceDefinition, namespace: str, name: str) -> Object | None:
-    """The object as it is now, a copy; None where there is none. Raises StatusError 503 where the range is not served here."""
+    """A copy of the object as it is now, None where it does not exist. Raises StatusError 503 where this shard does not own the
+    range."""
     require_readable(scope.range)
     record = scope.range.get(Key(_cluster(scope, definition), definition.storage_key, namespace, name))
     return None if record is None else records.decode(record, definition, definition.storage_version)
@@ -143,7 +145,7 @@ def _cluster(scope: Scope, definition: ResourceDefinition) -> str:
 
 
 def _own(mine: Object, definition: ResourceDefinition, namespace: str, record: Record | None = None) -> Object:
-    """The object itself, whole and normalised as a body is."""
+    """A complete copy of the object, normalised as a body is."""
     mine["apiVersion"], mine["kind"] = definition.api_version(definition.storage_version), definition.kind
     metadata = mine.setdefault("metadata", {})
     if namespace and definition.namespaced:

@@ -1,8 +1,8 @@
-"""A request on its way to a verb: locate the place, authenticate, find the scope, impersonate, authorize, dispatch.
+"""The steps of a request to its verb: locate the place, authenticate, find the scope, impersonate, authorize, dispatch.
 
-The URL space is a few mounts (`/clusters/…`, `/services/<view>/…`, `/ranges/<name>/…`), each of which turns a path into a place,
-and that into a scope and a Kubernetes path inside it; what has no mount belongs to the process. A place that does not exist goes
-the same way, up to authorization, which refuses it.
+The URL space has a few mounts (`/clusters/…`, `/services/<view>/…`, `/ranges/<name>/…`). Each mount turns a path into a place,
+and the place gives a scope and a Kubernetes path inside it. Paths without a mount belong to the process. A place that does not
+exist takes the same steps up to authorization, which refuses the request.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ _SHARDED_REQUEST = "x-kubernetes-sharded-request"
 
 
 class Pipeline:
-    """Handles every request of a process; the HTTP server and calls between shards use it alike.
+    """Handles every request of a process, from the HTTP server and from other shards.
 
     `mounts`: `clusters`, `ranges` and `services` or `services/<view>` → Mount. `root` gives the scope of the root cluster, by
-    whose RBAC the paths of the process are authorized; it raises StatusError where that is not served here. `forward(range,
-    request)` has the owner of another range answer.
-    `token_cluster` reads the logical cluster, unverified, from a service account's token (kcp lets its holder leave out
-    `/clusters/<id>`), None for other tokens.
+    whose RBAC the paths of the process are authorized; it raises StatusError where this shard does not serve that cluster.
+    `forward(range, request)` sends a request to the owner of another range. `token_cluster` reads the logical cluster,
+    unverified, from a service account's token, None for other tokens: with such a token, kcp's clients may leave out
+    `/clusters/<id>`.
 
-    A request whose `user` is set already comes from a trusted caller: it is neither authenticated nor impersonated again.
+    A request whose `user` is already set comes from a trusted caller. It is neither authenticated nor impersonated again.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Pipeline:
         if isinstance(place, RemotePlace):
             return await self._forward(place.range_name, replace(request, path=place.path))
         if place.path == "/metrics":
-            # Metrics are of the process and not of a tenant; kcp answers the same, whoever asks.
+            # Metrics are of the process and not of a tenant; kcp gives the same answer to every caller.
             return text("metrics are served without a /clusters prefix only\n", 501)
         user = request.user
         if user is not None:
@@ -168,7 +168,7 @@ class Pipeline:
             return self._version.serve(request) if path == "/version" else self._health.serve(request, path)
         attributes = Attributes(user, request.verb, _ROOT, path=path)
         if services:
-            # No view of that name: kcp does not tell it from one that the caller may not use.
+            # No view of that name: kcp answers the same as for a view that the caller may not use.
             if user.is_master:
                 return page_not_found()
             raise forbidden_request(attributes)
@@ -178,7 +178,7 @@ class Pipeline:
             if not decision.allowed:
                 raise forbidden_request(attributes, decision.reason)
             return self._metrics_text() if path == "/metrics" else self._health.serve(request, path)
-        # Without a logical cluster no RBAC applies, so that only system:masters gets any further (kcp). It is shown root.
+        # Without a logical cluster no RBAC applies, so only system:masters is allowed (kcp). It sees root.
         if not user.is_master:
             raise forbidden_request(attributes)
         check_readable(scope.range)
@@ -189,7 +189,8 @@ class Pipeline:
 
 
 def _decide(scope: Scope | HiddenScope, attributes: Attributes) -> tuple[Decision, ApiSet | None]:
-    """Whether a request is allowed, and the APIs among which its own is looked for. None where it is not, or nothing is there."""
+    """The decision about a request, and the APIs in which its resource is looked up. The APIs are None where the request is not
+    allowed or the scope does not exist."""
     if isinstance(scope, HiddenScope):
         return scope.authorizer.authorize(attributes), None
     decision = ALLOWED if attributes.path in HEALTH_PATHS else scope.authorizer.authorize(attributes)

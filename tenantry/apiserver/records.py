@@ -1,4 +1,5 @@
-"""Between objects and records: what memory keeps of an object beside its bytes, and how a record is read."""
+"""Conversion between objects and records. A record has the stored bytes of an object and its `Head`, the parts that memory keeps
+decoded."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from tenantry.storage.keys import Key
 from tenantry.storage.record import NO_LABELS, Head, Record
 
 _MARK = ""
-"""The key in `Head.fields` of the mark of the schema that a value was normalised by. No field has this name."""
+"""The key in `Head.fields` for the schema mark (`stored.schema_mark`) of a value. No field has this name."""
 
 
 class _OwnerReference(msgspec.Struct, gc=False):
@@ -37,10 +38,10 @@ _decoder = msgspec.json.Decoder(_Stored)
 
 
 def parse_head(key: Key, value: bytes) -> Head:
-    """The head of a value read from the store. Raises ValueError where it is no stored object.
+    """The head of a value from the store. Raises ValueError where the value is not a stored object.
 
-    `fields` stays empty: which fields of a type are selectable is known to its definition alone, so `field_values` computes
-    them when a selector asks for them.
+    `fields` stays empty: only the definition of a type knows which fields are selectable, so `field_values` computes them when a
+    selector asks for them.
     """
     try:
         metadata = _decoder.decode(value).metadata
@@ -56,8 +57,8 @@ def parse_head(key: Key, value: bytes) -> Head:
 
 
 def head_of(obj: Object, definition: ResourceDefinition, *, normalised: bool = True) -> Head:
-    """The head of an object that is in the storage version's shape. `normalised`: it was pruned and defaulted by that version's
-    schema, so that readers need not do it again."""
+    """The head of an object in the shape of the storage version. `normalised`: that version's schema has already pruned and
+    defaulted it, so readers need not do it again."""
     metadata = obj["metadata"]
     owners = metadata.get("ownerReferences")
     selectable, mark = _selectable(definition)
@@ -72,7 +73,7 @@ def head_of(obj: Object, definition: ResourceDefinition, *, normalised: bool = T
 
 
 def field_values(record: Record, definition: ResourceDefinition, version: str) -> Mapping[str, str]:
-    """What field selectors see of a record, metadata.name and metadata.namespace included."""
+    """The values for field selectors, including metadata.name and metadata.namespace."""
     values: dict[str, str] = {"metadata.name": record.key.name, "metadata.namespace": record.key.namespace}
     shape = definition.versions[version]
     if not shape.selectable:
@@ -88,12 +89,12 @@ def field_values(record: Record, definition: ResourceDefinition, version: str) -
 
 
 def decode(record: Record, definition: ResourceDefinition, version: str) -> Object:
-    """The record's object as `version` shows it; a fresh copy."""
+    """The record's object in the shape of `version`; a new copy."""
     return decode_at(record, definition, version, record.version)
 
 
 def decode_at(record: Record, definition: ResourceDefinition, version: str, resource_version: int) -> Object:
-    """The same with another resourceVersion, that of a deletion."""
+    """`decode`, with another resourceVersion: that of a deletion."""
     mark = record.head.fields.get(_MARK, "")
     return stored.decode(record.value, definition, version, resource_version, written_under=mark)
 
@@ -105,7 +106,7 @@ def shaped(record: Record, definition: ResourceDefinition, version: str) -> byte
 
 
 def serve(record: Record, definition: ResourceDefinition, version: str, prefix: bytes) -> bytes:
-    """The JSON of the record's object as `version` shows it; `prefix` from `stored.prefix`."""
+    """The JSON of the record's object in the shape of `version`. `prefix` is from `stored.prefix`."""
     return stored.serve(shaped(record, definition, version), record.version, prefix)
 
 
@@ -115,7 +116,7 @@ def copy(value: Any) -> Any:
 
 
 def _selectable(definition: ResourceDefinition) -> tuple[Mapping[str, Any], Mapping[str, str]]:
-    """What is read of an object for its head, and the mark of its schema, which is shared by all heads."""
+    """The part of an object that a head is made from, and the mark of its schema, which all heads share."""
     storage = definition.versions[definition.storage_version]
     known = storage.memo.get("records.selectable")
     if known is None:

@@ -13,7 +13,7 @@ from tenantry.kube.status import StatusError
 
 
 def to_status(error: HttpError) -> StatusError:
-    """The refusal for an error of the HTTP server, in kube-apiserver's words."""
+    """The StatusError for an error of the HTTP server, with kube-apiserver's text."""
     text = str(error)
     if isinstance(error, TooManyRequests):
         return status.too_many_requests(text, error.retry_after_seconds)
@@ -29,10 +29,10 @@ def to_status(error: HttpError) -> StatusError:
 
 
 def status_response(error: StatusError | HttpError, request: Request, warnings: Iterable[str] = ()) -> Response:
-    """`error_response`, of an error of the HTTP server too."""
+    """`error_response`, also for errors of the HTTP server."""
     return error_response(to_status(error) if isinstance(error, HttpError) else error, request, warnings)
 
 
 def refusal(error: Exception, request: Request) -> Response | None:
-    """The answer to an error of the HTTP server or of a handler; None for one that is a bug."""
+    """The answer to an error of the HTTP server or of a handler. None for an error that is a bug."""
     return status_response(error, request) if isinstance(error, StatusError | HttpError) else None

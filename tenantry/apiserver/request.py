@@ -1,4 +1,4 @@
-"""A request to the Kubernetes API: one of HTTP, and who asks."""
+"""A request to the Kubernetes API: an HTTP request with its user."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from tenantry.http import messages
 
 @dataclass(slots=True, eq=False)
 class Request(messages.Request):
-    """`user` is set by the pipeline once the request is authenticated, or beforehand by a trusted caller in the same process
-    (peers, controllers). Where `user` is impersonated, `impersonator` is who asked for that.
-    """
+    """`user` is set by the pipeline when the request is authenticated, or earlier by a trusted caller in the same process (peers,
+    controllers). Where `user` is impersonated, `impersonator` is the user who asked for it."""
 
     user: User | None = None
     impersonator: User | None = None

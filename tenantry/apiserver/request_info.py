@@ -1,4 +1,4 @@
-"""What a request asks for, read from its method, path and query alone (the rules of kube-apiserver's RequestInfoFactory)."""
+"""What a request asks for, from its method, path and query only (the rules of kube-apiserver's RequestInfoFactory)."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def parse(method: str, path: str, request: Request) -> RequestInfo:
 
 
 def is_true(values: list[str] | None) -> bool:
-    """A boolean query parameter: everything but `false` and `0` is true, even the empty text (kube-apiserver's conversion)."""
+    """A boolean query parameter. Everything except `false` and `0` is true, also the empty text (kube-apiserver's conversion)."""
     return bool(values) and values[0].lower() not in _FALSE  # type: ignore[index]
 
 

@@ -1,7 +1,8 @@
-"""A scope: which clusters, which resources, which objects, as whom; and a call, one request for a resource in it.
+"""A scope says which clusters, resources and objects a request sees, and as which user. A call is one request for a resource in a
+scope.
 
-Every verb works on a scope and on nothing else, so a logical cluster, the wildcard of a range and each virtual workspace are the
-same code.
+Every verb works on a scope and nothing else, so the same code serves a logical cluster, the wildcard of a range and each virtual
+workspace.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ from tenantry.storage.record import Record
 
 
 class Visibility(Protocol):
-    """Which records of a resource exist in a scope, beyond cluster and selectors.
+    """Which records of a resource exist in a scope, in addition to the limits by cluster and selectors.
 
-    `adds`: an object that a change brings into sight is ADDED in watches. False: it is MODIFIED, as in a stream from which the
-    events of before are left out.
+    `adds` False: in watches, an object that becomes visible by a change is MODIFIED and not ADDED. This is for streams that leave
+    out the events from before.
     """
 
     adds: bool
@@ -38,18 +39,18 @@ class Visibility(Protocol):
     def sees(self, record: Record) -> bool: ...
 
     def at(self, version: int) -> Visibility:
-        """As it was at a version, as far as is known: what the client of a watch that is resumed was shown. Itself where nothing
-        changed since. Raises TooOld."""
+        """The visibility at a version, as far as it is known: what the client of a resumed watch was shown. Itself where nothing
+        has changed since. Raises TooOld."""
         ...
 
     def subscribe(self, changed: Callable[[], None]) -> Callable[[], None]:
-        """Calls back when `sees` may answer differently for records that did not change; returns how to stop.
-        A watch then compares what it showed with what is visible now and sends ADDED and DELETED."""
+        """Calls back when `sees` may give another answer for records that did not change. Returns a function that ends this. A
+        watch then compares what it has shown with what is visible now, and sends ADDED and DELETED."""
         ...
 
 
 class Scope(Protocol):
-    """Where a request works. `cluster` is None for a wildcard, which spans the clusters of `range`."""
+    """The scope of a request. `cluster` is None for a wildcard, which covers all clusters of `range`."""
 
     @property
     def cluster(self) -> str | None: ...
@@ -67,41 +68,42 @@ class Scope(Protocol):
     def admission(self) -> Admission: ...
 
     def apis(self) -> ApiSet:
-        """The APIs served here now. The same value as long as nothing changed."""
+        """The APIs served here now. It returns the same value as long as nothing has changed."""
         ...
 
     def watch_apis(self, changed: Callable[[], None]) -> Callable[[], None]:
-        """Calls back when `apis()` may have changed (watches of a vanished API end); returns how to stop."""
+        """Calls back when `apis()` may have changed (watches of a removed API end). Returns a function that ends this."""
         ...
 
     def visibility(self, definition: ResourceDefinition, user: User, verb: str) -> Visibility | None:
-        """What exists for a user who was let do `verb` (list, watch, get, …). None: every record of the resource in the scope's
-        clusters."""
+        """Which records exist for a user who is allowed to do `verb` (list, watch, get, …). None: every record of the resource in
+        the scope's clusters."""
         ...
 
     def acting_user(self, user: User, attributes: Attributes) -> User:
-        """As whom admission sees an authorized request; usually the caller."""
+        """The user that admission sees for an authorized request; usually the caller."""
         ...
 
     def present(self, definition: ResourceDefinition, user: User) -> Callable[[Object], Object] | None:
-        """A view's computed picture of an object, or None where objects are shown as they are."""
+        """A function of a view that computes the shown form of an object. None where objects are shown as stored."""
         ...
 
     def catalog(self, definition: ResourceDefinition, key: Key, obj: Object | None) -> Mapping[bytes, bytes | None]:
-        """The catalog copies that belong into the transaction that writes `obj` (None: deletes)."""
+        """The catalog copies to commit in the same transaction as `obj` (None: a deletion)."""
         ...
 
     def connector(self, definition: ResourceDefinition, subresource: str) -> Connector | None:
-        """The answerer of a resource that is not stored (access reviews) or of a special subresource (token), else None."""
+        """The connector for a resource that is not stored (access reviews), or for a special subresource (token). Else None."""
         ...
 
 
 @dataclass(slots=True, eq=False)
 class Call:
-    """`verb` is the API verb (get, list, watch, create, update, patch, delete, deletecollection). `namespace` is empty for
-    cluster-scoped types and for requests over all namespaces, `name` for collections.
+    """One request for a resource in a scope. `verb` is the API verb (get, list, watch, create, update, patch, delete,
+    deletecollection). `namespace` is empty for cluster-scoped types and for requests over all namespaces. `name` is empty for
+    collections.
 
-    `warnings` are sent with the answer, also with a refusal.
+    `warnings` are sent with the answer, also with an error.
     """
 
     request: Request
@@ -115,11 +117,11 @@ class Call:
     verb: str = ""
     warnings: list[str] = field(default_factory=list)
     weight: int = 0
-    """Of the body, as `work.weigh` has it."""
+    """Weight of the body, in the unit of `work.weigh`."""
 
     @property
     def shape(self) -> Version:
-        """The version of the type that the request speaks."""
+        """The version of the type that the request uses."""
         return self.definition.versions[self.version]
 
     @property
@@ -136,12 +138,12 @@ class Call:
 
     @property
     def key(self) -> Key:
-        """Where the named object lives."""
+        """The storage key of the named object."""
         return Key(self.cluster, self.definition.storage_key, self.namespace, self.name)
 
     @property
     def attributes(self) -> Attributes:
-        """The question that authorization was asked about this request."""
+        """The question to the authorizer about this request."""
         group, resource = self.definition.group_resource
         return Attributes(
             self.user,
@@ -156,16 +158,16 @@ class Call:
         )
 
     def require_create(self) -> None:
-        """Raises StatusError 403 where the caller of an update or apply that comes to a creation may not create."""
+        """Raises StatusError 403 where an update or apply would create the object and its caller may not create."""
         question = self.attributes._replace(verb="create")
         decision = self.scope.authorizer.authorize(question)
         if not decision.allowed:
             raise forbidden_request(question, decision.reason)
 
     def acting_user(self) -> User:
-        """As whom admission sees the write."""
+        """The user that admission sees for the write."""
         return self.scope.acting_user(self.user, self.attributes)
 
 
 Connector = Callable[[Call], Awaitable[Reply]]
-"""The answerer of a resource that is not stored, or of a special subresource."""
+"""Answers requests for a resource that is not stored, or for a special subresource."""

@@ -1,4 +1,4 @@
-"""The HTTP servers of a process: with Kubernetes' answers to errors, and as its settings say."""
+"""The HTTP servers of a process: their settings, and Kubernetes' answers to errors."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ def http_server(
     access_log: AccessLog | None = None,
     callers: ApiCallers | None = None,
 ) -> HttpServer[Request]:
-    """One that answers errors with a Status. Without `callers`, requests count by their credentials alone, and not by tenant."""
+    """A server that answers errors with a Status. Without `callers`, requests count by their credentials only, and not by
+    tenant."""
     return HttpServer(
         handler,
         make=Request,
@@ -58,14 +59,14 @@ def https_server(
     metrics: Metrics,
     callers: ApiCallers | None = None,
 ) -> HttpServer[Request]:
-    """The HTTPS server of the API, as `settings` say.
+    """The HTTPS server of the API, configured by `settings`.
 
-    It shows `serving`, unless the operator gives a certificate; `certificates` renews it. Client certificates may be issued by
-    `clients` or by `servers_ca` (PEM). `callers`: for whom requests count. Raises CertificateError.
+    Its certificate is `serving`, unless the operator gives one; `certificates` renews it. `clients` or `servers_ca` (PEM) may
+    have issued the client certificates. `callers` says for which tenant a request counts. Raises CertificateError.
     """
     if settings.tls_cert_file:
         files = Path(settings.tls_cert_file), Path(settings.tls_private_key_file)
-        # Its refusal names the files.
+        # Its error text names the files.
         server_context(*files)
         serving = certificates.of_files("tls-cert-file", *files)
     access_log = AccessLog(sys.stdout.buffer) if settings.access_log else None

@@ -1,4 +1,4 @@
-"""The flags that serving processes have in common, each declared once. Those that kube-apiserver has are named as there."""
+"""Flags that serving processes have in common. Each is declared once. Flags that kube-apiserver has too have the same names."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ class HttpsSettings(ProcessSettings):
         check_together(self, "tls_cert_file", "tls_private_key_file")
 
     def limits(self, **more: int) -> Limits:
-        """The limits of its server. `more`: further limits, by their names in `Limits`."""
+        """The limits of the HTTPS server. `more` are further limits, by their names in `Limits`."""
         return Limits(
             body_bytes=self.max_request_body_bytes,
             reading_requests=self.max_requests_inflight,

@@ -1,4 +1,4 @@
-"""What a failure of the store means to a client."""
+"""The answers to errors of the store."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tenantry.storage.store import Fenced, Indeterminate, Overdrawn, StoreError,
 
 
 def to_status(error: StoreError | NotOwned) -> StatusError:
-    """The refusal for a storage exception. Retriable ones carry Retry-After."""
+    """The StatusError for a storage error. Errors after which a client may retry have Retry-After."""
     if isinstance(error, NotOwned):
         return not_owner(str(error), owner=error.owner.owner if error.owner else "")
     if isinstance(error, Fenced):
@@ -25,7 +25,7 @@ def to_status(error: StoreError | NotOwned) -> StatusError:
 
 
 def range_of(cell: Cell, cluster: str) -> Range:
-    """The range in memory that a logical cluster is in. Raises StatusError 503 where this shard does not own it."""
+    """The range in memory for a logical cluster. Raises StatusError 503 where this shard does not own it."""
     try:
         return cell.range_of(cluster)
     except NotOwned as error:
@@ -33,9 +33,9 @@ def range_of(cell: Cell, cluster: str) -> Range:
 
 
 def check_readable(range_: Range) -> None:
-    """Raises StatusError 503 where memory may not be served: the range was lost, or the session may have expired.
+    """Raises StatusError 503 where memory may not be read: the range was released, or the shard's session may have expired.
 
-    Checked when a request comes in, before anything is told from memory, refusals and discovery included. What memory shows
+    It is called when a request comes in, before anything is read from memory, also for errors and discovery. What memory shows
     later in the request is never older.
     """
     if not range_.readable:
@@ -43,14 +43,15 @@ def check_readable(range_: Range) -> None:
 
 
 def require_readable(range_: Range) -> None:
-    """`check_readable` for a request that reads or writes objects, which counts for the range's load."""
+    """`check_readable` for a request that reads or writes objects. Such requests count for the range's load."""
     check_readable(range_)
     range_.requests += 1
 
 
 def not_owner(why: str, *, owner: str = "") -> StatusError:
-    """503: nothing was done, because this shard does not own the range, or cannot prove that it does. A gateway or a peer asks
-    the owner (`NOT_OWNER`); a client tries again. `owner` is the uid of the shard that owns it now, where that is known."""
+    """503: nothing was done, because this shard does not own the range, or cannot prove that it does. A gateway or a peer then
+    asks the owner (header `NOT_OWNER`); a client retries. `owner` is the uid of the shard that owns the range now, where that is
+    known."""
     error = unavailable(f"{why}; try again")
     error.headers[NOT_OWNER] = owner or "unknown"
     return error

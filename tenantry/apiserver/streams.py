@@ -1,4 +1,4 @@
-"""One watch from its first event to its last: initial state or history, then whatever the hub sends, then a clean end."""
+"""One watch stream: the initial state or the history, then events from the hub, then a clean end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from tenantry.apiserver.hub import Change, VisibilityGroup, Watcher, WatcherGroup, hub_of
 from tenantry.apiserver.scope import Call
 from tenantry.apiserver.verbs.selection import Selection
-from tenantry.apiserver.verbs.versions import reached
+from tenantry.apiserver.verbs.versions import wait_for_version
 from tenantry.apiserver.watch_events import ADDED, Encoder, error_event
 from tenantry.apiserver.work import turns
 from tenantry.http.messages import Sink, frame
@@ -20,20 +20,21 @@ from tenantry.storage.range import TooOld
 from tenantry.storage.record import Record, RecordEvent
 
 DEFAULT_TIMEOUT_SECONDS = (1800.0, 3600.0)
-"""How long a watch lasts that says nothing: some time in between, so that clients do not return all at once (kube-apiserver)."""
+"""The range from which the timeout of a watch without timeoutSeconds is chosen at random, so that clients do not reconnect all at
+once (kube-apiserver)."""
 
 _CHUNK_BYTES = 64 << 10
 """Initial events are written in chunks of about this size."""
 _PIECE = 64
-"""Records between two looks at the clock."""
+"""Records that are worked on between two checks of the clock."""
 _PAUSE_SECONDS = 0.005
 _INITIAL_SECONDS = 60.0
-"""How long a client may take to read its initial events before it is cut off."""
+"""How long a client may take to read its initial events before its connection is closed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchRequest:
-    """What a watch asked for. `version` 0: from the state of now. `initial`: whether that state is sent first."""
+    """The options of a watch. `version` 0 starts from the current state. `initial`: whether that state is sent first."""
 
     version: int
     initial: bool
@@ -43,7 +44,7 @@ class WatchRequest:
 
 
 class WatchStream:
-    """The `run` of a watch's `Stream`."""
+    """The `run` function of a watch's `tenantry.http.messages.Stream`."""
 
     def __init__(self, call: Call, encoder: Encoder, selection: Selection, watch_request: WatchRequest) -> None:
         self._call = call
@@ -53,7 +54,8 @@ class WatchStream:
         self._range = call.scope.range
 
     async def __call__(self, sink: Sink) -> None:
-        """Returns when the watch is over. It ends in good order when its time is up, the type is gone, or the server drains."""
+        """Returns when the watch is over. The stream ends cleanly when its timeout is reached, the type is removed, or the server
+        drains."""
         watch_request, call = self._watch_request, self._call
         watcher = Watcher(sink, bookmarks=watch_request.bookmarks, needs_columns=self._encoder.has_columns)
         group: WatcherGroup | None = None
@@ -61,13 +63,13 @@ class WatchStream:
         try:
             async with asyncio.timeout(watch_request.timeout_seconds) as watcher.alarm:
                 if watch_request.initial and watch_request.version:
-                    await reached(self._range, watch_request.version)
+                    await wait_for_version(self._range, watch_request.version)
                 stop = call.scope.watch_apis(lambda: self._apis_changed(watcher))
                 after = watch_request.version if watch_request.version > self._range.version else 0
                 group, leave = hub_of(self._range).join(
                     watcher, self._encoder, self._selection, call.namespace, call.scope.cluster, after
                 )
-                # From here to the first await nothing can happen in between: the group's events follow on what is sent first.
+                # No await from here until the state is read: the group's later events continue exactly this state.
                 version = self._range.version
                 await self._send(watcher, await self._first(group, *self._begin(group)))
                 if watch_request.marker and not watcher.dropped:
@@ -82,16 +84,16 @@ class WatchStream:
         finally:
             leave()
             stop()
-        if group is not None and watch_request.bookmarks and watcher.held is None and not watcher.dropped:
-            # client-go lists again after a watch that ended without any event, so every watch gets one.
+        if group is not None and watch_request.bookmarks and watcher.pending is None and not watcher.dropped:
+            # client-go lists again after a watch that ended without any event, so every watch gets a bookmark.
             last = group.bookmark()
             if last is not None:
                 sink.send(frame(last))
 
     def _begin(self, group: WatcherGroup) -> tuple[Sequence[Record], Sequence[RecordEvent] | None, Selection | None]:
-        """The records that were there when what is sent begins, as far as they are needed, and the history since, None where the
-        watch begins with the state of now. To be looked through in slices. The selection is that of then, None where it is the
-        same as now. Raises StatusError 410."""
+        """What the watch begins with: the records at that version, as far as they are needed, the history since then, and the
+        selection at that version. The history is None where the watch begins with the current state. The selection is None where
+        it has not changed since. The records are to be read in slices. Raises StatusError 410."""
         watch_request, range_, call = self._watch_request, self._range, self._call
         place = (call.definition.storage_key, call.scope.cluster, call.namespace or None)
         resumes = bool(watch_request.version) and not watch_request.initial
@@ -109,7 +111,7 @@ class WatchStream:
     async def _first(
         self, group: WatcherGroup, records: Sequence[Record], events: Sequence[RecordEvent] | None, then: Selection | None
     ) -> Iterable[Change | None]:
-        """What to send before anything new, with None for what is not shown."""
+        """The first changes to send. None stands for a record that is not shown."""
         if isinstance(group, VisibilityGroup):
             changes = await group.begin(records, events, then)
             return changes if events is not None or self._watch_request.initial else ()
@@ -160,7 +162,7 @@ class WatchStream:
 
 
 def _is_same(found: tuple[ResourceDefinition, Version], definition: ResourceDefinition, version: str) -> bool:
-    """Whether a watch may go on with the definition that it began with: upstream too ends watches when a schema changes."""
+    """Whether a watch may continue with the definition that it began with. Upstream also ends watches when a schema changes."""
     now, shape = found
     return now is definition or (
         now.uid == definition.uid
@@ -170,7 +172,7 @@ def _is_same(found: tuple[ResourceDefinition, Version], definition: ResourceDefi
 
 
 async def _let_others_run(watcher: Watcher) -> None:
-    """A turn of the loop if it is time, and as many as the client needs to read what was sent already."""
+    """Gives up the turn of the loop if it has lasted long enough, and waits until the client has read enough of what was sent."""
     await turns.rest()
     loop = asyncio.get_running_loop()
     deadline = loop.time() + _INITIAL_SECONDS
@@ -183,7 +185,7 @@ async def _let_others_run(watcher: Watcher) -> None:
 
 
 def default_timeout() -> float:
-    """Seconds that a watch lasts which names no timeout."""
+    """The timeout in seconds of a watch that names none."""
     return random.uniform(*DEFAULT_TIMEOUT_SECONDS)
 
 

@@ -1,5 +1,5 @@
-"""`?timeout=`, which kube-apiserver checks on every request that is no watch. Clients keep it themselves: the server has a limit
-of its own, `Limits.request_timeout_seconds`."""
+"""The `timeout` query parameter, which kube-apiserver checks on every request except watches. Only clients apply it: the server
+has its own limit, `Limits.request_timeout_seconds`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _UNITS = frozenset({"ns", "us", "µs", "μs", "ms", "s", "m", "h"})
 
 
 def check_timeout(request: Request) -> None:
-    """Raises StatusError 400 for a timeout that Go would not read as a duration."""
+    """Raises StatusError 400 for a timeout that Go's time.ParseDuration refuses."""
     if "timeout=" not in request.raw_query:
         return
     text = request.parameter("timeout")
@@ -23,7 +23,7 @@ def check_timeout(request: Request) -> None:
 
 
 def _problem(text: str) -> str:
-    """What time.ParseDuration says is wrong, empty where nothing is."""
+    """The error text of time.ParseDuration, empty where there is no error."""
     rest = text[1:] if text[0] in "+-" else text
     if rest == "0":
         return ""

@@ -1,4 +1,4 @@
-"""Who is calling."""
+"""The identity of a caller."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WORKSPACE_BOOTSTRAPPER_GROUP = "system:kcp:tenancy:workspace-bootstrapper"
 LIFECYCLE_GROUPS = frozenset(
     {MASTERS_GROUP, LOGICAL_CLUSTER_ADMIN_GROUP, EXTERNAL_LOGICAL_CLUSTER_ADMIN_GROUP, WORKSPACE_BOOTSTRAPPER_GROUP}
 )
-"""Who writes what the life of a workspace hangs on."""
+"""Users in one of these groups may write what controls the life cycle of a workspace."""
 
 CLUSTER_NAME_EXTRA = "authentication.kcp.io/cluster-name"
 """The logical cluster that a service account comes from."""
@@ -28,10 +28,11 @@ FOREIGN_GROUP_PREFIX = "system:cluster:"
 _SERVICE_ACCOUNTS_GROUP = "system:serviceaccounts"
 INITIALIZER_GROUP_PREFIX = "system:kcp:initializer:"
 TERMINATOR_GROUP_PREFIX = "system:kcp:terminator:"
-"""Groups of who works for a workspace type that says what it may do; the views of initializers and terminators give them."""
+"""The views of initializers and terminators give a group with this prefix to a caller, where the workspace type restricts what
+the caller may do."""
 SYSTEM_PREFIX = "system:"
 SYSTEM_EXTRA_DOMAINS = ("kcp.io", "tenantry.dev")
-"""Extra values of these domains are the platform's own word about a user."""
+"""Only the platform itself sets extra values of these domains."""
 _NAMING_GROUPS = frozenset({AUTHENTICATED_GROUP, UNAUTHENTICATED_GROUP, _SERVICE_ACCOUNTS_GROUP})
 _CONFINING_EXTRAS = frozenset({CLUSTER_NAME_EXTRA, SCOPES_EXTRA})
 
@@ -81,20 +82,20 @@ def is_service_account(user: User) -> bool:
 
 
 def home_of(user: User) -> str:
-    """The cluster that a user comes from; empty where it is not said, or where it comes from none."""
+    """The logical cluster that a user comes from. Empty where it is not given, or where the user comes from no cluster."""
     values = user.extra_values(CLUSTER_NAME_EXTRA)
     return values[0] if values else ""
 
 
 def with_home(user: User, cluster: str) -> User:
-    """A service account that is named without its cluster, as access reviews and impersonation do, is one of `cluster`."""
+    """The user; a service account without a cluster, as access reviews and impersonation name it, becomes one of `cluster`."""
     if not is_service_account(user) or home_of(user) or not cluster:
         return user
     return replace(user, extra=tuple(sorted((*user.extra, (CLUSTER_NAME_EXTRA, (cluster,))))))
 
 
 def global_service_account(user: User) -> str:
-    """The name under which other clusters can grant to a service account; empty for others."""
+    """The name by which other clusters can grant rights to a service account. Empty for other users."""
     home = home_of(user)
     if not home or not is_service_account(user):
         return ""
@@ -102,7 +103,7 @@ def global_service_account(user: User) -> str:
 
 
 def seen_in(user: User, cluster: str) -> User:
-    """The user under a name that means the same in `cluster`: a service account of another one under its global name."""
+    """The user with a name that is correct in `cluster`: a service account of another cluster gets its global name."""
     home = home_of(user)
     if home == cluster or not (name := global_service_account(user)):
         return user
@@ -111,32 +112,32 @@ def seen_in(user: User, cluster: str) -> User:
 
 
 def service_account_groups(namespace: str) -> tuple[str, ...]:
-    """Its groups, besides that of all who are authenticated."""
+    """The groups of a service account, besides that of all authenticated users."""
     return (_SERVICE_ACCOUNTS_GROUP, f"{_SERVICE_ACCOUNTS_GROUP}:{namespace}")
 
 
 def is_privileged_group(group: str) -> bool:
-    """Whether a group is more than a saying of who somebody is: every group of the platform's but those that all have who log in,
-    or all service accounts, or all that come from one cluster. So one that is invented later is privileged until it
-    is named here."""
+    """Whether a group gives more rights than an ordinary login has. This is every group of the platform except those that hold
+    all authenticated users, all service accounts, or all service accounts of one cluster. So a new group of the platform is
+    privileged until it is listed here."""
     if not group.startswith(SYSTEM_PREFIX):
         return False
     return group not in _NAMING_GROUPS and not group.startswith((f"{_SERVICE_ACCOUNTS_GROUP}:", FOREIGN_GROUP_PREFIX))
 
 
 def is_system_extra(key: str) -> bool:
-    """Whether an extra value is the platform's own word."""
+    """Whether only the platform itself sets this extra value."""
     domain = key.partition("/")[0]
     return any(domain == each or domain.endswith(f".{each}") for each in SYSTEM_EXTRA_DOMAINS)
 
 
 def without_privileges(user: User) -> User:
-    """Who a user is, without what the platform lets it do beyond that: as whom others act in its name. Its privileged groups and
-    its warrants are left out; what confines it (scopes, the home of a service account) stays."""
+    """The user without privileged groups and warrants, for others who act in its name. What restricts the user (scopes, the
+    cluster of a service account) stays."""
     groups = tuple(group for group in user.groups if not is_privileged_group(group))
     extra = tuple((key, values) for key, values in user.extra if key in _CONFINING_EXTRAS or not is_system_extra(key))
     return User(user.name, groups, user.uid, extra)
 
 
 SYSTEM = User("system:apiserver", (MASTERS_GROUP, AUTHENTICATED_GROUP))
-"""The process itself: reconcilers and calls between shards."""
+"""The process itself: controllers and calls between shards."""

@@ -1,4 +1,4 @@
-"""Watch events as bytes, in the representation of a group of watchers."""
+"""Encodes watch events in the representation of a group of watchers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Present = Callable[[Object], Object]
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """How events look: equal encoders make equal bytes, so watchers with the same one share them."""
+    """How events are encoded. Equal encoders make equal bytes, so watchers with equal encoders share them."""
 
     definition: ResourceDefinition
     version: str
@@ -40,11 +40,12 @@ class Encoder:
 
     @property
     def has_columns(self) -> bool:
-        """The first event of a stream of Tables bears the columns, and the later ones do not."""
+        """Whether the stream is one of Tables: only its first event has the columns."""
         return self.representation.transformation == TABLE
 
     def event(self, kind: bytes, record: Record, resource_version: int, *, columns: bool = False) -> bytes:
-        """One line: the content of `record` at `resource_version`, which is another than the record's own in deletions."""
+        """One line with the content of `record`. `resource_version` is that of the event. It differs from the record's own in
+        deletions."""
         definition, version = self.definition, self.version
         if self.plain:
             value = records.shaped(record, definition, version)
@@ -54,7 +55,7 @@ class Encoder:
         return b'{"type":"%b","object":%b}\n' % (kind, obj)
 
     def bookmark(self, resource_version: int, *, end_of_initial_events: bool = False, columns: bool = False) -> bytes:
-        """A BOOKMARK line; one that ends the initial events says so in an annotation (KEP-3157)."""
+        """A BOOKMARK line. A bookmark that ends the initial events has an annotation for that (KEP-3157)."""
         metadata: Object = {"resourceVersion": str(resource_version)}
         if end_of_initial_events:
             metadata["annotations"] = {INITIAL_EVENTS_END: "true"}
@@ -89,5 +90,5 @@ class Encoder:
 
 
 def error_event(error: StatusError) -> bytes:
-    """An ERROR line, after which a stream ends."""
+    """An ERROR line; the stream ends after it."""
     return b'{"type":"ERROR","object":%b}\n' % orjson.dumps(error.to_object())

@@ -213,7 +213,7 @@ workers = WorkerThreads()
 """Those of the process."""
 
 
-async def beside(tenant: str, weight: int, function: Callable[[], Result], *, begins: bool = False) -> Result:
+async def run_weighed(tenant: str, weight: int, function: Callable[[], Result], *, begins: bool = False) -> Result:
     """The result of `function`: at once on the loop where `weight` is light, else from a thread (`WorkerThreads.run`). Raises
     what `function` raises, and StatusError 429."""
     return function() if is_light(weight) else await workers.run(tenant, function, begins=begins)

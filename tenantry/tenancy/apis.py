@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 
 import orjson
 
-from tenantry.apiserver.deferred import Deferred, Once, decided, may_defer
+from tenantry.apiserver.deferred import Deferred, SharedWork, decided, may_defer
 from tenantry.base.cache import Cache
 from tenantry.base.slices import in_slices
 from tenantry.base.tasks import call_each, restarting
@@ -91,7 +91,7 @@ class ClusterApis:
         self._of_records: WeakValueDictionary[tuple[Key, int], ResourceDefinition] = WeakValueDictionary()
         self._read: Cache[tuple[Key, int], _Bound | None] = Cache("cluster_apis_read", bytes_max=_READ_BYTES_MAX)
         """Bindings, and definitions that are not served (None)."""
-        self._readers = Once()
+        self._readers = SharedWork()
         self._unchanged: set[str] = set()
         """Of the clusters that are being read, those where nothing changed since that began."""
         self._ending: set[str] = set()

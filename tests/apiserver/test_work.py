@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenantry.apiserver.work import AT_ONCE, Turns, WorkerThreads, beside, is_light, weigh, workers
+from tenantry.apiserver.work import AT_ONCE, Turns, WorkerThreads, is_light, run_weighed, weigh, workers
 from tenantry.kube.codec import json_size
 from tenantry.kube.status import StatusError
 
@@ -141,8 +141,8 @@ async def test_a_job_that_nobody_waits_for_is_not_begun() -> None:
 
 
 async def test_light_work_is_done_at_once() -> None:
-    assert await beside("a", AT_ONCE, threading.get_ident) == threading.get_ident()
-    assert await beside("a", AT_ONCE + 1, threading.get_ident) != threading.get_ident()
+    assert await run_weighed("a", AT_ONCE, threading.get_ident) == threading.get_ident()
+    assert await run_weighed("a", AT_ONCE + 1, threading.get_ident) != threading.get_ident()
 
 
 def test_a_loop_that_has_ended_does_not_end_the_threads() -> None:

@@ -28,13 +28,14 @@ class WrittenScope(Protocol):
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Review:
-    """One write on its way in. `object` (None on DELETE) is in the shape of `version`; mutating admission changes it in place.
+    """One write that admission looks at. `object` is None on DELETE. It is in the shape of `version`; mutating admission changes
+    it in place.
 
-    `changes` go into the same transaction as the write (a quota's usage): validating admission appends them, and their `expected`
-    makes the whole write start again when it has been overtaken.
+    `changes` are committed in the same transaction as the write (for example a quota's usage). Validating admission appends them.
+    When a change's `expected` record is outdated, the whole write starts again.
 
-    `withheld` is what mutating admission took off the object, (field of metadata, key) → what was sent, for validating admission
-    to see what came of it; None before it was looked for.
+    `withheld` is what mutating admission removed from the object: (field of metadata, key) → the value that was sent. Validating
+    admission uses it to see what the write asked for. None until admission has looked.
     """
 
     operation: str
@@ -55,9 +56,10 @@ class Review:
 
 
 class Admission(Protocol):
-    """Both calls are synchronous and decide from memory, so a write is computed and submitted without a gap.
+    """Admission of writes. Both calls are synchronous and decide from memory, so that nothing happens between computing a write
+    and submitting it.
 
-    They may run again for one request when the object was changed meanwhile. They raise StatusError to refuse.
+    They may run several times for one request, when the object was changed meanwhile. They raise StatusError to refuse.
     """
 
     def mutate(self, review: Review) -> None: ...

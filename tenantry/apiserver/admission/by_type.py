@@ -1,4 +1,4 @@
-"""Admission that concerns single types, found by one look-up."""
+"""Admission plug-ins for single types, found by one look-up."""
 
 from __future__ import annotations
 

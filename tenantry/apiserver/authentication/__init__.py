@@ -1,1 +1,1 @@
-"""Who is calling: one file for each way of proving it."""
+"""Authentication: one file for each method."""

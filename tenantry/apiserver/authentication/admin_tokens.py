@@ -1,7 +1,8 @@
-"""The two administrators of a fresh installation, as kcp makes them.
+"""The two administrators of a fresh installation, as in kcp.
 
-`shard-admin` (system:masters) keeps its token over restarts: the token is in admin.kubeconfig alone, here only its hash, so that
-a stolen directory without the kubeconfig is no key. `kcp-admin` (system:kcp:admin) gets a fresh token with every start.
+`shard-admin` (group system:masters) keeps its token over restarts. Only admin.kubeconfig has the token; the data directory has
+its hash, so a stolen directory without the kubeconfig gives no access. `kcp-admin` (group system:kcp:admin) gets a new token at
+every start.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ HASH_FILE = ".admin-token-store"
 
 
 class AdminTokenError(Exception):
-    """The kept hash and the kubeconfig do not belong together."""
+    """The stored hash and the token in the kubeconfig do not match."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +41,9 @@ class AdminTokens:
 
 
 def prepare(root_directory: Path, kubeconfig: Path) -> AdminTokens:
-    """The tokens of this start; at the first one the hash is written. Whoever calls writes them to `kubeconfig` afterwards.
+    """The tokens for this start. The first start writes the hash. The caller writes the tokens to `kubeconfig` afterwards.
 
-    Raises AdminTokenError where the hash is there and the kubeconfig has no token that fits.
+    Raises AdminTokenError where the hash exists and the kubeconfig has no matching token.
     """
     store = root_directory / HASH_FILE
     token = read_kubeconfig_token(kubeconfig, SHARD_ADMIN)
@@ -59,7 +60,7 @@ def prepare(root_directory: Path, kubeconfig: Path) -> AdminTokens:
 
 
 def read_kubeconfig_token(kubeconfig: Path, user: str) -> str | None:
-    """The token of a user in a kubeconfig, None where the file or the user is not there or is not understood."""
+    """The token of a user in a kubeconfig. None where the file or the user does not exist, or the file cannot be parsed."""
     try:
         document = yaml.safe_load(kubeconfig.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError):

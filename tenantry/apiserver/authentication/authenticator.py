@@ -1,4 +1,4 @@
-"""Who is calling: what every method of authentication answers, and the order in which they are asked."""
+"""What an authentication method returns, and the order in which the methods are asked."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class InvalidToken(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TokenIdentity:
-    """A token's owner. `audiences` are those of the ones asked for that the token is meant for."""
+    """The user that a token belongs to. `audiences` are those of the requested audiences that the token is valid for."""
 
     user: User
     audiences: tuple[str, ...]
@@ -29,33 +29,35 @@ class TokenIdentity:
 
 class TokenAuthenticator(Protocol):
     async def authenticate_token(self, token: str, audiences: Sequence[str]) -> TokenIdentity | None:
-        """None: not a token of this kind. Raises InvalidToken for one of this kind that is not valid."""
+        """The identity. None where the token is not of this kind. Raises InvalidToken for a token of this kind that is not
+        valid."""
         ...
 
 
 class RequestAuthenticator(Protocol):
     def authenticate_request(self, request: Request) -> User | None:
-        """None: the request has no such credentials, or they are not from whom this method trusts."""
+        """The user. None where the request has no credentials of this kind, or where this method does not trust their issuer."""
         ...
 
 
 class Authenticator(Protocol):
-    """What the pipeline asks."""
+    """Authenticates requests and reviews tokens."""
 
     async def authenticate(self, request: Request, cluster: str | None) -> User | None:
-        """The caller in logical cluster `cluster` (None: no one cluster), or None where there are no credentials and anonymous
-        requests are off. Raises StatusError 401 for wrong ones."""
+        """The caller in logical cluster `cluster` (None: not a single cluster). None where the request has no credentials and
+        anonymous requests are off. Raises StatusError 401 for credentials that are not valid."""
         ...
 
     async def review(self, token: str, audiences: Sequence[str]) -> TokenIdentity:
-        """For a TokenReview; no audiences stand for the server's own. Raises InvalidToken."""
+        """The identity for a TokenReview. Empty `audiences` stand for the server's own. Raises InvalidToken."""
         ...
 
 
 class UnionAuthenticator:
-    """Certificates and the front proxy's headers, then bearer tokens, then anonymous: kube-apiserver's order.
+    """Asks client certificates and the front proxy's headers first, then bearer tokens, then anonymous: kube-apiserver's order.
 
-    A verified token is remembered by its header's hash for `valid_seconds`, a refused one for `invalid_seconds`.
+    The result for a valid token is cached for `valid_seconds`, that for a refused one for `invalid_seconds`, by the hash of the
+    header.
     """
 
     def __init__(
@@ -114,7 +116,7 @@ class UnionAuthenticator:
         raise InvalidToken(errors[0] if len(errors) == 1 else f"[{', '.join(errors)}]")
 
     def forget(self) -> None:
-        """Asks every token again."""
+        """Clears the cache, so that every token is checked again."""
         self._known.clear()
 
     async def _token_user(self, token: str, credential: bytes, now: float) -> User | None:
@@ -128,7 +130,7 @@ class UnionAuthenticator:
 
 
 def bearer_token(request: Request) -> str:
-    """The token of `Authorization: Bearer …`, empty where there is none. Other schemes are no credentials, as upstream."""
+    """The token of `Authorization: Bearer …`, empty where there is none. Other schemes are ignored, as in kube-apiserver."""
     header = request.headers.get("authorization")
     if not header:
         return ""

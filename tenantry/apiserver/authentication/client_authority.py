@@ -17,12 +17,12 @@ from tenantry.http.renewal import LOOK_SECONDS, Certificates, file_state, first_
 logger = logging.getLogger(__name__)
 
 Install = Callable[[bytes], None]
-"""Has somebody trust these certificates (PEM) from now on, and no others. Called on the event loop."""
+"""Replaces the trusted CA certificates (PEM) of a server. Called on the event loop."""
 
 
 class ClientAuthority:
-    """`pem` is the present CA. An operator's file is loaded again when it changes. One that cannot be used is logged, and the
-    previous CA stays in use."""
+    """The CA for client certificates. `pem` is the current CA. An operator's file is loaded again when it changes. A file that
+    cannot be used is logged, and the previous CA stays in use."""
 
     def __init__(self, pem: bytes, path: Path | None = None) -> None:
         """`pem` is what is in the file. Raises CertificateError where it cannot be used."""
@@ -36,7 +36,7 @@ class ClientAuthority:
 
     @classmethod
     def of(cls, settings: HttpsSettings, certificates: Certificates) -> ClientAuthority:
-        """The one that a process's settings name, kept up to date by `certificates`. Raises CertificateError, OSError."""
+        """The authority that a process's settings name; `certificates` renews it. Raises CertificateError, OSError."""
         if not settings.client_ca_file:
             return cls(certificates.authority.certificate)
         path = Path(settings.client_ca_file)
@@ -45,11 +45,11 @@ class ClientAuthority:
         return made
 
     def follow(self, install: Install) -> None:
-        """Has `install` called with every later CA."""
+        """Calls `install` with every later CA."""
         self._changes.subscribe(install)
 
     def identities(self, *, front_proxies: frozenset[str] | tuple[str, ...] = ()) -> ClientCertificates:
-        """Authenticates callers by certificates of this CA, and of each later one."""
+        """An authenticator for certificates of this CA, and of each later one."""
         made = ClientCertificates(self.pem, front_proxies=front_proxies)
         self.follow(made.renew)
         return made
@@ -58,21 +58,21 @@ class ClientAuthority:
         return self._looked + LOOK_SECONDS
 
     async def renew(self, now: float) -> None:
-        """Looks at the file. Raises CertificateError."""
+        """Checks the file for changes. Raises CertificateError."""
         self._looked = now
         found = await asyncio.to_thread(self._changed)
         if found is None:
             return
         self.pem, self.end = found
         self._changes.send(self.pem)
-        logger.info("%s was loaded again", self.name)
+        logger.info("reloaded %s", self.name)
 
     def _changed(self) -> tuple[bytes, float] | None:
         assert self._path is not None
         state = file_state(self._path)
         if state == self._seen:
             return None
-        # Noted before it is read: what is written meanwhile is another change.
+        # Read before the content, so that a write in between counts as another change.
         self._seen = state
         try:
             pem = self._path.read_bytes()
@@ -85,7 +85,7 @@ class ClientAuthority:
 
 
 def _checked(pem: bytes) -> float:
-    """When the first of these certificates ends, in Unix time, if all of them can be used."""
+    """When the first of these certificates expires, in Unix time. Raises where one of them cannot be used."""
     end = first_end(pem)
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(cadata=pem.decode("ascii"))

@@ -1,4 +1,4 @@
-"""Callers with a client certificate, and front proxies that speak for callers by header."""
+"""Authenticates callers by client certificate, and front proxies that name their callers in headers."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _PARSED_BYTES = 2048
 
 
 def _digest(der: bytes) -> bytes:
-    """The key of a certificate in caches: one with many names would be too long."""
+    """The key of a certificate in caches. A certificate itself could be too long, for example with many names."""
     return hashlib.sha256(der).digest()
 
 
 class CertificateVerifier:
-    """Checks which certificates a CA (PEM, one or several) issued directly. TLS has checked that the client has the key. It
-    accepts several CAs for different purposes, so the issuer is checked here again."""
+    """Checks that a certificate was issued directly by a CA (PEM, one or several certificates). TLS has already checked that the
+    client has the private key. TLS trusts several CAs for different purposes, so the issuer is checked here again."""
 
     def __init__(self, ca_pem: bytes) -> None:
         self._authorities = x509.load_pem_x509_certificates(ca_pem)
@@ -36,7 +36,7 @@ class CertificateVerifier:
         )
 
     def verify(self, der: bytes) -> x509.Certificate | None:
-        """The certificate, if it was issued for clients by this CA and is valid now."""
+        """The parsed certificate, if this CA issued it for client authentication and it is valid now, else None."""
         certificate, _ = self._known.compute(_digest(der), lambda: (self._issued(der), 2 * len(der) + _PARSED_BYTES))
         if certificate is None:
             return None
@@ -54,10 +54,10 @@ class CertificateVerifier:
 
 
 class ClientCertificates:
-    """x509: the common name is the user, the organizations are the groups (kube-apiserver's rule).
+    """X.509 authentication: the common name is the user, the organizations are the groups (kube-apiserver's rule).
 
-    `front_proxies`: common names of servers that pass requests on. These are no callers themselves: a request that they pass on
-    without a user is authenticated by its token, or is anonymous.
+    `front_proxies` are the common names of servers that forward requests. They are not users themselves. A forwarded request
+    without user headers is authenticated by its token, or is anonymous.
     """
 
     def __init__(self, ca_pem: bytes, *, front_proxies: Collection[str] = ()) -> None:
@@ -66,7 +66,7 @@ class ClientCertificates:
         self._users: Cache[bytes, User] = Cache("certificate_users", bytes_max=_REMEMBERED_BYTES)
 
     def renew(self, ca_pem: bytes) -> None:
-        """Trusts this CA from now on, and the previous one no more."""
+        """Replaces the trusted CA."""
         self._verifier = CertificateVerifier(ca_pem)
 
     def authenticate_request(self, request: Request) -> User | None:
@@ -89,8 +89,9 @@ class ClientCertificates:
 
 
 class RequestHeaders:
-    """Authenticates callers by the headers of a front proxy. They count only with a client certificate of `ca_pem` whose common
-    name is in `allowed_names` (any, where that is empty); from all others they are ignored."""
+    """Authenticates callers by the headers of a front proxy (kube-apiserver's request header authentication). The headers count
+    only with a client certificate of `ca_pem` whose common name is in `allowed_names` (every name, where that is empty).
+    Otherwise they are ignored."""
 
     def __init__(
         self,
@@ -123,7 +124,7 @@ class RequestHeaders:
         return User(name, tuple(dict.fromkeys((*groups, AUTHENTICATED_GROUP))), uid, make_extra(self._extra(request)))
 
     def trusts(self, der: bytes) -> bool:
-        """Whether this certificate (DER) is a front proxy's."""
+        """Whether this certificate (DER) belongs to a front proxy."""
         certificate = self._verifier.verify(der)
         if certificate is None:
             return False

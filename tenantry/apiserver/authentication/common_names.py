@@ -1,15 +1,15 @@
-"""Common names of the certificates by which the processes of a platform know each other."""
+"""Common names of the certificates with which the processes of a platform identify each other."""
 
 from __future__ import annotations
 
 REGISTRY = "tenantry-registry"
-"""Of every registry. Its certificate is for this name, so that clients need not know the host that they reached."""
+"""Of every registry. Clients verify this name, so that they need not know the host name."""
 SHARD = "tenantry-shard"
 GATEWAY = "tenantry-gateway"
 LOOKUP = "tenantry-lookup"
-"""Of commands such as `tenantry ranges`."""
+"""Of administrative commands such as `tenantry ranges`."""
 FRONT_PROXIES = (SHARD, GATEWAY)
-"""Shards trust what these say of who the caller is."""
+"""Shards trust the user headers of requests from these."""
 _OURS = "tenantry-"
 
 

@@ -1,4 +1,4 @@
-"""Tokens of service accounts: JWTs (RS256) with Kubernetes' claims, and kcp's claim of the logical cluster they come from."""
+"""Tokens of service accounts: JWTs (RS256) with Kubernetes' claims, and kcp's claim for the logical cluster of the account."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ CREDENTIAL_ID_EXTRA = "authentication.kubernetes.io/credential-id"
 _LEGACY_CLUSTER_CLAIM = "kubernetes.io/serviceaccount/clusterName"
 _KEY_BITS = 2048
 _LEEWAY_SECONDS = 60
-"""Clocks of shards may differ; the same as in kube-apiserver's JWT library."""
+"""Allowed difference between the clocks of shards; the same as in kube-apiserver's JWT library."""
 
 Lookup = Callable[[str, str, str, str], Awaitable[str | None]]
-"""(cluster, `serviceaccounts` or `secrets`, namespace, name) → the uid of the object, None where it is gone."""
+"""(cluster, `serviceaccounts` or `secrets`, namespace, name) → the uid of the object, None where it does not exist."""
 
 
 class KeyFileError(Exception):
@@ -39,7 +39,8 @@ class KeyFileError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class BoundObject:
-    """What a token lives and dies with, besides its service account. `kind` as in the API: Secret."""
+    """The object that a token is bound to, besides its service account: the token is valid as long as the object exists. `kind`
+    is as in the API: Secret."""
 
     kind: str
     name: str
@@ -53,7 +54,7 @@ def new_key() -> bytes:
 
 
 class TokenIssuer:
-    """Signs the tokens and publishes the key. One key for all logical clusters: the cluster is a claim."""
+    """Signs tokens and publishes the public key. All logical clusters share one key: the cluster is a claim in the token."""
 
     def __init__(self, key: rsa.RSAPrivateKey, *, issuer: str = DEFAULT_ISSUER, audiences: Sequence[str] = ()) -> None:
         self.issuer = issuer
@@ -65,7 +66,7 @@ class TokenIssuer:
 
     @classmethod
     def load(cls, path: Path, *, issuer: str = DEFAULT_ISSUER, audiences: Sequence[str] = ()) -> TokenIssuer:
-        """The issuer with the key of a PEM file, which is made where it is missing. Raises KeyFileError."""
+        """The issuer with the key in a PEM file. Creates the file where it is missing. Raises KeyFileError."""
         if not path.exists():
             write_private(path, new_key())
         try:
@@ -76,7 +77,7 @@ class TokenIssuer:
 
     @classmethod
     def of_pem(cls, pem: bytes, where: str, *, issuer: str = DEFAULT_ISSUER, audiences: Sequence[str] = ()) -> TokenIssuer:
-        """The issuer with a key in PEM, which was found at `where`. Raises KeyFileError."""
+        """The issuer with a key in PEM. `where` is the origin of the key, for error texts. Raises KeyFileError."""
         try:
             key = serialization.load_pem_private_key(pem, password=None)
         except (ValueError, TypeError) as error:
@@ -96,13 +97,13 @@ class TokenIssuer:
         lifetime_seconds: int = 3600,
         bound: BoundObject | None = None,
     ) -> tuple[str, int]:
-        """A token of the service account, and when it expires (Unix time)."""
+        """A token for the service account, and when it expires (Unix time)."""
         claims = self._claims(cluster, namespace, name, uid, audiences, bound)
         expires = claims["exp"] = int(claims["iat"]) + lifetime_seconds
         return self._signed(claims), expires
 
     def issue_for_secret(self, *, cluster: str, namespace: str, name: str, uid: str, secret: BoundObject) -> str:
-        """A token that does not expire, to be kept in the secret that it ends with."""
+        """A token that does not expire, to be stored in the secret that it is bound to."""
         return self._signed(self._claims(cluster, namespace, name, uid, (), secret))
 
     def _signed(self, claims: dict[str, Any]) -> str:
@@ -147,7 +148,8 @@ class TokenIssuer:
 
 
 class ServiceAccountTokens:
-    """Verifies what `TokenIssuer` signed: signature, time, audience, and that account and bound object are still the same."""
+    """Verifies tokens of `TokenIssuer`: signature, time, audience, and that the account and the bound object still have the same
+    uid."""
 
     def __init__(self, issuer: TokenIssuer, lookup: Lookup) -> None:
         self._issuer = issuer
@@ -211,7 +213,7 @@ class ServiceAccountTokens:
 
 
 def token_cluster(request: Request) -> str | None:
-    """The logical cluster that a request's token names, without any check: the token is verified afterwards as always."""
+    """The logical cluster that a request's token names. The token is not verified here; authentication verifies it later."""
     token = bearer_token(request)
     claims = _unverified_claims(token) if token else None
     if claims is None:

@@ -1,4 +1,4 @@
-"""The certificate authority that all processes of a platform share. Each issues its own certificates with it."""
+"""The certificate authority that all processes of a platform share. Each process issues its own certificates with it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ _END = b"-----END CERTIFICATE-----\n"
 
 
 async def shared_authority(store: Store) -> CertificateAuthority:
-    """The CA that is in the store; the first process makes it. Raises Unavailable, Indeterminate, CertificateError."""
+    """The CA in the store. The first process creates it. Raises Unavailable, Indeterminate, CertificateError."""
     pem = await shared_secret(store, "ca", _new)
-    # The certificate is public, so not a byte of the key may stay with it.
+    # The certificate is public, so it must be separated from the key.
     certificate, end, key = pem.partition(_END)
     return CertificateAuthority(Pair(certificate + end, key))
 

@@ -1,6 +1,8 @@
-"""What lets any shard of a platform answer any caller alike: the signing key and the administrators' tokens, kept in the store.
+"""Secrets in the store that all shards of a platform share, so that any shard can authenticate any caller: the signing key for
+service accounts' tokens, and the administrators' tokens.
 
-Who reads the store holds the key of the platform's CA, and can be anybody. So these tokens are kept there as they are.
+Everyone who can read the store can also read the key of the platform's CA, and so can act as any user. For this reason the tokens
+are stored in plain text.
 """
 
 from __future__ import annotations
@@ -26,8 +28,8 @@ async def shared_issuer(store: Store) -> TokenIssuer:
 
 
 async def shared_admin_tokens(store: Store) -> AdminTokens:
-    """The two administrators of a platform. Unlike those of one process both keep their tokens. Raises Unavailable,
-    Indeterminate, Damaged."""
+    """The two administrators of a platform. Both keep their tokens over restarts, unlike those of a single process
+    (`admin_tokens`). Raises Unavailable, Indeterminate, Damaged."""
     value = await shared_secret(store, "admin-tokens", _new_tokens)
     try:
         tokens = msgspec.json.decode(value, type=_Tokens)

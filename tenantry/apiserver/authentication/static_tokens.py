@@ -1,4 +1,5 @@
-"""Tokens that are known beforehand. They are kept as hashes, so that no memory dump and no comparison gives them away."""
+"""Tokens that are configured beforehand. They are kept as hashes, so that neither a memory dump nor the time of a comparison
+reveals them."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ class TokenFileError(Exception):
 
 
 class StaticTokens:
-    """`users`: token → its owner. The tokens are for the server's own `audiences` and for no others."""
+    """`users`: token → its user. The tokens are valid for the server's own `audiences` only."""
 
     def __init__(self, users: Mapping[str, User], audiences: Sequence[str] = ()) -> None:
         self._users = {_digest(token): user for token, user in users.items()}
@@ -36,7 +37,7 @@ class StaticTokens:
 
 
 def read_token_file(path: Path) -> dict[str, User]:
-    """The lines `token,user,uid[,"group1,group2"]` of kube-apiserver's --token-auth-file. Raises TokenFileError."""
+    """Reads lines `token,user,uid[,"group1,group2"]`, the format of kube-apiserver's --token-auth-file. Raises TokenFileError."""
     users: dict[str, User] = {}
     try:
         with path.open(newline="", encoding="utf-8") as file:
@@ -52,8 +53,8 @@ def read_token_file(path: Path) -> dict[str, User]:
                     log.warning("a line without a token is skipped", extra={"file": str(path), "line": number})
                     continue
                 if token in users:
-                    log.warning("a token is there twice, the later line counts", extra={"file": str(path), "line": number})
-                # As upstream, a fourth column that is there but empty is one group with an empty name.
+                    log.warning("a token occurs twice, the later line is used", extra={"file": str(path), "line": number})
+                # As upstream, an empty fourth column is one group with an empty name.
                 users[token] = User(name, tuple(record[3].split(",")) if len(record) > 3 else (), uid)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise TokenFileError(f"cannot read the tokens in {path}: {error}") from error

@@ -22,7 +22,7 @@ _AGGREGATED = {
 
 
 async def serve(request: Request, apis: ApiSet, segments: Sequence[str]) -> Response:
-    """`segments`: the path, split. Raises StatusError 404, 405, 406."""
+    """The document at a path, which is given as `segments`. Raises StatusError 404, 405, 406."""
     core = segments[0] == "api"
     if len(segments) == 1:
         if core and request.method != "GET":
@@ -50,7 +50,7 @@ async def serve(request: Request, apis: ApiSet, segments: Sequence[str]) -> Resp
 
 
 def _aggregated_version(accept: str) -> str:
-    """`v2` or `v2beta1` where the first clause that can be served asks for the aggregated document, else empty."""
+    """`v2` or `v2beta1` where the first Accept clause that can be served asks for the aggregated document, else empty."""
     if "apidiscovery.k8s.io" not in accept:
         return ""
     for clause in accept.split(","):

@@ -1,5 +1,5 @@
-"""Documents that depend on the set of APIs alone: encoded once for all logical clusters that have that set, and, where the set is
-large, beside the loop."""
+"""Documents that depend only on the set of APIs (discovery, OpenAPI). Each is encoded once for all logical clusters with the same
+set. For large sets it is encoded in a thread."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-from tenantry.apiserver.deferred import Once
+from tenantry.apiserver.deferred import SharedWork
 from tenantry.apiserver.request import Request
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.exact import exact
 
 AT_ONCE_TYPES = 200
 """What is made of so many definitions takes less than a millisecond."""
-_makers = Once()
+_makers = SharedWork()
 
 
 class Document(NamedTuple):
-    """`digest` is 128 hexadecimal digits of the content, upper case, as kube-apiserver's entity tags."""
+    """An encoded document. `digest` is the SHA-512 of the content in upper-case hexadecimal, the form of kube-apiserver's entity
+    tags."""
 
     body: bytes
     digest: str
@@ -29,7 +30,7 @@ class Document(NamedTuple):
 async def document(
     apis: ApiSet, key: Any, make: Callable[[], bytes], before: Callable[[], Awaitable[None]] | None = None
 ) -> Document:
-    """The document that `make` encodes, remembered with the set. `before` is awaited before it is made."""
+    """The document that `make` encodes, cached with the set. `before` is awaited before `make` is called."""
 
     def made() -> Document:
         body = exact(make())

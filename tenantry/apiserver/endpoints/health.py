@@ -9,11 +9,11 @@ from tenantry.apiserver.request import Request
 from tenantry.http.messages import Response
 
 Check = Callable[[], str | None]
-"""Answers None when all is well, else what is wrong. Must not wait: it is asked on the loop."""
+"""Returns None when all is well, else the reason. Runs on the event loop and must not block."""
 
 KINDS = ("healthz", "livez", "readyz")
 HEALTH_PATHS = frozenset(f"/{kind}" for kind in KINDS)
-"""Open to everybody, everywhere."""
+"""Paths that need no authorization, in every scope."""
 
 
 def _ping() -> str | None:
@@ -21,8 +21,8 @@ def _ping() -> str | None:
 
 
 class Health:
-    """The checks of a process. `livez` tells whether to restart it, `readyz` whether to send it requests; `healthz` is the old
-    name for the first."""
+    """The health checks of a process. `livez` says whether to restart the process, `readyz` whether to send it requests.
+    `healthz` is the old name of `livez`."""
 
     def __init__(self) -> None:
         self._checks: dict[str, dict[str, Check]] = {kind: {"ping": _ping} for kind in KINDS}
@@ -30,12 +30,12 @@ class Health:
         self._checks["readyz"]["shutdown"] = lambda: "process is shutting down" if self._draining else None
 
     def add(self, name: str, check: Check, *, live: bool = False) -> None:
-        """Adds a check to readyz, and with `live` to livez and healthz too."""
+        """Adds a check to readyz, and where `live` is set also to livez and healthz."""
         for kind in KINDS if live else ("readyz",):
             self._checks[kind][name] = check
 
     def drain(self) -> None:
-        """Not ready any more: load balancers turn away before connections end."""
+        """Makes readyz fail, so that load balancers stop sending requests before connections are closed."""
         self._draining = True
 
     def serve(self, request: Request, path: str) -> Response:
@@ -62,7 +62,7 @@ class Health:
             if wrong is None:
                 lines.append(f"[+]{name} ok\n")
             else:
-                # The reason is for the log and the check's own path: probes come without credentials.
+                # Probes come without credentials, so the reason is shown only in the log and at the check's own path.
                 failed.append(name)
                 lines.append(f"[-]{name} failed: reason withheld\n")
         if excluded:

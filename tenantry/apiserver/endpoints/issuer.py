@@ -1,4 +1,4 @@
-"""Service account issuer discovery (OpenID Connect Discovery 1.0): where others find the keys of our tokens."""
+"""Service account issuer discovery (OpenID Connect Discovery 1.0): where other systems find the keys for our tokens."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KEY_SET = "application/jwk-set+json"
 
 
 class Issuer(Protocol):
-    """What `authentication.service_account.TokenIssuer` is to this endpoint."""
+    """The part of `authentication.service_account.TokenIssuer` that this endpoint needs."""
 
     issuer: str
 

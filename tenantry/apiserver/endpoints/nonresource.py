@@ -1,4 +1,4 @@
-"""The paths of a scope that are no resources: discovery, OpenAPI, version, health and the issuer of tokens."""
+"""Paths of a scope that are not resources: discovery, OpenAPI, version, health and the token issuer."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _ALWAYS = (
 
 
 class Endpoints:
-    """`issuer` is None where no service account tokens are issued."""
+    """Serves them. `issuer` is None where no service account tokens are issued."""
 
     def __init__(self, health: Health, version: VersionEndpoint, issuer: IssuerEndpoint | None) -> None:
         self._health = health
@@ -56,7 +56,7 @@ class Endpoints:
 
 
 def paths(apis: ApiSet) -> list[str]:
-    """What `/` lists."""
+    """The paths that `/` lists."""
     found = set(_ALWAYS)
     for group, versions in apis.groups().items():
         if group:

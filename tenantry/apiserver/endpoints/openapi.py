@@ -10,7 +10,7 @@ from functools import partial
 
 import orjson
 
-from tenantry.apiserver.deferred import Once
+from tenantry.apiserver.deferred import SharedWork
 from tenantry.apiserver.endpoints.documents import Document, document, not_modified
 from tenantry.apiserver.endpoints.plain import page_not_found
 from tenantry.apiserver.negotiation import TEXT
@@ -30,11 +30,12 @@ _AT_ONCE_BYTES = 64 << 10
 """What a larger definition contributes is made beside the loop."""
 _AT_ONCE_PIECES = 8
 """Of at most 64 KiB each that are copied."""
-_makers = Once()
+_makers = SharedWork()
 
 
 async def serve(request: Request, apis: ApiSet, segments: Sequence[str], *, prefix: str) -> Response:
-    """`prefix` is what precedes the path inside the scope (`/clusters/<id>`): a redirect has to name the whole path."""
+    """The document at a path. `prefix` is what comes before the path inside the scope (`/clusters/<id>`): a redirect has to name
+    the whole path. Raises StatusError."""
     version = segments[1] if len(segments) > 1 else ""
     if version == "v2" and len(segments) == 2:
         return await _v2(request, apis)
@@ -78,7 +79,8 @@ async def _make_all(apis: ApiSet) -> None:
 
 
 async def _make(apis: ApiSet, types: Iterable[tuple[ResourceDefinition, Version]], *, v2: bool = False) -> None:
-    """Makes what these types contribute, which is kept with them: in slices, and what is large beside the loop."""
+    """Makes the parts of the document that these types contribute, and caches them with the types. Works in slices; large parts
+    are made in a thread."""
     made = openapi.swagger_fragment if v2 else openapi.fragment
 
     async def make() -> None:
@@ -97,7 +99,8 @@ async def _make(apis: ApiSet, types: Iterable[tuple[ResourceDefinition, Version]
 
 
 async def _document(pieces: Iterator[bytes], headers: dict[str, str]) -> Response:
-    """Not kept: it is put together from encoded parts, and each set of APIs would hold a megabyte."""
+    """The whole document. It is not cached: it is put together from cached parts, and a copy for each set of APIs would take a
+    megabyte."""
     first, *more = [piece async for piece in in_slices(pieces, _AT_ONCE_PIECES) if piece]
     return Response(200, first, _JSON, headers, compressible=True, more=more)
 

@@ -1,4 +1,4 @@
-"""Answers that are no Kubernetes objects."""
+"""Answers that are not Kubernetes objects."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def text(body: str, code: int = 200) -> Response:
 
 
 def page_not_found() -> Response:
-    """How kube-apiserver answers a path that no handler is registered for."""
+    """kube-apiserver's answer to a path without a handler."""
     return text("404 page not found\n", 404)
 
 

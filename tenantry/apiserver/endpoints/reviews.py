@@ -1,5 +1,5 @@
-"""Access reviews, token reviews and self reviews: requests in the shape of objects, answered from what the scope's authorizer and
-the server's authenticator say."""
+"""Access reviews, token reviews and self reviews. They are answered from the scope's authorizer and the server's authenticator,
+and are not stored."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _OPERATORS = frozenset({"In", "NotIn", "Exists", "DoesNotExist"})
 
 
 def connectors(authenticator: Authenticator) -> dict[tuple[str, str, str], Connector]:
-    """(group, resource, subresource) → what answers it."""
+    """(group, resource, subresource) → the connector that answers it."""
 
     async def token_review(call: Call) -> Reply:
         return await _token_review(call, authenticator)
@@ -193,7 +193,7 @@ def _validate_selector(selector: Object | None, path: str) -> list[FieldError]:
 
 
 def _ignored_selectors(resource: Object) -> str:
-    """Selectors narrow a question; RBAC does not look at them, but one that cannot be understood is reported."""
+    """Errors in a review's selectors. RBAC does not use selectors, but a selector that cannot be parsed is reported."""
     texts = [
         f"spec.resourceAttributes.{name} ignored due to parse error"
         for name, parse in (("fieldSelector", fields.parse), ("labelSelector", labels.parse))
@@ -219,7 +219,7 @@ def _invalid_path(spec: Object, detail: str) -> FieldError:
 
 
 def _invalid(errors: Sequence[FieldError]) -> StatusError:
-    """422 as upstream has it for reviews: with the group but without the kind."""
+    """422 as upstream sends it for reviews: with the group but without the kind."""
     error = invalid(_AUTHORIZATION, "", "", errors)
     if error.details is not None:
         error.details.pop("kind", None)

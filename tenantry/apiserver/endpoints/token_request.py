@@ -1,4 +1,4 @@
-"""`serviceaccounts/<name>/token`: a token of a service account, bound to it and, where asked, to a secret."""
+"""`serviceaccounts/<name>/token` (TokenRequest): issues a token for a service account, optionally bound to a secret."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _DEFINITION = ResourceDefinition(
 
 
 def connectors(issuer: TokenIssuer, lookup: Lookup) -> dict[tuple[str, str, str], Connector]:
-    """(group, resource, subresource) → what answers it."""
+    """(group, resource, subresource) → the connector that answers it."""
 
     async def token_request(call: Call) -> Reply:
         return await _token_request(call, issuer, lookup)

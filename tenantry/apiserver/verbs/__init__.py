@@ -1,1 +1,1 @@
-"""What a request does to objects: one file for each verb, and what they share."""
+"""What a request does to objects: one file for each verb, and what verbs share."""

@@ -1,4 +1,4 @@
-"""The token with which a list goes on: opaque to clients, and in upstream's format."""
+"""The continue token of a list, in upstream's format. It is opaque to clients."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from tenantry.kube.status import StatusError, bad_request
 
 _FORMAT = "meta.k8s.io/v1"
 ANY_VERSION = -1
-"""The version in the token that an expired list is given: go on, but not with the same snapshot."""
+"""The version in the token of an expired list: the client may continue, but not with the same snapshot."""
 
 
 class ContinueToken(NamedTuple):
-    """`start` is the place after which to go on, relative to what is listed: `<cluster>/<namespace>/<name>` on a wildcard."""
+    """`start` is the last place of the page before, relative to what is listed: `<cluster>/<namespace>/<name>` on a wildcard."""
 
     version: int
     start: str
@@ -28,7 +28,7 @@ class ContinueToken(NamedTuple):
 
 
 def decode(text: str) -> ContinueToken:
-    """Raises StatusError 400."""
+    """The token. Raises StatusError 400."""
     try:
         raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     except (binascii.Error, ValueError):

@@ -32,7 +32,7 @@ async def create(call: Call) -> Reply:
 
 
 def target_of(call: Call, options: WriteOptions) -> Target:
-    """The target of a call's write."""
+    """The target of a write, from the call."""
     return Target(
         scope=call.scope,
         definition=call.definition,
@@ -51,7 +51,7 @@ def target_of(call: Call, options: WriteOptions) -> Target:
 
 
 class ObjectCopies:
-    """A decoded object for each computation of a write: they change theirs."""
+    """Gives a copy of a decoded object to each computation of a write, because computations change their object."""
 
     def __init__(self, obj: Object) -> None:
         self._obj: Object | None = obj
@@ -67,7 +67,8 @@ class ObjectCopies:
 
 
 async def create_object(target: Target, obj: Object) -> Outcome:
-    """Creates a decoded object, which is used up. A generated name that is taken is generated again. Raises StatusError."""
+    """Creates a decoded object. The object must not be used afterwards. Where a generated name is taken, generates another one.
+    Raises StatusError."""
     base = "" if obj["metadata"].get("name") else obj["metadata"].get("generateName", "")
     name = obj["metadata"].get("name", "")
     fresh = ObjectCopies(obj)
@@ -81,7 +82,7 @@ async def create_object(target: Target, obj: Object) -> Outcome:
         if base:
             name = metadata.generate_name(base)
         target.name = name
-        # An existing name is refused whoever can see it: visibility hides records from readers, not their place.
+        # An existing name is refused, also where the caller cannot see the object: visibility only hides it from readers.
         try:
             return await run(target, compute)
         except StatusError as error:

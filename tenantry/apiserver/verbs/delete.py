@@ -1,4 +1,4 @@
-"""delete: DELETE of one object, at once or by marking it until its finalizers are done."""
+"""delete: DELETE of one object. It is removed at once, or marked as deleted until its finalizers are done."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from tenantry.storage.record import Record
 
 
 async def delete(call: Call) -> Reply:
-    """200 with a Status, or with the object where it stays for its finalizers or its type answers so. Raises StatusError."""
+    """200 with a Status. 200 with the object where it stays for its finalizers, or where its type always returns the object.
+    Raises StatusError."""
     representation = representation_of(call)
     options = await delete_options(call.request, BODY_LIMIT_BYTES)
     target = target_of(call, WriteOptions(dry_run=options.dry_run))
@@ -31,12 +32,12 @@ async def delete(call: Call) -> Reply:
 
 
 async def delete_object(target: Target, options: DeleteOptions) -> Outcome:
-    """Deletes the target's object or marks it as deleted; the outcome is its last state. Raises StatusError."""
+    """Deletes the target's object or marks it as deleted. The outcome has its last state. Raises StatusError."""
     return await run(target, lambda record: delete_outcome(target, options, record))
 
 
 def delete_outcome(target: Target, options: DeleteOptions, record: Record | None) -> Steps:
-    """What a deletion makes of a record. Raises StatusError."""
+    """The outcome of deleting a record. Raises StatusError."""
     if record is None:
         raise not_found(target.group_resource, target.name)
     _check_preconditions(target, options, record)
@@ -80,7 +81,7 @@ def delete_outcome(target: Target, options: DeleteOptions, record: Record | None
 
 
 def _check_preconditions(target: Target, options: DeleteOptions, record: Record) -> None:
-    # Upstream names the Kind and not the resource in these two.
+    # Upstream has the Kind in place of the resource in these two errors.
     stored_as = target.definition.storage_group_resource or target.definition.group_resource
     what = GroupResource(stored_as.group, target.definition.kind)
     if options.uid is not None and options.uid != record.head.uid:
@@ -101,7 +102,7 @@ def _check_preconditions(target: Target, options: DeleteOptions, record: Record)
 
 
 def _finalizers(obj: Object, options: DeleteOptions) -> list[str]:
-    """The finalizers after the deletion's propagation policy: what the garbage collector has to do first."""
+    """The finalizers according to the propagation policy: what the garbage collector has to do before the object is removed."""
     existing = finalizers_of(obj)
     if options.orphan_dependents is not None:
         orphan, foreground = options.orphan_dependents, False

@@ -1,4 +1,4 @@
-"""deletecollection: DELETE of all that a list would show, one object after the other."""
+"""deletecollection: DELETE of all objects that a list would show, one after the other."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tenantry.kube.status import StatusError
 
 
 async def delete_collection(call: Call) -> Reply:
-    """200 with a list of what was there. Raises StatusError at the first object that may not be deleted."""
+    """200 with a list of the objects. Raises StatusError at the first object that cannot be deleted."""
     representation = representation_of(call)
     options = await delete_options(call.request, BODY_LIMIT_BYTES)
     listing = list_options(call.request, watch=False)

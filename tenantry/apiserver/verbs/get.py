@@ -1,4 +1,4 @@
-"""get: one object, straight from memory."""
+"""get: one object from memory."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ from tenantry.apiserver.scope import Call
 from tenantry.apiserver.storage_errors import require_readable
 from tenantry.apiserver.verbs.respond import record_response, representation_of
 from tenantry.apiserver.verbs.selection import visible_to
-from tenantry.apiserver.verbs.versions import check_cell, reached, watched
+from tenantry.apiserver.verbs.versions import check_cell, wait_for_version, watched
 from tenantry.http.messages import Reply
 from tenantry.kube.status import not_found
 from tenantry.storage.record import Record
 
 
 async def get(call: Call) -> Reply:
-    """The object, or the same under `/status`. Raises StatusError 404."""
+    """The object. A GET of `/status` gives the same. Raises StatusError 404."""
     representation = representation_of(call)
     if call.request.raw_query:
         wanted = watched(call.request.parameter("resourceVersion"))
         if wanted:
             check_cell(wanted, call.scope.range)
-            await reached(call.scope.range, wanted)
+            await wait_for_version(call.scope.range, wanted)
     return await record_response(call, representation, find(call))
 
 
 def find(call: Call) -> Record:
-    """The record of the named object. Raises StatusError 404 where it does not exist for the caller."""
+    """The record of the named object. Raises StatusError 404 where it does not exist or the caller cannot see it."""
     range_ = call.scope.range
     require_readable(range_)
     record = range_.get(call.key)

@@ -11,7 +11,7 @@ from tenantry.apiserver.verbs.continue_token import ANY_VERSION, ContinueToken
 from tenantry.apiserver.verbs.options import EXACT, ListOptions, list_options
 from tenantry.apiserver.verbs.respond import list_response, representation_of
 from tenantry.apiserver.verbs.selection import Selection, selection
-from tenantry.apiserver.verbs.versions import reached, requested
+from tenantry.apiserver.verbs.versions import requested, wait_for_version
 from tenantry.http.messages import Reply
 from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError, bad_request, expired
@@ -29,7 +29,8 @@ _TOO_OLD = "The resourceVersion for the provided list is too old."
 
 
 async def list_objects(call: Call) -> Reply:
-    """The collection. Raises StatusError: 400 and 422 for options, 410 for versions that are gone, 504 for those to come."""
+    """The collection. Raises StatusError: 400 and 422 for options, 410 for a version that is too old, 504 for one that is not
+    reached in time."""
     representation = representation_of(call)
     options = list_options(call.request, watch=False)
     wanted = await selection(call, options.label_selector, options.field_selector)
@@ -38,7 +39,8 @@ async def list_objects(call: Call) -> Reply:
 
 
 def _bytes_max(call: Call, list_metadata: Object) -> int | None:
-    """What the values of a list of now have at most, by what their cluster holds; None where that says nothing of them."""
+    """An upper bound for the bytes of the listed values: the bytes of all objects in the cluster. None where this does not bound
+    the list, for example for an old version."""
     range_, cluster = call.scope.range, call.scope.cluster
     if cluster is None or list_metadata["resourceVersion"] != str(range_.version):
         return None
@@ -46,8 +48,8 @@ def _bytes_max(call: Call, list_metadata: Object) -> int | None:
 
 
 async def select(call: Call, options: ListOptions, wanted: Selection) -> tuple[list[Record], Object]:
-    """The records of one page and the list's metadata. They are as they were together at its version, whatever happens while they
-    are looked through. Raises StatusError."""
+    """The records of one page, and the list's metadata. The records are a consistent snapshot at the list's version, also when
+    writes happen while they are filtered. Raises StatusError."""
     range_ = call.scope.range
     version = requested(options.resource_version, range_)
     limit, token = options.limit, None
@@ -57,10 +59,10 @@ async def select(call: Call, options: ListOptions, wanted: Selection) -> tuple[l
         token = continue_token.decode(options.continue_token)
         version = token.version if token.version != ANY_VERSION else 0
     elif options.resource_version == "0" and not options.match:
-        # Upstream answers "any version" from its cache, which knows no limits.
+        # Upstream answers "any version" from its cache, which ignores limits.
         limit = 0
     if version:
-        await reached(range_, version)
+        await wait_for_version(range_, version)
         await range_.backfilled(version)
     require_readable(range_)
     exact = options.match == EXACT or token is not None or (limit and not options.match)
@@ -96,7 +98,7 @@ def _gone(token: ContinueToken | None, version: int) -> StatusError:
 
 
 def _after(records: Sequence[Record], token: ContinueToken, call: Call) -> Sequence[Record]:
-    """The records behind the token's place. Both are in the order of keys."""
+    """The records after the token's place. Both are in key order."""
     low, high = 0, len(records)
     while low < high:
         middle = (low + high) // 2

@@ -1,4 +1,4 @@
-"""The text of a list from the texts of its items, the same bytes as if the whole were written at once."""
+"""Makes the encoded list from the encoded items. The bytes are the same as if the whole list were encoded at once."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from tenantry.kube.objects import Object
 from tenantry.storage.record import Record
 
 _PIECE_BYTES = 2 << 20
-"""What is joined at a time, with the run of items that exceeds it: a copy of about half a millisecond, and a block that the C
-library takes from its heaps (`allocator`), as fresh pages take longer than the copy. Each piece is compressed by itself, and
-after each the thread has to get the interpreter back."""
+"""About how many bytes are joined to one piece. Copying so much takes about half a millisecond, and the C library takes the block
+from its heaps (`tenantry.base.allocator`): new pages take longer than the copy. Larger pieces compress better and need the
+interpreter less often."""
 _FEW = 2_000
-"""Items that are looked at together, and joined at once if they are small."""
+"""Items that are handled together, and joined at once if they are small."""
 _RUN = 128
-"""Items whose sizes are looked at together."""
+"""Items whose sizes are summed up together."""
 
 
 @dataclass(frozen=True, slots=True)
 class Items:
-    """What is before, between and behind the items, `empty` where there are none, and how one of them is written."""
+    """The text before, between and after the items, the text of a list without items (`empty`), and how one item is encoded."""
 
     before: bytes
     between: bytes
@@ -35,7 +35,7 @@ class Items:
 
 
 def list_text(whole: Object, key: str, media_type: str, *, pretty: bool) -> Items:
-    """The frame of `whole`, whose items will be under `key`: its last key, with an empty list for now."""
+    """The frame of the list `whole`. Its items will be under `key`, which is its last key and has an empty list for now."""
     if media_type == YAML:
         names = sorted(whole)
         at = names.index(key)
@@ -58,9 +58,11 @@ def _indented(obj: Object) -> bytes:
 
 
 def pieces_of(found: Sequence[Record], bytes_max: int | None = None) -> Iterator[Sequence[Record]]:
-    """What is found in parts whose values are joined at once: up to `_FEW` with up to `_PIECE_BYTES`, or one that has more.
+    """The items of several parts, for parts whose values are joined at once: up to `_FEW` items with up to `_PIECE_BYTES`
+    together, or one larger item.
 
-    `bytes_max`: all of them together have no more, where that is known: to look at each takes a tenth of what the list takes.
+    `bytes_max` is an upper bound for the bytes of all items, where one is known. It saves the sizes of single items, which take a
+    tenth of the time of a list.
     """
     small = bytes_max is not None and bytes_max <= _PIECE_BYTES
     for at in range(0, len(found), _FEW):
@@ -82,10 +84,10 @@ def pieces_of(found: Sequence[Record], bytes_max: int | None = None) -> Iterator
 
 
 async def joined(text: Items, items: list[bytes]) -> Sequence[bytes]:
-    """The whole in pieces of about `_PIECE_BYTES`. The items are used up."""
+    """The whole list in pieces of about `_PIECE_BYTES`. The items are consumed."""
     if not items:
         return (text.empty,)
-    # One copy of everything and not three: the ends are joined with the items.
+    # One copy and not three: the ends of the list are joined together with the items.
     items[0] = text.before + items[0]
     items[-1] += text.behind
     if len(items) <= _FEW and sum(map(len, items)) < _PIECE_BYTES:
@@ -111,7 +113,7 @@ def _piece(text: Items, items: list[bytes], start: int, end: int) -> bytes:
 
 
 def _runs(items: list[bytes]) -> Iterator[tuple[int, int]]:
-    """How many neighbours are small together, and each of the others alone; with their bytes."""
+    """Yields how many neighbouring items are small enough to be joined together, with their bytes. Large items are alone."""
     for at in range(0, len(items), _RUN):
         run = items[at : at + _RUN]
         size = sum(map(len, run))

@@ -1,4 +1,4 @@
-"""The fields of metadata that the server owns."""
+"""The metadata fields that the server owns."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _GENERATED_BASE_LENGTH = 58
 _choices = random.SystemRandom().choices
 
 NAMES_TRIED = 8
-"""How often a generated name may collide before the client is told (KEP-4420)."""
+"""How many generated names are tried before the client gets the conflict (KEP-4420)."""
 
 
 def generate_name(base: str) -> str:
-    """A name from metadata.generateName: five characters that spell no words after at most 58 of the base."""
+    """A name from metadata.generateName: at most 58 characters of it, and five random characters that cannot spell a word."""
     return base[:_GENERATED_BASE_LENGTH] + "".join(_choices(_SUFFIX_ALPHABET, k=_SUFFIX_LENGTH))
 
 
 def check_namespace(obj: Object, namespace: str) -> None:
-    """Give the object the namespace of the request. Raises StatusError 400 where it names another one."""
+    """Sets the namespace of the request on the object. Raises StatusError 400 where the object names another one."""
     metadata = obj["metadata"]
     given = metadata.get("namespace")
     if not namespace:
@@ -34,7 +34,7 @@ def check_namespace(obj: Object, namespace: str) -> None:
 
 
 def check_name(obj: Object, name: str) -> None:
-    """Raises StatusError 400 where the object of a PUT or PATCH does not bear the name of the URL."""
+    """Raises StatusError 400 where the name in the body of a PUT or PATCH is not the name in the URL."""
     given = obj["metadata"].get("name")
     if not given:
         raise bad_request(f"the name of the object ({name} based on URL) was undeterminable: name must be provided")
@@ -42,8 +42,8 @@ def check_name(obj: Object, name: str) -> None:
         raise bad_request(f"the name of the object ({given}) does not match the name on the URL ({name})")
 
 
-def take_off_cluster(obj: Object) -> None:
-    """Take kcp.io/cluster off: the server alone sets it, so no writer owns or changes it."""
+def remove_cluster(obj: Object) -> None:
+    """Removes kcp.io/cluster. Only the server sets it, so no writer owns or changes it."""
     metadata = obj["metadata"]
     annotations = metadata.get("annotations")
     if annotations and CLUSTER_ANNOTATION in annotations:
@@ -53,21 +53,21 @@ def take_off_cluster(obj: Object) -> None:
             metadata["annotations"] = {key: value for key, value in annotations.items() if key != CLUSTER_ANNOTATION}
 
 
-def put_on_cluster(obj: Object, cluster: str) -> None:
-    """Set kcp.io/cluster, as every object that is stored has it."""
+def set_cluster(obj: Object, cluster: str) -> None:
+    """Sets kcp.io/cluster, which every stored object has."""
     metadata = obj["metadata"]
     metadata["annotations"] = {**(metadata.get("annotations") or {}), CLUSTER_ANNOTATION: cluster}
 
 
 def drop_deletion(obj: Object) -> None:
-    """Nobody creates an object that is deleted already."""
+    """Removes deletionTimestamp and deletionGracePeriodSeconds (an object cannot be created as deleted), and selfLink."""
     metadata = obj["metadata"]
     for name in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"):
         metadata.pop(name, None)
 
 
 def begin(obj: Object, now: str, *, tracks_generation: bool) -> None:
-    """Fill in the fields of a new object."""
+    """Sets the server's fields of a new object."""
     metadata = obj["metadata"]
     metadata.pop("resourceVersion", None)
     metadata["creationTimestamp"] = now
@@ -79,7 +79,8 @@ def begin(obj: Object, now: str, *, tracks_generation: bool) -> None:
 
 
 def carry_over(obj: Object, old: Object) -> None:
-    """Put back what an update may not change silently: what is left empty, and creationTimestamp and generation in any case."""
+    """Restores fields that an update may not change silently: those that are missing in the update, and in any case
+    creationTimestamp and generation."""
     metadata, before = obj["metadata"], old["metadata"]
     metadata.pop("selfLink", None)
     metadata.pop("resourceVersion", None)
@@ -97,7 +98,7 @@ def carry_over(obj: Object, old: Object) -> None:
 
 
 def drop_repeated_owners(obj: Object) -> None:
-    """Owner references with a uid that another one has go."""
+    """Removes owner references whose uid occurs before."""
     owners = obj["metadata"].get("ownerReferences")
     if not owners or len(owners) < 2:
         return

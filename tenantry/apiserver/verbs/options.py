@@ -1,4 +1,4 @@
-"""The options of requests, from the query and (for deletions) the body: parsed and refused as meta/v1 does."""
+"""Options of requests, from the query and, for deletions, the body. Parsed and validated as in meta/v1."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tenantry.apiserver.bodies import check_values, parse
 from tenantry.apiserver.negotiation import PROTOBUF, YAML, body_media_type
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.request_info import is_true
-from tenantry.apiserver.work import beside, weigh
+from tenantry.apiserver.work import run_weighed, weigh
 from tenantry.kube.codec import json_slices, protobuf
 from tenantry.kube.codec.json_codec import syntax_error
 from tenantry.kube.field_errors import forbidden, invalid, not_supported
@@ -26,7 +26,7 @@ EXACT, NOT_OLDER_THAN = "Exact", "NotOlderThan"
 _MANAGER_LIMIT = 128
 _INTEGER = re.compile(r"[+-]?[0-9]+\Z")
 _DIGITS = 21
-"""More than the greatest number of 64 bits has."""
+"""More digits than the largest 64-bit number has."""
 _META_GROUP = "meta.k8s.io"
 
 
@@ -54,7 +54,7 @@ class DeleteOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListOptions:
-    """`resource_version` is the text that was sent; `limit` 0 means none; `timeout_seconds` None means unset."""
+    """`resource_version` is the text as sent. `limit` 0 means no limit. `timeout_seconds` None means not set."""
 
     label_selector: str = ""
     field_selector: str = ""
@@ -72,7 +72,7 @@ DEFAULT_LIST = ListOptions()
 
 
 def manager_of(request: Request, named: str) -> str:
-    """The field manager: as named, else the User-Agent up to its first slash."""
+    """The field manager: the given name, else the User-Agent up to its first slash."""
     if named:
         return named
     agent = request.header("user-agent").partition("/")[0]
@@ -106,7 +106,7 @@ def write_options(request: Request, kind: str, *, apply: bool = False) -> WriteO
 
 
 def list_options(request: Request, *, watch: bool) -> ListOptions:
-    """Raises StatusError 400 for what cannot be read and 422 for what does not go together."""
+    """Raises StatusError 400 for a value that cannot be parsed, and 422 for a combination that is not allowed."""
     if not request.raw_query:
         return DEFAULT_LIST
     query = request.query
@@ -130,7 +130,7 @@ def list_options(request: Request, *, watch: bool) -> ListOptions:
 
 
 async def delete_options(request: Request, limit_bytes: int) -> DeleteOptions:
-    """From the body where there is one, else from the query. Raises StatusError."""
+    """The options from the body where there is one, else from the query. Raises StatusError."""
     body = await request.read_body(limit_bytes)
     if body:
         options = _delete_options_of(await _options_object(request, body))
@@ -152,7 +152,7 @@ async def delete_options(request: Request, limit_bytes: int) -> DeleteOptions:
 
 
 def integer(text: str) -> int:
-    """A decimal in a query parameter. Raises StatusError 400 with Go's text."""
+    """A decimal integer in a query parameter. Raises StatusError 400 with Go's text."""
     if not _INTEGER.match(text):
         raise bad_request(f"strconv.ParseInt: parsing {quote(text)}: invalid syntax")
     value = _whole(text)
@@ -162,7 +162,7 @@ def integer(text: str) -> int:
 
 
 def unsigned(text: str) -> int:
-    """A resourceVersion. Raises ValueError with Go's text."""
+    """A resourceVersion as a number. Raises ValueError with Go's text."""
     if not text.isascii() or not text.isdigit():
         raise ValueError(f"strconv.ParseUint: parsing {quote(text)}: invalid syntax")
     value = _whole(text)
@@ -172,7 +172,7 @@ def unsigned(text: str) -> int:
 
 
 def _whole(text: str) -> int:
-    """A number of any length; one that is out of every range is cut short, as reading its digits would take their square."""
+    """An integer of any length. Digits beyond every range are cut off first, because int() takes quadratic time."""
     digits = text.lstrip("+-").lstrip("0")
     return int(f"{'-' if text[0] == '-' else ''}{digits[:_DIGITS] or 0}")
 
@@ -249,7 +249,7 @@ async def _options_object(request: Request, body: bytes) -> Object:
             value, _ = await parse(body, YAML)
         else:
             check_values(body)
-            value = await beside("", weigh(body), lambda: json_slices.loads(body))
+            value = await run_weighed("", weigh(body), lambda: json_slices.loads(body))
     except ValueError:
         raise bad_request(f"couldn't get version/kind; json parse error: {syntax_error(body)}") from None
     if value is None:

@@ -30,7 +30,7 @@ from tenantry.apiserver.verbs.write import (
     run,
     update_outcome,
 )
-from tenantry.apiserver.work import beside, weigh
+from tenantry.apiserver.work import run_weighed, weigh
 from tenantry.http.messages import Reply
 from tenantry.kube.apply.server_side import apply
 from tenantry.kube.codec import json_codec
@@ -49,8 +49,8 @@ _NO_OBJECT = "json: cannot unmarshal {} into Go value of type map[string]interfa
 
 
 class ParsedPatch(NamedTuple):
-    """`apply` makes the patched object of the current one, which is not changed; `text` is how upstream prints the patch, or its
-    result, in a refusal; `repeated` are the paths of keys that came twice."""
+    """A decoded patch. `apply` computes the patched object from the current one, which it does not change. `text` is the patch or
+    its result as upstream prints it in errors. `repeated` are the paths of duplicate keys."""
 
     apply: Callable[[Object], Any]
     text: Callable[[Object], str]
@@ -74,8 +74,8 @@ async def patch(call: Call) -> Reply:
 
 
 async def parse_patch(call: Call, body: bytes, media_type: str) -> ParsedPatch:
-    """Raises StatusError 400 for a body that is no JSON."""
-    return await beside(call.cluster, weigh(body), lambda: _parse_patch(call, body, media_type), begins=True)
+    """Raises StatusError 400 for a body that is not JSON."""
+    return await run_weighed(call.cluster, weigh(body), lambda: _parse_patch(call, body, media_type), begins=True)
 
 
 def _parse_patch(call: Call, body: bytes, media_type: str) -> ParsedPatch:
@@ -93,7 +93,7 @@ def _parse_patch(call: Call, body: bytes, media_type: str) -> ParsedPatch:
 def _patched(target: Target, parsed: ParsedPatch, options: WriteOptions, record: Record | None) -> Steps:
     if record is None:
         raise not_found(target.group_resource, target.name)
-    # Two copies: what a patch leaves alone is shared between its input and its result, and the result is changed further.
+    # Two copies: unchanged parts are shared between the input and the result of a patch, and the result is changed later.
     obj = parsed.apply(records.decode(record, target.definition, target.version))
     _check_result(target, obj, parsed, options, record)
     check_version(target, obj, record, unconditional=target.definition.strategy.unconditional_update)
@@ -101,7 +101,7 @@ def _patched(target: Target, parsed: ParsedPatch, options: WriteOptions, record:
 
 
 def _check_result(target: Target, obj: Any, parsed: ParsedPatch, options: WriteOptions, record: Record) -> None:
-    """Decode the result of a patch as a body is decoded, in place."""
+    """Decodes the result of a patch as a body is decoded, in place."""
     definition, text, repeated = target.definition, parsed.text, parsed.repeated
     if not isinstance(obj, dict):
         raise _refused(text(obj), f"couldn't get version/kind; json parse error: {_NO_OBJECT.format(_json_name(obj))}")
@@ -198,7 +198,7 @@ async def _apply(call: Call, target: Target, body: bytes, options: WriteOptions)
 
 
 def _written_in(body: bytes) -> str:
-    """What an apply is read as first: clients write JSON, which is YAML too, and read much faster."""
+    """The format that is tried first for an apply. Clients send JSON, which is also YAML, and JSON is read much faster."""
     return JSON if body.startswith(b"{") else YAML
 
 
@@ -207,7 +207,7 @@ async def _config(target: Target, body: bytes, options: WriteOptions) -> Object:
     try:
         config, repeated = await parse(body, _written_in(body), duplicates=duplicates, tenant=target.cluster)
     except StatusError:
-        # Whatever a client sends under this media type is read as YAML, and refused in its words.
+        # Any body of this media type is YAML, and errors have the YAML decoder's text.
         try:
             config, repeated = await parse(body, YAML, duplicates=duplicates, tenant=target.cluster)
         except StatusError as error:
@@ -224,15 +224,15 @@ async def _config(target: Target, body: bytes, options: WriteOptions) -> Object:
             raise bad_request(f"error strict decoding YAML: {', '.join(repeated)}")
         target.warnings += repeated
     if isinstance(config.get("metadata"), dict):
-        metadata.take_off_cluster(config)
+        metadata.remove_cluster(config)
     return config
 
 
 def merged(target: Target, config: Object, live: Object | None, options: WriteOptions, record: Record | None = None) -> Object:
-    """The object after an apply of `config`; `live`, that of `record`, is changed. Raises StatusError."""
+    """The object after applying `config`. `live` is the object of `record` and is changed. Raises StatusError."""
     shape = target.shape
     if live is not None:
-        metadata.take_off_cluster(live)
+        metadata.remove_cluster(live)
     obj = apply(
         live,
         config,

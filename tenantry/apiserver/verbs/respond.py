@@ -1,6 +1,7 @@
-"""Answers in the representation that the client asked for. Stored bytes are spliced; only other representations are decoded.
+"""Answers in the representation that the client asked for. Stored bytes are copied into JSON answers; other representations are
+decoded.
 
-Lists are made in slices and item by item, so that neither a long one nor a long object in one keeps the loop.
+Lists are made in slices and item by item, so that neither a long list nor a large object blocks the loop.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from tenantry.apiserver.negotiation import JSON, PARTIAL, PARTIAL_LIST, TABLE, Y
 from tenantry.apiserver.scope import Call
 from tenantry.apiserver.verbs.list_text import Items, joined, list_text, pieces_of
 from tenantry.apiserver.verbs.write import Outcome
-from tenantry.apiserver.work import beside, turns, weigh
+from tenantry.apiserver.work import run_weighed, turns, weigh
 from tenantry.http.messages import Response
 from tenantry.kube.codec import stored
 from tenantry.kube.codec.partial import partial
@@ -24,31 +25,31 @@ from tenantry.kube.status import StatusError
 from tenantry.storage.record import Record
 
 _BATCH_WEIGHT = 250
-"""Of the records that are worked on between two looks at the clock."""
+"""Bytes of the records that are handled between two checks of the clock."""
 _SLOW_BATCH_BYTES = 64 * 1024
-"""The same for what a thread writes as YAML, at about a microsecond for a byte."""
+"""The same for YAML, which a thread encodes at about one microsecond for each byte."""
 
 
 def representation_of(call: Call, *, watch: bool = False) -> Representation:
-    """What the client accepts. Raises StatusError 406."""
+    """The representation that the client accepts. Raises StatusError 406."""
     return negotiate(call.request.header("accept"), watch=watch, custom=call.definition.custom)
 
 
 async def record_response(call: Call, representation: Representation, record: Record, status: int = 200) -> Response:
-    """A stored object."""
+    """The answer with a stored object."""
     definition, version = call.definition, call.version
     present = call.scope.present(definition, call.user)
     if representation.plain and present is None and not is_pretty(call.request):
         prefix = stored.prefix(definition, version)
         return Response(status, records.serve(record, definition, version, prefix), warnings=call.warnings)
     weight = _weight(representation, record)
-    obj = await beside(_tenant(call), weight, lambda: records.decode(record, definition, version))
+    obj = await run_weighed(_tenant(call), weight, lambda: records.decode(record, definition, version))
     shown = present(obj) if present is not None else obj
-    return await beside(_tenant(call), weight, lambda: object_response(call, representation, shown, status))
+    return await run_weighed(_tenant(call), weight, lambda: object_response(call, representation, shown, status))
 
 
 def object_response(call: Call, representation: Representation, obj: Object, status: int = 200) -> Response:
-    """An object that is not stored as it is answered."""
+    """The answer with an object that is not stored in this form."""
     shown = obj
     if representation.transformation == TABLE:
         shown = _table(call, representation, [obj], {"resourceVersion": obj["metadata"].get("resourceVersion", "")})
@@ -61,7 +62,7 @@ def object_response(call: Call, representation: Representation, obj: Object, sta
 
 
 async def outcome_response(call: Call, representation: Representation, outcome: Outcome) -> Response:
-    """What a write came to."""
+    """The answer to a write."""
     status = 201 if outcome.created else 200
     if outcome.record is not None:
         return await record_response(call, representation, outcome.record, status)
@@ -69,7 +70,7 @@ async def outcome_response(call: Call, representation: Representation, outcome: 
     assert obj is not None
     present = call.scope.present(call.definition, call.user)
     shown = present(obj) if present is not None else obj
-    return await beside(_tenant(call), outcome.weight, lambda: object_response(call, representation, shown, status))
+    return await run_weighed(_tenant(call), outcome.weight, lambda: object_response(call, representation, shown, status))
 
 
 async def list_response(
@@ -80,8 +81,8 @@ async def list_response(
     *,
     bytes_max: int | None = None,
 ) -> Response:
-    """A list of stored objects. `list_metadata` is complete but for what a representation leaves out. `found` is one's own;
-    `bytes_max`, if known, is what their values have at most."""
+    """The answer with a list of stored objects. `list_metadata` is complete, except for what a representation leaves out. `found`
+    is changed. `bytes_max` is an upper bound for the bytes of its values, where one is known."""
     definition, version = call.definition, call.version
     present = call.scope.present(definition, call.user)
     pretty = is_pretty(call.request) and representation.media_type == JSON
@@ -91,12 +92,12 @@ async def list_response(
     text, encode_item = _shape(call, representation, list_metadata, pretty=pretty)
     items: list[bytes] = []
     for batch, weight in _batches(representation, found):
-        objects = await beside(
+        objects = await run_weighed(
             _tenant(call), weight, bind(_each, bind(records.decode, definition=definition, version=version), batch)
         )
         if present is not None:
             objects = [present(obj) for obj in objects]
-        items += await beside(_tenant(call), weight, bind(_each, encode_item, objects))
+        items += await run_weighed(_tenant(call), weight, bind(_each, encode_item, objects))
         await turns.rest()
     return _response(call, representation.media_type, await joined(text, items))
 
@@ -106,7 +107,7 @@ def _each(function: Callable[..., object], values: Iterable[object]) -> list:  #
 
 
 def _batches(representation: Representation, found: Sequence[Record]) -> Iterator[tuple[list[Record], int]]:
-    """The records in runs that are worked on at once, or in one piece of a thread's work, and what each run weighs."""
+    """The records in batches, with the weight of each batch. A batch is handled at once, or is one job of a thread."""
     most = _SLOW_BATCH_BYTES if representation.media_type == YAML else _BATCH_WEIGHT
     batch: list[Record] = []
     weight = 0
@@ -130,7 +131,7 @@ def _tenant(call: Call) -> str:
 
 def _list_of(call: Call, list_metadata: Object) -> Object:
     definition = call.definition
-    # Lists of custom resources always bear `continue`, as upstream's unstructured lists do.
+    # Lists of custom resources always have `continue`, as upstream's unstructured lists do.
     metadata = {"continue": "", **list_metadata} if definition.custom else list_metadata
     return {
         "kind": definition.list_kind,
@@ -143,7 +144,7 @@ def _list_of(call: Call, list_metadata: Object) -> Object:
 def _shape(
     call: Call, representation: Representation, list_metadata: Object, *, pretty: bool
 ) -> tuple[Items, Callable[[Object], bytes]]:
-    """What is around the items of a list, and how one of them is written. Raises StatusError."""
+    """The text around the items of a list, and how one item is encoded. Raises StatusError."""
     definition, version, media_type = call.definition, representation.version, representation.media_type
     key, make = "items", _as_it_is
     if representation.transformation == TABLE:
@@ -187,7 +188,7 @@ async def _spliced(call: Call, found: Sequence[Record], text: Items, bytes_max: 
             await turns.rest()
         return await joined(text, items)
     after_head, pieces, left = stored.AFTER_HEAD, [], len(found)
-    # Every item begins with the same prefix, which is joined with what is between two of them.
+    # Every item begins with the same prefix, so it becomes a part of the text between two items.
     before, between = text.before + prefix, text.between + prefix
     for batch in pieces_of(found, bytes_max):
         left -= len(batch)

@@ -1,4 +1,4 @@
-"""The scale subresource: an autoscaling/v1 Scale as a window on the replicas of a custom resource."""
+"""The scale subresource: an autoscaling/v1 Scale that shows and sets the replicas of a custom resource."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ _SCALE = ResourceDefinition(
     storage_version="v1",
     custom=True,
 )
-"""The type of what these verbs answer, for tables."""
+"""The type of the answers, for Tables."""
 
 
 _INT32 = range(-(1 << 31), 1 << 31)
@@ -101,7 +101,7 @@ async def patch_scale(call: Call) -> Reply:
 
 
 def scale_of(obj: Object, paths: ScalePaths) -> Object:
-    """The Scale that an object shows."""
+    """The Scale of an object."""
     metadata = obj["metadata"]
     names = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
     replicas = _at(obj, paths.spec_replicas)
@@ -138,7 +138,7 @@ async def _write(call: Call, target: Target, change: Callable[[Object], Any]) ->
 
 
 async def _apply(call: Call, target: Target, config: Object, options: WriteOptions) -> Reply:
-    """Applying a Scale is applying the replicas to the object: that is where their owners are known."""
+    """Applies a Scale. This is an apply of the replicas to the object itself, because its managedFields are there."""
     representation = representation_of(call)
     paths = _paths(call)
     wanted: Object = {
@@ -163,7 +163,7 @@ async def _apply(call: Call, target: Target, config: Object, options: WriteOptio
 
 
 def _checked(value: Any) -> Object:
-    """The body, when it is a Scale; its metadata is brought into form. Raises StatusError 400."""
+    """The body, if it is a Scale. Its metadata is normalised. Raises StatusError 400."""
     if isinstance(value, dict) and value.get("kind", "Scale") == "Scale" and value.get("apiVersion", API_VERSION) == API_VERSION:
         check_types(value, _SCALE, "v1")
         return value
@@ -171,7 +171,7 @@ def _checked(value: Any) -> Object:
 
 
 def _replicas(target: Target, scale: Object, paths: ScalePaths) -> int | None:
-    """What a Scale for the target asks for; None where it says nothing. Raises StatusError."""
+    """The replicas that a Scale asks for, None where it has none. Raises StatusError."""
     check_name(scale, target.name)
     check_namespace(scale, target.namespace)
     spec = scale.get("spec") or {}

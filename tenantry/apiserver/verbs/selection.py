@@ -1,4 +1,4 @@
-"""Which records a request selects: labels, fields and what the scope lets its caller see. Nothing is decoded for it."""
+"""Which records a request selects: by labels, by fields, and by what the scope lets the caller see. Records are not decoded."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from tenantry.apiserver import records
 from tenantry.apiserver.scope import Call, Visibility
-from tenantry.apiserver.work import beside, turns
+from tenantry.apiserver.work import run_weighed, turns
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.selectors import fields, labels
 from tenantry.kube.selectors.fields import FieldSelector
@@ -20,12 +20,12 @@ _ALWAYS_SELECTABLE = ("metadata.name", "metadata.namespace")
 Match = Callable[[Record], bool]
 
 _PIECE = 64
-"""Records between two looks at the clock: some 10 µs each with a few requirements."""
+"""Records between two checks of the clock. Each takes about 10 µs with a few requirements."""
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Selectors of one request, and its scope's visibility. `name` is set where exactly one name can match."""
+    """The selectors of one request and its scope's visibility. `name` is set where only one name can match."""
 
     definition: ResourceDefinition
     version: str
@@ -67,7 +67,8 @@ class Selection:
         return [record for record in found if match(record)]
 
     async def choose(self, found: Sequence[Record], limit: int = 0) -> tuple[list[Record], int]:
-        """The first `limit` (0: all) that match, a list of one's own, and how many do. In slices, from what is there now."""
+        """The first `limit` matching records (0: all), as a new list, and how many records match. Works in slices, on the records
+        given."""
         match = self.matcher()
         if match is None:
             return list(found[:limit] if limit else found), len(found)
@@ -81,7 +82,7 @@ class Selection:
         return (chosen[:limit] if limit else chosen), len(chosen)
 
     def at(self, version: int) -> Selection:
-        """With what was visible at a version; the same value where that did not change. Raises TooOld."""
+        """The selection with the visibility at a version. The same value where it has not changed. Raises TooOld."""
         visibility = self.visibility.at(version) if self.visibility is not None else None
         return self if visibility is self.visibility else replace(self, visibility=visibility)
 
@@ -93,12 +94,12 @@ class Selection:
 
 
 async def selection(call: Call, label_selector: str, field_selector: str) -> Selection:
-    """The selection of a request. Raises StatusError 400 for selectors that cannot be read or that the type does not have."""
+    """The selection of a request. Raises StatusError 400 for selectors that cannot be parsed or that the type does not have."""
     definition, tenant = call.definition, call.scope.cluster or ""
     try:
-        # As long as URLs may be, they are read at some microseconds for each two letters.
-        by_label = await beside(tenant, len(label_selector), lambda: labels.parse(label_selector))
-        by_field = await beside(tenant, len(field_selector), lambda: fields.parse(field_selector))
+        # Parsing takes a few microseconds for every two characters, and a URL may be long.
+        by_label = await run_weighed(tenant, len(label_selector), lambda: labels.parse(label_selector))
+        by_field = await run_weighed(tenant, len(field_selector), lambda: fields.parse(field_selector))
     except ValueError as error:
         raise bad_request(str(error)) from None
     visibility = call.scope.visibility(definition, call.user, call.verb)
@@ -118,7 +119,7 @@ async def selection(call: Call, label_selector: str, field_selector: str) -> Sel
 
 
 def visible_to(call: Call) -> Match | None:
-    """Which records of the type exist for the caller; None where all do."""
+    """A function that says whether a record of the type is visible to the caller. None where all are."""
     visibility = call.scope.visibility(call.definition, call.user, call.verb)
     return None if visibility is None else visibility.sees
 

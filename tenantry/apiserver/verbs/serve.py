@@ -1,4 +1,4 @@
-"""From a call to its verb. The table below is all that there is."""
+"""Runs the verb of a call. The table below has every verb."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _DEEPEST = 3
 async def serve(
     request: Request, scope: Scope, user: User, info: RequestInfo, definition: ResourceDefinition, version: Version
 ) -> Reply:
-    """The answer to a request about objects of a type; a refusal too is an answer."""
+    """The answer to a request for objects of a type. Errors become answers, too."""
     call = Call(
         request,
         scope,
@@ -63,7 +63,7 @@ async def serve(
 
 
 async def carry_out(call: Call, info: RequestInfo) -> Reply:
-    """Answers the call. Raises StatusError; the call's warnings belong to the refusal too."""
+    """Runs the verb. Raises StatusError; the call's warnings are to be sent with the error, too."""
     definition = call.definition
     if call.shape.deprecation_warning:
         call.warnings.append(call.shape.deprecation_warning)
@@ -77,7 +77,7 @@ async def carry_out(call: Call, info: RequestInfo) -> Reply:
     if definition.namespaced:
         _check_namespaced(call, info)
     elif info.in_namespace:
-        # What authorized it are rights in that namespace, and nothing of this type is in any.
+        # The caller was authorized for that namespace, but objects of this type have no namespace.
         raise generic_not_found()
     return await _verb(call, info)(call)
 
@@ -91,7 +91,7 @@ def _verb(call: Call, info: RequestInfo) -> Verb:
         if connector is None or info.verb != "create":
             raise _not_allowed()
         return connector
-    # A watch of one object (/watch/… paths) is one of a collection of which one name is shown.
+    # A watch of one object (/watch/… paths) is a watch of a collection in which one name is shown.
     table = _ON_OBJECTS if call.name and info.verb != "watch" else _ON_COLLECTIONS
     verb = table.get(info.verb)
     if verb is None or info.verb not in definition.verbs:
@@ -102,7 +102,8 @@ def _verb(call: Call, info: RequestInfo) -> Verb:
 
 
 def _subresource_verb(call: Call, info: RequestInfo) -> Verb:
-    """What a scope's types do not name does not exist there, whatever connector the scope would have for it."""
+    """The verb for a subresource. A subresource that the scope's type does not list does not exist, even where the scope has a
+    connector for it."""
     shape, name = call.shape, info.subresource
     known = shape.scale is not None if name == "scale" else name in shape.subresources
     if not known:
@@ -119,7 +120,7 @@ def _subresource_verb(call: Call, info: RequestInfo) -> Verb:
 
 
 def _of_visible(connector: Connector) -> Verb:
-    """The connector, for objects that the caller sees; the verbs of this package look for themselves."""
+    """The connector, restricted to objects that the caller can see. The verbs of this package check that themselves."""
 
     async def answer(call: Call) -> Reply:
         if call.scope.visibility(call.definition, call.user, call.verb) is not None:

@@ -1,4 +1,4 @@
-"""update: PUT of a whole object, or of what a subresource lets through."""
+"""update: PUT of a whole object or of a subresource."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tenantry.apiserver.verbs.write import (
     check_uid,
     check_version,
     create_outcome,
-    look,
+    current_record,
     run,
     update_outcome,
 )
@@ -42,9 +42,9 @@ async def update(call: Call) -> Reply:
 
 def _stored(call: Call, options: WriteOptions) -> Record | None:
     try:
-        return look(target_of(call, options))
+        return current_record(target_of(call, options))
     except (StoreError, NotOwned):
-        # The write itself will say so.
+        # The write itself raises this error.
         return None
 
 

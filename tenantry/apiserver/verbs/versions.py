@@ -1,4 +1,4 @@
-"""The resourceVersion that a read asks for, against the version that memory shows."""
+"""Checks the resourceVersion that a read asks for against the version of the range in memory."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from tenantry.storage import versions
 from tenantry.storage.range import Range
 
 WAIT_SECONDS = 3.0
-"""How long a read waits for a version that is not there yet (kube-apiserver's figure)."""
+"""How long a read waits for a version that memory has not reached (kube-apiserver's value)."""
 
 
 def requested(text: str, range_: Range) -> int:
-    """A resourceVersion parameter; 0 where it is empty. Raises StatusError: 400 for text, 410 for another cell's version."""
+    """The resourceVersion parameter; 0 where it is empty. Raises StatusError: 400 where it is not a number, 410 for a version of
+    another cell."""
     if not text:
         return 0
     try:
@@ -27,7 +28,7 @@ def requested(text: str, range_: Range) -> int:
 
 
 def watched(text: str) -> int:
-    """The same parameter of a watch or of a get, where upstream answers 500 for text. The cell is not looked at."""
+    """The resourceVersion parameter of a watch or get. Upstream answers 500 where it is not a number. The cell is not checked."""
     if not text:
         return 0
     try:
@@ -37,22 +38,23 @@ def watched(text: str) -> int:
 
 
 def check_cell(wanted: int, range_: Range) -> None:
-    """Versions of different cells cannot be compared. Raises StatusError 410, upon which clients list again."""
+    """Raises StatusError 410 for a version of another cell: versions of different cells cannot be compared, and the client has to
+    list again."""
     current = range_.version
     if current and versions.cell_of(wanted) != versions.cell_of(current):
         raise expired(f"too old resource version: {wanted} ({current})")
 
 
 def too_large(wanted: int, current: int) -> StatusError:
-    """504: the version lies in the future."""
+    """504: the version is in the future."""
     return timeout(
         f"Timeout: Too large resource version: {wanted}, current: {current}",
         causes=[Cause("ResourceVersionTooLarge", "Too large resource version")],
     )
 
 
-async def reached(range_: Range, wanted: int) -> None:
-    """Returns when the range is at the wanted version. Raises StatusError 504 when it is not in time."""
+async def wait_for_version(range_: Range, wanted: int) -> None:
+    """Waits until the range has reached the version. Raises StatusError 504 after `WAIT_SECONDS`."""
     if wanted <= range_.version:
         return
     arrived = asyncio.Event()

@@ -1,4 +1,4 @@
-"""watch: what a list would show, and then every change of it."""
+"""watch: the objects that a list would show, and then every change of them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from tenantry.kube.status import StatusError, bad_request
 
 
 async def watch(call: Call) -> Reply:
-    """A stream of events. Raises StatusError for what can be refused before the first byte; 410 is an event (upstream)."""
+    """A stream of events. Raises StatusError for errors that are known before the first byte. 410 is sent as an event
+    (upstream)."""
     representation = representation_of(call, watch=True)
     options = list_options(call.request, watch=True)
     include = call.request.parameter("includeObject")
@@ -36,7 +37,7 @@ async def watch(call: Call) -> Reply:
         except StatusError as error:
             return _refusal(call, error)
         await range_.backfilled(version)
-        # Who lost it meanwhile says so before the first byte, so that the watch can go to the new owner.
+        # If the range was released meanwhile, answer before the first byte, so that the watch can go to the new owner.
         check_readable(range_)
     encoder = Encoder(call.definition, call.version, representation, include, call.scope.present(call.definition, call.user))
     initial = options.send_initial_events
@@ -51,7 +52,7 @@ async def watch(call: Call) -> Reply:
 
 
 def _with_name(call: Call, field_selector: str) -> str:
-    """The field selector of a watch whose path names an object."""
+    """The field selector for a watch whose path names one object."""
     if not call.name:
         return field_selector
     mine = f"metadata.name={fields.escape(call.name)}"

@@ -1,13 +1,13 @@
-"""The one way in which objects are written: read memory, compute, commit; again where another writer was quicker.
+"""The one way to write objects: read memory, compute, commit. Start again where another writer was faster.
 
     wait    → record ─► compute (mutating admission, strategy, validation, validating admission) ─► commit ─┬─► outcome
        ▲                                                                                                    │
        └──────────────────────────────── Stale ─────────────────────────────────────────────────────────────┘
 
-A computation is a generator that yields where it has to change places: `ON_LOOP` before it asks admission, which reads memory,
-`OFF_LOOP` before it works on values alone. Light writes run all of it at once, so that nothing can come between reading a record
-and submitting its change. Heavy ones run what works on values in a thread; before each part on the loop the record is looked at
-again, and the last part decides and submits without a gap, as the whole of a light one does. Verbs and reconcilers differ only in
+A computation is a generator. It yields `ON_LOOP` before it calls admission, which reads memory, and `OFF_LOOP` before it works
+only on values. A light write runs all of it at once, so that nothing can happen between reading the record and submitting the
+change. A heavy write runs the parts that work on values in a thread. Before each part on the loop it checks that the record is
+still the same, and the last part decides and submits without an await, like a light write. Verbs and controllers differ only in
 how they compute the new object.
 """
 
@@ -40,18 +40,18 @@ from tenantry.storage.record import Change, Record
 from tenantry.storage.store import StoreError
 
 ATTEMPTS = 100
-"""How often a write is computed before the client is told of the conflict. Writers of one key take turns, so only a change of
-something else in the transaction (a quota) makes a second attempt."""
+"""How often a write is computed before the client gets a conflict. Writers of one key take turns, so a second attempt is needed
+only after a change of something else in the transaction (a quota)."""
 HEAVY_ATTEMPTS = 8
-"""The same for a heavy write, which takes longer than others take to change its object again."""
+"""The same for a heavy write, which may take longer than the time between two changes of its object."""
 
 ON_LOOP, OFF_LOOP = True, False
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Target:
-    """Which object is written, by whom and how. `user` is who admission sees; `visible` says whether a record exists in the
-    scope. `manager` empty: no managedFields are kept for this write."""
+    """The object to write, by which user and how. `user` is the user for admission. `visible` says whether a record is visible in
+    the scope. `manager` empty: this write does not change managedFields."""
 
     scope: Scope
     definition: ResourceDefinition
@@ -66,7 +66,7 @@ class Target:
     visible: Callable[[Record], bool] | None = None
     warnings: list[str] = field(default_factory=list)
     weight: int = 0
-    """Of what was sent, as `work.weigh` has it."""
+    """Weight of the request's body, in the unit of `work.weigh`."""
 
     @property
     def shape(self) -> Version:
@@ -87,8 +87,8 @@ class Target:
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Outcome:
-    """What a write came to. `changes` are to be committed, the object's own first. The object is in `record` where it is stored
-    as answered, else in `obj` (dry runs, objects that are gone)."""
+    """The result of a write. `changes` are to be committed, the object's own first. The object is in `record` where it is stored
+    as answered, else in `obj` (dry runs, removed objects)."""
 
     changes: list[Change] = field(default_factory=list)
     record: Record | None = None
@@ -96,10 +96,10 @@ class Outcome:
     created: bool = False
     deleted: bool = False
     weight: int = 0
-    """Of what was computed."""
+    """Weight of the computation, in the unit of `work.weigh`."""
 
     def to_object(self, target: Target) -> Object:
-        """The object in the version of the target, a copy of one's own."""
+        """The object in the target's version, a new copy."""
         if self.record is not None:
             return records.decode(self.record, target.definition, target.version)
         assert self.obj is not None
@@ -107,18 +107,19 @@ class Outcome:
 
 
 class RecordChanged(Exception):
-    """Memory is not what a computation began with."""
+    """The record in memory is not the one that a computation began with."""
 
 
 Steps = Generator[bool, bool | None, Outcome]
-"""A computation in parts, the first of which may run in a thread. Each yield says where the next part runs, and is answered with
-whether the parts are run apart. What runs on the loop may raise RecordChanged."""
+"""A computation in parts; the first part may run in a thread. Each yield says where the next part runs. It receives whether other
+code may have run in between (`apart`). Parts on the loop may raise RecordChanged."""
 Compute = Callable[[Record | None], Steps]
 
 
 async def run(target: Target, compute: Compute) -> Outcome:
-    """Computes and commits until the outcome stands. `compute` is given the record as memory holds it now, None where there is
-    none (or none that is visible), and may be called again. Raises StatusError: 409 where others were quicker all the time."""
+    """Computes and commits, and starts again where the commit is Stale. `compute` gets the record as it is in memory, None where
+    it does not exist or is not visible. It may be called several times. Raises StatusError: 409 where other writers were faster
+    in every attempt."""
     cell = target.scope.cell
     keys = [target.key]
     warned = len(target.warnings)
@@ -127,13 +128,13 @@ async def run(target: Target, compute: Compute) -> Outcome:
         for attempt in range(ATTEMPTS):
             del target.warnings[warned:]
             await cell.writes_done(keys)
-            record = look(target)
+            record = current_record(target)
             weight = target.weight + (weigh(record.value) if record is not None else 0)
             if not in_thread and is_light(weight):
                 try:
-                    outcome = _at_once(compute(record))
+                    outcome = _run_at_once(compute(record))
                 except LoopBudgetExceeded:
-                    # A small object whose rules are not.
+                    # A small object with expensive CEL rules.
                     in_thread = True
                     continue
             elif attempt < HEAVY_ATTEMPTS:
@@ -162,8 +163,8 @@ async def run(target: Target, compute: Compute) -> Outcome:
 
 
 def _check_cluster_bytes(target: Target, changes: Sequence[Change]) -> None:
-    """Raises StatusError 403 where a cluster would come to hold more bytes than it may. What the platform itself writes, and what
-    makes it less, is let through: a full workspace can be emptied."""
+    """Raises StatusError 403 where the write would exceed the limit for the bytes of a cluster. Writes by the platform, and
+    writes that do not add bytes, are allowed: a full workspace can be emptied."""
     cell = target.scope.cell
     limit = cell.cluster_limits.of(target.cluster).size_bytes
     if not limit or target.user.is_master:
@@ -178,8 +179,8 @@ def _check_cluster_bytes(target: Target, changes: Sequence[Change]) -> None:
         raise forbidden(target.group_resource, target.name, why)
 
 
-def look(target: Target) -> Record | None:
-    """The record as memory holds it now, None where none is visible."""
+def current_record(target: Target) -> Record | None:
+    """The record as it is in memory, None where it does not exist or is not visible."""
     range_ = target.scope.cell.range_of(target.cluster)
     require_readable(range_)
     record = range_.get(target.key)
@@ -188,7 +189,7 @@ def look(target: Target) -> Record | None:
     return record
 
 
-def _at_once(steps: Steps) -> Outcome:
+def _run_at_once(steps: Steps) -> Outcome:
     try:
         next(steps)
         while True:
@@ -199,23 +200,23 @@ def _at_once(steps: Steps) -> Outcome:
 
 
 _computing: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
-"""One heavy write of an object at a time: of two at once, one would be for nothing."""
+"""At most one heavy write of an object at a time: of two at once, one would be computed in vain."""
 
 
 async def _in_parts(target: Target, compute: Compute, keys: Collection[Key]) -> Outcome:
-    """Runs a heavy computation, in a thread where it is not on the loop. Its last part is on the loop, with no gap before the
-    return. Raises RecordChanged."""
+    """Runs a heavy computation, with the parts off the loop in a thread. Its last part runs on the loop, without an await before
+    the return. Raises RecordChanged."""
     cell = target.scope.cell
     lock = _computing.setdefault(target.key, asyncio.Lock())
     async with lock:
         await cell.writes_done(keys)
-        record = look(target)
+        record = current_record(target)
         steps = compute(record)
         place, outcome = await workers.run(target.cluster, lambda: _part(steps, None))
         while True:
-            # Others had their turn.
+            # Other writes may have been submitted while the thread worked.
             await cell.writes_done(keys)
-            if look(target) is not record:
+            if current_record(target) is not record:
                 raise RecordChanged
             while outcome is None and place is ON_LOOP:
                 place, outcome = _part(steps, True)
@@ -225,7 +226,7 @@ async def _in_parts(target: Target, compute: Compute, keys: Collection[Key]) -> 
 
 
 def _part(steps: Steps, answer: bool | None) -> tuple[bool, Outcome | None]:
-    """Runs up to the next change of places: where to, or the outcome."""
+    """Runs a computation up to its next yield. Returns where the next part runs, or the outcome."""
     try:
         return next(steps) if answer is None else steps.send(answer), None
     except StopIteration as end:
@@ -233,11 +234,12 @@ def _part(steps: Steps, answer: bool | None) -> tuple[bool, Outcome | None]:
 
 
 def create_outcome(target: Target, obj: Object, record: Record | None, *, applied: bool = False) -> Steps:
-    """The creation of `obj`, which is changed on the way; `record` has the place now. `applied`: managedFields are set."""
+    """Creates `obj`, which is changed on the way. `record` is the record that has the key already, if any. `applied`:
+    managedFields are set already."""
     definition, shape = target.definition, target.shape
     version = obj["metadata"].pop("resourceVersion", None)
     now = timestamp()
-    metadata.take_off_cluster(obj)
+    metadata.remove_cluster(obj)
     metadata.drop_deletion(obj)
     if not applied:
         _record_manager(target, obj, None, now)
@@ -258,7 +260,7 @@ def create_outcome(target: Target, obj: Object, record: Record | None, *, applie
     if record is not None:
         raise already_exists(target.group_resource, record.key.name, deleting=record.head.deleting)
     key = Key(target.cluster, definition.storage_key, target.namespace, review.name)
-    metadata.put_on_cluster(obj, target.cluster)
+    metadata.set_cluster(obj, target.cluster)
     if target.dry_run:
         return Outcome(obj=obj, created=True)
     change = _change(target, shape, key, obj, None, rest)
@@ -266,14 +268,14 @@ def create_outcome(target: Target, obj: Object, record: Record | None, *, applie
 
 
 def update_outcome(target: Target, obj: Object, old: Object, record: Record, *, applied: bool = False) -> Steps:
-    """The replacement of `record` by `obj`, which is changed on the way. `old` is the record's object in the target's version.
+    """Replaces `record` by `obj`, which is changed on the way. `old` is the record's object in the target's version.
 
-    Preconditions were checked. `applied`: managedFields are set.
+    Preconditions are checked already. `applied`: managedFields are set already.
     """
     strategy = target.definition.strategy
     now = timestamp()
     for each in (obj, old):
-        metadata.take_off_cluster(each)
+        metadata.remove_cluster(each)
         each["metadata"].pop("resourceVersion", None)
     metadata.carry_over(obj, old)
     if not applied:
@@ -295,7 +297,7 @@ def update_outcome(target: Target, obj: Object, old: Object, record: Record, *, 
     rest = yield from _decide(target, review, bool(apart))
     if same and not review.changes:
         return Outcome(record=record)
-    metadata.put_on_cluster(obj, target.cluster)
+    metadata.set_cluster(obj, target.cluster)
     if target.dry_run or gone:
         obj["metadata"]["resourceVersion"] = str(record.version)
         if target.dry_run:
@@ -311,12 +313,13 @@ def delete_change(target: Target, record: Record) -> Change:
 
 
 def store_change(target: Target, record: Record, obj: Object) -> Change:
-    """The change that stores `obj`, complete and in the target's version, in place of `record`."""
+    """The change that replaces `record` by `obj`, which is complete and in the target's version."""
     return _change(target, target.shape, record.key, obj, record)
 
 
 def check_version(target: Target, obj: Object, record: Record, *, unconditional: bool) -> None:
-    """The precondition that the resourceVersion in `obj` is. Raises StatusError: 409, or 422 where there must be one."""
+    """Checks the precondition resourceVersion in `obj`. Raises StatusError: 409 where it is not the record's version, 422 where
+    it is required and missing."""
     text = obj["metadata"].get("resourceVersion") or "0"
     if text == str(record.version):
         return
@@ -335,7 +338,7 @@ def check_version(target: Target, obj: Object, record: Record, *, unconditional:
 
 
 def check_uid(target: Target, obj: Object, record: Record) -> None:
-    """The precondition that the uid in a PUT is. Raises StatusError 409."""
+    """Checks the precondition uid in a PUT. Raises StatusError 409."""
     uid = obj["metadata"].get("uid")
     if uid and uid != record.head.uid:
         raise conflict(
@@ -347,14 +350,14 @@ def check_uid(target: Target, obj: Object, record: Record) -> None:
 
 
 def reset_fields(definition: ResourceDefinition, shape: Version, subresource: str) -> ResetFields:
-    """What an endpoint ignores of what it is sent, so that nobody comes to own it by sending it."""
+    """The fields that an endpoint ignores in what it is sent, so that a writer does not own them by sending them."""
     if "status" not in shape.subresources:
         return ()
     if subresource != "status":
         return (("status",),)
     known: ResetFields | None = shape.memo.get("write.reset")
     if known is None:
-        # Built-in types let metadata through on /status, custom ones do not.
+        # Built-in types accept metadata on /status, custom types do not.
         written = ("apiVersion", "kind", "status") if definition.message is None else ("apiVersion", "kind", "status", "metadata")
         known = tuple((name,) for name in shape.schema.properties if name not in written)
         shape.memo["write.reset"] = known
@@ -362,13 +365,13 @@ def reset_fields(definition: ResourceDefinition, shape: Version, subresource: st
 
 
 def known_versions(definition: ResourceDefinition) -> Collection[str]:
-    """The apiVersions in which managers of a type's objects may have written."""
+    """The apiVersions that managers of a type's objects may have in managedFields."""
     memo = definition.versions[definition.storage_version].memo
     known: frozenset[str] | None = memo.get("write.versions")
     if known is None:
         names = [definition.api_version(version.name) for version in definition.versions.values() if version.served]
         if definition.storage_group_resource is not None:
-            # Both of two types that share their storage write into the same objects.
+            # Two types that share their storage write the same objects.
             names += [group_version(definition.storage_group_resource.group, name) for name in definition.versions]
         known = memo["write.versions"] = frozenset(names)
     return known
@@ -412,11 +415,11 @@ def _review(target: Target, operation: str, obj: Object | None, old: Object | No
 
 
 def _decide(target: Target, review: Review, apart: bool) -> Generator[bool, bool | None, bytes | None]:
-    """The last part of a write begins here, on the loop: what it decides holds until it is submitted.
+    """The last part of a write begins here, on the loop: what is decided now is still true when the write is submitted.
 
-    Where time has passed since the mutating plugins (`apart`) they are asked again: they too read memory, and refuse. They find
-    their own work done; where one changes something, memory was changed, and all begins again. What was encoded for that is
-    returned, for `stored.encode`. Raises RecordChanged.
+    If other code has run since the mutating plug-ins (`apart`), they are called again: they read memory, which may have changed,
+    and may refuse. Their earlier changes are in the object. If one changes something now, memory has changed and the write starts
+    again. Returns the encoded object that was made for this comparison, for `stored.encode`. Raises RecordChanged.
     """
     obj = review.object
     assert obj is not None
@@ -429,7 +432,7 @@ def _decide(target: Target, review: Review, apart: bool) -> Generator[bool, bool
     warned = len(target.warnings)
     _mutate(target, review)
     del target.warnings[warned:]
-    # To encode all of it again would keep the loop several times as long.
+    # Encoding the whole object again would block the loop several times as long.
     if obj != before:
         raise RecordChanged
     target.scope.admission.validate(review)
@@ -440,7 +443,7 @@ def _mutate(target: Target, review: Review) -> None:
     try:
         target.scope.admission.mutate(review)
     except (AttributeError, KeyError, TypeError):
-        # Plugins read by the schema what is held against it only afterwards: what one stumbles over is refused there.
+        # Plug-ins run before schema validation. Where one fails on a value of a wrong type, validation refuses that value.
         assert review.object is not None
         _validate(target, review.object, review.old_object)
         raise
@@ -450,7 +453,7 @@ def _validate(target: Target, obj: Object, old: Object | None, *, at_once: bool 
     definition = target.definition
     errors = validate_metadata(obj, old, definition)
     if old is not None:
-        # Upstream validates metadata generally and again for the type: clients see each cause twice.
+        # Upstream validates metadata twice, in general and for the type, so clients see each cause twice.
         errors = errors * 2
     if definition.message is None:
         schema = target.shape.schema
@@ -461,20 +464,20 @@ def _validate(target: Target, obj: Object, old: Object | None, *, at_once: bool 
         )
     errors += definition.strategy.validate(obj, old, target.subresource)
     if errors:
-        # A type that lives with another one is refused in that one's name (events).
+        # Errors of a type that is stored as another one have the name of that one (events).
         group = (definition.storage_group_resource or definition.group_resource).group
         raise invalid(group, definition.kind, obj["metadata"].get("name", ""), errors)
 
 
 def _changed(obj: Object, old: Object, shape: Version) -> bool:
-    """Whether anything but metadata, and the status where it is apart, differs."""
+    """Whether anything except metadata differs. The status does not count where it is a subresource."""
     apart = ("metadata", "status") if "status" in shape.subresources else ("metadata",)
     names = {*obj, *old}.difference(apart)
     return any(obj.get(name) != old.get(name) for name in names)
 
 
 def _change(target: Target, shape: Version, key: Key, obj: Object, record: Record | None, rest: bytes | None = None) -> Change:
-    """`rest`: all but the metadata, if it is encoded already."""
+    """The change of a write. `rest` is the encoded object without its metadata, if it is encoded already."""
     definition = target.definition
     if shape.to_storage is not None:
         obj, rest = shape.to_storage(obj) or obj, None

@@ -15,7 +15,7 @@ from functools import partial
 import orjson
 
 from tenantry.apiserver.authorization import ALLOWED, NO_OPINION, Attributes, Decision, Verdict
-from tenantry.apiserver.deferred import Deferred, Once, may_defer
+from tenantry.apiserver.deferred import Deferred, SharedWork, may_defer
 from tenantry.apiserver.endpoints.health import HEALTH_PATHS
 from tenantry.apiserver.user import MASTERS_GROUP, User
 from tenantry.base.cache import Cache
@@ -73,7 +73,7 @@ class AuthorizerChain:
         )
         self._epoch = 0
         """Counts what voids the decisions of all clusters."""
-        self._makers = Once()
+        self._makers = SharedWork()
         self._making: dict[str, Policy] = {}
         """Of the policies that are being compiled, those that no change has voided."""
         self._found: tuple[ClusterAccess, User, Access] | None = None
