@@ -1,1 +1,1 @@
-"""What Kubernetes means, as values and pure functions: no I/O, no event loop, no tenants."""
+"""Kubernetes' semantics as values and pure functions: no I/O, no event loop, no tenants."""

@@ -30,7 +30,7 @@ _OLD_GROUPS = frozenset(("apps", "batch", "extensions", "policy", "autoscaling")
 
 
 def validate_api_resource_schema(obj: Object) -> list[FieldError]:
-    """What is wrong with an APIResourceSchema (apis.kcp.io/v1alpha1); kcp refuses it with 403."""
+    """The errors of an APIResourceSchema (apis.kcp.io/v1alpha1). kcp refuses such an object with 403."""
     spec = obj.get("spec") or {}
     names = spec.get("names") or {}
     errors = list(_schema_name(obj, spec, names))
@@ -84,7 +84,7 @@ def _schema_versions(spec: Object) -> Iterator[FieldError]:
         else:
             wrong = validate(document, JSON_SCHEMA_PROPS, path=f"{path}.schema")
             if wrong:
-                # Everything else reads the document as what it should be.
+                # All later checks assume that the document has the right shape.
                 yield from wrong
                 continue
             yield from schema_errors(document, f"{path}.schema")

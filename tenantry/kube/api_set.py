@@ -1,4 +1,4 @@
-"""A set of APIs: what one logical cluster, or one view, serves. Shared by all that have the same set."""
+"""A set of APIs: the types that a logical cluster or a view serves. Clusters with the same types share one set."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from tenantry.kube.definition import ResourceDefinition, Version
 T = TypeVar("T")
 
 _PLACE_BYTES = 500
-"""What a definition's place in a set takes."""
+"""Bytes of memory that a set needs for each definition."""
 _numbers = count(1)
-# What is larger is kept as well: who makes it beside the loop must find it afterwards.
+# A larger document is kept too: it is made in a thread and looked up afterwards.
 _documents: Cache[tuple[int, Hashable], Any] = Cache(
     "api_documents", bytes_max=32 << 20, entry_bytes_max=10 << 20, keeps_large=True
 )
@@ -24,8 +24,8 @@ _documents: Cache[tuple[int, Hashable], Any] = Cache(
 class ApiSet:
     """An immutable set of definitions with look-up by group, version and resource.
 
-    `number` names it for as long as the process lives. `tables` are other ways to look its definitions up, by the name of who
-    made them: no larger than the set itself. Documents, which are, go through `document`.
+    `number` identifies the set for the lifetime of the process. `tables` are other look-up tables of its definitions, by the name
+    of the module that made them. A table is not larger than the set itself; larger derived values are kept by `document`.
     """
 
     def __init__(self, definitions: Iterable[ResourceDefinition]) -> None:
@@ -46,13 +46,13 @@ class ApiSet:
                     names.append(version.name)
 
     def document(self, key: Hashable, make: Callable[[], T]) -> T:
-        """What `make` derives from the whole set (discovery, OpenAPI), made once for all workspaces with this set while it is
-        asked for."""
+        """The value that `make` derives from the whole set (discovery, OpenAPI). It is cached, and shared by all clusters with
+        this set."""
         found: T = _documents.compute((self.number, key), make)
         return found
 
     def has_document(self, key: Hashable) -> bool:
-        """Whether `document` need not make it."""
+        """Whether `document` would find the value in the cache."""
         return (self.number, key) in _documents
 
     def find(self, group: str, version: str, plural: str) -> tuple[ResourceDefinition, Version] | None:
@@ -62,11 +62,11 @@ class ApiSet:
         return version in self._versions.get(group, ())
 
     def of_group(self, group: str) -> Sequence[ResourceDefinition]:
-        """The definitions of a group, whether served or not."""
+        """The definitions of a group, served or not."""
         return self._by_group.get(group, ())
 
     def groups(self) -> dict[str, list[str]]:
-        """Group → its served versions, in the order of definition (discovery sorts them)."""
+        """Group → its served versions, in the order of the definitions (discovery sorts them)."""
         return self._versions
 
     def __iter__(self) -> Iterator[ResourceDefinition]:
@@ -78,9 +78,9 @@ def _own_bytes(apis: ApiSet) -> int:
 
 
 class ApiSets:
-    """Sets by what is in them: for the same definitions the same set, as long as anybody has it. As many as have room are kept
-    besides, for whoever asks next; the largest as well, because computing one for each request would keep everybody waiting.
-    `name` is that of the cache."""
+    """Finds or makes the set for some definitions. The same definitions give the same set while it is in use. Sets are also kept
+    in a cache, as many as fit, for later requests. The largest sets are kept too, because making one for each request would block
+    the loop. `name` is the name of the cache."""
 
     def __init__(self, name: str, *, bytes_max: int) -> None:
         self._all: WeakValueDictionary[tuple[int, ...], ApiSet] = WeakValueDictionary()
@@ -90,7 +90,7 @@ class ApiSets:
 
     def of(self, definitions: Iterable[ResourceDefinition]) -> ApiSet:
         chosen = tuple(definitions)
-        # A set holds its definitions, so that no other one takes their ids while it is here.
+        # The set refers to its definitions, so their ids (id()) stay unique as long as the set exists.
         key = tuple(map(id, chosen))
         found = self._all.get(key)
         if found is None:
@@ -100,10 +100,10 @@ class ApiSets:
         return found
 
     def numbered(self, number: int) -> ApiSet | None:
-        """A set that is kept, by its number."""
+        """The set with this number, if it is still kept."""
         return self._kept.get(number)
 
 
 def bytes_of(definitions: Iterable[ResourceDefinition]) -> int:
-    """The memory that definitions take where nobody else has them, with their places in a set."""
+    """The memory in bytes of definitions that only one set uses, with their places in the set."""
     return sum(_PLACE_BYTES + definition.memory_bytes for definition in definitions)

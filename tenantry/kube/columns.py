@@ -42,7 +42,7 @@ CREATED_AT = Column(name="Created At", type="date", description=_CREATED_TEXT, c
 
 
 def column(name: str, description: str, cell: Callable[[Object], Any], *, priority: int = 0, wide_name: bool = False) -> Column:
-    """A column whose cell does not depend on the time; `wide_name` gives it the format of names."""
+    """A column whose cell does not depend on the time. `wide_name` gives it the format `name`."""
     return Column(
         name=name,
         description=description,

@@ -14,8 +14,8 @@ _REFERENCE = "see https://github.com/kubernetes/enhancements/pull/1111"
 
 
 def approval_condition(crd: Object, now: datetime | None = None) -> Object | None:
-    """The condition that a definition should have; None where its group is nobody's. `lastTransitionTime` stays while the status
-    does."""
+    """The condition that a definition should have. None where its group needs no approval. `lastTransitionTime` stays the same as
+    long as the status does."""
     if not is_protected(crd["spec"].get("group") or ""):
         return None
     status, reason, message = _verdict(annotations_of(crd).get(APPROVED) or "")
@@ -31,7 +31,7 @@ def approval_condition(crd: Object, now: datetime | None = None) -> Object | Non
 
 
 def _verdict(annotation: str) -> tuple[str, str, str]:
-    """(status, reason, message)."""
+    """(status, reason, message) of the condition."""
     if not annotation:
         return "False", "MissingAnnotation", f'protected groups must have approval annotation "{APPROVED}", {_REFERENCE}'
     if annotation.startswith("unapproved"):

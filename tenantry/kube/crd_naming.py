@@ -1,4 +1,4 @@
-"""Which of a CustomResourceDefinition's names it gets (apiextensions-apiserver's naming controller), as a pure function."""
+"""Which names a CustomResourceDefinition gets (apiextensions-apiserver's naming controller), as pure functions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ESTABLISHED = "Established"
 
 
 def condition(crd: Object, kind: str) -> Object | None:
-    """The condition of a kind in the status, None where there is none."""
+    """The condition of a type in the status, None where it has none."""
     conditions = (crd.get("status") or {}).get("conditions") or ()
     return next((c for c in conditions if c.get("type") == kind), None)
 
@@ -23,14 +23,14 @@ def is_condition_true(crd: Object, kind: str) -> bool:
 
 
 def accepted_names(crd: Object) -> Object:
-    """The names that a definition goes by: the accepted ones of its status, else those it asks for."""
+    """The names that a definition is served under: the accepted names in its status, else the requested ones."""
     accepted = (crd.get("status") or {}).get("acceptedNames") or {}
     names: Object = crd["spec"]["names"]
     return accepted if accepted.get("plural") and accepted.get("kind") and accepted.get("listKind") else names
 
 
 class TakenNames:
-    """The accepted names of the definitions beside one, of its group."""
+    """The accepted names of the other definitions in a group."""
 
     def __init__(self, crd: Object) -> None:
         self.resources: set[str] = set()
@@ -39,7 +39,7 @@ class TakenNames:
         self._own = crd.get("metadata", {}).get("name")
 
     def add(self, other: Object) -> None:
-        """Counts another definition; one of another group, and the definition itself, are passed over."""
+        """Adds another definition. A definition of another group, and the definition itself, are ignored."""
         if other["spec"].get("group") != self._group or other.get("metadata", {}).get("name") == self._own:
             return
         names = (other.get("status") or {}).get("acceptedNames") or {}
@@ -51,8 +51,8 @@ class TakenNames:
 def naming_conditions(crd: Object, others: Iterable[Object], now: datetime | None = None) -> Object:
     """The status that a definition should have: acceptedNames and the conditions NamesAccepted and Established.
 
-    `others` are the definitions beside it, of every group; only those of its group and with accepted names count, the
-    definition itself is passed over. What the status holds beyond that is kept; `lastTransitionTime` changes with `status` only.
+    `others` are the other definitions, of every group. Only those of the same group with accepted names count; the definition
+    itself is ignored. The rest of the status is kept. `lastTransitionTime` changes only with `status`.
     """
     taken = TakenNames(crd)
     for other in others:
@@ -61,7 +61,7 @@ def naming_conditions(crd: Object, others: Iterable[Object], now: datetime | Non
 
 
 def named_status(crd: Object, taken: TakenNames, now: datetime | None = None) -> Object:
-    """`naming_conditions`, of the names that the others have."""
+    """`naming_conditions`, where the names of the others are collected already."""
     wanted: Object = crd["spec"]["names"]
     status: Object = dict(crd.get("status") or {})
     resources, kinds = taken.resources, taken.kinds
@@ -77,14 +77,14 @@ def named_status(crd: Object, taken: TakenNames, now: datetime | None = None) ->
         reason, message = problem
         _set(conditions, NAMES_ACCEPTED, "False", reason, message, moment)
         if not is_condition_true(crd, ESTABLISHED):
-            # Once established a definition stays served, under the names it has.
+            # An established definition stays served, under its current names.
             _set(conditions, ESTABLISHED, "False", "NotAccepted", "not all names are accepted", moment)
     status["conditions"] = conditions
     return status
 
 
 def _accept(wanted: Object, current: Object, resources: set[str], kinds: set[str]) -> tuple[Object, tuple[str, str] | None]:
-    """The accepted names, and the last conflict as (reason, message); upstream checks in this order."""
+    """The accepted names, and the last conflict as (reason, message). The checks are in upstream's order."""
     accepted: Object = {key: value for key, value in current.items() if value}
     problem: tuple[str, str] | None = None
 

@@ -32,7 +32,7 @@ STORAGE_RULE = "must have exactly one version marked as storage version"
 
 
 def validate_crd(crd: Object, old: Object | None) -> list[FieldError]:
-    """What is wrong with a CustomResourceDefinition (defaults filled in); `old` is the one before an update."""
+    """The errors of a CustomResourceDefinition with its defaults filled in. `old` is the definition before an update."""
     spec = crd.get("spec") or {}
     errors = list(_name(crd, spec)) if old is None else []
     errors += _identity(crd, spec, old)
@@ -43,18 +43,18 @@ def validate_crd(crd: Object, old: Object | None) -> list[FieldError]:
     if old is not None:
         errors += _immutable(spec, old)
         if is_deleting(crd) or spec == old.get("spec"):
-            # What was accepted once may be finished and may keep its status, whatever the rules are now.
+            # A definition that was accepted before may be deleted and keep its status, also if it breaks today's rules.
             return [e for e in errors if e.field.startswith("status.")]
     return errors
 
 
 def validate_crd_status(crd: Object) -> list[FieldError]:
-    """What is wrong with a status that is written through its own endpoint."""
+    """The errors of a status that is written through the status subresource."""
     return list(_stored_versions(crd, crd.get("spec") or {}))
 
 
 def crd_warnings(crd: Object, old: Object | None) -> list[str]:
-    """Warnings for a writer: formats that are not checked."""
+    """Warnings for the writer: formats that are not checked."""
     if old is not None and old.get("spec") == crd.get("spec"):
         return []
     unknown: dict[str, None] = {}
@@ -170,7 +170,7 @@ def _versions(spec: Object, path: str) -> Iterator[FieldError]:
 
 
 def _internal(versions: list[Object]) -> list[Object]:
-    """Versions as upstream prints its internal type."""
+    """Versions as Go prints upstream's internal type."""
     return [
         {
             "Name": v.get("name") or "",
@@ -211,7 +211,7 @@ def _document_of(version: Object) -> Any:
 
 
 def _hoisted(versions: list[Object], path: str, field: str, top: str, check: Any) -> Iterator[FieldError]:
-    """Checks a part of the versions: once, at the top of the spec, where all versions have it alike."""
+    """Checks a part of the versions. Where all versions have it alike, it is checked once, at the top of the spec."""
     values = [v.get(field) for v in versions]
     if not any(values):
         return
@@ -361,7 +361,7 @@ def client_errors(client: Object, path: str) -> Iterator[FieldError]:
         return
     form = "desired format: https://host[/path]"
     try:
-        # One without a scheme is a path, which is a URL, and lacks what follows.
+        # A text without a scheme is a valid URL (a path), and is then refused because scheme and host are missing.
         parts = addresses.url(url if ":" in url or url.startswith("/") else f"/{url}")
     except ValueError as error:
         yield required(f"{path}.url", f"url must be a valid URL: {error}; {form}")

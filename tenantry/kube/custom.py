@@ -1,4 +1,4 @@
-"""Types from data: a CustomResourceDefinition or an APIResourceSchema becomes a ResourceDefinition."""
+"""Makes a ResourceDefinition from a CustomResourceDefinition or an APIResourceSchema."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ __all__ = [
     "validate_crd",
 ]
 
-# The order of kube-apiserver's discovery of custom types.
+# The order in which kube-apiserver's discovery lists verbs of custom types.
 _VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
 _SERVED_METADATA = ("apiVersion", "kind", "metadata")
 
 
 class CustomStrategy(Strategy):
-    """The rules that custom resources have: status apart from the rest where the type says so, generations, and
-    updates only with a resourceVersion."""
+    """The rules of custom resources: a separate status where the type declares it, generations, and updates only with a
+    resourceVersion."""
 
     unconditional_update = False
     tracks_generation = True
 
     def __init__(self, *, status: frozenset[str], path_segment_names: bool = False) -> None:
-        """`status` names the versions that have the status subresource; `path_segment_names` allows every name that fits
-        into a URL path, as an APIResourceSchema with nameValidation PathSegmentName does."""
+        """`status` are the versions that have the status subresource. `path_segment_names` allows every name that is a valid URL
+        path segment, as an APIResourceSchema with nameValidation PathSegmentName does."""
         self._status = status
         self._path_segment_names = path_segment_names
 
@@ -84,8 +84,8 @@ class CustomStrategy(Strategy):
 
 
 def definition_from_crd(crd: Object) -> ResourceDefinition:
-    """The type that a valid CustomResourceDefinition defines. It takes the names that were accepted (status), or the
-    wanted ones where the naming has not been decided yet."""
+    """The type that a valid CustomResourceDefinition defines. It has the accepted names (status), or the requested ones where the
+    names have not been decided yet."""
     spec = crd["spec"]
     names = accepted_names(crd)
     return _definition(
@@ -99,7 +99,7 @@ def definition_from_crd(crd: Object) -> ResourceDefinition:
 
 
 def definition_from_api_resource_schema(schema_obj: Object, *, identity: str) -> ResourceDefinition:
-    """The type that a valid APIResourceSchema (apis.kcp.io) defines; `identity` is the hash of the export that owns its
+    """The type that a valid APIResourceSchema (apis.kcp.io) defines. `identity` is the hash of the export that owns its
     storage."""
     spec = schema_obj["spec"]
     return _definition(
@@ -117,9 +117,9 @@ def _with_status(spec: Object) -> frozenset[str]:
 
 
 def _memory(spec: Object) -> int:
-    """About what the definition takes with all that is derived from it, measured: so much for each level of the schema (parsed,
-    compiled for pruning, defaults, validation and apply) and each item, and for its texts as often as they are kept (parsed, and
-    in two OpenAPI documents)."""
+    """The approximate memory in bytes of a definition and everything derived from it. Measured: a number of bytes for each level
+    of the schema (parsed, and compiled for pruning, defaults, validation and apply), for each item, and for its texts as often as
+    they are kept (parsed, and in two OpenAPI documents)."""
     text = orjson.dumps(spec)
     return 2000 * text.count(b"{") + 200 * text.count(b",") + 4 * len(text)
 
@@ -154,7 +154,7 @@ def _definition(
 def _version(version: Object, group: str, kind: str, preferred: str) -> Version:
     subresources = version.get("subresources") or {}
     scale = subresources.get("scale")
-    # An APIResourceSchema holds the document itself, a CRD wraps it.
+    # In an APIResourceSchema the schema is the document itself; in a CRD it is below openAPIV3Schema.
     wrapper: Object = version.get("schema") or {}
     document: Object = wrapper.get("openAPIV3Schema", wrapper)
     schema = from_openapi(document)
@@ -202,13 +202,13 @@ def _field_text(names: tuple[str, ...]) -> Callable[[Object], str]:
 
 
 def openapi_name(group: str, version: str, kind: str) -> str:
-    """The name of a custom type's component in OpenAPI documents: the group's labels in reverse order first."""
+    """The name of a custom type's component in OpenAPI documents. It begins with the group's labels in reverse order."""
     return ".".join([*reversed(group.split(".")), version, kind]) if group else f"core.{version}.{kind}"
 
 
 def with_object_fields(schema: Schema, *, ref: str = "") -> Schema:
-    """The root of a custom type: what the definition says, with apiVersion, kind and metadata as every object has them.
-    Rules that a definition has for metadata.name and generateName stay."""
+    """The root schema of a custom type: the definition's schema, with apiVersion, kind and metadata as in every object. Its rules
+    for metadata.name and generateName stay."""
     declared = {f.name: getattr(schema, f.name) for f in fields(Schema) if f.name not in ("compiled", "properties", "ref")}
     properties = {name: child for name, child in schema.properties.items() if name not in _SERVED_METADATA}
     plain_text = Schema(type="string")

@@ -1,7 +1,8 @@
-"""From a decoded body to the object of a type, as Go's decoding into a struct would leave it.
+"""Converts a decoded body to an object of a type, with the same result as Go's decoding into a struct.
 
-A wrong JSON type is a 400 with upstream's text; nulls, zero values that Go omits and unknown fields go; what Go always writes
-is added; times, base64 and quantities get their canonical form. Compiled once for each message and kept on it.
+A wrong JSON type is a 400 with upstream's text. Nulls, zero values that Go omits, and unknown fields are removed. Fields that Go
+always writes are added. Times, base64 and quantities become canonical. The conversion is compiled once for each message and
+cached with it.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from tenantry.kube.status import bad_request
 
 
 def check_types(obj: Object, definition: ResourceDefinition, version: str) -> None:
-    """Normalises `obj` in place. Raises StatusError 400 for the first value that does not fit its Go type.
+    """Normalises `obj` in place. Raises StatusError 400 for the first value that does not match its Go type.
 
-    Of a custom resource only the metadata is typed (its schema has the rest).
+    In a custom resource only the metadata is checked here; its schema checks the rest.
     """
     try:
         normalise(obj, definition)
@@ -31,7 +32,7 @@ def check_types(obj: Object, definition: ResourceDefinition, version: str) -> No
 
 
 def normalise(obj: Object, definition: ResourceDefinition) -> None:
-    """Like `check_types`, for the result of a patch. Raises Mismatch, whose `text()` is Go's error."""
+    """Like `check_types`, but raises Mismatch, whose `text()` is Go's error. Used for the results of patches."""
     if definition.message is not None:
         message: Message = definition.message
         normaliser(message)(obj)
@@ -46,7 +47,7 @@ def normalise(obj: Object, definition: ResourceDefinition) -> None:
 
 
 def unknown_fields(obj: Object, schema: Schema) -> list[str]:
-    """Drops the fields that `schema` does not have; the paths of the first hundred in the order of the document
+    """Drops the fields that `schema` does not have. Returns the paths of the first hundred, in the order of the document
     (`rules[0].verb`)."""
     found = ReportedPaths()
     _drop(obj, schema, None, found)

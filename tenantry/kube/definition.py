@@ -1,6 +1,6 @@
-"""What a type is: the data from which every verb, document and view works, for built-in and custom resources alike.
+"""Resource definitions: a type as data, for built-in and custom resources alike. Every verb, document and view works from it.
 
-No verb asks for the name of a type. What differs between types is either a field here or a method of the type's `Strategy`.
+No verb checks the name of a type. Differences between types are fields here or methods of the type's `Strategy`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class ScalePaths:
 
 
 class Strategy:
-    """The rules of its own that a type has. Pure: no I/O, no other objects. This base is a type without any.
+    """The special rules of a type. Methods are pure: no I/O, no other objects. This base class has no special rules.
 
     `subresource` is empty for the main resource, else `status`, `finalize`, …
     """
@@ -53,28 +53,28 @@ class Strategy:
     unconditional_update = True
     """A PUT without resourceVersion is allowed (built-ins, but not custom resources)."""
     tracks_generation = False
-    """metadata.generation starts at 1 and rises when anything but metadata and status changes."""
+    """metadata.generation starts at 1 and increases when anything except metadata and status changes."""
     graceful = False
     bare_finalizers = False
     """Finalizers may lack a domain: upstream asks for one in its core types only."""
     returns_deleted = False
-    """DELETE answers the last state of the object, and not a Status (resource quotas, service accounts)."""
+    """DELETE answers with the last state of the object and not with a Status (resource quotas, service accounts)."""
 
     def name_errors(self, name: str, *, prefix: bool) -> list[str]:
-        """Texts of what is wrong with a name (or, with `prefix`, with a generateName). The base: RFC 1123 subdomain."""
+        """The errors of a name, or of a generateName where `prefix` is set. Here: RFC 1123 subdomain."""
         return dns1123_subdomain_errors(name, prefix=prefix)
 
     def default(self, obj: Object) -> None:
-        """Fill in what a writer may leave out, beyond the schema's defaults, in what was decoded; the writer owns the result."""
+        """Fills in defaults beyond those of the schema, in the decoded object. The writer owns these fields."""
 
     def prepare_for_create(self, obj: Object) -> None:
-        """Drop what a creator may not set (status) and fill in what the type derives. Changes `obj`."""
+        """Removes fields that a creator may not set (status) and sets derived fields. Changes `obj`."""
 
     def prepare_for_update(self, obj: Object, old: Object, subresource: str) -> None:
-        """Put back what this endpoint may not change (status, spec for /status). Changes `obj`."""
+        """Restores fields that this endpoint may not change (status; or spec for /status). Changes `obj`."""
 
     def validate(self, obj: Object, old: Object | None, subresource: str) -> list[FieldError]:
-        """Failures beyond the schema; `old` is None on create."""
+        """The errors beyond those of the schema. `old` is None on create."""
         return []
 
     def warnings(self, obj: Object, old: Object | None) -> list[str]:
@@ -84,10 +84,10 @@ class Strategy:
         """Raises StatusError where the object may not be deleted."""
 
     def begin_deletion(self, obj: Object) -> None:
-        """Mark a deleted object that stays until its finalizers are done (namespaces: phase Terminating). Changes `obj`."""
+        """Marks a deleted object that stays until its finalizers are done (namespaces: phase Terminating). Changes `obj`."""
 
     def holds(self, obj: Object) -> bool:
-        """Whether the type itself keeps a deleted object that has no metadata.finalizers (namespaces: spec.finalizers)."""
+        """Whether the type keeps a deleted object that has no metadata.finalizers (namespaces: spec.finalizers)."""
         return False
 
 
@@ -97,8 +97,8 @@ _READ_WRITE = ("get", "patch", "update")
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Version:
-    """One version of a type. Values are stored in the storage version's shape; `from_storage` and `to_storage`
-    change a decoded object in place or return a new one, None where only apiVersion differs."""
+    """One version of a type. Values are stored in the storage version's shape. `from_storage` and `to_storage` convert a decoded
+    object: they change it in place or return a new one. They are None where only apiVersion differs."""
 
     name: str
     schema: Schema
@@ -108,14 +108,14 @@ class Version:
     to_storage: Callable[[Object], Object] | None = None
     deprecation_warning: str = ""
     subresources: frozenset[str] = frozenset()
-    """Names under the object: status, scale, finalize, token, …"""
+    """Names of subresources: status, scale, finalize, token, …"""
     subresource_verbs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """The verbs of subresources that do not have their usual ones (views have fewer, or none)."""
+    """The verbs of subresources whose verbs differ from the usual ones (views have fewer, or none)."""
     scale: ScalePaths | None = None
     selectable: Mapping[str, Callable[[Object], str]] = field(default_factory=dict)
     """Field selectors beyond metadata.name and metadata.namespace: `status.phase` → its value as text."""
     memo: dict[Any, Any] = field(default_factory=dict, repr=False)
-    """What other parts derive from this version once and share; the key names who. Nothing in it grows with use."""
+    """Values that other modules derive from this version once and share, by a key for each use. It does not grow with use."""
 
     def verbs_of(self, subresource: str) -> tuple[str, ...]:
         """The verbs of one of `subresources`, in lexical order."""
@@ -125,10 +125,10 @@ class Version:
 
 @dataclass(frozen=True, slots=True, weakref_slot=True, eq=False, kw_only=True)
 class ResourceDefinition:
-    """A type. Immutable and shared by every logical cluster that has it.
+    """A type. Immutable, and shared by all logical clusters that have it.
 
-    `custom` marks types from a CRD or an APIResourceSchema: no strategic merge, no protobuf, GVK on list items.
-    `stored` is False for requests in the shape of an object (access reviews): only `create`, answered by a connector.
+    `custom` marks types from a CRD or an APIResourceSchema: no strategic merge, no protobuf, apiVersion and kind on list items.
+    `stored` is False for types that are not stored (access reviews): they have only `create`, and a connector answers it.
     `identity` is the hash of the export that owns the storage of a bound type; it is part of the storage key.
     """
 
@@ -148,15 +148,15 @@ class ResourceDefinition:
     stored: bool = True
     identity: str = ""
     storage_group_resource: GroupResource | None = None
-    """Where the values live when that is another type's place (events.k8s.io events live with core events)."""
+    """The type whose storage this type shares, if any (events.k8s.io events are stored as core events)."""
     terminating: bool = False
-    """The definition is going away: creates are refused."""
+    """The definition is being deleted: creates are refused."""
     message: Any = None
     """The protobuf message table of a built-in type (`tenantry.kube.codec.protobuf`), None where it has none."""
     memory_bytes: int = 0
-    """About what a custom type takes of the memory; 0 for the types of the program, which stay."""
+    """Approximate memory in bytes of a custom type; 0 for built-in types."""
     origin: ResourceDefinition | None = None
-    """Which definition this is a variant of. It lives as long as its variants, and so they are the same for as long as it is."""
+    """The definition that this one is a variant of. A variant keeps it alive."""
     uid: str = ""
     """The uid of the CRD or APIResourceSchema behind a custom type."""
     group_resource: GroupResource = field(init=False, repr=False)

@@ -1,6 +1,6 @@
 """Discovery documents of a set of APIs: the legacy lists and the aggregated documents (KEP-3352).
 
-Who serves them keeps them, encoded, with the set.
+Callers cache the encoded documents with the set.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.objects import Object, group_version
 from tenantry.kube.version_order import sort_versions
 
-# Sub-resources whose shape is a kind of another group.
+# Subresources whose kind is in another group.
 _SCALE = {"group": "autoscaling", "version": "v1", "kind": "Scale"}
 _TOKEN_REQUEST = {"group": "authentication.k8s.io", "version": "v1", "kind": "TokenRequest"}
 _KINDS: dict[str, Object] = {"scale": _SCALE, "token": _TOKEN_REQUEST}
@@ -88,7 +88,7 @@ def _group(apis: ApiSet, name: str) -> Object:
 
 
 def served(apis: ApiSet, group_name: str, version: str) -> list[tuple[ResourceDefinition, Version]]:
-    """The types of a group version by plural; the first of a name wins, as it does for requests."""
+    """The types of a group version by plural. Where two have the same plural, the first wins, as for requests."""
     found: dict[str, tuple[ResourceDefinition, Version]] = {}
     for definition in apis.of_group(group_name):
         if definition.plural not in found:
@@ -136,14 +136,15 @@ def _resources(definition: ResourceDefinition, version: Version) -> list[Object]
 
 
 def _verbs(definition: ResourceDefinition) -> list[str]:
-    """What is shown: objects of a type that goes away may still be changed, but nobody is invited to (upstream)."""
+    """The verbs to list. Objects of a type that is being deleted can still be changed, but only reading and deleting is listed
+    (upstream)."""
     if definition.terminating:
         return [verb for verb in definition.verbs if verb not in ("create", "patch", "update")]
     return list(definition.verbs)
 
 
 def storage_version_hash(definition: ResourceDefinition) -> str:
-    """What clients compare to learn that the stored version changed (apiserver's discovery.StorageVersionHash)."""
+    """Clients compare it to notice a change of the stored version (apiserver's discovery.StorageVersionHash)."""
     group_name, _ = definition.storage_group_resource or definition.group_resource
     text = f"{group_name}/{definition.storage_version}/{definition.kind}"
     return base64.b64encode(hashlib.sha256(text.encode()).digest()[:8]).decode()
@@ -177,5 +178,5 @@ def _discovered(definition: ResourceDefinition, version: Version) -> Object:
 def _response_kind(definition: ResourceDefinition, version: Version) -> Object:
     if definition.custom:
         return {"group": definition.group, "version": version.name, "kind": definition.kind}
-    # Upstream leaves group and version of its own kinds empty: they are those of the document's entry.
+    # Upstream leaves group and version of kinds in the same group version empty.
     return {"group": "", "version": "", "kind": definition.kind}

@@ -1,4 +1,4 @@
-"""Ages in tables, as kubectl has always shown them (k8s.io/apimachinery/pkg/util/duration HumanDuration)."""
+"""Ages in Tables, in kubectl's format (k8s.io/apimachinery/pkg/util/duration HumanDuration)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ MINUTE, HOUR, DAY, YEAR = 60, 3600, 86400, 365 * 86400
 
 
 def human_duration(seconds: float) -> str:
-    """A duration in two units at most: `5s`, `3m20s`, `47m`, `5h12m`, `30h`, `7d3h`, `45d`, `2y30d`."""
+    """A duration in at most two units: `5s`, `3m20s`, `47m`, `5h12m`, `30h`, `7d3h`, `45d`, `2y30d`."""
     total = int(seconds)
     if total < -1:
         return "<invalid>"

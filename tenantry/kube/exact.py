@@ -1,9 +1,9 @@
-"""Encoded JSON that stays in memory."""
+"""A memory-saving copy of encoded JSON that is kept."""
 
 from __future__ import annotations
 
 
 def exact(encoded: bytes) -> bytes:
-    """The same bytes in a buffer of their own size, for what is kept. What orjson returns keeps the buffer that it was encoded
-    in: 1 KiB at least, and up to eight times the length of a long text."""
+    """The same bytes in a buffer of exactly their size. The bytes that orjson returns keep the encoder's buffer: at least 1 KiB,
+    and up to eight times the length of a long text."""
     return bytes(memoryview(encoded))

@@ -1,4 +1,4 @@
-"""Validation failures in the words of Go's field.Error (k8s.io/apimachinery/pkg/util/validation/field)."""
+"""Validation errors with the texts of Go's field.Error (k8s.io/apimachinery/pkg/util/validation/field)."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from tenantry.kube.status import CAUSES_MAX, FieldError, cut
 
 IMMUTABLE = "field is immutable"
 VALUE_CHARACTERS = 2048
-"""What a message shows of a value; upstream shows all of it, once for each error."""
+"""Characters of a value that a message shows. Upstream shows the whole value in each error."""
 _SUPPORTED_MAX = 100
 _T = TypeVar("_T")
 _WHOLE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 def show(value: Any) -> str:
-    """A value as upstream prints it in a message: strings quoted, lists and objects as compact JSON. No more of it is read than
-    is shown."""
+    """A value as upstream prints it in a message: strings quoted, lists and objects as compact JSON. It reads only as much of the
+    value as it shows."""
     if isinstance(value, str):
         return _WHOLE.encode(cut(value, VALUE_CHARACTERS))
     if not isinstance(value, dict | list):
@@ -33,7 +33,8 @@ def show(value: Any) -> str:
 
 
 def _parts(value: Any) -> Iterator[str]:
-    """The JSON of a value in pieces, so that it may be left off. Recursion is bounded by the depth of bodies."""
+    """Yields the JSON of a value in pieces, so that the caller can stop early. Its recursion is bounded by the depth of
+    bodies."""
     if isinstance(value, dict):
         lead = "{"
         for key, below in value.items():
@@ -53,8 +54,8 @@ def _parts(value: Any) -> Iterator[str]:
 
 
 def while_few(errors: list[FieldError], items: Iterable[_T]) -> Iterator[_T]:
-    """The items of something that a client sent, until there are as many errors as an answer tells: the rest need not be known.
-    For every loop that may find an error in each item."""
+    """Yields items until there are as many errors as an answer shows. For every loop over a client's data that may find an error
+    in each item."""
     for item in items:
         if len(errors) >= CAUSES_MAX:
             return
@@ -62,7 +63,8 @@ def while_few(errors: list[FieldError], items: Iterable[_T]) -> Iterator[_T]:
 
 
 def below(path: str, part: str) -> str:
-    """The path of a part (`.name`, `[0]`, `.properties[name]`), of bounded length: each field of a deep object has one."""
+    """The path of a part (`.name`, `[0]`, `.properties[name]`), of bounded length, because every field of a deep object has
+    one."""
     return cut(path + part, VALUE_CHARACTERS) if len(path) < VALUE_CHARACTERS else path
 
 
@@ -83,12 +85,12 @@ def duplicate(path: str, value: Any) -> FieldError:
 
 
 def not_supported(path: str, value: Any, supported: Iterable[str]) -> FieldError:
-    """`supported` are the values that would do, in the order of the message."""
+    """NotSupported. `supported` are the allowed values, in the order of the message."""
     return FieldError("NotSupported", path, f"Unsupported value: {show(value)}: supported values: {supported_text(supported)}")
 
 
 def supported_text(supported: Iterable[str]) -> str:
-    """The values that would do, as many as a message holds."""
+    """The allowed values, as many as a message shows."""
     return cut(", ".join(show(s) for s in islice(supported, _SUPPORTED_MAX)), VALUE_CHARACTERS)
 
 

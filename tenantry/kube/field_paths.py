@@ -1,6 +1,6 @@
-"""Places in an object as linked tuples, which become text only where something is said about them.
+"""Places in an object as linked tuples. They become text only in a message.
 
-A path as text costs its length at every step down, and the keys of maps are as long as their writer likes.
+A path as text would be copied at every level, and the keys of maps can be long.
 """
 
 from __future__ import annotations
@@ -8,14 +8,14 @@ from __future__ import annotations
 from typing import Any
 
 Path = tuple[Any, Any] | None
-"""A place below a root: None for the root itself, else (path of the parent, field name or index)."""
+"""None for the root, else (path of the parent, field name or index)."""
 
 PATH_CHARACTERS = 2048
-"""What is shown of a path."""
+"""Characters of a path that a message shows."""
 
 
 def path_text(path: Path) -> str:
-    """`spec.list[0].name`; empty for the root."""
+    """The path as text: `spec.list[0].name`; empty for the root."""
     text = ""
     for key in keys_of(path):
         if type(key) is int:
@@ -28,7 +28,7 @@ def path_text(path: Path) -> str:
 
 
 def keys_of(path: Path) -> list[Any]:
-    """The steps from the root."""
+    """The field names and indexes from the root to the place."""
     keys: list[Any] = []
     while path is not None:
         path, key = path
@@ -38,14 +38,14 @@ def keys_of(path: Path) -> list[Any]:
 
 
 class ReportedPaths:
-    """The paths of fields that are told to a client: the first hundred different ones, as sigs.k8s.io/json stops there."""
+    """Collects paths of fields to report to a client: the first hundred different ones, like sigs.k8s.io/json."""
 
     MAX = 100
 
     def __init__(self) -> None:
         self._paths: dict[str, None] = {}
         self.count = 0
-        """How many there were."""
+        """How many were added, with those beyond the first hundred."""
 
     def add(self, path: Path) -> None:
         self.count += 1

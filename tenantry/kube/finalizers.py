@@ -11,12 +11,12 @@ STANDARD = frozenset({"kubernetes", ORPHAN, FOREGROUND})
 
 
 def finalizer_errors(path: str, finalizer: str) -> list[FieldError]:
-    """What is wrong with one finalizer of a built-in object: it is `domain/name` or a standard one."""
+    """The errors of a finalizer of a built-in object: it has to be `domain/name` or a standard finalizer."""
     return [invalid(path, finalizer, text) for text in qualified_name_errors(finalizer)] + unqualified_errors(path, finalizer)
 
 
 def unqualified_errors(path: str, finalizer: str) -> list[FieldError]:
-    """The one check that custom resources do without."""
+    """The check for a domain, which does not apply to custom resources."""
     if "/" in finalizer or finalizer in STANDARD:
         return []
     return [invalid(path, finalizer, "name is neither a standard finalizer name nor is it fully qualified")]

@@ -1,4 +1,4 @@
-"""The checks behind `decode`: one closure for each message, made from its table."""
+"""The checks behind `tenantry.kube.decode`: one compiled closure for each message, made from its table."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}")
 
 
 class Mismatch(Exception):
-    """A value that does not fit its Go type; the path is filled in on the way up."""
+    """A value that does not match its Go type. The path is filled in on the way up."""
 
     def __init__(self, value: Any, go_type: str, text: str = "") -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class Mismatch(Exception):
         self.path: list[str] = []
 
     def text(self) -> str:
-        """Go's words: `json: cannot unmarshal number into Go struct field ConfigMap.data of type string`."""
+        """Go's text: `json: cannot unmarshal number into Go struct field ConfigMap.data of type string`."""
         if self._text:
             return self._text
         if not self.struct:
@@ -203,7 +203,7 @@ def _element(of: FieldType, go_type: str) -> Convert:
 
 
 def _struct(message: Message, go_type: str) -> Convert:
-    # Looked up at the first value and not now, since a message may contain itself.
+    # Looked up at the first value and not now, because a message may contain itself.
     def convert(value: Any) -> Any:
         if value.__class__ is not dict:
             raise Mismatch(value, go_type)
@@ -278,7 +278,7 @@ def _bytes(value: Any) -> Any:
 
 
 def _bad_byte(text: str) -> int:
-    """Where Go's decoder stops: at the first group of four that holds something else."""
+    """The position where Go's decoder stops: the first group of four with an invalid character."""
     for start in range(0, len(text), 4):
         group = text[start : start + 4]
         if not re.fullmatch(r"[A-Za-z0-9+/]{4}", group):

@@ -1,9 +1,9 @@
-"""The JSONPath of CRDs and kubectl (k8s.io/client-go/util/jsonpath), as far as printer columns and field paths use it:
-`.spec.a`, `.metadata.labels.x\\.y/z`, `['a']`, `[0]`, `[-1]`, `[1:3]`, `[*]`, `.*`, `..name`, `[?(@.type=="Ready")]`.
+r"""JSONPath as in CRDs and kubectl (k8s.io/client-go/util/jsonpath), as far as printer columns and field paths use it: `.spec.a`,
+`.metadata.labels.x\.y/z`, `['a']`, `[0]`, `[-1]`, `[1:3]`, `[*]`, `.*`, `..name`, `[?(@.type=="Ready")]`.
 
-A path is read in one pass over its characters. What it visits is bounded: `..a..a..a` finds each value as often as there are ways
-to it, and where only the first one is asked for, no step looks at a node twice. A value of which a path visits more than
-`VISITED_MAX` nodes has nothing at that path.
+A path is parsed in one pass over its characters. The number of visited nodes is limited: `..a..a..a` finds a value once for every
+way to it. Where only the first value is wanted, no step visits a node twice. A path that visits more than `VISITED_MAX` nodes of
+a value finds nothing.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from tenantry.base.cache import cached
 
 Find = Callable[[Any], list[Any]]
 _Step = Callable[[Any, "Visits"], Iterator[Any]]
-"""What a step finds from one value."""
+"""Yields what a step finds in one value."""
 
 LENGTH_MAX = 4096
-"""Characters of a path; a longer one cannot be read."""
+"""The most characters of a path; a longer one is refused."""
 STEPS_MAX = 256
 VISITED_MAX = 20_000
-"""Nodes that one path may visit in one value."""
+"""The most nodes that one path may visit in one value."""
 _BLANKS = " \t\r\n"
 _NAME_ENDS = frozenset(".[ \t\r\n")
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
@@ -36,11 +36,11 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
 
 
 class TooManyNodes(Exception):
-    """A path visits more of a value than it may."""
+    """A path visits too many nodes of a value."""
 
 
 class Visits:
-    """How many nodes may still be visited; and, where the first value is all that is wanted, which ones led to nothing."""
+    """How many nodes may still be visited. Where only the first value is wanted, also which nodes led to nothing."""
 
     __slots__ = ("_tried", "left")
 
@@ -49,7 +49,7 @@ class Visits:
         self._tried: set[tuple[int, int]] | None = set() if once else None
 
     def is_new(self, step: _Step, node: Any) -> bool:
-        """Whether a step has to look at a node, which it has not done yet."""
+        """Whether a step has not visited a node before."""
         if self._tried is None:
             return True
         key = id(step), id(node)
@@ -59,14 +59,14 @@ class Visits:
         return True
 
     def count(self, nodes: int) -> None:
-        """Raises TooManyNodes."""
+        """Counts a visited node. Raises TooManyNodes."""
         self.left -= nodes
         if self.left < 0:
             raise TooManyNodes
 
 
 class _Path:
-    """A path that was read."""
+    """A parsed path."""
 
     __slots__ = ("_names", "_steps")
 
@@ -99,23 +99,23 @@ def _path(text: str) -> _Path:
 
 
 def compile_path(text: str) -> Find:
-    """A function that finds the values at a path in a value, in order; empty where there are none, or too much is to be visited.
+    """A function that finds the values at a path in a value, in order. It finds nothing where too many nodes would be visited.
 
-    Raises ValueError for a path that cannot be read.
+    Raises ValueError for an invalid path.
     """
     return _path(text).all
 
 
 def first(text: str) -> Callable[[Any], Any]:
-    """A function that finds the first value at a path, None where there is none, or too much is to be visited.
+    """A function that finds the first value at a path. None where there is none or too many nodes would be visited.
 
-    Raises ValueError for a path that cannot be read.
+    Raises ValueError for an invalid path.
     """
     return _path(text).first
 
 
 def field_names(text: str) -> tuple[str, ...]:
-    """The names in a simple path (`.spec.replicas`, `['a'].b`). Raises ValueError where it holds anything else."""
+    """The names in a simple path (`.spec.replicas`, `['a'].b`). Raises ValueError for any other path."""
     position, names = 0, []
     while position < len(text):
         if text[position] == ".":
@@ -134,7 +134,7 @@ def field_names(text: str) -> tuple[str, ...]:
 
 
 def _end_of_quoted(text: str, start: int) -> int | None:
-    """The place behind a text in quotes that begins at `start`."""
+    """The position after the quoted text that begins at `start`."""
     quote = text[start : start + 1]
     if quote not in ("'", '"'):
         return None
@@ -143,7 +143,7 @@ def _end_of_quoted(text: str, start: int) -> int | None:
 
 
 def _name(text: str, start: int) -> tuple[str, int]:
-    """The name that begins at a place, without its backslashes, and the place behind it. Empty where there is none."""
+    """The name that begins at a position, without its backslashes, and the position after it. Empty where there is none."""
     characters: list[str] = []
     position = start
     while position < len(text) and text[position] not in _NAME_ENDS:
@@ -157,7 +157,7 @@ def _name(text: str, start: int) -> tuple[str, int]:
 
 
 def _plain_names(text: str) -> tuple[str, ...] | None:
-    """The names of a path that is nothing but names."""
+    """The names in a path that has only names."""
     if not text.startswith("."):
         return None
     names = text[1:].split(".")
@@ -178,7 +178,7 @@ def _named(value: Any, names: tuple[str, ...]) -> Iterator[Any]:
 
 
 def _first(steps: list[_Step], place: int, value: Any, visits: Visits) -> list[Any]:
-    """The first value that the steps from a place on find, in a list."""
+    """The first value that the remaining steps find, in a list."""
     if place == len(steps):
         return [value]
     step = steps[place]
@@ -253,7 +253,7 @@ def _closing(text: str, start: int) -> int:
         elif character == "[":
             depth += 1
             if depth > 2:
-                # A filter holds paths, and none that holds a filter.
+                # A filter contains paths, but these contain no filter.
                 break
         elif character == "]":
             depth -= 1
@@ -280,7 +280,7 @@ def _subscript(inside: str, text: str) -> _Step:
 
 
 def _number(text: str) -> int | bool | None:
-    """A whole number, None where there is nothing, False where there is something else."""
+    """An integer, None where the text is empty, False where it is not an integer."""
     if not text:
         return None
     digits = text.removeprefix("-")
@@ -288,7 +288,7 @@ def _number(text: str) -> int | bool | None:
 
 
 def _comparison(inside: str) -> tuple[str, str, str]:
-    """The two sides of a filter and what stands between them, which is empty where there is one side alone."""
+    """The two sides of a filter and the operator between them. The operator is empty where there is only one side."""
     quote = ""
     for place, character in enumerate(inside):
         if quote:
@@ -323,7 +323,7 @@ def _all(value: Any, visits: Visits) -> Iterator[Any]:
 
 
 def _descend(name: str) -> _Step:
-    # Another key than the step's own: that one says where the path went on from.
+    # Not the step's own key, which is used for the nodes where the path continues.
     def walk(value: Any, visits: Visits) -> Iterator[Any]:
         return step(value, visits)
 

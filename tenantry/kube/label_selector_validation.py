@@ -11,7 +11,7 @@ from tenantry.kube.status import FieldError
 
 
 def label_errors(labels: Mapping[str, str], path: str) -> list[FieldError]:
-    """Bad keys and values of a map of labels."""
+    """The errors of the keys and values of labels."""
     errors: list[FieldError] = []
     for key, value in while_few(errors, labels.items()):
         errors += [invalid(path, key, text) for text in qualified_name_errors(key)]
@@ -20,7 +20,7 @@ def label_errors(labels: Mapping[str, str], path: str) -> list[FieldError]:
 
 
 def label_selector_errors(selector: Object, path: str) -> list[FieldError]:
-    """What is wrong with a label selector in an object."""
+    """The errors of a label selector in an object."""
     errors = label_errors(selector.get("matchLabels") or {}, f"{path}.matchLabels")
     for index, requirement in while_few(errors, enumerate(selector.get("matchExpressions") or ())):
         errors += _requirement_errors(requirement, f"{path}.matchExpressions[{index}]")

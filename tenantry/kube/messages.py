@@ -1,14 +1,14 @@
-"""Tables of Kubernetes' built-in messages: one line for each field, from which schema, decoding and protobuf follow.
+"""Tables of Kubernetes' built-in messages: one line for each field. Schema, decoding and protobuf are derived from them.
 
 A line is `<protobuf number> <JSON name> <type> [flags]`.
 
-Types are Go's, as they decide what is accepted and what is written back: string, bool, int32, int64, double, bytes, Time,
-MicroTime, Quantity, FieldsV1, JSON, Values (a list of strings that is a message of its own in protobuf), or the name of
-another message; `string(v1.SecretType)` names a Go string type (error texts show it); `*` before a type is a pointer (a zero
-value is kept when it was sent); `[]` a list, `map[]` a map with string keys.
+Types are Go's types, because these decide what is accepted and what is written back: string, bool, int32, int64, double, bytes,
+Time, MicroTime, Quantity, FieldsV1, JSON, Values (a list of strings that is a message of its own in protobuf), or the name of
+another message. `string(v1.SecretType)` names a Go string type (error texts show it). `*` before a type is a pointer (a zero
+value is kept when it was sent). `[]` is a list, `map[]` a map with string keys.
 
-Flags: `always` (written even when empty, as a Go field without omitempty), `required` (in OpenAPI and server-side apply's
-view), `merge` or `merge=key` (strategic merge patch), `set` or `map=key,…` (list type), `default=""`.
+Flags: `always` (written even when empty, as a Go field without omitempty), `required` (in OpenAPI and for server-side apply),
+`merge` or `merge=key` (strategic merge patch), `set` or `map=key,…` (list type), `default=""`.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class Message:
     root: bool = False
     schema: Schema = field(default_factory=Schema)
     memo: dict[str, Any] = field(default_factory=dict, repr=False)
-    """What other parts derive from the table once; the key names who."""
+    """Values that other modules derive from the table once, by a key for each use."""
 
     @property
     def name(self) -> str:
@@ -113,7 +113,8 @@ class Message:
 
 
 def message(ref: str, table: str, *used: Message, root: bool = False, atomic: bool = False) -> Message:
-    """A message from its table. `used` are the messages that lines name; `atomic` is server-side apply's struct type.
+    """A message from its table. `used` are the messages that its lines name. `atomic` means that server-side apply treats the
+    struct as one value.
 
     Raises KeyError for an unknown type.
     """
@@ -182,12 +183,12 @@ def _field_schema(item: Field) -> Schema:
     default = _default(item)
     if default is ABSENT:
         return schema
-    # A message's schema is shared by all who use it.
+    # The schema of a message is shared by all fields that use it.
     return replace(schema, default=default, has_default=True, compiled=None)
 
 
 def _default(item: Field) -> Any:
-    """What the field is when nobody wrote it: its default, or Go's zero value where the field cannot be absent."""
+    """The value of a field that was not sent: its default, or Go's zero value where the field is always present."""
     if item.default is not None:
         return item.default
     if item.type.pointer or item.type.container:

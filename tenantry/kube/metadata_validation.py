@@ -1,4 +1,4 @@
-"""Validation of metadata (k8s.io/apimachinery/pkg/api/validation), the same for every type."""
+"""Validation of metadata (k8s.io/apimachinery/pkg/api/validation). It is the same for every type."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _IMMUTABLE_FIELDS = ("name", "namespace", "uid", "creationTimestamp", "deletionT
 
 
 def validate_metadata(obj: Object, old: Object | None, definition: ResourceDefinition) -> list[FieldError]:
-    """What is wrong with an object's metadata; `old` is None on create.
+    """The errors of an object's metadata. `old` is None on create.
 
-    System fields that an update may leave out or change without effect (generation, creationTimestamp) have been restored before.
+    System fields that an update may leave out or change without effect (generation, creationTimestamp) are restored before this.
     """
     metadata = obj.get("metadata") or {}
     if old is None:
@@ -43,8 +43,8 @@ def validate_metadata(obj: Object, old: Object | None, definition: ResourceDefin
 
 
 def metadata_warnings(obj: Object, definition: ResourceDefinition, old: Object | None = None) -> list[str]:
-    """What is allowed and unwise: owners that came twice, and finalizers of a custom resource without a domain that `old` does
-    not have."""
+    """Warnings about metadata that is allowed but probably wrong: repeated owners, and new finalizers of a custom resource
+    without a domain."""
     metadata = obj.get("metadata") or {}
     warnings: list[str] = []
     owners = metadata.get("ownerReferences")

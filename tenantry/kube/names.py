@@ -1,6 +1,6 @@
 """The name formats of Kubernetes (k8s.io/apimachinery validation), with its error texts.
 
-Each function returns the texts of what is wrong, an empty list where nothing is. Texts follow kube-apiserver 1.36.
+Each function returns a list of error texts, which is empty for a valid name. The texts are those of kube-apiserver 1.36.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _LABEL_VALUE_FORMAT = f"({_QUALIFIED_FORMAT})?"
 _CONFIG_KEY_FORMAT = "[-._a-zA-Z0-9]+"
 
 _WINDOW = 1 << 16
-"""Characters that are looked at in one step, in which no other thread has the interpreter: a tenth of a millisecond."""
+"""Characters that are checked in one step, in which no other thread can run: a tenth of a millisecond."""
 
 
 def _matcher(form: re.Pattern[str], characters: str, dot_apart: Sequence[str] = ()) -> Callable[[str], bool]:
-    """Whether a text has a form that asks for nothing but `characters` (of ASCII), the right ones at both ends, and no dot beside
-    another character as in `dot_apart`. A long text is looked at in steps."""
+    """A function that checks the form of a text: only `characters` (ASCII), the right ones at both ends, and in `dot_apart`
+    formats no dot beside another separator. A long text is checked in steps."""
     whole, allowed = form.fullmatch, characters.encode()
 
     def matches(text: str) -> bool:
@@ -56,7 +56,7 @@ _is_qualified = _matcher(re.compile(_QUALIFIED_FORMAT), _LETTERS)
 _is_label_value = _matcher(re.compile(_LABEL_VALUE_FORMAT), _LETTERS)
 _is_config_key = _matcher(re.compile(_CONFIG_KEY_FORMAT), _LETTERS)
 
-_EDGES = "and must start and end with an alphanumeric character"
+_ENDS = "and must start and end with an alphanumeric character"
 
 
 def regex_error(message: str, pattern: str, *examples: str) -> str:
@@ -68,13 +68,13 @@ def regex_error(message: str, pattern: str, *examples: str) -> str:
 
 
 _LABEL_TEXT = regex_error(
-    f"a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', {_EDGES}",
+    f"a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', {_ENDS}",
     _LABEL_FORMAT,
     "my-name",
     "123-abc",
 )
 _SUBDOMAIN_TEXT = regex_error(
-    f"a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', {_EDGES}",
+    f"a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', {_ENDS}",
     _SUBDOMAIN_FORMAT,
     "example.com",
 )
@@ -85,10 +85,10 @@ _DNS1035_TEXT = regex_error(
     "my-name",
     "abc-123",
 )
-_QUALIFIED_RULE = f"must consist of alphanumeric characters, '-', '_' or '.', {_EDGES}"
+_QUALIFIED_RULE = f"must consist of alphanumeric characters, '-', '_' or '.', {_ENDS}"
 _QUALIFIED_TEXT = regex_error(_QUALIFIED_RULE, _QUALIFIED_FORMAT, "MyName", "my.name", "123-abc")
 _LABEL_VALUE_TEXT = regex_error(
-    f"a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', {_EDGES}",
+    f"a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', {_ENDS}",
     _LABEL_VALUE_FORMAT,
     "MyValue",
     "my_value",
@@ -104,7 +104,7 @@ _CONFIG_KEY_TEXT = regex_error(
 
 
 def _mask_trailing_dash(name: str) -> str:
-    """A prefix may end in a dash, since letters follow."""
+    """A generateName may end in a dash, because letters follow."""
     return name[:-1] + "a" if len(name) > 1 and name.endswith("-") else name
 
 
@@ -139,7 +139,7 @@ def dns1035_label_errors(name: str, *, prefix: bool = False) -> list[str]:
 
 
 def path_segment_errors(name: str, *, prefix: bool = False) -> list[str]:
-    """What may not stand between two slashes of a URL path (RBAC objects have no other rule)."""
+    """For names that only have to be a valid URL path segment (RBAC objects)."""
     if not prefix and name in (".", ".."):
         return [f"may not be '{name}'"]
     return [f"may not contain '{part}'" for part in ("/", "%") if part in name]

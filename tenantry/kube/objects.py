@@ -1,4 +1,4 @@
-"""Kubernetes objects as plain JSON values, and the few helpers that everything needs to read their metadata."""
+"""Kubernetes objects as plain JSON values, and helpers to read their metadata."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ Object = dict[str, Any]
 """A decoded Kubernetes object: JSON values only (dict, list, str, int, float, bool, None)."""
 
 CLUSTER_ANNOTATION = "kcp.io/cluster"
-"""Names the logical cluster on every object served (kcp behaviour); the only way to tell the items of a wildcard list apart."""
+"""The annotation with the logical cluster on every served object (as in kcp). It is the only way to tell the items of a wildcard
+list apart."""
 
 
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
@@ -27,7 +28,7 @@ class GroupResource(NamedTuple):
 
 
 def metadata_of(obj: Object) -> dict[str, Any]:
-    """The object's metadata, made when it is missing."""
+    """The object's metadata, created where it is missing."""
     return obj.setdefault("metadata", {})  # type: ignore[no-any-return]
 
 
@@ -50,7 +51,7 @@ def namespace_of(obj: Object) -> str:
 
 
 def cluster_of(obj: Object) -> str:
-    """The logical cluster that the object says it lives in."""
+    """The logical cluster in the object's annotation."""
     return annotations_of(obj).get(CLUSTER_ANNOTATION, "")
 
 
@@ -74,8 +75,8 @@ def split_api_version(api_version: str) -> tuple[str, str]:
 
 
 def with_own_containers(value: Any) -> Any:
-    """A copy of a JSON value whose dicts and lists are its own, and whose texts and numbers are shared. It takes longer than to
-    encode and decode, but gives the interpreter away meanwhile."""
+    """A deep copy of a JSON value: new dicts and lists, shared texts and numbers. It is slower than encoding and decoding, but
+    lets other threads run meanwhile."""
     if isinstance(value, dict):
         return {key: with_own_containers(item) if isinstance(item, dict | list) else item for key, item in value.items()}
     if isinstance(value, list):
@@ -84,7 +85,7 @@ def with_own_containers(value: Any) -> Any:
 
 
 class _Second:
-    """The last second that somebody asked for, and its text: a write asks for it several times."""
+    """The text of the last second that was asked for, cached because a write asks for it several times."""
 
     __slots__ = ("known",)
 

@@ -25,7 +25,7 @@ _AGE = Column(
 
 
 def columns_of(declared: Sequence[Object]) -> tuple[Column, ...]:
-    """The columns of a version: the name, and what the definition declares (the age where it declares nothing)."""
+    """The columns of a version: the name, and the columns that the definition declares (the age where it declares none)."""
     if not declared:
         return (NAME, _AGE)
     return (NAME, *(_column(c) for c in declared))
@@ -47,7 +47,7 @@ def _cell(path: str, kind: str) -> _Cell:
     try:
         get = first(path)
     except ValueError:
-        # kube-apiserver accepts a definition with such a path; its column stays empty.
+        # kube-apiserver accepts a definition with an invalid path; the column stays empty.
         return lambda obj, now: None
     convert = _CONVERT[kind]
 

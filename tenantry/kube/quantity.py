@@ -14,15 +14,15 @@ _DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "
 _NANO = Decimal("1e-9")
 _MAX_DIGITS = 64
 _EXACT = Context(prec=4 * _MAX_DIGITS)
-"""As many digits as a quantity can come to; the default would fail with 29."""
+"""As many digits as a quantity can have. Python's default is 28."""
 
 SYNTAX_ERROR = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
 
 
 @cached("quantities", bytes_max=512 << 10)
 def parse(text: str) -> Decimal:
-    """The amount. What is finer than a nano is rounded up, as upstream does. Raises ValueError with upstream's text."""
-    # The length first: the pattern may try each place of a long row of digits again.
+    """The amount. Values finer than a nano are rounded up, as upstream does. Raises ValueError with upstream's text."""
+    # The length is checked first: matching a long row of digits may take quadratic time.
     match = _FORM.fullmatch(text) if len(text) <= _MAX_DIGITS else None
     if match is None:
         raise ValueError(SYNTAX_ERROR)
@@ -44,7 +44,7 @@ def parse(text: str) -> Decimal:
 
 
 def exactly(run: Callable[[Decimal, Decimal], Decimal], left: Decimal, right: Decimal | int) -> Decimal:
-    """The result of an operation on amounts, in as many digits as it needs."""
+    """The result of an operation on amounts, computed with as many digits as it needs."""
     with localcontext(_EXACT):
         return run(left, Decimal(right))
 
@@ -58,7 +58,7 @@ def is_quantity(text: str) -> bool:
 
 
 def canonical(text: str) -> str:
-    """The shortest way to write the same amount in the same style (binary, decimal, exponent). Raises ValueError."""
+    """The shortest form of the same amount in the same style (binary, decimal, exponent). Raises ValueError."""
     amount = parse(text)
     match = _FORM.fullmatch(text)
     suffix, exponent = (match.group(3), match.group(4)) if match else (None, None)
@@ -72,7 +72,7 @@ def canonical(text: str) -> str:
 
 
 def from_amount(amount: Decimal) -> str:
-    """An amount in decimal style: the largest suffix that needs no fraction."""
+    """An amount in decimal style, with the largest suffix that needs no fraction."""
     if amount == 0:
         return "0"
     with localcontext(_EXACT):

@@ -1,4 +1,4 @@
-"""ResourceQuota arithmetic: which of a quota's keys an object counts against, and what exceeds it. Pure."""
+"""ResourceQuota arithmetic: against which of a quota's keys an object counts, and whether a limit is exceeded. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _COUNT = "count/"
 def counted_keys(hard_keys: Iterable[str], resource: GroupResource, *, namespaced: bool = True) -> tuple[str, ...]:
     """The keys of a quota (`configmaps`, `count/widgets.example.com`) against which one object of a resource counts 1.
 
-    Objects outside of namespaces never count.
+    Cluster-scoped objects never count.
     """
     if not namespaced:
         return ()
@@ -25,7 +25,7 @@ def counted_keys(hard_keys: Iterable[str], resource: GroupResource, *, namespace
 
 
 def resource_of(key: str) -> GroupResource | None:
-    """Which resource a key counts objects of; None where it counts something else (cpu, storage)."""
+    """The resource whose objects a key counts. None where it counts something else (cpu, storage)."""
     if key.startswith(_COUNT):
         resource, _, group = key[len(_COUNT) :].partition(".")
         return GroupResource(group, resource)
@@ -33,7 +33,7 @@ def resource_of(key: str) -> GroupResource | None:
 
 
 def hard_of(quota: Object) -> Mapping[str, str]:
-    """The limits in force: those that the controller has taken over into the status."""
+    """The limits that apply: those that the controller has copied into the status."""
     return (quota.get("status") or {}).get("hard") or {}
 
 
@@ -42,13 +42,14 @@ def used_of(quota: Object) -> Mapping[str, str]:
 
 
 def enforceable(quota: Object, keys: Iterable[str]) -> bool:
-    """Whether the controller has counted all of `keys` already; before that upstream refuses to decide."""
+    """Whether the controller has counted all of `keys` already. Before that, upstream refuses the write."""
     used = used_of(quota)
     return all(key in used for key in keys)
 
 
 def charge(quota: Object, keys: Iterable[str], amount: int = 1) -> dict[str, str]:
-    """The quota's `used` after `amount` more objects (fewer, where negative; never below 0) for each of `keys`."""
+    """The quota's `used` after adding `amount` objects for each of `keys`. `amount` may be negative; the result is never below
+    0."""
     used = dict(used_of(quota))
     for key in keys:
         total = parse(used.get(key, "0")) + amount
@@ -57,7 +58,7 @@ def charge(quota: Object, keys: Iterable[str], amount: int = 1) -> dict[str, str
 
 
 def exceeded(quota: Object, keys: Iterable[str], amount: int = 1) -> str:
-    """The text of the refusal where `amount` more objects pass a limit, else empty.
+    """The error text where adding `amount` objects exceeds a limit, else empty.
 
     `exceeded quota: q, requested: count/configmaps=1, used: count/configmaps=3, limited: count/configmaps=3`
     """
@@ -72,6 +73,6 @@ def exceeded(quota: Object, keys: Iterable[str], amount: int = 1) -> str:
 
 
 def unknown_usage(quota: Object, keys: Iterable[str]) -> str:
-    """The text of the refusal while a quota is not counted yet."""
+    """The error text while the controller has not counted a quota yet."""
     missing = ",".join(key for key in sorted(keys) if key not in used_of(quota))
     return f"status unknown for quota: {name_of(quota)}, resources: {missing}"

@@ -1,7 +1,7 @@
 """Kubernetes Status errors as exceptions.
 
-Every refusal that a client may see is a `StatusError`; the API server turns it into the Status object and code of
-the API conventions (metav1.Status). Constructors carry the texts that clients match on.
+Every error that a client may see is a `StatusError`. The API server turns it into the Status object and code of the API
+conventions (metav1.Status). The functions below make errors with the texts that clients match on.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from typing import Any, Self
 from tenantry.kube.objects import GroupResource, Object
 
 CAUSES_MAX = 200
-"""Causes that a Status tells; there may be more. Upstream tells all of them, each with the whole value."""
+"""The most causes that a Status shows. Upstream shows all of them, each with the whole value."""
 _NAME_CHARACTERS = 2048
 TEXT_CHARACTERS = 24 * 1024
-"""What a Status says at most in its message, and again in its causes. The first cause is shown in any case, cut to it."""
+"""The most characters of a Status's message, and again of all its causes. The first cause is always shown, cut to this length."""
 
 
 def cut(text: str, characters: int) -> str:
-    """The text up to a length, with a sign where something is left off."""
+    """The text, cut to a length, with a sign where it was cut."""
     return text if len(text) <= characters else f"{text[:characters]}..."
 
 
@@ -87,7 +87,7 @@ class StatusError(Exception):
         self.list_metadata = list_metadata or {}
 
     def __copy__(self) -> Self:
-        """To be raised in place of one that is kept: an error refers to the frames that it went through."""
+        """A copy to raise in place of a cached error: a raised error refers to the stack frames that it passed."""
         other = type(self).__new__(type(self), *self.args)
         other.__dict__.update(self.__dict__)
         return other
@@ -109,14 +109,15 @@ class StatusError(Exception):
 
 
 class PlainError(StatusError):
-    """A refusal in plain text and not as a Status: handlers outside of the API machinery (proxies, unknown paths) answer so."""
+    """An error that is answered in plain text and not as a Status: errors of handlers outside of the API machinery (proxies,
+    unknown paths)."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(code, "", message)
 
 
 def bounded_causes(causes: Iterable[Cause]) -> list[Object]:
-    """Causes in the form of the wire, as many as a Status tells."""
+    """Causes in their wire form, as many as a Status shows."""
     out: list[Object] = []
     left = TEXT_CHARACTERS
     for cause in islice(causes, CAUSES_MAX):
@@ -204,7 +205,7 @@ def conflict(resource: GroupResource, name: str, why: str = "") -> StatusError:
 
 
 def expired(message: str, *, continue_token: str = "") -> StatusError:
-    """410 Expired; `continue_token` lets a client go on with an inconsistent list."""
+    """410 Expired. With `continue_token` a client can continue with an inconsistent list."""
     return StatusError(410, "Expired", message, list_metadata={"continue": continue_token} if continue_token else None)
 
 
@@ -213,7 +214,7 @@ def too_large(limit_bytes: int) -> StatusError:
 
 
 def too_many_values(limit: int) -> StatusError:
-    """What is counted is known in `kube.codec.json_size`."""
+    """413; the values are counted in `kube.codec.json_size`."""
     message = f"Request entity too large: an object may hold {limit} objects, lists, strings, numbers and literals"
     return StatusError(413, "RequestEntityTooLarge", message)
 
@@ -227,7 +228,7 @@ def unsupported_media_type(accepted: Iterable[str]) -> StatusError:
 
 
 def invalid(group: str, kind: str, name: str, errors: Sequence[FieldError]) -> StatusError:
-    """422; note that `details.kind` is the Kind here and not the plural resource."""
+    """422. Here `details.kind` is the Kind and not the plural resource."""
     # An update validates metadata twice upstream: each cause is listed twice, but its message said once.
     shown = list(islice(errors, CAUSES_MAX))
     messages = list(dict.fromkeys(e.message for e in shown))

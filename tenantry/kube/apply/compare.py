@@ -1,6 +1,7 @@
 """Which fields differ between two objects of a type (structured-merge-diff's Compare).
 
-This is the hot part of every create and update: it descends only where the two differ and builds fieldsV1 on the way.
+This is a hot part of every create and update. It descends only where the two objects differ, and builds fieldsV1 at the same
+time.
 """
 
 from __future__ import annotations
@@ -13,21 +14,21 @@ from tenantry.kube.apply.typed import ABSENT, ListType, MapType, Node
 
 
 class Comparison(NamedTuple):
-    """Disjoint sets: fields only in the left object, in both with different values, only in the right object."""
+    """Three disjoint sets of fields: only in the left object, in both with different values, only in the right object."""
 
     removed: FieldSet
     modified: FieldSet
     added: FieldSet
 
     def without(self, fields: FieldSet) -> Comparison:
-        """The same without these fields and all below them."""
+        """The comparison without these fields and all fields below them."""
         if not fields:
             return self
         return Comparison(*(recursive_difference(part, fields) for part in self))
 
 
 class _Changes:
-    """The three sets of one place while it is walked."""
+    """The three sets of one level, while it is compared."""
 
     __slots__ = ("added", "modified", "removed")
 
@@ -38,7 +39,7 @@ class _Changes:
 
 
 def compare(node: Node, left: Mapping[str, Any], right: Mapping[str, Any]) -> Comparison:
-    """What it takes to come from the left object to the right one.
+    """The changes from the left object to the right one.
 
     Raises TypedError where a list item has no key.
     """
@@ -70,7 +71,7 @@ _UNKNOWN = Node("untyped")
 
 
 def _compare(node: Node, element: str, left: Any, right: Any, changes: _Changes) -> None:
-    """Record the difference at `element`; the values differ, and at most one of them is absent."""
+    """Records the difference at `element`. The values differ, and at most one of them is absent."""
     if left is ABSENT:
         changes.added[element] = everything(node, right)
         return
@@ -106,7 +107,7 @@ def _compare_as(kind: str, node: Node, element: str, left: Any, right: Any, chan
 
 
 def _attach(changes: _Changes, element: str, below: _Changes) -> None:
-    """Put what lies below an element under it; what a first walk of the same element left there stays."""
+    """Adds a set below an element. What an earlier step added below the same element is kept."""
     for part, children in ((changes.removed, below.removed), (changes.modified, below.modified), (changes.added, below.added)):
         if children:
             kept = part.get(element)
@@ -121,7 +122,7 @@ def _group(list_type: ListType, items: list[Any]) -> dict[str, list[Any]]:
 
 
 def _compare_items(list_type: ListType, left: list[Any], right: list[Any], changes: _Changes) -> None:
-    """Items are compared by key. Several items of one key (older data may have them) count as one value."""
+    """Compares items by key. Several items with one key (older data may have them) count as one value."""
     ours, theirs = _group(list_type, left), _group(list_type, right)
     for element in [*ours, *(e for e in theirs if e not in ours)]:
         old, new = ours.get(element, []), theirs.get(element, [])
@@ -143,7 +144,8 @@ def _compare_items(list_type: ListType, left: list[Any], right: list[Any], chang
 
 
 def everything(node: Node, value: Any) -> FieldSet:
-    """The set below an element whose whole value is new or gone: itself, every container and every leaf in it."""
+    """The set of all members in a value that is added or removed as a whole: the element itself, every container and every
+    leaf."""
     if isinstance(value, dict):
         map_type = node.map
         if not value or map_type is None or map_type.atomic:

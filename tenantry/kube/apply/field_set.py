@@ -1,11 +1,11 @@
-"""Sets of field paths, kept in the very shape of fieldsV1 on the wire (structured-merge-diff's fieldpath.Set).
+"""Sets of field paths, in the same form as fieldsV1 on the wire (structured-merge-diff's fieldpath.Set).
 
-A set is a dict from path element to the set below it. Elements: `f:name` a field, `k:{"a":"x"}` a list item by its keys,
-`v:"x"` an item of a set of scalars, `i:0` an index. An empty dict below an element means that the element itself is a
-member; an element with others below it is a member only where `.` is among them. The root has no `.`.
+A set is a dict from path element to the set below it. Elements: `f:name` is a field, `k:{"a":"x"}` a list item by its keys,
+`v:"x"` an item of a set of scalars, `i:0` an index. An empty dict below an element means that the element itself is a member. An
+element with others below it is a member only where `.` is one of them. The root has no `.`.
 
-Keeping the wire's shape means that the field sets of an object are neither parsed nor printed on an update.
-Sets are never changed once built, so they are shared freely between objects.
+Because of this form, an update neither parses nor prints the field sets of its object. A set is never changed after it is built,
+so objects can share sets.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ _MEMBER: FieldSet = {}
 
 
 def is_member(child: FieldSet) -> bool:
-    """Whether the element above this child is itself in the set."""
+    """Whether the element above this child is itself a member of the set."""
     return not child or "." in child
 
 
 def as_member(child: FieldSet | None) -> FieldSet:
-    """The child with its element made a member."""
+    """The child, with its element made a member."""
     if not child:
         return _MEMBER
     return child if "." in child else {".": _MEMBER, **child}
 
 
 def _node(member: bool, children: FieldSet) -> FieldSet | None:
-    """The child for an element, None where neither it nor anything below is in the set."""
+    """The child at an element. None where neither the element nor anything below it is in the set."""
     if member:
         return {".": _MEMBER, **children} if children else _MEMBER
     return children or None
 
 
 def union(left: FieldSet, right: FieldSet) -> FieldSet:
-    """Elements of either."""
+    """The elements that are in either set."""
     if not right or left is right:
         return left
     if not left:
@@ -68,7 +68,8 @@ def union(left: FieldSet, right: FieldSet) -> FieldSet:
 
 
 def union_all(sets: Iterable[FieldSet]) -> FieldSet:
-    """Elements of any. One after the other would copy what is there already again and again."""
+    """The elements that are in any of the sets. Faster than `union` of one after the other, which would copy the result each
+    time."""
     parts = [each for each in sets if each]
     if len(parts) < 2:
         return parts[0] if parts else EMPTY
@@ -89,7 +90,7 @@ def union_all(sets: Iterable[FieldSet]) -> FieldSet:
 
 
 def intersection(left: FieldSet, right: FieldSet) -> FieldSet:
-    """Elements of both."""
+    """The elements that are in both sets."""
     out: FieldSet = {}
     for element, ours in left.items():
         theirs = right.get(element)
@@ -103,7 +104,7 @@ def intersection(left: FieldSet, right: FieldSet) -> FieldSet:
 
 
 def difference(left: FieldSet, right: FieldSet) -> FieldSet:
-    """Elements of the left one that are not in the right one. Removing a parent does not remove its children."""
+    """The elements of the left set that are not in the right one. Removing an element does not remove the elements below it."""
     if not right or not left:
         return left
     out: FieldSet = {}
@@ -122,7 +123,7 @@ def difference(left: FieldSet, right: FieldSet) -> FieldSet:
 
 
 def recursive_difference(left: FieldSet, right: FieldSet) -> FieldSet:
-    """As `difference`, but removing an element removes all below it."""
+    """As `difference`, but removing an element also removes all elements below it."""
     if not right or not left:
         return left
     out: FieldSet = {}
@@ -141,7 +142,7 @@ def recursive_difference(left: FieldSet, right: FieldSet) -> FieldSet:
 
 
 def _below(child: FieldSet) -> FieldSet:
-    """The children without the mark of membership."""
+    """The children, without the `.` element."""
     if "." not in child:
         return child
     return {element: grandchild for element, grandchild in child.items() if element != "."}
@@ -165,7 +166,7 @@ def field_path(*names: str) -> Path:
 
 
 def paths(fields: FieldSet, prefix: Path = ()) -> Iterator[Path]:
-    """Every member, the members of a level before what lies below them, each level in order."""
+    """Every member. Members of a level come before those below them; each level is in order."""
     elements = sorted(element for element in fields if element != ".")
     for element in elements:
         if is_member(fields[element]):
@@ -176,7 +177,7 @@ def paths(fields: FieldSet, prefix: Path = ()) -> Iterator[Path]:
 
 
 def size(fields: FieldSet) -> int:
-    """How many members a set has."""
+    """The number of members."""
     return sum(is_member(below) + (size(below) if below else 0) for element, below in fields.items() if element != ".")
 
 
@@ -190,12 +191,12 @@ def has(fields: FieldSet, path: Path) -> bool:
 
 
 def ordered(fields: FieldSet) -> FieldSet:
-    """The same set with elements in the order in which upstream prints them (`.` first)."""
+    """The same set with elements in upstream's order (`.` first)."""
     return {element: ordered(fields[element]) if fields[element] else _MEMBER for element in sorted(fields)}
 
 
 def scalar_text(value: Any) -> str:
-    """A scalar as JSON in a path element; HTML's special characters are escaped, as Go's encoder does."""
+    """A scalar as JSON in a path element. HTML's special characters are escaped, as in Go's encoder."""
     text = orjson.dumps(value).decode()
     if "<" in text or ">" in text or "&" in text or "\u2028" in text or "\u2029" in text:
         for character in "<>&\u2028\u2029":
@@ -214,7 +215,7 @@ def value_element(value: Any) -> str:
 
 
 def display(path: Path) -> str:
-    """A path as conflicts and errors print it: `.spec.ports[port=80,protocol="TCP"].name`. No more than is told of a value."""
+    """A path as conflicts and errors print it: `.spec.ports[port=80,protocol="TCP"].name`. Long values are cut."""
     text = ""
     for element in path:
         text += _display_element(element)
@@ -240,7 +241,7 @@ def _display_value(value: Any) -> str:
 
 
 def decode(fields: Any) -> FieldSet:
-    """A set from fieldsV1 that anybody may have written: canonical elements, unknown kinds of elements dropped.
+    """A set from fieldsV1 that a client may have written. Elements become canonical; unknown kinds of elements are dropped.
 
     Raises ValueError where it is not a set.
     """
@@ -265,7 +266,7 @@ def _decode(fields: Any) -> tuple[FieldSet, bool]:
         node = _node(member, children)
         if node is not None:
             nodes.setdefault(element, []).append(node)
-    # One element may be written in several ways.
+    # The same element may be written in several ways, and so occur twice.
     out = {
         element: those[0] if len(those) == 1 else union_all([{element: node} for node in those])[element]
         for element, those in nodes.items()

@@ -1,7 +1,7 @@
-"""The hand-over from client-side to server-side apply: kubectl's last-applied-configuration annotation.
+"""The transition from client-side to server-side apply, by kubectl's last-applied-configuration annotation.
 
-Only the field manager `kubectl` gets it: it takes over the fields that it wrote as an updater without a conflict, and keeps
-the annotation current where there is one, so that a user can go back.
+It applies only to the field manager `kubectl`. It takes over, without a conflict, the fields that it wrote by client-side apply.
+Where the object has the annotation, it is kept up to date, so that a user can return to client-side apply.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def upgradable_fields(live: Object, node: Node, api_version: str) -> FieldSet:
 
 
 def refresh_annotation(metadata: dict[str, Any], config: Object) -> None:
-    """Write the applied configuration into the annotation where the object has one. Changes `metadata`."""
+    """Writes the applied configuration into the annotation, where the object has it. Changes `metadata`."""
     annotations: dict[str, str] = metadata.get("annotations") or {}
     if not annotations.get(ANNOTATION):
         return

@@ -1,4 +1,4 @@
-"""metadata.managedFields on create, update and patch: who wrote which field."""
+"""metadata.managedFields on create, update and patch: which manager wrote which field."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tenantry.kube.objects import Object
 from tenantry.kube.schema.structural import Schema
 
 ResetFields = tuple[tuple[str, ...], ...]
-"""Paths, as tuples of field names, that an endpoint drops from what it is sent: `(("status",),)` on a main resource."""
+"""Paths, as tuples of field names, that an endpoint ignores in the body: `(("status",),)` on a main resource."""
 
 _NEVER_OWNED = field_set.of_paths(
     [field_path(name) for name in ("apiVersion", "kind", "metadata")]
@@ -50,12 +50,12 @@ def record_update(
     reset_fields: ResetFields = (),
     versions: Collection[str] | None = None,
 ) -> None:
-    """Set metadata.managedFields on `obj` for a write that is no apply. `old` is None on create.
+    """Sets metadata.managedFields on `obj` for a write that is not an apply. `old` is None on create.
 
-    `api_version` and `schema` are the request's; `now` a metav1.Time. `versions` are the apiVersions that the type is served
-    in: entries of others are dropped (None keeps all). What the client wrote into managedFields counts where it is valid:
-    `[]` and `[{}]` forget all managers, a missing or broken list keeps the old ones. An object without any manager is not
-    tracked until it is applied to, except on create. Where the object does not fit its schema the list is left out.
+    `api_version` and `schema` are those of the request; `now` is a metav1.Time. `versions` are the apiVersions that the type is
+    served in: entries of other versions are dropped (None keeps all). A valid managedFields list in the request replaces the old
+    one: `[]` and `[{}]` remove all managers. A missing or invalid list keeps the old managers. An object without any manager is
+    not tracked until its first apply, except on create. Where the object does not match its schema, the list is left out.
     """
     metadata: dict[str, Any] = obj.setdefault("metadata", {})
     written = metadata.pop("managedFields", None)
@@ -83,7 +83,7 @@ def record_update(
 
 
 def _known_managers(written: Any, old: Object | None, subresource: str) -> Managers | None:
-    """The managers before the write, None where nobody could be recorded."""
+    """The managers before the write. None where the object is not tracked."""
     kept = old.get("metadata", {}).get("managedFields") if old is not None else None
     if not subresource and written is not None and written != kept:
         if is_reset(written):
@@ -111,7 +111,7 @@ def record(
     reset_fields: ResetFields,
     versions: Collection[str] | None,
 ) -> None:
-    """Give the fields that differ between `old` and `obj` to an updating manager. Changes `managers`.
+    """Gives the fields that differ between `old` and `obj` to an updating manager. Changes `managers`.
 
     Raises TypedError where a list item has no key.
     """
@@ -136,7 +136,7 @@ def record(
 
 
 def compare_objects(node: Node, left: Mapping[str, Any], right: Mapping[str, Any]) -> Comparison:
-    """The difference of two objects without what is never tracked."""
+    """The difference of two objects, without the fields that are never tracked."""
     return compare(node, _tracked(left), _tracked(right))
 
 
@@ -149,7 +149,7 @@ def _tracked(obj: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def take_from_all(managers: Managers, fields: FieldSet) -> None:
-    """Take fields from every manager; who has none left is dropped. Changes `managers`."""
+    """Takes fields away from every manager. A manager without fields is dropped. Changes `managers`."""
     if not fields:
         return
     for manager, owned in list(managers.items()):
@@ -161,7 +161,7 @@ def take_from_all(managers: Managers, fields: FieldSet) -> None:
 
 
 def drop_unserved(managers: Managers, versions: Collection[str] | None) -> None:
-    """Drop the managers of versions that are not served any more. Changes `managers`."""
+    """Drops the managers of versions that are not served any more. Changes `managers`."""
     if versions is None:
         return
     for manager in [m for m, owned in managers.items() if owned.api_version not in versions]:
@@ -169,18 +169,18 @@ def drop_unserved(managers: Managers, versions: Collection[str] | None) -> None:
 
 
 def strip(fields: FieldSet) -> FieldSet:
-    """The fields without those that nobody can own."""
+    """The fields without those that no manager owns (apiVersion, kind and parts of metadata)."""
     return field_set.difference(fields, _NEVER_OWNED)
 
 
 @cached("excluded_fields", bytes_max=256 << 10)
 def excluded(reset_fields: ResetFields) -> FieldSet:
-    """The set of the fields that an endpoint drops."""
+    """The set of fields that an endpoint ignores."""
     return field_set.of_paths(field_path(*names) for names in reset_fields)
 
 
 def same_but_for_times(obj: Object, old: Object) -> bool:
-    """Whether a write changed nothing but the times in managedFields: then it is no change, and the old object stays."""
+    """Whether a write changed only the times in managedFields. Then it counts as no change, and the old object stays."""
     metadata, old_metadata = obj.get("metadata", {}), old.get("metadata", {})
     entries, old_entries = metadata.get("managedFields") or [], old_metadata.get("managedFields") or []
     if len(entries) != len(old_entries):

@@ -1,7 +1,7 @@
 """metadata.managedFields as a table of managers, and back (apimachinery's managedfields package).
 
-A manager is identified by its name, what it does (Apply or Update), the subresource, and for updates the apiVersion. The
-time is no part of the identity.
+A manager is identified by its name, its operation (Apply or Update), the subresource, and for updates the apiVersion. The time is
+not part of the identity.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from tenantry.kube.status import cut
 APPLY = "Apply"
 UPDATE = "Update"
 MAX_UPDATE_MANAGERS = 10
-"""Entries of updates that an object keeps; upstream's figure. Older ones are merged."""
+"""The most entries for updates that an object keeps (upstream's value). Older ones are merged."""
 _NAME_CHARACTERS = 256
-"""What is told of a manager's name, in each conflict with it."""
+"""Characters of a manager's name that a conflict shows."""
 ANCIENT_CHANGES = "ancient-changes"
 BEFORE_FIRST_APPLY = "before-first-apply"
 
 
 class Manager(NamedTuple):
-    """The identity of a manager; `api_version` is empty for appliers."""
+    """The identity of a manager. `api_version` is empty for appliers."""
 
     name: str
     operation: str
@@ -37,7 +37,7 @@ class Manager(NamedTuple):
 
     @property
     def text(self) -> str:
-        """How conflicts name it."""
+        """The manager as conflicts name it."""
         out = quote(cut(self.name, _NAME_CHARACTERS))
         if self.subresource:
             out += f" with subresource {quote(self.subresource)}"
@@ -61,7 +61,8 @@ def updater(name: str, api_version: str, subresource: str = "") -> Manager:
 
 @dataclass(slots=True)
 class OwnedFields:
-    """What one manager owns, in which version, since when (metav1.Time, empty when unknown)."""
+    """The fields that one manager owns, the apiVersion of the entry, and when it last changed (metav1.Time, empty when
+    unknown)."""
 
     fields: FieldSet
     api_version: str
@@ -72,9 +73,9 @@ Managers = dict[Manager, OwnedFields]
 
 
 def decode(entries: Any, *, trusted: bool = False) -> Managers:
-    """The managers of a managedFields list. `trusted` entries were written by `encode` and are taken as they are.
+    """The managers in a managedFields list. `trusted` lists were written by `encode`, and their fieldsV1 is not checked.
 
-    Raises ValueError where an entry is not one.
+    Raises ValueError for an invalid entry.
     """
     out: Managers = {}
     for index, entry in enumerate(entries or ()):
@@ -98,7 +99,7 @@ def decode(entries: Any, *, trusted: bool = False) -> Managers:
 
 
 def encode(managers: Managers) -> list[Object]:
-    """The managedFields list: appliers first, each group by time, name, version and subresource."""
+    """The managedFields list: appliers first, then updaters; each group by time, name, version and subresource."""
     out = []
     for manager, owned in managers.items():
         entry: Object = {"manager": manager.name, "operation": manager.operation, "apiVersion": owned.api_version}
@@ -119,12 +120,13 @@ def _order(entry: Object) -> tuple[str, str, str, str, str]:
 
 
 def is_reset(entries: Any) -> bool:
-    """Whether a written managedFields value asks to forget all managers: `[]` or one empty entry."""
+    """Whether a managedFields value in a request asks to remove all managers: `[]`, or one empty entry."""
     return isinstance(entries, list) and (not entries or (len(entries) == 1 and not any((entries[0] or {}).values())))
 
 
 def cap_updates(managers: Managers) -> None:
-    """Merge the oldest updates of each version into one entry until few enough are left. Changes `managers`."""
+    """Merges the oldest updates of each version into one entry, until at most `MAX_UPDATE_MANAGERS` are left. Changes
+    `managers`."""
     updates = [m for m in managers if m.operation == UPDATE]
     surplus = len(updates) - MAX_UPDATE_MANAGERS
     if surplus <= 0:
@@ -132,7 +134,7 @@ def cap_updates(managers: Managers) -> None:
     updates.sort(key=lambda m: (managers[m].time, m.sort_key))
     first_of_version: dict[str, Manager] = {}
     merged: dict[Manager, list[FieldSet]] = {}
-    """What each of the entries for old updates gets; put together at the end, once."""
+    """The field sets for each merged entry. They are united once, at the end."""
     for manager in updates:
         if surplus <= 0:
             break

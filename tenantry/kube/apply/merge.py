@@ -1,4 +1,4 @@
-"""Putting an applied configuration into a live object (structured-merge-diff's Merge)."""
+"""Merges an applied configuration into a live object (structured-merge-diff's Merge)."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from tenantry.kube.apply.typed import ABSENT, DEDUCED, ListType, MapType, Node, 
 
 
 def merge(node: Node, live: Any, config: Any) -> Any:
-    """The live value with everything the configuration says; nothing is removed. The inputs are not changed, and their
-    untouched parts are shared with the result.
+    """The live value with all values of the configuration; nothing is removed. The inputs are not changed, and the result shares
+    unchanged parts with them.
 
-    Raises TypedError where a list item has no key, or the configuration repeats one.
+    Raises TypedError where a list item has no key, or where the configuration repeats a key.
     """
     return _merge(node, live, config)
 
 
 def _merge(node: Node, live: Any, config: Any) -> Any:
-    """ABSENT where nothing is left to say, which only happens for containers whose parts say nothing."""
+    """The merged value. ABSENT where nothing is left, which happens only for containers."""
     kind = node.kind(live if config is ABSENT else config)
     if kind == "map" and node.map is not None and not node.map.atomic:
         ours = live if isinstance(live, dict) else None
@@ -49,7 +49,7 @@ def _merge_fields(map_type: MapType, live: dict[str, Any], config: dict[str, Any
 
 
 class _Items:
-    """The items of a list by path element, in order. A live list may repeat an element: such items are then not merged."""
+    """The items of a list by path element, in order. A live list may repeat an element; such items are not merged."""
 
     def __init__(self, list_type: ListType, items: list[Any], *, repeats: bool) -> None:
         self.elements: list[str] = []
@@ -66,7 +66,8 @@ class _Items:
 
 
 def _merge_items(list_type: ListType, live: list[Any], config: list[Any]) -> Any:
-    """Both lists' items; shared ones in the configuration's order, live ones kept near their neighbours."""
+    """The items of both lists. Items in both are in the configuration's order; others of the live list stay near their
+    neighbours."""
     ours, theirs = _Items(list_type, live, repeats=True), _Items(list_type, config, repeats=False)
     shared = iter([element for element in theirs.elements if element in ours.values])
     awaited = next(shared, None)
@@ -88,7 +89,7 @@ def _merge_items(list_type: ListType, live: list[Any], config: list[Any]) -> Any
                 left, right, awaited = left + 1, right + 1, next(shared, None)
                 continue
             if element in theirs.values and awaited is not None and awaited != element:
-                # Shared, but not the one whose turn it is: it is put where the configuration has it.
+                # It is also in the configuration, at another place: it is put there.
                 left += 1
                 continue
         if left < len(ours.elements):

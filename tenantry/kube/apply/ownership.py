@@ -1,4 +1,4 @@
-"""From objects to the field sets that an applier owns, and from field sets back to objects without those fields."""
+"""Computes the field set that an applier owns from an object, and removes field sets from objects."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def fields_of(node: Node, value: dict[str, Any]) -> FieldSet:
 
 
 def _fields_below(node: Node, value: Any) -> FieldSet | None:
-    """The set below an element; None where neither the element nor anything below it counts."""
+    """The set below an element. None where neither the element nor anything below it belongs to the set."""
     match node.kind(value):
         case "map" if node.map is not None:
             if node.map.atomic:
@@ -49,7 +49,7 @@ def _named(map_type: MapType, value: dict[str, Any]) -> FieldSet | None:
 
 
 def with_named_fields(fields: FieldSet, node: Node | None) -> FieldSet:
-    """The set with every declared field that has members below it made a member too."""
+    """The set, where each declared field with members below it is a member too."""
     out: FieldSet = {}
     for element, below in fields.items():
         if element == ".":
@@ -79,7 +79,7 @@ def _node_at(node: Node | None, element: str) -> Node | None:
 def remove_fields(node: Node, value: Any, fields: FieldSet) -> Any:
     """The value without these fields and list items (structured-merge-diff's RemoveItems).
 
-    A container that loses all it holds stays, empty. Upstream leaves null there, which a schema may not allow.
+    A container that becomes empty stays. Upstream sets null there, which a schema may not allow.
     """
     if not fields or not value:
         return value
@@ -109,9 +109,9 @@ def remove_fields(node: Node, value: Any, fields: FieldSet) -> Any:
 
 
 def reconcile_with_schema(fields: FieldSet, node: Node) -> FieldSet:
-    """The set after a change of the schema: what lies in a part that is one value now is owned as that part.
+    """The set after a change of the schema. Fields inside a part that is atomic now become ownership of that whole part.
 
-    The other way round, a part that became granular keeps its old owner until the next change of it.
+    A part that became granular keeps its owner until its next change.
     """
     atomic = _atomic_with_fields(fields, node, own=False)
     if not atomic:
@@ -120,8 +120,8 @@ def reconcile_with_schema(fields: FieldSet, node: Node) -> FieldSet:
 
 
 def _atomic_with_fields(fields: FieldSet, node: Node, *, own: bool) -> FieldSet | None:
-    """Elements of parts that are one value in the schema although the set goes into them. `own` where this node's element
-    is itself in question: then an empty set means that it is."""
+    """The elements that are atomic in the schema although the set has members below them. `own`: this node's element itself is
+    checked, too; then an empty set means that it is such an element."""
     map_type, list_type = node.map, node.list
     if map_type is not None:
         if not map_type.fields and (map_type.element is DEDUCED or map_type.element is None):

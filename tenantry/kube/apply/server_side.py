@@ -1,4 +1,5 @@
-"""Server-side apply: merge a configuration into an object and decide who owns what (structured-merge-diff's Updater.Apply)."""
+"""Server-side apply: merges a configuration into an object and decides which manager owns which field (structured-merge-diff's
+Updater.Apply)."""
 
 from __future__ import annotations
 
@@ -44,15 +45,16 @@ def apply(
     kind: str = "",
     versions: Collection[str] | None = None,
 ) -> Object:
-    """The object after the manager applied its configuration; `live` is None where it is created. The inputs are not changed.
+    """The object after a manager applied its configuration. `live` is None where the object is created. The inputs are not
+    changed.
 
-    `api_version`, `kind` and `schema` are the endpoint's (an empty `kind` is taken from the live object); `now` is a
-    metav1.Time; `versions` are the apiVersions that the type is served in: entries of others are dropped (None keeps all).
-    Defaulting, validation and the noticing of a write that changes nothing are the caller's; when the merge changes nothing,
-    the times in managedFields stay.
+    `api_version`, `kind` and `schema` are those of the endpoint (an empty `kind` is taken from the live object). `now` is a
+    metav1.Time. `versions` are the apiVersions that the type is served in: entries of other versions are dropped (None keeps
+    all). The caller does defaulting and validation, and detects a write without changes. Where the merge changes nothing, the
+    times in managedFields stay.
 
-    Raises StatusError: 400 for the wrong type or for managedFields in the configuration, 500 where the configuration does not
-    fit the schema (upstream's code), 409 with a cause for each field on a conflict without `force`.
+    Raises StatusError: 400 for a wrong type or for managedFields in the configuration, 500 where the configuration does not match
+    the schema (upstream's code), 409 on a conflict without `force`, with a cause for each field.
     """
     _check_type(config, api_version, kind or (live or {}).get("kind", ""))
     node = compile_schema(schema)
@@ -130,7 +132,7 @@ def _take_ownership(
     force: bool,
     context: tuple[Object, Node, str],
 ) -> None:
-    """Take what changed and what went away from the other managers, or raise the conflict. Changes `managers`."""
+    """Takes changed and removed fields away from the other managers, or raises the conflict. Changes `managers`."""
     mine = managers.pop(applying)
     conflicts = {}
     for other, owned in managers.items():
@@ -149,10 +151,10 @@ def _take_ownership(
 
 
 def _prune(merged: Object, node: Node, last: FieldSet, managers: Managers) -> Object:
-    """Without what the manager applied the last time and does not now, unless somebody else owns it.
+    """The object without fields that the manager applied last time and does not apply now, unless another manager owns them.
 
-    Three steps, as upstream's: take everything of the last time out, put back what anybody owns, and put back what the
-    manager never owned but which went away with its container.
+    Three steps, as upstream: remove all fields of the last apply, add back what any manager owns, and add back what this manager
+    never owned but was removed with its container.
     """
     last_named = with_named_fields(last, node)
     merged_fields = with_named_fields(fields_of(node, merged), node)
@@ -170,7 +172,7 @@ def _prune(merged: Object, node: Node, last: FieldSet, managers: Managers) -> Ob
 def _record_before_first_apply(
     managers: Managers, live: Object, node: Node, api_version: str, subresource: str, now: str
 ) -> None:
-    """Give the fields of an object that nobody is recorded for to a manager of their own."""
+    """Gives the fields of an object without managers to a manager of its own, before the first apply."""
     record(
         managers,
         live,
@@ -194,14 +196,14 @@ def _without_managers(obj: Object) -> Object:
 
 
 def _differs(live: Object, result: Object) -> bool:
-    """Whether the merge changed anything; the type's own words may be missing on a stored object."""
+    """Whether the merge changed anything. apiVersion and kind do not count: a stored object may not have them."""
     if live == result:
         return False
     return any(live.get(name) != result.get(name) for name in {*live, *result} - {"apiVersion", "kind"})
 
 
 def _text(value: Any, *names: str) -> str:
-    """The text at a place in what a client sent; empty where there is none, or anything else (upstream's unstructured)."""
+    """The text at a place in the configuration. Empty where there is none or it is not a string (upstream's unstructured)."""
     for name in names:
         value = value.get(name) if isinstance(value, dict) else None
     return value if isinstance(value, str) else ""
@@ -225,7 +227,7 @@ def _describe(config: Object) -> str:
 
 
 def _failure(message: str) -> StatusError:
-    """Upstream's answer to an error without a code of its own."""
+    """Upstream's answer to an error that has no code of its own."""
     return StatusError(500, "", message)
 
 

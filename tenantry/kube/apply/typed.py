@@ -1,8 +1,8 @@
-"""What server-side apply needs to know of a type: which parts merge by key and which are one value.
+"""A type as server-side apply sees it: which parts merge by key and which are atomic.
 
 A `Node` is compiled from a schema once. The rules are those of kube-openapi's schemaconv and structured-merge-diff's typed
-package: maps are granular unless marked atomic, lists are atomic unless marked set or map, and what a schema leaves open
-is deduced from the value (maps granular, lists atomic).
+package: maps are granular unless they are marked atomic, and lists are atomic unless they are marked set or map. What a schema
+leaves open is deduced from the value (maps granular, lists atomic).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Scalar = Literal["", "numeric", "string", "boolean", "untyped"]
 
 
 class Absent:
-    """The type of `ABSENT`: no value at all, which is not the same as null."""
+    """The type of `ABSENT`: no value at all, in contrast to null."""
 
     def __repr__(self) -> str:
         return "ABSENT"
@@ -27,14 +27,14 @@ ABSENT: Final = Absent()
 
 
 class TypedError(ValueError):
-    """A value that does not fit its type where the walk cannot go on."""
+    """A value that does not match its type, so that it cannot be compared or merged."""
 
 
 class MapType:
-    """An object. `fields` are the declared ones; `element` is the type of all others, None where others are an error.
+    """An object. `fields` are the declared fields. `element` is the type of all other fields, None where they are an error.
 
-    `present` holds the declared fields that a built-in type always has (Go's non-pointer fields) with their empty value:
-    where such a field is missing it compares as that value.
+    `present` are the declared fields that a built-in type always has (Go's non-pointer fields), with their empty value. Where
+    such a field is missing, it compares as that value.
     """
 
     __slots__ = ("atomic", "element", "elements", "fields", "present")
@@ -91,7 +91,7 @@ class ListType:
 
 
 class Node:
-    """The type at one place: any of scalar, map and list may be allowed; the value decides between them."""
+    """The type at one place. It may allow a scalar, a map and a list; the value decides which one applies."""
 
     __slots__ = ("list", "map", "scalar")
 
@@ -101,7 +101,7 @@ class Node:
         self.list = list_type
 
     def kind(self, value: Any) -> str:
-        """Which of map, scalar and list a value is to be treated as; a value that fits none counts as the first allowed."""
+        """Whether a value is handled as a map, scalar or list. A value that matches none counts as the first allowed kind."""
         if isinstance(value, dict):
             if self.map is not None:
                 return "map"
@@ -116,9 +116,9 @@ class Node:
 
 
 UNTYPED = Node("untyped")
-"""Anything, as one value."""
+"""Any value, atomic."""
 DEDUCED = Node("untyped")
-"""Anything: maps granular, lists atomic."""
+"""Any value: maps granular, lists atomic."""
 
 
 def _any_type(node: Node, *, atomic: bool) -> None:
@@ -134,7 +134,7 @@ _BUILT_IN_COMPONENTS = ("io.k8s.api.", "io.k8s.apimachinery.", "io.k8s.apiextens
 
 
 def is_built_in(schema: Schema) -> bool:
-    """Whether the schema comes with the server: it stands for a Go struct and does not change while objects live."""
+    """Whether the schema is part of the program: it stands for a Go struct and does not change while objects exist."""
     return schema.ref.startswith(_BUILT_IN_COMPONENTS)
 
 
@@ -194,7 +194,7 @@ class _NodeCompiler:
         self.nodes: dict[tuple[int, bool], Node] = {}
 
     def compile(self, schema: Schema, preserve: bool) -> Node:
-        """The node of a schema; `preserve` where unknown fields are kept, which everything below inherits."""
+        """The node for a schema. `preserve`: unknown fields are kept, here and in everything below."""
         whole = _WHOLE_VALUES.get(schema.ref)
         if whole is not None:
             return whole
@@ -202,7 +202,7 @@ class _NodeCompiler:
         key = (id(schema), preserve)
         node = self.nodes.get(key)
         if node is None:
-            # Known before its parts are compiled: a schema may contain itself.
+            # Registered before its parts are compiled, because a schema may contain itself.
             node = self.nodes[key] = Node()
             self._fill(node, schema, preserve)
         return node
@@ -260,7 +260,7 @@ class _NodeCompiler:
 
 
 def compile_schema(schema: Schema) -> Node:
-    """The node of a type's root, whose apiVersion, kind and metadata are those of every object. Kept with the schema."""
+    """The node for the root of a type, which has apiVersion, kind and metadata like every object. Cached with the schema."""
     return compiled(schema, "apply", _compile_root)
 
 

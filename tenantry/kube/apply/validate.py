@@ -1,4 +1,4 @@
-"""Whether an applied configuration fits its type, with structured-merge-diff's texts."""
+"""Checks that an applied configuration matches its type, with structured-merge-diff's texts."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from tenantry.kube.status import CAUSES_MAX, cut
 
 
 def validate(node: Node, value: Any) -> list[str]:
-    """The errors of a value that is not allowed to repeat list items, each with its path."""
+    """The errors of a value, each with its path. Repeated list items are errors."""
     errors: list[str] = []
     _validate(node, value, None, errors)
     return errors
 
 
 def error_text(errors: list[str]) -> str:
-    """Several errors as upstream joins them."""
+    """Several errors in one text, as upstream joins them."""
     return errors[0] if len(errors) == 1 else "\n".join(["errors:", *(f"  {error}" for error in errors)])
 
 
 _Path = tuple[Any, str] | None
-"""A place as linked steps: (the place above, `.name`, `[0]` or the path element of an item); text where something is said."""
+"""A place as linked steps: (the place above, `.name`, `[0]` or the path element of an item). It becomes text only in an error."""
 
 
 def _text(path: _Path) -> str:

@@ -1,1 +1,1 @@
-"""Objects as bytes and bytes as objects: JSON, YAML, protobuf, Tables, and the form in which values are stored."""
+"""Encoding and decoding of objects: JSON, YAML, protobuf, Tables, and the stored form."""

@@ -1,4 +1,4 @@
-"""JSON bodies: orjson where all is well, Go's encoding/json in the words of every error."""
+"""JSON bodies. They are decoded by orjson; errors have the texts of Go's encoding/json."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ _PREVIEW_BYTES = 30
 
 
 def decode(body: bytes, *, duplicates: bool = False, kind: str = "") -> tuple[Any, list[str]]:
-    """The value of a body, and the paths of the first hundred keys that came twice (`data.a`, as upstream prints them) when
-    `duplicates`.
+    """The value of a body. With `duplicates`, also the paths of the first hundred duplicate keys (`data.a`, as upstream prints
+    them).
 
-    The last one of equal keys wins. Invalid UTF-8 becomes U+FFFD, as in Go. `kind` is the Kind that the URL wants, for the
-    text of the 400 that bad JSON raises (StatusError).
+    The last of equal keys wins. Invalid UTF-8 becomes U+FFFD, as in Go. `kind` is the Kind that the URL names; it is part of the
+    text of the StatusError 400 for invalid JSON.
     """
     try:
         value = json_slices.loads(body)
     except json.JSONDecodeError:
         body, value = _second_chance(body, kind)
-    # A colon outside of strings belongs to exactly one key, and those inside of strings are the same in both texts unless one
-    # is escaped: equal counts mean that no key was lost.
+    # Each key has exactly one colon outside of strings. Colons inside strings are the same in both texts, unless one is
+    # escaped. So equal counts mean that no key was lost.
     if duplicates and (count_byte(body, b":") != count_byte(orjson.dumps(value), b":") or (b"\\" in body and b"\\u003" in body)):
         return value, _duplicates(body)
     return value, []
@@ -42,7 +42,7 @@ def encode(value: Any) -> bytes:
 
 
 def unrecognized(kind: str, problem: str, body: bytes) -> StatusError:
-    """400 for a body of which not even kind and version could be read."""
+    """400 for a body whose kind and version could not be read."""
     must = f" (must be of type {kind})" if kind else ""
     return bad_request(f"the object provided is unrecognized{must}: {problem} ({_preview(body)})")
 
@@ -54,7 +54,7 @@ def _second_chance(body: bytes, kind: str) -> tuple[bytes, Any]:
         try:
             return repaired, json_slices.loads(repaired)
         except json.JSONDecodeError as error:
-            # Valid for Go and not for orjson: lone surrogates, which Go replaces.
+            # Go accepts lone surrogates and replaces them; orjson refuses them.
             problem = str(error)
             try:
                 text = json.dumps(json_slices.loads(repaired, json.loads)).encode("utf-8", "replace")
@@ -73,7 +73,7 @@ def _preview(body: bytes) -> str:
 
 
 class _Pairs(list[tuple[str, Any]]):
-    """An object as its key-value pairs, so that none is lost."""
+    """An object as a list of key-value pairs, so that duplicate keys are kept."""
 
 
 def _duplicates(body: bytes) -> list[str]:
@@ -83,7 +83,7 @@ def _duplicates(body: bytes) -> list[str]:
         if isinstance(value, list):
             _collect(value, None, found)
     except RecursionError:
-        # orjson allows a little more depth than Python's parser; such a body is no Kubernetes object anyway.
+        # orjson allows slightly deeper nesting than Python's parser. No Kubernetes object is so deep.
         return []
     return found.paths
 

@@ -1,8 +1,8 @@
-"""A long JSON text decoded in slices, between which another thread can have the interpreter.
+"""Decodes a long JSON text in slices, between which another thread can run.
 
-A decoder makes 200,000 values in one call of up to 50 ms. Here the text is cut at commas, and each slice is decoded by itself as
-a text of its own: in front of it are the containers that were open at its beginning, and behind it a mark and the ends of those
-that are open at its end. What a slice adds to an open container is then moved there.
+A decoder makes 200,000 values in one call of up to 50 ms, which cannot be interrupted. Here the text is cut at commas. Each slice
+is decoded as a text of its own: in front of it are the containers that were open at its beginning. After it are a mark and the
+ends of the containers that are open at its end. Then the values that a slice adds to an open container are moved there.
 
     {"a":[1,2,3],"b":4}   cut at the second comma:   {"a":[1,2 ,"<mark>"]}   and   {"<link>":[ 3],"b":4}
 """
@@ -22,11 +22,11 @@ import orjson
 from tenantry.kube.codec.json_size import values_max
 
 SLICE_BYTES = 1 << 15
-"""As much as ten thousand empty objects, which take a millisecond."""
+"""The bytes of ten thousand empty objects, which take a millisecond."""
 AT_ONCE = 20_000
-"""Values that are made in one call: some 5 ms."""
+"""Values that one call decodes, in about 5 ms."""
 _DEPTH_MAX = 1_100
-"""Above what any decoder takes."""
+"""More than any decoder accepts."""
 
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _string = re.compile(_STRING, re.DOTALL)
@@ -42,10 +42,11 @@ Parse = Callable[[bytes], Any]
 
 
 def loads(body: bytes, parse: Parse = orjson.loads, *, pairs: bool = False) -> Any:
-    """What `parse` makes of the whole, at once where it holds few values, or in the main thread, for which nobody waits while it
-    has the interpreter. `pairs`: it makes a list of key-value pairs of an object.
+    """The value that `parse` makes of the whole text. It is decoded in one call where it has few values, or in the main thread,
+    where no other part of the program needs the interpreter meanwhile. `pairs`: `parse` makes a list of key-value pairs from an
+    object.
 
-    Raises json.JSONDecodeError where `parse` does; its position says nothing.
+    Raises json.JSONDecodeError where `parse` does; its position has no meaning.
     """
     if len(body) <= 2 * SLICE_BYTES or threading.current_thread() is threading.main_thread():
         return parse(body)
@@ -53,7 +54,7 @@ def loads(body: bytes, parse: Parse = orjson.loads, *, pairs: bool = False) -> A
 
 
 def in_slices(body: bytes, parse: Parse = orjson.loads, *, pairs: bool = False) -> Any:
-    """The same, however few there are."""
+    """`loads`, always in slices."""
     decoding = _Decoding(parse, pairs)
     start, size = 0, len(body)
     while (end := _cut(body, start)) < size:
@@ -64,7 +65,8 @@ def in_slices(body: bytes, parse: Parse = orjson.loads, *, pairs: bool = False) 
 
 @dataclass(slots=True, eq=False)
 class _Decoding:
-    """One text up to a comma. `kinds`: the brackets of the containers that are open there; `values`: what was made of them."""
+    """The state of decoding one text up to a comma. `kinds` are the brackets of the containers that are open there; `values` are
+    the values of these containers."""
 
     parse: Parse
     pairs: bool
@@ -77,7 +79,7 @@ class _Decoding:
     """What the innermost container ends with that a slice leaves open."""
 
     def slice(self, text: bytes) -> None:
-        """Takes what is up to the next comma. Raises json.JSONDecodeError."""
+        """Decodes the text up to the next comma. Raises json.JSONDecodeError."""
         closed, opened = _brackets(text)
         kept = len(self.kinds) - len(closed)
         if kept < 0 or [_CLOSING[kind] for kind in reversed(self.kinds[kept:])] != list(closed):
@@ -96,12 +98,12 @@ class _Decoding:
         self.kinds, self.values = kinds, [*self.values[:kept], *found]
 
     def last(self, text: bytes) -> Any:
-        """Takes the rest, and returns the whole. Raises json.JSONDecodeError."""
+        """Decodes the rest and returns the whole value. Raises json.JSONDecodeError."""
         self._move(self._parts(text))
         return self.root
 
     def _parts(self, text: bytes) -> list[Any]:
-        """Decodes a slice: what it has in place of the containers that were open. The first slice is the root."""
+        """Decodes a slice. Returns the values that stand for the open containers. The first slice gives the root."""
         first = [b'{"%b":' % self.link.encode() if kind == _BRACE else b"[" for kind in self.kinds]
         if self.kinds:
             first[-1] = bytes(self.kinds[-1:])
@@ -120,8 +122,8 @@ class _Decoding:
         return mark % self.mark.encode() + bytes(_CLOSING[kind] for kind in reversed(kinds))
 
     def _inside(self, container: Any) -> Iterator[Any]:
-        """Where the container may be that was left open inside of another one: the last. Of an object whose keys came twice the
-        last is not the last that came."""
+        """The values in a container that may be the open container, likely ones first. It is the last value, except in an object
+        with duplicate keys: there the open value may have an earlier place."""
         if isinstance(container, dict):
             yield from reversed(container.values())
         elif container:
@@ -129,7 +131,7 @@ class _Decoding:
             yield last[1] if type(last) is tuple else last
 
     def _marked(self, candidates: Iterable[Any], levels: int) -> list[Any]:
-        """The containers on the way to the mark, so many."""
+        """The containers on the way to the mark, one for each open level."""
         path: list[Any] = []
         waiting = [iter(candidates)]
         while waiting:
@@ -156,7 +158,7 @@ class _Decoding:
         return bool((last[0] if type(last) is tuple else last) == self.mark)
 
     def _move(self, parts: list[Any]) -> None:
-        """What a slice has in place of the containers that were open goes to them."""
+        """Moves the values of a slice into the containers that were open."""
         innermost = len(parts) - 1
         for place, (value, part) in enumerate(zip(self.values, parts, strict=True)):
             if isinstance(value, dict):
@@ -168,7 +170,7 @@ class _Decoding:
 
 
 def _cut(body: bytes, start: int) -> int:
-    """The place of a comma outside of strings after about a slice, or the end. Raises json.JSONDecodeError."""
+    """The place of a comma outside of strings after about one slice, or the end. Raises json.JSONDecodeError."""
     size, target = len(body), start + SLICE_BYTES
     if target >= size:
         return size
@@ -195,8 +197,8 @@ def _end_of(pattern: re.Pattern[bytes], body: bytes, start: int, end: int) -> in
 
 
 def _brackets(text: bytes) -> tuple[bytes, bytes]:
-    """The brackets that have no partner in the text: those that close, and those that open. Raises json.JSONDecodeError."""
-    # Every other piece between quotes is outside of strings.
+    """The brackets without a partner in the text: closing ones, and opening ones. Raises json.JSONDecodeError."""
+    # Every second piece between quotes is outside of strings.
     pieces = text.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')
     left = b"".join(pieces[::2]).translate(None, _NO_BRACKETS)
     for _ in range(_DEPTH_MAX):

@@ -1,17 +1,18 @@
-"""What is wrong with a JSON text, in the words of Go's encoding/json. Used on texts that orjson has refused."""
+"""Finds the syntax error in a JSON text and describes it in the words of Go's encoding/json. Used for texts that orjson
+refuses."""
 
 from __future__ import annotations
 
 import re
 
 MAX_DEPTH = 1024
-"""Levels that orjson reads."""
+"""Levels of nesting that orjson reads."""
 MAX_STORED_DEPTH = 240
-"""Levels of a body that is taken in: orjson writes 254, and what is answered may wrap the object in some more."""
+"""Levels of nesting that a body may have: orjson writes 254, and an answer may add some levels around the object."""
 """Deeper bodies are refused (Go's limit is 10,000; orjson's is this)."""
 
 _MAX_TOKENS = 50_000
-"""A bound on the search, so that a big bad body cannot hold up the loop."""
+"""How much of a text is searched, so that a large invalid body cannot block the event loop."""
 
 _SPACE = re.compile(rb"[ \t\r\n]*")
 _STRING = re.compile(rb'"(?:[^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*')
@@ -21,11 +22,11 @@ _END = "unexpected end of JSON input"
 
 
 class _Problem(Exception):
-    """Carries the text out of the scan."""
+    """Carries the error text out of the scan."""
 
 
 def syntax_error(text: bytes) -> str:
-    """Go's error text, empty where the text is valid JSON of tolerable depth."""
+    """Go's error text. Empty where the text is valid JSON with an allowed depth."""
     try:
         _scan(text)
     except _Problem as problem:
@@ -63,7 +64,7 @@ def _scan(text: bytes) -> None:
 
 
 def _value(text: bytes, position: int, stack: list[int]) -> int:
-    """Past one scalar, or into the first element of a container (past the whole, where it is empty)."""
+    """Skips a scalar or an empty container, or the beginning of another container."""
     while True:
         if position >= len(text):
             raise _Problem(_END)
@@ -90,7 +91,7 @@ def _value(text: bytes, position: int, stack: list[int]) -> int:
 
 
 def _key(text: bytes, position: int) -> int:
-    """Past a key and its colon."""
+    """Skips a key and its colon."""
     if position >= len(text):
         raise _Problem(_END)
     if text[position] != 0x22:

@@ -1,7 +1,7 @@
-"""Kubernetes' protobuf bodies: the `k8s\\0` envelope (runtime.Unknown) around a built-in message.
+r"""Kubernetes' protobuf bodies: the `k8s\0` envelope (runtime.Unknown) around a built-in message.
 
-Only reading: every client that sends protobuf accepts JSON answers. What the wire leaves out or zeroes is settled by
-`tenantry.kube.decode.check_types`, as for JSON.
+Only reading: every client that sends protobuf accepts JSON answers. Fields that protobuf leaves out or sets to zero are handled
+by `tenantry.kube.decode.check_types`, as for JSON.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ Decoder = Callable[[Any, int], Any]
 
 
 class _Malformed(ValueError):
-    """Not a protobuf message of the expected shape."""
+    """Not a protobuf message of the expected form."""
 
 
 def decode(body: bytes, *, kind: str = "") -> Object:
-    """The object in a body, with its apiVersion and kind. Raises StatusError 400; `kind` is the Kind that the URL wants."""
+    """The object in a body, with its apiVersion and kind. Raises StatusError 400. `kind` is the Kind that the URL names."""
     if not body:
         raise unrecognized(kind, "empty data", body)
     if not body.startswith(MAGIC):
@@ -49,7 +49,7 @@ def decode(body: bytes, *, kind: str = "") -> Object:
         api_version, name, raw = _unwrap(body)
         message = _messages().get((api_version, name))
         if message is None and name == "DeleteOptions":
-            # Registered in every group.
+            # Upstream registers this kind in every group.
             message = DELETE_OPTIONS
         if message is None:
             raise unrecognized(kind, f'no kind "{name}" is registered for version "{api_version}"', body)
@@ -70,7 +70,7 @@ def _messages() -> dict[tuple[str, str], Message]:
 
 
 def _unwrap(body: bytes) -> tuple[str, str, bytes]:
-    """runtime.Unknown: (apiVersion, kind, the message)."""
+    """The content of a runtime.Unknown: (apiVersion, kind, the message)."""
     api_version = kind = ""
     raw = b""
     for number, value in _fields(body[len(MAGIC) :]):
@@ -88,7 +88,7 @@ def _unwrap(body: bytes) -> tuple[str, str, bytes]:
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, Any]]:
-    """(field number, wire value): an int, or bytes where the value is delimited by its length."""
+    """Yields (field number, wire value). The value is an int, or bytes for a length-delimited field."""
     position, end = 0, len(data)
     while position < end:
         tag, position = _varint(data, position)
@@ -204,7 +204,7 @@ def _micro_time(value: Any, depth: int) -> str | None:
 
 
 def _first(value: Any) -> bytes:
-    """The one field of a message that only wraps a value."""
+    """The only field of a message that wraps a single value."""
     return next((_length_delimited(part) for number, part in _fields(_length_delimited(value)) if number == 1), b"")
 
 

@@ -1,7 +1,7 @@
-"""The stored form of an object, and how it becomes the served one without being decoded.
+"""The stored form of an object, and how it becomes the served JSON without being decoded.
 
-A stored value is JSON that begins with `{"metadata":{` and holds neither apiVersion nor kind nor metadata.resourceVersion.
-Serving splices: `prefix` + the version + the rest of the value. Values are written in the shape of the storage version.
+A stored value is JSON that begins with `{"metadata":{`. It has no apiVersion, kind and metadata.resourceVersion. The served JSON
+is put together from `prefix`, the version and the rest of the value. Values are written in the shape of the storage version.
 """
 
 from __future__ import annotations
@@ -22,23 +22,24 @@ from tenantry.kube.schema.prune import prune
 
 HEAD = b'{"metadata":{'
 AFTER_HEAD = slice(len(HEAD), None)
-"""Made once: to make a slice takes as long as to copy what it cuts out."""
+"""Made once, because making a slice object takes as long as copying the bytes."""
 _NOT_STORED = frozenset(("apiVersion", "kind", "metadata"))
 _shaped: Cache[tuple[int, int], bytes] = Cache("shaped_values", bytes_max=24 << 20)
-"""By version of a type and resource version: values that were written under another schema, or are shown in another version."""
+"""Reshaped values, by version of a type and resource version: values that were written under another schema, or are shown in
+another version."""
 _SAME = b""
-"""Stands for a value that needs nothing done."""
+"""Means that the value is served as it is."""
 _numbers = count()
 _READ_MORE, _READ_TIMES = 256 * 1024, 8
-"""What defaults may add when a value is read, beside what they may add to it when it is written: so many bytes, and so many times
-the value. Readers pay for what a schema's owner changed, and a list for each of its items."""
+"""How much defaults may add when a value is read: a number of bytes, and in addition a multiple of the value's size. Readers pay
+for a change of the schema, and a list pays for each of its items."""
 
 
 def encode(obj: Object, rest: bytes | None = None) -> bytes:
-    """The stored value of an object that is in the storage version's shape. The object is not changed.
+    """The stored value of an object in the storage version's shape. The object is not changed.
 
-    `rest` is what `encode_rest` made of it, if it did. The metadata must not be empty. Raises TypeError for what JSON cannot
-    hold.
+    `rest` is the result of `encode_rest`, if it was called already. The metadata must not be empty. Raises TypeError for a value
+    that JSON cannot represent.
     """
     metadata = obj["metadata"]
     if "resourceVersion" in metadata:
@@ -53,16 +54,16 @@ def encode(obj: Object, rest: bytes | None = None) -> bytes:
 
 
 def encode_rest(obj: Object) -> bytes:
-    """What of a stored value is not metadata."""
+    """The part of a stored value without the metadata."""
     return orjson.dumps({key: value for key, value in obj.items() if key not in _NOT_STORED})
 
 
 def decode(
     value: bytes, definition: ResourceDefinition, version: str, resource_version: int, *, written_under: str = ""
 ) -> Object:
-    """The whole object as `version` shows it: converted, pruned and defaulted. A fresh copy that the caller may change.
+    """The whole object in the shape of `version`: converted, pruned and defaulted. A new copy that the caller may change.
 
-    `written_under` is the `schema_mark` of the schema that the value was last brought into the form of.
+    `written_under` is the `schema_mark` of the schema that last pruned and defaulted the value.
     """
     shape = definition.versions[version]
     obj = json_slices.loads(value)
@@ -75,18 +76,17 @@ def decode(
 
 
 def is_plain(definition: ResourceDefinition, shape: Version) -> bool:
-    """Whether stored values of the type are served as they are, whatever they were written under.
+    """Whether stored values of the type are always served as they are.
 
-    A custom type's schema may have changed after a value was written, and readers see the defaults that it gained and not the
-    fields that it lost at once (upstream prunes and defaults what it decodes from the store). Built-in types change with the
-    server alone.
+    The schema of a custom type may have changed after a value was written. Readers then see new defaults, and do not see removed
+    fields (upstream prunes and defaults when it decodes values from the store). Built-in types change only with the program.
     """
     return shape.from_storage is None and not definition.custom
 
 
 def schema_mark(definition: ResourceDefinition, shape: Version) -> str:
-    """What tells values that need no work from others: equal for equal schemas, kept beside a value in memory and not stored.
-    Empty where every value needs work (conversion) or none does."""
+    """Identifies the schema by which a value was pruned and defaulted. Equal for equal schemas. It is kept beside a value in
+    memory and is not stored. Empty where every value has to be reshaped (conversion) or no value has."""
     known = shape.memo.get("stored.mark")
     if known is None:
         known = ""
@@ -100,9 +100,9 @@ def schema_mark(definition: ResourceDefinition, shape: Version) -> str:
 def shaped(
     value: bytes, definition: ResourceDefinition, version: str, resource_version: int, *, written_under: str = ""
 ) -> bytes:
-    """The stored value in the shape of `version`: the same bytes where the type is plain or nothing differs.
+    """The stored value in the shape of `version`. The same bytes where the type is plain or nothing differs.
 
-    What was computed is remembered by resource version, so a value is decoded once for all its readers.
+    The result is cached by resource version, so that a value is decoded once for all its readers.
     """
     shape = definition.versions[version]
     if _serves_as_is(definition, shape, written_under):
@@ -121,9 +121,9 @@ def shaped(
 
 
 def prefix(definition: ResourceDefinition, version: str, *, item: bool = False) -> bytes:
-    """What precedes the resourceVersion of a served object.
+    """The JSON in front of the resourceVersion of a served object.
 
-    `item`: as an item of a list, where built-in types bear no apiVersion and kind (custom ones do).
+    `item`: as an item of a list. There built-in types have no apiVersion and kind, and custom types have them.
     """
     if item and not definition.custom:
         return _prefix("", "")
@@ -131,7 +131,7 @@ def prefix(definition: ResourceDefinition, version: str, *, item: bool = False) 
 
 
 def serve(value: bytes, resource_version: int, prefix: bytes) -> bytes:
-    """The JSON of a served object, from its stored value."""
+    """The JSON of a served object, made from its stored value."""
     return b'%b%d",%b' % (prefix, resource_version, value[AFTER_HEAD])
 
 
@@ -146,7 +146,7 @@ def _serves_as_is(definition: ResourceDefinition, shape: Version, written_under:
 
 
 def refuses_defaults(value: bytes, definition: ResourceDefinition) -> bool:
-    """Whether a stored value is one that could not be written today, because the defaults of its schema add too much to it."""
+    """Whether a stored value could not be written today, because the defaults of its schema add too much to it."""
     if not definition.custom:
         return False
     obj = json_slices.loads(value)
@@ -155,9 +155,10 @@ def refuses_defaults(value: bytes, definition: ResourceDefinition) -> bool:
 
 
 def _reshape(obj: Object, definition: ResourceDefinition, shape: Version, size: int) -> Object:
-    """`size` is that of the stored value. Never refused: what is stored can be read, with all defaults or with none."""
+    """The value in the shape of a version. `size` is that of the stored value. It never fails: a stored value can always be read,
+    with all defaults or with none."""
     if definition.custom:
-        # Reading fills in the storage version's defaults and no other's, as upstream does.
+        # Reading adds the defaults of the storage version only, as upstream does.
         metadata = obj.pop("metadata")
         most = min(MAX_MADE_BYTES, _READ_MORE + _READ_TIMES * size)
         default_within(obj, definition.versions[definition.storage_version].schema, most)
@@ -169,7 +170,7 @@ def _reshape(obj: Object, definition: ResourceDefinition, shape: Version, size: 
         obj.pop("apiVersion", None)
         obj.pop("kind", None)
     if definition.custom:
-        # Metadata is the server's, whatever a schema says of it.
+        # The server owns the metadata: a schema does not prune or default it.
         metadata = obj.pop("metadata")
         prune(obj, shape.schema)
         obj = {**obj, "metadata": metadata}

@@ -1,4 +1,4 @@
-"""Tables, what `kubectl get` prints (meta.k8s.io Table)."""
+"""Tables, the format that `kubectl get` prints (meta.k8s.io Table)."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def table(
 ) -> Object:
     """The Table of some objects in the shape of `version`.
 
-    `include_object` is the query parameter (empty means Metadata; anything unknown is a 400); `columns` is False for the later
-    events of a watch, whose columnDefinitions are null; `now` decides ages; `meta_version` is that of meta.k8s.io.
+    `include_object` is the query parameter (empty means Metadata; any unknown value is a 400). `columns` is False for the later
+    events of a watch, whose columnDefinitions are null. `now` is the time for ages. `meta_version` is the version of meta.k8s.io.
     """
     if include_object and include_object not in INCLUDE:
         raise bad_request(
@@ -66,5 +66,5 @@ def column_definition(column: Column) -> Object:
 
 
 def _fallback() -> tuple[Column, ...]:
-    """Types without columns of their own show what upstream's default table convertor does."""
+    """The columns of types that declare none: those of upstream's default table convertor."""
     return (NAME, CREATED_AT)

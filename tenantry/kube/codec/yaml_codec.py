@@ -21,10 +21,10 @@ except ImportError:  # PyYAML without libyaml: the same, slower
     from yaml import SafeLoader as _BaseLoader  # type: ignore[assignment]
 
 _MAX_NODES = 50_000
-"""A bound on what a document may hold, and on what aliases and merges may multiply it to. About a second of parsing; JSON has no
-such bound."""
+"""How many nodes a document may have, after aliases and merges are expanded. Parsing so many takes about a second. JSON has no
+such limit."""
 _MAX_CHARACTERS = 6 * 1024 * 1024
-"""A bound on the text that aliases may repeat: twice what a body may hold."""
+"""How many bytes of text aliases may repeat: twice the limit of a body."""
 _MERGE = "tag:yaml.org,2002:merge"
 _MARKS = (b"[", b"{", b"-", b"?", b":", b",")
 """No value of a document, and so no level of it, begins without one of these (but the first)."""
@@ -34,13 +34,13 @@ _INTEGERS = range(-(1 << 63), 1 << 64)
 
 
 class _Loader(_BaseLoader):
-    """Keeps timestamps as text (JSON has none) and every duplicate key of a mapping for the caller to see."""
+    """Keeps timestamps as text (JSON has none), and records duplicate keys of mappings for the caller."""
 
     duplicate_keys: list[str]
     merges_left = _MAX_NODES
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        """PyYAML's, with a bound: merges of merges double and double."""
+        """PyYAML's method with a limit: merges of merges can double the size again and again."""
         if not any(key.tag == _MERGE for key, _ in node.value):
             return
         sources: list[yaml.Node] = []
@@ -48,7 +48,7 @@ class _Loader(_BaseLoader):
             if key.tag == _MERGE:
                 sources += reversed(value.value) if isinstance(value, yaml.SequenceNode) else (value,)
         own = [pair for pair in node.value if pair[0].tag != _MERGE]
-        # Before the sources are looked at: a mapping may name itself.
+        # Before the sources are read, because a mapping may refer to itself.
         node.value = own
         inherited: list[tuple[yaml.Node, yaml.Node]] = []
         for source in sources:
@@ -89,7 +89,7 @@ def _boolean(loader: _Loader, node: yaml.ScalarNode) -> bool:
 
 
 def _integer(loader: _Loader, node: yaml.ScalarNode) -> int | float | str:
-    """As Go: what has more than 64 bits is a float, and `12:30:45` is no number of base 60."""
+    """As in Go: a number of more than 64 bits is a float, and `12:30:45` is not a number of base 60."""
     if ":" in node.value:
         return str(node.value)
     value = loader.construct_yaml_int(node)
@@ -109,7 +109,7 @@ _Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
 _Loader.add_constructor("tag:yaml.org,2002:int", _integer)
 _Loader.add_constructor("tag:yaml.org,2002:float", _float)
 _Loader.add_constructor("tag:yaml.org,2002:bool", _boolean)
-# YAML 1.1 has them and PyYAML leaves them out.
+# YAML 1.1 has these, and PyYAML does not support them.
 _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^[yYnN]$"), list("yYnN"))
 _Loader.add_constructor("tag:yaml.org,2002:timestamp", lambda loader, node: node.value)
 _Loader.add_constructor("tag:yaml.org,2002:binary", lambda loader, node: node.value)
@@ -117,9 +117,9 @@ _Loader.add_constructor("tag:yaml.org,2002:value", lambda loader, node: node.val
 
 
 def decode(body: bytes, *, duplicates: bool = False, kind: str = "") -> tuple[Any, list[str]]:
-    """The JSON value of the first document, and with `duplicates` what to say of keys that came twice. Raises StatusError 400.
+    """The JSON value of the first document. With `duplicates`, also texts about duplicate keys. Raises StatusError 400.
 
-    `kind` is the Kind that the URL wants, for the text of that error.
+    `kind` is the Kind that the URL names, for the text of that error.
     """
     text = body.decode("utf-8", "replace")
     loader = _Loader(text)
@@ -137,8 +137,8 @@ def decode(body: bytes, *, duplicates: bool = False, kind: str = "") -> tuple[An
 
 
 def _measure(text: str) -> None:
-    """Refuses what is too deep or too much before nodes are made of it: libyaml does that by recursion on the C stack, and
-    overflowing that ends the process. Raises ValueError, YAMLError."""
+    """Refuses a document with too many levels or nodes before nodes are made: libyaml makes them by recursion on the C stack, and
+    a stack overflow ends the process. Raises ValueError, YAMLError."""
     depth = 0
     for count, event in enumerate(yaml.parse(text, Loader=_BaseLoader)):
         if isinstance(event, _OPENING):
@@ -154,7 +154,7 @@ def _measure(text: str) -> None:
 
 
 def _count(value: Any, left: list[int]) -> None:
-    """Refuses a document that aliases blow up."""
+    """Refuses a document that becomes too large when its aliases are expanded."""
     left[0] -= 1
     if isinstance(value, str):
         left[1] -= len(value)
@@ -183,14 +183,14 @@ _TEXT_TAG = "tag:yaml.org,2002:str"
 
 
 class _Dumper(_BaseDumper):
-    """Lists are not indented under their key, as sigs.k8s.io/yaml writes them, and nothing is aliased."""
+    """Writes as sigs.k8s.io/yaml does: lists are not indented under their key, and there are no aliases."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
 
 def _text(dumper: _Dumper, value: str) -> yaml.ScalarNode:
-    """Go's writer puts double quotes around text that would read as another type, and leaves the rest to the emitter."""
+    """Go's writer puts double quotes around text that would be read as another type. The emitter decides about all other text."""
     style = None
     if dumper.resolve(yaml.ScalarNode, value, (True, False)) != _TEXT_TAG:  # type: ignore[no-untyped-call]
         style = '"'
