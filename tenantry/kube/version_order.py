@@ -10,7 +10,7 @@ _STABILITY = {None: 0, "beta": 1, "alpha": 2}
 
 
 def by_priority(version: str) -> tuple[int, int, int, str]:
-    """A sort key: `v10`, `v2`, `v1`, `v11beta2`, `v1beta1`, `v2alpha1`, and then other names in their own order."""
+    """A sort key: `v10`, `v2`, `v1`, `v11beta2`, `v1beta1`, `v2alpha1`, and then other names in alphabetical order."""
     match = _VERSION.fullmatch(version)
     if match is None:
         return (3, 0, 0, version)

@@ -16,7 +16,7 @@ from tenantry.kube.codec import json_slices
 from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.exact import exact
 from tenantry.kube.objects import Object, group_version
-from tenantry.kube.schema.default import MAX_MADE_BYTES, default_within
+from tenantry.kube.schema.default import MAX_DEFAULTS_BYTES, default_within
 from tenantry.kube.schema.parse import to_openapi
 from tenantry.kube.schema.prune import prune
 
@@ -151,7 +151,7 @@ def refuses_defaults(value: bytes, definition: ResourceDefinition) -> bool:
         return False
     obj = json_slices.loads(value)
     obj.pop("metadata")
-    return default_within(obj, definition.versions[definition.storage_version].schema, MAX_MADE_BYTES) is None
+    return default_within(obj, definition.versions[definition.storage_version].schema, MAX_DEFAULTS_BYTES) is None
 
 
 def _reshape(obj: Object, definition: ResourceDefinition, shape: Version, size: int) -> Object:
@@ -160,7 +160,7 @@ def _reshape(obj: Object, definition: ResourceDefinition, shape: Version, size: 
     if definition.custom:
         # Reading adds the defaults of the storage version only, as upstream does.
         metadata = obj.pop("metadata")
-        most = min(MAX_MADE_BYTES, _READ_MORE + _READ_TIMES * size)
+        most = min(MAX_DEFAULTS_BYTES, _READ_MORE + _READ_TIMES * size)
         default_within(obj, definition.versions[definition.storage_version].schema, most)
         obj = {"metadata": metadata, **obj}
     if shape.from_storage is not None:

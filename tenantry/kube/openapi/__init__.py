@@ -1,7 +1,7 @@
 """OpenAPI documents of a set of APIs: v3 for each group version, and v2 as one document.
 
-What a type contributes is made once and kept, encoded, with the type's version; a set of APIs only puts parts together. So
-workspaces with different sets cost little, and a document that nobody asks for costs nothing.
+The part that a type contributes is encoded once and cached with the version of the type. A document is put together from such
+parts. So workspaces with different sets cost little, and a document that is never requested costs nothing.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ __all__ = ["digest", "document", "fragment", "index", "is_made", "swagger_fragme
 
 _INFO = orjson.dumps({"title": "Kubernetes", "version": "v1.33.0"})
 _PIECE_BYTES = 64 << 10
-"""Smaller parts of a document are put together, larger ones are not copied."""
+"""Smaller parts of a document are joined; larger ones stay separate pieces and are not copied."""
 
 
 def types(apis: ApiSet) -> Iterator[tuple[ResourceDefinition, Version]]:
-    """All that is served."""
+    """All types that are served."""
     for group, versions in apis.groups().items():
         for version in versions:
             yield from served(apis, group, version)
 
 
 def index(apis: ApiSet) -> Object:
-    """`/openapi/v3`: where each group version's document is, with its hash."""
+    """`/openapi/v3`: the path of each group version's document, with its hash."""
     paths: Object = {}
     for group in sorted(apis.groups()):
         for version in sorted(apis.groups()[group]):
@@ -42,7 +42,8 @@ def index(apis: ApiSet) -> Object:
 
 
 def digest(apis: ApiSet, group: str, version: str) -> str:
-    """The hash of a group version's document, 128 hexadecimal digits; made of its parts' hashes, without the document."""
+    """The hash of a group version's document, 128 hexadecimal digits. It is computed from the hashes of the parts, without the
+    document."""
     key = ("openapi", "digest", group, version)
 
     def made() -> str:
@@ -55,7 +56,7 @@ def digest(apis: ApiSet, group: str, version: str) -> str:
 
 
 def document(apis: ApiSet, group: str, version: str) -> Iterator[bytes]:
-    """`/openapi/v3/<group version>`: OpenAPI 3.0, encoded, in pieces. The set must serve the group version."""
+    """`/openapi/v3/<group version>`: OpenAPI 3.0, encoded, in pieces. The group version must be served."""
     paths: dict[str, bytes] = {}
     schemas: dict[str, bytes] = {}
     for definition, its_version in served(apis, group, version):
@@ -66,8 +67,8 @@ def document(apis: ApiSet, group: str, version: str) -> Iterator[bytes]:
 
 
 def v2(apis: ApiSet) -> Iterator[bytes]:
-    """`/openapi/v2`: Swagger 2.0 with the definitions of all types and no paths, as `document`. Some pieces are empty: who goes
-    through them may rest there."""
+    """`/openapi/v2`: Swagger 2.0 with the definitions of all types and no paths, in pieces as `document`. An empty piece marks a
+    place where the caller may give up its turn of the event loop."""
     definitions: dict[str, bytes] = {}
     for definition, version in types(apis):
         definitions.update(swagger_fragment(definition, version))
@@ -76,7 +77,7 @@ def v2(apis: ApiSet) -> Iterator[bytes]:
 
 
 def _pieces(*parts: bytes | Mapping[str, bytes]) -> Iterator[bytes]:
-    """Encoded JSON: what is given, and the members of each mapping by name."""
+    """Encoded JSON: the given members, and the members of each mapping by name."""
     small = bytearray()
     for part in parts:
         if isinstance(part, bytes):

@@ -67,7 +67,7 @@ DELETE_OPTIONS_SCHEMA = DELETE_OPTIONS.schema
 
 
 class Form(NamedTuple):
-    """Where components stand in a document, and whether it is Swagger 2.0."""
+    """The JSON path of components in a document, and whether it is Swagger 2.0."""
 
     prefix: str
     v2: bool
@@ -82,7 +82,7 @@ def reference(schema: Schema, form: Form) -> Object:
 
 
 def collect(roots: Iterable[Schema], form: Form) -> dict[str, Object]:
-    """The components of some schemas and of all that they refer to, by name."""
+    """The components of some schemas and of all schemas that they refer to, by name."""
     found: dict[str, Object] = {}
     waiting = list(roots)
 
@@ -108,13 +108,13 @@ def _component(schema: Schema, refer: Callable[[Schema], Object | None], form: F
     if schema.ref == _QUANTITY and not form.v2:
         return {"oneOf": [{"type": "string"}, {"type": "number"}]}
     made = to_openapi(schema, refer, v2=form.v2)
-    # A default belongs to the field that refers here.
+    # A default belongs to the field that refers to this component, and not to the component.
     made.pop("default", None)
     return made
 
 
 def describe_root(component: Object, form: Form) -> None:
-    """Gives the fields of every kind upstream's descriptions, in place."""
+    """Sets upstream's descriptions on the fields that every kind has, in place."""
     properties = component.setdefault("properties", {})
     properties["apiVersion"] = {**properties.get("apiVersion", {"type": "string"}), "description": API_VERSION_TEXT}
     properties["kind"] = {**properties.get("kind", {"type": "string"}), "description": KIND_TEXT}
@@ -123,5 +123,5 @@ def describe_root(component: Object, form: Form) -> None:
 
 
 def described(place: Object, text: str, form: Form) -> Object:
-    """A reference with a description: in OpenAPI 3.0 nothing may stand beside `$ref`."""
+    """A reference with a description. In OpenAPI 3.0 no other key may stand beside `$ref`."""
     return {**place, "description": text} if form.v2 else {"allOf": [place], "description": text}

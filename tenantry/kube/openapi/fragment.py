@@ -1,4 +1,4 @@
-"""What one version of a type contributes to OpenAPI documents, encoded and kept with the version."""
+"""The part of OpenAPI documents for one version of a type, encoded and cached with the version."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def fragment(definition: ResourceDefinition, version: Version) -> Fragment:
 
 
 def is_made(definition: ResourceDefinition, version: Version, *, v2: bool) -> bool:
-    """Whether `fragment` or, with `v2`, `swagger_fragment` has its answer at hand."""
+    """Whether `fragment` or, with `v2`, `swagger_fragment` has its result in the cache."""
     return ("openapi.v2" if v2 else "openapi.v3") in version.memo
 
 

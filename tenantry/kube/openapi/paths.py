@@ -1,4 +1,5 @@
-"""The paths of a type in OpenAPI v3 documents, as clients read them: actions, kinds, media types of patches, parameters."""
+"""The paths of a type in OpenAPI v3 documents, with what clients read from them: actions, kinds, media types of patches,
+parameters."""
 
 from __future__ import annotations
 

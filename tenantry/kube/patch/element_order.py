@@ -1,4 +1,4 @@
-"""The order of a list that strategic merge put together: the patch's order, then the live list's for what it does not name."""
+"""The order of a list after a strategic merge: the patch's order for the items that it names, then the live list's order."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def enforce_order(
     *,
     no_key: Callable[[dict[str, Any], str], Exception],
 ) -> list[Any]:
-    """The merged items: those of `patch_order` in its order, the others put between them where the live list had them.
+    """The merged items in order: those of `patch_order` in its order, and the others between them, where the live list had them.
 
     `no_key` makes the error for an item without the merge key.
     """
@@ -60,7 +60,7 @@ def enforce_order(
 
 
 def _places(keys: Iterable[Any]) -> dict[Any, int]:
-    """Each key and the first place where it stands."""
+    """Each key with the first index where it occurs."""
     places: dict[Any, int] = {}
     for place, key in enumerate(keys):
         places.setdefault(identity(key), place)

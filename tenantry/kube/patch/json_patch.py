@@ -1,7 +1,7 @@
 """JSON patch (RFC 6902) as kube-apiserver applies it.
 
-Kept from its library (evanphx/json-patch v4), since clients meet it: `replace` of a missing member adds it, `test` of null
-holds for a missing member, negative indices count from the end.
+Behaviour of upstream's library (evanphx/json-patch v4) that clients may rely on: `replace` of a missing member adds it, `test` of
+null succeeds for a missing member, negative indices count from the end.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from tenantry.kube.status import StatusError, bad_request
 
 MAX_OPERATIONS = 10_000
 MAX_COPIED_BYTES = 3 * 1024 * 1024
-"""What all `copy` operations of a patch may copy together: they could double a document again and again."""
+"""The limit for what all `copy` operations of a patch copy together: each could double the document."""
 
 MAX_MOVED_ITEMS = 20_000_000
-"""How many items of lists all operations together may move up or down: each insertion and removal moves what is behind it."""
+"""The limit for list items that all operations together move: each insertion and removal moves the items after it."""
 
 _INDEX = re.compile(r"[+-]?[0-9]{1,9}\Z", re.ASCII)
 _MISSING: Final = object()
 
 
 class _Refused(Exception):
-    """An operation that cannot be done; clients get one text for all of them."""
+    """An operation that fails. Clients get one text for all of them."""
 
 
 def apply(document: Any, operations: Any) -> Any:
-    """The document after all operations, sharing nothing with its inputs. `operations` is the decoded patch; null is none.
+    """The document after all operations. It shares nothing with its inputs. `operations` is the decoded patch; null means none.
 
-    Raises StatusError: 400 where the patch has not the shape of one or nests too deeply, 413 above `MAX_OPERATIONS` and
+    Raises StatusError: 400 where the patch has a wrong form or is nested too deeply, 413 above `MAX_OPERATIONS` and
     `MAX_MOVED_ITEMS`, 422 where an operation fails.
     """
     _check_shape(operations)
@@ -79,7 +79,7 @@ def _cannot_decode(value: Any, target: str) -> StatusError:
 
 
 def _index(text: str, size: int) -> int:
-    """The index of an item of a list with `size` places; negative ones count from the end."""
+    """An index into a list with `size` places. Negative ones count from the end."""
     if not _INDEX.match(text):
         raise _Refused(f"value was not a proper array index: '{text}'")
     index = int(text)
@@ -91,7 +91,7 @@ def _index(text: str, size: int) -> int:
 
 
 def _member(container: dict[str, Any] | list[Any], key: str) -> Any:
-    """The value at a key: null where an object has none."""
+    """The value at a key; null where an object does not have the key."""
     if isinstance(container, dict):
         return container.get(key)
     return container[_index(key, len(container))]
@@ -103,7 +103,7 @@ class _Document:
         self.copied_bytes = 0
         self.moved_items = 0
         self.deepened = False
-        """Whether a container was put somewhere: then the document may have become too deep to be stored."""
+        """Whether a container was inserted. Then the document may be nested too deeply to be stored."""
 
     def apply(self, operation: dict[str, Any] | None) -> None:
         if operation is None:
@@ -133,7 +133,7 @@ class _Document:
                 raise _Refused(f"Unexpected kind: {other}")
 
     def locate(self, path: str | None) -> tuple[dict[str, Any] | list[Any], str]:
-        """The container that a path goes into, and the key in it."""
+        """The container that a path ends in, and the key in it."""
         if path is None or "/" not in path:
             raise _Refused(f"doc is missing path: {path}")
         parts = [part.replace("~1", "/").replace("~0", "~") for part in path.split("/")[1:]]
@@ -148,7 +148,7 @@ class _Document:
         if path == "":
             if value is _MISSING:
                 raise _Refused("replace operation has no value")
-            # Anything but a container leaves the document as it is.
+            # A scalar cannot make the document deeper.
             if isinstance(value, dict | list):
                 self.root = copy_of(value)
             return
@@ -200,7 +200,7 @@ class _Document:
             raise _Refused(f"Unable to remove nonexistent key: {key}")
 
     def move_items(self, count: int) -> None:
-        """Before the items behind a place in a list move. Raises StatusError 413."""
+        """Called before the items after a place in a list move. Raises StatusError 413."""
         self.moved_items += count
         if self.moved_items > MAX_MOVED_ITEMS:
             text = f"The operations of a JSON patch may move {MAX_MOVED_ITEMS} items of lists; replace a list instead"

@@ -1,4 +1,4 @@
-"""Helpers on decoded JSON values that the patches share."""
+"""Helpers for decoded JSON values that the patches share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tenantry.kube.status import bad_request
 
 
 def copy_of(value: Any) -> Any:
-    """A deep copy; scalars are themselves.
+    """A deep copy.
 
     Raises StatusError 400 where the value is nested more deeply than can be stored (orjson writes 254 levels).
     """
@@ -23,7 +23,7 @@ def copy_of(value: Any) -> Any:
 
 
 def json_type(value: Any) -> str:
-    """The type as encoding/json names it in its errors."""
+    """The type as encoding/json names it in errors."""
     match value:
         case None:
             return "null"
@@ -40,7 +40,7 @@ def json_type(value: Any) -> str:
 
 
 def identity(value: Any) -> Any:
-    """Something that is equal, and hashes so, for values that are `equal`: a list is searched by it."""
+    """A hashable key for a value: values that are `equal` have equal keys. It makes searches in lists fast."""
     if isinstance(value, str):
         return value
     if isinstance(value, dict | list):
@@ -49,7 +49,7 @@ def identity(value: Any) -> Any:
 
 
 def _whole_numbers(value: Any) -> Any:
-    """The value with 1.0 as 1."""
+    """The value with integral floats as integers (1.0 as 1)."""
     if isinstance(value, dict):
         return {key: _whole_numbers(below) for key, below in value.items()}
     if isinstance(value, list):
@@ -58,7 +58,7 @@ def _whole_numbers(value: Any) -> Any:
 
 
 def equal(left: Any, right: Any) -> bool:
-    """Equality of JSON values: true is not 1."""
+    """Equality of JSON values: 1 and 1.0 are equal, true and 1 are not."""
     if isinstance(left, bool) or isinstance(right, bool):
         return left is right
     if isinstance(left, dict) and isinstance(right, dict):

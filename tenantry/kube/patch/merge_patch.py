@@ -9,9 +9,9 @@ from tenantry.kube.status import bad_request
 
 
 def apply(document: Any, patch: Any) -> Any:
-    """The document after the patch, sharing nothing with its inputs.
+    """The document after the patch. It shares nothing with its inputs.
 
-    Raises StatusError 400 where the patch is no object.
+    Raises StatusError 400 where the patch is not an object.
     """
     if patch is None:
         raise bad_request("Invalid JSON Patch")
@@ -41,8 +41,8 @@ def _merge(target: dict[str, Any], patch: dict[str, Any]) -> None:
 
 
 def _without_nulls(value: Any) -> Any:
-    """A copy of a value that replaces something that is no object. Nulls go, also in objects that lie in lists (which the
-    RFC would keep), but nulls that are items stay."""
+    """A copy of a value that replaces something that is not an object. Nulls are removed from objects, also from objects inside
+    lists (where the RFC keeps them). Nulls that are list items stay."""
     if isinstance(value, dict):
         return {name: _without_nulls(below) for name, below in value.items() if below is not None}
     if isinstance(value, list):

@@ -1,7 +1,7 @@
-"""Strategic merge patch: a merge patch that knows by which key the items of a list merge (apimachinery's strategicpatch).
+"""Strategic merge patch: a merge patch that merges lists by a key of their items (apimachinery's strategicpatch).
 
-The type's schema says so with `patch_strategy` and `patch_merge_key`. A patch may hold directives: `$patch` (replace, delete),
-`$deleteFromPrimitiveList/<list>`, `$setElementOrder/<list>`, `$retainKeys`.
+The type's schema gives the keys with `patch_strategy` and `patch_merge_key`. A patch may have directives: `$patch` (replace,
+delete), `$deleteFromPrimitiveList/<list>`, `$setElementOrder/<list>`, `$retainKeys`.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ Map = dict[str, Any]
 
 
 def apply(document: Any, patch: Any, schema: Schema) -> Any:
-    """The document after the patch, sharing nothing with its inputs. Null as a patch changes nothing.
+    """The document after the patch. It shares nothing with its inputs. A null patch changes nothing.
 
-    Raises StatusError: 400 where the patch or one of its directives has not the right form, 422 for lists in lists, and 500
-    (upstream's code) where it cannot be merged: an unknown directive, an item without its key, items of different types.
+    Raises StatusError: 400 where the patch or a directive has a wrong form, 422 for lists of lists, and 500 (upstream's code)
+    where it cannot be merged: an unknown directive, an item without its key, items of different types.
     """
     if patch is None:
         patch = {}
@@ -120,12 +120,12 @@ def _field_schema(schema: Schema, key: str) -> Schema:
 
 
 def _strategy(schema: Schema) -> str:
-    """How the field merges, without `retainKeys`, which is about the directive only."""
+    """The field's merge strategy without `retainKeys`, which only concerns the directive."""
     return next((word for word in schema.patch_strategy if word != "retainKeys"), "")
 
 
 def _target(key: str, prefix: str, what: str) -> str:
-    """The field that a directive with a prefix is about."""
+    """The field that a directive with a prefix refers to."""
     head, slash, name = key.partition("/")
     if not slash or head != prefix:
         raise _bad_form(what)
@@ -133,7 +133,7 @@ def _target(key: str, prefix: str, what: str) -> str:
 
 
 def _retain_keys(original: Map, patch: Map) -> None:
-    """`$retainKeys`: fields that it does not name go. The patch may not set others."""
+    """Applies `$retainKeys`: removes fields that it does not name. The patch may not set other fields."""
     if _RETAIN_KEYS not in patch:
         return
     names = patch.pop(_RETAIN_KEYS)
@@ -149,7 +149,7 @@ def _retain_keys(original: Map, patch: Map) -> None:
 
 
 def _set_element_orders(original: Map, patch: Map, schema: Schema) -> None:
-    """`$setElementOrder/<list>`: merge that list now, in this order, and take both out of the patch."""
+    """Applies `$setElementOrder/<list>`: merges that list now, in this order, and removes both from the patch."""
     for directive in [key for key in patch if key.startswith(_ORDER_PREFIX)]:
         order = _as_list(patch.pop(directive))
         key = _target(directive, _ORDER_PREFIX, "setElementOrder list")
@@ -174,7 +174,7 @@ def _set_element_orders(original: Map, patch: Map, schema: Schema) -> None:
 
 
 def _check_order(wanted: list[Any], order: list[Any], merge_key: str) -> None:
-    """The items of the patch list must be in the order list, in the same relative order."""
+    """Raises where an item of the patch list is not in the order list, or in another relative order."""
     if not order or not wanted:
         return
     remaining = [item for item in wanted if not (isinstance(item, dict) and _DIRECTIVE in item)]
@@ -199,7 +199,7 @@ def _key_of(item: Any, merge_key: str) -> Any:
 
 
 def _require_same_type(*lists: list[Any]) -> str:
-    """The one type of all items as Go names it. Raises for different types, for lists in lists and where there is no item."""
+    """The type of all items, as Go names it. Raises for items of different types, for lists of lists, and for an empty list."""
     types = [go_text.type_name(item) for items in lists for item in items]
     if not types:
         raise _failure("no elements in any of the given slices")
@@ -241,7 +241,7 @@ def _merge_lists(original: list[Any], patch: list[Any], schema: Schema, *, delet
 
 
 def _special_items(original: list[Any], patch: list[Any], merge_key: str) -> tuple[list[Any], list[Any]]:
-    """Carry out the items with `$patch`; the rest of the patch comes back with what is left of the original."""
+    """Applies the items with `$patch`. Returns the other items of the patch, and what is left of the original."""
     rest = []
     replace = False
     gone = set()
@@ -274,7 +274,7 @@ def _discard_nulls(value: Any) -> None:
 
 
 def _without_directives(value: Any) -> tuple[Any, bool]:
-    """A new value without the maps that hold `$patch`, and whether the value itself is to be kept."""
+    """A new value without maps that have `$patch`, and whether the value itself is kept."""
     if isinstance(value, dict):
         if _DIRECTIVE in value:
             return None, False

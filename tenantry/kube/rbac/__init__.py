@@ -1,1 +1,1 @@
-"""RBAC as data: rules compiled and compared, aggregation, and the roles that every cluster has."""
+"""RBAC as data: compiling and comparing rules, aggregation, and the roles that every cluster has."""

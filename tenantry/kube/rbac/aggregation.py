@@ -1,4 +1,4 @@
-"""Aggregated cluster roles: their rules are the union of those that their selectors find."""
+"""Aggregated cluster roles: their rules are the union of the rules of the roles that their selectors select."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ def is_aggregated(role: Object) -> bool:
 
 
 def selectors_of(role: Object) -> list[LabelSelector]:
-    """What an aggregated role collects by; none of a role that is not aggregated."""
+    """The selectors of an aggregated role; empty for other roles."""
     return [from_object(selector) for selector in (role.get("aggregationRule") or {}).get("clusterRoleSelectors") or ()]
 
 
 def aggregated_rules(role: Object, roles: Iterable[Object]) -> list[Any]:
-    """What an aggregated role gets from `roles` (which may hold it too): in the order of selectors and names, each rule once."""
+    """The rules of an aggregated role, from `roles` (which may contain the role itself): in the order of selectors and names,
+    each rule once."""
     candidates = sorted((r for r in roles if name_of(r) != name_of(role)), key=name_of)
     found: dict[bytes, Any] = {}
     for matching in selectors_of(role):

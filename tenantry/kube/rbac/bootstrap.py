@@ -1,7 +1,7 @@
-"""The cluster roles and bindings that hold in every logical cluster from the start.
+"""The cluster roles and bindings that exist in every logical cluster from the start.
 
-Kubernetes' defaults (k8s.io/kubernetes bootstrappolicy) without those of nodes, controllers and the scheduler.
-The rules of aggregated roles are filled in, so that they hold before anybody aggregates.
+These are Kubernetes' defaults (k8s.io/kubernetes bootstrappolicy) without those of nodes, controllers and the scheduler. The
+rules of aggregated roles are filled in, so that they apply before the aggregation controller runs.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def _paths(paths: str, *verbs: str) -> Object:
 
 
 def _role(name: str, *rules: Object, to: str = "", of: str = "") -> Object:
-    """A cluster role; `to` names a role that aggregates it, `of` the aggregation label that it collects."""
+    """A cluster role. `to` names a role that aggregates it; `of` is the aggregation label of the roles that it aggregates."""
     labels = _LABELS | ({_AGGREGATE + to: "true"} if to else {})
     metadata = {"name": name, "labels": labels, "annotations": dict(_ANNOTATIONS)}
     role: Object = {"apiVersion": f"{_GROUP}/v1", "kind": "ClusterRole", "metadata": metadata, "rules": list(rules)}
@@ -52,7 +52,7 @@ def _binding(name: str, role: str, *groups: str) -> Object:
 _EVERYTHING: tuple[Object, ...] = (_rule("*", "*", ("*",)), _paths("*", "*"))
 _HEALTH = "/healthz /livez /readyz /version /version/"
 
-# Workloads and services are not built in here, but they are what people bind first.
+# Workloads and services are not built-in types here, but users often install them.
 _VIEWED = (
     _rule(
         "",
@@ -145,7 +145,7 @@ _UPSTREAM_ROLES = (
 
 
 def _resolved(roles: tuple[Object, ...]) -> list[Object]:
-    """The roles with aggregation carried out. Nesting is two deep (admin of edit of view), so three rounds settle it."""
+    """The roles after aggregation. Aggregation is nested two levels deep (view in edit in admin), so three rounds are enough."""
     for _ in range(3):
         for role in roles:
             if is_aggregated(role):

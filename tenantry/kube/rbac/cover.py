@@ -1,10 +1,11 @@
-"""What one set of RBAC rules lacks of another (k8s.io/component-helpers/auth/rbac/validation), without multiplying rules out.
+"""Which grants one set of RBAC rules has that another set lacks (k8s.io/component-helpers/auth/rbac/validation). It does not
+expand rules into single grants.
 
-A rule is a box: the product of its verbs, groups, resources and names, or of its verbs and URLs. Upstream asks of every single
-grant in it whether one rule of the owner has it; several rules of the owner may so cover a rule together. Here each owner's rule
-is cut to the box that is asked about, and the box is split, one dimension after the other, into the values that the same rules
-of the owner have. A part that one rule has whole is not looked into. The cost is what the rules say and what the split comes to;
-past a budget it is refused.
+A rule is a box: the product of its verbs, groups, resources and names, or of its verbs and URLs. Upstream asks for every single
+grant in it whether one rule of the owner has it. So several rules of the owner may cover a rule together. Here, each rule of the
+owner is cut to the box in question. Then the box is split, one dimension after the other, into parts whose values are in the same
+rules of the owner. A part that one rule covers completely is not split further. The cost is the size of the rules and the number
+of splits; above a budget, the comparison is refused.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ Rule = Mapping[str, Any]
 """A PolicyRule (rbac.authorization.k8s.io/v1)."""
 
 GRANTS_MAX = 1000
-"""Single grants that a refusal counts up; it may lack more."""
+"""The most single grants that an error lists; more may be missing."""
 BUDGET = 200_000
-"""Steps of comparing beyond the size of the rules: some tens of milliseconds."""
+"""Steps of a comparison, in addition to the size of the rules. They take some tens of milliseconds."""
 _SHOWN_MAX, _SHOWN_CHARACTERS, _VALUE_CHARACTERS = 100, 16 * 1024, 256
-"""What a refusal shows: rules, characters together, characters of one value. Names that can exist are shorter than the last."""
+"""How much an error shows: rules, characters in total, characters of one value. Valid names are shorter than the last."""
 
 _Box = tuple[frozenset[Any] | None, ...]
-"""The values of an owner's rule in each dimension, None where it has all that are asked about."""
+"""The values of an owner's rule in each dimension. None where it has all values in question."""
 
 
 class TooComplex(Exception):
@@ -33,10 +34,10 @@ class TooComplex(Exception):
 
 
 def uncovered(owner_rules: Iterable[Rule], wanted_rules: Iterable[Rule], *, budget: int = BUDGET) -> list[Rule]:
-    """What `wanted_rules` grant beyond `owner_rules`: compacted, in the order of their texts; empty where all is covered. Where
-    more than `GRANTS_MAX` single grants are missing, about that many of them.
+    """The part of `wanted_rules` that `owner_rules` do not grant: compacted, in the order of their texts; empty where all is
+    covered. Where more than `GRANTS_MAX` single grants are missing, about that many of them.
 
-    A `*` is covered by a `*` only. `budget` counts steps beyond the size of the rules. Raises TooComplex.
+    `*` is covered only by `*`. `budget` is the number of steps in addition to the size of the rules. Raises TooComplex.
     """
     search = _Search(owner_rules, budget)
     asked = set()
@@ -52,7 +53,7 @@ def uncovered(owner_rules: Iterable[Rule], wanted_rules: Iterable[Rule], *, budg
 
 
 def rule_text(rule: Rule) -> str:
-    """A rule as the refusal of an escalation shows it: `{APIGroups:[""], Resources:["secrets"], Verbs:["get" "list"]}`."""
+    """A rule as the error of a privilege escalation shows it: `{APIGroups:[""], Resources:["secrets"], Verbs:["get" "list"]}`."""
     shown = (
         ("APIGroups", "apiGroups"),
         ("Resources", "resources"),
@@ -73,7 +74,7 @@ def _cut(value: str) -> str:
 
 
 def rules_text(rules: Sequence[Rule]) -> str:
-    """Rules as a refusal lists them, one a line, as many as an answer may hold."""
+    """Rules as an error lists them: one for each line, as many as an answer may have."""
     lines: list[str] = []
     left = _SHOWN_CHARACTERS
     for rule in rules[:_SHOWN_MAX]:
@@ -88,7 +89,7 @@ def rules_text(rules: Sequence[Rule]) -> str:
 
 
 class _Wanted:
-    """A rule that is asked about: the values of each dimension, verbs last."""
+    """A rule in question: the values of each dimension, verbs last."""
 
     kind: str
     dimensions: tuple[tuple[Any, ...], ...]
@@ -207,12 +208,12 @@ class _OwnerRule:
 
     @property
     def width(self) -> int:
-        """The more of its dimensions have a `*`, the sooner it is worth asking."""
+        """How many dimensions have `*`. Rules with more are tried first."""
         return ("*" in self.verbs) + ("*" in self.groups) + ("*" in self.resources) + ("" in self.prefixes)
 
 
 def _minimal(prefixes: set[str]) -> tuple[str, ...]:
-    """The prefixes that begin with no other one."""
+    """The prefixes that do not begin with another one."""
     kept: list[str] = []
     for prefix in sorted(prefixes):
         if not kept or not prefix.startswith(kept[-1]):
@@ -239,7 +240,7 @@ class _Search:
 
     def compare(self, wanted: _Resources | _Urls) -> None:
         """Adds the grants of one rule that no rule of the owner has."""
-        # The rule itself may be as long as it likes: reading it is no more than linear.
+        # The length of the rule itself is not limited: reading it takes linear time.
         self._left += sum(map(len, wanted.dimensions))
         boxes: list[_Box] = []
         for owner in self._indexes[wanted.kind].candidates(wanted.dimensions):
@@ -270,7 +271,7 @@ class _Search:
             known_verbs.update(dict.fromkeys(verb for verb in wanted.dimensions[-1] if verb in verbs))
 
     def _missing(self, dimensions: tuple[tuple[Any, ...], ...], boxes: Sequence[_Box]) -> Iterator[tuple[Sequence[Any], ...]]:
-        """The parts of the whole of `dimensions` that no box has, each as the values of every dimension."""
+        """The parts of the box `dimensions` that no rule of the owner covers, each with the values of every dimension."""
         if not boxes:
             yield dimensions
             return
@@ -315,7 +316,7 @@ def _url_parts(owner: _OwnerRule) -> tuple[Iterable[Any] | None, ...]:
 
 
 class _Index:
-    """Value → the owner's rules that have it, in each dimension; as long as the rules together."""
+    """Value → the owner's rules that have it, for each dimension. Its size is that of all rules together."""
 
     def __init__(self, owners: Sequence[_OwnerRule], parts_of: Parts) -> None:
         self._owners = owners
@@ -334,7 +335,7 @@ class _Index:
                         by_value.setdefault(value, []).append(number)
 
     def candidates(self, dimensions: Sequence[Sequence[Any]]) -> Iterator[_OwnerRule]:
-        """The owner's rules that have something of the dimension in which the fewest do, those of `*` first."""
+        """The owner's rules that match in the most selective dimension; those with `*` first."""
         best: tuple[int, int] | None = None
         for place, (wide, by_value, asked) in enumerate(zip(self._wide, self._by_value, dimensions, strict=False)):
             count = len(wide) + sum(len(by_value.get(value, ())) for value in asked)

@@ -1,4 +1,4 @@
-"""RBAC rules: what they allow, compiled. What one set of rules lacks of another is in `tenantry.kube.rbac.cover`."""
+"""RBAC rules compiled for decisions. `tenantry.kube.rbac.cover` compares sets of rules."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import NamedTuple
 from tenantry.kube.rbac.cover import Rule
 
 _Names = frozenset[str] | None
-"""The names that a rule is limited to; None means every name, and requests without one."""
+"""The names that a rule is limited to. None means every name, and requests without a name."""
 
 
 _RULE_BYTES, _NAME_BYTES = 1500, 150
-"""A rule's tables; a name's string, and its places in the rule and in the index. Measured."""
+"""Bytes for a rule's tables, and for a name: its string and its places in the rule and in the index. Measured."""
 
 
 class _Part(NamedTuple):
-    """A rule as far as its resource or URL has been found already."""
+    """The rest of a rule, once its resource or URL has matched."""
 
     verbs: frozenset[str]
     groups: frozenset[str]
@@ -24,21 +24,21 @@ class _Part(NamedTuple):
 
 
 class CompiledRules:
-    """The rules of a role, indexed by resource and by URL. The index is as long as the rules: nothing is multiplied out, and a
-    decision looks at the rules of its resource alone."""
+    """The rules of a role, indexed by resource and by URL. The index is as large as the rules, and a decision looks only at the
+    rules for its resource."""
 
     __slots__ = ("_by_path", "_by_prefix", "_by_resource", "bytes", "named", "rules")
 
     def __init__(self, rules: Iterable[Rule]) -> None:
         self.rules: tuple[Rule, ...] = tuple(rules)
         self.bytes = _RULE_BYTES
-        """The memory that they take, about."""
+        """Approximate memory in bytes."""
         self._by_resource: dict[str, list[_Part]] = {}
         self._by_path: dict[str, list[_Part]] = {}
         self._by_prefix: dict[str, list[_Part]] = {}
         limited = [rule.get("resources") or () for rule in self.rules if rule.get("resourceNames")]
         self.named = frozenset(resource.partition("/")[0] for resources in limited for resource in resources)
-        """The resources (`*`: all) whose objects' names matter to a decision."""
+        """The resources (`*`: all) for which a decision depends on the object's name."""
         for rule in self.rules:
             self._add(rule)
 
@@ -68,7 +68,7 @@ class CompiledRules:
         return False
 
     def allows_path(self, verb: str, path: str) -> bool:
-        """Whether a request on a path that is no resource is allowed; `verb` is the lower-case HTTP method."""
+        """Whether a request for a path that is not a resource is allowed. `verb` is the lower-case HTTP method."""
         if any(verb in verbs or "*" in verbs for verbs, _, _ in self._by_path.get(path, ())):
             return True
         for prefix, parts in self._by_prefix.items():

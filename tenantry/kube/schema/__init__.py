@@ -1,1 +1,1 @@
-"""Structural schemas: parsed once, compiled to functions that validate, prune and default."""
+"""Structural schemas: parsed once, and compiled to functions that validate, prune and default."""

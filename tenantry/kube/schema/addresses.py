@@ -1,6 +1,7 @@
-"""URLs, IP addresses and networks in texts of tenants: read in one pass, and nothing of them is remembered.
+"""Parses URLs, IP addresses and networks in tenants' texts, in one pass and without a cache.
 
-`urllib.parse.urlsplit` keeps what it was asked, and `ipaddress` the lengths of prefixes as they were written.
+The standard library is not used, because it caches: `urllib.parse.urlsplit` its arguments, and `ipaddress` the prefix lengths as
+they were written.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ Interface = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 
 
 class URL(NamedTuple):
-    """`host` holds the port, `hostname` does not; `path` is escaped as it was written."""
+    """A parsed URL. `host` includes the port, `hostname` does not. `path` is escaped as it was written."""
 
     scheme: str
     user: str
@@ -62,7 +63,7 @@ def _scheme(text: str) -> tuple[str, str]:
 
 
 def ip(text: str) -> Address:
-    """An address as Kubernetes takes one: no zone, no IPv4 in IPv6. Raises ValueError."""
+    """An address in the form that Kubernetes accepts: no zone, no IPv4 in IPv6. Raises ValueError."""
     if len(text) > _LONGEST_ADDRESS:
         raise ValueError(f"IP Address {text[:_LONGEST_ADDRESS]!r} parse error during conversion from string")
     if "%" in text:
@@ -74,7 +75,7 @@ def ip(text: str) -> Address:
 
 
 def cidr(text: str) -> Interface:
-    """An address with the length of a prefix. Raises ValueError."""
+    """An address with a prefix length. Raises ValueError."""
     address, slash, length = text.partition("/") if len(text) <= _LONGEST_ADDRESS else ("", "", "")
     if not slash or not length.isdecimal() or not length.isascii() or (len(length) > 1 and length.startswith("0")):
         raise ValueError(f"network address parse error during conversion from string: {text[:_LONGEST_ADDRESS]!r} is no CIDR")

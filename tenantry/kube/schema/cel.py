@@ -1,9 +1,9 @@
-"""CEL: the small interface behind which the engines stand.
+"""CEL: the interface to the two engines.
 
-Rules are read, and checked against types derived from a schema when a definition is created (`cel_check.py`), by
-cel-expr-python, Google's C++ implementation. They run untyped on JSON values (`Program`) on an interpreter of ours, which knows
-what a step costs before it takes it: an environment for each schema would cost memory that thousands of tenants do not have, and
-the engine's own evaluation cannot be ended.
+When a definition is created, its rules are parsed and checked against types derived from the schema (`cel_check.py`), by
+cel-expr-python, Google's C++ implementation. At run time they are evaluated untyped on JSON values (`Program`) by our own
+interpreter, which charges the cost of a step before it executes it. The C++ engine is not used for this: an environment for each
+schema would need too much memory for thousands of tenants, and an evaluation in it cannot be stopped.
 """
 
 from __future__ import annotations
@@ -76,7 +76,8 @@ _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
 class BudgetExceeded(Exception):
-    """An evaluation that was ended. `whole`: what the object's expressions may cost together is spent, not only one call's."""
+    """An evaluation was stopped because of its cost. `whole`: the budget for all expressions of the object is spent, and not only
+    that of one call."""
 
     def __init__(self, *, whole: bool) -> None:
         super().__init__("operation cancelled: actual cost limit exceeded")
@@ -84,11 +85,11 @@ class BudgetExceeded(Exception):
 
 
 class LoopBudgetExceeded(Exception):
-    """The expressions of an object cost more than may be spent on the event loop."""
+    """The expressions of an object cost more than is allowed on the event loop."""
 
 
 class Budget:
-    """What the expressions of one object may still cost together."""
+    """How much the expressions of one object may still cost together."""
 
     __slots__ = ("left",)
 
@@ -97,13 +98,13 @@ class Budget:
 
 
 def uses_old_self(expression: str) -> bool:
-    """Whether `oldSelf` occurs in an expression outside of its strings."""
+    """Whether `oldSelf` occurs in an expression outside of strings."""
     return any(word == "oldSelf" for word in cel_syntax.words(expression))
 
 
 @cached("cel_names", bytes_max=1024 * 1024)
 def escape(name: str) -> str | None:
-    """A field name as an identifier of CEL (`a-b` → `a__dash__b`), None where it cannot be one."""
+    """A field name as a CEL identifier (`a-b` → `a__dash__b`). None where it cannot be one."""
     if name in _RESERVED:
         return f"__{name}__"
     escaped = _ESCAPES.sub(lambda m: _ESCAPED[m.group()], name)
@@ -122,12 +123,13 @@ def standard_extensions() -> list[cel.CelExtensionBase]:
 
 @cache
 def _reader() -> cel.Env:
-    """What reads expressions; types and functions do not matter to it."""
+    """The engine for parsing. Types and functions do not matter for it."""
     return cel.NewEnv(extensions=standard_extensions())
 
 
 def refuse_too_large(expression: str) -> None:
-    """Raises CelError before the engine spends what it does not limit: macros that double what they stand behind."""
+    """Raises CelError for an expression that becomes too large, before the engine parses it. The engine has no limit: a macro
+    doubles the expression in front of it."""
     if len(expression) > EXPRESSION_MAX:
         text = f"expression code point size exceeds limit: size: {len(expression)}, limit {EXPRESSION_MAX}"
         raise CelError(f"ERROR: <input>:-1:0: {text}")
@@ -148,8 +150,8 @@ class Program:
         self._compiled = Compiled(cel_syntax.parsed(serialized), ("self", "oldSelf"))
 
     def run(self, value: Any, old: Any = ABSENT, *, optional_old: bool = False, budget: Budget | None = None) -> Any:
-        """The result for values that went through `converter`, `old` ABSENT where there is none; `optional_old`: oldSelf is an
-        optional, as optionalOldSelf asks. What it costs is taken from the budget. Raises CelError and BudgetExceeded."""
+        """The result for values from `converter`. `old` is ABSENT where there is no old value. `optional_old`: oldSelf is an
+        optional, as in a rule with optionalOldSelf. The cost is taken from the budget. Raises CelError and BudgetExceeded."""
         if optional_old:
             old = NONE if old is ABSENT else Optional((old,))
         left = OBJECT_LIMIT if budget is None else budget.left
@@ -165,17 +167,18 @@ class Program:
 
 @cached("cel_programs", bytes_max=32 * 1024 * 1024)
 def program(expression: str) -> Program:
-    """The one Program for an expression, however many tenants have it."""
+    """The Program for an expression. It is shared by all tenants."""
     return Program(expression)
 
 
 Seen = dict[int, Any]
-"""What was made of the lists and objects of a value, by their identity: rules at many levels see the same parts."""
+"""The converted lists and objects of a value, by their identity (id()), because rules at several levels see the same parts."""
 Converter = Callable[[Any, Seen], Any]
 
 
 def converter(schema: Schema) -> Converter | None:
-    """What makes the value that CEL sees of a JSON value: escaped names, timestamps, bytes, doubles. None: the same value."""
+    """A function that makes the CEL value from a JSON value: escaped names, timestamps, bytes, doubles. None where no conversion
+    is needed."""
     if schema.int_or_string:
         return None
     if schema.type == "string":
@@ -261,7 +264,7 @@ _STRING_FORMATS: dict[str, Converter] = {"date-time": _timestamp, "date": _times
 
 
 def compile_text(text: str, *, shift: int = 0) -> str:
-    """The engine's message in cel-go's words; `shift` characters of the first line are not the user's."""
+    """The engine's message with cel-go's text. `shift`: how many characters of the first line are not the user's."""
     text = text.removeprefix("INVALID_ARGUMENT: ").removesuffix(" [INVALID_ARGUMENT]")
     text = re.sub(r" not found in struct '[^']*'", "", text)
     if not shift:

@@ -26,11 +26,11 @@ _WELL_KNOWN = {
 _VALUE = "google.protobuf.Value"
 _PACKAGE = "object"
 _FEW = 64
-"""Message types that cost a check no more than its own beginnings."""
+"""So many message types add little to the time of a check."""
 
 
 class CheckedExpression(NamedTuple):
-    """An expression that compiles: the name of its type (BOOL, STRING, DYN, …) and the engine's serialized syntax tree."""
+    """A checked expression: the name of its type (BOOL, STRING, DYN, …) and the engine's serialized syntax tree."""
 
     type: str
     serialized: bytes
@@ -56,16 +56,16 @@ class Checker:
 
 
 class Types:
-    """The types of a schema and of what is below it, for the rules of all of them.
+    """CEL types for a schema and the schemas below it, for the rules of all of them.
 
-    Objects are message types: the only way to give the engine types with fields. `is_root` adds apiVersion, kind and metadata
-    (name and generateName), which every object has.
+    Objects become message types, the engine's only types with fields. `is_root` adds the fields of every object: apiVersion, kind
+    and metadata (name and generateName).
     """
 
     def __init__(self, root: Schema, *, is_root: bool) -> None:
         self._root = root if is_root else None
         self._messages: dict[int, tuple[str, int]] = {}
-        """By identity of the schema: the name, and how many message types it is with those below it."""
+        """By id() of the schema: its type name, and the number of message types for it and the schemas below it."""
         self._file = descriptor_pb2.FileDescriptorProto(name="schema.proto", package=_PACKAGE, syntax="proto2")
         for module in (struct_pb2, timestamp_pb2, duration_pb2):
             self._file.dependency.append(module.DESCRIPTOR.name)
@@ -74,10 +74,10 @@ class Types:
         self.pool = self._pool()
 
     def covering(self, schema: Schema) -> Types:
-        """Those for a schema below: these, or some of its own.
+        """The types to use for a schema below: these, or new ones of its own.
 
-        To make types takes time by their number, and so does it to check anything beside them. So rules share types where most of
-        them are their own: many levels above one object, and no more than they need where there are many objects.
+        Making types takes time for each type, and so does checking an expression beside them. So rules share types where they
+        need most of them: for example many levels above one object. Otherwise they get types of their own.
         """
         messages = len(self._file.message_type)
         known = self._messages.get(id(schema))
@@ -86,7 +86,7 @@ class Types:
         return Types(schema, is_root=False)
 
     def checker(self, schema: Schema) -> Checker:
-        """For the rules of a schema that these cover."""
+        """The checker for the rules of a schema that these types cover."""
         own = self._type if schema is self._of_root else self._of(schema)
         return Checker(self, own or cel.Type.DYN)
 
@@ -102,7 +102,7 @@ class Types:
         return pool
 
     def _of(self, schema: Schema) -> cel.Type | None:
-        """The type of a variable of the schema; None where a rule may not look at it."""
+        """The type of a variable with the schema. None where a rule may not use it."""
         if schema.int_or_string:
             return cel.Type.DYN
         if schema.type == "string":
@@ -142,7 +142,7 @@ class Types:
         return name
 
     def _field(self, message: descriptor_pb2.DescriptorProto, name: str, schema: Schema, taken: set[str]) -> None:
-        """`taken` are the names within the message."""
+        """A field of a message type. `taken` are the names used in the message."""
         if schema.type == "array" and schema.items is not None:
             kind = self._element(schema.items)
             label = _LABEL.LABEL_REPEATED
@@ -159,7 +159,7 @@ class Types:
 
     def _element(self, schema: Schema) -> tuple[Any, str] | None:
         if schema.int_or_string or schema.type == "array" or isinstance(schema.additional, Schema):
-            # Lists in lists have no protobuf type; their items are not checked.
+            # Protobuf has no type for lists of lists, so their items are not checked.
             return _LABEL.TYPE_MESSAGE, f".{_VALUE}"
         if schema.type == "string" and schema.format in _WELL_KNOWN:
             return _LABEL.TYPE_MESSAGE, f".{_WELL_KNOWN[schema.format][0]}"
@@ -174,13 +174,13 @@ class Types:
     def _map(
         self, message: descriptor_pb2.DescriptorProto, field: str, values: Schema, taken: set[str]
     ) -> tuple[tuple[Any, str] | None, Any]:
-        """The type and label of a map field: protobuf spells it as repeated entries, and prescribes their name."""
+        """The type and label of a map field. In protobuf a map is a repeated field of entries with a prescribed type name."""
         kind = self._element(values)
         if kind is None:
             return None, _LABEL.LABEL_OPTIONAL
         name = "".join(part[:1].upper() + part[1:] for part in field.split("_")) + "Entry"
         if name in taken:
-            # Two fields that differ in underscores only would need one name for both; the second is not checked.
+            # Two fields that differ only in underscores would need the same name, so the second is not checked.
             return (_LABEL.TYPE_MESSAGE, f".{_VALUE}"), _LABEL.LABEL_OPTIONAL
         taken.add(name)
         entry = message.nested_type.add(name=name)

@@ -1,7 +1,7 @@
-"""An estimate of what a rule may cost at worst, after k8s.io/apiserver's: the limits of sizes in the schema decide.
+"""Estimates the highest possible cost of a rule, as k8s.io/apiserver does. It depends on the size limits in the schema.
 
-Rules that could hold a server up are refused when the definition is created. The unit is cel-go's: one for a field access or
-a call, a tenth for each character of a text that is looked at. Sizes without a limit are what fits into a request.
+A rule that could block a server is refused when its definition is created. The unit is cel-go's: one for a field access or a
+call, a tenth for each character of a text that is read. A value without a size limit can be as large as a request.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _COMPARES = frozenset(("_==_", "_!=_", "_<_", "_<=_", "_>_", "_>=_", "_+_"))
 
 
 class Estimate(NamedTuple):
-    """The worst cost of an expression, the largest size of its value, and the schema of its value where that is known."""
+    """The highest cost of an expression, the largest size of its value, and the schema of its value where it is known."""
 
     cost: float
     size: float = 1
@@ -39,7 +39,7 @@ class Estimate(NamedTuple):
 
 
 def largest_size(schema: Schema | None) -> float:
-    """How many characters, items or entries a value of a schema may have."""
+    """The most characters, items or entries that a value of a schema may have."""
     if schema is None:
         return REQUEST_BYTES
     if schema.type == "array":
@@ -71,7 +71,7 @@ def _smallest(schema: Schema | None) -> int:
 
 
 def estimate(serialized: bytes, self_schema: Schema) -> float:
-    """The worst cost of a checked expression (`cel.CheckedExpression.serialized`) over values of a schema."""
+    """The highest cost of a checked expression (`CheckedExpression.serialized`) for values of a schema."""
     own = Estimate(1, largest_size(self_schema), self_schema)
     return _cost(_expression(serialized), {"self": own, "oldSelf": own}).cost
 
@@ -204,7 +204,7 @@ def _call(call: bytes, scope: _Scope) -> Estimate:
 
 
 def _replaced(sizes: list[float], call: bytes) -> float:
-    """The longest text that a replacement makes: what is replaced is as short as it can be, and fills the text."""
+    """The longest text that a replacement can make: the replaced text is as short as possible and occurs everywhere."""
     old = _part(_parts(call, 3)[0], 3)
     shortest = sizes[1] if old else 0
     if shortest == 0:
@@ -232,7 +232,7 @@ def _loop(loop: bytes, scope: _Scope) -> Estimate:
     step = _cost(_part(loop, 6), inner).cost + _cost(_part(loop, 5), inner).cost
     result = _cost(_part(loop, 7), inner).cost
     total = items.cost + start.cost + min(max(items.size, 1) * step, _MANY) + result
-    # map and filter build a list as long as what they walk.
+    # map and filter make a list as long as their input.
     return Estimate(total, items.size, items.schema)
 
 

@@ -1,4 +1,4 @@
-"""x-kubernetes-validations when a definition is created: form, types and cost of the rules, with upstream's texts."""
+"""Validates x-kubernetes-validations when a definition is created: form, types and cost of the rules, with upstream's texts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _HINT = (
 
 @dataclass(slots=True)
 class _Budget:
-    """What the rules of one schema, at the path `root`, cost together."""
+    """The total cost of the rules of one schema. `root` is the path of the schema."""
 
     root: str
     total: float = 0
@@ -30,7 +30,7 @@ class _Budget:
 
 
 def rule_errors(schema: Schema, path: str) -> list[FieldError]:
-    """What is wrong with the rules of a structural schema at `path`."""
+    """The errors of the rules in a structural schema at `path`."""
     budget = _Budget(path)
     errors = list(_walk(schema, path, 1, None, budget, None))
     if budget.total > cel_cost.DEFINITION_LIMIT:
@@ -44,8 +44,8 @@ def rule_errors(schema: Schema, path: str) -> list[FieldError]:
 def _walk(
     schema: Schema, path: str, times: float, uncorrelated: str | None, budget: _Budget, types: Types | None
 ) -> Iterator[FieldError]:
-    """`times` is how often a value of the schema may occur in an object; `uncorrelated` the path of the list or map above
-    whose parts have no counterparts in the old object."""
+    """Yields the errors of the rules in a schema and below it. `times` is how often a value of the schema may occur in an object.
+    `uncorrelated` is the path of an enclosing list or map whose items cannot be matched with the old object."""
     if schema.rules:
         types = types.covering(schema) if types is not None else Types(schema, is_root=path == budget.root)
         checker = types.checker(schema)
@@ -157,7 +157,7 @@ def _over_budget(what: str, cost: float, limit: int) -> str:
 
 
 def _shown(rule: Rule) -> dict[str, Any]:
-    """A rule as upstream prints its internal type."""
+    """A rule as Go prints upstream's internal type."""
     return {
         "Rule": rule.rule,
         "Message": rule.message,

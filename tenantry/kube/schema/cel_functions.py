@@ -1,6 +1,7 @@
-"""The functions of CEL itself and of its extensions for strings, numbers, bytes and optionals.
+"""CEL's standard functions and its extensions for strings, numbers, bytes and optionals.
 
-Each takes the `Cost` first and charges it before it works: what cel-go charges, and the size of the result where that is more.
+Each function takes the `Cost` as its first argument and charges it before it does any work: the cost that cel-go charges, or the
+size of the result where that is larger.
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ from tenantry.kube.schema.regex import RegexError, search
 
 Function = Callable[..., Any]
 FUNCTIONS: dict[tuple[str, bool], Function] = {}
-"""By name, and whether what stands before the dot is the first argument."""
+"""(name, is member) → function. Of a member, the value before the dot is the first argument."""
 
 _INT_MIN, _INT_MAX, _UINT_MAX = -(1 << 63), (1 << 63) - 1, (1 << 64) - 1
 _PER_POINTER = 0.25
-"""A list of four items takes what a unit may take of memory."""
+"""Cost of a list item: a list of four items needs as much memory as one unit of cost may use."""
 
 
 def _global(name: str) -> Callable[[Function], Function]:
@@ -56,7 +57,7 @@ def _member(*names: str) -> Callable[[Function], Function]:
 
 
 def text_of(value: Any) -> str:
-    """Raises NoOverload where a value is no string."""
+    """The value, if it is a string. Raises NoOverload for others."""
     if type(value) is not str:
         raise NoOverload
     return value
@@ -75,7 +76,7 @@ def int_of(value: Any) -> int:
 
 
 def search_cost(cost: Cost, text: str, pattern: str) -> None:
-    """What cel-go charges for a regular expression over a text."""
+    """cel-go's cost of a regular expression on a text."""
     cost.charge(math.ceil((1 + len(text)) * 0.1) * math.ceil(len(pattern) * 0.25))
 
 
@@ -429,7 +430,7 @@ def _replace(cost: Cost, text: Any, old: Any, new: Any, limit: Any = -1) -> str:
     cost.charge(len(old) * len(text) / 1000 if len(old) < 100 else 1)
     found = text.count(old)
     count = found if limit < 0 else min(found, limit)
-    # What comes out may be longer by far than what goes in, and is what the next step starts from.
+    # The result may be much longer than the input, and the next replacement works on it.
     cost.text(max(0, count * (len(new) - len(old))), 2)
     return str(text.replace(old, new, count))
 

@@ -1,7 +1,7 @@
-"""Runs CEL expressions, and ends them when they have cost what they may.
+"""Evaluates CEL expressions, and stops them when their cost reaches the limit.
 
-An expression becomes functions of a `Frame`, one for each node, that call each other. The engine of cel-expr-python, which checks
-expressions, is not used to run them: it cannot be ended, and charges nothing for the size of what it makes.
+An expression is compiled to functions of a `Frame`, one for each node, which call each other. The engine of cel-expr-python,
+which checks expressions, is not used here: its evaluations cannot be stopped, and it charges nothing for the size of results.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _FUNCTIONS: dict[tuple[str, bool], Function] = FUNCTIONS | cel_library.running()
 
 
 class Frame:
-    """The variables of an evaluation by their places, and what it may still cost."""
+    """The variables of an evaluation by their index, and the cost that is left."""
 
     __slots__ = ("cost", "values")
 
@@ -62,10 +62,10 @@ _Scope = dict[str, int]
 
 
 class Compiled:
-    """An expression over named variables."""
+    """A compiled expression with named variables."""
 
     def __init__(self, root: Node, variables: tuple[str, ...]) -> None:
-        """Raises CelError where the expression names what there is not."""
+        """Raises CelError where the expression uses an unknown name."""
         self._compiler = _Compiler(len(variables))
         self._run = self._compiler.node(root, {name: place for place, name in enumerate(variables)})
 
@@ -77,7 +77,7 @@ class Compiled:
         except RecursionError:
             raise CelError("expression is nested too deeply") from None
         finally:
-            # A failure that is kept there and was raised again holds the functions that it went through, which hold the frame.
+            # A stored error that was raised again refers to the stack frames that it passed, and these refer to this frame.
             frame.values.clear()
 
 
@@ -294,7 +294,7 @@ class _Compiler:
         return lambda frame: run(frame) is True
 
     def _step(self, node: Comprehension, inside: _Scope, kept: int) -> Callable[[Frame], None]:
-        """What the loop does with an item: it changes the result in its place, where a failure is kept too."""
+        """The step of a comprehension for one item: it updates the result, which may be a stored error."""
         grown = _appended(node.step, node.result_variable)
         if grown is not None:
             return self._append(grown, inside, kept)
@@ -309,7 +309,7 @@ class _Compiler:
         return step
 
     def _append(self, grown: _Appended, inside: _Scope, kept: int) -> Callable[[Frame], None]:
-        """`result + [item]` of map and filter, without a copy of the result for each item."""
+        """`result + [item]` of map and filter, without copying the result for each item."""
         item = self.node(grown.item, inside)
         wanted = self.node(grown.condition, inside) if grown.condition is not None else None
 
@@ -355,7 +355,7 @@ def _appended(step: Node, result: str) -> _Appended | None:
 
 
 def _bind(start: Run, kept: int, result: Run) -> Run:
-    """`cel.bind`: a loop over nothing. The value is needed only where it is used, so that its failure is kept."""
+    """`cel.bind`: a comprehension over an empty list. The value is needed only where it is used, so its error is stored."""
 
     def bind(frame: Frame) -> Any:
         frame.cost.charge(_LIST_COST)
@@ -373,7 +373,7 @@ def _pairs(over: Any) -> Any:
 
 
 def _dotted(node: Node) -> str | None:
-    """`a.b.c` where a node is a name with fields."""
+    """`a.b.c` where a node is a name followed by fields."""
     names: list[str] = []
     while isinstance(node, Select) and not node.test:
         names.append(node.field)
@@ -392,7 +392,7 @@ def _optional_select(value: Optional, field: str) -> Optional:
     return Optional((inner[field],)) if field in inner else NONE
 
 
-# What is no plain function: operators that do not need all their arguments, and those that are worth a shorter way ----------
+# Operators that do not evaluate all their arguments, and those with a faster implementation ---------------------------------
 
 _Special = Callable[[_Compiler, CallNode, _Scope], Run]
 
@@ -403,7 +403,7 @@ def _pair(compiler: _Compiler, node: CallNode, scope: _Scope) -> tuple[Run, Run]
 
 
 def _logic(decides: bool) -> _Special:
-    """`&&` (False decides) and `||` (True decides): the value that decides wins over a failure on the other side."""
+    """`&&` (False decides) and `||` (True decides): the deciding value wins over an error on the other side."""
 
     def special(compiler: _Compiler, node: CallNode, scope: _Scope) -> Run:
         left, right = _pair(compiler, node, scope)
@@ -483,7 +483,7 @@ def _order(swap: bool, or_equal: bool) -> _Special:
             cost.charge(min(size(one), size(other)) * PER_CHARACTER if type(one) in (str, bytes) else 1)
             if less(cost, other, one) if swap else less(cost, one, other):
                 return True
-            # Not the opposite order turned round: that would hold for what is no number.
+            # Not the negated opposite comparison: that would be true for NaN.
             return or_equal and equal(cost, one, other)
 
         return compare

@@ -1,7 +1,8 @@
 """The functions that Kubernetes adds to CEL (k8s.io/apiserver/pkg/cel/library).
 
-One table declares each function with its types, for the checker, and says what runs: a function that charges the `Cost` first, as
-Kubernetes' library does, and then works. Functions of one name share what runs, which looks at its arguments.
+One table declares each function with its types, for the checker, and the implementation for the interpreter. An implementation
+charges the `Cost` first, as Kubernetes' library does, and then does the work. Functions with one name share an implementation,
+which looks at its arguments.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ _PLAIN = {
 
 
 class Function(NamedTuple):
-    """`name(parameters)`, or `first.name(others)` for a member; types are words of `_PLAIN` and `OPAQUE`."""
+    """The declaration `name(parameters)`, or `first.name(others)` for a member. Types are words of `_PLAIN` and `OPAQUE`."""
 
     name: str
     member: bool
@@ -61,14 +62,14 @@ def _member(name: str, parameters: str, result: str, run: Running) -> None:
 
 
 def _opaque(value: Any, *kinds: str) -> Any:
-    """What is inside a value of a type of ours. Raises NoOverload for another value."""
+    """The content of a value of one of our types. Raises NoOverload for another value."""
     if type(value) is not Opaque or value.kind not in kinds:
         raise NoOverload
     return value.value
 
 
 def _reads(run: Callable[[Cost, Any], Any]) -> Running:
-    """Whether a text can be read, for functions that read one."""
+    """Whether a text can be parsed, for functions that parse one."""
 
     def succeeds(cost: Cost, text: Any) -> bool:
         text_of(text)
@@ -82,7 +83,7 @@ def _reads(run: Callable[[Cost, Any], Any]) -> Running:
 
 
 def _access(kind: str, get: Callable[[Any], Any]) -> Running:
-    """What a value of a type of ours has: one unit."""
+    """An attribute of a value of one of our types. It costs one unit."""
 
     def access(cost: Cost, value: Any) -> Any:
         cost.charge(1)
@@ -138,7 +139,7 @@ def _last_index_of(cost: Cost, value: Any, wanted: Any, start: Any = None) -> in
     length = len(text_of(wanted))
     if start is not None and not 0 <= int_of(start) <= len(text_of(value)):
         raise CelError(f"index out of range: {start}")
-    # From the back to the front, where the search is linear; the search for the last one is not.
+    # Both texts are reversed, because str.find takes linear time and str.rfind does not.
     until = len(text_of(value)) if start is None else min(len(value), start + length)
     found = value[:until][::-1].find(wanted[::-1])
     return -1 if found < 0 else until - found - length
@@ -331,7 +332,7 @@ def _is_canonical(cost: Cost, text: Any) -> bool:
 
 
 def _read(cost: Cost, value: Any, kind: str) -> Any:
-    """The address or network that a value is, or that its text says."""
+    """The address or network that a value is, or that its text contains."""
     if type(value) is str:
         return (_ip(cost, value) if kind == "IP" else _cidr(cost, value)).value
     return _opaque(value, kind)
@@ -387,13 +388,13 @@ _member("prefixLength", "CIDR", "int", _access("CIDR", lambda cidr: cidr.network
 
 
 def running() -> dict[tuple[str, bool], Running]:
-    """What runs, by name and whether what stands before the dot is the first argument."""
+    """The implementations: (name, is member) → function. Of a member, the value before the dot is the first argument."""
     return {(function.name, function.member): function.run for function in FUNCTIONS}
 
 
 @cache
 def for_checking() -> cel.CelExtension:
-    """The functions for rules that are checked; the messages of `OPAQUE` must be in the environment's pool."""
+    """The declarations, for the checker. The messages of `OPAQUE` must be in the environment's pool."""
     return _extension("check", lambda word: _PLAIN.get(word) or cel.Type(f"{PACKAGE}.{word}"))
 
 
@@ -402,7 +403,7 @@ def _extension(purpose: str, type_of: Callable[[str], cel.Type]) -> cel.CelExten
     for function in FUNCTIONS:
         types = [type_of(word) for word in function.parameters]
         identity = f"{function.name}_{'m' if function.member else 'f'}_{'_'.join(t.name() for t in types)}"
-        # Words that erase to the same type share one implementation, which looks at the values.
+        # Overloads with the same types for the engine share one implementation, which looks at the values.
         overloads.setdefault(function.name, {}).setdefault(
             identity,
             cel.Overload(
@@ -420,7 +421,8 @@ def _extension(purpose: str, type_of: Callable[[str], cel.Type]) -> cel.CelExten
 
 
 def _drop_covered(found: dict[str, cel.Overload]) -> None:
-    """An overload whose last parameter is `dyn` serves every other that differs only there; the engine refuses both."""
+    """Removes overloads that another one covers: the same types, except that its last parameter is `dyn`. The engine refuses both
+    together."""
     for identity in list(found):
         general = identity.rpartition("_")[0] + "_DYN"
         if general != identity and general in found:

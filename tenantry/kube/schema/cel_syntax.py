@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 EXPANDED_MAX = 50_000
-"""How many nodes an expression may come to. Macros on optionals repeat what stands before them, each time twice over."""
+"""The most nodes of an expression with expanded macros. Macros on optionals double the expression in front of them."""
 
 
 class Literal(NamedTuple):
@@ -42,7 +42,7 @@ class CallNode(NamedTuple):
 
 
 class ListOf(NamedTuple):
-    """`optional` holds the places of items that are there only if they have a value."""
+    """A list literal. `optional` are the indexes of items that are included only if they have a value."""
 
     id: int
     items: tuple[Node, ...]
@@ -61,7 +61,7 @@ class MapOf(NamedTuple):
 
 
 class MessageLiteral(NamedTuple):
-    """A message in a literal; Kubernetes has no type that can be made so."""
+    """A message literal. Kubernetes has no type that can be made in this way."""
 
     id: int
     name: str
@@ -69,7 +69,7 @@ class MessageLiteral(NamedTuple):
 
 
 class Comprehension(NamedTuple):
-    """A comprehension, which is what macros come to. `second` is empty where there is one variable."""
+    """A comprehension, the expanded form of macros. `second` is empty where it has one variable."""
 
     id: int
     variable: str
@@ -86,7 +86,7 @@ Node = Literal | Ident | Select | CallNode | ListOf | MapOf | MessageLiteral | C
 
 
 class Type(NamedTuple):
-    """A type of the checker: a kind (dyn, null, bool, int, …, list, map, message, optional) with what it is made of."""
+    """A type of the checker: a kind (dyn, null, bool, int, …, list, map, message, optional) and its parameters."""
 
     kind: str
     name: str = ""
@@ -94,7 +94,7 @@ class Type(NamedTuple):
 
 
 class CheckedTree(NamedTuple):
-    """A checked expression: types and overloads by the ids of nodes."""
+    """A checked expression: its types and overloads by the ids of nodes."""
 
     root: Node
     types: dict[int, Type]
@@ -102,12 +102,12 @@ class CheckedTree(NamedTuple):
 
 
 def parsed(serialized: bytes) -> Node:
-    """The tree of `cel.Expression.serialize()` where types were not checked."""
+    """The tree of an unchecked expression, from `cel.Expression.serialize()`."""
     return _node(_last(_last(serialized, 2), 2))
 
 
 def checked(serialized: bytes) -> CheckedTree:
-    """The tree, types and overloads of `cel.Expression.serialize()` where types were checked."""
+    """The tree, types and overloads of a checked expression, from `cel.Expression.serialize()`."""
     root: Node | None = None
     types: dict[int, Type] = {}
     overloads: dict[int, tuple[str, ...]] = {}
@@ -138,9 +138,9 @@ _TWICE = frozenset(("optMap", "optFlatMap"))
 
 
 def expanded_size(text: str) -> int:
-    """At least as many as the nodes that an expression comes to when its macros are expanded, up to some factor for each word.
+    """An upper bound for the number of nodes after macros are expanded, up to a constant factor for each word.
 
-    One pass over the words: what stands before `.optMap(` counts twice.
+    It reads the words once: the part before `.optMap(` counts twice.
     """
     whole: list[int] = [0]
     chain: list[int] = [0]
@@ -181,7 +181,7 @@ def expanded_size(text: str) -> int:
 
 
 def _end_of_string(text: str, start: int) -> int:
-    """The place behind a string that begins at `start`; the end of the text where it does not end."""
+    """The position after the string that begins at `start`; the end of the text where the string is not closed."""
     quote = text[start]
     raw = start > 0 and text[start - 1] in "rR"
     if text.startswith(quote * 3, start):
@@ -198,7 +198,7 @@ def _end_of_string(text: str, start: int) -> int:
 
 
 def words(text: str) -> Iterator[str]:
-    """The names in an expression that are no fields of something, and stand in no string or comment."""
+    """The names in an expression, without field names, strings and comments."""
     after_dot, position = False, 0
     while position < len(text):
         match = _TOKEN.match(text, position)
@@ -254,7 +254,7 @@ def _last(data: bytes, number: int) -> bytes:
 
 
 def _entry(data: bytes) -> tuple[int, bytes]:
-    """The key and value of a map from ids."""
+    """The key and value of an entry in a map of ids."""
     key, found = 0, b""
     for number, value in _fields(data):
         if number == 1 and isinstance(value, int):

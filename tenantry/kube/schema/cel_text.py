@@ -1,4 +1,4 @@
-"""Values as CEL writes them: `string(x)`, `format`, `strings.quote`."""
+"""CEL values as text: `string(x)`, `format`, `strings.quote`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def quote(text: str) -> str:
 
 
 def scalar(value: Any) -> str:
-    """`string(x)` of a value that is no container."""
+    """`string(x)` of a value that is not a container."""
     match value:
         case bool():
             return "true" if value else "false"
@@ -42,7 +42,7 @@ def scalar(value: Any) -> str:
 
 
 def number(value: float) -> str:
-    """A double in the shortest form, as Go's `%g`."""
+    """A double in its shortest form, as Go's `%g`."""
     if math.isnan(value):
         return "NaN"
     if math.isinf(value):
@@ -58,7 +58,7 @@ def number(value: float) -> str:
 
 
 def formatted(cost: Cost, template: str, arguments: list[Any]) -> str:
-    """`template.format(arguments)`; charges what it writes. Raises CelError."""
+    """`template.format(arguments)`. Charges for what it writes. Raises CelError."""
     out: list[str] = []
     position = place = 0
     for match in _CLAUSE.finditer(template):
@@ -128,7 +128,7 @@ def _wrong(verb: str, value: Any, text: str) -> CelError:
 
 
 def _write(cost: Cost, value: Any, out: list[str]) -> None:
-    """`%s` of any value, without recursion: each step charges what it adds."""
+    """`%s` of any value, without recursion. Each step charges for what it adds."""
     waiting: list[Any] = [(value,)]
     while waiting:
         each = waiting.pop()

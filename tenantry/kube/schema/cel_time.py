@@ -12,7 +12,7 @@ from tenantry.kube.schema.cel_values import CelError, Cost, Duration, NoOverload
 
 _SECOND = 10**9
 _LONGEST = 64
-"""Characters of a moment, a duration or a zone; more are none."""
+"""The most characters of a timestamp, a duration or a time zone."""
 _EARLIEST, _LATEST = -62135596800 * _SECOND, 253402300799 * _SECOND + _SECOND - 1
 _RFC3339 = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9})\d{0,20})?(?:Z|([+-])(\d\d):(\d\d))", re.ASCII | re.IGNORECASE
@@ -101,7 +101,7 @@ def duration_text(value: Duration) -> str:
 
 
 def add(cost: Cost, left: Any, right: Any) -> Any:
-    """Sums with timestamps and durations. Raises NoOverload for everything else."""
+    """The sum of timestamps and durations. Raises NoOverload for other values."""
     cost.charge(1)
     match left, right:
         case Timestamp(), Duration():
@@ -124,7 +124,7 @@ def subtract(left: Any, right: Any) -> Any:
     raise NoOverload
 
 
-# The parts of a moment -------------------------------------------------------------------------------------------------
+# The parts of a timestamp ----------------------------------------------------------------------------------------------
 
 
 def _zone(name: Any) -> tzinfo:

@@ -1,8 +1,8 @@
-"""The values of CEL, what they cost, and what fails.
+"""The values of CEL, their cost, and the errors of an evaluation.
 
-A value is Python's: bool, int, float, str, bytes, list, dict, None, and the classes here. An evaluation carries a `Cost` along,
-and every function charges it before it does the work: units are cel-go's (one for a step, a tenth for each character of a text).
-Where cel-go charges less than the work can come to here, the difference is charged too.
+Values are Python's bool, int, float, str, bytes, list, dict, None, and the classes here. An evaluation has a `Cost`, and every
+function charges it before it does the work. The units are cel-go's (one for a step, a tenth for each character of a text). Where
+cel-go charges less than the work may cost here, the difference is charged, too.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from tenantry.kube.schema.cel_syntax import Unsigned
 
 PER_CHARACTER = 0.1
 _MEMORY_PER_UNIT = 100
-"""How many bytes may be compared or copied at once for a unit."""
+"""How many bytes one unit of cost pays for, in a comparison or copy."""
 _DEPTH_MAX = 256
 
 
 class CelError(Exception):
-    """A rule that does not compile, or fails while it runs; the text is what cel-go says."""
+    """A rule that does not compile, or fails while it is evaluated. The text is cel-go's."""
 
 
 class CostExceeded(Exception):
-    """An evaluation that was ended at its limit. No operator absorbs it, as `||` does an error."""
+    """An evaluation that was stopped at its limit. No operator catches it, in contrast to other errors (`||`)."""
 
 
 class NoOverload(CelError):
@@ -34,7 +34,7 @@ class NoOverload(CelError):
 
 
 class Cost:
-    """What an evaluation may still cost."""
+    """How much an evaluation may still cost."""
 
     __slots__ = ("left", "limit")
 
@@ -43,13 +43,13 @@ class Cost:
         self.left = limit
 
     def charge(self, units: float) -> None:
-        """Raises CostExceeded where so much is not left."""
+        """Raises CostExceeded where less than this is left."""
         self.left -= int(units) + (units != int(units))
         if self.left < 0:
             raise CostExceeded
 
     def text(self, length: int, factor: float = 1.0) -> None:
-        """Charges a walk over so many characters."""
+        """Charges for reading so many characters."""
         self.charge(length * PER_CHARACTER * factor)
 
     @property
@@ -66,7 +66,7 @@ class UInt(Unsigned):
 @total_ordering
 @dataclass(frozen=True, slots=True)
 class Timestamp:
-    """Nanoseconds since 1970 in UTC."""
+    """Nanoseconds since 1970, UTC."""
 
     nanoseconds: int
 
@@ -85,7 +85,7 @@ class Duration:
 
 @dataclass(frozen=True, slots=True)
 class Optional:
-    """A value or none: `items` has one item or no item."""
+    """An optional value. `items` has one item or none."""
 
     items: tuple[Any, ...] = ()
 
@@ -102,7 +102,7 @@ class TypeValue:
 
 @dataclass(frozen=True, slots=True)
 class Opaque:
-    """A value of a type that Kubernetes adds: `kind` is Quantity, URL, IP, CIDR, Semver or Format; `value` is what compares."""
+    """A value of a type that Kubernetes adds. `kind` is Quantity, URL, IP, CIDR, Semver or Format. `value` is used to compare."""
 
     kind: str
     value: Any
@@ -131,7 +131,7 @@ def type_name(value: Any) -> str:
 
 
 def size(value: Any) -> int:
-    """What the cost of a function grows with: characters, bytes, items or entries; one for every other value."""
+    """The size on which the cost of a function depends: characters, bytes, items or entries; one for every other value."""
     kind = type(value)
     if kind in (str, bytes, list, dict):
         return len(value)
@@ -152,7 +152,7 @@ def is_number(value: Any) -> bool:
 
 
 def charge_equal(cost: Cost, left: Any, right: Any) -> None:
-    """What cel-go charges for `==`."""
+    """Charges cel-go's cost of `==`."""
     if type(left) is Opaque:
         cost.charge(1)
         return
@@ -160,9 +160,9 @@ def charge_equal(cost: Cost, left: Any, right: Any) -> None:
 
 
 def equal(cost: Cost, left: Any, right: Any) -> bool:
-    """Whether two values are the same to CEL: numbers of all types compare, and nothing else of different types does.
+    """Whether two values are equal in CEL. Numbers of all types can be equal; other values of different types are not.
 
-    Charges what lies inside lists and maps; the caller has charged for the values themselves.
+    Charges for the content of lists and maps. The caller has charged for the values themselves.
     """
     kind = type(left)
     if kind is not type(right):
@@ -206,7 +206,7 @@ def _deeply_equal(cost: Cost, left: Any, right: Any) -> bool:
 
 
 def _compare_at_once(values: Iterable[Any], others: Iterable[Any]) -> bool:
-    """Whether Python's own comparison of these values says what CEL's says: texts and numbers, and no boolean beside a number."""
+    """Whether Python's `==` gives CEL's result for these values: texts and numbers, without a boolean beside a number."""
     kinds = {*map(type, values), *map(type, others)}
     return kinds <= _AT_ONCE or kinds <= _AT_ONCE_NO_NUMBERS
 
@@ -220,7 +220,7 @@ def _same_or_later(cost: Cost, one: Any, other: Any, waiting: list[tuple[Any, An
 
 
 def contains(cost: Cost, items: Any, wanted: Any) -> bool:
-    """Whether an item of a list, or a key of a map, equals a value. Charges what is compared, not one for each item."""
+    """Whether an item of a list, or a key of a map, equals a value. Charges for each comparison."""
     if type(items) is dict:
         return is_key(wanted) and wanted in items
     if type(wanted) is str and len(wanted) <= _MEMORY_PER_UNIT:
@@ -233,7 +233,7 @@ def is_key(value: Any) -> bool:
 
 
 def less(cost: Cost, left: Any, right: Any) -> bool:
-    """Raises NoOverload where the values have no order."""
+    """Whether one value is less than the other. Raises NoOverload where the values have no order."""
     kind = type(left)
     if kind is not type(right):
         if kind in _NUMBERS and type(right) in _NUMBERS:
@@ -248,7 +248,7 @@ _ORDERED = _NUMBERS | {str, bytes, bool, Timestamp, Duration}
 
 
 def traversal(cost: Cost, value: Any) -> None:
-    """Charges a walk over a value and all that it holds."""
+    """Charges for reading a value and everything in it."""
     waiting = [value]
     while waiting:
         each = waiting.pop()

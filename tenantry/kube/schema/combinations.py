@@ -15,7 +15,7 @@ from tenantry.kube.schema.structural import Schema
 
 
 def general_checks(schema: Schema, compile_branch: Callable[[Schema], Check]) -> list[Check]:
-    """`compile_branch` compiles the schemas that are combined."""
+    """The checks. `compile_branch` compiles the combined schemas."""
     checks: list[Check] = []
     if schema.enum is not None:
         checks.append(_enumerated(schema.enum))

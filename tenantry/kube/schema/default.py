@@ -1,4 +1,4 @@
-"""Defaults of a schema, and removal of nulls where null is no value (structural defaulting, KEP-1693)."""
+"""Applies the defaults of a schema, and removes nulls where null is not allowed (structural defaulting, KEP-1693)."""
 
 from __future__ import annotations
 
@@ -17,21 +17,22 @@ from tenantry.kube.status import StatusError
 _Default = Callable[[Any, "AddedDefaults"], bool]
 _Make = Callable[["AddedDefaults"], Any]
 _FIELD_BYTES = 16
-"""What a field costs beside its value."""
+"""Bytes for a field, in addition to its value."""
 _CONTAINERS = frozenset((dict, list))
 _WIDEST = float(1 << 63)
 
 
-MAX_MADE_BYTES = 8 * 1024 * 1024
-"""What the defaults of a schema may add to an object: each item of a list may get all of them. More could not be stored."""
+MAX_DEFAULTS_BYTES = 8 * 1024 * 1024
+"""How many bytes the defaults of a schema may add to an object. Each item of a list may get all defaults. A larger object could
+not be stored."""
 
 
 class _OverBudget(Exception):
-    """The defaults add more than they may."""
+    """The defaults add more bytes than allowed."""
 
 
 class AddedDefaults:
-    """What defaults may still add, and where they were put."""
+    """How many bytes defaults may still add, and the places where they were added."""
 
     __slots__ = ("left", "places")
 
@@ -40,18 +41,18 @@ class AddedDefaults:
         self.places: list[tuple[Any, Any, bool]] = []
 
     def take(self, size: int) -> None:
-        """Raises _OverBudget."""
+        """Counts bytes. Raises _OverBudget."""
         self.left -= size
         if self.left < 0:
             raise _OverBudget
 
     def put(self, container: Any, key: Any, value: Any) -> None:
-        """Sets an item, so that it can be taken back."""
+        """Sets an item and remembers the place for `undo`."""
         self.places.append((container, key, type(container) is list or key in container))
         container[key] = value
 
-    def take_back(self) -> None:
-        """What was put in place of nulls is null again."""
+    def undo(self) -> None:
+        """Removes the added defaults. Nulls that they replaced are restored."""
         for container, key, null in reversed(self.places):
             if null:
                 container[key] = None
@@ -60,26 +61,26 @@ class AddedDefaults:
 
 
 def default(obj: Object, schema: Schema) -> bool:
-    """Fills in the defaults of missing fields, in place; a null that the schema does not allow counts as missing and
-    is removed where there is no default. Returns whether anything changed. Raises StatusError 413 above `MAX_MADE_BYTES`, and
-    leaves out all defaults then."""
-    changed = default_within(obj, schema, MAX_MADE_BYTES)
+    """Adds the defaults of missing fields, in place. A null that the schema does not allow counts as missing; without a default
+    it is removed. Returns whether anything changed. Raises StatusError 413 above `MAX_DEFAULTS_BYTES`, and then adds no
+    defaults."""
+    changed = default_within(obj, schema, MAX_DEFAULTS_BYTES)
     if changed is None:
         raise StatusError(413, "RequestEntityTooLarge", f"Request entity too large: {_TOO_LARGE}")
     return changed
 
 
-def default_within(obj: Object, schema: Schema, most_bytes: int) -> bool | None:
-    """The same for defaults that add at most so much: None where they add more, and then none of them is there."""
-    made = AddedDefaults(most_bytes)
+def default_within(obj: Object, schema: Schema, bytes_max: int) -> bool | None:
+    """`default` with another limit for the added bytes. Returns None above the limit, and then adds no defaults."""
+    made = AddedDefaults(bytes_max)
     try:
         return compiled(schema, "default", _compile_root)(obj, made)
     except _OverBudget:
-        made.take_back()
+        made.undo()
         return None
 
 
-_TOO_LARGE = f"the defaults of the schema add more than {MAX_MADE_BYTES} bytes to the object"
+_TOO_LARGE = f"the defaults of the schema add more than {MAX_DEFAULTS_BYTES} bytes to the object"
 
 
 def _compile_root(schema: Schema) -> _Default:
@@ -91,7 +92,7 @@ def _nothing(value: Any, made: AddedDefaults) -> bool:
 
 
 def maker(value: Any) -> _Make:
-    """A function that makes a fresh copy of a JSON value."""
+    """A function that makes a new copy of a JSON value."""
     encoded = exact(orjson.dumps(value))
     size = len(encoded) + _FIELD_BYTES
 
@@ -170,7 +171,7 @@ def _compile_object(schema: Schema, known: dict[int, _Default]) -> _Default:
                 elif additional and key not in declared and additional[0](item, made):
                     changed = True
             elif type(item) is float and item.is_integer() and abs(item) < _WIDEST:
-                # Go writes a whole float64 as an integer; what has more than 64 bits cannot be written so here.
+                # Go writes an integral float64 as an integer. Here this is not possible above 64 bits.
                 value[key] = int(item)
                 changed = True
         if nulls is not None:

@@ -21,10 +21,10 @@ _DURATION_WORDS = re.compile(
 )
 _ADDRESS_LENGTH_MAX = 256
 _DURATION_LENGTH_MAX = 256
-"""A longer text is no duration; both patterns may try each place of a row of digits again."""
+"""A longer text is refused as a duration, because both patterns may take quadratic time for a row of digits."""
 _GO_DURATION = re.compile(r"[+-]?(?:0|(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+)", re.ASCII)
 _LABEL = r"(?:[^\W_](?:[^\W_]|-){0,61}|[^\W_](?:[^\W_]|-){61}[^\W_])"
-"""A label of a hostname that others follow. There is one way to read each: with two, time would double with every label."""
+"""A label of a hostname, except the last one. It can match in only one way; otherwise the time would double with every label."""
 _HOSTNAME = re.compile(rf"[^\W_](?:-?[^\W_]{{0,62}})?|(?:{_LABEL}\.)+[^\W\d_]{{2,63}}|(?:[^\W_]\.)+[^\W\d_]{{2,63}}")
 _DATE_TIME = re.compile(
     r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])[Tt](?:[01]\d|2[0-3]):[0-5]\d:(?:[0-5]\d|60)(?:\.\d+)?(?:[Zz]|[+-]\d{2}:?\d{2})",
@@ -87,7 +87,7 @@ def _cidr(text: str) -> bool:
     if not slash or not length.isdecimal() or not length.isascii() or "%" in address or len(text) > _ADDRESS_LENGTH_MAX:
         return False
     try:
-        # As a number: ipaddress remembers each way in which a length was written.
+        # As a number, because ipaddress caches every spelling of a length.
         return ipaddress.ip_network((address, int(length)), strict=False) is not None
     except ValueError:
         return False
@@ -173,10 +173,10 @@ _NUMBER_FORMATS = frozenset(("int32", "int64", "float", "double"))
 
 
 def find(name: str) -> Format | None:
-    """The check of a format, None for one that is not checked. Dashes in names do not count (`date-time`)."""
+    """The check for a format, None for a format that is not checked. Dashes in names are ignored (`date-time`)."""
     return _CHECKS.get(name.replace("-", ""))
 
 
 def is_known(name: str) -> bool:
-    """Whether kube-apiserver 1.36 knows a format; others earn a warning at the definition's creation."""
+    """Whether kube-apiserver 1.36 knows a format. Creating a definition with another format gives a warning."""
     return name in _NUMBER_FORMATS or find(name) is not None

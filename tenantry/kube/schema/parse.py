@@ -42,7 +42,7 @@ _SEVERAL = (("allOf", "all_of"), ("anyOf", "any_of"), ("oneOf", "one_of"))
 
 
 def from_openapi(doc: Object) -> Schema:
-    """The schema that a JSONSchemaProps document describes. The document must be valid (see `validate_crd`)."""
+    """The schema of a JSONSchemaProps document. The document must be valid (see `validate_crd`)."""
     values: dict[str, Any] = {name: doc[key] for key, name in _PLAIN if doc.get(key) is not None}
     schema = Schema(**values)
     if doc.get("properties"):
@@ -88,9 +88,9 @@ def rule_from_object(rule: Object) -> Rule:
 def to_openapi(schema: Schema, refer: Callable[[Schema], Object | None] | None = None, *, v2: bool = False) -> Object:
     """The OpenAPI document of a schema.
 
-    `refer` is asked for each node below the root and may answer what stands in its place (a `$ref`). With `v2`, what
-    Swagger 2.0 cannot say is left out, as upstream does: nullable, anyOf and its like, defaults, and the inside of nodes
-    that keep unknown fields.
+    `refer` is called for each node below the root and may return a replacement (a `$ref`). With `v2`, parts that Swagger 2.0 does
+    not support are left out, as upstream does: nullable, anyOf and similar, defaults, and everything below nodes that keep
+    unknown fields.
     """
     doc: Object = {}
     for key, name in _PLAIN:
@@ -117,7 +117,7 @@ def to_openapi(schema: Schema, refer: Callable[[Schema], Object | None] | None =
         doc["x-kubernetes-validations"] = [_rule_to_object(r) for r in schema.rules]
     if v2:
         return _swagger(doc)
-    # Null is no default: it says that the field is always written.
+    # Null is not a default. It means that the field is always written.
     if schema.has_default and schema.default is not None:
         doc["default"] = schema.default
     for key, name in _SEVERAL:
@@ -141,7 +141,7 @@ def _child(schema: Schema, refer: Callable[[Schema], Object | None] | None, v2: 
 
 def _swagger(doc: Object) -> Object:
     if doc.pop("nullable", None):
-        # A Swagger 2.0 client would refuse null where a type is named.
+        # A Swagger 2.0 client refuses null for a field with a type.
         for key in ("type", "items", "properties"):
             doc.pop(key, None)
     if doc.get("x-kubernetes-preserve-unknown-fields"):

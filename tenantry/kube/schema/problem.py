@@ -1,4 +1,4 @@
-"""A failure of validation before its texts are joined."""
+"""An error of validation, before it becomes text."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ NO_FIELD = "<nil>"
 
 
 class Problem(NamedTuple):
-    """`kind` is that of FieldError. `node` is the value that breaks the rule (ratcheting looks at it), `field` the place
-    that is named, NO_FIELD where none is."""
+    """`kind` is as in FieldError. `node` is the path of the invalid value, for ratcheting. `field` is the path in the error,
+    NO_FIELD where the error has none."""
 
     kind: str
     node: Path
@@ -25,19 +25,20 @@ class Problem(NamedTuple):
 
 
 class TooManyAlternatives(Exception):
-    """A schema asks more of an object than may be tried."""
+    """Trying the alternatives of a schema on an object would cost too much."""
 
 
 class TooMuchMatching(Exception):
-    """The patterns of a schema are too large for the texts of an object."""
+    """Matching the patterns of a schema against the texts of an object would cost too much."""
 
 
-class Work:
-    """What an object may cost beside one walk over it.
+class ValidationBudget:
+    """How much validating an object may cost, in addition to visiting it once.
 
-    Matching large patterns (`regex.Pattern.steps`): `STEPS` for all of it together. Trying the alternatives of a schema (allOf,
-    anyOf, oneOf, not): each goes through the whole value again, and alternatives hold alternatives. A few times what the object
-    is, or as much as is quickly done."""
+    Two budgets: `STEPS` for matching large patterns (`regex.Pattern.steps`), and one for trying the alternatives of a schema
+    (allOf, anyOf, oneOf, not). Each alternative visits the whole value again, and alternatives may be nested. The second budget
+    is `TIMES` the size of the object and `AT_LEAST` more.
+    """
 
     __slots__ = ("_left", "_root", "_sizes", "_steps")
 
@@ -51,13 +52,13 @@ class Work:
         self._steps = self.STEPS
 
     def match(self, steps: int) -> None:
-        """Before a pattern is matched that may take so many steps. Raises TooMuchMatching."""
+        """Called before a pattern is matched that may take so many steps. Raises TooMuchMatching."""
         self._steps -= steps
         if self._steps < 0:
             raise TooMuchMatching
 
     def spend(self, value: Any) -> None:
-        """Before an alternative is tried on a value. Raises TooManyAlternatives."""
+        """Called before an alternative is tried on a value. Raises TooManyAlternatives."""
         if self._left is None:
             self._left = self.TIMES * self._size(self._root) + self.AT_LEAST
         self._left -= self._size(value)
@@ -74,9 +75,9 @@ class Work:
 
 
 class Problems(list[Problem]):
-    """As many problems as an answer tells. `is_ratcheted` says of which ones nothing is said."""
+    """A list of problems, at most as many as an answer shows. Problems for which `is_ratcheted` is true are left out."""
 
-    def __init__(self, work: Work | None = None, is_ratcheted: Callable[[Problem], bool] | None = None) -> None:
+    def __init__(self, work: ValidationBudget | None = None, is_ratcheted: Callable[[Problem], bool] | None = None) -> None:
         super().__init__()
         self.work = work
         self._is_ratcheted = is_ratcheted
@@ -92,18 +93,18 @@ class Problems(list[Problem]):
             self.append(problem)
 
     def add_all(self, problems: Iterable[Problem]) -> None:
-        """Also those that would be ratcheted."""
+        """Adds problems, also those for which `is_ratcheted` is true."""
         super().extend(islice(problems, max(0, CAUSES_MAX - len(self))))
 
     def alternative(self, value: Any) -> Problems:
-        """Where an alternative says what it finds in a value. Raises TooManyAlternatives."""
+        """A new list for the problems that an alternative finds in a value. Raises TooManyAlternatives."""
         if self.work is not None:
             self.work.spend(value)
         return Problems(self.work)
 
 
 Check = Callable[[Any, Path, Problems], None]
-"""Adds what is wrong with a value at a path."""
+"""Adds the problems of a value at a path."""
 
 
 def invalid(path: Path, value: Any, rest: str) -> Problem:
@@ -115,7 +116,7 @@ def composite(path: Path, rest: str) -> Problem:
 
 
 def show_value(value: Any) -> str:
-    """Numbers as Go prints float64, everything else as in field.Error."""
+    """Numbers as Go prints float64, all other values as in field.Error."""
     if type(value) is float and value == int(value) and abs(value) < 1e21:
         return str(int(value))
     return show(value)

@@ -1,4 +1,4 @@
-"""Removal of fields that a schema does not know (structural pruning, KEP-1693)."""
+"""Removes fields that a schema does not have (structural pruning, KEP-1693)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EMBEDDED_FIELDS = frozenset(("apiVersion", "kind", "metadata"))
 
 
 def prune(obj: Object, schema: Schema) -> list[str]:
-    """Takes unknown fields off `obj`, in place. Returns the first hundred paths (`spec.list[0].size`), sorted as upstream
+    """Removes unknown fields from `obj`, in place. Returns the first hundred paths (`spec.list[0].size`), sorted as upstream
     prints them."""
     removed = ReportedPaths()
     compiled(schema, "prune", _compile_root)(obj, None, removed)
@@ -32,7 +32,7 @@ def _nothing(value: Any, path: Path, removed: ReportedPaths) -> None:
 
 
 def _compile(schema: Schema, known: dict[int, _Prune]) -> _Prune | None:
-    """None where nothing below can be unknown."""
+    """The pruning function. None where no field below can be unknown."""
     if id(schema) in known:
         return known[id(schema)]
     if schema.items is not None:
@@ -96,7 +96,7 @@ def _compile_object(schema: Schema, keeps: bool, known: dict[int, _Prune]) -> _P
                 del value[key]
                 removed.add((path, key))
 
-    # Known before its fields are compiled: a schema may contain itself (JSONSchemaProps does).
+    # Registered before its fields are compiled, because a schema may contain itself (JSONSchemaProps does).
     known[id(schema)] = prune_object
     for name, child in schema.properties.items():
         entries[name] = _compile(child, known)

@@ -1,4 +1,4 @@
-"""Which part of an old object corresponds to a part of a new one (ratcheting, KEP-4008)."""
+"""Finds the part of an old object that corresponds to a part of the new one (ratcheting, KEP-4008)."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from tenantry.kube.patch.json_values import identity
 from tenantry.kube.schema.structural import Schema
 
 ABSENT: Any = object()
-"""Stands for a value that does not exist, where None is JSON's null."""
+"""Stands for a value that does not exist; None is JSON's null."""
 
 __all__ = ["ABSENT", "Path", "path_text"]
 
 
 class Ratchet:
-    """Which parts of an object are what they were in `old`.
+    """Which parts of an object are unchanged since `old`.
 
-    Items of a map list are found by their keys; the items of other lists have no counterparts. Each part is looked at once,
-    however many questions are asked about what lies in it.
+    Items of a map list are matched by their keys; items of other lists have no counterparts. Each part is compared at most once.
     """
 
     def __init__(self, new: Any, old: Any, schema: Schema) -> None:
@@ -27,7 +26,7 @@ class Ratchet:
         self._counterparts: dict[int, Counterparts] = {}
 
     def is_unchanged(self, path: Path) -> bool:
-        """Whether the value at `path`, or one that holds it, is what it was."""
+        """Whether the value at `path`, or a value that contains it, is unchanged."""
         return self._at(path)[3]
 
     def _at(self, path: Path) -> _Place:
@@ -39,7 +38,7 @@ class Ratchet:
         for step in reversed(missing):
             assert step is not None
             place = self._step(step[1], place)
-            # The path is kept too, so that its id stays its own.
+            # The path is kept too, so that its id() stays unique.
             self._places[id(step)] = (step, place)
         return place
 
@@ -72,11 +71,11 @@ class Ratchet:
 
 
 _Place = tuple[Schema | None, Any, Any, bool]
-"""The schema, the new and the old value (ABSENT where there is none), and whether they, or what they lie in, are the same."""
+"""The schema, the new and the old value (ABSENT where there is none), and whether these or values around them are equal."""
 
 
 class Counterparts:
-    """The items of an old list by their keys; only those of a map list can be found again."""
+    """The items of an old list by their keys. Only items of a map list can be matched."""
 
     __slots__ = ("_by_keys", "_keys")
 
@@ -90,7 +89,7 @@ class Counterparts:
                     self._by_keys.setdefault(self._identity(item), item)
 
     def of(self, item: Any) -> Any:
-        """The old item with the keys of this one; ABSENT where there is none."""
+        """The old item with the same keys as this one; ABSENT where there is none."""
         return self._by_keys.get(self._identity(item), ABSENT) if self._by_keys and type(item) is dict else ABSENT
 
     def _identity(self, item: Any) -> tuple[Any, ...]:

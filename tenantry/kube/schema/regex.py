@@ -1,9 +1,9 @@
-"""Regular expressions that tenants write, on RE2: the syntax of Go's regexp, and time linear in the text whatever the pattern.
+"""Regular expressions of tenants, on RE2: the syntax of Go's regexp, and matching in time linear in the text for every pattern.
 
-Linear still means the text's length times the size of the compiled pattern, and a pattern of seven characters (`.{1000}`)
-compiles to thousands of instructions. So each pattern knows its size, and what a match may come to (`Pattern.steps`) is charged
-or refused before it is tried. Compiled patterns are kept in one cache; schemas hold the text alone, since what RE2 keeps for a
-pattern grows while it is used.
+The time is the length of the text times the size of the compiled pattern, and a pattern of seven characters (`.{1000}`) compiles
+to thousands of instructions. So each pattern has a size, and the possible steps of a match (`Pattern.steps`) are charged or
+refused before it runs. Compiled patterns are kept in one cache. Schemas keep only the text, because RE2's memory for a pattern
+grows while it is used.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from tenantry.base.cache import Cache
 from tenantry.kube.go_text import quote
 
 _MEMORY_BYTES, _LARGE_MEMORY_BYTES = 1 << 18, 1 << 20
-"""What RE2 may take for one pattern and for what it learns of texts: of an ordinary one, and of one above `_LARGE`. Where that
-does not suffice, matching becomes slower."""
+"""The memory in bytes that RE2 may use for a pattern and its state cache: of an ordinary pattern, and of one above `_LARGE`. With
+too little memory, matching becomes slower."""
 _LARGE = 500
-"""Instructions."""
+"""Patterns with more instructions than this get the larger memory."""
 _KEPT_BYTES = 64 << 20
 _KEY_LENGTH = 200
-"""A longer pattern is known by its digest."""
+"""A longer pattern has its digest as cache key."""
 _NESTED_MAX = 1000
-"""How deep Go lets groups and repetitions nest."""
+"""Go's limit for nested groups and repetitions."""
 SIZE_MAX = 20_000
-"""How many instructions a pattern may come to. Compiling takes time in proportion, also where RE2 would then refuse it."""
+"""The most instructions of a pattern. The time to compile it is proportional, also where RE2 refuses it in the end."""
 _STEPS_PER_UNIT = 50
-"""How many instructions are charged as one unit of CEL."""
+"""How many instructions one unit of CEL's cost pays for."""
 
 _MATCH_UNITS = 20
-"""What is charged for each match that is found beside the search."""
+"""Cost of each match that is found, in addition to the search."""
 _SMALL = 100
-"""Instructions of a pattern that are nothing beside reading the text."""
+"""So many instructions of a pattern are not counted as steps: they cost no more than reading the text."""
 
 _GO_TEXTS = {
     "missing ]": "missing closing ]",
@@ -73,26 +73,26 @@ class Pattern:
         except UnicodeEncodeError:
             raise RegexError(f"error parsing regexp: invalid UTF-8: {_quoted(source)}") from None
         finally:
-            # The module would keep patterns of its own choice, whatever they hold.
+            # The module has its own cache of patterns, without a limit for their memory.
             re2.purge()
         self.size: int = max(1, self._regexp.programsize)
 
     def steps(self, text: str) -> int:
-        """How many instructions a search may take beyond a few for each character, which every pattern has."""
+        """How many instructions a search in a text may execute, without the first `_SMALL` of the pattern."""
         return (len(text) + 1) * max(0, self.size - _SMALL)
 
     def matches(self, text: str) -> bool:
-        """Whether the pattern matches somewhere in a text, as Go's MatchString."""
+        """Whether the pattern matches anywhere in a text, as Go's MatchString."""
         return self._regexp.search(_encodable(text)) is not None
 
     def find(self, text: str) -> Iterator[tuple[int, str]]:
-        """What matches from left to right, each with the place behind it."""
+        """The matches from left to right, each with the position after it."""
         for match in self._regexp.finditer(_encodable(text)):
             yield match.end(), match.group()
 
 
 def _encodable(text: str) -> str:
-    """A lone surrogate is no character of UTF-8; Go would have read it as U+FFFD."""
+    """The text with U+FFFD in place of lone surrogates, which UTF-8 cannot encode. Go reads them as U+FFFD, too."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -110,7 +110,7 @@ def pattern(source: str) -> Pattern:
 
 
 def syntax_error(source: str) -> str | None:
-    """What is wrong with a pattern in the words of Go's regexp, None where it is fine."""
+    """The syntax error of a pattern with the text of Go's regexp, None where it is valid."""
     try:
         pattern(source)
     except RegexError as error:
@@ -119,16 +119,16 @@ def syntax_error(source: str) -> str | None:
 
 
 def search(source: str, text: str, charge: Callable[[float], None]) -> bool:
-    """Whether a pattern matches somewhere in a text. `charge` is told units before they are spent. Raises RegexError."""
+    """Whether a pattern matches anywhere in a text. `charge` is called with the cost before the search. Raises RegexError."""
     compiled = pattern(source)
     charge(compiled.steps(text) // _STEPS_PER_UNIT)
     return compiled.matches(text)
 
 
 def find_all(source: str, text: str, limit: int, charge: Callable[[float], None]) -> list[str]:
-    """What a pattern matches in a text, from left to right; at most `limit` of it where that is not negative.
+    """The matches of a pattern in a text, from left to right; at most `limit` where that is not negative.
 
-    Each search may have to look at all that is left. Raises RegexError.
+    Each search may read the whole rest of the text. Raises RegexError.
     """
     compiled = pattern(source)
     found: list[str] = []
@@ -152,10 +152,10 @@ _REPEAT = re.compile(r"\{(\d{1,4})(?:,(\d{0,4}))?\}")
 
 
 def _size_in_go(source: str) -> int:
-    """About how many instructions a pattern comes to.
+    r"""About how many instructions a pattern compiles to.
 
-    Raises RegexError for what RE2 reads and Go does not (`\\C`, names of groups that are not ASCII, deep nesting), and for what
-    would be too large, before RE2 spends the time to find that out.
+    Raises RegexError for what RE2 accepts and Go does not (`\C`, names of groups that are not ASCII, deep nesting), and for
+    patterns that are too large, before RE2 spends time on them.
     """
     wholes, lasts = [0], [0]
     deepest = position = 0
@@ -200,7 +200,7 @@ _TOO_LARGE = "error parsing regexp: expression too large"
 
 
 def _escape(source: str, start: int) -> tuple[int, int]:
-    """The place behind an escape, and its size."""
+    """The position after an escape, and its size."""
     following = source[start + 1 : start + 2]
     if following == "C":
         raise RegexError("error parsing regexp: invalid escape sequence: `\\C`")
@@ -212,9 +212,9 @@ def _escape(source: str, start: int) -> tuple[int, int]:
 
 
 def _class(source: str, start: int) -> tuple[int, int]:
-    """The place behind a class of characters, and its size."""
+    """The position after a character class, and its size."""
     position = start + 1 + source.startswith("^", start + 1)
-    # A bracket that comes first closes nothing.
+    # A bracket at the beginning is a literal.
     position += source.startswith("]", position)
     weight = _CLASS
     while position < len(source) and source[position] != "]":
@@ -236,12 +236,12 @@ def _go_text(error: bytes | str, source: str) -> str:
         return _TOO_LARGE
     kind, colon, culprit = text.partition(": ")
     kind = _GO_TEXTS.get(kind, kind)
-    # Go tells a whole expression whose group does not end.
+    # Go shows the whole expression where a group is not closed.
     if kind in ("missing closing )", "unexpected )"):
         culprit = source
     return f"error parsing regexp: {kind}: {_quoted(culprit)}" if colon else f"error parsing regexp: {kind}"
 
 
 def _quoted(text: str) -> str:
-    """A text between backquotes as Go puts it."""
+    """A text between backquotes, as Go quotes it."""
     return f"`{text}`" if "`" not in text else quote(text)

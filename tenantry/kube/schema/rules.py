@@ -1,4 +1,4 @@
-"""x-kubernetes-validations on values: which rules run where, and what their failures say (KEP-2876)."""
+"""Runs x-kubernetes-validations on values and makes the errors (KEP-2876)."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _KINDS = {"FieldValueForbidden": "Forbidden", "FieldValueRequired": "Required", 
 _SPENT = "validation failed due to running out of cost budget, no further validation rules will be run"
 _MESSAGE_SPENT = "messageExpression evaluation failed due to running out of cost budget, no further validation rules will be run"
 _MESSAGE_MAX = 5 * 1024
-"""Bytes of a message that an expression makes; a longer one is not shown."""
+"""The most bytes of a messageExpression's result; a longer one is not used."""
 
 
 class _BudgetSpent(Exception):
-    """The budget is spent, and the failures say so: no more rules run."""
+    """The budget is spent. The last failure says so, and no more rules run."""
 
 
 class _Evaluation:
-    """One object on its way through its rules: what they may still cost, what CEL sees of it, what they found."""
+    """The evaluation of all rules on one object: the cost that is left, the converted CEL values, and the failures."""
 
     __slots__ = ("at_once", "budget", "failures", "ratcheted", "seen")
 
@@ -51,11 +51,12 @@ _Walk = Callable[[Any, Any, Path, _Evaluation], None]
 
 
 def compile_rules(schema: Schema) -> Rules | None:
-    """A function `(value, old, failures, at_once) -> ratcheted` that adds to `failures`; it returns the failures of rules over
-    values that did not change. None where the schema has no rules.
+    """A function `(value, old, failures, at_once) -> ratcheted`. It adds to `failures`, and returns the failures of rules on
+    unchanged values, which are ratcheted (KEP-4008). None where the schema has no rules.
 
-    Rules run until they have cost what those of one object may cost together (`cel.OBJECT_LIMIT`); the last failure says so. With
-    `at_once`, cel.LoopBudgetExceeded is raised long before."""
+    Rules run until they have cost the limit for one object (`cel.OBJECT_LIMIT`); the last failure says so. With `at_once` the
+    limit is much lower, and cel.LoopBudgetExceeded is raised.
+    """
     walk = _compile(schema, frozenset())
     if walk is None:
         return None
@@ -183,7 +184,7 @@ def _field_keys(path: str) -> tuple[str, ...]:
 
 
 def _message(rule: Rule, schema: Schema, seen: Any, before: Any, place: Path, through: _Evaluation) -> str:
-    """What messageExpression says; empty where it says nothing that can be shown."""
+    """The result of messageExpression. Empty where it fails or its result cannot be shown."""
     source = rule.message_expression
     try:
         made = cel.program(source).run(seen, before, optional_old=bool(rule.optional_old_self), budget=through.budget)
@@ -198,7 +199,7 @@ def _message(rule: Rule, schema: Schema, seen: Any, before: Any, place: Path, th
 
 def _failed(rule: Rule, value: Any, message: str, node: Path, field: Path) -> Problem:
     kind = _KINDS.get(rule.reason, "Invalid")
-    # Lists and objects are not shown: they may be long, and the message says what is wrong.
+    # Lists and objects are not shown, because they may be long.
     shown = "" if isinstance(value, (dict, list)) else f"{show(value)}"
     if kind == "Forbidden":
         return Problem(kind, node, field, f"Forbidden: {message}")

@@ -1,4 +1,4 @@
-"""Checks of texts and numbers."""
+"""Checks of strings and numbers."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _like(source: str) -> Check:
         try:
             pattern = regex.pattern(source)
         except regex.RegexError as error:
-            # The definition was stored when such a pattern was taken.
+            # An older version accepted and stored this definition.
             out.append(
                 invalid(path, value, f"should match '{shown}, but pattern is invalid: {cut(str(error), VALUE_CHARACTERS)}'")
             )
@@ -79,7 +79,7 @@ def number_checks(schema: Schema) -> list[Check]:
                 return
             out.append(composite(path, f"Checked value must be of type integer {kind} in {path_text(path)}"))
             if type(value) is int and not _INT64_MIN <= value <= _INT64_MAX:
-                # Go has decoded it as a float64.
+                # Go decodes this number as a float64.
                 wrong, right = ("float64", text_format) if text_format else ("number", "integer")
                 text = f'Invalid value: "{wrong}": {path_text(path)} in body must be of type {right}: "{wrong}"'
                 out.append(Problem("TypeInvalid", path, path, text))

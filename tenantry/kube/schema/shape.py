@@ -1,4 +1,4 @@
-"""The shape of values: types, fields, items, and the checks of scalars and combinations in their places."""
+"""Checks the shape of values: types, fields, items, scalars and combinations."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TYPE_NAMES: dict[type, str] = {
 _VALUE_FORMATS: dict[type, str] = {int: "int64", float: "float64"}
 
 
-# Of embedded objects nothing else has checked the types in metadata.
+# Embedded objects: the types in their metadata are not checked elsewhere.
 _NAMED_TYPE = Schema(type="string", min_length=1)
 _EMBEDDED_METADATA = Schema(type="object", properties=OBJECT_META.schema.properties)
 
@@ -38,7 +38,7 @@ def _pass(value: Any, path: Path, out: Problems) -> None:
 
 
 def _type_problem(value: Any, path: Path, expected: str) -> Problem:
-    """A wrong JSON type, as go-openapi's errors.InvalidType prints it."""
+    """The problem of a wrong JSON type, as go-openapi's errors.InvalidType prints it."""
     shown = f'"{_TYPE_NAMES[type(value)]}"'
     return Problem(
         "TypeInvalid", path, path, f"Invalid value: {shown}: {path_text(path)} in body must be of type {expected}: {shown}"
@@ -46,11 +46,11 @@ def _type_problem(value: Any, path: Path, expected: str) -> Problem:
 
 
 def _compile(schema: Schema, known: dict[int, Check]) -> Check | None:
-    """None where every value is valid."""
+    """The check for a schema. None where every value is valid."""
     if id(schema) in known:
         return known[id(schema)]
     if schema.ref.endswith(".ObjectMeta"):
-        # Decoding and metadata validation have checked the types; only being an object is left to say.
+        # Decoding and metadata validation check the types inside. Only whether it is an object is checked here.
         return _typed(("object",), "object", "", schema.nullable, None)
     holder: list[Check] = []
 
@@ -113,7 +113,7 @@ def _typed(
             return
         whole = kind is float and whole_floats and abs(value) <= _SAFE_FLOAT and value == int(value)
         if not whole:
-            # go-openapi names the format instead of the type where a value of another kind meets a formatted number.
+            # go-openapi shows the format instead of the type for a value of a wrong type in place of a number with a format.
             if text_format and kind in _VALUE_FORMATS and (numeric or kind is not str):
                 shown = f'"{_VALUE_FORMATS[kind]}"'
                 text = f"Invalid value: {shown}: {path_text(path)} in body must be of type {text_format}: {shown}"
@@ -143,7 +143,7 @@ _FAST_TYPES = {"string": str, "boolean": bool}
 
 
 def _plain_type(schema: Schema, check: Check | None) -> type | None:
-    """The Python type whose values need no further look, for fields that have a type and nothing else."""
+    """The Python type of values that need no other check, for fields with only a type."""
     if check is None or string_checks(schema) or schema.enum or schema.all_of or schema.any_of or schema.one_of or schema.not_:
         return None
     return _FAST_TYPES.get(schema.type)

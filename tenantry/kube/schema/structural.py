@@ -1,8 +1,8 @@
-"""A structural schema: what the shape of an object is, for every part that needs to know.
+"""Structural schemas: the shape of an object.
 
-One value serves validation, defaulting, pruning, server-side apply, strategic merge and OpenAPI, for built-in types and
-custom ones alike. `from_openapi` (in `tenantry.kube.schema.parse`) makes it from an OpenAPI v3 document; built-in types make it
-from their message tables.
+The same schema is used for validation, defaulting, pruning, server-side apply, strategic merge and OpenAPI, for built-in and
+custom types. `from_openapi` (in `tenantry.kube.schema.parse`) makes it from an OpenAPI v3 document. Built-in types make it from
+their message tables.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ class Rule:
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Schema:
-    """One node. `type` is object, array, string, integer, number, boolean, or empty for any value.
+    """One node of a schema. `type` is object, array, string, integer, number, boolean, or empty for any value.
 
-    `additional` is the schema of map values, True where any value goes, None where the object is no map.
-    `list_type` is atomic, set, map or empty (means atomic); `map_type` granular, atomic or empty (means granular).
-    `patch_strategy` holds strategic merge's words (merge, replace, retainKeys), with `patch_merge_key`.
+    `additional` is the schema of map values, True where any value is allowed, None where the object is not a map. `list_type` is
+    atomic, set, map or empty (means atomic). `map_type` is granular, atomic or empty (means granular). `patch_strategy` has the
+    words of strategic merge (merge, replace, retainKeys), with `patch_merge_key`.
     """
 
     type: str = ""
@@ -75,4 +75,4 @@ class Schema:
     ref: str = ""
     """The name of a shared component in OpenAPI documents, for example io.k8s.api.core.v1.ConfigMap; empty when inline."""
     compiled: dict[str, Any] | None = field(default=None, repr=False)
-    """What validation, pruning and defaulting compiled this node to, by purpose; see `tenantry.kube.schema.compiled`."""
+    """The functions that this node was compiled to, by purpose; see `tenantry.kube.schema.compiled`."""

@@ -1,4 +1,4 @@
-"""Which OpenAPI v3 schemas a definition may have: structural schemas and the limits of v1 CRDs, with upstream's texts
+"""Validates the OpenAPI v3 schema of a definition: structural schemas and the limits of v1 CRDs, with upstream's texts
 (apiextensions-apiserver: pkg/apiserver/schema/validation.go, pkg/apis/apiextensions/validation)."""
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ _INT_OR_STRING = [{"type": "integer"}, {"type": "string"}]
 
 
 def schema_errors(document: Object, path: str) -> list[FieldError]:
-    """What is wrong with a version's schema, at `path` (`spec.validation.openAPIV3Schema`)."""
-    # Each step reads what the one before has found to be in order.
+    """The errors of a version's schema, at `path` (`spec.validation.openAPIV3Schema`)."""
+    # Each step runs only on a document that the step before found valid.
     errors = list(islice(_document(document, path), CAUSES_MAX)) or list(islice(_structural(document, path, _ROOT), CAUSES_MAX))
     if errors:
         return errors
@@ -54,7 +54,7 @@ def schema_errors(document: Object, path: str) -> list[FieldError]:
 
 
 def children(document: Object, path: str) -> Iterator[tuple[Object, str, str]]:
-    """The schemas right below one that describe values: (document, path, level)."""
+    """The schemas directly below one that describe values: (document, path, level)."""
     for name, child in (document.get("properties") or {}).items():
         yield child, _property(path, name), _FIELD
     if isinstance(document.get("items"), dict):
@@ -253,7 +253,7 @@ def _object_fields(properties: Object, path: str, *, is_root: bool) -> Iterator[
 
 
 def _nested(document: Object, path: str) -> Iterator[FieldError]:
-    """In allOf and its like only rules for values may stand."""
+    """Below allOf, anyOf, oneOf and not, only validations of values are allowed."""
     for keyword, text in _NESTED_TEXTS:
         if document.get(keyword):
             yield forbidden(f"{path}.{keyword}", text)
@@ -285,7 +285,7 @@ def _defaults(document: Object, schema: Schema, path: str, *, is_root: bool = Fa
 
 
 def _default_errors(document: Object, path: str, *, is_root: bool) -> list[FieldError]:
-    # A schema of its own: its compiled form must not outlive this check, and a default fills itself in first.
+    # A separate schema, because its compiled form must not outlive this check, and nested defaults apply to a default first.
     schema = from_openapi(document)
     if is_root:
         schema.embedded_resource = True

@@ -13,7 +13,7 @@ from tenantry.kube.schema.structural import Schema
 
 
 def compile_lists(schema: Schema, seen: frozenset[int] = frozenset()) -> Check | None:
-    """The check of x-kubernetes-list-type below a schema, None where nothing there is a set or a map."""
+    """The check of x-kubernetes-list-type for a schema and below it. None where there is no set or map."""
     if id(schema) in seen:
         return None
     seen = seen | {id(schema)}
@@ -70,7 +70,7 @@ def _unique_list(schema: Schema, each: Check | None) -> Check | None:
 
 
 def _all_named_apart(items: list[Any], key: str) -> bool:
-    """The usual case, quickly: every item has text under the key, and no two the same."""
+    """A fast check for the usual case: every item has a string as key, and all keys differ."""
     names = set()
     for item in items:
         name = item.get(key) if type(item) is dict else None

@@ -1,7 +1,7 @@
-"""Validation of values against a schema, with the messages of kube-apiserver.
+"""Validates values against a schema, with kube-apiserver's messages.
 
-A schema is compiled once to closures. Paths are linked tuples that become text only in a message, so a valid object
-pays nothing for them.
+A schema is compiled once to closures. Paths are linked tuples that become text only in a message, so they cost nothing for a
+valid object.
 """
 
 from __future__ import annotations
@@ -9,7 +9,15 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from tenantry.kube.schema.compiled import compiled
-from tenantry.kube.schema.problem import NO_FIELD, Check, Problem, Problems, TooManyAlternatives, TooMuchMatching, Work
+from tenantry.kube.schema.problem import (
+    NO_FIELD,
+    Check,
+    Problem,
+    Problems,
+    TooManyAlternatives,
+    TooMuchMatching,
+    ValidationBudget,
+)
 from tenantry.kube.schema.ratchet import ABSENT, Ratchet, path_text
 from tenantry.kube.schema.rules import Rules, compile_rules
 from tenantry.kube.schema.shape import compile_shape
@@ -33,7 +41,7 @@ _PATTERNS = 'Invalid value: "": the patterns of its schema are too large to be m
 
 
 class _Ratcheting:
-    """Whether a problem is about something that did not change (KEP-4008); nothing is compared before there is one."""
+    """Whether a problem concerns an unchanged value (KEP-4008). Values are compared only when there is a problem."""
 
     def __init__(self, value: Any, old: Any, schema: Schema) -> None:
         self._about = (value, old, schema)
@@ -46,7 +54,7 @@ class _Ratcheting:
 
 
 class Checks(NamedTuple):
-    """What a schema compiles to; the last two are None where the schema has no such rules."""
+    """The compiled checks of a schema. The last two are None where the schema has no such rules."""
 
     shape: Check
     lists: Check | None
@@ -62,15 +70,16 @@ def validate(
     warnings: list[str] | None = None,
     at_once: bool = False,
 ) -> list[FieldError]:
-    """The failures of `value`: shape, formats, unique lists, and the rules of x-kubernetes-validations.
+    """The errors of `value`: shape, formats, unique lists, and the rules of x-kubernetes-validations.
 
-    `path` goes before the field names, not into the messages. With `old`, the value before an update, what did not
-    change may stay invalid (KEP-4008), and transition rules run; rules ratcheted so are told in `warnings`. `at_once` says that
-    the event loop waits: cel.LoopBudgetExceeded is raised where the rules cost more than it should wait for.
+    `path` is put before the field names, not into the messages. `old` is the value before an update: unchanged parts may stay
+    invalid (KEP-4008), and transition rules run. Failures of rules that are ratcheted in this way are added to `warnings`.
+    `at_once`: the call is on the event loop, and cel.LoopBudgetExceeded is raised where the rules cost more than is allowed
+    there.
     """
     checks = compiled(schema, "validate", _compile_all)
     updating = old is not ABSENT
-    problems = Problems(Work(value), _Ratcheting(value, old, schema) if updating else None)
+    problems = Problems(ValidationBudget(value), _Ratcheting(value, old, schema) if updating else None)
     try:
         checks.shape(value, None, problems)
     except TooManyAlternatives:

@@ -1,6 +1,6 @@
 """Field selectors: `metadata.name=a,status.phase!=Running`, with the grammar and the error texts of apimachinery/pkg/fields.
 
-Which fields a type can be selected by is the type's business (`Version.selectable`); this module only parses and compares.
+The type says which fields can be selected (`Version.selectable`); this module only parses and compares.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class FieldSelector:
     def __init__(self, requirements: tuple[FieldRequirement, ...]) -> None:
         self.requirements = requirements
         self.is_everything = not requirements
-        # By field: many requirements, times many objects, would be more than what either is.
+        # Grouped by field, so that the time does not grow with the number of requirements times that of objects.
         self._wanted: dict[str, str] = {}
         self._refused: dict[str, set[str]] = {}
         self._contradicts = False
@@ -39,7 +39,7 @@ class FieldSelector:
                 self._contradicts = True
 
     def matches(self, fields: Mapping[str, str]) -> bool:
-        """Whether the fields satisfy every requirement; a field that is not there counts as empty."""
+        """Whether the fields satisfy all requirements. A missing field counts as empty."""
         if self._contradicts:
             return False
         for field, value in self._wanted.items():
@@ -48,7 +48,7 @@ class FieldSelector:
         return not any(fields.get(field, "") in values for field, values in self._refused.items())
 
     def required_value(self, field: str) -> str | None:
-        """The value that this field must have, None where the selector leaves it open."""
+        """The value that this field must have. None where the selector does not require one."""
         return self._wanted.get(field)
 
     def __str__(self) -> str:
@@ -94,7 +94,7 @@ def _unescape(text: str) -> str:
 
 
 def _terms(text: str) -> list[str]:
-    """The parts between commas that no backslash precedes, still escaped."""
+    """The parts between commas, still escaped. A comma after a backslash does not separate."""
     if "\\" not in text:
         return text.split(",")
     out = []
@@ -112,7 +112,7 @@ def _terms(text: str) -> list[str]:
 
 
 def _split(term: str) -> tuple[str, bool, str] | None:
-    """Field, whether negated, and the escaped value: cut at the first operator."""
+    """Field, whether negated, and the escaped value. The text is split at the first operator."""
     found = _OPERATOR.search(term)
     return (term[: found.start()], found[0] == "!=", term[found.end() :]) if found else None
 

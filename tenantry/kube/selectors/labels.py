@@ -23,7 +23,7 @@ _SYMBOLS = {"(", ")", ",", "!", "=", "==", "!=", ">", "<"}
 _BLANKS = " \t\r\n"
 _TOKEN = re.compile(r"[ \t\r\n]*(?:(==|!=|[()!,=<>])|([^ \t\r\n()!,=<>]+))")
 _ERRORS_MAX, _SHOWN = 100, 2048
-"""What the text of a refusal tells: errors, and characters of a value."""
+"""How much an error text shows: errors, and characters of a value."""
 _INTEGER = re.compile(r"[+-]?[0-9]+\Z", re.ASCII)
 _END = ""
 
@@ -48,9 +48,9 @@ class Requirement(NamedTuple):
 
 
 class LabelSelector:
-    """A conjunction of requirements, immutable; ordered by key as upstream prints them.
+    """A conjunction of requirements. Immutable, and ordered by key as upstream prints them.
 
-    `nothing` marks the selector that matches no object at all (a null metav1.LabelSelector).
+    `nothing` marks the selector that matches no object (a null metav1.LabelSelector).
     """
 
     __slots__ = ("is_everything", "matches", "nothing", "requirements")
@@ -98,11 +98,12 @@ def _compile(requirements: Sequence[Requirement]) -> Predicate:
 
 
 _FEW = 8
-"""Requirements that are asked one after the other. Many of them, times many objects, would be more than what either is."""
+"""Up to so many requirements are checked one after the other. More are grouped by key, so that the time does not grow with the
+number of requirements times that of objects."""
 
 
 class _Key:
-    """All requirements on one key: what a value must be and must not be, and whether there must be one."""
+    """All requirements on one key: allowed values, excluded values, and whether the key must exist."""
 
     __slots__ = ("absent", "allowed", "greater", "less", "present", "refused")
 
@@ -133,7 +134,7 @@ class _Key:
                 self.present = True
 
     def holds(self, value: str) -> bool:
-        """Whether a label with this value is allowed."""
+        """Whether this value is allowed."""
         if self.absent or value in self.refused or (self.allowed is not None and value not in self.allowed):
             return False
         if self.greater is None and self.less is None:
@@ -145,7 +146,7 @@ class _Key:
 
 
 def _by_key(requirements: Sequence[Requirement]) -> Predicate:
-    """Looks at each label of an object once, and at each key that must be there."""
+    """Checks each label of an object once, and each key that must exist."""
     keys: dict[str, _Key] = {}
     for each in requirements:
         keys.setdefault(each.key, _Key()).add(each)
@@ -198,7 +199,7 @@ def _comparison(key: str, *, greater: bool, bound: int) -> Predicate:
 
 
 def _integer(text: str) -> int | None:
-    """A 64-bit integer as Go's strconv.ParseInt reads it, None where it refuses."""
+    """A 64-bit integer as Go's strconv.ParseInt parses it, None where it is refused."""
     if len(text) > 20 or not _INTEGER.match(text):
         return None
     number = int(text)
@@ -208,7 +209,7 @@ def _integer(text: str) -> int | None:
 def requirement(key: str, operator: str, values: Iterable[str] = ()) -> Requirement:
     """A validated requirement.
 
-    Raises ValueError with upstream's text where the key, the number of values or a value is not allowed.
+    Raises ValueError with upstream's text for an invalid key, number of values or value.
     """
     texts = tuple(sorted(set(values)))
     if _is_simple(key, operator, texts):
@@ -240,7 +241,7 @@ def requirement(key: str, operator: str, values: Iterable[str] = ()) -> Requirem
 
 
 def _is_simple(key: str, operator: str, texts: Sequence[str]) -> bool:
-    """Whether nothing is wrong with a requirement of the usual operators: there may be thousands of them in a selector."""
+    """A fast check whether a requirement with a common operator is valid. A selector may have thousands of them."""
     match operator:
         case "exists" | "!":
             counted = not texts
@@ -258,11 +259,11 @@ def _invalid(value: str, errors: Sequence[str]) -> list[str]:
 
 
 class _Parser:
-    """Recursive descent over the tokens. `in` and `notin` are operators only where an operator may stand."""
+    """Recursive descent over the tokens. `in` and `notin` are operators only where an operator is expected."""
 
     def __init__(self, text: str) -> None:
         self.tokens: list[str] = [symbol or word for symbol, word in _TOKEN.findall(text.rstrip(_BLANKS))]
-        # The end may be taken where a word or a symbol should be, and looked at again after that.
+        # The end token may be consumed in place of a missing word or symbol, and read again afterwards.
         self.tokens += (_END, _END, _END)
         self.position = 0
 
@@ -345,7 +346,7 @@ class _Parser:
         return values
 
     def identifiers(self) -> list[str]:
-        """The list up to its closing parenthesis; an empty place between commas is the empty value."""
+        """The list up to its closing parenthesis. Nothing between two commas is the empty value."""
         out: list[str] = []
         while True:
             token = self.take()

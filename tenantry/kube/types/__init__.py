@@ -39,4 +39,4 @@ BUILTINS: tuple[ResourceDefinition, ...] = (
     reviews.LOCAL_SUBJECT_ACCESS_REVIEWS,
     reviews.SELF_SUBJECT_RULES_REVIEWS,
 )
-"""Every type of the core group and of the groups beside it that is served here, reviews included."""
+"""All built-in types, including reviews."""

@@ -27,12 +27,12 @@ MESSAGE = kind(
 
 
 def key_errors(path: str, data: Mapping[str, Any]) -> list[FieldError]:
-    """Bad keys of a ConfigMap's or Secret's data."""
+    """The errors of keys in a ConfigMap's or Secret's data."""
     return [invalid(f"{path}[{key}]", key, text) for key in data for text in config_key_errors(key)]
 
 
 def decoded_size(encoded: str) -> int:
-    """The bytes that canonical base64 stands for."""
+    """The number of bytes that a canonical base64 text decodes to."""
     return len(encoded) // 4 * 3 - encoded.count("=", -2)
 
 
@@ -44,7 +44,7 @@ class ConfigMapStrategy(Strategy):
         errors += [invalid(f"data[{key}]", key, "duplicate of key present in binaryData") for key in data if key in binary]
         total = sum(_text_size(value) for value in data.values()) + sum(decoded_size(value) for value in binary.values())
         if total > MAX_DATA_BYTES:
-            # Upstream names the object itself, and this is how Go prints an empty path.
+            # Upstream's path is that of the object itself, which Go prints like this.
             errors.append(too_long("[]", MAX_DATA_BYTES))
         if old is not None and old.get("immutable"):
             errors += immutable_errors(obj, old, "data", "binaryData")
@@ -52,7 +52,7 @@ class ConfigMapStrategy(Strategy):
 
 
 def immutable_errors(obj: Object, old: Object, *fields: str) -> list[FieldError]:
-    """What changed in an object that was marked immutable."""
+    """The errors for changes of an object that is marked immutable."""
     errors = [] if obj.get("immutable") else [forbidden("immutable", IMMUTABLE_TEXT)]
     return errors + [forbidden(f, IMMUTABLE_TEXT) for f in fields if (obj.get(f) or {}) != (old.get(f) or {})]
 

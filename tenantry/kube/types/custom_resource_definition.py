@@ -1,4 +1,4 @@
-"""CustomResourceDefinition: the type that makes types."""
+"""CustomResourceDefinition: the type that defines custom types."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _json_schema_props() -> Schema:
     of_own = Schema(type="object", additional=own)
     list_of_own = _list(own)
     either = Schema(preserve_unknown=True)
-    # A schema or a boolean, a schema or a list: validation tells what is allowed of it.
+    # A schema or a boolean, a schema or a list: validation checks which.
     maybe_own = Schema(ref=own.ref)
     strings = _list(_STRING)
     own.properties = {
@@ -152,7 +152,7 @@ _STATUS = _object(
 )
 # A null list of conditions is what upstream writes into a new definition.
 _STATUS.properties["conditions"].nullable = True
-# The same of a definition that stores no version, which its own validation refuses in better words.
+# The same where no version is stored: validation refuses this with a better text.
 _STATUS.properties["storedVersions"].nullable = True
 SCHEMA = _object(
     "CustomResourceDefinition",
@@ -165,7 +165,7 @@ SCHEMA = _object(
 )
 SCHEMA.description = "CustomResourceDefinition represents a resource that should be exposed on the API server."
 
-# Go writes these only when they say something; a definition is compared and shown in that form.
+# Go leaves these out when they are empty. Definitions are compared and shown in that form.
 _EMPTY: tuple[Any, ...] = (None, "", [], {}, False)
 _KEPT_WHEN_EMPTY = frozenset(
     ("default", "items", "additionalProperties", "not", "x-kubernetes-preserve-unknown-fields", "optionalOldSelf", "example")
@@ -173,14 +173,14 @@ _KEPT_WHEN_EMPTY = frozenset(
 
 
 class CustomResourceDefinitionStrategy(Strategy):
-    """Defaults, status on its own endpoint, the stored versions, and upstream's validation."""
+    """Defaults, the status subresource, the stored versions, and upstream's validation."""
 
     unconditional_update = False
     tracks_generation = True
     bare_finalizers = True
 
     def default(self, obj: Object) -> None:
-        # The shape first: everything below reads the definition without asking again.
+        # The shape is checked first: everything below relies on it.
         wrong = validate({"spec": {} if obj.get("spec") is None else obj["spec"]}, _SHAPE)
         if wrong:
             place, kind = wrong[0].field, wrong[0].text.partition('"')[2].partition('"')[0] or "number"
@@ -228,7 +228,7 @@ class CustomResourceDefinitionStrategy(Strategy):
             metadata["finalizers"] = [*(metadata.get("finalizers") or ()), FINALIZER]
 
     def holds(self, obj: Object) -> bool:
-        """A definition is marked before it goes, so that its objects can go first."""
+        """A deleted definition stays until its objects are deleted."""
         return not is_deleting(obj)
 
 
@@ -240,7 +240,7 @@ def _storage_versions(obj: Object) -> list[str]:
 
 
 def _default(obj: Object) -> None:
-    """The defaults of v1, and the form in which Go writes a definition."""
+    """Applies the defaults of v1, and the form in which Go writes a definition."""
     spec = obj["spec"] = obj.get("spec") or {}
     names = spec["names"] = spec.get("names") or {}
     if names.get("kind"):

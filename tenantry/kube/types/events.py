@@ -1,4 +1,4 @@
-"""Events of the core group and of events.k8s.io: one stored type (core) with two faces."""
+"""Events of the core group and of events.k8s.io: one stored type (core) that is served in two forms."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ _FROZEN = (
 
 
 class EventStrategy(Strategy):
-    """events.k8s.io is strict where the core group is lax; field names in its errors are the core group's."""
+    """events.k8s.io has stricter validation than the core group. Field names in its errors are those of the core group."""
 
     create_on_update = True
 
@@ -210,7 +210,7 @@ def _text(*path: str) -> Callable[[Object], str]:
 
 
 def _source(obj: Object) -> str:
-    """The `source` selector: the component, or who reports where there is none."""
+    """The value of the `source` selector: the component, or the reporting controller where there is none."""
     return (obj.get("source") or {}).get("component") or obj.get("reportingComponent") or ""
 
 

@@ -1,4 +1,4 @@
-"""Leases: leader election's objects. A PUT creates them."""
+"""Leases, the objects of leader election. A PUT creates them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class LeaseStrategy(Strategy):
 
 
 def _drop_gated(obj: Object) -> None:
-    """Coordinated leader election is off by default upstream, and its fields are dropped then."""
+    """Coordinated leader election is off by default upstream, so its fields are dropped."""
     spec = obj.get("spec")
     if spec:
         spec.pop("strategy", None)

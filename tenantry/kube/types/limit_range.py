@@ -1,4 +1,4 @@
-"""LimitRanges: bounds for containers, pods and claims that somebody else may serve here."""
+"""LimitRanges: limits for containers, pods and volume claims, which other services may serve here."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class LimitRangeStrategy(Strategy):
     create_on_update = True
 
     def default(self, obj: Object) -> None:
-        """A container's default is its maximum, and its default request its default, else its minimum."""
+        """A container's default is its maximum. Its default request is its default, else its minimum."""
         for item in (obj.get("spec") or {}).get("limits") or ():
             if item.get("type") != "Container":
                 continue
@@ -115,7 +115,7 @@ def _resource_errors(name: str, of: str) -> list[str]:
 
 
 def _order_errors(name: str, of: Mapping[str, str | None], path: str) -> list[FieldError]:
-    """min ≤ defaultRequest ≤ default ≤ max, and a ratio that can be kept. Amounts are canonical texts."""
+    """Checks min ≤ defaultRequest ≤ default ≤ max, and that the ratio is possible. Amounts are canonical texts."""
     errors: list[FieldError] = []
     low, high, default, request = of["min"], of["max"], of["default"], of["defaultRequest"]
 

@@ -1,4 +1,4 @@
-"""Namespaces: a life cycle of their own, with finalizers in the spec and a phase in the status."""
+"""Namespaces. They have a life cycle of their own, with finalizers in the spec and a phase in the status."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from tenantry.kube.types.reset import keep
 
 NAME_LABEL = "kubernetes.io/metadata.name"
 FINALIZER = "kubernetes"
-"""In spec.finalizers until everything in the namespace is gone."""
+"""In spec.finalizers until everything in the namespace is deleted."""
 ACTIVE, TERMINATING = "Active", "Terminating"
 PROTECTED = frozenset({"default", "kube-system", "kube-public"})
-"""Namespaces that nobody may delete (upstream's NamespaceLifecycle)."""
+"""Namespaces that cannot be deleted (upstream's NamespaceLifecycle)."""
 
 _REF = "io.k8s.api.core.v1."
 CONDITION = message(
@@ -51,7 +51,7 @@ MESSAGE = kind(
 
 
 def living(name: str) -> Object:
-    """A namespace as it is stored: active, named by its label, and held until its content is gone."""
+    """A namespace as it is stored: active, with the label of its name, and with the finalizer that protects its content."""
     return {
         "metadata": {"name": name, "labels": {NAME_LABEL: name}},
         "spec": {"finalizers": [FINALIZER]},

@@ -87,7 +87,7 @@ class RoleStrategy(_RbacStrategy):
 
 
 def rule_errors(rule: Object, path: str, *, namespaced: bool) -> list[FieldError]:
-    """What is wrong with one rule; roles of a namespace cannot name URLs."""
+    """The errors of one rule. Roles in a namespace cannot have URLs."""
     errors = []
     if not rule.get("verbs"):
         errors.append(required(f"{path}.verbs", "verbs must contain at least one value"))

@@ -6,7 +6,7 @@ from tenantry.kube.objects import Object
 
 
 def keep(obj: Object, old: Object, *fields: str) -> None:
-    """Put the top-level `fields` of `obj` back to what `old` has: what this endpoint may not change."""
+    """Restores the top-level `fields` of `obj` to their values in `old`, because this endpoint may not change them."""
     for field in fields:
         if field in old:
             obj[field] = old[field]

@@ -1,4 +1,4 @@
-"""ResourceQuotas: the object. What counts and what exceeds is in `tenantry.kube.quota`."""
+"""ResourceQuotas as objects. `tenantry.kube.quota` counts and enforces them."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def _amount_errors(amounts: Mapping[str, str], path: str) -> list[FieldError]:
 
 
 def resource_name_errors(name: str) -> list[str]:
-    """A resource of a quota is `domain/name` (`count/…` is one) or a standard one."""
+    """The errors of a quota's resource name: it has to be `domain/name` (such as `count/…`) or a standard resource."""
     errors = qualified_name_errors(name)
     if "/" not in name and name not in _STANDARD:
         if not errors:

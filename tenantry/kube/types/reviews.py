@@ -1,4 +1,4 @@
-"""Requests in the shape of objects: access reviews, token reviews and token requests. Connectors answer them."""
+"""Types that are not stored: access reviews, token reviews and token requests. Connectors answer them."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def _kind(name: str, spec: Message | None, status: Message, prefix: str) -> Mess
 
 
 TOKEN_REQUEST = _kind("TokenRequest", _REQUEST_SPEC, _REQUEST_STATUS, _AUTHENTICATION)
-"""The body of `serviceaccounts/<name>/token`; not a resource of its own."""
+"""The body of `serviceaccounts/<name>/token`; it is not a resource of its own."""
 
 
 def _definition(

@@ -1,4 +1,4 @@
-"""Secrets: typed bags of bytes; `stringData` is merged into `data` on the way in and never stored."""
+"""Secrets: data with a type. `stringData` is merged into `data` on writes and never stored."""
 
 from __future__ import annotations
 

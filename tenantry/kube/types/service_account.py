@@ -45,7 +45,7 @@ class ServiceAccountStrategy(Strategy):
 
 
 def _clean(obj: Object) -> None:
-    """Only the name of a secret reference is kept."""
+    """Removes everything but the names from secret references."""
     secrets = obj.get("secrets")
     if secrets:
         obj["secrets"] = [{"name": s["name"]} if s.get("name") else {} for s in secrets]
