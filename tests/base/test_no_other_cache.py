@@ -21,9 +21,7 @@ ALLOWED = {
     "tenantry/cli/probe.py: urlsplit": "the operator's URL",
     "tenantry/kube/codec/protobuf.py: lru_cache": "no arguments: one table of the built-in types",
     "tenantry/kube/schema/cel.py: cache": "no arguments: environments of the program",
-    "tenantry/kube/schema/cel_functions.py: FUNCTIONS": "the functions of the program, when it is loaded",
-    "tenantry/kube/schema/cel_library.py: FUNCTIONS": "the functions of the program, when it is loaded",
-    "tenantry/kube/schema/cel_library.py: cache": "no arguments: the functions of the program",
+    "tenantry/kube/schema/cel_library/library.py: cache": "no arguments: the functions of the program",
     "tenantry/kube/schema/formats.py: re.compile of a pattern that is not the program's": (
         "made of the program's, when it is loaded"
     ),

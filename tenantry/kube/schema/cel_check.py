@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 from cel_expr_python import cel
 from google.protobuf import descriptor_pb2, descriptor_pool, duration_pb2, struct_pb2, timestamp_pb2
 
-from tenantry.kube.schema import cel_library
 from tenantry.kube.schema.cel import CelError, compile_text, escape, refuse_too_large, standard_extensions
+from tenantry.kube.schema.cel_library import library
+from tenantry.kube.schema.cel_library.declarations import OPAQUE, PACKAGE
 from tenantry.kube.schema.structural import Schema
 
 _LABEL = descriptor_pb2.FieldDescriptorProto
@@ -41,7 +42,7 @@ class Checker:
 
     def __init__(self, types: Types, own: cel.Type) -> None:
         variables = {"self": own, "oldSelf": own}
-        extensions = [*standard_extensions(), cel_library.for_checking()]
+        extensions = [*standard_extensions(), library.for_checking()]
         self._environment = cel.NewEnv(types.pool, variables=variables, extensions=extensions)
 
     def check(self, expression: str, *, optional_old: bool = False) -> CheckedExpression:
@@ -94,8 +95,8 @@ class Types:
         pool = descriptor_pool.DescriptorPool()
         for module in (struct_pb2, timestamp_pb2, duration_pb2):
             pool.AddSerializedFile(module.DESCRIPTOR.serialized_pb)
-        opaque = descriptor_pb2.FileDescriptorProto(name="kubernetes.proto", package=cel_library.PACKAGE, syntax="proto2")
-        for name in cel_library.OPAQUE:
+        opaque = descriptor_pb2.FileDescriptorProto(name="kubernetes.proto", package=PACKAGE, syntax="proto2")
+        for name in OPAQUE:
             opaque.message_type.add(name=name)
         pool.AddSerializedFile(opaque.SerializeToString())
         pool.AddSerializedFile(self._file.SerializeToString())

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tenantry.kube.schema import cel_library
-from tenantry.kube.schema.cel_functions import FUNCTIONS, Function, add, index, subtract
+from tenantry.kube.schema.cel_functions import FUNCTIONS
+from tenantry.kube.schema.cel_functions.arguments import Function
+from tenantry.kube.schema.cel_library import library
+from tenantry.kube.schema.cel_operators import OPERATORS, Frame, Run, Scope, optional_select
 from tenantry.kube.schema.cel_syntax import (
     CallNode,
     Comprehension,
@@ -24,8 +26,6 @@ from tenantry.kube.schema.cel_syntax import (
     Unsigned,
 )
 from tenantry.kube.schema.cel_values import (
-    NONE,
-    PER_CHARACTER,
     TYPE_NAMES,
     CelError,
     Cost,
@@ -34,31 +34,12 @@ from tenantry.kube.schema.cel_values import (
     Optional,
     TypeValue,
     UInt,
-    charge_equal,
-    contains,
-    equal,
     is_key,
-    less,
-    size,
 )
 from tenantry.kube.schema.ratchet import ABSENT
 
 _LIST_COST, _MAP_COST = 10, 30
-_FUNCTIONS: dict[tuple[str, bool], Function] = FUNCTIONS | cel_library.running()
-
-
-class Frame:
-    """The variables of an evaluation by their index, and the cost that is left."""
-
-    __slots__ = ("cost", "values")
-
-    def __init__(self, values: list[Any], cost: Cost) -> None:
-        self.values = values
-        self.cost = cost
-
-
-Run = Callable[[Frame], Any]
-_Scope = dict[str, int]
+_FUNCTIONS: dict[tuple[str, bool], Function] = {**FUNCTIONS, **library.running()}
 
 
 class Compiled:
@@ -86,7 +67,7 @@ class _Compiler:
         self._given = given
         self.places = 0
 
-    def node(self, node: Node, scope: _Scope) -> Run:
+    def node(self, node: Node, scope: Scope) -> Run:
         match node:
             case Literal():
                 value = UInt(node.value) if isinstance(node.value, Unsigned) else node.value
@@ -106,7 +87,7 @@ class _Compiler:
             case Comprehension():
                 return self._loop(node, scope)
 
-    def _ident(self, node: Ident, scope: _Scope) -> Run:
+    def _ident(self, node: Ident, scope: Scope) -> Run:
         place = scope.get(node.name)
         if place is None:
             return self._constant(node.name)
@@ -139,7 +120,7 @@ class _Compiler:
 
         return constant
 
-    def _select(self, node: Select, scope: _Scope) -> Run:
+    def _select(self, node: Select, scope: Scope) -> Run:
         dotted = _dotted(node)
         if dotted is not None and dotted.partition(".")[0] not in scope:
             return self._constant(dotted)
@@ -169,15 +150,15 @@ class _Compiler:
                 except KeyError:
                     raise CelError(f"no such key: {field}") from None
             if type(value) is Optional:
-                return _optional_select(value, field)
+                return optional_select(value, field)
             raise NoOverload
 
         return select
 
-    def _call(self, node: CallNode, scope: _Scope) -> Run:
+    def _call(self, node: CallNode, scope: Scope) -> Run:
         name = node.function
         if node.target is None:
-            special = _SPECIAL.get(name)
+            special = OPERATORS.get(name)
             if special is not None:
                 return special(self, node, scope)
             return self._function(name, False, node.arguments, scope)
@@ -186,7 +167,7 @@ class _Compiler:
             return self._function(f"{dotted}.{name}", False, node.arguments, scope)
         return self._function(name, True, (node.target, *node.arguments), scope)
 
-    def _function(self, name: str, member: bool, arguments: tuple[Node, ...], scope: _Scope) -> Run:
+    def _function(self, name: str, member: bool, arguments: tuple[Node, ...], scope: Scope) -> Run:
         function: Function | None = _FUNCTIONS.get((name, member))
         if function is None:
             raise CelError(f"undeclared reference to '{name}' (in container '')")
@@ -200,7 +181,7 @@ class _Compiler:
             return lambda frame: run(frame.cost, first(frame), second(frame))
         return lambda frame: run(frame.cost, *[part(frame) for part in parts])
 
-    def _list(self, node: ListOf, scope: _Scope) -> Run:
+    def _list(self, node: ListOf, scope: Scope) -> Run:
         parts = [self.node(item, scope) for item in node.items]
         optional = node.optional
 
@@ -221,7 +202,7 @@ class _Compiler:
 
         return make
 
-    def _map(self, node: MapOf, scope: _Scope) -> Run:
+    def _map(self, node: MapOf, scope: Scope) -> Run:
         parts = [(self.node(e.key, scope), self.node(e.value, scope), e.optional) for e in node.entries]
 
         def make(frame: Frame) -> Any:
@@ -248,7 +229,7 @@ class _Compiler:
         self.places += 1
         return self._given + self.places - 1
 
-    def _loop(self, node: Comprehension, scope: _Scope) -> Run:
+    def _loop(self, node: Comprehension, scope: Scope) -> Run:
         start = self.node(node.start, scope)
         kept = self._place()
         inner = scope | {node.result_variable: kept}
@@ -286,14 +267,14 @@ class _Compiler:
 
         return loop
 
-    def _condition(self, node: Comprehension, inside: _Scope) -> Callable[[Frame], bool]:
+    def _condition(self, node: Comprehension, inside: Scope) -> Callable[[Frame], bool]:
         condition = node.condition
         if isinstance(condition, Literal) and condition.value is True:
             return lambda frame: True
         run = self.node(condition, inside)
         return lambda frame: run(frame) is True
 
-    def _step(self, node: Comprehension, inside: _Scope, kept: int) -> Callable[[Frame], None]:
+    def _step(self, node: Comprehension, inside: Scope, kept: int) -> Callable[[Frame], None]:
         """The step of a comprehension for one item: it updates the result, which may be a stored error."""
         grown = _appended(node.step, node.result_variable)
         if grown is not None:
@@ -308,7 +289,7 @@ class _Compiler:
 
         return step
 
-    def _append(self, grown: _Appended, inside: _Scope, kept: int) -> Callable[[Frame], None]:
+    def _append(self, grown: _Appended, inside: Scope, kept: int) -> Callable[[Frame], None]:
         """`result + [item]` of map and filter, without copying the result for each item."""
         item = self.node(grown.item, inside)
         wanted = self.node(grown.condition, inside) if grown.condition is not None else None
@@ -381,203 +362,3 @@ def _dotted(node: Node) -> str | None:
     if not isinstance(node, Ident):
         return None
     return ".".join([node.name, *reversed(names)])
-
-
-def _optional_select(value: Optional, field: str) -> Optional:
-    if not value.items:
-        return NONE
-    [inner] = value.items
-    if type(inner) is not dict:
-        raise NoOverload
-    return Optional((inner[field],)) if field in inner else NONE
-
-
-# Operators that do not evaluate all their arguments, and those with a faster implementation ---------------------------------
-
-_Special = Callable[[_Compiler, CallNode, _Scope], Run]
-
-
-def _pair(compiler: _Compiler, node: CallNode, scope: _Scope) -> tuple[Run, Run]:
-    left, right = node.arguments
-    return compiler.node(left, scope), compiler.node(right, scope)
-
-
-def _logic(decides: bool) -> _Special:
-    """`&&` (False decides) and `||` (True decides): the deciding value wins over an error on the other side."""
-
-    def special(compiler: _Compiler, node: CallNode, scope: _Scope) -> Run:
-        left, right = _pair(compiler, node, scope)
-
-        def logic(frame: Frame) -> Any:
-            failure: CelError | None = None
-            for side in (left, right):
-                try:
-                    value = side(frame)
-                except CelError as error:
-                    failure = failure or error.with_traceback(None)
-                    continue
-                if value is decides:
-                    return decides
-                if type(value) is not bool:
-                    failure = failure or NoOverload()
-            if failure is None:
-                return not decides
-            try:
-                raise failure
-            finally:
-                del failure
-
-        return logic
-
-    return special
-
-
-def _conditional(compiler: _Compiler, node: CallNode, scope: _Scope) -> Run:
-    condition, yes, no = (compiler.node(argument, scope) for argument in node.arguments)
-
-    def choose(frame: Frame) -> Any:
-        value = condition(frame)
-        if value is True:
-            return yes(frame)
-        if value is False:
-            return no(frame)
-        raise NoOverload
-
-    return choose
-
-
-def _not_strictly_false(compiler: _Compiler, node: CallNode, scope: _Scope) -> Run:
-    operand = compiler.node(node.arguments[0], scope)
-
-    def check(frame: Frame) -> Any:
-        frame.cost.charge(1)
-        try:
-            return operand(frame) is not False
-        except CelError:
-            return True
-
-    return check
-
-
-def _equality(wanted: bool) -> _Special:
-    def special(compiler: _Compiler, node: CallNode, scope: _Scope) -> Run:
-        left, right = _pair(compiler, node, scope)
-
-        def compare(frame: Frame) -> Any:
-            one, other = left(frame), right(frame)
-            charge_equal(frame.cost, one, other)
-            return equal(frame.cost, one, other) is wanted
-
-        return compare
-
-    return special
-
-
-def _order(swap: bool, or_equal: bool) -> _Special:
-    def special(compiler: _Compiler, node: CallNode, scope: _Scope) -> Run:
-        left, right = _pair(compiler, node, scope)
-
-        def compare(frame: Frame) -> Any:
-            one, other = left(frame), right(frame)
-            cost = frame.cost
-            cost.charge(min(size(one), size(other)) * PER_CHARACTER if type(one) in (str, bytes) else 1)
-            if less(cost, other, one) if swap else less(cost, one, other):
-                return True
-            # Not the negated opposite comparison: that would be true for NaN.
-            return or_equal and equal(cost, one, other)
-
-        return compare
-
-    return special
-
-
-def _in(compiler: _Compiler, node: CallNode, scope: _Scope) -> Run:
-    left, right = _pair(compiler, node, scope)
-
-    def search(frame: Frame) -> Any:
-        wanted, items = left(frame), right(frame)
-        if type(items) is list:
-            frame.cost.charge(len(items))
-        elif type(items) is dict:
-            frame.cost.charge(1)
-        else:
-            raise NoOverload
-        return contains(frame.cost, items, wanted)
-
-    return search
-
-
-def _optional_field(compiler: _Compiler, node: CallNode, scope: _Scope) -> Run:
-    operand = compiler.node(node.arguments[0], scope)
-    field = str(node.arguments[1].value) if isinstance(node.arguments[1], Literal) else ""
-
-    def select(frame: Frame) -> Any:
-        value = operand(frame)
-        frame.cost.charge(1)
-        return _optional_select(value if type(value) is Optional else Optional((value,)), field)
-
-    return select
-
-
-def _indexed(compiler: _Compiler, node: CallNode, scope: _Scope) -> Run:
-    holder, key = _pair(compiler, node, scope)
-
-    def at(frame: Frame) -> Any:
-        value, place = holder(frame), key(frame)
-        frame.cost.charge(1)
-        if type(value) is Optional:
-            return _optional_at(value, place)
-        return index(value, place)
-
-    return at
-
-
-def _optional_indexed(compiler: _Compiler, node: CallNode, scope: _Scope) -> Run:
-    holder, key = _pair(compiler, node, scope)
-
-    def at(frame: Frame) -> Any:
-        value, place = holder(frame), key(frame)
-        frame.cost.charge(1)
-        return _optional_at(value if type(value) is Optional else Optional((value,)), place)
-
-    return at
-
-
-def _optional_at(value: Optional, place: Any) -> Optional:
-    if not value.items:
-        return NONE
-    [inner] = value.items
-    if type(inner) is dict:
-        return Optional((inner[place],)) if is_key(place) and place in inner else NONE
-    if type(inner) is list and type(place) in (int, UInt):
-        return Optional((inner[place],)) if 0 <= place < len(inner) else NONE
-    raise NoOverload
-
-
-def _operator(run: Callable[[Cost, Any, Any], Any]) -> _Special:
-    def special(compiler: _Compiler, node: CallNode, scope: _Scope) -> Run:
-        left, right = _pair(compiler, node, scope)
-        return lambda frame: run(frame.cost, left(frame), right(frame))
-
-    return special
-
-
-_SPECIAL: dict[str, _Special] = {
-    "_&&_": _logic(False),
-    "_||_": _logic(True),
-    "_?_:_": _conditional,
-    "@not_strictly_false": _not_strictly_false,
-    "__not_strictly_false__": _not_strictly_false,
-    "_==_": _equality(True),
-    "_!=_": _equality(False),
-    "_<_": _order(False, False),
-    "_<=_": _order(False, True),
-    "_>_": _order(True, False),
-    "_>=_": _order(True, True),
-    "@in": _in,
-    "_[_]": _indexed,
-    "_[?_]": _optional_indexed,
-    "_?._": _optional_field,
-    "_+_": _operator(add),
-    "_-_": _operator(subtract),
-}

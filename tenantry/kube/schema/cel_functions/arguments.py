@@ -1,0 +1,76 @@
+"""The table of CEL functions that a module implements, and checks of their arguments."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from tenantry.kube.schema.cel_values import CelError, Cost, NoOverload, UInt
+
+Function = Callable[..., Any]
+
+INT_MIN, INT_MAX, UINT_MAX = -(1 << 63), (1 << 63) - 1, (1 << 64) - 1
+PER_POINTER = 0.25
+"""Cost of a list item: a list of four items needs as much memory as one unit of cost may use."""
+
+
+class FunctionTable(dict[tuple[str, bool], Function]):
+    """(name, is member) → function. Of a member, the value before the dot is the first argument. It is filled when a module is
+    loaded."""
+
+    def function(self, name: str) -> Callable[[Function], Function]:
+        """Decorates the implementation of `name(…)`."""
+
+        def register(function: Function) -> Function:
+            self[name, False] = function
+            return function
+
+        return register
+
+    def member(self, name: str) -> Callable[[Function], Function]:
+        """Decorates the implementation of `value.name(…)`."""
+
+        def register(function: Function) -> Function:
+            self[name, True] = function
+            return function
+
+        return register
+
+
+def text_of(value: Any) -> str:
+    """The value, if it is a string. Raises NoOverload for others."""
+    if type(value) is not str:
+        raise NoOverload
+    return value
+
+
+def list_of(value: Any) -> list[Any]:
+    if type(value) is not list:
+        raise NoOverload
+    return value
+
+
+def int_of(value: Any) -> int:
+    if type(value) is not int:
+        raise NoOverload
+    return value
+
+
+def search_cost(cost: Cost, text: str, pattern: str) -> None:
+    """cel-go's cost of a regular expression on a text."""
+    cost.charge(math.ceil((1 + len(text)) * 0.1) * math.ceil(len(pattern) * 0.25))
+
+
+def bounded(value: int) -> int:
+    if type(value) is UInt:
+        return value
+    if not INT_MIN <= value <= INT_MAX:
+        raise CelError("integer overflow")
+    return value
+
+
+def unsigned(value: int) -> UInt:
+    if not 0 <= value <= UINT_MAX:
+        raise CelError("unsigned integer overflow")
+    return UInt(value)

@@ -1,0 +1,156 @@
+"""CEL's conversions between types, `size` and `type`, and the accessors of timestamps and durations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tenantry.kube.schema import cel_text, cel_time
+from tenantry.kube.schema.cel_functions.arguments import INT_MIN, FunctionTable, bounded, text_of, unsigned
+from tenantry.kube.schema.cel_values import (
+    CelError,
+    Cost,
+    Duration,
+    NoOverload,
+    Opaque,
+    Timestamp,
+    TypeValue,
+    UInt,
+    is_number,
+    type_name,
+)
+
+FUNCTIONS = FunctionTable()
+
+
+@FUNCTIONS.function("size")
+@FUNCTIONS.member("size")
+def _size(cost: Cost, value: Any) -> int:
+    cost.charge(1)
+    if type(value) not in (str, bytes, list, dict):
+        raise NoOverload
+    return len(value)
+
+
+@FUNCTIONS.function("type")
+def _type(cost: Cost, value: Any) -> TypeValue:
+    cost.charge(1)
+    return TypeValue(type_name(value))
+
+
+@FUNCTIONS.function("dyn")
+def _dyn(cost: Cost, value: Any) -> Any:
+    cost.charge(1)
+    return value
+
+
+def _from_double(value: float, low: int, high: int, text: str) -> int:
+    if value != value or not low <= value < high:
+        raise CelError(text)
+    return int(value)
+
+
+@FUNCTIONS.function("int")
+def _int(cost: Cost, value: Any) -> int:
+    cost.charge(1)
+    match value:
+        case bool():
+            raise NoOverload
+        case float():
+            return _from_double(value, INT_MIN, 1 << 63, "integer overflow")
+        case int():
+            return bounded(int(value))
+        case str():
+            if not (value.lstrip("+-").isdigit() and value.isascii() and len(value) <= 64):
+                raise CelError(f'strconv.ParseInt: parsing "{value[:64]}": invalid syntax')
+            return bounded(int(value))
+        case Timestamp():
+            return value.nanoseconds // 10**9
+        case Duration():
+            return value.nanoseconds
+    raise NoOverload
+
+
+@FUNCTIONS.function("uint")
+def _uint(cost: Cost, value: Any) -> UInt:
+    cost.charge(1)
+    match value:
+        case bool():
+            raise NoOverload
+        case float():
+            return UInt(_from_double(value, 0, 1 << 64, "unsigned integer overflow"))
+        case int():
+            return unsigned(int(value))
+        case str():
+            if not (value.isdigit() and value.isascii() and len(value) <= 64):
+                raise CelError(f'strconv.ParseUint: parsing "{value[:64]}": invalid syntax')
+            return unsigned(int(value))
+    raise NoOverload
+
+
+@FUNCTIONS.function("double")
+def _double(cost: Cost, value: Any) -> float:
+    cost.charge(1)
+    if is_number(value):
+        return float(value)
+    text = text_of(value)
+    cost.text(len(text))
+    try:
+        if "_" in text or text != text.strip():
+            raise ValueError
+        return float(text)
+    except ValueError:
+        raise CelError(f'strconv.ParseFloat: parsing "{text[:64]}": invalid syntax') from None
+
+
+@FUNCTIONS.function("bool")
+def _bool(cost: Cost, value: Any) -> bool:
+    cost.charge(1)
+    if type(value) is bool:
+        return value
+    if text_of(value) in ("1", "t", "T", "true", "TRUE", "True"):
+        return True
+    if value in ("0", "f", "F", "false", "FALSE", "False"):
+        return False
+    raise CelError(f'strconv.ParseBool: parsing "{value[:64]}": invalid syntax')
+
+
+@FUNCTIONS.function("string")
+def _string(cost: Cost, value: Any) -> str:
+    if type(value) is bytes:
+        cost.text(len(value))
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            raise CelError("invalid UTF-8 in bytes, cannot convert to string") from None
+    cost.charge(1)
+    if type(value) in (str, bool, int, UInt, float, Timestamp, Duration):
+        return cel_text.scalar(value)
+    if type(value) is Opaque and value.kind in ("IP", "CIDR"):
+        return str(value.value)
+    raise NoOverload
+
+
+@FUNCTIONS.function("bytes")
+def _bytes(cost: Cost, value: Any) -> bytes:
+    if type(value) is bytes:
+        cost.charge(1)
+        return value
+    text = text_of(value)
+    cost.text(len(text))
+    return text.encode(errors="surrogatepass")
+
+
+@FUNCTIONS.function("timestamp")
+def _timestamp(cost: Cost, value: Any) -> Timestamp:
+    cost.charge(1)
+    return cel_time.timestamp(value)
+
+
+@FUNCTIONS.function("duration")
+def _duration(cost: Cost, value: Any) -> Duration:
+    cost.charge(1)
+    return cel_time.duration(value)
+
+
+for _name, _accessor in cel_time.ACCESSORS.items():
+    FUNCTIONS[_name, True] = _accessor

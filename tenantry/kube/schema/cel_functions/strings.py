@@ -1,0 +1,172 @@
+"""CEL's functions of strings, with the extensions for strings and encoders."""
+
+from __future__ import annotations
+
+import base64
+import math
+from typing import Any
+
+from tenantry.kube.schema import cel_text
+from tenantry.kube.schema.cel_functions.arguments import (
+    PER_POINTER,
+    Function,
+    FunctionTable,
+    int_of,
+    list_of,
+    search_cost,
+    text_of,
+)
+from tenantry.kube.schema.cel_values import CelError, Cost, NoOverload
+from tenantry.kube.schema.regex import RegexError, search
+
+FUNCTIONS = FunctionTable()
+
+
+@FUNCTIONS.member("contains")
+def _contains(cost: Cost, text: Any, part: Any) -> bool:
+    cost.charge(math.ceil(len(text_of(text)) * 0.1) * math.ceil(len(text_of(part)) * 0.1))
+    return part in text
+
+
+@FUNCTIONS.member("startsWith")
+def _starts_with(cost: Cost, text: Any, part: Any) -> bool:
+    cost.text(len(text_of(part)))
+    return text_of(text).startswith(part)
+
+
+@FUNCTIONS.member("endsWith")
+def _ends_with(cost: Cost, text: Any, part: Any) -> bool:
+    cost.text(len(text_of(part)))
+    return text_of(text).endswith(part)
+
+
+@FUNCTIONS.function("matches")
+@FUNCTIONS.member("matches")
+def _matches(cost: Cost, text: Any, pattern: Any) -> bool:
+    search_cost(cost, text_of(text), text_of(pattern))
+    try:
+        return search(pattern, text, cost.charge)
+    except RegexError as error:
+        raise CelError(str(error)) from None
+
+
+@FUNCTIONS.member("charAt")
+def _char_at(cost: Cost, text: Any, place: Any) -> str:
+    cost.charge(1)
+    if not 0 <= int_of(place) <= len(text_of(text)):
+        raise CelError(f"index out of range: {place}")
+    return str(text[place : place + 1])
+
+
+@FUNCTIONS.member("substring")
+def _substring(cost: Cost, text: Any, start: Any, end: Any = None) -> str:
+    length = len(text_of(text))
+    cost.text(length)
+    stop = length if end is None else int_of(end)
+    if not 0 <= int_of(start) <= length:
+        raise CelError(f"index out of range: {start}")
+    if not 0 <= stop <= length:
+        raise CelError(f"index out of range: {stop}")
+    if start > stop:
+        raise CelError(f"invalid substring range. start: {start}, end: {stop}")
+    return str(text[start:stop])
+
+
+def _ascii_mapped(lower: bool) -> Function:
+    table = {code: code + 32 for code in range(65, 91)} if lower else {code: code - 32 for code in range(97, 123)}
+
+    def mapped(cost: Cost, text: Any) -> str:
+        cost.text(len(text_of(text)))
+        if text.isascii():
+            return str(text.lower() if lower else text.upper())
+        return str(text.translate(table))
+
+    return mapped
+
+
+FUNCTIONS["lowerAscii", True] = _ascii_mapped(True)
+FUNCTIONS["upperAscii", True] = _ascii_mapped(False)
+
+
+@FUNCTIONS.member("trim")
+def _trim(cost: Cost, text: Any) -> str:
+    cost.text(len(text_of(text)))
+    return str(text.strip())
+
+
+@FUNCTIONS.member("reverse")
+def _reverse(cost: Cost, value: Any) -> Any:
+    if type(value) is list:
+        cost.charge(1 + PER_POINTER * len(value))
+    else:
+        cost.text(len(text_of(value)))
+    return value[::-1]
+
+
+@FUNCTIONS.member("replace")
+def _replace(cost: Cost, text: Any, old: Any, new: Any, limit: Any = -1) -> str:
+    text_of(text), text_of(old), text_of(new), int_of(limit)
+    cost.text(len(text), 2)
+    cost.charge(len(old) * len(text) / 1000 if len(old) < 100 else 1)
+    found = text.count(old)
+    count = found if limit < 0 else min(found, limit)
+    # The result may be much longer than the input, and the next replacement works on it.
+    cost.text(max(0, count * (len(new) - len(old))), 2)
+    return str(text.replace(old, new, count))
+
+
+@FUNCTIONS.member("split")
+def _split(cost: Cost, text: Any, separator: Any, limit: Any = -1) -> list[str]:
+    text_of(text), text_of(separator), int_of(limit)
+    cost.text(len(text), 2)
+    if limit == 0:
+        return []
+    if not separator:
+        count = len(text) if limit < 0 else min(limit, len(text))
+        cost.charge(count)
+        if count == 0:
+            return []
+        return [*text[: count - 1], text[count - 1 :] if limit > 0 else text[count - 1]]
+    cost.charge(text.count(separator))
+    return list(text.split(separator, -1 if limit < 0 else limit - 1))
+
+
+@FUNCTIONS.member("join")
+def _join(cost: Cost, items: Any, separator: Any = "") -> str:
+    cost.charge(PER_POINTER * len(list_of(items)))
+    if any(type(item) is not str for item in items):
+        raise NoOverload
+    length = sum(map(len, items)) + len(text_of(separator)) * max(0, len(items) - 1)
+    cost.text(length, 2)
+    return str(separator.join(items))
+
+
+@FUNCTIONS.member("format")
+def _format(cost: Cost, template: Any, arguments: Any) -> str:
+    cost.text(len(text_of(template)))
+    return cel_text.formatted(cost, template, list_of(arguments))
+
+
+@FUNCTIONS.function("strings.quote")
+def _quote(cost: Cost, text: Any) -> str:
+    cost.text(len(text_of(text)), 2)
+    return cel_text.quote(text)
+
+
+@FUNCTIONS.function("base64.encode")
+def _encode(cost: Cost, value: Any) -> str:
+    if type(value) is not bytes:
+        raise NoOverload
+    cost.charge(1)
+    cost.text(len(value))
+    return base64.b64encode(value).decode()
+
+
+@FUNCTIONS.function("base64.decode")
+def _decode(cost: Cost, text: Any) -> bytes:
+    cost.charge(1)
+    cost.text(len(text_of(text)))
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except ValueError:
+        raise CelError("illegal base64 data at input byte 0") from None

@@ -1,0 +1,77 @@
+"""Declarations of functions that Kubernetes adds to CEL, and what their implementations share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from cel_expr_python import cel
+
+from tenantry.kube.schema.cel_functions.arguments import Function, text_of
+from tenantry.kube.schema.cel_values import CelError, Cost, NoOverload, Opaque
+
+PACKAGE = "kubernetes"
+OPAQUE = ("Quantity", "URL", "IP", "CIDR", "Semver")
+PLAIN = {
+    "string": cel.Type.STRING,
+    "int": cel.Type.INT,
+    "bool": cel.Type.BOOL,
+    "double": cel.Type.DOUBLE,
+    "dyn": cel.Type.DYN,
+    "list": cel.Type.List(cel.Type.DYN),
+    "strings": cel.Type.List(cel.Type.STRING),
+    "query": cel.Type.Map(cel.Type.STRING, cel.Type.List(cel.Type.STRING)),
+}
+
+
+class Declaration(NamedTuple):
+    """The declaration `name(parameters)`, or `first.name(others)` for a member. Types are words of `PLAIN` and `OPAQUE`."""
+
+    name: str
+    member: bool
+    parameters: tuple[str, ...]
+    result: str
+    run: Function
+
+
+class Declarations(list[Declaration]):
+    """Functions in the order of their declaration. Filled when a module is loaded."""
+
+    def function(self, name: str, parameters: str, result: str, run: Function, *, member: bool = False) -> None:
+        """Declares `name(parameters)`. `parameters` are types, separated by spaces."""
+        self.append(Declaration(name, member, tuple(parameters.split()), result, run))
+
+    def member(self, name: str, parameters: str, result: str, run: Function) -> None:
+        """Declares `first.name(others)`."""
+        self.function(name, parameters, result, run, member=True)
+
+
+def opaque(value: Any, *kinds: str) -> Any:
+    """The content of a value of one of our types. Raises NoOverload for another value."""
+    if type(value) is not Opaque or value.kind not in kinds:
+        raise NoOverload
+    return value.value
+
+
+def reads(run: Callable[[Cost, Any], Any]) -> Function:
+    """Whether a text can be parsed, for functions that parse one."""
+
+    def succeeds(cost: Cost, text: Any) -> bool:
+        text_of(text)
+        try:
+            run(cost, text)
+        except CelError:
+            return False
+        return True
+
+    return succeeds
+
+
+def access_to(kind: str, get: Callable[[Any], Any]) -> Function:
+    """An attribute of a value of one of our types. It costs one unit."""
+
+    def access(cost: Cost, value: Any) -> Any:
+        cost.charge(1)
+        return get(opaque(value, kind))
+
+    return access
