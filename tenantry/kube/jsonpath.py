@@ -13,16 +13,26 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from tenantry.base.cache import cached
+from tenantry.kube.jsonpath_steps import (
+    Operand,
+    Step,
+    TooManyNodes,
+    Visits,
+    all_values,
+    child,
+    descend,
+    filtered,
+    first_of,
+    item_at,
+    items_at,
+    walk,
+)
 
 Find = Callable[[Any], list[Any]]
-_Step = Callable[[Any, "Visits"], Iterator[Any]]
-"""Yields what a step finds in one value."""
 
 LENGTH_MAX = 4096
 """The most characters of a path; a longer one is refused."""
 STEPS_MAX = 256
-VISITED_MAX = 20_000
-"""The most nodes that one path may visit in one value."""
 _BLANKS = " \t\r\n"
 _NAME_ENDS = frozenset(".[ \t\r\n")
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
@@ -33,36 +43,6 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     ">": operator.gt,
     "<": operator.lt,
 }
-
-
-class TooManyNodes(Exception):
-    """A path visits too many nodes of a value."""
-
-
-class Visits:
-    """How many nodes may still be visited. Where only the first value is wanted, also which nodes led to nothing."""
-
-    __slots__ = ("_tried", "left")
-
-    def __init__(self, *, once: bool = False) -> None:
-        self.left = VISITED_MAX
-        self._tried: set[tuple[int, int]] | None = set() if once else None
-
-    def is_new(self, step: _Step, node: Any) -> bool:
-        """Whether a step has not visited a node before."""
-        if self._tried is None:
-            return True
-        key = id(step), id(node)
-        if key in self._tried:
-            return False
-        self._tried.add(key)
-        return True
-
-    def count(self, nodes: int) -> None:
-        """Counts a visited node. Raises TooManyNodes."""
-        self.left -= nodes
-        if self.left < 0:
-            raise TooManyNodes
 
 
 class _Path:
@@ -80,7 +60,7 @@ class _Path:
         if self._names is not None:
             return [*_named(value, self._names)]
         try:
-            return _walk(self._steps, value, Visits())
+            return walk(self._steps, value, Visits())
         except TooManyNodes:
             return []
 
@@ -88,7 +68,7 @@ class _Path:
         if self._names is not None:
             return next(_named(value, self._names), None)
         try:
-            return next(iter(_first(self._steps, 0, value, Visits(once=True))), None)
+            return next(iter(first_of(self._steps, 0, value, Visits(once=True))), None)
         except TooManyNodes:
             return None
 
@@ -177,36 +157,8 @@ def _named(value: Any, names: tuple[str, ...]) -> Iterator[Any]:
     yield value
 
 
-def _first(steps: list[_Step], place: int, value: Any, visits: Visits) -> list[Any]:
-    """The first value that the remaining steps find, in a list."""
-    if place == len(steps):
-        return [value]
-    step = steps[place]
-    visits.count(1)
-    for inner in step(value, visits):
-        if place + 1 < len(steps) and not visits.is_new(step, inner):
-            continue
-        found = _first(steps, place + 1, inner, visits)
-        if found:
-            return found
-    return []
-
-
-def _walk(steps: list[_Step], value: Any, visits: Visits) -> list[Any]:
-    found = [value]
-    for step in steps:
-        visits.count(len(found))
-        found = [inner for outer in found for inner in step(outer, visits)]
-        if not found:
-            break
-    return found
-
-
-# Reading ---------------------------------------------------------------------------------------------------------------
-
-
-def _steps(text: str) -> list[_Step]:
-    steps: list[_Step] = []
+def _steps(text: str) -> list[Step]:
+    steps: list[Step] = []
     for step in _parse(text):
         steps.append(step)
         if len(steps) > STEPS_MAX:
@@ -214,7 +166,7 @@ def _steps(text: str) -> list[_Step]:
     return steps
 
 
-def _parse(text: str) -> Iterator[_Step]:
+def _parse(text: str) -> Iterator[Step]:
     position = 0
     text = text.strip()
     if text.startswith("{") and text.endswith("}"):
@@ -226,12 +178,12 @@ def _parse(text: str) -> Iterator[_Step]:
             name, position = _name(text, position + 2)
             if not name:
                 raise ValueError(f"invalid json path {text!r}: a name must follow '..'")
-            yield _descend(name)
+            yield descend(name)
         elif text[position] == ".":
             begin = position + 1
             name, position = _name(text, begin)
             if name:
-                yield _all if text[begin:position] == "*" else _child(name)
+                yield all_values if text[begin:position] == "*" else child(name)
             elif not text.startswith("[", position):
                 raise ValueError(f"invalid json path {text!r}: a name must follow '.'")
         elif text[position] == "[":
@@ -262,21 +214,24 @@ def _closing(text: str, start: int) -> int:
     raise ValueError(f"invalid json path {text!r}: unterminated array")
 
 
-def _subscript(inside: str, text: str) -> _Step:
+def _subscript(inside: str, text: str) -> Step:
     if inside == "*":
-        return _all
+        return all_values
     if _end_of_quoted(inside, 0) == len(inside):
-        return _child(inside[1:-1])
+        return child(inside[1:-1])
     if inside.startswith("?(") and inside.endswith(")"):
-        return _filter(*_comparison(inside[2:-1]))
+        left, comparison, right = _comparison(inside[2:-1])
+        find_left = _operand(left)
+        find_right = _operand(right) if comparison else None
+        return filtered(find_left, _OPERATORS[comparison] if comparison else None, find_right)
     numbers = [_number(part) for part in inside.split(":", 3)]
     if len(numbers) > 3 or any(number is False for number in numbers) or (len(numbers) == 1 and numbers[0] is None):
         raise ValueError(f"invalid json path {text!r}: invalid array index {inside}")
     if len(numbers) == 1:
-        return _index(int(numbers[0] or 0))
+        return item_at(int(numbers[0] or 0))
     if len(numbers) == 3 and numbers[2] == 0:
         raise ValueError(f"invalid json path {text!r}: step must not be zero")
-    return _slice(slice(*numbers))
+    return items_at(slice(*numbers))
 
 
 def _number(text: str) -> int | bool | None:
@@ -302,99 +257,10 @@ def _comparison(inside: str) -> tuple[str, str, str]:
     return inside.strip(), "", ""
 
 
-# What steps do ---------------------------------------------------------------------------------------------------------
-
-
-def _child(name: str) -> _Step:
-    def step(value: Any, visits: Visits) -> Iterator[Any]:
-        if type(value) is dict and name in value:
-            yield value[name]
-
-    return step
-
-
-def _all(value: Any, visits: Visits) -> Iterator[Any]:
-    if type(value) is list:
-        visits.count(len(value))
-        yield from value
-    elif type(value) is dict:
-        visits.count(len(value))
-        yield from value.values()
-
-
-def _descend(name: str) -> _Step:
-    # Not the step's own key, which is used for the nodes where the path continues.
-    def walk(value: Any, visits: Visits) -> Iterator[Any]:
-        return step(value, visits)
-
-    def step(value: Any, visits: Visits) -> Iterator[Any]:
-        waiting = [value]
-        while waiting:
-            each = waiting.pop()
-            if (type(each) is dict or type(each) is list) and not visits.is_new(walk, each):
-                continue
-            if type(each) is dict:
-                visits.count(1 + len(each))
-                if name in each:
-                    yield each[name]
-                waiting.extend(reversed(each.values()))
-            elif type(each) is list:
-                visits.count(1 + len(each))
-                waiting.extend(reversed(each))
-
-    return step
-
-
-def _index(index: int) -> _Step:
-    def step(value: Any, visits: Visits) -> Iterator[Any]:
-        if type(value) is list and -len(value) <= index < len(value):
-            yield value[index]
-
-    return step
-
-
-def _slice(part: slice) -> _Step:
-    def step(value: Any, visits: Visits) -> Iterator[Any]:
-        if type(value) is list:
-            visits.count(len(value))
-            yield from value[part]
-
-    return step
-
-
-_Operand = Callable[[Any, Visits], list[Any]]
-
-
-def _filter(left: str, comparison: str, right: str) -> _Step:
-    find_left = _operand(left)
-    find_right = _operand(right) if comparison else None
-    compare = _OPERATORS[comparison] if comparison else None
-
-    def step(value: Any, visits: Visits) -> Iterator[Any]:
-        if type(value) is not list:
-            return
-        for item in value:
-            visits.count(1)
-            found = find_left(item, visits)
-            if compare is None or find_right is None:
-                if found:
-                    yield item
-                continue
-            wanted = find_right(item, visits)
-            try:
-                if found and wanted and compare(found[0], wanted[0]):
-                    yield item
-            except TypeError:
-                # Values of different types do not compare; the item does not match.
-                continue
-
-    return step
-
-
-def _operand(text: str) -> _Operand:
+def _operand(text: str) -> Operand:
     if text.startswith(("@", "$")):
         steps = _steps(text)
-        return lambda value, visits: _walk(steps, value, visits)
+        return lambda value, visits: walk(steps, value, visits)
     literal = _literal(text)
     return lambda value, visits: [literal]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tenantry.kube import jsonpath
+from tenantry.kube import jsonpath, jsonpath_steps
 from tenantry.kube.schema import cel, cel_syntax, formats
 from tenantry.kube.schema.parse import from_openapi
 from tenantry.kube.schema.validate import validate
@@ -170,14 +170,14 @@ def test_formats_read_each_character_once(name: str, text: str) -> None:
 
 def visited(path: str, value: Any, monkeypatch: pytest.MonkeyPatch) -> int:
     spent: list[int] = []
-    count = jsonpath.Visits.count
+    count = jsonpath_steps.Visits.count
 
-    def counting(visits: jsonpath.Visits, nodes: int) -> None:
+    def counting(visits: jsonpath_steps.Visits, nodes: int) -> None:
         spent.append(nodes)
         count(visits, nodes)
 
     with monkeypatch.context() as patched:
-        patched.setattr(jsonpath.Visits, "count", counting)
+        patched.setattr(jsonpath_steps.Visits, "count", counting)
         jsonpath.first(path)(value)
     return sum(spent)
 
@@ -192,7 +192,7 @@ def test_a_path_looks_at_no_node_twice_for_a_step(monkeypatch: pytest.MonkeyPatc
     for path in ("..a" * 6 + "..z", "..a..b..z", ".a.*.*..z", ".a[?(@.a)]..z"):
         visits = [visited(path, nested(depth), monkeypatch) for depth in (20, 40, 80)]
         assert visits[2] - visits[1] <= 2 * (visits[1] - visits[0]) + 8, (path, visits)
-    assert visited("..a" * 200 + "..z", nested(80), monkeypatch) <= 2 * jsonpath.VISITED_MAX
+    assert visited("..a" * 200 + "..z", nested(80), monkeypatch) <= 2 * jsonpath_steps.VISITED_MAX
     assert jsonpath.first("..a" * 200 + "..z")(nested(80)) is None
 
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tenantry.kube.selectors import labels
-from tenantry.kube.selectors.labels import Requirement
+from tenantry.kube.selectors.requirements import Requirement, requirement
 
 OBJECTS = {
     "b": {"i": "0", "parity": "even", "all": "yes"},
@@ -155,10 +155,10 @@ VALUES = st.sampled_from(["", "x", "y-1", "in", "7", "12"])
 def requirements() -> st.SearchStrategy[Requirement]:
     one = st.tuples(VALUES).map(lambda values: values)
     return st.one_of(
-        st.builds(labels.requirement, KEYS, st.sampled_from(["=", "==", "!="]), one),
-        st.builds(labels.requirement, KEYS, st.sampled_from(["in", "notin"]), st.sets(VALUES, min_size=1)),
-        st.builds(labels.requirement, KEYS, st.sampled_from(["exists", "!"])),
-        st.builds(labels.requirement, KEYS, st.sampled_from(["gt", "lt"]), st.tuples(st.integers(0, 99).map(str))),
+        st.builds(requirement, KEYS, st.sampled_from(["=", "==", "!="]), one),
+        st.builds(requirement, KEYS, st.sampled_from(["in", "notin"]), st.sets(VALUES, min_size=1)),
+        st.builds(requirement, KEYS, st.sampled_from(["exists", "!"])),
+        st.builds(requirement, KEYS, st.sampled_from(["gt", "lt"]), st.tuples(st.integers(0, 99).map(str))),
     )
 
 
