@@ -15,10 +15,11 @@ from tenantry.apiserver.decoding import normalise
 from tenantry.apiserver.scope import Scope
 from tenantry.apiserver.storage_errors import require_readable
 from tenantry.apiserver.user import SYSTEM, User
+from tenantry.apiserver.verbs.compute import update_outcome
 from tenantry.apiserver.verbs.create import create_object
 from tenantry.apiserver.verbs.delete import delete_object
 from tenantry.apiserver.verbs.options import DeleteOptions
-from tenantry.apiserver.verbs.write import OFF_LOOP, ON_LOOP, Outcome, Steps, Target, run, update_outcome
+from tenantry.apiserver.verbs.write import OFF_LOOP, ON_LOOP, Outcome, Steps, Target, run
 from tenantry.apiserver.work import run_weighed, weigh
 from tenantry.kube.codec import json_slices
 from tenantry.kube.definition import ResourceDefinition

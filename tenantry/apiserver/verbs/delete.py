@@ -7,10 +7,11 @@ from tenantry.apiserver.admission.attributes import DELETE, Review
 from tenantry.apiserver.bodies import BODY_LIMIT_BYTES
 from tenantry.apiserver.negotiation import JSON, TABLE, Representation, encode
 from tenantry.apiserver.scope import Call
+from tenantry.apiserver.verbs.compute import delete_change, store_change
 from tenantry.apiserver.verbs.create import target_of
 from tenantry.apiserver.verbs.options import FOREGROUND, ORPHAN, DeleteOptions, WriteOptions, delete_options
 from tenantry.apiserver.verbs.respond import outcome_response, representation_of
-from tenantry.apiserver.verbs.write import ON_LOOP, Outcome, Steps, Target, delete_change, run, store_change
+from tenantry.apiserver.verbs.write import ON_LOOP, Outcome, Steps, Target, run
 from tenantry.http.messages import Reply, Response
 from tenantry.kube import finalizers
 from tenantry.kube.objects import GroupResource, Object, finalizers_of, is_deleting, timestamp

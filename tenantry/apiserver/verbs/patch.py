@@ -13,23 +13,13 @@ from tenantry.apiserver.decoding import normalise
 from tenantry.apiserver.negotiation import APPLY_PATCH, JSON, JSON_PATCH, MERGE_PATCH, YAML, patch_media_type
 from tenantry.apiserver.scope import Call
 from tenantry.apiserver.verbs import metadata
+from tenantry.apiserver.verbs.compute import create_outcome, known_versions, reset_fields, update_outcome
 from tenantry.apiserver.verbs.create import target_of
 from tenantry.apiserver.verbs.metadata import check_name, check_namespace
 from tenantry.apiserver.verbs.options import IGNORE, STRICT, WriteOptions, write_options
+from tenantry.apiserver.verbs.preconditions import check_version
 from tenantry.apiserver.verbs.respond import outcome_response, representation_of
-from tenantry.apiserver.verbs.write import (
-    OFF_LOOP,
-    ON_LOOP,
-    Outcome,
-    Steps,
-    Target,
-    check_version,
-    create_outcome,
-    known_versions,
-    reset_fields,
-    run,
-    update_outcome,
-)
+from tenantry.apiserver.verbs.write import OFF_LOOP, ON_LOOP, Outcome, Steps, Target, run
 from tenantry.apiserver.work import run_weighed, weigh
 from tenantry.http.messages import Reply
 from tenantry.kube.apply.server_side import apply

@@ -10,13 +10,15 @@ from tenantry.apiserver import records
 from tenantry.apiserver.bodies import BODY_LIMIT_BYTES, parse
 from tenantry.apiserver.negotiation import APPLY_PATCH, YAML, Representation, body_media_type, patch_media_type
 from tenantry.apiserver.scope import Call
+from tenantry.apiserver.verbs.compute import update_outcome
 from tenantry.apiserver.verbs.create import target_of
 from tenantry.apiserver.verbs.get import find
 from tenantry.apiserver.verbs.metadata import check_name, check_namespace
 from tenantry.apiserver.verbs.options import WriteOptions, write_options
 from tenantry.apiserver.verbs.patch import merged, parse_patch
+from tenantry.apiserver.verbs.preconditions import check_version
 from tenantry.apiserver.verbs.respond import object_response, representation_of
-from tenantry.apiserver.verbs.write import Steps, Target, check_version, run, update_outcome
+from tenantry.apiserver.verbs.write import Steps, Target, run
 from tenantry.apiserver.work import weigh
 from tenantry.http.messages import Reply
 from tenantry.kube.columns import AGE, NAME

@@ -5,23 +5,13 @@ from __future__ import annotations
 from tenantry.apiserver import records
 from tenantry.apiserver.decoding import read_object
 from tenantry.apiserver.scope import Call
+from tenantry.apiserver.verbs.compute import create_outcome, update_outcome
 from tenantry.apiserver.verbs.create import ObjectCopies, target_of
 from tenantry.apiserver.verbs.metadata import check_name, check_namespace
 from tenantry.apiserver.verbs.options import WriteOptions, write_options
+from tenantry.apiserver.verbs.preconditions import check_uid, check_version
 from tenantry.apiserver.verbs.respond import outcome_response, representation_of
-from tenantry.apiserver.verbs.write import (
-    OFF_LOOP,
-    ON_LOOP,
-    Outcome,
-    Steps,
-    Target,
-    check_uid,
-    check_version,
-    create_outcome,
-    current_record,
-    run,
-    update_outcome,
-)
+from tenantry.apiserver.verbs.write import OFF_LOOP, ON_LOOP, Outcome, Steps, Target, current_record, run
 from tenantry.http.messages import Reply
 from tenantry.kube.objects import Object
 from tenantry.kube.status import not_found

@@ -1,0 +1,243 @@
+"""Computes the changes of a write: the steps from a decoded object to what is committed (`write.Steps`)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Generator
+
+from tenantry.apiserver import records
+from tenantry.apiserver.admission.attributes import CREATE, UPDATE, Review
+from tenantry.apiserver.verbs import metadata
+from tenantry.apiserver.verbs.write import OFF_LOOP, ON_LOOP, Outcome, RecordChanged, Steps, Target
+from tenantry.kube.apply.managed_fields import ResetFields, record_update, same_but_for_times
+from tenantry.kube.codec import json_size, stored
+from tenantry.kube.definition import ResourceDefinition, Version
+from tenantry.kube.metadata_validation import metadata_warnings, validate_metadata
+from tenantry.kube.objects import Object, group_version, is_deleting, timestamp, with_own_containers
+from tenantry.kube.schema.validate import validate
+from tenantry.kube.status import StatusError, already_exists, invalid, too_many_values
+from tenantry.storage.keys import Key
+from tenantry.storage.record import Change, Record
+
+
+def create_outcome(target: Target, obj: Object, record: Record | None, *, applied: bool = False) -> Steps:
+    """Creates `obj`, which is changed on the way. `record` is the record that has the key already, if any. `applied`:
+    managedFields are set already."""
+    definition, shape = target.definition, target.shape
+    version = obj["metadata"].pop("resourceVersion", None)
+    now = timestamp()
+    metadata.remove_cluster(obj)
+    metadata.drop_deletion(obj)
+    if not applied:
+        _record_manager(target, obj, None, now)
+    review = _review(target, CREATE, obj, None)
+    apart = yield ON_LOOP
+    _mutate(target, review)
+    yield OFF_LOOP
+    target.warnings += metadata_warnings(obj, definition)
+    metadata.drop_repeated_owners(obj)
+    metadata.begin(obj, now, tracks_generation=definition.strategy.tracks_generation)
+    definition.strategy.prepare_for_create(obj)
+    review.name = obj["metadata"].get("name", "")
+    _validate(target, obj, None, at_once=not apart)
+    target.warnings += definition.strategy.warnings(obj, None)
+    rest = yield from _decide(target, review, bool(apart))
+    if version and not applied and version.isdecimal() and version.strip("0"):
+        raise StatusError(500, "", "resourceVersion should not be set on objects to be created")
+    if record is not None:
+        raise already_exists(target.group_resource, record.key.name, deleting=record.head.deleting)
+    key = Key(target.cluster, definition.storage_key, target.namespace, review.name)
+    metadata.set_cluster(obj, target.cluster)
+    if target.dry_run:
+        return Outcome(obj=obj, created=True)
+    change = _change(target, shape, key, obj, None, rest)
+    return Outcome(changes=[change, *review.changes], created=True)
+
+
+def update_outcome(target: Target, obj: Object, old: Object, record: Record, *, applied: bool = False) -> Steps:
+    """Replaces `record` by `obj`, which is changed on the way. `old` is the record's object in the target's version.
+
+    Preconditions are checked already. `applied`: managedFields are set already.
+    """
+    strategy = target.definition.strategy
+    now = timestamp()
+    for each in (obj, old):
+        metadata.remove_cluster(each)
+        each["metadata"].pop("resourceVersion", None)
+    metadata.carry_over(obj, old)
+    if not applied:
+        _record_manager(target, obj, old, now)
+    review = _review(target, UPDATE, obj, old)
+    apart = yield ON_LOOP
+    _mutate(target, review)
+    yield OFF_LOOP
+    target.warnings += metadata_warnings(obj, target.definition, old)
+    metadata.drop_repeated_owners(obj)
+    strategy.prepare_for_update(obj, old, target.subresource)
+    metadata.carry_over(obj, old)
+    if strategy.tracks_generation and _changed(obj, old, target.shape):
+        obj["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
+    _validate(target, obj, old, at_once=not apart)
+    target.warnings += strategy.warnings(obj, old)
+    gone = is_deleting(obj) and not obj["metadata"].get("finalizers") and not strategy.holds(obj)
+    same = not gone and same_but_for_times(obj, old)
+    rest = yield from _decide(target, review, bool(apart))
+    if same and not review.changes:
+        return Outcome(record=record)
+    metadata.set_cluster(obj, target.cluster)
+    if target.dry_run or gone:
+        obj["metadata"]["resourceVersion"] = str(record.version)
+        if target.dry_run:
+            return Outcome(obj=obj)
+        return Outcome(changes=[delete_change(target, record), *review.changes], obj=obj, deleted=True)
+    return Outcome(changes=[_change(target, target.shape, record.key, obj, record, rest), *review.changes])
+
+
+def delete_change(target: Target, record: Record) -> Change:
+    """The change that removes a record."""
+    catalog = target.scope.catalog(target.definition, record.key, None)
+    return Change(record.key, None, None, record, catalog)
+
+
+def store_change(target: Target, record: Record, obj: Object) -> Change:
+    """The change that replaces `record` by `obj`, which is complete and in the target's version."""
+    return _change(target, target.shape, record.key, obj, record)
+
+
+def reset_fields(definition: ResourceDefinition, shape: Version, subresource: str) -> ResetFields:
+    """The fields that an endpoint ignores in what it is sent, so that a writer does not own them by sending them."""
+    if "status" not in shape.subresources:
+        return ()
+    if subresource != "status":
+        return (("status",),)
+    known: ResetFields | None = shape.memo.get("write.reset")
+    if known is None:
+        # Built-in types accept metadata on /status, custom types do not.
+        written = ("apiVersion", "kind", "status") if definition.message is None else ("apiVersion", "kind", "status", "metadata")
+        known = tuple((name,) for name in shape.schema.properties if name not in written)
+        shape.memo["write.reset"] = known
+    return known
+
+
+def known_versions(definition: ResourceDefinition) -> Collection[str]:
+    """The apiVersions that managers of a type's objects may have in managedFields."""
+    memo = definition.versions[definition.storage_version].memo
+    known: frozenset[str] | None = memo.get("write.versions")
+    if known is None:
+        names = [definition.api_version(version.name) for version in definition.versions.values() if version.served]
+        if definition.storage_group_resource is not None:
+            # Two types that share their storage write the same objects.
+            names += [group_version(definition.storage_group_resource.group, name) for name in definition.versions]
+        known = memo["write.versions"] = frozenset(names)
+    return known
+
+
+def _record_manager(target: Target, obj: Object, old: Object | None, now: str) -> None:
+    if not target.manager:
+        if old is not None and "managedFields" in old["metadata"]:
+            obj["metadata"].setdefault("managedFields", old["metadata"]["managedFields"])
+        return
+    shape = target.shape
+    record_update(
+        obj,
+        old,
+        manager=target.manager,
+        api_version=target.api_version,
+        schema=shape.schema,
+        subresource=target.subresource,
+        now=now,
+        reset_fields=reset_fields(target.definition, shape, target.subresource),
+        versions=known_versions(target.definition),
+    )
+
+
+def _review(target: Target, operation: str, obj: Object | None, old: Object | None) -> Review:
+    return Review(
+        operation=operation,
+        scope=target.scope,
+        definition=target.definition,
+        version=target.shape,
+        cluster=target.cluster,
+        namespace=target.namespace,
+        name=target.name or (obj or {}).get("metadata", {}).get("name", ""),
+        subresource=target.subresource,
+        user=target.user,
+        object=obj,
+        old_object=old,
+        dry_run=target.dry_run,
+        warnings=target.warnings,
+    )
+
+
+def _decide(target: Target, review: Review, apart: bool) -> Generator[bool, bool | None, bytes | None]:
+    """The last part of a write begins here, on the loop: what is decided now is still true when the write is submitted.
+
+    If other code has run since the mutating plug-ins (`apart`), they are called again: they read memory, which may have changed,
+    and may refuse. Their earlier changes are in the object. If one changes something now, memory has changed and the write starts
+    again. Returns the encoded object that was made for this comparison, for `stored.encode`. Raises RecordChanged.
+    """
+    obj = review.object
+    assert obj is not None
+    if not apart:
+        yield ON_LOOP
+        target.scope.admission.validate(review)
+        return None
+    rest, before = stored.encode_rest(obj), with_own_containers(obj)
+    yield ON_LOOP
+    warned = len(target.warnings)
+    _mutate(target, review)
+    del target.warnings[warned:]
+    # Encoding the whole object again would block the loop several times as long.
+    if obj != before:
+        raise RecordChanged
+    target.scope.admission.validate(review)
+    return rest
+
+
+def _mutate(target: Target, review: Review) -> None:
+    try:
+        target.scope.admission.mutate(review)
+    except (AttributeError, KeyError, TypeError):
+        # Plug-ins run before schema validation. Where one fails on a value of a wrong type, validation refuses that value.
+        assert review.object is not None
+        _validate(target, review.object, review.old_object)
+        raise
+
+
+def _validate(target: Target, obj: Object, old: Object | None, *, at_once: bool = False) -> None:
+    definition = target.definition
+    errors = validate_metadata(obj, old, definition)
+    if old is not None:
+        # Upstream validates metadata twice, in general and for the type, so clients see each cause twice.
+        errors = errors * 2
+    if definition.message is None:
+        schema = target.shape.schema
+        errors += (
+            validate(obj, schema, warnings=target.warnings, at_once=at_once)
+            if old is None
+            else validate(obj, schema, old=old, warnings=target.warnings, at_once=at_once)
+        )
+    errors += definition.strategy.validate(obj, old, target.subresource)
+    if errors:
+        # Errors of a type that is stored as another one have the name of that one (events).
+        group = (definition.storage_group_resource or definition.group_resource).group
+        raise invalid(group, definition.kind, obj["metadata"].get("name", ""), errors)
+
+
+def _changed(obj: Object, old: Object, shape: Version) -> bool:
+    """Whether anything except metadata differs. The status does not count where it is a subresource."""
+    apart = ("metadata", "status") if "status" in shape.subresources else ("metadata",)
+    names = {*obj, *old}.difference(apart)
+    return any(obj.get(name) != old.get(name) for name in names)
+
+
+def _change(target: Target, shape: Version, key: Key, obj: Object, record: Record | None, rest: bytes | None = None) -> Change:
+    """The change of a write. `rest` is the encoded object without its metadata, if it is encoded already."""
+    definition = target.definition
+    if shape.to_storage is not None:
+        obj, rest = shape.to_storage(obj) or obj, None
+    catalog = target.scope.catalog(definition, key, obj)
+    head = records.head_of(obj, definition, normalised=shape.name == definition.storage_version)
+    value = stored.encode(obj, rest)
+    if json_size.has_too_many(value):
+        raise too_many_values(json_size.MAX_VALUES)
+    return Change(key, value, head, record, catalog)
