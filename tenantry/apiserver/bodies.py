@@ -14,7 +14,7 @@ from tenantry.kube.status import too_many_values
 
 BODY_LIMIT_BYTES = Limits().body_bytes
 _SLOW_AT_ONCE_BYTES = 4 * 1024
-"""YAML and protobuf take Python about a microsecond for each byte; more than this is read beside the loop."""
+"""Python needs about a microsecond for each byte of YAML and protobuf. Larger bodies are decoded in a thread."""
 
 
 async def parse(

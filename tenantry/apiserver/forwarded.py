@@ -12,13 +12,13 @@ from tenantry.apiserver.user import AUTHENTICATED_GROUP, User
 from tenantry.kube.status import StatusError, unauthorized
 
 NOT_OWNER = "X-Tenantry-Not-Owner"
-"""Header of a 503 by which a shard tells a gateway or peer that it does not own the range, and that nothing was done: the request
-may be sent to the owner, whatever its method. The value is the uid of the owner, or `unknown`."""
+"""Header of a 503 from a shard to a gateway or peer: the shard does not own the range, and nothing was done. So the request may
+be sent to the owner, whatever its method. The value is the uid of the owner, or `unknown`."""
 FROM_PEER = "X-Tenantry-From-Peer"
-"""Header of a request that one shard sends to another, who answers it or refuses it but does not pass it on."""
+"""Header of a request that one shard sends to another one. The receiver does not forward it again."""
 FORWARDED_HEADERS = 384
-"""The most header lines of a request that is passed on: a client's, and one for each group and extra of who it is. Servers to
-which requests are passed on take as many."""
+"""The most header lines of a forwarded request: those of the client, and one for each group and extra value of its user. Servers
+that receive forwarded requests accept as many."""
 _DROPPED = frozenset(
     (
         "connection",
@@ -41,7 +41,7 @@ _DROPPED = frozenset(
         FROM_PEER.lower(),
     )
 )
-"""Headers that are not passed on: those of RFC 9110 §7.6.1, and those that are written anew."""
+"""Headers that are not forwarded: those of RFC 9110 §7.6.1, and those that are written anew."""
 _IDENTITY = "x-remote-"
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9/._~:@!$&'()*+,;=-]*")
 _SAFE_IN_PATH = "/._~:@!$&'()*+,;=-"

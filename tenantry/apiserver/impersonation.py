@@ -57,9 +57,9 @@ def _is_one(name: str) -> bool:
 
 
 def impersonate(request: Request, user: User, authorizer: Authorizer, cluster: str) -> User:
-    """The user that `user` acts as in `cluster`.
+    """The user that `user` impersonates in `cluster`.
 
-    Raises StatusError: 400 where no user name is given, 403 where the caller may not.
+    Raises StatusError: 400 where no user name is given, 403 where the caller is not allowed to.
     """
     name = request.header("impersonate-user")
     groups = tuple(request.header_values("impersonate-group"))

@@ -56,10 +56,10 @@ STARTUP_ERRORS = (
 logger = logging.getLogger(__name__)
 
 FAILED_END_SECONDS = 3.0
-"""How long the orderly end of a process may take when an essential part of it failed. Others can take over only when the process
-is gone."""
+"""How long draining and stopping may take after an essential task failed. Other processes can take over only when this one has
+ended."""
 OPEN_FILES = 1 << 20
-"""As many as a process can ever use: enough for the highest settings."""
+"""As many open files as the highest settings need."""
 
 SettingsKind = TypeVar("SettingsKind", bound=ProcessSettings)
 EtcdSettingsKind = TypeVar("EtcdSettingsKind", bound=EtcdProcessSettings)
@@ -124,7 +124,7 @@ class Process(ABC, Generic[SettingsKind]):
 
 
 Opening = Callable[[AsyncExitStack], Awaitable[Process[SettingsKind]]]
-"""Makes the process. What has to outlive it, such as its store, is put on the stack."""
+"""Makes the process. Resources that must outlive it, such as its store, are put on the stack."""
 
 
 def run_process(settings: SettingsKind, opening: Opening[SettingsKind]) -> int:

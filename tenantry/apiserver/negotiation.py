@@ -1,8 +1,8 @@
-"""Content negotiation: which representation an Accept header asks for, and which format a body is in.
+"""Content negotiation: which representation an Accept header asks for, and which format a body has.
 
-Rules of k8s.io/apiserver's negotiation: clauses in order of their q, a media type that is served, and for `as=` a
-transformation that exists. Protobuf is read from bodies of built-in types and never written: a client that accepts JSON beside
-it gets JSON.
+The rules are those of k8s.io/apiserver's negotiation: clauses in order of their q, a media type that is served, and for `as=` a
+transformation that exists. Protobuf is decoded in bodies of built-in types, but answers never have it: clients that send protobuf
+also accept JSON.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def patch_media_type(request: Request, *, custom: bool) -> str:
 
 
 def encode(value: Any, media_type: str = JSON, *, pretty: bool = False) -> bytes:
-    """A JSON value in a media type that `negotiate` gave."""
+    """A JSON value in a media type that `negotiate` returned."""
     if media_type == YAML:
         return yaml_codec.encode(value)
     return orjson.dumps(value, option=orjson.OPT_INDENT_2) if pretty else orjson.dumps(value)

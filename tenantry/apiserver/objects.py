@@ -29,7 +29,7 @@ from tenantry.storage.keys import Key
 from tenantry.storage.record import Record
 
 MANAGER = "tenantry"
-"""The field manager of what the process writes by itself."""
+"""The field manager of writes by the process itself."""
 
 
 async def create(

@@ -18,4 +18,4 @@ class Request(messages.Request):
 
 
 Handler = messages.Handler[Request]
-"""Answers requests. Raises StatusError, or passes on the HttpError of a body."""
+"""Answers requests. Raises StatusError, or the HttpError of a body."""

@@ -16,12 +16,12 @@ _FALSE = frozenset({"false", "0"})
 class RequestInfo(NamedTuple):
     """A parsed request.
 
-    `verb` is the API verb (get, list, watch, create, update, patch, delete, deletecollection) for a resource, empty for a method
-    that is none of them, and the lower-case method for other paths.
-    `parts` is the path from the resource on: (resource, name, subresource, …). A list of one name by field selector has `name`
-    set while `parts` has no name, so that resourceNames of RBAC apply to it.
-    `in_namespace`: the path is one below `/namespaces/<namespace>/`. `/namespaces/<name>` has a `namespace` too, but is not.
-    `identity` is the hash of a wildcard request for `resource:hash` (kcp); `resource` is without it.
+    `verb` is the API verb (get, list, watch, create, update, patch, delete, deletecollection) for a resource; empty where the
+    method has none. For other paths it is the lower-case HTTP method. `parts` is the path from the resource on: (resource, name,
+    subresource, …). For a list of one name by field selector, `name` is set although `parts` has no name, so that resourceNames
+    of RBAC apply. `in_namespace`: the path is below `/namespaces/<namespace>/`. For `/namespaces/<name>` itself `namespace` is
+    set, but `in_namespace` is false. `identity` is the hash in a wildcard request for `resource:hash` (kcp); `resource` is
+    without it.
     """
 
     is_resource: bool

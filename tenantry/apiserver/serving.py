@@ -76,12 +76,12 @@ def https_server(
 
     server = http_server(handler, tls=tls(), limits=limits, metrics=metrics, access_log=access_log, callers=callers)
     serving.follow(server.load_pair)
-    # A TLS context cannot forget a CA, and its session tickets remember clients that it accepted.
+    # A CA cannot be removed from a TLS context, and its session tickets still accept earlier clients.
     clients.follow(lambda _: server.renew(tls()))
     return server
 
 
 def serving_names(*names: str) -> list[str]:
-    """The names of a serving certificate: `names`, the first of them as its common name, and this machine's names for itself."""
+    """The names of a serving certificate: `names`, whose first is the common name, and this machine's names for itself."""
     known = dict.fromkeys((*names, "127.0.0.1", "::1", "localhost", socket.gethostname()))
     return [name for name in known if name and name not in WILDCARDS]

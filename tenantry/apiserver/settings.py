@@ -19,7 +19,7 @@ class ProcessSettings(Settings):
     bind_address: str = setting("0.0.0.0", "address to listen on", "the platform's other machines call it")
     shutdown_grace_seconds: float = setting(
         10.0,
-        "time for requests under way to end when it stops",
+        "how long running requests may take to end when the process stops",
         "watches end at once, writes take milliseconds",
         bounds=(0, 3600),
     )
@@ -32,7 +32,7 @@ class ProcessSettings(Settings):
     stall_warning_seconds: float = setting(
         0.1,
         "shortest stall of the event loop that is logged, with what ran",
-        "nobody is answered meanwhile; /metrics shows the shorter ones too",
+        "no request is answered during a stall; /metrics also counts shorter ones",
         bounds=(0.01, 60),
     )
     certificate_life_seconds: float = setting(
@@ -90,7 +90,7 @@ class HttpsSettings(ProcessSettings):
     max_mutating_requests_inflight: int = setting(
         200,
         "writes at the same time before 429",
-        "kube-apiserver's default; more only queue behind the disk",
+        "kube-apiserver's default; more writes only wait for the disk",
         bounds=(1, 1_000_000),
     )
     max_watches: int = setting(
@@ -102,7 +102,7 @@ class HttpsSettings(ProcessSettings):
     largest_tenant_share: float = setting(
         0.5,
         "the largest part of a limit that one tenant or one user can have",
-        "half: whoever comes next finds as much again; 1 where there is one tenant only",
+        "half, so that the next tenant gets as much; 1 where there is only one tenant",
         bounds=(0.001, 1),
     )
     max_queued_requests: int = setting(
@@ -114,19 +114,19 @@ class HttpsSettings(ProcessSettings):
     queue_seconds: float = setting(
         2.0,
         "how long a request waits for its turn before 429",
-        "enough for a burst; a client that is told so tries again with a pause",
+        "enough for a burst; a client retries a 429 after a pause",
         bounds=(0, 60),
     )
     max_receiving_bodies: int = setting(
         4000,
-        "request bodies on their way at the same time before 429",
-        "they hold a connection and what came of them, and no place of others",
+        "request bodies that are being received at the same time before 429",
+        "each holds a connection and the bytes received so far",
         bounds=(1, 1_000_000),
     )
     max_request_memory_bytes: int = setting(
         256 * 1024 * 1024,
         "bytes of requests in memory before 429",
-        "half of it are forty of the longest bodies",
+        "half of it is enough for forty bodies of the largest size",
         bounds=(1 << 20, 1 << 40),
     )
     max_connections: int = setting(
@@ -139,18 +139,18 @@ class HttpsSettings(ProcessSettings):
         bounds=(1, 1 << 20),
     )
     tls_handshake_timeout_seconds: float = setting(
-        10.0, "how long a TLS handshake may take", "it takes two packets of a client, one of them at once", bounds=(0.1, 3600)
+        10.0, "how long a TLS handshake may take", "a client sends two packets, the first of them at once", bounds=(0.1, 3600)
     )
     max_unauthenticated_connections: int = setting(
         4000,
         "connections whose caller has not been authenticated; one more closes the oldest",
-        "who has credentials shows them within milliseconds",
+        "clients with credentials send them within milliseconds",
         bounds=(1, 1 << 20),
     )
     unauthenticated_idle_seconds: float = setting(
         30.0,
         "how long such a connection may be without a request",
-        "pools of clients that are somebody keep theirs for 90 s",
+        "connection pools of authenticated clients keep theirs for 90 s",
         bounds=(0.1, 3600),
     )
     request_header_timeout_seconds: float = setting(
@@ -158,30 +158,30 @@ class HttpsSettings(ProcessSettings):
     )
     request_body_timeout_seconds: float = setting(
         10.0,
-        "how long the body of a request may be silent before 408; 16 KiB that have come give it a second more",
-        "slow lines are slow, but not silent",
+        "how long the body of a request may take before 408; each 16 KiB received adds a second",
+        "a slow connection still makes progress",
         bounds=(0.1, 3600),
     )
     large_body_bytes_per_second: int = setting(
         16 * 1024 * 1024,
-        "how fast bodies of more than 64 KiB are taken in, all together, while several tenants use the process; 0: as they come",
-        "five of the largest in a second; the work for each delays everybody else's requests",
+        "rate at which bodies of more than 64 KiB are read, all together, while several tenants use the process; 0: no limit",
+        "five of the largest in a second; the work for each delays all other requests",
         bounds=(0, 1 << 40),
     )
     large_body_bytes_at_once: int = setting(
         1024 * 1024,
-        "how many bytes of bodies of more than 64 KiB are worked on at the same time for one tenant, or one body; 0: any number",
-        "what is made of them takes ten times the memory, and no more is done at once by one interpreter",
+        "bytes of bodies of more than 64 KiB that are processed at the same time for one tenant, or one body; 0: no limit",
+        "decoded, they take ten times the memory, and one interpreter does not finish more sooner",
         bounds=(0, 1 << 40),
     )
     max_request_body_bytes: int = setting(
         3 * 1024 * 1024, "largest request body before 413", "kube-apiserver's limit", bounds=(1024, 1 << 30)
     )
     request_timeout_seconds: float = setting(
-        60.0, "longest a request that is no watch may take", "kube-apiserver's default", bounds=(0.1, 3600)
+        60.0, "longest time for a request that is not a watch", "kube-apiserver's default", bounds=(0.1, 3600)
     )
     access_log: bool = setting(
-        False, "write a line for each request", "half of the cost of a small GET; errors are logged in any case"
+        False, "write a log line for each request", "half of the cost of a small GET; errors are logged in any case"
     )
 
     def __post_init__(self) -> None:

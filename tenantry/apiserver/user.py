@@ -39,7 +39,8 @@ _CONFINING_EXTRAS = frozenset({CLUSTER_NAME_EXTRA, SCOPES_EXTRA})
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """An authenticated identity (user.Info). Immutable and hashable by value, so that decisions can be cached by it."""
+    """An authenticated identity (k8s.io/apiserver user.Info). Immutable and hashable by value, so that decisions can be
+    cached."""
 
     name: str
     groups: tuple[str, ...] = ()

@@ -22,19 +22,22 @@ from tenantry.base.slices import turns as turns
 from tenantry.kube.status import too_many_requests
 
 THREADS = 2
-"""Python runs one thread at a time, so more make nothing faster: the loop waits for the interpreter behind each of them."""
+"""Python runs one thread at a time. More threads make nothing faster, and the loop has to wait longer for the interpreter
+lock."""
 LONG_SECONDS = 0.1
-"""A job that takes longer must not hold up all others: then a second thread begins the next one."""
+"""After this time, a job does not hold up the others any more: a second thread starts the next job."""
 WAITING = 256
-"""Jobs that wait for a thread, each with a body of up to 3 MiB; more are refused with 429."""
+"""The most jobs that wait for a thread, each with a body of up to 3 MiB. More are refused with 429."""
 WAITING_OF_ONE = 64
-"""The same for one tenant, so that nobody fills the places of all others."""
+"""The same for one tenant, so that a tenant cannot take the places of all others."""
 SWITCH_SECONDS = 0.0001
-"""How long a thread may keep the interpreter while another wants it (CPython: 5 ms). A request takes the interpreter a few times,
-after each system call and each piece that TLS reads, and a commit some sixty times; each waits this long while others work."""
+"""How long a thread may keep the interpreter lock while another one waits for it (CPython: 5 ms). A request takes the lock a few
+times (after each system call and each piece that TLS reads), and a commit about sixty times. Each time it waits this long while
+other threads work."""
 
 AT_ONCE = 1_000
-"""What may be done at once, in `weigh`'s values: creating an object of that many fields keeps the loop for some 10 ms."""
+"""The largest weight of work that runs on the loop, in the unit of `weigh`: creating an object with so many fields blocks the
+loop for about 10 ms."""
 _SMALL_BYTES = 2_048
 _BYTES_OF_A_VALUE = 512
 _LARGE_BYTES = AT_ONCE * _BYTES_OF_A_VALUE
@@ -71,7 +74,8 @@ class _Job(Generic[Result]):
         self.function: Callable[[], Result] | None = function
         self.loop = loop
         self.done: asyncio.Future[Result] | None = done
-        """None once it is resolved: the error refers to the frame that refers to this job, and the future to the error."""
+        """None once it is resolved. The error refers to the stack frame that refers to this job, and the future refers to the
+        error."""
         self.wanted = True
 
     def carry_out(self) -> None:
@@ -137,7 +141,7 @@ class WorkerThreads:
         self._most_threads = threads
         self._long_seconds = long_seconds
         self._begun: dict[int, float] = {}
-        """When the thread began the job that it is at."""
+        """When each thread started its current job."""
         self._limit = waiting
         self._limit_of_one = waiting_of_one
         self._ready = threading.Condition()
@@ -161,7 +165,7 @@ class WorkerThreads:
             return await done
         finally:
             job.wanted = False
-            # What it raised holds this frame: while the frame holds it too, only the collector can free what the job worked on.
+            # The error refers to this frame. If the frame also refers to it, only the garbage collector frees the job's values.
             del done, job
 
     def _submit(self, tenant: str, job: _Job[Any], begins: bool) -> None:
@@ -178,7 +182,7 @@ class WorkerThreads:
                 self._ready.notify()
             elif self._threads < self._most_threads:
                 self._threads += 1
-                # Daemons: the end of the process does not wait for jobs, since nothing of them was written yet.
+                # Daemon threads: the end of the process does not wait for jobs, because nothing of them is committed yet.
                 threading.Thread(target=self._work, name=f"worker-{self._threads}", daemon=True).start()
 
     def _work(self) -> None:
@@ -205,7 +209,7 @@ class WorkerThreads:
             return job
 
     def _other_seconds(self) -> float:
-        """How long the shortest of the jobs under way has lasted."""
+        """How long the newest of the running jobs has run, in seconds."""
         return time.monotonic() - max(self._begun.values(), default=float("-inf"))
 
 

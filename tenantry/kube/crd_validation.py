@@ -1,7 +1,7 @@
-"""Validation of CustomResourceDefinitions as kube-apiserver does it.
+"""Validates CustomResourceDefinitions as kube-apiserver does.
 
-Upstream validates an internal form in which what all versions have in common (schema, subresources, columns, selectable
-fields) stands at the top of the spec; its field paths are those of that form, and clients see them.
+Upstream validates an internal form, where parts that all versions have in common (schema, subresources, columns, selectable
+fields) are at the top of the spec. The field paths in errors are those of that form, and clients see them.
 """
 
 from __future__ import annotations

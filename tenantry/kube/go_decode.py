@@ -170,7 +170,7 @@ def _container(of: FieldType) -> Convert:
             converted = convert(item)
             if converted is not item:
                 value[index] = converted
-        # protobuf storage knows no difference between none and an empty list
+        # protobuf storage cannot distinguish a missing list from an empty one
         return value or None
 
     return convert_map if of.container == "map" else convert_list

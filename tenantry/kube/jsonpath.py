@@ -18,6 +18,7 @@ from tenantry.kube.jsonpath_steps import (
     Step,
     TooManyNodes,
     Visits,
+    all_of,
     all_values,
     child,
     descend,
@@ -25,7 +26,6 @@ from tenantry.kube.jsonpath_steps import (
     first_of,
     item_at,
     items_at,
-    walk,
 )
 
 Find = Callable[[Any], list[Any]]
@@ -60,7 +60,7 @@ class _Path:
         if self._names is not None:
             return [*_named(value, self._names)]
         try:
-            return walk(self._steps, value, Visits())
+            return all_of(self._steps, value, Visits())
         except TooManyNodes:
             return []
 
@@ -260,7 +260,7 @@ def _comparison(inside: str) -> tuple[str, str, str]:
 def _operand(text: str) -> Operand:
     if text.startswith(("@", "$")):
         steps = _steps(text)
-        return lambda value, visits: walk(steps, value, visits)
+        return lambda value, visits: all_of(steps, value, visits)
     literal = _literal(text)
     return lambda value, visits: [literal]
 

@@ -59,7 +59,7 @@ def first_of(steps: list[Step], place: int, value: Any, visits: Visits) -> list[
     return []
 
 
-def walk(steps: list[Step], value: Any, visits: Visits) -> list[Any]:
+def all_of(steps: list[Step], value: Any, visits: Visits) -> list[Any]:
     found = [value]
     for step in steps:
         visits.count(len(found))
@@ -88,14 +88,14 @@ def all_values(value: Any, visits: Visits) -> Iterator[Any]:
 
 def descend(name: str) -> Step:
     # Not the step's own key, which is used for the nodes where the path continues.
-    def walk(value: Any, visits: Visits) -> Iterator[Any]:
+    def visited(value: Any, visits: Visits) -> Iterator[Any]:
         return step(value, visits)
 
     def step(value: Any, visits: Visits) -> Iterator[Any]:
         waiting = [value]
         while waiting:
             each = waiting.pop()
-            if (type(each) is dict or type(each) is list) and not visits.is_new(walk, each):
+            if (type(each) is dict or type(each) is list) and not visits.is_new(visited, each):
                 continue
             if type(each) is dict:
                 visits.count(1 + len(each))

@@ -1,4 +1,4 @@
-"""Validation of metav1.LabelSelector values (k8s.io/apimachinery/pkg/apis/meta/v1/validation)."""
+"""Validates metav1.LabelSelector values (k8s.io/apimachinery/pkg/apis/meta/v1/validation)."""
 
 from __future__ import annotations
 

@@ -33,12 +33,12 @@ def metadata_of(obj: Object) -> dict[str, Any]:
 
 
 def labels_of(obj: Object) -> dict[str, str]:
-    """The labels; an empty dict, not part of the object, where it has none."""
+    """The labels. Where the object has none, an empty dict that is not part of the object."""
     return obj.get("metadata", {}).get("labels") or {}
 
 
 def annotations_of(obj: Object) -> dict[str, str]:
-    """The annotations; an empty dict, not part of the object, where it has none."""
+    """The annotations. Where the object has none, an empty dict that is not part of the object."""
     return obj.get("metadata", {}).get("annotations") or {}
 
 

@@ -62,9 +62,9 @@ class FieldError:
 
 
 class StatusError(Exception):
-    """A request that ends in a Status with `status: Failure`.
+    """An error that is answered with a Status (`status: Failure`).
 
-    `details` is the wire form of metav1.StatusDetails; `headers` are sent with the answer (Retry-After, Allow).
+    `details` is the wire form of metav1.StatusDetails. `headers` are sent with the answer (Retry-After, Allow).
     """
 
     def __init__(

@@ -1,1 +1,1 @@
-"""What admission sees of a write, and what its plug-ins have in common."""
+"""The admission framework: what admission gets to see of a write, and the base of plug-ins."""

@@ -1,4 +1,4 @@
-"""What admission sees of one write. Plugins live in `tenantry.tenancy.admission`."""
+"""What admission gets to see of a write. The plug-ins are in `tenantry.tenancy`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CREATE, UPDATE, DELETE = "CREATE", "UPDATE", "DELETE"
 
 
 class WrittenScope(Protocol):
-    """What admission sees of the scope of a write."""
+    """The part of a scope that admission needs."""
 
     @property
     def cell(self) -> Cell: ...
@@ -68,7 +68,7 @@ class Admission(Protocol):
 
 
 class AdmissionChain:
-    """Several admissions in order: every mutate, then (after schema validation, by the caller) every validate."""
+    """Several admissions in order. Every `mutate` runs first, then (after the caller's schema validation) every `validate`."""
 
     def __init__(self, plugins: Sequence[Admission]) -> None:
         self._plugins = tuple(plugins)

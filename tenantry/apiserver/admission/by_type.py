@@ -8,7 +8,7 @@ from tenantry.apiserver.admission.attributes import Admission, Review
 
 
 class ByType:
-    """`plugins`: (group, plural) → the admission of that type, in order."""
+    """`plugins`: (group, plural) → the plug-ins for that type, in order."""
 
     def __init__(self, plugins: Mapping[tuple[str, str], Sequence[Admission]]) -> None:
         self._plugins = dict(plugins)

@@ -1,4 +1,4 @@
-"""The base of admission plugins: each half does nothing unless a plugin says otherwise."""
+"""The base of admission plug-ins: both methods do nothing unless a plug-in overrides them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from tenantry.apiserver.admission.attributes import Review
 
 
 class Plugin:
-    """An `Admission` with empty halves."""
+    """An `Admission` that allows every write and changes nothing."""
 
     def mutate(self, review: Review) -> None:
         return None

@@ -25,7 +25,7 @@ class ClientAuthority:
     cannot be used is logged, and the previous CA stays in use."""
 
     def __init__(self, pem: bytes, path: Path | None = None) -> None:
-        """`pem` is what is in the file. Raises CertificateError where it cannot be used."""
+        """`pem` is the content of the file. Raises CertificateError where it cannot be used."""
         self.name = "client-ca-file"
         self.pem = pem
         self.end = _checked(pem)

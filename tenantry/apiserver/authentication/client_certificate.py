@@ -17,7 +17,7 @@ from tenantry.base.cache import Cache
 
 _REMEMBERED_BYTES = 4 << 20
 _PARSED_BYTES = 2048
-"""What a parsed certificate takes beside its encoding."""
+"""Bytes of memory of a parsed certificate, in addition to its encoding."""
 
 
 def _digest(der: bytes) -> bytes:

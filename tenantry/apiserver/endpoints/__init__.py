@@ -1,1 +1,1 @@
-"""What is served besides objects: discovery, OpenAPI, health, reviews, tokens."""
+"""What is served in addition to objects: discovery, OpenAPI, health, reviews, tokens."""

@@ -15,7 +15,7 @@ from tenantry.kube.api_set import ApiSet
 from tenantry.kube.exact import exact
 
 AT_ONCE_TYPES = 200
-"""What is made of so many definitions takes less than a millisecond."""
+"""A document of so many definitions is made in less than a millisecond."""
 _makers = SharedWork()
 
 
@@ -45,6 +45,6 @@ async def document(
 
 
 def not_modified(request: Request, digest: str) -> bool:
-    """Whether If-None-Match names the content with this digest (RFC 9110 §13.1.2)."""
+    """Whether the If-None-Match header contains this digest (RFC 9110 §13.1.2)."""
     given = request.header("if-none-match")
     return given == "*" or any(tag.strip().removeprefix("W/").strip('"') == digest for tag in given.split(",") if tag)

@@ -27,7 +27,7 @@ _PROTOBUF_V2 = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 _JSON = "application/json"
 _YEAR_SECONDS = 365 * 24 * 3600
 _AT_ONCE_BYTES = 64 << 10
-"""What a larger definition contributes is made beside the loop."""
+"""The part of a larger definition is made in a thread."""
 _AT_ONCE_PIECES = 8
 """Of at most 64 KiB each that are copied."""
 _makers = SharedWork()

@@ -13,7 +13,7 @@ KUBERNETES_MAJOR, KUBERNETES_MINOR = "1", "36"
 
 
 class VersionEndpoint:
-    """`build` names this server's own version: it follows `+` in gitVersion, where semantic versions keep such things."""
+    """`build` is this server's own version. It follows `+` in gitVersion, as build metadata of a semantic version."""
 
     def __init__(self, build: str = "dev") -> None:
         minor = int(KUBERNETES_MINOR)

@@ -60,7 +60,7 @@ class Selection:
         return lambda record: first(record) and all(test(record) for test in rest)
 
     def apply(self, found: Iterable[Record]) -> Sequence[Record]:
-        """The records that match, in their order; the argument itself where all do."""
+        """The matching records in their order. The argument itself where all match."""
         match = self.matcher()
         if match is None:
             return found if isinstance(found, Sequence) else list(found)

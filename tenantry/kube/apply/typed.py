@@ -45,7 +45,7 @@ class MapType:
         self.element: Node | None = None
         self.present: dict[str, Any] = {}
         self.elements: dict[str, str] = {}
-        """Declared field → its path element, so that hot walks need not build it."""
+        """Declared field → its path element, so that hot code need not build it."""
 
     def at(self, name: str) -> Node | None:
         return self.fields.get(name, self.element)

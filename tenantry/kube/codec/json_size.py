@@ -11,9 +11,9 @@ from typing import Any
 from tenantry.kube.codec.byte_count import count_byte
 
 MAX_VALUES = 200_000
-"""Objects, lists, strings, numbers and literals of one body or object; keys do not count. A MiB of a custom
-resource definition holds 33,000 with a sentence for each property and 50,000 with a few words, so that any of 3 MiB
-passes."""
+"""The most values of one body or object: objects, lists, strings, numbers and literals; keys do not count. One MiB of a custom
+resource definition has 33,000 values with a sentence for each property, and 50,000 with a few words. So a definition of 3 MiB is
+accepted."""
 
 _CHUNK_BYTES = 1 << 16
 _OPENING_AND_COMMA = (b",", b"{", b"[")

@@ -74,9 +74,9 @@ class _Decoding:
     values: list[Any] = field(default_factory=list)
     root: Any = None
     link: str = field(default_factory=lambda: token_hex(8))
-    """The key of what is open in an object. Nobody can use it who does not know it."""
+    """The key of the open container in an object. It is random, so that no client can use it."""
     mark: str = field(default_factory=lambda: token_hex(8))
-    """What the innermost container ends with that a slice leaves open."""
+    """The last item of the innermost container that a slice leaves open."""
 
     def slice(self, text: bytes) -> None:
         """Decodes the text up to the next comma. Raises json.JSONDecodeError."""

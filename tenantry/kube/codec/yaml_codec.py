@@ -27,7 +27,7 @@ _MAX_CHARACTERS = 6 * 1024 * 1024
 """How many bytes of text aliases may repeat: twice the limit of a body."""
 _MERGE = "tag:yaml.org,2002:merge"
 _MARKS = (b"[", b"{", b"-", b"?", b":", b",")
-"""No value of a document, and so no level of it, begins without one of these (but the first)."""
+"""Every value of a document except the first, and so every level, begins with one of these."""
 _OPENING = (yaml.MappingStartEvent, yaml.SequenceStartEvent)
 _CLOSING = (yaml.MappingEndEvent, yaml.SequenceEndEvent)
 _INTEGERS = range(-(1 << 63), 1 << 64)

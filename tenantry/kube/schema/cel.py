@@ -40,11 +40,11 @@ __all__ = [
 ]
 
 CALL_LIMIT = 1_000_000
-"""What one evaluation of an expression may cost (PerCallLimit of k8s.io/apiserver/pkg/apis/cel)."""
+"""The cost limit of one evaluation of an expression (PerCallLimit of k8s.io/apiserver/pkg/apis/cel)."""
 OBJECT_LIMIT = 10_000_000
-"""What the expressions of one object may cost together (RuntimeCELCostBudget)."""
+"""The cost limit of all expressions of one object together (RuntimeCELCostBudget)."""
 AT_ONCE_LIMIT = 20_000
-"""The same for an object that is validated on the event loop: some milliseconds. What costs more is validated in a thread."""
+"""The same for an object that is validated on the event loop: a few milliseconds. An object above it is validated in a thread."""
 EXPRESSION_MAX = 100_000
 """How many characters an expression may have; the limit of cel-go."""
 
