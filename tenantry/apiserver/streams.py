@@ -7,11 +7,12 @@ import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from tenantry.apiserver.hub import Change, VisibilityGroup, Watcher, WatcherGroup, hub_of
+from tenantry.apiserver.hub import hub_of
 from tenantry.apiserver.scope import Call
 from tenantry.apiserver.verbs.selection import Selection
 from tenantry.apiserver.verbs.versions import wait_for_version
 from tenantry.apiserver.watch_events import ADDED, Encoder, error_event
+from tenantry.apiserver.watcher_groups import Change, VisibilityGroup, Watcher, WatcherGroup
 from tenantry.apiserver.work import turns
 from tenantry.http.messages import Sink, frame
 from tenantry.kube.definition import ResourceDefinition, Version

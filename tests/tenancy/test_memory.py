@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from registry.assigner import Move
-from tenantry.apiserver.hub import Hub, Watcher, WatcherGroup, WatchFeed
+from tenantry.apiserver.hub import Hub, WatchFeed
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.user import ANONYMOUS, UNAUTHENTICATED_GROUP, User
+from tenantry.apiserver.watcher_groups import Watcher, WatcherGroup
 from tenantry.base.cache import Cache, caches
 from tenantry.http.messages import Stream
 from tenantry.kube.api_set import ApiSet

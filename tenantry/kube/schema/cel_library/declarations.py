@@ -24,7 +24,7 @@ PLAIN = {
 }
 
 
-class Declaration(NamedTuple):
+class FunctionDeclaration(NamedTuple):
     """The declaration `name(parameters)`, or `first.name(others)` for a member. Types are words of `PLAIN` and `OPAQUE`."""
 
     name: str
@@ -34,12 +34,12 @@ class Declaration(NamedTuple):
     run: Function
 
 
-class Declarations(list[Declaration]):
+class Declarations(list[FunctionDeclaration]):
     """Functions in the order of their declaration. Filled when a module is loaded."""
 
     def function(self, name: str, parameters: str, result: str, run: Function, *, member: bool = False) -> None:
         """Declares `name(parameters)`. `parameters` are types, separated by spaces."""
-        self.append(Declaration(name, member, tuple(parameters.split()), result, run))
+        self.append(FunctionDeclaration(name, member, tuple(parameters.split()), result, run))
 
     def member(self, name: str, parameters: str, result: str, run: Function) -> None:
         """Declares `first.name(others)`."""
