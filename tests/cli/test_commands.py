@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +27,7 @@ from tenantry.http.certificates import CertificateAuthority
 from tenantry.http.upstream import Upstream
 from tenantry.placement import reach_probe
 from tenantry.storage.memory import MemoryStore
+from tests.cli.executed import executed
 from tests.registry.fleet import Fleet
 from tests.support.patience import PATIENCE_SECONDS
 
@@ -214,14 +214,9 @@ def test_wrong_usage_is_told_from_failure(arguments: list[str], capsys: pytest.C
     assert ended.value.code == 2
 
 
-def command(platform: Platform, *arguments: str, **more: Any) -> subprocess.Popen[bytes]:
-    words = [sys.executable, "-m", "tenantry.cli.main", *arguments, *platform.asking]
-    return subprocess.Popen(words, stderr=subprocess.PIPE, **more)
-
-
 @pytest.mark.parametrize("arguments", [["ranges", "-w"], ["top"]])
-def test_a_watch_ends_when_nobody_reads_it_any_more(platform: Platform, arguments: list[str]) -> None:
-    with command(platform, *arguments, stdout=subprocess.PIPE) as process:
+def test_a_watch_ends_when_nobody_reads_it_any_more(platform: Platform, arguments: list[str], buffered: bool) -> None:
+    with executed([*arguments, *platform.asking], buffered, subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline()
         process.stdout.close()
@@ -229,8 +224,8 @@ def test_a_watch_ends_when_nobody_reads_it_any_more(platform: Platform, argument
         assert (process.returncode, err) == (0, b"")
 
 
-def test_a_full_disk_is_said_in_a_line(platform: Platform) -> None:
-    with Path("/dev/full").open("wb") as full, command(platform, "ranges", stdout=full) as process:
+def test_a_full_disk_is_said_in_a_line(platform: Platform, buffered: bool) -> None:
+    with Path("/dev/full").open("wb") as full, executed(["ranges", *platform.asking], buffered, full) as process:
         _, err = process.communicate(timeout=PATIENCE_SECONDS)
         assert (process.returncode, err) == (1, b"tenantry: [Errno 28] No space left on device\n")
 
