@@ -11,6 +11,7 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any, TypeVar
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -27,6 +28,7 @@ from tenantry.storage.fence import FenceValue, decode_fence, fence_key, read_fen
 from tenantry.storage.keys import FENCES, RANGES, prefix_end
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.store import Delete, Fence, Fenced, Put
+from tests.support.explored import run_machine
 
 LEADERS = 3
 SHARDS = 4
@@ -286,7 +288,6 @@ class Registries(RuleBasedStateMachine):
             assert (await self.store.read(fence_key(name), fence_key(name) + b"\0")).kvs
 
 
-Registries.TestCase.settings = settings(
-    max_examples=100, stateful_step_count=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
-TestRegistries = Registries.TestCase
+@pytest.mark.hypothesis
+def test_two_leaders_and_any_sequence_of_events() -> None:
+    run_machine(Registries, settings(max_examples=100, stateful_step_count=50, suppress_health_check=[HealthCheck.too_slow]))
