@@ -28,6 +28,7 @@ from tenantry.storage.keys import Key
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.range import Range
 from tests.support.patience import PATIENCE_SECONDS
+from tests.support.waiting import one_turn
 
 ALICE = User("alice", ("devs",))
 CLUSTER = "root"
@@ -244,7 +245,7 @@ class Server:
         sink = MemorySink()
         task = asyncio.ensure_future(stream.run(sink))
         # The stream runs up to its first real wait: it is subscribed when the block begins.
-        await asyncio.sleep(0)
+        await one_turn()
         try:
             yield sink
         finally:

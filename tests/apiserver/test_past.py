@@ -12,8 +12,8 @@ from tenantry.apiserver.records import parse_head
 from tenantry.http.messages import NOT_OWNER, Response, Stream
 from tenantry.storage.cell import Cell
 from tests.apiserver.kit import DEFINITIONS, MemorySink, Server, TestScope, cm
-from tests.storage.test_cell import turns
 from tests.storage.test_seeding import SlowPast
+from tests.support.waiting import quiet
 
 CMS = "/api/v1/namespaces/default/configmaps"
 
@@ -49,7 +49,7 @@ async def test_what_is_asked_of_the_present_is_answered(taken: Taken) -> None:
 async def test_a_watch_that_resumes_waits_and_misses_nothing(taken: Taken) -> None:
     server = taken.server
     resuming = asyncio.create_task(server.stream(f"{CMS}?watch=true&resourceVersion={taken.before}"))
-    await turns()
+    await quiet()
     assert not resuming.done()
     await server("POST", CMS, cm("c"))
     taken.store.open.set()
@@ -65,7 +65,7 @@ async def test_a_watch_that_resumes_waits_and_misses_nothing(taken: Taken) -> No
 
 async def test_a_list_of_the_past_waits(taken: Taken) -> None:
     old = asyncio.create_task(taken.server("GET", f"{CMS}?resourceVersionMatch=Exact&resourceVersion={taken.before}"))
-    await turns()
+    await quiet()
     assert not old.done()
     taken.store.open.set()
     assert (await old).names == ["a"]
@@ -74,7 +74,7 @@ async def test_a_list_of_the_past_waits(taken: Taken) -> None:
 async def test_who_waits_at_a_shard_that_loses_the_range_can_go_to_the_next(taken: Taken) -> None:
     """The answer is none that makes a client list again."""
     resuming = asyncio.create_task(taken.server.reply("GET", f"{CMS}?watch=true&resourceVersion={taken.before}"))
-    await turns()
+    await quiet()
     await taken.server.scope.cell.release("root")
     answer = await resuming
     assert isinstance(answer, Response) and not isinstance(answer, Stream)

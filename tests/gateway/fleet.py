@@ -22,7 +22,6 @@ from tenantry.placement.forwarding import Forwarding
 from tenantry.placement.owners import Owners
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.store import Put
-from tests.support.patience import PATIENCE_SECONDS
 
 URL = "https://tenantry.test:6443"
 A, B = "aaa0000000000001", "bbb0000000000001"
@@ -189,9 +188,3 @@ async def fleet(
         directory.stop()
         await catalog.stop()
         await store.close()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not condition():  # noqa: ASYNC110 - counters have no event of their own
-            await asyncio.sleep(0.001)

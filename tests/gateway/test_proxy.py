@@ -15,8 +15,9 @@ import uvloop
 
 from tenantry.http.limits import FORWARDED_HEADERS, Limits
 from tenantry.http.messages import NOT_OWNER, Reply, Request, Response, Sink, Stream, frame
-from tests.gateway.fleet import A, B, Fleet, fleet, until
+from tests.gateway.fleet import A, B, Fleet, fleet
 from tests.support.patience import PATIENCE_SECONDS
+from tests.support.waiting import eventually
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 LOOP_FACTORIES = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
@@ -394,7 +395,7 @@ async def test_drain_ends_watches_between_events_and_finishes_requests(door: Fle
         sink.send(frame(b"event\n"))
         assert await answer.content.readline() == b"event\n"
         asking = asyncio.create_task(call("GET", f"/clusters/{A}/x").__aenter__())
-        await until(lambda: door.edge.metrics.reading.requests >= 1)
+        await eventually(lambda: door.edge.metrics.reading.requests >= 1)
         draining = asyncio.create_task(door.edge.drain(5))
         assert await answer.content.read() == b""
     release.set()
@@ -472,7 +473,7 @@ async def test_a_write_that_was_not_answered_is_never_sent_twice(door: Fleet, ca
 async def test_a_write_that_never_went_out_goes_to_the_next_owner(door: Fleet, call: Caller) -> None:
     door.own("dead", 9, "range-a")
     asking = asyncio.create_task(call("POST", f"/clusters/{A}/x", data=b"{}").__aenter__())
-    await until(lambda: door.forwarding.retries >= 1)
+    await eventually(lambda: door.forwarding.retries >= 1)
     await door.edge_shard("one", echo, "range-a")
     answer = await asking
     assert (answer.status, (await answer.json())["size"]) == (200, 2)
@@ -485,7 +486,7 @@ async def test_a_shard_that_does_not_own_the_range_sends_the_request_on(door: Fl
 
     await door.edge_shard("one", refuse, "range-a")
     asking = asyncio.create_task(call(method, f"/clusters/{A}/x", data=b"body" if method == "POST" else None).__aenter__())
-    await until(lambda: door.forwarding.retries >= 2)
+    await eventually(lambda: door.forwarding.retries >= 2)
     await door.edge_shard("two", echo, "range-a")
     answer = await asking
     assert (answer.status, (await answer.json())["size"]) == (200, 4 if method == "POST" else 0)

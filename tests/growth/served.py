@@ -22,7 +22,7 @@ from tenantry.apiserver.authentication.static_tokens import StaticTokens
 from tenantry.apiserver.work import Workers
 from tenantry.http.messages import Request, Response, Stream
 from tests.growth.meter import GROWTH, SLACK, lines
-from tests.support.patience import PATIENCE_SECONDS
+from tests.support.waiting import until
 from tests.tenancy.stack import MASTER, Stack, person, running
 
 _NOISE_LINES = 800
@@ -139,11 +139,7 @@ class Served:
     def settle(self) -> None:
         """Lets the controllers do what a request left them."""
 
-        async def idle() -> None:
-            while not all(shard.host.runner.idle for shard in self.stack.shards.values()):  # noqa: ASYNC110
-                await asyncio.sleep(0)
-
-        self.run(asyncio.wait_for(idle(), PATIENCE_SECONDS))
+        self.run(until(lambda: all(shard.host.runner.idle for shard in self.stack.shards.values())))
 
     def faults(self, make: Make, small: int) -> str:
         """What is wrong with the growth of a request, empty where nothing is: four times as much of what grows is at most four

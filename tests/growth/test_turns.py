@@ -44,6 +44,7 @@ from tenantry.tenancy.workspaces import controllers as of_workspaces
 from tenantry.tenancy.workspaces.delete import Emptying
 from tests.growth.meter import lines
 from tests.growth.turns import Turn, counted_turns
+from tests.support.waiting import until
 from tests.tenancy.plain_world import CLUSTER, World
 
 MANY = 600
@@ -103,8 +104,7 @@ async def world() -> AsyncIterator[World]:
 
 
 async def finished(walks: Walks) -> None:
-    while not walks.idle:  # noqa: ASYNC110
-        await asyncio.sleep(0)
+    await until(lambda: walks.idle)
 
 
 def assert_short(turn: Turn, most: int = LINES_OF_A_TURN) -> None:
@@ -208,8 +208,7 @@ async def test_indexes_are_filled_in_slices(monkeypatch: pytest.MonkeyPatch) -> 
         with counted_turns(monkeypatch) as turn:
             expiry = EventExpiry(made.host)
             stop = expiry._follow(held)
-            while len(expiry._writes[held.name]._second_of) < MANY:  # noqa: ASYNC110
-                await asyncio.sleep(0)
+            await until(lambda: len(expiry._writes[held.name]._second_of) >= MANY)
         assert_short(turn)
         stop()
 

@@ -23,6 +23,7 @@ from tenantry.placement.peers import RemotePeers
 from tenantry.placement.range_map import RangeMap
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.store import Put
+from tests.support.waiting import one_turn
 
 AUTHORITY = CertificateAuthority.create()
 SHARDS = ("tenantry-shard",)
@@ -158,7 +159,7 @@ async def test_streams_are_passed_on_as_they_come(world: World) -> None:
     async def run(sink: Sink) -> None:
         for number in range(3):
             sink.send(frame(b"event %d\n" % number))
-            await asyncio.sleep(0)
+            await one_turn()
 
     world.other.answers = [Stream(run)]
     headers = {"host": "tenantry.test"}
@@ -177,7 +178,7 @@ async def test_a_range_on_its_way_is_waited_for(world: World) -> None:
     assert world.other.bodies == [b'{"a":1}'] * 3
     await world.give("")
     calling = asyncio.create_task(world.peers.call("root", Request("POST", "/clusters/root/x", user=SYSTEM)))
-    await asyncio.sleep(0)
+    await one_turn()
     await world.give("other")
     assert (await calling).status == 200
 

@@ -19,6 +19,7 @@ from tenantry.storage.record import Change, Head, Record
 from tenantry.storage.store import Batch, Delete, Fence, Fenced, Indeterminate, Overdrawn, Put, Store, Unavailable, Unencodable
 from tests.storage.faults import FaultyStore
 from tests.support.patience import PATIENCE_SECONDS
+from tests.support.waiting import one_turn, quiet
 
 RESOURCE = "core/configmaps"
 IMPATIENT = CommitLimits(answer_seconds=0.02, first_retry_seconds=0.001, last_retry_seconds=0.002)
@@ -49,12 +50,6 @@ def broken(range_: Range, owner: FenceValue | None) -> None:
     raise ZeroDivisionError
 
 
-async def turns(count: int = 20) -> None:
-    """Lets everything run that can."""
-    for _ in range(count):
-        await asyncio.sleep(0)
-
-
 async def test_a_write_is_read_back_and_found_again(store: Store) -> None:
     cell = cell_on(store)
     range_ = await cell.adopt("root", "r", "t")
@@ -83,7 +78,7 @@ async def test_the_order_is_memory_then_hooks_then_subscribers_then_writer(store
     future = asyncio.ensure_future(cell.commit(changes))
     future.add_done_callback(lambda _: seen.append("writer"))
     await future
-    await turns(1)
+    await quiet()
     revision = versions.revision_of(range_.version)
     assert seen == [("hook", revision, 2, 2), ("subscriber", ["a", "b"]), "writer"]
 
@@ -146,10 +141,10 @@ async def test_settled_waits_for_the_write_under_way() -> None:
     store.gate.clear()
     write = asyncio.ensure_future(cell.commit([create("a")]))
     waits = [asyncio.create_task(cell.settled([key("z"), key("a")])) for _ in range(2)]
-    await turns()
+    await quiet()
     assert not any(wait.done() for wait in waits)
     waits[0].cancel()
-    await turns()
+    await quiet()
     assert waits[0].cancelled()
     store.gate.set()
     await waits[1]
@@ -185,9 +180,9 @@ async def test_a_cancelled_writer_takes_nothing_back() -> None:
         await cell.commit([create("a"), create("b")])
 
     task = asyncio.create_task(write())
-    await turns()
+    await quiet()
     task.cancel()
-    await turns()
+    await quiet()
     store.gate.set()
     await cell.settled([key("a")])
     assert range_.count(RESOURCE) == 2
@@ -201,7 +196,7 @@ async def test_what_waits_goes_into_one_transaction_that_compares_its_fences() -
     store.commits.clear()
     store.gate.clear()
     writes = [cell.commit([create("first")])]
-    await turns()
+    await quiet()
     writes += [cell.commit([create(str(at), cluster="000a" if at % 2 else "root")]) for at in range(99)]
     writes += [cell.commit([create(f"x{at}"), create(f"y{at}")]) for at in range(3)]
     store.gate.set()
@@ -248,7 +243,7 @@ async def test_too_much_waiting_is_refused() -> None:
     await cell.adopt("root", "r", "t")
     store.gate.clear()
     writes = [cell.commit([create("in flight")])]
-    await turns()
+    await quiet()
     writes.append(cell.commit([create("a"), create("b")]))
     with pytest.raises(Overdrawn):
         cell.commit([create("c"), create("d")])
@@ -277,7 +272,7 @@ async def test_one_cluster_does_not_fill_the_queue_and_others_do_not_wait_behind
         writes.append(write)
 
     write("in flight", "r-quiet", b"")
-    await turns()
+    await quiet()
     with pytest.raises(Overdrawn):
         for number in range(2000):
             write(str(number), "r-greedy", value)
@@ -325,7 +320,7 @@ async def test_a_store_that_does_not_answer_tells_writers_and_memory_learns_the_
     store.faults.extend(silent)
     store.silent_reads = 100_000
     writes = [asyncio.ensure_future(cell.commit([create("a")]))]
-    await turns()
+    await quiet()
     writes.append(asyncio.ensure_future(cell.commit([create("b")])))
     outcomes = await asyncio.gather(*writes, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [Indeterminate, Unavailable]
@@ -360,7 +355,7 @@ async def test_closing_does_not_wait_for_a_silent_store() -> None:
     await cell.adopt("root", "r", "t")
     store.faults.extend(["lost before"] * 100_000)
     write = asyncio.ensure_future(cell.commit([create("a")]))
-    await turns()
+    await quiet()
     await asyncio.wait_for(cell.close(), 30)
     with pytest.raises(Indeterminate):
         await write
@@ -403,7 +398,7 @@ async def test_an_owner_that_lost_its_fence_is_demoted_at_once() -> None:
     await acquire_fence(store, "root", "shard-2")
     store.gate.clear()
     writes = [cell.commit([create("a")]), cell.commit([create("a", cluster="000x")])]
-    await turns()
+    await quiet()
     writes += [cell.commit([create("b"), create("b", cluster="000x")]), cell.commit([create("c", cluster="000x")])]
     store.gate.set()
     outcomes: list[Any] = await asyncio.gather(*(asyncio.ensure_future(write) for write in writes), return_exceptions=True)
@@ -432,11 +427,11 @@ async def test_writers_of_a_lost_range_are_told_a_few_in_a_turn() -> None:
     store.gate.clear()
     writes = [asyncio.ensure_future(cell.commit([create(f"a{i}")])) for i in range(400)]
     kept = asyncio.ensure_future(cell.commit([create("kept", cluster="000x")]))
-    await turns()
+    await quiet()
     store.gate.set()
     most = told = 0
     while told < len(writes):
-        await asyncio.sleep(0)
+        await one_turn()
         done = sum(write.done() for write in writes)
         most, told = max(most, done - told), done
     assert most <= 64
@@ -515,7 +510,7 @@ async def test_releasing_flushes_first() -> None:
     store.gate.clear()
     write = asyncio.ensure_future(cell.commit([create("a")]))
     release = asyncio.create_task(cell.release("root"))
-    await turns()
+    await quiet()
     with pytest.raises(NotOwned):
         cell.commit([create("b")])
     assert not release.done()
@@ -717,7 +712,7 @@ async def test_what_is_overtaken_by_itself_is_given_up_and_lets_others_run() -> 
         nonlocal turns_of_others
         while True:
             turns_of_others += 1
-            await asyncio.sleep(0)
+            await one_turn()
 
     task = asyncio.create_task(others())
     computed = 0

@@ -11,7 +11,8 @@ from tenantry.storage import backfill as seeding
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.range import Range, TooOld
 from tenantry.storage.store import Batch, Damaged, StoreError, Unavailable
-from tests.storage.test_cell import RESOURCE, cell_on, create, key, there, turns
+from tests.storage.test_cell import RESOURCE, cell_on, create, key, there
+from tests.support.waiting import quiet
 
 
 class SlowPast(MemoryStore):
@@ -54,7 +55,7 @@ async def test_the_present_does_not_wait_for_the_past() -> None:
     await held.past(loaded)
     assert [event.version for event in held.events_after(loaded, RESOURCE)] == [there(new).version]
     waiting = asyncio.create_task(held.past(before))
-    await turns()
+    await quiet()
     assert not waiting.done()
     with pytest.raises(TooOld):
         held.events_after(before, RESOURCE)
@@ -93,7 +94,7 @@ async def test_who_waits_for_the_past_of_a_lost_range_is_let_go(begun: bool) -> 
     held = await cell.adopt("root", "r", "t")
     waiting = asyncio.create_task(held.past(0))
     if begun:
-        await turns()
+        await quiet()
     await cell.release("root")
     await waiting
     assert not held.readable
@@ -105,6 +106,6 @@ async def test_closing_ends_what_is_read() -> None:
     cell = cell_on(store, "shard-3")
     held = await cell.adopt("root", "r", "t")
     waiting = asyncio.create_task(held.past(0))
-    await turns()
+    await quiet()
     await cell.close()
     await waiting

@@ -78,6 +78,10 @@ class EtcdServer:
             stderr=(self.directory / "log").open("ab"),
         )
 
+    def log(self) -> str:
+        """What it wrote since it was made: errors, unless `extra` says otherwise."""
+        return (self.directory / "log").read_text(errors="replace")
+
     @property
     def pid(self) -> int:
         assert self._process is not None

@@ -6,8 +6,7 @@ from __future__ import annotations
 import json
 import signal
 import tempfile
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -21,23 +20,12 @@ from tests.support.commands import tenantry
 from tests.support.etcd import TOGETHER, EtcdServer
 from tests.support.links import Background, Link
 from tests.support.patience import PATIENCE_SECONDS
+from tests.support.waiting import wait_for
 from tools.child import Child, token_in
 from tools.ports import free_port
 from tools.spawning import Spawn, executed, forked
 
 START_SECONDS_MAX = 180.0
-_POLL_SECONDS = 0.01
-
-T = TypeVar("T")
-
-
-def until(look: Callable[[], T], what: str, seconds: float = PATIENCE_SECONDS) -> T:
-    """The first answer of `look` that is true. Real processes tell nothing of themselves, so it is asked again and again."""
-    deadline = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < deadline, f"not within {seconds:g} seconds: {what}"
-        time.sleep(_POLL_SECONDS)
-    return found
 
 
 class Process(Child):
@@ -70,7 +58,7 @@ class Process(Child):
             assert self.running, f"{self.name} ended: {self.text()[-3000:]}"
             return next((line for line in self.text().splitlines() if line.startswith("tenantry ") and " serves " in line), "")
 
-        return until(said, f"{self.name} serves; its log:\n{self.text()[-3000:]}", seconds)
+        return wait_for(said, f"{self.name} serves; its log:\n{self.text()[-3000:]}", seconds)
 
     def text(self) -> str:
         """What it wrote since its last start."""
@@ -184,12 +172,12 @@ class Fleet:
             process.start()
         for process in ended:
             process.ready()
-        until(lambda: all(info.shard and info.owner not in dead for info in self.ranges()), "those that live have all ranges")
+        wait_for(lambda: all(info.shard and info.owner not in dead for info in self.ranges()), "those that live have all ranges")
         self._reached()
 
     def _reached(self) -> None:
         for url in self.urls:
-            until(partial(self._reaches_root, url), f"{url} reaches root")
+            wait_for(partial(self._reaches_root, url), f"{url} reaches root")
 
     def _reaches_root(self, url: str) -> bool:
         return self.api("root", through=url).status_of("GET", "/api/v1/namespaces") == 200
@@ -287,7 +275,7 @@ class Fleet:
 
     def owner(self, cluster: str) -> Shard:
         """The shard that owns a cluster's range, once there is one."""
-        return self.shards[until(lambda: self.range_of(cluster).shard, f"{cluster} has an owner")]
+        return self.shards[wait_for(lambda: self.range_of(cluster).shard, f"{cluster} has an owner")]
 
     def owned_by(self, shard: Process) -> list[str]:
         return [info.name for info in self.ranges() if info.shard == shard.name]
@@ -304,7 +292,7 @@ class Fleet:
                 and len(owners) >= min(len(infos), len(self.living()))
             )
 
-        until(look, f"ranges are settled: {self.ranges()}", seconds)
+        wait_for(look, f"ranges are settled: {self.ranges()}", seconds)
 
     def access_file(self) -> Mapping[str, str]:
         found: Mapping[str, str] = json.loads((self.access / "run.json").read_text())

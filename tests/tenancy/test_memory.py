@@ -24,6 +24,7 @@ from tenantry.tenancy.authorization.access import Access
 from tenantry.tenancy.authorization.policy import Policy
 from tests.apiserver.kit import MemorySink
 from tests.support.reachable import alive, growth, held
+from tests.support.waiting import eventually
 from tests.tenancy.stack import MASTER, Stack, person, running
 
 BESIDE = (Cache, History, MemoryStore, asyncio.Event)
@@ -58,9 +59,7 @@ NOBODY = User(ANONYMOUS, (UNAUTHENTICATED_GROUP,))
 
 async def idle(stack: Stack) -> None:
     """Returns when the controllers have nothing left to do."""
-    async with asyncio.timeout(60):
-        while not all(shard.host.runner.idle for shard in stack.shards.values()):  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    await eventually(lambda: all(shard.host.runner.idle for shard in stack.shards.values()), 60)
 
 
 def everything(stack: Stack) -> Any:

@@ -18,6 +18,7 @@ from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import RecordEvent
 from tenantry.tenancy.resources import CONFIG_MAPS
+from tests.support.waiting import quiet
 
 
 class VirtualClock:
@@ -102,16 +103,11 @@ def key(name: str) -> Key:
     return Key("root", CONFIG_MAPS, "default", name)
 
 
-async def settle() -> None:
-    for _ in range(20):
-        await asyncio.sleep(0)
-
-
 async def started(controller: Controller, held: FakeRange) -> tuple[ControllerRunner, VirtualClock]:
     clock = VirtualClock()
     runner = ControllerRunner(FakeHost(held), [controller], clock=clock)  # type: ignore[arg-type]
     await runner.start()
-    await settle()
+    await quiet()
     return runner, clock
 
 
@@ -120,7 +116,7 @@ async def test_everything_there_is_queued_at_start_and_changes_after() -> None:
     held.records = [SimpleNamespace(key=key("a"))]
     runner, _ = await started(controller, held)
     held.change(key("b"))
-    await settle()
+    await quiet()
     await runner.stop()
     assert controller.seen == [key("a"), key("b")]
     assert not held.callbacks
@@ -131,13 +127,13 @@ async def test_a_key_that_changes_while_it_is_worked_on_is_done_once_more() -> N
     runner, _ = await started(controller, held)
     controller.gate.clear()
     held.change(key("a"))
-    await settle()
+    await quiet()
     for _ in range(5):
         held.change(key("a"))
-    await settle()
+    await quiet()
     assert controller.seen == [key("a")]
     controller.gate.set()
-    await settle()
+    await quiet()
     await runner.stop()
     assert controller.seen == [key("a"), key("a")]
 
@@ -147,17 +143,17 @@ async def test_failures_back_off_and_success_forgets_them() -> None:
     runner, clock = await started(controller, held)
     controller.failures, controller.error = 3, RuntimeError
     held.change(key("a"))
-    await settle()
+    await quiet()
     waits = []
     while clock.next is not None:
         waits.append(round(clock.next - clock.now(), 6))
         clock.advance()
-        await settle()
+        await quiet()
     assert waits == [0.005, 0.01, 0.02]
     assert len(controller.seen) == 4
     controller.failures = 1
     held.change(key("a"))
-    await settle()
+    await quiet()
     assert clock.next is not None
     assert round(clock.next - clock.now(), 6) == 0.005
     await runner.stop()
@@ -168,12 +164,12 @@ async def test_back_off_ends_at_half_a_minute() -> None:
     runner, clock = await started(controller, held)
     controller.failures = 30
     held.change(key("a"))
-    await settle()
+    await quiet()
     longest = 0.0
     while clock.next is not None:
         longest = max(longest, clock.next - clock.now())
         clock.advance()
-        await settle()
+        await quiet()
     await runner.stop()
     assert longest == 30.0
 
@@ -218,7 +214,7 @@ async def test_a_key_that_is_always_overtaken_waits_longer_each_time() -> None:
     while len(pauses) < 20:
         before = clock.now()
         clock.advance()
-        await settle()
+        await quiet()
         pauses.append(round(clock.now() - before, 6))
     await runner.stop()
     assert pauses[0] == 0
@@ -242,7 +238,7 @@ async def test_a_controller_that_stumbles_over_an_event_costs_the_others_nothing
     runner = ControllerRunner(FakeHost(held), [clumsy, controller], clock=clock)  # type: ignore[arg-type]
     await runner.start()
     held.change(key("a"))
-    await settle()
+    await quiet()
     await runner.stop()
     assert controller.seen == clumsy.seen == [key("a")]
     assert lost == [held] and not held.callbacks
@@ -258,7 +254,7 @@ async def test_dirty_keys_of_one_tenant_do_not_delay_another() -> None:
     assert (await queue.take()).cluster == "quiet"
     # Half of the workers, and no more, are with the one that has more to do than all others together.
     waiting = asyncio.create_task(queue.take())
-    await settle()
+    await quiet()
     assert not waiting.done()
     queue.done(Key("flooder", CONFIG_MAPS, "default", "0"), 0.1)
     assert (await waiting).cluster == "flooder"
