@@ -11,7 +11,7 @@ from xdist.workermanage import WorkerController
 
 from tenantry.storage.store import Store
 from tests.storage.engines import ENGINES, Engine
-from tests.support import explored, informers, summaries
+from tests.support import explored, informers, logs, summaries
 from tests.support.failures import Failures
 from tests.support.workers import Scheduling, turn
 
@@ -48,6 +48,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(logs.Logs())
     config.pluginmanager.register(explored.Explored(config.getoption("--explore-until")))
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     if reporter is not None and not hasattr(config, "workerinput"):

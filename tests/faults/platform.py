@@ -67,7 +67,7 @@ class Platform:
         await asyncio.to_thread(self.fleet.stop)
 
     def keep_logs(self, folder: Path) -> None:
-        for path in self.fleet.folder.glob("*.log"):
+        for path in [*self.fleet.folder.glob("*.log"), self.fleet.etcd.log]:
             shutil.copy(path, folder)
 
     @property

@@ -308,7 +308,7 @@ async def test_tokens_that_expire_are_renewed(forgetful: EtcdServer, open_store:
         link = await connection.link(asyncio.get_running_loop().time() + 5)
 
         # A look at the token would keep it alive: etcd's log says when it has let it go.
-        await eventually(lambda: f'"deleted a simple token","user-name":"root","token":"{token}"' in forgetful.log())
+        await eventually(lambda: f'"deleted a simple token","user-name":"root","token":"{token}"' in forgetful.log.read_text())
         with pytest.raises(grpc.aio.AioRpcError, match="invalid auth token"):
             await link.call(RANGE, rpc.RangeRequest(key=b"/"), 5, token)
         return token

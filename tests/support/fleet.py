@@ -19,6 +19,7 @@ from tests.e2e.client import Api
 from tests.support.commands import tenantry
 from tests.support.etcd import TOGETHER, EtcdServer
 from tests.support.links import Background, Link
+from tests.support.logs import excerpts
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.waiting import wait_for
 from tools.child import Child, token_in
@@ -125,11 +126,14 @@ class Fleet:
     def __enter__(self) -> Fleet:
         try:
             return self.start()
-        except BaseException:
-            self.stop()
+        except BaseException as error:
+            self.__exit__(type(error), error)
             raise
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _: object, error: BaseException | None, *more: object) -> None:
+        if error is not None:
+            # The logs go with the platform.
+            error.add_note(excerpts(process.log for process in [*self.processes, self.etcd]))
         self.stop()
 
     def start(self) -> Fleet:

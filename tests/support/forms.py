@@ -11,6 +11,7 @@ from pathlib import Path
 from tests.e2e.client import Api
 from tests.support.etcd import EtcdServer
 from tests.support.fleet import Fleet
+from tests.support.logs import excerpts
 from tools.ports import free_port
 from tools.server import Server
 from tools.spawning import Spawn, forked
@@ -85,11 +86,13 @@ class Platform(ABC):
     def __enter__(self) -> Platform:
         try:
             return self.start()
-        except BaseException:
-            self.close()
+        except BaseException as error:
+            self.__exit__(type(error), error)
             raise
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _: object, error: BaseException | None, *more: object) -> None:
+        if error is not None:
+            error.add_note(excerpts(self.logs))
         self.close()
 
 
