@@ -1,4 +1,4 @@
-"""Hand-written parts beside the libraries that were weighed for them: the figures of docs/decisions 20, 22 and 23.
+"""Hand-written parts beside the libraries that were weighed for them: the figures of docs/decisions 20 to 23.
 
     pip install --target /tmp/alternatives jsonpatch jsonpath-ng
     PYTHONPATH=/tmp/alternatives .venv/bin/python -m tools.alternatives
@@ -20,6 +20,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, json_format, messag
 from tenantry.kube import jsonpath, messages
 from tenantry.kube.codec import protobuf
 from tenantry.kube.patch import json_patch
+from tenantry.kube.selectors import labels
 from tenantry.kube.types import config_map
 
 ROUNDS = 40
@@ -93,6 +94,8 @@ def json_paths() -> None:
             partial(ours, value),
             partial(found, theirs),
         )
+    text = '.status.conditions[?(@.type=="Ready")].status'
+    row(f"JSONPath, reading {text}", 5, partial(jsonpath._Path, text), partial(parse, f"${text}"))
     deep: dict[str, Any] = {"x": 1}
     for _ in range(60):
         deep = {"a": deep}
@@ -102,6 +105,26 @@ def json_paths() -> None:
         lambda: jsonpath.compile_path("..a..a..a")(deep),
         lambda: parse("$..a..a..a").find(deep),
     )
+
+
+def label_selectors() -> None:
+    """Beside no library, as there is none, but the plainest matcher that one could have."""
+
+    def interpreted(selector: labels.LabelSelector, of: dict[str, str]) -> bool:
+        for key, operator, values in selector.requirements:
+            if operator in ("in", "=") and of.get(key) not in values:
+                return False
+            if operator in ("notin", "!=") and key in of and of[key] in values:
+                return False
+            if (operator == "!" and key in of) or (operator == "exists" and key not in of):
+                return False
+        return True
+
+    found = {"app": "web", "tier": "back", "env": "prod", "x": "y"}
+    for text in ("app=web", "app=web,tier in (front,back),!canary,env notin (dev,test)"):
+        selector = labels.parse(text)
+        assert selector.matches(found) and interpreted(selector, found)
+        row(f"Selector, {text}", 2000, partial(selector.matches, found), partial(interpreted, selector, found))
 
 
 def protobuf_messages() -> None:
@@ -177,4 +200,5 @@ def _plain(message: Any) -> dict[str, Any]:
 if __name__ == "__main__":
     json_patches()
     json_paths()
+    label_selectors()
     protobuf_messages()
