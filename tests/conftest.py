@@ -10,9 +10,9 @@ import pytest
 from xdist.workermanage import WorkerController
 
 from tenantry.storage.store import Store
-from tests.storage.engines import ENGINES, Engine
 from tests.support import explored, informers, logs, summaries
 from tests.support.failures import Failures
+from tests.support.stores import ENGINES, Engine
 from tests.support.workers import Scheduling, turn
 
 explored.register_profiles()

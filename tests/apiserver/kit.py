@@ -13,7 +13,6 @@ import orjson
 from tenantry.apiserver import request_info
 from tenantry.apiserver.admission.attributes import Chain
 from tenantry.apiserver.authorization import Attributes, Decision, Verdict
-from tenantry.apiserver.records import parse_head
 from tenantry.apiserver.scope import Connector, Visibility
 from tenantry.apiserver.user import User
 from tenantry.apiserver.verbs.serve import serve
@@ -25,9 +24,9 @@ from tenantry.kube.objects import Object
 from tenantry.kube.types import config_map, lease, namespace, secret
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
-from tenantry.storage.memory import MemoryStore
 from tenantry.storage.range import Range
 from tests.support.patience import PATIENCE_SECONDS
+from tests.support.ranges import root_range
 from tests.support.waiting import one_turn
 
 ALICE = User("alice", ("devs",))
@@ -266,6 +265,5 @@ DEFINITIONS = (namespace.DEFINITION, config_map.DEFINITION, secret.DEFINITION, l
 
 
 async def start(definitions: Sequence[ResourceDefinition] | None = None) -> Server:
-    cell = Cell(MemoryStore(), "shard-1", parse_head)
-    held = await cell.adopt("root", "r", "t")
-    return Server(TestScope(cell, held, definitions or (*DEFINITIONS, definition_from_crd(crd()))))
+    cell, range_ = await root_range()
+    return Server(TestScope(cell, range_, definitions or (*DEFINITIONS, definition_from_crd(crd()))))

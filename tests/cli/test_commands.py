@@ -28,8 +28,8 @@ from tenantry.http.upstream import Upstream
 from tenantry.placement import reach_probe
 from tenantry.storage.memory import MemoryStore
 from tests.cli.executed import executed
-from tests.registry.fleet import Fleet
 from tests.support.patience import PATIENCE_SECONDS
+from tests.support.shards import FleetInMemory
 
 SHARDS = ("one", "two")
 
@@ -39,7 +39,7 @@ class Platform:
     """Its parts live on a loop in a thread of its own, so that commands can have theirs."""
 
     loop: LoopThread
-    fleet: Fleet
+    fleet: FleetInMemory
     root: Path
     gateway: Gateway
     registry: str
@@ -75,7 +75,7 @@ def platform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platfo
     authority = CertificateAuthority.create()
     root = tmp_path / "access"
 
-    async def begin() -> tuple[Fleet, RegistryProcess, Gateway]:
+    async def begin() -> tuple[FleetInMemory, RegistryProcess, Gateway]:
         registry = RegistryProcess(
             RegistrySettings(bind_address="127.0.0.1", registry_port=0, health_port=-1, balance=False), store, authority
         )
@@ -86,7 +86,7 @@ def platform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platfo
             authority,
         )
         await gateway.start()
-        fleet = Fleet(store)
+        fleet = FleetInMemory(store)
         for name in SHARDS:
             await fleet.join(name)
         await fleet.until(fleet.settled)

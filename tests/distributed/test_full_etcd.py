@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import grpc
 import pytest
 
-from tests.e2e.client import CONFIG_MAPS, Api, Refused, config_map
+from tests.support.api import CONFIG_MAPS, Api, Refused, config_map
 from tests.support.etcd import EtcdServer
 from tests.support.fleet import Fleet
 from tests.support.waiting import wait_for

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import urllib3
 
-from tests.e2e.client import CONFIG_MAPS, Api, Object, config_map
+from tests.support.api import CONFIG_MAPS, Api, Object, config_map
 from tests.support.fleet import Fleet
 from tests.support.waiting import wait_for
 

@@ -13,7 +13,7 @@ from statistics import median
 import pytest
 import urllib3
 
-from tests.e2e.client import Answer, Api, config_map
+from tests.support.api import Answer, Api, config_map
 from tests.support.fleet import Fleet, Shard
 from tests.support.pace import stretch
 from tests.support.waiting import wait_for

@@ -15,7 +15,7 @@ from tenantry.storage.etcd.store import EtcdStore
 from tenantry.storage.keys import ELECTION
 from tenantry.storage.store import Event
 from tests.faults.record import ALL, present_revision
-from tests.support.fleet import Fleet, Process, Shard
+from tests.support.fleet import Ended, Fleet, Process, Shard
 from tests.support.pace import session_ttl
 from tests.support.waiting import eventually_answers
 from tools.spawning import Spawn
@@ -45,7 +45,7 @@ class Platform:
             fleet = Fleet(registries=2, gateways=2, shards=3, flags=flags, spawn=spawn)
             try:
                 await asyncio.to_thread(fleet.__enter__)
-            except AssertionError:
+            except (AssertionError, Ended):
                 # A port was taken by somebody else between its choice and its use.
                 if attempt == STARTS_MAX - 1:
                     raise
@@ -55,7 +55,7 @@ class Platform:
             tenants = [(await asyncio.to_thread(fleet.root.workspace, f"tenant-{number}")).name for number in range(TENANTS)]
             return cls(fleet, await EtcdStore.open(EtcdSettings((fleet.etcd.url,))), tenants)
         except BaseException:
-            await asyncio.to_thread(fleet.stop)
+            await asyncio.to_thread(fleet.close)
             raise
 
     async def stop(self) -> None:
@@ -64,7 +64,7 @@ class Platform:
         for process in self.fleet.processes:
             if process.running:
                 process.thaw()
-        await asyncio.to_thread(self.fleet.stop)
+        await asyncio.to_thread(self.fleet.close)
 
     def keep_logs(self, folder: Path) -> None:
         for path in [*self.fleet.folder.glob("*.log"), self.fleet.etcd.log]:

@@ -15,7 +15,7 @@ import uvloop
 
 from tenantry.http.limits import FORWARDED_HEADERS, Limits
 from tenantry.http.messages import NOT_OWNER, Reply, Request, Response, Sink, Stream, frame
-from tests.gateway.fleet import A, B, Fleet, fleet
+from tests.gateway.door import A, B, Door, running_door
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.waiting import eventually
 
@@ -25,13 +25,13 @@ CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 
 
 @pytest.fixture
-async def door() -> AsyncIterator[Fleet]:
-    async with asyncio.timeout(3 * PATIENCE_SECONDS), fleet(grace_seconds=0.05) as running:
+async def door() -> AsyncIterator[Door]:
+    async with asyncio.timeout(3 * PATIENCE_SECONDS), running_door(grace_seconds=0.05) as running:
         yield running
 
 
 class Caller:
-    def __init__(self, door: Fleet, session: aiohttp.ClientSession, tls: ssl.SSLContext) -> None:
+    def __init__(self, door: Door, session: aiohttp.ClientSession, tls: ssl.SSLContext) -> None:
         self._door, self._session, self._tls = door, session, tls
 
     def __call__(self, method: str, path: str, **more: Any) -> Any:
@@ -39,7 +39,7 @@ class Caller:
 
 
 @pytest.fixture
-async def call(door: Fleet) -> AsyncIterator[Caller]:
+async def call(door: Door) -> AsyncIterator[Caller]:
     async with aiohttp.ClientSession(auto_decompress=False) as session:
         yield Caller(door, session, door.caller())
 
@@ -92,7 +92,7 @@ async def gone(reader: asyncio.StreamReader) -> None:
         (f"/clusters/{A}/a%20b/%C3%A9%2F", "one"),
     ],
 )
-async def test_routes_by_path_and_id(door: Fleet, call: Caller, path: str, shard: str) -> None:
+async def test_routes_by_path_and_id(door: Door, call: Caller, path: str, shard: str) -> None:
     for name, held in (("one", "range-a"), ("two", "range-b"), ("home", "root")):
         await door.edge_shard(name, named(name), held)
     async with call("GET", path) as answer:
@@ -102,7 +102,7 @@ async def test_routes_by_path_and_id(door: Fleet, call: Caller, path: str, shard
         assert text == f"one /clusters/{A}/a b/é/"
 
 
-async def test_headers_that_belong_to_a_connection_and_foreign_identities_stay_behind(door: Fleet, call: Caller) -> None:
+async def test_headers_that_belong_to_a_connection_and_foreign_identities_stay_behind(door: Door, call: Caller) -> None:
     await door.edge_shard("one", echo, "range-a")
     sent = {
         "X-Remote-User": "admin",
@@ -131,7 +131,7 @@ async def test_headers_that_belong_to_a_connection_and_foreign_identities_stay_b
     assert got["query"] == "a=1&b=%20"
 
 
-async def raw_answer(door: Fleet, sent: bytes) -> bytes:
+async def raw_answer(door: Door, sent: bytes) -> bytes:
     reader, writer = await asyncio.open_connection("127.0.0.1", door.port, ssl=door.caller(), server_hostname="127.0.0.1")
     try:
         writer.write(sent)
@@ -148,7 +148,7 @@ async def raw_answer(door: Fleet, sent: bytes) -> bytes:
         b"GET /clusters/%s/x HTTP/1.1\r\nHost: a\r\nConnection: host, audit-id, content-length\r\n\r\n" % A.encode(),
     ],
 )
-async def test_what_a_client_says_of_its_connection_spoils_no_request(door: Fleet, sent: bytes) -> None:
+async def test_what_a_client_says_of_its_connection_spoils_no_request(door: Door, sent: bytes) -> None:
     await door.edge_shard("one", echo, "range-a")
     assert (await raw_answer(door, sent)).startswith(b"HTTP/1.1 200 ")
 
@@ -167,7 +167,7 @@ async def test_what_a_client_says_of_its_connection_spoils_no_request(door: Flee
         (b"X-A: " + b"b" * 40_000 + b"\r\n", 431),
     ],
 )
-async def test_ambiguous_heads_go_nowhere(door: Fleet, head: bytes, code: int) -> None:
+async def test_ambiguous_heads_go_nowhere(door: Door, head: bytes, code: int) -> None:
     async def never(request: Request) -> Reply:
         raise AssertionError("it was passed on")
 
@@ -177,7 +177,7 @@ async def test_ambiguous_heads_go_nowhere(door: Fleet, head: bytes, code: int) -
     assert b"aiohttp" not in answer and b"Python" not in answer
 
 
-async def test_somebody_of_many_groups_is_known_to_the_shard(door: Fleet) -> None:
+async def test_somebody_of_many_groups_is_known_to_the_shard(door: Door) -> None:
     await door.edge_shard("one", echo, "range-a", limits=Limits(headers=FORWARDED_HEADERS))
     for groups, code in ((200, 200), (500, 431)):
         tls = door.caller("ada", [f"team-{n}" for n in range(groups)])
@@ -190,7 +190,7 @@ async def test_somebody_of_many_groups_is_known_to_the_shard(door: Fleet) -> Non
                 assert "501 groups" in got["message"]
 
 
-async def test_a_verified_certificate_becomes_identity_headers(door: Fleet) -> None:
+async def test_a_verified_certificate_becomes_identity_headers(door: Door) -> None:
     await door.edge_shard("one", echo, "range-a")
     async with aiohttp.ClientSession() as session:
         caller = Caller(door, session, door.caller("ada", ["team:a", "team:b"]))
@@ -204,13 +204,13 @@ async def test_a_verified_certificate_becomes_identity_headers(door: Fleet) -> N
 
 
 @pytest.mark.parametrize("name", ["a\r\nX-Remote-Group: system:masters", " admin", "admin\t", "a\x00b"])
-async def test_a_name_that_would_be_another_in_a_header_is_refused(door: Fleet, name: str) -> None:
+async def test_a_name_that_would_be_another_in_a_header_is_refused(door: Door, name: str) -> None:
     await door.edge_shard("one", echo, "range-a")
     async with aiohttp.ClientSession() as session, Caller(door, session, door.caller(name))("GET", f"/clusters/{A}/x") as answer:
         assert answer.status == 401
 
 
-async def test_what_a_shard_says_about_its_connection_stays_behind(door: Fleet, call: Caller) -> None:
+async def test_what_a_shard_says_about_its_connection_stays_behind(door: Door, call: Caller) -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
         writer.write(
@@ -227,7 +227,7 @@ async def test_what_a_shard_says_about_its_connection_stays_behind(door: Fleet, 
     assert door.owners.upstreams[0].opened == 2
 
 
-async def test_connections_are_used_again(door: Fleet, call: Caller) -> None:
+async def test_connections_are_used_again(door: Door, call: Caller) -> None:
     await door.edge_shard("one", echo, "range-a")
     for _ in range(20):
         async with call("PUT", f"/clusters/{A}/x", data=b"x" * 1000) as answer:
@@ -237,7 +237,7 @@ async def test_connections_are_used_again(door: Fleet, call: Caller) -> None:
 
 @pytest.mark.parametrize("size", [0, 1, 65_535, 65_536, 300_000, 2_000_000])
 @pytest.mark.parametrize("chunked", [False, True])
-async def test_bodies_of_any_size_pass_both_ways(door: Fleet, call: Caller, size: int, chunked: bool) -> None:
+async def test_bodies_of_any_size_pass_both_ways(door: Door, call: Caller, size: int, chunked: bool) -> None:
     async def mirror(request: Request) -> Reply:
         return Response(200, await request.read_body(10 << 20), "application/octet-stream")
 
@@ -259,7 +259,7 @@ async def test_bodies_of_any_size_pass_both_ways(door: Fleet, call: Caller, size
 
 @pytest.mark.parametrize("chunked", [False, True])
 async def test_a_body_past_the_limit_is_refused_and_never_arrives_whole(chunked: bool) -> None:
-    async with fleet(limits=Limits(body_bytes=300_000)) as door, aiohttp.ClientSession() as session:
+    async with running_door(limits=Limits(body_bytes=300_000)) as door, aiohttp.ClientSession() as session:
         await door.edge_shard("one", echo, "range-a")
         body = b"x" * 400_000
 
@@ -271,7 +271,7 @@ async def test_a_body_past_the_limit_is_refused_and_never_arrives_whole(chunked:
             assert answer.status == 413
 
 
-async def test_upgrades_are_answered_as_ordinary_requests(door: Fleet, call: Caller) -> None:
+async def test_upgrades_are_answered_as_ordinary_requests(door: Door, call: Caller) -> None:
     await door.edge_shard("one", echo, "range-a")
     async with call("GET", f"/clusters/{A}/x", headers={"Connection": "Upgrade", "Upgrade": "websocket"}) as answer:
         assert answer.status == 200
@@ -297,7 +297,7 @@ class Watch:
         return Stream(run)
 
 
-async def test_watches_pass_through_event_by_event(door: Fleet, call: Caller) -> None:
+async def test_watches_pass_through_event_by_event(door: Door, call: Caller) -> None:
     watch = Watch()
     shard = await door.edge_shard("one", watch, "range-a")
     async with call("GET", f"/clusters/{A}/x?watch=true") as answer:
@@ -313,7 +313,7 @@ async def test_watches_pass_through_event_by_event(door: Fleet, call: Caller) ->
     assert door.edge.metrics.watches == 0
 
 
-async def test_a_client_that_goes_away_ends_the_watch_at_the_shard(door: Fleet, call: Caller) -> None:
+async def test_a_client_that_goes_away_ends_the_watch_at_the_shard(door: Door, call: Caller) -> None:
     watch = Watch()
     await door.edge_shard("one", watch, "range-a")
     async with call("GET", f"/clusters/{A}/x?watch=true") as answer:
@@ -322,7 +322,7 @@ async def test_a_client_that_goes_away_ends_the_watch_at_the_shard(door: Fleet, 
     await asyncio.wait_for(watch.ended.wait(), PATIENCE_SECONDS)
 
 
-async def test_a_client_that_goes_away_cancels_the_request_at_the_shard(door: Fleet, call: Caller) -> None:
+async def test_a_client_that_goes_away_cancels_the_request_at_the_shard(door: Door, call: Caller) -> None:
     began, ended = asyncio.Event(), asyncio.Event()
 
     async def slow(request: Request) -> Reply:
@@ -346,7 +346,7 @@ def kernel_buffers_bytes() -> int:
     return sum(int(path.read_text().split()[2]) for path in paths)
 
 
-async def test_a_slow_client_holds_up_the_shard_and_nothing_piles_up(door: Fleet, call: Caller) -> None:
+async def test_a_slow_client_holds_up_the_shard_and_nothing_piles_up(door: Door, call: Caller) -> None:
     """The other way round is the shard's: its own limits see a client that does not read."""
     written = 0
     blocked = asyncio.Event()
@@ -379,7 +379,7 @@ async def test_a_slow_client_holds_up_the_shard_and_nothing_piles_up(door: Fleet
     assert size == 3000 * 65536
 
 
-async def test_drain_ends_watches_between_events_and_finishes_requests(door: Fleet, call: Caller) -> None:
+async def test_drain_ends_watches_between_events_and_finishes_requests(door: Door, call: Caller) -> None:
     watch = Watch()
     release = asyncio.Event()
 
@@ -404,7 +404,7 @@ async def test_drain_ends_watches_between_events_and_finishes_requests(door: Fle
     await asyncio.wait_for(watch.ended.wait(), PATIENCE_SECONDS)
 
 
-async def test_a_shard_that_dies_within_a_body_cuts_the_answer(door: Fleet, call: Caller) -> None:
+async def test_a_shard_that_dies_within_a_body_cuts_the_answer(door: Door, call: Caller) -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
         writer.write(HEAD + b"Content-Length: 1000000\r\n\r\n" + b"x" * 500_000)
@@ -420,7 +420,7 @@ async def test_a_shard_that_dies_within_a_body_cuts_the_answer(door: Fleet, call
     ("last", "clean"), [(b"3\r\nab\n\r\n", True), (b"3\r\nab\n\r\n5\r\nxy", False), (b"3\r\nab\n\r\n5", True)]
 )
 async def test_a_shard_that_dies_within_a_watch_ends_it_cleanly_only_between_events(
-    door: Fleet, call: Caller, last: bytes, clean: bool
+    door: Door, call: Caller, last: bytes, clean: bool
 ) -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
@@ -436,7 +436,7 @@ async def test_a_shard_that_dies_within_a_watch_ends_it_cleanly_only_between_eve
                 await answer.read()
 
 
-async def test_a_read_that_was_not_answered_is_asked_again(door: Fleet, call: Caller) -> None:
+async def test_a_read_that_was_not_answered_is_asked_again(door: Door, call: Caller) -> None:
     asked = 0
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -453,7 +453,7 @@ async def test_a_read_that_was_not_answered_is_asked_again(door: Fleet, call: Ca
         assert (answer.status, asked) == (200, 2)
 
 
-async def test_a_write_that_was_not_answered_is_never_sent_twice(door: Fleet, call: Caller) -> None:
+async def test_a_write_that_was_not_answered_is_never_sent_twice(door: Door, call: Caller) -> None:
     asked = 0
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -470,7 +470,7 @@ async def test_a_write_that_was_not_answered_is_never_sent_twice(door: Fleet, ca
     assert asked == 1
 
 
-async def test_a_write_that_never_went_out_goes_to_the_next_owner(door: Fleet, call: Caller) -> None:
+async def test_a_write_that_never_went_out_goes_to_the_next_owner(door: Door, call: Caller) -> None:
     door.own("dead", 9, "range-a")
     asking = asyncio.create_task(call("POST", f"/clusters/{A}/x", data=b"{}").__aenter__())
     await eventually(lambda: door.forwarding.retries >= 1)
@@ -480,7 +480,7 @@ async def test_a_write_that_never_went_out_goes_to_the_next_owner(door: Fleet, c
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_a_shard_that_does_not_own_the_range_sends_the_request_on(door: Fleet, call: Caller, method: str) -> None:
+async def test_a_shard_that_does_not_own_the_range_sends_the_request_on(door: Door, call: Caller, method: str) -> None:
     async def refuse(request: Request) -> Reply:
         return Response(503, b"{}", headers={NOT_OWNER: "range-a", "Retry-After": "1"})
 
@@ -492,7 +492,7 @@ async def test_a_shard_that_does_not_own_the_range_sends_the_request_on(door: Fl
     assert (answer.status, (await answer.json())["size"]) == (200, 4 if method == "POST" else 0)
 
 
-async def test_an_ordinary_503_is_passed_on_with_its_retry_after(door: Fleet, call: Caller) -> None:
+async def test_an_ordinary_503_is_passed_on_with_its_retry_after(door: Door, call: Caller) -> None:
     async def busy(request: Request) -> Reply:
         return Response(503, b"{}", headers={"Retry-After": "7"})
 
@@ -504,7 +504,7 @@ async def test_an_ordinary_503_is_passed_on_with_its_retry_after(door: Fleet, ca
 
 async def test_without_an_owner_a_request_waits_and_is_then_refused() -> None:
     async with (
-        fleet(patience_seconds=0.1) as door,
+        running_door(patience_seconds=0.1) as door,
         aiohttp.ClientSession() as session,
         Caller(door, session, door.caller())("GET", f"/clusters/{A}/x") as answer,
     ):
@@ -512,7 +512,7 @@ async def test_without_an_owner_a_request_waits_and_is_then_refused() -> None:
         assert (await answer.json())["reason"] == "ServiceUnavailable"
 
 
-async def test_a_stopped_owner_that_lost_its_range_is_left_behind(door: Fleet, call: Caller) -> None:
+async def test_a_stopped_owner_that_lost_its_range_is_left_behind(door: Door, call: Caller) -> None:
     """The process is alive to TCP and answers nothing: reads go to the new owner, writes are of unknown fate, watches end."""
     asked: asyncio.Queue[bytes] = asyncio.Queue()
 
@@ -537,7 +537,7 @@ async def test_a_stopped_owner_that_lost_its_range_is_left_behind(door: Fleet, c
     assert door.owners.cut == 3
 
 
-async def test_a_move_leaves_the_other_ranges_of_a_shard_alone(door: Fleet, call: Caller) -> None:
+async def test_a_move_leaves_the_other_ranges_of_a_shard_alone(door: Door, call: Caller) -> None:
     watch = Watch()
     await door.edge_shard("one", watch, "range-a", "range-b")
     async with call("GET", f"/clusters/{A}/x?watch=true") as moved, call("GET", f"/clusters/{B}/x?watch=true") as kept:
@@ -566,13 +566,13 @@ async def test_malformed_answers_are_not_passed_on(answer: bytes) -> None:
         writer.write(answer)
         await gone(reader)
 
-    async with fleet(patience_seconds=0.1) as door, aiohttp.ClientSession() as session:
+    async with running_door(patience_seconds=0.1) as door, aiohttp.ClientSession() as session:
         await door.raw_shard("one", talk, "range-a")
         async with Caller(door, session, door.caller())("POST", f"/clusters/{A}/x") as got:
             assert got.status == 502
 
 
-async def test_health_is_the_gateways_own(door: Fleet, call: Caller) -> None:
+async def test_health_is_the_gateways_own(door: Door, call: Caller) -> None:
     door.health.add("map", lambda: "no map")
     async with call("GET", "/livez") as live, call("GET", "/readyz") as ready:
         assert (live.status, ready.status) == (200, 500)

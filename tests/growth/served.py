@@ -22,8 +22,8 @@ from tenantry.apiserver.authentication.static_tokens import StaticTokens
 from tenantry.apiserver.work import Workers
 from tenantry.http.messages import Request, Response, Stream
 from tests.growth.meter import GROWTH, SLACK, lines
+from tests.support.one_process import MASTER, Stack, person, running
 from tests.support.waiting import until
-from tests.tenancy.stack import MASTER, Stack, person, running
 
 _NOISE_LINES = 800
 """What one request may take more than the next for no reason of its own: collections of garbage, leases, turns of the loop."""

@@ -19,9 +19,9 @@ from tenantry.storage.record import Head, Record
 from tenantry.tenancy.authorization.chain import Chain
 from tenantry.tenancy.resources import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS
 from tests.growth.turns import counted_turns
+from tests.support.one_process import person
 from tests.support.waiting import until
 from tests.tenancy.plain_world import CLUSTER, RBAC, World
-from tests.tenancy.stack import person
 
 MANY = 2_000
 LINES_OF_A_TURN = 4_000 + 4 * MANY

@@ -7,12 +7,12 @@ import pytest
 from tenantry.storage.history import TooOld
 from tenantry.storage.record import Change, Record, RecordEvent
 from tenantry.storage.store import Store
-from tests.registry.fleet import Fleet, Member
+from tests.support.shards import FleetInMemory, Member
 
 RESOURCE = "core/configmaps"
 
 
-async def hand_over(fleet: Fleet, giver: str, taker: str) -> Member:
+async def hand_over(fleet: FleetInMemory, giver: str, taker: str) -> Member:
     """A planned one, as before the giver's end."""
     member = fleet.members.get(taker) or await fleet.join(taker)
     await fleet.members[giver].session.drain()
@@ -41,7 +41,7 @@ def brief(event: RecordEvent) -> tuple[str, int, bytes | None, bytes | None]:
 
 
 @pytest.mark.parametrize("killed", [False, True])
-async def test_history_is_the_same_after_two_changes_of_owner(fleet: Fleet, killed: bool) -> None:
+async def test_history_is_the_same_after_two_changes_of_owner(fleet: FleetInMemory, killed: bool) -> None:
     await fleet.registry()
     member = await fleet.join("one")
     await fleet.until(fleet.settled)
@@ -67,7 +67,7 @@ async def test_history_is_the_same_after_two_changes_of_owner(fleet: Fleet, kill
             member = await hand_over(fleet, member.info.name, taker)
 
 
-async def test_compacted_history_is_refused_at_the_next_owner(fleet: Fleet, store: Store) -> None:
+async def test_compacted_history_is_refused_at_the_next_owner(fleet: FleetInMemory, store: Store) -> None:
     await fleet.registry()
     one = await fleet.join("one")
     await fleet.until(fleet.settled)

@@ -19,7 +19,7 @@ from tenantry.placement.reach import CLOCK_WARNING_SECONDS, Reach
 from tenantry.placement.reach_probe import ReachProbe, chosen
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.store import Put, Store
-from tests.registry.fleet import Fleet
+from tests.support.shards import FleetInMemory
 from tests.support.waiting import eventually
 
 REASON = "refused by TLS: certificate is not yet valid"
@@ -107,7 +107,7 @@ async def test_a_damaged_report_is_left_out(reach: Reach, store: Store) -> None:
     await eventually(lambda: not reach.why_not("shard"))
 
 
-async def test_ranges_leave_a_shard_that_nobody_reaches_and_none_come(fleet: Fleet, store: Store) -> None:
+async def test_ranges_leave_a_shard_that_nobody_reaches_and_none_come(fleet: FleetInMemory, store: Store) -> None:
     registry = await fleet.registry()
     first = await fleet.join("first")
     second = await fleet.join("second")
@@ -126,7 +126,7 @@ async def test_ranges_leave_a_shard_that_nobody_reaches_and_none_come(fleet: Fle
     await fleet.check_fences()
 
 
-async def test_nothing_moves_where_nobody_is_reached(fleet: Fleet, store: Store) -> None:
+async def test_nothing_moves_where_nobody_is_reached(fleet: FleetInMemory, store: Store) -> None:
     """Whoever reports is cut off, or there is nowhere better: the owners stay."""
     registry = await fleet.registry()
     member = await fleet.join("first")

@@ -16,11 +16,11 @@ from tenantry.placement.map_rows import decode, encode, load_key, range_key, ses
 from tenantry.storage.cell import NotOwned
 from tenantry.storage.fence import FenceValue, fence_key
 from tenantry.storage.store import Delete, Event, Put, Store
-from tests.registry.fleet import Fleet
 from tests.support.patience import PATIENCE_SECONDS
+from tests.support.shards import FleetInMemory
 
 
-async def test_first_shard_gets_the_first_range(fleet: Fleet) -> None:
+async def test_first_shard_gets_the_first_range(fleet: FleetInMemory) -> None:
     await fleet.registry()
     await fleet.until(lambda: fleet.owners() == {"root": ""})
     member = await fleet.join("one")
@@ -33,7 +33,7 @@ async def test_first_shard_gets_the_first_range(fleet: Fleet) -> None:
     await fleet.check_fences()
 
 
-async def test_ranges_of_a_dead_shard_go_to_the_living_with_their_objects(fleet: Fleet) -> None:
+async def test_ranges_of_a_dead_shard_go_to_the_living_with_their_objects(fleet: FleetInMemory) -> None:
     registry = await fleet.registry()
     await fleet.join("one")
     ranges = await fleet.open(registry, 5)
@@ -50,7 +50,7 @@ async def test_ranges_of_a_dead_shard_go_to_the_living_with_their_objects(fleet:
     await fleet.check_fences()
 
 
-async def test_joining_shard_gets_its_share(fleet: Fleet) -> None:
+async def test_joining_shard_gets_its_share(fleet: FleetInMemory) -> None:
     registry = await fleet.registry()
     for name in ("one", "two", "three", "four"):
         await fleet.join(name)
@@ -65,7 +65,7 @@ async def test_joining_shard_gets_its_share(fleet: Fleet) -> None:
     await fleet.check_fences()
 
 
-async def test_owner_lets_go_before_another_one_is_named(fleet: Fleet) -> None:
+async def test_owner_lets_go_before_another_one_is_named(fleet: FleetInMemory) -> None:
     """Between the first word of a move and the new fence there is a row without an owner, written when reads were refused."""
     registry = await fleet.registry()
     one = await fleet.join("one")
@@ -88,7 +88,7 @@ async def test_owner_lets_go_before_another_one_is_named(fleet: Fleet) -> None:
         await one.write("root", "late")
 
 
-async def test_drain_empties_a_shard_and_undrain_takes_it_back(fleet: Fleet) -> None:
+async def test_drain_empties_a_shard_and_undrain_takes_it_back(fleet: FleetInMemory) -> None:
     registry = await fleet.registry()
     one, _ = await fleet.join("one"), await fleet.join("two")
     await fleet.open(registry, 7)
@@ -108,7 +108,7 @@ async def test_drain_empties_a_shard_and_undrain_takes_it_back(fleet: Fleet) -> 
         await registry.undrain("one")
 
 
-async def test_shard_that_wants_to_end_is_emptied(fleet: Fleet) -> None:
+async def test_shard_that_wants_to_end_is_emptied(fleet: FleetInMemory) -> None:
     registry = await fleet.registry()
     one, two = await fleet.join("one"), await fleet.join("two")
     await fleet.open(registry, 5)
@@ -118,7 +118,7 @@ async def test_shard_that_wants_to_end_is_emptied(fleet: Fleet) -> None:
     assert len(two.cell.ranges) == 6
 
 
-async def test_drain_of_the_last_shard_waits_for_another_one(fleet: Fleet) -> None:
+async def test_drain_of_the_last_shard_waits_for_another_one(fleet: FleetInMemory) -> None:
     registry = await fleet.registry()
     one = await fleet.join("one")
     await fleet.until(fleet.settled)
@@ -130,7 +130,7 @@ async def test_drain_of_the_last_shard_waits_for_another_one(fleet: Fleet) -> No
     await fleet.until(lambda: fleet.settled() and fleet.owners() == {"root": "two"})
 
 
-async def test_target_that_dies_on_the_way_is_replaced(fleet: Fleet) -> None:
+async def test_target_that_dies_on_the_way_is_replaced(fleet: FleetInMemory) -> None:
     """A row names a target that is gone: whoever is left gets the range."""
     registry = await fleet.registry()
     one = await fleet.join("one")
@@ -142,7 +142,7 @@ async def test_target_that_dies_on_the_way_is_replaced(fleet: Fleet) -> None:
     await fleet.check_fences()
 
 
-async def test_shard_that_lost_its_session_takes_up_what_is_still_its_own(fleet: Fleet) -> None:
+async def test_shard_that_lost_its_session_takes_up_what_is_still_its_own(fleet: FleetInMemory) -> None:
     registry = await fleet.registry(balance=False)
     one, _ = await fleet.join("one"), await fleet.join("two")
     await fleet.open(registry, 3)
@@ -160,7 +160,7 @@ async def test_shard_that_lost_its_session_takes_up_what_is_still_its_own(fleet:
     await one.write("root", "a")
 
 
-async def test_several_registries_open_one_range_for_one_wish(fleet: Fleet) -> None:
+async def test_several_registries_open_one_range_for_one_wish(fleet: FleetInMemory) -> None:
     registries = [await fleet.registry() for _ in range(3)]
     await fleet.join("one")
     await fleet.until(fleet.settled)
@@ -176,7 +176,7 @@ async def test_several_registries_open_one_range_for_one_wish(fleet: Fleet) -> N
     assert again.name == "range-4"
 
 
-async def test_a_version_at_which_nothing_of_the_map_changed_is_not_waited_for(fleet: Fleet, store: Store) -> None:
+async def test_a_version_at_which_nothing_of_the_map_changed_is_not_waited_for(fleet: FleetInMemory, store: Store) -> None:
     registry = await fleet.registry()
     await fleet.join("one")
     await fleet.until(fleet.settled)
@@ -188,7 +188,7 @@ async def test_a_version_at_which_nothing_of_the_map_changed_is_not_waited_for(f
     assert again == opened and opened.version > version
 
 
-async def test_opened_ranges_never_overlap(fleet: Fleet) -> None:
+async def test_opened_ranges_never_overlap(fleet: FleetInMemory) -> None:
     registries = [await fleet.registry() for _ in range(3)]
     await fleet.join("one")
     await fleet.until(fleet.settled)
@@ -203,7 +203,7 @@ async def test_opened_ranges_never_overlap(fleet: Fleet) -> None:
     await fleet.check_fences()
 
 
-async def test_two_leaders_at_once_are_harmless(fleet: Fleet, store: Store) -> None:
+async def test_two_leaders_at_once_are_harmless(fleet: FleetInMemory, store: Store) -> None:
     """Both act on everything, unelected, while shards come and go; no generation is ever written twice."""
     registry = await fleet.registry()
     await fleet.join("one")
@@ -238,7 +238,7 @@ def _generation(event: Event) -> int:
     return decode(event.kv.value, FenceValue).generation
 
 
-async def test_next_leader_finishes_what_a_dead_one_began(fleet: Fleet) -> None:
+async def test_next_leader_finishes_what_a_dead_one_began(fleet: FleetInMemory) -> None:
     first = await fleet.registry()
     await fleet.join("one")
     await fleet.open(first, 9)
@@ -256,7 +256,7 @@ async def test_next_leader_finishes_what_a_dead_one_began(fleet: Fleet) -> None:
     await fleet.check_fences()
 
 
-async def test_capacity_follows_the_setting(fleet: Fleet) -> None:
+async def test_capacity_follows_the_setting(fleet: FleetInMemory) -> None:
     registry = await fleet.registry(capacity=5)
     await fleet.join("one")
     await fleet.open(registry, 1)
@@ -265,7 +265,7 @@ async def test_capacity_follows_the_setting(fleet: Fleet) -> None:
     await fleet.until(lambda: [info.capacity for info in fleet.map.ranges()] == [7, 7])
 
 
-async def test_heavy_ranges_are_spread_by_what_they_hold(fleet: Fleet) -> None:
+async def test_heavy_ranges_are_spread_by_what_they_hold(fleet: FleetInMemory) -> None:
     registry = await fleet.registry(balance=False)
     await fleet.join("one")
     await fleet.join("two")
@@ -277,7 +277,7 @@ async def test_heavy_ranges_are_spread_by_what_they_hold(fleet: Fleet) -> None:
     assert fleet.owners()[opened] == "two"
 
 
-async def test_rows_of_the_one_process_form_are_taken_over(fleet: Fleet, store: Store) -> None:
+async def test_rows_of_the_one_process_form_are_taken_over(fleet: FleetInMemory, store: Store) -> None:
     """Rows that name their shard, as the first version wrote them, with a fence beside each."""
     for name, start, end in (("root", "r", "t"), ("range-2", "000", "001")):
         row = b'{"start":"%s","end":"%s","shard":"shard-1","capacity":9,"generation":3,"labels":{}}' % (
@@ -294,7 +294,7 @@ async def test_rows_of_the_one_process_form_are_taken_over(fleet: Fleet, store: 
     await fleet.check_fences()
 
 
-async def test_processes_of_a_former_run_are_forgotten(fleet: Fleet, store: Store) -> None:
+async def test_processes_of_a_former_run_are_forgotten(fleet: FleetInMemory, store: Store) -> None:
     await fleet.registry()
     await fleet.join("one")
     await fleet.until(fleet.settled)
@@ -304,7 +304,7 @@ async def test_processes_of_a_former_run_are_forgotten(fleet: Fleet, store: Stor
     assert page.kvs == []
 
 
-async def test_damaged_rows_are_left_out(fleet: Fleet, store: Store) -> None:
+async def test_damaged_rows_are_left_out(fleet: FleetInMemory, store: Store) -> None:
     registry = await fleet.registry()
     await store.commit([], [Put(range_key("broken"), b"{"), Put(session_key("x"), b"{}"), Put(load_key("x"), b"[]")], [])
     await fleet.join("one")

@@ -10,7 +10,7 @@ import pytest
 
 from tenantry.apiserver.user import User
 from tenantry.http.messages import NOT_OWNER, Reply, Request, Response
-from tests.tenancy.stack import MASTER, Stack, person, running
+from tests.support.one_process import MASTER, Stack, person, running
 
 ADA = person("ada")
 REVIEW = {

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from tenantry.storage import versions
-from tenantry.storage.cell import Cell, NotOwned, Stale
+from tenantry.storage.cell import NotOwned, Stale
 from tenantry.storage.commit import CommitLimits
 from tenantry.storage.fence import FenceValue, acquire_fence, read_fence
-from tenantry.storage.keys import Key, catalog_key
+from tenantry.storage.keys import catalog_key
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.overtaken import ATTEMPTS, transact
 from tenantry.storage.range import Range
@@ -19,31 +19,10 @@ from tenantry.storage.record import Change, Head, Record
 from tenantry.storage.store import Batch, Delete, Fence, Fenced, Indeterminate, Overdrawn, Put, Store, Unavailable, Unencodable
 from tests.storage.faults import FaultyStore
 from tests.support.patience import PATIENCE_SECONDS
+from tests.support.ranges import RESOURCE, cell_on, create, key, there
 from tests.support.waiting import one_turn, quiet
 
-RESOURCE = "core/configmaps"
 IMPATIENT = CommitLimits(answer_seconds=0.02, first_retry_seconds=0.001, last_retry_seconds=0.002)
-
-
-def parse_head(key: Key, value: bytes) -> Head:
-    return Head(uid=f"uid of {key.name}")
-
-
-def key(name: str, cluster: str = "root") -> Key:
-    return Key(cluster, RESOURCE, "default", name)
-
-
-def create(name: str, value: bytes = b"{}", cluster: str = "root", **more: Any) -> Change:
-    return Change(key(name, cluster), value, Head(), None, **more)
-
-
-def cell_on(store: Store, uid: str = "shard-1", **settings: Any) -> Cell:
-    return Cell(store, uid, parse_head, **settings)
-
-
-def there(record: Record | None) -> Record:
-    assert record is not None
-    return record
 
 
 def broken(range_: Range, owner: FenceValue | None) -> None:

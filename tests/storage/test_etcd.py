@@ -39,11 +39,11 @@ from tenantry.storage.store import (
     TooLarge,
     Unavailable,
 )
-from tests.storage.engines import Watch
 from tests.storage.etcd_writes import ALL, collect, put_surely
 from tests.support.etcd import EtcdServer
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.proxy import Proxy
+from tests.support.stores import Watch
 from tests.support.waiting import eventually, eventually_answers
 
 RESOURCE = "core/configmaps"

@@ -9,7 +9,7 @@ import pytest
 from tenantry.storage.record import Change, Head
 from tenantry.storage.store import Unavailable
 from tests.storage.faults import FaultyStore
-from tests.storage.test_cell import cell_on, create, key, there
+from tests.support.ranges import cell_on, create, key, there
 from tests.support.waiting import quiet
 
 

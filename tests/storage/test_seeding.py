@@ -11,7 +11,7 @@ from tenantry.storage import backfill as seeding
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.range import Range, TooOld
 from tenantry.storage.store import Batch, Damaged, StoreError, Unavailable
-from tests.storage.test_cell import RESOURCE, cell_on, create, key, there
+from tests.support.ranges import RESOURCE, cell_on, create, key, there
 from tests.support.waiting import quiet
 
 

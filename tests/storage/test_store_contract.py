@@ -16,7 +16,7 @@ from tenantry.storage.store import (
     Store,
     Unavailable,
 )
-from tests.storage.engines import DURABLE_ENGINES, Engine, Watch, brief, brief_event
+from tests.support.stores import DURABLE_ENGINES, Engine, Watch, brief, brief_event
 from tests.support.waiting import one_turn
 
 ALL = (b"/", b"0")

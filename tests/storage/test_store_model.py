@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from tenantry.storage.store import Compacted, Delete, Fence, Fenced, LeaseGone, Put
-from tests.storage.engines import ENGINES, Watch, brief, brief_event
 from tests.support.explored import run_machine
+from tests.support.stores import ENGINES, Watch, brief, brief_event
 
 KEYS = [b"/%c" % letter for letter in b"abcdef"]
 keys = st.sampled_from(KEYS)

@@ -15,18 +15,22 @@ from tenantry.placement.directory import RangeInfo, ShardInfo
 from tenantry.placement.range_map import RangeMap
 from tenantry.storage.etcd.settings import EtcdSettings
 from tenantry.storage.etcd.store import EtcdStore
-from tests.e2e.client import Api
+from tests.support.api import Api
 from tests.support.commands import tenantry
 from tests.support.etcd import TOGETHER, EtcdServer
 from tests.support.links import Background, Link
-from tests.support.logs import excerpts
 from tests.support.patience import PATIENCE_SECONDS
+from tests.support.running import Running
 from tests.support.waiting import wait_for
 from tools.child import Child, token_in
 from tools.ports import free_port
 from tools.spawning import Spawn, executed, forked
 
 START_SECONDS_MAX = 180.0
+
+
+class Ended(Exception):
+    """A process that was to serve has ended; the text has its log."""
 
 
 class Process(Child):
@@ -56,7 +60,8 @@ class Process(Child):
         """Waits until it says that it serves; the line."""
 
         def said() -> str:
-            assert self.running, f"{self.name} ended: {self.text()[-3000:]}"
+            if not self.running:
+                raise Ended(f"{self.name} ended: {self.text()[-3000:]}")
             return next((line for line in self.text().splitlines() if line.startswith("tenantry ") and " serves " in line), "")
 
         return wait_for(said, f"{self.name} serves; its log:\n{self.text()[-3000:]}", seconds)
@@ -86,7 +91,7 @@ class Shard(Process):
         return line
 
 
-class Fleet:
+class Fleet(Running):
     """The platform. A context manager: everything in it has ended, and its files are gone, when it is left.
 
     `flags`: by kind (`registry`, `gateway`, `shard`), further arguments for each process of that kind. `links`: each process
@@ -122,19 +127,6 @@ class Fleet:
         self._lookup_ports = [free_port() for _ in range(gateways)]
         self._store: EtcdStore | None = None
         self._map: RangeMap | None = None
-
-    def __enter__(self) -> Fleet:
-        try:
-            return self.start()
-        except BaseException as error:
-            self.__exit__(type(error), error)
-            raise
-
-    def __exit__(self, _: object, error: BaseException | None, *more: object) -> None:
-        if error is not None:
-            # The logs go with the platform.
-            error.add_note(excerpts(process.log for process in [*self.processes, self.etcd]))
-        self.stop()
 
     def start(self) -> Fleet:
         """Starts everything at once, in no order, and waits until all serve."""
@@ -186,8 +178,8 @@ class Fleet:
     def _reaches_root(self, url: str) -> bool:
         return self.api("root", through=url).status_of("GET", "/api/v1/namespaces") == 200
 
-    def stop(self) -> None:
-        """Kills what is left."""
+    def close(self) -> None:
+        """Kills what is left, and removes its files."""
         for process in self.processes:
             process.kill()
         if self._map is not None and self._store is not None:
@@ -217,6 +209,10 @@ class Fleet:
         """Starts one that has ended, and waits until it serves."""
         process.start()
         process.ready()
+
+    @property
+    def logs(self) -> list[Path]:
+        return [process.log for process in [*self.processes, self.etcd]]
 
     @property
     def processes(self) -> list[Process]:

@@ -64,11 +64,21 @@ async def one_turn() -> None:
     await asyncio.sleep(0)
 
 
-def wait_for(look: Callable[[], T], what: str | Callable[[], str], seconds: float = PATIENCE_SECONDS) -> T:
-    """The first answer of `look` that is true; without an event loop. Raises AssertionError, which says `what` was waited for."""
+def wait_for(look: Callable[[], T], what: str = "", seconds: float = PATIENCE_SECONDS) -> T:
+    """The first answer of `look` that is true; without an event loop. An AssertionError of `look` means: not yet.
+
+    Raises AssertionError, which says what was waited for and what came last.
+    """
     deadline = time.monotonic() + seconds
-    while not (answer := look()):
+    while True:
+        problem: AssertionError | None = None
+        answer: T | None = None
+        try:
+            answer = look()
+        except AssertionError as error:
+            problem = error
+        if answer:
+            return answer
         if time.monotonic() >= deadline:
-            raise AssertionError(f"not within {seconds:g} seconds: {what if isinstance(what, str) else what()}")
+            raise AssertionError(f"not within {seconds:g} seconds: {what or look} (last: {answer!r})") from problem
         time.sleep(_POLL_SECONDS)
-    return answer

@@ -23,9 +23,9 @@ from tenantry.storage.record import Record
 from tenantry.tenancy.authorization.access import Access
 from tenantry.tenancy.authorization.policy import Policy
 from tests.apiserver.kit import MemorySink
+from tests.support.one_process import MASTER, Stack, person, running
 from tests.support.reachable import alive, growth, held
 from tests.support.waiting import eventually
-from tests.tenancy.stack import MASTER, Stack, person, running
 
 BESIDE = (Cache, History, MemoryStore, asyncio.Event)
 """Bounded by themselves (caches, histories), or what the system works on (the store, which keeps its past)."""

@@ -10,7 +10,7 @@ import pytest
 
 from tenantry.kube.status import StatusError
 from tenantry.placement.directory import HOME_PREFIX, RangeInfo
-from tests.tenancy.stack import WORKSPACES, Stack, person, running
+from tests.support.one_process import WORKSPACES, Stack, person, running
 
 CAPACITY = 5
 

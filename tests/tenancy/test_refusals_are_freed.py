@@ -22,10 +22,10 @@ from tenantry.kube.codec import json_size
 from tenantry.storage.cell import Cell, Stale
 from tenantry.storage.keys import Key
 from tenantry.storage.overtaken import Attempts
+from tests.support.one_process import MASTER, Stack, person, running
 from tests.support.sources import OURS
 from tests.support.waiting import one_turn
 from tests.tenancy.plain_world import definition
-from tests.tenancy.stack import MASTER, Stack, person, running
 
 MANY = 3 * AT_ONCE
 APPLY = "application/apply-patch+yaml"

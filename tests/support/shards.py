@@ -55,7 +55,7 @@ class Member:
         await self.cell.close()
 
 
-class Fleet:
+class FleetInMemory:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.map = RangeMap(store)
