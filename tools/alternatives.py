@@ -1,4 +1,4 @@
-"""Hand-written parts beside the libraries that were weighed for them: the figures of docs/decisions 20 to 23.
+"""Hand-written parts beside the libraries that were weighed for them: the numbers of docs/decisions 20 to 23.
 
     pip install --target /tmp/alternatives jsonpatch jsonpath-ng
     PYTHONPATH=/tmp/alternatives .venv/bin/python -m tools.alternatives

@@ -83,10 +83,12 @@ class AllowAll:
 class TestScope:
     __test__ = False
 
-    def __init__(self, cell: Cell, held: Range, definitions: Sequence[ResourceDefinition], cluster: str | None = CLUSTER) -> None:
+    def __init__(
+        self, cell: Cell, range_: Range, definitions: Sequence[ResourceDefinition], cluster: str | None = CLUSTER
+    ) -> None:
         self.cluster = cluster
         self.cell = cell
-        self.range = held
+        self.range = range_
         self.authorizer = AllowAll()
         self.admission: Any = Chain(())
         self.set = ApiSet(definitions)

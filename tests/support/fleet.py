@@ -46,7 +46,7 @@ class Process(Child):
         self._spawn = spawn
         self._log_start = 0
         self.metrics_url = ""
-        """Of its figures, without authentication; empty where the process was told another port."""
+        """Of its metrics, without authentication; empty where the process was told another port."""
 
     def __repr__(self) -> str:
         return f"<Process {self.name} {'up' if self.running else 'down'}>"

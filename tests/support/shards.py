@@ -84,10 +84,10 @@ class FleetInMemory:
         return {info.name: info.shard for info in self.map.ranges()}
 
     def settled(self) -> bool:
-        """Every range is on its one way to nowhere, and held in memory by the shard that the map says and by no other."""
-        held = {name: {m.info.uid for m in self.members.values() if name in m.cell.ranges} for name in self.owners()}
-        return bool(held) and all(
-            info.shard and not info.target and held[info.name] == {info.owner} for info in self.map.ranges()
+        """Whether every range has an owner, is on its way to no other, and is in memory of its owner's cell and of no other."""
+        in_memory = {name: {m.info.uid for m in self.members.values() if name in m.cell.ranges} for name in self.owners()}
+        return bool(in_memory) and all(
+            info.shard and not info.target and in_memory[info.name] == {info.owner} for info in self.map.ranges()
         )
 
     async def until(self, condition: Callable[[], object]) -> None:
@@ -104,10 +104,10 @@ class FleetInMemory:
             assert fence.value is not None
             assert (fence.value.owner, fence.value.generation) == (info.owner, info.generation)
 
-    async def report(self, name: str, tenants: int) -> None:
+    async def report(self, shard: str, tenants: int) -> None:
         """The shard says that each of its ranges holds so many tenants."""
-        member = self.members[name]
-        await member.session.report({held: RangeLoad(tenants=tenants) for held in member.cell.ranges})
+        member = self.members[shard]
+        await member.session.report({name: RangeLoad(tenants=tenants) for name in member.cell.ranges})
 
     async def open(self, registry: Registry, ranges: int) -> list[RangeInfo]:
         """Opens ranges one after the other; all but `root`, as the map shows them."""
