@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.support.logs import ERRORS_MAX, LAST_MAX, LINE_CHARACTERS_MAX, excerpt, excerpts
+from tests.support.running import Running
 
 
 def line(level: str, message: str) -> str:
@@ -31,3 +34,30 @@ def test_what_was_logged_before_the_test_is_left_out(tmp_path: Path) -> None:
     two.write_text("before\n")
     assert excerpts([one, two, gone], {one: 7, two: 7}) == "--- one.log\nafter"
     assert excerpts([one, two]) == "--- one.log\nbefore\nafter\n--- two.log\nbefore"
+
+
+class Platform(Running):
+    """Its log goes with it, as those of most platforms do."""
+
+    def __init__(self, log: Path, starts: bool) -> None:
+        self.log, self._starts = log, starts
+
+    @property
+    def logs(self) -> list[Path]:
+        return [self.log]
+
+    def start(self) -> None:
+        self.log.write_text(line("critical", "the process ends"))
+        assert self._starts
+
+    def close(self) -> None:
+        self.log.unlink()
+
+
+@pytest.mark.parametrize("starts", [True, False])
+def test_an_error_on_a_platform_is_told_with_its_logs(tmp_path: Path, starts: bool) -> None:
+    platform = Platform(tmp_path / "shard-1.log", starts)
+    with pytest.raises(AssertionError) as failed, platform:
+        raise AssertionError
+    assert not platform.log.exists()
+    assert failed.value.__notes__ == [f"--- shard-1.log\n{line('critical', 'the process ends')}"]

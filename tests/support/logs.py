@@ -17,11 +17,13 @@ _GRAVE = ("critical", "error")
 
 
 def excerpt(text: str) -> str:
-    """Of one log: first its last errors, the gravest first, then its last lines."""
+    """Of one log: its critical lines and its errors, then its last lines. A short one as it is."""
     lines = [line for line in text.splitlines() if line.strip()]
-    levels = [_level(line) for line in lines]
-    grave = [line for level in _GRAVE for line, found in zip(lines, levels, strict=True) if found == level]
-    out = [*grave[:ERRORS_MAX], f"... last of {len(lines)} lines:", *lines[-LAST_MAX:]] if grave else lines[-LAST_MAX:]
+    out = lines[-LAST_MAX:]
+    if len(lines) > LAST_MAX:
+        levels = [_level(line) for line in lines]
+        grave = [line for level in _GRAVE for line, found in zip(lines, levels, strict=True) if found == level]
+        out = [*grave[:ERRORS_MAX], f"... last of {len(lines)} lines:", *out]
     return "\n".join(line if len(line) <= LINE_CHARACTERS_MAX else f"{line[:LINE_CHARACTERS_MAX]}..." for line in out)
 
 
