@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from gateway.routing import Router
-from tenantry.http.messages import Handler, Reply, Request
+from tenantry.apiserver.request import Handler, Request
+from tenantry.http.messages import Reply
 from tenantry.kube.status import unavailable
 from tenantry.placement.directory import Directory
 
 
 class FrontDoor:
-    """A request handler. `backends` maps shard names to handlers; `token_cluster` tells which cluster a bearer token is of."""
+    """A request handler. `backends` maps shard names to handlers; `token_cluster` returns the cluster that a bearer
+    token is of."""
 
     def __init__(
         self, directory: Directory, backends: Mapping[str, Handler], *, token_cluster: Callable[[Request], str | None]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_right
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import suppress
 from typing import Any
 
 import grpc
@@ -14,13 +13,15 @@ from google.protobuf.message import Message
 from gateway.map_feed import MapFeed, range_message, shard_message
 from tenantry._proto.tenantry.gateway.v1 import gateway_pb2 as pb
 from tenantry._proto.tenantry.gateway.v1 import gateway_pb2_grpc as stubs
+from tenantry.base.broadcast import Signal
 from tenantry.kube.status import StatusError, not_found
-from tenantry.placement.directory import WORKSPACE_RESOURCE, Directory, Location, RangeInfo
+from tenantry.placement.directory import Directory, Location
+from tenantry.placement.map import RangeInfo
+from tenantry.placement.paths import WORKSPACE_RESOURCE
+from tenantry.placement.urls import Urls
 from tenantry.rpc import refusals
 from tenantry.rpc.refusals import refuse
-from tenantry.rpc.server import RpcLimits, RpcServer
-from tenantry.rpc.server import serve as serve_rpc
-from tenantry.tenancy.host import Urls
+from tenantry.rpc.server import RpcLimits
 
 SERVICE = "tenantry.gateway.v1.Gateway"
 BATCH_LIMIT = 10_000
@@ -42,7 +43,7 @@ UrlSource = Callable[[str, str], Sequence[str] | None]
 
 
 class Lookups(stubs.GatewayServicer):
-    """Answers from memory. `tenants` counts those of a range; `feed` is None where the map has no versions to follow."""
+    """Answers from memory. `tenants` counts those of a range; `feed` serves those who follow the map."""
 
     def __init__(
         self,
@@ -51,7 +52,7 @@ class Lookups(stubs.GatewayServicer):
         urls: Urls,
         urls_of: UrlSource,
         tenants: Callable[[RangeInfo], int],
-        feed: MapFeed | None = None,
+        feed: MapFeed,
     ) -> None:
         self._directory = directory
         self._urls = urls
@@ -60,8 +61,8 @@ class Lookups(stubs.GatewayServicer):
         self._feed = feed
         self._shard_urls: dict[str, str] | None = None
         self._places: dict[str, bytes] = {}
-        self._news: set[asyncio.Future[None]] = set()
-        directory.registry.subscribe(self._map_changed)
+        self._changes = Signal()
+        directory.map.subscribe(self._map_changed)
 
     async def Resolve(self, request: pb.ResolveRequest, context: Any) -> pb.ResolveResponse:
         tenant, known = request.tenant, request.newer_than_generation
@@ -98,7 +99,7 @@ class Lookups(stubs.GatewayServicer):
         if len(tenants) > BATCH_LIMIT:
             text = f"{len(tenants)} tenants are asked for, at most {BATCH_LIMIT} may be in one call"
             await refuse(context, grpc.StatusCode.INVALID_ARGUMENT, text, refusals.bad_field("tenants", text))
-        infos = self._directory.registry.ranges()
+        infos = self._directory.map.ranges()
         starts = [info.start for info in infos]
         knows = self._directory.knows
         slots: dict[int, int] = {}
@@ -130,26 +131,23 @@ class Lookups(stubs.GatewayServicer):
         return b"".join((*places, rest.SerializeToString()))
 
     async def WatchMap(self, request: pb.WatchMapRequest, context: Any) -> AsyncIterator[bytes]:
-        feed = self._feed
-        if feed is None:
-            await refuse(context, grpc.StatusCode.UNIMPLEMENTED, "the map of this gateway cannot be followed")
-        async for update in feed.follow(request.known_version, request.known_cell):
+        async for update in self._feed.follow(request.known_version, request.known_cell):
             yield update
         await refuse(
             context, grpc.StatusCode.UNAVAILABLE, "this gateway shuts down; another one resumes", refusals.retry_after(0)
         )
 
     async def ListRanges(self, request: pb.ListRangesRequest, context: Any) -> pb.ListRangesResponse:
-        ranges = self._directory.registry.ranges()
+        ranges = self._directory.map.ranges()
         return pb.ListRangesResponse(ranges=[range_message(info, self._urls, self._tenants(info)) for info in ranges])
 
     async def ListShards(self, request: pb.ListShardsRequest, context: Any) -> pb.ListShardsResponse:
-        held: dict[str, list[RangeInfo]] = {}
-        for info in self._directory.registry.ranges():
-            held.setdefault(info.owner or info.shard, []).append(info)
+        by_owner: dict[str, list[RangeInfo]] = {}
+        for info in self._directory.map.ranges():
+            by_owner.setdefault(info.owner or info.shard, []).append(info)
         answer = pb.ListShardsResponse()
-        for shard in self._directory.registry.shards():
-            ranges = held.get(shard.uid) or held.get(shard.name) or []
+        for shard in self._directory.map.shards():
+            ranges = by_owner.get(shard.uid) or by_owner.get(shard.name) or []
             answer.shards.append(shard_message(shard, [info.name for info in ranges], sum(map(self._tenants, ranges))))
         return answer
 
@@ -200,24 +198,16 @@ class Lookups(stubs.GatewayServicer):
             location = self._locate(tenant)
             if location.generation > known or loop.time() >= deadline:
                 return location
-            news: asyncio.Future[None] = loop.create_future()
-            self._news.add(news)
-            try:
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(news, deadline - loop.time())
-            finally:
-                self._news.discard(news)
+            await self._changes.wait(deadline - loop.time())
 
     def _map_changed(self) -> None:
         self._shard_urls = None
         self._places.clear()
-        for news in self._news:
-            if not news.done():
-                news.set_result(None)
+        self._changes.send()
 
     def _shard_url(self, range_name: str) -> str:
         if self._shard_urls is None:
-            registry = self._directory.registry
+            registry = self._directory.map
             urls = {shard.uid: shard.url for shard in registry.shards()}
             self._shard_urls = {info.name: urls.get(info.owner, "") for info in registry.ranges()}
         return self._shard_urls.get(range_name, "")
@@ -254,10 +244,3 @@ def _details(error: StatusError, tenant: str) -> list[Message]:
     if error.code == 503:
         return [refusals.reason("NO_OWNER", {"tenant": tenant}), refusals.retry_after(RETRY_SECONDS)]
     return [refusals.bad_field("tenant", _text(error))]
-
-
-async def serve(
-    service: Lookups, address: str, *, ca: bytes, certificate: bytes, key: bytes, limits: RpcLimits = LIMITS
-) -> RpcServer:
-    """Serves on `address`; see `tenantry.rpc.server.serve`."""
-    return await serve_rpc({SERVICE: service.add_to}, address, ca=ca, certificate=certificate, key=key, limits=limits)

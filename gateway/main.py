@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from gateway.figures import GatewayFigures
-from gateway.lookups import Lookups, serve
+from gateway.lookups import SERVICE, Lookups
 from gateway.map_feed import MapFeed
+from gateway.metrics import GatewayMetrics
 from gateway.proxy import Proxy
 from gateway.routing import Router
 from gateway.settings import GatewaySettings
@@ -30,15 +30,15 @@ from tenantry.placement.catalog import Catalog
 from tenantry.placement.directory import Directory
 from tenantry.placement.forwarding import Forwarding
 from tenantry.placement.owners import Owners
+from tenantry.placement.paths import ROOT
 from tenantry.placement.range_map import RangeMap
 from tenantry.placement.reach import Reach, clock_gauge
 from tenantry.placement.reach_probe import ReachProbe
 from tenantry.placement.tenant_paths import tenant_of
-from tenantry.rpc.server import RpcLimits
+from tenantry.placement.urls import Urls
+from tenantry.rpc.server import RpcLimits, serve_renewed
 from tenantry.storage.store import Store
 from tenantry.tenancy.exports.urls import published_urls
-from tenantry.tenancy.host import Urls
-from tenantry.tenancy.well_known import ROOT
 
 
 def run(settings: GatewaySettings) -> int:
@@ -92,14 +92,14 @@ class Gateway(Process[GatewaySettings]):
             identities=clients.identities(),
             health=self.health,
         )
-        self._count(owners, forwarding)
+        self._register_metrics(owners, forwarding)
         await self._serve_probes(settings.bind_address, settings.health_port)
         host = urlsplit(settings.external_url).hostname or "localhost"
         serving = self.certificates.serving(
             "serving", serving_names(host, *listed(settings.serving_names), settings.bind_address)
         )
         await self._serve_lookups(serving)
-        edge = https_server(
+        server = https_server(
             proxy,
             settings,
             limits=settings.limits(),
@@ -109,10 +109,10 @@ class Gateway(Process[GatewaySettings]):
             metrics=self.metrics,
             callers=Callers(partial(tenant_of, self.directory), home_of=token_cluster, certificates=clients.identities()),
         )
-        self.port = await edge.start(settings.bind_address, settings.secure_port)
-        stack.push_async_callback(edge.stop)
-        stack.push_async_callback(edge.drain, settings.shutdown_grace_seconds)
-        self._leave_access()
+        self.port = await server.start(settings.bind_address, settings.secure_port)
+        stack.push_async_callback(server.stop)
+        stack.push_async_callback(server.drain, settings.shutdown_grace_seconds)
+        self._write_access_files()
 
     async def _report_reach(self, owners: Owners) -> None:
         uid = uuid.uuid4().hex
@@ -130,22 +130,18 @@ class Gateway(Process[GatewaySettings]):
         lookups = Lookups(
             self.directory,
             urls=self.urls,
-            urls_of=lambda cluster, export: published_urls(self, cluster, export),
+            urls_of=lambda cluster, export: published_urls(self.catalog, self.urls, cluster, export),
             tenants=lambda info: self.directory.tenants(info.name),
             feed=self._feed,
         )
-        server = await serve(
-            lookups,
+        server = await serve_renewed(
+            {SERVICE: lookups.add_to},
             f"{bracketed(settings.bind_address)}:{settings.gateway_port}",
             ca=self._authority.certificate,
-            certificate=serving.pair.certificate,
-            key=serving.pair.key,
+            serving=serving,
             limits=RpcLimits(streams=settings.max_map_followers, largest_share=settings.largest_tenant_share),
         )
         self.metrics.shares += server.shares
-        serving.follow(server.renew)
-        # It may have been renewed while the server started.
-        server.renew(serving.pair)
         self.lookup_port = server.port
         self._stack.push_async_callback(server.stop, 1.0)
         self._stack.push_async_callback(self._feed.stop)
@@ -157,13 +153,13 @@ class Gateway(Process[GatewaySettings]):
             self._root_seen = root is not None and bool(root.shard)
         return None if self._root_seen else "no shard serves the root workspace yet"
 
-    def _count(self, owners: Owners, forwarding: Forwarding) -> None:
+    def _register_metrics(self, owners: Owners, forwarding: Forwarding) -> None:
         def connections() -> tuple[int, int, int]:
             pools = owners.upstreams
             return sum(p.connections for p in pools), sum(p.idle for p in pools), sum(p.opened for p in pools)
 
         self.metrics.registry.register(
-            GatewayFigures(
+            GatewayMetrics(
                 forwarding,
                 connections=connections,
                 cut=lambda: owners.cut,
@@ -172,7 +168,7 @@ class Gateway(Process[GatewaySettings]):
             )
         )
 
-    def _leave_access(self) -> None:
+    def _write_access_files(self) -> None:
         if not self._settings.access_directory:
             return
         folder = Path(self._settings.access_directory)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import suppress
-from typing import Protocol
 
 from tenantry._proto.tenantry.gateway.v1 import gateway_pb2 as pb
+from tenantry.base.broadcast import Signal
 from tenantry.base.tasks import restarting
-from tenantry.placement.directory import RangeInfo, ShardInfo
-from tenantry.tenancy.host import Urls
+from tenantry.placement.map import RangeInfo, ShardInfo
+from tenantry.placement.range_map import MapDelta, RangeMap
+from tenantry.placement.urls import Urls
 
 STEPS = 1024
 """Changes that are kept encoded. A follower that is further behind reads too slowly, and gets the whole map."""
@@ -19,39 +20,11 @@ AHEAD_SECONDS = 5.0
 """How long a follower who comes from a gateway that knows more waits until this one does, too."""
 
 
-class Delta(Protocol):
-    @property
-    def version(self) -> int: ...
-    @property
-    def full(self) -> bool: ...
-    @property
-    def ranges(self) -> Sequence[RangeInfo]: ...
-    @property
-    def removed_ranges(self) -> Sequence[str]: ...
-    @property
-    def shards(self) -> Sequence[ShardInfo]: ...
-    @property
-    def removed_shards(self) -> Sequence[str]: ...
-
-
-class MapSource(Protocol):
-    """What of `tenantry.placement.range_map.RangeMap` is needed here."""
-
-    @property
-    def version(self) -> int: ...
-
-    def since(self, version: int) -> Delta: ...
-
-    def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]: ...
-
-    async def reached(self, version: int) -> None: ...
-
-
 class MapFeed:
     """Made, started, followed, stopped. `cell` is the store's number: versions of another mean nothing here."""
 
-    def __init__(self, source: MapSource, urls: Urls, *, cell: int, heartbeat_seconds: float = HEARTBEAT_SECONDS) -> None:
-        self._source = source
+    def __init__(self, range_map: RangeMap, urls: Urls, *, cell: int, heartbeat_seconds: float = HEARTBEAT_SECONDS) -> None:
+        self._map = range_map
         self._urls = urls
         self._cell = cell
         self._heartbeat_seconds = heartbeat_seconds
@@ -59,15 +32,15 @@ class MapFeed:
         self._steps: dict[int, tuple[int, bytes]] = {}
         self._full: tuple[int, bytes] = (-1, b"")
         self._beats = 0
-        self._waiters: set[asyncio.Future[None]] = set()
+        self._changes = Signal()
         self._ended = False
         self._stop: Callable[[], None] | None = None
         self._ticker: asyncio.Task[None] | None = None
         self.followers = 0
 
     def start(self) -> None:
-        self._version = self._source.version
-        self._stop = self._source.subscribe(self._publish)
+        self._version = self._map.version
+        self._stop = self._map.subscribe(self._publish)
         self._ticker = restarting(self._beat, name="map heartbeat")
 
     async def stop(self) -> None:
@@ -78,12 +51,11 @@ class MapFeed:
         if self._ticker is not None:
             self._ticker.cancel()
             await asyncio.gather(self._ticker, return_exceptions=True)
-        self._tell()
+        self._changes.send()
 
     async def follow(self, known_version: int, known_cell: int) -> AsyncGenerator[bytes, None]:
         """Encoded `MapUpdate`s until the feed stops. The reader's pace is the follower's own."""
         self.followers += 1
-        loop = asyncio.get_running_loop()
         try:
             await self._catch_up(known_version if known_cell == self._cell else 0)
             first = self._first(known_version if known_cell == self._cell else 0)
@@ -102,29 +74,24 @@ class MapFeed:
                     beats = self._beats
                     yield self._encode(pb.MapUpdate(from_version=version, version=version))
                 else:
-                    waiter = loop.create_future()
-                    self._waiters.add(waiter)
-                    try:
-                        await waiter
-                    finally:
-                        self._waiters.discard(waiter)
+                    await self._changes.wait()
         finally:
             self.followers -= 1
 
     async def _catch_up(self, known: int) -> None:
-        if known > self._source.version:
+        if known > self._map.version:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._source.reached(known), AHEAD_SECONDS)
+                await asyncio.wait_for(self._map.reached(known), AHEAD_SECONDS)
 
     def _first(self, known: int) -> bytes:
-        delta = self._source.since(known) if known else None
+        delta = self._map.since(known) if known else None
         if delta is None or delta.full:
             return self._whole()
         # Whatever changes the map is published at once: the content now is that of our own version.
         return self._encode(self._update(delta, known, self._version))
 
     def _publish(self) -> None:
-        delta = self._source.since(self._version)
+        delta = self._map.since(self._version)
         if delta.version == self._version:
             return
         if delta.full:
@@ -135,32 +102,27 @@ class MapFeed:
             if len(self._steps) > STEPS:
                 del self._steps[next(iter(self._steps))]
         self._version = delta.version
-        self._tell()
-
-    def _tell(self) -> None:
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+        self._changes.send()
 
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(self._heartbeat_seconds)
-            if self._source.version != self._version:
+            if self._map.version != self._version:
                 self._publish()
             else:
                 self._beats += 1
-                self._tell()
+                self._changes.send()
 
     def _whole(self) -> bytes:
         if self._full[0] != self._version:
-            update = self._update(self._source.since(0), 0, self._version)
+            update = self._update(self._map.since(0), 0, self._version)
             update.full = True
             update.url_prefix = self._urls.cluster("")
             update.silence_milliseconds = int(self._heartbeat_seconds * 3000)
             self._full = (self._version, self._encode(update))
         return self._full[1]
 
-    def _update(self, delta: Delta, known: int, version: int) -> pb.MapUpdate:
+    def _update(self, delta: MapDelta, known: int, version: int) -> pb.MapUpdate:
         return pb.MapUpdate(
             from_version=known,
             version=version,

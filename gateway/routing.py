@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tenantry.http.messages import Request
+from tenantry.apiserver.request import Request
 from tenantry.kube.status import StatusError
-from tenantry.placement.directory import Directory, RangeInfo
-from tenantry.tenancy.well_known import ROOT
+from tenantry.placement.directory import Directory
+from tenantry.placement.map import RangeInfo
+from tenantry.placement.paths import ROOT
 
 _CLUSTERS = "/clusters/"
 _RANGES = "/ranges/"
 
 
 class Router:
-    """`token_cluster` tells which cluster a bearer token is of.
+    """`token_cluster` returns the cluster that a bearer token is of.
 
-    What does not exist is root's: its shard has the right words for that.
+    Requests about what does not exist go to root's range, whose shard answers them as kcp does.
     """
 
     def __init__(self, directory: Directory, *, token_cluster: Callable[[Request], str | None]) -> None:
@@ -30,7 +31,7 @@ class Router:
             return self._holding(path[len(_CLUSTERS) :].partition("/")[0])
         if path.startswith(_RANGES):
             name = path[len(_RANGES) :].partition("/")[0]
-            found = self._directory.registry.named(name)
+            found = self._directory.map.named(name)
             return found or self._directory.range_of(ROOT)
         return self._holding(self._token_cluster(request) or ROOT)
 

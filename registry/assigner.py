@@ -11,12 +11,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from tenantry.placement.map import ShardInfo
+
 GAIN = 0.99
 """A shard is filled with ranges that are lighter than this part of what it is apart from the giver."""
 
 
-class RangeState(NamedTuple):
-    """`owner` and `target` (to which it is on its way) are shards' uids, alive or not, or empty. `weight` is positive."""
+class WeightedRange(NamedTuple):
+    """A range and how much it loads its shard: `weight` is positive.
+
+    `owner`, and `target` while it moves, are shards' uids, alive or not, or empty.
+    """
 
     name: str
     owner: str
@@ -24,16 +29,8 @@ class RangeState(NamedTuple):
     target: str = ""
 
 
-class ShardState(NamedTuple):
-    """A living shard. Among equals the one with the first name is taken."""
-
-    uid: str
-    draining: bool = False
-    name: str = ""
-
-
 class Move(NamedTuple):
-    """Range `name` should go from `owner` (as in RangeState) to the shard `target`."""
+    """Range `name` should go from `owner` (as in WeightedRange) to the shard `target`."""
 
     name: str
     owner: str
@@ -62,23 +59,24 @@ class _Shard:
     uid: str
     name: str
     load: float = 0.0
-    ranges: list[RangeState] = field(default_factory=list)
+    ranges: list[WeightedRange] = field(default_factory=list)
 
-    def take(self, range_: RangeState) -> None:
+    def take(self, range_: WeightedRange) -> None:
         self.ranges.append(range_)
         self.load += range_.weight
 
-    def give(self, range_: RangeState) -> None:
+    def give(self, range_: WeightedRange) -> None:
         self.ranges.remove(range_)
         self.load = sum(r.weight for r in self.ranges)
 
 
 def decide(
-    ranges: Iterable[RangeState], shards: Iterable[ShardState], *, balance: bool = True, policy: Policy | None = None
+    ranges: Iterable[WeightedRange], shards: Iterable[ShardInfo], *, balance: bool = True, policy: Policy | None = None
 ) -> list[Move]:
     """What has to change now, each range at most once. The same input in any order gives the same moves.
 
-    Without a shard that serves there is nobody to move to, and the answer is empty. `balance` False: only what cannot wait, the
+    `shards` are the living ones; among equals the one with the first name is taken. Without one that is not draining there is
+    nobody to move to, and the answer is empty. `balance` False: only what cannot wait, the
     ranges of shards that are gone or draining.
     """
     living = sorted(shards)
@@ -86,7 +84,7 @@ def decide(
     if not serving:
         return []
     alive = {shard.uid for shard in living}
-    homeless: list[RangeState] = []
+    unowned: list[WeightedRange] = []
     moves: list[Move] = []
     for range_ in sorted(ranges):
         if (target := serving.get(range_.target)) is not None:
@@ -97,9 +95,9 @@ def decide(
         elif (owner := serving.get(range_.owner)) is not None:
             owner.take(range_)
         else:
-            homeless.append(range_)
+            unowned.append(range_)
     # The heaviest first: the light ones then even out what the heavy ones left uneven.
-    for range_ in sorted(homeless, key=lambda r: (-r.weight, r.name)):
+    for range_ in sorted(unowned, key=lambda r: (-r.weight, r.name)):
         target = _least(serving.values())
         target.take(range_)
         moves.append(Move(range_.name, range_.owner, target.uid))
@@ -108,7 +106,7 @@ def decide(
     return moves
 
 
-def least_loaded(ranges: Iterable[RangeState], shards: Iterable[ShardState]) -> str | None:
+def least_loaded(ranges: Iterable[WeightedRange], shards: Iterable[ShardInfo]) -> str | None:
     """The uid of the shard where a new range goes; None where none serves."""
     serving = {shard.uid: _Shard(shard.uid, shard.name) for shard in shards if not shard.draining}
     for range_ in ranges:
@@ -152,7 +150,7 @@ def _balance(shards: Sequence[_Shard], policy: Policy) -> list[Move]:
 
 def _best(
     shards: Sequence[_Shard], mean: float, policy: Policy, filling: set[str], budget: float, moved: set[str]
-) -> tuple[_Shard, _Shard, RangeState] | None:
+) -> tuple[_Shard, _Shard, WeightedRange] | None:
     """The next move: into the lightest shard that can be helped, from the heaviest that can help it."""
     for taker in sorted(shards, key=lambda s: (s.load, s.name, s.uid)):
         if taker.load >= mean:

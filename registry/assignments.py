@@ -1,4 +1,4 @@
-"""What the leader does: carry out the assigner's decisions, one comparing transaction after another.
+"""What the leader does: carry out the assigner's decisions, each by a transaction that compares what it was based on.
 
 Nothing is kept but what is in the store, so a leader that dies in the middle leaves less to decide to the next one, and two
 leaders at once refuse each other's transactions where they disagree, and repeat nothing where they agree.
@@ -14,10 +14,10 @@ from contextlib import suppress
 
 from msgspec.structs import replace
 
-from registry.assigner import Move, Policy, RangeState, decide
+from registry.assigner import Move, Policy, WeightedRange, decide
 from registry.loads import Loads
 from registry.openings import Openings
-from registry.shard_states import shard_states
+from registry.reachable_shards import reachable_shards
 from tenantry.placement.map_rows import encode, range_key, session_key
 from tenantry.placement.range_map import RangeMap
 from tenantry.placement.reach import Reach
@@ -34,7 +34,7 @@ RETRY_SECONDS = 0.1
 
 
 class Assignments:
-    """`capacity` is written into ranges that have another one: it is the operator's wish of today.
+    """`capacity`, the operator's present setting, is written into the rows of ranges that have another one.
 
     `balance` False: ranges move only away from shards that are gone or draining. `reach`: who is reached; without it all shards
     are. `clock`: seconds, monotonic.
@@ -80,7 +80,7 @@ class Assignments:
                     await self._openings.ensure_root()
                     await self._set_capacity()
                     now = self._clock()
-                    serving = {shard.uid for shard in shard_states(self._map, self._reach) if not shard.draining}
+                    serving = {shard.uid for shard in reachable_shards(self._map, self._reach) if not shard.draining}
                     # Somebody new is given its share at once.
                     shards &= serving
                     due = now >= next_round or serving > shards
@@ -102,16 +102,16 @@ class Assignments:
         """What the map as it is now asks for."""
         return decide(
             (
-                RangeState(name, record.row.owner, self._loads.weight(name), record.row.target)
+                WeightedRange(name, record.row.owner, self._loads.weight(name), record.row.target)
                 for name, record in self._map.records().items()
             ),
-            shard_states(self._map, self._reach),
+            reachable_shards(self._map, self._reach),
             balance=balance,
             policy=self._policy,
         )
 
     async def act(self, moves: Sequence[Move]) -> None:
-        """Writes the moves that still fit to the map; what was overtaken is left to the next decision.
+        """Writes the moves that still agree with the map; the others are left to the next decision.
 
         Raises Unavailable, Indeterminate.
         """
@@ -135,7 +135,7 @@ class Assignments:
             conditions[key] = Fence(key, record.mod_revision)
             conditions[session_key(move.target)] = Fence(session_key(move.target), session.mod_revision)
             if row.owner in sessions:
-                # The owner may be answering reads: it is asked to let go.
+                # The owner may be answering reads: it is asked to hand the range over.
                 puts.append(Put(key, encode(replace(row, target=move.target))))
                 continue
             if row.owner:

@@ -1,7 +1,7 @@
-"""Forgetting the store's past, which etcd keeps for ever where nobody tells it (kube-apiserver does the same to its etcd).
+"""Compacting the store's history, which etcd keeps for ever otherwise (kube-apiserver compacts its etcd too).
 
-Every registry notes now and then which revision is the present one; the leader has the store forget what is before the newest
-note that is old enough, and with it the journals of shards that were killed by then. Ages are by its own monotonic clock, so a
+Every registry notes now and then which revision is the present one; the leader compacts the store up to the newest note that is
+old enough, and deletes the journals of shards that were killed by then. Ages are by its own monotonic clock, so a
 clock that jumps deletes nothing, and a new leader, which has notes of its own, goes on where the last one stopped. Two leaders at
 once are harmless: the store compares the last compaction.
 """
@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from registry.journals import forget_journals
+from registry.journals import delete_journals
 from tenantry.base.tasks import restarting
 from tenantry.storage.keys import COMPACTION
 from tenantry.storage.store import Fence, Fenced, Put, Store, StoreError
@@ -22,7 +22,7 @@ from tenantry.storage.store import Fence, Fenced, Put, Store, StoreError
 logger = logging.getLogger(__name__)
 
 NOTES = 12
-"""In one retention: the past is kept for that long, and at most a twelfth longer."""
+"""In one retention: history is kept for that long, and at most a twelfth longer."""
 
 KEY = COMPACTION.encode()
 
@@ -73,8 +73,8 @@ class Compaction:
             # Another leader is at it.
             return 0
         await self._store.compact(revision)
-        journals = await forget_journals(self._store, revision)
-        logger.info("the store forgets its past", extra={"before": revision, "journals": journals})
+        journals = await delete_journals(self._store, revision)
+        logger.info("the store was compacted", extra={"before": revision, "journals": journals})
         return revision
 
     async def _run(self) -> None:
@@ -82,7 +82,7 @@ class Compaction:
             try:
                 await self.step()
             except StoreError as error:
-                logger.warning("the store's past could not be compacted; trying again", extra={"error": str(error)})
+                logger.warning("the store could not be compacted; trying again", extra={"error": str(error)})
             except ValueError as error:
                 logger.error("%s holds no revision; delete it", COMPACTION, extra={"error": str(error)})
             await asyncio.sleep(self._retention_seconds / NOTES)

@@ -1,4 +1,4 @@
-"""Forgetting the journals (tenantry/storage/commit.py) of shards that were killed; who ends in good order takes its own away."""
+"""Deleting the journals (`tenantry.storage.commit`) of shards that were killed; one that ends in good order deletes its own."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from tenantry.storage.store import Delete, Fence, Fenced, Store
 PAGE = 100
 
 
-async def forget_journals(store: Store, before: int) -> int:
+async def delete_journals(store: Store, before: int) -> int:
     """Deletes the journals that were last written before a revision and whose shards have no session; how many.
 
-    A shard that lives after all finds its journal gone and what it holds with it, so `before` should be long past. Raises
+    A shard that lives after all loses its ranges with its journal, so `before` should be long ago. Raises
     StoreError.
     """
-    forgotten = 0
+    deleted = 0
     start, end = JOURNAL.encode(), prefix_end(JOURNAL.encode())
     more = True
     while more:
@@ -30,5 +30,5 @@ async def forget_journals(store: Store, before: int) -> int:
                 await store.commit([Fence(session, 0), Fence(journal.key, journal.mod_revision)], [], [Delete(journal.key)])
             except Fenced:
                 continue
-            forgotten += 1
-    return forgotten
+            deleted += 1
+    return deleted

@@ -1,4 +1,4 @@
-"""What the ranges hold, as the shards report it."""
+"""The loads of ranges, as the shards report them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 
 from tenantry.placement.map_rows import LoadRow, RangeLoad, decode
-from tenantry.storage.follower import Follower
+from tenantry.storage.follower import Follower, gathered
 from tenantry.storage.keys import LOADS, prefix_end
 from tenantry.storage.store import Batch, KeyValue, Store
 
@@ -20,18 +20,18 @@ _NOTHING = RangeLoad()
 
 
 def weight(tenants: int, objects: int, requests: float) -> float:
-    """Of a range that holds so much and answers so many requests in a second; positive."""
+    """Of a range with so many tenants and objects that answers so many requests in a second; positive."""
     return EMPTY_WEIGHT + tenants + objects / OBJECTS_IN_TENANT + requests
 
 
 class Loads:
-    """Follows `/loads/`. A range whose owner is gone keeps its last figures."""
+    """Follows `/loads/`. A range whose owner is gone keeps its last load."""
 
     def __init__(self, store: Store) -> None:
         self._ranges: dict[str, RangeLoad] = {}
         prefix = LOADS.encode()
         self._follower = Follower(
-            store, [(prefix, prefix_end(prefix))], loaded=self._loaded, changed=self._changed, name="the loads of ranges"
+            store, [(prefix, prefix_end(prefix))], load=gathered(self._loaded), changed=self._changed, name="the loads of ranges"
         )
 
     async def start(self) -> None:

@@ -16,7 +16,7 @@ from tenantry.base.flags import listed
 from tenantry.http.addresses import bracketed
 from tenantry.http.certificates import CertificateAuthority
 from tenantry.placement.reach import clock_gauge
-from tenantry.rpc.server import RpcServer, serve
+from tenantry.rpc.server import RpcServer, serve_renewed
 from tenantry.storage.store import Store
 
 
@@ -47,7 +47,7 @@ class RegistryProcess(Process[RegistrySettings]):
 
     async def start(self) -> None:
         settings, stack = self._settings, self._stack
-        self._count()
+        self._register_metrics()
         await self.registry.start()
         stack.push_async_callback(self.registry.stop)
         await self._serve_probes(settings.bind_address, settings.health_port)
@@ -61,21 +61,17 @@ class RegistryProcess(Process[RegistrySettings]):
         serving = self.certificates.serving(
             "serving", serving_names(common_names.REGISTRY, *listed(settings.serving_names), settings.bind_address)
         )
-        server = await serve(
+        server = await serve_renewed(
             {SERVICE: service.add_to},
             f"{bracketed(settings.bind_address)}:{settings.registry_port}",
             ca=authority.certificate,
-            certificate=serving.pair.certificate,
-            key=serving.pair.key,
+            serving=serving,
             limits=LIMITS,
         )
         self.metrics.shares += server.shares
-        serving.follow(server.renew)
-        # It may have been renewed while the server started.
-        server.renew(serving.pair)
         return server
 
-    def _count(self) -> None:
+    def _register_metrics(self) -> None:
         registry, gauge = self.registry, self.metrics.gauge
         gauge("tenantry_registry_leading", "1 while this registry leads.", lambda: registry.election.leading)
         gauge("tenantry_registry_ranges", "Ranges in the map.", lambda: len(registry.map.ranges()))

@@ -12,10 +12,10 @@ import logging
 from collections.abc import Mapping
 from contextlib import suppress
 
-from registry.assigner import RangeState, least_loaded
+from registry.assigner import WeightedRange, least_loaded
 from registry.intervals import ROOT_INTERVAL, unused
 from registry.loads import Loads
-from registry.shard_states import shard_states
+from registry.reachable_shards import reachable_shards
 from tenantry.kube.status import unavailable
 from tenantry.placement.map_rows import OpenedRow, RangeRow, encode, range_key, session_key
 from tenantry.placement.range_map import Opened, RangeMap
@@ -49,8 +49,8 @@ class Openings:
         range's row cannot be read; Unavailable, Exhausted; Indeterminate (ask again with the same version: a range that was
         opened is found).
         """
-        # That version is not waited for: it may be one of which etcd has told the caller but, as nothing of the map changed, not
-        # this process, and will not for half a minute. What the map lacks makes the transaction fail.
+        # That version is not waited for: etcd may have reported it to the caller and, as nothing of the map changed in it, not to
+        # this process, for half a minute to come. Where the map here is behind, the transaction fails.
         await self.ensure_root()
         async with self._turn:
             for _ in range(ATTEMPTS_MAX):
@@ -98,10 +98,10 @@ class Openings:
                 f"no range is opened while it is not known which ids these have, whose rows cannot be read: {names}", 1
             )
         records, sessions = self._map.records(), self._map.sessions()
-        states = [
-            RangeState(name, record.row.owner, self._loads.weight(name), record.row.target) for name, record in records.items()
+        weighted = [
+            WeightedRange(name, record.row.owner, self._loads.weight(name), record.row.target) for name, record in records.items()
         ]
-        target = least_loaded(states, shard_states(self._map, self._reach))
+        target = least_loaded(weighted, reachable_shards(self._map, self._reach))
         if target is None:
             raise unavailable("no shard serves at the moment that could take a new range", 1)
         last, last_revision = self._map.opened

@@ -14,7 +14,7 @@ from tenantry._proto.tenantry.registry.v1 import registry_pb2 as pb
 from tenantry._proto.tenantry.registry.v1 import registry_pb2_grpc as stubs
 from tenantry.kube.names import label_value_errors, qualified_name_errors
 from tenantry.kube.status import StatusError
-from tenantry.placement.directory import RangeInfo, ShardInfo
+from tenantry.placement.map import RangeInfo, ShardInfo
 from tenantry.placement.map_rows import RangeLoad
 from tenantry.rpc.refusals import bad_field, missing, over_quota, reason, refuse, retry_after
 from tenantry.rpc.server import RpcLimits
@@ -114,7 +114,7 @@ class RegistryService(stubs.RegistryServicer):
             await refuse(context, grpc.StatusCode.PERMISSION_DENIED, text, reason("NOT_PERMITTED"))
 
     async def _bounded(self, context: Any, work: Awaitable[T]) -> T:
-        """Waits for at most the call's deadline, and a bound of our own; refusals in gRPC's words."""
+        """Waits for at most the call's deadline, and a bound of our own; errors become gRPC statuses."""
         remaining = context.time_remaining()
         try:
             async with asyncio.timeout(DEADLINE_SECONDS if remaining is None else min(remaining, DEADLINE_SECONDS)):
@@ -134,7 +134,7 @@ class RegistryService(stubs.RegistryServicer):
             await refuse(context, grpc.StatusCode.UNAVAILABLE, str(error), *details)
 
     async def _watch(self, request: Any, update: Callable[[int, bool], T | None]) -> AsyncIterator[T]:
-        """`update(after, heartbeat)` is what to send to who knows the map at that version; None: nothing that concerns him."""
+        """`update(after, heartbeat)` is what to send to a watcher that knows the map at that version; None: nothing."""
         known = request.known_version if request.known_cell == self._cell else 0
         range_map = self._registry.map
         while True:
@@ -167,7 +167,7 @@ class RegistryService(stubs.RegistryServicer):
 
     def _shards_update(self, after: int, heartbeat: bool) -> pb.ShardsUpdate | None:
         delta = self._registry.map.since(after)
-        # Shards that gained or lost a range are shown anew, with the new number; which ones lost it is not known any more.
+        # Shards that acquired or released a range are shown with their new numbers; which ones released it is not known any more.
         shards = self._registry.map.shards() if delta.ranges else delta.shards
         if not (delta.full or shards or delta.removed_shards or heartbeat):
             return None
@@ -192,17 +192,17 @@ class RegistryService(stubs.RegistryServicer):
         )
 
     def _shards(self, shards: Iterable[ShardInfo]) -> list[pb.Shard]:
-        held: dict[str, list[RangeLoad]] = {}
+        by_owner: dict[str, list[RangeLoad]] = {}
         for info in self._registry.map.ranges():
-            held.setdefault(info.owner, []).append(self._registry.loads.of(info.name))
+            by_owner.setdefault(info.owner, []).append(self._registry.loads.of(info.name))
         return [
             pb.Shard(
                 name=shard.name,
                 uid=shard.uid,
                 url=shard.url,
                 draining=shard.draining,
-                ranges=len(held.get(shard.uid, ())),
-                load=_load(held.get(shard.uid, ())),
+                ranges=len(by_owner.get(shard.uid, ())),
+                load=_load(by_owner.get(shard.uid, ())),
             )
             for shard in shards
         ]

@@ -11,7 +11,7 @@ from registry.assignments import Assignments
 from registry.compaction import Compaction
 from registry.loads import Loads
 from registry.openings import Openings
-from tenantry.placement.directory import ShardInfo
+from tenantry.placement.map import ShardInfo
 from tenantry.placement.map_rows import drain_key
 from tenantry.placement.range_map import Opened, RangeMap
 from tenantry.placement.reach import Reach
@@ -34,7 +34,7 @@ class Registry:
     """Made, started, stopped. `map` is how it sees the ranges, and may be shared by the other parts of its process.
 
     `capacity`: tenants that a range holds before the next one opens. `ttl_seconds`: how long a dead leader still counts as one.
-    `retention_seconds`: for how long the store keeps its past; 0: it sees to that itself.
+    `retention_seconds`: for how long the store keeps its history; 0: it is compacted by something else.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Registry:
         return await self.openings(labels, after_version)
 
     async def drain(self, shard: str) -> ShardInfo:
-        """Has a shard, by name or uid, emptied and given nothing more, until `undrain` or its end. Idempotent.
+        """Moves all ranges away from a shard (name or uid) and gives it no more, until `undrain` or its end. Idempotent.
 
         Raises UnknownShard, AmbiguousShard, Unavailable, Indeterminate.
         """
@@ -103,7 +103,7 @@ class Registry:
             raise UnknownShard(f"shard {shard} has just ended")
         key = drain_key(info.uid)
         try:
-            # The wish ends with the session, whose lease it shares.
+            # It ends with the session, whose lease it shares.
             revision = await self._store.commit([Fence(key, 0)], [Put(key, self.identity.encode(), 0, session.row.lease)], [])
         except Fenced:
             revision = 0
@@ -113,7 +113,7 @@ class Registry:
         return self.map.shard(info.uid) or info._replace(draining=True)
 
     async def undrain(self, shard: str) -> ShardInfo:
-        """Takes `drain` back; a shard that wants to end stays draining. Idempotent. Raises as `drain` does."""
+        """Revokes `drain`; a shard that drains because it ends goes on draining. Idempotent. Raises as `drain` does."""
         info = self._shard(shard)
         key = drain_key(info.uid)
         page = await self._store.read(key, key + b"\0")
@@ -133,6 +133,7 @@ class Registry:
 
 
 async def forget_processes(store: Store) -> None:
-    """Ends what processes left behind that died. Only for who has the store for himself: it ends the living, too."""
+    """Deletes what processes that died left in the store. It deletes what living ones put there, too, so the caller must be the
+    only process that uses the store."""
     deletes = [Delete(prefix.encode(), prefix_end(prefix.encode())) for prefix in (SESSIONS, LOADS, REACH, ELECTION)]
     await store.commit([], [], deletes)

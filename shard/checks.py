@@ -9,35 +9,37 @@ from tenantry.apiserver.endpoints.health import Health
 from tenantry.base.metrics import Metrics
 from tenantry.storage.cell import Cell
 from tenantry.storage.store import Indeterminate, StoreError, Unavailable
-from tenantry.tenancy.host import Host
+from tenantry.tenancy.wiring import Tenancy
 
 REMEMBERED_SECONDS = 10.0
 
 
-def watch_over(host: Host, health: Health, metrics: Metrics) -> None:
+def watch_over(tenancy: Tenancy, health: Health, metrics: Metrics) -> None:
     """Adds the checks `<shard>-store`, `<shard>-catalog` and `<shard>-controllers`, and counts the store's transactions."""
-    store = StoreCheck(host.cell)
-    host.cell.on_write.append(store.written)
-    host.cell.on_write.append(lambda seconds, changes, error: metrics.store_commit(seconds, changes) if error is None else None)
+    store = StoreCheck(tenancy.cell)
+    tenancy.cell.on_write.append(store.written)
+    tenancy.cell.on_write.append(
+        lambda seconds, changes, error: metrics.store_commit(seconds, changes) if error is None else None
+    )
 
     def catalog() -> str | None:
-        if not host.ready.is_set():
+        if not tenancy.ready.is_set():
             return "starting"
-        return None if host.catalog.following else "changes of other shards do not arrive"
+        return None if tenancy.catalog.following else "changes of other shards do not arrive"
 
     def controllers() -> str | None:
-        broken = host.runner.broken
+        broken = tenancy.runner.broken
         return f"not running: {broken}" if broken else None
 
-    metrics.shares += host.cell.waiting
+    metrics.shares += tenancy.cell.waiting
     metrics.gauge(
         "tenantry_storage_refused_writes",
         "Writes refused because their logical cluster holds as much as it may.",
-        lambda: host.cell.refused_growth,
+        lambda: tenancy.cell.refused_growth,
     )
-    health.add(f"{host.name}-store", store.check)
-    health.add(f"{host.name}-catalog", catalog)
-    health.add(f"{host.name}-controllers", controllers)
+    health.add(f"{tenancy.name}-store", store.check)
+    health.add(f"{tenancy.name}-catalog", catalog)
+    health.add(f"{tenancy.name}-controllers", controllers)
 
 
 class StoreCheck:

@@ -1,4 +1,4 @@
-"""What a shard's ranges hold and how busy they are, told to the registry now and then."""
+"""Reports to the registry, now and then, of what a shard's ranges hold and how busy they are."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tenantry.storage.range import Range
 from tenantry.storage.store import StoreError
 
 AGAIN_SECONDS = 60.0
-"""When an old report is told once more: a session that began anew has lost it."""
+"""When a report that has not changed is repeated: it ended with its session, if that began anew."""
 
 logger = logging.getLogger(__name__)
 
 
 @asynccontextmanager
 async def reporting_loads(shard: Shard, interval_seconds: float) -> AsyncIterator[None]:
-    """Reports them while it is entered."""
+    """Reports while the context lasts."""
     task = restarting(partial(_report, shard, interval_seconds), name="report loads")
     try:
         yield
@@ -32,29 +32,29 @@ async def reporting_loads(shard: Shard, interval_seconds: float) -> AsyncIterato
 
 
 async def _report(shard: Shard, interval_seconds: float) -> None:
-    """Until cancelled. What is as it was is not told again at once. A report that fails is made up for by the next one."""
+    """Runs until cancelled. A report that fails is made up for by the next one."""
     loop = asyncio.get_running_loop()
-    told: dict[str, RangeLoad] | None = None
-    told_at = 0.0
+    reported: dict[str, RangeLoad] | None = None
+    reported_at = 0.0
     seen: dict[Range, int] = {}
     since = loop.time()
     while True:
         await asyncio.sleep(interval_seconds)
         now = loop.time()
-        held = dict(shard.cell.ranges)
+        ranges = dict(shard.cell.ranges)
         loads = {
             name: RangeLoad(
                 tenants=shard.tenants(name),
                 objects=range_.size,
                 requests=round((range_.requests - seen.get(range_, 0)) / (now - since), 1),
             )
-            for name, range_ in held.items()
+            for name, range_ in ranges.items()
         }
-        seen, since = {range_: range_.requests for range_ in held.values()}, now
-        if loads == told and now - told_at < AGAIN_SECONDS:
+        seen, since = {range_: range_.requests for range_ in ranges.values()}, now
+        if loads == reported and now - reported_at < AGAIN_SECONDS:
             continue
         try:
             await shard.session.report(loads)
-            told, told_at = loads, now
+            reported, reported_at = loads, now
         except StoreError as error:
             logger.warning("the loads could not be reported", extra={"error": str(error)})

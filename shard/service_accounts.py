@@ -4,29 +4,34 @@ from __future__ import annotations
 
 import orjson
 
+from tenantry.apiserver.request import Request
 from tenantry.apiserver.user import SYSTEM
-from tenantry.http.messages import Request, Response
+from tenantry.http.messages import Response
 from tenantry.kube.status import unavailable
+from tenantry.placement.map import Map
+from tenantry.placement.peers import Peers
+from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
-from tenantry.tenancy.host import Host
 
 
 class ServiceAccountLookup:
     """From memory for clusters of this shard, else from the shard that holds them."""
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
+    def __init__(self, cell: Cell, range_map: Map, peers: Peers) -> None:
+        self._cell = cell
+        self._range_map = range_map
+        self._peers = peers
 
     async def __call__(self, cluster: str, resource: str, namespace: str, name: str) -> str | None:
         """The uid, None where there is none. Raises StatusError 503 where that cannot be told."""
-        if self._host.cell.owns(cluster):
-            record = self._host.cell.range_of(cluster).get(Key(cluster, f"core/{resource}", namespace, name))
+        if self._cell.owns(cluster):
+            record = self._cell.range_of(cluster).get(Key(cluster, f"core/{resource}", namespace, name))
             return record.head.uid if record is not None and not record.head.deleting else None
-        info = self._host.directory.range_of(cluster)
+        info = self._range_map.range_of(cluster)
         if info is None:
             return None
         path = f"/clusters/{cluster}/api/v1/namespaces/{namespace}/{resource}/{name}"
-        reply = await self._host.peers.call(info.name, Request("GET", path, user=SYSTEM))
+        reply = await self._peers.call(info.name, Request("GET", path, user=SYSTEM))
         if isinstance(reply, Response) and reply.status == 404:
             return None
         if not isinstance(reply, Response) or reply.status != 200:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,16 +17,15 @@ from tenantry.apiserver.endpoints.issuer import IssuerEndpoint
 from tenantry.apiserver.endpoints.version import VersionEndpoint
 from tenantry.apiserver.pipeline import Pipeline
 from tenantry.apiserver.records import parse_head
-from tenantry.apiserver.storage_errors import not_owner
 from tenantry.apiserver.user import AUTHENTICATED_GROUP
 from tenantry.base.metrics import Metrics
-from tenantry.http.messages import Reply, Request
-from tenantry.kube.status import unavailable
-from tenantry.placement.directory import Registry, ShardInfo
 from tenantry.placement.heartbeat import OpenStore
+from tenantry.placement.map import ShardInfo
 from tenantry.placement.ownership import Ownership
+from tenantry.placement.peers import Peers
 from tenantry.placement.range_map import RangeMap
 from tenantry.placement.session import Session
+from tenantry.placement.urls import Urls
 from tenantry.storage.cell import NO_LIMITS, Cell, ClusterLimits
 from tenantry.storage.commit import CommitLimits
 from tenantry.storage.history import HistoryLimits
@@ -35,17 +34,16 @@ from tenantry.storage.range import Range
 from tenantry.storage.read_guard import ReadGuard
 from tenantry.storage.record import RecordEvent
 from tenantry.storage.store import Store
-from tenantry.tenancy import admission, controllers
-from tenantry.tenancy.authorization.chain import Chain
 from tenantry.tenancy.controllers.event_expiry import EventExpiry
-from tenantry.tenancy.exports import controllers as export_controllers
-from tenantry.tenancy.host import Host, Peers, Urls
+from tenantry.tenancy.mounts import RangesMount
 from tenantry.tenancy.resources import LOGICAL_CLUSTERS, SECRETS, SERVICE_ACCOUNTS
-from tenantry.tenancy.scopes import ClustersMount, RangesMount
 from tenantry.tenancy.types.logical_cluster import NAME
 from tenantry.tenancy.well_known import ROOT
-from tenantry.tenancy.workspaces import controllers as workspace_controllers
+from tenantry.tenancy.wiring import Tenancy
+from tenantry.virtual.access_changes import AccessChanges
 from tenantry.virtual.mount import ServicesMount, load_views
+from tenantry.virtual.stock import stock_views
+from tenantry.virtual.view import ViewContext
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +57,7 @@ class Identity:
 
 
 class Shard:
-    """Made, joined (it has a session, and takes up the ranges that the registry gives it), started, stopped.
+    """Made, joined (it has a session, and acquires the ranges that the map gives it), started, stopped.
 
     `handle` answers requests once it is started. `ttl_seconds`: how long the shard counts as alive after its last sign of life.
     `uid` is new with every start of a process; `url` is where peers and gateways reach it, and `open_store` a connection of its
@@ -71,7 +69,7 @@ class Shard:
         *,
         name: str,
         store: Store,
-        registry: RangeMap,
+        range_map: RangeMap,
         peers: Peers,
         urls: Urls,
         identity: Identity,
@@ -100,54 +98,56 @@ class Shard:
             history_limits=history_limits,
             cluster_limits=cluster_limits,
         )
-        self.host = host = Host(
-            name=name,
-            cell=self.cell,
-            registry=registry,
-            urls=urls,
-            peers=peers,
-            ca_certificate=ca_certificate.decode(),
-            version=version,
-            home_creator_groups=home_creator_groups,
-        )
-        self.ownership = Ownership(self.cell, registry, changed=host.ranges_changed, prepared=host.catalog.reached)
-        self.session = Session(
-            store,
-            self._info,
-            guard,
-            ttl_seconds=ttl_seconds,
-            seen=registry.reached,
-            lost=self.ownership.give_up,
-            doubted=self.ownership.end_watches,
-            open_store=open_store,
-        )
-        authorizer = Chain(host)
-        host.authorizer = authorizer
-        host.admission = admission.build(host, authorizer)
-        lookup = ServiceAccountLookup(host)
+        lookup = ServiceAccountLookup(self.cell, range_map, peers)
         authenticator = Union(
             requests=identity.requests,
             tokens=[*identity.tokens, ServiceAccountTokens(identity.issuer, lookup)],
             audiences=identity.issuer.audiences,
             anonymous=identity.anonymous,
         )
-        host.follow_ranges(partial(_forget_tokens, authenticator))
-        host.add_connectors(reviews.connectors(authenticator))
-        host.add_connectors(token_request.connectors(identity.issuer, lookup))
-        host.add_controllers(
-            *controllers.build(host, identity.issuer.issue_for_secret),
-            *export_controllers.build(host, publish_on_exports=publish_on_exports),
-            *workspace_controllers.build(host),
+        self.tenancy = tenancy = Tenancy(
+            name=name,
+            cell=self.cell,
+            range_map=range_map,
+            urls=urls,
+            peers=peers,
+            connectors={**reviews.connectors(authenticator), **token_request.connectors(identity.issuer, lookup)},
+            ca_certificate=ca_certificate.decode(),
+            home_creator_groups=home_creator_groups,
         )
-        self._expiry = EventExpiry(host)
-        watch_over(host, health, metrics)
-        clusters = ClustersMount(host)
-        services = ServicesMount(host, load_views(host))
-        ranges = RangesMount(host, {"clusters": clusters, "services": services})
+        self.ownership = Ownership(self.cell, range_map, changed=tenancy.ranges_changed, prepared=tenancy.catalog.reached)
+        self.session = Session(
+            store,
+            self._info,
+            guard,
+            ttl_seconds=ttl_seconds,
+            seen=range_map.reached,
+            lost=self.ownership.give_up,
+            doubted=self.ownership.end_watches,
+            open_store=open_store,
+        )
+        tenancy.local_ranges.follow(partial(_forget_tokens, authenticator))
+        tenancy.runner.add(
+            *tenancy.plain_controllers(identity.issuer.issue_for_secret),
+            *tenancy.export_controllers(publish_on_exports=publish_on_exports),
+            *tenancy.workspace_controllers(),
+        )
+        self._expiry = EventExpiry(cell=self.cell, local_ranges=tenancy.local_ranges)
+        watch_over(tenancy, health, metrics)
+        context = ViewContext(
+            authorizer=tenancy.authorizer,
+            definitions=tenancy.definitions,
+            directory=tenancy.directory,
+            access_changes=AccessChanges(tenancy.catalog, tenancy.directory, tenancy.local_ranges),
+        )
+        views = stock_views(context, catalog=tenancy.catalog, exports=tenancy.exports, apis=tenancy.apis)
+        services = ServicesMount(tenancy.directory, tenancy.scopes, load_views(views, context))
+        ranges = RangesMount(range_map, tenancy.scopes, {"clusters": tenancy.clusters, "services": services})
         self.handle = Pipeline(
-            {"clusters": clusters, "services": services, "ranges": ranges},
+            {"clusters": tenancy.clusters, "services": services, "ranges": ranges},
             authenticator,
-            root=lambda: host.scope(ROOT),
+            root=lambda: tenancy.scopes.cluster(ROOT),
+            pass_on=peers.call,
             health=health,
             metrics=metrics,
             version=VersionEndpoint(version),
@@ -175,13 +175,13 @@ class Shard:
         return range_.count(LOGICAL_CLUSTERS) - (range_.get(Key(ROOT, LOGICAL_CLUSTERS, "", NAME)) is not None)
 
     async def start(self) -> None:
-        await self.host.start()
+        await self.tenancy.start()
         self._expiry.start()
 
     async def stop(self) -> None:
         await self.ownership.stop()
         await self._expiry.stop()
-        await self.host.stop()
+        await self.tenancy.stop()
         await self.cell.close()
         await self.session.stop()
 
@@ -200,22 +200,3 @@ def _forget_tokens(authenticator: Union, range_: Range) -> Callable[[], None]:
             each()
 
     return stop
-
-
-class LocalPeers:
-    """Peers in the same process. `shards` is filled once all are made."""
-
-    def __init__(self, registry: Registry, shards: Mapping[str, Shard]) -> None:
-        self._registry = registry
-        self._shards = shards
-
-    async def call(self, range_name: str, request: Request) -> Reply:
-        info = self._registry.named(range_name)
-        shard = self._shards.get(info.shard) if info is not None else None
-        if shard is None:
-            raise unavailable(f"range {range_name} has no owner at the moment")
-        range_ = shard.cell.ranges.get(range_name)
-        if range_ is None or not range_.owned:
-            # While it is handed over, its shard would ask here again, and so on.
-            raise not_owner(f"range {range_name} is not loaded yet")
-        return await shard.handle(request)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
 
 import orjson
 
@@ -14,10 +13,6 @@ from tenantry.kube.objects import Object, annotations_of
 from tenantry.storage.record import Record
 from tenantry.tenancy.well_known import OWNER_ANNOTATION
 from tenantry.virtual.view import Place, View
-from tenantry_personal_workspaces.access import AccessChanges
-
-if TYPE_CHECKING:
-    from tenantry.tenancy.host import Host
 
 
 class PersonalWorkspaces(View):
@@ -28,12 +23,8 @@ class PersonalWorkspaces(View):
     arguments = ("path",)
     per_cluster = False
 
-    def __init__(self, host: Host) -> None:
-        super().__init__(host)
-        self._changes = AccessChanges(host)
-
     def cluster_of(self, arguments: tuple[str, ...]) -> str | None:
-        return self.host.directory.cluster_of(arguments[0])
+        return self.context.directory.cluster_of(arguments[0])
 
     def may_enter(self, place: Place, question: Attributes) -> bool:
         return AUTHENTICATED_GROUP in question.user.groups
@@ -49,7 +40,7 @@ class PersonalWorkspaces(View):
         return bool(child) and self.may_access(user, child, owner=owner_of(workspace))
 
     def watch_sees(self, place: Place, user: User, changed: Callable[[], None]) -> Callable[[], None]:
-        return self._changes.subscribe(place.cluster or "", changed)
+        return self.context.access_changes.subscribe(place.cluster or "", changed)
 
 
 def owner_of(workspace: Object) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from tenantry.apiserver.bodies import BODY_LIMIT_BYTES, parse_at_once, weigh_body
 from tenantry.apiserver.negotiation import body_media_type
-from tenantry.apiserver.verbs.call import Call
+from tenantry.apiserver.scope import Call
 from tenantry.apiserver.verbs.options import IGNORE, STRICT
 from tenantry.apiserver.work import beside
 from tenantry.kube import decode

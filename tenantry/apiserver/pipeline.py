@@ -1,13 +1,14 @@
-"""A request on its way to a verb: resolve the scope, authenticate, impersonate, authorize, dispatch.
+"""A request on its way to a verb: locate the place, authenticate, find the scope, impersonate, authorize, dispatch.
 
-The URL space is a few mounts (`/clusters/…`, `/services/<view>/…`, `/ranges/<name>/…`), each of which turns a path into a scope
-and a Kubernetes path inside it; what has no mount belongs to the process. A place that does not exist goes the same way, up to
-authorization, which refuses it.
+The URL space is a few mounts (`/clusters/…`, `/services/<view>/…`, `/ranges/<name>/…`), each of which turns a path into a place,
+and that into a scope and a Kubernetes path inside it; what has no mount belongs to the process. A place that does not exist goes
+the same way, up to authorization, which refuses it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 
 from tenantry.apiserver import impersonation, request_info
 from tenantry.apiserver.authentication.authenticator import ANONYMOUS_USER, Authenticator
@@ -20,14 +21,16 @@ from tenantry.apiserver.endpoints.plain import page_not_found, text
 from tenantry.apiserver.endpoints.version import VersionEndpoint
 from tenantry.apiserver.forbidden import forbidden_request
 from tenantry.apiserver.hidden import Hidden
+from tenantry.apiserver.mount import Elsewhere, Mount
 from tenantry.apiserver.negotiation import error_response
-from tenantry.apiserver.scope import Mount, Scope
+from tenantry.apiserver.request import Request
+from tenantry.apiserver.scope import Scope
 from tenantry.apiserver.storage_errors import check_readable
 from tenantry.apiserver.timeout_parameter import check_timeout
 from tenantry.apiserver.user import User
 from tenantry.apiserver.verbs.serve import serve
 from tenantry.base.metrics import CONTENT_TYPE, Metrics
-from tenantry.http.messages import Reply, Request, Response
+from tenantry.http.messages import Reply, Response
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.status import StatusError, generic_not_found, unauthorized
 
@@ -38,10 +41,11 @@ _SHARDED_REQUEST = "x-kubernetes-sharded-request"
 
 
 class Pipeline:
-    """Handles every request of a process; the edge and calls between shards use it alike.
+    """Handles every request of a process; the HTTP server and calls between shards use it alike.
 
-    `mounts`: `clusters`, `ranges` and `services/<view>` → Mount; views may be added later. `root` gives the scope of the root
-    cluster, by whose RBAC the paths of the process are authorized; it raises StatusError where that is not served here.
+    `mounts`: `clusters`, `ranges` and `services` or `services/<view>` → Mount. `root` gives the scope of the root cluster, by
+    whose RBAC the paths of the process are authorized; it raises StatusError where that is not served here. `pass_on(range,
+    request)` has the owner of another range answer.
     `token_cluster` reads the logical cluster, unverified, from a service account's token (kcp lets its holder leave out
     `/clusters/<id>`), None for other tokens.
 
@@ -54,6 +58,7 @@ class Pipeline:
         authenticator: Authenticator,
         *,
         root: Callable[[], Scope],
+        pass_on: Callable[[str, Request], Awaitable[Reply]],
         health: Health | None = None,
         metrics: Metrics | None = None,
         version: VersionEndpoint | None = None,
@@ -63,6 +68,7 @@ class Pipeline:
         self._mounts = mounts
         self._authenticator = authenticator
         self._root = root
+        self._pass_on = pass_on
         self._health = health or Health()
         self._metrics = metrics or Metrics()
         self._version = version or VersionEndpoint()
@@ -84,21 +90,21 @@ class Pipeline:
             mount = self._mounts.get(path[1:] if end < 0 else path[1:end])
         if mount is None:
             return await self._process(request, path)
-        resolved = await mount.resolve(request, "/" if end < 0 else path[end:])
-        if not isinstance(resolved, tuple):
-            return resolved
-        scope, inner = resolved
-        if inner == "/metrics":
-            # Figures are of the process and not of a tenant; kcp answers the same, whoever asks.
+        place = mount.locate("/" if end < 0 else path[end:])
+        if isinstance(place, Elsewhere):
+            return await self._pass_on(place.range_name, replace(request, path=place.path))
+        if place.path == "/metrics":
+            # Metrics are of the process and not of a tenant; kcp answers the same, whoever asks.
             return text("metrics are served without a /clusters prefix only\n", 501)
-        user = request.user or await self._authenticate(request, scope)
-        return await self._serve(request, scope, inner or "/", user)
-
-    async def _authenticate(self, request: Request, scope: Scope | Hidden) -> User:
-        user = await self._authenticator.authenticate(request, scope.cluster)
+        user = request.user
+        if user is not None:
+            scope, inner = place.scope(request)
+            return await self._serve(request, scope, inner or "/", user)
+        user = await self._authenticator.authenticate(request, place.cluster)
         if user is None:
             raise unauthorized()
-        return await self._impersonated(request, user, scope)
+        scope, inner = place.scope(request)
+        return await self._serve(request, scope, inner or "/", await self._impersonated(request, user, scope))
 
     async def _impersonated(self, request: Request, user: User, scope: Scope | Hidden) -> User:
         request.user = user

@@ -1,19 +1,25 @@
-"""A scope: which clusters, which resources, which objects, as whom. Every verb works on a scope and on nothing else,
-so a logical cluster, the wildcard of a range and each virtual workspace are the same code."""
+"""A scope: which clusters, which resources, which objects, as whom; and a call, one request for a resource in it.
+
+Every verb works on a scope and on nothing else, so a logical cluster, the wildcard of a range and each virtual workspace are the
+same code.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from tenantry.apiserver.admission.attributes import Admission
 from tenantry.apiserver.authorization import Attributes, Authorizer
-from tenantry.apiserver.hidden import Hidden
+from tenantry.apiserver.forbidden import forbidden_request
+from tenantry.apiserver.request import Request
 from tenantry.apiserver.user import User
-from tenantry.http.messages import Reply, Request
+from tenantry.http.messages import Reply
 from tenantry.kube.api_set import ApiSet
-from tenantry.kube.definition import ResourceDefinition
-from tenantry.kube.objects import Object
+from tenantry.kube.definition import ResourceDefinition, Version
+from tenantry.kube.objects import GroupResource, Object
+from tenantry.kube.status import method_not_allowed
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
@@ -90,29 +96,76 @@ class Scope(Protocol):
         ...
 
 
-Connector = Callable[["Call"], Awaitable[Reply]]
+@dataclass(slots=True, eq=False)
+class Call:
+    """`verb` is the API verb (get, list, watch, create, update, patch, delete, deletecollection). `namespace` is empty for
+    cluster-scoped types and for requests over all namespaces, `name` for collections.
 
-
-class Call(Protocol):
-    """What a connector is given; `tenantry.apiserver.verbs.call.Call` is the one implementation."""
+    `warnings` are sent with the answer, also with a refusal.
+    """
 
     request: Request
     scope: Scope
     user: User
     definition: ResourceDefinition
     version: str
-    namespace: str
-    name: str
-    subresource: str
+    namespace: str = ""
+    name: str = ""
+    subresource: str = ""
+    verb: str = ""
+    warnings: list[str] = field(default_factory=list)
+    weight: int = 0
+    """Of the body, as `work.weigh` has it."""
+
+    @property
+    def shape(self) -> Version:
+        """The version of the type that the request speaks."""
+        return self.definition.versions[self.version]
+
+    @property
+    def group_resource(self) -> GroupResource:
+        return self.definition.group_resource
+
+    @property
+    def cluster(self) -> str:
+        """The logical cluster. Raises StatusError 405 on a wildcard, which has none."""
+        cluster = self.scope.cluster
+        if cluster is None:
+            raise method_not_allowed(self.group_resource, self.verb)
+        return cluster
+
+    @property
+    def key(self) -> Key:
+        """Where the named object lives."""
+        return Key(self.cluster, self.definition.storage_key, self.namespace, self.name)
+
+    @property
+    def attributes(self) -> Attributes:
+        """The question that authorization was asked about this request."""
+        group, resource = self.definition.group_resource
+        return Attributes(
+            self.user,
+            self.verb,
+            self.scope.cluster or "*",
+            group,
+            self.version,
+            resource,
+            self.subresource,
+            self.namespace,
+            self.name,
+        )
+
+    def require_create(self) -> None:
+        """Raises StatusError 403 where the caller of an update or apply that comes to a creation may not create."""
+        question = self.attributes._replace(verb="create")
+        decision = self.scope.authorizer.authorize(question)
+        if not decision.allowed:
+            raise forbidden_request(question, decision.reason)
+
+    def acting_user(self) -> User:
+        """As whom admission sees the write."""
+        return self.scope.acting_user(self.user, self.attributes)
 
 
-class Mount(Protocol):
-    """A part of the URL space: how `/clusters/…`, `/services/<view>/…` become a scope."""
-
-    async def resolve(self, request: Request, path: str) -> tuple[Scope | Hidden, str] | Reply:
-        """The scope, and the Kubernetes path inside it (`/api/v1/…`). `path` is what follows the mount's prefix.
-
-        Or a whole reply, where the request is passed on elsewhere. Nobody has looked at the caller yet: what would tell whether
-        something exists is no error but a `Hidden` place. Raises StatusError for what is the same for all.
-        """
-        ...
+Connector = Callable[[Call], Awaitable[Reply]]
+"""The answerer of a resource that is not stored, or of a special subresource."""

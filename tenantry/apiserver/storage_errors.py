@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tenantry.http.messages import NOT_OWNER
+from tenantry.apiserver.forwarded import NOT_OWNER
 from tenantry.kube.status import StatusError, internal, timeout, too_many_requests, unavailable
-from tenantry.storage.cell import NotOwned
+from tenantry.storage.cell import Cell, NotOwned
 from tenantry.storage.range import Range
 from tenantry.storage.store import Fenced, Indeterminate, Overdrawn, StoreError, Unavailable
 
@@ -22,6 +22,14 @@ def to_status(error: StoreError | NotOwned) -> StatusError:
     if isinstance(error, Unavailable):
         return unavailable(f"the store takes no writes now: {error}")
     return internal(str(error))
+
+
+def range_of(cell: Cell, cluster: str) -> Range:
+    """The range in memory that a logical cluster is in. Raises StatusError 503 where this shard does not own it."""
+    try:
+        return cell.range_of(cluster)
+    except NotOwned as error:
+        raise to_status(error) from error
 
 
 def check_readable(range_: Range) -> None:

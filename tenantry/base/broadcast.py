@@ -1,4 +1,4 @@
-"""Telling any number of subscribers of a change, by calling them back on the loop.
+"""Telling any number of subscribers of a change, by calling them back on the loop, and waking those who wait for one.
 
 Nothing is queued: a subscriber that needs time sets an event, or asks a queue of its own. One that raises is logged and counted
 (`tasks.call`), and the others are called all the same.
@@ -6,6 +6,7 @@ Nothing is queued: a subscriber that needs time sets an event, or asks a queue o
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import Callable, Hashable, Iterator
 from typing import Generic, ParamSpec, TypeVar
@@ -56,6 +57,9 @@ class KeyedBroadcast(Generic[K, P]):
         self._name = name
         self._broadcasts: dict[K, Broadcast[P]] = {}
 
+    def __bool__(self) -> bool:
+        return bool(self._broadcasts)
+
     def __contains__(self, key: K) -> bool:
         return key in self._broadcasts
 
@@ -79,3 +83,35 @@ class KeyedBroadcast(Generic[K, P]):
         """As `Broadcast.send`, for one key."""
         if (broadcast := self._broadcasts.get(key)) is not None:
             broadcast.send(*args, **kwargs)
+
+
+class Signal:
+    """What tasks wait for. It remembers nothing: who begins to wait after a `send` waits for the next one."""
+
+    __slots__ = ("_waiters",)
+
+    def __init__(self) -> None:
+        self._waiters: set[asyncio.Future[None]] = set()
+
+    def __len__(self) -> int:
+        """How many wait now."""
+        return len(self._waiters)
+
+    async def wait(self, timeout_seconds: float | None = None) -> bool:
+        """Returns with the next `send`, or after so many seconds; whether it was sent."""
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.add(waiter)
+        try:
+            if timeout_seconds is None:
+                await waiter
+            else:
+                await asyncio.wait((waiter,), timeout=timeout_seconds)
+            return waiter.done()
+        finally:
+            self._waiters.discard(waiter)
+
+    def send(self) -> None:
+        """Wakes all who wait now."""
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)

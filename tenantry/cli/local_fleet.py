@@ -7,8 +7,9 @@ from contextlib import AsyncExitStack
 
 from registry.wiring import Registry, forget_processes
 from shard.loads import reporting_loads
-from shard.wiring import LocalPeers, Shard
-from tenantry.placement.directory import RangeInfo
+from shard.local_peers import LocalPeers
+from shard.wiring import Shard
+from tenantry.placement.map import RangeInfo
 from tenantry.placement.range_map import Opened, RangeMap
 from tenantry.storage.store import Store
 from tenantry.tenancy.well_known import ROOT
@@ -46,7 +47,7 @@ class LocalFleet:
         while not self.map.ranges() or not all(info.shard for info in self.map.ranges()):
             await self.map.moved()
         for shard in self.shards.values():
-            await shard.ownership.settled(LOADING_SECONDS)
+            await shard.ownership.loaded(LOADING_SECONDS)
         # Root's shard first: it installs what the others look up.
         home = self.home
         await home.start()

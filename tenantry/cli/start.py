@@ -24,6 +24,7 @@ from tenantry.apiserver.authentication.service_account import TokenIssuer, token
 from tenantry.apiserver.authentication.static_tokens import StaticTokens, read_token_file
 from tenantry.apiserver.callers import Callers
 from tenantry.apiserver.life_cycle import Process, run_process
+from tenantry.apiserver.request import Request
 from tenantry.apiserver.serving import https_server, serving_names
 from tenantry.base.files import write_private
 from tenantry.cli import kubeconfig
@@ -31,17 +32,17 @@ from tenantry.cli.local_fleet import TTL_SECONDS, LocalFleet
 from tenantry.cli.settings import StartSettings
 from tenantry.http.addresses import from_here
 from tenantry.http.certificates import CertificateAuthority
-from tenantry.http.messages import Reply, Request
+from tenantry.http.messages import Reply
 from tenantry.kube.status import unavailable
 from tenantry.placement.directory import Directory
 from tenantry.placement.tenant_paths import tenant_of
-from tenantry.rpc.server import serve
+from tenantry.placement.urls import Urls
+from tenantry.rpc.server import serve_renewed
 from tenantry.storage.history import HistoryLimits
 from tenantry.storage.keys import JOURNAL, prefix_end
 from tenantry.storage.sqlite.store import SqliteStore
 from tenantry.storage.store import Delete, Store
 from tenantry.tenancy.exports.urls import published_urls
-from tenantry.tenancy.host import Urls
 
 
 def run(settings: StartSettings) -> int:
@@ -96,7 +97,7 @@ class WholePlatform(Process[StartSettings]):
             fleet.shards[name] = Shard(
                 name=name,
                 store=self._store,
-                registry=fleet.map,
+                range_map=fleet.map,
                 peers=fleet.peers,
                 urls=Urls(self._url),
                 identity=identity,
@@ -113,7 +114,7 @@ class WholePlatform(Process[StartSettings]):
             )
         stack.push_async_callback(fleet.stop)
         await fleet.start()
-        self._directory = fleet.home.host.directory
+        self._directory = fleet.home.tenancy.directory
         self._front = FrontDoor(
             self._directory,
             {name: shard.handle for name, shard in fleet.shards.items()},
@@ -149,33 +150,29 @@ class WholePlatform(Process[StartSettings]):
         return tenant_of(self._directory, path) if self._directory is not None else ""
 
     async def _serve_lookups(self, fleet: LocalFleet) -> int:
-        host, authority, pki = fleet.home.host, self._authority, self._root / "pki"
+        tenancy, authority, pki = fleet.home.tenancy, self._authority, self._root / "pki"
         cell = self._store.cell
         self.certificates.client_files("lookup-client", pki, common_names.LOOKUP)
         serving = self.certificates.serving("grpc-serving", [*self._names(), common_names.REGISTRY])
-        feed = MapFeed(fleet.map, host.urls, cell=cell)
+        feed = MapFeed(fleet.map, tenancy.urls, cell=cell)
         feed.start()
         self._stack.push_async_callback(feed.stop)
         lookups = Lookups(
-            host.directory,
-            urls=host.urls,
-            urls_of=lambda cluster, export: published_urls(host, cluster, export),
+            tenancy.directory,
+            urls=tenancy.urls,
+            urls_of=lambda cluster, export: published_urls(tenancy.catalog, tenancy.urls, cluster, export),
             tenants=fleet.tenants,
             feed=feed,
         )
         ranges = RegistryService(fleet.registry, cell=cell, may_change=common_names.may_change_the_map)
-        server = await serve(
+        server = await serve_renewed(
             {LOOKUPS: lookups.add_to, REGISTRY: ranges.add_to},
             f"{from_here(self._settings.bind_address)}:{self._settings.gateway_port}",
             ca=authority.certificate,
-            certificate=serving.pair.certificate,
-            key=serving.pair.key,
+            serving=serving,
             limits=LOOKUP_LIMITS,
         )
         self.metrics.shares += server.shares
-        serving.follow(server.renew)
-        # It may have been renewed while the server started.
-        server.renew(serving.pair)
         self._stack.push_async_callback(server.stop, 1.0)
         return server.port
 

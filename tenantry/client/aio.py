@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
 from typing import Any
@@ -13,6 +12,7 @@ import grpc
 
 from tenantry._proto.tenantry.gateway.v1 import gateway_pb2 as pb
 from tenantry._proto.tenantry.gateway.v1 import gateway_pb2_grpc as stubs
+from tenantry.base.backoff import Backoff
 from tenantry.client.channels import Channels, Credentials
 from tenantry.client.errors import ClientError, Closed, from_failure
 from tenantry.client.tenant_map import Gap, Location, Range, Shard, TenantMap, range_from, shard_from, whole
@@ -20,8 +20,8 @@ from tenantry.client.tenant_map import Gap, Location, Range, Shard, TenantMap, r
 logger = logging.getLogger(__name__)
 
 BATCH_LIMIT = 10_000
-_FIRST_PAUSE_SECONDS = 0.05
-_LAST_PAUSE_SECONDS = 5.0
+_FIRST_RETRY_SECONDS = 0.05
+_LAST_RETRY_SECONDS = 5.0
 _SILENCE_SECONDS = 10.0
 """Until the first update has said how long a stream may be silent."""
 
@@ -48,7 +48,7 @@ class Client:
         self._map: TenantMap | None = None
         self._silence_seconds = _SILENCE_SECONDS
         self._follower: asyncio.Task[None] | None = None
-        self._news: asyncio.Future[None] | None = None
+        self._update_came: asyncio.Future[None] | None = None
         self._from_nothing = False
         self.resyncs = 0
         """How often the map had to be read whole because updates were missing."""
@@ -74,11 +74,11 @@ class Client:
             self._follower.cancel()
             await asyncio.gather(self._follower, return_exceptions=True)
             self._follower = None
-        if self._news is not None and not self._news.done():
+        if self._update_came is not None and not self._update_came.done():
             # No update comes any more: who waits for one must learn it.
-            self._news.set_exception(Closed("the client was closed"))
-            self._news.exception()
-        self._news = None
+            self._update_came.set_exception(Closed("the client was closed"))
+            self._update_came.exception()
+        self._update_came = None
         if self._channels is not None:
             await self._channels.close()
             self._channels = None
@@ -109,7 +109,7 @@ class Client:
         return await self.ask(tenant, newer_than=newer_than)
 
     async def ask(self, tenant: str, *, newer_than: int = 0) -> Location:
-        """As `resolve`, never from memory: also tells whether an id is a tenant's."""
+        """As `resolve`, never from memory: also raises NotFound for an id that is no tenant's."""
         answer = await self._call("Resolve", pb.ResolveRequest(tenant=tenant, newer_than_generation=newer_than))
         return Location(answer.cluster, answer.range, answer.shard, answer.generation, answer.url, answer.shard_url, answer.path)
 
@@ -169,13 +169,13 @@ class Client:
         """Returns when the next update has come, a heartbeat among them. Raises Closed."""
         if self._follower is None:
             raise RuntimeError("this client follows no map: make it with follow=True, and start it")
-        if self._news is None:
-            self._news = asyncio.get_running_loop().create_future()
-        await asyncio.shield(self._news)
+        if self._update_came is None:
+            self._update_came = asyncio.get_running_loop().create_future()
+        await asyncio.shield(self._update_came)
 
     async def _keep_following(self) -> None:
         channels = self._open()
-        pause = _FIRST_PAUSE_SECONDS
+        backoff = Backoff(_FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS, jitter=1.0)
         gaps = 0
         while True:
             stub = channels.current
@@ -183,7 +183,7 @@ class Client:
             try:
                 await self._follow_once(stub)
             except Gap:
-                # Of a whole map nothing can be missing. A gateway that tells a gap again is asked after a pause, as a silent one.
+                # Of a whole map nothing can be missing. A gateway with a gap again is asked after a pause, as a silent one.
                 self._from_nothing = True
                 self.resyncs += 1
                 gaps += 1
@@ -199,8 +199,9 @@ class Client:
             channels.leave(stub)
             gaps = 0
             # After a stream that brought something the first attempt is made soon, and not by everybody at the same time.
-            pause = _FIRST_PAUSE_SECONDS if self._map is not before else min(pause * 2, _LAST_PAUSE_SECONDS)
-            await asyncio.sleep(random.uniform(0, pause))
+            if self._map is not before:
+                backoff.reset()
+            await backoff.pause()
 
     async def _follow_once(self, stub: Any) -> None:
         known = None if self._from_nothing else self._map
@@ -227,6 +228,6 @@ class Client:
             raise Gap("the first update is not a whole map")
         else:
             self._map = self._map.applied(update)
-        news, self._news = self._news, None
-        if news is not None:
-            news.set_result(None)
+        update_came, self._update_came = self._update_came, None
+        if update_came is not None:
+            update_came.set_result(None)

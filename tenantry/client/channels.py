@@ -1,4 +1,4 @@
-"""The ways to the gateways: one channel for each, one of them in use, left for the next when it fails."""
+"""Channels to the gateways: one for each, one of them in use, left for the next when it fails."""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ from grpc_status import rpc_status
 
 from tenantry._proto.tenantry.registry.v1 import registry_pb2 as pb
 from tenantry._proto.tenantry.registry.v1 import registry_pb2_grpc as stubs
+from tenantry.base.backoff import Backoff
 
 DEADLINE_SECONDS = 10.0
 ATTEMPT_SECONDS = 3.0
@@ -48,8 +49,8 @@ class OpenedRange(NamedTuple):
     version: int
 
 
-class _Ways:
-    """One channel for each replica, all with the same certificate."""
+class _Channels:
+    """One for each replica, all with the same certificate."""
 
     def __init__(self, channels: Sequence[grpc.aio.Channel]) -> None:
         self.channels = channels
@@ -75,8 +76,8 @@ class RegistryClient:
         self._addresses = tuple(addresses)
         self._ca = ca
         self._server_name = server_name
-        self._ways = self._connect(certificate, key)
-        self._former: set[_Ways] = set()
+        self._channels = self._connect(certificate, key)
+        self._former: set[_Channels] = set()
         self._closed = False
         self._at = random.randrange(len(self._addresses))
 
@@ -92,19 +93,19 @@ class RegistryClient:
     async def close(self) -> None:
         """Ends all connections, and the calls and watches on them."""
         self._closed = True
-        for ways in (*self._former, self._ways):
-            await ways.close()
+        for channels in (*self._former, self._channels):
+            await channels.close()
         self._former.clear()
 
     async def renew(self, certificate: bytes, key: bytes) -> None:
         """Shows another certificate (PEM) from now on. Calls and watches under way go on over the connections they have."""
         if self._closed:
             return
-        former, self._ways = self._ways, self._connect(certificate, key)
+        former, self._channels = self._channels, self._connect(certificate, key)
         self._former.add(former)
-        await self._leave(former)
+        await self._close_unused(former)
 
-    def _connect(self, certificate: bytes, key: bytes) -> _Ways:
+    def _connect(self, certificate: bytes, key: bytes) -> _Channels:
         options: list[tuple[str, Any]] = [
             ("grpc.max_receive_message_length", MESSAGE_LIMIT_BYTES),
             ("grpc.keepalive_time_ms", 10_000),
@@ -114,24 +115,24 @@ class RegistryClient:
         if self._server_name:
             options.append(("grpc.ssl_target_name_override", self._server_name))
         credentials = grpc.ssl_channel_credentials(self._ca, key, certificate)
-        return _Ways([grpc.aio.secure_channel(address, credentials, options) for address in self._addresses])
+        return _Channels([grpc.aio.secure_channel(address, credentials, options) for address in self._addresses])
 
     @asynccontextmanager
-    async def _way(self) -> AsyncIterator[Any]:
-        """The stub to ask now. Its channel is open until the call has ended."""
-        ways = self._ways
-        ways.calls += 1
+    async def _stub(self) -> AsyncIterator[Any]:
+        """The stub of the replica to call now. Its channel stays open until the call has ended."""
+        channels = self._channels
+        channels.calls += 1
         try:
-            yield ways.stubs[self._at]
+            yield channels.stubs[self._at]
         finally:
-            ways.calls -= 1
-            await self._leave(ways)
+            channels.calls -= 1
+            await self._close_unused(channels)
 
-    async def _leave(self, ways: _Ways) -> None:
+    async def _close_unused(self, channels: _Channels) -> None:
         """Closes connections of a former certificate that nobody uses any more."""
-        if ways in self._former and not ways.calls:
-            self._former.discard(ways)
-            await ways.close()
+        if channels in self._former and not channels.calls:
+            self._former.discard(channels)
+            await channels.close()
 
     async def open_range(
         self, labels: Mapping[str, str], after_version: int, *, deadline_seconds: float = DEADLINE_SECONDS
@@ -160,14 +161,14 @@ class RegistryClient:
         return list(answer.shards)
 
     async def drain(self, shard: str, *, deadline_seconds: float = DEADLINE_SECONDS) -> pb.Shard:
-        """Has a shard (name or uid) emptied; returns at once. Raises RegistryError."""
+        """Begins to move all ranges away from a shard (name or uid). Raises RegistryError."""
         request = pb.DrainRequest(shard=shard)
         answer = await self._call(lambda stub, seconds: stub.Drain(request, timeout=seconds), deadline_seconds)
         shown: pb.Shard = answer.shard
         return shown
 
     async def undrain(self, shard: str, *, deadline_seconds: float = DEADLINE_SECONDS) -> pb.Shard:
-        """Takes `drain` back. Raises RegistryError."""
+        """Revokes `drain`. Raises RegistryError."""
         request = pb.UndrainRequest(shard=shard)
         answer = await self._call(lambda stub, seconds: stub.Undrain(request, timeout=seconds), deadline_seconds)
         shown: pb.Shard = answer.shard
@@ -195,24 +196,23 @@ class RegistryClient:
     async def _call(self, call: Callable[[Any, float], Awaitable[T]], deadline_seconds: float) -> T:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + deadline_seconds
-        delay = FIRST_RETRY_SECONDS
+        backoff = Backoff(FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS)
         while True:
             left = deadline - loop.time()
             try:
-                async with self._way() as stub:
+                async with self._stub() as stub:
                     return await call(stub, max(0.001, min(left, ATTEMPT_SECONDS)))
             except grpc.aio.AioRpcError as error:
-                wait = random.uniform(delay / 2, delay)
-                if not _passing(error) or deadline - loop.time() <= wait:
+                pause_seconds = backoff.next_seconds()
+                if not _passing(error) or deadline - loop.time() <= pause_seconds:
                     raise _translated(error) from error
             self._next()
-            await asyncio.sleep(wait)
-            delay = min(2 * delay, LAST_RETRY_SECONDS)
+            await asyncio.sleep(pause_seconds)
 
     async def _watch(self, call: Callable[[Any, Any], Any], known: T, holds: Callable[[Any], object]) -> AsyncIterator[T]:
-        delay = FIRST_RETRY_SECONDS
+        backoff = Backoff(FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS)
         while True:
-            async with self._way() as stub:
+            async with self._stub() as stub:
                 stream = call(stub, known)
                 try:
                     while True:
@@ -220,7 +220,8 @@ class RegistryClient:
                             update = await stream.read()
                         if update is grpc.aio.EOF:
                             break
-                        known, delay = update, FIRST_RETRY_SECONDS
+                        known = update
+                        backoff.reset()
                         if holds(update):
                             yield update
                 except grpc.aio.AioRpcError as error:
@@ -232,8 +233,7 @@ class RegistryClient:
                 finally:
                     stream.cancel()
             self._next()
-            await asyncio.sleep(random.uniform(delay / 2, delay))
-            delay = min(2 * delay, LAST_RETRY_SECONDS)
+            await backoff.pause()
 
     def _next(self) -> None:
         self._at = (self._at + 1) % len(self._addresses)

@@ -16,7 +16,7 @@ class Gap(Exception):
 class Shard(NamedTuple):
     """A serving process. `uid` is new with each of its starts; `url` is where gateways and peers reach it.
 
-    `ranges` and `tenants` are what it held when it was asked for by `shards()`; a map's shards have none of them.
+    `ranges` and `tenants` are what it had when `shards()` was called; in a map they are empty and 0.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Shard(NamedTuple):
 class Range(NamedTuple):
     """An interval `[start, end)` of cluster ids. `shard` is its owner's name, empty while there is none alive; `owner` its uid.
 
-    `tenants` is what it held when it was asked for by `ranges()`, 0 in a map. `url` is the base URL of the range as a kcp Shard.
+    `tenants` is how many it had when `ranges()` was called, 0 in a map. `url` is the base URL of the range as a kcp Shard.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The catalog as this shard knows it: copies of what every shard needs to serve its own ranges.
+"""The catalog as this process knows it: copies of what every shard needs to serve its own ranges.
 
 Copies are written in the transaction of their originals. This shard's own are applied the moment they are committed, so it
 reads its own writes; those of others arrive by the store's watch.
@@ -6,29 +6,26 @@ reads its own writes; those of others arrive by the store's watch.
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from itertools import count
 
 import orjson
 
+from tenantry.base.broadcast import Broadcast, KeyedBroadcast
 from tenantry.base.cache import Cache
 from tenantry.base.slices import in_slices
-from tenantry.base.tasks import call, restarting
+from tenantry.base.tasks import call
 from tenantry.kube.decoded_size import decoded_bytes
 from tenantry.kube.objects import Object
+from tenantry.storage.follower import Follower
 from tenantry.storage.keys import CATALOG, prefix_end
 from tenantry.storage.record import Change
-from tenantry.storage.store import Batch, Compacted, Store, StoreError
+from tenantry.storage.store import Batch, Page, Store
 
 log = logging.getLogger(__name__)
 
 PREFIX = CATALOG.encode()
-PAGE = 10_000
-"""Keys in one read at start: big, because etcd counts the rest of the range for every page."""
-RETRY_SECONDS = 0.5
 DECODED_AGAIN_BYTES = 256
 """A copy up to here is decoded whenever it is looked at, in half a microsecond: kept, it would take 400 bytes, and there is one
 for each tenant."""
@@ -42,7 +39,7 @@ Subscriber = Callable[[str, str, str, Object | None], None]
 
 
 class Entry:
-    """One copy, decoded when it is looked at. `revision` is the store's, to tell old news from new."""
+    """One copy, decoded when it is looked at. `revision` is the store's revision that wrote it."""
 
     __slots__ = ("_number", "raw", "revision")
 
@@ -71,19 +68,21 @@ class Catalog:
     """
 
     def __init__(self, store: Store) -> None:
-        self._store = store
         self._entries: dict[str, dict[str, dict[str, Entry]]] = {}
         self._gone: dict[bytes, int] = {}
-        self._subscribers: dict[str | None, list[Subscriber]] = {}
-        self._follower: asyncio.Task[None] | None = None
-        self._revision = 0
+        """Deleted copies by key, with the revision, until the watch has passed it: what it still shows of them is old."""
+        self._changes: KeyedBroadcast[str, [str, str, str, Object | None]] = KeyedBroadcast("a subscriber of a resource's copies")
+        self._all_changes: Broadcast[[str, str, str, Object | None]] = Broadcast("a subscriber of the catalog")
+        self._follower = Follower(
+            store, [(PREFIX, prefix_end(PREFIX))], load=self._load, changed=self._changed, name="the catalog"
+        )
 
     def get(self, resource: str, cluster: str, name: str) -> Object | None:
         entry = self.entry(resource, cluster, name)
         return entry.object if entry is not None else None
 
     def entry(self, resource: str, cluster: str, name: str) -> Entry | None:
-        """The copy itself: its bytes and the store revision that wrote it, for who caches what it derives from it."""
+        """The copy itself: its bytes and the revision that wrote it, for callers that cache what they derive from it."""
         by_name = self._entries.get(resource, {}).get(cluster)
         return by_name.get(name) if by_name is not None else None
 
@@ -94,46 +93,45 @@ class Catalog:
         return [(c, name, entry.object) for c in clusters for name, entry in by_cluster.get(c, {}).items()]
 
     def each(self, resource: str) -> Iterator[tuple[str, str, Object]]:
-        """As `list` for all clusters, one at a time: of a million, no more than one need exist decoded. Not to be kept over an
+        """As `list` for all clusters, one at a time, so that of a million copies one is decoded at once. Not to be kept over an
         await, nor over a change of the catalog."""
         for cluster, by_name in self._entries.get(resource, {}).items():
             for name, entry in by_name.items():
                 yield cluster, name, entry.object
 
     def names(self, resource: str) -> Iterator[tuple[str, Iterable[str]]]:
-        """The clusters that have any, each with the names: to be gone through in slices, while the catalog changes."""
+        """The clusters that have any, each with the names. The catalog may change meanwhile, so it can be iterated in slices."""
         for cluster, by_name in tuple(self._entries.get(resource, {}).items()):
             yield cluster, tuple(by_name)
 
     def names_in(self, resource: str, cluster: str) -> Iterable[str]:
-        """Those of one cluster, as they are now."""
+        """The names in one cluster, as they are now."""
         return tuple(self._entries.get(resource, {}).get(cluster, ()))
 
     def has_any(self, resource: str, cluster: str) -> bool:
         return bool(self._entries.get(resource, {}).get(cluster))
 
     def subscribe(self, resource: str | None, callback: Subscriber) -> Callable[[], None]:
-        """Calls back for every change (None: of any resource) from now on; returns how to stop."""
-        subscribers = self._subscribers.setdefault(resource, [])
-        subscribers.append(callback)
-        return lambda: subscribers.remove(callback) if callback in subscribers else None
+        """Calls back for every later change of a resource (None: of any). Returns how to unsubscribe."""
+        if resource is None:
+            return self._all_changes.subscribe(callback)
+        return self._changes.subscribe(resource, callback)
 
     @property
     def following(self) -> bool:
         """Whether changes of other shards arrive."""
-        return self._follower is not None and not self._follower.done()
+        return self._follower.following
 
     async def start(self) -> None:
-        """Read all there is, then follow. Raises StoreError where the store cannot be read."""
-        revision = await self._load()
-        self._revision = max(self._revision, revision)
-        self._follower = restarting(self._follow, name="catalog")
+        """Reads all there is, then follows. Raises StoreError where the store cannot be read."""
+        await self._follower.start()
 
     async def stop(self) -> None:
-        if self._follower is not None:
-            self._follower.cancel()
-            await asyncio.gather(self._follower, return_exceptions=True)
-            self._follower = None
+        await self._follower.stop()
+
+    async def reached(self, revision: int) -> None:
+        """Returns when everything up to a revision of the store is here, also before `start`. Raises StoreError."""
+        await self._follower.reached(revision)
 
     def committed(self, revision: int, changes: Sequence[Change]) -> None:
         """What this shard committed itself; a hook of `Cell.on_commit`, so it is known before the writer's answer."""
@@ -141,76 +139,29 @@ class Catalog:
             for key, value in change.catalog.items():
                 self._apply(revision, key, value)
 
-    async def reached(self, revision: int) -> None:
-        """Returns when everything up to a revision of the store is here. Raises StoreError.
-
-        By a watch of its own, since etcd seldom tells a quiet one how far it is.
-        """
-        while self._revision < revision:
-            try:
-                if not self._revision:
-                    await self._load()
-                    continue
-                async with aclosing(self._store.watch(PREFIX, prefix_end(PREFIX), from_revision=self._revision + 1)) as batches:
-                    async for batch in batches:
-                        self._take(batch)
-                        if self._revision >= revision:
-                            break
-            except Compacted:
-                await self._load()
-
-    def _take(self, batch: Batch) -> None:
-        for event in batch.events:
-            self._apply(event.kv.mod_revision, event.kv.key, None if event.deleted else event.kv.value)
-        self._revision = max(self._revision, batch.revision)
-
-    async def _load(self) -> int:
-        start, end, revision = PREFIX, prefix_end(PREFIX), None
+    async def _load(self, pages: AsyncIterator[Page]) -> None:
         seen: set[bytes] = set()
-        while True:
-            page = await self._store.read(start, end, revision=revision, limit=PAGE)
+        revision = 0
+        async for page in pages:
             revision = page.revision
             async for kv in in_slices(page.kvs):
                 seen.add(kv.key)
                 self._apply(kv.mod_revision, kv.key, kv.value)
-            if not page.more:
-                break
-            start = page.kvs[-1].key + b"\0"
         async for key, written in in_slices(self._keys()):
             if key not in seen and written <= revision:
                 self._apply(revision, key, None)
-        self._revision = max(self._revision, revision)
-        return revision
+
+    def _changed(self, batch: Batch) -> None:
+        for event in batch.events:
+            self._apply(event.kv.mod_revision, event.kv.key, None if event.deleted else event.kv.value)
+        if self._gone:
+            self._gone = {key: revision for key, revision in self._gone.items() if revision > batch.revision}
 
     def _keys(self) -> Iterator[tuple[bytes, int]]:
         for resource, by_cluster in tuple(self._entries.items()):
             for cluster, by_name in tuple(by_cluster.items()):
                 for name, entry in tuple(by_name.items()):
                     yield f"{CATALOG}{resource}/{cluster}/{name}".encode(), entry.revision
-
-    async def _follow(self) -> None:
-        revision = self._revision + 1
-        while True:
-            try:
-                async for batch in self._store.watch(PREFIX, prefix_end(PREFIX), from_revision=revision):
-                    self._take(batch)
-                    # Another member, which is behind, may tell of less progress than the one before.
-                    revision = max(revision, batch.revision + 1)
-                    if self._gone:
-                        self._gone = {k: r for k, r in self._gone.items() if r >= revision}
-            except Compacted:
-                revision = await self._reload()
-            except StoreError as error:
-                log.warning("the catalog's watch broke and is made again", extra={"error": str(error)})
-            await asyncio.sleep(RETRY_SECONDS)
-
-    async def _reload(self) -> int:
-        while True:
-            try:
-                return await self._load() + 1
-            except StoreError as error:
-                log.warning("the catalog cannot be read; trying again", extra={"error": str(error)})
-                await asyncio.sleep(RETRY_SECONDS)
 
     def _apply(self, revision: int, key: bytes, value: bytes | None) -> None:
         try:
@@ -234,9 +185,10 @@ class Catalog:
         else:
             by_cluster.setdefault(cluster, {})[name] = fresh = Entry(value, revision)
             now = fresh
-        for subscriber in (*self._subscribers.get(resource, ()), *self._subscribers.get(None, ())):
-            call(_tell, f"a subscriber of the catalog's {resource}", subscriber, resource, cluster, name, now)
+        if resource in self._changes or self._all_changes:
+            call(self._notify, f"decoding a copy of {resource}", resource, cluster, name, now)
 
-
-def _tell(subscriber: Subscriber, resource: str, cluster: str, name: str, now: Entry | None) -> None:
-    subscriber(resource, cluster, name, now.object if now is not None else None)
+    def _notify(self, resource: str, cluster: str, name: str, now: Entry | None) -> None:
+        obj = now.object if now is not None else None
+        self._changes.send(resource, resource, cluster, name, obj)
+        self._all_changes.send(resource, cluster, name, obj)

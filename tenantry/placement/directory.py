@@ -1,28 +1,27 @@
-"""Where every tenant lives: paths to ids, ids to ranges, ranges to shards (kcp's workspace index)."""
+"""Where every tenant is: paths to ids, ids to ranges, ranges to shards (kcp's workspace index)."""
 
 from __future__ import annotations
 
-import hashlib
-import re
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
-from tenantry.kube.objects import GroupResource, Object
-from tenantry.kube.status import StatusError, bad_request, not_found, unavailable
+from tenantry.kube.objects import Object
+from tenantry.kube.status import not_found, unavailable
 from tenantry.placement.catalog import Catalog
-from tenantry.tenancy.resources import WORKSPACES
-from tenantry.tenancy.well_known import ROOT
-
-HOMES = "tenantry/homes"
-"""The path index of home workspaces, which have no Workspace object: `root` and the user's `home_key` → {user, cluster}."""
-HOME_PREFIX = "user"
-WORKSPACE_RESOURCE = GroupResource("tenancy.kcp.io", "workspaces")
-MAXIMUM_DEPTH = 64
-"""A bound for walks up and down; kcp has none, but a loop through damaged data must end."""
-
-_SEGMENT = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+from tenantry.placement.map import Map, RangeInfo
+from tenantry.placement.paths import (
+    DEPTH_MAX,
+    HOME_PREFIX,
+    HOMES,
+    ROOT,
+    SEGMENT,
+    WORKSPACE_RESOURCE,
+    WORKSPACES,
+    home_key,
+    invalid_path,
+)
+from tenantry.placement.urls import Urls
 
 
 class Location(NamedTuple):
@@ -35,72 +34,16 @@ class Location(NamedTuple):
     generation: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RangeInfo:
-    """A range as the registry knows it: the interval `[start, end)` of cluster ids and the shard that owns it.
-
-    `shard` is the owner's name, empty while nobody alive owns the range; `owner` is the uid in the range's fence, `target` that
-    of the shard to which it is on its way, if it is.
-    `capacity` is the number of tenants at which the scheduler stops placing new ones here; `labels` are those that its Shard
-    object begins with.
-    """
-
-    name: str
-    start: str
-    end: str
-    shard: str
-    capacity: int = 1000
-    tenants: int = 0
-    generation: int = 1
-    labels: Mapping[str, str] = field(default_factory=dict)
-    owner: str = ""
-    target: str = ""
-
-    def holds(self, cluster: str) -> bool:
-        return self.start <= cluster < self.end
-
-
-class ShardInfo(NamedTuple):
-    """A living serving process. `uid` is new with each of its starts; `url` is where its peers and gateways reach it.
-
-    `draining`: it gets no more ranges, and those that it has go to others.
-    """
-
-    name: str
-    uid: str
-    url: str
-    draining: bool = False
-
-
-class Registry(Protocol):
-    """Who owns which range. Implemented by the registry's package; look-ups are from memory."""
-
-    def ranges(self) -> Sequence[RangeInfo]:
-        """In the order of `start`. The same value until something changes."""
-        ...
-
-    def range_of(self, cluster: str) -> RangeInfo | None: ...
-
-    def named(self, name: str) -> RangeInfo | None: ...
-
-    def shards(self) -> Sequence[ShardInfo]: ...
-
-    async def open_range(self, labels: Mapping[str, str]) -> RangeInfo:
-        """A new range over unused ids, placed on the least loaded shard. Returns when that shard serves it."""
-        ...
-
-    def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Calls back when the map changed; returns how to stop."""
-        ...
-
-
 class Directory:
-    """Answers from memory: the catalog's workspaces and the registry's map."""
+    """Answers from memory, from the catalog's copies of workspaces and homes, and from the map of ranges.
 
-    def __init__(self, catalog: Catalog, registry: Registry, external_url: str) -> None:
-        self.registry = registry
+    `external_url`: the address that clients use, without a trailing slash.
+    """
+
+    def __init__(self, catalog: Catalog, map_: Map, external_url: str) -> None:
+        self.map = map_
         self._catalog = catalog
-        self._external_url = external_url
+        self._urls = Urls(external_url)
         self._parents: dict[str, tuple[str, str]] = {}
         self._homes: dict[str, str] = {}
         self._home_clusters: dict[str, str] = {}
@@ -115,7 +58,7 @@ class Directory:
         self._stops = [
             self._catalog.subscribe(WORKSPACES, self._workspace_changed),
             self._catalog.subscribe(HOMES, self._home_changed),
-            self.registry.subscribe(self._map_changed),
+            self.map.subscribe(self._map_changed),
         ]
         self._map_changed()
         for parent, name, projection in self._catalog.each(WORKSPACES):
@@ -146,10 +89,7 @@ class Directory:
             raise not_found(WORKSPACE_RESOURCE, shown or cluster)
         if not found.shard:
             raise unavailable(f"range {found.name} has no owner at the moment")
-        return Location(cluster, found.name, found.shard, self.range_url(found.name), found.generation)
-
-    def range_url(self, name: str) -> str:
-        return f"{self._external_url}/ranges/{name}"
+        return Location(cluster, found.name, found.shard, self._urls.range(found.name), found.generation)
 
     def range_of(self, cluster: str) -> RangeInfo | None:
         index = bisect_right(self._starts, cluster) - 1
@@ -167,9 +107,9 @@ class Directory:
             return path
         segments = path.split(":")
         for segment in segments:
-            if not _SEGMENT.fullmatch(segment):
+            if not SEGMENT.fullmatch(segment):
                 raise invalid_path(path)
-        if len(segments) > MAXIMUM_DEPTH:
+        if len(segments) > DEPTH_MAX:
             return None
         cluster, names = segments[0], segments[1:]
         if cluster == HOME_PREFIX and names:
@@ -206,11 +146,11 @@ class Directory:
     def path_of(self, cluster: str) -> str | None:
         """The canonical path of a cluster, None where it has no workspace and is not a root of paths."""
         names: list[str] = []
-        for _ in range(MAXIMUM_DEPTH):
+        for _ in range(DEPTH_MAX):
             parent = self._parents.get(cluster)
             if parent is None:
                 user = self._homes.get(cluster)
-                if user is not None and _SEGMENT.fullmatch(user):
+                if user is not None and SEGMENT.fullmatch(user):
                     return ":".join((HOME_PREFIX, user, *reversed(names)))
                 if not names and user is None and cluster != ROOT and not cluster.startswith("system:"):
                     return None
@@ -256,7 +196,7 @@ class Directory:
             self._tenants[found.name] = self._tenants.get(found.name, 0) + by
 
     def _map_changed(self) -> None:
-        former, self._ranges = self._ranges, self.registry.ranges()
+        former, self._ranges = self._ranges, self.map.ranges()
         if [(r.name, r.start, r.end) for r in former] == [(r.name, r.start, r.end) for r in self._ranges]:
             # Another owner moves no tenant to another range, and counting a million takes a second.
             return
@@ -264,13 +204,3 @@ class Directory:
         self._tenants = {}
         for cluster in (*self._parents, *self._homes):
             self._count(cluster, 1)
-
-
-def home_key(user_name: str) -> str:
-    """The key of a user's home: names hold any character, and are of any length."""
-    return hashlib.sha224(user_name.encode()).hexdigest()
-
-
-def invalid_path(path: str) -> StatusError:
-    """400 for what is no logical cluster path (kcp's shard; its front-proxy says 403)."""
-    return bad_request(f"invalid cluster: {path!r} does not match the regex")

@@ -1,29 +1,31 @@
 """Requests that go on to the shard that owns their range, and what is tried again when it cannot answer.
 
-Tried again, for a bounded time: what never went out; reads; and what a shard refused because it does not own the range
-(`NOT_OWNER`). A write that went out and was not answered may have been carried out, so its client is told so, and decides.
+Tried again, for a bounded time: what was never sent; reads; and what a shard refused because it does not own the range
+(`NOT_OWNER`). A write that was sent and not answered may have been carried out, so its client gets an error that says so.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable
 
-from tenantry.http.messages import NOT_OWNER, Relay, RelaySink, Reply, Request
+from tenantry.apiserver.forwarded import NOT_OWNER
+from tenantry.apiserver.request import Request
+from tenantry.base.backoff import Backoff
+from tenantry.http.messages import Relay, RelaySink, Reply
 from tenantry.http.upstream_connection import Answer, UpstreamConnection, UpstreamError
 from tenantry.kube.status import StatusError, unavailable
-from tenantry.placement.directory import RangeInfo
+from tenantry.placement.map import RangeInfo
 from tenantry.placement.owners import Owners, Use
 
-_FIRST_PAUSE_SECONDS = 0.02
-_LAST_PAUSE_SECONDS = 0.25
+_FIRST_RETRY_SECONDS = 0.02
+_LAST_RETRY_SECONDS = 0.25
 _READS = frozenset(("GET", "HEAD", "OPTIONS"))
 _NOT_OWNER = NOT_OWNER.lower().encode()
 
 Exchange = Callable[[UpstreamConnection], Awaitable[Answer]]
 """Sends the request on a connection. Raises UpstreamError."""
-Taking = Callable[[Answer], Awaitable[Reply | None]]
+Take = Callable[[Answer], Awaitable[Reply | None]]
 """Makes a reply of an answer before another exchange may end it; None leaves it to be passed on as it comes."""
 
 
@@ -48,7 +50,7 @@ class Forwarding:
         find: Callable[[], RangeInfo | None],
         exchange: Exchange,
         *,
-        take: Taking = _pass_on,
+        take: Take = _pass_on,
     ) -> Reply:
         """`find`: the range, asked before each attempt.
 
@@ -56,14 +58,14 @@ class Forwarding:
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._patience_seconds
-        pause = _FIRST_PAUSE_SECONDS
+        backoff: Backoff | None = None
         fresh = False
         generation = 0
         while True:
             info = find()
             if info is not None and info.generation != generation:
                 # A new owner serves within a moment, however long the last one was waited for.
-                generation, pause = info.generation, _FIRST_PAUSE_SECONDS
+                generation, backoff = info.generation, None
             why = "nobody owns it"
             at_once = False
             if info is not None:
@@ -74,7 +76,7 @@ class Forwarding:
                         self.unknown_outcomes += 1
                         raise _unknown_outcome(info, error) from error
                     why = str(error)
-                    # A kept connection that the shard had closed meanwhile says nothing about the shard.
+                    # That the shard had closed a kept connection meanwhile means nothing.
                     at_once = error.sent and not fresh
                     fresh = True
                 else:
@@ -87,10 +89,10 @@ class Forwarding:
             self.retries += 1
             if not at_once:
                 # Many wait at the same time: not all should come back at the same time.
-                await self._owners.changed(pause * random.uniform(0.5, 1.0))
-                pause = min(pause * 2, _LAST_PAUSE_SECONDS)
+                backoff = backoff or Backoff(_FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS)
+                await self._owners.changed(backoff.next_seconds())
 
-    async def _attempt(self, info: RangeInfo, request: Request, exchange: Exchange, take: Taking, fresh: bool) -> Reply | None:
+    async def _attempt(self, info: RangeInfo, request: Request, exchange: Exchange, take: Take, fresh: bool) -> Reply | None:
         """None where another attempt may be made, and nothing was done. Raises UpstreamError, StatusError."""
         upstream = self._owners.of(info)
         if upstream is None:

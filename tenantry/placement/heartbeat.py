@@ -1,4 +1,4 @@
-"""The sign of life of a shard: its lease renewed in time, whatever the event loop is busy with."""
+"""Renewing the lease of a shard's session in time, whatever the event loop is busy with."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ MARGIN = 0.1
 OpenStore = Callable[[], Awaitable[Store]]
 
 
-class Held(NamedTuple):
-    """The lease that is renewed. `proves`: an acknowledged renewal proves that this shard's ranges are still its own."""
+class RenewedLease(NamedTuple):
+    """`proves`: an acknowledged renewal proves that this shard's ranges are still its own."""
 
     lease: int
     proves: bool
@@ -53,15 +53,15 @@ class Heartbeat:
         self._ttl_seconds = ttl_seconds
         self._gone = gone
         self._open_store = open_store
-        self._held: Held | None = None
-        self._owner: asyncio.AbstractEventLoop | None = None
+        self._renewed: RenewedLease | None = None
+        self._owner_loop: asyncio.AbstractEventLoop | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
         self._thread: threading.Thread | None = None
         self._stopping = False
 
     def start(self) -> None:
-        self._owner = asyncio.get_running_loop()
+        self._owner_loop = asyncio.get_running_loop()
         if self._open_store is None:
             self._task = essential(self._beat(self._store), name="heartbeat")
             return
@@ -70,7 +70,7 @@ class Heartbeat:
 
     async def stop(self) -> None:
         """Returns when nothing is renewed any more."""
-        self._held = None
+        self._renewed = None
         # Read by the thread after it has shown its task here: one of the two sees the other, whoever is quicker.
         self._stopping = True
         if self._thread is None:
@@ -83,9 +83,9 @@ class Heartbeat:
                     self._loop.call_soon_threadsafe(self._task.cancel)
             await asyncio.to_thread(self._thread.join)
 
-    def hold(self, lease: int, *, proves: bool) -> None:
+    def renew(self, lease: int, *, proves: bool) -> None:
         """Renews this lease from now on. May be called from any thread, as everything that it changes is one reference."""
-        self._held = Held(lease, proves)
+        self._renewed = RenewedLease(lease, proves)
 
     def acknowledged(self, sent_at: float) -> None:
         """The session was proved at a moment of the monotonic clock."""
@@ -99,7 +99,7 @@ class Heartbeat:
             except asyncio.CancelledError:
                 return
             except Exception as error:  # nobody renews the lease any more: the shard must not live on as if somebody did
-                self._on_owner(fatal, "the heartbeat ended", error)
+                self._on_owner_loop(fatal, "the heartbeat ended", error)
 
     async def _own(self, open_store: OpenStore) -> None:
         self._task = asyncio.current_task()
@@ -123,27 +123,24 @@ class Heartbeat:
         while True:
             due = max(due + interval, time.monotonic())
             await asyncio.sleep(due - time.monotonic())
-            held = self._held
-            if held is None:
+            renewed = self._renewed
+            if renewed is None:
                 continue
             sent_at = time.monotonic()
             try:
-                await store.keep_alive(held.lease)
+                await store.keep_alive(renewed.lease)
             except LeaseGone:
-                if self._held == held:
-                    self._held = None
+                if self._renewed == renewed:
+                    self._renewed = None
                     self._guard.deadline = 0.0
-                    self._tell(held.lease)
+                    self._on_owner_loop(self._gone, renewed.lease)
             except StoreError as error:
                 logger.warning("the session could not be renewed", extra={"error": str(error)})
             else:
-                if held.proves and self._held == held:
+                if renewed.proves and self._renewed == renewed:
                     self.acknowledged(sent_at)
 
-    def _tell(self, lease: int) -> None:
-        self._on_owner(self._gone, lease)
-
-    def _on_owner(self, callback: Callable[..., None], *args: object) -> None:
-        assert self._owner is not None
+    def _on_owner_loop(self, callback: Callable[..., None], *args: object) -> None:
+        assert self._owner_loop is not None
         with suppress(RuntimeError):  # the shard's loop has ended, and nobody needs to know any more
-            self._owner.call_soon_threadsafe(callback, *args)
+            self._owner_loop.call_soon_threadsafe(callback, *args)

@@ -6,7 +6,7 @@ sees every change of owner in the store's order, by one watch. What proves owner
 
 from __future__ import annotations
 
-from typing import Literal, TypeVar
+from typing import Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
 
@@ -17,8 +17,8 @@ class RangeRow(msgspec.Struct, frozen=True):
     """`/ranges/<name>`. `owner` is a shard's uid, empty while there is none; `generation` counts the owners that it had.
 
     `target` is the uid of the shard that is to own it next. A living owner that sees one stops serving the range, then puts the
-    row without an owner, and only then is the fence rewritten: an owner answers reads as long as it believes to be one, so it
-    is never replaced behind its back while its session lives.
+    row without an owner, and only then is the fence rewritten: an owner answers reads from memory while its session lives, so
+    it must not be replaced before it knows.
     """
 
     start: str
@@ -31,8 +31,8 @@ class RangeRow(msgspec.Struct, frozen=True):
 
 
 class SessionRow(msgspec.Struct, frozen=True):
-    """`/sessions/<uid>`, leased: a living shard. `lease` is that lease, so that what others say of the session
-    ends with it."""
+    """`/sessions/<uid>`, leased: a living shard. `lease` is that lease, so that rows which others put about the session can end
+    with it."""
 
     name: str
     url: str
@@ -74,6 +74,14 @@ class OpenedRow(msgspec.Struct, frozen=True):
 
 
 Row = TypeVar("Row", bound=msgspec.Struct)
+
+
+class Stored(NamedTuple, Generic[Row]):
+    """A row with the store's revisions, for transactions that compare it."""
+
+    row: Row
+    mod_revision: int
+    create_revision: int
 
 
 def encode(row: msgspec.Struct) -> bytes:

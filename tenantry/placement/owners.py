@@ -1,16 +1,16 @@
-"""The ways to the shards that own ranges, kept with the map."""
+"""Connections to the shards that own ranges, kept as the map changes."""
 
 from __future__ import annotations
 
 import asyncio
 import ssl
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 
+from tenantry.base.broadcast import Signal
 from tenantry.http.upstream import Upstream, UpstreamLimits
 from tenantry.http.upstream_connection import UpstreamConnection
-from tenantry.placement.directory import RangeInfo, Registry
+from tenantry.placement.map import Map, RangeInfo
 
 
 @dataclass(slots=True, eq=False)
@@ -23,35 +23,35 @@ class Use:
 
 
 class Owners:
-    """Pools of connections by shard, and what is under way to whom.
+    """Pools of connections by shard, and the exchanges under way on them by range.
 
-    An owner that lost a range ends its requests and watches itself. One that is stopped, or cut off, does not: what is still
+    An owner that releases a range ends its requests and watches itself. One that is stopped, or cut off, does not: what is still
     under way to it `grace_seconds` after the map has named another is cut here.
     """
 
     def __init__(
         self,
-        registry: Registry,
+        map_: Map,
         *,
         tls: ssl.SSLContext | None,
         limits: UpstreamLimits | None = None,
         grace_seconds: float = 1.0,
     ) -> None:
-        self._registry = registry
+        self._map = map_
         self._tls = tls
         self._limits = limits or UpstreamLimits()
         self._grace_seconds = grace_seconds
         self._owner_of: dict[str, str] = {}
         self._upstreams: dict[str, Upstream] = {}
         self._uses: dict[str, set[Use]] = {}
-        self._waiters: set[asyncio.Future[None]] = set()
+        self._changes = Signal()
         self._timers: set[asyncio.TimerHandle] = set()
         self._stop: Callable[[], None] | None = None
         self.cut = 0
-        """Exchanges that were cut because their shard did not let go of a range."""
+        """Exchanges that were cut because their shard did not release a range."""
 
     def start(self) -> None:
-        self._stop = self._registry.subscribe(self._changed)
+        self._stop = self._map.subscribe(self._changed)
         self._changed()
 
     def stop(self) -> None:
@@ -87,13 +87,7 @@ class Owners:
 
     async def changed(self, timeout_seconds: float) -> None:
         """Returns when the map changed, or after the time."""
-        waiter = asyncio.get_running_loop().create_future()
-        self._waiters.add(waiter)
-        try:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(waiter, timeout_seconds)
-        finally:
-            self._waiters.discard(waiter)
+        await self._changes.wait(timeout_seconds)
 
     def by_shard(self) -> Mapping[str, Upstream]:
         """The pools of the living shards, by their uids; do not change it."""
@@ -104,20 +98,18 @@ class Owners:
         return list(self._upstreams.values())
 
     def _changed(self) -> None:
-        shards = {shard.uid: shard.url for shard in self._registry.shards()}
+        shards = {shard.uid: shard.url for shard in self._map.shards()}
         for uid, url in shards.items():
             if uid not in self._upstreams:
                 self._upstreams[uid] = Upstream(url, self._tls, self._limits)
         for uid in [uid for uid in self._upstreams if uid not in shards]:
             self._upstreams.pop(uid).close()
-        owner_of = {info.name: info.owner for info in self._registry.ranges()}
+        owner_of = {info.name: info.owner for info in self._map.ranges()}
         for name in self._uses:
             if owner_of.get(name) != self._owner_of.get(name):
                 self._cut_later(name)
         self._owner_of = owner_of
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+        self._changes.send()
 
     def _cut_later(self, name: str) -> None:
         def cut() -> None:

@@ -1,4 +1,4 @@
-"""Holding exactly the ranges whose fences name this shard: taking them up, and letting them go, as the map says."""
+"""Owning exactly the ranges whose fences name this shard: acquiring and releasing them as the map says."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from collections.abc import Awaitable, Callable
 from msgspec.structs import replace
 
 from tenantry.apiserver.hub import end_watches
+from tenantry.base.backoff import Backoff
+from tenantry.base.broadcast import Signal
 from tenantry.base.tasks import essential
 from tenantry.kube.status import unavailable
-from tenantry.placement.directory import RangeInfo
+from tenantry.placement.map import RangeInfo
 from tenantry.placement.map_rows import encode, range_key
 from tenantry.placement.range_map import RangeMap
 from tenantry.storage.cell import Cell, NotOwned
@@ -27,15 +29,15 @@ FIRST_RETRY_SECONDS = 0.05
 LAST_RETRY_SECONDS = 1.0
 
 
-async def _at_once(revision: int) -> None:
+async def _nothing_to_prepare(revision: int) -> None:
     pass
 
 
 class Ownership:
-    """Keeps a cell's ranges as the map says. `changed` is called whenever the cell gained or lost one.
+    """Keeps a cell's ranges as the map says. `changed` is called whenever the cell acquired or released one.
 
     `prepared(revision)` returns when this process knows what all owners committed about other ranges up to a revision of the
-    store: what a range's former owner knew and said, the next one has to know. Raises StoreError. The first owner need not ask.
+    store, because a range's next owner has to know what the former one knew. Raises StoreError. A first owner need not ask.
     """
 
     def __init__(
@@ -44,38 +46,40 @@ class Ownership:
         range_map: RangeMap,
         *,
         changed: Callable[[], None] = lambda: None,
-        prepared: Callable[[int], Awaitable[None]] = _at_once,
+        prepared: Callable[[int], Awaitable[None]] = _nothing_to_prepare,
     ) -> None:
         self._cell = cell
         self._map = range_map
         self._changed = changed
         self._prepared = prepared
         self._sessions = 0
+        """How many sessions of this shard have ended."""
         self._loading = asyncio.Semaphore(LOADS_AT_ONCE)
-        self._taking: dict[str, asyncio.Task[None]] = {}
-        self._leaving: dict[str, asyncio.Task[None]] = {}
-        self._waiting: list[tuple[str, asyncio.Future[None]]] = []
-        self._stop: Callable[[], None] = lambda: None
+        self._acquiring: dict[str, asyncio.Task[None]] = {}
+        self._releasing: dict[str, asyncio.Task[None]] = {}
+        """Those that are being handed over among them."""
+        self._changes = Signal()
+        self._unsubscribe: Callable[[], None] = lambda: None
 
     def start(self) -> None:
-        self._stop = self._map.subscribe(self._look)
+        self._unsubscribe = self._map.subscribe(self._reconcile)
         self._cell.on_demote.append(self._demoted)
-        self._look()
+        self._reconcile()
 
     async def stop(self) -> None:
-        """Takes nothing more. What is held stays."""
-        self._stop()
-        tasks = [*self._taking.values(), *self._leaving.values()]
+        """Acquires nothing more. What is owned stays."""
+        self._unsubscribe()
+        tasks = [*self._acquiring.values(), *self._releasing.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def give_up(self) -> None:
-        """Lets go of everything at once, because others may own it, and takes up anew what the fences give this shard."""
-        # What is being loaded may have been taken, changed and given back meanwhile.
+        """Releases everything at once, because others may own it, and acquires anew what the fences give this shard."""
+        # What is being loaded may have been acquired by others, changed and given back meanwhile.
         self._sessions += 1
         for name in list(self._cell.ranges):
-            self._leave(name)
+            self._begin_release(name)
             end_watches(self._cell.ranges[name])
 
     def end_watches(self) -> None:
@@ -84,16 +88,14 @@ class Ownership:
             end_watches(range_)
 
     async def serving(self, name: str) -> None:
-        """Returns when the cell holds a range. The caller bounds the wait."""
-        if name not in self._cell.ranges:
-            waiter = asyncio.get_running_loop().create_future()
-            self._waiting.append((name, waiter))
-            await waiter
+        """Returns when the cell has a range. The caller bounds the wait."""
+        while name not in self._cell.ranges:
+            await self._changes.wait()
 
-    async def settled(self, seconds: float) -> None:
-        """Returns when the cell holds all that the map gives it. Raises StatusError 503 after so many seconds."""
+    async def loaded(self, timeout_seconds: float) -> None:
+        """Returns when the cell has all ranges that the map gives it. Raises StatusError 503 after so many seconds."""
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(timeout_seconds):
                 for info in self._wanted().values():
                     await self.serving(info.name)
         except TimeoutError:
@@ -103,28 +105,29 @@ class Ownership:
         """The ranges to serve: this shard's own, but for those that are to go to another one."""
         return {info.name: info for info in self._map.ranges() if info.owner == self._cell.shard_uid and not info.target}
 
-    def _asked_for(self) -> list[str]:
-        """The ranges that this shard has to let go of before another one gets them."""
+    def _to_hand_over(self) -> list[str]:
+        """The ranges that this shard has to release before another one gets them."""
         return [info.name for info in self._map.ranges() if info.owner == self._cell.shard_uid and info.target]
 
-    def _look(self) -> None:
+    def _reconcile(self) -> None:
+        """Begins whatever has to be done for the cell to be as the map says."""
         wanted = self._wanted()
         for name in list(self._cell.ranges):
             if name not in wanted:
-                self._leave(name)
+                self._begin_release(name)
         for name, info in wanted.items():
-            if name not in self._cell.ranges and name not in self._taking:
-                self._taking[name] = essential(self._take(info), name=f"take range {name}", ends=True)
-        for name in self._asked_for():
-            if name not in self._cell.ranges and name not in self._taking and name not in self._leaving:
-                self._leaving[name] = essential(self._hand_over(name), name=f"hand over range {name}", ends=True)
+            if name not in self._cell.ranges and name not in self._acquiring:
+                self._acquiring[name] = essential(self._acquire(info), name=f"acquire range {name}", ends=True)
+        for name in self._to_hand_over():
+            if name not in self._cell.ranges and name not in self._acquiring and name not in self._releasing:
+                self._releasing[name] = essential(self._hand_over(name), name=f"hand over range {name}", ends=True)
 
-    async def _take(self, info: RangeInfo) -> None:
-        """Until the range is held, or is not this shard's any more."""
-        name, delay = info.name, FIRST_RETRY_SECONDS
+    async def _acquire(self, info: RangeInfo) -> None:
+        """Returns when the range is loaded, or is not this shard's any more."""
+        name, backoff = info.name, _backoff()
         try:
-            if (leaving := self._leaving.get(name)) is not None:
-                await asyncio.wait([leaving])
+            if (releasing := self._releasing.get(name)) is not None:
+                await asyncio.wait([releasing])
             while (wanted := self._wanted().get(name)) is not None:
                 session = self._sessions
                 try:
@@ -136,33 +139,32 @@ class Ownership:
                         break
                     await self._cell.release(name)
                 except NotOwned:
-                    # The map is behind the fence, or ahead of it by a moment: it will say more.
+                    # The map is behind the fence, or ahead of it by a moment: it changes again.
                     await self._map.moved()
                 except Exception as error:  # whatever an object that is loaded provokes: the range must not stay unserved quietly
                     known = isinstance(error, StoreError | ValueError)
                     about = {"error": str(error)}
                     logger.warning("range %s cannot be loaded; trying again", name, extra=about, exc_info=not known)
-                    await asyncio.sleep(delay)
-                    delay = min(2 * delay, LAST_RETRY_SECONDS)
+                    await backoff.pause()
         finally:
-            self._taking.pop(name, None)
+            self._acquiring.pop(name, None)
         if name in self._cell.ranges:
-            logger.info("holds range %s", name)
-            self._tell()
+            logger.info("acquired range %s", name)
+            self._notify()
         # The map may have changed while the range was loading.
-        self._look()
+        self._reconcile()
 
-    def _leave(self, name: str) -> None:
-        if name not in self._leaving:
+    def _begin_release(self, name: str) -> None:
+        if name not in self._releasing:
             range_ = self._cell.ranges[name]
             range_.owned = False
-            self._leaving[name] = essential(self._release(name, range_), name=f"leave range {name}", ends=True)
+            self._releasing[name] = essential(self._release(name, range_), name=f"release range {name}", ends=True)
 
     async def _hand_over(self, name: str) -> None:
-        """Says, in the range's row, that nothing of the range is served here any more."""
-        delay = FIRST_RETRY_SECONDS
+        """Writes into the range's row that nothing of the range is served here any more."""
+        backoff = _backoff()
         try:
-            while (record := self._map.records().get(name)) is not None and name in self._asked_for():
+            while (record := self._map.records().get(name)) is not None and name in self._to_hand_over():
                 key = range_key(name)
                 row = replace(record.row, owner="")
                 try:
@@ -172,34 +174,34 @@ class Ownership:
                     await self._map.moved()
                 except StoreError as error:
                     logger.warning("range %s cannot be handed over; trying again", name, extra={"error": str(error)})
-                    await asyncio.sleep(delay)
-                    delay = min(2 * delay, LAST_RETRY_SECONDS)
+                    await backoff.pause()
         finally:
-            self._leaving.pop(name, None)
+            self._releasing.pop(name, None)
         logger.info("handed over range %s", name)
 
     def _demoted(self, range_: Range, _: FenceValue | None) -> None:
-        """A refused commit told that another shard has the range."""
+        """A commit was refused, because another shard owns the range."""
         end_watches(range_)
-        self._tell()
-        self._look()
+        self._notify()
+        self._reconcile()
 
     async def _release(self, name: str, range_: Range) -> None:
         """Commits what waits; its watchers get that, and then a bookmark and a clean end."""
         try:
             await self._cell.release(name)
         except KeyError:
-            logger.debug("range %s was lost by a refused commit before", name)
+            logger.debug("range %s was released by a refused commit before", name)
         finally:
-            self._leaving.pop(name, None)
+            self._releasing.pop(name, None)
         end_watches(range_)
-        logger.info("let go of range %s", name)
-        self._tell()
-        self._look()
+        logger.info("released range %s", name)
+        self._notify()
+        self._reconcile()
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         self._changed()
-        for name, waiter in self._waiting:
-            if name in self._cell.ranges and not waiter.done():
-                waiter.set_result(None)
-        self._waiting = [(name, waiter) for name, waiter in self._waiting if not waiter.done()]
+        self._changes.send()
+
+
+def _backoff() -> Backoff:
+    return Backoff(FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS, jitter=0.0)

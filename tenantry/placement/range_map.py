@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple, Protocol
 
-from tenantry.base.tasks import call_each
-from tenantry.placement.directory import RangeInfo, ShardInfo
-from tenantry.placement.map_rows import OpenedRow, RangeRow, SessionRow, decode
-from tenantry.storage.follower import Follower
+from tenantry.base.broadcast import Broadcast, Signal
+from tenantry.placement.map import RangeInfo, ShardInfo
+from tenantry.placement.map_rows import OpenedRow, RangeRow, SessionRow, Stored, decode
+from tenantry.storage.follower import Follower, gathered
 from tenantry.storage.keys import RANGES, RANGES_OPENED, SESSIONS, prefix_end
 from tenantry.storage.store import Batch, Event, KeyValue, Store
 
@@ -38,20 +38,6 @@ class RangeOpener(Protocol):
         ...
 
 
-class RangeRecord(NamedTuple):
-    """A row with the store's revisions, for who compares."""
-
-    row: RangeRow
-    mod_revision: int
-    create_revision: int
-
-
-class SessionRecord(NamedTuple):
-    row: SessionRow
-    mod_revision: int
-    drained: bool
-
-
 class MapDelta(NamedTuple):
     """What is different since a version; everything there is where `full`. `ranges` and `shards` are as they are now."""
 
@@ -68,7 +54,7 @@ class MapDelta(NamedTuple):
 
 
 class RangeMap:
-    """Implements `tenantry.placement.directory.Registry`. Look-ups are from memory, and go on while the store does not answer.
+    """Implements `tenantry.placement.map.Map`. Look-ups are from memory, and go on while the store does not answer.
 
     `opener` is who opens ranges; the wiring sets it where ranges are to be opened.
     `version` is the store's revision up to which the map is complete: the same in every process, so who follows can
@@ -82,8 +68,8 @@ class RangeMap:
         """The last opening and the revision of its key (0: none yet)."""
         self.unreadable: set[str] = set()
         """Ranges whose rows are damaged, or of a newer version: their intervals are not known."""
-        self._records: dict[str, RangeRecord] = {}
-        self._sessions: dict[str, SessionRecord] = {}
+        self._records: dict[str, Stored[RangeRow]] = {}
+        self._sessions: dict[str, Stored[SessionRow]] = {}
         self._drains: set[str] = set()
         self._infos: dict[str, RangeInfo] = {}
         self._shards: dict[str, ShardInfo] = {}
@@ -91,13 +77,13 @@ class RangeMap:
         self._starts: list[str] = []
         self._log: deque[tuple[int, str, str]] = deque(maxlen=LOG_ENTRIES)
         self._log_start = 0
-        self._subscribers: list[Callable[[], None]] = []
-        self._waiters: set[asyncio.Future[None]] = set()
+        self._changes: Broadcast[[]] = Broadcast("a subscriber of the map")
+        self._moves = Signal()
         ranges, sessions = RANGES_OPENED.encode(), SESSIONS.encode()
         self._follower = Follower(
             store,
             [(ranges, prefix_end(RANGES.encode())), (sessions, prefix_end(sessions))],
-            loaded=self._loaded,
+            load=gathered(self._loaded),
             changed=self._changed,
             name="the map of ranges",
         )
@@ -132,11 +118,11 @@ class RangeMap:
     def shard(self, uid: str) -> ShardInfo | None:
         return self._shards.get(uid)
 
-    def records(self) -> Mapping[str, RangeRecord]:
+    def records(self) -> Mapping[str, Stored[RangeRow]]:
         """By name; do not change it."""
         return self._records
 
-    def sessions(self) -> Mapping[str, SessionRecord]:
+    def sessions(self) -> Mapping[str, Stored[SessionRow]]:
         """By uid; do not change it."""
         return self._sessions
 
@@ -152,8 +138,7 @@ class RangeMap:
         return info
 
     def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
-        self._subscribers.append(callback)
-        return lambda: self._subscribers.remove(callback) if callback in self._subscribers else None
+        return self._changes.subscribe(callback)
 
     async def reached(self, version: int) -> None:
         """Returns when the map shows what was committed to it at that revision of the store."""
@@ -191,13 +176,8 @@ class RangeMap:
         )
 
     async def moved(self) -> None:
-        """Waits for the next thing that the store tells, whatever it is."""
-        waiter = asyncio.get_running_loop().create_future()
-        self._waiters.add(waiter)
-        try:
-            await waiter
-        finally:
-            self._waiters.discard(waiter)
+        """Waits until the map is complete up to a later version, whether anything in it is different or not."""
+        await self._moves.wait()
 
     def _loaded(self, kvs: Sequence[KeyValue], revision: int) -> None:
         first = self.version == 0
@@ -235,7 +215,7 @@ class RangeMap:
                 self.unreadable.discard(name)
                 if not deleted:
                     self.unreadable.add(name)
-                    self._records[name] = RangeRecord(decode(kv.value, RangeRow), kv.mod_revision, kv.create_revision)
+                    self._records[name] = Stored(decode(kv.value, RangeRow), kv.mod_revision, kv.create_revision)
                     self.unreadable.discard(name)
                 return RANGES, name
             if key.startswith(SESSIONS):
@@ -245,7 +225,7 @@ class RangeMap:
                 elif not part:
                     self._sessions.pop(uid, None)
                     if not deleted:
-                        self._sessions[uid] = SessionRecord(decode(kv.value, SessionRow), kv.mod_revision, False)
+                        self._sessions[uid] = Stored(decode(kv.value, SessionRow), kv.mod_revision, kv.create_revision)
                 return SESSIONS, uid
             if key == RANGES_OPENED:
                 self.opened = (OpenedRow(1), 0) if deleted else (decode(kv.value, OpenedRow), kv.mod_revision)
@@ -277,11 +257,8 @@ class RangeMap:
         record = self._sessions.get(uid)
         if record is None:
             return self._shards.pop(uid, None) is not None
-        drained = uid in self._drains
-        if drained != record.drained:
-            self._sessions[uid] = record = record._replace(drained=drained)
         row = record.row
-        info = ShardInfo(row.name, uid, row.url, drained or row.state == "draining")
+        info = ShardInfo(row.name, uid, row.url, uid in self._drains or row.state == "draining")
         if self._shards.get(uid) == info:
             return False
         self._shards[uid] = info
@@ -311,8 +288,6 @@ class RangeMap:
 
     def _advance(self, revision: int, *, notify: bool = True) -> None:
         self.version = max(self.version, revision)
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+        self._moves.send()
         if notify:
-            call_each(list(self._subscribers), "a subscriber of the map")
+            self._changes.send()

@@ -12,10 +12,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from tenantry.base.broadcast import Broadcast
 from tenantry.base.metrics import Metrics
-from tenantry.base.tasks import call_each
 from tenantry.placement.map_rows import ReachRow, decode
-from tenantry.storage.follower import Follower
+from tenantry.storage.follower import Follower, gathered
 from tenantry.storage.keys import REACH, prefix_end
 from tenantry.storage.store import Batch, KeyValue, Store
 
@@ -37,10 +37,10 @@ class Reach:
         self._ahead: dict[str, deque[float]] = {}
         """By observers: how far our clock was ahead of theirs, each time when a row of theirs came."""
         self._warned: float | None = None
-        self._subscribers: list[Callable[[], None]] = []
+        self._changes: Broadcast[[]] = Broadcast("a subscriber of who reaches whom")
         prefix = REACH.encode()
         self._follower = Follower(
-            store, [(prefix, prefix_end(prefix))], loaded=self._loaded, changed=self._changed, name="who reaches whom"
+            store, [(prefix, prefix_end(prefix))], load=gathered(self._loaded), changed=self._changed, name="who reaches whom"
         )
 
     async def start(self) -> None:
@@ -51,8 +51,7 @@ class Reach:
         await self._follower.stop()
 
     def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
-        self._subscribers.append(callback)
-        return lambda: self._subscribers.remove(callback) if callback in self._subscribers else None
+        return self._changes.subscribe(callback)
 
     def why_not(self, uid: str) -> str:
         """Why a shard is to own nothing: more of those who tried do not reach it than do, or nobody has tried yet. Empty where
@@ -80,7 +79,7 @@ class Reach:
         for kv in kvs:
             self._take(kv)
         self._ahead = {observer: samples for observer, samples in self._ahead.items() if observer in self._rows}
-        call_each(list(self._subscribers), "a subscriber of who reaches whom")
+        self._changes.send()
 
     def _changed(self, batch: Batch) -> None:
         for event in batch.events:
@@ -92,7 +91,7 @@ class Reach:
                 samples = self._ahead.setdefault(observer, deque(maxlen=_SAMPLES))
                 samples.append(self._wall() - row.clock_seconds)
         self._warn()
-        call_each(list(self._subscribers), "a subscriber of who reaches whom")
+        self._changes.send()
 
     def _take(self, kv: KeyValue) -> ReachRow | None:
         key = kv.key.decode()

@@ -1,4 +1,4 @@
-"""A gateway or a shard tries whether it reaches the shards, and says so in the store (`reach` follows what all say)."""
+"""A gateway or shard tries whether it reaches the shards, and reports that in the store (`reach` follows all reports)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contextlib import suppress
 from tenantry.base.tasks import restarting
 from tenantry.http.upstream import Upstream
 from tenantry.http.upstream_connection import UpstreamError
-from tenantry.placement.directory import Registry
+from tenantry.placement.map import Map
 from tenantry.placement.map_rows import ReachRow, encode, reach_key
 from tenantry.placement.owners import Owners
 from tenantry.storage.store import LeaseGone, Put, Store, StoreError
@@ -38,7 +38,7 @@ class ReachProbe:
     def __init__(
         self,
         store: Store,
-        registry: Registry,
+        map_: Map,
         owners: Owners,
         *,
         uid: str,
@@ -49,7 +49,7 @@ class ReachProbe:
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
-        self._registry = registry
+        self._map = map_
         self._owners = owners
         self._uid = uid
         self._name = name
@@ -57,18 +57,18 @@ class ReachProbe:
         self._interval_seconds = interval_seconds
         self._retry_seconds = retry_seconds
         self._wall = wall
-        self._found: dict[str, str] = {}
+        self._reasons: dict[str, str] = {}
         """By shards: why it is not reached, empty where it is."""
         self._failing: set[str] = set()
-        """Those that failed once, of which nobody has been told."""
-        self._said: tuple[dict[str, str], float] | None = None
+        """Those that failed once, which is not reported yet."""
+        self._reported: tuple[dict[str, str], float] | None = None
         self._lease = 0
         self._changed = asyncio.Event()
         self._unsubscribe: Callable[[], None] | None = None
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        self._unsubscribe = self._registry.subscribe(self._changed.set)
+        self._unsubscribe = self._map.subscribe(self._changed.set)
         self._task = restarting(self._run, name="who is reached")
 
     async def stop(self) -> None:
@@ -91,10 +91,10 @@ class ReachProbe:
             everything = loop.time() >= due
             if everything:
                 due = loop.time() + self._interval_seconds * random.uniform(0.8, 1.0)
-            wanted = [uid for uid in upstreams if everything or uid not in self._found or uid in self._failing]
+            wanted = [uid for uid in upstreams if everything or uid not in self._reasons or uid in self._failing]
             await self._try({uid: upstreams[uid] for uid in wanted})
             self._forget(upstreams)
-            await self._say(keep=everything)
+            await self._report(keep=everything)
             pause = min(due - loop.time(), self._retry_seconds) if self._failing else due - loop.time()
             with suppress(TimeoutError):
                 async with asyncio.timeout(max(0.0, pause)):
@@ -109,35 +109,35 @@ class ReachProbe:
         for uid, why in zip(upstreams, answers, strict=True):
             if not why:
                 self._failing.discard(uid)
-                self._found[uid] = ""
+                self._reasons[uid] = ""
             elif uid in self._failing:
-                if not self._found.get(uid):
+                if not self._reasons.get(uid):
                     logger.warning("a shard is not reached", extra={"shard": uid, "error": why})
                 self._failing.discard(uid)
-                self._found[uid] = why[:_LONGEST_REASON]
-            elif not self._found.get(uid):
-                # Once more in a moment, before anybody is told.
+                self._reasons[uid] = why[:_LONGEST_REASON]
+            elif not self._reasons.get(uid):
+                # Once more in a moment, before it is reported.
                 self._failing.add(uid)
 
     def _forget(self, upstreams: Mapping[str, Upstream]) -> None:
         """Those that ended, or are others' to try."""
-        for uid in [uid for uid in self._found if uid not in upstreams]:
-            del self._found[uid]
+        for uid in [uid for uid in self._reasons if uid not in upstreams]:
+            del self._reasons[uid]
         self._failing.intersection_update(upstreams)
 
-    async def _say(self, *, keep: bool) -> None:
+    async def _report(self, *, keep: bool) -> None:
         """Puts the report where it is new, or old. What cannot be put now is put with the next round."""
         now = asyncio.get_running_loop().time()
         try:
             if self._lease and keep:
                 with suppress(LeaseGone):
                     await self._store.keep_alive(self._lease)
-            if self._said is not None and self._said[0] == self._found and now - self._said[1] < AGAIN_SECONDS:
+            if self._reported is not None and self._reported[0] == self._reasons and now - self._reported[1] < AGAIN_SECONDS:
                 return
             await self._put()
-            self._said = dict(self._found), now
+            self._reported = dict(self._reasons), now
         except StoreError as error:
-            self._said = None
+            self._reported = None
             logger.warning("it could not be reported which shards are reached", extra={"error": str(error)})
 
     async def _put(self) -> None:
@@ -145,8 +145,8 @@ class ReachProbe:
             ReachRow(
                 self._name,
                 self._wall(),
-                sorted(uid for uid, why in self._found.items() if not why),
-                {uid: why for uid, why in self._found.items() if why},
+                sorted(uid for uid, why in self._reasons.items() if not why),
+                {uid: why for uid, why in self._reasons.items() if why},
             )
         )
         if self._lease:
@@ -158,7 +158,7 @@ class ReachProbe:
 
 
 async def reaches(upstream: Upstream) -> str:
-    """Why a shard does not answer, empty where it does, whatever the answer: it has heard us, and knows who we are."""
+    """Why a shard does not answer, empty where it does, whatever the answer: it heard us, and knows who we are."""
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
             answer = await upstream.exchange(_REQUEST)

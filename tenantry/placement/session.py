@@ -1,4 +1,4 @@
-"""A shard's session: the leased key that says it lives. While that is proved, its reads may be answered from memory."""
+"""A shard's session: the leased key that says that it lives. While that is proved, reads may be answered from memory."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 
 from tenantry.base.tasks import restarting
-from tenantry.placement.directory import ShardInfo
 from tenantry.placement.heartbeat import Heartbeat, OpenStore
+from tenantry.placement.map import ShardInfo
 from tenantry.placement.map_rows import LoadRow, RangeLoad, SessionRow, encode, load_key, session_key
 from tenantry.storage.read_guard import ReadGuard
 from tenantry.storage.store import LeaseGone, Put, Store, StoreError
@@ -22,10 +22,10 @@ RETRY_SECONDS = 0.2
 class Session:
     """The session of one shard. `guard` is renewed by each acknowledged keepalive, from the moment when it was sent.
 
-    `seen(revision)` returns when the shard has seen the map of ranges at that revision: what others took while there was no
-    session is known by then, and from then on nobody takes anything from this shard unasked.
-    `lost` is called when the lease ended although the shard lives: from then on others may own its ranges, so it has to give up
-    what it holds; then the session begins anew, and what the fences still say is its own can be taken up again.
+    `seen(revision)` returns when the shard has seen the map of ranges at that revision: what others acquired while there was
+    no session is known by then, and from then on nobody acquires anything of this shard unasked.
+    `lost` is called when the lease ended although the shard lives: from then on others may own its ranges, so it has to
+    release all of them; then the session begins anew, and those whose fences still name it can be acquired again.
     `doubted` is called when the session was not proved in time, so that reads are refused: it may be alive, and may be lost.
     `open_store` makes a connection for the heartbeat alone; without one it shares `store` and the loop.
     """
@@ -53,7 +53,7 @@ class Session:
         self._lease = 0
         self._draining = False
         self._beginning: asyncio.Task[None] | None = None
-        self._doubting: asyncio.Task[None] | None = None
+        self._proof_watch: asyncio.Task[None] | None = None
         guard.deadline = 0.0
 
     def __repr__(self) -> str:
@@ -63,10 +63,10 @@ class Session:
         """Returns when the session is in the store. Raises Unavailable, Indeterminate."""
         self._heartbeat.start()
         await self._begin()
-        self._doubting = restarting(self._doubt, name=f"session {self._info.name}")
+        self._proof_watch = restarting(self._watch_proof, name=f"session {self._info.name}")
 
     async def drain(self) -> None:
-        """Says that the ranges should go elsewhere. Raises StoreError."""
+        """Writes that the ranges should go to other shards. Raises StoreError."""
         self._draining = True
         await self._write()
 
@@ -76,7 +76,7 @@ class Session:
 
     async def stop(self) -> None:
         """Ends the session now; whatever the shard still owns goes to others. Reads are refused from here on."""
-        tasks = [task for task in (self._beginning, self._doubting) if task is not None]
+        tasks = [task for task in (self._beginning, self._proof_watch) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -92,10 +92,10 @@ class Session:
     async def _begin(self) -> None:
         sent_at = time.monotonic()
         lease = self._lease = await self._store.grant_lease(self._ttl_seconds)
-        # It is kept alive at once, but proves nothing before it is known what others have taken.
-        self._heartbeat.hold(lease, proves=False)
+        # It is kept alive at once, but proves nothing before it is known what others have acquired.
+        self._heartbeat.renew(lease, proves=False)
         await self._seen(await self._write())
-        self._heartbeat.hold(lease, proves=True)
+        self._heartbeat.renew(lease, proves=True)
         self._heartbeat.acknowledged(sent_at)
 
     async def _write(self) -> int:
@@ -121,7 +121,7 @@ class Session:
                 logger.warning("no session can be begun; trying again", extra={"error": str(error)})
             await asyncio.sleep(RETRY_SECONDS)
 
-    async def _doubt(self) -> None:
+    async def _watch_proof(self) -> None:
         """Notices when the proof ran out."""
         alive = True
         while True:

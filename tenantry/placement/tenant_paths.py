@@ -1,4 +1,4 @@
-"""Whose share a request takes from: the logical cluster that its path is about."""
+"""The logical cluster that a request's path is about, from whose share of a process the request takes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SERVICES = "/services/"
 def tenant_of(directory: Directory, path: str) -> str:
     """The id of the logical cluster, by whichever of its names it is called; empty where there is none.
 
-    A view's is the cluster that its arguments begin with: whoever offers it, and not those whom it shows.
+    That of a virtual workspace is the cluster that its arguments begin with: its provider, and not those whose objects it shows.
     """
     if path.startswith(_RANGES):
         path = path[path.find("/", len(_RANGES)) :] if path.find("/", len(_RANGES)) > 0 else ""

@@ -13,17 +13,20 @@ from grpc_reflection.v1alpha import reflection
 
 from tenantry.base.shares import LARGEST_SHARE, Shares
 from tenantry.http.certificates import Pair
+from tenantry.http.renewal import Certificate
 from tenantry.rpc.call_shares import CallShares
-from tenantry.rpc.internal_errors import Bugs
+from tenantry.rpc.internal_errors import InternalErrors
 
 MESSAGE_LIMIT_BYTES = 16 * 1024 * 1024
 FLOW_WINDOW_BYTES = 1024 * 1024
 _BEING_REFUSED = 2
-"""Times as many calls as there may be are taken at once: those above are being refused, each to its own client."""
+"""The server takes this many times the calls and streams that there may be, so that it can answer those above with a refusal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RpcLimits:
+    """What one gRPC server takes at the same time."""
+
     calls: int = 1024
     """Calls with one answer at the same time; more are refused with RESOURCE_EXHAUSTED."""
 
@@ -41,7 +44,7 @@ class RpcLimits:
 
 
 class ShownCertificate:
-    """What a server shows to those who connect, until another one is given. gRPC asks for it from threads of its own."""
+    """The certificate that a server shows to those who connect. gRPC asks for it from threads of its own."""
 
     def __init__(self, ca: bytes, certificate: bytes, key: bytes) -> None:
         self._ca = ca
@@ -49,7 +52,7 @@ class ShownCertificate:
         self.credentials = grpc.dynamic_ssl_server_credentials(self._configuration(certificate, key), self._fetch, True)
 
     def renew(self, certificate: bytes, key: bytes) -> None:
-        """For new connections; PEM. Those that there are, and their calls, go on."""
+        """Shows another one on new connections; both PEM. Open connections and their calls go on."""
         self._newer.append(self._configuration(certificate, key))
 
     def _configuration(self, certificate: bytes, key: bytes) -> grpc.ServerCertificateConfiguration:
@@ -64,7 +67,7 @@ class ShownCertificate:
 
 @dataclass(frozen=True, slots=True)
 class RpcServer:
-    """A running server. `health` is told what serves; `shares` are its limits, for the metrics."""
+    """A running server. `health` answers grpc.health.v1 checks; `shares` are its limits, for the metrics."""
 
     server: grpc.aio.Server
     port: int
@@ -111,7 +114,7 @@ async def serve(
             ("grpc.http2.bdp_probe", 0),
             ("grpc.http2.lookahead_bytes", FLOW_WINDOW_BYTES),
         ],
-        interceptors=(CallShares(calls, streams), Bugs()),
+        interceptors=(CallShares(calls, streams), InternalErrors()),
         maximum_concurrent_rpcs=_BEING_REFUSED * (limits.calls + limits.streams),
     )
     for adding in add.values():
@@ -129,3 +132,21 @@ async def serve(
         raise OSError(f"cannot listen for gRPC on {address}: {error}; choose another port") from error
     await server.start()
     return RpcServer(server, port, checks, services, shown, (calls, streams))
+
+
+async def serve_renewed(
+    add: Mapping[str, Callable[[grpc.aio.Server], None]],
+    address: str,
+    *,
+    ca: bytes,
+    serving: Certificate,
+    limits: RpcLimits | None = None,
+) -> RpcServer:
+    """As `serve`, with a certificate that is renewed while the server runs."""
+    first = serving.pair
+    server = await serve(add, address, ca=ca, certificate=first.certificate, key=first.key, limits=limits)
+    serving.follow(server.renew)
+    if serving.pair is not first:
+        # It was renewed while the server started.
+        server.renew(serving.pair)
+    return server

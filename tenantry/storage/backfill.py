@@ -1,26 +1,34 @@
-"""The recent past of ranges that were taken from another shard: read from the store while they are served already."""
+"""The history of ranges that were taken from another shard: read from the store while they are served already."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import aclosing
 from functools import partial
 
+from tenantry.base.backoff import Backoff
+from tenantry.base.slices import in_slices, turns
 from tenantry.base.tasks import restarting
-from tenantry.storage.load import ParseHead, seed_range
+from tenantry.storage import versions
+from tenantry.storage.history import History
+from tenantry.storage.keys import interval
+from tenantry.storage.load import ParseHead, events_of
 from tenantry.storage.range import Range
-from tenantry.storage.store import Damaged, Store, StoreError
+from tenantry.storage.store import Compacted, Damaged, Store, StoreError
 
 logger = logging.getLogger(__name__)
 
 AT_ONCE = 4
-"""The store reads all that was written meanwhile for each of them, and more would only finish later."""
+"""Ranges that are backfilled at the same time: for each the store reads all that was written meanwhile, and more would only
+finish later."""
 FIRST_RETRY_SECONDS = 0.05
 LAST_RETRY_SECONDS = 1.0
 
 
-class Seeding:
-    """Whoever needs the past waits for it (`Range.past`); reads of the present and writes do not.
+class Backfills:
+    """Those of one shard. Whoever needs history from before a range was loaded waits for it (`Range.backfilled`); other reads,
+    and writes, do not.
 
     `revisions`: how far back it goes.
     """
@@ -34,13 +42,13 @@ class Seeding:
 
     def begin(self, range_: Range, revision: int, first: int) -> None:
         """For a range that was loaded at `revision` and in which nothing is older than `first`."""
-        range_.awaits_past()
-        task = restarting(partial(self._seed, range_, revision, first), name=f"past of range {range_.name}", ends=True)
+        range_.expect_backfill()
+        task = restarting(partial(self._run, range_, revision, first), name=f"backfill of range {range_.name}", ends=True)
         self._tasks[range_] = task
         task.add_done_callback(lambda _: self._ended(range_))
 
     def end(self, range_: Range) -> None:
-        """The range is given up: nobody gets a past from here."""
+        """The range is released: its history stays as it is."""
         if (task := self._tasks.get(range_)) is not None:
             task.cancel()
 
@@ -50,23 +58,65 @@ class Seeding:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _seed(self, range_: Range, revision: int, first: int) -> None:
-        delay = FIRST_RETRY_SECONDS
+    async def _run(self, range_: Range, revision: int, first: int) -> None:
+        backoff = Backoff(FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS, jitter=0.0)
         async with self._turn:
             while True:
                 try:
-                    await seed_range(self._store, range_, self._parse_head, revision, self._revisions, first)
+                    await backfill_range(self._store, range_, self._parse_head, revision, self._revisions, first)
                     return
                 except Damaged as error:
                     # Watches that resume list again; the objects themselves are whole.
-                    logger.error("the past of range %s is damaged", range_.name, extra={"error": str(error)})
+                    logger.error("the history of range %s is damaged", range_.name, extra={"error": str(error)})
                     return
                 except StoreError as error:
                     about = {"error": str(error)}
-                    logger.warning("the past of range %s cannot be read; trying again", range_.name, extra=about)
-                await asyncio.sleep(delay)
-                delay = min(2 * delay, LAST_RETRY_SECONDS)
+                    logger.warning("the history of range %s cannot be read; trying again", range_.name, extra=about)
+                await backoff.pause()
 
     def _ended(self, range_: Range) -> None:
-        range_.past_ended()
+        range_.backfill_ended()
         del self._tasks[range_]
+
+
+async def backfill_range(
+    store: Store, range_: Range, parse_head: ParseHead, revision: int, revisions: int, first: int = 1
+) -> None:
+    """Gives a range that was loaded at `revision` the history of up to so many revisions before, as far as the store has it.
+
+    `first`: nothing of the range is older. The store reads all that was written since, whosever it is, so a range that has just
+    been opened must not ask for what was before.
+    """
+    since = max(1, revision - revisions + 1)
+    try:
+        histories = await _histories(store, range_, parse_head, max(since, first), revision)
+    except Compacted as compacted:
+        since = compacted.revision
+        if since > revision:
+            return
+        try:
+            histories = await _histories(store, range_, parse_head, since, revision)
+        except Compacted:
+            # The store forgets faster than we read. Watches that resume from before the load list again; nothing else suffers.
+            return
+    oldest = versions.end_of_revision(store.cell, since - 1)
+    async for resource in in_slices(tuple(histories), 1):
+        range_.backfill_resource(resource, histories[resource])
+    range_.backfill_complete(histories, oldest)
+
+
+async def _histories(store: Store, range_: Range, parse_head: ParseHead, since: int, until: int) -> dict[str, History]:
+    """By resource, each within the bounds of a history."""
+    found: dict[str, History] = {}
+    oldest = versions.end_of_revision(store.cell, since - 1)
+    start, end = interval(range_.start, range_.end)
+    # A watch reports progress when it has shown all that there was, so this ends in a quiet range too.
+    async with aclosing(store.watch(start, end, from_revision=since)) as watch:
+        async for batch in watch:
+            if batch.revision <= until:
+                for event in events_of(store.cell, batch, parse_head):
+                    range_.append_backfill(found, event, oldest)
+                await turns.rest()
+            if batch.revision >= until:
+                break
+    return found

@@ -1,4 +1,4 @@
-"""What a shard holds of one cell: the ranges that it owns, in memory, and the one committer that writes them."""
+"""One shard's part of a cell: the ranges that it owns, in memory, and the one committer that writes them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from tenantry.base.tasks import call_each
 from tenantry.storage import versions
-from tenantry.storage.backfill import Seeding
+from tenantry.storage.backfill import Backfills
 from tenantry.storage.commit import CommitLimits, Committer
 from tenantry.storage.fence import FenceValue, acquire_fence, decode_fence, read_fence
 from tenantry.storage.growth import PendingGrowth
@@ -42,7 +42,7 @@ class Stale(Exception):
 
 
 class NotOwned(Exception):
-    """The range (of a cluster) is not held by this shard (any more). `owner` is who took it over, where that is known."""
+    """This shard does not own the range of a cluster (any more). `owner` is the fence's value with the new owner, where known."""
 
     def __init__(self, cluster: str, owner: FenceValue | None = None) -> None:
         hint = f"; its owner is shard {owner.owner}" if owner else ""
@@ -53,7 +53,7 @@ class NotOwned(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterLimits:
-    """What one logical cluster may hold where nothing else is said of it; 0 is without a limit. Those of the platform itself
+    """What one logical cluster may hold where it has no limits of its own; 0 is without a limit. Those of the platform itself
     (`root`, `system:*`) have none."""
 
     objects: int = 0
@@ -102,7 +102,7 @@ class Cell:
         self._parse_head = parse_head
         self._history_limits = history_limits
         self._history_revisions = history_revisions
-        self._seeding = Seeding(store, parse_head, history_revisions)
+        self._backfills = Backfills(store, parse_head, history_revisions)
         self._applied = AppliedVersion()
         self._ranges: dict[str, Range] = {}
         self.ranges: Mapping[str, Range] = MappingProxyType(self._ranges)
@@ -110,7 +110,8 @@ class Cell:
         self._starts: list[str] = []
         self._fences: dict[str, Fence] = {}
         self._adopting: dict[str, tuple[str, str]] = {}
-        self._held: set[str] = set()
+        self._adopted: set[str] = set()
+        """Ranges that this shard had at any time since it began."""
         self._pending: dict[Key, Transaction] = {}
         self._growth = PendingGrowth()
         self._committer = Committer(
@@ -127,15 +128,15 @@ class Cell:
         """What waits for the store, which logical clusters share."""
 
     async def adopt(self, name: str, start: str, end: str, *, take: bool = True) -> Range:
-        """Takes the fence of a range, loads it, and serves it from then on; what was before comes later (`Range.past`).
+        """Takes the fence of a range, loads it, and serves it from then on; its earlier history comes later (`Range.backfilled`).
 
         `take` False: only where the fence names this shard already (the registry wrote it). That `start` and `end` are those of
-        the range is the caller's business. Raises ValueError (overlaps a held one), NotOwned, Fenced (another shard was quicker),
-        Indeterminate, Unavailable.
+        the range is the caller's business. Raises ValueError (it overlaps one that is owned already), NotOwned, Fenced
+        (another shard was quicker), Indeterminate, Unavailable.
         """
-        held = [(range_.name, range_.start, range_.end) for range_ in self._ordered]
-        held += [(other, *bounds) for other, bounds in self._adopting.items()]
-        for other, other_start, other_end in held:
+        owned = [(range_.name, range_.start, range_.end) for range_ in self._ordered]
+        owned += [(other, *bounds) for other, bounds in self._adopting.items()]
+        for other, other_start, other_end in owned:
             if name == other or (start < other_end and other_start < end):
                 raise ValueError(f"range {name} [{start}, {end}) overlaps {other} [{other_start}, {other_end})")
         self._adopting[name] = (start, end)
@@ -145,14 +146,14 @@ class Cell:
                 raise NotOwned(start, fence.value)
             range_ = Range(name, start, end, applied=self._applied, guard=self.guard, limits=self._history_limits)
             revision = await load_range(self.store, range_, self._parse_head)
-            if fence.mod_revision == fence.create_revision and name not in self._held:
+            if fence.mod_revision == fence.create_revision and name not in self._adopted:
                 # Nobody had it before, so nobody wrote to it: a watch of the store, which is served late, would show nothing.
-                range_.seed((), versions.end_of_revision(self.store.cell, max(0, revision - self._history_revisions)))
+                range_.backfill((), versions.end_of_revision(self.store.cell, max(0, revision - self._history_revisions)))
             else:
-                self._seeding.begin(range_, revision, fence.create_revision)
+                self._backfills.begin(range_, revision, fence.create_revision)
         finally:
             del self._adopting[name]
-        self._held.add(name)
+        self._adopted.add(name)
         self._ranges[name] = range_
         self._fences[name] = fence.condition
         self._arrange()
@@ -163,27 +164,30 @@ class Cell:
         Raises KeyError."""
         range_ = self._ranges[name]
         range_.owned = False
-        await self.settled([key for key in self._pending if key.cluster in range_])
+        await self.writes_done([key for key in self._pending if key.cluster in range_])
         if self._ranges.get(name) is range_:
             self._drop(name)
 
     async def close(self) -> None:
         """Commits what waits and takes no more writes. The store stays open."""
         await self._committer.close()
-        await self._seeding.close()
+        await self._backfills.close()
 
     def owns(self, cluster: str) -> bool:
         return self.owned(cluster) is not None
 
     def owned(self, cluster: str) -> Range | None:
         """The range that holds the cluster, None where this shard does not own it."""
-        range_ = self._find(cluster)
-        return range_ if range_ is not None and range_.owned else None
+        at = bisect_right(self._starts, cluster) - 1
+        if at < 0:
+            return None
+        range_ = self._ordered[at]
+        return range_ if cluster < range_.end and range_.owned else None
 
     def range_of(self, cluster: str) -> Range:
         """The owned range that holds the cluster. Raises NotOwned."""
-        range_ = self._find(cluster)
-        if range_ is None or not range_.owned:
+        range_ = self.owned(cluster)
+        if range_ is None:
             raise NotOwned(cluster)
         return range_
 
@@ -196,7 +200,7 @@ class Cell:
             objects -= range_.count(without, cluster)
         return objects + growth.objects(cluster, without=without), size + growth.size_bytes(cluster)
 
-    async def settled(self, keys: Iterable[Key]) -> None:
+    async def writes_done(self, keys: Iterable[Key]) -> None:
         """Returns when none of the keys has a write under way."""
         keys = tuple(keys)
         while True:
@@ -261,13 +265,6 @@ class Cell:
         transaction.growth = self._growth.begin(places)
         return future
 
-    def _find(self, cluster: str) -> Range | None:
-        at = bisect_right(self._starts, cluster) - 1
-        if at < 0:
-            return None
-        range_ = self._ordered[at]
-        return range_ if cluster < range_.end else None
-
     def _arrange(self) -> None:
         self._ordered = sorted(self._ranges.values(), key=lambda range_: range_.start)
         self._starts = [range_.start for range_ in self._ordered]
@@ -276,7 +273,7 @@ class Cell:
         range_ = self._ranges.pop(name)
         self._fences.pop(name)
         range_.freeze()
-        self._seeding.end(range_)
+        self._backfills.end(range_)
         self._arrange()
         return range_
 
@@ -296,11 +293,11 @@ class Cell:
         except ValueError:
             owner = None
         self._committer.fail_range(name, lambda cluster: NotOwned(cluster, owner))
-        logger.warning("lost range %s to shard %s", name, owner.owner if owner else "(unknown)")
-        call_each(self.on_demote, "a hook for lost ranges", range_, owner)
+        logger.warning("range %s was acquired by shard %s", name, owner.owner if owner else "(unknown)")
+        call_each(self.on_demote, "a hook for demotions", range_, owner)
 
     def _apply(self, revision: int, transactions: Sequence[Transaction]) -> None:
-        """Makes memory show a committed batch, then tells hooks and subscribers."""
+        """Makes memory show a committed batch, then calls hooks and subscribers."""
         base = versions.make(self.store.cell, revision, 0)
         events_of: dict[Range, list[RecordEvent]] = {}
         for transaction in transactions:

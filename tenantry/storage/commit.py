@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
+from tenantry.base.backoff import Backoff
 from tenantry.base.shares import LARGEST_SHARE
 from tenantry.base.tasks import essential
 from tenantry.storage.commit_queue import CommitQueue
@@ -68,8 +69,9 @@ class Committer:
 
     `applied(revision, transactions)` makes memory show a batch and calls who follows it; then the writers get their records.
     `fenced(name, value)` is called at once when the fence of a range is not ours any more; it drops the range from `fences` and
-    calls `fail_range`. `finished(transaction)` is called when a transaction is over, well or not, before its writer is told.
-    `measured(seconds, changes, error)` is told of every batch that was sent, how long the store took and how it ended.
+    calls `fail_range`. `finished(transaction)` is called when a transaction is over, well or not, before its writer gets the
+    outcome.
+    `measured(seconds, changes, error)` is called for every batch that was sent: how long the store took, and how it ended.
     """
 
     def __init__(
@@ -103,7 +105,7 @@ class Committer:
         self._in_flight: list[Transaction] = []
         self._task: asyncio.Task[None] | None = None
         self._failing: deque[tuple[Transaction, Callable[[Transaction], Exception]]] = deque()
-        """What was taken out of those that wait, and is still to be told; it counts as waiting."""
+        """What was taken out of those that wait, and whose writers still wait for the error; it counts as waiting."""
         self._failing_task: asyncio.Task[None] | None = None
         self._stalled = False
         self._closed = False
@@ -215,14 +217,14 @@ class Committer:
         """The revision of the batch. Does not return before the outcome is known. Raises Fenced and what `commit` raises when
         it surely did not happen."""
         loop = asyncio.get_running_loop()
-        delay = self._limits.first_retry_seconds
+        backoff: Backoff | None = None
         deadline: float | None = None
         try:
             while True:
                 try:
                     return await self._store.commit(fences, puts, deletes)
                 except Fenced as refused:
-                    # The journal is compared first: if it held, no earlier sending took effect and, fenced, none ever will.
+                    # The journal is compared first: if it was as expected, no earlier attempt took effect and, fenced, none will.
                     if refused.name != fence_name(self._journal_key):
                         raise
                     revision = await self._journaled(moved=True)
@@ -230,7 +232,7 @@ class Committer:
                         return revision
                 except Indeterminate:
                     deadline = deadline or loop.time() + self._limits.answer_seconds
-                    # A store that is full compares nothing any more, but it still tells what it did.
+                    # A store that is full compares nothing any more, but it still shows what it did.
                     revision = await self._journaled(moved=False)
                     if revision is not None:
                         return revision
@@ -241,8 +243,10 @@ class Committer:
                     self._stall()
                 if self._stalled and self._closed:
                     raise Indeterminate("this shard stopped before the store answered")
-                await asyncio.sleep(delay)
-                delay = min(2 * delay, self._limits.last_retry_seconds)
+                if backoff is None:
+                    limits = self._limits
+                    backoff = Backoff(limits.first_retry_seconds, limits.last_retry_seconds, jitter=0.0)
+                await backoff.pause()
         finally:
             self._stalled = False
 
@@ -267,7 +271,7 @@ class Committer:
         raise Fenced("", None)
 
     def _stall(self) -> None:
-        """Tells the writers that the outcome is not known. The batch stays in flight: memory must learn the outcome."""
+        """Fails the writers, because the outcome is not known. The batch stays in flight: memory must learn the outcome."""
         self._stalled = True
         for transaction in self._in_flight:
             if not transaction.future.done():

@@ -30,7 +30,7 @@ def decode_fence(value: bytes) -> FenceValue:
         raise ValueError(f"not the value of a fence: {value!r}") from error
 
 
-class HeldFence(msgspec.Struct, frozen=True):
+class StoredFence(msgspec.Struct, frozen=True):
     """A fence as it was seen: `mod_revision` is what a commit compares, 0 where there is none yet. `create_revision`: the first
     one. Commits to the range compare its fence, so nothing in it is older."""
 
@@ -48,17 +48,17 @@ def fence_key(name: str) -> bytes:
     return f"{FENCES}{name}".encode()
 
 
-async def read_fence(store: Store, name: str) -> HeldFence:
+async def read_fence(store: Store, name: str) -> StoredFence:
     """The fence of a range as it is now. Raises Unavailable."""
     key = fence_key(name)
     page = await store.read(key, key + b"\0")
     if not page.kvs:
-        return HeldFence(name, 0, None)
+        return StoredFence(name, 0, None)
     found = page.kvs[0]
-    return HeldFence(name, found.mod_revision, decode_fence(found.value), found.create_revision)
+    return StoredFence(name, found.mod_revision, decode_fence(found.value), found.create_revision)
 
 
-async def rewrite_fence(store: Store, seen: HeldFence, owner: str) -> HeldFence:
+async def rewrite_fence(store: Store, seen: StoredFence, owner: str) -> StoredFence:
     """Makes `owner` the owner, if the fence still is as seen. Raises Fenced (it is not), Indeterminate, Unavailable."""
     value = FenceValue(owner, seen.value.generation + 1 if seen.value else 1)
     try:
@@ -68,11 +68,11 @@ async def rewrite_fence(store: Store, seen: HeldFence, owner: str) -> HeldFence:
         if now.value != value:
             raise
         return now
-    return HeldFence(seen.name, revision, value, seen.create_revision or revision)
+    return StoredFence(seen.name, revision, value, seen.create_revision or revision)
 
 
-async def acquire_fence(store: Store, name: str, owner: str) -> HeldFence:
-    """The fence of a range held by `owner`, taken from whoever has it. Raises as `rewrite_fence` does."""
+async def acquire_fence(store: Store, name: str, owner: str) -> StoredFence:
+    """Makes `owner` the owner of a range, whoever owns it now; the fence. Raises as `rewrite_fence` does."""
     seen = await read_fence(store, name)
     if seen.value is not None and seen.value.owner == owner:
         return seen

@@ -1,30 +1,49 @@
-"""Following a part of the store: read once, then kept by a watch that is made again whenever it breaks."""
+"""Following a part of the store: read once, then kept up to date by a watch that is made again whenever it breaks."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 
+from tenantry.base.backoff import Backoff
 from tenantry.base.tasks import restarting
-from tenantry.storage.store import Batch, Compacted, KeyValue, Store, StoreError
+from tenantry.storage.store import Batch, Compacted, KeyValue, Page, Store, StoreError
 
 logger = logging.getLogger(__name__)
 
 PAGE_KEYS = 10_000
+"""Keys in one page: many, because etcd counts the rest of the interval for every page."""
 FIRST_RETRY_SECONDS = 0.02
 LAST_RETRY_SECONDS = 1.0
 
+Load = Callable[[AsyncIterator[Page]], Awaitable[None]]
+"""Takes all that there is at one revision, in pages of at most `PAGE_KEYS`. It is called again when the watch fell behind what
+the store keeps, and from the beginning when reading took longer than that."""
+
+
+def gathered(loaded: Callable[[Sequence[KeyValue], int], None]) -> Load:
+    """A `Load` that calls `loaded(kvs, revision)` once, with everything, for what is small."""
+
+    async def load(pages: AsyncIterator[Page]) -> None:
+        kvs: list[KeyValue] = []
+        revision = 0
+        async for page in pages:
+            kvs.extend(page.kvs)
+            revision = page.revision
+        loaded(kvs, revision)
+
+    return load
+
 
 class Follower:
-    """Calls `loaded(kvs, revision)` with all there is at one revision, then `changed(batch)` for every batch after it, in order.
-
-    Neither may wait. Where one raises, all is read again: what it has kept may be half of something.
+    """Calls `load` with all that there is, then `changed(batch)` for every later batch: in order, none twice, and none during a
+    load. `changed` must not wait. Where it raises, all is loaded again, as what the receiver kept may be half of something.
 
     `parts` are intervals of keys in ascending order. They are read one by one and watched as one interval from the first to the
     last, so that what one transaction writes to several of them arrives together; keys between them arrive too, and are
-    the receiver's to ignore. `loaded` is called again when the watch fell behind what the store keeps.
+    the receiver's to ignore. `name` stands in the log.
     """
 
     def __init__(
@@ -32,23 +51,30 @@ class Follower:
         store: Store,
         parts: Sequence[tuple[bytes, bytes]],
         *,
-        loaded: Callable[[Sequence[KeyValue], int], None],
+        load: Load,
         changed: Callable[[Batch], None],
         name: str,
     ) -> None:
         self._store = store
         self._parts = parts
-        self._loaded = loaded
+        self._receive = load
         self._changed = changed
         self._name = name
         self._task: asyncio.Task[None] | None = None
-        self._revision: int | None = None
-        """Up to here everything has been told; None where it has to be read again."""
+        self._revision = 0
+        """Everything up to here was delivered."""
+        self._complete = False
+        """False before the first load, and where all has to be loaded again."""
+        self._loading = asyncio.Lock()
+
+    @property
+    def following(self) -> bool:
+        """Whether changes arrive, or will once the store answers again."""
+        return self._task is not None and not self._task.done()
 
     async def start(self) -> None:
-        """Returns when `loaded` was called. Raises Unavailable, Damaged."""
-        revision = await self._load()
-        self._revision = revision
+        """Returns when all was loaded. Raises Unavailable, Damaged."""
+        await self._load()
         self._task = restarting(self._follow, name=f"follow {self._name}")
 
     async def stop(self) -> None:
@@ -57,47 +83,82 @@ class Follower:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    async def _load(self) -> int:
-        while True:
-            try:
-                kvs, revision = await self._read()
-            except Compacted:
-                # Reading took longer than the store keeps history: begin at a newer revision.
-                await asyncio.sleep(FIRST_RETRY_SECONDS)
-                continue
-            self._loaded(kvs, revision)
-            return revision
+    async def reached(self, revision: int) -> None:
+        """Returns when everything up to a revision of the store was delivered, also before `start`. Raises StoreError.
 
-    async def _read(self) -> tuple[list[KeyValue], int]:
-        kvs: list[KeyValue] = []
+        By a watch of its own, since etcd seldom tells a quiet one how far it is.
+        """
+        while self._revision < revision:
+            try:
+                await self._load()
+                async with aclosing(self._watch()) as batches:
+                    async for batch in batches:
+                        await self._deliver(batch)
+                        if self._revision >= revision:
+                            break
+            except Compacted:
+                self._complete = False
+
+    async def _load(self) -> None:
+        """Unless that was done, and nothing has been missed since. Raises StoreError."""
+        async with self._loading:
+            while not self._complete:
+                try:
+                    revision = await self._read()
+                except Compacted:
+                    # Reading took longer than the store keeps history: begin at a newer revision.
+                    await asyncio.sleep(FIRST_RETRY_SECONDS)
+                else:
+                    self._revision = max(self._revision, revision)
+                    self._complete = True
+
+    async def _read(self) -> int:
         revision: int | None = None
-        for start, end in self._parts:
-            while True:
-                page = await self._store.read(start, end, revision=revision, limit=PAGE_KEYS)
-                revision = page.revision
-                kvs.extend(page.kvs)
-                if not page.more:
-                    break
-                start = page.kvs[-1].key + b"\0"
-        assert revision is not None
-        return kvs, revision
+
+        async def pages() -> AsyncGenerator[Page, None]:
+            nonlocal revision
+            for start, end in self._parts:
+                while True:
+                    page = await self._store.read(start, end, revision=revision, limit=PAGE_KEYS)
+                    revision = page.revision
+                    yield page
+                    if not page.more:
+                        break
+                    start = page.kvs[-1].key + b"\0"
+
+        async with aclosing(pages()) as reading:
+            await self._receive(reading)
+        assert revision is not None, "a load takes all pages"
+        return revision
 
     async def _follow(self) -> None:
-        start, end = self._parts[0][0], self._parts[-1][1]
-        delay = FIRST_RETRY_SECONDS
-        revision, self._revision = self._revision, None
+        backoff = Backoff(FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS, jitter=0.0)
         while True:
             try:
-                if revision is None:
-                    revision = await self._load()
-                async with aclosing(self._store.watch(start, end, from_revision=revision + 1)) as batches:
+                await self._load()
+                async with aclosing(self._watch()) as batches:
                     async for batch in batches:
-                        revision = max(revision, batch.revision)
-                        delay = FIRST_RETRY_SECONDS
-                        self._changed(batch)
+                        backoff.reset()
+                        await self._deliver(batch)
             except Compacted:
-                revision = None
+                self._complete = False
             except StoreError as error:
                 logger.warning("%s is not followed; trying again", self._name, extra={"error": str(error)})
-            await asyncio.sleep(delay)
-            delay = min(2 * delay, LAST_RETRY_SECONDS)
+            await backoff.pause()
+
+    def _watch(self) -> AsyncGenerator[Batch, None]:
+        return self._store.watch(self._parts[0][0], self._parts[-1][1], from_revision=self._revision + 1)
+
+    async def _deliver(self, batch: Batch) -> None:
+        if self._loading.locked():
+            async with self._loading:
+                pass
+        # Two watches may show the same, and another member of etcd, which is behind, less than the one before.
+        if batch.revision <= self._revision:
+            return
+        try:
+            self._changed(batch)
+        except Exception:
+            self._complete = False
+            raise
+        self._revision = batch.revision

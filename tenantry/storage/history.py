@@ -80,11 +80,11 @@ class History:
         found.reverse()
         return found
 
-    def seed(self, past: History) -> None:
-        """Puts earlier events before what is held: a history that is complete up to what is held, and is nobody else's."""
-        held = self._events
-        self._events, self._value_bytes, self.oldest = past._events, past._value_bytes, past.oldest
-        for event in held:
+    def prepend(self, earlier: History) -> None:
+        """Takes over the events of another history, which ends where this one begins, and is not used any more."""
+        later = self._events
+        self._events, self._value_bytes, self.oldest = earlier._events, earlier._value_bytes, earlier.oldest
+        for event in later:
             self.append(event)
 
 

@@ -1,4 +1,4 @@
-"""The objects of a range by resource, cluster and namespace, each group in the order of the store's keys."""
+"""The objects of a range by resource, cluster and namespace, in the order of the store's keys."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tenantry.storage.record import Record
 EMPTY: Sequence[Record] = ()
 
 
-class Group:
+class Objects:
     """The objects of one resource in one cluster and namespace.
 
     The order costs nothing until somebody lists; from then on it is kept by insertion.
@@ -53,38 +53,38 @@ class Group:
 class Index:
     """All objects of a range."""
 
-    __slots__ = ("_cluster_order", "_groups", "_usage", "size")
+    __slots__ = ("_by_resource", "_cluster_order", "_usage", "size")
 
     def __init__(self) -> None:
         self.size = 0
         self._usage: dict[str, tuple[int, int]] = {}
-        self._groups: dict[str, dict[str, dict[str, Group]]] = {}
+        self._by_resource: dict[str, dict[str, dict[str, Objects]]] = {}
         self._cluster_order: dict[str, list[str]] = {}
 
     def get(self, key: Key) -> Record | None:
-        clusters = self._groups.get(key.resource)
+        clusters = self._by_resource.get(key.resource)
         if clusters is None:
             return None
         namespaces = clusters.get(key.cluster)
         if namespaces is None:
             return None
-        group = namespaces.get(key.namespace)
-        return None if group is None else group.records.get(key)
+        objects = namespaces.get(key.namespace)
+        return None if objects is None else objects.records.get(key)
 
     def put(self, record: Record) -> None:
         cluster, resource, namespace, _ = record.key
-        clusters = self._groups.get(resource)
+        clusters = self._by_resource.get(resource)
         if clusters is None:
-            clusters = self._groups[resource] = {}
+            clusters = self._by_resource[resource] = {}
         namespaces = clusters.get(cluster)
         if namespaces is None:
             namespaces = clusters[cluster] = {}
             self._cluster_order.pop(resource, None)
-        group = namespaces.get(namespace)
-        if group is None:
-            group = namespaces[namespace] = Group()
-        previous = group.records.get(record.key)
-        group.put(record)
+        objects = namespaces.get(namespace)
+        if objects is None:
+            objects = namespaces[namespace] = Objects()
+        previous = objects.records.get(record.key)
+        objects.put(record)
         if previous is None:
             self.size += 1
             self._count(cluster, 1, len(record.value))
@@ -93,24 +93,24 @@ class Index:
 
     def remove(self, key: Key) -> None:
         cluster, resource, namespace, _ = key
-        namespaces = self._groups.get(resource, {}).get(cluster, {})
-        group = namespaces.get(namespace)
-        if group is None:
+        namespaces = self._by_resource.get(resource, {}).get(cluster, {})
+        objects = namespaces.get(namespace)
+        if objects is None:
             return
-        previous = group.records.get(key)
+        previous = objects.records.get(key)
         if previous is not None:
-            group.remove(key)
+            objects.remove(key)
             self.size -= 1
             self._count(cluster, -1, -len(previous.value))
-        if group.records:
+        if objects.records:
             return
         del namespaces[namespace]
         if not namespaces:
-            clusters = self._groups[resource]
+            clusters = self._by_resource[resource]
             del clusters[cluster]
             self._cluster_order.pop(resource, None)
             if not clusters:
-                del self._groups[resource]
+                del self._by_resource[resource]
 
     def usage(self, cluster: str) -> tuple[int, int]:
         """How many objects a cluster has, and how many bytes their values are."""
@@ -125,62 +125,62 @@ class Index:
 
     def list(self, resource: str, cluster: str | None, namespace: str | None) -> Sequence[Record]:
         if cluster is not None:
-            return self._in_cluster(self._groups.get(resource, {}).get(cluster), namespace)
+            return self._in_cluster(self._by_resource.get(resource, {}).get(cluster), namespace)
         found: list[Record] = []
         for name in self.clusters_in_order(resource):
-            found.extend(self._in_cluster(self._groups[resource][name], namespace))
+            found.extend(self._in_cluster(self._by_resource[resource][name], namespace))
         return found
 
     def count(self, resource: str, cluster: str | None, namespace: str | None) -> int:
-        clusters = self._groups.get(resource, {})
+        clusters = self._by_resource.get(resource, {})
         chosen = clusters.values() if cluster is None else [clusters.get(cluster, {})]
         if namespace is None:
-            return sum(len(group.records) for namespaces in chosen for group in namespaces.values())
+            return sum(len(objects.records) for namespaces in chosen for objects in namespaces.values())
         return sum(len(namespaces[namespace].records) for namespaces in chosen if namespace in namespaces)
 
     def has_any(self, resource: str, cluster: str, namespace: str | None) -> bool:
-        namespaces = self._groups.get(resource, {}).get(cluster, {})
+        namespaces = self._by_resource.get(resource, {}).get(cluster, {})
         return bool(namespaces) if namespace is None else namespace in namespaces
 
     def clusters_in_order(self, resource: str) -> Sequence[str]:
         order = self._cluster_order.get(resource)
         if order is None:
-            order = self._cluster_order[resource] = sorted(self._groups.get(resource, ()))
+            order = self._cluster_order[resource] = sorted(self._by_resource.get(resource, ()))
         return order
 
     def clusters(self) -> Sequence[str]:
-        return sorted({cluster for clusters in self._groups.values() for cluster in clusters})
+        return sorted({cluster for clusters in self._by_resource.values() for cluster in clusters})
 
     def resources(self, cluster: str) -> Sequence[str]:
-        return sorted(resource for resource, clusters in self._groups.items() if cluster in clusters)
+        return sorted(resource for resource, clusters in self._by_resource.items() if cluster in clusters)
 
     def each(self, resource: str | None, cluster: str | None, namespace: str | None) -> Iterator[Record]:
         """As `list`, in no order and one at a time, so that the index may change in between: each record as it is when it comes.
         What goes meanwhile is left out, and what comes meanwhile may be."""
-        for kind in list(self._groups) if resource is None else (resource,):
-            clusters = self._groups.get(kind, {})
+        for kind in list(self._by_resource) if resource is None else (resource,):
+            clusters = self._by_resource.get(kind, {})
             for name in list(clusters) if cluster is None else (cluster,):
                 namespaces = clusters.get(name, {})
                 for place in list(namespaces) if namespace is None else (namespace,):
-                    group = namespaces.get(place)
-                    for key in list(group.records) if group is not None else ():
+                    objects = namespaces.get(place)
+                    for key in list(objects.records) if objects is not None else ():
                         record = self.get(key)
                         if record is not None:
                             yield record
 
     def __iter__(self) -> Iterator[Record]:
-        for clusters in self._groups.values():
+        for clusters in self._by_resource.values():
             for namespaces in clusters.values():
-                for group in namespaces.values():
-                    yield from group.records.values()
+                for objects in namespaces.values():
+                    yield from objects.records.values()
 
     @staticmethod
-    def _in_cluster(namespaces: dict[str, Group] | None, namespace: str | None) -> Sequence[Record]:
+    def _in_cluster(namespaces: dict[str, Objects] | None, namespace: str | None) -> Sequence[Record]:
         if not namespaces:
             return EMPTY
         if namespace is not None:
-            group = namespaces.get(namespace)
-            return EMPTY if group is None else group.ordered()
+            objects = namespaces.get(namespace)
+            return EMPTY if objects is None else objects.ordered()
         if len(namespaces) == 1:
             return next(iter(namespaces.values())).ordered()
         found: list[Record] = []

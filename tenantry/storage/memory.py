@@ -8,7 +8,6 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 
 from tenantry.storage.checks import check_commit
-from tenantry.storage.feed import Feed
 from tenantry.storage.keys import fence_name
 from tenantry.storage.leases import Leases
 from tenantry.storage.store import (
@@ -24,6 +23,7 @@ from tenantry.storage.store import (
     Put,
     Unavailable,
 )
+from tenantry.storage.watch_buffer import WatchBuffer
 
 
 class MemoryStore:
@@ -36,7 +36,7 @@ class MemoryStore:
         self._kvs: dict[bytes, KeyValue] = {}
         self._keys: list[bytes] = []
         self._log: list[Batch] = []
-        self._watches: dict[Feed, tuple[bytes, bytes]] = {}
+        self._watches: dict[WatchBuffer, tuple[bytes, bytes]] = {}
         self._leases = Leases(clock)
         self._last_lease = 0
         self._lease_of: dict[bytes, int] = {}
@@ -88,15 +88,15 @@ class MemoryStore:
         if events:
             self._revision = revision
             self._log.append(Batch(revision, events))
-            for feed, (start, end) in self._watches.items():
+            for buffer, (start, end) in self._watches.items():
                 if batch := _inside(self._log[-1], start, end):
-                    feed.push(batch)
+                    buffer.push(batch)
         return self._revision
 
     async def watch(self, start: bytes, end: bytes, *, from_revision: int) -> AsyncGenerator[Batch, None]:
         self._check_open()
-        feed = Feed()
-        self._watches[feed] = (start, end)
+        buffer = WatchBuffer()
+        self._watches[buffer] = (start, end)
 
         async def history(since: int, until: int) -> list[Batch]:
             if since < self._compacted:
@@ -105,11 +105,11 @@ class MemoryStore:
             return [found for batch in log if (found := _inside(batch, start, end))]
 
         try:
-            async with aclosing(feed.follow(history, from_revision, self._revision)) as batches:
+            async with aclosing(buffer.follow(history, from_revision, self._revision)) as batches:
                 async for batch in batches:
                     yield batch
         finally:
-            del self._watches[feed]
+            del self._watches[buffer]
 
     async def grant_lease(self, ttl_seconds: float) -> int:
         self._check_open()
@@ -142,8 +142,8 @@ class MemoryStore:
 
     async def close(self) -> None:
         self._closed = True
-        for feed in self._watches:
-            feed.close()
+        for buffer in self._watches:
+            buffer.close()
 
     def _check_open(self) -> None:
         if self._closed:

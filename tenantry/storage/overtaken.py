@@ -49,7 +49,7 @@ class Attempts:
                 self._keys.append(self._overtaken)
             await asyncio.sleep(0)
         self._left -= 1
-        await self._cell.settled(self._keys)
+        await self._cell.writes_done(self._keys)
         return self
 
     def __enter__(self) -> Attempts:

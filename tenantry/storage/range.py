@@ -27,7 +27,7 @@ class AppliedVersion:
 
 
 class Range:
-    """The objects of one range. Read on the loop and synchronously; changed only by `load`, `seed` and `apply`.
+    """The objects of one range. Read on the loop and synchronously; changed only by `load`, `backfill` and `apply`.
 
     `version` is the resourceVersion at which the range is loaded. `applied` is the cell's: its owner's commits to other ranges
     carry this range's version on, because nobody else writes it.
@@ -63,7 +63,7 @@ class Range:
         self._history_bytes = 0
         self._forgotten = 0
         """Up to which version events may be missing from resources that have no history (any more)."""
-        self._past: asyncio.Event | None = None
+        self._backfill: asyncio.Event | None = None
         self._subscriptions = Subscriptions()
 
     def __repr__(self) -> str:
@@ -101,7 +101,7 @@ class Range:
 
     def each(self, resource: str | None = None, cluster: str | None = None, namespace: str | None = None) -> Iterator[Record]:
         """The same (None: all), in no order and one at a time: to be gone through in slices. Each record is as it is when it
-        comes; what was added since the beginning may be missing, and is told to who subscribed before."""
+        comes; what was added since the beginning may be missing; subscribers get it."""
         return self._index.each(resource, cluster, namespace)
 
     def list_at(self, version: int, resource: str, cluster: str | None = None, namespace: str | None = None) -> Sequence[Record]:
@@ -149,10 +149,10 @@ class Range:
         history = self._histories.get(resource)
         return self._histories_start if history is None else history.oldest
 
-    async def past(self, version: int) -> None:
-        """Returns when history goes back to a version, or will not. The range may have been lost meanwhile."""
-        if version < self._history_start and self._past is not None:
-            await self._past.wait()
+    async def backfilled(self, version: int) -> None:
+        """Returns when history goes back to a version, or never will. The range may have been released meanwhile."""
+        if version < self._history_start and self._backfill is not None:
+            await self._backfill.wait()
 
     def events_after(self, version: int, resource: str, cluster: str | None = None) -> Sequence[RecordEvent]:
         """History, oldest first. Raises TooOld."""
@@ -170,7 +170,7 @@ class Range:
         return self._subscriptions.add(callback, resource, cluster)
 
     def load(self, records: Iterable[Record]) -> None:
-        """Takes records into memory without history and without telling anybody: for the objects that a range begins with."""
+        """Takes records into memory without history, and without calling subscribers: the objects that a range begins with."""
         put = self._index.put
         for record in records:
             put(record)
@@ -180,43 +180,43 @@ class Range:
         self._floor = version
         self._history_start = version
 
-    def awaits_past(self) -> None:
-        """`seed` comes later, then `past_ended`."""
-        self._past = asyncio.Event()
+    def expect_backfill(self) -> None:
+        """Earlier history comes: `backfilled` waits until `backfill_ended`."""
+        self._backfill = asyncio.Event()
 
-    def past_ended(self) -> None:
+    def backfill_ended(self) -> None:
         """History goes back as far as it ever will."""
-        if self._past is not None:
-            self._past.set()
-            self._past = None
+        if self._backfill is not None:
+            self._backfill.set()
+            self._backfill = None
 
-    def seed(self, events: Iterable[RecordEvent], oldest: int) -> None:
-        """Puts the store's own history before what is held since the range was loaded: `events` in the order of versions,
+    def backfill(self, events: Iterable[RecordEvent], oldest: int) -> None:
+        """Puts the store's history before what happened since the range was loaded: `events` in the order of versions,
         complete after version `oldest` and up to the load. A history that has dropped events since then stays as it is."""
-        past: dict[str, History] = {}
+        histories: dict[str, History] = {}
         for event in events:
-            self.append_past(past, event, oldest)
-        for resource, history in past.items():
-            self.seed_resource(resource, history)
-        self.seeded(past, oldest)
+            self.append_backfill(histories, event, oldest)
+        for resource, history in histories.items():
+            self.backfill_resource(resource, history)
+        self.backfill_complete(histories, oldest)
 
-    def append_past(self, past: dict[str, History], event: RecordEvent, oldest: int) -> None:
-        """The next event of what is given to `seed_resource`, which is complete after version `oldest`."""
+    def append_backfill(self, histories: dict[str, History], event: RecordEvent, oldest: int) -> None:
+        """Adds the next event to the histories that `backfill_resource` gets, which are complete after version `oldest`."""
         resource = event.key.resource
-        if resource not in past:
-            past[resource] = History(oldest, self._limits)
-        past[resource].append(event)
+        if resource not in histories:
+            histories[resource] = History(oldest, self._limits)
+        histories[resource].append(event)
 
-    def seed_resource(self, resource: str, past: History) -> None:
-        """`seed`, of one resource; `seeded` comes after all of them, and other events may come in between."""
+    def backfill_resource(self, resource: str, earlier: History) -> None:
+        """`backfill` of one resource. Commits may come in between; `backfill_complete` comes after all resources."""
         history = self._history(resource)
         if history.oldest == self._history_start:
             before = history.bytes
-            history.seed(past)
+            history.prepend(earlier)
             self._history_bytes += history.bytes - before
 
-    def seeded(self, resources: Collection[str], oldest: int) -> None:
-        """All that happened after version `oldest` was given to `seed_resource`, and to no others than these resources."""
+    def backfill_complete(self, resources: Collection[str], oldest: int) -> None:
+        """`backfill_resource` got all that happened after version `oldest`, which was to these resources alone."""
         for resource, history in self._histories.items():
             if resource not in resources and history.oldest == self._history_start:
                 history.oldest = oldest
@@ -225,7 +225,7 @@ class Range:
         self._forget()
 
     def apply(self, events: Sequence[RecordEvent]) -> None:
-        """Makes memory show committed events, which come in the order of versions. `dispatch` tells the subscribers."""
+        """Makes memory show committed events, which come in the order of versions. `dispatch` calls the subscribers."""
         index = self._index
         for event in events:
             if event.record is None:
@@ -236,7 +236,7 @@ class Range:
         self._forget()
 
     def follow(self, events: Sequence[RecordEvent], version: int) -> None:
-        """Applies events that another owner committed, up to and with `version`, and tells the subscribers."""
+        """Applies events that another owner committed, up to and with `version`, and calls the subscribers."""
         self.apply(events)
         self._floor = version
         self.dispatch(events)
@@ -246,7 +246,7 @@ class Range:
         self._floor = max(self._floor, version)
 
     def freeze(self) -> None:
-        """The range is lost: what its former owner commits elsewhere says nothing about it any more."""
+        """This shard does not own the range any more, so what it commits to others says nothing about this one."""
         self._floor = self.version
         self._applied = AppliedVersion()
         self.owned = False

@@ -17,7 +17,7 @@ class StoreError(Exception):
 
 
 class Indeterminate(StoreError):
-    """The answer to a commit was lost: it happened or it did not. Settle it by reading the journal key."""
+    """The answer to a commit was lost: it happened or it did not. The journal key shows which."""
 
 
 class Compacted(StoreError):

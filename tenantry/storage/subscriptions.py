@@ -53,7 +53,7 @@ class Subscriptions:
             for interest in ((resource, cluster), (resource, None), (None, cluster), (None, None)):
                 if interest in by_interest:
                     wanted.setdefault(interest, []).append(event)
-        # Who is called is settled before the first call: a callback may subscribe, and the new one has read memory already.
+        # Who is called is decided before the first call: a callback may subscribe, and the new one has read memory already.
         calls = [(list(by_interest[interest]), found) for interest, found in wanted.items()]
         for subscriptions, found in calls:
             for subscription in subscriptions:

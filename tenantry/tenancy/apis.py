@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 import orjson
@@ -24,11 +24,13 @@ from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object, is_deleting
 from tenantry.kube.status import StatusError
 from tenantry.kube.types import BUILTINS
-from tenantry.storage.cell import NotOwned
+from tenantry.placement.catalog import Catalog
+from tenantry.storage.cell import Cell, NotOwned
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Record, RecordEvent
 from tenantry.tenancy.exports.identities import Identities
+from tenantry.tenancy.local_ranges import LocalRanges
 from tenantry.tenancy.resources import (
     API_BINDINGS,
     API_EXPORTS,
@@ -37,11 +39,7 @@ from tenantry.tenancy.resources import (
     LOGICAL_CLUSTERS,
 )
 from tenantry.tenancy.retained_schemas import retained_schema
-from tenantry.tenancy.types import SYSTEM_DEFINITIONS
-
-if TYPE_CHECKING:
-    from tenantry.tenancy.host import Host
-
+from tenantry.tenancy.types import SYSTEM_DEFINITIONS, SystemDefinitions
 
 _SOURCES = (API_BINDINGS, CUSTOM_RESOURCE_DEFINITIONS)
 """Of two that give the same type, the first one counts."""
@@ -72,8 +70,14 @@ class _Bound(NamedTuple):
 class ClusterApis:
     """Computed when first asked for; forgotten when a CRD, a binding or a schema changes."""
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
+    def __init__(
+        self, *, cell: Cell, catalog: Catalog, definitions: SystemDefinitions, local_ranges: LocalRanges, identities: Identities
+    ) -> None:
+        self._cell = cell
+        self._catalog = catalog
+        self._definitions = definitions
+        self._local_ranges = local_ranges
+        self._identities = identities
         self._base = (*BUILTINS, *SYSTEM_DEFINITIONS)
         self._taken = frozenset(d.group_resource for d in self._base)
         self._clusters: Cache[str, int] = Cache("cluster_apis", bytes_max=_CLUSTERS_BYTES_MAX)
@@ -102,8 +106,8 @@ class ClusterApis:
     def start(self) -> None:
         self._telling = restarting(self._tell_all, name="cluster-apis")
         self._stops = [
-            self._host.follow_ranges(self._follow),
-            self._host.catalog.subscribe(API_RESOURCE_SCHEMAS, self._schema_changed),
+            self._local_ranges.follow(self._follow),
+            self._catalog.subscribe(API_RESOURCE_SCHEMAS, self._schema_changed),
         ]
 
     def stop(self) -> None:
@@ -157,7 +161,7 @@ class ClusterApis:
         found = self._bound.get(key)
         if found is None:
             names = schema["spec"]
-            own = self._host.definitions.bound(names["group"], names["names"]["plural"])
+            own = self._definitions.bound(names["group"], names["names"]["plural"])
             if own is not None and own.identity == identity:
                 found = own
             else:
@@ -239,7 +243,7 @@ class ClusterApis:
                     self._tell(cluster)
 
     def _records(self, cluster: str) -> Iterator[Record]:
-        range_ = self._host.cell.range_of(cluster)
+        range_ = self._cell.range_of(cluster)
         for resource in _SOURCES:
             yield from range_.each(resource, cluster)
 
@@ -249,7 +253,7 @@ class ClusterApis:
 
     def _is_long(self, cluster: str) -> bool:
         """Whether more has to be read for a cluster than in one turn of the loop."""
-        range_ = self._host.cell.range_of(cluster)
+        range_ = self._cell.range_of(cluster)
         if range_.usage(cluster)[1] <= _AT_ONCE_BYTES:
             return False
         if sum(range_.count(resource, cluster) for resource in _SOURCES) > _AT_ONCE_RECORDS:
@@ -317,9 +321,9 @@ class ClusterApis:
         for uid, name, identity in bound.schemas:
             definition = self._bound.get((uid, identity))
             if definition is None:
-                copy = self._host.catalog.get(API_RESOURCE_SCHEMAS, bound.provider, name)
+                copy = self._catalog.get(API_RESOURCE_SCHEMAS, bound.provider, name)
                 if copy is None or copy["metadata"]["uid"] != uid:
-                    copy = retained_schema(self._host.cell.range_of(cluster), uid)
+                    copy = retained_schema(self._cell.range_of(cluster), uid)
                 if copy is None:
                     self._incomplete.add(cluster)
                     continue
@@ -343,10 +347,10 @@ class ClusterApis:
         if conditions.get("Established") != "True":
             return None
         metadata = crd["metadata"]
-        print_of = f"{metadata['uid']}/{metadata.get('generation')}/{crd['status'].get('acceptedNames')}"
-        known = self._crds.get(print_of)
+        fingerprint = f"{metadata['uid']}/{metadata.get('generation')}/{crd['status'].get('acceptedNames')}"
+        known = self._crds.get(fingerprint)
         if known is None:
-            known = self._crds[print_of] = definition_from_crd(crd)
+            known = self._crds[fingerprint] = definition_from_crd(crd)
         deleting = is_deleting(crd) or conditions.get("Terminating") == "True"
         return self._as_terminating(known) if deleting else known
 
@@ -359,14 +363,14 @@ class ClusterApis:
         return found
 
     def _by_identity(self, resource: str, identity: str) -> Iterable[ResourceDefinition]:
-        for definition in self._host.definitions.all_bound():
+        for definition in self._definitions.all_bound():
             if definition.plural == resource and definition.identity == identity:
                 return (definition,)
-        for cluster, name in self._host.part(Identities).exports(identity):
-            export = self._host.catalog.get(API_EXPORTS, cluster, name) or {}
+        for cluster, name in self._identities.exports(identity):
+            export = self._catalog.get(API_EXPORTS, cluster, name) or {}
             for entry in (export.get("spec") or {}).get("resources") or ():
                 if entry.get("name") == resource:
-                    schema = self._host.catalog.get(API_RESOURCE_SCHEMAS, cluster, entry["schema"])
+                    schema = self._catalog.get(API_RESOURCE_SCHEMAS, cluster, entry["schema"])
                     if schema is not None:
                         return (self.bound_definition(schema, identity),)
         return ()

@@ -9,38 +9,39 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
-from functools import partial
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Sequence
 
 import orjson
 
+from tenantry.base.backoff import Backoff
 from tenantry.base.tasks import restarting
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object, timestamp
 from tenantry.kube.rbac.bootstrap import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES
 from tenantry.kube.types.namespace import living
-from tenantry.storage.cell import NotOwned, Stale
+from tenantry.placement.catalog import Catalog
+from tenantry.placement.map import Map
+from tenantry.placement.urls import Urls
+from tenantry.storage.cell import Cell, NotOwned, Stale
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change
 from tenantry.storage.store import StoreError
 from tenantry.tenancy import root
-from tenantry.tenancy.changes import OPERATIONS, created, updated
+from tenantry.tenancy.changes import OPERATIONS, Changes
 from tenantry.tenancy.exports.bind import bound_binding
 from tenantry.tenancy.exports.conditions import mark_true
 from tenantry.tenancy.exports.identity import IDENTITY_NAMESPACE, hash_of_secret, identity_secret, new_identity_key
 from tenantry.tenancy.exports.locks import LOCKS_ANNOTATION, locks_annotation
+from tenantry.tenancy.exports.lookup import ExportLookup
+from tenantry.tenancy.local_ranges import LocalRanges
 from tenantry.tenancy.resources import API_EXPORTS, API_RESOURCE_SCHEMAS
-from tenantry.tenancy.types import EXPORTED_TYPES
+from tenantry.tenancy.types import EXPORTED_TYPES, SystemDefinitions
 from tenantry.tenancy.types.data import KcpType
 from tenantry.tenancy.types.logical_cluster import NAME
 from tenantry.tenancy.well_known import OWNER_ANNOTATION, PATH_ANNOTATION, PHASE_LABEL, ROOT, SHARD_ANNOTATION, SYSTEM_ADMIN
 from tenantry.tenancy.workspaces.contents import base_contents
 from tenantry.tenancy.workspaces.shards import shard_object
-
-if TYPE_CHECKING:
-    from tenantry.tenancy.host import Host
 
 log = logging.getLogger(__name__)
 
@@ -51,13 +52,42 @@ _LAST_RETRY_SECONDS = 1.0
 _BOOTSTRAPPER = {"username": "system:kcp-bootstrapper", "groups": ["system:kcp:tenancy:workspace-bootstrapper"]}
 
 
-class Installer:
-    """Installs again whenever `root` comes to this shard: who held it before may have ended in the middle."""
+class Bootstrap:
+    """Installs root once at start (`run`), and again whenever `root` comes to this shard (`follow`): who held it before may have
+    ended in the middle.
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
+    `ca_certificate`: PEM. `home_creator_groups`: who gets a home workspace by asking for it.
+    """
+
+    def __init__(
+        self,
+        *,
+        cell: Cell,
+        catalog: Catalog,
+        range_map: Map,
+        urls: Urls,
+        local_ranges: LocalRanges,
+        definitions: SystemDefinitions,
+        changes: Changes,
+        exports: ExportLookup,
+        ca_certificate: str,
+        home_creator_groups: Sequence[str],
+    ) -> None:
+        self._cell = cell
+        self._catalog = catalog
+        self._range_map = range_map
+        self._urls = urls
+        self._local_ranges = local_ranges
+        self._definitions = definitions
+        self._changes = changes
+        self._exports_lookup = exports
+        self._ca_certificate = ca_certificate
+        self._home_creator_groups = home_creator_groups
         self._task: asyncio.Task[None] | None = None
-        self._stop = host.follow_ranges(self._gained)
+        self._stop: Callable[[], None] = lambda: None
+
+    def follow(self) -> None:
+        self._stop = self._local_ranges.follow(self._acquired)
 
     async def stop(self) -> None:
         self._stop()
@@ -65,124 +95,182 @@ class Installer:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    def _gained(self, range_: Range) -> Callable[[], None]:
+    def _acquired(self, range_: Range) -> Callable[[], None]:
         if ROOT not in range_:
             return lambda: None
-        task = self._task = restarting(partial(bootstrap, self._host), name="install root", ends=True)
+        task = self._task = restarting(self.run, name="install root", ends=True)
 
-        def lost() -> None:
+        def released() -> None:
             task.cancel()
 
-        return lost
+        return released
 
-
-async def bootstrap(host: Host) -> None:
-    """Idempotent. Returns when all is there; on shards that do not hold `root`, when its exports are known."""
-    delay = _FIRST_RETRY_SECONDS
-    while True:
-        if not host.cell.owns(ROOT):
-            await _learned(host)
-            if not host.cell.owns(ROOT):
+    async def run(self) -> None:
+        """Idempotent. Returns when all is there; on shards that do not hold `root`, when its exports are known."""
+        backoff = Backoff(_FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS)
+        while True:
+            if not self._cell.owns(ROOT):
+                await self._learned()
+                if not self._cell.owns(ROOT):
+                    return
+            try:
+                await self._install()
                 return
+            except (Stale, NotOwned):
+                # A controller was quicker, or the range was lost in the middle: its next owner does the rest.
+                pass
+            except StoreError as error:
+                log.warning("root cannot be installed; trying again", extra={"error": str(error)})
+            await backoff.pause()
+
+    async def _install(self) -> None:
+        range_ = self._cell.range_of(ROOT)
+        await self._write([*self._exports(range_), *self._system_admin(range_)])
+        self._learn()
+        await self._write(self._root(range_))
+
+    async def _learned(self) -> None:
+        """Waits until root's exports are in the catalog, or this shard holds `root`."""
+        done = asyncio.Event()
+
+        def look(*_: object) -> None:
+            self._learn()
+            if self._definitions.complete:
+                done.set()
+
+        def acquired(range_: Range) -> Callable[[], None]:
+            if ROOT in range_:
+                done.set()
+            return lambda: None
+
+        stops = (self._catalog.subscribe(None, look), self._local_ranges.follow(acquired))
         try:
-            await _install(host)
-            return
-        except (Stale, NotOwned):
-            # A controller was quicker, or the range was lost in the middle: its next owner does the rest.
-            pass
-        except StoreError as error:
-            log.warning("root cannot be installed; trying again", extra={"error": str(error)})
-        await asyncio.sleep(delay)
-        delay = min(2 * delay, _LAST_RETRY_SECONDS)
+            look()
+            await done.wait()
+        finally:
+            for stop in stops:
+                stop()
 
+    def _learn(self) -> None:
+        """Binds the definitions of the types that root exports, as soon as their schemas and identities are known."""
+        for export, types in EXPORTED_TYPES.items():
+            copy = self._catalog.get(API_EXPORTS, ROOT, export)
+            schemas = {t.plural: self._catalog.get(API_RESOURCE_SCHEMAS, ROOT, t.schema_name) for t in types}
+            identity = (copy.get("status") or {}).get("identityHash") if copy is not None else ""
+            if identity and all(schemas.values()):
+                self._definitions.bind(export, identity, {p: s["metadata"]["uid"] for p, s in schemas.items() if s is not None})
 
-async def _install(host: Host) -> None:
-    range_ = host.cell.range_of(ROOT)
-    await _write(host, [*_exports(host, range_), *_system_admin(host, range_)])
-    _learn(host)
-    await _write(host, _root(host, range_))
+    async def _write(self, changes: Iterable[Change]) -> None:
+        batch: list[Change] = []
+        size = 0
+        for change in changes:
+            weight = 1 + len(change.catalog)
+            if size + weight > OPERATIONS:
+                await self._cell.commit(batch)
+                batch, size = [], 0
+            batch.append(change)
+            size += weight
+        if batch:
+            await self._cell.commit(batch)
 
+    def _missing(
+        self, range_: Range, cluster: str, definition: ResourceDefinition, objects: Iterable[Object], now: str
+    ) -> Iterable[Change]:
+        for obj in objects:
+            metadata = obj["metadata"]
+            if range_.get(Key(cluster, definition.storage_key, metadata.get("namespace", ""), metadata["name"])) is None:
+                yield self._changes.created(definition, cluster, orjson.loads(orjson.dumps(obj)), now=now)
 
-async def _learned(host: Host) -> None:
-    """Waits until root's exports are in the catalog, or this shard holds `root`."""
-    done = asyncio.Event()
+    def _exports(self, range_: Range) -> Iterable[Change]:
+        """Namespace and secrets of the identities, the schemas and the exports."""
+        definitions = self._definitions
+        now = timestamp()
+        yield from self._missing(range_, ROOT, definitions.namespaces, [living(IDENTITY_NAMESPACE)], now)
+        for export, types in EXPORTED_TYPES.items():
+            secret_record = range_.get(Key(ROOT, definitions.secrets.storage_key, IDENTITY_NAMESPACE, export))
+            if secret_record is None:
+                secret = identity_secret(export, new_identity_key())
+                yield self._changes.created(definitions.secrets, ROOT, secret, now=now)
+            else:
+                secret = orjson.loads(secret_record.value)
+            schemas = [{"metadata": {"name": t.schema_name}, "spec": _schema_spec(t)} for t in types]
+            yield from self._missing(range_, ROOT, definitions.api_resource_schemas, schemas, now)
+            resources = [{"name": t.plural, "group": t.group, "schema": t.schema_name, "storage": {"crd": {}}} for t in types]
+            record = range_.get(Key(ROOT, definitions.api_exports.storage_key, "", export))
+            if record is None:
+                yield self._changes.created(
+                    definitions.api_exports, ROOT, _export(export, resources, hash_of_secret(secret), now), now=now
+                )
+                continue
+            present = orjson.loads(record.value)
+            if present["spec"].get("resources") != resources:
+                present["spec"]["resources"] = resources
+                present["metadata"]["generation"] = present["metadata"].get("generation", 1) + 1
+                yield self._changes.updated(definitions.api_exports, record, present)
 
-    def look(*_: object) -> None:
-        _learn(host)
-        if host.definitions.complete:
-            done.set()
+    def _system_admin(self, range_: Range) -> Iterable[Change]:
+        """RBAC that holds in every cluster."""
+        now = timestamp()
+        roles = (*CLUSTER_ROLES, *root.SYSTEM_ROLES)
+        bindings = (*CLUSTER_ROLE_BINDINGS, *root.SYSTEM_BINDINGS)
+        yield from self._missing(range_, SYSTEM_ADMIN, self._definitions.cluster_roles, map(_bare, roles), now)
+        yield from self._missing(range_, SYSTEM_ADMIN, self._definitions.cluster_role_bindings, map(_bare, bindings), now)
 
-    def gained(range_: Range) -> Callable[[], None]:
-        if ROOT in range_:
-            done.set()
-        return lambda: None
+    def _root(self, range_: Range) -> Iterable[Change]:
+        """The logical cluster `root` and what it holds. All of it depends on the exports."""
+        definitions = self._definitions
+        now = timestamp()
+        yield from self._missing(range_, ROOT, definitions.cluster_roles, root.ROOT_ROLES, now)
+        yield from self._missing(range_, ROOT, definitions.cluster_role_bindings, root.ROOT_BINDINGS, now)
+        yield from self._home_creators(range_, now)
+        yield from self._missing(range_, ROOT, definitions.workspace_types, root.WORKSPACE_TYPES, now)
+        shards = [shard_object(self._urls, info) for info in self._range_map.ranges()]
+        yield from self._missing(range_, ROOT, definitions.shards, shards, now)
+        fresh = range_.get(Key(ROOT, definitions.logical_clusters.storage_key, "", NAME)) is None
+        if fresh:
+            bindings = [
+                _bare(
+                    bound_binding(
+                        self._exports_lookup, ROOT, name, binding_name=name, cluster=ROOT, accept_claims=False, path=ROOT
+                    )
+                )
+                for name in EXPORTED_TYPES
+            ]
+            for binding in bindings:
+                yield self._changes.created(definitions.api_bindings, ROOT, binding, now=now)
+            yield self._changes.created(definitions.logical_clusters, ROOT, self._root_cluster(range_, bindings, now), now=now)
+            yield from base_contents(self._definitions, self._ca_certificate, ROOT, now)
 
-    stops = (host.catalog.subscribe(None, look), host.follow_ranges(gained))
-    try:
-        look()
-        await done.wait()
-    finally:
-        for stop in stops:
-            stop()
-
-
-def _learn(host: Host) -> None:
-    """Binds the definitions of the types that root exports, as soon as their schemas and identities are known."""
-    for export, types in EXPORTED_TYPES.items():
-        copy = host.catalog.get(API_EXPORTS, ROOT, export)
-        schemas = {t.plural: host.catalog.get(API_RESOURCE_SCHEMAS, ROOT, t.schema_name) for t in types}
-        identity = (copy.get("status") or {}).get("identityHash") if copy is not None else ""
-        if identity and all(schemas.values()):
-            host.definitions.bind(export, identity, {p: s["metadata"]["uid"] for p, s in schemas.items() if s is not None})
-
-
-async def _write(host: Host, changes: Iterable[Change]) -> None:
-    batch: list[Change] = []
-    size = 0
-    for change in changes:
-        weight = 1 + len(change.catalog)
-        if size + weight > OPERATIONS:
-            await host.cell.commit(batch)
-            batch, size = [], 0
-        batch.append(change)
-        size += weight
-    if batch:
-        await host.cell.commit(batch)
-
-
-def _missing(
-    host: Host, range_: Range, cluster: str, definition: ResourceDefinition, objects: Iterable[Object], now: str
-) -> Iterable[Change]:
-    for obj in objects:
-        metadata = obj["metadata"]
-        if range_.get(Key(cluster, definition.storage_key, metadata.get("namespace", ""), metadata["name"])) is None:
-            yield created(host, definition, cluster, orjson.loads(orjson.dumps(obj)), now=now)
-
-
-def _exports(host: Host, range_: Range) -> Iterable[Change]:
-    """Namespace and secrets of the identities, the schemas and the exports."""
-    definitions = host.definitions
-    now = timestamp()
-    yield from _missing(host, range_, ROOT, definitions.namespaces, [living(IDENTITY_NAMESPACE)], now)
-    for export, types in EXPORTED_TYPES.items():
-        secret_record = range_.get(Key(ROOT, definitions.secrets.storage_key, IDENTITY_NAMESPACE, export))
-        if secret_record is None:
-            secret = identity_secret(export, new_identity_key())
-            yield created(host, definitions.secrets, ROOT, secret, now=now)
-        else:
-            secret = orjson.loads(secret_record.value)
-        schemas = [{"metadata": {"name": t.schema_name}, "spec": _schema_spec(t)} for t in types]
-        yield from _missing(host, range_, ROOT, definitions.api_resource_schemas, schemas, now)
-        resources = [{"name": t.plural, "group": t.group, "schema": t.schema_name, "storage": {"crd": {}}} for t in types]
-        record = range_.get(Key(ROOT, definitions.api_exports.storage_key, "", export))
+    def _home_creators(self, range_: Range, now: str) -> Iterable[Change]:
+        """Unlike the others, this binding follows a setting."""
+        definition = self._definitions.cluster_role_bindings
+        wanted = root.home_binding(self._home_creator_groups)
+        record = range_.get(Key(ROOT, definition.storage_key, "", root.HOME_ROLE))
         if record is None:
-            yield created(host, definitions.api_exports, ROOT, _export(export, resources, hash_of_secret(secret), now), now=now)
-            continue
+            yield self._changes.created(definition, ROOT, wanted, now=now)
+            return
         present = orjson.loads(record.value)
-        if present["spec"].get("resources") != resources:
-            present["spec"]["resources"] = resources
-            present["metadata"]["generation"] = present["metadata"].get("generation", 1) + 1
-            yield updated(host, definitions.api_exports, record, present)
+        if (present.get("subjects") or []) != wanted["subjects"]:
+            yield self._changes.updated(definition, record, {**present, "subjects": wanted["subjects"]})
+
+    def _root_cluster(self, range_: Range, bindings: list[Object], now: str) -> Object:
+        status: Object = {"phase": "Ready", "URL": self._urls.cluster(ROOT)}
+        mark_true(status, "WorkspaceInitialized", now)
+        return {
+            "metadata": {
+                "name": NAME,
+                "labels": {PHASE_LABEL: "Ready"},
+                "annotations": {
+                    PATH_ANNOTATION: ROOT,
+                    "internal.tenancy.kcp.io/type": "root:root",
+                    SHARD_ANNOTATION: range_.name,
+                    OWNER_ANNOTATION: orjson.dumps(_BOOTSTRAPPER).decode(),
+                    LOCKS_ANNOTATION: locks_annotation(bindings),
+                },
+            },
+            "spec": {"createdBy": _BOOTSTRAPPER},
+            "status": status,
+        }
 
 
 def _schema_spec(kcp_type: KcpType) -> Object:
@@ -201,69 +289,5 @@ def _export(name: str, resources: list[Object], identity: str, now: str) -> Obje
     return {"metadata": {"name": name, "annotations": {PATH_ANNOTATION: ROOT}}, "spec": spec, "status": status}
 
 
-def _system_admin(host: Host, range_: Range) -> Iterable[Change]:
-    """RBAC that holds in every cluster."""
-    now = timestamp()
-    roles = (*CLUSTER_ROLES, *root.SYSTEM_ROLES)
-    bindings = (*CLUSTER_ROLE_BINDINGS, *root.SYSTEM_BINDINGS)
-    yield from _missing(host, range_, SYSTEM_ADMIN, host.definitions.cluster_roles, map(_bare, roles), now)
-    yield from _missing(host, range_, SYSTEM_ADMIN, host.definitions.cluster_role_bindings, map(_bare, bindings), now)
-
-
 def _bare(obj: Object) -> Object:
     return {k: v for k, v in obj.items() if k not in ("apiVersion", "kind")}
-
-
-def _root(host: Host, range_: Range) -> Iterable[Change]:
-    """The logical cluster `root` and what it holds. All of it depends on the exports."""
-    definitions = host.definitions
-    now = timestamp()
-    yield from _missing(host, range_, ROOT, definitions.cluster_roles, root.ROOT_ROLES, now)
-    yield from _missing(host, range_, ROOT, definitions.cluster_role_bindings, root.ROOT_BINDINGS, now)
-    yield from _home_creators(host, range_, now)
-    yield from _missing(host, range_, ROOT, definitions.workspace_types, root.WORKSPACE_TYPES, now)
-    shards = [shard_object(host, info) for info in host.registry.ranges()]
-    yield from _missing(host, range_, ROOT, definitions.shards, shards, now)
-    fresh = range_.get(Key(ROOT, definitions.logical_clusters.storage_key, "", NAME)) is None
-    if fresh:
-        bindings = [
-            _bare(bound_binding(host, ROOT, name, binding_name=name, cluster=ROOT, accept_claims=False, path=ROOT))
-            for name in EXPORTED_TYPES
-        ]
-        for binding in bindings:
-            yield created(host, definitions.api_bindings, ROOT, binding, now=now)
-        yield created(host, definitions.logical_clusters, ROOT, _root_cluster(host, range_, bindings, now), now=now)
-        yield from base_contents(host, ROOT, now)
-
-
-def _home_creators(host: Host, range_: Range, now: str) -> Iterable[Change]:
-    """Unlike the others, this binding follows a setting."""
-    definition = host.definitions.cluster_role_bindings
-    wanted = root.home_binding(host.home_creator_groups)
-    record = range_.get(Key(ROOT, definition.storage_key, "", root.HOME_ROLE))
-    if record is None:
-        yield created(host, definition, ROOT, wanted, now=now)
-        return
-    present = orjson.loads(record.value)
-    if (present.get("subjects") or []) != wanted["subjects"]:
-        yield updated(host, definition, record, {**present, "subjects": wanted["subjects"]})
-
-
-def _root_cluster(host: Host, range_: Range, bindings: list[Object], now: str) -> Object:
-    status: Object = {"phase": "Ready", "URL": host.urls.cluster(ROOT)}
-    mark_true(status, "WorkspaceInitialized", now)
-    return {
-        "metadata": {
-            "name": NAME,
-            "labels": {PHASE_LABEL: "Ready"},
-            "annotations": {
-                PATH_ANNOTATION: ROOT,
-                "internal.tenancy.kcp.io/type": "root:root",
-                SHARD_ANNOTATION: range_.name,
-                OWNER_ANNOTATION: orjson.dumps(_BOOTSTRAPPER).decode(),
-                LOCKS_ANNOTATION: locks_annotation(bindings),
-            },
-        },
-        "spec": {"createdBy": _BOOTSTRAPPER},
-        "status": status,
-    }

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tenantry.apiserver.records import head_of
 from tenantry.kube.codec import stored
 from tenantry.kube.definition import ResourceDefinition
@@ -11,37 +9,38 @@ from tenantry.kube.objects import CLUSTER_ANNOTATION, Object, timestamp
 from tenantry.kube.status import new_uid
 from tenantry.storage.keys import Key
 from tenantry.storage.record import Change, Head, Record
-from tenantry.tenancy.copies import copies, dropped_copies
-
-if TYPE_CHECKING:
-    from tenantry.tenancy.host import Host
+from tenantry.tenancy.copies import Copies
 
 OPERATIONS = 90
 """The most keys that one transaction of this package writes: below the committer's bound of 100, with room for copies."""
 
 
-def created(host: Host, definition: ResourceDefinition, cluster: str, obj: Object, *, now: str = "") -> Change:
-    """A new object. Fills in uid, creationTimestamp, generation and the cluster annotation; `obj` is in the storage version's
-    shape and is changed."""
-    metadata = obj["metadata"]
-    metadata.setdefault("uid", new_uid())
-    metadata.setdefault("creationTimestamp", now or timestamp())
-    if definition.strategy.tracks_generation:
-        metadata.setdefault("generation", 1)
-    metadata.setdefault("annotations", {})[CLUSTER_ANNOTATION] = cluster
-    key = Key(cluster, definition.storage_key, metadata.get("namespace", ""), metadata["name"])
-    return Change(key, stored.encode(obj), head_of(obj, definition), None, copies(host, definition, key, obj))
+class Changes:
+    """Makes the changes, each with the copies that go with it."""
 
+    def __init__(self, copies: Copies) -> None:
+        self._copies = copies
 
-def updated(host: Host, definition: ResourceDefinition, record: Record, obj: Object) -> Change:
-    """An object as it is to be from now on, in the storage version's shape."""
-    value = stored.encode(obj)
-    return Change(record.key, value, head_of(obj, definition), record, copies(host, definition, record.key, obj))
+    def created(self, definition: ResourceDefinition, cluster: str, obj: Object, *, now: str = "") -> Change:
+        """A new object. Fills in uid, creationTimestamp, generation and the cluster annotation; `obj` is in the storage version's
+        shape and is changed."""
+        metadata = obj["metadata"]
+        metadata.setdefault("uid", new_uid())
+        metadata.setdefault("creationTimestamp", now or timestamp())
+        if definition.strategy.tracks_generation:
+            metadata.setdefault("generation", 1)
+        metadata.setdefault("annotations", {})[CLUSTER_ANNOTATION] = cluster
+        key = Key(cluster, definition.storage_key, metadata.get("namespace", ""), metadata["name"])
+        return Change(key, stored.encode(obj), head_of(obj, definition), None, self._copies.of(definition, key, obj))
 
+    def updated(self, definition: ResourceDefinition, record: Record, obj: Object) -> Change:
+        """An object as it is to be from now on, in the storage version's shape."""
+        value = stored.encode(obj)
+        return Change(record.key, value, head_of(obj, definition), record, self._copies.of(definition, record.key, obj))
 
-def removed(host: Host, record: Record) -> Change:
-    """An object that goes, whatever finalizers it has."""
-    return Change(record.key, None, None, record, dropped_copies(host, record.key))
+    def removed(self, record: Record) -> Change:
+        """An object that goes, whatever finalizers it has."""
+        return Change(record.key, None, None, record, self._copies.dropped(record.key))
 
 
 class Template:

@@ -1,23 +1,24 @@
 """Which objects have copies in the catalog, and what a copy holds (kcp's cache server replication).
 
 Exports, schemas, workspace types, endpoint slices, partitions and shards are copied always. RBAC is copied for every cluster that
-offers something to others (an export or a workspace type): who may `bind` or `use` it is decided by the shard of who asks. Of all
-other clusters that RBAC is copied which says who may enter (`tenantry.tenancy.access_rules`).
+is a provider (it has an export or a workspace type): who may `bind` or `use` it is decided by the shard of who asks. Of all other
+clusters that RBAC is copied which says who may enter (`tenantry.tenancy.access_rules`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 import orjson
 
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.exact import exact
 from tenantry.kube.objects import Object, annotations_of
+from tenantry.placement.catalog import Catalog
+from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key, catalog_key
 from tenantry.storage.record import Record
-from tenantry.tenancy.access_rules import OWNER_BINDING, closed_binding, decides_entry
+from tenantry.tenancy.access_rules import OWNER_BINDING, AccessRules
 from tenantry.tenancy.resources import (
     API_CONVERSIONS,
     API_EXPORT_ENDPOINT_SLICES,
@@ -32,19 +33,17 @@ from tenantry.tenancy.resources import (
     WORKSPACE_TYPES,
     WORKSPACES,
 )
+from tenantry.tenancy.types import SystemDefinitions
 from tenantry.tenancy.types.phase_fields import SCHEDULING, UNAVAILABLE
 from tenantry.tenancy.types.workspace import CLUSTER_ANNOTATION
 from tenantry.tenancy.well_known import SYSTEM_ADMIN
-
-if TYPE_CHECKING:
-    from tenantry.tenancy.host import Host
 
 ENDED = "tenantry/ended"
 """Written with the end of a logical cluster whose Workspace another shard holds: parent cluster and name → {cluster, uid}.
 It tells that shard to let the Workspace go, which removes it."""
 NOTHING: Mapping[bytes, bytes | None] = {}
 FLAGGED = (LOGICAL_CLUSTERS, CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS)
-"""Copied for clusters that offer something, because who may use that is decided by the shard of who asks: by RBAC, and by what
+"""Copied for providers, because who may use what they provide is decided by the shard of who asks: by RBAC, and by what
 the LogicalCluster says of access to it (phase, required groups). Of all other clusters those that decide who may enter."""
 FIRST_COPIES = 40
 """RBAC objects copied in the transaction of a cluster's first export or type; a bound, for a transaction has one.
@@ -115,92 +114,98 @@ _COPIED: Mapping[str, Callable[[Object], Object | None]] = {
 _NAMES = {(resource.split("/")[0], resource.split("/")[1]): resource for resource in _COPIED}
 
 
-def copies(host: Host, definition: ResourceDefinition, key: Key, obj: Object | None) -> Mapping[bytes, bytes | None]:
-    """The catalog copies that belong into the transaction that writes `obj` at `key` (None: deletes it).
+class Copies:
+    """The copies that go with the writes of this shard."""
 
-    `obj` is in the storage version's shape. Copies that would not change are left out.
-    """
-    resource = _NAMES.get((definition.group, definition.plural))
-    if resource is None or not _is_own(host, resource, definition.identity, custom=definition.custom):
-        return NOTHING
-    if obj is None:
-        if resource == CLUSTER_ROLE_BINDINGS and key.name == OWNER_BINDING:
-            obj = closed_binding(host, key.cluster)
-        return _copy(host, resource, key.cluster, key.name, obj)
-    if resource in FLAGGED:
-        wanted = host.catalog.entry(resource, key.cluster, key.name) is not None or _is_wanted(host, resource, key.cluster, obj)
-        return _copy(host, resource, key.cluster, key.name, obj) if wanted else NOTHING
-    copy = _copy(host, resource, key.cluster, key.name, obj)
-    if resource in (API_EXPORTS, WORKSPACE_TYPES) and not offers(host, key.cluster):
-        found = dict(copy)
-        for _, more in first_copies(host, key.cluster, FIRST_COPIES, offering=True):
-            found.update(more)
+    def __init__(self, cell: Cell, catalog: Catalog, definitions: SystemDefinitions) -> None:
+        self._cell = cell
+        self._catalog = catalog
+        self._definitions = definitions
+        self._access_rules = AccessRules(cell, catalog)
+
+    def of(self, definition: ResourceDefinition, key: Key, obj: Object | None) -> Mapping[bytes, bytes | None]:
+        """The catalog copies that belong into the transaction that writes `obj` at `key` (None: deletes it).
+
+        `obj` is in the storage version's shape. Copies that would not change are left out.
+        """
+        resource = _NAMES.get((definition.group, definition.plural))
+        if resource is None or not self._is_own(resource, definition.identity, custom=definition.custom):
+            return NOTHING
+        if obj is None:
+            if resource == CLUSTER_ROLE_BINDINGS and key.name == OWNER_BINDING:
+                obj = self._access_rules.closed_binding(key.cluster)
+            return self._copy(resource, key.cluster, key.name, obj)
+        if resource in FLAGGED:
+            wanted = self._catalog.entry(resource, key.cluster, key.name) is not None or self._is_wanted(
+                resource, key.cluster, obj
+            )
+            return self._copy(resource, key.cluster, key.name, obj) if wanted else NOTHING
+        copy = self._copy(resource, key.cluster, key.name, obj)
+        if resource in (API_EXPORTS, WORKSPACE_TYPES) and not self.is_provider(key.cluster):
+            found = dict(copy)
+            for _, more in self.first(key.cluster, FIRST_COPIES, provider=True):
+                found.update(more)
+            return found
+        return copy
+
+    def dropped(self, key: Key) -> Mapping[bytes, bytes | None]:
+        """The copies that go with the object at `key`."""
+        resource, _, identity = key.resource.partition(":")
+        if resource not in _COPIED or not self._is_own(resource, identity, custom=True):
+            return NOTHING
+        dropped = self._copy(resource, key.cluster, key.name, None)
+        binding = Key(key.cluster, CLUSTER_ROLE_BINDINGS, "", OWNER_BINDING)
+        if resource == LOGICAL_CLUSTERS and self._cell.range_of(key.cluster).get(binding) is None:
+            # That it was deleted is remembered no longer than the cluster itself.
+            return {**dropped, **self._copy(CLUSTER_ROLE_BINDINGS, key.cluster, OWNER_BINDING, None)}
+        return dropped
+
+    def _is_own(self, resource: str, identity: str, *, custom: bool) -> bool:
+        """A custom type of a tenant's may have the name of a type of ours; its objects are nobody else's business."""
+        if not custom:
+            return True
+        group, plural = resource.split("/")
+        own = self._definitions.find(group, plural)
+        return own is not None and own.identity == identity
+
+    def is_provider(self, cluster: str) -> bool:
+        """Whether the cluster has something that others may be allowed to use: an export or a workspace type."""
+        return (
+            cluster == SYSTEM_ADMIN
+            or self._catalog.has_any(API_EXPORTS, cluster)
+            or self._catalog.has_any(WORKSPACE_TYPES, cluster)
+        )
+
+    def _is_wanted(self, resource: str, cluster: str, obj: Object) -> bool:
+        return self.is_provider(cluster) or self._access_rules.decides_access(resource, cluster, obj)
+
+    def uncopied(self, cluster: str, limit: int, *, provider: bool = False) -> list[tuple[Record, Object]]:
+        """Objects of a cluster held here that want a copy and have none yet, at most `limit`. `provider`: it becomes one."""
+        range_ = self._cell.range_of(cluster)
+        found: list[tuple[Record, Object]] = []
+        for resource in FLAGGED:
+            for record in range_.list(resource, cluster):
+                if len(found) == limit:
+                    return found
+                if self._catalog.entry(resource, cluster, record.key.name) is None:
+                    obj = orjson.loads(record.value)
+                    if provider or self._is_wanted(resource, cluster, obj):
+                        found.append((record, obj))
         return found
-    return copy
 
+    def first(self, cluster: str, limit: int, *, provider: bool = False) -> list[tuple[Record, Mapping[bytes, bytes | None]]]:
+        """The same, each with the copy to write."""
+        return [
+            (record, self._copy(record.key.resource, cluster, record.key.name, obj))
+            for record, obj in self.uncopied(cluster, limit, provider=provider)
+        ]
 
-def dropped_copies(host: Host, key: Key) -> Mapping[bytes, bytes | None]:
-    """The copies that go with the object at `key`."""
-    resource, _, identity = key.resource.partition(":")
-    if resource not in _COPIED or not _is_own(host, resource, identity, custom=True):
-        return NOTHING
-    dropped = _copy(host, resource, key.cluster, key.name, None)
-    binding = Key(key.cluster, CLUSTER_ROLE_BINDINGS, "", OWNER_BINDING)
-    if resource == LOGICAL_CLUSTERS and host.cell.range_of(key.cluster).get(binding) is None:
-        # That it was deleted is remembered no longer than the cluster itself.
-        return {**dropped, **_copy(host, CLUSTER_ROLE_BINDINGS, key.cluster, OWNER_BINDING, None)}
-    return dropped
-
-
-def _is_own(host: Host, resource: str, identity: str, *, custom: bool) -> bool:
-    """A custom type of a tenant's may have the name of a type of ours; its objects are nobody else's business."""
-    if not custom:
-        return True
-    group, plural = resource.split("/")
-    own = host.definitions.find(group, plural)
-    return own is not None and own.identity == identity
-
-
-def offers(host: Host, cluster: str) -> bool:
-    """The cluster has something that others may be allowed to use."""
-    return cluster == SYSTEM_ADMIN or host.catalog.has_any(API_EXPORTS, cluster) or host.catalog.has_any(WORKSPACE_TYPES, cluster)
-
-
-def _is_wanted(host: Host, resource: str, cluster: str, obj: Object) -> bool:
-    return offers(host, cluster) or decides_entry(host, resource, cluster, obj)
-
-
-def uncopied(host: Host, cluster: str, limit: int, *, offering: bool = False) -> list[tuple[Record, Object]]:
-    """Objects of a cluster held here that want a copy and have none yet, at most `limit`. `offering`: it is about to offer."""
-    range_ = host.cell.range_of(cluster)
-    found: list[tuple[Record, Object]] = []
-    for resource in FLAGGED:
-        for record in range_.list(resource, cluster):
-            if len(found) == limit:
-                return found
-            if host.catalog.entry(resource, cluster, record.key.name) is None:
-                obj = orjson.loads(record.value)
-                if offering or _is_wanted(host, resource, cluster, obj):
-                    found.append((record, obj))
-    return found
-
-
-def first_copies(
-    host: Host, cluster: str, limit: int, *, offering: bool = False
-) -> list[tuple[Record, Mapping[bytes, bytes | None]]]:
-    """The same, each with the copy to write."""
-    return [
-        (record, _copy(host, record.key.resource, cluster, record.key.name, obj))
-        for record, obj in uncopied(host, cluster, limit, offering=offering)
-    ]
-
-
-def _copy(host: Host, resource: str, cluster: str, name: str, obj: Object | None) -> Mapping[bytes, bytes | None]:
-    entry = host.catalog.entry(resource, cluster, name)
-    content = _COPIED[resource](obj) if obj is not None else None
-    if content is None:
-        return {catalog_key(resource, cluster, name): None} if entry is not None else NOTHING
-    raw = exact(orjson.dumps(content))
-    if entry is not None and entry.raw == raw:
-        return NOTHING
-    return {catalog_key(resource, cluster, name): raw}
+    def _copy(self, resource: str, cluster: str, name: str, obj: Object | None) -> Mapping[bytes, bytes | None]:
+        entry = self._catalog.entry(resource, cluster, name)
+        content = _COPIED[resource](obj) if obj is not None else None
+        if content is None:
+            return {catalog_key(resource, cluster, name): None} if entry is not None else NOTHING
+        raw = exact(orjson.dumps(content))
+        if entry is not None and entry.raw == raw:
+            return NOTHING
+        return {catalog_key(resource, cluster, name): raw}

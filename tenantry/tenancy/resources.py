@@ -6,6 +6,8 @@ Resources of root's exports (workspaces, workspace types, shards, partitions) ha
 
 from __future__ import annotations
 
+from tenantry.placement import paths
+
 CONFIG_MAPS = "core/configmaps"
 EVENTS = "core/events"
 NAMESPACES = "core/namespaces"
@@ -23,7 +25,7 @@ ROLE_BINDINGS = "rbac.authorization.k8s.io/rolebindings"
 LOGICAL_CLUSTERS = "core.kcp.io/logicalclusters"
 SHARDS = "core.kcp.io/shards"
 
-WORKSPACES = "tenancy.kcp.io/workspaces"
+WORKSPACES = paths.WORKSPACES
 """Its catalog copies are the path index: parent cluster and name → {cluster, uid, type, and phase where that is Unavailable or
 Scheduling}. In phase Scheduling the cluster has an id, so that its place counts, and does not exist yet."""
 WORKSPACE_TYPES = "tenancy.kcp.io/workspacetypes"

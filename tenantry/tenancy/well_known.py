@@ -1,8 +1,10 @@
-"""Names of kcp's wire format that more than one room needs: clusters, and keys of annotations and labels."""
+"""Names of kcp's wire format that more than one package needs: clusters, and keys of annotations and labels."""
 
 from __future__ import annotations
 
-ROOT = "root"
+from tenantry.placement import paths
+
+ROOT = paths.ROOT
 """The id of the cluster in which every path begins."""
 SYSTEM_ADMIN = "system:admin"
 """The cluster whose RBAC holds in every cluster."""

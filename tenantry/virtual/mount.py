@@ -3,38 +3,32 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from tenantry.apiserver.hidden import Hidden
+from tenantry.apiserver.mount import Elsewhere
+from tenantry.apiserver.mount import Place as MountedPlace
+from tenantry.apiserver.request import Request
 from tenantry.apiserver.scope import Scope
 from tenantry.apiserver.storage_errors import check_readable, not_owner
-from tenantry.http.messages import Reply, Request
 from tenantry.kube.status import PlainError, StatusError
-from tenantry.tenancy.scopes import WILDCARD, Resolved, split_first
+from tenantry.placement.directory import Directory
+from tenantry.storage.range import Range
+from tenantry.tenancy.cluster_scope import ClusterScope, ClusterScopes
+from tenantry.tenancy.mounts import WILDCARD, HiddenPlace, split_first
 from tenantry.tenancy.well_known import ROOT
-from tenantry.virtual.apiexport.view import ApiExportView
-from tenantry.virtual.initializing.initializing import InitializingWorkspaces
-from tenantry.virtual.initializing.terminating import TerminatingWorkspaces
 from tenantry.virtual.not_found import NothingScope
-from tenantry.virtual.view import Place, View
+from tenantry.virtual.view import Place, View, ViewContext
 from tenantry.virtual.view_scope import ViewScope
-
-if TYPE_CHECKING:
-    from tenantry.tenancy.host import Host
 
 ENTRY_POINT_GROUP = "tenantry.virtual_workspaces"
 _VIEW_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _NEVER_AN_ID = "-nothing"
 """Ids of logical clusters have no hyphen."""
 _CLUSTER_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?|system:[a-z0-9:-]+")
-
-
-def stock_views() -> list[type[View]]:
-    """The views that come with this package."""
-    return [ApiExportView, InitializingWorkspaces, TerminatingWorkspaces]
 
 
 def installed_views() -> list[type[View]]:
@@ -51,53 +45,55 @@ def installed_views() -> list[type[View]]:
     return found
 
 
-def load_views(host: Host, classes: Iterable[type[View]] | None = None) -> dict[str, View]:
-    """Makes the views: name → view. By default the stock ones and those of installed packages.
+def load_views(views: Sequence[View], context: ViewContext, classes: Iterable[type[View]] | None = None) -> dict[str, View]:
+    """The views by name: `views`, and those that `classes` make, by default those of installed packages.
 
     Raises ValueError where a name is missing, is no path segment, or is used twice.
     """
-    views: dict[str, View] = {}
-    for made_by in [*stock_views(), *installed_views()] if classes is None else classes:
-        name = made_by.name
-        where = f"{made_by.__module__}.{made_by.__qualname__}"
+    named: dict[str, View] = {}
+    for view in (*views, *(made_by(context) for made_by in (installed_views() if classes is None else classes))):
+        name = view.name
+        where = _class_of(view)
         if not _VIEW_NAME.fullmatch(name):
             raise ValueError(f"the view {where} is named {name!r}; `name` must be a lower-case DNS label")
-        if name in views:
-            other = type(views[name])
-            first = f"{other.__module__}.{other.__qualname__}"
-            raise ValueError(f"two views are named {name!r}: {first} and {where}; rename one, or uninstall its package")
-        views[name] = made_by(host)
-    return views
+        if name in named:
+            raise ValueError(
+                f"two views are named {name!r}: {_class_of(named[name])} and {where}; rename one, or uninstall its package"
+            )
+        named[name] = view
+    return named
+
+
+def _class_of(view: View) -> str:
+    return f"{type(view).__module__}.{type(view).__qualname__}"
 
 
 class ServicesMount:
     """The mount of all views. Without a range in the URL, a cluster is looked for in its own, and `*` means the range `root`."""
 
-    def __init__(self, host: Host, views: Mapping[str, View]) -> None:
-        self._host = host
+    def __init__(self, directory: Directory, scopes: ClusterScopes, views: Mapping[str, View]) -> None:
+        self._directory = directory
+        self._scopes = scopes
         self._views = dict(views)
 
-    async def resolve(self, request: Request, path: str, *, range_name: str | None = None) -> Resolved | Reply:
+    def locate(self, path: str, *, range_name: str | None = None) -> MountedPlace | Elsewhere:
         found = self._parse(path)
         if found is None:
-            return _nowhere(path)
+            return _no_such_view(path)
         view, arguments, cluster, inner = found
-        range_ = self._range_of(cluster, range_name)
-        if range_ is None:
+        name = self._range_of(cluster, range_name)
+        if name is None:
             return self._nothing(view, arguments, inner, _page_not_found())
-        if range_ not in self._host.cell.ranges:
-            moved = replace(request, path=f"/ranges/{range_}/services/{path.lstrip('/')}")
-            return await self._host.peers.call(range_, moved)
-        check_readable(self._host.cell.ranges[range_])
-        scope = view.scope(Place(arguments, cluster, range_), inner)
-        if isinstance(scope, ViewScope) and inner in ("/api", "/apis"):
-            request.headers = _without_accept(request.headers)
-        return scope, inner
+        range_ = self._scopes.cell.ranges.get(name)
+        if range_ is None:
+            return Elsewhere(name, f"/ranges/{name}/services/{path.lstrip('/')}")
+        check_readable(range_)
+        return ViewPlace(self._scopes, view, Place(arguments, cluster, name), inner)
 
-    def hidden(self, path: str, error: StatusError) -> Resolved:
+    def hidden(self, path: str, error: StatusError) -> MountedPlace:
         found = self._parse(path)
         if found is None:
-            return _nowhere(path)
+            return _no_such_view(path)
         view, arguments, _, inner = found
         return self._nothing(view, arguments, inner, error)
 
@@ -136,23 +132,69 @@ class ServicesMount:
     def _range_of(self, cluster: str | None, range_name: str | None) -> str | None:
         if cluster is None:
             return range_name or ROOT
-        found = self._host.directory.range_of(cluster)
+        found = self._directory.range_of(cluster)
         if found is None or (range_name is not None and found.name != range_name):
             return None
         return found.name
 
-    def _nothing(self, view: View, arguments: tuple[str, ...], path: str, error: StatusError) -> Resolved:
-        ranges = self._host.cell.ranges
+    def _nothing(self, view: View, arguments: tuple[str, ...], path: str, error: StatusError) -> MountedPlace:
+        ranges = self._scopes.cell.ranges
         range_ = ranges.get(ROOT) or next(iter(ranges.values()), None)
         if range_ is None:
-            raise not_owner(f"shard {self._host.name} holds no range at the moment")
-        scope = view.scope(Place(arguments, f"{range_.start}{_NEVER_AN_ID}", range_.name), path)
-        return cast("Scope", NothingScope(view, scope, error, shown=not view.per_cluster)), path
+            raise not_owner(f"shard {self._scopes.shard_name} holds no range at the moment")
+        return NoPlace(self._scopes, view, Place(arguments, f"{range_.start}{_NEVER_AN_ID}", range_.name), range_, path, error)
 
 
-def _nowhere(path: str) -> Resolved:
+@dataclass(frozen=True, slots=True)
+class ViewPlace:
+    """A place of a view in a range of this shard."""
+
+    scopes: ClusterScopes
+    view: View
+    place: Place
+    path: str
+
+    @property
+    def cluster(self) -> str | None:
+        return self.place.cluster
+
+    def scope(self, request: Request) -> tuple[Scope | Hidden, str]:
+        place = self.place
+        base = self.scopes.wildcard(place.range) if place.cluster is None else self.scopes.cluster(place.cluster)
+        scope = _scope_of(self.view, place, base, self.path)
+        if isinstance(scope, ViewScope) and self.path in ("/api", "/apis"):
+            request.headers = _without_accept(request.headers)
+        return scope, self.path
+
+
+@dataclass(frozen=True, slots=True)
+class NoPlace:
+    """A place of a view that does not exist, in a logical cluster that there never is."""
+
+    scopes: ClusterScopes
+    view: View
+    place: Place
+    range: Range
+    path: str
+    error: StatusError
+
+    @property
+    def cluster(self) -> str | None:
+        return self.place.cluster
+
+    def scope(self, request: Request) -> tuple[Scope | Hidden, str]:
+        base = ClusterScope(self.scopes, self.place.cluster or "", self.range)
+        scope = _scope_of(self.view, self.place, base, self.path)
+        return cast("Scope", NothingScope(self.view, scope, self.error, shown=not self.view.per_cluster)), self.path
+
+
+def _scope_of(view: View, place: Place, base: ClusterScope, path: str) -> Scope:
+    return view.scope(place, base, path) or ViewScope(view, place, base)
+
+
+def _no_such_view(path: str) -> MountedPlace:
     """No view has such paths, whatever there is."""
-    return Hidden(_page_not_found()), f"/services/{path.lstrip('/')}"
+    return HiddenPlace(Hidden(_page_not_found()), f"/services/{path.lstrip('/')}")
 
 
 def _page_not_found() -> StatusError:

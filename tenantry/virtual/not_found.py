@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from copy import copy
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tenantry.apiserver.authorization import NO_OPINION, Attributes, Authorizer, Decision
 from tenantry.apiserver.endpoints.health import HEALTH_PATHS
+from tenantry.apiserver.scope import Scope
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.status import StatusError
 from tenantry.virtual.restrict import NO_SUBRESOURCES, restricted
 from tenantry.virtual.view import READ_VERBS, View
-
-if TYPE_CHECKING:
-    from tenantry.apiserver.scope import Scope
 
 
 class NothingScope:

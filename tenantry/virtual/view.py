@@ -10,7 +10,8 @@ Everything a view answers is answered from memory and on the event loop: no meth
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from tenantry.apiserver.authorization import Attributes
 from tenantry.apiserver.scope import Scope
@@ -18,10 +19,12 @@ from tenantry.apiserver.user import User
 from tenantry.kube.api_set import ApiSet, ApiSets
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
+from tenantry.placement.directory import Directory
 from tenantry.storage.record import Record
-
-if TYPE_CHECKING:
-    from tenantry.tenancy.host import Host
+from tenantry.tenancy.authorization.authorizer import ClusterAuthorizer
+from tenantry.tenancy.cluster_scope import ClusterScope
+from tenantry.tenancy.types import SystemDefinitions
+from tenantry.virtual.access_changes import AccessChanges
 
 READ_VERBS = ("get", "list", "watch")
 _SETS_BYTES_MAX = 16 << 20
@@ -37,6 +40,20 @@ class Place(NamedTuple):
     arguments: tuple[str, ...]
     cluster: str | None
     range: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ViewContext:
+    """What the process gives to a view.
+
+    `authorizer` answers questions of RBAC, `definitions` has the types that every logical cluster has, `directory` knows where
+    workspaces are, and `access_changes` tells when other workspaces than before may be entered.
+    """
+
+    authorizer: ClusterAuthorizer
+    definitions: SystemDefinitions
+    directory: Directory
+    access_changes: AccessChanges
 
 
 class View:
@@ -56,8 +73,8 @@ class View:
     verbs: tuple[str, ...] = READ_VERBS
     subresources: tuple[str, ...] = ("status",)
 
-    def __init__(self, host: Host) -> None:
-        self.host = host
+    def __init__(self, context: ViewContext) -> None:
+        self.context = context
         self._sets = ApiSets("view_apis", bytes_max=_SETS_BYTES_MAX)
 
     def may_enter(self, place: Place, question: Attributes) -> bool:
@@ -90,11 +107,12 @@ class View:
         """The logical cluster (id) that the arguments mean, for a view that is not `per_cluster`. None: no such place."""
         raise NotImplementedError
 
-    def scope(self, place: Place, path: str) -> Scope:
-        """How a request for `path` is served. The base serves what the other methods say; override it for more than that."""
-        from tenantry.virtual.view_scope import ViewScope
+    def scope(self, place: Place, base: ClusterScope, path: str) -> Scope | None:
+        """How a request for `path` is served. None, as here: as the other methods say (`view_scope.ViewScope`).
 
-        return ViewScope(self, place)
+        `base` is the scope without the view: the cluster, or the wildcard of the range.
+        """
+        return None
 
     def may(
         self, user: User, verb: str, cluster: str, *, group: str = "", resource: str = "", name: str = "", path: str = ""
@@ -103,15 +121,15 @@ class View:
         `plural/subresource`), or about a `path`. Of clusters on other shards only such RBAC is known that offers something."""
         plural, _, subresource = resource.partition("/")
         question = Attributes(user, verb, cluster, group=group, resource=plural, subresource=subresource, name=name, path=path)
-        return self.host.authorizer.authorize(question).allowed
+        return self.context.authorizer.authorize(question).allowed
 
     def may_access(self, user: User, cluster: str, *, owner: str = "") -> bool:
         """Whether a user may enter a logical cluster, on whichever shard that is. `owner`: the user name in its Workspace."""
-        return self.host.authorizer.may_enter(user, cluster, owner=owner)
+        return self.context.authorizer.may_enter(user, cluster, owner=owner)
 
     def definition(self, group: str, plural: str) -> ResourceDefinition:
         """A type that every logical cluster has: built-in, or kcp's. Raises LookupError for others."""
-        return self.host.definitions.get(group, plural)
+        return self.context.definitions.get(group, plural)
 
     def api_set(self, definitions: Iterable[ResourceDefinition]) -> ApiSet:
         """The one ApiSet of these definitions: the same value for the same definitions, so its documents are made once."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from tenantry.apiserver.admission.attributes import Admission, Chain
+from tenantry.apiserver.admission.attributes import Admission, AdmissionChain
 from tenantry.apiserver.authorization import ALLOWED, NO_OPINION, Attributes, Authorizer, Decision
 from tenantry.apiserver.endpoints.health import HEALTH_PATHS
 from tenantry.apiserver.scope import Connector, Visibility
@@ -17,7 +17,7 @@ from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Record
-from tenantry.tenancy.scopes import ClusterScope
+from tenantry.tenancy.cluster_scope import ClusterScope
 from tenantry.virtual.restrict import NO_SUBRESOURCES, restricted
 from tenantry.virtual.status_guard import LogicalClusterStatus
 from tenantry.virtual.view import Place, View
@@ -30,11 +30,10 @@ _LOGICAL_CLUSTER_STATUS = LogicalClusterStatus()
 class ViewScope:
     """One place in a view. Made for each request. Also its own authorizer, for it has the question's two halves at hand."""
 
-    def __init__(self, view: View, place: Place) -> None:
+    def __init__(self, view: View, place: Place, base: ClusterScope) -> None:
         self.view = view
         self.place = place
-        host = view.host
-        self.base: ClusterScope = host.wildcard(place.range) if place.cluster is None else host.scope(place.cluster)
+        self.base = base
 
     @property
     def cluster(self) -> str | None:
@@ -55,7 +54,7 @@ class ViewScope:
     @property
     def admission(self) -> Admission:
         """That of the clusters, behind what is asked of writes through views (`view_admission`)."""
-        return Chain((*self.view_admission, self.view.host.admission))
+        return AdmissionChain((*self.view_admission, self.base.admission))
 
     @property
     def view_admission(self) -> Sequence[Admission]:
@@ -79,7 +78,7 @@ class ViewScope:
             return ALLOWED
         if self.place.cluster is None:
             return NO_OPINION
-        return self.view.host.authorizer.authorize(attributes)
+        return self.base.authorizer.authorize(attributes)
 
     def apis(self) -> ApiSet:
         verbs = self.view.verbs

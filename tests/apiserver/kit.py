@@ -11,12 +11,13 @@ from urllib.parse import urlencode
 import orjson
 
 from tenantry.apiserver import request_info
-from tenantry.apiserver.admission.attributes import Chain
+from tenantry.apiserver.admission.attributes import AdmissionChain
 from tenantry.apiserver.authorization import Attributes, Decision, Verdict
+from tenantry.apiserver.request import Request
 from tenantry.apiserver.scope import Connector, Visibility
 from tenantry.apiserver.user import User
 from tenantry.apiserver.verbs.serve import serve
-from tenantry.http.messages import Reply, Request, Response, Stream
+from tenantry.http.messages import Reply, Response, Stream
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.custom import definition_from_crd
 from tenantry.kube.definition import ResourceDefinition
@@ -90,7 +91,7 @@ class TestScope:
         self.cell = cell
         self.range = range_
         self.authorizer = AllowAll()
-        self.admission: Any = Chain(())
+        self.admission: Any = AdmissionChain(())
         self.set = ApiSet(definitions)
         self.seen: Visibility | None = None
         self.shown: Callable[[Object], Object] | None = None

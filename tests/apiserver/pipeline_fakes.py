@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from tenantry.apiserver.admission.attributes import Admission, Chain
+from tenantry.apiserver.admission.attributes import Admission, AdmissionChain
 from tenantry.apiserver.authorization import NO_OPINION, Attributes, Authorizer, Decision, Verdict
+from tenantry.apiserver.hidden import Hidden
+from tenantry.apiserver.request import Request
 from tenantry.apiserver.scope import Connector, Scope, Visibility
 from tenantry.apiserver.user import User
-from tenantry.http.messages import BodyReader, Reply, Request
+from tenantry.http.messages import BodyReader
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.objects import Object
@@ -71,7 +74,7 @@ class FakeScope:
         self.authorizer = authorizer or Rules()
         self.cell: Any = None
         self.range = Range("root", "r", "t")
-        self.admission: Admission = Chain(())
+        self.admission: Admission = AdmissionChain(())
         self._apis = ApiSet(definitions)
 
     def apis(self) -> ApiSet:
@@ -96,17 +99,30 @@ class FakeScope:
         return None
 
 
+@dataclass(frozen=True)
+class FakePlace:
+    there: FakeScope
+    path: str
+
+    @property
+    def cluster(self) -> str | None:
+        return self.there.cluster
+
+    def scope(self, request: Request) -> tuple[Scope | Hidden, str]:
+        return self.there, self.path
+
+
 class Clusters:
     """`/clusters/<name>/…` for the names that it was given."""
 
     def __init__(self, scopes: Mapping[str, FakeScope]) -> None:
         self.scopes = scopes
 
-    async def resolve(self, request: Request, path: str) -> tuple[Scope, str] | Reply:
+    def locate(self, path: str) -> FakePlace:
         name, _, rest = path.lstrip("/").partition("/")
         if name not in self.scopes:
             raise bad_request(f"no cluster {name}")
-        return self.scopes[name], f"/{rest}"
+        return FakePlace(self.scopes[name], f"/{rest}")
 
 
 def body_of(data: bytes) -> BodyReader:

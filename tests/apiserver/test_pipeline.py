@@ -15,10 +15,12 @@ from tenantry.apiserver.authentication.static_tokens import StaticTokens
 from tenantry.apiserver.authorization import Attributes
 from tenantry.apiserver.endpoints.health import Health
 from tenantry.apiserver.endpoints.issuer import IssuerEndpoint
+from tenantry.apiserver.mount import Elsewhere
 from tenantry.apiserver.pipeline import Pipeline
+from tenantry.apiserver.request import Request
+from tenantry.apiserver.scope import Call
 from tenantry.apiserver.user import KCP_ADMIN_GROUP, MASTERS_GROUP, SCOPES_EXTRA, User
-from tenantry.apiserver.verbs.call import Call
-from tenantry.http.messages import Reply, Request, Response
+from tenantry.http.messages import Reply, Response
 from tests.apiserver.pipeline_fakes import CONFIG_MAPS, Clusters, FakeScope, Rules
 
 TOKENS = {
@@ -40,10 +42,14 @@ class World:
             self.mounts,
             Union(tokens=[StaticTokens(TOKENS)], anonymous=anonymous),
             root=lambda: self.root,
+            pass_on=self.pass_on,
             health=self.health,
             **options,
         )
         self.calls: list[Call] = []
+
+    async def pass_on(self, range_name: str, request: Request) -> Reply:
+        return Response(200, f"{range_name} {request.path}".encode(), content_type="text/plain")
 
     def allow(self, verb: str = "", path: str = "", resource: str = "") -> None:
         self.rules.allowed = lambda a: a.verb == verb and a.path == path if path else a.verb == verb and a.resource == resource
@@ -181,13 +187,13 @@ async def test_views_and_unknown_services(world: World) -> None:
     assert (code, message) == (403, 'forbidden: User "alice" cannot get path "/services/other/abc"')
 
 
-async def test_a_mount_may_answer_itself(world: World) -> None:
-    class Elsewhere:
-        async def resolve(self, request: Request, path: str) -> Response:
-            return Response(200, path.encode(), "text/plain")
+async def test_what_is_elsewhere_is_answered_there(world: World) -> None:
+    class Ranges:
+        def locate(self, path: str) -> Elsewhere:
+            return Elsewhere("range-2", f"/ranges{path}")
 
-    world.mounts["ranges"] = Elsewhere()
-    assert await world.text("/ranges/range-2/clusters/x") == (200, "/range-2/clusters/x")
+    world.mounts["ranges"] = Ranges()
+    assert await world.text("/ranges/range-2/clusters/x") == (200, "range-2 /ranges/range-2/clusters/x")
 
 
 async def test_health(world: World) -> None:

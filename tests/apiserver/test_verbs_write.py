@@ -465,5 +465,5 @@ async def test_a_client_that_leaves_takes_nothing_back(server: Server, monkeypat
     # One turn of the loop takes the call to its commit, which the next one would await.
     await one_turn()
     write.cancel()
-    await server.scope.cell.settled([Key(CLUSTER, "core/configmaps", "default", "a")])
+    await server.scope.cell.writes_done([Key(CLUSTER, "core/configmaps", "default", "a")])
     assert (await server("GET", CMS + "/a")).status == 200

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
-from tenantry.base.broadcast import Broadcast, KeyedBroadcast
+from tenantry.base.broadcast import Broadcast, KeyedBroadcast, Signal
+from tests.support.waiting import one_turn
 
 
 def test_every_subscriber_is_called_with_what_is_sent_in_order() -> None:
@@ -63,3 +65,18 @@ def test_nothing_is_kept_of_a_key_without_subscribers() -> None:
     stop()
     stop()
     assert list(broadcast) == []
+
+
+async def test_a_signal_wakes_those_who_wait_now_and_is_not_remembered() -> None:
+    signal = Signal()
+    signal.send()
+    first, second = asyncio.create_task(signal.wait()), asyncio.create_task(signal.wait(60))
+    left = asyncio.create_task(signal.wait())
+    await one_turn()
+    assert len(signal) == 3
+    left.cancel()
+    await asyncio.gather(left, return_exceptions=True)
+    signal.send()
+    assert await first and await second
+    assert not await signal.wait(0.001)
+    assert len(signal) == 0

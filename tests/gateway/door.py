@@ -12,13 +12,15 @@ from gateway.proxy import Proxy
 from gateway.routing import Router
 from tenantry.apiserver.authentication.client_certificate import ClientCertificates
 from tenantry.apiserver.endpoints.health import Health
+from tenantry.apiserver.request import Handler, Request
+from tenantry.apiserver.serving import http_server
 from tenantry.http.certificates import CertificateAuthority, pair_client_context, pair_server_context
 from tenantry.http.limits import Limits
-from tenantry.http.messages import Handler
-from tenantry.http.server import EdgeServer
+from tenantry.http.server import HttpServer
 from tenantry.placement.catalog import Catalog
-from tenantry.placement.directory import Directory, RangeInfo, ShardInfo
+from tenantry.placement.directory import Directory
 from tenantry.placement.forwarding import Forwarding
+from tenantry.placement.map import RangeInfo, ShardInfo
 from tenantry.placement.owners import Owners
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.store import Put
@@ -42,7 +44,7 @@ class Door:
     directory: Directory
     owners: Owners
     forwarding: Forwarding
-    edge: EdgeServer
+    edge: HttpServer[Request]
     port: int
     health: Health
     servers: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
@@ -57,9 +59,9 @@ class Door:
             return pair_client_context(self.authority.certificate, self.authority.issue_client(user, groups))
         return ssl.create_default_context(cadata=self.authority.certificate.decode())
 
-    async def edge_shard(self, name: str, handler: Handler, *ranges: str, limits: Limits | None = None) -> EdgeServer:
+    async def edge_shard(self, name: str, handler: Handler, *ranges: str, limits: Limits | None = None) -> HttpServer[Request]:
         """A shard that is our own HTTP server, and owns these ranges."""
-        server = EdgeServer(handler, tls=self.server_tls(), limits=limits)
+        server = http_server(handler, tls=self.server_tls(), limits=limits)
         port = await server.start("127.0.0.1", 0)
         self.servers.append(server.stop)
         self.own(name, port, *ranges)
@@ -127,7 +129,7 @@ async def running_door(
         health=health,
     )
     tls = pair_server_context(authority.issue_serving(["127.0.0.1"]), client_ca_pem=authority.certificate)
-    edge = EdgeServer(proxy, tls=tls, limits=limits)
+    edge = http_server(proxy, tls=tls, limits=limits)
     port = await edge.start("127.0.0.1", 0)
     running = Door(authority, map_, directory, owners, forwarding, edge, port, health)
     try:

@@ -14,7 +14,7 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 
-from gateway.lookups import Lookups, serve
+from gateway.lookups import SERVICE, Lookups
 from gateway.map_feed import STEPS, MapFeed
 from tenantry._proto.tenantry.gateway.v1 import gateway_pb2 as pb
 from tenantry._proto.tenantry.gateway.v1 import gateway_pb2_grpc as stubs
@@ -25,10 +25,10 @@ from tenantry.placement.catalog import Catalog
 from tenantry.placement.directory import Directory
 from tenantry.placement.map_rows import RangeRow, SessionRow, encode
 from tenantry.placement.range_map import RangeMap
-from tenantry.rpc.server import RpcLimits, RpcServer
+from tenantry.placement.urls import Urls
+from tenantry.rpc.server import RpcLimits, RpcServer, serve
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.store import Delete, Put
-from tenantry.tenancy.host import Urls
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.waiting import eventually
 
@@ -108,7 +108,7 @@ async def world() -> AsyncIterator[World]:
     authority = CertificateAuthority.create()
     serving = authority.issue_serving(["127.0.0.1"])
     server = await serve(
-        lookups,
+        {SERVICE: lookups.add_to},
         "127.0.0.1:0",
         ca=authority.certificate,
         certificate=serving.certificate,
@@ -215,7 +215,7 @@ async def test_a_bug_shows_nothing_of_the_inside(world: World, monkeypatch: pyte
 async def test_a_newer_generation_is_waited_for(world: World) -> None:
     async with world.client(follow=False) as client:
         asking = asyncio.create_task(client.resolve(TEAM, newer_than=1))
-        await eventually(lambda: bool(world.lookups._news))
+        await eventually(lambda: bool(world.lookups._changes))
         await world.give("range-3", "u1", 2)
         assert (await asking).shard == "shard-1"
     async with world.client(follow=False, timeout_seconds=3) as client:
@@ -398,7 +398,9 @@ async def test_a_client_goes_on_with_another_gateway_and_keeps_its_map_meanwhile
     feed.start()
     second = Lookups(world.lookups._directory, urls=urls, urls_of=lambda *_: None, tenants=lambda _: 0, feed=feed)
     serving = world.authority.issue_serving(["127.0.0.1"])
-    other = await serve(second, "127.0.0.1:0", ca=world.authority.certificate, certificate=serving.certificate, key=serving.key)
+    other = await serve(
+        {SERVICE: second.add_to}, "127.0.0.1:0", ca=world.authority.certificate, certificate=serving.certificate, key=serving.key
+    )
     async with Client([f"127.0.0.1:{other.port}", world.address], world.credentials) as client:
         before = await client.ready()
         await feed.stop()

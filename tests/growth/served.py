@@ -19,8 +19,9 @@ import pytest
 from multidict import CIMultiDict
 
 from tenantry.apiserver.authentication.static_tokens import StaticTokens
+from tenantry.apiserver.request import Request
 from tenantry.apiserver.work import Workers
-from tenantry.http.messages import Request, Response, Stream
+from tenantry.http.messages import Response, Stream
 from tests.growth.meter import GROWTH, SLACK, lines
 from tests.support.one_process import MASTER, Stack, person, running
 from tests.support.waiting import until
@@ -139,7 +140,7 @@ class Served:
     def settle(self) -> None:
         """Lets the controllers do what a request left them."""
 
-        self.run(until(lambda: all(shard.host.runner.idle for shard in self.stack.shards.values())))
+        self.run(until(lambda: all(shard.tenancy.runner.idle for shard in self.stack.shards.values())))
 
     def faults(self, make: Make, small: int) -> str:
         """What is wrong with the growth of a request, empty where nothing is: four times as much of what grows is at most four

@@ -62,9 +62,9 @@ def binding(number: int) -> Record:
 @asynccontextmanager
 async def world(records: Iterator[Record]) -> AsyncIterator[World]:
     async with World() as made:
-        await made.host.runner.stop()
+        await made.tenancy.runner.stop()
         made.cell.range_of(CLUSTER).load(records)
-        made.host.apis._clusters.clear()
+        made.tenancy.apis._clusters.clear()
         yield made
 
 
@@ -118,7 +118,7 @@ async def establish(made: World, name: str, status: str) -> None:
 async def test_who_follows_a_clusters_apis_is_told_when_they_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """A watch asks at once whether its type is still the same."""
     async with world(crd(n) for n in range(MANY)) as made:
-        apis = made.host.apis
+        apis = made.tenancy.apis
         told = asyncio.Event()
         found: list[ApiSet] = []
 

@@ -16,7 +16,7 @@ from tenantry.base import slices
 from tenantry.kube.objects import Object
 from tenantry.storage.keys import Key
 from tenantry.storage.record import Head, Record
-from tenantry.tenancy.authorization.chain import Chain
+from tenantry.tenancy.authorization.chain import AuthorizerChain
 from tenantry.tenancy.resources import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS
 from tests.growth.turns import counted_turns
 from tests.support.one_process import person
@@ -61,18 +61,18 @@ def roles() -> Iterator[Record]:
 @asynccontextmanager
 async def world(*records: Iterator[Record]) -> AsyncIterator[World]:
     async with World() as made:
-        await made.host.runner.stop()
+        await made.tenancy.runner.stop()
         held = made.cell.range_of(CLUSTER)
         for each in records:
             held.load(each)
-        made.host.connectors = reviews.connectors(Union(anonymous=True))
+        made.connectors.update(reviews.connectors(Union(anonymous=True)))
         chain_of(made)._clusters.clear()
         yield made
 
 
-def chain_of(made: World) -> Chain:
-    assert isinstance(made.host.authorizer, Chain)
-    return made.host.authorizer
+def chain_of(made: World) -> AuthorizerChain:
+    assert isinstance(made.tenancy.authorizer, AuthorizerChain)
+    return made.tenancy.authorizer
 
 
 async def asked(made: World, who: str = "ada") -> int:

@@ -7,17 +7,22 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from registry.assigner import Move, Policy, RangeState, ShardState, decide, least_loaded
+from registry.assigner import Move, Policy, WeightedRange, decide, least_loaded
+from tenantry.placement.map import ShardInfo
 
 ROUNDS_MAX = 200
+
+
+def shard(uid: str, *, draining: bool = False) -> ShardInfo:
+    return ShardInfo(uid, uid, "", draining)
 
 
 class World:
     """Ranges and shards on which decisions are carried out."""
 
     def __init__(self, weights: list[float], shards: int) -> None:
-        self.ranges = {f"range-{n}": RangeState(f"range-{n}", "", weight) for n, weight in enumerate(weights)}
-        self.shards = {f"shard-{n}": ShardState(f"shard-{n}") for n in range(shards)}
+        self.ranges = {f"range-{n}": WeightedRange(f"range-{n}", "", weight) for n, weight in enumerate(weights)}
+        self.shards = {f"shard-{n}": shard(f"shard-{n}") for n in range(shards)}
 
     @property
     def total(self) -> float:
@@ -83,22 +88,22 @@ def test_every_range_gets_one_living_owner_whatever_happens(fleet: tuple[list[fl
     for number in range(data.draw(st.integers(1, 6))):
         match data.draw(st.sampled_from(["join", "leave", "drain", "undrain", "grow"])):
             case "join":
-                world.shards[f"new-{number}"] = ShardState(f"new-{number}")
+                world.shards[f"new-{number}"] = shard(f"new-{number}")
             case "leave" if len(world.shards) > 1:
                 del world.shards[data.draw(st.sampled_from(sorted(world.shards)))]
             case "drain":
                 uid = data.draw(st.sampled_from(sorted(world.shards)))
-                world.shards[uid] = ShardState(uid, draining=True)
+                world.shards[uid] = shard(uid, draining=True)
             case "undrain":
                 uid = data.draw(st.sampled_from(sorted(world.shards)))
-                world.shards[uid] = ShardState(uid)
+                world.shards[uid] = shard(uid)
             case "grow" if world.ranges:
                 name = data.draw(st.sampled_from(sorted(world.ranges)))
                 world.ranges[name] = world.ranges[name]._replace(weight=data.draw(st.integers(1, 10_000).map(float)))
         if all(s.draining for s in world.shards.values()):
             assert world.round() == [], "nobody may take anything"
             uid = min(world.shards)
-            world.shards[uid] = ShardState(uid)
+            world.shards[uid] = shard(uid)
         world.settle()
         world.check_owned()
         assert world.round() == []
@@ -110,7 +115,7 @@ def test_join_moves_its_share_and_no_more(fleet: tuple[list[float], int]) -> Non
     world = World(*fleet)
     world.settle()
     count = len(world.shards)
-    world.shards["new"] = ShardState("new")
+    world.shards["new"] = shard("new")
     first = world.round()
     assert all(move.target == "new" for move in first)
     mean = world.total / (count + 1)
@@ -129,7 +134,7 @@ def test_join_to_uneven_ranges_moves_its_share_and_no_more(fleet: tuple[list[flo
         weights = [min(weight, 0.99 * third) for weight in weights]
     world = World(weights, count)
     world.settle()
-    world.shards["new"] = ShardState("new")
+    world.shards["new"] = shard("new")
     share = world.total / len(world.shards)
     first = world.round()
     assert all(move.target == "new" for move in first)
@@ -142,7 +147,7 @@ def test_join_to_uneven_ranges_moves_its_share_and_no_more(fleet: tuple[list[flo
 def test_join_of_anything_moves_more_than_its_share_only_in_one_piece(fleet: tuple[list[float], int]) -> None:
     world = World(*fleet)
     world.settle()
-    world.shards["new"] = ShardState("new")
+    world.shards["new"] = shard("new")
     first = world.round()
     room = 1.25 * world.total / len(world.shards)
     if world.weight(first) > room:
@@ -154,9 +159,9 @@ def test_join_of_anything_moves_more_than_its_share_only_in_one_piece(fleet: tup
 def test_what_is_alike_but_for_rounding_is_left_alone() -> None:
     """Two shards that hold the same, but for a range that one of them has more: it would go to and fro."""
     tenth = 0.1
-    ranges = [RangeState("a", "one", 3 * tenth), RangeState("b", "one", 0.3), RangeState("c", "two", 0.3)]
-    ranges += [RangeState("heavy", "three", 10.0)]
-    moves = decide(ranges, [ShardState("one"), ShardState("two"), ShardState("three")])
+    ranges = [WeightedRange("a", "one", 3 * tenth), WeightedRange("b", "one", 0.3), WeightedRange("c", "two", 0.3)]
+    ranges += [WeightedRange("heavy", "three", 10.0)]
+    moves = decide(ranges, [shard("one"), shard("two"), shard("three")])
     assert moves == []
 
 
@@ -165,7 +170,7 @@ def test_what_is_alike_but_for_rounding_is_left_alone() -> None:
 def test_join_of_lumps_moves_at_most_one_range_more_than_its_share(fleet: tuple[list[float], int]) -> None:
     world = World(*fleet)
     world.settle()
-    world.shards["new"] = ShardState("new")
+    world.shards["new"] = shard("new")
     taken = world.weight(world.round())
     share = 1.25 / len(world.shards) * world.total
     assert taken <= max(share, max((r.weight for r in world.ranges.values()), default=0))
@@ -176,14 +181,14 @@ def test_join_of_lumps_moves_at_most_one_range_more_than_its_share(fleet: tuple[
 def test_leave_moves_exactly_the_leavers_ranges(fleet: tuple[list[float], int], data: st.DataObject) -> None:
     world = World(*fleet)
     world.settle()
-    world.shards["spare"] = ShardState("spare")
+    world.shards["spare"] = shard("spare")
     world.settle()
     leaver = data.draw(st.sampled_from(sorted(world.shards)))
     share = {r.name for r in world.ranges.values() if r.owner == leaver}
     if data.draw(st.booleans()):
         del world.shards[leaver]
     else:
-        world.shards[leaver] = ShardState(leaver, draining=True)
+        world.shards[leaver] = shard(leaver, draining=True)
     moves = world.round()
     assert {move.name for move in moves} == share
     assert all(move.owner == leaver for move in moves)
@@ -226,7 +231,7 @@ def test_churn_of_a_round_is_bounded(fleet: tuple[list[float], int], data: st.Da
 def test_nothing_moves_for_balance_when_told_so() -> None:
     world = World([1.0] * 10, 1)
     world.settle()
-    world.shards["new"] = ShardState("new")
+    world.shards["new"] = shard("new")
     assert world.round(balance=False) == []
     assert len(world.round()) == 5
 
@@ -234,14 +239,14 @@ def test_nothing_moves_for_balance_when_told_so() -> None:
 def test_two_ranges_on_two_shards_are_one_each() -> None:
     world = World([5.0, 5.0], 1)
     world.settle()
-    world.shards["new"] = ShardState("new")
+    world.shards["new"] = shard("new")
     world.settle()
     assert sorted(world.loads().values()) == [5.0, 5.0]
 
 
 def test_a_new_range_goes_to_the_least_loaded() -> None:
-    ranges = [RangeState("a", "one", 5.0), RangeState("b", "two", 4.0), RangeState("c", "gone", 9.0)]
-    assert least_loaded(ranges, [ShardState("one"), ShardState("two")]) == "two"
-    assert least_loaded(ranges, [ShardState("one"), ShardState("two", draining=True)]) == "one"
-    assert least_loaded(ranges, [ShardState("one", draining=True)]) is None
+    ranges = [WeightedRange("a", "one", 5.0), WeightedRange("b", "two", 4.0), WeightedRange("c", "gone", 9.0)]
+    assert least_loaded(ranges, [shard("one"), shard("two")]) == "two"
+    assert least_loaded(ranges, [shard("one"), shard("two", draining=True)]) == "one"
+    assert least_loaded(ranges, [shard("one", draining=True)]) is None
     assert least_loaded([], []) is None

@@ -53,7 +53,7 @@ async def test_history_is_the_same_after_two_changes_of_owner(fleet: FleetInMemo
         for step in range(5):
             await write(member, 10 * number + step)
         stop()
-        await held.past(begin)
+        await held.backfilled(begin)
         for known in [begin, *(event.version for event in seen)]:
             expected = [brief(event) for event in seen if event.version > known]
             assert [brief(event) for event in held.events_after(known, RESOURCE)] == expected
@@ -82,7 +82,7 @@ async def test_compacted_history_is_refused_at_the_next_owner(fleet: FleetInMemo
     await write(two, 7)
     three = await hand_over(fleet, "two", "three")
     held = three.cell.ranges["root"]
-    await held.past(first)
+    await held.backfilled(first)
     with pytest.raises(TooOld) as refused:
         held.events_after(first, RESOURCE)
     assert refused.value.oldest <= middle

@@ -6,7 +6,7 @@ import pytest
 
 from registry import journals
 from registry.compaction import NOTES, Compaction
-from registry.journals import forget_journals
+from registry.journals import delete_journals
 from tenantry.storage.keys import JOURNAL, SESSIONS, prefix_end
 from tenantry.storage.store import Delete, Fence, Put, Store
 from tests.registry.test_compaction import HOUR, Clock
@@ -28,9 +28,9 @@ async def test_those_of_the_living_and_the_young_stay(store: Store, monkeypatch:
     for uid in ("alive", "idle"):
         await store.commit([], [Put(f"{SESSIONS}{uid}".encode(), b"")], [])
     before = await journal(store, "young")
-    assert await forget_journals(store, before) == 3
+    assert await delete_journals(store, before) == 3
     assert await left(store) == ["alive", "idle", "young"]
-    assert await forget_journals(store, before) == 0
+    assert await delete_journals(store, before) == 0
 
 
 @pytest.mark.parametrize("comes_back", ["session", "journal"])
@@ -46,7 +46,7 @@ async def test_who_comes_back_meanwhile_keeps_it(store: Store, monkeypatch: pyte
         return await commit(fences, puts, deletes)
 
     monkeypatch.setattr(store, "commit", late)
-    assert await forget_journals(store, before) == 0
+    assert await delete_journals(store, before) == 0
     assert await left(store) == ["back"]
 
 

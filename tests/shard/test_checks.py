@@ -7,8 +7,8 @@ from typing import Any
 
 from shard.checks import REMEMBERED_SECONDS, StoreCheck, watch_over
 from tenantry.apiserver.endpoints.health import Health
+from tenantry.apiserver.request import Request
 from tenantry.base.metrics import Metrics
-from tenantry.http.messages import Request
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.memory import MemoryStore
@@ -44,7 +44,7 @@ async def test_the_store_is_well_while_it_writes_and_ranges_can_be_read() -> Non
 async def test_named_checks_and_the_counts_of_commits() -> None:
     started = False
     cell = await cell_with(MemoryStore())
-    host: Any = SimpleNamespace(
+    tenancy: Any = SimpleNamespace(
         name="shard-1",
         cell=cell,
         ready=SimpleNamespace(is_set=lambda: started),
@@ -52,7 +52,7 @@ async def test_named_checks_and_the_counts_of_commits() -> None:
         runner=SimpleNamespace(broken=""),
     )
     health, metrics = Health(), Metrics()
-    watch_over(host, health, metrics)
+    watch_over(tenancy, health, metrics)
 
     def answer(path: str) -> tuple[int, str]:
         response = health.serve(Request("GET", path), path)
@@ -62,9 +62,9 @@ async def test_named_checks_and_the_counts_of_commits() -> None:
     assert answer("/readyz/shard-1-catalog") == (500, "internal server error: starting\n")
     started = True
     assert answer("/readyz")[0] == 200
-    host.runner.broken = "garbage-collector-0"
+    tenancy.runner.broken = "garbage-collector-0"
     assert answer("/readyz/shard-1-controllers") == (500, "internal server error: not running: garbage-collector-0\n")
-    host.runner.broken, host.catalog.following = "", False
+    tenancy.runner.broken, tenancy.catalog.following = "", False
     assert answer("/readyz/shard-1-catalog")[0] == 500
     assert answer("/livez")[0] == 200
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from shard.service_accounts import ServiceAccountLookup
-from tenantry.http.messages import Reply, Request, Response
+from tenantry.apiserver.request import Request
+from tenantry.http.messages import Reply, Response
 from tenantry.kube.status import StatusError
 from tests.support.one_process import running
 
@@ -27,15 +28,14 @@ class Answers:
 
 async def test_an_account_is_there_or_not_or_nobody_knows(tmp_path: Path) -> None:
     async with running(tmp_path) as stack:
-        host = stack.host
+        tenancy = stack.tenancy
         cluster = await stack.workspace("root", "one")
-        lookup = ServiceAccountLookup(host)
-        host.cell.range_of(cluster).owned = False
+        tenancy.cell.range_of(cluster).owned = False
         for reply, uid in ((Response(200, FOUND), "7"), (Response(200, DELETING), None), (Response(404, b"{}"), None)):
-            host.peers = Answers(reply)
+            lookup = ServiceAccountLookup(tenancy.cell, tenancy.range_map, Answers(reply))
             assert await lookup(cluster, "serviceaccounts", "default", "one") == uid
         for status in (429, 500, 503):
-            host.peers = Answers(Response(status, b"{}"))
+            lookup = ServiceAccountLookup(tenancy.cell, tenancy.range_map, Answers(Response(status, b"{}")))
             with pytest.raises(StatusError, match="cannot be told") as refused:
                 await lookup(cluster, "serviceaccounts", "default", "one")
             assert refused.value.code == 503

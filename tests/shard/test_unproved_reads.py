@@ -8,8 +8,10 @@ from pathlib import Path
 import orjson
 import pytest
 
+from tenantry.apiserver.forwarded import NOT_OWNER
+from tenantry.apiserver.request import Request
 from tenantry.apiserver.user import User
-from tenantry.http.messages import NOT_OWNER, Reply, Request, Response
+from tenantry.http.messages import Reply, Response
 from tests.support.one_process import MASTER, Stack, person, running
 
 ADA = person("ada")
@@ -58,7 +60,7 @@ async def test_nothing_is_told_from_memory_that_is_not_proved(
         path = path.format(cluster=await stack.workspace("root", "one"))
         before = await ask(stack, method, path, who)
         assert not isinstance(before, Response) or before.status != 503
-        guard = stack.host.cell.guard
+        guard = stack.tenancy.cell.guard
         monkeypatch.setattr(guard, "_clock", lambda: math.inf)
         refused = await ask(stack, method, path, who)
         assert isinstance(refused, Response)
@@ -69,7 +71,7 @@ async def test_nothing_is_told_from_memory_that_is_not_proved(
 
 async def test_the_process_still_tells_how_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with running(tmp_path) as stack:
-        monkeypatch.setattr(stack.host.cell.guard, "_clock", lambda: math.inf)
+        monkeypatch.setattr(stack.tenancy.cell.guard, "_clock", lambda: math.inf)
         for path in ("/livez", "/version"):
             answer = await ask(stack, "GET", path, MASTER)
             assert isinstance(answer, Response)

@@ -108,7 +108,7 @@ async def test_expectations_are_compared_by_the_call_itself() -> None:
     with pytest.raises(ValueError):
         cell.commit([], [Put(key("c").encode(), b"")])
     # Nothing of what was refused is left pending.
-    await asyncio.wait_for(cell.settled([key(name) for name in "abc"]), 1)
+    await asyncio.wait_for(cell.writes_done([key(name) for name in "abc"]), 1)
     assert await cell.commit([]) == ()
     assert await cell.commit([Change(key("a"), None, None, changed)]) == [None]
 
@@ -119,7 +119,7 @@ async def test_settled_waits_for_the_write_under_way() -> None:
     range_ = await cell.adopt("root", "r", "t")
     store.gate.clear()
     write = asyncio.ensure_future(cell.commit([create("a")]))
-    waits = [asyncio.create_task(cell.settled([key("z"), key("a")])) for _ in range(2)]
+    waits = [asyncio.create_task(cell.writes_done([key("z"), key("a")])) for _ in range(2)]
     await quiet()
     assert not any(wait.done() for wait in waits)
     waits[0].cancel()
@@ -137,7 +137,7 @@ async def test_writers_of_one_key_take_turns(store: Store) -> None:
 
     async def add() -> None:
         while True:
-            await cell.settled([key("counter")])
+            await cell.writes_done([key("counter")])
             current = range_.get(key("counter"))
             value = str(int(current.value) + 1 if current else 1).encode()
             await cell.commit([Change(key("counter"), value, Head(), current)])
@@ -163,7 +163,7 @@ async def test_a_cancelled_writer_takes_nothing_back() -> None:
     task.cancel()
     await quiet()
     store.gate.set()
-    await cell.settled([key("a")])
+    await cell.writes_done([key("a")])
     assert range_.count(RESOURCE) == 2
 
 
@@ -309,7 +309,7 @@ async def test_a_store_that_does_not_answer_tells_writers_and_memory_learns_the_
         cell.commit([create("a")])
     store.faults.clear()
     store.silent_reads = 0
-    await cell.settled([key("a")])
+    await cell.writes_done([key("a")])
     assert [record.key.name for record in range_.list(RESOURCE)] == ["a"]
     await cell.commit([create("b")])
 
@@ -530,7 +530,7 @@ async def test_a_new_owner_follows_on_from_the_old_ones_versions(store: Store) -
     assert len(events) == 6 + 3 + 2 + 1
     assert len({event.version for event in events}) == len(events)
     successor = await cell_on(store, "shard-2").adopt("root", "r", "t")
-    await successor.past(begin)
+    await successor.backfilled(begin)
     for since in (begin, *(event.version for event in events)):
         expected = [(event.key, event.version, event.record and event.record.value) for event in events if event.version > since]
         found = [
@@ -558,7 +558,7 @@ async def test_compacted_history_seeds_what_is_left(store: Store) -> None:
     revision = versions.revision_of(records[3].version)
     await store.compact(revision)
     successor = await cell_on(store, "shard-2").adopt("root", "r", "t")
-    await successor.past(0)
+    await successor.backfilled(0)
     assert successor.oldest(RESOURCE) == versions.end_of_revision(store.cell, revision - 1)
     assert [event.version for event in successor.events_after(records[2].version | 127, RESOURCE)] == [
         record.version for record in records[3:]
@@ -592,7 +592,7 @@ async def test_a_new_range_asks_for_no_history_from_before_it(monkeypatch: pytes
     (written,) = await first_owner.commit([create("e", cluster="000x")])
     assert written is not None
     again = await cell_on(store, "shard-3").adopt("two", "000", "001")
-    await again.past(before)
+    await again.backfilled(before)
     assert asked == [opened]
     assert [event.version for event in again.events_after(before, RESOURCE)] == [written.version]
 
@@ -604,7 +604,7 @@ async def test_a_range_that_was_given_back_has_its_history() -> None:
     (written,) = await cell.commit([create("a")])
     await cell.release("root")
     again = await cell.adopt("root", "r", "t")
-    await again.past(before)
+    await again.backfilled(before)
     assert written is not None
     assert [event.version for event in again.events_after(before, RESOURCE)] == [written.version]
 

@@ -111,7 +111,7 @@ def test_nothing_is_left_of_what_is_gone() -> None:
     index.remove(key)
     index.remove(key)
     assert list(index) == []
-    assert index._groups == {}
+    assert index._by_resource == {}
     assert list(index.clusters_in_order(RESOURCES[0])) == []
 
 
@@ -131,20 +131,20 @@ def test_history_is_bounded_by_bytes() -> None:
     writes=st.lists(st.integers(0, 9), max_size=60),
     kept=st.integers(1, 4),
     room=st.integers(1, 40),
-    seeded_after=st.integers(0, 60),
+    backfilled_after=st.integers(0, 60),
 )
 @settings(max_examples=80, deadline=None)
-def test_the_histories_of_a_range_are_bounded_together(writes: list[int], kept: int, room: int, seeded_after: int) -> None:
+def test_the_histories_of_a_range_are_bounded_together(writes: list[int], kept: int, room: int, backfilled_after: int) -> None:
     range_bytes = room * (EVENT_BYTES + 10)
     range_ = Range("root", "r", "t", version=100, limits=HistoryLimits(resources=kept, range_bytes=range_bytes))
     range_.loaded(100)
     resources = [f"g{number}.example/things" for number in range(10)]
     log: list[RecordEvent] = []
     for at, number in enumerate(writes):
-        if at == seeded_after:
+        if at == backfilled_after:
             key = Key("root", resources[0], "", "past")
             past = RecordEvent(key, 60, Record(key, b"v" * 10, 60, Head()), None)
-            range_.seed([past], 50)
+            range_.backfill([past], 50)
             log.insert(0, past)
         key = Key("root", resources[number], "", str(at))
         happened = RecordEvent(key, 101 + at, Record(key, b"v" * 10, 101 + at, Head()), None)
@@ -174,7 +174,7 @@ def test_the_history_that_was_not_written_for_longest_goes_first() -> None:
     assert range_.oldest("core/never") == 2
 
 
-def test_seeding_puts_the_past_before_what_is_held() -> None:
+def test_a_backfill_puts_events_before_those_since_the_load() -> None:
     range_ = Range("root", "r", "t", version=50)
     keys = [Key("root", RESOURCES[0], "a", str(at)) for at in range(6)]
     range_.load([record(key, 40 + at) for at, key in enumerate(keys[:4])])
@@ -185,7 +185,7 @@ def test_seeding_puts_the_past_before_what_is_held() -> None:
     now = event(range_, keys[5], 60)
     range_.apply([now])
     past = [RecordEvent(key, 40 + at, record(key, 40 + at), None) for at, key in enumerate(keys[:4])]
-    range_.seed(past, 39)
+    range_.backfill(past, 39)
     assert list(range_.events_after(41, RESOURCES[0])) == [*past[2:], now]
     assert [r.key.name for r in range_.list_at(41, RESOURCES[0])] == ["0", "1"]
     assert list(range_.events_after(39, RESOURCES[1])) == []
@@ -193,12 +193,12 @@ def test_seeding_puts_the_past_before_what_is_held() -> None:
         range_.events_after(38, RESOURCES[1])
 
 
-def test_a_history_with_a_gap_is_not_seeded() -> None:
+def test_a_history_with_a_gap_is_not_backfilled() -> None:
     range_ = Range("root", "r", "t", version=50, limits=HistoryLimits(events=1))
     key = Key("root", RESOURCES[0], "a", "x")
     for version in (60, 61):
         range_.apply([event(range_, key, version)])
-    range_.seed([], 10)
+    range_.backfill([], 10)
     assert (range_.oldest(RESOURCES[0]), range_.oldest(RESOURCES[1])) == (60, 10)
 
 

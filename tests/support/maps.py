@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from tenantry.placement.directory import RangeInfo, ShardInfo
+from tenantry.placement.map import RangeInfo, ShardInfo
 
 
 class MapInMemory:
-    """`tenantry.placement.directory.Registry`, as the test says."""
+    """`tenantry.placement.map.Map`, as the test says."""
 
     def __init__(self, ranges: Sequence[RangeInfo], shards: Sequence[ShardInfo] = ()) -> None:
         self._ranges = tuple(ranges)

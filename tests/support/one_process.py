@@ -16,15 +16,17 @@ from shard.wiring import Identity, Shard
 from tenantry.apiserver.authentication.authenticator import TokenAuthenticator
 from tenantry.apiserver.authentication.service_account import TokenIssuer
 from tenantry.apiserver.endpoints.health import Health
+from tenantry.apiserver.request import Request
 from tenantry.apiserver.user import AUTHENTICATED_GROUP, KCP_ADMIN_GROUP, MASTERS_GROUP, User
 from tenantry.base.metrics import Metrics
 from tenantry.cli.local_fleet import TTL_SECONDS, LocalFleet
-from tenantry.http.messages import Reply, Request, Response
+from tenantry.http.messages import Reply, Response
 from tenantry.kube.objects import Object
+from tenantry.placement.urls import Urls
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.store import Store
-from tenantry.tenancy.host import Host, Urls
 from tenantry.tenancy.well_known import ROOT
+from tenantry.tenancy.wiring import Tenancy
 from tests.support.patience import PATIENCE_SECONDS
 
 URL = "https://tenantry.test:6443"
@@ -65,7 +67,7 @@ class Stack:
             self.shards[name] = Shard(
                 name=name,
                 store=store,
-                registry=self.map,
+                range_map=self.map,
                 peers=self.fleet.peers,
                 urls=Urls(URL),
                 identity=Identity(requests=[], tokens=tokens, issuer=issuer, anonymous=True),
@@ -81,19 +83,19 @@ class Stack:
     async def start(self) -> None:
         await self.fleet.start()
         self._front = FrontDoor(
-            self.host.directory, {name: shard.handle for name, shard in self.shards.items()}, token_cluster=lambda _: None
+            self.tenancy.directory, {name: shard.handle for name, shard in self.shards.items()}, token_cluster=lambda _: None
         )
 
     async def stop(self) -> None:
         await self.fleet.stop()
 
     @property
-    def host(self) -> Host:
+    def tenancy(self) -> Tenancy:
         """The one that holds `root`."""
-        return next(shard.host for shard in self.shards.values() if shard.cell.owns(ROOT))
+        return next(shard.tenancy for shard in self.shards.values() if shard.cell.owns(ROOT))
 
-    def host_of(self, cluster: str) -> Host:
-        return next(shard.host for shard in self.shards.values() if shard.cell.owns(cluster))
+    def tenancy_of(self, cluster: str) -> Tenancy:
+        return next(shard.tenancy for shard in self.shards.values() if shard.cell.owns(cluster))
 
     async def answer(self, method: str, path: str, who: User, body: Any = None, query: str = "", **headers: str) -> Response:
         payload = b"" if body is None else orjson.dumps(body)
@@ -162,7 +164,7 @@ class Stack:
             changed.set()
 
         stops += [self.map.subscribe(follow)]
-        stops += [shard.host.catalog.subscribe(None, lambda *_: changed.set()) for shard in self.shards.values()]
+        stops += [shard.tenancy.catalog.subscribe(None, lambda *_: changed.set()) for shard in self.shards.values()]
         follow()
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):

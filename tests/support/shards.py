@@ -9,7 +9,7 @@ from itertools import count
 
 from registry.assigner import Policy
 from registry.wiring import Registry
-from tenantry.placement.directory import RangeInfo, ShardInfo
+from tenantry.placement.map import RangeInfo, ShardInfo
 from tenantry.placement.map_rows import RangeLoad
 from tenantry.placement.ownership import Ownership
 from tenantry.placement.range_map import RangeMap

@@ -8,31 +8,33 @@ from typing import Any
 
 import orjson
 
-from tenantry.apiserver.admission.attributes import Chain as AdmissionChain
+from tenantry.apiserver.admission.attributes import Admission, AdmissionChain
 from tenantry.apiserver.authentication.authenticator import Authenticator, Union
+from tenantry.apiserver.mount import Mount
 from tenantry.apiserver.pipeline import Pipeline
 from tenantry.apiserver.records import parse_head
-from tenantry.apiserver.scope import Mount
+from tenantry.apiserver.request import Request
+from tenantry.apiserver.scope import Connector
 from tenantry.apiserver.user import AUTHENTICATED_GROUP, MASTERS_GROUP, User
-from tenantry.http.messages import Reply, Request, Response
+from tenantry.http.messages import Reply, Response
 from tenantry.kube.objects import Object
-from tenantry.placement.directory import RangeInfo, ShardInfo
+from tenantry.placement.map import RangeInfo, ShardInfo
+from tenantry.placement.urls import Urls
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.memory import MemoryStore
 from tenantry.tenancy.admission.system_finalizers import SystemFinalizers
-from tenantry.tenancy.authorization.chain import Chain
-from tenantry.tenancy.changes import created
-from tenantry.tenancy.exports import controllers
-from tenantry.tenancy.exports.admission import plugins
+from tenantry.tenancy.exports.admission.plugins import plugins
 from tenantry.tenancy.exports.bindings import decoded
 from tenantry.tenancy.exports.revise import revise
-from tenantry.tenancy.host import Host, Urls
+from tenantry.tenancy.mounts import RangesMount
 from tenantry.tenancy.resources import API_BINDINGS, API_EXPORTS
-from tenantry.tenancy.scopes import ClustersMount, RangesMount
-from tenantry.tenancy.workspaces.role_copies import OffersController
+from tenantry.tenancy.wiring import Tenancy
+from tenantry.tenancy.workspaces.role_copies import RoleCopiesController
+from tenantry.virtual.access_changes import AccessChanges
 from tenantry.virtual.mount import ServicesMount, load_views
-from tenantry.virtual.view import View
+from tenantry.virtual.stock import stock_views
+from tenantry.virtual.view import View, ViewContext
 from tests.support.patience import PATIENCE_SECONDS
 
 MASTER = User("system:admin", (MASTERS_GROUP, AUTHENTICATED_GROUP))
@@ -86,6 +88,14 @@ class NoPeers:
         return Response(200, orjson.dumps({"passed": range_name, "path": request.path}))
 
 
+class ExportsTenancy(Tenancy):
+    """With the admission of exports alone."""
+
+    def make_admission(self) -> Admission:
+        own = plugins(directory=self.directory, exports=self.exports, claims=self.claims, authorizer=self.authorizer)
+        return AdmissionChain([SystemFinalizers(definitions=self.definitions), *own])
+
+
 class World:
     """`root` = ["r", "t") and `range-2` = ["000", "001"), both on this shard; `range-9` = ["900", "901") on another."""
 
@@ -96,6 +106,8 @@ class World:
         name: str = "here",
         ranges: Mapping[str, tuple[str, str]] | None = None,
         authenticator: Authenticator | None = None,
+        whole_admission: bool = False,
+        ca_certificate: str = "",
         **settings: Any,
     ) -> None:
         self.store = store or MemoryStore()
@@ -106,36 +118,56 @@ class World:
             RangeInfo(name="range-2", start="000", end="001", shard="here", labels={"region": "us"}),
             RangeInfo(name="range-9", start="900", end="901", shard="there", labels={"region": "us"}),
         ]
-        self.host = host = Host(name=name, cell=self.cell, registry=FixedMap(infos), urls=Urls(URL), peers=NoPeers())
-        host.authorizer = Chain(host)
-        host.admission = AdmissionChain([SystemFinalizers(host), *plugins(host)])
-        self.controllers = controllers.build(host, **settings)
-        host.add_controllers(*self.controllers, OffersController(host))
-        self.views = load_views(host, views or None)
-        services = ServicesMount(host, self.views)
-        clusters = ClustersMount(host)
-        mounts: dict[str, Mount] = {
-            "services": services,
-            "clusters": clusters,
-            "ranges": RangesMount(host, {"clusters": clusters, "services": services}),
-        }
-        self.pipeline = Pipeline(mounts, authenticator or Union(anonymous=True), root=lambda: host.scope("root"))
+        self.connectors: dict[tuple[str, str, str], Connector] = {}
+        made_by = Tenancy if whole_admission else ExportsTenancy
+        self.tenancy = tenancy = made_by(
+            name=name,
+            cell=self.cell,
+            range_map=FixedMap(infos),
+            urls=Urls(URL),
+            peers=NoPeers(),
+            connectors=self.connectors,
+            ca_certificate=ca_certificate,
+        )
+        self.controllers = list(tenancy.export_controllers(**settings))
+        copies = RoleCopiesController(cell=self.cell, definitions=tenancy.definitions, copies=tenancy.copies)
+        tenancy.runner.add(*self.controllers, copies)
+        self.context = ViewContext(
+            authorizer=tenancy.authorizer,
+            definitions=tenancy.definitions,
+            directory=tenancy.directory,
+            access_changes=AccessChanges(tenancy.catalog, tenancy.directory, tenancy.local_ranges),
+        )
+        stock = stock_views(self.context, catalog=tenancy.catalog, exports=tenancy.exports, apis=tenancy.apis)
+        wanted = [view for view in stock if not views or type(view) in views]
+        own = [made for made in views if made not in {type(view) for view in stock}] if views else None
+        self.views = load_views(wanted, self.context, own)
+        services = ServicesMount(tenancy.directory, tenancy.scopes, self.views)
+        clusters = tenancy.clusters
+        self.ranges = RangesMount(tenancy.range_map, tenancy.scopes, {"clusters": clusters, "services": services})
+        mounts: dict[str, Mount] = {"services": services, "clusters": clusters, "ranges": self.ranges}
+        self.pipeline = Pipeline(
+            mounts,
+            authenticator or Union(anonymous=True),
+            root=lambda: tenancy.scopes.cluster("root"),
+            pass_on=tenancy.peers.call,
+        )
 
     async def __aenter__(self) -> World:
         for name, (start, end) in self._ranges.items():
             await self.cell.adopt(name, start, end)
-        await self.host.start()
+        await self.tenancy.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.host.stop()
+        await self.tenancy.stop()
         await self.cell.close()
 
     async def until(self, done: Callable[[], Any]) -> Any:
         """What `done` gives, once it is true; looked at after every commit."""
         changed = asyncio.Event()
         stops = [held.subscribe(lambda _: changed.set()) for held in self.cell.ranges.values()]
-        stops.append(self.host.catalog.subscribe(None, lambda *_: changed.set()))
+        stops.append(self.tenancy.catalog.subscribe(None, lambda *_: changed.set()))
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 while not (found := done()):
@@ -152,17 +184,17 @@ class World:
 
     async def put(self, cluster: str, group: str, plural: str, obj: Object) -> None:
         """As the system writes it, without admission."""
-        await self.cell.commit([created(self.host, self.host.definitions.get(group, plural), cluster, obj)])
+        await self.cell.commit([self.tenancy.changes.created(self.tenancy.definitions.get(group, plural), cluster, obj)])
 
     async def edit(self, cluster: str, group: str, plural: str, name: str, change: Callable[[Object], object]) -> None:
         """Changes an object as the system does, without admission."""
-        definition = self.host.definitions.get(group, plural)
+        definition = self.tenancy.definitions.get(group, plural)
 
         def changed(obj: Object) -> bool:
             change(obj)
             return True
 
-        await revise(self.host, definition, Key(cluster, definition.storage_key, "", name), changed)
+        await revise(self.cell, self.tenancy.changes, definition, Key(cluster, definition.storage_key, "", name), changed)
 
     async def namespace(self, cluster: str, name: str) -> None:
         await self.put(
@@ -187,7 +219,7 @@ class World:
             await self.bind_role(cluster, "workspace-admin", "cluster-admin", owner)
         if path:
             parent, _, name = path.rpartition(":")
-            home = self.host.directory.cluster_of(parent)
+            home = self.tenancy.directory.cluster_of(parent)
             assert home is not None
             workspace: Object = {"metadata": {"name": name}, "spec": {"cluster": cluster}, "status": {"phase": "Ready"}}
             await self.put(home, "tenancy.kcp.io", "workspaces", workspace)
@@ -220,7 +252,7 @@ class World:
         await self.until(lambda: self.identity(cluster, name))
 
     def identity(self, cluster: str, name: str) -> str:
-        found = self.host.catalog.get(API_EXPORTS, cluster, name) or {}
+        found = self.tenancy.catalog.get(API_EXPORTS, cluster, name) or {}
         return (found.get("status") or {}).get("identityHash") or ""
 
     async def call(self, method: str, path: str, who: User, body: Any = None, query: str = "", **headers: str) -> tuple[int, Any]:

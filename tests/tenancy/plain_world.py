@@ -8,8 +8,6 @@ from typing import Any
 from tenantry.apiserver.authentication.service_account import BoundObject
 from tenantry.apiserver.user import User
 from tenantry.kube.objects import Object
-from tenantry.tenancy import admission, controllers
-from tenantry.tenancy.authorization.chain import Chain
 from tenantry.tenancy.resources import LOGICAL_CLUSTERS
 from tests.support.waiting import until
 from tests.tenancy.exports_world import MASTER
@@ -35,11 +33,8 @@ class World(ExportsWorld):
     """One cluster, CLUSTER, whose owner is `ada`, with the namespace `default`."""
 
     def __init__(self, *, ca_certificate: str = "PEM", **more: Any) -> None:
-        super().__init__(**more)
-        self.host.ca_certificate = ca_certificate
-        assert isinstance(self.host.authorizer, Chain)
-        self.host.admission = admission.build(self.host, self.host.authorizer)
-        self.host.add_controllers(*controllers.build(self.host, issue))
+        super().__init__(ca_certificate=ca_certificate, whole_admission=True, **more)
+        self.tenancy.runner.add(*self.tenancy.plain_controllers(issue))
 
     async def __aenter__(self) -> World:
         await super().__aenter__()
@@ -90,7 +85,7 @@ class World(ExportsWorld):
 
     async def settled(self, condition: Callable[[], object] = lambda: True) -> None:
         """Returns when no controller has anything to do and the condition holds."""
-        await until(lambda: self.host.runner.idle and condition())
+        await until(lambda: self.tenancy.runner.idle and condition())
 
 
 def config_map(name: str, *owners: Object, block: bool = False, **metadata: Any) -> Object:

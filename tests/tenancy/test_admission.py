@@ -198,8 +198,8 @@ async def test_what_the_system_creates_is_charged_too() -> None:
     async with World() as world:
         await world.post("resourcequotas", quota("q", {"configmaps": "2"}))
         await world.until(lambda: used(world, "q"))
-        config_maps = world.host.definitions.get("", "configmaps")
-        await objects.create(world.host.scope(CLUSTER), config_maps, {"metadata": {"name": "x"}}, namespace="default")
+        config_maps = world.tenancy.definitions.get("", "configmaps")
+        await objects.create(world.tenancy.scopes.cluster(CLUSTER), config_maps, {"metadata": {"name": "x"}}, namespace="default")
         assert used(world, "q") == {"configmaps": "2"}
 
 

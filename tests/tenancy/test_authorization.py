@@ -23,7 +23,7 @@ from tenantry.kube.status import StatusError
 from tenantry.storage.keys import catalog_key
 from tenantry.storage.store import Put
 from tenantry.tenancy.authorization.access import DECISIONS_MAX
-from tenantry.tenancy.authorization.chain import Chain
+from tenantry.tenancy.authorization.chain import AuthorizerChain
 from tenantry.tenancy.resources import LOGICAL_CLUSTERS
 from tests.tenancy.exports_world import MASTER, World, user
 
@@ -55,11 +55,11 @@ ENTER: Object = {"nonResourceURLs": ["/"], "verbs": ["access"]}
 
 
 def allowed(world: World, *args: Any, **more: Any) -> bool:
-    return world.host.authorizer.authorize(ask(*args, **more)).allowed
+    return world.tenancy.authorizer.authorize(ask(*args, **more)).allowed
 
 
 def reason(world: World, *args: Any, **more: Any) -> str:
-    return world.host.authorizer.authorize(ask(*args, **more)).reason
+    return world.tenancy.authorizer.authorize(ask(*args, **more)).reason
 
 
 async def test_who_may_enter() -> None:
@@ -81,7 +81,7 @@ async def test_who_may_enter() -> None:
         # A service account is at home in its cluster.
         assert allowed(world, account())
         assert reason(world, account(PROVIDER)) == NOT_PERMITTED
-        assert world.host.authorizer.authorize(ask(BOB, cluster="rnowhere00000000")).verdict is not Verdict.ALLOW
+        assert world.tenancy.authorizer.authorize(ask(BOB, cluster="rnowhere00000000")).verdict is not Verdict.ALLOW
 
 
 @pytest.mark.parametrize("phase", ["Scheduling", "Unavailable", "Initializing", "Ready", "Terminating"])
@@ -114,7 +114,7 @@ async def test_required_groups() -> None:
             (("auditors",), True),
             ((KCP_ADMIN_GROUP,), True),
         ):
-            decision = world.host.authorizer.authorize(ask(user("ada", *groups)))
+            decision = world.tenancy.authorizer.authorize(ask(user("ada", *groups)))
             assert decision.allowed is let_in, groups
             assert let_in or decision.verdict is Verdict.DENY
         await world.bind_role(HOME, "robots", "cluster-admin", "system:serviceaccount:default:robot")
@@ -129,7 +129,7 @@ async def test_nobody_writes_the_status_of_bindings_and_exports() -> None:
         await world.cluster(HOME, owner="ada")
         for resource in ("apibindings", "apiexports"):
             status = ask(user("ada"), "update", resource, group="apis.kcp.io", subresource="status")
-            assert world.host.authorizer.authorize(status).verdict is Verdict.DENY
+            assert world.tenancy.authorizer.authorize(status).verdict is Verdict.DENY
             assert allowed(world, user("ada"), "update", resource, group="apis.kcp.io")
 
 
@@ -139,7 +139,7 @@ async def test_masters_and_health_and_metrics() -> None:
         await world.cluster("rother0000000000")
         assert allowed(world, MASTER, "delete", "everything")
         with pytest.raises(StatusError, match="not found"):
-            world.host.authorizer.authorize(ask(MASTER, cluster="rnowhere00000000"))
+            world.tenancy.authorizer.authorize(ask(MASTER, cluster="rnowhere00000000"))
         assert allowed(world, BOB, path="/healthz")
         assert not allowed(world, BOB, path="/metrics", cluster="root")
         await world.role("root", "metrics", {"nonResourceURLs": ["/metrics"], "verbs": ["get"]})
@@ -210,8 +210,8 @@ async def test_names_matter_only_where_a_rule_has_some() -> None:
             assert not allowed(world, BOB, "list", "secrets", name="")
             assert allowed(world, BOB, "list", "secrets", name="mine")
             assert all(allowed(world, BOB, name=f"c{n}") for n in range(50))
-        chain = world.host.authorizer
-        assert isinstance(chain, Chain)
+        chain = world.tenancy.authorizer
+        assert isinstance(chain, AuthorizerChain)
         remembered = chain._of_cluster(HOME).users[BOB]._decisions
         assert len([key for key in remembered if "configmaps" in key]) == 1
         for number in range(DECISIONS_MAX + 5):
@@ -244,9 +244,9 @@ async def test_namespaces_and_paths() -> None:
         await world.bind_role(HOME, "paths", "paths", "bob")
         assert allowed(world, BOB, path="/frob/x")
         assert not allowed(world, BOB, "post", path="/frob/x")
-        verbs = [verb for each in world.host.authorizer.rules(BOB, HOME, "default") for verb in each["verbs"]]  # type: ignore[attr-defined]
+        verbs = [verb for each in world.tenancy.authorizer.rules(BOB, HOME, "default") for verb in each["verbs"]]  # type: ignore[attr-defined]
         assert "get" in verbs
-        cluster_wide = world.host.authorizer.rules(BOB, HOME, "")  # type: ignore[attr-defined]
+        cluster_wide = world.tenancy.authorizer.rules(BOB, HOME, "")  # type: ignore[attr-defined]
         assert rule("get", "configmaps") not in cluster_wide
 
 
@@ -258,9 +258,9 @@ async def test_a_deep_check_is_rbac_alone() -> None:
         await world.role(HOME, "reader", rule("get", "configmaps"))
         await world.bind_role(HOME, "reader", "reader", "bob")
         assert not allowed(world, BOB)
-        assert world.host.authorizer.allows_deep(ask(BOB))
-        assert not world.host.authorizer.allows_deep(ask(BOB, "delete"))
-        assert world.host.authorizer.allows_deep(ask(MASTER, "delete"))
+        assert world.tenancy.authorizer.allows_deep(ask(BOB))
+        assert not world.tenancy.authorizer.allows_deep(ask(BOB, "delete"))
+        assert world.tenancy.authorizer.allows_deep(ask(MASTER, "delete"))
 
 
 async def provide(world: World) -> None:
@@ -318,21 +318,21 @@ async def copy(world: World, resource: str, cluster: str, obj: Object) -> None:
     """As the shard that holds the cluster writes it."""
     key = catalog_key(resource, cluster, obj["metadata"]["name"])
     await world.store.commit([], [Put(key, orjson.dumps(obj))], [])
-    await world.until(lambda: world.host.catalog.entry(resource, cluster, obj["metadata"]["name"]) is not None)
+    await world.until(lambda: world.tenancy.catalog.entry(resource, cluster, obj["metadata"]["name"]) is not None)
 
 
 async def test_clusters_of_other_shards_are_known_by_their_copies() -> None:
     async with World() as world:
         rbac = "rbac.authorization.k8s.io"
-        assert not world.host.authorizer.allows_deep(ask(BOB, "bind", "apiexports", FAR))
+        assert not world.tenancy.authorizer.allows_deep(ask(BOB, "bind", "apiexports", FAR))
         await copy(world, f"{rbac}/clusterroles", FAR, {"metadata": {"name": "r"}, "rules": [ENTER, rule("bind", "apiexports")]})
         subjects = [{"kind": "User", "name": "bob"}]
         bound: Object = {"metadata": {"name": "b"}, "roleRef": {"kind": "ClusterRole", "name": "r"}, "subjects": subjects}
         await copy(world, f"{rbac}/clusterrolebindings", FAR, bound)
-        assert world.host.authorizer.allows_deep(ask(BOB, "bind", "apiexports", FAR))
+        assert world.tenancy.authorizer.allows_deep(ask(BOB, "bind", "apiexports", FAR))
         assert not allowed(world, BOB, "bind", "apiexports", FAR)
         await copy(world, LOGICAL_CLUSTERS, FAR, {"metadata": {"name": "cluster"}, "status": {"phase": "Ready"}})
         assert allowed(world, BOB, "bind", "apiexports", FAR)
         key = catalog_key(f"{rbac}/clusterroles", FAR, "r")
         await world.store.commit([], [Put(key, orjson.dumps({"metadata": {"name": "r"}, "rules": [ENTER]}))], [])
-        await world.until(lambda: not world.host.authorizer.allows_deep(ask(BOB, "bind", "apiexports", FAR)))
+        await world.until(lambda: not world.tenancy.authorizer.allows_deep(ask(BOB, "bind", "apiexports", FAR)))

@@ -6,7 +6,6 @@ from typing import Any
 
 from tenantry.kube.crd_approval import approval_condition
 from tenantry.kube.objects import Object
-from tenantry.tenancy.changes import created
 from tests.tenancy.exports_world import MASTER
 from tests.tenancy.plain_world import CLUSTER, RBAC, World, conditions, config_map, definition
 
@@ -51,12 +50,12 @@ async def test_of_several_at_once_one_gets_the_name() -> None:
     async with World() as world:
         plurals = [f"widgets{n}" for n in range(5)]
         # In one transaction, so that all workers begin with nobody having it.
-        crds = world.host.definitions.get("apiextensions.k8s.io", CRDS)
+        crds = world.tenancy.definitions.get("apiextensions.k8s.io", CRDS)
         bodies = [definition(plural, "Widget", listKind="WidgetList", singular="widget") for plural in plurals]
         for body in bodies:
             body["status"] = {"acceptedNames": {"kind": "", "plural": ""}, "conditions": None, "storedVersions": ["v1"]}
             body["spec"]["conversion"] = {"strategy": "None"}
-        await world.cell.commit([created(world.host, crds, CLUSTER, body) for body in bodies])
+        await world.cell.commit([world.tenancy.changes.created(crds, CLUSTER, body) for body in bodies])
         await world.until(lambda: all(conditions(world.find(CRDS, f"{plural}.x.example", "")) for plural in plurals))
         accepted = [p for p in plurals if conditions(world.find(CRDS, f"{p}.x.example", ""))["NamesAccepted"][0] == "True"]
         assert len(accepted) == 1

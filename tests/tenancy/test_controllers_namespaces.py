@@ -8,7 +8,6 @@ from typing import Any
 
 from tenantry.kube.objects import Object
 from tenantry.storage.keys import Key
-from tenantry.tenancy.changes import created
 from tests.tenancy.exports_world import MASTER
 from tests.tenancy.plain_world import CLUSTER, World, conditions, config_map, definition
 
@@ -112,9 +111,11 @@ async def test_one_that_others_hold_is_emptied_and_told_so() -> None:
 async def test_what_nobody_serves_any_more_goes_with_its_namespace() -> None:
     async with World() as world:
         await made(world)
-        widgets = world.host.definitions.get("", "configmaps")
+        widgets = world.tenancy.definitions.get("", "configmaps")
         ghost: Object = {"metadata": {"name": "ghost", "namespace": "team", "finalizers": HOLD}}
-        await world.cell.commit([created(world.host, replace(widgets, group="x.example", plural="ghosts"), CLUSTER, ghost)])
+        await world.cell.commit(
+            [world.tenancy.changes.created(replace(widgets, group="x.example", plural="ghosts"), CLUSTER, ghost)]
+        )
         await world.delete("namespaces", "team", "")
         await world.gone("namespaces", "team", "")
         assert world.cell.range_of(CLUSTER).get(Key(CLUSTER, "x.example/ghosts", "team", "ghost")) is None

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
+from tenantry.apiserver.request import Request
 from tenantry.apiserver.user import (
     AUTHENTICATED_GROUP,
     CLUSTER_NAME_EXTRA,
@@ -18,9 +19,8 @@ from tenantry.apiserver.user import (
     User,
     make_extra,
 )
-from tenantry.http.messages import Request, Response
+from tenantry.http.messages import Response
 from tenantry.storage.keys import Key
-from tenantry.tenancy.changes import updated
 from tests.support.one_process import MASTER, Stack, person, running
 
 ANONYMOUS = User("system:anonymous", (UNAUTHENTICATED_GROUP,))
@@ -62,13 +62,13 @@ async def stack(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 
 async def put_status(stack: Stack, cluster: str, change: Any) -> None:
     """As the system writes it, without admission."""
-    host = stack.host_of(cluster)
-    key = Key(cluster, host.definitions.logical_clusters.storage_key, "", "cluster")
-    record = host.range_of(cluster).get(key)
+    tenancy = stack.tenancy_of(cluster)
+    key = Key(cluster, tenancy.definitions.logical_clusters.storage_key, "", "cluster")
+    record = tenancy.cell.range_of(cluster).get(key)
     assert record is not None
     obj = orjson.loads(record.value)
     change(obj)
-    await host.cell.commit([updated(host, host.definitions.logical_clusters, record, obj)])
+    await tenancy.cell.commit([tenancy.changes.updated(tenancy.definitions.logical_clusters, record, obj)])
 
 
 async def places(stack: Stack) -> dict[str, tuple[list[str], list[str]]]:

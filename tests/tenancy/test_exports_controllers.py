@@ -7,7 +7,6 @@ import hashlib
 
 from tenantry.kube.objects import Object
 from tenantry.storage.keys import Key
-from tenantry.tenancy.changes import removed
 from tenantry.tenancy.exports.conditions import find, is_true
 from tenantry.tenancy.exports.hashing import claim_hash, claim_label, export_hash
 from tenantry.tenancy.exports.urls import published_urls
@@ -84,8 +83,8 @@ async def test_endpoints_follow_the_consumers() -> None:
         await world.bind(FAR, "root:provider", "cowboys")
         far = f"{URL}/ranges/range-2/services/apiexport/{PROVIDER}/cowboys"
         await world.until(lambda: endpoints(world) == [far, near])
-        assert published_urls(world.host, PROVIDER, "cowboys") == [far, near]
-        assert published_urls(world.host, PROVIDER, "unknown") is None
+        assert published_urls(world.tenancy.catalog, world.tenancy.urls, PROVIDER, "cowboys") == [far, near]
+        assert published_urls(world.tenancy.catalog, world.tenancy.urls, PROVIDER, "unknown") is None
 
         status, _ = await world.call("DELETE", f"/clusters/{FAR}/apis/apis.kcp.io/v1alpha2/apibindings/cowboys", MASTER)
         assert status == 200
@@ -107,7 +106,7 @@ async def test_binding_takes_locks_and_is_served() -> None:
         assert logical_cluster["metadata"]["annotations"]["internal.apis.kcp.io/resource-bindings"] == (
             '{"cowboys.wild.west":{"n":"cowboys"}}'
         )
-        assert world.host.apis.definition(CONSUMER, "wild.west", "cowboys") is not None
+        assert world.tenancy.apis.definition(CONSUMER, "wild.west", "cowboys") is not None
 
 
 async def test_second_binding_of_the_same_resource_conflicts() -> None:
@@ -148,7 +147,7 @@ async def test_a_binding_takes_the_names_of_a_definition_that_goes() -> None:
         assert not is_true((world.get(CONSUMER, API_BINDINGS, "waits") or {})["status"], "Ready")
         record = world.cell.range_of(CONSUMER).get(Key(CONSUMER, CUSTOM_RESOURCE_DEFINITIONS, "", "cowboys.wild.west"))
         assert record is not None
-        await world.cell.commit([removed(world.host, record)])
+        await world.cell.commit([world.tenancy.changes.removed(record)])
         await world.until(lambda: is_true((world.get(CONSUMER, API_BINDINGS, "waits") or {}).get("status") or {}, "Ready"))
 
 

@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tenantry.kube.objects import Object
-from tenantry.tenancy.exports.bindings import exports_with_identity
 from tenantry.tenancy.exports.identities import Identities
 from tests.growth.meter import lines
 from tests.tenancy.plain_world import CLUSTER, World
@@ -27,8 +26,8 @@ def export(identity: str) -> Object:
 )
 def test_exports_come_and_go_and_change_their_identity(changes: list[tuple[str, str, str | None]]) -> None:
     told: list[Any] = []
-    host: Any = SimpleNamespace(catalog=SimpleNamespace(subscribe=lambda resource, callback: told.append(callback)))
-    identities = Identities(host)
+    catalog: Any = SimpleNamespace(subscribe=lambda resource, callback: told.append(callback))
+    identities = Identities(catalog)
     stored: dict[tuple[str, str], str] = {}
     for cluster, name, identity in changes:
         stored.pop((cluster, name), None)
@@ -42,14 +41,14 @@ def test_exports_come_and_go_and_change_their_identity(changes: list[tuple[str, 
 
 async def test_to_find_one_takes_the_same_among_many() -> None:
     async with World() as made:
-        await made.host.runner.stop()
+        await made.tenancy.runner.stop()
 
         async def add(name: str, identity: str) -> None:
             await made.put(CLUSTER, "apis.kcp.io", "apiexports", {"metadata": {"name": name}, "spec": {}, **export(identity)})
 
         await add("wanted", "one")
-        first = lines(lambda: exports_with_identity(made.host, "one"))
+        first = lines(lambda: made.tenancy.exports.with_identity("one"))
         for number in range(100):
             await add(f"other-{number}", f"other-{number}")
-        assert lines(lambda: exports_with_identity(made.host, "one")) <= first + 10
-        assert [found.name for found in exports_with_identity(made.host, "one")] == ["wanted"]
+        assert lines(lambda: made.tenancy.exports.with_identity("one")) <= first + 10
+        assert [found.name for found in made.tenancy.exports.with_identity("one")] == ["wanted"]

@@ -42,8 +42,8 @@ async def test_a_home_is_made_when_it_is_asked_for(tmp_path: Path) -> None:
             "URL": f"https://tenantry.test:6443/clusters/{cluster}",
         }
         assert found["status"]["phase"] == "Ready"
-        assert stack.host.directory.path_of(cluster) == "user:ada"
-        assert stack.host.directory.range_of(cluster) is not None, "minted inside a range"
+        assert stack.tenancy.directory.path_of(cluster) == "user:ada"
+        assert stack.tenancy.directory.range_of(cluster) is not None, "minted inside a range"
         _, listed = await stack.call("GET", f"/clusters/root/{WORKSPACES}", ADA)
         assert listed["items"] == [], "it is no object of root"
         status, table = await stack.call("GET", HOME, ADA, accept="application/json;as=Table;v=v1;g=meta.k8s.io")
@@ -59,7 +59,7 @@ async def test_its_owner_may_do_everything_in_it_and_others_nothing(tmp_path: Pa
             assert (await stack.call("POST", path, ADA, config_map))[0] in (201, 409)
             assert (await stack.call("GET", path, person("eve")))[0] == 403
         child = await stack.workspace("user:ada", "child", ADA)
-        assert stack.host.directory.path_of(child) == "user:ada:child"
+        assert stack.tenancy.directory.path_of(child) == "user:ada:child"
         assert (await stack.call("GET", "/clusters/user:ada:child/api/v1/namespaces/default", ADA))[0] == 200
         _, found = await stack.call("GET", f"/clusters/user:ada/{WORKSPACES}/child", ADA)
         assert found["spec"]["URL"].endswith("/clusters/user:ada:child")
@@ -74,19 +74,19 @@ async def test_first_requests_at_once_make_one_home(tmp_path: Path) -> None:
         await asyncio.gather(*(stack.call("GET", HOME, ADA) for _ in range(20)))
         cluster = (await home(stack))["spec"]["cluster"]
         clusters = [c for shard in stack.shards.values() for held in shard.cell.ranges.values() for c in held.clusters()]
-        assert [c for c in clusters if stack.host.directory.path_of(c) == "user:ada"] == [cluster]
+        assert [c for c in clusters if stack.tenancy.directory.path_of(c) == "user:ada"] == [cluster]
 
 
 async def test_homes_are_placed_like_workspaces_also_on_other_shards(tmp_path: Path) -> None:
     store = MemoryStore(new_cell())
     async with running(tmp_path, shards=2, capacity=1, store=store) as stack:
         homes = {name: (await home(stack, person(name)))["spec"]["cluster"] for name in ("ada", "bob", "eve")}
-        ranges = {stack.host.directory.locate(cluster).range for cluster in homes.values()}
+        ranges = {stack.tenancy.directory.locate(cluster).range for cluster in homes.values()}
         assert len(ranges) == 3
-        assert len({stack.host_of(cluster).name for cluster in homes.values()}) == 2
+        assert len({stack.tenancy_of(cluster).name for cluster in homes.values()}) == 2
         for name, cluster in homes.items():
             await stack.workspace(f"user:{name}", "child", person(name))
-            assert stack.host_of(cluster).directory.path_of(cluster) == f"user:{name}"
+            assert stack.tenancy_of(cluster).directory.path_of(cluster) == f"user:{name}"
     async with running(tmp_path, shards=2, capacity=1, store=store) as stack:
         for name, cluster in homes.items():
             status, found = await stack.call("GET", HOME, person(name))

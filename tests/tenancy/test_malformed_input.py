@@ -27,9 +27,8 @@ from tenantry.tenancy.types.conversion import (
     export_down,
     export_up,
 )
-from tenantry.tenancy.workspaces import controllers as workspace_controllers
 from tenantry.tenancy.workspaces.owner import owner_user
-from tenantry.tenancy.workspaces.state import settle
+from tenantry.tenancy.workspaces.state import set_phase
 from tests.tenancy.exports_world import accepted, claim, user
 from tests.tenancy.plain_world import CLUSTER, config_map
 from tests.tenancy.plain_world import World as PlainWorld
@@ -99,7 +98,7 @@ class World(PlainWorld):
 
     def __init__(self) -> None:
         super().__init__()
-        self.host.add_controllers(*workspace_controllers.build(self.host))
+        self.tenancy.runner.add(*self.tenancy.workspace_controllers())
 
 
 def failures(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -151,7 +150,7 @@ async def test_no_annotation_or_label_makes_a_controller_or_admission_fail(text:
             await world.edit(*place, spoil)
         await touched(world)
         assert failures(caplog) == []
-        assert not world.host.runner.broken
+        assert not world.tenancy.runner.broken
         if text == "true":
             await world.edit(*places[0], lambda obj: [obj["metadata"]["annotations"].pop(key) for key in INACTIVE])
             await world.settled()
@@ -230,7 +229,7 @@ async def test_selectors_that_are_none_are_refused_and_stop_nothing(caplog: pyte
         await world.put("root", "tenancy.kcp.io", "workspaces", {"metadata": {"name": "nowhere"}, "spec": place})
         await world.settled()
         await world.post("configmaps", config_map("m"), who=ADA)
-        found = world.get("root", world.host.definitions.workspaces.storage_key, "nowhere") or {}
+        found = world.get("root", world.tenancy.definitions.workspaces.storage_key, "nowhere") or {}
         conditions = {c["type"]: c for c in (found.get("status") or {}).get("conditions") or ()}
         assert "is not a valid label selector operator" in conditions["WorkspaceScheduled"]["message"]
         assert failures(caplog) == []
@@ -302,7 +301,7 @@ def test_an_owner_is_a_user_or_nobody(text: str) -> None:
         "metadata": {"annotations": {"experimental.tenancy.kcp.io/owner": text}},
         "status": {"phase": "Initializing"},
     }
-    settle(cluster, "2026-01-01T00:00:00Z")
+    set_phase(cluster, "2026-01-01T00:00:00Z")
 
 
 @given(texts)
@@ -323,7 +322,7 @@ def test_a_selector_that_is_none_selects_nothing() -> None:
 async def test_labels_of_the_platform_do_not_come_from_a_type() -> None:
     async with World() as world:
         await everything(world)
-        resolved = world.host.workspace_types.resolve("root", "special")
+        resolved = world.tenancy.workspace_types.resolve("root", "special")
         assert resolved.labels == {"fine": "yes"}
         await world.bind_role("root", "ada", "cluster-admin", "ada")
         body: Object = {

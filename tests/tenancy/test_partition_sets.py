@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tenantry.kube.objects import Object
-from tenantry.placement.directory import RangeInfo
+from tenantry.placement.map import RangeInfo
 from tests.tenancy.world import World, running
 
 PLACES = {
@@ -23,12 +23,12 @@ def partition_set(**spec: Any) -> Object:
 async def with_shards(world: World) -> None:
     for number, (name, labels) in enumerate(PLACES.items()):
         await world.registry.add(RangeInfo(name=name, start=f"{number}00", end=f"{number}01", shard="shard-1", labels=labels))
-    await world.until("root", lambda: all(world.get("root", world.host.definitions.shards, name) for name in PLACES))
+    await world.until("root", lambda: all(world.get("root", world.tenancy.definitions.shards, name) for name in PLACES))
 
 
 def partitions(world: World) -> dict[str, Object]:
-    definition = world.host.definitions.partitions
-    records = world.host.cell.range_of("root").list(definition.storage_key, "root")
+    definition = world.tenancy.definitions.partitions
+    records = world.tenancy.cell.range_of("root").list(definition.storage_key, "root")
     return {r.key.name: world.get("root", definition, r.key.name) or {} for r in records}
 
 
@@ -38,7 +38,7 @@ def selectors(world: World) -> list[Object]:
 
 
 def status(world: World) -> Object:
-    found = world.get("root", world.host.definitions.partition_sets, "set") or {}
+    found = world.get("root", world.tenancy.definitions.partition_sets, "set") or {}
     return found.get("status") or {}
 
 
@@ -49,7 +49,7 @@ def condition(world: World, kind: str) -> Object:
 async def test_a_partition_for_each_combination_that_exists() -> None:
     async with running() as world:
         await with_shards(world)
-        definitions = world.host.definitions
+        definitions = world.tenancy.definitions
         await world.create("root", definitions.partition_sets, partition_set(dimensions=["region", "cloud"]))
         await world.until("root", lambda: status(world).get("count") == 2)
         assert selectors(world) == [
@@ -74,7 +74,7 @@ async def test_a_partition_for_each_combination_that_exists() -> None:
 async def test_partitions_are_kept_as_the_set_has_them() -> None:
     async with running() as world:
         await with_shards(world)
-        definitions = world.host.definitions
+        definitions = world.tenancy.definitions
         spec = {"dimensions": ["region"], "shardSelector": {"matchLabels": {"cloud": "a"}}}
         await world.create("root", definitions.partition_sets, partition_set(**spec))
         wanted = [{"matchLabels": {"cloud": "a", "region": "eu"}}]
@@ -94,7 +94,7 @@ async def test_partitions_are_kept_as_the_set_has_them() -> None:
 async def test_a_set_without_dimensions_and_one_with_a_bad_selector() -> None:
     async with running() as world:
         await with_shards(world)
-        definitions = world.host.definitions
+        definitions = world.tenancy.definitions
         where = [{"key": "cloud", "operator": "Exists"}]
         await world.create("root", definitions.partition_sets, partition_set(shardSelector={"matchExpressions": where}))
         await world.until("root", lambda: selectors(world) == [{"matchExpressions": where}])

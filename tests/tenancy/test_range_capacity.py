@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tenantry.kube.status import StatusError
-from tenantry.placement.directory import HOME_PREFIX, RangeInfo
+from tenantry.placement.map import RangeInfo
+from tenantry.placement.paths import HOME_PREFIX
 from tests.support.one_process import WORKSPACES, Stack, person, running
 
 CAPACITY = 5
@@ -17,7 +18,7 @@ CAPACITY = 5
 
 def tenants(stack: Stack) -> Counter[str]:
     """Tenants of each range, counted in the ranges themselves."""
-    resource = stack.host.definitions.logical_clusters.storage_key
+    resource = stack.tenancy.definitions.logical_clusters.storage_key
     found: Counter[str] = Counter()
     for shard in stack.shards.values():
         for name, held in shard.cell.ranges.items():
@@ -35,13 +36,13 @@ async def test_a_burst_does_not_overfill_ranges(tmp_path: Path, shards: int) -> 
         assert max(found.values()) <= CAPACITY
         assert found.total() == 50
         assert len(found) == 10, "a range is full before the next one opens"
-        assert all(stack.host.directory.tenants(name) == count for name, count in found.items())
+        assert all(stack.tenancy.directory.tenants(name) == count for name, count in found.items())
 
 
 async def test_parents_on_two_shards_do_not_overfill_ranges_together(tmp_path: Path) -> None:
     async with running(tmp_path, shards=2, capacity=CAPACITY) as stack:
         parents = [await stack.workspace("root", f"parent-{number}") for number in range(2 * CAPACITY)]
-        assert len({stack.host_of(parent).name for parent in parents}) == 2
+        assert len({stack.tenancy_of(parent).name for parent in parents}) == 2
         places = [(parent, f"w{number}") for parent in parents for number in range(3)]
         homes = [person(f"p{number}") for number in range(5)]
         await asyncio.gather(
@@ -59,13 +60,13 @@ async def test_parents_on_two_shards_do_not_overfill_ranges_together(tmp_path: P
         assert max(found.values()) <= CAPACITY, found
         assert found.total() == len(parents) + len(places) + len(homes)
         for who in homes:
-            assert stack.host.directory.cluster_of(f"{HOME_PREFIX}:{who.name}") is not None
+            assert stack.tenancy.directory.cluster_of(f"{HOME_PREFIX}:{who.name}") is not None
 
 
 async def test_the_owner_of_a_full_range_refuses_another_shards_cluster(tmp_path: Path) -> None:
     async with running(tmp_path, shards=2, capacity=1) as stack:
         cluster = await stack.workspace("root", "first")
-        scheduler = stack.host_of(cluster).scheduler
+        scheduler = stack.tenancy_of(cluster).scheduler
         scheduler.admit(cluster)
         with pytest.raises(StatusError, match="is full") as refused:
             scheduler.admit(cluster[:4] + "0" * 12)
@@ -76,9 +77,9 @@ async def far_range(stack: Stack) -> RangeInfo:
     """A range with one workspace and room for one more, which another shard holds than the one that places root's workspaces."""
     for number in range(2 * CAPACITY):
         cluster = await stack.workspace("root", f"first-{number}")
-        info = stack.host.directory.range_of(cluster)
+        info = stack.tenancy.directory.range_of(cluster)
         assert info is not None
-        if stack.host_of(cluster) is not stack.host and stack.host.directory.tenants(info.name) == 1:
+        if stack.tenancy_of(cluster) is not stack.tenancy and stack.tenancy.directory.tenants(info.name) == 1:
             return info
     raise AssertionError("all ranges are held by one shard")
 
@@ -97,7 +98,7 @@ async def test_who_is_refused_looks_elsewhere(tmp_path: Path) -> None:
     """The owner knows of a cluster that the placing shard does not know yet."""
     async with running(tmp_path, shards=2, capacity=2) as stack:
         info = await far_range(stack)
-        stack.host_of(info.start).scheduler.admit(info.start + "0" * 13)
+        stack.tenancy_of(info.start).scheduler.admit(info.start + "0" * 13)
         assert not info.holds(await stack.workspace("root", "second"))
 
 
@@ -107,9 +108,9 @@ async def test_a_range_chosen_by_name_takes_more_than_its_capacity(tmp_path: Pat
         there = {"selector": {"matchLabels": {"name": info.name}}}
         for number in range(3):
             assert info.holds(await stack.workspace("root", f"wanted-{number}", location=there))
-        assert stack.host.directory.tenants(info.name) == 4
+        assert stack.tenancy.directory.tenants(info.name) == 4
         nowhere = {"selector": {"matchLabels": {"region": "nowhere"}}}
-        assert [stack.host.scheduler.is_by_name(location) for location in (there, nowhere, {}, None)] == [
+        assert [stack.tenancy.scheduler.is_by_name(location) for location in (there, nowhere, {}, None)] == [
             True,
             False,
             False,

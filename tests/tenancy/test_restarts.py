@@ -53,13 +53,13 @@ def strays(stack: Stack) -> list[str]:
     for shard in stack.shards.values():
         for held in shard.cell.ranges.values():
             tenants = [c for c in held.clusters() if c not in ("root", held.start) and not c.startswith("system:")]
-            found += [c for c in tenants if not stack.host.directory.knows(c)]
+            found += [c for c in tenants if not stack.tenancy.directory.knows(c)]
     return found
 
 
 async def settled(stack: Stack) -> None:
     async def check() -> bool:
-        news = [shard.host.catalog.list(ENDED) for shard in stack.shards.values()]
+        news = [shard.tenancy.catalog.list(ENDED) for shard in stack.shards.values()]
         return not strays(stack) and not any(news)
 
     await stack.eventually(check)
@@ -104,7 +104,7 @@ async def test_creation(tmp_path: Path, remote: bool) -> None:
             found = await stack.ready("root", "one")
             cluster = found["spec"]["cluster"]
             assert (await stack.call("GET", "/clusters/root:one/api/v1/namespaces/default"))[0] == 200
-            assert (stack.host_of(cluster) is not stack.host) is remote
+            assert (stack.tenancy_of(cluster) is not stack.tenancy) is remote
             await settled(stack)
 
 
@@ -129,7 +129,7 @@ async def test_deletion(tmp_path: Path, remote: bool) -> None:
             await stack.call("DELETE", f"{PARENT}/one")
             await stack.gone("root", "one")
             for gone in clusters:
-                assert not list(stack.host_of(gone).cell.range_of(gone).resources(gone))
+                assert not list(stack.tenancy_of(gone).cell.range_of(gone).resources(gone))
             await settled(stack)
             assert await stack.workspace("root", "one") != clusters[0]
 
@@ -161,9 +161,9 @@ async def test_the_end_of_a_cluster_reaches_a_parent_that_was_away(tmp_path: Pat
     async with running(tmp_path, store=store, shards=2, capacity=1) as stack:
         await stack.workspace("root", "first")
         cluster = await stack.workspace("root", "one")
-        other = stack.host_of(cluster)
-        assert other is not stack.host
-        await stack.host.runner.stop()
+        other = stack.tenancy_of(cluster)
+        assert other is not stack.tenancy
+        await stack.tenancy.runner.stop()
         assert (await stack.call("DELETE", f"/clusters/{cluster}/apis/core.kcp.io/v1alpha1/logicalclusters/cluster"))[0] == 200
 
         async def ended() -> bool:

@@ -83,7 +83,7 @@ async def test_bound_apis_outlive_their_schema_and_its_workspace(tmp_path: Path)
             await bound(stack, consumer)
             cowboy = {"apiVersion": "wild.west/v1", "kind": "Cowboy", "metadata": {"name": "joe"}, "spec": {"size": number}}
             await post(stack, f"/clusters/{consumer}/apis/wild.west/v1/namespaces/default/cowboys", cowboy)
-        ranges = {stack.host.directory.locate(consumer).range for consumer in consumers}
+        ranges = {stack.tenancy.directory.locate(consumer).range for consumer in consumers}
 
         async def kept() -> bool:
             return retained(stack) == len(ranges)

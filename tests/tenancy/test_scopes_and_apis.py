@@ -5,11 +5,16 @@ from __future__ import annotations
 import pytest
 
 from tenantry.apiserver.authorization import Attributes
+from tenantry.apiserver.hidden import Hidden
+from tenantry.apiserver.mount import Elsewhere
+from tenantry.apiserver.request import Request
+from tenantry.apiserver.scope import Scope
 from tenantry.apiserver.user import SYSTEM, User
-from tenantry.http.messages import Request
 from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError
-from tenantry.tenancy.scopes import ClusterScope, ClustersMount, RangesMount, WildcardScope, split_identity
+from tenantry.tenancy.cluster_scope import ClusterScope, WildcardScope
+from tenantry.tenancy.mounts import ClustersMount, RangesMount
+from tenantry.tenancy.resource_identity import split_identity
 from tests.tenancy.world import running
 
 GET = Request("GET", "/")
@@ -39,20 +44,22 @@ def test_an_empty_identity_is_an_internal_error() -> None:
 async def test_clusters_are_found_by_path_and_id() -> None:
     async with running() as world:
         cluster = (await world.workspace("root", "one"))["spec"]["cluster"]
-        mount = ClustersMount(world.host)
+        mount = world.tenancy.clusters
         for text in (cluster, "root:one"):
-            resolved = await mount.resolve(GET, f"{text}/api/v1/namespaces")
-            assert isinstance(resolved, tuple)
-            scope, rest = resolved
+            scope, rest = resolved(mount, f"{text}/api/v1/namespaces")
             assert isinstance(scope, ClusterScope)
             assert (scope.cluster, rest) == (cluster, "/api/v1/namespaces")
 
 
+def resolved(mount: ClustersMount | RangesMount, path: str) -> tuple[Scope | Hidden, str]:
+    place = mount.locate(path)
+    assert not isinstance(place, Elsewhere)
+    return place.scope(GET)
+
+
 async def refusal(mount: ClustersMount | RangesMount, path: str, who: User = SYSTEM) -> int:
     """The code with which a caller who may do everything is refused; 0 where it is not."""
-    resolved = await mount.resolve(GET, path)
-    assert isinstance(resolved, tuple)
-    scope, rest = resolved
+    scope, rest = resolved(mount, path)
     try:
         decision = scope.authorizer.authorize(Attributes(user=who, verb="get", cluster=scope.cluster or "", path=rest))
     except StatusError as error:
@@ -63,7 +70,7 @@ async def refusal(mount: ClustersMount | RangesMount, path: str, who: User = SYS
 @pytest.mark.parametrize(("text", "code"), [("root:none", 404), ("NO", 400), ("zzzzzzzz", 404)])
 async def test_what_is_no_cluster_is_refused(text: str, code: int) -> None:
     async with running() as world:
-        assert await refusal(ClustersMount(world.host), f"{text}/api") == code
+        assert await refusal(world.tenancy.clusters, f"{text}/api") == code
 
 
 async def test_an_inactive_cluster_shows_only_itself() -> None:
@@ -74,8 +81,8 @@ async def test_an_inactive_cluster_shows_only_itself() -> None:
             obj["metadata"]["annotations"]["core.kcp.io/inactive"] = "true"
             return obj
 
-        await world.update(cluster, world.host.definitions.logical_clusters, "cluster", stop)
-        mount = ClustersMount(world.host)
+        await world.update(cluster, world.tenancy.definitions.logical_clusters, "cluster", stop)
+        mount = world.tenancy.clusters
         assert await refusal(mount, f"{cluster}/api/v1/configmaps") == 403
         assert await refusal(mount, f"{cluster}/apis/core.kcp.io/v1alpha1/logicalclusters/cluster") == 0
 
@@ -83,7 +90,7 @@ async def test_an_inactive_cluster_shows_only_itself() -> None:
 async def test_a_range_serves_its_own_clusters() -> None:
     async with running() as world:
         await world.registry.open_range({})
-        mount = RangesMount(world.host, {"clusters": ClustersMount(world.host)})
+        mount = RangesMount(world.tenancy.range_map, world.tenancy.scopes, {"clusters": world.tenancy.clusters})
         assert await refusal(mount, "/root/readyz") == 0
         assert await refusal(mount, "/root/clusters/root/api") == 0
         for path in ("/range-2/clusters/root/api", "/nowhere/readyz", "/nowhere/clusters/root/api", "/root/other"):
@@ -92,7 +99,7 @@ async def test_a_range_serves_its_own_clusters() -> None:
 
 async def test_the_wildcard_lists_and_watches_for_masters_only() -> None:
     async with running() as world:
-        scope = world.host.wildcard("root")
+        scope = world.tenancy.scopes.wildcard("root")
         question = {"cluster": "*", "version": "v1", "resource": "configmaps"}
         assert scope.authorizer.authorize(Attributes(user=SYSTEM, verb="list", **question)).allowed
         assert not scope.authorizer.authorize(Attributes(user=User("ada"), verb="list", **question)).allowed
@@ -103,13 +110,9 @@ async def test_the_wildcard_lists_and_watches_for_masters_only() -> None:
 
 async def test_the_wildcard_has_bound_resources_by_identity_only() -> None:
     async with running() as world:
-        definition = world.host.definitions.workspaces
-        assert world.host.wildcard("root").apis().find("tenancy.kcp.io", "v1alpha1", "workspaces") is None
-        resolved = await ClustersMount(world.host).resolve(
-            GET, f"*/apis/tenancy.kcp.io/v1alpha1/workspaces:{definition.identity}"
-        )
-        assert isinstance(resolved, tuple)
-        scope, rest = resolved
+        definition = world.tenancy.definitions.workspaces
+        assert world.tenancy.scopes.wildcard("root").apis().find("tenancy.kcp.io", "v1alpha1", "workspaces") is None
+        scope, rest = resolved(world.tenancy.clusters, f"*/apis/tenancy.kcp.io/v1alpha1/workspaces:{definition.identity}")
         assert isinstance(scope, WildcardScope)
         assert rest == "/apis/tenancy.kcp.io/v1alpha1/workspaces"
         found = scope.apis().find("tenancy.kcp.io", "v1alpha1", "workspaces")
@@ -119,14 +122,14 @@ async def test_the_wildcard_has_bound_resources_by_identity_only() -> None:
 
 async def test_a_crd_is_served_while_it_is_established() -> None:
     async with running() as world:
-        definitions = world.host.definitions
+        definitions = world.tenancy.definitions
         crds = definitions.get("apiextensions.k8s.io", "customresourcedefinitions")
         cluster = (await world.workspace("root", "one"))["spec"]["cluster"]
         changes: list[int] = []
-        stop = world.host.apis.subscribe(cluster, lambda: changes.append(1))
-        shared = world.host.apis.for_cluster(cluster)
+        stop = world.tenancy.apis.subscribe(cluster, lambda: changes.append(1))
+        shared = world.tenancy.apis.for_cluster(cluster)
         await world.create(cluster, crds, crd())
-        assert world.host.apis.definition(cluster, "example.org", "widgets") is None
+        assert world.tenancy.apis.definition(cluster, "example.org", "widgets") is None
 
         def establish(obj: Object) -> Object:
             condition = {"type": "Established", "status": "True", "reason": "", "message": "", "lastTransitionTime": None}
@@ -138,16 +141,16 @@ async def test_a_crd_is_served_while_it_is_established() -> None:
             return obj
 
         await world.update(cluster, crds, "widgets.example.org", establish, subresource="status")
-        definition = world.host.apis.definition(cluster, "example.org", "widgets")
+        definition = world.tenancy.apis.definition(cluster, "example.org", "widgets")
         assert definition is not None
         assert not definition.terminating
         assert len(changes) == 2
         stop()
         await world.delete(cluster, crds, "widgets.example.org")
-        found = world.host.apis.definition(cluster, "example.org", "widgets")
+        found = world.tenancy.apis.definition(cluster, "example.org", "widgets")
         assert found is None or found.terminating
         if found is None:
-            assert world.host.apis.for_cluster(cluster) is shared
+            assert world.tenancy.apis.for_cluster(cluster) is shared
 
 
 def crd() -> Object:

@@ -164,7 +164,7 @@ async def test_a_workspace_never_leaves_its_cluster_behind(tmp_path: Path, delet
                 assert set(wanted.finalizers) <= set((await found(stack, each) or {})["metadata"]["finalizers"])
             assert (await stack.call("DELETE", path, TENANT, {"propagationPolicy": policy}))[0] == 200
         await stack.gone("root:home", "child")
-        assert list(stack.host_of(child).cell.range_of(child).resources(child)) == []
+        assert list(stack.tenancy_of(child).cell.range_of(child).resources(child)) == []
 
 
 async def test_deleting_all_workspaces_at_once_leaves_no_cluster_behind(tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ async def test_deleting_all_workspaces_at_once_leaves_no_cluster_behind(tmp_path
         all_of_them = "/clusters/root:home/apis/tenancy.kcp.io/v1alpha1/workspaces"
         assert (await stack.call("DELETE", all_of_them, TENANT, {"propagationPolicy": "Foreground"}))[0] == 200
         await stack.gone("root:home", "child")
-        assert list(stack.host_of(child).cell.range_of(child).resources(child)) == []
+        assert list(stack.tenancy_of(child).cell.range_of(child).resources(child)) == []
 
 
 @pytest.mark.parametrize("deleted", [False, True])

@@ -13,7 +13,7 @@ from tenantry.kube.status import StatusError
 from tenantry.storage.keys import Key
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.record import RecordEvent
-from tenantry.tenancy.changes import OPERATIONS, removed, updated
+from tenantry.tenancy.changes import OPERATIONS
 from tenantry.tenancy.resources import API_BINDINGS, CLUSTER_ROLE_BINDINGS, CONFIG_MAPS, NAMESPACES, SERVICE_ACCOUNTS
 from tenantry.tenancy.workspaces.identifiers import initializer_label
 from tests.tenancy.world import USER, World, running, workspace
@@ -28,8 +28,8 @@ def phases_of(world: World, cluster: str) -> list[str]:
     def see(events: Sequence[RecordEvent]) -> None:
         seen.extend(orjson.loads(e.record.value)["status"]["phase"] for e in events if e.record is not None)
 
-    resource = world.host.definitions.workspaces.storage_key
-    world.host_of(cluster).cell.range_of(cluster).subscribe(see, resource, cluster)
+    resource = world.tenancy.definitions.workspaces.storage_key
+    world.tenancy_of(cluster).cell.range_of(cluster).subscribe(see, resource, cluster)
     return seen
 
 
@@ -49,8 +49,8 @@ async def test_a_workspace_becomes_ready_through_all_phases() -> None:
 async def test_the_logical_cluster_and_its_contents_are_those_of_kcp() -> None:
     async with running() as world:
         cluster = (await world.workspace("root", "one"))["spec"]["cluster"]
-        assert world.host.directory.cluster_of("root:one") == cluster
-        assert world.host.directory.path_of(cluster) == "root:one"
+        assert world.tenancy.directory.cluster_of("root:one") == cluster
+        assert world.tenancy.directory.path_of(cluster) == "root:one"
         found = world.logical_cluster(cluster)
         assert found is not None
         assert found["status"]["phase"] == "Ready"
@@ -59,18 +59,18 @@ async def test_the_logical_cluster_and_its_contents_are_those_of_kcp() -> None:
         assert found["spec"]["createdBy"] == {"username": "ada", "groups": ["system:authenticated"]}
         assert found["metadata"]["annotations"]["internal.tenancy.kcp.io/type"] == "root:organization"
         assert found["metadata"]["annotations"]["experimental.tenancy.kcp.io/owner"] == '{"username":"ada"}'
-        held = world.host.cell.range_of(cluster)
+        held = world.tenancy.cell.range_of(cluster)
         assert [r.key.name for r in held.list(NAMESPACES, cluster)] == ["default", "kube-system"]
         assert len(held.list(SERVICE_ACCOUNTS, cluster)) == len(held.list(CONFIG_MAPS, cluster)) == 2
         assert [r.key.name for r in held.list(CLUSTER_ROLE_BINDINGS, cluster)] == ["workspace-admin"]
-        assert world.host.apis.definition(cluster, "tenancy.kcp.io", "workspaces") is world.host.definitions.workspaces
-        assert world.host.apis.for_cluster(cluster) is not world.host.apis.for_cluster("root")
+        assert world.tenancy.apis.definition(cluster, "tenancy.kcp.io", "workspaces") is world.tenancy.definitions.workspaces
+        assert world.tenancy.apis.for_cluster(cluster) is not world.tenancy.apis.for_cluster("root")
 
 
 async def test_workspaces_of_one_type_share_their_set_of_apis() -> None:
     async with running() as world:
         first, second = [(await world.workspace("root", name))["spec"]["cluster"] for name in ("one", "two")]
-        assert world.host.apis.for_cluster(first) is world.host.apis.for_cluster(second)
+        assert world.tenancy.apis.for_cluster(first) is world.tenancy.apis.for_cluster(second)
 
 
 async def test_a_workspace_made_by_the_system_itself_becomes_ready() -> None:
@@ -84,26 +84,26 @@ async def test_workspaces_nest_and_the_child_type_is_the_parents_default() -> No
         child = await world.workspace(parent, "two")
         assert child["spec"]["type"] == {"name": "universal", "path": "root"}
         assert child["spec"]["URL"].endswith("/clusters/root:one:two")
-        assert world.host.directory.cluster_of("root:one:two") == child["spec"]["cluster"]
-        assert world.host.directory.cluster_of(f"{parent}:two") == child["spec"]["cluster"]
+        assert world.tenancy.directory.cluster_of("root:one:two") == child["spec"]["cluster"]
+        assert world.tenancy.directory.cluster_of(f"{parent}:two") == child["spec"]["cluster"]
 
 
 async def test_deleting_a_workspace_deletes_all_beneath_it() -> None:
     async with running() as world:
-        definition = world.host.definitions.workspaces
+        definition = world.tenancy.definitions.workspaces
         parent = (await world.workspace("root", "one"))["spec"]["cluster"]
         child = (await world.workspace(parent, "two"))["spec"]["cluster"]
         await world.delete("root", definition, "one")
         await world.until("root", lambda: world.get("root", definition, "one") is None)
         for cluster in (parent, child):
-            assert not list(world.host.cell.range_of(cluster).resources(cluster))
-        assert world.host.directory.cluster_of("root:one") is None
-        assert world.host.directory.tenants("root") == 0
+            assert not list(world.tenancy.cell.range_of(cluster).resources(cluster))
+        assert world.tenancy.directory.cluster_of("root:one") is None
+        assert world.tenancy.directory.tenants("root") == 0
 
 
 async def test_deleting_the_logical_cluster_from_inside_deletes_the_workspace() -> None:
     async with running(2, capacity=1) as world:
-        definitions = world.host.definitions
+        definitions = world.tenancy.definitions
         for name in ("here", "there"):
             cluster = (await world.workspace("root", name))["spec"]["cluster"]
             await world.delete(cluster, definitions.logical_clusters, "cluster")
@@ -113,7 +113,7 @@ async def test_deleting_the_logical_cluster_from_inside_deletes_the_workspace() 
 
 async def test_an_object_with_a_finalizer_keeps_its_workspace_until_it_is_released() -> None:
     async with running() as world:
-        definitions = world.host.definitions
+        definitions = world.tenancy.definitions
         cluster = (await world.workspace("root", "one"))["spec"]["cluster"]
         await world.create(
             cluster, definitions.config_maps, CONFIG_MAP | {"metadata": {**CONFIG_MAP["metadata"], "finalizers": ["a.b/c"]}}
@@ -144,7 +144,7 @@ async def test_an_object_with_a_finalizer_keeps_its_workspace_until_it_is_releas
 
 async def test_rights_and_accounts_stay_until_the_last_of_many_objects_is_released() -> None:
     async with running() as world:
-        definitions = world.host.definitions
+        definitions = world.tenancy.definitions
         cluster = (await world.workspace("root", "one"))["spec"]["cluster"]
         for number in range(2 * OPERATIONS):
             metadata: Object = {"name": f"n{number}", "namespace": "default"}
@@ -152,7 +152,7 @@ async def test_rights_and_accounts_stay_until_the_last_of_many_objects_is_releas
                 metadata["finalizers"] = ["a.b/c"]
             await world.create(cluster, definitions.config_maps, CONFIG_MAP | {"metadata": metadata})
         kept = [SERVICE_ACCOUNTS, CLUSTER_ROLE_BINDINGS, NAMESPACES, API_BINDINGS]
-        held = world.host_of(cluster).cell.range_of(cluster)
+        held = world.tenancy_of(cluster).cell.range_of(cluster)
         before = {resource: held.count(resource, cluster, None) for resource in kept}
         assert all(before.values())
         await world.delete("root", definitions.workspaces, "one")
@@ -170,7 +170,7 @@ async def test_rights_and_accounts_stay_until_the_last_of_many_objects_is_releas
 
 async def test_a_type_with_an_initializer_waits_for_its_controller() -> None:
     async with running() as world:
-        definitions = world.host.definitions
+        definitions = world.tenancy.definitions
         await world.create("root", definitions.workspace_types, workspace_type("custom", initializer=True))
         await world.create("root", definitions.workspaces, workspace("one", type={"name": "custom", "path": "root"}))
         await world.until("root", lambda: world.phase("root", "one") == "Initializing")
@@ -196,7 +196,7 @@ async def test_a_type_with_an_initializer_waits_for_its_controller() -> None:
 
 async def test_a_terminator_holds_the_contents_until_it_is_done() -> None:
     async with running() as world:
-        definitions = world.host.definitions
+        definitions = world.tenancy.definitions
         await world.create("root", definitions.workspace_types, workspace_type("custom", terminator=True))
         cluster = (await world.workspace("root", "one", type={"name": "custom", "path": "root"}))["spec"]["cluster"]
         await world.delete("root", definitions.workspaces, "one")
@@ -217,7 +217,7 @@ async def test_a_terminator_holds_the_contents_until_it_is_done() -> None:
 
 async def test_a_default_binding_waits_for_its_export() -> None:
     async with running() as world:
-        definitions = world.host.definitions
+        definitions = world.tenancy.definitions
         reference = [{"path": "root", "export": "late"}]
         await world.create("root", definitions.workspace_types, workspace_type("custom", defaultAPIBindings=reference))
         await world.create("root", definitions.workspaces, workspace("one", type={"name": "custom", "path": "root"}))
@@ -232,7 +232,7 @@ async def test_a_default_binding_waits_for_its_export() -> None:
 
 async def test_maintained_bindings_follow_their_type() -> None:
     async with running() as world:
-        definitions = world.host.definitions
+        definitions = world.tenancy.definitions
         for name in ("first", "second"):
             export: Object = {"apiVersion": "apis.kcp.io/v1alpha2", "kind": "APIExport", "metadata": {"name": name}, "spec": {}}
             await world.create("root", definitions.api_exports, export)
@@ -248,13 +248,13 @@ async def test_maintained_bindings_follow_their_type() -> None:
         resource = definitions.api_bindings.storage_key
 
         def bound() -> bool:
-            records = world.host.cell.range_of(cluster).list(resource, cluster)
+            records = world.tenancy.cell.range_of(cluster).list(resource, cluster)
             return [r.key.name.split("-")[0] for r in records if b'"phase":"Bound"' in r.value] == ["first", "second"]
 
         await world.until(cluster, bound)
         # Whoever deletes one gets it back.
-        record = world.host.cell.range_of(cluster).list(resource, cluster)[0]
-        await world.host.cell.commit([removed(world.host, record)])
+        record = world.tenancy.cell.range_of(cluster).list(resource, cluster)[0]
+        await world.tenancy.cell.commit([world.tenancy.changes.removed(record)])
         assert not bound()
         await world.until(cluster, bound)
 
@@ -262,9 +262,9 @@ async def test_maintained_bindings_follow_their_type() -> None:
 async def test_a_full_range_is_followed_by_a_new_one() -> None:
     async with running(capacity=2) as world:
         clusters = [(await world.workspace("root", f"w{n}"))["spec"]["cluster"] for n in range(5)]
-        ranges = [world.host.directory.locate(c).range for c in clusters]
+        ranges = [world.tenancy.directory.locate(c).range for c in clusters]
         assert ranges == ["root", "root", "range-2", "range-2", "range-3"]
-        definitions = world.host.definitions
+        definitions = world.tenancy.definitions
 
         def urls() -> list[dict[str, str]]:
             found = world.get("root", definitions.workspace_types, "universal") or {}
@@ -279,7 +279,7 @@ async def test_a_full_range_is_followed_by_a_new_one() -> None:
 
 async def test_a_selector_chooses_among_shards_and_waits_for_one_that_fits() -> None:
     async with running() as world:
-        definitions = world.host.definitions
+        definitions = world.tenancy.definitions
         where = {"selector": {"matchLabels": {"region": "eu"}}}
         await world.create("root", definitions.workspaces, workspace("one", location=where))
 
@@ -300,7 +300,7 @@ async def test_a_selector_chooses_among_shards_and_waits_for_one_that_fits() -> 
 
 async def test_an_unschedulable_shard_is_left_alone() -> None:
     async with running() as world:
-        definitions = world.host.definitions
+        definitions = world.tenancy.definitions
 
         def mark(obj: Object) -> Object:
             obj["metadata"].setdefault("annotations", {})["experimental.core.kcp.io/unschedulable"] = "true"
@@ -310,38 +310,38 @@ async def test_an_unschedulable_shard_is_left_alone() -> None:
         await world.until("root", lambda: world.get("root", definitions.shards, "range-2") is not None)
         await world.update("root", definitions.shards, "root", mark)
         ready = await world.workspace("root", "one")
-        assert world.host.directory.locate(ready["spec"]["cluster"]).range == "range-2"
+        assert world.tenancy.directory.locate(ready["spec"]["cluster"]).range == "range-2"
 
 
 async def test_workspaces_of_another_shards_range_come_and_go_the_same_way() -> None:
     async with running(2, capacity=1) as world:
-        definitions = world.host.definitions
+        definitions = world.tenancy.definitions
         await world.workspace("root", "here")
         seen = phases_of(world, "root")
         ready = await world.workspace("root", "there")
         cluster = ready["spec"]["cluster"]
-        assert world.host_of(cluster).name == "shard-2"
+        assert world.tenancy_of(cluster).name == "shard-2"
         assert [p for n, p in enumerate(seen) if n == 0 or p != seen[n - 1]] == ["Scheduling", "Initializing", "Ready"]
-        other = world.hosts[1]
+        other = world.tenancies[1]
         await world.until("root", lambda: other.directory.cluster_of("root:there") == cluster)
         child = await world.workspace(cluster, "child")
         await world.delete("root", definitions.workspaces, "there")
         await world.until("root", lambda: world.get("root", definitions.workspaces, "there") is None)
         for gone in (cluster, child["spec"]["cluster"]):
-            assert not list(world.host_of(gone).cell.range_of(gone).resources(gone))
+            assert not list(world.tenancy_of(gone).cell.range_of(gone).resources(gone))
 
 
 async def test_a_second_start_finds_everything_and_writes_nothing() -> None:
     store = MemoryStore()
     async with running(store=store) as world:
-        identity = world.host.definitions.workspaces.identity
+        identity = world.tenancy.definitions.workspaces.identity
         cluster = (await world.workspace("root", "one"))["spec"]["cluster"]
-        await world.until("root", lambda: world.host.runner.idle)
+        await world.until("root", lambda: world.tenancy.runner.idle)
     async with running(store=store) as world:
-        await world.until("root", lambda: world.host.runner.idle)
-        assert world.host.definitions.workspaces.identity == identity
+        await world.until("root", lambda: world.tenancy.runner.idle)
+        assert world.tenancy.definitions.workspaces.identity == identity
         assert world.phase("root", "one") == "Ready"
-        assert world.host.directory.cluster_of("root:one") == cluster
+        assert world.tenancy.directory.cluster_of("root:one") == cluster
         assert world.written == 0
 
 
@@ -349,7 +349,7 @@ async def test_use_of_every_type_in_the_chain_is_asked_for() -> None:
     async with running() as world:
         world.authorizer.refused.add(("use", "universal"))
         with pytest.raises(StatusError, match="missing verb='use' permission on workspacetype") as refused:
-            await world.create("root", world.host.definitions.workspaces, workspace("one"))
+            await world.create("root", world.tenancy.definitions.workspaces, workspace("one"))
         assert refused.value.code == 403
 
 
@@ -365,13 +365,13 @@ async def test_use_of_every_type_in_the_chain_is_asked_for() -> None:
 async def test_workspaces_that_may_not_be_made(spec: Object, text: str) -> None:
     async with running() as world:
         with pytest.raises(StatusError, match=text) as refused:
-            await world.create("root", world.host.definitions.workspaces, workspace("one", **spec))
+            await world.create("root", world.tenancy.definitions.workspaces, workspace("one", **spec))
         assert refused.value.code == 403
 
 
 async def test_types_that_extend_each_other_are_refused() -> None:
     async with running() as world:
-        definitions = world.host.definitions
+        definitions = world.tenancy.definitions
         for name, other in (("a", "b"), ("b", "a")):
             extend = {"with": [{"name": other, "path": "root"}]}
             await world.create("root", definitions.workspace_types, workspace_type(name, extend=extend))
@@ -384,12 +384,14 @@ async def test_a_type_brings_only_exports_that_its_author_may_bind() -> None:
         world.authorizer.refused.add(("bind", "secret-api"))
         reference = [{"path": "root", "export": "secret-api"}]
         with pytest.raises(StatusError, match="missing verb='bind'"):
-            await world.create("root", world.host.definitions.workspace_types, workspace_type("x", defaultAPIBindings=reference))
+            await world.create(
+                "root", world.tenancy.definitions.workspace_types, workspace_type("x", defaultAPIBindings=reference)
+            )
 
 
 async def test_users_do_not_touch_logical_clusters() -> None:
     async with running() as world:
-        definitions = world.host.definitions
+        definitions = world.tenancy.definitions
         cluster = (await world.workspace("root", "one"))["spec"]["cluster"]
 
         def grow(obj: Object) -> Object:
@@ -407,15 +409,15 @@ def workspace_type(name: str, **spec: object) -> Object:
 async def test_a_cluster_that_is_back_in_scheduling_is_filled_again_and_holds_nobody_up() -> None:
     async with running() as world:
         await world.workspace("root", "a")
-        found = world.get("root", world.host.definitions.workspaces, "a")
+        found = world.get("root", world.tenancy.definitions.workspaces, "a")
         assert found is not None
         cluster = found["spec"]["cluster"]
-        held = world.host.cell.range_of(cluster)
-        record = held.get(Key(cluster, world.host.definitions.logical_clusters.storage_key, "", "cluster"))
+        held = world.tenancy.cell.range_of(cluster)
+        record = held.get(Key(cluster, world.tenancy.definitions.logical_clusters.storage_key, "", "cluster"))
         assert record is not None
         obj = orjson.loads(record.value)
         obj["status"]["phase"] = "Scheduling"
-        await world.host.cell.commit([updated(world.host, world.host.definitions.logical_clusters, record, obj)])
+        await world.tenancy.cell.commit([world.tenancy.changes.updated(world.tenancy.definitions.logical_clusters, record, obj)])
         await world.until(cluster, lambda: (world.logical_cluster(cluster) or {})["status"]["phase"] == "Ready")
         await world.workspace("root", "b")
 
@@ -425,7 +427,7 @@ async def test_a_cluster_that_is_back_in_scheduling_is_filled_again_and_holds_no
 async def test_a_workspace_goes_when_a_user_takes_off_the_last_finalizer_of_its_cluster(shards: int, early: bool) -> None:
     """One of somebody else's at the end, or (`early`) all of them at once while there is still something in the cluster."""
     async with running(shards, capacity=2 if shards == 2 else 1000) as world:
-        definitions = world.host.definitions
+        definitions = world.tenancy.definitions
         for name in ("near", "far"):
             cluster = (await world.workspace("root", name))["spec"]["cluster"]
         await world.create(cluster, definitions.config_maps, CONFIG_MAP)
@@ -450,43 +452,43 @@ async def test_a_workspace_goes_when_a_user_takes_off_the_last_finalizer_of_its_
             await world.until(cluster, lambda: metadata().get("finalizers") == ["example.com/hold"])
         await world.update(cluster, definitions.logical_clusters, "cluster", let_go)
         await world.until("root", lambda: world.get("root", definitions.workspaces, "far") is None)
-        assert list(world.host_of(cluster).cell.range_of(cluster).resources(cluster)) == []
+        assert list(world.tenancy_of(cluster).cell.range_of(cluster).resources(cluster)) == []
 
 
 async def exports(world: World) -> None:
     """Two exports, and a type that keeps its workspaces bound to the first."""
     for name in ("first", "second"):
         export: Object = {"apiVersion": "apis.kcp.io/v1alpha2", "kind": "APIExport", "metadata": {"name": name}, "spec": {}}
-        await world.create("root", world.host.definitions.api_exports, export)
+        await world.create("root", world.tenancy.definitions.api_exports, export)
     spec = {"defaultAPIBindings": [{"path": "root", "export": "first"}], "defaultAPIBindingLifecycle": "Maintain"}
-    await world.create("root", world.host.definitions.workspace_types, workspace_type("custom", **spec))
+    await world.create("root", world.tenancy.definitions.workspace_types, workspace_type("custom", **spec))
 
 
 @pytest.mark.parametrize("far", [False, True])
 async def test_nobody_is_bound_by_a_type_that_only_the_logical_cluster_names(far: bool) -> None:
     """Its annotation was once everybody's to write. `far`: the Workspace is another shard's."""
     async with running(2 if far else 1, capacity=2 if far else 1000) as world:
-        definitions = world.host.definitions
+        definitions = world.tenancy.definitions
         await exports(world)
         await world.create("root", definitions.workspace_types, workspace_type("plain", defaultAPIBindingLifecycle="Maintain"))
         cluster = ""
         for name in ("near", "other", "claims")[0 if far else 2 :]:
             cluster = (await world.workspace("root", name, type={"name": "plain", "path": "root"}))["spec"]["cluster"]
-        host = world.host_of(cluster)
-        assert (host is not world.host) == far
-        record = host.cell.range_of(cluster).get(Key(cluster, definitions.logical_clusters.storage_key, "", "cluster"))
+        tenancy = world.tenancy_of(cluster)
+        assert (tenancy is not world.tenancy) == far
+        record = tenancy.cell.range_of(cluster).get(Key(cluster, definitions.logical_clusters.storage_key, "", "cluster"))
         assert record is not None
         obj = orjson.loads(record.value)
         obj["metadata"]["annotations"]["internal.tenancy.kcp.io/type"] = "root:custom"
-        await host.cell.commit([updated(host, definitions.logical_clusters, record, obj)])
-        assert host.workspace_types.of(cluster, obj) == ("root", "plain")
+        await tenancy.cell.commit([tenancy.changes.updated(definitions.logical_clusters, record, obj)])
+        assert tenancy.workspace_types.of(cluster, obj) == ("root", "plain")
 
         def more(obj: Object) -> Object:
             obj["spec"]["defaultAPIBindings"] = [{"path": "root", "export": "second"}]
             return obj
 
         def bound() -> list[str]:
-            return [r.key.name.split("-")[0] for r in host.cell.range_of(cluster).list(API_BINDINGS, cluster)]
+            return [r.key.name.split("-")[0] for r in tenancy.cell.range_of(cluster).list(API_BINDINGS, cluster)]
 
         # By the time that the change of its own type has come to it, that of the other one would have.
         await world.update("root", definitions.workspace_types, "plain", more)
@@ -496,13 +498,13 @@ async def test_nobody_is_bound_by_a_type_that_only_the_logical_cluster_names(far
 
 async def test_a_maintained_binding_does_not_turn_one_to_another_export() -> None:
     async with running() as world:
-        definitions = world.host.definitions
+        definitions = world.tenancy.definitions
         await exports(world)
         cluster = (await world.workspace("root", "one", type={"name": "custom", "path": "root"}))["spec"]["cluster"]
-        (record,) = world.host.cell.range_of(cluster).list(API_BINDINGS, cluster)
+        (record,) = world.tenancy.cell.range_of(cluster).list(API_BINDINGS, cluster)
         obj = orjson.loads(record.value)
         obj["spec"]["reference"]["export"]["name"] = "second"
-        await world.host.cell.commit([updated(world.host, definitions.api_bindings, record, obj)])
+        await world.tenancy.cell.commit([world.tenancy.changes.updated(definitions.api_bindings, record, obj)])
 
         def told() -> bool:
             status = (world.logical_cluster(cluster) or {})["status"]
@@ -510,5 +512,5 @@ async def test_a_maintained_binding_does_not_turn_one_to_another_export() -> Non
             return any("bound to another export" in text for text in texts)
 
         await world.until(cluster, told)
-        (record,) = world.host.cell.range_of(cluster).list(API_BINDINGS, cluster)
+        (record,) = world.tenancy.cell.range_of(cluster).list(API_BINDINGS, cluster)
         assert orjson.loads(record.value)["spec"]["reference"]["export"]["name"] == "second"

@@ -1,4 +1,4 @@
-"""A shard or two without HTTP: hosts over one store in memory, wired as the processes wire them."""
+"""A shard or two without HTTP: what runs over one store in memory, wired as the processes wire them."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from typing import Any
 import orjson
 
 from tenantry.apiserver import objects, records
-from tenantry.apiserver.admission.attributes import Chain
+from tenantry.apiserver.admission.attributes import Admission, AdmissionChain
 from tenantry.apiserver.authorization import Attributes, Decision, Verdict
+from tenantry.apiserver.request import Request
 from tenantry.apiserver.user import AUTHENTICATED_GROUP, SYSTEM, User
-from tenantry.http.messages import Reply, Request, Response
+from tenantry.http.messages import Reply, Response
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError
-from tenantry.placement.directory import RangeInfo, ShardInfo
+from tenantry.placement.map import RangeInfo, ShardInfo
+from tenantry.placement.urls import Urls
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.memory import MemoryStore
-from tenantry.tenancy.exports.controllers import build as build_exports
-from tenantry.tenancy.host import Host, Urls
-from tenantry.tenancy.workspaces.admission.build import plugins
-from tenantry.tenancy.workspaces.controllers import build as build_workspaces
+from tenantry.tenancy.wiring import Tenancy
+from tenantry.tenancy.workspaces.admission.plugins import plugins
 from tests.support.patience import PATIENCE_SECONDS
 
 USER = User("ada", (AUTHENTICATED_GROUP,))
@@ -69,12 +69,12 @@ class Map:
         return next((r for r in self._ranges if r.name == name), None)
 
     def shards(self) -> Sequence[ShardInfo]:
-        return [ShardInfo(host.name, host.name, host.urls.external) for host in self._world.hosts]
+        return [ShardInfo(tenancy.name, tenancy.name, tenancy.urls.external) for tenancy in self._world.tenancies]
 
     async def open_range(self, labels: Mapping[str, str]) -> RangeInfo:
         self.opened += 1
         number = len(self._ranges) + 1
-        shard = self._world.hosts[self.opened % len(self._world.hosts)]
+        shard = self._world.tenancies[self.opened % len(self._world.tenancies)]
         info = RangeInfo(
             name=f"range-{number}",
             start=f"{number:03d}",
@@ -102,73 +102,75 @@ class Map:
 
 @dataclass
 class World:
-    """`hosts[0]` holds the range `root`."""
+    """`tenancies[0]` holds the range `root`."""
 
     capacity: int = 1000
     store: MemoryStore = field(default_factory=MemoryStore)
-    hosts: list[Host] = field(default_factory=list)
+    tenancies: list[Tenancy] = field(default_factory=list)
     cells: dict[str, Cell] = field(default_factory=dict)
     registry: Any = None
     authorizer: Anybody = field(default_factory=Anybody)
     written: int = 0
-    """Changes committed since the hosts were started."""
+    """Changes committed since they were started."""
 
     @property
-    def host(self) -> Host:
-        return self.hosts[0]
+    def tenancy(self) -> Tenancy:
+        return self.tenancies[0]
 
-    def host_of(self, cluster: str) -> Host:
-        return next(h for h in self.hosts if h.cell.owns(cluster))
+    def tenancy_of(self, cluster: str) -> Tenancy:
+        return next(h for h in self.tenancies if h.cell.owns(cluster))
 
     def count(self, _: int, changes: Sequence[object]) -> None:
         self.written += len(changes)
 
     async def call(self, range_name: str, request: Request) -> Reply:
         """Peers: what the owner of a range answers, straight on its objects."""
-        host = next(h for h in self.hosts if range_name in h.cell.ranges)
+        tenancy = next(h for h in self.tenancies if range_name in h.cell.ranges)
         try:
-            status, answer = await _serve(host, request)
+            status, answer = await _serve(tenancy, request)
         except StatusError as error:
             return Response(error.code, orjson.dumps(error.to_object()))
         return Response(status, orjson.dumps(answer))
 
     async def create(self, cluster: str, definition: ResourceDefinition, obj: Object, user: User = USER) -> Object:
-        return await objects.create(self.host_of(cluster).scope(cluster), definition, obj, user=user)
+        return await objects.create(self.tenancy_of(cluster).scopes.cluster(cluster), definition, obj, user=user)
 
     async def workspace(self, parent: str, name: str, *, user: User = USER, **spec: Any) -> Object:
         """Makes a workspace and waits until it is Ready."""
-        await self.create(parent, self.host.definitions.workspaces, workspace(name, **spec), user=user)
+        await self.create(parent, self.tenancy.definitions.workspaces, workspace(name, **spec), user=user)
         return await self.ready(parent, name)
 
     async def ready(self, parent: str, name: str) -> Object:
         await self.until(parent, lambda: self.phase(parent, name) == "Ready")
-        found = self.get(parent, self.host.definitions.workspaces, name)
+        found = self.get(parent, self.tenancy.definitions.workspaces, name)
         assert found is not None
         return found
 
     def phase(self, parent: str, name: str) -> str:
-        found = self.get(parent, self.host.definitions.workspaces, name)
+        found = self.get(parent, self.tenancy.definitions.workspaces, name)
         return (found.get("status") or {}).get("phase", "") if found else ""
 
     def get(self, cluster: str, definition: ResourceDefinition, name: str, namespace: str = "") -> Object | None:
-        record = self.host_of(cluster).cell.range_of(cluster).get(Key(cluster, definition.storage_key, namespace, name))
+        record = self.tenancy_of(cluster).cell.range_of(cluster).get(Key(cluster, definition.storage_key, namespace, name))
         return records.decode(record, definition, definition.storage_version) if record is not None else None
 
     def logical_cluster(self, cluster: str) -> Object | None:
-        return self.get(cluster, self.host.definitions.logical_clusters, "cluster")
+        return self.get(cluster, self.tenancy.definitions.logical_clusters, "cluster")
 
     async def update(
         self, cluster: str, definition: ResourceDefinition, name: str, change: Callable[[Object], Object | None], **more: Any
     ) -> None:
-        await objects.update(self.host_of(cluster).scope(cluster), definition, more.pop("namespace", ""), name, change, **more)
+        await objects.update(
+            self.tenancy_of(cluster).scopes.cluster(cluster), definition, more.pop("namespace", ""), name, change, **more
+        )
 
     async def delete(self, cluster: str, definition: ResourceDefinition, name: str, namespace: str = "") -> None:
-        await objects.delete(self.host_of(cluster).scope(cluster), definition, namespace, name)
+        await objects.delete(self.tenancy_of(cluster).scopes.cluster(cluster), definition, namespace, name)
 
     async def until(self, cluster: str, condition: Callable[[], bool]) -> None:
         """Waits for commits until the condition holds."""
         changed = asyncio.Event()
-        stops = [held.subscribe(lambda _: changed.set()) for host in self.hosts for held in host.cell.ranges.values()]
+        stops = [held.subscribe(lambda _: changed.set()) for tenancy in self.tenancies for held in tenancy.cell.ranges.values()]
         stops.append(self.registry.subscribe(changed.set))
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
@@ -186,43 +188,65 @@ def workspace(name: str, **spec: Any) -> Object:
     return obj | ({"spec": spec} if spec else {})
 
 
+class OpenTenancy(Tenancy):
+    """With another authorizer, and the admission of workspaces alone."""
+
+    def __init__(self, authorizer: Anybody, **parts: Any) -> None:
+        self._anybody = authorizer
+        super().__init__(**parts)
+
+    def make_authorizer(self) -> Anybody:
+        return self._anybody
+
+    def make_admission(self) -> Admission:
+        return AdmissionChain(
+            plugins(
+                cell=self.cell,
+                directory=self.directory,
+                definitions=self.definitions,
+                workspace_types=self.workspace_types,
+                scheduler=self.scheduler,
+                authorizer=self.authorizer,
+            )
+        )
+
+
 @asynccontextmanager
 async def running(shards: int = 1, *, capacity: int = 1000, store: MemoryStore | None = None) -> AsyncIterator[World]:
-    """A world whose hosts run; the range `root` is on the first."""
+    """A world that runs; the range `root` is on the first."""
     world = World(capacity=capacity, store=store or MemoryStore())
     world.registry = Map(world)
     for number in range(shards):
         name = f"shard-{number + 1}"
         cell = Cell(world.store, f"{name}-uid-{id(world)}", records.parse_head)
-        host = Host(
+        tenancy = OpenTenancy(
+            world.authorizer,
             name=name,
             cell=cell,
-            registry=world.registry,
+            range_map=world.registry,
             urls=Urls("https://tenantry.test:6443"),
             peers=world,
             ca_certificate="-----BEGIN CERTIFICATE-----\n",
         )
-        host.authorizer = world.authorizer
-        host.admission = Chain(plugins(host))
-        host.add_controllers(*build_workspaces(host), *build_exports(host))
+        tenancy.runner.add(*tenancy.workspace_controllers(), *tenancy.export_controllers())
         cell.on_commit.append(world.count)
-        world.hosts.append(host)
+        world.tenancies.append(tenancy)
         world.cells[name] = cell
     await world.registry.add(RangeInfo(name="root", start="r", end="t", shard="shard-1", capacity=capacity))
-    await asyncio.gather(*(host.start() for host in world.hosts))
+    await asyncio.gather(*(tenancy.start() for tenancy in world.tenancies))
     try:
         yield world
     finally:
-        for host in world.hosts:
-            await host.stop()
+        for each in world.tenancies:
+            await each.stop()
         for cell in world.cells.values():
             await cell.close()
 
 
-async def _serve(host: Host, request: Request) -> tuple[int, Object]:
+async def _serve(tenancy: Tenancy, request: Request) -> tuple[int, Object]:
     _, _, cluster, _, group, _, plural, *rest = request.path.split("/")
-    definition = host.definitions.get(group, plural)
-    scope = host.scope(cluster)
+    definition = tenancy.definitions.get(group, plural)
+    scope = tenancy.scopes.cluster(cluster)
     name = rest[0] if rest else ""
     subresource = rest[1] if len(rest) > 1 else ""
     user = request.user or SYSTEM

@@ -47,7 +47,7 @@ async def offer(world: World, *verbs: str) -> None:
 
 
 def current(world: World) -> Any:
-    return world.host.catalog.get("apis.kcp.io/apiexports", PROVIDER, "cowboys")["spec"]["permissionClaims"][0]  # type: ignore[index]
+    return world.tenancy.catalog.get("apis.kcp.io/apiexports", PROVIDER, "cowboys")["spec"]["permissionClaims"][0]  # type: ignore[index]
 
 
 async def test_lists_and_watches_show_what_was_accepted_for_them() -> None:

@@ -243,7 +243,7 @@ async def test_claimed_type_of_another_export() -> None:
         owner = "rowner0000000000"
         await world.edit(owner, "apis.kcp.io", "apiexports", "horses", lambda e: e["spec"].update(maximalPermissionPolicy=policy))
         await world.until(
-            lambda: "maximalPermissionPolicy" in (world.host.catalog.get(API_EXPORTS, owner, "horses") or {})["spec"]
+            lambda: "maximalPermissionPolicy" in (world.tenancy.catalog.get(API_EXPORTS, owner, "horses") or {})["spec"]
         )
         assert (await world.call("GET", f"{base()}/apis/wild.west/v1/horses", SHERIFF))[0] == 403
         await world.role(owner, "riders", {"apiGroups": ["wild.west"], "resources": ["horses"], "verbs": ["list"]})
@@ -320,7 +320,7 @@ async def test_watch_ends_when_the_catalog_is_ahead_of_memory() -> None:
     async with World() as world:
         await ranch(world, claims=[claim("", "configmaps")])
         async with Watch(world, f"{base()}/api/v1/configmaps", SHERIFF) as watch:
-            found = world.host.catalog.get(exports, PROVIDER, "cowboys") or {}
+            found = world.tenancy.catalog.get(exports, PROVIDER, "cowboys") or {}
             copy = {**found, "spec": {**found["spec"], "permissionClaims": []}}
             await world.store.commit([], [Put(catalog_key(exports, PROVIDER, "cowboys"), orjson.dumps(copy))], [])
             assert await watch.next() == ("END", "")

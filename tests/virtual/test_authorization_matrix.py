@@ -17,8 +17,9 @@ from shard.service_accounts import ServiceAccountLookup
 from tenantry.apiserver.authentication.authenticator import Union
 from tenantry.apiserver.authentication.service_account import TokenIssuer
 from tenantry.apiserver.endpoints import token_request
+from tenantry.apiserver.request import Request
 from tenantry.apiserver.user import User
-from tenantry.http.messages import Request, Response
+from tenantry.http.messages import Response
 from tenantry.kube.objects import Object
 from tenantry.virtual.initializing.initializing import InitializingWorkspaces
 from tenantry.virtual.initializing.terminating import TerminatingWorkspaces
@@ -424,8 +425,10 @@ def meaning(code: int) -> str:
 
 async def test_everybody_may_do_what_the_model_says_and_nothing_else(tmp_path: Path) -> None:
     async with World(authenticator=ByHeader(anonymous=True)) as world:
-        tokens = token_request.connectors(TokenIssuer.load(tmp_path / "key"), ServiceAccountLookup(world.host))
-        world.host.add_connectors(tokens)
+        tokens = token_request.connectors(
+            TokenIssuer.load(tmp_path / "key"), ServiceAccountLookup(world.cell, world.tenancy.range_map, world.tenancy.peers)
+        )
+        world.connectors.update(tokens)
         await build(world)
         wrong: list[str] = []
         count = 0

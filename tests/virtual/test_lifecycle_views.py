@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from tenantry.kube.objects import Object
-from tenantry.tenancy.admission import build
 from tenantry.tenancy.exports.hashing import lifecycle_hash
 from tenantry.virtual.initializing.initializing import InitializingWorkspaces
 from tenantry.virtual.initializing.terminating import TerminatingWorkspaces
@@ -200,7 +199,7 @@ def role(name: str, *rules: Object) -> Object:
 
 def known(world: World) -> Object:
     """The type as every shard knows it."""
-    return world.host.catalog.get("tenancy.kcp.io/workspacetypes", HOME, "special") or {}
+    return world.tenancy.catalog.get("tenancy.kcp.io/workspacetypes", HOME, "special") or {}
 
 
 def binding(name: str, role: str) -> Object:
@@ -214,8 +213,7 @@ def binding(name: str, role: str) -> Object:
 
 async def test_a_controller_passes_on_no_more_than_its_type_gives_it() -> None:
     """Stricter than kcp, where whoever may make bindings while a workspace waits may bind cluster-admin."""
-    async with World() as world:
-        world.host.admission = build(world.host, world.host.authorizer)  # type: ignore[arg-type]
+    async with World(whole_admission=True) as world:
         await types(world, initializerPermissions=[MAKES_ROLES, READS])
         await initializing(world)
         path = f"{base(NEW)}/apis/{RBAC}/v1"
@@ -234,8 +232,7 @@ async def test_a_controller_passes_on_no_more_than_its_type_gives_it() -> None:
 
 async def test_a_type_may_let_its_controller_pass_on_more() -> None:
     more = {"apiGroups": [RBAC], "resources": ["clusterroles"], "verbs": ["escalate", "bind"]}
-    async with World() as world:
-        world.host.admission = build(world.host, world.host.authorizer)  # type: ignore[arg-type]
+    async with World(whole_admission=True) as world:
         await types(world, initializerPermissions=[MAKES_ROLES, more])
         await initializing(world)
         path = f"{base(NEW)}/apis/{RBAC}/v1"

@@ -13,7 +13,6 @@ from tenantry.apiserver.authentication.authenticator import Union
 from tenantry.apiserver.endpoints import reviews
 from tenantry.apiserver.user import WARRANT_EXTRA, User, is_privileged_group
 from tenantry.kube.objects import Object
-from tenantry.tenancy.admission import build
 from tenantry.tenancy.resources import LOGICAL_CLUSTERS
 from tenantry.tenancy.types.logical_cluster import LOGICAL_CLUSTER
 from tenantry.tenancy.types.phase_fields import PHASE
@@ -41,9 +40,8 @@ async def waiting(
     view: str = "initializingworkspaces", *, rules: list[Object] | None = None, **spec: Any
 ) -> AsyncIterator[World]:
     """A workspace of olivia's that waits for builder and for another one. With all of the platform's admission."""
-    async with World() as world:
-        world.host.admission = build(world.host, world.host.authorizer)  # type: ignore[arg-type]
-        world.host.add_connectors(reviews.connectors(Union(anonymous=True)))
+    async with World(whole_admission=True) as world:
+        world.connectors.update(reviews.connectors(Union(anonymous=True)))
         field = "initializers" if view == "initializingworkspaces" else "terminators"
         permissions = {f"{field.removesuffix('s')}Permissions": rules} if rules else {}
         await types(world, "initialize" if field == "initializers" else "terminate", **permissions)

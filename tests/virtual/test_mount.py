@@ -43,9 +43,9 @@ async def test_a_name_twice_does_not_start() -> None:
     with pytest.raises(
         ValueError, match=r"two views are named 'open': tests\.virtual\.test_mount\.Open and tests\.virtual\.test_mount\.Again"
     ):
-        load_views(World(Open).host, [Open, Again])
+        load_views([], World(Open).context, [Open, Again])
     with pytest.raises(ValueError, match="must be a lower-case DNS label"):
-        load_views(World(Open).host, [Nameless])
+        load_views([], World(Open).context, [Nameless])
 
 
 async def test_arguments_and_cluster() -> None:

@@ -10,7 +10,6 @@ import orjson
 
 from tenantry.apiserver.user import UNAUTHENTICATED_GROUP, User
 from tenantry.kube.objects import Object
-from tenantry.tenancy.changes import removed
 from tenantry.tenancy.resources import CLUSTER_ROLE_BINDINGS
 from tenantry_personal_workspaces import PersonalWorkspaces
 from tests.tenancy.exports_world import MASTER, World, user
@@ -110,7 +109,7 @@ async def away(**logical_cluster: Any) -> AsyncIterator[tuple[World, World]]:
 
 
 def copied(world: World, resource: str, name: str) -> Callable[[], bool]:
-    return lambda: world.host.catalog.entry(f"rbac.authorization.k8s.io/{resource}", AWAY, name) is not None
+    return lambda: world.tenancy.catalog.entry(f"rbac.authorization.k8s.io/{resource}", AWAY, name) is not None
 
 
 async def test_owners_are_known_without_a_copy() -> None:
@@ -183,6 +182,6 @@ async def test_nothing_stays_of_a_cluster_that_is_gone() -> None:
         held = there.cell.range_of(AWAY)
         for resource in list(held.resources(AWAY)):
             for record in list(held.list(resource, AWAY)):
-                await there.cell.commit([removed(there.host, record)])
-        found = there.host.catalog.list(CLUSTER_ROLE_BINDINGS, AWAY)
+                await there.cell.commit([there.tenancy.changes.removed(record)])
+        found = there.tenancy.catalog.list(CLUSTER_ROLE_BINDINGS, AWAY)
         assert found == []

@@ -15,6 +15,7 @@ from tenantry.apiserver.user import User
 from tenantry.http.messages import Reply, Response
 from tenantry.kube.definition import STANDARD_VERBS, ResourceDefinition
 from tenantry.storage.record import Record
+from tenantry.tenancy.cluster_scope import ClusterScope
 from tenantry.tenancy.exports.claimable import CLAIMABLE
 from tenantry.virtual.restrict import STATUS, restricted
 from tenantry.virtual.view import Place, View
@@ -53,8 +54,8 @@ class Careless(Accounts):
 
     name = "careless"
 
-    def scope(self, place: Place, path: str) -> Scope:
-        return CarelessScope(self, place)
+    def scope(self, place: Place, base: ClusterScope, path: str) -> Scope:
+        return CarelessScope(self, place, base)
 
 
 class CarelessScope(ViewScope):
@@ -75,7 +76,7 @@ async def issue(call: Call) -> Reply:
 async def world_of(*views: type[View]) -> World:
     world = World(*views)
     await world.__aenter__()
-    world.host.add_connectors({("", "serviceaccounts", "token"): issue})
+    world.connectors.update({("", "serviceaccounts", "token"): issue})
     await world.cluster(HOME)
     await world.namespace(HOME, "default")
     for name, labels in (("seen", {"shown": ""}), ("unseen", {})):
@@ -134,7 +135,7 @@ async def test_no_type_has_another_subresource_in_a_view_that_names_none() -> No
     """For every type that there is, with a subresource that nobody thought of."""
     async with World() as world:
         await world.cluster(HOME)
-        for definition in world.host.apis.for_cluster(HOME):
+        for definition in world.tenancy.apis.for_cluster(HOME):
             versions = {
                 name: replace(version, subresources=version.subresources | {"status", "scale", "token", "novel"}, memo={})
                 for name, version in definition.versions.items()

@@ -8,7 +8,6 @@ from typing import Any
 from tenantry.apiserver.authorization import Attributes
 from tenantry.kube.definition import STANDARD_VERBS, ResourceDefinition
 from tenantry.kube.objects import Object
-from tenantry.tenancy.admission import build
 from tenantry.tenancy.resources import LOGICAL_CLUSTERS
 from tenantry.virtual.apiexport.view import ApiExportView
 from tenantry.virtual.view import Place, View
@@ -41,9 +40,7 @@ class Everything(View):
 
 
 def guarded(*views: type[View]) -> World:
-    world = World(*views)
-    world.host.admission = build(world.host, world.host.authorizer)  # type: ignore[arg-type]
-    return world
+    return World(*views, whole_admission=True)
 
 
 async def refusals(world: World, path: str, who: Any) -> None:

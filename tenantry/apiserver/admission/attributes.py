@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from tenantry.apiserver.user import User
 from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.objects import Object
+from tenantry.storage.cell import Cell
+from tenantry.storage.range import Range
 from tenantry.storage.record import Change
 
-if TYPE_CHECKING:
-    from tenantry.apiserver.scope import Scope
-
 CREATE, UPDATE, DELETE = "CREATE", "UPDATE", "DELETE"
+
+
+class WrittenScope(Protocol):
+    """What admission sees of the scope of a write."""
+
+    @property
+    def cell(self) -> Cell: ...
+
+    @property
+    def range(self) -> Range: ...
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -29,7 +38,7 @@ class Review:
     """
 
     operation: str
-    scope: Scope
+    scope: WrittenScope
     definition: ResourceDefinition
     version: Version
     cluster: str
@@ -56,7 +65,7 @@ class Admission(Protocol):
     def validate(self, review: Review) -> None: ...
 
 
-class Chain:
+class AdmissionChain:
     """Several admissions in order: every mutate, then (after schema validation, by the caller) every validate."""
 
     def __init__(self, plugins: Sequence[Admission]) -> None:

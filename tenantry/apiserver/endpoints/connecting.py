@@ -7,7 +7,7 @@ from functools import partial
 
 from tenantry.apiserver.decoding import read_object
 from tenantry.apiserver.negotiation import JSON, PROTOBUF, YAML, encode, negotiate
-from tenantry.apiserver.verbs.call import Call
+from tenantry.apiserver.scope import Call
 from tenantry.apiserver.verbs.options import manager_of, write_options
 from tenantry.apiserver.work import beside
 from tenantry.http.messages import Response

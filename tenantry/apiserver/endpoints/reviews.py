@@ -10,9 +10,8 @@ from tenantry.apiserver.authentication.authenticator import Authenticator, Inval
 from tenantry.apiserver.authorization import Attributes, Decision, Verdict
 from tenantry.apiserver.deferred import decided
 from tenantry.apiserver.endpoints.connecting import created, read_body
-from tenantry.apiserver.scope import Connector
+from tenantry.apiserver.scope import Call, Connector
 from tenantry.apiserver.user import User, make_extra, seen_in, with_home
-from tenantry.apiserver.verbs.call import Call
 from tenantry.base.slices import in_slices
 from tenantry.http.messages import Reply
 from tenantry.kube import field_errors

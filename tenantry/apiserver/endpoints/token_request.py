@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 from tenantry.apiserver.authentication.service_account import BoundObject, Lookup, TokenIssuer
 from tenantry.apiserver.endpoints.connecting import created, read_body
 from tenantry.apiserver.endpoints.plain import method_not_allowed
-from tenantry.apiserver.scope import Connector
-from tenantry.apiserver.verbs.call import Call
+from tenantry.apiserver.scope import Call, Connector
 from tenantry.http.messages import Reply
 from tenantry.kube import field_errors
 from tenantry.kube.definition import ResourceDefinition, Version
@@ -46,7 +45,7 @@ def connectors(issuer: TokenIssuer, lookup: Lookup) -> dict[tuple[str, str, str]
     async def token_request(call: Call) -> Reply:
         return await _token_request(call, issuer, lookup)
 
-    return {("", "serviceaccounts", "token"): token_request}  # type: ignore[dict-item]
+    return {("", "serviceaccounts", "token"): token_request}
 
 
 async def _token_request(call: Call, issuer: TokenIssuer, lookup: Lookup) -> Reply:

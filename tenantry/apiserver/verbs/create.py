@@ -5,8 +5,8 @@ from __future__ import annotations
 import orjson
 
 from tenantry.apiserver.decoding import read_object
+from tenantry.apiserver.scope import Call
 from tenantry.apiserver.verbs import metadata
-from tenantry.apiserver.verbs.call import Call
 from tenantry.apiserver.verbs.metadata import NAMES_TRIED, check_namespace
 from tenantry.apiserver.verbs.options import WriteOptions, manager_of, write_options
 from tenantry.apiserver.verbs.respond import outcome_response, representation_of

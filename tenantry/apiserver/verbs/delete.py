@@ -6,7 +6,7 @@ from tenantry.apiserver import records
 from tenantry.apiserver.admission.attributes import DELETE, Review
 from tenantry.apiserver.bodies import BODY_LIMIT_BYTES
 from tenantry.apiserver.negotiation import JSON, TABLE, Representation, encode
-from tenantry.apiserver.verbs.call import Call
+from tenantry.apiserver.scope import Call
 from tenantry.apiserver.verbs.create import target_of
 from tenantry.apiserver.verbs.options import FOREGROUND, ORPHAN, DeleteOptions, WriteOptions, delete_options
 from tenantry.apiserver.verbs.respond import outcome_response, representation_of

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tenantry.apiserver.bodies import BODY_LIMIT_BYTES
-from tenantry.apiserver.verbs.call import Call
+from tenantry.apiserver.scope import Call
 from tenantry.apiserver.verbs.create import target_of
 from tenantry.apiserver.verbs.delete import delete_object
 from tenantry.apiserver.verbs.list import select

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from tenantry.apiserver.scope import Call
 from tenantry.apiserver.storage_errors import require_readable
-from tenantry.apiserver.verbs.call import Call
 from tenantry.apiserver.verbs.respond import record_response, representation_of
 from tenantry.apiserver.verbs.selection import visible_to
 from tenantry.apiserver.verbs.versions import check_cell, reached, watched

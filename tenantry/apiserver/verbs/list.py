@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tenantry.apiserver.scope import Call
 from tenantry.apiserver.storage_errors import require_readable
 from tenantry.apiserver.verbs import continue_token
-from tenantry.apiserver.verbs.call import Call
 from tenantry.apiserver.verbs.continue_token import ANY_VERSION, ContinueToken
 from tenantry.apiserver.verbs.options import EXACT, ListOptions, list_options
 from tenantry.apiserver.verbs.respond import list_response, representation_of
@@ -61,7 +61,7 @@ async def select(call: Call, options: ListOptions, wanted: Selection) -> tuple[l
         limit = 0
     if version:
         await reached(range_, version)
-        await range_.past(version)
+        await range_.backfilled(version)
     require_readable(range_)
     exact = options.match == EXACT or token is not None or (limit and not options.match)
     at = version if exact and version else range_.version

@@ -11,8 +11,8 @@ from tenantry.apiserver import records
 from tenantry.apiserver.bodies import BODY_LIMIT_BYTES, check_values, parse, weigh_body
 from tenantry.apiserver.decoding import normalise
 from tenantry.apiserver.negotiation import APPLY_PATCH, JSON, JSON_PATCH, MERGE_PATCH, YAML, patch_media_type
+from tenantry.apiserver.scope import Call
 from tenantry.apiserver.verbs import metadata
-from tenantry.apiserver.verbs.call import Call
 from tenantry.apiserver.verbs.create import target_of
 from tenantry.apiserver.verbs.metadata import check_name, check_namespace
 from tenantry.apiserver.verbs.options import IGNORE, STRICT, WriteOptions, write_options

@@ -11,7 +11,7 @@ from functools import partial as bind
 
 from tenantry.apiserver import records
 from tenantry.apiserver.negotiation import JSON, PARTIAL, PARTIAL_LIST, TABLE, YAML, Representation, encode, is_pretty, negotiate
-from tenantry.apiserver.verbs.call import Call
+from tenantry.apiserver.scope import Call
 from tenantry.apiserver.verbs.list_text import Items, joined, list_text, pieces_of
 from tenantry.apiserver.verbs.write import Outcome
 from tenantry.apiserver.work import beside, turns, weigh

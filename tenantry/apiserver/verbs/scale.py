@@ -9,7 +9,7 @@ from typing import Any
 from tenantry.apiserver import records
 from tenantry.apiserver.bodies import BODY_LIMIT_BYTES, parse
 from tenantry.apiserver.negotiation import APPLY_PATCH, YAML, Representation, body_media_type, patch_media_type
-from tenantry.apiserver.verbs.call import Call
+from tenantry.apiserver.scope import Call
 from tenantry.apiserver.verbs.create import target_of
 from tenantry.apiserver.verbs.get import find
 from tenantry.apiserver.verbs.metadata import check_name, check_namespace

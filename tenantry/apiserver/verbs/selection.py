@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from tenantry.apiserver import records
-from tenantry.apiserver.scope import Visibility
-from tenantry.apiserver.verbs.call import Call
+from tenantry.apiserver.scope import Call, Visibility
 from tenantry.apiserver.work import beside, turns
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.selectors import fields, labels

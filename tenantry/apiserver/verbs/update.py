@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tenantry.apiserver import records
 from tenantry.apiserver.decoding import read_object
-from tenantry.apiserver.verbs.call import Call
+from tenantry.apiserver.scope import Call
 from tenantry.apiserver.verbs.create import Fresh, target_of
 from tenantry.apiserver.verbs.metadata import check_name, check_namespace
 from tenantry.apiserver.verbs.options import WriteOptions, write_options

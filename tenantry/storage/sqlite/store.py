@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 
 from tenantry.base.tasks import restarting
 from tenantry.storage.checks import check_commit
-from tenantry.storage.feed import Feed
 from tenantry.storage.leases import Leases
 from tenantry.storage.sqlite import schema
 from tenantry.storage.sqlite.lock import DirectoryLock
@@ -23,6 +22,7 @@ from tenantry.storage.sqlite.retention import Retention
 from tenantry.storage.sqlite.worker import Worker
 from tenantry.storage.sqlite.writer import Committed, Writer
 from tenantry.storage.store import Batch, Delete, Fence, LeaseGone, Page, Put, StoreError, Unavailable
+from tenantry.storage.watch_buffer import WatchBuffer
 
 T = TypeVar("T")
 
@@ -36,7 +36,7 @@ class SqliteStore:
         self._retention = retention
         self._write_thread = Worker("sqlite-writer")
         self._read_thread = Worker("sqlite-reader")
-        self._feeds: dict[int, Feed] = {}
+        self._buffers: dict[int, WatchBuffer] = {}
         self._last_watch = 0
         self._leases = Leases(clock)
         self._expiry: asyncio.Task[None] | None = None
@@ -95,15 +95,15 @@ class SqliteStore:
     async def watch(self, start: bytes, end: bytes, *, from_revision: int) -> AsyncGenerator[Batch, None]:
         self._last_watch += 1
         number = self._last_watch
-        feed = self._feeds[number] = Feed()
+        buffer = self._buffers[number] = WatchBuffer()
         try:
             until = await self._call(self._write_thread, self._writer.start_watch, number, start, end)
             history = partial(self._call, self._read_thread, self._reader.history, start, end)
-            async with aclosing(feed.follow(history, from_revision, until)) as batches:
+            async with aclosing(buffer.follow(history, from_revision, until)) as batches:
                 async for batch in batches:
                     yield batch
         finally:
-            del self._feeds[number]
+            del self._buffers[number]
             if not self._closed:
                 self._write_thread.call(self._writer.end_watch, number)
 
@@ -139,8 +139,8 @@ class SqliteStore:
             self._expiry.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._expiry
-        for feed in self._feeds.values():
-            feed.close()
+        for buffer in self._buffers.values():
+            buffer.close()
         await self._read_thread.call(self._close_reader)
         await self._write_thread.call(self._close_writer)
         self._read_thread.stop()
@@ -176,13 +176,13 @@ class SqliteStore:
     def _show(self, committed: Committed) -> None:
         """Feeds the watches, before the commit's caller goes on."""
         for number, batch in committed.seen:
-            feed = self._feeds.get(number)
-            if feed is None:
+            buffer = self._buffers.get(number)
+            if buffer is None:
                 continue
             if batch is None:
-                feed.lose(committed.revision)
+                buffer.drop(committed.revision)
             else:
-                feed.push(batch)
+                buffer.push(batch)
         self._retention.note(committed.revision, committed.value_bytes)
         if self._closed or not (self._compaction is None or self._compaction.done()):
             return

@@ -6,16 +6,12 @@ WorkspaceTypes are refused with the rest of their rules.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tenantry.apiserver.admission.attributes import CREATE, UPDATE, Review
 from tenantry.apiserver.admission.plugin import Plugin
 from tenantry.kube.field_errors import invalid
 from tenantry.kube.objects import GroupResource, annotations_of
 from tenantry.kube.status import FieldError, forbidden
-
-if TYPE_CHECKING:
-    from tenantry.tenancy.host import Host
+from tenantry.tenancy.types import SystemDefinitions
 
 CUSTOM_RESOURCE_DEFINITIONS = GroupResource("apiextensions.k8s.io", "customresourcedefinitions")
 WORKSPACES = GroupResource("tenancy.kcp.io", "workspaces")
@@ -26,8 +22,8 @@ BOUND_CRD_ANNOTATION = "apis.kcp.io/bound-crd"
 
 
 class Reserved(Plugin):
-    def __init__(self, host: Host) -> None:
-        self._host = host
+    def __init__(self, *, definitions: SystemDefinitions) -> None:
+        self._definitions = definitions
 
     def validate(self, review: Review) -> None:
         resource = review.definition.group_resource
@@ -36,7 +32,7 @@ class Reserved(Plugin):
         if resource == CUSTOM_RESOURCE_DEFINITIONS:
             self._check_definition(review)
         elif resource == WORKSPACES and review.operation == CREATE and review.name in WORKSPACE_NAMES:
-            own = self._host.definitions.find(*WORKSPACES)
+            own = self._definitions.find(*WORKSPACES)
             if own is not None and own.identity == review.definition.identity:
                 raise forbidden(resource, review.name, _text(invalid("metadata.name", review.name, "name is reserved")))
 

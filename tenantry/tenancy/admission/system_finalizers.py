@@ -8,7 +8,7 @@ what it stood for. Users may send objects without them, or with more of them; wh
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from tenantry.apiserver.admission.attributes import DELETE, Review
 from tenantry.apiserver.admission.plugin import Plugin
@@ -17,10 +17,8 @@ from tenantry.kube.crd_naming import ESTABLISHED, NAMES_ACCEPTED
 from tenantry.kube.objects import GroupResource, Object, finalizers_of, is_deleting, metadata_of
 from tenantry.kube.types import custom_resource_definition, namespace
 from tenantry.tenancy.exports.bind import FINALIZER as BINDING_FINALIZER
+from tenantry.tenancy.types import SystemDefinitions
 from tenantry.tenancy.workspaces.state import DELETION_FINALIZER, TERMINATORS_FINALIZER, WORKSPACE_FINALIZER
-
-if TYPE_CHECKING:
-    from tenantry.tenancy.host import Host
 
 
 class Held(NamedTuple):
@@ -43,8 +41,8 @@ SERVED = frozenset({ESTABLISHED, NAMES_ACCEPTED})
 
 
 class SystemFinalizers(Plugin):
-    def __init__(self, host: Host) -> None:
-        self._host = host
+    def __init__(self, *, definitions: SystemDefinitions) -> None:
+        self._definitions = definitions
 
     def mutate(self, review: Review) -> None:
         obj = review.object
@@ -68,7 +66,7 @@ class SystemFinalizers(Plugin):
 
     def _is_own(self, review: Review) -> bool:
         """Whether it is the platform's type, and not one of a tenant that is called so."""
-        own = self._host.definitions.find(review.definition.group, review.definition.plural)
+        own = self._definitions.find(review.definition.group, review.definition.plural)
         return own is None or own.identity == review.definition.identity
 
 

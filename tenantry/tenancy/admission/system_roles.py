@@ -6,21 +6,18 @@ kcp leaves the names free, and a role of a tenant then stands before the system'
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tenantry.apiserver.admission.attributes import CREATE, Review
 from tenantry.apiserver.admission.plugin import Plugin
 from tenantry.kube.objects import name_of
 from tenantry.kube.rbac.bootstrap import CLUSTER_ROLE_BINDINGS as KUBERNETES_BINDINGS
 from tenantry.kube.rbac.bootstrap import CLUSTER_ROLES as KUBERNETES_ROLES
 from tenantry.kube.status import already_exists
+from tenantry.placement.catalog import Catalog
+from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.tenancy.resources import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES
 from tenantry.tenancy.root import SYSTEM_BINDINGS, SYSTEM_ROLES
 from tenantry.tenancy.well_known import SYSTEM_ADMIN
-
-if TYPE_CHECKING:
-    from tenantry.tenancy.host import Host
 
 INSTALLED = {
     CLUSTER_ROLES: frozenset(map(name_of, (*KUBERNETES_ROLES, *SYSTEM_ROLES))),
@@ -32,8 +29,9 @@ INSTALLED = {
 class SystemRoles(Plugin):
     """Nobody is exempt. What was stored under such a name before may be read, changed and deleted: it means nothing."""
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
+    def __init__(self, *, cell: Cell, catalog: Catalog) -> None:
+        self._cell = cell
+        self._catalog = catalog
 
     def validate(self, review: Review) -> None:
         resource = review.definition.storage_key
@@ -44,7 +42,7 @@ class SystemRoles(Plugin):
 
     def _is_held(self, resource: str, name: str) -> bool:
         """Whether the system has it beyond what is installed: administrators add roles for all clusters there."""
-        cell = self._host.cell
+        cell = self._cell
         if cell.owns(SYSTEM_ADMIN):
             return cell.range_of(SYSTEM_ADMIN).get(Key(SYSTEM_ADMIN, resource, "", name)) is not None
-        return self._host.catalog.entry(resource, SYSTEM_ADMIN, name) is not None
+        return self._catalog.entry(resource, SYSTEM_ADMIN, name) is not None

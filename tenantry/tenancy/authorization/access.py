@@ -20,14 +20,14 @@ _ENTER = Attributes(User(""), "access", "", path="/")
 
 
 class Access:
-    """`users` is everybody that the user counts as there, `grants` what they are granted together. `lifecycle_groups`: theirs, as
-    controllers of workspace types."""
+    """`users` is everybody that the user counts as there, `grants` what they are granted together. `initializer_groups`: theirs,
+    as controllers of workspace types."""
 
-    __slots__ = ("_decisions", "_decisions_bytes", "_grants", "_may_enter", "_named", "lifecycle_groups", "rules", "users")
+    __slots__ = ("_decisions", "_decisions_bytes", "_grants", "_may_enter", "_named", "initializer_groups", "rules", "users")
 
-    def __init__(self, users: Sequence[User], grants: Iterable[Grant] = (), lifecycle_groups: Sequence[str] = ()) -> None:
+    def __init__(self, users: Sequence[User], grants: Iterable[Grant] = (), initializer_groups: Sequence[str] = ()) -> None:
         self.users = tuple(users)
-        self.lifecycle_groups = tuple(lifecycle_groups)
+        self.initializer_groups = tuple(initializer_groups)
         self.rules: set[CompiledRules] = set()
         self._grants: dict[tuple[str | None, CompiledRules], Grant] = {}
         self._named: set[str] | None = None

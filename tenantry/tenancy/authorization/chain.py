@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 import orjson
 
@@ -24,28 +23,30 @@ from tenantry.base.slices import in_slices
 from tenantry.kube.objects import Object
 from tenantry.kube.rbac.cover import Rule
 from tenantry.kube.status import not_found
-from tenantry.placement.directory import WORKSPACE_RESOURCE
+from tenantry.placement.catalog import Catalog
+from tenantry.placement.directory import Directory
+from tenantry.placement.paths import WORKSPACE_RESOURCE
+from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
+from tenantry.storage.range import Range
+from tenantry.storage.record import RecordEvent
 from tenantry.tenancy.authorization.access import Access, ClusterAccess
 from tenantry.tenancy.authorization.content import Content
 from tenantry.tenancy.authorization.effective import effective_users
-from tenantry.tenancy.authorization.initializer_rights import lifecycle_grants, lifecycle_groups, waited_for
+from tenantry.tenancy.authorization.initializer_rights import initializer_grants, initializer_groups, waited_for
 from tenantry.tenancy.authorization.links import Link
 from tenantry.tenancy.authorization.maximal_permission import MaximalPermission
 from tenantry.tenancy.authorization.policies import RBAC_RESOURCES, Policies, Update
 from tenantry.tenancy.authorization.policy import Policy, allowing
 from tenantry.tenancy.authorization.required_groups import RequiredGroups
 from tenantry.tenancy.authorization.system_resources import SystemResources
-from tenantry.tenancy.authorization.workspace_access import Entrance
+from tenantry.tenancy.authorization.workspace_access import WorkspaceAccess
+from tenantry.tenancy.exports.lookup import ExportLookup
 from tenantry.tenancy.exports.maximal_permission import has_local_policy
+from tenantry.tenancy.local_ranges import LocalRanges
 from tenantry.tenancy.resources import API_BINDINGS, API_EXPORTS, LOGICAL_CLUSTERS
 from tenantry.tenancy.types.logical_cluster import NAME
 from tenantry.tenancy.well_known import SYSTEM_ADMIN
-
-if TYPE_CHECKING:
-    from tenantry.storage.range import Range
-    from tenantry.storage.record import RecordEvent
-    from tenantry.tenancy.host import Host
 
 ACCESS_BYTES_MAX = 32 << 20
 """For policies, users and decisions of all clusters."""
@@ -57,12 +58,15 @@ BINDINGS_AT_ONCE = 200
 """Whoever is named by more of them is looked up in slices."""
 
 
-class Chain:
+class AuthorizerChain:
     """Implements `Authorizer` and what tenancy asks beyond it: deep checks and the rules of a user."""
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
-        self._policies = Policies(host)
+    def __init__(
+        self, *, cell: Cell, catalog: Catalog, directory: Directory, local_ranges: LocalRanges, exports: ExportLookup
+    ) -> None:
+        self._cell = cell
+        self._catalog = catalog
+        self._policies = Policies(cell=cell, catalog=catalog)
         self._policies.subscribe(self._policy_changed)
         self._clusters: Cache[str, ClusterAccess] = Cache(
             "access", bytes_max=ACCESS_BYTES_MAX, entry_bytes_max=CLUSTER_BYTES_MAX, keeps_large=True
@@ -77,7 +81,7 @@ class Chain:
         self._policed: set[tuple[str, str]] = set()
         self._by_name = False
         self._rests_on: dict[str, object] = {}
-        self._maximal_permission = MaximalPermission(host, self._policy_allows)
+        self._maximal_permission = MaximalPermission(cell, exports, self._policy_allows)
         self._links: tuple[Link, ...] = (
             RequiredGroups(self._logical_cluster),
             # Before the link that lets the controllers of workspace types through, past all others.
@@ -85,10 +89,10 @@ class Chain:
             Content(self._logical_cluster),
             self._maximal_permission,
         )
-        self._entrance = Entrance(host, self._logical_cluster)
-        host.catalog.subscribe(API_EXPORTS, self._export_changed)
-        host.catalog.subscribe(LOGICAL_CLUSTERS, lambda _, cluster, *__: self._forget(cluster))
-        host.follow_ranges(self._follow)
+        self._workspace_access = WorkspaceAccess(self._logical_cluster, cell=cell, catalog=catalog, directory=directory)
+        self._catalog.subscribe(API_EXPORTS, self._export_changed)
+        self._catalog.subscribe(LOGICAL_CLUSTERS, lambda _, cluster, *__: self._forget(cluster))
+        local_ranges.follow(self._follow)
 
     def authorize(self, attributes: Attributes) -> Decision:
         if MASTERS_GROUP in attributes.user.groups:
@@ -114,7 +118,7 @@ class Chain:
     def may_enter(self, user: User, cluster: str, *, owner: str = "") -> bool:
         """Whether a user may enter a logical cluster, on whichever shard that is. `owner`: the name of the user who owns it, as
         its Workspace says; of clusters on other shards that is not known here otherwise."""
-        return MASTERS_GROUP in user.groups or self._entrance.allows(user, cluster, owner, self._access_of(user, cluster))
+        return MASTERS_GROUP in user.groups or self._workspace_access.allows(user, cluster, owner, self._access_of(user, cluster))
 
     def is_privileged(self, user: User) -> bool:
         """Whether a user may enter any logical cluster there is, by the RBAC that holds in all of them."""
@@ -174,9 +178,9 @@ class Chain:
             for grant in known.policy.grants(users):
                 access.add(grant)
             self._grow(cluster, known, known.add(user, access))
-        if access.lifecycle_groups and (groups := waited_for(self._logical_cluster(cluster), access.lifecycle_groups)):
+        if access.initializer_groups and (groups := waited_for(self._logical_cluster(cluster), access.initializer_groups)):
             # Not remembered: it rests on the type, which is another cluster's.
-            return Access(access.users, (*access.grants, *lifecycle_grants(self._host, groups)))
+            return Access(access.users, (*access.grants, *initializer_grants(self._catalog, groups)))
         return access
 
     async def _find_access(self, user: User, cluster: str) -> None:
@@ -196,7 +200,7 @@ class Chain:
     def _begun(self, users: Sequence[User], cluster: str) -> Access:
         """With what system:admin grants in every cluster."""
         everywhere = self._policies.everywhere.grants(users) if cluster != SYSTEM_ADMIN else ()
-        return Access(users, everywhere, lifecycle_groups(users))
+        return Access(users, everywhere, initializer_groups(users))
 
     def _of_cluster(self, cluster: str) -> ClusterAccess:
         known = self._clusters.get(cluster)
@@ -235,19 +239,19 @@ class Chain:
     def _require_cluster(self, attributes: Attributes) -> None:
         """Raises StatusError 404 for a tenant that is gone or never was: nobody would ever delete what a master writes there."""
         cluster = attributes.cluster
-        if not cluster or cluster.startswith("system:") or not self._host.cell.owns(cluster):
+        if not cluster or cluster.startswith("system:") or not self._cell.owns(cluster):
             return
         key = Key(cluster, LOGICAL_CLUSTERS, "", NAME)
         # Its logical cluster is what makes a tenant, so that may always be asked for and made.
-        if self._host.cell.range_of(cluster).get(key) is None and attributes.resource != "logicalclusters":
+        if self._cell.range_of(cluster).get(key) is None and attributes.resource != "logicalclusters":
             raise not_found(WORKSPACE_RESOURCE, cluster)
 
     def _logical_cluster(self, cluster: str) -> Object | None:
-        cell = self._host.cell
+        cell = self._cell
         if cell.owns(cluster):
             record = cell.range_of(cluster).get(Key(cluster, LOGICAL_CLUSTERS, "", NAME))
             return orjson.loads(record.value) if record is not None else None
-        return self._host.catalog.get(LOGICAL_CLUSTERS, cluster, NAME)
+        return self._catalog.get(LOGICAL_CLUSTERS, cluster, NAME)
 
     def _follow(self, range_: Range) -> Callable[[], None]:
         stops = [range_.subscribe(self._changed, resource) for resource in (*RBAC_RESOURCES, LOGICAL_CLUSTERS, API_BINDINGS)]

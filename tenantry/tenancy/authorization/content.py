@@ -12,7 +12,7 @@ from tenantry.apiserver.user import (
 from tenantry.kube.objects import Object
 from tenantry.tenancy.authorization.access import Access
 from tenantry.tenancy.authorization.effective import is_local
-from tenantry.tenancy.authorization.initializer_rights import lifecycle_groups, waited_for
+from tenantry.tenancy.authorization.initializer_rights import initializer_groups, waited_for
 from tenantry.tenancy.authorization.links import NOT_PERMITTED, groups_of
 from tenantry.tenancy.well_known import ROOT
 
@@ -47,7 +47,7 @@ class Content:
             if not at_home:
                 return Decision(Verdict.NO_OPINION, NOT_PERMITTED)
             return Decision(Verdict.NO_OPINION, f'not permitted, logical cluster is in phase "{phase}"')
-        if phase in _LIFECYCLE_PHASES and waited_for(obj, lifecycle_groups(access.users)):
+        if phase in _LIFECYCLE_PHASES and waited_for(obj, initializer_groups(access.users)):
             if attributes.verb in _PASSED_ON:
                 return None
             return Decision(Verdict.ALLOW, "lifecycle controller of the workspace type")

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from tenantry.apiserver.user import INITIALIZER_GROUP_PREFIX, TERMINATOR_GROUP_PREFIX, User
 from tenantry.kube.objects import Object
 from tenantry.kube.rbac.rules import CompiledRules
+from tenantry.placement.catalog import Catalog
 from tenantry.tenancy.authorization.policy import Grant
 from tenantry.tenancy.resources import WORKSPACE_TYPES
-
-if TYPE_CHECKING:
-    from tenantry.tenancy.host import Host
 
 PERMISSIONS = {INITIALIZER_GROUP_PREFIX: "initializerPermissions", TERMINATOR_GROUP_PREFIX: "terminatorPermissions"}
 """By the groups that the views give: the field of the type's spec."""
@@ -20,7 +17,7 @@ _WAITED = {INITIALIZER_GROUP_PREFIX: "initializers", TERMINATOR_GROUP_PREFIX: "t
 """The same: the field of the LogicalCluster's status."""
 
 
-def lifecycle_groups(users: Iterable[User]) -> list[str]:
+def initializer_groups(users: Iterable[User]) -> list[str]:
     """The groups of a controller of workspace types."""
     return [group for user in users for group in user.groups if group.startswith(tuple(PERMISSIONS))]
 
@@ -32,13 +29,13 @@ def waited_for(logical_cluster: Object | None, groups: Iterable[str]) -> list[st
     return [group for group in groups if group in waited]
 
 
-def lifecycle_grants(host: Host, groups: Iterable[str]) -> list[Grant]:
+def initializer_grants(catalog: Catalog, groups: Iterable[str]) -> list[Grant]:
     """The rules of the types, as they are now; nothing for a type that is gone."""
     found: list[Grant] = []
     for group in groups:
         prefix, field = next((prefix, field) for prefix, field in PERMISSIONS.items() if group.startswith(prefix))
         cluster, _, name = group.removeprefix(prefix).rpartition(":")
-        workspace_type = host.catalog.get(WORKSPACE_TYPES, cluster, name)
+        workspace_type = catalog.get(WORKSPACE_TYPES, cluster, name)
         rules = ((workspace_type or {}).get("spec") or {}).get(field)
         if rules:
             found.append(Grant(None, CompiledRules(rules), f'allowed by {field} of WorkspaceType "{name}"'))

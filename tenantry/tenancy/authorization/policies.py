@@ -6,7 +6,6 @@ A policy is made when it is asked for. Who keeps it is told of every binding tha
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
 import orjson
 
@@ -14,15 +13,14 @@ from tenantry.base.cache import Cache
 from tenantry.base.slices import in_slices
 from tenantry.kube.objects import Object
 from tenantry.kube.rbac.rules import CompiledRules
+from tenantry.placement.catalog import Catalog
+from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
+from tenantry.storage.record import RecordEvent
 from tenantry.tenancy.authorization.policy import Policy
 from tenantry.tenancy.resources import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES
 from tenantry.tenancy.well_known import SYSTEM_ADMIN
-
-if TYPE_CHECKING:
-    from tenantry.storage.record import RecordEvent
-    from tenantry.tenancy.host import Host
 
 RBAC_GROUP = "rbac.authorization.k8s.io"
 RBAC_RESOURCES = (CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS, ROLES, ROLE_BINDINGS)
@@ -54,8 +52,9 @@ def _remove(namespace: str, name: str, value: bytes) -> Update | None:
 class Policies:
     """Makes policies, and tells its subscribers of what changes them."""
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
+    def __init__(self, *, cell: Cell, catalog: Catalog) -> None:
+        self._cell = cell
+        self._catalog = catalog
         self._everywhere: Policy | None = None
         # However large: a role is compiled as often as it is asked for otherwise.
         self._roles: Cache[tuple[Key, int], CompiledRules] = Cache(
@@ -67,7 +66,7 @@ class Policies:
         )
         self._subscribers: list[Subscriber] = []
         for resource in RBAC_RESOURCES:
-            host.catalog.subscribe(resource, self._catalog_changed)
+            self._catalog.subscribe(resource, self._catalog_changed)
 
     @property
     def everywhere(self) -> Policy:
@@ -125,7 +124,7 @@ class Policies:
             return
         update: Update | None = _nothing
         if resource in _BINDINGS:
-            entry = self._host.catalog.entry(resource, cluster, name)
+            entry = self._catalog.entry(resource, cluster, name)
             update = _put(entry.raw) if entry is not None else None
         self._publish(cluster, update)
 
@@ -150,7 +149,7 @@ class Policies:
         return found
 
     def _held(self, cluster: str) -> Range | None:
-        return self._host.cell.range_of(cluster) if self._host.cell.owns(cluster) else None
+        return self._cell.range_of(cluster) if self._cell.owns(cluster) else None
 
     def _bindings(self, cluster: str) -> Iterator[bytes]:
         """Encoded, as each is when it comes."""
@@ -160,8 +159,8 @@ class Policies:
                 for record in range_.each(resource, cluster):
                     yield record.value
             else:
-                for name in self._host.catalog.names_in(resource, cluster):
-                    entry = self._host.catalog.entry(resource, cluster, name)
+                for name in self._catalog.names_in(resource, cluster):
+                    entry = self._catalog.entry(resource, cluster, name)
                     if entry is not None:
                         yield entry.raw
 
@@ -172,7 +171,7 @@ class Policies:
             record = range_.get(key)
             return self._compiled(key, record.version, record.value) if record is not None else None
         # Only what holds in a whole cluster is copied.
-        copy = self._host.catalog.entry(resource, cluster, name) if not namespace else None
+        copy = self._catalog.entry(resource, cluster, name) if not namespace else None
         return self._compiled(key, -copy.revision, copy.raw) if copy is not None else None
 
     def _compiled(self, key: Key, version: int, value: bytes) -> CompiledRules:

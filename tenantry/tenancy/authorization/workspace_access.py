@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from tenantry.apiserver.authorization import Attributes
 from tenantry.apiserver.user import User
 from tenantry.kube.objects import Object
 from tenantry.kube.rbac.rules import CompiledRules
+from tenantry.placement.catalog import Catalog
+from tenantry.placement.directory import Directory
+from tenantry.storage.cell import Cell
 from tenantry.tenancy.access_rules import OWNER_BINDING, PATH, VERB
 from tenantry.tenancy.authorization.access import Access
 from tenantry.tenancy.authorization.content import Content
@@ -18,17 +20,18 @@ from tenantry.tenancy.authorization.required_groups import RequiredGroups
 from tenantry.tenancy.resources import CLUSTER_ROLE_BINDINGS
 from tenantry.tenancy.types.phase_fields import READY
 
-if TYPE_CHECKING:
-    from tenantry.tenancy.host import Host
-
 _OWNERS = Grant(None, CompiledRules(({"verbs": [VERB], "nonResourceURLs": [PATH]},)), "owner of the workspace")
 
 
-class Entrance:
+class WorkspaceAccess:
     """Required groups, and the verb `access`. What is not held here is known by its copies (`tenantry.tenancy.access_rules`)."""
 
-    def __init__(self, host: Host, logical_cluster: Callable[[str], Object | None]) -> None:
-        self._host = host
+    def __init__(
+        self, logical_cluster: Callable[[str], Object | None], *, cell: Cell, catalog: Catalog, directory: Directory
+    ) -> None:
+        self._cell = cell
+        self._catalog = catalog
+        self._directory = directory
         self._logical_cluster = logical_cluster
         self._links: tuple[Link, ...] = (RequiredGroups(self._known), Content(self._known))
 
@@ -44,15 +47,13 @@ class Entrance:
 
     def _has_first_binding(self, cluster: str) -> bool:
         """Whether a cluster that is not held here has the binding with which it began."""
-        return (
-            not self._host.cell.owns(cluster) and self._host.catalog.entry(CLUSTER_ROLE_BINDINGS, cluster, OWNER_BINDING) is None
-        )
+        return not self._cell.owns(cluster) and self._catalog.entry(CLUSTER_ROLE_BINDINGS, cluster, OWNER_BINDING) is None
 
     def _known(self, cluster: str) -> Object | None:
         """The LogicalCluster; where that is neither held here nor copied, its phase as the path index has it."""
         found = self._logical_cluster(cluster)
-        if found is not None or self._host.cell.owns(cluster):
+        if found is not None or self._cell.owns(cluster):
             return found
-        parent = self._host.directory.parent_of(cluster)
-        workspace = self._host.directory.workspace(*parent) if parent is not None else None
+        parent = self._directory.parent_of(cluster)
+        workspace = self._directory.workspace(*parent) if parent is not None else None
         return {"metadata": {}, "status": {"phase": workspace.get("phase", READY)}} if workspace is not None else None

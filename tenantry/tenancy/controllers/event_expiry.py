@@ -8,21 +8,18 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
 from math import ceil
-from typing import TYPE_CHECKING
 
 import orjson
 
 from tenantry.base.slices import in_slices
 from tenantry.base.tasks import restarting
-from tenantry.storage.cell import NotOwned, Stale
+from tenantry.storage.cell import Cell, NotOwned, Stale
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Record, RecordEvent
 from tenantry.storage.store import StoreError
+from tenantry.tenancy.local_ranges import LocalRanges
 from tenantry.tenancy.resources import EVENTS
-
-if TYPE_CHECKING:
-    from tenantry.tenancy.host import Host
 
 LIFETIME_SECONDS = 3600.0
 SWEEP_SECONDS = 60.0
@@ -72,12 +69,14 @@ class EventExpiry:
 
     def __init__(
         self,
-        host: Host,
         *,
+        cell: Cell,
+        local_ranges: LocalRanges,
         now: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._host = host
+        self._cell = cell
+        self._local_ranges = local_ranges
         self._now = now
         self._sleep = sleep
         self._writes: dict[str, Writes] = {}
@@ -85,7 +84,7 @@ class EventExpiry:
         self._stop_following: Callable[[], None] | None = None
 
     def start(self) -> None:
-        self._stop_following = self._host.follow_ranges(self._follow)
+        self._stop_following = self._local_ranges.follow(self._follow)
         self._task = restarting(self._run, name="event expiry")
 
     async def stop(self) -> None:
@@ -99,13 +98,13 @@ class EventExpiry:
         """Deletes the events that were last written longer than LIFETIME_SECONDS ago; how many there were."""
         before = self._now() - LIFETIME_SECONDS
         swept = 0
-        for name, range_ in list(self._host.cell.ranges.items()):
+        for name, range_ in list(self._cell.ranges.items()):
             writes = self._writes.get(name) or Writes()
             due = (record for key in writes.due(before) if (record := range_.get(key)) is not None)
             while batch := list(islice(due, _BATCH)):
-                await self._host.cell.settled([record.key for record in batch])
+                await self._cell.writes_done([record.key for record in batch])
                 try:
-                    await self._host.cell.commit([Change(record.key, None, None, record) for record in batch])
+                    await self._cell.commit([Change(record.key, None, None, record) for record in batch])
                     swept += len(batch)
                 except (Stale, NotOwned, StoreError):
                     # One was written again just now, or there is nobody to write to: the next sweep looks again.

@@ -8,7 +8,7 @@ cluster has objects: they are gone through in slices, and whoever joins meanwhil
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -16,17 +16,17 @@ from tenantry.apiserver import objects
 from tenantry.apiserver.verbs import options as policies
 from tenantry.apiserver.verbs.options import DeleteOptions
 from tenantry.base.slices import in_slices
-from tenantry.controllers.reconcile import Controller, Retry
+from tenantry.controllers.controller import Retry
+from tenantry.controllers.object_controller import ObjectController
 from tenantry.kube.finalizers import FOREGROUND, ORPHAN
 from tenantry.kube.objects import Object, finalizers_of, metadata_of, split_api_version
 from tenantry.kube.status import StatusError
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Record, RecordEvent
+from tenantry.tenancy.apis import ClusterApis
+from tenantry.tenancy.cluster_scope import ClusterScopes
 from tenantry.tenancy.controllers.lookup import API_SOURCES, definition_of, definition_of_kind
-
-if TYPE_CHECKING:
-    from tenantry.tenancy.host import Host
 
 _MARKS = (b'"foregroundDeletion"', b'"orphan"')
 
@@ -46,23 +46,24 @@ class _Owners(NamedTuple):
 
 
 class _Blocked:
-    """An owner in foreground deletion that has dependents in its way. `told`: its dependents were all queued once. `joined`:
+    """An owner in foreground deletion that has dependents in its way. `queued`: its dependents were all queued once. `joined`:
     somebody has become its dependent since they were looked through last."""
 
-    __slots__ = ("joined", "key", "told")
+    __slots__ = ("joined", "key", "queued")
 
     def __init__(self, key: Key) -> None:
         self.key = key
-        self.told = False
+        self.queued = False
         self.joined = False
 
 
-class GarbageCollector(Controller):
+class GarbageCollector(ObjectController):
     name = "garbage-collector"
     workers = 8
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
+    def __init__(self, *, apis: ClusterApis, scopes: ClusterScopes) -> None:
+        self._apis = apis
+        self._scopes = scopes
         self._dependents: dict[str, dict[str, set[Key]]] = {}
         """By cluster and uid of their owner."""
         self._waiting: dict[str, dict[str, _Blocked]] = {}
@@ -84,7 +85,7 @@ class GarbageCollector(Controller):
             else:
                 yield record.key if _has_mark(record) else None
 
-    def lost(self, range_: Range) -> None:
+    def released(self, range_: Range) -> None:
         tables: tuple[dict[str, Any], ...] = (self._dependents, self._waiting, self._unresolved)
         for table in tables:
             for cluster in [cluster for cluster in table if cluster in range_]:
@@ -120,7 +121,7 @@ class GarbageCollector(Controller):
         elif owners and owners != owners_before:
             found.append(key)
         if key.cluster in self._unresolved and key.resource in API_SOURCES and record is not None:
-            self.walk(("apis", key.cluster), lambda: self._unresolved.pop(key.cluster, ()))
+            self.enqueue_all(("apis", key.cluster), lambda: self._unresolved.pop(key.cluster, ()))
         return found
 
     def _dependents_of(self, cluster: str, uid: str) -> Collection[Key]:
@@ -146,7 +147,7 @@ class GarbageCollector(Controller):
             async for dependent in in_slices(tuple(self._dependents_of(key.cluster, uid))):
                 self.enqueue(dependent)
         if range_.get(key) is not None:
-            await self._host.apis.read(key.cluster)
+            await self._apis.read(key.cluster)
         record = range_.get(key)
         if record is None:
             return
@@ -194,12 +195,12 @@ class GarbageCollector(Controller):
             if dependent is None:
                 continue
             blocking = blocking or _blocks(dependent, uid)
-            if blocking and blocked.told:
+            if blocking and blocked.queued:
                 # It is looked at again when that one is gone; the others were queued before.
                 return
-            if not blocked.told and not dependent.head.deleting:
+            if not blocked.queued and not dependent.head.deleting:
                 self.enqueue(key)
-        blocked.told = True
+        blocked.queued = True
         if blocking:
             return
         if blocked.joined:
@@ -214,7 +215,7 @@ class GarbageCollector(Controller):
 
     def _owners(self, range_: Range, key: Key, obj: Object) -> _Owners:
         owners = _Owners([], [], [])
-        apis = self._host.apis.for_cluster(key.cluster)
+        apis = self._apis.for_cluster(key.cluster)
         for ref in metadata_of(obj).get("ownerReferences") or ():
             group, _ = split_api_version(ref.get("apiVersion") or "")
             definition = definition_of_kind(apis, group, ref.get("kind") or "")
@@ -233,20 +234,20 @@ class GarbageCollector(Controller):
         return owners
 
     async def _update(self, key: Key, change: Callable[[Object], Object | None]) -> None:
-        definition = definition_of(self._host, key.cluster, key.resource)
+        definition = definition_of(self._apis, key.cluster, key.resource)
         if definition is not None:
-            await objects.update(self._host.scope(key.cluster), definition, key.namespace, key.name, change)
+            await objects.update(self._scopes.cluster(key.cluster), definition, key.namespace, key.name, change)
 
     async def _delete(self, record: Record, policy: str) -> None:
         """Deletes what was looked at and nothing newer: it may have been given an owner meanwhile."""
         key = record.key
-        definition = definition_of(self._host, key.cluster, key.resource)
+        definition = definition_of(self._apis, key.cluster, key.resource)
         if definition is None:
             self._unresolved.setdefault(key.cluster, set()).add(key)
             return
         options = DeleteOptions(propagation=policy, uid=record.head.uid, resource_version=str(record.version))
         try:
-            await objects.delete(self._host.scope(key.cluster), definition, key.namespace, key.name, options=options)
+            await objects.delete(self._scopes.cluster(key.cluster), definition, key.namespace, key.name, options=options)
         except StatusError as error:
             if error.code == 409:
                 raise Retry(why=error.message) from error

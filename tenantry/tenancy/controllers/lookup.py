@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.definition import ResourceDefinition
+from tenantry.tenancy.apis import ClusterApis
 from tenantry.tenancy.resources import API_BINDINGS, CUSTOM_RESOURCE_DEFINITIONS
-
-if TYPE_CHECKING:
-    from tenantry.tenancy.host import Host
 
 API_SOURCES = frozenset({CUSTOM_RESOURCE_DEFINITIONS, API_BINDINGS})
 """Storage keys of what gives a cluster its APIs beyond the built-in ones."""
@@ -17,12 +13,12 @@ _MEMO = "controllers.by_storage_key"
 _KINDS = "controllers.by_kind"
 
 
-def definition_of(host: Host, cluster: str, storage_key: str) -> ResourceDefinition | None:
+def definition_of(cluster_apis: ClusterApis, cluster: str, storage_key: str) -> ResourceDefinition | None:
     """The type behind `<group|core>/<resource>[:<identity>]`; None where the cluster does not have it (any more).
 
     Of types that share storage, the one whose own place it is.
     """
-    apis = host.apis.for_cluster(cluster)
+    apis = cluster_apis.for_cluster(cluster)
     table: dict[str, ResourceDefinition] | None = apis.tables.get(_MEMO)
     if table is None:
         table = {}

@@ -7,34 +7,34 @@ controller and root certificate publisher).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 import orjson
 
 from tenantry.apiserver import objects
-from tenantry.controllers.reconcile import Controller
+from tenantry.controllers.object_controller import ObjectController
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import RecordEvent
+from tenantry.tenancy.cluster_scope import ClusterScopes
 from tenantry.tenancy.resources import CONFIG_MAPS, LOGICAL_CLUSTERS, NAMESPACES, SERVICE_ACCOUNTS
+from tenantry.tenancy.types import SystemDefinitions
 from tenantry.tenancy.types.logical_cluster import NAME
 from tenantry.tenancy.workspaces.contents import ROOT_CA, default_account, root_bundle
-
-if TYPE_CHECKING:
-    from tenantry.tenancy.host import Host
 
 SERVICE_ACCOUNT = "default"
 
 
-class NamespaceContents(Controller):
+class NamespaceContents(ObjectController):
     name = "namespace-contents"
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
-        self._published = b'"data":' + orjson.dumps(root_bundle("", host.ca_certificate)["data"])
+    def __init__(self, *, definitions: SystemDefinitions, scopes: ClusterScopes, ca_certificate: str) -> None:
+        self._definitions = definitions
+        self._scopes = scopes
+        self._ca_certificate = ca_certificate
+        self._published = b'"data":' + orjson.dumps(root_bundle("", self._ca_certificate)["data"])
 
     @property
     def resources(self) -> Sequence[str] | None:
@@ -59,16 +59,16 @@ class NamespaceContents(Controller):
             # A place of the system's own, or of a workspace that goes away: nobody runs anything there.
             return
         if range_.get(_account(key)) is None:
-            await self._create(key, self._host.definitions.service_accounts, default_account(key.name))
-        wanted = root_bundle(key.name, self._host.ca_certificate)
+            await self._create(key, self._definitions.service_accounts, default_account(key.name))
+        wanted = root_bundle(key.name, self._ca_certificate)
         if range_.get(_bundle(key)) is None:
-            await self._create(key, self._host.definitions.config_maps, wanted)
+            await self._create(key, self._definitions.config_maps, wanted)
             return
 
         def repaired(obj: Object) -> Object | None:
             return {**obj, "data": wanted["data"]} if obj.get("data") != wanted["data"] else None
 
-        await objects.update(self._host.scope(key.cluster), self._host.definitions.config_maps, key.name, ROOT_CA, repaired)
+        await objects.update(self._scopes.cluster(key.cluster), self._definitions.config_maps, key.name, ROOT_CA, repaired)
 
     def _is_complete(self, range_: Range, key: Key) -> bool:
         bundle = range_.get(_bundle(key))
@@ -76,7 +76,7 @@ class NamespaceContents(Controller):
 
     async def _create(self, key: Key, definition: ResourceDefinition, obj: Object) -> None:
         try:
-            await objects.create(self._host.scope(key.cluster), definition, obj, namespace=key.name)
+            await objects.create(self._scopes.cluster(key.cluster), definition, obj, namespace=key.name)
         except StatusError as error:
             # Somebody was faster, or the namespace or the workspace began to go away.
             if error.code not in (404, 409, 403):

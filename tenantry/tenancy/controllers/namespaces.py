@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import orjson
 
 from tenantry.apiserver import objects
 from tenantry.base.slices import in_slices
-from tenantry.controllers.reconcile import Controller, Retry
+from tenantry.controllers.controller import Retry
+from tenantry.controllers.object_controller import ObjectController
 from tenantry.kube.objects import Object, finalizers_of, timestamp
 from tenantry.kube.status import StatusError
 from tenantry.kube.types.namespace import DEFINITION, FINALIZER
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Record, RecordEvent
-from tenantry.tenancy.controllers.purge import purge
+from tenantry.tenancy.cluster_scope import ClusterScopes
+from tenantry.tenancy.controllers.purge import Purge
 from tenantry.tenancy.resources import NAMESPACES
-
-if TYPE_CHECKING:
-    from tenantry.tenancy.host import Host
 
 _NAMES_MAX = 200
 """Types, and finalizers, named in a condition."""
@@ -28,7 +26,7 @@ _TEXTS_MAX = 10
 """Failures named in a condition; one object's reason is mostly every object's."""
 
 
-class NamespaceDeletion(Controller):
+class NamespaceDeletion(ObjectController):
     """Deletes what is in a terminating namespace, says in its conditions what remains, and lets it go when it is empty.
 
     It does not poll: contents that wait for their finalizers are looked at again when one of them goes.
@@ -37,8 +35,9 @@ class NamespaceDeletion(Controller):
     name = "namespace-deletion"
     workers = 8
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
+    def __init__(self, *, scopes: ClusterScopes, purge: Purge) -> None:
+        self._scopes = scopes
+        self._purge = purge
         self._terminating: set[tuple[str, str]] = set()
 
     @property
@@ -59,7 +58,7 @@ class NamespaceDeletion(Controller):
     def initial_keys(self, range_: Range) -> Iterable[Key | None]:
         return (record.key if record.head.deleting else None for record in range_.each(NAMESPACES))
 
-    def lost(self, range_: Range) -> None:
+    def released(self, range_: Range) -> None:
         self._terminating = {place for place in self._terminating if place[0] not in range_}
 
     async def reconcile(self, range_: Range, key: Key) -> None:
@@ -67,7 +66,7 @@ class NamespaceDeletion(Controller):
         if record is None or not record.head.deleting:
             return
         self._terminating.add((key.cluster, key.name))
-        failures = await purge(self._host, range_, contents(range_, key))
+        failures = await self._purge(range_, contents(range_, key))
         remaining = await Remaining.of(contents(range_, key))
         if remaining.counts or _is_kept(orjson.loads(record.value)):
             await self._report(key, remaining, failures)
@@ -77,15 +76,15 @@ class NamespaceDeletion(Controller):
             return
         if next(contents(range_, key), None) is not None:
             raise Retry(0.0, "something was on its way into the namespace")
-        await objects.update(self._host.scope(key.cluster), DEFINITION, "", key.name, _finalized, subresource="finalize")
+        await objects.update(self._scopes.cluster(key.cluster), DEFINITION, "", key.name, _finalized, subresource="finalize")
 
     async def _report(self, key: Key, remaining: Remaining, failures: Sequence[str]) -> None:
         conditions = deletion_conditions(remaining, failures)
 
-        def told(obj: Object) -> Object:
+        def with_conditions(obj: Object) -> Object:
             return _with_conditions(obj, conditions)
 
-        await objects.update(self._host.scope(key.cluster), DEFINITION, "", key.name, told, subresource="status")
+        await objects.update(self._scopes.cluster(key.cluster), DEFINITION, "", key.name, with_conditions, subresource="status")
 
 
 def contents(range_: Range, namespace: Key) -> Iterator[Record]:
@@ -168,8 +167,8 @@ def deletion_conditions(remaining: Remaining, failures: Sequence[str]) -> list[O
 
 
 def _told(parts: Iterable[str]) -> str:
-    told = sorted(parts)
-    return ", ".join(told[:_NAMES_MAX]) + (f" and {len(told) - _NAMES_MAX} more" if len(told) > _NAMES_MAX else "")
+    listed = sorted(parts)
+    return ", ".join(listed[:_NAMES_MAX]) + (f" and {len(listed) - _NAMES_MAX} more" if len(listed) > _NAMES_MAX else "")
 
 
 def _condition(kind: str, true: bool, reason: str, message: str) -> Object:

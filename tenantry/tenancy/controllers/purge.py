@@ -5,49 +5,56 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from tenantry.apiserver import objects
 from tenantry.base.slices import batches
 from tenantry.kube.status import StatusError
+from tenantry.storage.cell import Cell
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Record
+from tenantry.tenancy.apis import ClusterApis
+from tenantry.tenancy.cluster_scope import ClusterScopes
 from tenantry.tenancy.controllers.lookup import definition_of
-from tenantry.tenancy.copies import dropped_copies
-
-if TYPE_CHECKING:
-    from tenantry.tenancy.host import Host
+from tenantry.tenancy.copies import Copies
 
 AT_ONCE = 50
 FAILURES_MAX = 1000
 """Texts of failures that are kept."""
 
 
-async def purge(host: Host, range_: Range, records: Iterable[Record]) -> list[str]:
-    """Deletes every object that is not deleted yet, with its finalizers respected; the texts of what could not be deleted, of
-    many the first. `records` are gone through in slices (`Range.each`).
+class Purge:
+    """Deletes as a client with all rights would, one object after the other."""
 
-    Objects whose type the cluster has no more are removed at once: whoever could have a say went with the type.
-    """
-    failures: list[str] = []
-    async for batch in batches((None if record.head.deleting else record for record in records), AT_ONCE):
-        failed = filter(None, await asyncio.gather(*(_delete(host, range_, record) for record in batch)))
-        failures.extend(islice(failed, FAILURES_MAX - len(failures)))
-    return failures
+    def __init__(self, *, cell: Cell, apis: ClusterApis, scopes: ClusterScopes, copies: Copies) -> None:
+        self._cell = cell
+        self._apis = apis
+        self._scopes = scopes
+        self._copies = copies
 
+    async def __call__(self, range_: Range, records: Iterable[Record]) -> list[str]:
+        """Deletes every object that is not deleted yet, with its finalizers respected; the texts of what could not be deleted, of
+        many the first. `records` are gone through in slices (`Range.each`).
 
-async def _delete(host: Host, range_: Range, record: Record) -> str:
-    key = record.key
-    try:
-        await host.apis.read(key.cluster)
-        definition = definition_of(host, key.cluster, key.resource)
-        if definition is not None:
-            await objects.delete(host.scope(key.cluster), definition, key.namespace, key.name)
-            return ""
-        await host.cell.settled([key])
-        current = range_.get(key)
-        if current is not None:
-            await host.cell.commit([Change(key, None, None, current, dropped_copies(host, key))])
-    except StatusError as error:
-        return error.message
-    return ""
+        Objects whose type the cluster has no more are removed at once: whoever could have a say went with the type.
+        """
+        failures: list[str] = []
+        async for batch in batches((None if record.head.deleting else record for record in records), AT_ONCE):
+            failed = filter(None, await asyncio.gather(*(self._delete(range_, record) for record in batch)))
+            failures.extend(islice(failed, FAILURES_MAX - len(failures)))
+        return failures
+
+    async def _delete(self, range_: Range, record: Record) -> str:
+        key = record.key
+        try:
+            await self._apis.read(key.cluster)
+            definition = definition_of(self._apis, key.cluster, key.resource)
+            if definition is not None:
+                await objects.delete(self._scopes.cluster(key.cluster), definition, key.namespace, key.name)
+                return ""
+            await self._cell.writes_done([key])
+            current = range_.get(key)
+            if current is not None:
+                await self._cell.commit([Change(key, None, None, current, self._copies.dropped(key))])
+        except StatusError as error:
+            return error.message
+        return ""

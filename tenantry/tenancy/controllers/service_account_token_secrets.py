@@ -5,30 +5,24 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import orjson
 
 from tenantry.apiserver import objects
 from tenantry.apiserver.authentication.service_account import BoundObject
 from tenantry.apiserver.verbs.options import DeleteOptions
-from tenantry.base.slices import in_slices
-from tenantry.controllers.reconcile import Controller
+from tenantry.controllers.object_controller import CollectionController, ObjectCollection, enqueue_where
 from tenantry.kube.objects import Object, annotations_of, metadata_of
 from tenantry.kube.types.secret import DEFINITION, SERVICE_ACCOUNT_NAME_ANNOTATION, SERVICE_ACCOUNT_TOKEN
+from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Record, RecordEvent
+from tenantry.tenancy.cluster_scope import ClusterScopes
 from tenantry.tenancy.resources import SECRETS, SERVICE_ACCOUNTS
 
-if TYPE_CHECKING:
-    from tenantry.tenancy.host import Host
-
 SERVICE_ACCOUNT_UID_ANNOTATION = "kubernetes.io/service-account.uid"
-
-
-_ALL = ""
-"""As a name: every such secret of a namespace."""
 
 
 class Issue(Protocol):
@@ -37,36 +31,36 @@ class Issue(Protocol):
         ...
 
 
-class ServiceAccountTokenSecrets(Controller):
+class ServiceAccountTokenSecrets(CollectionController):
     name = "service-account-token-secrets"
 
-    def __init__(self, host: Host, issue: Issue) -> None:
-        self._host = host
+    def __init__(self, issue: Issue, *, cell: Cell, scopes: ClusterScopes, ca_certificate: str) -> None:
+        self._cell = cell
+        self._scopes = scopes
+        self._ca_certificate = ca_certificate
         self._issue = issue
 
     @property
     def resources(self) -> Sequence[str] | None:
         return (SECRETS, SERVICE_ACCOUNTS)
 
-    def keys(self, event: RecordEvent) -> Iterable[Key]:
+    def keys(self, event: RecordEvent) -> Iterable[Key | ObjectCollection]:
         key = event.key
         if key.resource == SECRETS:
             return (key,) if event.record is not None and _is_token(event.record) else ()
-        cell = self._host.cell
+        cell = self._cell
         if event.record is not None or not cell.owns(key.cluster):
             return ()
         if not cell.range_of(key.cluster).has_any(SECRETS, key.cluster, key.namespace):
             return ()
-        return (Key(key.cluster, SECRETS, key.namespace, _ALL),)
+        return (ObjectCollection(key.cluster, key.namespace),)
 
     def initial_keys(self, range_: Range) -> Iterable[Key | None]:
         return (record.key if _is_token(record) else None for record in range_.each(SECRETS))
 
-    async def reconcile(self, range_: Range, key: Key) -> None:
-        if key.name == _ALL:
-            async for each in in_slices(range_.each(SECRETS, key.cluster, key.namespace)):
-                if _is_token(each):
-                    self.enqueue(each.key)
+    async def reconcile(self, range_: Range, key: Key | ObjectCollection) -> None:
+        if isinstance(key, ObjectCollection):
+            await enqueue_where(self.enqueue, range_.each(SECRETS, key.cluster, key.namespace), _is_token)
             return
         record = range_.get(key)
         if record is None or record.head.deleting or not _is_token(record):
@@ -75,7 +69,7 @@ class ServiceAccountTokenSecrets(Controller):
         annotations = annotations_of(secret)
         name = annotations.get(SERVICE_ACCOUNT_NAME_ANNOTATION, "")
         account = range_.get(Key(key.cluster, SERVICE_ACCOUNTS, key.namespace, name))
-        scope = self._host.scope(key.cluster)
+        scope = self._scopes.cluster(key.cluster)
         if account is None or annotations.get(SERVICE_ACCOUNT_UID_ANNOTATION, account.head.uid) != account.head.uid:
             options = DeleteOptions(uid=record.head.uid, resource_version=str(record.version))
             await objects.delete(scope, DEFINITION, key.namespace, key.name, options=options)
@@ -96,7 +90,7 @@ class ServiceAccountTokenSecrets(Controller):
     def _lacking(self, secret: Object, token: str) -> dict[str, str]:
         """What its data should have and has not, in base64."""
         data = secret.get("data") or {}
-        wanted = {"ca.crt": _base64(self._host.ca_certificate), "namespace": _base64(metadata_of(secret)["namespace"])}
+        wanted = {"ca.crt": _base64(self._ca_certificate), "namespace": _base64(metadata_of(secret)["namespace"])}
         lacking = {key: value for key, value in wanted.items() if data.get(key) != value}
         if not data.get("token"):
             lacking["token"] = _base64(token)

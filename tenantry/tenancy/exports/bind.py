@@ -3,37 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
 from tenantry.apiserver import records
 from tenantry.base.cache import Cache
-from tenantry.controllers.reconcile import Controller
+from tenantry.controllers.object_controller import ObjectController
 from tenantry.kube.exact import exact
 from tenantry.kube.objects import Object, annotations_of, name_of, timestamp
 from tenantry.kube.status import not_found
+from tenantry.placement.catalog import Catalog
+from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.overtaken import transact
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Record, RecordEvent
-from tenantry.tenancy.changes import updated
+from tenantry.tenancy.changes import Changes
 from tenantry.tenancy.exports import locks
 from tenantry.tenancy.exports.binding_status import CLAIMS_APPLIED, CLAIMS_VALID, Names, bound_status, names_in, unresolved_status
 from tenantry.tenancy.exports.bindings import (
     EXPORT_RESOURCE,
-    Export,
     bindings_of,
     decoded,
-    find_export,
-    get_export,
-    get_schema,
     reference_of,
 )
 from tenantry.tenancy.exports.claims import ACCEPTED
 from tenantry.tenancy.exports.conditions import FALSE, mark_true
 from tenantry.tenancy.exports.hashing import EXPORT_LABEL, REFLEXIVE_VALUE, claim_hash, claim_label, export_hash
 from tenantry.tenancy.exports.index import BindingIndex
+from tenantry.tenancy.exports.lookup import Export, ExportLookup
 from tenantry.tenancy.resources import (
     API_BINDINGS,
     API_EXPORTS,
@@ -41,10 +40,8 @@ from tenantry.tenancy.resources import (
     CUSTOM_RESOURCE_DEFINITIONS,
     LOGICAL_CLUSTERS,
 )
+from tenantry.tenancy.types import SystemDefinitions
 from tenantry.tenancy.well_known import PATH_ANNOTATION
-
-if TYPE_CHECKING:
-    from tenantry.tenancy.host import Host
 
 FINALIZER = "apis.kcp.io/apibinding-finalizer"
 EXTRA_ANNOTATION_PREFIX = "extra.apis.kcp.io/"
@@ -54,7 +51,7 @@ _templates: Cache[tuple[str, str, bool], tuple[Object, tuple[Object, ...], bytes
 
 
 def bound_binding(
-    host: Host,
+    exports: ExportLookup,
     export_cluster: str,
     export_name: str,
     *,
@@ -71,10 +68,10 @@ def bound_binding(
     `cluster` (annotation kcp.io/path). `export_path`: what `spec.reference.export.path` says, by default the export's own.
     Raises StatusError 404 where the export is unknown. An export that is not ready yet gives a binding that is still Binding.
     """
-    export = get_export(host, export_cluster, export_name)
+    export = exports.get(export_cluster, export_name)
     if export is None:
         raise not_found(EXPORT_RESOURCE, f"{export_cluster}:{export_name}")
-    schemas = _schemas(host, Export(export_cluster, export_name, export))
+    schemas = _schemas(exports, Export(export_cluster, export_name, export))
     place = (export_cluster, export_name, accept_claims)
     known = _templates.get(place)
     state = tuple(schemas.values())
@@ -146,12 +143,12 @@ def extra_annotations(export: Object) -> dict[str, str]:
     return extra if sum(len(k) + len(v) for k, v in extra.items()) <= _EXTRA_CHARACTERS else {}
 
 
-def taken_names(range_: Range, cluster: str, binding_name: str, host: Host) -> list[Names]:
+def taken_names(range_: Range, cluster: str, binding_name: str, exports: ExportLookup) -> list[Names]:
     """The names of the types that a cluster has from elsewhere: its other bindings, and its CustomResourceDefinitions."""
     taken: list[Names] = []
     for binding in bindings_of(range_, cluster):
         if name_of(binding) != binding_name:
-            taken.extend(bound_names(host, binding))
+            taken.extend(bound_names(exports, binding))
     taken.extend(
         names_in(crd.get("spec") or {}, f'CustomResourceDefinition "{name_of(crd)}"')
         for crd in map(decoded, range_.list(CUSTOM_RESOURCE_DEFINITIONS, cluster))
@@ -159,20 +156,20 @@ def taken_names(range_: Range, cluster: str, binding_name: str, host: Host) -> l
     return taken
 
 
-def bound_names(host: Host, binding: Object) -> list[Names]:
+def bound_names(exports: ExportLookup, binding: Object) -> list[Names]:
     """The names of the types that a binding has bound."""
     status = binding.get("status") or {}
     home = status.get("apiExportClusterName") or ""
     owner = f'APIBinding "{name_of(binding)}"'
     found: list[Names] = []
     for entry in status.get("boundResources") or ():
-        schema = get_schema(host, home, entry["schema"]["name"])
+        schema = exports.schema(home, entry["schema"]["name"])
         spec = schema["spec"] if schema is not None else {"group": entry.get("group"), "names": {"plural": entry["resource"]}}
         found.append(names_in(spec, owner))
     return found
 
 
-class BindController(Controller):
+class BindController(ObjectController):
     """Keeps the status of APIBindings, and the locks of their logical clusters, as their exports have it.
 
     Exports and schemas come from the catalog, so it does not matter where the export lives.
@@ -180,13 +177,26 @@ class BindController(Controller):
 
     name = "apibinding"
 
-    def __init__(self, host: Host, index: BindingIndex) -> None:
-        self._host = host
+    def __init__(
+        self,
+        index: BindingIndex,
+        *,
+        cell: Cell,
+        catalog: Catalog,
+        definitions: SystemDefinitions,
+        changes: Changes,
+        exports: ExportLookup,
+    ) -> None:
+        self._cell = cell
+        self._catalog = catalog
+        self._definitions = definitions
+        self._changes = changes
+        self._exports = exports
         self._index = index
         self._waiting: dict[str, set[Key]] = {}
         """By cluster the bindings that have not all of what they ask for: what is in their way may go."""
-        host.catalog.subscribe(API_EXPORTS, self._export_changed)
-        host.catalog.subscribe(API_RESOURCE_SCHEMAS, self._schema_changed)
+        self._catalog.subscribe(API_EXPORTS, self._export_changed)
+        self._catalog.subscribe(API_RESOURCE_SCHEMAS, self._schema_changed)
 
     @property
     def resources(self) -> Sequence[str]:
@@ -199,13 +209,13 @@ class BindController(Controller):
         waiting = self._waiting.get(key.cluster)
         return (*own, *(each for each in waiting if each != key)) if waiting else own
 
-    async def prepared(self, range_: Range) -> None:
+    async def wait_for_sync(self, range_: Range) -> None:
         await self._index.filled(range_)
 
     def initial_keys(self, range_: Range) -> Iterable[Key | None]:
         return (record.key for record in range_.each(API_BINDINGS))
 
-    def lost(self, range_: Range) -> None:
+    def released(self, range_: Range) -> None:
         self._waiting = {cluster: keys for cluster, keys in self._waiting.items() if cluster not in range_}
 
     async def reconcile(self, range_: Range, key: Key) -> None:
@@ -215,10 +225,10 @@ class BindController(Controller):
             self._note(key, waits=False)
             return
         await transact(
-            self._host.cell, (key, logical_cluster), lambda: self._changes(range_.get(key), range_.get(logical_cluster), range_)
+            self._cell, (key, logical_cluster), lambda: self._compute(range_.get(key), range_.get(logical_cluster), range_)
         )
 
-    def _changes(self, record: Record | None, logical_cluster: Record | None, range_: Range) -> list[Change]:
+    def _compute(self, record: Record | None, logical_cluster: Record | None, range_: Range) -> list[Change]:
         if record is None or record.head.deleting:
             return []
         binding = decoded(record)
@@ -227,18 +237,18 @@ class BindController(Controller):
         self._note(record.key, waits=any(each["status"] == FALSE for each in status.get("conditions") or ()))
         changes: list[Change] = []
         if status != binding.get("status") or not extra.items() <= annotations_of(binding).items():
-            definition = self._host.definitions.api_bindings
+            definition = self._definitions.api_bindings
             obj = records.decode(record, definition, definition.storage_version)
             obj["status"] = status
             if extra:
                 obj["metadata"]["annotations"] = {**annotations_of(obj), **extra}
-            changes.append(updated(self._host, definition, record, obj))
+            changes.append(self._changes.updated(definition, record, obj))
         after = locks.with_locks(locked, record.key.name, status.get("boundResources") or ())
         if logical_cluster is not None and after != locked:
-            definition = self._host.definitions.logical_clusters
+            definition = self._definitions.logical_clusters
             obj = records.decode(logical_cluster, definition, definition.storage_version)
             obj["metadata"]["annotations"] = {**annotations_of(obj), locks.LOCKS_ANNOTATION: after}
-            changes.append(updated(self._host, definition, logical_cluster, obj))
+            changes.append(self._changes.updated(definition, logical_cluster, obj))
         return changes
 
     def _note(self, key: Key, *, waits: bool) -> None:
@@ -253,15 +263,15 @@ class BindController(Controller):
     def _wanted(self, range_: Range, cluster: str, binding: Object, locked: str) -> tuple[Object, dict[str, str]]:
         now = timestamp()
         path, name = reference_of(binding)
-        export = find_export(self._host, cluster, path, name)
+        export = self._exports.find(cluster, path, name)
         if export is None:
             return unresolved_status(binding, "APIExportNotFound", f"APIExport {path or cluster}|{name} not found", now=now), {}
         status = bound_status(
             binding,
             export.cluster,
             export.object,
-            _schemas(self._host, export),
-            taken=taken_names(range_, cluster, name_of(binding), self._host),
+            _schemas(self._exports, export),
+            taken=taken_names(range_, cluster, name_of(binding), self._exports),
             locked=locks.held_by_others(locks.parse(locked), name_of(binding)),
             now=now,
         )
@@ -272,25 +282,25 @@ class BindController(Controller):
         return status, extra_annotations(export.object)
 
     def _export_changed(self, _: str, cluster: str, name: str, obj: Object | None) -> None:
-        self.walk((cluster, name), lambda: self._index.keys(export_hash(cluster, name)))
+        self.enqueue_all((cluster, name), lambda: self._index.keys(export_hash(cluster, name)))
 
     def _schema_changed(self, resource: str, cluster: str, name: str, obj: Object | None) -> None:
-        if self._host.catalog.has_any(API_EXPORTS, cluster):
-            self.walk(("schema", cluster, name), lambda: self._users_of(cluster, name))
+        if self._catalog.has_any(API_EXPORTS, cluster):
+            self.enqueue_all(("schema", cluster, name), lambda: self._users_of(cluster, name))
 
     def _users_of(self, cluster: str, schema: str) -> Iterable[Key | None]:
         """The bindings to exports that have a schema."""
-        for export_name in self._host.catalog.names_in(API_EXPORTS, cluster):
-            export = self._host.catalog.get(API_EXPORTS, cluster, export_name) or {}
+        for export_name in self._catalog.names_in(API_EXPORTS, cluster):
+            export = self._catalog.get(API_EXPORTS, cluster, export_name) or {}
             if any(entry.get("schema") == schema for entry in (export.get("spec") or {}).get("resources") or ()):
                 yield from self._index.keys(export_hash(cluster, export_name))
             yield None
 
 
-def _schemas(host: Host, export: Export) -> dict[str, Object]:
+def _schemas(exports: ExportLookup, export: Export) -> dict[str, Object]:
     found: dict[str, Object] = {}
     for entry in (export.object.get("spec") or {}).get("resources") or ():
-        schema = get_schema(host, export.cluster, entry["schema"])
+        schema = exports.schema(export.cluster, entry["schema"])
         if schema is not None:
             found[entry["schema"]] = schema
     return found

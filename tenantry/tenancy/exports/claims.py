@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -18,15 +18,14 @@ from tenantry.kube.objects import GroupResource, Object, labels_of, metadata_of,
 from tenantry.kube.selectors import labels as label_selectors
 from tenantry.kube.selectors.labels import LabelSelector
 from tenantry.kube.status import forbidden
+from tenantry.placement.catalog import Catalog
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Record
-from tenantry.tenancy.exports.bindings import BINDING_RESOURCE, bound_export, reference_of, resolve_cluster
+from tenantry.tenancy.exports.bindings import BINDING_RESOURCE, reference_of
 from tenantry.tenancy.exports.hashing import CLAIM_LABEL_PREFIX, REFLEXIVE_VALUE, claim_hash, claim_label
+from tenantry.tenancy.exports.lookup import ExportLookup
 from tenantry.tenancy.resources import API_BINDINGS, API_EXPORTS
-
-if TYPE_CHECKING:
-    from tenantry.tenancy.host import Host
 
 ACCEPTED = "Accepted"
 _CLAIM_MARK = b'"permissionClaims":[{'
@@ -87,13 +86,14 @@ class Claims:
     for as long as the bindings have the versions from which they were made, and no export changed.
     """
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
+    def __init__(self, *, catalog: Catalog, exports: ExportLookup) -> None:
+        self._catalog = catalog
+        self._exports = exports
         self._generation = 0
         self._tables: Cache[str, tuple[tuple[int, ...], int, Table]] = Cache("accepted_claims", bytes_max=8 << 20)
         # An export that changes, anybody's, has tables made again; bindings are read again when they change themselves.
         self._read: Cache[tuple[Key, int], _Read] = Cache("claims_read", bytes_max=8 << 20, keeps_large=True)
-        host.catalog.subscribe(API_EXPORTS, self._exports_changed)
+        self._catalog.subscribe(API_EXPORTS, self._exports_changed)
 
     def of(self, range: Range, cluster: str) -> Table:
         """The accepted claims of a cluster by (normalized) resource."""
@@ -120,7 +120,7 @@ class Claims:
 
     def _add_reflexive(self, cluster: str, binding: Object, expected: dict[str, str]) -> None:
         path, name = reference_of(binding)
-        home = (binding.get("status") or {}).get("apiExportClusterName") or resolve_cluster(self._host, cluster, path)
+        home = (binding.get("status") or {}).get("apiExportClusterName") or self._exports.resolve_cluster(cluster, path)
         if home:
             expected.setdefault(claim_label(home, name), REFLEXIVE_VALUE)
 
@@ -128,7 +128,7 @@ class Claims:
         table: dict[GroupResource, list[AcceptedClaim]] = {}
         for record in bindings:
             binding, claims = self._read.compute((record.key, record.version), partial(_read, record))
-            export = bound_export(self._host, cluster, binding) if claims else None
+            export = self._exports.bound_by(cluster, binding) if claims else None
             if export is None:
                 continue
             key = claim_label(export.cluster, export.name)
@@ -150,11 +150,6 @@ def _read(record: Record) -> _Read:
 def _claimed(claim: Mapping[str, Any]) -> tuple[GroupResource, str, LabelSelector | None]:
     group, resource = claim.get("group") or "", claim.get("resource") or ""
     return normalized(group, resource), claim_hash(group, resource, claim.get("identityHash") or ""), claim_selector(claim)
-
-
-def claims_for(host: Host) -> Claims:
-    """The claims of a host: one value for admission and for the relabelling controller."""
-    return host.part(Claims)
 
 
 def matching(table: Table, resource: GroupResource, labels: Mapping[str, str]) -> dict[str, str]:

@@ -2,33 +2,76 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
-from tenantry.controllers.reconcile import Controller
+from tenantry.controllers.controller import Controller
+from tenantry.placement.catalog import Catalog
+from tenantry.placement.map import Map
+from tenantry.placement.urls import Urls
+from tenantry.storage.cell import Cell
+from tenantry.tenancy.apis import ClusterApis
+from tenantry.tenancy.changes import Changes
 from tenantry.tenancy.exports.bind import BindController
-from tenantry.tenancy.exports.claims import claims_for
+from tenantry.tenancy.exports.claims import Claims
 from tenantry.tenancy.exports.consumers import ConsumersController
 from tenantry.tenancy.exports.endpoints import EndpointsController, SliceCreator
 from tenantry.tenancy.exports.identity import IdentityController
 from tenantry.tenancy.exports.index import BindingIndex
+from tenantry.tenancy.exports.lookup import ExportLookup
 from tenantry.tenancy.exports.relabel import RelabelController
 from tenantry.tenancy.exports.unbind import UnbindController
+from tenantry.tenancy.local_ranges import LocalRanges
 from tenantry.tenancy.retained_schemas import RetainedSchemasController
-
-if TYPE_CHECKING:
-    from tenantry.tenancy.host import Host
+from tenantry.tenancy.types import SystemDefinitions
 
 
-def build(host: Host, *, publish_on_exports: bool = False) -> list[Controller]:
+def build(
+    *,
+    cell: Cell,
+    catalog: Catalog,
+    range_map: Map,
+    urls: Urls,
+    local_ranges: LocalRanges,
+    definitions: SystemDefinitions,
+    apis: ClusterApis,
+    changes: Changes,
+    exports: ExportLookup,
+    claims: Claims,
+    publish_on_exports: bool = False,
+) -> list[Controller[Any]]:
     """All of them. `publish_on_exports`: fill the deprecated `APIExport.status.virtualWorkspaces`."""
-    index = BindingIndex(host)
+    index = BindingIndex(local_ranges=local_ranges)
     return [
-        IdentityController(host, publish_on_exports=publish_on_exports),
-        SliceCreator(host),
-        ConsumersController(host, index),
-        EndpointsController(host),
-        BindController(host, index),
-        UnbindController(host),
-        RelabelController(host, claims_for(host), index),
-        RetainedSchemasController(host, index),
+        IdentityController(
+            cell=cell,
+            definitions=definitions,
+            range_map=range_map,
+            urls=urls,
+            changes=changes,
+            publish_on_exports=publish_on_exports,
+        ),
+        SliceCreator(cell=cell, definitions=definitions, changes=changes),
+        ConsumersController(index, cell=cell),
+        EndpointsController(
+            cell=cell,
+            catalog=catalog,
+            definitions=definitions,
+            range_map=range_map,
+            urls=urls,
+            changes=changes,
+            exports=exports,
+        ),
+        BindController(index, cell=cell, catalog=catalog, definitions=definitions, changes=changes, exports=exports),
+        UnbindController(cell=cell, definitions=definitions, apis=apis, changes=changes, exports=exports),
+        RelabelController(
+            claims,
+            index,
+            cell=cell,
+            catalog=catalog,
+            definitions=definitions,
+            apis=apis,
+            changes=changes,
+            exports=exports,
+        ),
+        RetainedSchemasController(index, cell=cell, catalog=catalog),
     ]

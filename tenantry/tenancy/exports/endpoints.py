@@ -3,39 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
-from tenantry.controllers.reconcile import Controller
+from tenantry.controllers.object_controller import ObjectController
 from tenantry.kube.objects import Object, annotations_of, timestamp
 from tenantry.kube.selectors import labels as label_selectors
 from tenantry.kube.selectors.labels import LabelSelector
+from tenantry.placement.catalog import Catalog
+from tenantry.placement.map import Map
+from tenantry.placement.urls import Urls
+from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.overtaken import transact
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Record, RecordEvent
-from tenantry.tenancy.changes import created
-from tenantry.tenancy.exports.bindings import Export, decoded, find_export, reference_of
+from tenantry.tenancy.changes import Changes
+from tenantry.tenancy.exports.bindings import decoded, reference_of
 from tenantry.tenancy.exports.conditions import mark_false, mark_true
 from tenantry.tenancy.exports.consumers import CONSUMERS, ranges_with_consumers
+from tenantry.tenancy.exports.lookup import Export, ExportLookup
 from tenantry.tenancy.exports.revise import revise
 from tenantry.tenancy.exports.urls import export_url
 from tenantry.tenancy.resources import API_EXPORT_ENDPOINT_SLICES, API_EXPORTS, PARTITIONS, SHARDS
+from tenantry.tenancy.types import SystemDefinitions
 from tenantry.tenancy.well_known import PATH_ANNOTATION
-
-if TYPE_CHECKING:
-    from tenantry.tenancy.host import Host
 
 SKIP_ANNOTATION = "apiexports.apis.kcp.io/skip-endpointslice"
 _EVERY_RANGE = label_selectors.parse("")
 
 
-class SliceCreator(Controller):
+class SliceCreator(ObjectController):
     """Gives every APIExport an endpoint slice of its own name, unless an annotation says not to."""
 
     name = "apiexport-endpointslice-creator"
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
+    def __init__(self, *, cell: Cell, definitions: SystemDefinitions, changes: Changes) -> None:
+        self._cell = cell
+        self._definitions = definitions
+        self._changes = changes
 
     @property
     def resources(self) -> Sequence[str]:
@@ -51,9 +55,9 @@ class SliceCreator(Controller):
 
     async def reconcile(self, range_: Range, key: Key) -> None:
         place = Key(key.cluster, API_EXPORT_ENDPOINT_SLICES, "", key.name)
-        await transact(self._host.cell, (key, place), lambda: self._changes(range_.get(key), range_.get(place)))
+        await transact(self._cell, (key, place), lambda: self._compute(range_.get(key), range_.get(place)))
 
-    def _changes(self, record: Record | None, existing: Record | None) -> tuple[Change, ...]:
+    def _compute(self, record: Record | None, existing: Record | None) -> tuple[Change, ...]:
         if record is None or record.head.deleting or existing is not None:
             return ()
         export = decoded(record)
@@ -66,33 +70,49 @@ class SliceCreator(Controller):
             "metadata": {"name": name, "ownerReferences": [owner]},
             "spec": {"export": {"path": path, "name": name}},
         }
-        return (created(self._host, self._host.definitions.api_export_endpoint_slices, cluster, wanted),)
+        return (self._changes.created(self._definitions.api_export_endpoint_slices, cluster, wanted),)
 
 
-class EndpointsController(Controller):
+class EndpointsController(ObjectController):
     """Keeps the status of endpoint slices. A slice may live in any range: what it needs of others is in the catalog."""
 
     name = "apiexport-endpoints"
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
+    def __init__(
+        self,
+        *,
+        cell: Cell,
+        catalog: Catalog,
+        definitions: SystemDefinitions,
+        range_map: Map,
+        urls: Urls,
+        changes: Changes,
+        exports: ExportLookup,
+    ) -> None:
+        self._range_map = range_map
+        self._urls = urls
+        self._cell = cell
+        self._catalog = catalog
+        self._definitions = definitions
+        self._changes = changes
+        self._exports = exports
         self._by_export: dict[tuple[str, str], set[Key]] = {}
         self._export_of: dict[Key, tuple[str, str]] = {}
-        host.catalog.subscribe(CONSUMERS, self._consumers_changed)
-        host.catalog.subscribe(API_EXPORTS, self._export_changed)
-        host.catalog.subscribe(SHARDS, self._partitions_changed)
-        host.catalog.subscribe(PARTITIONS, self._partitions_changed)
+        self._catalog.subscribe(CONSUMERS, self._consumers_changed)
+        self._catalog.subscribe(API_EXPORTS, self._export_changed)
+        self._catalog.subscribe(SHARDS, self._partitions_changed)
+        self._catalog.subscribe(PARTITIONS, self._partitions_changed)
 
     @property
     def resources(self) -> Sequence[str]:
         return (API_EXPORT_ENDPOINT_SLICES,)
 
-    def lost(self, range_: Range) -> None:
+    def released(self, range_: Range) -> None:
         for key in [key for key in self._export_of if key.cluster in range_]:
             self._forget(key)
 
     async def reconcile(self, range_: Range, key: Key) -> None:
-        definition = self._host.definitions.api_export_endpoint_slices
+        definition = self._definitions.api_export_endpoint_slices
         record = range_.get(key)
         if record is None:
             self._forget(key)
@@ -105,13 +125,13 @@ class EndpointsController(Controller):
             current["status"] = self._status(key, current)
             return bool(current["status"] != before)
 
-        await revise(self._host, definition, key, change)
+        await revise(self._cell, self._changes, definition, key, change)
 
     def _status(self, key: Key, endpoint_slice: Object) -> Object:
         now = timestamp()
         status: Object = dict(endpoint_slice.get("status") or {})
         path, name = reference_of(endpoint_slice)
-        export = find_export(self._host, key.cluster, path, name)
+        export = self._exports.find(key.cluster, path, name)
         self._remember(key, path, name, export)
         selector = self._selector(key, endpoint_slice, status, now)
         if export is None:
@@ -132,9 +152,9 @@ class EndpointsController(Controller):
         """A range with consumers that left the partition keeps its place, as in kcp: its consumers still need serving."""
         listed = {endpoint["url"] for endpoint in status.get("endpoints") or ()}
         endpoints = []
-        for range_name in sorted(ranges_with_consumers(self._host.catalog, export.cluster, export.name)):
-            url = export_url(self._host, range_name, export.cluster, export.name)
-            if url in listed or selector.matches(range_labels(self._host, range_name)):
+        for range_name in sorted(ranges_with_consumers(self._catalog, export.cluster, export.name)):
+            url = export_url(self._urls, range_name, export.cluster, export.name)
+            if url in listed or selector.matches(self._range_labels(range_name)):
                 endpoints.append({"url": url})
         return endpoints
 
@@ -144,7 +164,7 @@ class EndpointsController(Controller):
             mark_true(status, "PartitionValid", now)
             status.pop("shardSelector", None)
             return _EVERY_RANGE
-        partition = self._host.catalog.get(PARTITIONS, key.cluster, name)
+        partition = self._catalog.get(PARTITIONS, key.cluster, name)
         if partition is None:
             mark_false(status, "PartitionValid", "PartitionInvalidReference", f'Partition "{name}" not found', now)
             status.pop("shardSelector", None)
@@ -185,16 +205,15 @@ class EndpointsController(Controller):
 
     def _enqueue(self, cluster: str, name: str) -> None:
         if (cluster, name) in self._by_export:
-            self.walk((cluster, name), lambda: tuple(self._by_export.get((cluster, name), ())))
+            self.enqueue_all((cluster, name), lambda: tuple(self._by_export.get((cluster, name), ())))
 
     def _partitions_changed(self, *_: object) -> None:
-        self.walk("partitions", lambda: tuple(self._export_of))
+        self.enqueue_all("partitions", lambda: tuple(self._export_of))
 
-
-def range_labels(host: Host, range_name: str) -> dict[str, str]:
-    """The labels of a range: those of its Shard object in root, or the registry's while that is not there yet."""
-    shard = host.catalog.get(SHARDS, "root", range_name)
-    if shard is not None:
-        return shard["metadata"].get("labels") or {}
-    known = host.registry.named(range_name)
-    return {"name": range_name, **(known.labels if known is not None else {})}
+    def _range_labels(self, range_name: str) -> dict[str, str]:
+        """The labels of a range: those of its Shard object in root, or the registry's while that is not there yet."""
+        shard = self._catalog.get(SHARDS, "root", range_name)
+        if shard is not None:
+            return shard["metadata"].get("labels") or {}
+        known = self._range_map.named(range_name)
+        return {"name": range_name, **(known.labels if known is not None else {})}

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from tenantry.kube.objects import Object
+from tenantry.placement.catalog import Catalog
 from tenantry.tenancy.resources import API_EXPORTS
-
-if TYPE_CHECKING:
-    from tenantry.tenancy.host import Host
 
 Place = tuple[str, str]
 """(cluster id, name) of an export."""
 
 
 class Identities:
-    """The catalog tells it of every export before others who ask it in turn: it is the first part of a host."""
+    """The catalog tells it of every export before others who ask it in turn, so it has to be the first to subscribe."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, catalog: Catalog) -> None:
         self._exports: dict[str, set[Place]] = {}
         self._identity_of: dict[Place, str] = {}
-        host.catalog.subscribe(API_EXPORTS, self._changed)
+        catalog.subscribe(API_EXPORTS, self._changed)
 
     def exports(self, identity: str) -> Iterable[Place]:
         """In order."""

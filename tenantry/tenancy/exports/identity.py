@@ -6,26 +6,25 @@ import base64
 import secrets
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 from tenantry.apiserver import records
-from tenantry.base.slices import in_slices
-from tenantry.controllers.reconcile import Controller
+from tenantry.controllers.object_controller import ObjectController, enqueue_where
 from tenantry.kube.objects import Object, timestamp
 from tenantry.kube.types.namespace import living
+from tenantry.placement.map import Map
+from tenantry.placement.urls import Urls
+from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.overtaken import transact
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, RecordEvent
-from tenantry.tenancy.changes import created, updated
+from tenantry.tenancy.changes import Changes
 from tenantry.tenancy.exports.bindings import decoded
 from tenantry.tenancy.exports.conditions import mark_false, mark_true, remove
 from tenantry.tenancy.exports.hashing import identity_hash
 from tenantry.tenancy.exports.urls import export_url
 from tenantry.tenancy.resources import API_EXPORTS, NAMESPACES, SECRETS
-
-if TYPE_CHECKING:
-    from tenantry.tenancy.host import Host
+from tenantry.tenancy.types import SystemDefinitions
 
 IDENTITY_NAMESPACE = "kcp-system"
 IDENTITY_KEY = "key"
@@ -58,7 +57,7 @@ def hash_of_secret(secret: Object) -> str:
     return identity_hash(key)
 
 
-class IdentityController(Controller):
+class IdentityController(ObjectController):
     """Gives every APIExport a secret, and its status the hash of that; says when the two do not agree.
 
     With `publish_on_exports`, `status.virtualWorkspaces` lists the URL of every range too (deprecated in kcp, off by default).
@@ -66,11 +65,24 @@ class IdentityController(Controller):
 
     name = "apiexport-identity"
 
-    def __init__(self, host: Host, *, publish_on_exports: bool = False) -> None:
-        self._host = host
+    def __init__(
+        self,
+        *,
+        cell: Cell,
+        definitions: SystemDefinitions,
+        range_map: Map,
+        urls: Urls,
+        changes: Changes,
+        publish_on_exports: bool = False,
+    ) -> None:
+        self._cell = cell
+        self._definitions = definitions
+        self._range_map = range_map
+        self._urls = urls
+        self._changes = changes
         self._publish = publish_on_exports
         if publish_on_exports:
-            host.registry.subscribe(self._map_changed)
+            self._range_map.subscribe(self._map_changed)
 
     @property
     def resources(self) -> Sequence[str]:
@@ -80,10 +92,10 @@ class IdentityController(Controller):
         key = event.key
         if key.resource == API_EXPORTS:
             return (key,)
-        if not self._host.cell.owns(key.cluster):
+        if not self._cell.owns(key.cluster):
             return ()
         # Which exports refer to the secret is found out in slices.
-        return (key,) if self._host.cell.range_of(key.cluster).has_any(API_EXPORTS, key.cluster) else ()
+        return (key,) if self._cell.range_of(key.cluster).has_any(API_EXPORTS, key.cluster) else ()
 
     def initial_keys(self, range_: Range) -> Iterable[Key | None]:
         return (record.key for record in range_.each(API_EXPORTS))
@@ -91,17 +103,18 @@ class IdentityController(Controller):
     async def reconcile(self, range_: Range, key: Key) -> None:
         if key.resource == SECRETS:
             secret = {"namespace": key.namespace, "name": key.name}
-            async for record in in_slices(range_.each(API_EXPORTS, key.cluster), 1):
-                if _reference(decoded(record), record.key.name) == secret:
-                    self.enqueue(record.key)
+            exports = range_.each(API_EXPORTS, key.cluster)
+            await enqueue_where(
+                self.enqueue, exports, lambda export: _reference(decoded(export), export.key.name) == secret, piece=1
+            )
             return
-        await transact(self._host.cell, (key,), lambda: self._changes(range_, key))
+        await transact(self._cell, (key,), lambda: self._compute(range_, key))
 
-    def _changes(self, range_: Range, key: Key) -> list[Change]:
+    def _compute(self, range_: Range, key: Key) -> list[Change]:
         record = range_.get(key)
         if record is None or record.head.deleting:
             return []
-        definitions = self._host.definitions
+        definitions = self._definitions
         export = records.decode(record, definitions.api_exports, definitions.api_exports.storage_version)
         spec = export.setdefault("spec", {})
         status = dict(export.get("status") or {})
@@ -116,15 +129,15 @@ class IdentityController(Controller):
             secret = identity_secret(reference["name"], new_identity_key())
             if range_.get(Key(key.cluster, NAMESPACES, "", IDENTITY_NAMESPACE)) is None:
                 namespace = living(IDENTITY_NAMESPACE)
-                changes.append(created(self._host, definitions.namespaces, key.cluster, namespace))
-            changes.append(created(self._host, definitions.secrets, key.cluster, secret))
+                changes.append(self._changes.created(definitions.namespaces, key.cluster, namespace))
+            changes.append(self._changes.created(definitions.secrets, key.cluster, secret))
         else:
             secret = None
         self._judge(status, secret, f"{reference['namespace']}/{reference['name']}")
         self._list_urls(status, key)
         if status != (export.get("status") or {}) or spec != decoded(record).get("spec"):
             export["status"] = status
-            changes.append(updated(self._host, definitions.api_exports, record, export))
+            changes.append(self._changes.updated(definitions.api_exports, record, export))
         return changes
 
     def _judge(self, status: Object, secret: Object | None, place: str) -> None:
@@ -150,13 +163,13 @@ class IdentityController(Controller):
             status.pop("virtualWorkspaces", None)
             remove(status, "VirtualWorkspaceURLsReady")
             return
-        names = sorted(known.name for known in self._host.registry.ranges())
-        status["virtualWorkspaces"] = [{"url": export_url(self._host, name, key.cluster, key.name)} for name in names]
+        names = sorted(known.name for known in self._range_map.ranges())
+        status["virtualWorkspaces"] = [{"url": export_url(self._urls, name, key.cluster, key.name)} for name in names]
         mark_true(status, "VirtualWorkspaceURLsReady", timestamp())
 
     def _map_changed(self) -> None:
-        for range_ in self._host.cell.ranges.values():
-            self.walk(("map", range_.name), partial(self.initial_keys, range_))
+        for range_ in self._cell.ranges.values():
+            self.enqueue_all(("map", range_.name), partial(self.initial_keys, range_))
 
 
 def _reference(export: Object, name: str) -> dict[str, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from tenantry.base.slices import in_slices
 from tenantry.base.tasks import restarting
@@ -12,19 +11,18 @@ from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import RecordEvent
 from tenantry.tenancy.exports.hashing import EXPORT_LABEL
+from tenantry.tenancy.local_ranges import LocalRanges
 from tenantry.tenancy.resources import API_BINDINGS
-
-if TYPE_CHECKING:
-    from tenantry.tenancy.host import Host
 
 
 class BindingIndex:
     """Bindings by export and range. `label` is the export's `hashing.export_hash`."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, *, local_ranges: LocalRanges) -> None:
+        self._local_ranges = local_ranges
         self._by_range: dict[str, dict[str, set[Key]]] = {}
         self._filling: dict[str, tuple[Range, asyncio.Task[None]]] = {}
-        self.stop: Callable[[], None] = host.follow_ranges(self._follow)
+        self.stop: Callable[[], None] = self._local_ranges.follow(self._follow)
 
     async def filled(self, range_: Range) -> None:
         """Returns when all bindings of a range are known here, or the range is lost."""

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from tenantry.apiserver.authorization import Attributes, Decision, Verdict
 from tenantry.kube.objects import Object
+from tenantry.storage.cell import Cell
 from tenantry.tenancy.authorization.effective import bound_users
-from tenantry.tenancy.exports.bindings import Export, bindings_of, bound_export, bound_resource
-
-if TYPE_CHECKING:
-    from tenantry.tenancy.host import Host
+from tenantry.tenancy.exports.bindings import bindings_of, bound_resource
+from tenantry.tenancy.exports.lookup import Export, ExportLookup
 
 AllowsDeep = Callable[[Attributes], bool]
 """RBAC of `attributes.cluster` alone (kcp's deep SubjectAccessReview)."""
@@ -27,17 +25,17 @@ def policy_allows(export: Export, attributes: Attributes, allows_deep: AllowsDee
     return any(allows_deep(question) for question in asked)
 
 
-def maximal_permission(host: Host, attributes: Attributes, allows_deep: AllowsDeep) -> Decision | None:
+def maximal_permission(cell: Cell, exports: ExportLookup, attributes: Attributes, allows_deep: AllowsDeep) -> Decision | None:
     """DENY where the resource is bound in the cluster and its export's policy does not allow it; None in all other cases.
 
     An export that is gone has no policy any more, as in kcp.
     """
-    if not attributes.is_resource or not host.cell.owns(attributes.cluster):
+    if not attributes.is_resource or not cell.owns(attributes.cluster):
         return None
-    for binding in bindings_of(host.cell.range_of(attributes.cluster), attributes.cluster):
+    for binding in bindings_of(cell.range_of(attributes.cluster), attributes.cluster):
         if bound_resource(binding, attributes.group, attributes.resource) is None:
             continue
-        export = bound_export(host, attributes.cluster, binding)
+        export = exports.bound_by(attributes.cluster, binding)
         if export is None or not has_local_policy(export.object):
             return None
         if policy_allows(export, attributes, allows_deep):

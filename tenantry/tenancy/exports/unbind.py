@@ -5,30 +5,31 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
 from tenantry.apiserver import records
 from tenantry.base.slices import batches, in_slices
-from tenantry.controllers.reconcile import Controller
+from tenantry.controllers.object_controller import ObjectController
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import GroupResource, Object, annotations_of, finalizers_of, timestamp
 from tenantry.kube.status import StatusError
+from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.overtaken import transact
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, RecordEvent
-from tenantry.tenancy.changes import removed, updated
+from tenantry.tenancy.apis import ClusterApis
+from tenantry.tenancy.changes import Changes
 from tenantry.tenancy.exports import locks
 from tenantry.tenancy.exports.bind import FINALIZER
-from tenantry.tenancy.exports.bindings import decoded, get_schema
+from tenantry.tenancy.exports.bindings import decoded
 from tenantry.tenancy.exports.conditions import mark_false
+from tenantry.tenancy.exports.lookup import ExportLookup
 from tenantry.tenancy.exports.revise import revise
 from tenantry.tenancy.resources import API_BINDINGS, LOGICAL_CLUSTERS
-
-if TYPE_CHECKING:
-    from tenantry.tenancy.host import Host
+from tenantry.tenancy.types import SystemDefinitions
 
 _FINALIZERS = b'"finalizers":['
 _NAMES_MAX = 200
@@ -37,7 +38,7 @@ AT_ONCE = 50
 DELETE_SUCCESS = "BindingResourceDeleteSuccess"
 
 
-class UnbindController(Controller):
+class UnbindController(ObjectController):
     """Works the finalizer of APIBindings: deletes the bound objects, waits for their own finalizers, lets go of the locks.
 
     Objects that another binding of the cluster serves too (same schema and identity) are adopted by it and stay.
@@ -45,8 +46,14 @@ class UnbindController(Controller):
 
     name = "apibinding-deletion"
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
+    def __init__(
+        self, *, cell: Cell, definitions: SystemDefinitions, apis: ClusterApis, changes: Changes, exports: ExportLookup
+    ) -> None:
+        self._cell = cell
+        self._definitions = definitions
+        self._apis = apis
+        self._changes = changes
+        self._exports = exports
         self._waiting: dict[str, dict[str, Key]] = {}
         """Cluster → storage key of bound objects that have finalizers → the binding that waits for them."""
 
@@ -66,7 +73,7 @@ class UnbindController(Controller):
             return (waiting,) if waiting is not None else ()
         return ()
 
-    def lost(self, range_: Range) -> None:
+    def released(self, range_: Range) -> None:
         self._waiting = {cluster: waiting for cluster, waiting in self._waiting.items() if cluster not in range_}
 
     def _wait_no_more(self, binding: Key) -> None:
@@ -118,7 +125,7 @@ class UnbindController(Controller):
         async for batch in batches(
             (None if record.head.deleting else record.key for record in range_.each(storage_key, cluster)), AT_ONCE
         ):
-            await transact(self._host.cell, batch, partial(self._deletions, range_, definition, batch))
+            await transact(self._cell, batch, partial(self._deletions, range_, definition, batch))
 
     def _deletions(self, range_: Range, definition: ResourceDefinition, keys: Sequence[Key]) -> list[Change]:
         """Objects without finalizers go at once; the others are marked, as a DELETE would."""
@@ -128,23 +135,23 @@ class UnbindController(Controller):
             if record is None or record.head.deleting:
                 continue
             if not finalizers_of(decoded(record)):
-                changes.append(removed(self._host, record))
+                changes.append(self._changes.removed(record))
                 continue
             obj = records.decode(record, definition, definition.storage_version)
             metadata = obj["metadata"]
             metadata["deletionTimestamp"] = timestamp()
             metadata["deletionGracePeriodSeconds"] = 0
             metadata["generation"] = metadata.get("generation", 0) + 1
-            changes.append(updated(self._host, definition, record, obj))
+            changes.append(self._changes.updated(definition, record, obj))
         return changes
 
     def _definition(self, cluster: str, binding: Object, entry: dict[str, Any]) -> ResourceDefinition | None:
         identity = entry["schema"]["identityHash"]
-        served = self._host.apis.definition(cluster, entry.get("group") or "", entry["resource"])
+        served = self._apis.definition(cluster, entry.get("group") or "", entry["resource"])
         if served is not None and served.identity == identity:
             return served
-        schema = get_schema(self._host, binding["status"].get("apiExportClusterName") or "", entry["schema"]["name"])
-        return self._host.apis.bound_definition(schema, identity) if schema is not None else None
+        schema = self._exports.schema(binding["status"].get("apiExportClusterName") or "", entry["schema"]["name"])
+        return self._apis.bound_definition(schema, identity) if schema is not None else None
 
     async def _report(self, range_: Range, key: Key, storage_keys: Sequence[str]) -> None:
         """Says what is left. The last one may go meanwhile: then the binding is looked at again."""
@@ -155,9 +162,9 @@ class UnbindController(Controller):
             finalizers.update(finalizers_of(orjson.loads(record.value)) if _FINALIZERS in record.value else ())
         if finalizers:
             reason = "SomeFinalizersRemain"
-            told = sorted(finalizers)
-            listed = ", ".join(f"{f} in {finalizers[f]} resource instances" for f in told[:_NAMES_MAX])
-            more = f" and {len(told) - _NAMES_MAX} more" if len(told) > _NAMES_MAX else ""
+            names = sorted(finalizers)
+            listed = ", ".join(f"{f} in {finalizers[f]} resource instances" for f in names[:_NAMES_MAX])
+            more = f" and {len(names) - _NAMES_MAX} more" if len(names) > _NAMES_MAX else ""
             message = f"Some content in the logical cluster has finalizers remaining: {listed}{more}"
         else:
             reason = "SomeResourcesRemain"
@@ -172,7 +179,7 @@ class UnbindController(Controller):
             mark_false(status, DELETE_SUCCESS, reason, message, timestamp())
             return bool(status != before)
 
-        await revise(self._host, self._host.definitions.api_bindings, key, change)
+        await revise(self._cell, self._changes, self._definitions.api_bindings, key, change)
 
     async def _unlock(self, key: Key) -> None:
         def change(logical_cluster: Object) -> bool:
@@ -182,7 +189,7 @@ class UnbindController(Controller):
             return after != before
 
         place = Key(key.cluster, LOGICAL_CLUSTERS, "", "cluster")
-        await revise(self._host, self._host.definitions.logical_clusters, place, change)
+        await revise(self._cell, self._changes, self._definitions.logical_clusters, place, change)
 
     async def _finish(self, key: Key) -> None:
         def change(binding: Object) -> bool:
@@ -192,7 +199,7 @@ class UnbindController(Controller):
                 del binding["metadata"]["finalizers"]
             return FINALIZER in finalizers
 
-        await revise(self._host, self._host.definitions.api_bindings, key, change)
+        await revise(self._cell, self._changes, self._definitions.api_bindings, key, change)
 
 
 def _bound_as(entry: dict[str, Any]) -> tuple[str, ...]:

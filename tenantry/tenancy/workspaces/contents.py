@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
 from tenantry.kube.types.namespace import living
 from tenantry.storage.record import Change
 from tenantry.tenancy.changes import Template
-
-if TYPE_CHECKING:
-    from tenantry.tenancy.host import Host
+from tenantry.tenancy.types import SystemDefinitions
 
 NAMESPACES = ("default", "kube-system")
 ROOT_CA = "kube-root-ca.crt"
@@ -23,13 +20,12 @@ _ROOT_CA_DESCRIPTION = (
 )
 
 
-def base_contents(host: Host, cluster: str, now: str) -> Iterable[Change]:
-    """The namespaces `default` and `kube-system`, each with its ServiceAccount and the CA's certificate.
+def base_contents(definitions: SystemDefinitions, ca_certificate: str, cluster: str, now: str) -> Iterable[Change]:
+    """The namespaces `default` and `kube-system`, each with its ServiceAccount and the CA's certificate (PEM).
 
     What kcp's initializer of `root:universal` and Kubernetes' controllers make one after the other.
     """
-    definitions = host.definitions
-    templates = _templates(definitions.namespaces, definitions.service_accounts, definitions.config_maps, host.ca_certificate)
+    templates = _templates(definitions.namespaces, definitions.service_accounts, definitions.config_maps, ca_certificate)
     return [template.change(cluster, now) for template in templates]
 
 

@@ -2,29 +2,84 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
-from tenantry.controllers.reconcile import Controller
+from tenantry.controllers.controller import Controller
+from tenantry.placement.catalog import Catalog
+from tenantry.placement.directory import Directory
+from tenantry.placement.map import Map
+from tenantry.placement.urls import Urls
+from tenantry.storage.cell import Cell
+from tenantry.tenancy.changes import Changes
+from tenantry.tenancy.copies import Copies
+from tenantry.tenancy.types import SystemDefinitions
 from tenantry.tenancy.workspaces.create import WorkspaceController
-from tenantry.tenancy.workspaces.logical_cluster_phases import LifecycleController
+from tenantry.tenancy.workspaces.delete import Emptying
+from tenantry.tenancy.workspaces.initialize import SystemInitializers
+from tenantry.tenancy.workspaces.logical_cluster_phases import LogicalClusterController
+from tenantry.tenancy.workspaces.logical_clusters import ClusterContents
 from tenantry.tenancy.workspaces.maintain import MaintainController
 from tenantry.tenancy.workspaces.partition_sets import PartitionSetController
-from tenantry.tenancy.workspaces.role_copies import OffersController
+from tenantry.tenancy.workspaces.remote import RemoteObjects
+from tenantry.tenancy.workspaces.role_copies import RoleCopiesController
+from tenantry.tenancy.workspaces.schedule import Scheduler
 from tenantry.tenancy.workspaces.shards import ShardsController
 from tenantry.tenancy.workspaces.type_urls import TypeUrlsController
-
-if TYPE_CHECKING:
-    from tenantry.tenancy.host import Host
+from tenantry.tenancy.workspaces.types import WorkspaceTypes
 
 
-def build(host: Host) -> list[Controller]:
+def build(
+    *,
+    cell: Cell,
+    catalog: Catalog,
+    directory: Directory,
+    range_map: Map,
+    urls: Urls,
+    definitions: SystemDefinitions,
+    workspace_types: WorkspaceTypes,
+    scheduler: Scheduler,
+    copies: Copies,
+    changes: Changes,
+    contents: ClusterContents,
+    remote: RemoteObjects,
+) -> list[Controller[Any]]:
     """All of them."""
     return [
-        WorkspaceController(host),
-        LifecycleController(host),
-        ShardsController(host),
-        TypeUrlsController(host),
-        OffersController(host),
-        MaintainController(host),
-        PartitionSetController(host),
+        WorkspaceController(
+            cell=cell,
+            catalog=catalog,
+            directory=directory,
+            definitions=definitions,
+            workspace_types=workspace_types,
+            scheduler=scheduler,
+            urls=urls,
+            changes=changes,
+            contents=contents,
+            remote=remote,
+        ),
+        LogicalClusterController(
+            cell=cell,
+            catalog=catalog,
+            directory=directory,
+            definitions=definitions,
+            workspace_types=workspace_types,
+            changes=changes,
+            contents=contents,
+            remote=remote,
+            initializers=SystemInitializers(definitions, changes, contents),
+            emptying=Emptying(cell=cell, definitions=definitions, changes=changes),
+        ),
+        ShardsController(cell=cell, definitions=definitions, range_map=range_map, urls=urls, changes=changes),
+        TypeUrlsController(cell=cell, definitions=definitions, range_map=range_map, urls=urls, changes=changes),
+        RoleCopiesController(cell=cell, definitions=definitions, copies=copies),
+        MaintainController(
+            cell=cell,
+            catalog=catalog,
+            directory=directory,
+            definitions=definitions,
+            workspace_types=workspace_types,
+            changes=changes,
+            contents=contents,
+        ),
+        PartitionSetController(cell=cell, catalog=catalog, definitions=definitions, changes=changes),
     ]

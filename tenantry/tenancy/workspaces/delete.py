@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
-from typing import TYPE_CHECKING
 
 import orjson
 
@@ -16,10 +15,11 @@ from tenantry.base.slices import in_slices
 from tenantry.kube.codec import stored
 from tenantry.kube.objects import Object, finalizers_of, is_deleting, timestamp
 from tenantry.kube.types.namespace import FINALIZER
+from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key, catalog_key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Head, Record
-from tenantry.tenancy.changes import OPERATIONS, removed, updated
+from tenantry.tenancy.changes import OPERATIONS, Changes
 from tenantry.tenancy.copies import ENDED
 from tenantry.tenancy.exports import conditions
 from tenantry.tenancy.resources import (
@@ -33,6 +33,7 @@ from tenantry.tenancy.resources import (
     SECRETS,
     SERVICE_ACCOUNTS,
 )
+from tenantry.tenancy.types import SystemDefinitions
 from tenantry.tenancy.workspaces.state import (
     CONTENT_DELETED,
     DELETION_FINALIZER,
@@ -43,9 +44,6 @@ from tenantry.tenancy.workspaces.state import (
     owner_of,
     without_finalizers,
 )
-
-if TYPE_CHECKING:
-    from tenantry.tenancy.host import Host
 
 OWN_FINALIZERS = (
     "apis.kcp.io/apibinding-finalizer",
@@ -84,8 +82,10 @@ class Kind(Enum):
 class Emptying:
     """Deletes what clusters hold, a step at a time; every step starts from what is there now, and goes through it in slices."""
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
+    def __init__(self, *, cell: Cell, definitions: SystemDefinitions, changes: Changes) -> None:
+        self._cell = cell
+        self._definitions = definitions
+        self._changes = changes
 
     async def step(self, range_: Range, record: Record) -> bool:
         """True when the cluster is gone; False while something in it is waited for. Raises Stale.
@@ -108,7 +108,7 @@ class Emptying:
             # Since these were looked at nothing came in between, so what is removed is what was looked at.
             if is_all and sum(map(_weight, batch)) <= OPERATIONS - 10:
                 return await self._finish(range_, key, batch)
-            await self._host.cell.commit(_take(batch, OPERATIONS))
+            await self._cell.commit(_take(batch, OPERATIONS))
 
     def _contents(self, range_: Range, cluster_key: Key) -> Iterator[Record]:
         """What a cluster holds besides its LogicalCluster."""
@@ -118,7 +118,7 @@ class Emptying:
         if _FINALIZERS not in record.value:
             return Kind.FREE
         obj = orjson.loads(record.value)
-        if record.key.resource == self._host.definitions.workspaces.storage_key and WORKSPACE_FINALIZER in finalizers_of(obj):
+        if record.key.resource == self._definitions.workspaces.storage_key and WORKSPACE_FINALIZER in finalizers_of(obj):
             return Kind.CHILD
         if without_finalizers(obj["metadata"], *OWN_FINALIZERS) or _holds(record, obj):
             return Kind.HELD_BACK
@@ -156,7 +156,7 @@ class Emptying:
             current = [change for change in changes if range_.get(change.key) is change.expected]
             changes.clear()
             if current:
-                await self._host.cell.commit(current)
+                await self._cell.commit(current)
 
         async for change in in_slices((self._begun(record) for record in self._contents(range_, key)), 1):
             if change is None:
@@ -179,24 +179,23 @@ class Emptying:
             return None
         mark_deleting(obj, timestamp())
         if kind is Kind.CHILD:
-            return updated(self._host, self._host.definitions.workspaces, record, obj)
+            return self._changes.updated(self._definitions.workspaces, record, obj)
         return self._marked(record, obj)
 
     def _marked(self, record: Record, obj: Object) -> Change:
         """The object as deleted. Of every type, so without its definition: the head stays, but for what the deletion changes."""
         group, plural = record.key.resource.partition(":")[0].split("/")
-        definition = self._host.definitions.find("" if group == "core" else group, plural)
+        definition = self._definitions.find("" if group == "core" else group, plural)
         if definition is not None and definition.storage_key == record.key.resource:
             definition.strategy.begin_deletion(obj)
-            return updated(self._host, definition, record, obj) if definition.stored else _plain(record, obj)
+            return self._changes.updated(definition, record, obj) if definition.stored else _plain(record, obj)
         return _plain(record, obj)
 
     def _removed(self, record: Record) -> Change:
-        return removed(self._host, record)
+        return self._changes.removed(record)
 
     async def _report(self, range_: Range, key: Key) -> None:
         """Says in the status of the LogicalCluster, and of its Workspace, what is still there."""
-        host = self._host
         children = 0
         held_back: list[Key] = []
         async for each in in_slices(self._contents(range_, key), 1):
@@ -204,7 +203,7 @@ class Emptying:
             children += kind is Kind.CHILD
             if kind is Kind.HELD_BACK and len(held_back) < 5:
                 held_back.append(each.key)
-        await host.cell.settled((key,))
+        await self._cell.writes_done((key,))
         record = range_.get(key)
         if record is None:
             return
@@ -217,37 +216,35 @@ class Emptying:
             logical_cluster.setdefault("status", {}), CONTENT_DELETED, "SomeResourcesRemain", text, now, severity=conditions.INFO
         )
         batch: list[Change] = []
-        change = updated(host, host.definitions.logical_clusters, record, logical_cluster)
+        change = self._changes.updated(self._definitions.logical_clusters, record, logical_cluster)
         if change.value == record.value:
             return
         batch.append(change)
         owner = owner_of(logical_cluster)
-        if owner is not None and host.cell.owns(owner[0]):
+        if owner is not None and self._cell.owns(owner[0]):
             batch.extend(self._mirrored(owner, logical_cluster, now))
-        await host.cell.commit(batch)
+        await self._cell.commit(batch)
 
     def _mirrored(self, owner: tuple[str, str], logical_cluster: Object, now: str) -> Iterable[Change]:
         found = self._workspace(owner, logical_cluster)
         if found is not None:
             record, workspace = found
             mirror(workspace, logical_cluster, now)
-            change = updated(self._host, self._host.definitions.workspaces, record, workspace)
+            change = self._changes.updated(self._definitions.workspaces, record, workspace)
             if change.value != record.value:
                 yield change
 
     def _workspace(self, owner: tuple[str, str], logical_cluster: Object) -> tuple[Record, Object] | None:
         """The Workspace that owns the cluster, where this shard holds it and it is still the same one."""
-        host = self._host
-        if not host.cell.owns(owner[0]):
+        if not self._cell.owns(owner[0]):
             return None
-        record = host.cell.range_of(owner[0]).get(Key(owner[0], host.definitions.workspaces.storage_key, "", owner[1]))
+        record = self._cell.range_of(owner[0]).get(Key(owner[0], self._definitions.workspaces.storage_key, "", owner[1]))
         if record is None or record.head.uid != logical_cluster["spec"]["owner"].get("uid"):
             return None
         return record, orjson.loads(record.value)
 
     async def _finish(self, range_: Range, key: Key, rest: list[Change]) -> bool:
         """The last transaction: what is left, the LogicalCluster, and its Workspace where it is held here."""
-        host = self._host
         record = range_.get(key)
         if record is None:
             return True
@@ -255,33 +252,33 @@ class Emptying:
         left = without_finalizers(logical_cluster["metadata"], DELETION_FINALIZER, TERMINATORS_FINALIZER)
         if left:
             logical_cluster["metadata"]["finalizers"] = left
-            change = updated(host, host.definitions.logical_clusters, record, logical_cluster)
+            change = self._changes.updated(self._definitions.logical_clusters, record, logical_cluster)
             if change.value != record.value or rest:
-                await host.cell.commit([change, *rest] if change.value != record.value else rest)
+                await self._cell.commit([change, *rest] if change.value != record.value else rest)
             return False
         owner = owner_of(logical_cluster)
-        gone = removed(host, record)
+        gone = self._changes.removed(record)
         last = [*rest, gone]
         if owner is not None:
             found = self._workspace(owner, logical_cluster)
             if found is not None:
-                last.append(released(host, *found))
-            elif not host.cell.owns(owner[0]):
+                last.append(released(self._changes, self._definitions, *found))
+            elif not self._cell.owns(owner[0]):
                 ended = {"cluster": record.key.cluster, "uid": logical_cluster["spec"]["owner"].get("uid", "")}
                 news = {catalog_key(ENDED, *owner): orjson.dumps(ended)}
                 last[-1] = Change(gone.key, None, None, record, {**gone.catalog, **news})
-        await host.cell.commit(last)
+        await self._cell.commit(last)
         return True
 
 
-def released(host: Host, record: Record, workspace: Object) -> Change:
+def released(changes: Changes, definitions: SystemDefinitions, record: Record, workspace: Object) -> Change:
     """A Workspace whose logical cluster is gone: it goes too, unless somebody else's finalizer holds it."""
     left = without_finalizers(workspace["metadata"], WORKSPACE_FINALIZER)
     if not left:
-        return removed(host, record)
+        return changes.removed(record)
     mark_deleting(workspace, timestamp())
     workspace["metadata"]["finalizers"] = left
-    return updated(host, host.definitions.workspaces, record, workspace)
+    return changes.updated(definitions.workspaces, record, workspace)
 
 
 def _holds(record: Record, obj: Object) -> bool:

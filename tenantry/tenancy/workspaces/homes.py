@@ -10,34 +10,38 @@ Where the range is held here, record and cluster are one transaction. Otherwise 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 import orjson
 
 from tenantry.apiserver.authorization import Attributes
 from tenantry.apiserver.forbidden import forbidden_request
+from tenantry.apiserver.storage_errors import range_of
 from tenantry.apiserver.user import User, home_of, is_service_account
+from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object, annotations_of, timestamp
 from tenantry.kube.status import StatusError, internal, too_many_requests, unavailable
-from tenantry.placement.directory import HOME_PREFIX, HOMES, RangeInfo, home_key
+from tenantry.placement.directory import Directory
+from tenantry.placement.map import RangeInfo
+from tenantry.placement.paths import HOME_PREFIX, HOMES, home_key
+from tenantry.placement.urls import Urls
+from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key, catalog_key
 from tenantry.storage.overtaken import Attempts
 from tenantry.storage.record import Change, Head, Record
+from tenantry.tenancy.authorization.authorizer import ClusterAuthorizer
 from tenantry.tenancy.authorization.effective import effective_users
 from tenantry.tenancy.authorization.links import NOT_PERMITTED
 from tenantry.tenancy.authorization.outside import known_outside
-from tenantry.tenancy.changes import created
+from tenantry.tenancy.changes import Changes
+from tenantry.tenancy.types import SystemDefinitions
 from tenantry.tenancy.types.logical_cluster import NAME
 from tenantry.tenancy.types.phase_fields import INITIALIZING, SCHEDULING
 from tenantry.tenancy.well_known import OWNER_ANNOTATION, ROOT
-from tenantry.tenancy.workspaces.logical_clusters import fill, unowned_logical_cluster
+from tenantry.tenancy.workspaces.logical_clusters import ClusterContents, unowned_logical_cluster
 from tenantry.tenancy.workspaces.owner import owner_user
 from tenantry.tenancy.workspaces.remote import RemoteObjects
-from tenantry.tenancy.workspaces.schedule import Unschedulable
-from tenantry.tenancy.workspaces.types import HOME_TYPE, DefaultBinding, TypeUnresolved
-
-if TYPE_CHECKING:
-    from tenantry.tenancy.host import Host
+from tenantry.tenancy.workspaces.schedule import Scheduler, Unschedulable
+from tenantry.tenancy.workspaces.types import HOME_TYPE, DefaultBinding, TypeUnresolved, WorkspaceTypes
 
 HOME_NAME = "~"
 """The name under which everybody's home is asked for."""
@@ -48,9 +52,35 @@ LONGEST_SECONDS = 60.0
 class HomeWorkspaces:
     """Works where `root` is held."""
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
-        self._remote = RemoteObjects(host)
+    def __init__(
+        self,
+        *,
+        cell: Cell,
+        directory: Directory,
+        definitions: SystemDefinitions,
+        authorizer: ClusterAuthorizer,
+        workspace_types: WorkspaceTypes,
+        scheduler: Scheduler,
+        urls: Urls,
+        changes: Changes,
+        remote: RemoteObjects,
+        contents: ClusterContents,
+    ) -> None:
+        self._contents = contents
+        self._cell = cell
+        self._directory = directory
+        self._definitions = definitions
+        self._authorizer = authorizer
+        self._workspace_types = workspace_types
+        self._scheduler = scheduler
+        self._urls = urls
+        self._changes = changes
+        self._remote = remote
+
+    @property
+    def definition(self) -> ResourceDefinition:
+        """The type as which a home is shown."""
+        return self._definitions.workspaces
 
     async def get(self, user: User) -> Object:
         """The home of a user as a Workspace (v1alpha1).
@@ -59,7 +89,7 @@ class HomeWorkspaces:
         ready.
         """
         self._require_person(user)
-        cluster = self._host.directory.home_of(user.name)
+        cluster = self._directory.home_of(user.name)
         if cluster is None:
             self._require_permission(user)
             cluster = await self._draw(user)
@@ -82,38 +112,39 @@ class HomeWorkspaces:
             raise forbidden_request(_attributes(user, "create"), NOT_PERMITTED)
 
     def _require_permission(self, user: User) -> None:
-        if not self._host.authorizer.authorize(_attributes(user, "create")).allowed:
+        if not self._authorizer.authorize(_attributes(user, "create")).allowed:
             raise forbidden_request(_attributes(user, "create"), NOT_PERMITTED)
 
     async def _draw(self, user: User) -> str:
         """Writes down where the home of a user is to be, and makes it where that is here; the cluster's id."""
-        host = self._host
         key = Key(ROOT, HOMES, "", home_key(user.name))
-        async for attempt in Attempts(host.cell, (key,)):
-            record = host.range_of(ROOT).get(key)
+        async for attempt in Attempts(self._cell, (key,)):
+            record = range_of(self._cell, ROOT).get(key)
             if record is not None:
                 return str(orjson.loads(record.value)["cluster"])
             try:
-                info, cluster = await host.scheduler.place(None)
+                info, cluster = await self._scheduler.place(None)
             except Unschedulable as error:
                 raise unavailable(str(error)) from error
             changes = [_entry(key, user.name, cluster)]
             with attempt:
                 try:
-                    if host.cell.owns(cluster):
+                    if self._cell.owns(cluster):
                         now = timestamp()
                         logical_cluster, bindings = self._new(user, cluster, info)
-                        changes += fill(host, cluster, logical_cluster, bindings, now)
-                        changes.append(created(host, host.definitions.logical_clusters, cluster, logical_cluster, now=now))
-                    await host.cell.commit(changes)
+                        changes += self._contents.fill(cluster, logical_cluster, bindings, now)
+                        changes.append(
+                            self._changes.created(self._definitions.logical_clusters, cluster, logical_cluster, now=now)
+                        )
+                    await self._cell.commit(changes)
                     return cluster
                 finally:
-                    host.scheduler.placed(cluster)
+                    self._scheduler.placed(cluster)
         raise AssertionError("the last attempt raises")
 
     async def _make(self, user: User, cluster: str) -> Object:
         """Makes the logical cluster of a home that has its id already, wherever that is; its range's owner fills it."""
-        info = self._host.directory.range_of(cluster)
+        info = self._directory.range_of(cluster)
         if info is None:
             raise unavailable(f"the range of cluster {cluster} is not known")
         logical_cluster, _ = self._new(user, cluster, info)
@@ -123,34 +154,34 @@ class HomeWorkspaces:
         except StatusError as error:
             if error.reason == "TooManyRequests":
                 # The range is full after all: who asks again gets another id.
-                self._host.scheduler.refused(info.name)
+                self._scheduler.refused(info.name)
                 await self._forget(user, cluster)
             raise
 
     async def _forget(self, user: User, cluster: str) -> None:
         key = Key(ROOT, HOMES, "", home_key(user.name))
-        await self._host.cell.settled((key,))
-        record = self._host.range_of(ROOT).get(key)
+        await self._cell.writes_done((key,))
+        record = range_of(self._cell, ROOT).get(key)
         if record is not None and orjson.loads(record.value)["cluster"] == cluster:
-            await self._host.cell.commit([Change(key, None, None, record, {catalog_key(HOMES, ROOT, key.name): None})])
+            await self._cell.commit([Change(key, None, None, record, {catalog_key(HOMES, ROOT, key.name): None})])
 
     async def _read(self, cluster: str) -> Object | None:
-        definition = self._host.definitions.logical_clusters
-        if not self._host.cell.owns(cluster):
+        definition = self._definitions.logical_clusters
+        if not self._cell.owns(cluster):
             return await self._remote.get_logical_cluster(cluster)
         key = Key(cluster, definition.storage_key, "", NAME)
-        await self._host.cell.settled((key,))
-        record = self._host.range_of(cluster).get(key)
+        await self._cell.writes_done((key,))
+        record = range_of(self._cell, cluster).get(key)
         return _with_version(record) if record is not None else None
 
     def _new(self, user: User, cluster: str, info: RangeInfo) -> tuple[Object, tuple[DefaultBinding, ...]]:
         try:
-            resolved = self._host.workspace_types.resolve(*HOME_TYPE)
+            resolved = self._workspace_types.resolve(*HOME_TYPE)
         except TypeUnresolved as error:
             raise internal(str(error)) from error
         owner = orjson.dumps(known_outside(user, ROOT).to_user_info()).decode()
         path = f"{HOME_PREFIX}:{user.name}"
-        url = self._host.urls.cluster(cluster)
+        url = self._urls.cluster(cluster)
         made = unowned_logical_cluster({OWNER_ANNOTATION: owner}, resolved, {}, path=path, range_name=info.name, url=url)
         return made, resolved.bindings
 

@@ -6,24 +6,23 @@ import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 import orjson
 
-from tenantry.controllers.reconcile import Controller
+from tenantry.controllers.object_controller import ObjectController
 from tenantry.kube.objects import Object, labels_of, timestamp
 from tenantry.kube.selectors.labels import from_object
+from tenantry.placement.catalog import Catalog
+from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.overtaken import transact
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Record, RecordEvent
-from tenantry.tenancy.changes import OPERATIONS, created, removed, updated
+from tenantry.tenancy.changes import OPERATIONS, Changes
 from tenantry.tenancy.exports import conditions
 from tenantry.tenancy.resources import SHARDS
+from tenantry.tenancy.types import SystemDefinitions
 from tenantry.tenancy.well_known import ROOT
-
-if TYPE_CHECKING:
-    from tenantry.tenancy.host import Host
 
 VALID = "PartitionSetValid"
 PARTITIONS_READY = "PartitionsReady"
@@ -35,22 +34,25 @@ _PARTITIONS_MAX = OPERATIONS // 2 - 1
 """Partitions of one set: they are written in one transaction, each with its copy for the other shards."""
 
 
-class PartitionSetController(Controller):
+class PartitionSetController(ObjectController):
     """One set at a time; every set when a Shard's labels change. Partitions go with their set by their owner reference."""
 
     name = "partitionset"
     workers = 1
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
-        host.catalog.subscribe(SHARDS, self._shards_changed)
+    def __init__(self, *, cell: Cell, catalog: Catalog, definitions: SystemDefinitions, changes: Changes) -> None:
+        self._cell = cell
+        self._catalog = catalog
+        self._definitions = definitions
+        self._changes = changes
+        self._catalog.subscribe(SHARDS, self._shards_changed)
 
     @property
     def resources(self) -> Sequence[str]:
-        return (self._host.definitions.partition_sets.storage_key, self._host.definitions.partitions.storage_key)
+        return (self._definitions.partition_sets.storage_key, self._definitions.partitions.storage_key)
 
     def keys(self, event: RecordEvent) -> Iterable[Key]:
-        resource = self._host.definitions.partition_sets.storage_key
+        resource = self._definitions.partition_sets.storage_key
         if event.key.resource == resource:
             return (event.key,)
         owned = event.record or event.previous
@@ -60,17 +62,17 @@ class PartitionSetController(Controller):
         return (Key(event.key.cluster, resource, "", owner["name"]),) if owner is not None else ()
 
     def initial_keys(self, range_: Range) -> Iterable[Key | None]:
-        return (record.key for record in range_.each(self._host.definitions.partition_sets.storage_key))
+        return (record.key for record in range_.each(self._definitions.partition_sets.storage_key))
 
     def _shards_changed(self, *_: object) -> None:
-        if self._host.definitions.complete:
-            for range_ in self._host.cell.ranges.values():
-                self.walk(("shards", range_.name), partial(self.initial_keys, range_))
+        if self._definitions.complete:
+            for range_ in self._cell.ranges.values():
+                self.enqueue_all(("shards", range_.name), partial(self.initial_keys, range_))
 
     async def reconcile(self, range_: Range, key: Key) -> None:
-        await transact(self._host.cell, (key,), lambda: self._changes(range_, key))
+        await transact(self._cell, (key,), lambda: self._compute(range_, key))
 
-    def _changes(self, range_: Range, key: Key) -> list[Change]:
+    def _compute(self, range_: Range, key: Key) -> list[Change]:
         record = range_.get(key)
         if record is None or record.head.deleting:
             return []
@@ -95,7 +97,7 @@ class PartitionSetController(Controller):
                 changes = self._partitions(range_, record, wanted, now)
                 conditions.mark_true(status, PARTITIONS_READY, now)
         if orjson.dumps(status) != before:
-            changes.append(updated(self._host, self._host.definitions.partition_sets, record, partition_set))
+            changes.append(self._changes.updated(self._definitions.partition_sets, record, partition_set))
         return changes
 
     def _wanted(self, partition_set: Object) -> dict[str, Object]:
@@ -105,7 +107,7 @@ class PartitionSetController(Controller):
         selector = from_object(given)
         dimensions = sorted(set(spec.get("dimensions") or ()))
         wanted: dict[str, Object] = {}
-        for _, __, shard in self._host.catalog.list(SHARDS, ROOT):
+        for _, __, shard in self._catalog.list(SHARDS, ROOT):
             labels = labels_of(shard)
             if not selector.matches(labels) or any(d not in labels for d in dimensions):
                 continue
@@ -121,7 +123,7 @@ class PartitionSetController(Controller):
 
     def _partitions(self, range_: Range, owner: Record, wanted: dict[str, Object], now: str) -> list[Change]:
         """What makes the set's partitions those that are wanted."""
-        host, definition = self._host, self._host.definitions.partitions
+        definition = self._definitions.partitions
         changes: list[Change] = []
         missing = dict(wanted)
         for record in range_.list(definition.storage_key, owner.key.cluster):
@@ -131,13 +133,13 @@ class PartitionSetController(Controller):
             if record.head.deleting:
                 continue
             if selector is None:
-                changes.append(removed(host, record))
+                changes.append(self._changes.removed(record))
                 continue
             partition = orjson.loads(record.value)
             if (partition.get("spec") or {}).get("selector") != selector:
                 partition["spec"] = {"selector": selector}
                 partition["metadata"]["generation"] = partition["metadata"].get("generation", 1) + 1
-                changes.append(updated(host, definition, record, partition))
+                changes.append(self._changes.updated(definition, record, partition))
         for name, selector in missing.items():
             if range_.get(Key(owner.key.cluster, definition.storage_key, "", name)) is not None:
                 continue  # Somebody's own partition has the name.
@@ -150,7 +152,7 @@ class PartitionSetController(Controller):
                 "blockOwnerDeletion": True,
             }
             partition = {"metadata": {"name": name, "ownerReferences": [reference]}, "spec": {"selector": selector}}
-            changes.append(created(host, definition, owner.key.cluster, partition, now=now))
+            changes.append(self._changes.created(definition, owner.key.cluster, partition, now=now))
         return changes
 
 

@@ -4,57 +4,55 @@ were there before their role let anybody enter."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 import orjson
 
-from tenantry.controllers.reconcile import Controller
-from tenantry.storage.keys import Key
+from tenantry.controllers.cluster_controller import ClusterController
+from tenantry.storage.cell import Cell
 from tenantry.storage.overtaken import transact
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Record, RecordEvent
 from tenantry.tenancy.access_rules import VERB, gives_access
-from tenantry.tenancy.copies import first_copies, uncopied
+from tenantry.tenancy.copies import Copies
 from tenantry.tenancy.resources import API_EXPORTS, CLUSTER_ROLES
-
-if TYPE_CHECKING:
-    from tenantry.tenancy.host import Host
+from tenantry.tenancy.types import SystemDefinitions
 
 BATCH = 40
 
 
-class OffersController(Controller):
-    """Writes RBAC objects that have no copy once more as they are, with their copy. Keys stand for clusters."""
+class RoleCopiesController(ClusterController):
+    """Writes RBAC objects that have no copy once more as they are, with their copy."""
 
-    name = "offers"
+    name = "role-copies"
     workers = 1
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
+    def __init__(self, *, cell: Cell, definitions: SystemDefinitions, copies: Copies) -> None:
+        self._cell = cell
+        self._definitions = definitions
+        self._copies = copies
 
     @property
     def resources(self) -> Sequence[str]:
-        return (API_EXPORTS, self._host.definitions.workspace_types.storage_key, CLUSTER_ROLES)
+        return (API_EXPORTS, self._definitions.workspace_types.storage_key, CLUSTER_ROLES)
 
-    def keys(self, event: RecordEvent) -> Iterable[Key]:
+    def keys(self, event: RecordEvent) -> Iterable[str]:
         begins = event.previous is None
         if event.key.resource == CLUSTER_ROLES:
             begins = _gives_access(event.record) and not _gives_access(event.previous)
-        return (Key(event.key.cluster, API_EXPORTS, "", ""),) if begins else ()
+        return (event.key.cluster,) if begins else ()
 
-    def initial_keys(self, range_: Range) -> Iterable[Key | None]:
-        return (Key(cluster, API_EXPORTS, "", "") for resource in self.resources for cluster in range_.clusters(resource))
+    def initial_keys(self, range_: Range) -> Iterable[str | None]:
+        return (cluster for resource in self.resources for cluster in range_.clusters(resource))
 
-    async def reconcile(self, range_: Range, key: Key) -> None:
+    async def reconcile(self, range_: Range, key: str) -> None:
         def compute() -> Sequence[Change]:
             return [
-                Change(record.key, record.value, record.head, record, copies)
-                for record, copies in first_copies(self._host, key.cluster, BATCH)
+                Change(record.key, record.value, record.head, record, copies) for record, copies in self._copies.first(key, BATCH)
             ]
 
-        while found := uncopied(self._host, key.cluster, BATCH):
+        while found := self._copies.uncopied(key, BATCH):
             # One that is never copied is overtaken for ever, and ends this by Stale.
-            await transact(self._host.cell, [record.key for record, _ in found], compute)
+            await transact(self._cell, [record.key for record, _ in found], compute)
 
 
 def _gives_access(role: Record | None) -> bool:

@@ -5,21 +5,21 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from tenantry.kube.objects import Object, annotations_of, labels_of
 from tenantry.kube.selectors.labels import from_object
 from tenantry.kube.status import too_many_requests
-from tenantry.placement.directory import HOMES, RangeInfo
+from tenantry.placement.catalog import Catalog
+from tenantry.placement.directory import Directory
+from tenantry.placement.map import Map, RangeInfo
+from tenantry.placement.paths import HOMES
+from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.tenancy.resources import LOGICAL_CLUSTERS, SHARDS, WORKSPACES
 from tenantry.tenancy.types.logical_cluster import NAME
 from tenantry.tenancy.types.shard import UNSCHEDULABLE_ANNOTATION
 from tenantry.tenancy.well_known import ROOT
 from tenantry.tenancy.workspaces.identifiers import new_cluster_id
-
-if TYPE_CHECKING:
-    from tenantry.tenancy.host import Host
 
 NAME_LABEL = "name"
 BEYOND_CAPACITY_EXTRA = "internal.tenantry.dev/beyond-capacity"
@@ -47,16 +47,27 @@ class Scheduler:
     (`refused`).
     """
 
-    def __init__(self, host: Host, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._host = host
+    def __init__(
+        self,
+        *,
+        cell: Cell,
+        catalog: Catalog,
+        directory: Directory,
+        range_map: Map,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._cell = cell
+        self._catalog = catalog
+        self._directory = directory
+        self._range_map = range_map
         self._clock = clock
         self._placing: dict[str, str] = {}
         self._incoming: dict[str, float] = {}
         self._refused: dict[str, float] = {}
         self._open: tuple[Sequence[RangeInfo], list[RangeInfo]] | None = None
-        host.catalog.subscribe(SHARDS, self._shards_changed)
-        host.catalog.subscribe(WORKSPACES, self._arrived)
-        host.catalog.subscribe(HOMES, self._arrived)
+        self._catalog.subscribe(SHARDS, self._shards_changed)
+        self._catalog.subscribe(WORKSPACES, self._arrived)
+        self._catalog.subscribe(HOMES, self._arrived)
 
     async def place(self, location: Object | None) -> tuple[RangeInfo, str]:
         """The range and a new cluster id in it. `location` is a Workspace's `spec.location`. Raises Unschedulable.
@@ -68,7 +79,7 @@ class Scheduler:
             if info is not None:
                 break
             # Others wait for the same new range, and may fill it first.
-            await self._host.registry.open_range(self._labels_for(location))
+            await self._range_map.open_range(self._labels_for(location))
         else:
             raise Unschedulable("every range that was opened for the workspace was full at once")
         cluster = new_cluster_id(info.start)
@@ -86,12 +97,12 @@ class Scheduler:
     def admit(self, cluster: str) -> None:
         """Lets another shard make a cluster in a range that is held here. Raises StatusError 429 where the range is full: the
         other shard places its workspace anew."""
-        info = self._host.directory.range_of(cluster)
+        info = self._directory.range_of(cluster)
         if info is None or cluster in self._incoming:
             return
-        if self._host.cell.range_of(cluster).get(Key(cluster, LOGICAL_CLUSTERS, "", NAME)) is not None:
+        if self._cell.range_of(cluster).get(Key(cluster, LOGICAL_CLUSTERS, "", NAME)) is not None:
             return
-        itself = 1 if self._host.directory.knows(cluster) else 0
+        itself = 1 if self._directory.knows(cluster) else 0
         if self._load(info, self._under_way()) - itself >= info.capacity:
             raise too_many_requests(f"range {info.name} is full")
         if not itself:
@@ -109,15 +120,15 @@ class Scheduler:
 
     def labels(self, info: RangeInfo) -> Mapping[str, str]:
         """The labels of a range's Shard; those of the registry until the Shard is there."""
-        shard = self._host.catalog.get(SHARDS, ROOT, info.name)
+        shard = self._catalog.get(SHARDS, ROOT, info.name)
         return labels_of(shard) if shard is not None else {NAME_LABEL: info.name, **info.labels}
 
     def _load(self, info: RangeInfo, under_way: Mapping[str, int]) -> int:
-        return self._host.directory.tenants(info.name) + under_way.get(info.name, 0)
+        return self._directory.tenants(info.name) + under_way.get(info.name, 0)
 
     def _under_way(self) -> Counter[str]:
         """How many clusters are on their way into ranges, by the ranges' names."""
-        directory = self._host.directory
+        directory = self._directory
         self._incoming = _not_yet(self._incoming, self._clock())
         # A cluster is known before the placement is given back, and counts once.
         found = Counter(name for cluster, name in self._placing.items() if not directory.knows(cluster))
@@ -136,13 +147,13 @@ class Scheduler:
 
     def _schedulable(self) -> list[RangeInfo]:
         """Every workspace asks, and the answer changes with the map and with Shards alone."""
-        ranges = self._host.registry.ranges()
+        ranges = self._range_map.ranges()
         if self._open is None or self._open[0] is not ranges:
             self._open = ranges, [info for info in ranges if not self._closed(info)]
         return self._open[1]
 
     def _closed(self, info: RangeInfo) -> bool:
-        shard = self._host.catalog.get(SHARDS, ROOT, info.name)
+        shard = self._catalog.get(SHARDS, ROOT, info.name)
         return shard is not None and UNSCHEDULABLE_ANNOTATION in annotations_of(shard)
 
     def _shards_changed(self, *_: object) -> None:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from tenantry.base.cache import Cache
 from tenantry.kube.objects import GroupResource, Object, annotations_of
 from tenantry.kube.status import StatusError
+from tenantry.placement.catalog import Catalog
+from tenantry.placement.directory import Directory
 from tenantry.tenancy.reserved_keys import LABELS, is_reserved
 from tenantry.tenancy.resources import WORKSPACE_TYPES
 from tenantry.tenancy.well_known import PATH_ANNOTATION, ROOT
-
-if TYPE_CHECKING:
-    from tenantry.tenancy.host import Host
 
 TYPE_ANNOTATION = "internal.tenancy.kcp.io/type"
 """On a LogicalCluster: its type as `<path>:<name>`."""
@@ -98,10 +97,11 @@ class ResolvedType:
 class WorkspaceTypes:
     """Resolves types from the catalog; forgets everything when any type changes."""
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
+    def __init__(self, *, catalog: Catalog, directory: Directory) -> None:
+        self._catalog = catalog
+        self._directory = directory
         self._resolved: Cache[tuple[str, str], ResolvedType] = Cache("workspace_types", bytes_max=8 << 20)
-        host.catalog.subscribe(WORKSPACE_TYPES, self._changed)
+        self._catalog.subscribe(WORKSPACE_TYPES, self._changed)
 
     def resolve(self, path: str, name: str) -> ResolvedType:
         """The type `name` of the workspace at `path` (a path or an id). Raises TypeUnresolved."""
@@ -120,22 +120,22 @@ class WorkspaceTypes:
         The annotation of the LogicalCluster counts where there is no Workspace that has a type (`root`, and what masters made):
         once it was everybody's to write.
         """
-        parent = self._host.directory.parent_of(cluster)
-        if parent is None and self._host.directory.knows(cluster):
+        parent = self._directory.parent_of(cluster)
+        if parent is None and self._directory.knows(cluster):
             return HOME_TYPE
-        workspace = self._host.directory.workspace(*parent) if parent is not None else None
+        workspace = self._directory.workspace(*parent) if parent is not None else None
         written = parse_annotation((workspace or {}).get("type") or "")
         if parent is not None and written is not None:
             return written if written.path else TypeName(parent[0], written.name)
         return parse_annotation(annotations_of(logical_cluster).get(TYPE_ANNOTATION, ""))
 
     def exists(self, cluster: str, name: str) -> bool:
-        return self._host.catalog.get(WORKSPACE_TYPES, cluster, name) is not None
+        return self._catalog.get(WORKSPACE_TYPES, cluster, name) is not None
 
     def canonical(self, cluster: str, name: str) -> TypeName:
         """The name of an existing type with the canonical path of its workspace."""
-        obj = self._host.catalog.get(WORKSPACE_TYPES, cluster, name) or {}
-        return TypeName(self._host.directory.path_of(cluster) or annotations_of(obj).get(PATH_ANNOTATION) or cluster, name)
+        obj = self._catalog.get(WORKSPACE_TYPES, cluster, name) or {}
+        return TypeName(self._directory.path_of(cluster) or annotations_of(obj).get(PATH_ANNOTATION) or cluster, name)
 
     def search(self, cluster: str, name: str) -> TypeName | None:
         """Where a reference without a path points: this workspace, then each ancestor, then root."""
@@ -143,7 +143,7 @@ class WorkspaceTypes:
         while walked is not None:
             if self.exists(walked, name):
                 return self.canonical(walked, name)
-            parent = self._host.directory.parent_of(walked)
+            parent = self._directory.parent_of(walked)
             walked = parent[0] if parent is not None else None
         return self.canonical("root", name) if self.exists("root", name) else None
 
@@ -152,7 +152,7 @@ class WorkspaceTypes:
 
     def _cluster_of(self, path: str) -> str | None:
         try:
-            return self._host.directory.cluster_of(path)
+            return self._directory.cluster_of(path)
         except StatusError:
             return None
 
@@ -177,10 +177,10 @@ class WorkspaceTypes:
             raise TypeUnresolved(f"workspace type {self.canonical(cluster, name)} extends itself: {_chain_text((*above, place))}")
         if any((m.cluster, m.name.name) == place for m in members):
             return
-        obj = self._host.catalog.get(WORKSPACE_TYPES, cluster, name)
+        obj = self._catalog.get(WORKSPACE_TYPES, cluster, name)
         if obj is None:
             raise TypeUnresolved(
-                f"workspace type {self._host.directory.path_of(cluster) or cluster}:{name} cannot be resolved: not found"
+                f"workspace type {self._directory.path_of(cluster) or cluster}:{name} cannot be resolved: not found"
             )
         if len(members) >= CHAIN_LIMIT:
             raise TypeUnresolved(f"workspace type {self.canonical(*above[0])} extends more than {CHAIN_LIMIT} types")

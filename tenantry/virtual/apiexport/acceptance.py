@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from tenantry.apiserver.scope import Visibility
 from tenantry.kube.objects import GroupResource, Object
 from tenantry.storage.range import Range
 from tenantry.storage.record import Record, RecordEvent
@@ -12,10 +13,7 @@ from tenantry.tenancy.exports.bindings import BINDING_RESOURCE, binding_to, bind
 from tenantry.tenancy.exports.claims import accepted_claims, normalized
 from tenantry.tenancy.exports.hashing import EXPORT_LABEL, export_hash
 from tenantry.tenancy.resources import API_BINDINGS
-
-if TYPE_CHECKING:
-    from tenantry.apiserver.scope import Visibility
-    from tenantry.virtual.apiexport.domain import Domain, Domains
+from tenantry.virtual.apiexport.domain import Domain, Domains
 
 
 def accepted_claim(domain: Domain, binding: Object, resource: GroupResource) -> dict[str, Any] | None:

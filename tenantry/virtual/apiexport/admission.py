@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tenantry.apiserver.admission.attributes import DELETE, Review
 from tenantry.kube.objects import Object, labels_of, metadata_of, name_of
@@ -10,9 +10,7 @@ from tenantry.kube.status import StatusError, forbidden
 from tenantry.tenancy.exports.bindings import binding_to, bindings_of, bound_resource
 from tenantry.tenancy.exports.claims import claim_selector
 from tenantry.virtual.apiexport.acceptance import accepted_claim
-
-if TYPE_CHECKING:
-    from tenantry.virtual.apiexport.domain import Domain
+from tenantry.virtual.apiexport.domain import Domain
 
 
 class SelectorAdmission:

@@ -3,26 +3,22 @@ provider's workspace (B), and whoever owns a claimed type must not forbid it (C)
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tenantry.apiserver.authorization import ALLOWED, Attributes, Decision, Verdict
 from tenantry.kube.objects import GroupResource
 from tenantry.storage.range import Range
+from tenantry.tenancy.authorization.authorizer import ClusterAuthorizer
 from tenantry.tenancy.exports.bindings import (
     BINDING_RESOURCE,
     GROUP,
     binding_to,
     bindings_of,
     bound_resource,
-    exports_with_identity,
 )
+from tenantry.tenancy.exports.lookup import ExportLookup
 from tenantry.tenancy.exports.maximal_permission import has_local_policy, policy_allows
 from tenantry.virtual.apiexport.acceptance import accepts
 from tenantry.virtual.apiexport.domain import Domain
 from tenantry.virtual.view import READ_VERBS
-
-if TYPE_CHECKING:
-    from tenantry.tenancy.host import Host
 
 ACCESS_DENIED = "access denied"
 """All that a caller is told: reasons would tell of workspaces that it may not know (kcp)."""
@@ -31,14 +27,22 @@ NOT_ALLOWED = Decision(Verdict.NO_OPINION, ACCESS_DENIED)
 
 
 class ExportAuthorizer:
-    """For one request. `cluster` is None on a wildcard, `domain` None where the export is unknown."""
+    """For one request. `export`: its cluster id and name. `cluster` is None on a wildcard, `domain` None where the export is
+    unknown."""
 
     def __init__(
-        self, host: Host, export_cluster: str, export_name: str, domain: Domain | None, range_: Range, cluster: str | None
+        self,
+        export: tuple[str, str],
+        domain: Domain | None,
+        range_: Range,
+        cluster: str | None,
+        *,
+        exports: ExportLookup,
+        authorizer: ClusterAuthorizer,
     ) -> None:
-        self._host = host
-        self._export_cluster = export_cluster
-        self._export_name = export_name
+        self._exports = exports
+        self._authorizer = authorizer
+        self._export_cluster, self._export_name = export
         self._domain = domain
         self._range = range_
         self._cluster = cluster
@@ -81,7 +85,7 @@ class ExportAuthorizer:
             subresource="content",
             name=self._export_name,
         )
-        return self._host.authorizer.authorize(question).allowed
+        return self._authorizer.authorize(question).allowed
 
     def _policies_allow(self, attributes: Attributes) -> bool:
         """C: every export that has the identity of a claimed type must let the caller do this to its consumers."""
@@ -91,9 +95,9 @@ class ExportAuthorizer:
         identity = claim.get("identityHash") if claim is not None else ""
         if not identity:
             return True
-        owners = exports_with_identity(self._host, identity)
+        owners = self._exports.with_identity(identity)
         return bool(owners) and all(
-            policy_allows(owner, attributes._replace(cluster=owner.cluster), self._host.authorizer.allows_deep)
+            policy_allows(owner, attributes._replace(cluster=owner.cluster), self._authorizer.allows_deep)
             for owner in owners
             if has_local_policy(owner.object)
         )

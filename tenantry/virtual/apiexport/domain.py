@@ -4,26 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tenantry.apiserver.scope import Visibility
+from tenantry.base.broadcast import KeyedBroadcast
 from tenantry.base.cache import Cache, size_of
 from tenantry.kube.api_set import bytes_of
 from tenantry.kube.definition import STANDARD_VERBS, ResourceDefinition
 from tenantry.kube.objects import GroupResource, Object
 from tenantry.kube.status import StatusError
+from tenantry.placement.catalog import Catalog
 from tenantry.storage.record import Record
-from tenantry.tenancy.exports.bindings import BINDING_RESOURCE, exports_with_identity, get_export, get_schema, identity_of
+from tenantry.tenancy.apis import ClusterApis
+from tenantry.tenancy.exports.bindings import BINDING_RESOURCE, identity_of
 from tenantry.tenancy.exports.claimable import CLAIMABLE
 from tenantry.tenancy.exports.claims import normalized
 from tenantry.tenancy.exports.hashing import EXPORT_LABEL, REFLEXIVE_VALUE, claim_hash, claim_label, export_hash
+from tenantry.tenancy.exports.lookup import ExportLookup
 from tenantry.tenancy.resources import API_EXPORTS, API_RESOURCE_SCHEMAS
+from tenantry.tenancy.types import SystemDefinitions
 from tenantry.virtual.restrict import NO_SUBRESOURCES, STATUS_AND_SCALE, restricted
 from tenantry.virtual.view import READ_VERBS
 from tenantry.virtual.view_scope import Filter
-
-if TYPE_CHECKING:
-    from tenantry.tenancy.host import Host
 
 _DOMAINS_BYTES_MAX = 64 << 20
 _ALL_VERBS = (*STANDARD_VERBS,)
@@ -56,35 +58,35 @@ class Domains:
     A definition stays the same value for as long as schema and identity are the same, so watches on it go on.
     """
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
+    def __init__(self, *, catalog: Catalog, definitions: SystemDefinitions, exports: ExportLookup, apis: ClusterApis) -> None:
+        self._definitions = definitions
+        self._exports = exports
+        self._apis = apis
         self._known: Cache[tuple[str, str], tuple[Domain | None]] = Cache(
             "export_domains", bytes_max=_DOMAINS_BYTES_MAX, entry_bytes_max=_DOMAINS_BYTES_MAX, size=_size, keeps_large=True
         )
-        self._subscribers: dict[tuple[str, str], list[Callable[[], None]]] = {}
+        self._subscribers: KeyedBroadcast[tuple[str, str], []] = KeyedBroadcast("a subscriber of an export's view")
         self._watched: dict[tuple[str, str], Domain | None] = {}
         """The domains that are subscribed to, as they were when that was asked for last."""
-        host.catalog.subscribe(API_EXPORTS, self._changed)
-        host.catalog.subscribe(API_RESOURCE_SCHEMAS, self._changed)
+        catalog.subscribe(API_EXPORTS, self._changed)
+        catalog.subscribe(API_RESOURCE_SCHEMAS, self._changed)
 
     def of(self, cluster: str, name: str) -> Domain | None:
         """None where the export does not exist or has no identity (yet)."""
         place = (cluster, name)
-        return self._known.compute(place, lambda: (_compile(self._host, cluster, name),))[0]
+        return self._known.compute(place, lambda: (self._compile(cluster, name),))[0]
 
     def subscribe(self, cluster: str, name: str, changed: Callable[[], None]) -> Callable[[], None]:
+        """Calls back when definitions or claims of an export changed; returns how to stop."""
         place = (cluster, name)
-        subscribers = self._subscribers.setdefault(place, [])
-        subscribers.append(changed)
+        unsubscribe = self._subscribers.subscribe(place, changed)
         if place not in self._watched:
             self._watched[place] = self.of(cluster, name)
 
         def stop() -> None:
-            if changed in subscribers:
-                subscribers.remove(changed)
-            if not subscribers and self._subscribers.get(place) is subscribers:
-                del self._subscribers[place]
-                del self._watched[place]
+            unsubscribe()
+            if place not in self._subscribers:
+                self._watched.pop(place, None)
 
         return stop
 
@@ -92,41 +94,63 @@ class Domains:
         """Tells only those whose definitions or claims are no longer the same: exports of many tenants change while watches are
         open."""
         self._known.clear()
-        for place, subscribers in list(self._subscribers.items()):
+        for place in self._subscribers:
+            if place not in self._watched:
+                # Whoever was called before this one ended its watch.
+                continue
             old, new = self._watched[place], self.of(*place)
             self._watched[place] = new
             if old is not None and new is not None and (old.definitions, old.claims) == (new.definitions, new.claims):
                 continue
-            for changed in tuple(subscribers):
-                changed()
+            self._subscribers.send(place)
 
+    def _compile(self, cluster: str, name: str) -> Domain | None:
+        export = self._exports.get(cluster, name)
+        identity = identity_of(export) if export is not None else ""
+        if export is None or not identity:
+            return None
+        spec = export.get("spec") or {}
+        served: dict[GroupResource, ResourceDefinition] = {}
+        for entry in spec.get("resources") or ():
+            definition = self._bound(cluster, entry["schema"], identity)
+            if definition is not None:
+                served[definition.group_resource] = restricted(definition, _ALL_VERBS, STATUS_AND_SCALE)
+        claims: dict[GroupResource, Mapping[str, Any]] = {}
+        filters: dict[GroupResource, Visibility] = {}
+        for claim in spec.get("permissionClaims") or ():
+            for resource in _claimed_resources(claim):
+                definition = self._claimed(resource, claim.get("identityHash") or "")
+                if resource in served or definition is None:
+                    continue
+                served[resource] = restricted(definition, _ALL_VERBS)
+                claims[resource] = claim
+                filters[resource] = _claim_filter(cluster, name, claim)
+        if BINDING_RESOURCE not in served:
+            served[BINDING_RESOURCE] = restricted(self._definitions.api_bindings, READ_VERBS, NO_SUBRESOURCES)
+            wanted = export_hash(cluster, name)
+            filters[BINDING_RESOURCE] = Filter(lambda record: record.head.labels.get(EXPORT_LABEL) == wanted)
+        return Domain(cluster, name, export, tuple(served.values()), claims, filters)
 
-def _compile(host: Host, cluster: str, name: str) -> Domain | None:
-    export = get_export(host, cluster, name)
-    identity = identity_of(export) if export is not None else ""
-    if export is None or not identity:
+    def _claimed(self, resource: GroupResource, identity: str) -> ResourceDefinition | None:
+        if resource in CLAIMABLE:
+            return self._definitions.find(resource.group, resource.resource)
+        for export in self._exports.with_identity(identity):
+            for entry in (export.object.get("spec") or {}).get("resources") or ():
+                if entry.get("name") == resource.resource and (entry.get("group") or "") == resource.group:
+                    definition = self._bound(export.cluster, entry["schema"], identity)
+                    if definition is not None:
+                        return definition
         return None
-    spec = export.get("spec") or {}
-    served: dict[GroupResource, ResourceDefinition] = {}
-    for entry in spec.get("resources") or ():
-        definition = _bound(host, cluster, entry["schema"], identity)
-        if definition is not None:
-            served[definition.group_resource] = restricted(definition, _ALL_VERBS, STATUS_AND_SCALE)
-    claims: dict[GroupResource, Mapping[str, Any]] = {}
-    filters: dict[GroupResource, Visibility] = {}
-    for claim in spec.get("permissionClaims") or ():
-        for resource in _claimed_resources(claim):
-            definition = _claimed(host, resource, claim.get("identityHash") or "")
-            if resource in served or definition is None:
-                continue
-            served[resource] = restricted(definition, _ALL_VERBS)
-            claims[resource] = claim
-            filters[resource] = _claim_filter(cluster, name, claim)
-    if BINDING_RESOURCE not in served:
-        served[BINDING_RESOURCE] = restricted(host.definitions.api_bindings, READ_VERBS, NO_SUBRESOURCES)
-        wanted = export_hash(cluster, name)
-        filters[BINDING_RESOURCE] = Filter(lambda record: record.head.labels.get(EXPORT_LABEL) == wanted)
-    return Domain(cluster, name, export, tuple(served.values()), claims, filters)
+
+    def _bound(self, cluster: str, schema_name: str, identity: str) -> ResourceDefinition | None:
+        schema = self._exports.schema(cluster, schema_name)
+        if schema is None:
+            return None
+        try:
+            return self._apis.bound_definition(schema, identity)
+        except (StatusError, ValueError):
+            # A schema that cannot be served does not take the export's other resources with it.
+            return None
 
 
 def _claimed_resources(claim: Mapping[str, Any]) -> list[GroupResource]:
@@ -134,29 +158,6 @@ def _claimed_resources(claim: Mapping[str, Any]) -> list[GroupResource]:
     if normalized(*resource) == GroupResource("", "events"):
         return [GroupResource("", "events"), GroupResource("events.k8s.io", "events")]
     return [resource]
-
-
-def _claimed(host: Host, resource: GroupResource, identity: str) -> ResourceDefinition | None:
-    if resource in CLAIMABLE:
-        return host.definitions.find(resource.group, resource.resource)
-    for export in exports_with_identity(host, identity):
-        for entry in (export.object.get("spec") or {}).get("resources") or ():
-            if entry.get("name") == resource.resource and (entry.get("group") or "") == resource.group:
-                definition = _bound(host, export.cluster, entry["schema"], identity)
-                if definition is not None:
-                    return definition
-    return None
-
-
-def _bound(host: Host, cluster: str, schema_name: str, identity: str) -> ResourceDefinition | None:
-    schema = get_schema(host, cluster, schema_name)
-    if schema is None:
-        return None
-    try:
-        return host.apis.bound_definition(schema, identity)
-    except (StatusError, ValueError):
-        # A schema that cannot be served does not take the export's other resources with it.
-        return None
 
 
 def _claim_filter(cluster: str, name: str, claim: Mapping[str, Any]) -> Visibility:

@@ -4,29 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from tenantry.apiserver.admission.attributes import Admission
 from tenantry.apiserver.authorization import Attributes, Decision
 from tenantry.apiserver.endpoints.health import HEALTH_PATHS
 from tenantry.apiserver.scope import Call, Connector, Scope, Visibility
 from tenantry.apiserver.user import User
-from tenantry.apiserver.verbs.call import Call as VerbCall
 from tenantry.http.messages import Reply
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.definition import STANDARD_VERBS, ResourceDefinition
 from tenantry.kube.status import PlainError, StatusError, internal
-from tenantry.tenancy.exports.bindings import get_export
+from tenantry.placement.catalog import Catalog
+from tenantry.tenancy.apis import ClusterApis
+from tenantry.tenancy.cluster_scope import ClusterScope
+from tenantry.tenancy.exports.lookup import ExportLookup
 from tenantry.virtual.apiexport.acceptance import AcceptedVisibility
 from tenantry.virtual.apiexport.admission import SelectorAdmission
 from tenantry.virtual.apiexport.authorizer import ExportAuthorizer
 from tenantry.virtual.apiexport.domain import Domains
 from tenantry.virtual.apiexport.warrant import with_warrant
-from tenantry.virtual.view import Place, View
+from tenantry.virtual.view import Place, View, ViewContext
 from tenantry.virtual.view_scope import ViewScope
-
-if TYPE_CHECKING:
-    from tenantry.tenancy.host import Host
 
 
 class ApiExportView(View):
@@ -36,9 +34,17 @@ class ApiExportView(View):
     arguments = ("export cluster", "export")
     verbs = STANDARD_VERBS
 
-    def __init__(self, host: Host) -> None:
-        super().__init__(host)
-        self.domains = Domains(host)
+    def __init__(
+        self,
+        context: ViewContext,
+        *,
+        catalog: Catalog,
+        exports: ExportLookup,
+        apis: ClusterApis,
+    ) -> None:
+        super().__init__(context)
+        self.exports = exports
+        self.domains = Domains(catalog=catalog, definitions=context.definitions, exports=exports, apis=apis)
 
     def apis(self, place: Place) -> Iterable[ResourceDefinition]:
         domain = self.domains.of(*place.arguments)
@@ -48,19 +54,22 @@ class ApiExportView(View):
         cluster, name = place.arguments
         return self.domains.subscribe(cluster, name, changed)
 
-    def scope(self, place: Place, path: str) -> Scope:
-        return ExportScope(self, place)
+    def scope(self, place: Place, base: ClusterScope, path: str) -> Scope:
+        return ExportScope(self, place, base)
 
 
 class ExportScope(ViewScope):
     """One place in the view of one export."""
 
-    def __init__(self, view: ApiExportView, place: Place) -> None:
-        super().__init__(view, place)
+    def __init__(self, view: ApiExportView, place: Place, base: ClusterScope) -> None:
+        super().__init__(view, place, base)
         cluster, name = place.arguments
         self._domains = view.domains
+        self._exports = view.exports
         self.domain = view.domains.of(cluster, name)
-        self._chain = ExportAuthorizer(view.host, cluster, name, self.domain, self.range, place.cluster)
+        self._chain = ExportAuthorizer(
+            (cluster, name), self.domain, self.range, place.cluster, exports=view.exports, authorizer=view.context.authorizer
+        )
 
     @property
     def view_admission(self) -> Sequence[Admission]:
@@ -79,7 +88,7 @@ class ExportScope(ViewScope):
         """No domain (kcp): 500 for those who may use the export and cannot, as there is none; 404 while it has no identity, and
         for system:masters, whom nobody asks about exports."""
         cluster, name = self.place.arguments
-        if user.is_master or get_export(self.view.host, cluster, name) is not None:
+        if user.is_master or self._exports.get(cluster, name) is not None:
             return PlainError(404, "404 page not found")
         return internal(f'error getting APIExport "{name}" of logical cluster "{cluster}": not found')
 
@@ -110,7 +119,6 @@ class ExportScope(ViewScope):
             return None
 
         async def answered(call: Call) -> Reply:
-            assert isinstance(call, VerbCall)
             return await answer(replace(call, scope=self.base))
 
         return answered

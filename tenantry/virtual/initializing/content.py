@@ -3,27 +3,48 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from tenantry.apiserver.authorization import NO_OPINION, Attributes, Authorizer, Decision
 from tenantry.apiserver.scope import Call, Connector
 from tenantry.apiserver.user import User, make_extra, without_privileges
-from tenantry.apiserver.verbs.call import Call as VerbCall
 from tenantry.http.messages import Reply
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
+from tenantry.kube.rbac.rules import CompiledRules
 from tenantry.kube.status import PlainError
 from tenantry.storage.keys import Key
 from tenantry.tenancy.authorization.outside import inside
+from tenantry.tenancy.cluster_scope import ClusterScope
 from tenantry.tenancy.exports.bindings import decoded
-from tenantry.tenancy.resources import LOGICAL_CLUSTERS, WORKSPACE_TYPES
-from tenantry.tenancy.scopes import ClusterScope
+from tenantry.tenancy.resources import LOGICAL_CLUSTERS
 from tenantry.virtual.view import Place
 
-if TYPE_CHECKING:
-    from tenantry.virtual.initializing.view import LifecycleView
-
 SYSTEM_PREFIX = "system:"
+
+
+class TypeOwnersView(Protocol):
+    """What is asked of the view: which controllers it is for, and what their types let them do."""
+
+    @property
+    def word(self) -> str: ...
+
+    @property
+    def field(self) -> str: ...
+
+    @property
+    def permissions_field(self) -> str: ...
+
+    @property
+    def group_prefix(self) -> str: ...
+
+    def may_enter(self, place: Place, question: Attributes) -> bool: ...
+
+    def in_phase(self, logical_cluster: Object) -> bool: ...
+
+    def compiled(self, identifier: str, rules: list[Object]) -> CompiledRules: ...
+
+    def workspace_type(self, cluster: str, name: str) -> Object | None: ...
 
 
 class ContentScope(ClusterScope):
@@ -31,9 +52,9 @@ class ContentScope(ClusterScope):
 
     __slots__ = ("_id", "_place", "_view")
 
-    def __init__(self, view: LifecycleView, place: Place) -> None:
+    def __init__(self, view: TypeOwnersView, place: Place, base: ClusterScope) -> None:
         assert place.cluster is not None
-        super().__init__(view.host, place.cluster, view.host.range_of(place.cluster))
+        super().__init__(base.scopes, place.cluster, base.range)
         self._view = view
         self._place = place
         self._id = place.arguments[0]
@@ -52,7 +73,7 @@ class ContentScope(ClusterScope):
         rules = self._permissions()
         if rules:
             self._require_rule(rules, attributes)
-        return self.host.authorizer.authorize(attributes._replace(user=self._acting(attributes.user, logical_cluster, rules)))
+        return self.scopes.authorizer.authorize(attributes._replace(user=self._acting(attributes.user, logical_cluster, rules)))
 
     def acting_user(self, user: User, attributes: Attributes) -> User:
         return self._acting(user, self._logical_cluster(), self._permissions())
@@ -63,9 +84,8 @@ class ContentScope(ClusterScope):
             return None
 
         async def answered(call: Call) -> Reply:
-            assert isinstance(call, VerbCall)
-            inside = self.host.scope(self._place.cluster or "")
-            return await answer(replace(call, scope=inside, user=self.acting_user(call.user, call.attributes)))
+            base = ClusterScope(self.scopes, self._place.cluster or "", self.range)
+            return await answer(replace(call, scope=base, user=self.acting_user(call.user, call.attributes)))
 
         return answered
 
@@ -86,7 +106,7 @@ class ContentScope(ClusterScope):
         if self._id.startswith(SYSTEM_PREFIX):
             return []
         cluster, _, name = self._id.rpartition(":")
-        found = self.host.catalog.get(WORKSPACE_TYPES, cluster, name)
+        found = self._view.workspace_type(cluster, name)
         if found is None:
             raise PlainError(503, f'workspace type of {self._view.word} "{self._id}" cannot be resolved')
         return (found.get("spec") or {}).get(self._view.permissions_field) or []

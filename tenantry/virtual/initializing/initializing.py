@@ -8,6 +8,7 @@ from tenantry.apiserver.scope import Scope
 from tenantry.apiserver.user import INITIALIZER_GROUP_PREFIX
 from tenantry.kube.objects import Object
 from tenantry.storage.record import Record
+from tenantry.tenancy.cluster_scope import ClusterScope
 from tenantry.tenancy.well_known import PHASE_LABEL
 from tenantry.virtual.initializing.view import LifecycleView, lifecycle_label, scope_of
 from tenantry.virtual.view import Place
@@ -38,5 +39,5 @@ class InitializingWorkspaces(LifecycleView):
     def in_phase(self, logical_cluster: Object) -> bool:
         return (logical_cluster.get("status") or {}).get("phase") == INITIALIZING
 
-    def scope(self, place: Place, path: str) -> Scope:
-        return scope_of(self, place, path, discovery_is_content=True)
+    def scope(self, place: Place, base: ClusterScope, path: str) -> Scope:
+        return scope_of(self, place, base, path, discovery_is_content=True)

@@ -8,6 +8,7 @@ from tenantry.apiserver.scope import Scope
 from tenantry.apiserver.user import TERMINATOR_GROUP_PREFIX
 from tenantry.kube.objects import Object, is_deleting
 from tenantry.storage.record import Record
+from tenantry.tenancy.cluster_scope import ClusterScope
 from tenantry.virtual.initializing.view import LifecycleView, lifecycle_label, scope_of
 from tenantry.virtual.view import Place
 
@@ -32,5 +33,5 @@ class TerminatingWorkspaces(LifecycleView):
     def in_phase(self, logical_cluster: Object) -> bool:
         return is_deleting(logical_cluster)
 
-    def scope(self, place: Place, path: str) -> Scope:
-        return scope_of(self, place, path, discovery_is_content=False)
+    def scope(self, place: Place, base: ClusterScope, path: str) -> Scope:
+        return scope_of(self, place, base, path, discovery_is_content=False)

@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tenantry.apiserver.admission.attributes import UPDATE, Review
 from tenantry.apiserver.authorization import Attributes
 from tenantry.apiserver.user import User
 from tenantry.kube.objects import labels_of, metadata_of
+from tenantry.tenancy.authorization.authorizer import ClusterAuthorizer
 from tenantry.tenancy.exports.admission.api_export import claim_problems
 from tenantry.tenancy.exports.admission.refusal import is_main_write, refuse
 from tenantry.tenancy.exports.admission.stored_form import stored_form
-from tenantry.tenancy.exports.bindings import GROUP, find_export, reference_of, resolve_cluster
+from tenantry.tenancy.exports.bindings import GROUP, reference_of
 from tenantry.tenancy.exports.hashing import EXPORT_LABEL, export_hash
-
-if TYPE_CHECKING:
-    from tenantry.tenancy.host import Host
+from tenantry.tenancy.exports.lookup import ExportLookup
 
 
 class ApiBinding:
     """Who may bind: verb `bind` on the export, in the provider's cluster. The label that tells which export it is."""
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
+    def __init__(self, *, exports: ExportLookup, authorizer: ClusterAuthorizer) -> None:
+        self._exports = exports
+        self._authorizer = authorizer
 
     def mutate(self, review: Review) -> None:
         if not is_main_write(review) or review.object is None:
             return
         path, name = reference_of(review.object)
-        home = resolve_cluster(self._host, review.cluster, path)
+        home = self._exports.resolve_cluster(review.cluster, path)
         if home is not None and name:
             labels = metadata_of(review.object).setdefault("labels", {})
             labels[EXPORT_LABEL] = export_hash(home, name)
@@ -50,7 +48,7 @@ class ApiBinding:
         old = review.old_object
         if old is not None and reference_of(old) == reference and labels_of(old).get(EXPORT_LABEL) == label:
             return
-        home = check_bind(self._host, review, "APIBinding")
+        home = check_bind(self._exports, self._authorizer, review, "APIBinding")
         if label != export_hash(home, reference[1]):
             key = f"metadata.labels[{EXPORT_LABEL}]"
             raise refuse(review, f'{key}: Invalid value: "{label or ""}": must be set to "{export_hash(home, reference[1])}"')
@@ -62,22 +60,22 @@ class ApiBinding:
             raise refuse(review, f'status.phase: Invalid value: "": cannot transition from "{before}" to ""')
 
 
-def check_bind(host: Host, review: Review, kind: str) -> str:
+def check_bind(exports: ExportLookup, authorizer: ClusterAuthorizer, review: Review, kind: str) -> str:
     """The cluster id of the export that the object refers to.
 
     Raises StatusError 403 where the caller may not bind it; the text is the same where it does not exist.
     """
     assert review.object is not None
     path, name = reference_of(review.object)
-    export = find_export(host, review.cluster, path, name)
-    if export is None or not may_bind(host, review.user, export.cluster, name):
+    export = exports.find(review.cluster, path, name)
+    if export is None or not may_bind(authorizer, review.user, export.cluster, name):
         action = "update" if review.operation == UPDATE else "create"
         raise refuse(review, f"unable to {action} {kind}: no permission to bind to export {path or review.cluster}:{name}")
     return export.cluster
 
 
-def may_bind(host: Host, user: User, cluster: str, name: str) -> bool:
+def may_bind(authorizer: ClusterAuthorizer, user: User, cluster: str, name: str) -> bool:
     """Verb `bind` on an export, by the RBAC of its cluster alone: nobody needs access to the provider's workspace to bind."""
-    return host.authorizer.allows_deep(
+    return authorizer.allows_deep(
         Attributes(user, "bind", cluster, group=GROUP, version="v1alpha2", resource="apiexports", name=name)
     )

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tenantry.apiserver.admission.attributes import CREATE, Review
+from tenantry.tenancy.authorization.authorizer import ClusterAuthorizer
 from tenantry.tenancy.exports.admission.api_binding import check_bind
 from tenantry.tenancy.exports.admission.refusal import is_main_write
-
-if TYPE_CHECKING:
-    from tenantry.tenancy.host import Host
+from tenantry.tenancy.exports.lookup import ExportLookup
 
 
 class EndpointSlice:
     """A slice refers to an export that exists and that its creator may bind."""
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
+    def __init__(self, *, exports: ExportLookup, authorizer: ClusterAuthorizer) -> None:
+        self._exports = exports
+        self._authorizer = authorizer
 
     def mutate(self, review: Review) -> None:
         return None
 
     def validate(self, review: Review) -> None:
         if is_main_write(review) and review.operation == CREATE:
-            check_bind(self._host, review, "APIExportEndpointSlice")
+            check_bind(self._exports, self._authorizer, review, "APIExportEndpointSlice")

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tenantry.apiserver.admission.attributes import Review
 from tenantry.kube.objects import annotations_of, metadata_of
+from tenantry.placement.directory import Directory
 from tenantry.tenancy.exports.admission.refusal import is_main_write, refuse
 from tenantry.tenancy.well_known import PATH_ANNOTATION
-
-if TYPE_CHECKING:
-    from tenantry.tenancy.host import Host
 
 _FORCED = frozenset({("apis.kcp.io", "apiexports"), ("apis.kcp.io", "apibindings"), ("tenancy.kcp.io", "workspacetypes")})
 _OWN = ("core.kcp.io", "logicalclusters")
@@ -20,8 +16,8 @@ _OWN = ("core.kcp.io", "logicalclusters")
 class PathAnnotation:
     """Forced on exports, bindings and workspace types; kept right wherever else somebody put it."""
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
+    def __init__(self, *, directory: Directory) -> None:
+        self._directory = directory
 
     def mutate(self, review: Review) -> None:
         expected = self._expected(review)
@@ -41,4 +37,4 @@ class PathAnnotation:
         place = (review.definition.group, review.definition.plural)
         if place not in _FORCED and (place == _OWN or PATH_ANNOTATION not in annotations_of(review.object)):
             return ""
-        return self._host.directory.path_of(review.cluster) or ""
+        return self._directory.path_of(review.cluster) or ""

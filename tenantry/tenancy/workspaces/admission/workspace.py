@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import orjson
 
 from tenantry.apiserver.admission.attributes import CREATE, UPDATE, Review
 from tenantry.apiserver.authorization import Attributes
+from tenantry.apiserver.storage_errors import range_of
 from tenantry.apiserver.user import User
 from tenantry.kube.objects import Object, annotations_of, labels_of
 from tenantry.kube.status import StatusError, forbidden
+from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
+from tenantry.tenancy.authorization.authorizer import ClusterAuthorizer
 from tenantry.tenancy.authorization.outside import NameOfOneCluster, known_outside
 from tenantry.tenancy.resources import LOGICAL_CLUSTERS
 from tenantry.tenancy.types.logical_cluster import NAME
@@ -24,18 +25,18 @@ from tenantry.tenancy.workspaces.types import (
     ResolvedType,
     TypeName,
     TypeUnresolved,
+    WorkspaceTypes,
     limit_errors,
 )
-
-if TYPE_CHECKING:
-    from tenantry.tenancy.host import Host
 
 
 class WorkspaceRules:
     """Decides from memory: the parent's LogicalCluster, the catalog's types, and RBAC of the types' workspaces."""
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
+    def __init__(self, *, cell: Cell, authorizer: ClusterAuthorizer, workspace_types: WorkspaceTypes) -> None:
+        self._cell = cell
+        self._authorizer = authorizer
+        self._workspace_types = workspace_types
 
     def mutate(self, review: Review) -> None:
         if review.operation != CREATE or review.object is None or review.subresource:
@@ -91,7 +92,7 @@ class WorkspaceRules:
         name, path = reference["name"], reference.get("path") or ""
         if path:
             return TypeName(path, name)
-        found = self._host.workspace_types.search(review.cluster, name)
+        found = self._workspace_types.search(review.cluster, name)
         if found is None:
             raise self._refuse(review, f'workspace type "{name}" cannot be resolved: not found in this workspace or any above it')
         return found
@@ -109,14 +110,14 @@ class WorkspaceRules:
         parent = self._logical_cluster(review.cluster)
         if parent is None:
             raise self._refuse(review, "the type of the parent cannot be determined: it has no LogicalCluster")
-        name = self._host.workspace_types.of(review.cluster, parent)
+        name = self._workspace_types.of(review.cluster, parent)
         if name is None:
             raise self._refuse(review, f"annotation {TYPE_ANNOTATION} on the parent's LogicalCluster must be set")
         return self._resolve(review, name)
 
     def _resolve(self, review: Review, name: TypeName) -> ResolvedType:
         try:
-            return self._host.workspace_types.resolve(*name)
+            return self._workspace_types.resolve(*name)
         except TypeUnresolved as error:
             raise self._refuse(review, str(error)) from error
 
@@ -166,7 +167,7 @@ class WorkspaceRules:
                 raise self._refuse(review, f"spec.{field} can only be set by system privileged users")
 
     def _may_use(self, user: User, member: Member) -> bool:
-        return self._host.authorizer.allows_deep(
+        return self._authorizer.allows_deep(
             Attributes(
                 user=user,
                 verb="use",
@@ -179,7 +180,7 @@ class WorkspaceRules:
         )
 
     def _logical_cluster(self, cluster: str) -> Object | None:
-        record = self._host.range_of(cluster).get(Key(cluster, LOGICAL_CLUSTERS, "", NAME))
+        record = range_of(self._cell, cluster).get(Key(cluster, LOGICAL_CLUSTERS, "", NAME))
         return orjson.loads(record.value) if record is not None else None
 
     @staticmethod

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from tenantry.apiserver.admission.attributes import CREATE, UPDATE, Review
 from tenantry.apiserver.authorization import Attributes
 from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError, forbidden
+from tenantry.placement.directory import Directory
+from tenantry.tenancy.authorization.authorizer import ClusterAuthorizer
 from tenantry.tenancy.reserved_keys import LABELS, is_privileged, is_reserved
 from tenantry.tenancy.well_known import ROOT
 from tenantry.tenancy.workspaces.types import WORKSPACES
-
-if TYPE_CHECKING:
-    from tenantry.tenancy.host import Host
 
 RESERVED_NAMES = frozenset({"any", "system"})
 
@@ -22,8 +20,9 @@ RESERVED_NAMES = frozenset({"any", "system"})
 class WorkspaceTypeRules:
     """Who lists an export in a type needs `bind` on it, for every workspace of the type will be bound."""
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
+    def __init__(self, *, directory: Directory, authorizer: ClusterAuthorizer) -> None:
+        self._directory = directory
+        self._authorizer = authorizer
 
     def validate(self, review: Review) -> None:
         if review.object is None or review.operation not in (CREATE, UPDATE) or review.subresource:
@@ -57,10 +56,10 @@ class WorkspaceTypeRules:
 
     def _may_bind(self, review: Review, reference: Object) -> bool:
         try:
-            cluster = self._host.directory.cluster_of(reference["path"]) if reference.get("path") else review.cluster
+            cluster = self._directory.cluster_of(reference["path"]) if reference.get("path") else review.cluster
         except StatusError:
             return False
-        return cluster is not None and self._host.authorizer.allows_deep(
+        return cluster is not None and self._authorizer.allows_deep(
             Attributes(
                 user=review.user,
                 verb="bind",

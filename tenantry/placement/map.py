@@ -1,0 +1,66 @@
+"""What the map of ranges shows, and what is asked of it. `range_map` follows it in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RangeInfo:
+    """A range as the map shows it: the interval `[start, end)` of cluster ids and the shard that owns it.
+
+    `shard` is the owner's name, empty while nobody alive owns the range; `owner` is the uid in the range's fence, `target` that
+    of the shard to which it moves, empty where it does not.
+    `capacity` is the number of tenants at which the scheduler stops placing new ones here; `labels` are those that its Shard
+    object begins with.
+    """
+
+    name: str
+    start: str
+    end: str
+    shard: str
+    capacity: int = 1000
+    tenants: int = 0
+    generation: int = 1
+    labels: Mapping[str, str] = field(default_factory=dict)
+    owner: str = ""
+    target: str = ""
+
+    def holds(self, cluster: str) -> bool:
+        return self.start <= cluster < self.end
+
+
+class ShardInfo(NamedTuple):
+    """A living shard process. `uid` is new with each of its starts; `url` is where its peers and gateways reach it.
+
+    `draining`: it gets no more ranges, and those that it has go to others.
+    """
+
+    name: str
+    uid: str
+    url: str
+    draining: bool = False
+
+
+class Map(Protocol):
+    """The map of ranges, and how a range is added to it. Look-ups are from memory."""
+
+    def ranges(self) -> Sequence[RangeInfo]:
+        """In the order of `start`. The same value until something changes."""
+        ...
+
+    def range_of(self, cluster: str) -> RangeInfo | None: ...
+
+    def named(self, name: str) -> RangeInfo | None: ...
+
+    def shards(self) -> Sequence[ShardInfo]: ...
+
+    async def open_range(self, labels: Mapping[str, str]) -> RangeInfo:
+        """A new range over unused ids, placed on the least loaded shard. Returns when that shard serves it."""
+        ...
+
+    def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Calls back when the map changed; returns how to stop."""
+        ...

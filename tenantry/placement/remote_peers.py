@@ -1,0 +1,136 @@
+"""Calls to the shards that own other ranges: HTTPS with mutual TLS, the caller's identity in headers, streams as they come."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from tenantry.apiserver.authentication.authenticator import RequestAuthenticator
+from tenantry.apiserver.forwarded import FROM_PEER, request_head
+from tenantry.apiserver.request import Handler, Request
+from tenantry.apiserver.storage_errors import not_owner
+from tenantry.apiserver.user import User
+from tenantry.http.messages import Reply, Response
+from tenantry.http.upstream_connection import Answer, UpstreamConnection, UpstreamError
+from tenantry.kube.status import internal
+from tenantry.placement.forwarding import Forwarding
+from tenantry.placement.map import RangeInfo
+from tenantry.placement.owners import Owners
+from tenantry.placement.range_map import RangeMap
+
+ANSWER_BYTES_LIMIT = 64 << 20
+"""The longest answer that this process reads itself; what it passes on to a client is not limited."""
+_IMPERSONATION = "impersonate-"
+
+
+class RemotePeers:
+    """`Peers` between processes.
+
+    A request of this process (`user` is preset) is sent in that name, and its whole answer is returned. What came from outside
+    goes on with the identity that `identities` find in its certificate, or with its token as it is, and its answer is a Relay.
+
+    `patience_seconds`: as in `Forwarding`. `answer_seconds`: until the answer begins. `body_bytes`: of a request, which is read
+    first, so that it can be sent again.
+    """
+
+    def __init__(
+        self,
+        range_map: RangeMap,
+        owners: Owners,
+        *,
+        uid: str,
+        own: Callable[[str], Handler | None],
+        identities: Sequence[RequestAuthenticator],
+        patience_seconds: float = 5.0,
+        answer_seconds: float = 60.0,
+        body_bytes: int = 3 << 20,
+    ) -> None:
+        self._map = range_map
+        self._forwarding = Forwarding(owners, patience_seconds=patience_seconds)
+        self._uid = uid
+        self._own = own
+        self._identities = identities
+        self._answer_seconds = answer_seconds
+        self._body_bytes = body_bytes
+
+    async def call(self, range_name: str, request: Request) -> Reply:
+        """Raises StatusError: 503 where the owner is not known or cannot be reached, 502 where it went away with the request."""
+        if request.header(FROM_PEER.lower()):
+            # Two shards that each take the other one for the owner would send it to and fro.
+            raise not_owner(f"range {range_name} is not held by this shard")
+        if (handler := self._own(range_name)) is not None:
+            # It came here between the caller's decision and now.
+            return await handler(request)
+        body = await request.read_body(self._body_bytes)
+        sent = self._head(request, len(body)) + body
+
+        async def exchange(connection: UpstreamConnection) -> Answer:
+            return await self._exchange(connection, sent, request.method)
+
+        async def take(answer: Answer) -> Reply | None:
+            return await _whole(answer) if request.user is not None and not answer.chunked else None
+
+        return await self._forwarding.send(request, lambda: self._owned_elsewhere(range_name), exchange, take=take)
+
+    def __repr__(self) -> str:
+        return f"<RemotePeers of {self._uid}>"
+
+    def _head(self, request: Request, length: int) -> bytes:
+        user: User | None = request.user
+        if user is not None:
+            # Impersonation was resolved before.
+            lowered = ((name.lower(), value) for name, value in request.headers.items())
+            headers = {name: value for name, value in lowered if not name.startswith(_IMPERSONATION)}
+            headers.pop("authorization", None)
+            return request_head(replace(request, headers=headers), user, length=length, by_peer=True)
+        for method in self._identities:
+            user = method.authenticate_request(request)
+            if user is not None:
+                break
+        return request_head(request, user, length=length, by_peer=True)
+
+    def _owned_elsewhere(self, range_name: str) -> RangeInfo | None:
+        info = self._map.named(range_name)
+        if info is not None and info.owner == self._uid:
+            raise not_owner(f"range {range_name} is not loaded yet")
+        return info
+
+    async def _exchange(self, connection: UpstreamConnection, sent: bytes, method: str) -> Answer:
+        try:
+            async with asyncio.timeout(self._answer_seconds):
+                return await connection.exchange(sent, head_only=method == "HEAD")
+        except TimeoutError:
+            raise UpstreamError(f"no answer in {self._answer_seconds:g} seconds", sent=True) from None
+
+
+class _Gathered:
+    """A RelaySink that keeps what is written."""
+
+    ending = False
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+        self.size = 0
+
+    def write(self, data: bytes) -> None:
+        self.size += len(data)
+        if self.size > ANSWER_BYTES_LIMIT:
+            raise internal(f"a shard's answer has more than {ANSWER_BYTES_LIMIT} bytes")
+        self.pieces.append(data)
+
+    async def drain(self) -> None:
+        pass
+
+    def on_ending(self, callback: Callable[[], None]) -> None:
+        pass
+
+
+async def _whole(answer: Answer) -> Response:
+    body = answer.body
+    if answer.rest is not None:
+        gathered = _Gathered()
+        await answer.rest.pump(gathered)
+        body = b"".join(gathered.pieces)
+    content_type = answer.fields.get(b"content-type", b"application/json").decode("latin-1")
+    return Response(answer.status, body, content_type)

@@ -1,0 +1,19 @@
+"""The URLs that a platform shows to its clients."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Urls:
+    """`external` is the address that clients use, without a trailing slash."""
+
+    external: str
+
+    def cluster(self, path_or_id: str) -> str:
+        return f"{self.external}/clusters/{path_or_id}"
+
+    def range(self, name: str) -> str:
+        """The base URL of a range: its Shard's baseURL and virtualWorkspaceURL."""
+        return f"{self.external}/ranges/{name}"

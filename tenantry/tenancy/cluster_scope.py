@@ -1,0 +1,164 @@
+"""The scopes of tenancy: one logical cluster, and all clusters of a range for privileged callers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from copy import copy
+from dataclasses import dataclass
+
+from tenantry.apiserver.admission.attributes import Admission
+from tenantry.apiserver.authorization import Attributes, Authorizer, Decision, Verdict
+from tenantry.apiserver.scope import Connector, Visibility
+from tenantry.apiserver.storage_errors import not_owner, range_of
+from tenantry.apiserver.user import User
+from tenantry.kube.api_set import ApiSet
+from tenantry.kube.definition import ResourceDefinition
+from tenantry.kube.objects import GroupResource, Object
+from tenantry.kube.status import StatusError, method_not_allowed
+from tenantry.storage.cell import Cell
+from tenantry.storage.keys import Key
+from tenantry.storage.range import Range
+from tenantry.tenancy.apis import ClusterApis
+from tenantry.tenancy.authorization.authorizer import ClusterAuthorizer
+from tenantry.tenancy.copies import Copies
+
+ONLY_MASTERS = "only privileged callers may work across logical clusters"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterScopes:
+    """Makes the scopes of one shard; what all of them have in common.
+
+    `connectors`: (group, resource, subresource) → the answerer of reviews and special subresources.
+    """
+
+    shard_name: str
+    cell: Cell
+    apis: ClusterApis
+    authorizer: ClusterAuthorizer
+    admission: Admission
+    copies: Copies
+    connectors: Mapping[tuple[str, str, str], Connector]
+
+    def cluster(self, cluster: str) -> ClusterScope:
+        """The scope of a cluster that this shard owns. Raises StatusError 503 where it does not."""
+        return ClusterScope(self, cluster, range_of(self.cell, cluster))
+
+    def wildcard(self, range_name: str, *, resource: str = "", identity: str = "") -> WildcardScope:
+        """All clusters of a range; `resource` (plural) and `identity` where one bound resource is asked for by its identity.
+
+        Raises StatusError 503 where this shard does not own the range.
+        """
+        range_ = self.cell.ranges.get(range_name)
+        if range_ is None:
+            raise not_owner(f"range {range_name} is not held by shard {self.shard_name}")
+        return WildcardScope(self, range_, resource=resource, identity=identity)
+
+
+class ClusterScope:
+    """One logical cluster, all of it. Made for each request, so it holds references only."""
+
+    __slots__ = ("cluster", "range", "scopes")
+
+    def __init__(self, scopes: ClusterScopes, cluster: str, range_: Range) -> None:
+        self.scopes = scopes
+        self.cluster: str | None = cluster
+        self.range = range_
+
+    @property
+    def cell(self) -> Cell:
+        return self.scopes.cell
+
+    @property
+    def authorizer(self) -> Authorizer:
+        return self.scopes.authorizer
+
+    @property
+    def admission(self) -> Admission:
+        return self.scopes.admission
+
+    def apis(self) -> ApiSet:
+        assert self.cluster is not None
+        return self.scopes.apis.for_cluster(self.cluster)
+
+    def watch_apis(self, changed: Callable[[], None]) -> Callable[[], None]:
+        assert self.cluster is not None
+        return self.scopes.apis.subscribe(self.cluster, changed)
+
+    def visibility(self, definition: ResourceDefinition, user: User, verb: str) -> Visibility | None:
+        return None
+
+    def acting_user(self, user: User, attributes: Attributes) -> User:
+        return user
+
+    def present(self, definition: ResourceDefinition, user: User) -> Callable[[Object], Object] | None:
+        return None
+
+    def catalog(self, definition: ResourceDefinition, key: Key, obj: Object | None) -> Mapping[bytes, bytes | None]:
+        return self.scopes.copies.of(definition, key, obj)
+
+    def connector(self, definition: ResourceDefinition, subresource: str) -> Connector | None:
+        return self.scopes.connectors.get((definition.group, definition.plural, subresource))
+
+
+class WildcardScope(ClusterScope):
+    """Every cluster of a range: list and watch, for system:masters (kcp's `/clusters/*` on a shard).
+
+    Types that are not the same in every cluster are there only by `resource:identity`, as in kcp.
+    """
+
+    __slots__ = ("_identity", "_resource")
+
+    def __init__(self, scopes: ClusterScopes, range_: Range, *, resource: str = "", identity: str = "") -> None:
+        self.scopes = scopes
+        self.cluster = None
+        self.range = range_
+        self._resource = resource
+        self._identity = identity
+
+    @property
+    def authorizer(self) -> Authorizer:
+        return MASTERS_READ
+
+    def apis(self) -> ApiSet:
+        return self.scopes.apis.for_wildcard(self._resource, self._identity)
+
+    def watch_apis(self, changed: Callable[[], None]) -> Callable[[], None]:
+        return lambda: None
+
+
+class _MastersRead:
+    """Who may use a wildcard, and for what."""
+
+    def authorize(self, attributes: Attributes) -> Decision:
+        if not attributes.user.is_master:
+            return Decision(Verdict.DENY, ONLY_MASTERS)
+        if attributes.is_resource and attributes.verb not in ("list", "watch"):
+            refused = method_not_allowed(GroupResource(attributes.group, attributes.resource), attributes.verb)
+            raise StatusError(
+                refused.code, refused.reason, f"{refused.message} in the `*` logical cluster", details=refused.details
+            )
+        return Decision(Verdict.ALLOW, "system:masters")
+
+
+MASTERS_READ = _MastersRead()
+
+
+class ClosedScope(ClusterScope):
+    """A logical cluster in which the request cannot be served, which is told to those who may know."""
+
+    __slots__ = ("_error",)
+
+    def __init__(self, scopes: ClusterScopes, cluster: str, range_: Range, error: StatusError) -> None:
+        super().__init__(scopes, cluster, range_)
+        self._error = error
+
+    @property
+    def authorizer(self) -> Authorizer:
+        return self
+
+    def authorize(self, attributes: Attributes) -> Decision:
+        decision = self.scopes.authorizer.authorize(attributes)
+        if decision.allowed and attributes.verb != "impersonate":
+            raise copy(self._error)
+        return decision

@@ -1,0 +1,204 @@
+"""The URLs of logical clusters and of ranges: `/clusters/<id | path | *>/…` and `/ranges/<name>/…`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import orjson
+
+from tenantry.apiserver.endpoints.health import HEALTH_PATHS
+from tenantry.apiserver.hidden import Hidden
+from tenantry.apiserver.mount import Elsewhere, Place
+from tenantry.apiserver.request import Request
+from tenantry.apiserver.scope import Scope
+from tenantry.apiserver.storage_errors import check_readable, not_owner
+from tenantry.kube.objects import GroupResource, annotations_of
+from tenantry.kube.status import StatusError, forbidden, generic_not_found, not_found
+from tenantry.placement.locator import Locator, There
+from tenantry.placement.map import Map
+from tenantry.storage.keys import Key
+from tenantry.storage.range import Range
+from tenantry.tenancy.authorization.links import NOT_PERMITTED
+from tenantry.tenancy.cluster_scope import ONLY_MASTERS, ClosedScope, ClusterScope, ClusterScopes
+from tenantry.tenancy.resource_identity import split_identity
+from tenantry.tenancy.resources import LOGICAL_CLUSTERS
+from tenantry.tenancy.types.logical_cluster import NAME
+from tenantry.tenancy.well_known import INACTIVE_ANNOTATION, ROOT
+from tenantry.tenancy.workspaces.home_scope import HOME_PATH, HOME_SUBRESOURCE, HomeScope
+from tenantry.tenancy.workspaces.homes import HomeWorkspaces
+
+WILDCARD = "*"
+_INACTIVE = b'kcp.io/inactive":"true"'
+_LEGACY_INACTIVE_ANNOTATION = "internal.kcp.io/inactive"
+_SERVED_WHILE_INACTIVE = ("/openapi", "/apis/core.kcp.io/v1alpha1/logicalclusters")
+
+
+@dataclass(frozen=True, slots=True)
+class HiddenPlace:
+    """A place that does not exist, or that is the same for all."""
+
+    hidden: Hidden
+    path: str
+
+    @property
+    def cluster(self) -> str | None:
+        return self.hidden.cluster
+
+    def scope(self, request: Request) -> tuple[Scope | Hidden, str]:
+        return self.hidden, self.path
+
+
+class RangedMount(Protocol):
+    """A mount that can be confined to one range, which `/ranges/<name>/…` does. `range_name` None: all that this shard owns."""
+
+    def locate(self, path: str, *, range_name: str | None = None) -> Place | Elsewhere: ...
+
+    def hidden(self, path: str, error: StatusError) -> Place:
+        """What `locate` gives where there is no such range; `error` says so."""
+        ...
+
+
+def split_first(path: str) -> tuple[str, str]:
+    """`a/b/c` or `/a/b/c` → (`a`, `/b/c`)."""
+    first, slash, rest = path.lstrip("/").partition("/")
+    return first, slash + rest
+
+
+class ClustersMount:
+    """`/clusters/<id | path | *>/…`.
+
+    `ready` is asked before each look-up. `homes`: None where nobody has a home workspace.
+    """
+
+    def __init__(
+        self, locator: Locator, scopes: ClusterScopes, homes: HomeWorkspaces | None, *, ready: Callable[[], bool]
+    ) -> None:
+        self.scopes = scopes
+        self.homes = homes
+        self._locator = locator
+        self._ready = ready
+
+    def locate(self, path: str, *, range_name: str | None = None) -> Place | Elsewhere:
+        cluster, rest = split_first(path)
+        if not self._ready():
+            # Before the catalog is read every path and every API seems not to exist, and callers believe a 404.
+            raise not_owner(f"shard {self.scopes.shard_name} is starting")
+        if cluster == WILDCARD:
+            return self._wildcard(rest, range_name)
+        try:
+            found = self._locator.locate(cluster, range_name=range_name)
+        except StatusError as error:
+            return self.hidden(path, error)
+        if isinstance(found, There):
+            return Elsewhere(found.range_name, f"/clusters/{found.cluster}{rest}")
+        check_readable(found.range)
+        return ClusterPlace(self, found.cluster, found.range, rest)
+
+    def hidden(self, path: str, error: StatusError) -> Place:
+        cluster, rest = split_first(path)
+        _, _, rest = split_identity(rest)
+        if cluster == WILDCARD:
+            return HiddenPlace(Hidden(error, reason=ONLY_MASTERS, cluster=None), rest)
+        return HiddenPlace(Hidden(error, self.scopes.authorizer.is_privileged, NOT_PERMITTED, cluster), rest)
+
+    def _wildcard(self, rest: str, range_name: str | None) -> Place:
+        if range_name is None:
+            owned = list(self.scopes.cell.ranges)
+            if len(owned) != 1:
+                text = "a wildcard spans one range: use /ranges/<name>/clusters/*; the Shard objects in root list the ranges"
+                return self.hidden(f"{WILDCARD}{rest}", StatusError(400, "BadRequest", text))
+            range_name = owned[0]
+        range_ = self.scopes.cell.ranges.get(range_name)
+        if range_ is None:
+            raise not_owner(f"range {range_name} is not held by shard {self.scopes.shard_name}")
+        check_readable(range_)
+        return WildcardPlace(self.scopes, range_.name, rest)
+
+
+@dataclass(frozen=True, slots=True)
+class WildcardPlace:
+    """All clusters of a range of this shard."""
+
+    scopes: ClusterScopes
+    range_name: str
+    path: str
+
+    @property
+    def cluster(self) -> None:
+        return None
+
+    def scope(self, request: Request) -> tuple[Scope | Hidden, str]:
+        resource, identity, rest = split_identity(self.path)
+        return self.scopes.wildcard(self.range_name, resource=resource, identity=identity), rest
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterPlace:
+    """A logical cluster in a range of this shard, whether it exists or not."""
+
+    mount: ClustersMount
+    cluster: str
+    range: Range
+    path: str
+
+    def scope(self, request: Request) -> tuple[Scope | Hidden, str]:
+        scopes, homes = self.mount.scopes, self.mount.homes
+        resource, identity, rest = split_identity(self.path)
+        why = self._why_closed(rest, resource, identity)
+        if why is not None:
+            return ClosedScope(scopes, self.cluster, self.range, why), rest
+        if rest == HOME_PATH and self.cluster == ROOT and request.method == "GET" and homes is not None:
+            return HomeScope(scopes, self.range, homes), f"{rest}/{HOME_SUBRESOURCE}"
+        return ClusterScope(scopes, self.cluster, self.range), rest
+
+    def _why_closed(self, path: str, resource: str, identity: str) -> StatusError | None:
+        """403 where the logical cluster was made inactive: only its own object stays within reach. 404 where it serves the
+        resource with another identity, or not at all."""
+        if self._is_inactive() and not path.startswith(_SERVED_WHILE_INACTIVE):
+            return forbidden(GroupResource("core.kcp.io", "logicalclusters"), self.cluster, "logical cluster is marked inactive")
+        if identity:
+            definition = self.mount.scopes.apis.definition(self.cluster, path.split("/")[2], resource)
+            if definition is None or definition.identity != identity:
+                return generic_not_found()
+        return None
+
+    def _is_inactive(self) -> bool:
+        record = self.range.get(Key(self.cluster, LOGICAL_CLUSTERS, "", NAME))
+        if record is None or _INACTIVE not in record.value:
+            return False
+        annotations = annotations_of(orjson.loads(record.value))
+        return "true" in (annotations.get(INACTIVE_ANNOTATION), annotations.get(_LEGACY_INACTIVE_ANNOTATION))
+
+
+class RangesMount:
+    """`/ranges/<name>/…`: what a kcp shard serves under its base URL, for one range.
+
+    `mounts`: first path segment (`clusters`, `services`) → its mount.
+    """
+
+    def __init__(self, range_map: Map, scopes: ClusterScopes, mounts: Mapping[str, RangedMount]) -> None:
+        self._range_map = range_map
+        self._scopes = scopes
+        self._mounts = mounts
+
+    def locate(self, path: str) -> Place | Elsewhere:
+        name, rest = split_first(path)
+        known = self._range_map.named(name)
+        first, inner = split_first(rest)
+        mount = self._mounts.get(first)
+        if known is None:
+            error = not_found(GroupResource("core.kcp.io", "shards"), name)
+            return mount.hidden(inner, error) if mount is not None else self._hidden(rest, error)
+        if known.name not in self._scopes.cell.ranges:
+            return Elsewhere(name, f"/ranges/{name}{rest}")
+        if mount is not None:
+            return mount.locate(inner, range_name=name)
+        if rest in HEALTH_PATHS:
+            # That of the process which holds the range, and as open as it is of ranges that there are not.
+            return HiddenPlace(Hidden(generic_not_found(), lambda _: False), rest)
+        return self._hidden(rest, generic_not_found())
+
+    def _hidden(self, rest: str, error: StatusError) -> Place:
+        return HiddenPlace(Hidden(error, self._scopes.authorizer.is_privileged), rest or "/")

@@ -1,0 +1,245 @@
+"""Tenancy in one shard: its parts, made in the order in which they need each other.
+
+Only what wires a process knows this; each part is given what it needs, and finds nothing through it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from tenantry.apiserver.admission.attributes import Admission
+from tenantry.apiserver.scope import Connector
+from tenantry.apiserver.user import AUTHENTICATED_GROUP
+from tenantry.controllers.controller import Controller
+from tenantry.controllers.runner import ControllerRunner
+from tenantry.kube.status import StatusError
+from tenantry.placement.catalog import Catalog
+from tenantry.placement.directory import Directory
+from tenantry.placement.locator import Locator
+from tenantry.placement.map import Map
+from tenantry.placement.peers import Peers
+from tenantry.placement.urls import Urls
+from tenantry.storage.cell import Cell
+from tenantry.tenancy.admission import plugins as admission
+from tenantry.tenancy.apis import ClusterApis
+from tenantry.tenancy.authorization.authorizer import ClusterAuthorizer
+from tenantry.tenancy.authorization.chain import AuthorizerChain
+from tenantry.tenancy.bootstrap import Bootstrap
+from tenantry.tenancy.changes import Changes
+from tenantry.tenancy.cluster_scope import ClusterScopes
+from tenantry.tenancy.controllers import build as plain_controllers
+from tenantry.tenancy.controllers.service_account_token_secrets import Issue
+from tenantry.tenancy.copies import Copies
+from tenantry.tenancy.exports import controllers as export_controllers
+from tenantry.tenancy.exports.claims import Claims
+from tenantry.tenancy.exports.identities import Identities
+from tenantry.tenancy.exports.lookup import ExportLookup
+from tenantry.tenancy.local_ranges import LocalRanges
+from tenantry.tenancy.mounts import ClustersMount
+from tenantry.tenancy.types import SystemDefinitions
+from tenantry.tenancy.workspaces import controllers as workspace_controllers
+from tenantry.tenancy.workspaces.homes import HomeWorkspaces
+from tenantry.tenancy.workspaces.logical_clusters import ClusterContents
+from tenantry.tenancy.workspaces.remote import RemoteObjects
+from tenantry.tenancy.workspaces.schedule import Scheduler
+from tenantry.tenancy.workspaces.types import WorkspaceTypes
+
+Connectors = Mapping[tuple[str, str, str], Connector]
+
+
+class Tenancy:
+    """Made, started, stopped.
+
+    `connectors`: (group, resource, subresource) → the answerer of reviews and special subresources. `ca_certificate`: PEM, which
+    workspaces get as `kube-root-ca.crt`. `home_creator_groups`: who gets a home workspace by asking for it; None: nobody has one.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        cell: Cell,
+        range_map: Map,
+        urls: Urls,
+        peers: Peers,
+        connectors: Connectors | None = None,
+        ca_certificate: str = "",
+        home_creator_groups: Sequence[str] | None = (AUTHENTICATED_GROUP,),
+    ) -> None:
+        self.name = name
+        self.cell = cell
+        self.range_map = range_map
+        self.urls = urls
+        self.peers = peers
+        self.ca_certificate = ca_certificate
+        self.local_ranges = LocalRanges(cell)
+        self.catalog = Catalog(cell.store)
+        # The first to hear of an export: others ask it when they do.
+        self.identities = Identities(self.catalog)
+        self.directory = Directory(self.catalog, range_map, urls.external)
+        self.locator = Locator(cell, self.directory)
+        self.definitions = SystemDefinitions()
+        self.workspace_types = WorkspaceTypes(catalog=self.catalog, directory=self.directory)
+        self.scheduler = Scheduler(cell=cell, catalog=self.catalog, directory=self.directory, range_map=range_map)
+        self.exports = ExportLookup(self.catalog, self.directory, self.identities)
+        self.apis = ClusterApis(
+            cell=cell,
+            catalog=self.catalog,
+            local_ranges=self.local_ranges,
+            definitions=self.definitions,
+            identities=self.identities,
+        )
+        self.copies = Copies(cell, self.catalog, self.definitions)
+        self.changes = Changes(self.copies)
+        self.contents = ClusterContents(self.definitions, self.changes, self.exports, ca_certificate=ca_certificate)
+        self.authorizer = self.make_authorizer()
+        self.claims = Claims(catalog=self.catalog, exports=self.exports)
+        self.admission = self.make_admission()
+        self.scopes = ClusterScopes(
+            shard_name=name,
+            cell=cell,
+            apis=self.apis,
+            authorizer=self.authorizer,
+            admission=self.admission,
+            copies=self.copies,
+            connectors=connectors if connectors is not None else {},
+        )
+        self.remote = RemoteObjects(directory=self.directory, definitions=self.definitions, peers=peers, shard_name=name)
+        self.homes = (
+            HomeWorkspaces(
+                cell=cell,
+                directory=self.directory,
+                definitions=self.definitions,
+                authorizer=self.authorizer,
+                workspace_types=self.workspace_types,
+                scheduler=self.scheduler,
+                urls=urls,
+                changes=self.changes,
+                contents=self.contents,
+                remote=self.remote,
+            )
+            if home_creator_groups is not None
+            else None
+        )
+        self.ready = asyncio.Event()
+        """Set when the process may serve: bootstrapped, and the catalog read."""
+        self.clusters = ClustersMount(self.locator, self.scopes, self.homes, ready=self.ready.is_set)
+        self.runner = ControllerRunner(cell, self.local_ranges.follow, expected_errors=(StatusError,))
+        self._bootstrap = Bootstrap(
+            cell=cell,
+            catalog=self.catalog,
+            range_map=range_map,
+            urls=urls,
+            local_ranges=self.local_ranges,
+            definitions=self.definitions,
+            changes=self.changes,
+            exports=self.exports,
+            ca_certificate=ca_certificate,
+            home_creator_groups=tuple(home_creator_groups or ()),
+        )
+        self._stop_map: Callable[[], None] = lambda: None
+
+    def make_authorizer(self) -> ClusterAuthorizer:
+        """Who decides; the other parts are not made yet."""
+        return AuthorizerChain(
+            cell=self.cell,
+            catalog=self.catalog,
+            directory=self.directory,
+            local_ranges=self.local_ranges,
+            exports=self.exports,
+        )
+
+    def make_admission(self) -> Admission:
+        """The admission chain; scopes and controllers are not made yet."""
+        assert isinstance(self.authorizer, AuthorizerChain), "whoever makes another authorizer makes another admission"
+        return admission.build(
+            cell=self.cell,
+            catalog=self.catalog,
+            directory=self.directory,
+            definitions=self.definitions,
+            workspace_types=self.workspace_types,
+            scheduler=self.scheduler,
+            exports=self.exports,
+            claims=self.claims,
+            authorizer=self.authorizer,
+        )
+
+    def plain_controllers(self, issue_token: Issue) -> Iterable[Controller[Any]]:
+        """The controllers of plain Kubernetes; `issue_token` signs the tokens that are kept in secrets."""
+        return plain_controllers.build(
+            cell=self.cell,
+            definitions=self.definitions,
+            apis=self.apis,
+            scopes=self.scopes,
+            copies=self.copies,
+            ca_certificate=self.ca_certificate,
+            issue_token=issue_token,
+        )
+
+    def export_controllers(self, *, publish_on_exports: bool = False) -> Iterable[Controller[Any]]:
+        """The controllers of exports and bindings. `publish_on_exports`: fill the deprecated
+        `APIExport.status.virtualWorkspaces`."""
+        return export_controllers.build(
+            cell=self.cell,
+            catalog=self.catalog,
+            range_map=self.range_map,
+            urls=self.urls,
+            local_ranges=self.local_ranges,
+            definitions=self.definitions,
+            apis=self.apis,
+            changes=self.changes,
+            exports=self.exports,
+            claims=self.claims,
+            publish_on_exports=publish_on_exports,
+        )
+
+    def workspace_controllers(self) -> Iterable[Controller[Any]]:
+        """The controllers of workspaces."""
+        return workspace_controllers.build(
+            cell=self.cell,
+            catalog=self.catalog,
+            directory=self.directory,
+            range_map=self.range_map,
+            urls=self.urls,
+            definitions=self.definitions,
+            workspace_types=self.workspace_types,
+            scheduler=self.scheduler,
+            copies=self.copies,
+            changes=self.changes,
+            contents=self.contents,
+            remote=self.remote,
+        )
+
+    def ranges_changed(self) -> None:
+        """The cell acquired or released ranges; to be called right after."""
+        self.local_ranges.changed()
+
+    async def start(self) -> None:
+        """Reads the catalog, installs what a fresh system needs, and starts the controllers.
+
+        Returns when root's exports are known, by this shard's own doing where it holds `root`. Ranges may be acquired and
+        released before, meanwhile and afterwards.
+        """
+        self.cell.on_commit.append(self.catalog.committed)
+        await self.catalog.start()
+        self.directory.start()
+        self.local_ranges.changed()
+        self._stop_map = self.range_map.subscribe(self.local_ranges.changed)
+        await self._bootstrap.run()
+        self.apis.start()
+        await self.runner.start()
+        self._bootstrap.follow()
+        self.ready.set()
+
+    async def stop(self) -> None:
+        self.ready.clear()
+        self._stop_map()
+        await self._bootstrap.stop()
+        await self.runner.stop()
+        self.apis.stop()
+        self.directory.stop()
+        await self.catalog.stop()
+        if self.catalog.committed in self.cell.on_commit:
+            self.cell.on_commit.remove(self.catalog.committed)

@@ -1,0 +1,70 @@
+"""Who is told when the answer to "who may enter this workspace" may be another than before."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from tenantry.base.broadcast import KeyedBroadcast
+from tenantry.kube.objects import Object
+from tenantry.placement.catalog import Catalog
+from tenantry.placement.directory import Directory
+from tenantry.storage.range import Range
+from tenantry.storage.record import RecordEvent
+from tenantry.tenancy.local_ranges import LocalRanges
+from tenantry.tenancy.resources import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, LOGICAL_CLUSTERS
+from tenantry.tenancy.well_known import SYSTEM_ADMIN
+
+_RBAC = (CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS)
+
+
+class AccessChanges:
+    """One subscription to RBAC for all open watches; each hears of the workspaces under its own parent only."""
+
+    def __init__(self, catalog: Catalog, directory: Directory, local_ranges: LocalRanges) -> None:
+        self._directory = directory
+        self._subscribers: KeyedBroadcast[str, []] = KeyedBroadcast("a subscriber of changes of access")
+        self._changed: set[str] = set()
+        self._everywhere = False
+        local_ranges.follow(self._follow)
+        for resource in (*_RBAC, LOGICAL_CLUSTERS):
+            catalog.subscribe(resource, self._copied)
+
+    def subscribe(self, parent: str, changed: Callable[[], None]) -> Callable[[], None]:
+        """`parent` is a logical cluster id. Calls back after RBAC or the phase of a workspace under it changed; returns how to
+        stop."""
+        return self._subscribers.subscribe(parent, changed)
+
+    def _follow(self, range_: Range) -> Callable[[], None]:
+        stops = [range_.subscribe(self._events, resource) for resource in (*_RBAC, LOGICAL_CLUSTERS)]
+
+        def stop() -> None:
+            for each in stops:
+                each()
+
+        return stop
+
+    def _events(self, events: Sequence[RecordEvent]) -> None:
+        for event in events:
+            self._note(event.key.cluster)
+
+    def _copied(self, _: str, cluster: str, name: str, obj: Object | None) -> None:
+        self._note(cluster)
+
+    def _note(self, cluster: str) -> None:
+        """Subscribers are called in the next turn of the loop: by then the authorizer has heard of the change too."""
+        if not self._subscribers:
+            return
+        if not self._changed and not self._everywhere:
+            asyncio.get_running_loop().call_soon(self._publish)
+        if cluster == SYSTEM_ADMIN:
+            self._everywhere = True
+            return
+        parent = self._directory.parent_of(cluster)
+        self._changed.add(parent[0] if parent is not None else "")
+
+    def _publish(self) -> None:
+        parents = set(self._subscribers) if self._everywhere else self._changed
+        self._changed, self._everywhere = set(), False
+        for parent in parents:
+            self._subscribers.send(parent)
