@@ -54,11 +54,11 @@ class Platform:
     def other(self) -> str:
         return next(name for name in SHARDS if name != self.owner())
 
-    def settled(self) -> None:
-        self.loop.run(self._settled(), PATIENCE_SECONDS)
+    def placed(self) -> None:
+        self.loop.run(self._placed(), PATIENCE_SECONDS)
 
-    async def _settled(self) -> None:
-        await self.fleet.until(self.fleet.settled)
+    async def _placed(self) -> None:
+        await self.fleet.until(self.fleet.placed)
         await self.gateway.map.reached(self.fleet.map.version)
 
 
@@ -89,7 +89,7 @@ def platform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platfo
         fleet = FleetInMemory(store)
         for name in SHARDS:
             await fleet.join(name)
-        await fleet.until(fleet.settled)
+        await fleet.until(fleet.placed)
         await gateway.map.reached(fleet.map.version)
         return fleet, registry, gateway
 
@@ -160,7 +160,7 @@ def test_drain_moves_everything_away_and_undrain_takes_it_back(platform: Platfor
     said = say("drain", owner)
     assert (said.code, said.out) == (0, f"shard {owner} holds no range\n")
     assert said.err.splitlines()[-1].endswith("1/1 ranges moved")
-    platform.settled()
+    platform.placed()
     assert platform.owner() == other
     state = {row["name"]: row["draining"] for row in json.loads(say("shards", "-o", "json").out)}
     assert state == {owner: True, other: False}

@@ -96,7 +96,7 @@ def holders(stack: Stack) -> dict[str, int]:
     return {shard["name"]: len(shard["ranges"]) for shard in stack.ask("shards")}
 
 
-def settled(stack: Stack, shards: int) -> None:
+def placed(stack: Stack, shards: int) -> None:
     """Waits until exactly so many shards share all ranges."""
 
     def check() -> bool:
@@ -138,11 +138,11 @@ def test_nothing_is_lost_while_shards_come_and_go(stack: Stack, informers_binary
         try:
             for shards in (4, 2, 3):
                 stack.scale(shards)
-                settled(stack, shards)
+                placed(stack, shards)
             stack.kill(stack.containers("shard")[0])
-            settled(stack, 2)
+            placed(stack, 2)
             stack.scale(3)
-            settled(stack, 3)
+            placed(stack, 3)
         finally:
             for writer in writers:
                 writer.stop()

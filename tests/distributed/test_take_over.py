@@ -35,13 +35,13 @@ def tenants(platform: Fleet) -> list[Api]:
 @pytest.fixture(autouse=True)
 def whole(platform: Fleet) -> Iterator[None]:
     """Every test begins and ends with three shards that serve."""
-    platform.settled()
+    platform.placed()
     yield
     for shard in platform.shards.values():
         if not shard.running:
             platform.restart(shard)
     wait_for(lambda: len(platform.living()) == 3, "three shards live")
-    platform.settled()
+    platform.placed()
 
 
 class Writer:
@@ -158,7 +158,7 @@ def test_killed_owners_are_replaced_within_seconds(platform: Fleet, tenants: lis
         writer.check()
         assert platform.owner(api.name) is not owner
         platform.restart(owner)
-        platform.settled()
+        platform.placed()
     assert median(seconds) <= TAKE_OVER_MEDIAN_SECONDS_MAX * stretch(), seconds
     assert max(seconds) <= TAKE_OVER_SECONDS_MAX * stretch(), seconds
 

@@ -280,7 +280,7 @@ class Fleet(Running):
     def owned_by(self, shard: Process) -> list[str]:
         return [info.name for info in self.ranges() if info.shard == shard.name]
 
-    def settled(self, seconds: float = PATIENCE_SECONDS) -> None:
+    def placed(self, seconds: float = PATIENCE_SECONDS) -> None:
         """Waits until every range has an owner, none is on its way, and all shards that live have some."""
 
         def look() -> bool:
@@ -292,7 +292,7 @@ class Fleet(Running):
                 and len(owners) >= min(len(infos), len(self.living()))
             )
 
-        wait_for(look, f"ranges are settled: {self.ranges()}", seconds)
+        wait_for(look, f"ranges are placed: {self.ranges()}", seconds)
 
     def access_file(self) -> Mapping[str, str]:
         found: Mapping[str, str] = json.loads((self.access / "run.json").read_text())

@@ -83,7 +83,7 @@ class FleetInMemory:
     def owners(self) -> dict[str, str]:
         return {info.name: info.shard for info in self.map.ranges()}
 
-    def settled(self) -> bool:
+    def placed(self) -> bool:
         """Whether every range has an owner, is on its way to no other, and is in memory of its owner's cell and of no other."""
         in_memory = {name: {m.info.uid for m in self.members.values() if name in m.cell.ranges} for name in self.owners()}
         return bool(in_memory) and all(
