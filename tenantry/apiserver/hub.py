@@ -2,8 +2,8 @@
 
     Range ──events──► WatchFeed (resource, cluster) ──► WatcherGroup (encoding, filter) ──one framed chunk──► each Watcher's sink
 
-An event is matched, encoded and framed once for each group, however many watch. There is no task, queue or timer for a watcher:
-a group writes to its watchers' sinks in one loop, and one timer for each range sends the bookmarks.
+An event is matched, encoded and framed once for each group, however many watch. No task and no queue stands between a group and a
+watcher: the group writes to its watchers' sinks in one loop, and one timer for each range sends the bookmarks.
 """
 
 from __future__ import annotations
