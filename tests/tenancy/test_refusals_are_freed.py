@@ -222,7 +222,7 @@ async def test_of_attempts_that_are_overtaken() -> None:
     key = Key("core/configmaps", "c", "x", "o")
 
     class Quiet:
-        async def settled(self, keys: Any) -> None: ...
+        async def writes_done(self, keys: Any) -> None: ...
 
     async def again() -> None:
         cell: Cell = Quiet()  # type: ignore[assignment]
