@@ -30,11 +30,12 @@ from tenantry._proto.tenantry.gateway.v1 import gateway_pb2 as pb
 from tenantry._proto.tenantry.gateway.v1 import gateway_pb2_grpc as stubs
 from tenantry.apiserver.authentication import common_names
 from tenantry.apiserver.authentication.shared_authority import shared_authority
+from tenantry.apiserver.request import Request
+from tenantry.apiserver.serving import http_server
 from tenantry.client import Client, Credentials
 from tenantry.http.certificates import CertificateAuthority, Pair, pair_server_context
-from tenantry.http.messages import Reply, Request, Response
-from tenantry.http.server import EdgeServer
-from tenantry.storage.etcd import EtcdSettings, EtcdStore
+from tenantry.http.messages import Reply, Response
+from tenantry.storage.etcd import EtcdConfig, EtcdStore
 from tests.support.etcd import EtcdServer
 
 RANGES = 1000
@@ -58,7 +59,7 @@ def measure(root: Path, results: Results) -> None:
 
 
 async def _measure(root: Path, etcd: EtcdServer, figures: Figures) -> None:
-    store = await EtcdStore.open(EtcdSettings((etcd.url,), deadline_seconds=30))
+    store = await EtcdStore.open(EtcdConfig((etcd.url,), deadline_seconds=30))
     try:
         authority = await shared_authority(store)
         who = client_credentials(authority)
@@ -160,7 +161,7 @@ def _answer(pipe: Connection, ca: Pair) -> None:
             return Response(200, body)
 
         tls = pair_server_context(authority.issue_serving(["127.0.0.1"]), client_ca_pem=authority.certificate)
-        server = EdgeServer(answer, tls=tls)
+        server = http_server(answer, tls=tls)
         pipe.send(await server.start("127.0.0.1", 0))
         await asyncio.get_running_loop().run_in_executor(None, pipe.recv)
         await server.stop()

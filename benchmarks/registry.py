@@ -23,7 +23,7 @@ from benchmarks.seed import Seeded, seed
 from tenantry.apiserver.authentication import common_names
 from tenantry.apiserver.authentication.shared_authority import shared_authority
 from tenantry.client.registry import RegistryClient
-from tenantry.storage.etcd import EtcdSettings, EtcdStore
+from tenantry.storage.etcd import EtcdConfig, EtcdStore
 from tests.support.etcd import EtcdServer
 from tests.support.fleet import Process
 from tools.child import memory_bytes
@@ -69,7 +69,7 @@ async def _platform(tenants: int, ranges: int) -> AsyncIterator[_Platform]:
     etcd = EtcdServer(extra=("--quota-backend-bytes=8589934592",))
     etcd.start()
     try:
-        store = await EtcdStore.open(EtcdSettings((etcd.url,), deadline_seconds=60))
+        store = await EtcdStore.open(EtcdConfig((etcd.url,), deadline_seconds=60))
         try:
             began = time.perf_counter()
             urls = [f"https://shard-{number}.example:6443" for number in range(SHARDS)]

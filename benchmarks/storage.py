@@ -21,7 +21,7 @@ from contextlib import aclosing
 from pathlib import Path
 
 from tenantry.storage.cell import Cell
-from tenantry.storage.etcd import EtcdSettings, EtcdStore
+from tenantry.storage.etcd import EtcdConfig, EtcdStore
 from tenantry.storage.keys import Key
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.range import Range
@@ -162,7 +162,7 @@ async def etcd(directory: Path, sqlite: Mapping[str, float]) -> dict[str, float]
     server.start()
     rows: dict[str, float] = {}
     try:
-        store = await EtcdStore.open(EtcdSettings((server.url,), deadline_seconds=30))
+        store = await EtcdStore.open(EtcdConfig((server.url,), deadline_seconds=30))
         rows["commit of 1 put, ms"] = await engine_milliseconds(store, 1)
         rows["commit of 100 puts, ms"] = await engine_milliseconds(store, 100)
         cell = Cell(store, "bench", parse_head)

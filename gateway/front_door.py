@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from gateway.routing import Router
-from tenantry.http.messages import Handler, Reply, Request
+from tenantry.apiserver.request import Handler, Request
+from tenantry.http.messages import Reply
 from tenantry.kube.status import unavailable
 from tenantry.placement.directory import Directory
 

@@ -10,7 +10,8 @@ from gateway.routing import Router
 from tenantry.apiserver.authentication.client_certificate import ClientCertificates
 from tenantry.apiserver.endpoints.health import KINDS, Health
 from tenantry.apiserver.forwarded import request_head
-from tenantry.http.messages import Reply, Request
+from tenantry.apiserver.request import Request
+from tenantry.http.messages import Reply
 from tenantry.http.upstream_connection import Answer, UpstreamConnection
 from tenantry.placement.forwarding import Forwarding
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tenantry.http.messages import Request
+from tenantry.apiserver.request import Request
 from tenantry.kube.status import StatusError
 from tenantry.placement.directory import Directory
 from tenantry.placement.map import RangeInfo

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tenantry.apiserver.settings import PORTS, EtcdProcessOptions
+from tenantry.apiserver.settings import PORTS, EtcdProcessSettings
 from tenantry.base.flags import SettingError, Settings, other_default, setting
 
 RETENTION_SECONDS_MIN = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class RangeOptions(Settings):
+class RangeSettings(Settings):
     """What all registries of a platform must have alike."""
 
     range_capacity: int = setting(
@@ -23,7 +23,7 @@ class RangeOptions(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RegistrySettings(RangeOptions, EtcdProcessOptions):
+class RegistrySettings(RangeSettings, EtcdProcessSettings):
     registry_port: int = setting(
         6445, "port of the gRPC service; 0 takes a free one", "the next one after the gateways'", bounds=PORTS
     )

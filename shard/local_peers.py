@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from shard.wiring import Shard
+from tenantry.apiserver.request import Request
 from tenantry.apiserver.storage_errors import not_owner
-from tenantry.http.messages import Reply, Request
+from tenantry.http.messages import Reply
 from tenantry.kube.status import unavailable
 from tenantry.placement.map import Map
 

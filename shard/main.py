@@ -23,15 +23,16 @@ from tenantry.apiserver.authentication.service_account import TokenIssuer
 from tenantry.apiserver.authentication.shared_secrets import shared_admin_tokens, shared_issuer
 from tenantry.apiserver.authentication.static_tokens import StaticTokens, read_token_file
 from tenantry.apiserver.callers import Callers
+from tenantry.apiserver.forwarded import FORWARDED_HEADERS
 from tenantry.apiserver.life_cycle import Process, run_on_etcd
+from tenantry.apiserver.request import Handler, Request
 from tenantry.apiserver.serving import https_server, serving_names
 from tenantry.apiserver.storage_errors import not_owner
 from tenantry.client.registry import RegistryClient, RegistryError
 from tenantry.http.addresses import WILDCARDS, bracketed
 from tenantry.http.certificates import CertificateAuthority, pair_client_context
-from tenantry.http.limits import FORWARDED_HEADERS
-from tenantry.http.messages import Handler, Reply, Request
-from tenantry.http.server import EdgeServer
+from tenantry.http.messages import Reply
+from tenantry.http.server import HttpServer
 from tenantry.kube.status import unavailable
 from tenantry.placement.owners import Owners
 from tenantry.placement.range_map import Opened, RangeMap
@@ -40,7 +41,7 @@ from tenantry.placement.reach_probe import NEIGHBOURS, ReachProbe
 from tenantry.placement.remote_peers import RemotePeers
 from tenantry.placement.tenant_paths import tenant_of
 from tenantry.placement.urls import Urls
-from tenantry.storage.etcd.settings import EtcdSettings, parse_endpoint
+from tenantry.storage.etcd.config import EtcdConfig, parse_endpoint
 from tenantry.storage.etcd.store import EtcdStore
 from tenantry.storage.history import HistoryLimits
 from tenantry.storage.store import Store, StoreError
@@ -101,9 +102,9 @@ class ShardProcess(Process[ShardSettings]):
         stack.push_async_callback(self.reach.stop)
         self.health.add("reachable", self._reached)
         clock_gauge(self.metrics, self.reach)
-        edge = self._edge()
-        self.port = await edge.start(settings.bind_address, settings.secure_port)
-        stack.push_async_callback(edge.stop)
+        server = self._http_server()
+        self.port = await server.start(settings.bind_address, settings.secure_port)
+        stack.push_async_callback(server.stop)
         self.url = f"https://{bracketed(self._address())}:{self.port}"
         identity = await self._identity()
         peers = RemotePeers(
@@ -138,7 +139,7 @@ class ShardProcess(Process[ShardSettings]):
             open_store=self._heartbeat_store if isinstance(self._store, EtcdStore) else None,
         )
         stack.push_async_callback(shard.stop)
-        stack.push_async_callback(edge.drain, settings.shutdown_grace_seconds)
+        stack.push_async_callback(server.drain, settings.shutdown_grace_seconds)
         await shard.join()
         probe = ReachProbe(self._store, self.map, owners, uid=self.uid, name=f"shard {self.name}", neighbours=NEIGHBOURS)
         probe.start()
@@ -207,7 +208,7 @@ class ShardProcess(Process[ShardSettings]):
         return Opened(opened.name, opened.version)
 
     async def _heartbeat_store(self) -> Store:
-        return await EtcdStore.open(heartbeat_settings(self._settings.etcd(), self._settings.session_ttl_seconds))
+        return await EtcdStore.open(heartbeat_config(self._settings.etcd(), self._settings.session_ttl_seconds))
 
     async def _identity(self) -> Identity:
         settings = self._settings
@@ -225,7 +226,7 @@ class ShardProcess(Process[ShardSettings]):
             anonymous=settings.anonymous_auth,
         )
 
-    def _edge(self) -> EdgeServer:
+    def _http_server(self) -> HttpServer[Request]:
         settings, authority = self._settings, self._authority
         # Gateways and other shards come with the platform's own certificates, whoever else is known by another's.
         return https_server(
@@ -256,10 +257,10 @@ class ShardProcess(Process[ShardSettings]):
         return own_address(parse_endpoint(settings.etcd().endpoints[0]).target)
 
 
-def heartbeat_settings(settings: EtcdSettings, ttl_seconds: float) -> EtcdSettings:
+def heartbeat_config(config: EtcdConfig, ttl_seconds: float) -> EtcdConfig:
     """For the connection of a heartbeat: an answer after a lease's end is of no use, and another member may be quicker."""
     return msgspec.structs.replace(
-        settings,
+        config,
         deadline_seconds=ttl_seconds / 2,
         dial_seconds=ttl_seconds / 4,
         last_retry_seconds=ttl_seconds / 8,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import orjson
 
+from tenantry.apiserver.request import Request
 from tenantry.apiserver.user import SYSTEM
-from tenantry.http.messages import Request, Response
+from tenantry.http.messages import Response
 from tenantry.kube.status import unavailable
 from tenantry.placement.map import Map
 from tenantry.placement.peers import Peers

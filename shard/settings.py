@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tenantry.apiserver.settings import EtcdProcessOptions, HttpsOptions, PlatformOptions
+from tenantry.apiserver.settings import EtcdProcessSettings, HttpsSettings, PlatformSettings
 from tenantry.base.flags import SettingError, Settings, listed, other_default, setting
 from tenantry.storage.cell import ClusterLimits
 from tenantry.storage.commit import CommitLimits
 
 
 @dataclass(frozen=True, kw_only=True)
-class TenantOptions(Settings):
+class TenantSettings(Settings):
     """Of a process in which tenants live."""
 
     token_auth_file: str = setting(
@@ -86,7 +86,7 @@ class TenantOptions(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShardSettings(TenantOptions, HttpsOptions, PlatformOptions, EtcdProcessOptions):
+class ShardSettings(TenantSettings, HttpsSettings, PlatformSettings, EtcdProcessSettings):
     shard_name: str = setting("", "name that people see; shards are told apart by an id of their own", "empty: the host's name")
     advertise_address: str = setting(
         "", "host name or address by which gateways and other shards reach it", "empty: the address from which etcd is reached"

@@ -1,54 +1,34 @@
 """For whom a request counts, as far as that can be known before anybody is authenticated.
 
-Shares are given before a request costs anything, so the server remembers credentials that were accepted a moment ago, by their
-hash. One that was not yet is nobody's: all of those, and all requests without credentials, are one tenant to the shares, so that
-invented tokens and paths give nobody a larger part.
+Shares are given before a request costs anything. So credentials that were accepted a moment ago are remembered, by their hash.
+All others, and all requests without credentials, count as one tenant, `NOBODY`: invented tokens and paths give nobody a larger
+part.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import NamedTuple
 
 from tenantry.apiserver.authentication.client_certificate import ClientCertificates, RequestHeaders
+from tenantry.apiserver.request import Request
 from tenantry.apiserver.user import ANONYMOUS, CLUSTER_NAME_EXTRA, SERVICE_ACCOUNT_PREFIX, User
 from tenantry.base.cache import Cache
-from tenantry.http.messages import Request
+from tenantry.http.callers import NOBODY, WITHOUT_CREDENTIALS, Caller
 
-NOBODY = "nobody"
-"""The tenant of requests without credentials, or with such as were not accepted yet."""
 _REMEMBERED_BYTES = 8 << 20
 _LONGEST_NAME = 128
 _NOT_ACCEPTED = frozenset((401, 429, 502, 503, 504))
-"""Answers that say nothing good of a credential."""
+"""Answers that do not show that a credential was accepted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """`owners` are the tenant and the user for the shares. `exempt`: system:masters and the platform itself, who hold no share
-    and have no owners.
-
-    `proven`: who it is was proven before. Else `credential` is the hash of what would have to be, empty where there is none.
-    """
-
-    owners: tuple[Hashable, ...]
-    proven: bool = True
-    exempt: bool = False
-    credential: bytes = b""
-
-    @property
-    def tenant(self) -> Hashable:
-        return self.owners[0]
-
-
-WITHOUT_CREDENTIALS = Caller((NOBODY, ""), proven=False)
 PLATFORM = Caller((), exempt=True)
 
 
 class Known(NamedTuple):
-    """Who a credential is of. `home`: the tenant for which it counts wherever it asks; empty for users who are no tenant's."""
+    """Whose credential it is. `home`: the logical cluster for which its requests count wherever they go; empty for users who
+    belong to none."""
 
     user: str
     home: str
@@ -56,7 +36,7 @@ class Known(NamedTuple):
 
 
 def known(user: User) -> Known:
-    """An authenticated user. A service account is its cluster's, which can make any number of them."""
+    """An authenticated user. A service account counts for its own cluster, which can make any number of them."""
     home = ""
     name = user.name
     if name.startswith(SERVICE_ACCOUNT_PREFIX):
@@ -66,10 +46,12 @@ def known(user: User) -> Known:
 
 
 class Callers:
-    """`tenant_of` says which logical cluster a path is about, by any spelling the same; empty where it is about none.
+    """`tenantry.http.callers.Callers` of the API.
 
-    `home_of` says of whom a token is that the server behind accepted, as far as it shows; without it, of none.
-    `certificates` and `headers`: how callers with client certificates are known, and front proxies that speak for others.
+    `tenant_of` says which logical cluster a path is about, by any spelling the same; empty where it is about none.
+
+    `home_of` says to which logical cluster a token belongs that another server accepted; None where the token does not show it.
+    `certificates` and `headers` authenticate callers with client certificates, and those whom front proxies name.
     """
 
     def __init__(
@@ -102,12 +84,12 @@ class Callers:
         return self._caller(found, request)
 
     def answered(self, caller: Caller, request: Request, status: int) -> Caller:
-        """Who it turned out to be, once it was answered. Called where it was not proven, and where it was refused."""
+        """Who it turned out to be, once it was answered. Called where it was not proven."""
         user = request.impersonator or request.user
         if user is not None and user.name != ANONYMOUS:
             found = known(user)
         elif user is None and caller.credential and status not in _NOT_ACCEPTED:
-            # Another server knows who it is, and accepted it.
+            # Another server accepted it.
             found = Known(f"token {caller.credential.hex()}", _short(self._home_of(request) or ""), False)
         else:
             return caller
@@ -116,12 +98,12 @@ class Callers:
         return self._caller(found, request)
 
     def refused(self, request: Request) -> None:
-        """The credential was good once, and is not any more."""
+        """The credential is not accepted any more."""
         if request.credential:
             self._tokens.pop(request.credential)
 
     def trusts(self, certificate: bytes | None) -> bool:
-        """Whether a connection is one of the platform's own servers, which speak for others on it."""
+        """Whether a connection with this certificate is one of the platform's own servers, which pass on requests of others."""
         return certificate is not None and self._headers is not None and self._headers.trusts(certificate)
 
     def _certified(self, request: Request, certificate: bytes) -> Known | None:
@@ -143,5 +125,5 @@ class Callers:
 
 
 def _short(name: str) -> str:
-    """What a long name is counted by: users and paths may have any length, and owners are remembered."""
+    """A name, or the hash of a long one: users and paths may have any length, and owners are remembered."""
     return name if len(name) <= _LONGEST_NAME else hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()

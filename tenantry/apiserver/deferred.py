@@ -1,8 +1,8 @@
-"""Decisions that are made from memory at once, unless what they need first is too long for one turn of the loop.
+"""Decisions that are made from memory at once, unless they need work that is too long for one turn of the loop.
 
-A decision is a synchronous function, asked from many places. Where the caller can wait, it asks through `decided`: what would
-take long then raises `Deferred` with the work, which is done in slices, and the decision is asked again. Anywhere else it is made
-as it is, however long that takes.
+A decision is a synchronous function that is called from many places. A caller that can wait calls it through `decided`. Then a
+decision that needs long work raises `Deferred` with that work; the work is done in slices, and the decision is called again.
+Other callers call it directly, and it does the work itself, however long that takes.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ class Deferred(Exception):
 
 
 class Once:
-    """Work that many wait for, and one of them does."""
+    """Work that several callers need, and one of them does."""
 
     def __init__(self) -> None:
         self._going: dict[str, asyncio.Event] = {}
 
     async def run(self, key: str, work: Callable[[], Awaitable[object]]) -> None:
-        """Does the work, or waits for the end of what another does under the same key, whether that ends well or not: who waited
-        asks its decision again, and does then what is left to be done."""
+        """Does the work, or waits until another caller's work with the same key has ended, whether it succeeded or not: a caller
+        that waited calls its decision again, and does then what is left."""
         going = self._going.get(key)
         if going is not None:
             await going.wait()
@@ -50,7 +50,7 @@ class Once:
 
 
 class _Asked:
-    """Whether the code that runs now was called by someone who can wait. Set and unset without an await in between."""
+    """Whether the caller of the code that runs now can wait. Set and unset without an await in between."""
 
     __slots__ = ("can_wait",)
 
@@ -67,8 +67,8 @@ def may_defer() -> bool:
 
 
 def at_once(decide: Callable[[*Given], T], *given: *Given) -> T:
-    """What `decide` returns, for a caller that handles `Deferred` by asking `decided`, with the error, what it asked here. For
-    what each request asks: mostly nothing is left to be done before, and a coroutine would cost more than the decision."""
+    """What `decide` returns. Raises Deferred; the caller then calls `decided` with the same decision and that error. For
+    decisions of each request: mostly no work is needed, and a coroutine would cost more than the decision."""
     _asked.can_wait = True
     try:
         return decide(*given)
@@ -77,10 +77,10 @@ def at_once(decide: Callable[[*Given], T], *given: *Given) -> T:
 
 
 async def decided(decide: Callable[[], T], deferred: Deferred | None = None) -> T:
-    """What `decide` returns once nothing is left to be done before. It may be called again and again, so it must change nothing.
-    `deferred`: what it raised already.
+    """What `decide` returns, after the work that it needs. It may be called several times, so it must change nothing. `deferred`:
+    what it raised already.
 
-    Raises StatusError 429 where what it rests on changes faster than it can be gone through.
+    Raises StatusError 429 where its data changes faster than the work on it is done.
     """
     for _ in range(ATTEMPTS):
         if deferred is not None:

@@ -1,4 +1,4 @@
-"""The head of a request as it goes on to a shard: without what belongs to a connection; who the caller is comes from us alone."""
+"""The head of a request that is passed on to a shard: without what belongs to a connection, and with who the caller is."""
 
 from __future__ import annotations
 
@@ -6,11 +6,18 @@ import re
 from collections.abc import Iterable
 from urllib.parse import quote
 
+from tenantry.apiserver.request import Request
 from tenantry.apiserver.user import AUTHENTICATED_GROUP, User
-from tenantry.http.limits import FORWARDED_HEADERS
-from tenantry.http.messages import FROM_PEER, NOT_OWNER, Request
 from tenantry.kube.status import StatusError, unauthorized
 
+NOT_OWNER = "X-Tenantry-Not-Owner"
+"""Header of a 503 by which a shard tells a gateway or peer that it does not own the range, and that nothing was done: the request
+may be sent to the owner, whatever its method. The value is the uid of the owner, or `unknown`."""
+FROM_PEER = "X-Tenantry-From-Peer"
+"""Header of a request that one shard sends to another, who answers it or refuses it but does not pass it on."""
+FORWARDED_HEADERS = 384
+"""The most header lines of a request that is passed on: a client's, and one for each group and extra of who it is. Servers to
+which requests are passed on take as many."""
 _DROPPED = frozenset(
     (
         "connection",
@@ -22,18 +29,18 @@ _DROPPED = frozenset(
         "trailer",
         "transfer-encoding",
         "upgrade",
-        # The gateway has answered it, and the framing is its own.
+        # The server has answered it, and frames the body anew.
         "expect",
         "content-length",
         # The request's own id is sent in its place.
         "audit-id",
         "x-forwarded-for",
-        # Only a gateway or a peer says it.
+        # Sent by gateways and shards alone.
         NOT_OWNER.lower(),
         FROM_PEER.lower(),
     )
 )
-"""RFC 9110 §7.6.1, and what the gateway says itself."""
+"""Headers that are not passed on: those of RFC 9110 §7.6.1, and those that are written anew."""
 _IDENTITY = "x-remote-"
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9/._~:@!$&'()*+,;=-]*")
 _SAFE_IN_PATH = "/._~:@!$&'()*+,;=-"
@@ -44,7 +51,7 @@ def request_head(request: Request, user: User | None, *, length: int | None, by_
     """`user`: who the caller is, as far as this process knows, None where it does not. `length`: of the body, None where there
     is none. `by_peer`: it goes from one shard to another.
 
-    Raises StatusError: 401 where the certificate's names cannot be said in a header, 431 where there are too many of them.
+    Raises StatusError: 401 where a name of the caller cannot be written in a header, 431 where there are too many headers.
     """
     path = request.path
     if _PLAIN_PATH.fullmatch(path) is None:
@@ -55,7 +62,7 @@ def request_head(request: Request, user: User | None, *, length: int | None, by_
     connection = request.headers.get("connection")
     if connection is not None and connection.lower() not in ("keep-alive", "close"):
         named = (part.strip().lower() for part in ",".join(request.header_values("connection")).split(","))
-        # To whom a request goes is no matter of a connection.
+        # A request without Host is refused.
         dropped = dropped.union(name for name in named if name != "host")
     forwarded = request.remote
     for name, value in request.headers.items():
@@ -100,7 +107,7 @@ def _identity(user: User) -> Iterable[str]:
 
 
 def _value(text: str) -> str:
-    """Raises StatusError 401 for what would be another name, or another header, on the other side."""
+    """Raises StatusError 401 for a text that the other server would read as another one, or as another header."""
     if _UNSAFE_VALUE.search(text) is not None:
         raise unauthorized()
     return text

@@ -1,6 +1,6 @@
 """From the commits of a range to its watchers.
 
-    Range ──events──► Feed (resource, cluster) ──► Group (one encoding, one filter) ──one framed chunk──► every Watcher's sink
+    Range ──events──► WatchFeed (resource, cluster) ──► WatcherGroup (encoding, filter) ──one framed chunk──► each Watcher's sink
 
 An event is matched, encoded and framed once for each group, however many watch. There is no task, queue or timer for a watcher:
 a group writes to its watchers' sinks in one loop, and one timer for each range sends the bookmarks.
@@ -64,7 +64,7 @@ class Watcher:
         self.sink.abort()
 
 
-class Group:
+class WatcherGroup:
     """Watchers of one collection with the same encoding and filter. `after`: events up to this version are not for them."""
 
     def __init__(self, range_: Range, encoder: Encoder, selection: Selection, namespace: str, after: int) -> None:
@@ -139,7 +139,7 @@ class Group:
             yield self.encoder.event(kind, record, version, columns=index == 0)
 
 
-class SeenGroup(Group):
+class SeenGroup(WatcherGroup):
     """A group whose visibility may change without any write: it remembers what it showed, and compares."""
 
     def __init__(
@@ -245,19 +245,19 @@ class SeenGroup(Group):
         self.send(lines, lambda: b"".join(self._with_columns(changes)))
 
 
-class Feed:
+class WatchFeed:
     """The subscription of all groups that watch one resource of one cluster (None: of all in the range)."""
 
     def __init__(self, range_: Range, resource: str, cluster: str | None) -> None:
-        self._groups: dict[Hashable, Group] = {}
-        self._wide: dict[Group, None] = {}
-        self._named: dict[str, list[Group]] = {}
+        self._groups: dict[Hashable, WatcherGroup] = {}
+        self._wide: dict[WatcherGroup, None] = {}
+        self._named: dict[str, list[WatcherGroup]] = {}
         self._stop = range_.subscribe(self._arrived, resource, cluster)
 
-    def find(self, key: Hashable) -> Group | None:
+    def find(self, key: Hashable) -> WatcherGroup | None:
         return self._groups.get(key)
 
-    def add(self, key: Hashable, group: Group) -> None:
+    def add(self, key: Hashable, group: WatcherGroup) -> None:
         self._groups[key] = group
         if group.name:
             self._named.setdefault(group.name, []).append(group)
@@ -280,14 +280,14 @@ class Feed:
         return not self._groups
 
     @property
-    def groups(self) -> Iterable[Group]:
+    def groups(self) -> Iterable[WatcherGroup]:
         return self._groups.values()
 
     def _arrived(self, events: Sequence[RecordEvent]) -> None:
         for group in list(self._wide):
             group.dispatch(events)
         if self._named:
-            mine: dict[Group, list[RecordEvent]] = {}
+            mine: dict[WatcherGroup, list[RecordEvent]] = {}
             for event in events:
                 for group in self._named.get(event.key.name, ()):
                     mine.setdefault(group, []).append(event)
@@ -300,23 +300,23 @@ class Hub:
 
     def __init__(self, range_: Range) -> None:
         self._range = range_
-        self._feeds: dict[tuple[str, str | None], Feed] = {}
-        self._slots: list[dict[Watcher, Group]] = [{} for _ in range(BOOKMARK_SECONDS)]
+        self._feeds: dict[tuple[str, str | None], WatchFeed] = {}
+        self._slots: list[dict[Watcher, WatcherGroup]] = [{} for _ in range(BOOKMARK_SECONDS)]
         self._slot = 0
         self._waiting = 0
         self._timer: asyncio.TimerHandle | None = None
 
     def join(
         self, watcher: Watcher, encoder: Encoder, selection: Selection, namespace: str, cluster: str | None, after: int
-    ) -> tuple[Group, Callable[[], None]]:
+    ) -> tuple[WatcherGroup, Callable[[], None]]:
         """Puts a watcher into its group; events from now on reach it. Returns the group, and how to leave it."""
         resource = selection.definition.storage_key
         feed = self._feeds.get((resource, cluster))
         if feed is None:
-            feed = self._feeds[resource, cluster] = Feed(self._range, resource, cluster)
+            feed = self._feeds[resource, cluster] = WatchFeed(self._range, resource, cluster)
         visibility = selection.visibility
         key: Hashable
-        group: Group | None = None
+        group: WatcherGroup | None = None
         if visibility is not None:
             key = watcher
             group = SeenGroup(self._range, encoder, selection, namespace, cluster, visibility)
@@ -325,7 +325,7 @@ class Hub:
             key = (encoder, selection.labels, selection.fields, namespace, after)
             group = feed.find(key)
             if group is None:
-                group = Group(self._range, encoder, selection, namespace, after)
+                group = WatcherGroup(self._range, encoder, selection, namespace, after)
                 feed.add(key, group)
         joined = group
         joined.watchers[watcher] = None
@@ -366,7 +366,7 @@ class Hub:
     def _tick(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(1.0, self._tick)
         self._slot = (self._slot + 1) % BOOKMARK_SECONDS
-        made: dict[Group, bytes | None] = {}
+        made: dict[WatcherGroup, bytes | None] = {}
         for watcher, group in self._slots[self._slot].items():
             if watcher.held is not None or watcher.dropped:
                 continue

@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 from tenantry.apiserver.authorization import Attributes, Authorizer
 from tenantry.apiserver.forbidden import forbidden_request
+from tenantry.apiserver.request import Request
 from tenantry.apiserver.user import (
     ANONYMOUS,
     AUTHENTICATED_GROUP,
@@ -27,7 +28,6 @@ from tenantry.apiserver.user import (
     service_account_groups,
     with_home,
 )
-from tenantry.http.messages import Request
 from tenantry.kube import status
 
 _PRIVILEGED = frozenset(

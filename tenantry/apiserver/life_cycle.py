@@ -1,4 +1,4 @@
-"""What all processes do alike: they start, serve until they are told to end, and end in order."""
+"""The life of a process: it starts, serves until it is told to end, and ends in order."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ from tenantry.apiserver.authentication.shared_authority import shared_authority
 from tenantry.apiserver.authentication.static_tokens import TokenFileError
 from tenantry.apiserver.endpoints.health import KINDS, Health
 from tenantry.apiserver.endpoints.plain import page_not_found
-from tenantry.apiserver.settings import EtcdProcessOptions, ProcessOptions
+from tenantry.apiserver.request import Request
+from tenantry.apiserver.serving import http_server
+from tenantry.apiserver.settings import EtcdProcessSettings, ProcessSettings
 from tenantry.apiserver.work import SWITCH_SECONDS
 from tenantry.base.allocator import free_pages, give_memory_back
 from tenantry.base.flags import SettingError
@@ -32,9 +34,9 @@ from tenantry.base.stalls import Housekeeping, LoopMonitor, Stalls
 from tenantry.base.tasks import FATAL, restarting
 from tenantry.http.certificates import CertificateAuthority, CertificateError
 from tenantry.http.limits import Limits
-from tenantry.http.messages import Reply, Request, Response
+from tenantry.http.listening import ListenError
+from tenantry.http.messages import Reply, Response
 from tenantry.http.renewal import Certificates
-from tenantry.http.server import EdgeServer, ListenError
 from tenantry.storage.etcd.store import EtcdStore
 from tenantry.storage.store import Store, StoreError
 
@@ -48,25 +50,25 @@ REFUSALS = (
     SettingError,
     OSError,
 )
-"""What can stop a start for a reason that the operator can mend; its text says how."""
+"""Errors that stop a start for a reason that the operator can mend; the text says how."""
 
 
 logger = logging.getLogger(__name__)
 
 FAILED_END_SECONDS = 3.0
-"""How long the orderly end of a process may take when a part failed that it cannot be without. Others can only take over from a
-process that is gone."""
+"""How long the orderly end of a process may take when an essential part of it failed. Others can take over only when the process
+is gone."""
 OPEN_FILES = 1 << 20
 """As many as a process can ever use: enough for the highest settings."""
 
-SettingsKind = TypeVar("SettingsKind", bound=ProcessOptions)
-EtcdSettingsKind = TypeVar("EtcdSettingsKind", bound=EtcdProcessOptions)
+SettingsKind = TypeVar("SettingsKind", bound=ProcessSettings)
+EtcdSettingsKind = TypeVar("EtcdSettingsKind", bound=EtcdProcessSettings)
 
 
 class Process(ABC, Generic[SettingsKind]):
-    """Everything of a process but its store and signals. Made, started, drained, stopped.
+    """A process without its store and its signals. It is made, started, drained and stopped.
 
-    What `start` puts on `_stack` is undone by `stop`, last things first.
+    What `start` puts on `_stack` is undone by `stop`, in reverse order.
     """
 
     def __init__(self, settings: SettingsKind, store: Store, authority: CertificateAuthority) -> None:
@@ -97,7 +99,7 @@ class Process(ABC, Generic[SettingsKind]):
         return LoopMonitor(self.stalls, warn_seconds=self._settings.stall_warning_seconds, housekeeping=housekeeping)
 
     async def drain(self) -> None:
-        """What takes its time before the end: others are told to take over."""
+        """What is done before the end and takes its time, such as having others take over."""
         self.health.drain()
 
     async def stop(self) -> None:
@@ -108,7 +110,7 @@ class Process(ABC, Generic[SettingsKind]):
     async def _serve_probes(self, address: str, port: int) -> None:
         """/livez, /readyz and /metrics over plain HTTP; not for a negative port."""
         if port >= 0:
-            server = EdgeServer(self._probe, limits=Limits(watches=0))
+            server = http_server(self._probe, limits=Limits(watches=0))
             self.health_port = await server.start(address, port, "--health-port")
             self._stack.push_async_callback(server.stop)
 
@@ -122,7 +124,7 @@ class Process(ABC, Generic[SettingsKind]):
 
 
 Opening = Callable[[AsyncExitStack], Awaitable[Process[SettingsKind]]]
-"""Makes the process. What has to outlive it is put on the stack, such as its store."""
+"""Makes the process. What has to outlive it, such as its store, is put on the stack."""
 
 
 def run_process(settings: SettingsKind, opening: Opening[SettingsKind]) -> int:
@@ -142,7 +144,7 @@ def run_on_etcd(
     settings: EtcdSettingsKind,
     make: Callable[[EtcdSettingsKind, Store, CertificateAuthority], Process[EtcdSettingsKind]],
 ) -> int:
-    """Serves with what the platform's etcd holds until SIGINT or SIGTERM; the exit code."""
+    """`run_process` of a process on the platform's etcd."""
 
     async def opening(stack: AsyncExitStack) -> Process[EtcdSettingsKind]:
         store = await EtcdStore.open(settings.etcd())
@@ -194,7 +196,7 @@ async def _run(opening: Opening[SettingsKind]) -> int:
         await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
             await starting
-            # What start-up made lives as long as the process: the collector need not look at it again.
+            # What the start made lives as long as the process: the collector need not look at it again.
             garbage = GarbageCollection()
             garbage.start()
             stack.callback(garbage.stop)

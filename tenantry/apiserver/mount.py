@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol
 
 from tenantry.apiserver.hidden import Hidden
+from tenantry.apiserver.request import Request
 from tenantry.apiserver.scope import Scope
-from tenantry.http.messages import Request
 
 
 class Place(Protocol):

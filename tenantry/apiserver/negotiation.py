@@ -13,8 +13,9 @@ from typing import Any
 
 import orjson
 
+from tenantry.apiserver.request import Request
 from tenantry.base.cache import cached
-from tenantry.http.messages import Request, Response
+from tenantry.http.messages import Response
 from tenantry.kube.codec import yaml_codec
 from tenantry.kube.status import PlainError, StatusError, not_acceptable, unsupported_media_type
 

@@ -23,13 +23,14 @@ from tenantry.apiserver.forbidden import forbidden_request
 from tenantry.apiserver.hidden import Hidden
 from tenantry.apiserver.mount import Elsewhere, Mount
 from tenantry.apiserver.negotiation import error_response
+from tenantry.apiserver.request import Request
 from tenantry.apiserver.scope import Scope
 from tenantry.apiserver.storage_errors import check_readable
 from tenantry.apiserver.timeout_parameter import check_timeout
 from tenantry.apiserver.user import User
 from tenantry.apiserver.verbs.serve import serve
 from tenantry.base.metrics import CONTENT_TYPE, Metrics
-from tenantry.http.messages import Reply, Request, Response
+from tenantry.http.messages import Reply, Response
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.status import StatusError, generic_not_found, unauthorized
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from tenantry.http.messages import Request
+from tenantry.apiserver.request import Request
 from tenantry.kube import status
 from tenantry.kube.selectors import fields
 

@@ -13,8 +13,9 @@ from typing import Protocol
 from tenantry.apiserver.admission.attributes import Admission
 from tenantry.apiserver.authorization import Attributes, Authorizer
 from tenantry.apiserver.forbidden import forbidden_request
+from tenantry.apiserver.request import Request
 from tenantry.apiserver.user import User
-from tenantry.http.messages import Reply, Request
+from tenantry.http.messages import Reply
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.objects import GroupResource, Object

@@ -1,4 +1,4 @@
-"""The HTTPS server of a process, as its settings say."""
+"""The HTTP servers of a process: with Kubernetes' answers to errors, and as its settings say."""
 
 from __future__ import annotations
 
@@ -7,22 +7,48 @@ import ssl
 import sys
 from pathlib import Path
 
+from tenantry.apiserver.access_log import RequestLog
 from tenantry.apiserver.authentication.client_authority import ClientAuthority
 from tenantry.apiserver.callers import Callers
-from tenantry.apiserver.settings import HttpsOptions
+from tenantry.apiserver.endpoints.health import HEALTH_PATHS
+from tenantry.apiserver.refusal import refusal
+from tenantry.apiserver.request import Handler, Request
+from tenantry.apiserver.settings import HttpsSettings
 from tenantry.base.logs import AccessLog
 from tenantry.base.metrics import Metrics
 from tenantry.http.addresses import WILDCARDS
 from tenantry.http.certificates import pair_server_context, server_context
 from tenantry.http.limits import Limits
-from tenantry.http.messages import Handler
 from tenantry.http.renewal import Certificate, Certificates
-from tenantry.http.server import EdgeServer
+from tenantry.http.server import HttpServer
+
+
+def http_server(
+    handler: Handler,
+    *,
+    tls: ssl.SSLContext | None = None,
+    limits: Limits | None = None,
+    metrics: Metrics | None = None,
+    access_log: AccessLog | None = None,
+    callers: Callers | None = None,
+) -> HttpServer[Request]:
+    """One that answers errors with a Status. Without `callers`, requests count by their credentials alone, and not by tenant."""
+    return HttpServer(
+        handler,
+        make=Request,
+        refusal=refusal,
+        callers=callers or Callers(),
+        tls=tls,
+        limits=limits,
+        metrics=metrics,
+        request_log=RequestLog(access_log) if access_log is not None else None,
+        probes=HEALTH_PATHS,
+    )
 
 
 def https_server(
     handler: Handler,
-    options: HttpsOptions,
+    settings: HttpsSettings,
     *,
     limits: Limits,
     certificates: Certificates,
@@ -31,30 +57,30 @@ def https_server(
     servers_ca: bytes = b"",
     metrics: Metrics,
     callers: Callers | None = None,
-) -> EdgeServer:
-    """Shows `serving` unless the operator has a certificate. `clients`: whose certificates are asked for, and `servers_ca` (PEM)
-    beside it. `callers`: for whom requests count.
+) -> HttpServer[Request]:
+    """The HTTPS server of the API, as `settings` say.
 
-    What it shows is renewed by `certificates`. Raises CertificateError.
+    It shows `serving`, unless the operator gives a certificate; `certificates` renews it. Client certificates may be issued by
+    `clients` or by `servers_ca` (PEM). `callers`: for whom requests count. Raises CertificateError.
     """
-    if options.tls_cert_file:
-        files = Path(options.tls_cert_file), Path(options.tls_private_key_file)
+    if settings.tls_cert_file:
+        files = Path(settings.tls_cert_file), Path(settings.tls_private_key_file)
         # Its refusal names the files.
         server_context(*files)
         serving = certificates.of_files("tls-cert-file", *files)
-    access_log = AccessLog(sys.stdout.buffer) if options.access_log else None
+    access_log = AccessLog(sys.stdout.buffer) if settings.access_log else None
 
     def tls() -> ssl.SSLContext:
         return pair_server_context(serving.pair, client_ca_pem=clients.pem + servers_ca)
 
-    server = EdgeServer(handler, tls=tls(), limits=limits, metrics=metrics, access_log=access_log, callers=callers)
+    server = http_server(handler, tls=tls(), limits=limits, metrics=metrics, access_log=access_log, callers=callers)
     serving.follow(server.load_pair)
-    # A context never forgets a CA, nor what it promised in a session ticket.
+    # A TLS context cannot forget a CA, and its session tickets remember clients that it accepted.
     clients.follow(lambda _: server.renew(tls()))
     return server
 
 
 def serving_names(*names: str) -> list[str]:
-    """What a serving certificate is for: `names`, the first of them as its common name, and what every machine calls itself."""
+    """The names of a serving certificate: `names`, the first of them as its common name, and this machine's names for itself."""
     known = dict.fromkeys((*names, "127.0.0.1", "::1", "localhost", socket.gethostname()))
     return [name for name in known if name and name not in WILDCARDS]

@@ -1,4 +1,4 @@
-"""The settings that serving processes have in common, each declared once. Flags that kube-apiserver has are named as there."""
+"""The flags that serving processes have in common, each declared once. Those that kube-apiserver has are named as there."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from tenantry.base.flags import SettingError, Settings, check_together, setting
 from tenantry.http.certificates import LIFE_SECONDS
 from tenantry.http.limits import Limits
-from tenantry.storage.etcd.options import EtcdOptions
+from tenantry.storage.etcd.settings import EtcdSettings
 
 PORTS = (0, 65535)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProcessOptions(Settings):
-    """Of everything that runs until it is told to end."""
+class ProcessSettings(Settings):
+    """The flags of every process."""
 
     bind_address: str = setting("0.0.0.0", "address to listen on", "the platform's other machines call it")
     shutdown_grace_seconds: float = setting(
@@ -44,8 +44,8 @@ class ProcessOptions(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EtcdProcessOptions(ProcessOptions, EtcdOptions):
-    """Of a process of a platform on etcd."""
+class EtcdProcessSettings(ProcessSettings, EtcdSettings):
+    """The flags of a process of a platform on etcd."""
 
     health_port: int = setting(
         6446,
@@ -56,8 +56,8 @@ class EtcdProcessOptions(ProcessOptions, EtcdOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlatformOptions(Settings):
-    """What all gateways and shards of a platform must have alike."""
+class PlatformSettings(Settings):
+    """Flags that must be the same for all gateways and shards of a platform."""
 
     external_url: str = setting(
         "https://localhost:6443", "URL that clients use, put into published URLs", "a port of this machine, as with compose"
@@ -70,8 +70,8 @@ class PlatformOptions(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class HttpsOptions(ProcessOptions):
-    """Of a process with an HTTPS server of the API."""
+class HttpsSettings(ProcessSettings):
+    """The flags of a process that serves the API over HTTPS."""
 
     secure_port: int = setting(
         6443, "port of the HTTPS API; 0 takes a free one", "kcp's and kube-apiserver's default", bounds=PORTS
@@ -189,7 +189,7 @@ class HttpsOptions(ProcessOptions):
         check_together(self, "tls_cert_file", "tls_private_key_file")
 
     def limits(self, **more: int) -> Limits:
-        """With further limits by their names there."""
+        """The limits of its server. `more`: further limits, by their names in `Limits`."""
         return Limits(
             body_bytes=self.max_request_body_bytes,
             reading_requests=self.max_requests_inflight,

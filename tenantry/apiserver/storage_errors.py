@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tenantry.http.messages import NOT_OWNER
+from tenantry.apiserver.forwarded import NOT_OWNER
 from tenantry.kube.status import StatusError, internal, timeout, too_many_requests, unavailable
 from tenantry.storage.cell import Cell, NotOwned
 from tenantry.storage.range import Range

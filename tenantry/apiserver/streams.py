@@ -7,7 +7,7 @@ import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from tenantry.apiserver.hub import Change, Group, SeenGroup, Watcher, hub_of
+from tenantry.apiserver.hub import Change, SeenGroup, Watcher, WatcherGroup, hub_of
 from tenantry.apiserver.scope import Call
 from tenantry.apiserver.verbs.selection import Selection
 from tenantry.apiserver.verbs.versions import reached
@@ -32,7 +32,7 @@ _INITIAL_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class WatchRequest:
     """What a watch asked for. `version` 0: from the state of now. `initial`: whether that state is sent first."""
 
     version: int
@@ -45,32 +45,32 @@ class Wish:
 class WatchStream:
     """The `run` of a watch's `Stream`."""
 
-    def __init__(self, call: Call, encoder: Encoder, selection: Selection, wish: Wish) -> None:
+    def __init__(self, call: Call, encoder: Encoder, selection: Selection, watch_request: WatchRequest) -> None:
         self._call = call
         self._encoder = encoder
         self._selection = selection
-        self._wish = wish
+        self._watch_request = watch_request
         self._range = call.scope.range
 
     async def __call__(self, sink: Sink) -> None:
         """Returns when the watch is over. It ends in good order when its time is up, the type is gone, or the server drains."""
-        wish, call = self._wish, self._call
-        watcher = Watcher(sink, bookmarks=wish.bookmarks, needs_columns=self._encoder.has_columns)
-        group: Group | None = None
+        watch_request, call = self._watch_request, self._call
+        watcher = Watcher(sink, bookmarks=watch_request.bookmarks, needs_columns=self._encoder.has_columns)
+        group: WatcherGroup | None = None
         leave = stop = _nothing
         try:
-            async with asyncio.timeout(wish.timeout_seconds) as watcher.alarm:
-                if wish.initial and wish.version:
-                    await reached(self._range, wish.version)
+            async with asyncio.timeout(watch_request.timeout_seconds) as watcher.alarm:
+                if watch_request.initial and watch_request.version:
+                    await reached(self._range, watch_request.version)
                 stop = call.scope.watch_apis(lambda: self._apis_changed(watcher))
-                after = wish.version if wish.version > self._range.version else 0
+                after = watch_request.version if watch_request.version > self._range.version else 0
                 group, leave = hub_of(self._range).join(
                     watcher, self._encoder, self._selection, call.namespace, call.scope.cluster, after
                 )
                 # From here to the first await nothing can happen in between: the group's events follow on what is sent first.
                 version = self._range.version
                 await self._send(watcher, await self._first(group, *self._begin(group)))
-                if wish.marker and not watcher.dropped:
+                if watch_request.marker and not watcher.dropped:
                     sink.send(frame(self._marker(watcher, version)))
                 watcher.release()
                 await sink.closed.wait()
@@ -82,40 +82,40 @@ class WatchStream:
         finally:
             leave()
             stop()
-        if group is not None and wish.bookmarks and watcher.held is None and not watcher.dropped:
+        if group is not None and watch_request.bookmarks and watcher.held is None and not watcher.dropped:
             # client-go lists again after a watch that ended without any event, so every watch gets one.
             last = group.bookmark()
             if last is not None:
                 sink.send(frame(last))
 
-    def _begin(self, group: Group) -> tuple[Sequence[Record], Sequence[RecordEvent] | None, Selection | None]:
+    def _begin(self, group: WatcherGroup) -> tuple[Sequence[Record], Sequence[RecordEvent] | None, Selection | None]:
         """The records that were there when what is sent begins, as far as they are needed, and the history since, None where the
         watch begins with the state of now. To be looked through in slices. The selection is that of then, None where it is the
         same as now. Raises StatusError 410."""
-        wish, range_, call = self._wish, self._range, self._call
+        watch_request, range_, call = self._watch_request, self._range, self._call
         place = (call.definition.storage_key, call.scope.cluster, call.namespace or None)
-        resumes = bool(wish.version) and not wish.initial
-        if not resumes or wish.version > range_.version:
+        resumes = bool(watch_request.version) and not watch_request.initial
+        if not resumes or watch_request.version > range_.version:
             return list(range_.list(*place)), None, None
         try:
-            events = range_.events_after(wish.version, call.definition.storage_key, call.scope.cluster)
+            events = range_.events_after(watch_request.version, call.definition.storage_key, call.scope.cluster)
             if not isinstance(group, SeenGroup):
                 return (), events, None
-            then = self._selection.at(wish.version)
-            return list(range_.list_at(wish.version, *place)), events, None if then is self._selection else then
+            then = self._selection.at(watch_request.version)
+            return list(range_.list_at(watch_request.version, *place)), events, None if then is self._selection else then
         except TooOld as error:
-            raise expired(f"too old resource version: {wish.version} ({error.oldest})") from None
+            raise expired(f"too old resource version: {watch_request.version} ({error.oldest})") from None
 
     async def _first(
-        self, group: Group, records: Sequence[Record], events: Sequence[RecordEvent] | None, then: Selection | None
+        self, group: WatcherGroup, records: Sequence[Record], events: Sequence[RecordEvent] | None, then: Selection | None
     ) -> Iterable[Change | None]:
         """What to send before anything new, with None for what is not shown."""
         if isinstance(group, SeenGroup):
             changes = await group.begin(records, events, then)
-            return changes if events is not None or self._wish.initial else ()
+            return changes if events is not None or self._watch_request.initial else ()
         if events is not None:
             return map(group.change, events)
-        return self._added(records) if self._wish.initial else ()
+        return self._added(records) if self._watch_request.initial else ()
 
     def _added(self, records: Sequence[Record]) -> Iterator[Change | None]:
         match = self._selection.matcher()

@@ -1,10 +1,11 @@
-"""`?timeout=`, which kube-apiserver checks on every request that is no watch. Clients keep it themselves; ours is the edge's."""
+"""`?timeout=`, which kube-apiserver checks on every request that is no watch. Clients keep it themselves: the server has a limit
+of its own, `Limits.request_timeout_seconds`."""
 
 from __future__ import annotations
 
 import re
 
-from tenantry.http.messages import Request
+from tenantry.apiserver.request import Request
 from tenantry.kube.go_text import quote
 from tenantry.kube.status import bad_request
 

@@ -1,8 +1,8 @@
-"""Work that is too big for one turn of the event loop: parts of it in threads, and slices of it between turns.
+"""Work that is too big for one turn of the event loop: in threads, or in slices between turns.
 
-What one request makes the process compute is weighed before it is spent (`weigh`). Light work is done at once on the loop, as
-nothing is quicker. Heavy work on values (decoding, patching, validating, encoding) goes to a few threads, `Workers`; heavy work
-over many records, which only the loop may look at, is done in `Turns` (`tenantry.base.slices`).
+Work is weighed before it is done (`weigh`). Light work is done at once on the loop, since nothing is quicker. Heavy work on
+values (decoding, patching, validating, encoding) goes to a few threads (`Workers`). Heavy work over many records, which only the
+loop may read, is done in slices (`tenantry.base.slices`).
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class _Job(Generic[Result]):
         self.function: Callable[[], Result] | None = function
         self.loop = loop
         self.done: asyncio.Future[Result] | None = done
-        """None once it is told: the error holds the frame that holds this job, and the future holds the error."""
+        """None once it is resolved: the error refers to the frame that refers to this job, and the future to the error."""
         self.wanted = True
 
     def carry_out(self) -> None:
@@ -82,11 +82,11 @@ class _Job(Generic[Result]):
         began = time.perf_counter()
         try:
             result = function()
-        except BaseException as raised:  # it belongs to who waits, whatever it is
+        except BaseException as raised:  # it is raised where the job is awaited
             error = raised
         JOBS.inc()
         SECONDS.inc(time.perf_counter() - began)
-        # The loop may have ended, and with it whoever waited.
+        # The loop may have ended, and with it the caller.
         with suppress(RuntimeError):
             self.loop.call_soon_threadsafe(self._finish, result, error)
         # It holds this frame, see `Workers.run`.
@@ -103,8 +103,8 @@ class _Job(Generic[Result]):
 
 
 class _Queue:
-    """The jobs of one tenant. What a request begins with waits for what goes on with another one: the values that were made of a
-    body take ten times its memory, until the request is answered."""
+    """The jobs of one tenant. Jobs that go on with a request come before those that begin one: until a request is answered, the
+    values that were made of its body take ten times the memory of the body."""
 
     __slots__ = ("begin", "go_on")
 
@@ -146,9 +146,12 @@ class Workers:
         self._threads = 0
 
     async def run(self, tenant: str, function: Callable[[], Result], *, begins: bool = False) -> Result:
-        """What the function returns or raises, from a thread. A job of a caller that was cancelled is not begun; one that was
-        begun is finished, and nobody learns what came of it. `begins`: a request begins with it, so what others of the tenant
-        go on with is done first. Raises StatusError 429 where too much waits."""
+        """Runs the function in a thread, and returns or raises what it does.
+
+        When the caller is cancelled, a job that waits is not begun, and the result of one under way is dropped. `begins`: the job
+        begins a request, so jobs that go on with other requests of the tenant are done first. Raises StatusError 429 where too
+        many jobs wait.
+        """
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Result] = loop.create_future()
         job = _Job(function, loop, done)
@@ -174,7 +177,7 @@ class Workers:
                 self._ready.notify()
             elif self._threads < self._most_threads:
                 self._threads += 1
-                # Daemons: what a job computes is lost with the process, as nothing was submitted yet.
+                # Daemons: the end of the process does not wait for jobs, since nothing of them was written yet.
                 threading.Thread(target=self._work, name=f"worker-{self._threads}", daemon=True).start()
 
     def _work(self) -> None:

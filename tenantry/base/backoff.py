@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+
+_DOUBLINGS_MAX = 64
 
 
 class Backoff:
@@ -35,3 +41,38 @@ class Backoff:
     def reset(self) -> None:
         """Something went well: the next pause is the first one again."""
         self.seconds = self._first_seconds
+
+
+class KeyedBackoff(Generic[K]):
+    """Pauses for each of many keys (client-go's ItemExponentialFailureRateLimiter).
+
+    The pause of a key doubles with each of its failures, from `first_seconds` up to `last_seconds`, and is exact. Nothing is kept
+    of keys that have no failures.
+    """
+
+    __slots__ = ("_failures", "_first_seconds", "_last_seconds")
+
+    def __init__(self, first_seconds: float, last_seconds: float) -> None:
+        self._first_seconds = first_seconds
+        self._last_seconds = last_seconds
+        self._failures: dict[K, int] = {}
+
+    def failures(self, key: K) -> int:
+        """How often a key has failed since its last success."""
+        return self._failures.get(key, 0)
+
+    def next_seconds(self, key: K) -> float:
+        """A key failed: the length of the pause before its next attempt."""
+        failures = self._failures.get(key, 0)
+        self._failures[key] = failures + 1
+        # The exponent is bounded, because 2.0 to the power of 1024 is an OverflowError.
+        return min(self._first_seconds * 2.0 ** min(failures, _DOUBLINGS_MAX), self._last_seconds)
+
+    def reset(self, key: K) -> None:
+        """A key succeeded, or is gone: its next pause is the first one again."""
+        self._failures.pop(key, None)
+
+    def reset_where(self, concerned: Callable[[K], bool]) -> None:
+        """`reset` for every key that is `concerned`."""
+        for key in [key for key in self._failures if concerned(key)]:
+            del self._failures[key]

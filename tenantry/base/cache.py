@@ -1,13 +1,13 @@
-"""The one way in which a process remembers what it computed of something that a tenant sent.
+"""The one cache for what a process computes of something that a tenant sent.
 
-A cache is bounded in bytes, keys included, and keeps no key above `KEY_BYTES_MAX`: what is asked with a longer one is computed
-and forgotten. So a tenant can make caches useless to itself, and cannot fill memory with them. All caches of a process are known
-by name (`caches`), and their sizes are metrics.
+A cache is bounded in bytes, keys included, and keeps no key above `KEY_BYTES_MAX`: a value for a longer key is computed each
+time. So a tenant can make a cache useless to itself, and cannot fill memory with it. All caches of a process are known by name
+(`caches`), and their sizes are metrics.
 
-Entries leave when they were not used for long, by generations: a new entry is young; when the young ones take a third of the room
-they grow old together, and the old ones leave; an old one that is used is young again. That makes a hit one look-up in a dict,
-which takes no lock and writes nothing. What leaves is freed a few entries at a time, as others come. Caches may be used from any
-thread.
+Entries that were not used for long leave, by generations. A new entry is young. When the young ones take a third of the cache,
+they become old together, and those that were old leave. An old entry that is used becomes young again. So a hit on a young entry
+is one look-up in a dict, which takes no lock and writes nothing. Entries that leave are freed a few at a time, as others come.
+Caches may be used from any thread.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ of media; what is long is made to be long."""
 ENTRY_BYTES = 200
 """What an entry takes beside its key and value, measured: its place in a table, and its size."""
 GENERATIONS = 3
-"""Young entries, old ones, and those that leave: none of them takes more than its part of the room."""
+"""Young entries, old ones, and those that leave: none of them takes more than its part of the cache."""
 LARGEST_PART = 8
 """An entry that takes more than this part of a cache (one in so many) is not kept, unless the cache says otherwise: it would
 drive out too much else."""
@@ -53,11 +53,11 @@ class Size(NamedTuple):
 class Cache(Generic[K, V]):
     """Values by key; see the module. `name` is the metrics' label: a constant, the same for caches of the same purpose.
 
-    `size` tells the bytes of a value: all of them that stay in memory because the cache holds it. The default counts what the
-    value refers to, and is right for values of Python that share nothing big with others.
+    `size` gives the bytes of memory that a value takes because the cache keeps it. The default counts what the value refers to,
+    which is right for Python values that share nothing big with others.
 
-    `keeps_large`: an entry above `entry_bytes_max` counts as one of that size and is kept. That is for what takes too long to be
-    computed each time, however large, and is itself bounded by something else; there are at most so many of those as have room.
+    `keeps_large`: an entry above `entry_bytes_max` is kept, and counts as one of that size. This is for values that take too long
+    to compute each time and whose size something else bounds.
     """
 
     __slots__ = (
@@ -114,6 +114,7 @@ class Cache(Generic[K, V]):
 
     @property
     def bytes(self) -> int:
+        """How many bytes it holds."""
         return self._bytes
 
     def get(self, key: K) -> V | None:
@@ -156,6 +157,7 @@ class Cache(Generic[K, V]):
         return entry[0] if entry is not None else None
 
     def clear(self) -> None:
+        """Forgets everything."""
         with self._lock:
             self._young, self._old, self._leaving = OrderedDict(), OrderedDict(), OrderedDict()
             self._young_bytes = self._bytes = 0

@@ -18,11 +18,10 @@ Owners = tuple[Hashable, ...]
 class FairQueue(Generic[Item]):
     """Items wait by their owners; those with the same owners are served in their order.
 
-    Each owner has a virtual time, which every service moves on by its cost. Next is the item whose owners' latest time is the
-    earliest, so that a tenant does not gain by having many users, nor a user by asking many tenants. Who comes new, or back,
-    begins at the time of those that are served, and has neither credit nor debt from before (start-time fair queuing, Goyal
-    1996).
-    Nothing is kept of anybody once nothing waits.
+    Each owner has a virtual time; every service moves it on by its cost. An item's rank is the latest time of its owners, and the
+    item with the lowest rank is next. So a tenant gains nothing by having many users, nor a user by asking many tenants. An owner
+    that is new, or comes back, starts at the time of those that are served now, without credit or debt from before (start-time
+    fair queuing, Goyal 1996). Once nothing waits, nothing is kept.
     """
 
     def __init__(self) -> None:
@@ -42,10 +41,11 @@ class FairQueue(Generic[Item]):
             yield from flow
 
     def waits(self, owners: Owners) -> bool:
-        """Whether these very owners have anything waiting."""
+        """Whether items of exactly these owners wait."""
         return owners in self._flows
 
     def push(self, owners: Owners, item: Item) -> None:
+        """Puts an item behind the others of its owners."""
         flow = self._flows.get(owners)
         if flow is None:
             self._flows[owners] = flow = deque()
@@ -93,7 +93,7 @@ class FairQueue(Generic[Item]):
             break
         for entry in passed:
             heappush(heap, entry)
-        self._settle()
+        self._tidy()
         return found
 
     def _pop_only(self, fits: Callable[[Owners, Item], bool] | None, cost: float) -> tuple[Owners, Item] | None:
@@ -109,7 +109,7 @@ class FairQueue(Generic[Item]):
                 self.charge(owners, cost)
         else:
             del self._flows[owners]
-            self._settle()
+            self._tidy()
         return owners, item
 
     def remove(self, owners: Owners, item: Item) -> bool:
@@ -121,7 +121,7 @@ class FairQueue(Generic[Item]):
         self._size -= 1
         if not flow:
             del self._flows[owners]
-        self._settle()
+        self._tidy()
         return True
 
     def take(self, wanted: Callable[[Item], bool]) -> list[Item]:
@@ -135,12 +135,12 @@ class FairQueue(Generic[Item]):
                 self._flows[owners] = deque(item for item in flow if not wanted(item))
             taken += chosen
         self._size -= len(taken)
-        self._settle()
+        self._tidy()
         return taken
 
     def charge(self, owners: Owners, cost: float) -> None:
-        """Moves the owners' time on by what a service took, or back by what it took less. Without anybody waiting it is nothing:
-        then nobody is kept from anything."""
+        """Moves the owners' time on by what a service cost, or back where `cost` is negative. It has no effect while nothing
+        waits, since nobody is delayed by it then."""
         if not self._flows:
             return
         times, now = self._times, self._now
@@ -148,7 +148,7 @@ class FairQueue(Generic[Item]):
             at = times.get(owner)
             times[owner] = (at if at is not None and at > now else now) + cost
         if len(times) > 4 * len(self._flows) + _KEPT:
-            # Who is not ahead of the others is as one that comes new, and who does not wait may be forgotten.
+            # An owner that is not ahead of the others is like a new one, and one that does not wait may be forgotten.
             waiting = {owner for flow in self._flows for owner in flow}
             self._times = {owner: at for owner, at in times.items() if at > now and owner in waiting}
 
@@ -159,7 +159,7 @@ class FairQueue(Generic[Item]):
         items = list(self)
         self._flows.clear()
         self._size = 0
-        self._settle()
+        self._tidy()
         return items
 
     def _rank(self, owners: Owners) -> float:
@@ -171,14 +171,15 @@ class FairQueue(Generic[Item]):
                 rank = at
         return rank
 
-    def _settle(self) -> None:
+    def _tidy(self) -> None:
+        """Forgets everything once nothing waits, and rebuilds a heap that is mostly outdated entries."""
         if not self._flows:
             self._heap.clear()
             self._times.clear()
             self._now = 0.0
             return
         if len(self._heap) > 2 * len(self._flows) + _KEPT:
-            # Entries of flows that went away, and came back, are left where they are until there are many.
+            # Outdated entries stay in the heap until there are many.
             self._heap = [(self._rank(owners), next(self._numbers), owners) for owners in self._flows]
             heapify(self._heap)
 

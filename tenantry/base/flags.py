@@ -63,7 +63,7 @@ class Settings:
 
 
 def declarations(kind: type[Any]) -> Iterator[Declaration]:
-    """A command's own settings first, then those of each base class in the order in which the bases are named."""
+    """The settings of a class: its own first, then those of each base class in the order in which the bases are named."""
     fields = {field.name: field for field in dataclasses.fields(kind)}
     for base in kind.__mro__:
         for name, field in vars(base).get("__dataclass_fields__", {}).items():
@@ -75,10 +75,12 @@ def declarations(kind: type[Any]) -> Iterator[Declaration]:
 
 
 def flag(name: str) -> str:
+    """The flag of a setting: `bind_address` → `--bind-address`."""
     return "--" + name.replace("_", "-")
 
 
 def variable(name: str) -> str:
+    """The environment variable of a setting: `bind_address` → `TENANTRY_BIND_ADDRESS`."""
     return "TENANTRY_" + name.upper()
 
 

@@ -1,8 +1,9 @@
 """When garbage is collected: between turns of the loop, never inside of a call.
 
 Reference counts free nearly everything; the collector is for cycles. Left to itself it runs inside of whatever allocates: a body
-of a million small lists makes it look at all of them dozens of times within one call of the JSON decoder, seconds in which nobody
-can have the interpreter. So the automatic one is off in a serving process, and the same generations are collected here.
+of a million small lists makes it look at all of them dozens of times within one call of the JSON decoder, seconds in which
+nothing else can have the interpreter. So the automatic one is off in a serving process, and the same generations are collected
+here.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import gc
 YOUNG = 5_000
 """Containers made since the last collection that make one worth while: a fraction of a millisecond."""
 YOUNG_IN_MIDDLE = 10
-"""Collections of the youngest generation for each of the middle one: CPython's own figure."""
+"""Collections of the youngest generation for each of the middle one: CPython's own value."""
 LARGE_BYTES = 8 << 20
 """So many bytes of bodies make a collection worth while, too: an error and the frames that it passed through are a cycle, of few
 containers, which may hold a body and all that was made of it."""
@@ -56,6 +57,7 @@ class GarbageCollection:
         gc.disable()
 
     def stop(self) -> None:
+        """Gives over to the automatic collector again."""
         gc.enable()
 
     def due(self) -> bool:

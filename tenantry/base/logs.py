@@ -63,6 +63,7 @@ class AccessLog:
         code: int,
         seconds: float,
     ) -> None:
+        """Adds a line for a request that was answered. `seconds`: how long that took, or how long a watch lasted."""
         entry: dict[str, Any] = {
             "time": _timestamp(time.time()),
             "logger": "access",

@@ -21,16 +21,16 @@ Ended = Callable[[float, float, What], None]
 """Called after a turn that was watched: its seconds, how many of them the loop's thread used a processor (0 of a short turn), and
 what worked longest in it."""
 SHORTEST_SECONDS = 0.005
-"""Of a shorter turn nobody wants to know more."""
+"""Shorter turns are not looked at any further."""
 LOOK_SECONDS = 0.001
 """So much work makes a turn watched, and so old may a reading of the thread's processor time be, which costs a system call. The
-figures of a turn may be too high by this."""
+values of a turn may be too high by this."""
 
 Result = TypeVar("Result")
 
 
 class LoopTurns:
-    """Of one loop at a time, and of nobody's while nothing is attached."""
+    """Of one loop at a time; nothing is measured while no loop is attached."""
 
     def __init__(self) -> None:
         self.looked = 0.0
@@ -51,6 +51,7 @@ class LoopTurns:
         self._end_turn()
 
     def detach(self) -> None:
+        """Measures no more."""
         self._loop = self._ended = None
         self._thread = 0
 
@@ -98,8 +99,8 @@ def in_steps(
     stepped: Callable[[float, float], None] | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Generator[Any, Any, Result]:
-    """Awaits the work, and tells `turns_of_loop`, and `stepped` (seconds, and now by the clock), how long each of its steps kept
-    the loop."""
+    """Awaits the work, and reports to `turns_of_loop` how long each of its steps kept the loop. `stepped` is called with it too:
+    the seconds, and the time after the step by `clock`."""
     turns = turns_of_loop
     step: Callable[[Any], Any] = work.send
     value: Any = None

@@ -1,4 +1,4 @@
-"""What the server counts, in Prometheus' text format. Recording is a few dict operations; the text is made when asked for."""
+"""What a server counts, in Prometheus' text format. Recording is a few dict operations; the text is made when it is asked for."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LATENCY_BOUNDS_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1,
 
 
 class Histogram:
-    """Counts in buckets. prometheus_client's own walks all bounds for every value; this is one bisection."""
+    """Counts in buckets. prometheus_client's own compares every value with all bounds; this is one bisection."""
 
     __slots__ = ("bounds", "counts", "total")
 
@@ -28,6 +28,7 @@ class Histogram:
         self.total = 0.0
 
     def observe(self, value: float) -> None:
+        """Counts one value."""
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
 
@@ -51,8 +52,8 @@ class InFlight:
 
 
 class Metrics(Collector):
-    """The server's own figures. Names of requests are kube-apiserver's. Those of other rooms, and of the process, are in
-    prometheus_client's own registry and shown with them."""
+    """The metrics of one server. Those about requests are named as kube-apiserver's. `text` adds the metrics of
+    prometheus_client's own registry: those of other packages, and of the process."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry(auto_describe=False)
@@ -64,7 +65,7 @@ class Metrics(Collector):
         self.shares: list[Shares] = []
         """The limits that tenants share."""
         self.collectors: list[Callable[[], Iterable[Metric]]] = []
-        """Where to ask for further figures."""
+        """Called for further metrics each time the text is made."""
         self._requests: dict[tuple[str, int], int] = {}
         self._latency: dict[str, Histogram] = {}
         self._commits = Histogram()
@@ -89,10 +90,11 @@ class Metrics(Collector):
         self._commit_changes += changes
 
     def gauge(self, name: str, text: str, value: Callable[[], float]) -> None:
-        """A figure that is read when the metrics are."""
+        """A metric of one value, which is asked for each time the text is made. `text` is its help."""
         self._gauges[name] = (text, value)
 
     def text(self) -> bytes:
+        """All metrics in Prometheus' text format."""
         return generate_latest(self.registry) + generate_latest(REGISTRY)
 
     def describe(self) -> Iterable[Metric]:
@@ -138,13 +140,13 @@ class Caches(Collector):
 
     def collect(self) -> Iterator[Metric]:
         entries = GaugeMetricFamily("tenantry_cache_entries", "Entries that a cache holds.", labels=("cache",))
-        held = GaugeMetricFamily("tenantry_cache_bytes", "Memory that a cache holds, keys included.", labels=("cache",))
+        used = GaugeMetricFamily("tenantry_cache_bytes", "Memory that a cache holds, keys included.", labels=("cache",))
         most = GaugeMetricFamily("tenantry_cache_max_bytes", "Memory that a cache may hold.", labels=("cache",))
         for name, size in cache.sizes():
             entries.add_metric((name,), size.entries)
-            held.add_metric((name,), size.bytes)
+            used.add_metric((name,), size.bytes)
             most.add_metric((name,), size.bytes_max)
-        yield from (entries, held, most)
+        yield from (entries, used, most)
 
 
 REGISTRY.register(Caches())

@@ -1,4 +1,4 @@
-"""What is shown of limits that tenants share: what is in use, what there is, what one of them has, who was refused."""
+"""Metrics of the limits that tenants share: what is in use, what there is, what one owner has, how often one was refused."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tenantry.base.shares import Shares
 
 
 def share_metrics(limits: Iterable[Shares]) -> Iterator[Metric]:
-    """Limits of one name, as several shards in one process have them, are one line: together, and the largest share of any."""
+    """Several limits of one name, as shards in one process have them, are one line: their sum, and the largest share of any."""
     used = GaugeMetricFamily("tenantry_limit_used", "What is in use of a limit.", labels=("limit",))
     largest = GaugeMetricFamily(
         "tenantry_limit_largest_share", "What the tenant or user with the most has of it.", labels=("limit",)

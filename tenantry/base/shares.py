@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable
 
 LARGEST_SHARE = 0.5
+"""The default of `largest`: half, so that the next owner finds as much again."""
 
 
 class Shares:
     """`total` of what is counted (requests, bytes, connections), and who holds how much of it.
 
-    An owner may hold as much as its share of what is free allows: with a `largest` share of one half, as much as is free. So one
-    owner alone gets half of the total, two a third each, n of them 1/(n+1), and something is always left for who comes next
-    (dynamic thresholds, Choudhury and Hahne 1998). Nothing is kept of owners that hold nothing. A `largest` of 1 shares nothing:
-    the total alone is the bound. A first piece that fits into what is free is never refused.
+    What an owner may hold depends on what is free: with a `largest` share of one half, as much as is free. So one owner alone
+    gets half of the total, two get a third each, n get 1/(n+1), and something is left for the next one (dynamic thresholds,
+    Choudhury and Hahne 1998). A first piece that fits into what is free is never refused. With a `largest` of 1 the total is the
+    only bound. Nothing is kept of owners that hold nothing.
 
-    Whoever takes names all who answer for it, such as a tenant and a user: each of them must have room. Without owners the
-    total alone counts.
+    An amount is taken in the name of several owners, such as a tenant and a user: each of them must have room for it. Without
+    owners the total alone counts.
     """
 
     __slots__ = ("_by_owner", "_ratio", "name", "refused", "total", "used")
@@ -40,7 +41,7 @@ class Shares:
             return False
         allowed = free * self._ratio
         if self.used + amount <= allowed:
-            # Nobody holds more than all of them together.
+            # No owner holds more than all of them together.
             return True
         by_owner = self._by_owner
         for owner in owners:
@@ -57,7 +58,7 @@ class Shares:
         return False
 
     def grant(self, owners: Iterable[Hashable], amount: int = 1) -> bool:
-        """`take` for those who can wait: no room is no refusal."""
+        """As `take`, for callers that wait when there is no room: that is not counted as a refusal."""
         if not self.fits(owners, amount):
             return False
         self.hold(owners, amount)
@@ -66,7 +67,7 @@ class Shares:
     def hold(self, owners: Iterable[Hashable], amount: int = 1) -> None:
         """Takes what `fits` just said there is room for."""
         if not amount:
-            # Who holds nothing is not kept, or the first of two that gave nothing back would take the other's entry along.
+            # An entry of 0 would be deleted by the first of two that give nothing back.
             return
         self.used += amount
         by_owner = self._by_owner
@@ -87,6 +88,7 @@ class Shares:
                 del by_owner[owner]
 
     def held(self, owner: Hashable) -> int:
+        """How much an owner holds."""
         return self._by_owner.get(owner, 0)
 
     @property

@@ -23,10 +23,11 @@ _BOUNDS_SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 
 
 class Stalls(Collector):
-    """The figures. A stall is a long turn of the loop: whoever asked at its beginning waited so long.
+    """Metrics of the loop's stalls. A stall is a turn of the loop of more than 5 ms: a request that came at its beginning waited
+    for as long.
 
-    `cpu_seconds` is how much processor time the loop's own thread used meanwhile: what code on the loop is to blame for. The rest
-    it waited, for a processor or for the interpreter that another thread had.
+    `cpu_seconds` is the processor time that the loop's own thread used in it, which code on the loop is to blame for. The rest of
+    the stall it waited for a processor, or for the interpreter that another thread had.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -96,6 +97,8 @@ class Stalls(Collector):
 
 
 class Housekeeping(Protocol):
+    """Work that is done between turns of the loop, when it is due."""
+
     def due(self) -> bool:
         """Whether there is something to do. Asked after each turn that was watched."""
 
@@ -120,6 +123,7 @@ class LoopMonitor:
         turns_of_loop.attach(self._ended)
 
     def stop(self) -> None:
+        """Ends the measurement."""
         turns_of_loop.detach()
 
     def _ended(self, seconds: float, cpu_seconds: float, what: What) -> None:

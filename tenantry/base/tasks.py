@@ -1,7 +1,8 @@
-"""Background tasks: each has an owner that cancels it, and an end that nobody asked for is logged at once and has a consequence.
+"""Supervised background tasks. Each has an owner that cancels it; an end that its owner did not ask for is logged at once.
 
-By rule one of two: the part begins again, after a pause that grows, or, where it may have left something half done, the process
-ends, and whoever runs it starts another one. `asyncio.create_task` alone would keep the error until the task is collected.
+What follows is one of two: a `restarting` task begins again after a pause that grows; an `essential` task, which may have left
+something half done, ends the process, and whoever runs that starts another one. `asyncio.create_task` alone would say nothing of
+an error until the task is garbage.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any, ParamSpec
 
 from prometheus_client import Counter
 
+from tenantry.base.backoff import Backoff
 from tenantry.base.loop_turns import in_steps
 
 logger = logging.getLogger(__name__)
@@ -29,8 +31,8 @@ P = ParamSpec("P")
 
 
 def restarting(work: Work, *, name: str, ends: bool = False) -> asyncio.Task[None]:
-    """A task that begins `work` again whenever it fails, until it is cancelled. `ends`: a return is its proper end; otherwise
-    that is a failure too. For work that finds out for itself what is to be done."""
+    """A task that begins `work` again whenever it fails, until it is cancelled: for work that finds out for itself what is left
+    to do. `ends`: the task is done when the work returns; otherwise a return is a failure too."""
     return asyncio.create_task(_again(work, name, ends), name=name)
 
 
@@ -49,7 +51,8 @@ def essential(work: Coroutine[Any, Any, None], *, name: str, ends: bool = False)
 
 
 def fatal(why: str, error: BaseException | None = None) -> None:
-    """Logs, and has the process end: its loop's exception handler is told so. To be called on the loop."""
+    """Has the process end: calls the loop's exception handler with `FATAL` in the context, which logs it (`run_process`). To be
+    called on the loop."""
     FAILURES.inc()
     context: dict[str, Any] = {"message": why, FATAL: True}
     if error is not None:
@@ -58,24 +61,24 @@ def fatal(why: str, error: BaseException | None = None) -> None:
 
 
 def call_each(callbacks: Iterable[Callable[P, object]], what: str, *args: P.args, **kwargs: P.kwargs) -> None:
-    """Calls all of them, whatever one raises: a follower's bug must not cost the others their news. `what` names them in the
+    """Calls all of them. One that raises is counted and logged, and the others are called all the same. `what` names them in the
     log."""
     for callback in callbacks:
         call(callback, what, *args, **kwargs)
 
 
 def call(callback: Callable[P, object], what: str, *args: P.args, **kwargs: P.kwargs) -> bool:
-    """Calls one of several that must not disturb each other; whether it returned."""
+    """Calls one of several that must not disturb each other; an error is counted and logged. Returns whether there was none."""
     try:
         callback(*args, **kwargs)
-    except Exception:  # whose bug it is, is in the log; the callers go on
+    except Exception:  # the caller goes on with the others
         raised(what)
         return False
     return True
 
 
 def raised(what: str) -> None:
-    """Counts and logs the error that is handled now, where `call` would cost too much: once for each event of each follower."""
+    """Counts and logs the error that is being handled. For callers that cannot afford `call` for each event and follower."""
     FAILURES.inc()
     logger.exception("%s raised", what)
 
@@ -86,7 +89,7 @@ async def _stepped(work: Coroutine[Any, Any, None], name: str) -> None:
 
 async def _again(work: Work, name: str, ends: bool) -> None:
     loop = asyncio.get_running_loop()
-    pause = FIRST_PAUSE_SECONDS
+    backoff = Backoff(FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS, jitter=0)
     while True:
         began = loop.time()
         try:
@@ -98,6 +101,5 @@ async def _again(work: Work, name: str, ends: bool) -> None:
             logger.exception("background task %s failed; it begins again", name)
         FAILURES.inc()
         if loop.time() - began > LAST_PAUSE_SECONDS:
-            pause = FIRST_PAUSE_SECONDS
-        await asyncio.sleep(pause)
-        pause = min(2 * pause, LAST_PAUSE_SECONDS)
+            backoff.reset()
+        await backoff.pause()

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from registry.settings import RangeOptions
-from shard.settings import TenantOptions
-from tenantry.apiserver.settings import PORTS, HttpsOptions, ProcessOptions
+from registry.settings import RangeSettings
+from shard.settings import TenantSettings
+from tenantry.apiserver.settings import PORTS, HttpsSettings, ProcessSettings
 from tenantry.base.flags import other_default, setting
 
 
 @dataclass(frozen=True, kw_only=True)
-class StartSettings(RangeOptions, TenantOptions, HttpsOptions, ProcessOptions):
+class StartSettings(RangeSettings, TenantSettings, HttpsSettings, ProcessSettings):
     """Of one process that runs everything."""
 
     root_directory: Path = setting(

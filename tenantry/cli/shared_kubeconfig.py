@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tenantry.apiserver.settings import PlatformOptions
+from tenantry.apiserver.settings import PlatformSettings
 from tenantry.base.flags import SettingError, add_flags, setting, settings_from
-from tenantry.storage.etcd.options import EtcdOptions
+from tenantry.storage.etcd.settings import EtcdSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class KubeconfigSettings(PlatformOptions, EtcdOptions):
+class KubeconfigSettings(PlatformSettings, EtcdSettings):
     certificate_authority_file: str = setting(
         "", "CA in PEM of the gateways' certificate", "empty: the platform's, which is right unless gateways have --tls-cert-file"
     )

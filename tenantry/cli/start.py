@@ -24,6 +24,7 @@ from tenantry.apiserver.authentication.service_account import TokenIssuer, token
 from tenantry.apiserver.authentication.static_tokens import StaticTokens, read_token_file
 from tenantry.apiserver.callers import Callers
 from tenantry.apiserver.life_cycle import Process, run_process
+from tenantry.apiserver.request import Request
 from tenantry.apiserver.serving import https_server, serving_names
 from tenantry.base.files import write_private
 from tenantry.cli import kubeconfig
@@ -31,7 +32,7 @@ from tenantry.cli.local_fleet import TTL_SECONDS, LocalFleet
 from tenantry.cli.settings import StartSettings
 from tenantry.http.addresses import from_here
 from tenantry.http.certificates import CertificateAuthority
-from tenantry.http.messages import Reply, Request
+from tenantry.http.messages import Reply
 from tenantry.kube.status import unavailable
 from tenantry.placement.directory import Directory
 from tenantry.placement.tenant_paths import tenant_of

@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Generic, Protocol, TypeVar
 
 from tenantry.base import garbage
 from tenantry.base.allocator import free_pages
 from tenantry.base.shares import Shares
+from tenantry.http.callers import Caller
+from tenantry.http.errors import TooManyRequests
 from tenantry.http.large_bodies import LargeBodies
 from tenantry.http.limits import Limits
 from tenantry.http.pacing import Pacing
-from tenantry.kube.status import too_many_requests
-
-if TYPE_CHECKING:
-    from tenantry.http.exchange import Exchange
 
 
-class Bodies:
-    """`memory` is what is counted of all bytes of requests. Bytes are counted as they come, until the request is answered."""
+class Body(Protocol):
+    """What is known of one request's body, which an `Exchange` keeps."""
+
+    caller: Caller
+    receiving_since: float
+    """When it began to be waited for, by the loop's clock; later by every second for which others were first."""
+    body_bytes: int
+    """What came of it, and is counted."""
+    worked_bytes: int
+    """Of a large body that is worked on; else 0."""
+    paced: bool
+    """It waits for others' bodies."""
+
+
+BodyT = TypeVar("BodyT", bound=Body)
+
+
+class Bodies(Generic[BodyT]):
+    """Those of one server. `memory` counts the bytes of all requests: those of a body as they come, until the request is
+    answered."""
 
     def __init__(self, limits: Limits, memory: Shares, pacing: Pacing) -> None:
         self.memory = memory
@@ -27,70 +43,73 @@ class Bodies:
         self._pacing = pacing
         self._large = LargeBodies(limits.large_body_bytes_at_once)
         self._limits = limits
-        self._under_way: set[Exchange] = set()
+        self._under_way: set[BodyT] = set()
 
-    def begin(self, exchange: Exchange, now: float) -> None:
-        """A body is waited for. Raises StatusError 429."""
-        if not self.receiving.take(exchange.caller.owners):
-            raise too_many_requests("Too many requests are being received, please try again later.")
-        exchange.receiving_since = now
-        self._under_way.add(exchange)
+    def begin(self, body: BodyT, now: float) -> None:
+        """A body is on its way. Raises TooManyRequests."""
+        if not self.receiving.take(body.caller.owners):
+            raise TooManyRequests("Too many requests are being received, please try again later.")
+        body.receiving_since = now
+        self._under_way.add(body)
 
-    async def pace(self, exchange: Exchange, size: int) -> None:
-        """Waits until a piece of `size` bytes may be used. It is not the client who is late meanwhile."""
-        exchange.paced = True
+    async def pace(self, body: BodyT, size: int) -> None:
+        """Waits until a piece of `size` bytes may be used. That time does not count against the client."""
+        body.paced = True
         try:
-            exchange.receiving_since += await self._pacing.rest(exchange.caller.owners, size)
+            body.receiving_since += await self._pacing.rest(body.caller.owners, size)
         finally:
-            exchange.paced = False
+            body.paced = False
 
     @property
     def paced_seconds(self) -> float:
+        """How long pieces of large bodies waited (`Pacing`), all of them together."""
         return self._pacing.waited_seconds
 
-    async def work(self, exchange: Exchange, size: int) -> None:
-        """Waits until a large body may be worked on, which has come. The request has no seat meanwhile."""
-        await self._large.begin(exchange.caller.owners, size)
-        exchange.worked_bytes = size
+    async def work(self, body: BodyT, size: int) -> None:
+        """Waits until a large body that has come may be worked on. The request has no seat meanwhile."""
+        await self._large.begin(body.caller.owners, size)
+        body.worked_bytes = size
 
-    def worked(self, exchange: Exchange) -> None:
-        """There is an answer."""
-        if exchange.worked_bytes:
-            self._large.end(exchange.caller.owners, exchange.worked_bytes)
-            exchange.worked_bytes = 0
+    def worked(self, body: BodyT) -> None:
+        """The request is answered."""
+        if body.worked_bytes:
+            self._large.end(body.caller.owners, body.worked_bytes)
+            body.worked_bytes = 0
 
     @property
     def waited_seconds(self) -> float:
+        """How long large bodies waited (`LargeBodies`), all of them together."""
         return self._large.waited_seconds
 
-    def end(self, exchange: Exchange) -> None:
-        """It has come, or will not."""
-        self._under_way.discard(exchange)
-        self.receiving.give(exchange.caller.owners)
+    def end(self, body: BodyT) -> None:
+        """The body has come, or will not."""
+        self._under_way.discard(body)
+        self.receiving.give(body.caller.owners)
 
-    def keep(self, exchange: Exchange, size: int) -> None:
-        """So much of a body came and is in memory until the request is over. Raises StatusError 429."""
+    def keep(self, body: BodyT, size: int) -> None:
+        """`size` more bytes of a body came; they count until `forget`. Raises TooManyRequests."""
         if size:
-            if not self.memory.take(exchange.caller.owners, size):
-                raise too_many_requests("Too many bytes of requests are held in memory, please try again later.")
-            exchange.body_bytes += size
+            if not self.memory.take(body.caller.owners, size):
+                raise TooManyRequests("Too many bytes of requests are held in memory, please try again later.")
+            body.body_bytes += size
 
-    def forget(self, exchange: Exchange) -> None:
-        """The request is over."""
-        if exchange.body_bytes:
-            garbage.bodies.pending_bytes += exchange.body_bytes
-            free_pages.passed(exchange.body_bytes)
-            self.memory.give(exchange.caller.owners, exchange.body_bytes)
-            exchange.body_bytes = 0
+    def forget(self, body: BodyT) -> None:
+        """The request is over, and its body out of memory."""
+        if body.body_bytes:
+            garbage.bodies.pending_bytes += body.body_bytes
+            free_pages.passed(body.body_bytes)
+            self.memory.give(body.caller.owners, body.body_bytes)
+            body.body_bytes = 0
 
-    def late(self, now: float) -> list[Exchange]:
-        """Those that take too long. The time grows with what came, so that slow lines are no obstacle and silence is."""
+    def late(self, now: float) -> list[BodyT]:
+        """Bodies that take too long; `now` by the loop's clock. The time that one has grows with what came of it, so that only
+        silence is too slow."""
         limits = self._limits
         found = [
-            exchange
-            for exchange in self._under_way
-            if not exchange.paced
-            and now - exchange.receiving_since > limits.body_timeout_seconds + exchange.body_bytes / limits.body_bytes_per_second
+            body
+            for body in self._under_way
+            if not body.paced
+            and now - body.receiving_since > limits.body_timeout_seconds + body.body_bytes / limits.body_bytes_per_second
         ]
         self.slow += len(found)
         return found

@@ -23,9 +23,10 @@ from tenantry.http.handshakes import ServerContext
 from tenantry.http.tls_alerts import TicketedObject
 
 LIFE_SECONDS = 365 * 86400.0
-"""Of an issued certificate, if nothing else is said."""
+"""The life of an issued certificate, where no other is asked for."""
 RENEW_BELOW = 0.4
-"""The part of its life that a certificate has left when a new one is issued: with failures and tries, before a third is left."""
+"""The part of its life that a certificate has left when a new one is issued. With failures and retries that is done before a
+third is left."""
 _CA_LIFE = timedelta(days=3650)
 _CLOCK_SKEW = timedelta(minutes=5)
 
@@ -43,7 +44,7 @@ class Pair:
 
     @classmethod
     def read(cls, certificate_path: Path, key_path: Path) -> Pair:
-        """Raises CertificateError. What `write` left half done is read as if it were whole."""
+        """Reads the two files. A `write` that a crash left half done is read as if it were complete. Raises CertificateError."""
         try:
             pair = cls(certificate_path.read_bytes(), key_path.read_bytes())
         except OSError as error:
@@ -59,10 +60,10 @@ class Pair:
         return pair
 
     def write(self, certificate_path: Path, key_path: Path) -> None:
-        """One change: up to a moment there is the old pair, and from it on the new one, whenever the machine fails.
+        """Replaces both files in one step: after a crash at any moment, `read` finds either the old pair or the new one.
 
-        Two files cannot be replaced at once. So the certificate lies beside the old one before the key is replaced, which is that
-        moment: whoever finds a key that does not fit finds there what does.
+        Two files cannot be replaced at once. So the new certificate is written beside the old one first. Replacing the key is the
+        step: where the certificate does not fit the key, the one beside it does.
         """
         coming = _coming(certificate_path)
         write_private(coming, self.certificate)
@@ -70,8 +71,8 @@ class Pair:
         os.replace(coming, certificate_path)
 
     @classmethod
-    def settle(cls, certificate_path: Path, key_path: Path) -> None:
-        """Ends what a `write` that failed left half done, for programs that read the two files by themselves."""
+    def recover(cls, certificate_path: Path, key_path: Path) -> None:
+        """Completes or undoes a `write` that a crash left half done, for programs that read the two files by themselves."""
         coming = _coming(certificate_path)
         with suppress(OSError):
             if cls(coming.read_bytes(), key_path.read_bytes()).fits:
@@ -109,6 +110,7 @@ class Validity:
 
     @property
     def life_seconds(self) -> float:
+        """From its issue to its end."""
         return max(0.0, self.end - self.issued)
 
     @property
@@ -118,7 +120,7 @@ class Validity:
 
 
 def _coming(certificate_path: Path) -> Path:
-    """Where a certificate lies until its key is in place."""
+    """Where a certificate is until its key is in place."""
     return certificate_path.with_name(f".{certificate_path.name}.coming")
 
 
@@ -148,6 +150,7 @@ class CertificateAuthority:
 
     @classmethod
     def create(cls, name: str = "tenantry-ca", *, now: Callable[[], datetime] = _utc_now) -> CertificateAuthority:
+        """A new CA, with a life of ten years. `name`: its common name."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         builder = (
@@ -162,7 +165,7 @@ class CertificateAuthority:
     def load_or_create(cls, directory: Path) -> CertificateAuthority:
         """The CA in `ca.crt` and `ca.key` of a directory, made at first use. Raises CertificateError."""
         certificate_path, key_path = directory / "ca.crt", directory / "ca.key"
-        Pair.settle(certificate_path, key_path)
+        Pair.recover(certificate_path, key_path)
         if certificate_path.exists() != key_path.exists():
             missing = key_path if certificate_path.exists() else certificate_path
             raise CertificateError(f"{missing} is missing beside the other half of the certificate authority; restore it")
@@ -195,7 +198,7 @@ class CertificateAuthority:
         """The files `serving.crt` and `serving.key`, made anew where they do not fit `names`, this CA or the time, or live longer
         than they should."""
         certificate_path, key_path = directory / "serving.crt", directory / "serving.key"
-        Pair.settle(certificate_path, key_path)
+        Pair.recover(certificate_path, key_path)
         existing = certificate_path.exists() and key_path.exists()
         if not (existing and self._fits(Pair.read(certificate_path, key_path), names, life_seconds)):
             self.issue_serving(names, life_seconds=life_seconds).write(certificate_path, key_path)
@@ -210,7 +213,7 @@ class CertificateAuthority:
     ) -> Pair:
         key = ec.generate_private_key(ec.SECP256R1())
         now = self.now()
-        # What outlives its issuer is believed by nobody then.
+        # A certificate that outlives its issuer is not trusted then.
         end = min(now + timedelta(seconds=life_seconds), self._certificate.not_valid_after_utc)
         if end <= now:
             raise CertificateError("the platform's certificate authority has ended: make a new one")

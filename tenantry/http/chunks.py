@@ -1,4 +1,4 @@
-"""Where a chunked body (RFC 9112 §7.1) may be cut, and where it ends."""
+"""Reads chunked bodies (RFC 9112 §7.1): where one may be cut, and where it ends."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ _LONGEST_LINE_BYTES = 4096
 
 
 class BadChunk(ValueError):
-    """What came is no chunked body."""
+    """The bytes are no chunked body."""
 
 
 class ChunkScanner:
-    """Fed with a chunked body piece by piece; says how much of it can be passed on as it is.
+    """Is given a chunked body piece by piece, and says how much of it can be passed on as it is.
 
-    `between` is true where all that was passed on so far ends with a whole chunk. `done` is true when the last chunk has come; it
-    is passed on bare, since trailers are of no use to our clients.
+    `between`: what was passed on so far ends with a whole chunk. `done`: the last chunk has come. That one is passed on without
+    trailers, which no client of ours uses.
     """
 
     __slots__ = ("_left", "_line", "_trailers", "behind", "done")
@@ -24,7 +24,7 @@ class ChunkScanner:
     def __init__(self) -> None:
         self.done = False
         self.behind = b""
-        """What came after the end."""
+        """The bytes after the end of the body."""
         self._left = 0
         self._line = b""
         self._trailers = False
@@ -34,7 +34,7 @@ class ChunkScanner:
         return self._left == 0
 
     def feed(self, data: bytes) -> bytes:
-        """What to pass on now. Raises BadChunk."""
+        """The bytes that can be passed on now. Raises BadChunk."""
         if self._line:
             data, self._line = self._line + data, b""
         size = len(data)

@@ -9,7 +9,7 @@ from isal import igzip, isal_zlib
 
 _FASTEST = 0
 _AT_ONCE_BYTES = 2 << 20
-"""Up to here one copy costs less than a stream's buffers, and than to get the interpreter back after each piece."""
+"""Up to here one copy costs less than the buffers of a stream, and than taking the interpreter again after each piece."""
 _GZIP = 31
 """zlib's number for the biggest window with a gzip header."""
 

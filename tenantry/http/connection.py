@@ -1,7 +1,7 @@
 """One client connection of the server: requests one after the other, each answered before the next one begins.
 
-The bytes are read by aiohttp's parser (llhttp). The protocol of its server does more than is needed: two tasks for each request,
-one for each idle connection, a response writer, and a keep-alive timer that is set again with every answer.
+The bytes are read by aiohttp's parser (llhttp), and the protocol around it is our own: see
+docs/decisions/0016-http-on-aiohttps-parser.md.
 """
 
 from __future__ import annotations
@@ -30,9 +30,10 @@ Serve = Callable[[Exchange], Awaitable[bool]]
 """Answers a request; whether the connection is kept for the next one."""
 
 _REMEMBERED_CHARACTERS = 4096
-"""Of an Authorization header that a connection remembers: tokens have some thousand at most, and connections are many."""
+"""The longest Authorization header that a connection remembers. Tokens have some thousand characters, and connections are
+many."""
 _READ_BYTES = 256 * 1024
-"""Of a body, before reading waits until it is used: a read takes as much at most, so that one is never cut."""
+"""How much of a body may be unread before the connection pauses. One read brings as much at most."""
 _QUEUED_REQUESTS = 32
 """Requests that may be read ahead of the one that is answered; half of them, and reading goes on."""
 _READING = ("reading from a connection",)
@@ -48,7 +49,7 @@ _TOO_LONG = _refusal("431 Request Header Fields Too Large")
 
 
 class Connection(asyncio.Protocol):
-    """What is the same for all its requests is read once. An idle one has no task."""
+    """`serve` answers its requests; `pool` counts it. While it is idle it has no task."""
 
     __slots__ = (
         "__weakref__",
@@ -58,11 +59,11 @@ class Connection(asyncio.Protocol):
         "_drained",
         "_ended",
         "_full",
-        "_held",
         "_idle_since",
         "_idle_timer",
         "_loop",
         "_messages",
+        "_on_hold",
         "_parser",
         "_pool",
         "_reading_paused",
@@ -98,17 +99,17 @@ class Connection(asyncio.Protocol):
         self._pool = pool
         self._messages: deque[tuple[RawRequestMessage, StreamReader] | HttpProcessingError] = deque()
         self._tail: bytes | None = None
-        """What came behind a request to speak another protocol, until that one is answered; None without such a request."""
+        """The bytes behind a request to switch to another protocol, until it is answered; None without such a request."""
         self._current: Exchange | None = None
         self.task: asyncio.Task[None] | None = None
-        """Answers what came."""
+        """Answers the requests that came; None while there are none."""
         self._ended = False
-        """Nothing more is read."""
+        """What comes from now on is dropped."""
         self._reading_paused = False
-        """By the body, of which more came than was used."""
+        """Reading is paused by the body, of which more came than was used."""
         self._full = False
-        """Too much came ahead of what is answered."""
-        self._held = False
+        """Reading is paused since too many requests wait for their answers."""
+        self._on_hold = False
         self.writing_paused = False
         self._drained: asyncio.Future[None] | None = None
         self._idle_since = 0.0
@@ -138,10 +139,10 @@ class Connection(asyncio.Protocol):
                 plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self._idle_since = self._loop.time()
         self._look_again(self._pool.limits.idle_timeout_seconds)
-        self._pool.made(self, self._idle_since)
+        self._pool.add(self, self._idle_since)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        self._pool.lost(self)
+        self._pool.remove(self)
         self._ended = True
         self.transport = None
         self._parser = None
@@ -173,12 +174,12 @@ class Connection(asyncio.Protocol):
             if self.task is None:
                 self.task = self._loop.create_task(self._work())
         elif data and not within_body and (current is not None or self.task is None):
-            # A body is counted as it is read. A request that is about to be answered may have one.
+            # The bytes of a body are counted as they are read. A request that waits for its task may have one.
             self._head_received(data)
         turns_of_loop.worked(time.perf_counter() - began, _READING)
 
     def eof_received(self) -> bool | None:
-        """The transport is closed: a client that sends no more is not waited for."""
+        """None closes the transport: a client that ends its side gets no more answers."""
         return None
 
     def pause_writing(self) -> None:
@@ -217,11 +218,11 @@ class Connection(asyncio.Protocol):
     def hold_reading(self) -> None:
         """Nothing is decrypted until `go_on_reading`; what does not fit into the buffers of the connection stays with the client,
         and that one's end may be noticed late."""
-        self._held = True
+        self._on_hold = True
         self._pause_transport()
 
     def go_on_reading(self) -> None:
-        self._held = False
+        self._on_hold = False
         self._resume_transport()
 
     @property
@@ -280,7 +281,7 @@ class Connection(asyncio.Protocol):
                     self._go_on_with_http()
         except ConnectionError:
             kept = False
-        except Exception:  # of one connection, which ends with it; the others go on
+        except Exception:  # it ends this connection alone
             log.exception("a connection failed", extra={"remote": self.remote})
             kept = False
         except BaseException:
@@ -317,20 +318,20 @@ class Connection(asyncio.Protocol):
         return True
 
     def _go_on_with_http(self) -> None:
-        """The other protocol that was asked for is not spoken: what came behind is the next request."""
+        """Other protocols are not spoken: the bytes behind a request to switch are the next request."""
         tail, self._tail = self._tail, None
         if self._parser is not None and tail is not None:
             self._parser.set_upgraded(False)
             self.data_received(tail)
 
     def _read_on(self) -> None:
-        """Takes up again what the parser kept when it was full."""
+        """Reads on, with what the parser kept meanwhile."""
         self._full = False
         self.data_received(b"")
         self._resume_transport()
 
     def _refuse(self, error: HttpProcessingError) -> None:
-        """What is no HTTP. The offending line, which may hold a credential, is neither logged nor answered."""
+        """Answers what is no HTTP. The wrong line, which may hold a credential, is neither logged nor sent back."""
         log.info("malformed request", extra={"remote": self.remote, "error": type(error).__name__})
         if self.transport is not None:
             self.transport.write(_TOO_LONG if isinstance(error, LineTooLong) else _MALFORMED)
@@ -349,7 +350,7 @@ class Connection(asyncio.Protocol):
 
     def _resume_transport(self) -> None:
         transport = self.transport
-        if transport is not None and not (self._reading_paused or self._full or self._held or transport.is_closing()):
+        if transport is not None and not (self._reading_paused or self._full or self._on_hold or transport.is_closing()):
             transport.resume_reading()
 
     def _look_again(self, after_seconds: float) -> None:

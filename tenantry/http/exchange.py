@@ -1,22 +1,21 @@
-"""One request on a connection: its body as it comes, its seat, what bounds it."""
+"""One request on a connection, from its head to the end of its answer: its body, its seat, its deadline."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import Any
 
 from aiohttp import StreamReader
 from aiohttp.http import RawRequestMessage
 from aiohttp.web import RequestPayloadError
 
-from tenantry.apiserver.callers import Caller
 from tenantry.http.bodies import Bodies
+from tenantry.http.callers import Caller
+from tenantry.http.client_connection import ClientConnection
+from tenantry.http.errors import BadRequest, BodyTimeout, BodyTooLarge, HttpError
 from tenantry.http.gate import Seat
 from tenantry.http.sink import RelayTransport, TransportSink
-from tenantry.kube.status import StatusError, bad_request, too_large
-
-if TYPE_CHECKING:
-    from tenantry.http.connection import Connection
 
 _LARGE_BYTES = 64 * 1024
 """From here on a body is large, and waits for others (`Pacing`, `LargeBodies`)."""
@@ -27,7 +26,7 @@ class SlowBody(Exception):
 
 
 class Exchange:
-    """`message` is the head, `payload` what comes of the body."""
+    """`message` is the head, and the body is read from `payload`."""
 
     __slots__ = (
         "bodies",
@@ -48,11 +47,11 @@ class Exchange:
         "worked_bytes",
     )
 
-    bodies: Bodies
+    bodies: Bodies[Exchange]
     caller: Caller
     seat: Seat
 
-    def __init__(self, message: RawRequestMessage, payload: StreamReader, connection: Connection) -> None:
+    def __init__(self, message: RawRequestMessage, payload: StreamReader, connection: ClientConnection) -> None:
         self.message = message
         self.payload = payload
         self.connection = connection
@@ -61,23 +60,23 @@ class Exchange:
         self.deadline = 0.0
         self.body_limit_bytes = 0
         self.body_bytes = 0
-        """What of the body was read, and is counted."""
+        """How much of the body was read, and is counted (`Bodies`)."""
         self.worked_bytes = 0
-        """Of a large body that is worked on."""
+        """The length of a large body that is worked on; else 0."""
         self.receiving_since = 0.0
         self.timed_out = False
         self.paced = False
-        """Its body waits for others'."""
+        """Its body waits for bodies of others."""
         self.crowded = False
         """Its caller has too many connections: this one ends with the answer."""
 
     async def read_body(self, limit_bytes: int) -> bytes:
-        """The whole body. While it is on its way the request has no seat among those that are carried out."""
+        """The whole body (`BodyReader`). While it is on its way the request has no seat among those that are carried out."""
         payload = self.payload
         limit_bytes = min(limit_bytes, self.body_limit_bytes)
         declared = self.message.headers.get("content-length")
         if declared is not None and int(declared) > limit_bytes:
-            raise too_large(limit_bytes)
+            raise BodyTooLarge(limit_bytes)
         if payload.is_eof():
             body = payload.read_nowait()
             self.bodies.keep(self, len(body))
@@ -87,47 +86,46 @@ class Exchange:
         else:
             self.bodies.begin(self, asyncio.get_running_loop().time())
             self.seat.leave()
+            self._invite()
             try:
                 body = await self._receive(limit_bytes)
             finally:
                 self.bodies.end(self)
         if len(body) > limit_bytes:
-            raise too_large(limit_bytes)
+            raise BodyTooLarge(limit_bytes)
         if len(body) > _LARGE_BYTES and not self.caller.exempt:
             await self.bodies.work(self, len(body))
         await self.seat.take()
         return body
 
-    async def _receive(self, limit_bytes: int) -> bytes:
-        self._invite()
+    async def discard(self) -> None:
+        """Reads what is left of the body, which nobody wants, at its pace; for a client that reads its answer only then."""
+        with suppress(HttpError, ConnectionError):
+            await self._receive(None)
+
+    async def _receive(self, limit_bytes: int | None) -> bytes:
+        """What is left of the body, read at its pace: counted and kept up to the first piece above the limit, dropped where there
+        is no limit."""
+        size = 0
         chunks: list[bytes] = []
         try:
             while chunk := await self.payload.readany():
-                self.bodies.keep(self, len(chunk))
-                chunks.append(chunk)
-                if self.body_bytes > limit_bytes:
-                    break
-                if self.body_bytes > _LARGE_BYTES:
-                    await self.pace(len(chunk))
-        except SlowBody as error:
-            raise StatusError(408, "Timeout", str(error)) from error
-        except RequestPayloadError as error:
-            raise bad_request(f"the body of the request could not be read: {error}") from error
-        return b"".join(chunks)
-
-    async def discard(self) -> None:
-        """Reads what is left of the body, which nobody wants, at its pace; for a client that reads its answer only then."""
-        size = 0
-        try:
-            while chunk := await self.payload.readany():
                 size += len(chunk)
+                if limit_bytes is not None:
+                    self.bodies.keep(self, len(chunk))
+                    chunks.append(chunk)
+                    if size > limit_bytes:
+                        break
                 if size > _LARGE_BYTES:
                     await self.pace(len(chunk))
-        except (SlowBody, ConnectionError, RequestPayloadError):
-            return
+        except SlowBody as error:
+            raise BodyTimeout(str(error)) from error
+        except RequestPayloadError as error:
+            raise BadRequest(f"the body of the request could not be read: {error}") from error
+        return b"".join(chunks)
 
     async def pace(self, size: int) -> None:
-        """Waits as others' bodies want it, after a piece of so many bytes."""
+        """Waits until a piece of `size` bytes that was read may be used, and the next one read (`Pacing`)."""
         if self.caller.exempt:
             await asyncio.sleep(0)
             return
@@ -144,7 +142,7 @@ class Exchange:
             transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def end_watch(self) -> None:
-        """Its client wants something else. Without a watch it waits."""
+        """Ends the answer if it is a watch: its client sent `OPTIONS *` behind it."""
         if self.sink is not None:
             self.sink.end()
 

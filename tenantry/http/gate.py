@@ -1,12 +1,12 @@
-"""Who may run now: a bounded number of requests at a time, and a bounded part of each turn of the event loop.
+"""Which requests may run now: a bounded number at a time, and for a bounded part of each turn of the event loop.
 
     request ──► a seat is free, and the turn is not used up? ──► runs
                              │ no
                              ▼
-                  queue by tenant and user ──► whoever was served least is next; 429 for who waits too long or asks too much
+                  queue by tenant and user ──► who was served least is next; 429 after too long a wait, or where too many wait
 
-What a handler does before its first wait keeps the loop, and everybody else's answer with it. So its time is measured, and once
-requests have used up their part of a turn, the rest waits until the loop has looked at who else wants something.
+A handler keeps the loop until it first waits, and all other answers are late by that. So its time is measured. Once requests have
+used up their part of a turn, the others wait for the next turn: the loop reads from sockets and runs timers first.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from functools import partial
 from typing import Any, TypeVar
 
-from tenantry.apiserver.callers import Caller
 from tenantry.base.fair_queue import FairQueue
 from tenantry.base.loop_turns import What, in_steps
 from tenantry.base.metrics import InFlight, Metrics
 from tenantry.base.shares import Shares
+from tenantry.http.callers import Caller
+from tenantry.http.errors import TooManyRequests
 from tenantry.http.limits import Limits
-from tenantry.kube.status import StatusError, too_many_requests
 
 TURN_SECONDS = 0.004
-"""What requests may use of one turn of the loop before it looks at who else wants something."""
+"""What all requests together may use of one turn of the loop."""
 TENANT_TURN_SECONDS = 0.002
-"""What one tenant may use of it, so that those who came in the same turn are served in it, too."""
+"""What one tenant may use of it, so that others who came in the same turn are served in it, too."""
 ALONE_TURN_SECONDS = 0.01
-"""The same for a tenant that was alone for a second: nobody is kept waiting, and fewer turns cost less."""
+"""The same for a tenant that was the only one for a second: nobody else waits, and fewer turns cost less."""
 _ALONE_AFTER_SECONDS = 1.0
 _SHARED_SECONDS = 10.0
-"""How long a tenant counts as one that uses the server after a request: leases are renewed every two seconds, and others wait for
-what it asks next."""
+"""How long after a request a tenant counts as one that uses the server: clients renew leases every two seconds, for example."""
 _FIRST_GUESS_SECONDS = 0.0005
-"""How long a request is expected to keep the loop of which nothing is known."""
+"""How long a tenant's request is expected to keep the loop, before one of them was measured."""
 _GUESSES = 1024
+"""Tenants whose requests' times are remembered."""
 
 Result = TypeVar("Result")
 
@@ -53,35 +53,36 @@ class Lane:
 
 
 class Seat:
-    """A place among the requests that are carried out. It can be left and taken again any number of times."""
+    """A request's place among those that are carried out. It can be left and taken again any number of times."""
 
-    __slots__ = ("_caller", "_gate", "_held", "_lane")
+    __slots__ = ("_caller", "_gate", "_lane", "_taken")
 
     def __init__(self, gate: Gate, lane: Lane, caller: Caller) -> None:
         self._gate = gate
         self._lane = lane
         self._caller = caller
-        self._held = False
+        self._taken = False
 
     def take_now(self) -> bool:
-        """Whether there is one at once, and nobody with more right to it."""
-        held = self._held = self._gate.enter(self._lane, self._caller)
-        return held
+        """Takes one if there is one, and nobody else is first. Returns whether it did."""
+        taken = self._taken = self._gate.enter(self._lane, self._caller)
+        return taken
 
     async def take(self) -> None:
-        """Waits for one. Raises StatusError 429."""
-        if not self._held:
+        """Waits for one. Raises TooManyRequests."""
+        if not self._taken:
             await self._gate.wait(self._lane, self._caller)
-            self._held = True
+            self._taken = True
 
     def leave(self) -> None:
-        if self._held:
-            self._held = False
+        """Gives the seat back, if one is taken."""
+        if self._taken:
+            self._taken = False
             self._gate.leave(self._lane, self._caller)
 
 
 class Gate:
-    """Of one server. Exempt callers are counted and never wait. `clock`: seconds, monotonic."""
+    """The gate of one server. Exempt callers are counted and never wait. `clock`: seconds, monotonic."""
 
     def __init__(self, limits: Limits, metrics: Metrics, clock: Callable[[], float] = time.perf_counter) -> None:
         self.reading = Lane("reading_requests", limits.reading_requests, limits.largest_share, metrics.reading)
@@ -89,12 +90,12 @@ class Gate:
         self._metrics = metrics
         self.queued = Shares("queued_requests", limits.queued_requests, largest=limits.largest_share)
         self.timed_out = 0
-        """How many waited for as long as they may."""
+        """How many waited for `Limits.queue_seconds` and were refused."""
         self._queue_seconds = limits.queue_seconds
         self._clock = clock
         self._lanes = (self.reading, self.writing)
         self._waiting: dict[asyncio.Future[None], float] = {}
-        """When each of those that wait began to, the first first."""
+        """Since when each of them has waited, the longest first."""
         self._turn: dict[Hashable, float] = {}
         self._turn_seconds = 0.0
         self._tenant_seconds = ALONE_TURN_SECONDS
@@ -102,14 +103,17 @@ class Gate:
         self._last_tenant: Hashable = None
         self._not_alone_until = 0.0
         self._last_served: Hashable = None
-        """The last tenant of all, whatever the platform did since."""
+        """The last tenant, not counting exempt callers."""
         self._last_served_at = -_SHARED_SECONDS
         self._shared_until = 0.0
         self._guesses: dict[Hashable, float] = {}
 
     def enter(self, lane: Lane, caller: Caller) -> bool:
-        """Takes a seat if there is one now. While others wait, only those may still begin who did nothing in this turn: what the
-        others wait for is a turn, or room in their own share."""
+        """Takes a seat if there is one now. Returns whether it did.
+
+        While others wait, only a tenant that did nothing in this turn may begin: the others wait for another turn, or for room in
+        their own share, and it keeps them from neither.
+        """
         if caller.exempt:
             lane.in_flight.requests += 1
             return True
@@ -137,7 +141,7 @@ class Gate:
             self._admit(lane, {})
 
     async def wait(self, lane: Lane, caller: Caller) -> None:
-        """Takes a seat when it is this caller's turn. Raises StatusError 429 where too many wait, or it takes too long."""
+        """Takes a seat when it is this caller's turn. Raises TooManyRequests where too many wait, or it takes too long."""
         if self.enter(lane, caller):
             return
         owners = caller.owners
@@ -154,7 +158,7 @@ class Gate:
             if lane.queue.remove(owners, waiter):
                 lane.waiting -= 1
             elif waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                # The seat was given in the moment in which its caller went away.
+                # The caller went away in the moment in which it was given the seat.
                 self.leave(lane, caller)
             raise
         finally:
@@ -171,15 +175,16 @@ class Gate:
                 waiter.set_exception(self._refusal())
 
     def shared(self) -> bool:
-        """Whether more than one tenant was served lately; the platform's own requests are nobody's."""
+        """Whether more than one tenant was served in the last seconds; exempt callers are none."""
         return self._clock() < self._shared_until
 
     def run(self, caller: Caller, work: Coroutine[Any, Any, Result], what: What = ()) -> Awaitable[Result]:
-        """The result of the work, which is `what` in the log. The time for which it keeps the loop is the caller's."""
+        """Awaits the work and returns its result. The time for which it keeps the loop is counted for the caller. `what`: the
+        work in words, for the log."""
         return in_steps(work, what, partial(self.spent, caller), self._clock)
 
     def spent(self, caller: Caller, seconds: float, now: float) -> None:
-        """The caller kept the loop for so long, until now."""
+        """The caller kept the loop for so many seconds, until `now` by the clock."""
         if caller.exempt:
             self._last_tenant = None
             return
@@ -207,7 +212,7 @@ class Gate:
                 lane.queue.charge(caller.owners, seconds)
 
     def _next_turn(self) -> None:
-        """The loop has looked at who wants something: the next turn begins with those who waited."""
+        """A new turn begins, with those who waited."""
         self._armed = False
         self._turn.clear()
         self._turn_seconds = 0.0
@@ -220,7 +225,8 @@ class Gate:
             self._guesses.clear()
 
     def _admit(self, lane: Lane, planned: dict[Hashable, float]) -> None:
-        """Gives free seats to those who wait, as far as a turn has room. `planned`: what it will be used for, by tenant."""
+        """Gives free seats to those who wait, as far as they fit into one turn. `planned`: the seconds that each tenant is
+        expected to use of it."""
 
         def fits(owners: tuple[Hashable, ...], _: asyncio.Future[None]) -> bool:
             return planned.get(owners[0], 0.0) < self._tenant_seconds and lane.seats.fits(owners)
@@ -241,6 +247,6 @@ class Gate:
             lane.in_flight.requests += 1
             waiter.set_result(None)
 
-    def _refusal(self) -> StatusError:
+    def _refusal(self) -> TooManyRequests:
         self._metrics.rejected += 1
-        return too_many_requests("Too many requests, please try again later.")
+        return TooManyRequests("Too many requests, please try again later.")

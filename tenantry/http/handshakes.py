@@ -4,7 +4,8 @@
                   │ no: the oldest of its address       │ the turn is used up: waits, by address
                   │ is closed
 
-Nobody has shown anything by then. Such a connection costs some 40 KB, and the loop about a millisecond, most of it in one step.
+The client has shown no credentials by then. Such a connection costs some 40 KB, and about a millisecond of the loop, most of it
+in one step.
 """
 
 from __future__ import annotations
@@ -32,21 +33,23 @@ TURN_SECONDS = 0.004
 _START_SECONDS = 0.0003
 """What it costs to begin and to end one, beside the cryptography, which is measured."""
 _LARGEST_SHARE = 0.9
-"""Of one address: behind a proxy or a translator of addresses it is everybody, so it may have nearly all; and never all."""
+"""What part of the handshakes one address may have: nearly all, since many clients share one behind a proxy or NAT, and never
+all."""
 _LOOKED_AT = 32
 """How many of the oldest are compared by what their addresses have."""
 _BACKSTOP_SECONDS = 5.0
-"""After the time of a handshake, when the event loop would end it by itself."""
+"""So long after the time of a handshake the event loop ends it by itself."""
 
 
 class ServerContext(ssl.SSLContext):
-    """A server's TLS. What belongs to a connection is found by order: a loop makes the TLS objects in the order in which their
-    handshakes were started."""
+    """A server's TLS context. `starting`: the handshakes for which the loop has not made a TLS object yet. It makes them in the
+    order in which handshakes were started, so the first of them belongs to the next object."""
 
     starting: deque[Handshake]
 
     @classmethod
     def make(cls) -> ServerContext:
+        """A context for servers, to be given a certificate."""
         context = cls(ssl.PROTOCOL_TLS_SERVER)
         context.sslobject_class = PacedObject
         context.starting = deque()
@@ -54,7 +57,7 @@ class ServerContext(ssl.SSLContext):
 
 
 class PacedObject(AlertingObject):
-    """One connection's TLS. A step of its handshake for which there is no time looks like one that waits for more."""
+    """One connection's TLS. A step of its handshake for which this turn has no time looks like one that waits for more bytes."""
 
     _handshake: Handshake | None
 
@@ -83,7 +86,7 @@ class PacedObject(AlertingObject):
 
 
 class Handshake(asyncio.Protocol):
-    """One connection until its handshake has ended; then it hands on what comes to the protocol of the server."""
+    """One connection until its handshake has ended. After that it passes what comes on to the server's protocol, `made`."""
 
     __slots__ = ("_data", "_eof", "_pool", "made", "queued", "raw", "remote", "started")
 
@@ -103,10 +106,11 @@ class Handshake(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         self.remote = peer[0] if isinstance(peer, tuple) else ""
         self.raw.pause_reading()
-        self._pool.came(self)
+        self._pool.add(self)
 
     def data_received(self, data: bytes) -> None:
-        """Before the handshake starts, what uvloop read before it could be paused; after its end, what came with it."""
+        """Called before the handshake starts, where uvloop read before it could be paused, and after its end, with bytes that
+        came with the last of it."""
         if self.made is not None:
             self.made.data_received(data)
             return
@@ -121,20 +125,22 @@ class Handshake(asyncio.Protocol):
         return None
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._pool.over(self)
+        self._pool.remove(self)
         if self.made is not None:
             self.made.connection_lost(error)
 
     def taken(self) -> bytes:
-        """What came and nobody has read."""
+        """The bytes that came and were not read yet."""
         data = b"".join(self._data)
         self._data.clear()
         return data
 
     def may_work(self) -> bool:
+        """As `Handshakes.may_work`."""
         return self._pool.may_work(self)
 
     def worked(self, seconds: float) -> None:
+        """A step of it kept the loop for so long."""
         self._pool.spent(seconds)
 
     def go_on(self) -> None:
@@ -159,12 +165,13 @@ class Handshake(asyncio.Protocol):
             protocol.eof_received()
 
     def cut(self) -> None:
+        """Ends the connection now."""
         if self.raw is not None:
             self.raw.abort()
 
 
 class Handshakes:
-    """Of one server. `make` makes the protocol of a connection whose handshake has ended."""
+    """The handshakes of one server. `make` makes the protocol of a connection whose handshake has ended."""
 
     def __init__(self, limits: Limits, make: Callable[[], asyncio.Protocol]) -> None:
         self.open = Shares("tls_handshakes", limits.tls_handshakes, largest=_LARGEST_SHARE)
@@ -185,10 +192,11 @@ class Handshakes:
         self._admitting = False
 
     def protocol(self) -> asyncio.Protocol:
-        """For a connection that was accepted."""
+        """The protocol of a new connection."""
         return Handshake(self)
 
-    def came(self, handshake: Handshake) -> None:
+    def add(self, handshake: Handshake) -> None:
+        """A connection was accepted; there is room for it once an older one is closed, if need be."""
         address = handshake.remote
         while not self.open.take((address,)):
             self._evict(address)
@@ -198,7 +206,7 @@ class Handshakes:
             self.start(handshake)
 
     def may_work(self, handshake: Handshake) -> bool:
-        """Whether this turn has time for it; otherwise its turn comes."""
+        """Whether this turn of the loop has time for a step of it. Otherwise it is queued, and called back by `go_on`."""
         if self._admitting:
             return True
         if self._used_seconds < TURN_SECONDS and not self._queue:
@@ -210,6 +218,7 @@ class Handshakes:
         return False
 
     def spent(self, seconds: float) -> None:
+        """Handshakes kept the loop for so long in this turn."""
         self._used_seconds += seconds
         self._arm()
 
@@ -219,14 +228,15 @@ class Handshakes:
             asyncio.get_running_loop().call_soon(self._next_turn)
 
     def start(self, handshake: Handshake) -> None:
+        """Begins the handshake."""
         handshake.started = True
         self.spent(_START_SECONDS)
         task = restarting(partial(self._shake, handshake), name="TLS handshake", ends=True)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def over(self, handshake: Handshake) -> None:
-        """It has ended, well or not."""
+    def remove(self, handshake: Handshake) -> None:
+        """Its handshake has ended, well or not."""
         if self._all.pop(handshake, None) is not None:
             address = handshake.remote
             self.open.give((address,))
@@ -239,34 +249,35 @@ class Handshakes:
             self._queue.remove((handshake.remote,), handshake)
 
     def tick(self, now: float) -> None:
-        """Closes what takes too long; `now` by the loop's clock."""
+        """Closes connections whose handshake takes too long; `now` by the loop's clock."""
         border = now - self._limits.tls_handshake_timeout_seconds
         while self._all:
             handshake, since = next(iter(self._all.items()))
             if since > border:
                 break
             self.late += 1
-            self.over(handshake)
+            self.remove(handshake)
             handshake.cut()
 
     async def stop(self) -> None:
+        """Ends all of them now."""
         for handshake in list(self._all):
-            self.over(handshake)
+            self.remove(handshake)
             handshake.cut()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _evict(self, address: str) -> None:
-        """Makes room for one more of an address: among its own, if it has any, so that nobody drives others out. Otherwise one of
-        the oldest goes, whose address has most."""
+        """Closes one to make room for another of an address: its oldest, if it has any, so that no address drives out others.
+        Otherwise one of the oldest of all, of the address that has most among them."""
         self.evicted += 1
         own = self._by_address.get(address)
         if own:
             handshake = next(iter(own))
         else:
             handshake = max(islice(self._all, _LOOKED_AT), key=lambda each: len(self._by_address[each.remote]))
-        self.over(handshake)
+        self.remove(handshake)
         handshake.cut()
 
     def _next_turn(self) -> None:
@@ -287,7 +298,7 @@ class Handshakes:
         raw, tls = handshake.raw, self.tls
         assert raw is not None and tls is not None
         if raw.is_closing():
-            self.over(handshake)
+            self.remove(handshake)
             return
         waiting = tls.starting if isinstance(tls, ServerContext) else None
         if waiting is not None:
@@ -302,15 +313,15 @@ class Handshakes:
                 ssl_handshake_timeout=self._limits.tls_handshake_timeout_seconds + _BACKSTOP_SECONDS,
             )
         except OSError as error:
-            # Scans, probes of a port, clients that do not trust us: nothing that an operator can do something about.
+            # Scans, probes of a port, clients that do not trust this server: an operator can do nothing about them.
             log.debug("a TLS handshake failed", extra={"remote": handshake.remote, "error": str(error)})
-        except Exception:  # of one connection, which must not keep the others from theirs
+        except Exception:  # an error of one connection is no matter of the others
             log.exception("a TLS handshake failed")
             handshake.cut()
         finally:
             if waiting is not None and handshake in waiting:
                 waiting.remove(handshake)
-            self.over(handshake)
+            self.remove(handshake)
         # A connection that was aborted meanwhile looks like one whose handshake has ended.
         if transport is not None and not raw.is_closing():
             handshake.hand_over(transport, self._make())

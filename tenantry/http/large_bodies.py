@@ -1,7 +1,7 @@
-"""Which large bodies of a tenant are worked on at the same time.
+"""Bounds how many bytes of large bodies are worked on at the same time for one tenant.
 
-The values that are made of a body take ten times its memory until the request is answered. What many of them took together is
-hard to give back: CPython's allocator frees a megabyte only when nothing in it lives on, such as what others stored meanwhile.
+The values that are made of a body take ten times its memory until the request is answered. The memory that many of them took
+together is hard to give back: CPython's allocator frees a block of a megabyte only when nothing in it is used any more.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from collections.abc import Hashable
 from tenantry.base.fair_queue import FairQueue, Owners
 
 _PATIENCE_SECONDS = 2.0
-"""Who waited for so long goes on. What keeps the others is no work then, but the store or somebody else who is asked."""
+"""A body that waited for so long goes on: what the others wait for then is no work of this process, but the store, for
+example."""
 
 _Waiting = tuple[asyncio.Future[None], int]
 
@@ -26,19 +27,18 @@ class _Tenant:
 
 
 class LargeBodies:
-    """Of one server. `bytes_of_one`: how many bytes of bodies of one tenant, but always one body; 0 for any number.
-
-    The users of a tenant take turns by bytes.
+    """The large bodies of one server. `bytes_of_one`: how many bytes of bodies one tenant may have worked on, but always one
+    body; 0 for any number. The users of a tenant take turns, by bytes.
     """
 
     def __init__(self, bytes_of_one: int) -> None:
         self._most = bytes_of_one
         self._tenants: dict[Hashable, _Tenant] = {}
         self.waited_seconds = 0.0
-        """How long they waited, all of them together."""
+        """How long bodies waited, all of them together."""
 
     async def begin(self, owners: Owners, size: int) -> None:
-        """Waits until a body of so many bytes may be worked on. `end` is owed after it, and where it raises nothing is."""
+        """Waits until a body of `size` bytes may be worked on. `end` must be called later, unless this raises."""
         tenant = self._tenants.get(owners[0])
         if tenant is None:
             tenant = self._tenants[owners[0]] = _Tenant()
@@ -54,7 +54,7 @@ class LargeBodies:
             await waiting[0]
         except BaseException:
             if not tenant.queue.remove(owners, waiting):
-                # It was its turn in the moment in which its caller went away.
+                # The caller went away in the moment in which it was its turn.
                 tenant.bytes -= size
             self._next(owners[0], tenant)
             raise

@@ -1,8 +1,9 @@
-"""What a server counts of those who go beyond its limits."""
+"""Metrics of the requests and connections that went beyond a server's limits."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
@@ -12,8 +13,10 @@ from tenantry.http.gate import Gate
 from tenantry.http.handshakes import Handshakes
 
 
-def figures(gate: Gate, bodies: Bodies, connections: Connections, handshakes: Handshakes) -> Callable[[], Iterator[Metric]]:
-    """What is read when the metrics are."""
+def limit_metrics(
+    gate: Gate, bodies: Bodies[Any], connections: Connections, handshakes: Handshakes
+) -> Callable[[], Iterator[Metric]]:
+    """A collector of them for `Metrics.collectors`."""
 
     def collect() -> Iterator[Metric]:
         unproven = GaugeMetricFamily(

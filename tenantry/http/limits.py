@@ -1,4 +1,4 @@
-"""The limits of the HTTP edge, each with the reason of its default."""
+"""The limits of an HTTP server, each with the reason of its default."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ from dataclasses import dataclass
 
 from tenantry.base.shares import LARGEST_SHARE
 
-FORWARDED_HEADERS = 384
-"""The most header lines that a server takes to which gateways pass requests on: a client's, and one for each group and extra of
-who it is."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
+    """What one HTTP server takes and carries out at the same time. Raises ValueError for negative limits."""
+
     body_bytes: int = 3 * 1024 * 1024
-    """The biggest request body; a bigger one is refused with 413. kube-apiserver's figure, which clients know."""
+    """The biggest request body; a bigger one is refused with 413. kube-apiserver's limit, which clients know."""
 
     header_line_bytes: int = 32 * 1024
     """The longest request line and the longest header. Selectors and bearer tokens with many groups come near 8 KiB."""
@@ -33,18 +31,18 @@ class Limits:
     """How long a request's body may be silent. What has come adds to it, by `body_bytes_per_second`."""
 
     body_bytes_per_second: int = 16 * 1024
-    """How fast a body has to come after that time: a tenth of a mobile line's upload."""
+    """How fast a body has to come after that time: a tenth of what a mobile line uploads."""
 
     large_body_bytes_per_second: int = 16 * 1024 * 1024
-    """How fast bodies of more than 64 KiB are taken in, all of them together, while more than one tenant uses the server (0: as
-    they come). Five of the longest kind in a second: the work for each takes the interpreter from everybody else for a while."""
+    """How fast bodies of more than 64 KiB are read, all of them together, while more than one tenant uses the server (0: as they
+    come). It is five bodies of 3 MiB in a second: the work for each keeps the interpreter from all other requests for a while."""
 
     large_body_bytes_at_once: int = 1024 * 1024
     """How many bytes of such bodies of one tenant are worked on at the same time, or one body (0: any number): the values that
     are made of them take ten times as much."""
 
     largest_share: float = LARGEST_SHARE
-    """What part of each limit one tenant, or one user, can have (`Shares`). Half: whoever comes next finds as much again."""
+    """What part of each limit one tenant, or one user, can have (`Shares`). Half, so that the next one finds as much again."""
 
     queued_requests: int = 1000
     """Requests that wait for a seat or a turn; more are refused with 429. Each holds a connection and some 10 KB."""
@@ -64,8 +62,8 @@ class Limits:
     """Open connections. Each watch has one of its own; one that is idle costs about 50 KB with TLS."""
 
     unauthenticated_connections: int = 4000
-    """Connections whose caller has not shown credentials that were accepted. One more, and the oldest of them is closed: one that
-    works is accepted within milliseconds."""
+    """Connections on which no credentials were accepted yet; one more closes the oldest of them. A client with valid credentials
+    shows them within milliseconds."""
 
     unauthenticated_idle_seconds: float = 30.0
     """How long such a connection is kept without a request."""
@@ -81,8 +79,8 @@ class Limits:
     """Open watches. One costs about 50 KB with TLS, so this is 1 GB; more are refused with 429."""
 
     watch_buffer_bytes: int = 8 * 1024 * 1024
-    """What may wait in the connection of one watcher before it is cut off, alone. A client that is 8 MiB behind is not reading;
-    upstream gives up after 100 events and a fraction of a second."""
+    """How many bytes may wait in the connection of a watch before it is cut. A client that is 8 MiB behind does not read.
+    kube-apiserver ends a watch that is 100 events behind for a fraction of a second."""
 
     request_timeout_seconds: float = 60.0
     """How long a request other than a watch may take before it is answered with 504. kube-apiserver's default."""
@@ -92,8 +90,8 @@ class Limits:
     Go's HTTP server in kube-apiserver uses the same, so that clients' pools are not surprised."""
 
     tls_handshakes: int = 2000
-    """Connections whose TLS handshake has not ended; one more closes the oldest. They cost 40 KB each, and who wants something
-    needs two packets."""
+    """Connections whose TLS handshake has not ended; one more closes the oldest. Each costs 40 KB, and a client needs two packets
+    for its handshake."""
 
     tls_handshake_timeout_seconds: float = 10.0
     """How long a client may take for the TLS handshake, from the moment in which it is connected."""
@@ -102,10 +100,10 @@ class Limits:
     """How long a client may take to read an answer that is written. Longer, and the connection is cut: the bytes take memory."""
 
     compress_from_bytes: int = 128 * 1024
-    """Answers at least this long are gzipped for clients that accept it. kube-apiserver's figure: below, it hardly pays."""
+    """Answers at least this long are gzipped for clients that accept it. kube-apiserver's default: below, it hardly pays."""
 
     compress_in_thread_from_bytes: int = 512 * 1024
-    """From here on compression leaves the event loop: 512 KiB take igzip about 1 ms, more would be felt by other requests."""
+    """Longer answers are compressed in a thread: 512 KiB take igzip about 1 ms, and more would delay other requests."""
 
     drain_seconds: float = 10.0
     """How long requests in flight may go on after a shutdown began. Watches end at once."""

@@ -1,4 +1,4 @@
-"""Request and response values between the HTTP edge and everything behind it. No server library is named past the edge."""
+"""Requests and answers as values: what the HTTP server and its handler exchange. Nothing here names a server library."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from urllib.parse import parse_qsl
-
-from tenantry.apiserver.user import User
 
 
 class BodyReader(Protocol):
+    """Reads the body of a request."""
+
     async def __call__(self, limit_bytes: int) -> bytes:
-        """The whole body. Raises StatusError 413 past the limit."""
+        """The whole body. Raises HttpError: BodyTooLarge above the limit, BodyTimeout, TooManyRequests, BadRequest."""
         ...
 
 
 async def no_body(limit_bytes: int) -> bytes:
+    """The `BodyReader` of a request without a body."""
     return b""
 
 
@@ -29,12 +30,16 @@ def credential_of(authorization: str) -> bytes:
 
 @dataclass(slots=True, eq=False)
 class Request:
-    """One HTTP request. `path` is decoded and has no query; `headers` is asked with lower-case names. What comes from the edge
-    ignores case, so whoever iterates lowers the names first; `header_values` finds repeated ones.
+    """One HTTP request.
 
-    `user` is set by the pipeline, or beforehand by a trusted caller in the same process (peers, reconcilers).
-    `client_certificate` is the verified peer certificate in DER, if any. `verb` is set by the pipeline, for logs and metrics.
-    `known_credential` is `credential`, where it is known already.
+    `path` is decoded and has no query. `headers` is asked with lower-case names. The headers that the server read ignore case, so
+    whoever iterates over them lowers the names first; `header_values` finds repeated ones.
+
+    `client_certificate` is the client's certificate in DER, which TLS verified, None where there is none. `remote` is the
+    client's address. `request_id` is sent back as `Audit-Id`. `verb` is set by the handler: what the request does, in a word, for
+    logs and metrics. `known_credential` is `credential`, where it is known already.
+
+    A handler that needs more fields has the server make requests of a class of its own that extends this one.
     """
 
     method: str
@@ -45,8 +50,6 @@ class Request:
     client_certificate: bytes | None = None
     remote: str = ""
     request_id: str = ""
-    user: User | None = None
-    impersonator: User | None = None
     verb: str = ""
     known_credential: bytes | None = None
     _query: dict[str, list[str]] | None = None
@@ -60,6 +63,7 @@ class Request:
 
     @property
     def query(self) -> dict[str, list[str]]:
+        """The parameters of the query, decoded: every value of each, in the order sent."""
         if self._query is None:
             self._query = {}
             for key, value in parse_qsl(self.raw_query, keep_blank_values=True):
@@ -72,6 +76,7 @@ class Request:
         return values[0] if values else ""
 
     def header(self, name: str) -> str:
+        """The value of a header (the first one), empty where it is missing. `name` is in lower case."""
         return self.headers.get(name, "")
 
     def header_values(self, name: str) -> list[str]:
@@ -85,7 +90,7 @@ class Request:
 
 @dataclass(slots=True, eq=False)
 class Response:
-    """A whole answer. `warnings` become `Warning: 299` headers."""
+    """A whole answer. `warnings` become `Warning: 299` headers. Bodies that are `compressible` may be gzipped."""
 
     status: int
     body: bytes = b""
@@ -93,7 +98,7 @@ class Response:
     headers: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     compressible: bool = False
-    """The edge may gzip it when it is big and the client accepts that (lists, OpenAPI, discovery)."""
+    """The server may gzip it when it is big and the client accepts that."""
     more: Sequence[bytes] = ()
     """What follows `body`, where the whole is too long to be copied at once."""
 
@@ -106,7 +111,9 @@ class Sink(Protocol):
         ...
 
     @property
-    def buffered_bytes(self) -> int: ...
+    def buffered_bytes(self) -> int:
+        """How many bytes wait for the client to read them."""
+        ...
 
     @property
     def buffer_limit_bytes(self) -> int:
@@ -143,7 +150,9 @@ class Stream:
 class RelaySink(Protocol):
     """Where an answer of another server is written."""
 
-    def write(self, data: bytes) -> None: ...
+    def write(self, data: bytes) -> None:
+        """Writes bytes of the answer as they are."""
+        ...
 
     async def drain(self) -> None:
         """Waits while the client has much left to read. Cuts it off after the response timeout."""
@@ -161,7 +170,7 @@ class RelaySink(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Relay:
-    """Another server's answer, passed on as it comes: the edge adds nothing but what a connection needs.
+    """Another server's answer, passed on as it comes: the server adds nothing but what a connection needs.
 
     `header` are header lines, each ended by CRLF, with the framing (Content-Length or Transfer-Encoding) and without what is
     meant for one connection only. `body` is what of the framed body is known; `run` writes the rest, says whether that was all of
@@ -177,11 +186,7 @@ class Relay:
     close: Callable[[], None] | None = None
 
 
-NOT_OWNER = "X-Tenantry-Not-Owner"
-"""Header of a 503 by which a shard tells a gateway or peer that it does not own the range, and that nothing was done: the request
-may be sent to the owner, whatever its method. The value is the uid of the owner, or `unknown`."""
-FROM_PEER = "X-Tenantry-From-Peer"
-"""Header of a request that one shard sends to another, who answers it or refuses it but does not pass it on."""
-
+RequestT = TypeVar("RequestT", bound=Request)
 Reply = Response | Stream | Relay
-Handler = Callable[[Request], Coroutine[Any, Any, Reply]]
+Handler = Callable[[RequestT], Coroutine[Any, Any, Reply]]
+"""Answers requests. What it raises is answered as the server's `Refusal` says."""

@@ -1,9 +1,9 @@
-"""At what pace large bodies are taken in: a piece in each turn of the loop, and at a rate while tenants share the server.
+"""At what pace large bodies are read: one piece in each turn of the loop, and at a rate while several tenants use the server.
 
     piece read ──► queue by tenant and user ──► who had the fewest bytes goes on, once the rate allows for its piece
 
-A piece is what came at once, mostly 256 KiB. To decrypt it gives the interpreter away a dozen times, and what is done with a
-large body is work that others wait behind, whatever becomes of it.
+A piece is what one read brought, mostly 256 KiB. Decrypting it gives the interpreter away a dozen times, and decoding a large
+body is work for which other requests have to wait.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from collections.abc import Callable
 from tenantry.base.fair_queue import FairQueue, Owners
 
 _LOOK_SECONDS = 0.1
-"""How long a piece waits at most until it is looked at again whether anybody shares the server."""
+"""After so long at most it is asked again whether several tenants use the server."""
 _EARLY_SECONDS = 0.0005
-"""Timers of the loop count milliseconds."""
+"""A piece may go on so much too early: timers of the loop count milliseconds."""
 
 
 class Pacing:
-    """Of one server. `bytes_per_second` of all large bodies together while `shared()`, 0 for no such rate."""
+    """The pace of one server. `bytes_per_second`: of all large bodies together while `shared()`, 0 for no such rate."""
 
     def __init__(self, bytes_per_second: int, shared: Callable[[], bool]) -> None:
         self._seconds_per_byte = 1 / bytes_per_second if bytes_per_second else 0.0
@@ -32,8 +32,8 @@ class Pacing:
         """How long pieces waited, all of them together."""
 
     async def rest(self, owners: Owners, size: int) -> float:
-        """Waits until a piece of `size` bytes of a body of these owners may be used, and the next one read; for how many
-        seconds."""
+        """Waits until a piece of `size` bytes of a body of these owners may be used, and the next one read. Returns for how many
+        seconds it waited."""
         loop = asyncio.get_running_loop()
         began = loop.time()
         turn: asyncio.Future[None] = loop.create_future()

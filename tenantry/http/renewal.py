@@ -1,4 +1,4 @@
-"""The certificates of one process: issued, renewed before they end, and given to whoever shows them, without a restart."""
+"""The certificates of one process: issued, renewed before they end, and given to servers and clients without a restart."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ _SHORTEST_SECONDS = 0.05
 logger = logging.getLogger(__name__)
 
 Install = Callable[[Pair], Awaitable[None] | None]
-"""Has somebody show another certificate to those who connect from now on. Called on the event loop."""
+"""Has a server or client show another certificate on new connections. Called on the event loop."""
 
 
 class Renewed(Protocol):
-    """What is kept up to date."""
+    """Something that `Certificates` keeps up to date."""
 
     @property
     def name(self) -> str: ...
@@ -51,11 +51,11 @@ class Renewed(Protocol):
         """When there is something to do; Unix time in seconds."""
 
     async def renew(self, now: float) -> None:
-        """Does it; at Unix time `now`. Whatever it raises is logged, and it is called again when it is due."""
+        """Does it, at Unix time `now`. What it raises is logged, and it is called again when it is due."""
 
 
 class Certificate(ABC):
-    """One that this process shows. `pair` is the present one."""
+    """A certificate that this process shows. `pair` is the present one."""
 
     def __init__(self, name: str, pair: Pair) -> None:
         """Raises CertificateError where it cannot be read."""
@@ -66,6 +66,7 @@ class Certificate(ABC):
 
     @property
     def end(self) -> float:
+        """When it ends, in Unix time."""
         return self.validity.end
 
     def follow(self, install: Install) -> None:
@@ -78,10 +79,10 @@ class Certificate(ABC):
 
     @abstractmethod
     async def renew(self, now: float) -> None:
-        """Does it; at Unix time `now`. Whatever it raises is logged, and it is called again when it is due."""
+        """Does it, at Unix time `now`. What it raises is logged, and it is called again when it is due."""
 
     async def _install(self, pair: Pair) -> bool:
-        """Whether everybody shows it."""
+        """Gives it to all followers. Returns whether none of them failed."""
         self.validity, self.pair = Validity.of(pair.certificate), pair
         done = True
         for install in self._installs:
@@ -89,7 +90,7 @@ class Certificate(ABC):
                 waiting = install(pair)
                 if waiting is not None:
                     await waiting
-            except Exception:  # one that fails must not keep the others from theirs
+            except Exception:  # the others get it all the same
                 logger.exception("the new certificate %s cannot be shown", self.name)
                 done = False
         return done
@@ -99,7 +100,7 @@ class Certificate(ABC):
 
 
 class Issued(Certificate):
-    """Issued by the platform's own CA. `make` is called in a thread."""
+    """A certificate issued by the platform's own CA. `make` issues another one; it is called in a thread."""
 
     def __init__(self, name: str, pair: Pair, make: Callable[[], Pair]) -> None:
         super().__init__(name, pair)
@@ -116,9 +117,9 @@ class Issued(Certificate):
         logger.info("certificate %s was renewed", self.name, extra={"until": _text(self.validity.end)})
 
 
-class OfFiles(Certificate):
-    """An operator's own, loaded again when its files change, as kube-apiserver does. A pair that cannot be used is logged, and
-    the one before it is shown on."""
+class FromFiles(Certificate):
+    """An operator's certificate, loaded again when its files change, as kube-apiserver does. A pair that cannot be used is
+    logged, and the previous one stays in use."""
 
     def __init__(self, name: str, certificate_path: Path, key_path: Path) -> None:
         """Raises CertificateError."""
@@ -140,7 +141,7 @@ class OfFiles(Certificate):
         state = self._state()
         if state == self._seen:
             return None
-        # Before they are read: what is written meanwhile is another change.
+        # Noted before they are read: what is written meanwhile is another change.
         self._seen = state
         pair = Pair.read(*self._paths)
         if pair == self.pair:
@@ -156,12 +157,12 @@ class OfFiles(Certificate):
 
 
 class Certificates(Collector):
-    """All of one process, and the task that renews them. `life_seconds`: of those that are issued."""
+    """The certificates of one process, and the task that renews them. `life_seconds`: of those that are issued."""
 
     def __init__(self, authority: CertificateAuthority, *, life_seconds: float = LIFE_SECONDS) -> None:
         self.authority = authority
         self._life_seconds = life_seconds
-        self._held: dict[str, Renewed] = {}
+        self._certificates: dict[str, Renewed] = {}
         self._ca_end = first_end(authority.certificate)
         self._task: asyncio.Task[None] | None = None
         self._added = asyncio.Event()
@@ -194,21 +195,22 @@ class Certificates(Collector):
         return self._issued(name, written)
 
     def of_files(self, name: str, certificate_path: Path, key_path: Path) -> Certificate:
-        """An operator's. Raises CertificateError."""
-        return self._holding(OfFiles(name, certificate_path, key_path))
+        """An operator's certificate. Raises CertificateError."""
+        return self._kept(FromFiles(name, certificate_path, key_path))
 
     async def renew(self) -> None:
-        """Does what is due, and waits for what somebody else does already."""
+        """Renews those that are due, after a renewal that is under way."""
         async with self._renewing:
             now = self._now()
-            for certificate in list(self._held.values()):
+            for certificate in list(self._certificates.values()):
                 if certificate.due() <= now:
                     try:
                         await certificate.renew(now)
-                    except Exception:  # of this one; the others must not end because of it
+                    except Exception:  # the others are renewed all the same
                         logger.exception("certificate %s cannot be renewed", certificate.name)
 
     async def stop(self) -> None:
+        """Ends the renewing."""
         if self._task is not None:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
@@ -222,28 +224,28 @@ class Certificates(Collector):
             "tenantry_certificate_expiry_seconds", "When a certificate ends, in Unix time.", labels=("certificate",)
         )
         ends.add_metric(("ca",), self._ca_end)
-        for name, certificate in self._held.items():
+        for name, certificate in self._certificates.items():
             ends.add_metric((name,), certificate.end)
         yield ends
 
-    def hold(self, certificate: Renewed) -> None:
+    def keep(self, certificate: Renewed) -> None:
         """Keeps it up to date from now on."""
-        self._held[certificate.name] = certificate
+        self._certificates[certificate.name] = certificate
         self._added.set()
         if self._task is None:
             self._task = restarting(self._run, name="certificates")
 
     def _issued(self, name: str, make: Callable[[], Pair]) -> Certificate:
-        return self._holding(Issued(name, make(), make))
+        return self._kept(Issued(name, make(), make))
 
-    def _holding(self, certificate: Certificate) -> Certificate:
-        self.hold(certificate)
+    def _kept(self, certificate: Certificate) -> Certificate:
+        self.keep(certificate)
         return certificate
 
     async def _run(self) -> None:
         while True:
             self._added.clear()
-            due = min(certificate.due() for certificate in self._held.values())
+            due = min(certificate.due() for certificate in self._certificates.values())
             pause = min(max(due - self._now(), _SHORTEST_SECONDS), LOOK_SECONDS)
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause):
@@ -254,7 +256,7 @@ class Certificates(Collector):
         return self.authority.now().timestamp()
 
     def __repr__(self) -> str:
-        return f"<Certificates {list(self._held.values())}>"
+        return f"<Certificates {list(self._certificates.values())}>"
 
 
 def first_end(pem: bytes) -> float:
@@ -270,7 +272,7 @@ def _kind(pair: Pair) -> type:
 
 
 def file_state(path: Path) -> tuple[int, ...] | None:
-    """What changes when a file does; None where there is none."""
+    """A value that changes when the file does; None where there is no file."""
     try:
         found = path.stat()
     except OSError:

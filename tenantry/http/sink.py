@@ -1,7 +1,7 @@
-"""Where streams and relayed answers are written: bytes straight to the transport.
+"""Where streams and relayed answers are written: bytes go straight to the transport.
 
-A watch event is framed once and written to every watcher's transport; a task, a queue and a response writer for each watcher cost
-three times the CPU for the same deliveries.
+A watch event is framed once and written to the transport of every watcher. A task, a queue and a response writer for each watcher
+took three times the CPU for the same deliveries.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ LAST_CHUNK = b"0\r\n\r\n"
 
 
 class TransportSink:
-    """Where one stream writes. Writing after the client went away is silently nothing."""
+    """Where one stream writes (`Sink`). What is written after the client went away is dropped."""
 
     __slots__ = ("_closed", "_transport", "buffer_limit_bytes")
 
@@ -35,6 +35,7 @@ class TransportSink:
         return self._closed
 
     def end(self) -> None:
+        """Has the stream end: sets `closed`."""
         self._closed.set()
 
     def abort(self) -> None:
@@ -70,6 +71,7 @@ class RelayTransport:
             self.end()
 
     def end(self) -> None:
+        """Has the answer end at the next place where that is clean: sets `ending`, and calls back."""
         self.ending = True
         callback, self._callback = self._callback, None
         if callback is not None:

@@ -1,4 +1,4 @@
-"""TLS alerts by which a side refuses the other one's certificate (RFC 8446 §6.2): that ours are sent, and what theirs say.
+"""TLS alerts by which one side refuses the other one's certificate (RFC 8446 §6.2): how a server sends them, what a client reads.
 
 With TLS 1.3 a client's handshake ends before the server has looked at its certificate, so a refusal may come after a request was
 written. Nothing of that request was carried out: a server reads none before its own handshake has ended. A server that goes away
@@ -36,7 +36,7 @@ _REFUSALS = frozenset(
 
 
 def refusal(error: BaseException | None) -> str:
-    """In which words TLS refused a connection, such as "certificate expired"; empty where `error` is something else."""
+    """Why TLS refused a connection, in words such as "certificate expired"; empty where `error` is something else."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the server's certificate is not accepted: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
@@ -49,24 +49,25 @@ def refusal(error: BaseException | None) -> str:
 
 
 class TicketedObject(ssl.SSLObject):
-    """For `SSLContext.sslobject_class` of clients: tells when the server's handshake has ended, too."""
+    """For `SSLContext.sslobject_class` of clients: knows when the server's handshake has ended, too."""
 
     _accepted: bool
-    _tell: Callable[[], None] | None
+    _notify: Callable[[], None] | None
 
     @classmethod
     def _create(cls, *args: Any, **kwargs: Any) -> TicketedObject:
         made: TicketedObject = super()._create(*args, **kwargs)  # type: ignore[misc]
-        made._accepted, made._tell = False, None
+        made._accepted, made._notify = False, None
         return made
 
     @property
     def accepted(self) -> bool:
-        """Before TLS 1.3 a server's handshake ends first."""
+        """Whether the server's handshake has ended. Before TLS 1.3 it ends first."""
         return self._accepted or self.version() != "TLSv1.3"
 
-    def on_accepted(self, tell: Callable[[], None]) -> None:
-        self._tell = tell
+    def on_accepted(self, callback: Callable[[], None]) -> None:
+        """Calls back once `accepted` becomes true."""
+        self._notify = callback
 
     def read(self, *args: Any) -> Any:
         try:
@@ -77,8 +78,8 @@ class TicketedObject(ssl.SSLObject):
                 session = self.session
                 if session is not None and session.has_ticket:
                     self._accepted = True
-                    if self._tell is not None:
-                        self._tell()
+                    if self._notify is not None:
+                        self._notify()
 
 
 class AlertingObject(ssl.SSLObject):

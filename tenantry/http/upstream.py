@@ -1,4 +1,4 @@
-"""A pool of connections to one other server of ours (HTTP/1.1, mutual TLS)."""
+"""A pool of connections to one other server of the platform (HTTP/1.1, mutual TLS)."""
 
 from __future__ import annotations
 
@@ -14,22 +14,25 @@ from tenantry.http.upstream_connection import Answer, UpstreamConnection, Upstre
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpstreamLimits:
+    """The limits of one pool."""
+
     connect_timeout_seconds: float = 2.0
-    """A process of ours on the same network accepts in milliseconds; longer, and it is gone or stopped."""
+    """How long connecting may take. A process on the same network accepts in milliseconds; after this time it is gone or
+    stopped."""
 
     connecting: int = 16
-    """Connections that are made at the same time. A burst that made all of its own at once would have each of them take as long
-    as all together, and run out of time together."""
+    """Connections that are made at the same time. If a burst made all of its connections at once, each would take as long as all
+    of them together, and all would run out of time."""
 
     accept_timeout_seconds: float = 0.5
-    """How long a request waits on a new connection for a sign that the server took it. Later, the request goes out all the same,
-    and may have been carried out when the connection breaks."""
+    """How long a request waits on a new connection until the server's TLS handshake has ended. After that it is sent all the
+    same, and may have been carried out when the connection breaks."""
 
     idle_seconds: float = 30.0
     """How long an idle connection is kept: less than the server's 90 s, so that it is hardly ever closed under a request."""
 
     idle_connections: int = 128
-    """Idle ones kept; a burst's others are closed as they come back."""
+    """Idle connections that are kept; more are closed as their exchanges end."""
 
     dead_peer_seconds: int = 10
     """A machine that vanished without a word is noticed after about this long, by TCP's probes."""
@@ -38,7 +41,7 @@ class UpstreamLimits:
 class Upstream:
     """One other server, by its base URL. `tls` is None for plain HTTP (tests).
 
-    Connections are made as needed: how many at most is for the caller to limit (`Limits` of the edge in front).
+    Connections are made as needed: how many at most is for the caller to limit (`Limits` of the server in front).
     """
 
     def __init__(self, url: str, tls: ssl.SSLContext | None, limits: UpstreamLimits | None = None) -> None:
@@ -57,16 +60,18 @@ class Upstream:
         self._sweep: asyncio.TimerHandle | None = None
         self._closed = False
         self._current: set[UpstreamConnection] = set()
-        """Those made with `_tls`, not with one before it."""
+        """Those made with the present `_tls`."""
         self.opened = 0
         """Connections made so far."""
 
     @property
     def connections(self) -> int:
+        """How many are open."""
         return len(self._all)
 
     @property
     def idle(self) -> int:
+        """How many of them are idle."""
         return len(self._idle)
 
     async def connection(self, *, fresh: bool = False) -> UpstreamConnection:
@@ -93,8 +98,8 @@ class Upstream:
         return await (await self.connection(fresh=fresh)).exchange(request, head_only=head_only)
 
     def renew(self, tls: ssl.SSLContext) -> None:
-        """Connects with another certificate from now on. No request begins on a connection made before: the server judges the
-        certificate of its connection at every request, and calls a caller whose certificate has ended a stranger."""
+        """Connects with another certificate from now on. No request begins on a connection made before: the server checks the
+        connection's certificate at every request, and does not accept one that has ended."""
         self._tls = tls
         self._current.clear()
         for connection in self._idle:

@@ -1,45 +1,30 @@
 """One HTTP/1.1 connection to another server: one exchange at a time, the answer's head parsed, its body handed on as it comes.
 
-aiohttp's client does more than is needed here and costs several times the CPU.
+Why it is our own: docs/decisions/0017-an-upstream-http-client-of-our-own.md.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import cast
 
+from tenantry.http.answer_head import AnswerHead
 from tenantry.http.chunks import BadChunk, ChunkScanner
 from tenantry.http.messages import RelaySink
 from tenantry.http.tls_alerts import TicketedObject, refusal
 
 _HEAD_LIMIT_BYTES = 128 * 1024
 _WHOLE_UP_TO_BYTES = 64 * 1024
-"""A body up to here is awaited and handed on in one piece."""
+"""A body up to here is awaited and passed on in one piece."""
 _HIGH_BYTES = 256 * 1024
-"""Where so much has come that nobody has taken, the other server is held up."""
+"""When so much has come and was not passed on, reading pauses, which holds up the other server."""
 _SHORTEST_SECONDS = 1.0
-"""client-go takes a watch that ends sooner, with nothing in it, for a failure, and lists again."""
-_HOP_BY_HOP = frozenset(
-    (
-        b"connection",
-        b"keep-alive",
-        b"proxy-authenticate",
-        b"proxy-connection",
-        b"te",
-        b"trailer",
-        b"upgrade",
-        b"transfer-encoding",
-    )
-)
-"""RFC 9110 §7.6.1. The framing is added again where it is the same on both sides."""
-_STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([1-9][0-9]{2})(?: .*)?")
-_BODILESS = frozenset((204, 304))
+"""A watch lasts at least so long: client-go takes one that ends sooner, with nothing in it, for a failure, and lists again."""
 _NO_OPERATION = b"OPTIONS * HTTP/1.1\r\nHost: any\r\n\r\n"
-"""RFC 9110 §9.3.7. Behind a watch it ends that (`Connection`)."""
+"""RFC 9110 §9.3.7. Sent during a watch, it has the server end that (`Connection`)."""
 _LEAVING_SECONDS = 2.0
 
 
@@ -77,9 +62,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
         self._data = b""
         self._head_seen = False
-        self._status = 0
-        self._header = b""
-        self._fields: dict[bytes, bytes] = {}
+        self._head = AnswerHead()
         self._length: int | None = None
         self._scanner: ChunkScanner | None = None
         self._bodiless = False
@@ -89,7 +72,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._ended = False
         self._busy = False
         self._leaving: asyncio.TimerHandle | None = None
-        """Nobody wants the rest of the answer; until when it is waited for."""
+        """Cuts the connection when the rest of an answer, which is not wanted any more, takes too long; else None."""
         self._sent = False
         self._begun = 0.0
 
@@ -101,7 +84,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if not self._busy:
-            # An answer that nobody asked for would be taken for that of the next request.
+            # It would be taken for the answer to the next request.
             self.abort("the server sent something unasked")
             return
         self._data = self._data + data if self._data else data
@@ -123,7 +106,7 @@ class UpstreamConnection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         refused = refusal(error)
         if refused and self.used <= 1 and not self._head_seen and not self._data:
-            # With TLS 1.3 the server judges our certificate when we take the handshake for done.
+            # With TLS 1.3 the server checks a client's certificate after the client's handshake has ended.
             self._sent = False
             self._end(f"refused by TLS: {refused}")
         self._end(f"the connection broke: {error}" if error is not None else "the server closed the connection")
@@ -134,6 +117,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     @property
     def usable(self) -> bool:
+        """Whether an exchange may begin on it."""
         return self._transport is not None and not self._transport.is_closing() and not self._ended and not self._busy
 
     def abort(self, why: str = "given up") -> None:
@@ -229,8 +213,8 @@ class UpstreamConnection(asyncio.Protocol):
     # Inside
 
     def _leave(self) -> None:
-        """Nobody wants the rest of the answer. The server is asked to end a watch, and the connection kept: another costs both
-        sides a handshake, which is more than all else of a watch."""
+        """The rest of the answer is not wanted. The server is asked to end a watch, so that the connection can be kept: a new one
+        costs both sides a handshake, which is more than all else of a watch."""
         if self._scanner is None or not self._keep or self._ended or self._transport is None:
             self.abort()
             return
@@ -242,7 +226,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._leave_on()
 
     def _leave_on(self) -> None:
-        """What is left of the answer, and the one to `_NO_OPERATION`."""
+        """Reads what is left of the answer, and the answer to `_NO_OPERATION`."""
         assert self._scanner is not None
         if not self._scanner.done:
             data, self._data = self._data, b""
@@ -269,7 +253,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _broken(self) -> bool:
         if self._scanner is not None and self._scanner.between:
-            # Nothing is lost that was begun: a watch that ends here is resumed by its client.
+            # No chunk is cut in two: the client resumes a watch that ends here.
             return False
         raise self._error or UpstreamError("the answer ended early", sent=True)
 
@@ -304,6 +288,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._wake()
 
     def _parse_head(self) -> bool:
+        """Whether the head of the answer is whole, and can be used."""
+        head = self._head
         while True:
             end = self._data.find(b"\r\n\r\n")
             if end < 0:
@@ -312,58 +298,18 @@ class UpstreamConnection(asyncio.Protocol):
                 return False
             lines = self._data[:end].split(b"\r\n")
             self._data = self._data[end + 4 :]
-            found = _STATUS_LINE.fullmatch(lines[0])
-            if found is None:
+            if not head.parse_status(lines[0]):
                 self.abort("the answer is no HTTP/1.1")
                 return False
-            self._status = int(found[1])
-            if self._status >= 200:
+            if head.status >= 200:
                 break
-        if not self._parse_fields(lines):
+        if not head.parse_fields(lines, bodiless=self._bodiless):
             self.abort("the answer's head is malformed")
             return False
+        self._keep = self._keep and head.keeps
+        self._length = head.length
+        self._scanner = ChunkScanner() if head.length is None else None
         self._head_seen = True
-        return True
-
-    def _parse_fields(self, lines: list[bytes]) -> bool:
-        fields: dict[bytes, bytes] = {}
-        kept: list[bytes] = []
-        named: frozenset[bytes] = frozenset()
-        for index in range(1, len(lines)):
-            line = lines[index]
-            name, colon, value = line.partition(b":")
-            if not colon or not name or name[:1] in b" \t":
-                return False
-            name = name.lower()
-            value = value.strip()
-            if name == b"content-length" and fields.get(name, value) != value:
-                return False
-            if name == b"connection":
-                named |= frozenset(part.strip() for part in value.lower().split(b","))
-            fields[name] = value
-            if name not in _HOP_BY_HOP:
-                kept.append(line)
-        self._keep = self._keep and b"close" not in named
-        dropped = named - {b"close", b"keep-alive", b"content-length"}
-        if dropped:
-            kept = [line for line in kept if line.partition(b":")[0].lower() not in dropped]
-        self._fields = fields
-        coding = fields.get(b"transfer-encoding")
-        self._scanner, self._length = None, None
-        if self._bodiless or self._status in _BODILESS:
-            self._length = 0
-        elif coding is not None:
-            if coding.lower() != b"chunked" or b"content-length" in fields:
-                return False
-            self._scanner = ChunkScanner()
-            kept.append(b"Transfer-Encoding: chunked")
-        elif (declared := fields.get(b"content-length")) is not None and declared.isdigit():
-            self._length = int(declared)
-        else:
-            # Our own servers always say how long an answer is; an end by closing could not be told from a crash.
-            return False
-        kept.append(b"")
-        self._header = b"\r\n".join(kept)
         return True
 
     def _take(self, data: bytes) -> tuple[bool, bytes]:
@@ -383,7 +329,8 @@ class UpstreamConnection(asyncio.Protocol):
         return self._length == 0, data
 
     def _answer(self) -> Answer:
-        answer = Answer(self._status, self._header, self._fields, b"", self._scanner is not None, None)
+        head = self._head
+        answer = Answer(head.status, head.header, head.fields, b"", self._scanner is not None, None)
         if self._length is not None and len(self._data) >= self._length:
             data, self._data = self._data, b""
             _, answer.body = self._take(data) if self._length else (True, b"")

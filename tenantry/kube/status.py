@@ -1,6 +1,6 @@
 """Kubernetes Status errors as exceptions.
 
-Every refusal that a client may see is a `StatusError`; the HTTP edge turns it into the Status object and code of
+Every refusal that a client may see is a `StatusError`; the API server turns it into the Status object and code of
 the API conventions (metav1.Status). Constructors carry the texts that clients match on.
 """
 
@@ -18,7 +18,7 @@ CAUSES_MAX = 200
 """Causes that a Status tells; there may be more. Upstream tells all of them, each with the whole value."""
 _NAME_CHARACTERS = 2048
 TEXT_CHARACTERS = 24 * 1024
-"""What a Status says at most in its message, and again in its causes. The first cause is told in any case, cut to it."""
+"""What a Status says at most in its message, and again in its causes. The first cause is shown in any case, cut to it."""
 
 
 def cut(text: str, characters: int) -> str:
@@ -229,15 +229,15 @@ def unsupported_media_type(accepted: Iterable[str]) -> StatusError:
 def invalid(group: str, kind: str, name: str, errors: Sequence[FieldError]) -> StatusError:
     """422; note that `details.kind` is the Kind here and not the plural resource."""
     # An update validates metadata twice upstream: each cause is listed twice, but its message said once.
-    told = list(islice(errors, CAUSES_MAX))
-    messages = list(dict.fromkeys(e.message for e in told))
+    shown = list(islice(errors, CAUSES_MAX))
+    messages = list(dict.fromkeys(e.message for e in shown))
     text = messages[0] if len(messages) == 1 else "[" + ", ".join(messages) + "]"
     qualified = cut(f"{kind}.{group}" if group else kind, _NAME_CHARACTERS)
     return StatusError(
         422,
         "Invalid",
         f'{qualified} "{cut(name, _NAME_CHARACTERS)}" is invalid: {text}',
-        details=_details(group, kind, name, causes=bounded_causes(e.to_cause() for e in told)),
+        details=_details(group, kind, name, causes=bounded_causes(e.to_cause() for e in shown)),
     )
 
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from tenantry.apiserver.forwarded import NOT_OWNER
+from tenantry.apiserver.request import Request
 from tenantry.base.backoff import Backoff
-from tenantry.http.messages import NOT_OWNER, Relay, RelaySink, Reply, Request
+from tenantry.http.messages import Relay, RelaySink, Reply
 from tenantry.http.upstream_connection import Answer, UpstreamConnection, UpstreamError
 from tenantry.kube.status import StatusError, unavailable
 from tenantry.placement.map import RangeInfo

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from tenantry.http.messages import Reply, Request
+from tenantry.apiserver.request import Request
+from tenantry.http.messages import Reply
 
 
 class Peers(Protocol):

@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from tenantry.apiserver.authentication.authenticator import RequestAuthenticator
-from tenantry.apiserver.forwarded import request_head
+from tenantry.apiserver.forwarded import FROM_PEER, request_head
+from tenantry.apiserver.request import Handler, Request
 from tenantry.apiserver.storage_errors import not_owner
 from tenantry.apiserver.user import User
-from tenantry.http.messages import FROM_PEER, Handler, Reply, Request, Response
+from tenantry.http.messages import Reply, Response
 from tenantry.http.upstream_connection import Answer, UpstreamConnection, UpstreamError
 from tenantry.kube.status import internal
 from tenantry.placement.forwarding import Forwarding

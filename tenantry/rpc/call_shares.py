@@ -1,4 +1,4 @@
-"""What each client of a gRPC server may have of it: a share of the calls, and one of the streams."""
+"""Bounds each client of a gRPC server to a share of its calls and a share of its streams."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _CERTIFICATE = "x509_pem_cert"
 class CallShares(WrappingInterceptor):
     """Answers RESOURCE_EXHAUSTED with RetryInfo to a client that has as much as `calls` or `streams` let it have.
 
-    Streams last for as long as their client likes, so that they are counted apart from calls with one answer. A client is a
-    certificate at an address: processes that share a certificate do not share what they may have unless they share a machine.
+    Streams last for as long as their client likes, so they are counted apart from calls with one answer. A client is a
+    certificate together with an address: processes with the same certificate on different machines have a share each.
     """
 
     def __init__(self, calls: Shares, streams: Shares) -> None:

@@ -1,4 +1,4 @@
-"""What a caller is told of an error that nobody expected: that it happened, and nothing of the inside."""
+"""Errors that a handler did not foresee: the caller learns that there was one, and nothing of the inside."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tenantry.rpc.wrapping import WrappingInterceptor
 logger = logging.getLogger(__name__)
 
 
-class Bugs(WrappingInterceptor):
+class InternalErrors(WrappingInterceptor):
     """Answers INTERNAL where a unary call raises, and logs why; grpc.aio itself answers UNKNOWN with the exception's text.
 
     Streams are left alone: theirs are few, and a wrapper would cost each message.
@@ -30,7 +30,7 @@ class Bugs(WrappingInterceptor):
                 return await in_steps(answer(request, context), (method,))
             except grpc.aio.AbortError:
                 raise
-            except Exception:  # whatever it is, its text is not for callers
+            except Exception:  # its text is not for callers
                 logger.exception("a call failed", extra={"method": method})
                 text = "an error inside the server; its log has the cause"
                 await refuse(context, grpc.StatusCode.INTERNAL, text, reason("INTERNAL"))

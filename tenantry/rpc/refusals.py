@@ -12,8 +12,8 @@ from grpc_status import rpc_status
 
 DOMAIN = "tenantry.dev"
 TEXT_BYTES = 800
-"""Of each text in a refusal. All of them stand in the trailers of an answer, of which clients take 8 KiB, and what a caller gave
-comes back up to three times."""
+"""The longest that a text in a refusal may be. All of them are in the trailers of the answer, of which clients take 8 KiB, and
+what the caller sent is repeated up to three times."""
 
 
 async def refuse(context: Any, code: grpc.StatusCode, text: str, *details: Message) -> NoReturn:
@@ -32,27 +32,31 @@ def reason(name: str, metadata: Mapping[str, str] | None = None) -> Any:
 
 
 def retry_after(seconds: float) -> Any:
+    """When the client may try again."""
     info = error_details_pb2.RetryInfo()
     info.retry_delay.FromMilliseconds(round(seconds * 1000))
     return info
 
 
 def missing(kind: str, name: str) -> Any:
+    """What was not found."""
     return error_details_pb2.ResourceInfo(resource_type=kind, resource_name=short(name))
 
 
 def bad_field(field: str, text: str) -> Any:
+    """Which field of the request is wrong, and why."""
     violation = error_details_pb2.BadRequest.FieldViolation(field=short(field), description=short(text))
     return error_details_pb2.BadRequest(field_violations=[violation])
 
 
 def over_quota(subject: str, text: str) -> Any:
+    """Which limit was reached."""
     violation = error_details_pb2.QuotaFailure.Violation(subject=short(subject), description=short(text))
     return error_details_pb2.QuotaFailure(violations=[violation])
 
 
 def short(text: str) -> str:
-    """What of a text goes into an answer."""
+    """A text as it goes into an answer: cut to `TEXT_BYTES`."""
     raw = text.encode("utf-8", "replace")
     if len(raw) <= TEXT_BYTES:
         return text

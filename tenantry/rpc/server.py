@@ -15,16 +15,18 @@ from tenantry.base.shares import LARGEST_SHARE, Shares
 from tenantry.http.certificates import Pair
 from tenantry.http.renewal import Certificate
 from tenantry.rpc.call_shares import CallShares
-from tenantry.rpc.internal_errors import Bugs
+from tenantry.rpc.internal_errors import InternalErrors
 
 MESSAGE_LIMIT_BYTES = 16 * 1024 * 1024
 FLOW_WINDOW_BYTES = 1024 * 1024
 _BEING_REFUSED = 2
-"""Times as many calls as there may be are taken at once: those above are being refused, each to its own client."""
+"""The server takes this many times the calls and streams that there may be, so that it can answer those above with a refusal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RpcLimits:
+    """What one gRPC server takes at the same time."""
+
     calls: int = 1024
     """Calls with one answer at the same time; more are refused with RESOURCE_EXHAUSTED."""
 
@@ -42,7 +44,7 @@ class RpcLimits:
 
 
 class ShownCertificate:
-    """What a server shows to those who connect, until another one is given. gRPC asks for it from threads of its own."""
+    """The certificate that a server shows to those who connect. gRPC asks for it from threads of its own."""
 
     def __init__(self, ca: bytes, certificate: bytes, key: bytes) -> None:
         self._ca = ca
@@ -50,7 +52,7 @@ class ShownCertificate:
         self.credentials = grpc.dynamic_ssl_server_credentials(self._configuration(certificate, key), self._fetch, True)
 
     def renew(self, certificate: bytes, key: bytes) -> None:
-        """For new connections; PEM. Those that there are, and their calls, go on."""
+        """Shows another one on new connections; both PEM. Open connections and their calls go on."""
         self._newer.append(self._configuration(certificate, key))
 
     def _configuration(self, certificate: bytes, key: bytes) -> grpc.ServerCertificateConfiguration:
@@ -65,7 +67,7 @@ class ShownCertificate:
 
 @dataclass(frozen=True, slots=True)
 class RpcServer:
-    """A running server. `health` is told what serves; `shares` are its limits, for the metrics."""
+    """A running server. `health` answers grpc.health.v1 checks; `shares` are its limits, for the metrics."""
 
     server: grpc.aio.Server
     port: int
@@ -112,7 +114,7 @@ async def serve(
             ("grpc.http2.bdp_probe", 0),
             ("grpc.http2.lookahead_bytes", FLOW_WINDOW_BYTES),
         ],
-        interceptors=(CallShares(calls, streams), Bugs()),
+        interceptors=(CallShares(calls, streams), InternalErrors()),
         maximum_concurrent_rpcs=_BEING_REFUSED * (limits.calls + limits.streams),
     )
     for adding in add.values():

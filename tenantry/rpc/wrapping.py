@@ -19,7 +19,7 @@ class WrappingInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         if known is not None:
             return known
         handler = await continuation(details)
-        # Nothing is kept of a method that there is not: clients choose the names.
+        # Nothing is kept for a method that does not exist: clients choose the names.
         if handler is None:
             return None
         made = self._wrapped[details.method] = self.wrapped(handler, details.method)

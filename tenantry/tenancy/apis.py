@@ -347,10 +347,10 @@ class ClusterApis:
         if conditions.get("Established") != "True":
             return None
         metadata = crd["metadata"]
-        print_of = f"{metadata['uid']}/{metadata.get('generation')}/{crd['status'].get('acceptedNames')}"
-        known = self._crds.get(print_of)
+        fingerprint = f"{metadata['uid']}/{metadata.get('generation')}/{crd['status'].get('acceptedNames')}"
+        known = self._crds.get(fingerprint)
         if known is None:
-            known = self._crds[print_of] = definition_from_crd(crd)
+            known = self._crds[fingerprint] = definition_from_crd(crd)
         deleting = is_deleting(crd) or conditions.get("Terminating") == "True"
         return self._as_terminating(known) if deleting else known
 

@@ -138,12 +138,12 @@ class Bootstrap:
             if self._definitions.complete:
                 done.set()
 
-        def gained(range_: Range) -> Callable[[], None]:
+        def acquired(range_: Range) -> Callable[[], None]:
             if ROOT in range_:
                 done.set()
             return lambda: None
 
-        stops = (self._catalog.subscribe(None, look), self._local_ranges.follow(gained))
+        stops = (self._catalog.subscribe(None, look), self._local_ranges.follow(acquired))
         try:
             look()
             await done.wait()

@@ -11,9 +11,9 @@ import orjson
 from tenantry.apiserver.endpoints.health import HEALTH_PATHS
 from tenantry.apiserver.hidden import Hidden
 from tenantry.apiserver.mount import Elsewhere, Place
+from tenantry.apiserver.request import Request
 from tenantry.apiserver.scope import Scope
 from tenantry.apiserver.storage_errors import check_readable, not_owner
-from tenantry.http.messages import Request
 from tenantry.kube.objects import GroupResource, annotations_of
 from tenantry.kube.status import StatusError, forbidden, generic_not_found, not_found
 from tenantry.placement.locator import Locator, There

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import orjson
 
-from tenantry.controllers.reconcile import Controller
+from tenantry.controllers.controller import Controller
 from tenantry.kube.exact import exact
 from tenantry.kube.objects import Object
 from tenantry.placement.catalog import Catalog
@@ -42,8 +43,22 @@ def retained_schema(range_: Range, uid: str) -> Object | None:
     return None
 
 
-class RetainedSchemasController(Controller):
-    """Its keys are (range start, export label, schema uid): which bindings use a schema is looked up by their export."""
+class RetainedSchema(NamedTuple):
+    """A schema of an export, as a range keeps it for the bindings that have bound it."""
+
+    range_start: str
+    export_label: str
+    """The export's `hashing.export_hash`: bindings are looked up by it."""
+    uid: str
+
+    @property
+    def record_key(self) -> Key:
+        """Where the range keeps it: a record under no API, which has the export's label where an object has its namespace."""
+        return Key(self.range_start, RETAINED, self.export_label, self.uid)
+
+
+class RetainedSchemasController(Controller[RetainedSchema]):
+    """Keeps a schema for as long as a binding of the range has bound it."""
 
     name = "bound-schemas"
     workers = 2
@@ -59,7 +74,10 @@ class RetainedSchemasController(Controller):
     def resources(self) -> Sequence[str]:
         return (API_BINDINGS,)
 
-    def keys(self, event: RecordEvent) -> Iterable[Key]:
+    def cluster_of(self, key: RetainedSchema) -> str:
+        return key.range_start
+
+    def keys(self, event: RecordEvent) -> Iterable[RetainedSchema]:
         shown = event.record or event.previous
         label = shown.head.labels.get(EXPORT_LABEL) if shown is not None else None
         if not label or label in _SYSTEM_EXPORTS:
@@ -81,43 +99,45 @@ class RetainedSchemasController(Controller):
                 keys.discard(event.key)
                 if not keys:
                     del users[label, uid]
-        return [Key(start, RETAINED, label, uid) for uid in changed]
+        return [RetainedSchema(start, label, uid) for uid in changed]
 
-    def lost(self, range_: Range) -> None:
+    def released(self, range_: Range) -> None:
         self._users.pop(range_.start, None)
 
-    async def prepared(self, range_: Range) -> None:
+    async def wait_for_sync(self, range_: Range) -> None:
         await self._index.filled(range_)
 
-    def initial_keys(self, range_: Range) -> Iterable[Key | None]:
-        yield from (record.key for record in range_.each(RETAINED, range_.start))
+    def initial_keys(self, range_: Range) -> Iterable[RetainedSchema | None]:
+        for record in range_.each(RETAINED, range_.start):
+            yield RetainedSchema(range_.start, record.key.namespace, record.key.name)
         for record in range_.each(API_BINDINGS):
             label = record.head.labels.get(EXPORT_LABEL)
             if label and label not in _SYSTEM_EXPORTS:
                 users = self._users.setdefault(range_.start, {})
                 for uid in _used(record.value):
                     users.setdefault((label, uid), set()).add(record.key)
-                    yield Key(range_.start, RETAINED, label, uid)
+                    yield RetainedSchema(range_.start, label, uid)
             yield None
 
-    async def reconcile(self, range_: Range, key: Key) -> None:
-        if key.cluster == range_.start:
-            await transact(self._cell, (key,), lambda: self._compute(range_, key))
+    async def reconcile(self, range_: Range, key: RetainedSchema) -> None:
+        if key.range_start == range_.start:
+            await transact(self._cell, (key.record_key,), lambda: self._compute(range_, key))
 
-    def _compute(self, range_: Range, key: Key) -> Sequence[Change]:
-        record = range_.get(key)
+    def _compute(self, range_: Range, key: RetainedSchema) -> Sequence[Change]:
+        place = key.record_key
+        record = range_.get(place)
         user = self._user(range_, key)
         if record is not None:
-            return (Change(key, None, None, record),) if user is None else ()
-        schema = self._schema(user, key.name) if user is not None else None
+            return (Change(place, None, None, record),) if user is None else ()
+        schema = self._schema(user, key.uid) if user is not None else None
         if schema is None:
             return ()
         content = {k: v for k, v in schema.items() if k not in ("apiVersion", "kind")}
-        return (Change(key, exact(orjson.dumps(content)), Head(), None),)
+        return (Change(place, exact(orjson.dumps(content)), Head(), None),)
 
-    def _user(self, range_: Range, key: Key) -> Object | None:
+    def _user(self, range_: Range, key: RetainedSchema) -> Object | None:
         """An APIBinding of the range that has bound the schema."""
-        for place in self._users.get(range_.start, {}).get((key.namespace, key.name), ()):
+        for place in self._users.get(range_.start, {}).get((key.export_label, key.uid), ()):
             record = range_.get(place)
             if record is not None:
                 return decoded(record)

@@ -1,4 +1,4 @@
-"""Names of kcp's wire format that more than one room needs: clusters, and keys of annotations and labels."""
+"""Names of kcp's wire format that more than one package needs: clusters, and keys of annotations and labels."""
 
 from __future__ import annotations
 

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from tenantry.apiserver.admission.attributes import Admission
 from tenantry.apiserver.scope import Connector
 from tenantry.apiserver.user import AUTHENTICATED_GROUP
-from tenantry.controllers.reconcile import Controller, ControllerRunner
+from tenantry.controllers.controller import Controller
+from tenantry.controllers.runner import ControllerRunner
+from tenantry.kube.status import StatusError
 from tenantry.placement.catalog import Catalog
 from tenantry.placement.directory import Directory
 from tenantry.placement.locator import Locator
@@ -123,7 +126,7 @@ class Tenancy:
         self.ready = asyncio.Event()
         """Set when the process may serve: bootstrapped, and the catalog read."""
         self.clusters = ClustersMount(self.locator, self.scopes, self.homes, ready=self.ready.is_set)
-        self.runner = ControllerRunner(cell, self.local_ranges)
+        self.runner = ControllerRunner(cell, self.local_ranges.follow, expected_errors=(StatusError,))
         self._bootstrap = Bootstrap(
             cell=cell,
             catalog=self.catalog,
@@ -163,7 +166,7 @@ class Tenancy:
             authorizer=self.authorizer,
         )
 
-    def plain_controllers(self, issue_token: Issue) -> Iterable[Controller]:
+    def plain_controllers(self, issue_token: Issue) -> Iterable[Controller[Any]]:
         """The controllers of plain Kubernetes; `issue_token` signs the tokens that are kept in secrets."""
         return plain_controllers.build(
             cell=self.cell,
@@ -175,7 +178,7 @@ class Tenancy:
             issue_token=issue_token,
         )
 
-    def export_controllers(self, *, publish_on_exports: bool = False) -> Iterable[Controller]:
+    def export_controllers(self, *, publish_on_exports: bool = False) -> Iterable[Controller[Any]]:
         """The controllers of exports and bindings. `publish_on_exports`: fill the deprecated
         `APIExport.status.virtualWorkspaces`."""
         return export_controllers.build(
@@ -192,7 +195,7 @@ class Tenancy:
             publish_on_exports=publish_on_exports,
         )
 
-    def workspace_controllers(self) -> Iterable[Controller]:
+    def workspace_controllers(self) -> Iterable[Controller[Any]]:
         """The controllers of workspaces."""
         return workspace_controllers.build(
             cell=self.cell,

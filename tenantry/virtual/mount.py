@@ -11,9 +11,9 @@ from typing import cast
 from tenantry.apiserver.hidden import Hidden
 from tenantry.apiserver.mount import Elsewhere
 from tenantry.apiserver.mount import Place as MountedPlace
+from tenantry.apiserver.request import Request
 from tenantry.apiserver.scope import Scope
 from tenantry.apiserver.storage_errors import check_readable, not_owner
-from tenantry.http.messages import Request
 from tenantry.kube.status import PlainError, StatusError
 from tenantry.placement.directory import Directory
 from tenantry.storage.range import Range

@@ -14,10 +14,11 @@ from tenantry.apiserver import request_info
 from tenantry.apiserver.admission.attributes import AdmissionChain
 from tenantry.apiserver.authorization import Attributes, Decision, Verdict
 from tenantry.apiserver.records import parse_head
+from tenantry.apiserver.request import Request
 from tenantry.apiserver.scope import Connector, Visibility
 from tenantry.apiserver.user import User
 from tenantry.apiserver.verbs.serve import serve
-from tenantry.http.messages import Reply, Request, Response, Stream
+from tenantry.http.messages import Reply, Response, Stream
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.custom import definition_from_crd
 from tenantry.kube.definition import ResourceDefinition

@@ -9,9 +9,10 @@ from typing import Any
 from tenantry.apiserver.admission.attributes import Admission, AdmissionChain
 from tenantry.apiserver.authorization import NO_OPINION, Attributes, Authorizer, Decision, Verdict
 from tenantry.apiserver.hidden import Hidden
+from tenantry.apiserver.request import Request
 from tenantry.apiserver.scope import Connector, Scope, Visibility
 from tenantry.apiserver.user import User
-from tenantry.http.messages import BodyReader, Request
+from tenantry.http.messages import BodyReader
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.objects import Object

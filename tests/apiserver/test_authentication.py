@@ -22,9 +22,9 @@ from tenantry.apiserver.authentication.service_account import (
     token_cluster,
 )
 from tenantry.apiserver.authentication.static_tokens import StaticTokens, TokenFileError, read_token_file
+from tenantry.apiserver.request import Request
 from tenantry.apiserver.user import CLUSTER_NAME_EXTRA, User
 from tenantry.http.certificates import CertificateAuthority, CertificateError
-from tenantry.http.messages import Request
 from tenantry.kube.status import StatusError
 
 OWN = "https://kcp.default.svc"

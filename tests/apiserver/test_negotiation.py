@@ -10,7 +10,7 @@ from tenantry.apiserver.negotiation import (
     negotiate,
     patch_media_type,
 )
-from tenantry.http.messages import Request
+from tenantry.apiserver.request import Request
 from tenantry.kube.status import StatusError, unauthorized
 
 PROTOBUF = "application/vnd.kubernetes.protobuf"

@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 import pytest
 
+from tenantry.apiserver.forwarded import NOT_OWNER
 from tenantry.apiserver.records import parse_head
-from tenantry.http.messages import NOT_OWNER, Response, Stream
+from tenantry.http.messages import Response, Stream
 from tenantry.storage.cell import Cell
 from tests.apiserver.kit import DEFINITIONS, MemorySink, Server, TestScope, cm
 from tests.storage.test_backfill import SlowPast

@@ -17,9 +17,10 @@ from tenantry.apiserver.endpoints.health import Health
 from tenantry.apiserver.endpoints.issuer import IssuerEndpoint
 from tenantry.apiserver.mount import Elsewhere
 from tenantry.apiserver.pipeline import Pipeline
+from tenantry.apiserver.request import Request
 from tenantry.apiserver.scope import Call
 from tenantry.apiserver.user import KCP_ADMIN_GROUP, MASTERS_GROUP, SCOPES_EXTRA, User
-from tenantry.http.messages import Reply, Request, Response
+from tenantry.http.messages import Reply, Response
 from tests.apiserver.pipeline_fakes import CONFIG_MAPS, Clusters, FakeScope, Rules
 
 TOKENS = {

@@ -16,7 +16,7 @@ import aiohttp
 import pytest
 
 from tenantry.apiserver.life_cycle import OPEN_FILES, Process, run_process
-from tenantry.apiserver.settings import ProcessOptions
+from tenantry.apiserver.settings import ProcessSettings
 from tenantry.base.flags import SettingError
 from tenantry.base.tasks import essential
 from tenantry.http.certificates import CertificateAuthority
@@ -36,11 +36,11 @@ def as_before() -> Iterator[None]:
     root.setLevel(level)
 
 
-class Fake(Process[ProcessOptions]):
+class Fake(Process[ProcessSettings]):
     """`signals`: sent to this process when it begins to start. `fails`: raised by the start. `hangs`: it never ends."""
 
     def __init__(self, *, signals: int = 0, fails: Exception | None = None, hangs: bool = False) -> None:
-        super().__init__(ProcessOptions(), MemoryStore(), AUTHORITY)
+        super().__init__(ProcessSettings(), MemoryStore(), AUTHORITY)
         self.seen: list[str] = []
         self._signals, self._fails, self._hangs = signals, fails, hangs
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from tenantry.apiserver.request import Request
 from tenantry.apiserver.request_info import RequestInfo, parse
-from tenantry.http.messages import Request
 from tenantry.kube.status import StatusError
 
 CASES = [

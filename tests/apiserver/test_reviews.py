@@ -14,9 +14,10 @@ from tenantry.apiserver.authentication.service_account import ServiceAccountToke
 from tenantry.apiserver.authentication.static_tokens import StaticTokens
 from tenantry.apiserver.authorization import Attributes, Decision, Verdict
 from tenantry.apiserver.endpoints import reviews, token_request
+from tenantry.apiserver.request import Request
 from tenantry.apiserver.scope import Call
 from tenantry.apiserver.user import MASTERS_GROUP, User
-from tenantry.http.messages import Request, Response
+from tenantry.http.messages import Response
 from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError
 from tenantry.kube.types import BUILTINS

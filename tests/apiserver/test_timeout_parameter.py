@@ -2,8 +2,8 @@
 
 import pytest
 
+from tenantry.apiserver.request import Request
 from tenantry.apiserver.timeout_parameter import check_timeout
-from tenantry.http.messages import Request
 from tenantry.kube.status import StatusError
 
 

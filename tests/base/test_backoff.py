@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenantry.base.backoff import Backoff
+from tenantry.base.backoff import Backoff, KeyedBackoff
 
 
 @given(st.floats(0.001, 1), st.floats(1, 100), st.integers(1, 30))
@@ -22,3 +22,16 @@ def test_jitter_shortens_a_pause_by_no_more_than_its_part(jitter: float) -> None
     backoff = Backoff(1.0, 8.0, jitter=jitter)
     for longest in (1.0, 2.0, 4.0, 8.0, 8.0):
         assert longest * (1 - jitter) - 1e-9 <= backoff.next_seconds() <= longest
+
+
+@given(st.floats(0.001, 1), st.floats(1, 100), st.integers(1, 2000))
+def test_pauses_of_a_key_double_up_to_the_last_and_are_its_own(first: float, last: float, failures: int) -> None:
+    backoff = KeyedBackoff[str](first, last)
+    for attempt in range(failures):
+        assert backoff.next_seconds("a") == min(first * 2 ** min(attempt, 64), last)
+    assert (backoff.failures("a"), backoff.failures("b")) == (failures, 0)
+    assert backoff.next_seconds("b") == first
+    backoff.reset("a")
+    assert (backoff.next_seconds("a"), backoff.failures("b")) == (first, 1)
+    backoff.reset_where(lambda key: key == "a")
+    assert (backoff.failures("a"), backoff.failures("b")) == (0, 1)

@@ -145,7 +145,7 @@ def test_caches_are_known_by_name_for_as_long_as_they_live() -> None:
     assert "test of names" not in {cache.name for cache in caches()}
 
 
-def test_the_figure_is_no_lie() -> None:
+def test_the_size_is_that_of_the_memory() -> None:
     random = Random(7)
     tracemalloc.start()
     try:

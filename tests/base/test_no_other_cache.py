@@ -27,7 +27,7 @@ ALLOWED = {
     "tenantry/kube/schema/formats.py: re.compile of a pattern that is not the program's": (
         "made of the program's, when it is loaded"
     ),
-    "tenantry/storage/etcd/settings.py: urlsplit": "the operator's endpoints",
+    "tenantry/storage/etcd/config.py: urlsplit": "the operator's endpoints",
     "tenantry/storage/sqlite/writer.py: cache": "by the number of rows of a statement, which a batch bounds",
     "tenantry/tenancy/authorization/access.py: self._decisions, emptied by the number of its entries": (
         "its bytes count in the cache that holds it, and its keys are bounded"

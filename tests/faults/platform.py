@@ -10,7 +10,7 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import TypeVar
 
-from tenantry.storage.etcd.settings import EtcdSettings
+from tenantry.storage.etcd.config import EtcdConfig
 from tenantry.storage.etcd.store import EtcdStore
 from tenantry.storage.keys import ELECTION
 from tenantry.storage.store import Event
@@ -53,7 +53,7 @@ class Platform:
             break
         try:
             tenants = [(await asyncio.to_thread(fleet.root.workspace, f"tenant-{number}")).name for number in range(TENANTS)]
-            return cls(fleet, await EtcdStore.open(EtcdSettings((fleet.etcd.url,))), tenants)
+            return cls(fleet, await EtcdStore.open(EtcdConfig((fleet.etcd.url,))), tenants)
         except BaseException:
             await asyncio.to_thread(fleet.stop)
             raise

@@ -12,10 +12,11 @@ from gateway.proxy import Proxy
 from gateway.routing import Router
 from tenantry.apiserver.authentication.client_certificate import ClientCertificates
 from tenantry.apiserver.endpoints.health import Health
+from tenantry.apiserver.request import Handler, Request
+from tenantry.apiserver.serving import http_server
 from tenantry.http.certificates import CertificateAuthority, pair_client_context, pair_server_context
 from tenantry.http.limits import Limits
-from tenantry.http.messages import Handler
-from tenantry.http.server import EdgeServer
+from tenantry.http.server import HttpServer
 from tenantry.placement.catalog import Catalog
 from tenantry.placement.directory import Directory
 from tenantry.placement.forwarding import Forwarding
@@ -92,7 +93,7 @@ class Fleet:
     directory: Directory
     owners: Owners
     forwarding: Forwarding
-    edge: EdgeServer
+    edge: HttpServer[Request]
     port: int
     health: Health
     servers: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
@@ -107,9 +108,9 @@ class Fleet:
             return pair_client_context(self.authority.certificate, self.authority.issue_client(user, groups))
         return ssl.create_default_context(cadata=self.authority.certificate.decode())
 
-    async def edge_shard(self, name: str, handler: Handler, *ranges: str, limits: Limits | None = None) -> EdgeServer:
+    async def edge_shard(self, name: str, handler: Handler, *ranges: str, limits: Limits | None = None) -> HttpServer[Request]:
         """A shard that is our own HTTP server, and owns these ranges."""
-        server = EdgeServer(handler, tls=self.server_tls(), limits=limits)
+        server = http_server(handler, tls=self.server_tls(), limits=limits)
         port = await server.start("127.0.0.1", 0)
         self.servers.append(server.stop)
         self.own(name, port, *ranges)
@@ -177,7 +178,7 @@ async def fleet(
         health=health,
     )
     tls = pair_server_context(authority.issue_serving(["127.0.0.1"]), client_ca_pem=authority.certificate)
-    edge = EdgeServer(proxy, tls=tls, limits=limits)
+    edge = http_server(proxy, tls=tls, limits=limits)
     port = await edge.start("127.0.0.1", 0)
     running = Fleet(authority, map_, directory, owners, forwarding, edge, port, health)
     try:

@@ -20,10 +20,11 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from gateway.main import Gateway
 from gateway.settings import GatewaySettings
+from tenantry.apiserver.request import Request
+from tenantry.apiserver.serving import http_server
 from tenantry.client import Client, Credentials
 from tenantry.http.certificates import CertificateAuthority, pair_server_context
-from tenantry.http.messages import Reply, Request, Response
-from tenantry.http.server import EdgeServer
+from tenantry.http.messages import Reply, Response
 from tenantry.placement.map_rows import RangeRow, SessionRow, encode
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.secrets import shared_secret
@@ -66,7 +67,7 @@ async def test_requests_reach_the_owner_that_the_store_names(tmp_path: Path) -> 
         return Response(200, request.path.encode(), "text/plain")
 
     async with running(tmp_path) as (gateway, store, authority), aiohttp.ClientSession() as session:
-        shard = EdgeServer(
+        shard = http_server(
             answer, tls=pair_server_context(authority.issue_serving(["127.0.0.1"]), client_ca_pem=authority.certificate)
         )
         port = await shard.start("127.0.0.1", 0)
@@ -155,7 +156,7 @@ async def test_every_certificate_of_a_gateway_is_renewed_while_it_serves(tmp_pat
         return found.serial_number
 
     async with running(tmp_path, authority) as (gateway, store, _):
-        shard = EdgeServer(
+        shard = http_server(
             answer, tls=pair_server_context(authority.issue_serving(["127.0.0.1"]), client_ca_pem=authority.certificate)
         )
         await own_root(store, f"https://127.0.0.1:{await shard.start('127.0.0.1', 0)}")

@@ -13,8 +13,10 @@ import aiohttp
 import pytest
 import uvloop
 
-from tenantry.http.limits import FORWARDED_HEADERS, Limits
-from tenantry.http.messages import NOT_OWNER, Reply, Request, Response, Sink, Stream, frame
+from tenantry.apiserver.forwarded import FORWARDED_HEADERS, NOT_OWNER
+from tenantry.apiserver.request import Request
+from tenantry.http.limits import Limits
+from tenantry.http.messages import Reply, Response, Sink, Stream, frame
 from tests.gateway.fleet import A, B, Fleet, fleet, until
 from tests.support.patience import PATIENCE_SECONDS
 

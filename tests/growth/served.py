@@ -19,8 +19,9 @@ import pytest
 from multidict import CIMultiDict
 
 from tenantry.apiserver.authentication.static_tokens import StaticTokens
+from tenantry.apiserver.request import Request
 from tenantry.apiserver.work import Workers
-from tenantry.http.messages import Request, Response, Stream
+from tenantry.http.messages import Response, Stream
 from tests.growth.meter import GROWTH, SLACK, lines
 from tests.support.patience import PATIENCE_SECONDS
 from tests.tenancy.stack import MASTER, Stack, person, running

@@ -10,8 +10,8 @@ from urllib.parse import quote
 import orjson
 import pytest
 
+from tenantry.apiserver.request import Request
 from tenantry.apiserver.timeout_parameter import check_timeout
-from tenantry.http.messages import Request
 from tests.growth.meter import assert_time_is_linear
 from tests.growth.served import Make, Sent, Served, failing, served
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -11,7 +11,9 @@ from typing import Any
 import orjson
 import pytest
 
-from tenantry.controllers.reconcile import Controller, Queue, Walks
+from tenantry.controllers.controller import Controller
+from tenantry.controllers.listing import Listings
+from tenantry.controllers.queue import WorkQueue
 from tenantry.kube.objects import Object
 from tenantry.storage.backfill import backfill_range
 from tenantry.storage.keys import Key
@@ -102,8 +104,16 @@ async def world() -> AsyncIterator[World]:
         yield made
 
 
-async def finished(walks: Walks) -> None:
-    while not walks.idle:  # noqa: ASYNC110
+def attached(controller: Controller[Any], range_: Range | None = None) -> tuple[WorkQueue[Any], Listings[Any]]:
+    """A queue without a bound, and listings, that the controller has from now on."""
+    queue = WorkQueue[Any](controller.cluster_of, keys_max=1 << 30, range_of=lambda cluster: range_)
+    listings = Listings(controller.name, queue)
+    controller.attach(queue, listings)
+    return queue, listings
+
+
+async def finished(listings: Listings[Any]) -> None:
+    while not listings.idle:  # noqa: ASYNC110
         await asyncio.sleep(0)
 
 
@@ -111,8 +121,8 @@ def assert_short(turn: Turn, most: int = LINES_OF_A_TURN) -> None:
     assert 0 < turn.longest < most, f"{turn.longest} lines in one turn, most of them in {turn.where}"
 
 
-def controllers_of(made: World) -> list[Controller]:
-    return made.tenancy.runner._controllers
+def controllers_of(made: World) -> Sequence[Controller[Any]]:
+    return made.tenancy.runner.controllers
 
 
 async def test_a_range_that_comes_is_gone_through_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,16 +133,15 @@ async def test_a_range_that_comes_is_gone_through_in_slices(monkeypatch: pytest.
         for controller in controllers_of(made):
             if controller.name == "apibinding-maintain":
                 controller._maintained = {("root", "type")}  # type: ignore[attr-defined]
-            queue = Queue(limit=1 << 30, range_of=lambda cluster: held)
-            controller._queue, controller._walks = queue, Walks(controller.name, queue)
+            queue, listings = attached(controller, held)
             with counted_turns(monkeypatch) as turn:
-                controller._walks.start()
-                controller._walks.gain(held, partial(controller.initial_keys, held), partial(asyncio.sleep, 0))
-                await finished(controller._walks)
+                listings.start()
+                listings.add_range(held, partial(controller.initial_keys, held), partial(asyncio.sleep, 0))
+                await finished(listings)
             assert turn.longest < LINES_OF_A_TURN, f"{controller.name}: {turn.longest} lines in one turn, in {turn.where}"
             resources = controller.resources
             if resources is None or set(resources) & set(RESOURCES):
-                assert queue.overflowed is False, controller.name
+                assert queue.relist_all is False, controller.name
 
 
 async def test_an_event_costs_the_same_whatever_its_cluster_holds() -> None:
@@ -142,8 +151,7 @@ async def test_an_event_costs_the_same_whatever_its_cluster_holds() -> None:
             held.load(crowd(resource))
         owner = record(CONFIG_MAPS, "owner")
         for controller in controllers_of(made):
-            queue = Queue(limit=1 << 30)
-            controller._queue, controller._walks = queue, Walks(controller.name, queue)
+            attached(controller)
             for _ in controller.initial_keys(held):
                 pass
             if isinstance(controller, GarbageCollector):
@@ -159,7 +167,7 @@ async def test_an_event_costs_the_same_whatever_its_cluster_holds() -> None:
                     assert ran < LINES_OF_AN_EVENT, f"{controller.name}, told of {event.key.resource}: {ran} lines"
 
 
-def told(controller: Controller, event: RecordEvent) -> None:
+def told(controller: Controller[Any], event: RecordEvent) -> None:
     for _ in controller.keys(event):
         pass
 
@@ -180,7 +188,7 @@ async def test_the_dependents_of_an_owner_are_gone_through_in_slices(monkeypatch
         held = made.cell.range_of(CLUSTER)
         held.load(owned(number) for number in range(MANY))
         (collector,) = [each for each in controllers_of(made) if isinstance(each, GarbageCollector)]
-        collector._queue = Queue(limit=1 << 30)
+        queue, _ = attached(collector)
         for _ in collector.initial_keys(held):
             pass
         owner = record(CONFIG_MAPS, "owner", deleting=True)
@@ -191,7 +199,7 @@ async def test_the_dependents_of_an_owner_are_gone_through_in_slices(monkeypatch
             else:
                 await collector._foreground(held, owner)
         assert_short(turn)
-        assert len(collector._queue) == MANY
+        assert len(queue) == MANY
 
 
 async def test_indexes_are_filled_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:

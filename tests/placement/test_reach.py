@@ -9,8 +9,9 @@ from typing import Any, cast
 
 import pytest
 
-from tenantry.http.messages import Reply, Request, Response
-from tenantry.http.server import EdgeServer
+from tenantry.apiserver.request import Request
+from tenantry.apiserver.serving import http_server
+from tenantry.http.messages import Reply, Response
 from tenantry.http.upstream import Upstream
 from tenantry.placement import reach_probe
 from tenantry.placement.map import Map
@@ -139,7 +140,7 @@ async def answering(request: Request) -> Reply:
 
 async def test_a_probe_says_whom_it_reaches(store: Store, reach: Reach) -> None:
     """Any answer will do. A shard that does not answer is tried twice; one that is new is tried at once; and all ends with it."""
-    edge = EdgeServer(answering)
+    edge = http_server(answering)
     there = f"http://127.0.0.1:{await edge.start('127.0.0.1', 0)}"
     shards = Shards()
     shards.set(well=there)

@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 import pytest
 
 from tenantry.apiserver.authentication.client_certificate import ClientCertificates, RequestHeaders
+from tenantry.apiserver.forwarded import FROM_PEER, NOT_OWNER
 from tenantry.apiserver.negotiation import error_response
+from tenantry.apiserver.request import Handler, Request
+from tenantry.apiserver.serving import http_server
 from tenantry.apiserver.storage_errors import not_owner
 from tenantry.apiserver.user import SYSTEM, User, make_extra
 from tenantry.http.certificates import CertificateAuthority, Pair, pair_client_context, pair_server_context
-from tenantry.http.messages import FROM_PEER, NOT_OWNER, Handler, Relay, Reply, Request, Response, Sink, Stream, frame
-from tenantry.http.server import EdgeServer
+from tenantry.http.messages import Relay, Reply, Response, Sink, Stream, frame
 from tenantry.kube.status import StatusError
 from tenantry.placement.map_rows import RangeRow, SessionRow, encode, range_key, session_key
 from tenantry.placement.owners import Owners
@@ -91,7 +93,7 @@ async def world() -> AsyncIterator[World]:
 async def _world(client: Pair | None = None, *, patience_seconds: float = 2.0) -> AsyncIterator[World]:
     other = Other()
     tls = pair_server_context(AUTHORITY.issue_serving(["127.0.0.1"]), client_ca_pem=AUTHORITY.certificate)
-    server = EdgeServer(other, tls=tls)
+    server = http_server(other, tls=tls)
     port = await server.start("127.0.0.1", 0)
     store = MemoryStore()
     await store.commit([], [Put(session_key("other"), encode(SessionRow("other", f"https://127.0.0.1:{port}", 1)))], [])

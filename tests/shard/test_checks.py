@@ -7,8 +7,8 @@ from typing import Any
 
 from shard.checks import REMEMBERED_SECONDS, StoreCheck, watch_over
 from tenantry.apiserver.endpoints.health import Health
+from tenantry.apiserver.request import Request
 from tenantry.base.metrics import Metrics
-from tenantry.http.messages import Request
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.memory import MemoryStore

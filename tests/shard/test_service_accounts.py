@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from shard.service_accounts import ServiceAccountLookup
-from tenantry.http.messages import Reply, Request, Response
+from tenantry.apiserver.request import Request
+from tenantry.http.messages import Reply, Response
 from tenantry.kube.status import StatusError
 from tests.tenancy.stack import running
 

@@ -8,8 +8,10 @@ from pathlib import Path
 import orjson
 import pytest
 
+from tenantry.apiserver.forwarded import NOT_OWNER
+from tenantry.apiserver.request import Request
 from tenantry.apiserver.user import User
-from tenantry.http.messages import NOT_OWNER, Reply, Request, Response
+from tenantry.http.messages import Reply, Response
 from tests.tenancy.stack import MASTER, Stack, person, running
 
 ADA = person("ada")

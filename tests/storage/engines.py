@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tenantry.storage.etcd import EtcdSettings, EtcdStore
+from tenantry.storage.etcd import EtcdConfig, EtcdStore
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.sqlite import SqliteStore
 from tenantry.storage.store import Batch, Event, KeyValue, LeaseGone, Put, Store
@@ -108,7 +108,7 @@ class EtcdEngine(Engine):
         self.begun = False
 
     async def start(self) -> None:
-        settings = EtcdSettings(
+        settings = EtcdConfig(
             (self.server.url,),
             # That a machine lets a server wait is not what is tested.
             deadline_seconds=60.0,

@@ -19,7 +19,7 @@ from tenantry._proto.etcd import rpc_pb2 as rpc
 from tenantry.http.certificates import CertificateAuthority
 from tenantry.storage import versions
 from tenantry.storage.cell import Cell
-from tenantry.storage.etcd import EtcdSettings, EtcdStore, link
+from tenantry.storage.etcd import EtcdConfig, EtcdStore, link
 from tenantry.storage.etcd.leases import seconds_left
 from tenantry.storage.etcd.methods import RANGE
 from tenantry.storage.etcd.refusals import NotPermitted
@@ -72,7 +72,7 @@ async def open_store(server: EtcdServer) -> AsyncIterator[Open]:
             "last_retry_seconds": 0.05,
             **settings,
         }
-        opened.append(await EtcdStore.open(EtcdSettings(urls or (server.url,), **settings)))
+        opened.append(await EtcdStore.open(EtcdConfig(urls or (server.url,), **settings)))
         return opened[-1]
 
     yield open_
@@ -526,8 +526,8 @@ async def test_values_that_are_not_ours_are_reported(server: EtcdServer, open_st
 
 
 async def test_the_cells_number_stays(open_store: Open, server: EtcdServer) -> None:
-    first = await EtcdStore.open(EtcdSettings((server.url,)), cell=9)
-    second = await EtcdStore.open(EtcdSettings((server.url,)), cell=4)
+    first = await EtcdStore.open(EtcdConfig((server.url,)), cell=9)
+    second = await EtcdStore.open(EtcdConfig((server.url,)), cell=4)
     assert (first.cell, second.cell) == (9, 9)
     await first.close()
     await second.close()
@@ -613,7 +613,7 @@ async def test_a_quiet_watch_asks_how_far_it_is(open_store: Open) -> None:
 async def test_a_process_that_starts_waits_for_etcd(server: EtcdServer, proxy: Proxy) -> None:
     """It answers nothing for longer than a call takes at most."""
     proxy.mute = True
-    settings = EtcdSettings((url(proxy),), deadline_seconds=0.3, dial_seconds=0.2, first_retry_seconds=0.01)
+    settings = EtcdConfig((url(proxy),), deadline_seconds=0.3, dial_seconds=0.2, first_retry_seconds=0.01)
     opening = asyncio.create_task(EtcdStore.open(settings))
     _, waiting = await asyncio.wait({opening}, timeout=1.0)
     assert waiting

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from tenantry._proto.etcd import rpc_pb2 as rpc
-from tenantry.storage.etcd import EtcdSettings, EtcdStore
+from tenantry.storage.etcd import EtcdConfig, EtcdStore
 from tenantry.storage.etcd.connection import Connection
 from tenantry.storage.etcd.methods import STATUS
 from tenantry.storage.store import Compacted, Fence, Indeterminate, Put, Unavailable
@@ -38,11 +38,11 @@ async def store(members: list[EtcdServer]) -> AsyncIterator[EtcdStore]:
 
 async def open_on(*members: EtcdServer) -> EtcdStore:
     urls = tuple(member.url for member in members)
-    return await EtcdStore.open(EtcdSettings(urls, last_retry_seconds=0.1, deadline_seconds=10))
+    return await EtcdStore.open(EtcdConfig(urls, last_retry_seconds=0.1, deadline_seconds=10))
 
 
 async def leads(member: EtcdServer) -> bool:
-    connection = Connection(EtcdSettings((member.url,)))
+    connection = Connection(EtcdConfig((member.url,)))
     status = await connection.call(STATUS, rpc.StatusRequest())
     await connection.close()
     return bool(status.leader == status.header.member_id)

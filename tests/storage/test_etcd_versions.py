@@ -9,8 +9,8 @@ import grpc
 import pytest
 
 from tenantry._proto.etcd import rpc_pb2 as rpc
-from tenantry.storage.etcd import EtcdSettings, EtcdStore, UnsupportedVersion
-from tenantry.storage.etcd.settings import Endpoint, parse_endpoint
+from tenantry.storage.etcd import EtcdConfig, EtcdStore, UnsupportedVersion
+from tenantry.storage.etcd.config import Endpoint, parse_endpoint
 from tenantry.storage.etcd.versions import check_version, reports_progress_on_request
 from tenantry.storage.store import Unavailable
 from tests.support.etcd import EtcdServer
@@ -55,9 +55,9 @@ def test_endpoints() -> None:
     assert parse_endpoint("http://[::1]:23/") == Endpoint("[::1]:23", False)
     for wrong in ("etcd-0:2379", "unix:///etcd", "http://", "http://user@etcd", "http://etcd/path"):
         with pytest.raises(ValueError, match="endpoint"):
-            EtcdSettings((wrong,))
+            EtcdConfig((wrong,))
     with pytest.raises(ValueError, match="no etcd endpoint"):
-        EtcdSettings(())
+        EtcdConfig(())
 
 
 @pytest.fixture
@@ -84,16 +84,16 @@ async def serve() -> AsyncIterator[Serve]:
 
 async def test_an_old_server_is_refused_at_once(serve: Serve) -> None:
     with pytest.raises(UnsupportedVersion, match=r"etcd 3\.5\.4 is refused.*3\.5\.6 or later"):
-        await EtcdStore.open(EtcdSettings((await serve(version="3.5.4"), await serve(version="3.4.1")), deadline_seconds=60))
+        await EtcdStore.open(EtcdConfig((await serve(version="3.5.4"), await serve(version="3.4.1")), deadline_seconds=60))
 
 
 async def test_members_that_cannot_serve_are_passed_over(serve: Serve) -> None:
     useless = [await serve(version="3.5.4"), await serve(version="3.6.1", isLearner=True), await serve(version="3.6.1", leader=0)]
     with pytest.raises(Unavailable, match=r"3\.5\.4 is refused.*learner.*no leader"):
-        await EtcdStore.open(EtcdSettings(tuple(useless), deadline_seconds=3.0, opening_seconds=0.0))
+        await EtcdStore.open(EtcdConfig(tuple(useless), deadline_seconds=3.0, opening_seconds=0.0))
     server = EtcdServer()
     server.start()
-    store = await EtcdStore.open(EtcdSettings((*useless, server.url), deadline_seconds=60.0))
+    store = await EtcdStore.open(EtcdConfig((*useless, server.url), deadline_seconds=60.0))
     assert (await store.read(b"/", b"0")).kvs == []
     await store.close()
     server.stop()

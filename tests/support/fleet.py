@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from tenantry.placement.map import RangeInfo, ShardInfo
 from tenantry.placement.range_map import RangeMap
-from tenantry.storage.etcd.settings import EtcdSettings
+from tenantry.storage.etcd.config import EtcdConfig
 from tenantry.storage.etcd.store import EtcdStore
 from tests.e2e.client import Api
 from tests.support.commands import tenantry
@@ -311,7 +311,7 @@ class Fleet:
         return found
 
     async def _follow(self) -> None:
-        self._store = await EtcdStore.open(EtcdSettings((self.etcd.url,)))
+        self._store = await EtcdStore.open(EtcdConfig((self.etcd.url,)))
         self._map = RangeMap(self._store)
         await self._map.start()
 

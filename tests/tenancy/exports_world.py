@@ -13,9 +13,10 @@ from tenantry.apiserver.authentication.authenticator import Authenticator, Union
 from tenantry.apiserver.mount import Mount
 from tenantry.apiserver.pipeline import Pipeline
 from tenantry.apiserver.records import parse_head
+from tenantry.apiserver.request import Request
 from tenantry.apiserver.scope import Connector
 from tenantry.apiserver.user import AUTHENTICATED_GROUP, MASTERS_GROUP, User
-from tenantry.http.messages import Reply, Request, Response
+from tenantry.http.messages import Reply, Response
 from tenantry.kube.objects import Object
 from tenantry.placement.map import RangeInfo, ShardInfo
 from tenantry.placement.urls import Urls
@@ -29,7 +30,7 @@ from tenantry.tenancy.exports.revise import revise
 from tenantry.tenancy.mounts import RangesMount
 from tenantry.tenancy.resources import API_BINDINGS, API_EXPORTS
 from tenantry.tenancy.wiring import Tenancy
-from tenantry.tenancy.workspaces.role_copies import OffersController
+from tenantry.tenancy.workspaces.role_copies import RoleCopiesController
 from tenantry.virtual.access_changes import AccessChanges
 from tenantry.virtual.mount import ServicesMount, load_views
 from tenantry.virtual.stock import stock_views
@@ -129,7 +130,7 @@ class World:
             ca_certificate=ca_certificate,
         )
         self.controllers = list(tenancy.export_controllers(**settings))
-        copies = OffersController(cell=self.cell, definitions=tenancy.definitions, copies=tenancy.copies)
+        copies = RoleCopiesController(cell=self.cell, definitions=tenancy.definitions, copies=tenancy.copies)
         tenancy.runner.add(*self.controllers, copies)
         self.context = ViewContext(
             authorizer=tenancy.authorizer,

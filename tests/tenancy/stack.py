@@ -16,10 +16,11 @@ from shard.wiring import Identity, Shard
 from tenantry.apiserver.authentication.authenticator import TokenAuthenticator
 from tenantry.apiserver.authentication.service_account import TokenIssuer
 from tenantry.apiserver.endpoints.health import Health
+from tenantry.apiserver.request import Request
 from tenantry.apiserver.user import AUTHENTICATED_GROUP, KCP_ADMIN_GROUP, MASTERS_GROUP, User
 from tenantry.base.metrics import Metrics
 from tenantry.cli.local_fleet import TTL_SECONDS, LocalFleet
-from tenantry.http.messages import Reply, Request, Response
+from tenantry.http.messages import Reply, Response
 from tenantry.kube.objects import Object
 from tenantry.placement.urls import Urls
 from tenantry.storage.memory import MemoryStore

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tenantry.tenancy.controllers.garbage_collector import GarbageCollector
 from tests.tenancy.plain_world import CLUSTER, World, config_map, definition, reference
 
 HOLD = ["x.example/hold"]
@@ -112,15 +113,15 @@ async def test_what_has_an_owner_of_an_unknown_type_is_looked_at_when_the_type_c
 
 async def test_nothing_is_kept_of_what_is_gone_or_lost() -> None:
     async with World() as world:
-        collector = next(c for c in world.tenancy.runner._controllers if c.name == "garbage-collector")
+        collector = next(c for c in world.tenancy.runner.controllers if isinstance(c, GarbageCollector))
         top = await world.post("configmaps", config_map("top"))
         child = await world.post("configmaps", config_map("child", top, block=True, finalizers=HOLD))
         await world.post("configmaps", config_map("unknown", {**top, "kind": "Nothing"}))
         await world.delete("configmaps", "top", policy="Foreground")
         await world.until(lambda: (world.find("configmaps", "child") or {})["metadata"].get("deletionTimestamp"))
         await world.settled()
-        tables = (collector._dependents, collector._waiting, collector._unresolved)  # type: ignore[attr-defined]
+        tables = (collector._dependents, collector._waiting, collector._unresolved)
         assert all(tables)
         assert child["metadata"]["uid"]
-        collector.lost(world.cell.ranges["root"])
+        collector.released(world.cell.ranges["root"])
         assert not any(tables)

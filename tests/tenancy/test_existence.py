@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
+from tenantry.apiserver.request import Request
 from tenantry.apiserver.user import (
     AUTHENTICATED_GROUP,
     CLUSTER_NAME_EXTRA,
@@ -18,7 +19,7 @@ from tenantry.apiserver.user import (
     User,
     make_extra,
 )
-from tenantry.http.messages import Request, Response
+from tenantry.http.messages import Response
 from tenantry.storage.keys import Key
 from tests.tenancy.stack import MASTER, Stack, person, running
 

@@ -28,7 +28,7 @@ from tenantry.tenancy.types.conversion import (
     export_up,
 )
 from tenantry.tenancy.workspaces.owner import owner_user
-from tenantry.tenancy.workspaces.state import settle
+from tenantry.tenancy.workspaces.state import set_phase
 from tests.tenancy.exports_world import accepted, claim, user
 from tests.tenancy.plain_world import CLUSTER, config_map
 from tests.tenancy.plain_world import World as PlainWorld
@@ -301,7 +301,7 @@ def test_an_owner_is_a_user_or_nobody(text: str) -> None:
         "metadata": {"annotations": {"experimental.tenancy.kcp.io/owner": text}},
         "status": {"phase": "Initializing"},
     }
-    settle(cluster, "2026-01-01T00:00:00Z")
+    set_phase(cluster, "2026-01-01T00:00:00Z")
 
 
 @given(texts)

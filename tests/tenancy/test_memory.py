@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from registry.assigner import Move
-from tenantry.apiserver.hub import Feed, Group, Hub, Watcher
+from tenantry.apiserver.hub import Hub, Watcher, WatcherGroup, WatchFeed
+from tenantry.apiserver.request import Request
 from tenantry.apiserver.user import ANONYMOUS, UNAUTHENTICATED_GROUP, User
 from tenantry.base.cache import Cache, caches
-from tenantry.http.messages import Request, Stream
+from tenantry.http.messages import Stream
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.storage.history import History
@@ -263,7 +264,7 @@ async def watched(stack: Stack, cluster: str) -> asyncio.Task[None]:
 
 
 async def test_nothing_is_kept_of_ranges_that_moved_away(tmp_path: Path) -> None:
-    kinds = (Range, Record, History, Hub, Feed, Group, Watcher, Policy, Access, ApiSet, ResourceDefinition)
+    kinds = (Range, Record, History, Hub, WatchFeed, WatcherGroup, Watcher, Policy, Access, ApiSet, ResourceDefinition)
     async with running(tmp_path, shards=2, capacity=1) as stack:
         clusters = [await stack.workspace("root", f"w{number}") for number in range(2)]
         places = [

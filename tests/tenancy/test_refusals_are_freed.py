@@ -15,9 +15,9 @@ import orjson
 import pytest
 import pytest_asyncio
 
+from tenantry.apiserver.request import Request
 from tenantry.apiserver.work import AT_ONCE, Workers
 from tenantry.base.loop_turns import in_steps
-from tenantry.http.messages import Request
 from tenantry.kube.codec import json_size
 from tenantry.storage.cell import Cell, Stale
 from tenantry.storage.keys import Key

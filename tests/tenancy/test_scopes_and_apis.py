@@ -7,9 +7,9 @@ import pytest
 from tenantry.apiserver.authorization import Attributes
 from tenantry.apiserver.hidden import Hidden
 from tenantry.apiserver.mount import Elsewhere
+from tenantry.apiserver.request import Request
 from tenantry.apiserver.scope import Scope
 from tenantry.apiserver.user import SYSTEM, User
-from tenantry.http.messages import Request
 from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError
 from tenantry.tenancy.cluster_scope import ClusterScope, WildcardScope

@@ -13,8 +13,9 @@ import orjson
 from tenantry.apiserver import objects, records
 from tenantry.apiserver.admission.attributes import Admission, AdmissionChain
 from tenantry.apiserver.authorization import Attributes, Decision, Verdict
+from tenantry.apiserver.request import Request
 from tenantry.apiserver.user import AUTHENTICATED_GROUP, SYSTEM, User
-from tenantry.http.messages import Reply, Request, Response
+from tenantry.http.messages import Reply, Response
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError

@@ -17,8 +17,9 @@ from shard.service_accounts import ServiceAccountLookup
 from tenantry.apiserver.authentication.authenticator import Union
 from tenantry.apiserver.authentication.service_account import TokenIssuer
 from tenantry.apiserver.endpoints import token_request
+from tenantry.apiserver.request import Request
 from tenantry.apiserver.user import User
-from tenantry.http.messages import Request, Response
+from tenantry.http.messages import Response
 from tenantry.kube.objects import Object
 from tenantry.virtual.initializing.initializing import InitializingWorkspaces
 from tenantry.virtual.initializing.terminating import TerminatingWorkspaces

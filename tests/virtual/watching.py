@@ -7,8 +7,9 @@ from typing import Any
 
 import orjson
 
+from tenantry.apiserver.request import Request
 from tenantry.apiserver.user import User
-from tenantry.http.messages import Request, Stream
+from tenantry.http.messages import Stream
 from tests.support.patience import PATIENCE_SECONDS
 from tests.tenancy.exports_world import World
 

@@ -1,4 +1,4 @@
-"""The CA by whose certificates people and controllers are known: the platform's, or an operator's, whose file may change."""
+"""The CA that issues the certificates of clients: the platform's, or an operator's, whose file may change."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tenantry.apiserver.authentication.client_certificate import ClientCertificates
-from tenantry.apiserver.settings import HttpsOptions
+from tenantry.apiserver.settings import HttpsSettings
+from tenantry.base.broadcast import Broadcast
 from tenantry.http.certificates import CertificateError
 from tenantry.http.renewal import LOOK_SECONDS, Certificates, file_state, first_end
 
 logger = logging.getLogger(__name__)
 
 Install = Callable[[bytes], None]
-"""Has somebody believe these certificates (PEM) from now on, and no others. Called on the event loop."""
+"""Has somebody trust these certificates (PEM) from now on, and no others. Called on the event loop."""
 
 
 class ClientAuthority:
-    """`pem` is the present one. An operator's file is loaded again when it changes; one that cannot be used is logged, and the
-    certificates before it count on."""
+    """`pem` is the present CA. An operator's file is loaded again when it changes. One that cannot be used is logged, and the
+    previous CA stays in use."""
 
     def __init__(self, pem: bytes, path: Path | None = None) -> None:
         """`pem` is what is in the file. Raises CertificateError where it cannot be used."""
@@ -31,24 +32,24 @@ class ClientAuthority:
         self._path = path
         self._seen = file_state(path) if path is not None else None
         self._looked = 0.0
-        self._installs: list[Install] = []
+        self._changes: Broadcast[[bytes]] = Broadcast("the new CA of clients' certificates")
 
     @classmethod
-    def of(cls, options: HttpsOptions, certificates: Certificates) -> ClientAuthority:
+    def of(cls, settings: HttpsSettings, certificates: Certificates) -> ClientAuthority:
         """The one that a process's settings name, kept up to date by `certificates`. Raises CertificateError, OSError."""
-        if not options.client_ca_file:
+        if not settings.client_ca_file:
             return cls(certificates.authority.certificate)
-        path = Path(options.client_ca_file)
+        path = Path(settings.client_ca_file)
         made = cls(path.read_bytes(), path)
-        certificates.hold(made)
+        certificates.keep(made)
         return made
 
     def follow(self, install: Install) -> None:
-        """Has `install` called with every later one."""
-        self._installs.append(install)
+        """Has `install` called with every later CA."""
+        self._changes.subscribe(install)
 
     def identities(self, *, front_proxies: frozenset[str] | tuple[str, ...] = ()) -> ClientCertificates:
-        """Who has a certificate of this CA, at any time."""
+        """Authenticates callers by certificates of this CA, and of each later one."""
         made = ClientCertificates(self.pem, front_proxies=front_proxies)
         self.follow(made.renew)
         return made
@@ -63,8 +64,7 @@ class ClientAuthority:
         if found is None:
             return
         self.pem, self.end = found
-        for install in self._installs:
-            install(self.pem)
+        self._changes.send(self.pem)
         logger.info("%s was loaded again", self.name)
 
     def _changed(self) -> tuple[bytes, float] | None:
@@ -72,7 +72,7 @@ class ClientAuthority:
         state = file_state(self._path)
         if state == self._seen:
             return None
-        # Before it is read: what is written meanwhile is another change.
+        # Noted before it is read: what is written meanwhile is another change.
         self._seen = state
         try:
             pem = self._path.read_bytes()

@@ -11,9 +11,9 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from tenantry.apiserver.request import Request
 from tenantry.apiserver.user import AUTHENTICATED_GROUP, User, make_extra
 from tenantry.base.cache import Cache
-from tenantry.http.messages import Request
 
 _REMEMBERED_BYTES = 4 << 20
 _PARSED_BYTES = 2048
@@ -21,13 +21,13 @@ _PARSED_BYTES = 2048
 
 
 def _digest(der: bytes) -> bytes:
-    """What a certificate is remembered by: one with many names is longer than a key may be."""
+    """The key of a certificate in caches: one with many names would be too long."""
     return hashlib.sha256(der).digest()
 
 
 class CertificateVerifier:
-    """Which certificates a CA (PEM, one or several) issued directly. The TLS layer has checked possession of the key; it accepts
-    several CAs for different purposes, so which of them it was is checked here again."""
+    """Checks which certificates a CA (PEM, one or several) issued directly. TLS has checked that the client has the key. It
+    accepts several CAs for different purposes, so the issuer is checked here again."""
 
     def __init__(self, ca_pem: bytes) -> None:
         self._authorities = x509.load_pem_x509_certificates(ca_pem)
@@ -56,8 +56,8 @@ class CertificateVerifier:
 class ClientCertificates:
     """x509: the common name is the user, the organizations are the groups (kube-apiserver's rule).
 
-    `front_proxies`: common names that speak for others and are nobody themselves, so that what they pass on without a name
-    is judged by its token, or is anonymous.
+    `front_proxies`: common names of servers that pass requests on. These are no callers themselves: a request that they pass on
+    without a user is authenticated by its token, or is anonymous.
     """
 
     def __init__(self, ca_pem: bytes, *, front_proxies: Collection[str] = ()) -> None:
@@ -66,7 +66,7 @@ class ClientCertificates:
         self._users: Cache[bytes, User] = Cache("certificate_users", bytes_max=_REMEMBERED_BYTES)
 
     def renew(self, ca_pem: bytes) -> None:
-        """Believes this CA from now on, and the one before it no more."""
+        """Trusts this CA from now on, and the previous one no more."""
         self._verifier = CertificateVerifier(ca_pem)
 
     def authenticate_request(self, request: Request) -> User | None:
@@ -89,8 +89,8 @@ class ClientCertificates:
 
 
 class RequestHeaders:
-    """Callers that a front proxy has authenticated. Its headers count only with a client certificate of `ca_pem` whose common
-    name is in `allowed_names` (any, where that is empty); from everybody else they are nothing."""
+    """Authenticates callers by the headers of a front proxy. They count only with a client certificate of `ca_pem` whose common
+    name is in `allowed_names` (any, where that is empty); from all others they are ignored."""
 
     def __init__(
         self,
@@ -123,7 +123,7 @@ class RequestHeaders:
         return User(name, tuple(dict.fromkeys((*groups, AUTHENTICATED_GROUP))), uid, make_extra(self._extra(request)))
 
     def trusts(self, der: bytes) -> bool:
-        """Whether this certificate (DER) is a front proxy's, whose word on who is calling counts."""
+        """Whether this certificate (DER) is a front proxy's."""
         certificate = self._verifier.verify(der)
         if certificate is None:
             return False

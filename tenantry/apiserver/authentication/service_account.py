@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tenantry.apiserver.authentication.authenticator import InvalidToken, TokenIdentity, bearer_token
+from tenantry.apiserver.request import Request
 from tenantry.apiserver.user import CLUSTER_NAME_EXTRA, User, make_extra, service_account_groups, service_account_name
 from tenantry.base.files import write_private
-from tenantry.http.messages import Request
 
 DEFAULT_ISSUER = "https://kcp.default.svc"
 CREDENTIAL_ID_EXTRA = "authentication.kubernetes.io/credential-id"

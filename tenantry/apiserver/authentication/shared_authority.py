@@ -10,9 +10,9 @@ _END = b"-----END CERTIFICATE-----\n"
 
 
 async def shared_authority(store: Store) -> CertificateAuthority:
-    """The one in the store, made by whoever starts first. Raises Unavailable, Indeterminate, CertificateError."""
+    """The CA that is in the store; the first process makes it. Raises Unavailable, Indeterminate, CertificateError."""
     pem = await shared_secret(store, "ca", _new)
-    # The certificate is given to everybody, so not a byte of the key may stay with it.
+    # The certificate is public, so not a byte of the key may stay with it.
     certificate, end, key = pem.partition(_END)
     return CertificateAuthority(Pair(certificate + end, key))
 

@@ -9,7 +9,8 @@ import orjson
 from tenantry.apiserver.endpoints.documents import document, not_modified
 from tenantry.apiserver.endpoints.plain import method_not_allowed, page_not_found
 from tenantry.apiserver.negotiation import encode, negotiate
-from tenantry.http.messages import Request, Response
+from tenantry.apiserver.request import Request
+from tenantry.http.messages import Response
 from tenantry.kube import discovery
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.objects import Object

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from tenantry.apiserver.deferred import Once
-from tenantry.http.messages import Request
+from tenantry.apiserver.request import Request
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.exact import exact
 

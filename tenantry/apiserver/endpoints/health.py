@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tenantry.apiserver.endpoints.plain import page_not_found, text
-from tenantry.http.messages import Request, Response
+from tenantry.apiserver.request import Request
+from tenantry.http.messages import Response
 
 Check = Callable[[], str | None]
 """Answers None when all is well, else what is wrong. Must not wait: it is asked on the loop."""

@@ -7,7 +7,8 @@ from typing import Protocol
 import orjson
 
 from tenantry.apiserver.endpoints.plain import page_not_found
-from tenantry.http.messages import Request, Response
+from tenantry.apiserver.request import Request
+from tenantry.http.messages import Response
 from tenantry.kube.status import StatusError
 
 CONFIGURATION_PATH = "/.well-known/openid-configuration"

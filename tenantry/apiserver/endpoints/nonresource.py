@@ -7,7 +7,8 @@ from tenantry.apiserver.endpoints.health import KINDS, Health
 from tenantry.apiserver.endpoints.issuer import IssuerEndpoint
 from tenantry.apiserver.endpoints.plain import json, page_not_found
 from tenantry.apiserver.endpoints.version import VersionEndpoint
-from tenantry.http.messages import Request, Response
+from tenantry.apiserver.request import Request
+from tenantry.http.messages import Response
 from tenantry.kube.api_set import ApiSet
 
 _ALWAYS = (

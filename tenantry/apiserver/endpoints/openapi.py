@@ -14,8 +14,9 @@ from tenantry.apiserver.deferred import Once
 from tenantry.apiserver.endpoints.documents import Document, document, not_modified
 from tenantry.apiserver.endpoints.plain import page_not_found
 from tenantry.apiserver.negotiation import TEXT
+from tenantry.apiserver.request import Request
 from tenantry.base.slices import in_slices
-from tenantry.http.messages import Request, Response
+from tenantry.http.messages import Response
 from tenantry.kube import openapi
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.definition import ResourceDefinition, Version

@@ -6,7 +6,8 @@ import platform
 import sys
 
 from tenantry.apiserver.endpoints.plain import json, method_not_allowed
-from tenantry.http.messages import Request, Response
+from tenantry.apiserver.request import Request
+from tenantry.http.messages import Response
 
 KUBERNETES_MAJOR, KUBERNETES_MINOR = "1", "36"
 

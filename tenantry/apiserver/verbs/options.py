@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from tenantry.apiserver.bodies import check_values, parse
 from tenantry.apiserver.negotiation import PROTOBUF, YAML, body_media_type
+from tenantry.apiserver.request import Request
 from tenantry.apiserver.request_info import is_true
 from tenantry.apiserver.work import beside, weigh
-from tenantry.http.messages import Request
 from tenantry.kube.codec import json_slices, protobuf
 from tenantry.kube.codec.json_codec import syntax_error
 from tenantry.kube.field_errors import forbidden, invalid, not_supported

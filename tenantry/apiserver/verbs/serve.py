@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from tenantry.apiserver.negotiation import error_response
+from tenantry.apiserver.refusal import status_response
+from tenantry.apiserver.request import Request
 from tenantry.apiserver.request_info import RequestInfo
 from tenantry.apiserver.scope import Call, Connector, Scope
 from tenantry.apiserver.user import User
@@ -17,7 +18,8 @@ from tenantry.apiserver.verbs.patch import patch
 from tenantry.apiserver.verbs.scale import get_scale, patch_scale, update_scale
 from tenantry.apiserver.verbs.update import update
 from tenantry.apiserver.verbs.watch import watch
-from tenantry.http.messages import Reply, Request
+from tenantry.http.errors import HttpError
+from tenantry.http.messages import Reply
 from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.status import StatusError, bad_request, generic_not_found, method_not_allowed, not_found
 
@@ -56,8 +58,8 @@ async def serve(
     )
     try:
         return await carry_out(call, info)
-    except StatusError as error:
-        return error_response(error, request, call.warnings)
+    except (StatusError, HttpError) as error:
+        return status_response(error, request, call.warnings)
 
 
 async def carry_out(call: Call, info: RequestInfo) -> Reply:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tenantry.apiserver.negotiation import TABLE
 from tenantry.apiserver.scope import Call
 from tenantry.apiserver.storage_errors import check_readable, require_readable
-from tenantry.apiserver.streams import WatchStream, Wish, default_timeout
+from tenantry.apiserver.streams import WatchRequest, WatchStream, default_timeout
 from tenantry.apiserver.verbs.options import list_options
 from tenantry.apiserver.verbs.respond import representation_of
 from tenantry.apiserver.verbs.selection import selection
@@ -40,14 +40,14 @@ async def watch(call: Call) -> Reply:
         check_readable(range_)
     encoder = Encoder(call.definition, call.version, representation, include, call.scope.present(call.definition, call.user))
     initial = options.send_initial_events
-    wish = Wish(
+    watch_request = WatchRequest(
         version=version,
         initial=initial if initial is not None else not version,
         marker=bool(initial) and options.bookmarks,
         bookmarks=options.bookmarks,
         timeout_seconds=float(options.timeout_seconds) if options.timeout_seconds else default_timeout(),
     )
-    return Stream(WatchStream(call, encoder, wanted, wish), warnings=call.warnings)
+    return Stream(WatchStream(call, encoder, wanted, watch_request), warnings=call.warnings)
 
 
 def _with_name(call: Call, field_selector: str) -> str:

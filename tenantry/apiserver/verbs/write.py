@@ -122,19 +122,19 @@ async def run(target: Target, compute: Compute) -> Outcome:
     cell = target.scope.cell
     keys = [target.key]
     warned = len(target.warnings)
-    dear = False
+    in_thread = False
     try:
         for attempt in range(ATTEMPTS):
             del target.warnings[warned:]
             await cell.writes_done(keys)
             record = look(target)
             weight = target.weight + (weigh(record.value) if record is not None else 0)
-            if not dear and is_light(weight):
+            if not in_thread and is_light(weight):
                 try:
                     outcome = _at_once(compute(record))
                 except TooMuchAtOnce:
                     # A small object whose rules are not.
-                    dear = True
+                    in_thread = True
                     continue
             elif attempt < HEAVY_ATTEMPTS:
                 try:
@@ -426,9 +426,9 @@ def _decide(target: Target, review: Review, apart: bool) -> Generator[bool, bool
         return None
     rest, before = stored.encode_rest(obj), with_own_containers(obj)
     yield ON_LOOP
-    told = len(target.warnings)
+    warned = len(target.warnings)
     _mutate(target, review)
-    del target.warnings[told:]
+    del target.warnings[warned:]
     # To encode all of it again would keep the loop several times as long.
     if obj != before:
         raise Overtaken

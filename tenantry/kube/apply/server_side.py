@@ -111,7 +111,7 @@ def _merge_and_own(
     if last is not None and last.fields:
         result = _prune(result, node, last.fields, managers)
     changes = compare_objects(node, live, result).without(reset)
-    _settle(
+    _take_ownership(
         managers, applying, field_set.union(changes.modified, changes.added), changes.removed, force, (live, node, api_version)
     )
     mine = strip(managers[applying].fields)
@@ -122,7 +122,7 @@ def _merge_and_own(
     return result, managers
 
 
-def _settle(
+def _take_ownership(
     managers: Managers,
     applying: Manager,
     changed: FieldSet,

@@ -26,7 +26,7 @@ class _Budget:
 
     root: str
     total: float = 0
-    dear: list[str] = field(default_factory=list)
+    over: list[str] = field(default_factory=list)
 
 
 def rule_errors(schema: Schema, path: str) -> list[FieldError]:
@@ -35,9 +35,9 @@ def rule_errors(schema: Schema, path: str) -> list[FieldError]:
     errors = list(_walk(schema, path, 1, None, budget, None))
     if budget.total > cel_cost.DEFINITION_LIMIT:
         whole = "x-kubernetes-validations estimated rule cost total for entire OpenAPIv3 schema"
-        errors.append(forbidden(path, _too_dear(whole, budget.total, cel_cost.DEFINITION_LIMIT)))
+        errors.append(forbidden(path, _over_budget(whole, budget.total, cel_cost.DEFINITION_LIMIT)))
         contributed = "contributed to estimated rule cost total exceeding cost limit for entire OpenAPIv3 schema"
-        errors += [forbidden(place, contributed) for place in budget.dear]
+        errors += [forbidden(place, contributed) for place in budget.over]
     return errors
 
 
@@ -138,12 +138,12 @@ def _cost(checked: Checked, schema: Schema, path: str, what: str, times: float, 
     cost = cel_cost.estimate(checked.serialized, schema) * times
     budget.total += cost
     if cost > cel_cost.DEFINITION_LIMIT // 10:
-        budget.dear.append(path)
+        budget.over.append(path)
     if cost > cel_cost.RULE_LIMIT:
-        yield forbidden(path, _too_dear(what, cost, cel_cost.RULE_LIMIT))
+        yield forbidden(path, _over_budget(what, cost, cel_cost.RULE_LIMIT))
 
 
-def _too_dear(what: str, cost: float, limit: int) -> str:
+def _over_budget(what: str, cost: float, limit: int) -> str:
     factor = cost / limit
     if factor > 100:
         shown = "more than 100x"

@@ -165,8 +165,8 @@ def _compile_rule(rule: Rule, schema: Schema) -> Callable[[Any, Any, Any, Path, 
         except cel.BudgetExceeded as error:
             if error.whole:
                 raise through.end(schema, path, _SPENT) from None
-            told = f"'{error}': no further validation rules will be run due to call cost exceeds limit for rule: {text}"
-            raise through.end(schema, path, told) from None
+            spent = f"'{error}': no further validation rules will be run due to call cost exceeds limit for rule: {text}"
+            raise through.end(schema, path, spent) from None
         except cel.CelError as error:
             return _broken(str(error), schema, text, path), is_transition
         place = path

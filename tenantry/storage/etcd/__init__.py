@@ -1,7 +1,7 @@
 """The store contract on etcd, for any number of processes."""
 
-from tenantry.storage.etcd.settings import EtcdSettings
+from tenantry.storage.etcd.config import EtcdConfig
 from tenantry.storage.etcd.store import EtcdStore
 from tenantry.storage.etcd.versions import UnsupportedVersion
 
-__all__ = ["EtcdSettings", "EtcdStore", "UnsupportedVersion"]
+__all__ = ["EtcdConfig", "EtcdStore", "UnsupportedVersion"]

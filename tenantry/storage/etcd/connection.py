@@ -10,11 +10,11 @@ from typing import TypeVar
 import grpc
 
 from tenantry.base.backoff import Backoff
+from tenantry.storage.etcd.config import Endpoint, EtcdConfig, parse_endpoint
 from tenantry.storage.etcd.credentials import explain
 from tenantry.storage.etcd.link import Link, Lost, Stream
 from tenantry.storage.etcd.methods import Method, Request, Response
 from tenantry.storage.etcd.refusals import NotPermitted, Verdict, describe, judge
-from tenantry.storage.etcd.settings import Endpoint, EtcdSettings, parse_endpoint
 from tenantry.storage.etcd.versions import UnsupportedVersion
 from tenantry.storage.store import Indeterminate, Unavailable
 
@@ -42,9 +42,9 @@ LASTING = UnsupportedVersion | Unauthenticated | NotPermitted
 class Connection:
     """Connects with the first call. Of one event loop."""
 
-    def __init__(self, settings: EtcdSettings) -> None:
-        self.settings = settings
-        self._endpoints = [parse_endpoint(url) for url in settings.endpoints]
+    def __init__(self, config: EtcdConfig) -> None:
+        self.config = config
+        self._endpoints = [parse_endpoint(url) for url in config.endpoints]
         self._at = 0
         self._link: Link | None = None
         self._connecting: asyncio.Task[Link] | None = None
@@ -98,22 +98,22 @@ class Connection:
         logger.warning("left an etcd endpoint", extra={"endpoint": link.endpoint.target, "reason": why})
         self._link = None
         self._at += 1
-        task = asyncio.get_running_loop().create_task(link.close(self.settings.deadline_seconds), name="etcd-retire")
+        task = asyncio.get_running_loop().create_task(link.close(self.config.deadline_seconds), name="etcd-retire")
         self._retiring.add(task)
         task.add_done_callback(self._retiring.discard)
 
     async def renew(self, link: Link, token: str) -> None:
         """Gets a token in place of one that was refused. Raises Unauthenticated."""
-        if not self.settings.user:
+        if not self.config.user:
             raise Unauthenticated("etcd asks for a user and a password, and none is set")
         async with self._renewing:
             if self._token != token:
                 return
             try:
-                self._token = await link.authenticate(self.settings.user, self.settings.password, self.settings.dial_seconds)
+                self._token = await link.authenticate(self.config.user, self.config.password, self.config.dial_seconds)
             except grpc.aio.AioRpcError as error:
                 if judge(error) is Verdict.FINAL:
-                    raise Unauthenticated(f"etcd refuses the user {self.settings.user}: {describe(error)}") from None
+                    raise Unauthenticated(f"etcd refuses the user {self.config.user}: {describe(error)}") from None
                 self.leave(link, describe(error))
             except Lost as error:
                 self.leave(link, str(error))
@@ -123,7 +123,7 @@ class Connection:
         return self._closed
 
     def backoff(self) -> Backoff:
-        return Backoff(self.settings.first_retry_seconds, self.settings.last_retry_seconds)
+        return Backoff(self.config.first_retry_seconds, self.config.last_retry_seconds)
 
     async def close(self) -> None:
         """Ends every call."""
@@ -140,7 +140,7 @@ class Connection:
         await asyncio.gather(*self._retiring, return_exceptions=True)
 
     def _deadline(self) -> float:
-        return asyncio.get_running_loop().time() + self.settings.deadline_seconds
+        return asyncio.get_running_loop().time() + self.config.deadline_seconds
 
     async def _attempt(self, send: Callable[[Link, float], Awaitable[T]], changes: bool) -> T:
         loop = asyncio.get_running_loop()
@@ -148,7 +148,7 @@ class Connection:
         backoff = self.backoff()
         # What may be sent twice leaves time to ask another member.
         share = 1.0 if changes or len(self._endpoints) == 1 else 0.5
-        most = self.settings.commit_seconds if changes else self.settings.deadline_seconds
+        most = self.config.commit_seconds if changes else self.config.deadline_seconds
         while True:
             link = await self.link(deadline)
             token = self._token
@@ -184,7 +184,7 @@ class Connection:
                     refused.append(error)
                     self._troubles[endpoint.target] = str(error)
                 except grpc.aio.AioRpcError as error:
-                    self._troubles[endpoint.target] = explain(describe(error), endpoint, self.settings)
+                    self._troubles[endpoint.target] = explain(describe(error), endpoint, self.config)
                 except (Lost, OSError) as error:
                     self._troubles[endpoint.target] = str(error)
                 self._at += 1
@@ -197,18 +197,18 @@ class Connection:
             await backoff.pause()
 
     async def _open(self, endpoint: Endpoint) -> Link:
-        link = await Link.open(endpoint, self.settings)
+        link = await Link.open(endpoint, self.config)
         token = self._token
         try:
             try:
-                await link.greet(token, self.settings.dial_seconds)
+                await link.greet(token, self.config.dial_seconds)
             except grpc.aio.AioRpcError as error:
                 # From 3.6 on, even the version is told only to those who have a token, and the role root.
                 if judge(error) is not Verdict.RENEW:
                     raise
                 await self.renew(link, token)
-                await link.greet(self._token, self.settings.dial_seconds)
-            if self.settings.user and not self._token:
+                await link.greet(self._token, self.config.dial_seconds)
+            if self.config.user and not self._token:
                 await self.renew(link, "")
         except grpc.aio.AioRpcError as error:
             await link.close()

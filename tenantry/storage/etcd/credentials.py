@@ -9,7 +9,7 @@ import grpc
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
-from tenantry.storage.etcd.settings import Endpoint, EtcdSettings
+from tenantry.storage.etcd.config import Endpoint, EtcdConfig
 from tenantry.storage.store import Unavailable
 
 _HINTS_SECURE = {
@@ -23,35 +23,35 @@ _NO_CLIENT_CERTIFICATE = "it wants a client certificate, and none is set"
 _HINT_PLAIN = "an etcd with TLS is an https:// endpoint"
 
 
-def load_credentials(settings: EtcdSettings) -> grpc.ChannelCredentials:
+def load_credentials(config: EtcdConfig) -> grpc.ChannelCredentials:
     """Reads the files. Raises OSError, and Unavailable where they cannot be used: they may be renewed."""
     authority = None
-    if settings.certificate_authority is not None:
-        authority = settings.certificate_authority.read_bytes()
-        _certificates(settings.certificate_authority, authority)
-    if settings.certificate is None or settings.certificate_key is None:
+    if config.certificate_authority is not None:
+        authority = config.certificate_authority.read_bytes()
+        _certificates(config.certificate_authority, authority)
+    if config.certificate is None or config.certificate_key is None:
         return grpc.ssl_channel_credentials(authority)
-    certificate, key = settings.certificate.read_bytes(), settings.certificate_key.read_bytes()
-    mine = _certificates(settings.certificate, certificate)[0]
+    certificate, key = config.certificate.read_bytes(), config.certificate_key.read_bytes()
+    mine = _certificates(config.certificate, certificate)[0]
     if mine.not_valid_after_utc < datetime.now(UTC):
-        raise Unavailable(f"the client certificate for etcd, {settings.certificate}, expired at {mine.not_valid_after_utc}")
+        raise Unavailable(f"the client certificate for etcd, {config.certificate}, expired at {mine.not_valid_after_utc}")
     try:
         public = load_pem_private_key(key, None).public_key()
     except (ValueError, TypeError) as error:
-        raise Unavailable(f"{settings.certificate_key} is not an unencrypted private key in PEM: {error}") from None
+        raise Unavailable(f"{config.certificate_key} is not an unencrypted private key in PEM: {error}") from None
     if _bytes(public) != _bytes(mine.public_key()):
-        raise Unavailable(f"{settings.certificate_key} is not the key of the client certificate {settings.certificate}")
+        raise Unavailable(f"{config.certificate_key} is not the key of the client certificate {config.certificate}")
     return grpc.ssl_channel_credentials(authority, key, certificate)
 
 
-def explain(text: str, endpoint: Endpoint, settings: EtcdSettings) -> str:
+def explain(text: str, endpoint: Endpoint, config: EtcdConfig) -> str:
     """A text of gRPC about a connection that could not be made, with what it may mean."""
     hint = ""
     if endpoint.secure:
         hint = next((hint for known, hint in _HINTS_SECURE.items() if known in text), "")
         if "has expired" in text:
             hint = "its certificate has expired"
-        elif "Unwrap failed" in text and settings.certificate is None:
+        elif "Unwrap failed" in text and config.certificate is None:
             hint = _NO_CLIENT_CERTIFICATE
     elif "Socket closed" in text:
         hint = _HINT_PLAIN

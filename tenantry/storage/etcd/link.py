@@ -8,9 +8,9 @@ from typing import Any
 import grpc
 
 from tenantry._proto.etcd import rpc_pb2 as rpc
+from tenantry.storage.etcd.config import Endpoint, EtcdConfig
 from tenantry.storage.etcd.credentials import load_credentials
 from tenantry.storage.etcd.methods import AUTHENTICATE, STATUS, Method, Request, Response
-from tenantry.storage.etcd.settings import Endpoint, EtcdSettings
 from tenantry.storage.etcd.versions import Version, check_version
 from tenantry.storage.store import Unavailable
 
@@ -35,9 +35,9 @@ class Link:
         self._unary: dict[str, Any] = {}
 
     @classmethod
-    async def open(cls, endpoint: Endpoint, settings: EtcdSettings) -> Link:
+    async def open(cls, endpoint: Endpoint, config: EtcdConfig) -> Link:
         """Raises OSError and Unavailable (the PEM files)."""
-        return cls(endpoint, await _channel(endpoint, settings))
+        return cls(endpoint, await _channel(endpoint, config))
 
     async def greet(self, token: str, timeout_seconds: float) -> None:
         """The first call; not waiting for readiness, because only a call tells why there is no connection.
@@ -138,12 +138,12 @@ def _metadata(token: str) -> tuple[tuple[str, str], ...]:
     return (_REQUIRE_LEADER, ("token", token)) if token else (_REQUIRE_LEADER,)
 
 
-async def _channel(endpoint: Endpoint, settings: EtcdSettings) -> grpc.aio.Channel:
+async def _channel(endpoint: Endpoint, config: EtcdConfig) -> grpc.aio.Channel:
     options: list[tuple[str, Any]] = [
         ("grpc.max_receive_message_length", ANSWER_BYTES_LIMIT),
         ("grpc.max_send_message_length", -1),
-        ("grpc.keepalive_time_ms", round(settings.keepalive_seconds * 1000)),
-        ("grpc.keepalive_timeout_ms", round(settings.keepalive_timeout_seconds * 1000)),
+        ("grpc.keepalive_time_ms", round(config.keepalive_seconds * 1000)),
+        ("grpc.keepalive_timeout_ms", round(config.keepalive_timeout_seconds * 1000)),
         ("grpc.http2.max_pings_without_data", 0),
         # Links of their own: a new one must not inherit the back-off of one that failed.
         ("grpc.use_local_subchannel_pool", 1),
@@ -152,6 +152,6 @@ async def _channel(endpoint: Endpoint, settings: EtcdSettings) -> grpc.aio.Chann
     ]
     if not endpoint.secure:
         return grpc.aio.insecure_channel(endpoint.target, options)
-    if settings.server_name:
-        options.append(("grpc.ssl_target_name_override", settings.server_name))
-    return grpc.aio.secure_channel(endpoint.target, await asyncio.to_thread(load_credentials, settings), options)
+    if config.server_name:
+        options.append(("grpc.ssl_target_name_override", config.server_name))
+    return grpc.aio.secure_channel(endpoint.target, await asyncio.to_thread(load_credentials, config), options)

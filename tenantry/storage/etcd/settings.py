@@ -1,72 +1,48 @@
-"""How to reach an etcd."""
+"""The flags that say where etcd is, the same for every process that uses it. They are named as kube-apiserver's."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
-import msgspec
-
-
-class Endpoint(msgspec.Struct, frozen=True):
-    """One member of the cluster: `host:port`, and whether it speaks TLS."""
-
-    target: str
-    secure: bool
+from tenantry.base.flags import SettingError, Settings, check_together, listed, setting
+from tenantry.storage.etcd.config import EtcdConfig
 
 
-class EtcdSettings(msgspec.Struct, frozen=True):
-    """Where etcd is, and how long anything may take.
+@dataclass(frozen=True, kw_only=True)
+class EtcdSettings(Settings):
+    """The flags of a process that uses etcd."""
 
-    `endpoints`: URLs such as `https://etcd-0:2379`; one is used at a time, and left for the next when it fails.
-    `certificate_authority`, `certificate`, `certificate_key`: PEM files for `https` endpoints; they are read again for every new
-    connection, so that they may be renewed in place. `server_name` is whom the server's certificate must name, where that is not
-    the endpoint's host.
-    `user`, `password`: for an etcd with authentication by password. The user has the role root: from 3.6 on no other may read the
-    server's version, and before 3.5.13 a watch of history has to read everything (`watch`).
-    `opening_seconds`: how long a process that starts waits for an etcd that does not answer yet, as kube-apiserver does.
-    `deadline_seconds`: a call, with all its retries. `dial_seconds`: the first answer of one endpoint.
-    `commit_seconds`: the answer to a commit that was sent. A member waits 7 s with one whose leader died meanwhile; it is
-    faster to take the outcome as unknown, and to ask the new leader.
-    `first_retry_seconds`, `last_retry_seconds`: the pause when no endpoint answers, doubled each time.
-    `reconnect_seconds`: for how long a watch that lost its server tries to come back before it gives up.
-    `keepalive_seconds`, `keepalive_timeout_seconds`: a connection with calls under way is probed this often, and given up when a
-    probe is not answered. etcd refuses clients that probe more often than every 5 s.
-    `progress_seconds`: how often a quiet watch asks how far it is, so that it need not go back far when it is resumed.
-    """
+    etcd_servers: str = setting(
+        "http://127.0.0.1:2379", "URLs of etcd's members, separated by commas", "an etcd on this machine, as it comes"
+    )
+    etcd_cafile: str = setting("", "CA in PEM that issued etcd's certificates", "empty: those that the system trusts")
+    etcd_certfile: str = setting("", "client certificate in PEM for etcd", "empty: etcd is not asked to know us by one")
+    etcd_keyfile: str = setting("", "its private key in PEM", "empty: as for --etcd-certfile")
+    etcd_server_name: str = setting("", "name that etcd's certificate must bear", "empty: the host in --etcd-servers")
+    etcd_user: str = setting("", "user of etcd's own authentication", "empty: etcd asks for none")
+    etcd_password_file: str = setting(
+        "", "file with that user's password", "a password in a flag would be seen in the list of processes"
+    )
 
-    endpoints: tuple[str, ...]
-    certificate_authority: Path | None = None
-    certificate: Path | None = None
-    certificate_key: Path | None = None
-    server_name: str = ""
-    user: str = ""
-    password: str = ""
-    opening_seconds: float = 20.0
-    deadline_seconds: float = 5.0
-    dial_seconds: float = 2.0
-    commit_seconds: float = 2.0
-    first_retry_seconds: float = 0.05
-    last_retry_seconds: float = 1.0
-    reconnect_seconds: float = 60.0
-    keepalive_seconds: float = 10.0
-    keepalive_timeout_seconds: float = 3.0
-    progress_seconds: float = 30.0
-
-    def __post_init__(self) -> None:
-        """Raises ValueError on settings that no connection can be made with."""
-        if not self.endpoints:
-            raise ValueError("no etcd endpoint is given")
-        if (self.certificate is None) != (self.certificate_key is None):
-            raise ValueError("a client certificate for etcd needs its key, and a key its certificate")
-        for url in self.endpoints:
-            parse_endpoint(url)
+    def etcd(self) -> EtcdConfig:
+        """How etcd is reached with these settings. Raises SettingError."""
+        check_together(self, "etcd_certfile", "etcd_keyfile")
+        check_together(self, "etcd_user", "etcd_password_file")
+        try:
+            password = Path(self.etcd_password_file).read_text().rstrip("\n") if self.etcd_password_file else ""
+            return EtcdConfig(
+                endpoints=listed(self.etcd_servers),
+                certificate_authority=_path(self.etcd_cafile),
+                certificate=_path(self.etcd_certfile),
+                certificate_key=_path(self.etcd_keyfile),
+                server_name=self.etcd_server_name,
+                user=self.etcd_user,
+                password=password,
+            )
+        except (OSError, ValueError) as error:
+            raise SettingError(f"etcd cannot be reached with these settings: {error}") from error
 
 
-def parse_endpoint(url: str) -> Endpoint:
-    """Raises ValueError on anything but `http://host:port` and `https://host:port`; the port is 2379 where none is given."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/") or parts.username is not None:
-        raise ValueError(f"an etcd endpoint is http://host:port or https://host:port, not {url!r}")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return Endpoint(f"{host}:{parts.port or 2379}", parts.scheme == "https")
+def _path(text: str) -> Path | None:
+    return Path(text) if text else None

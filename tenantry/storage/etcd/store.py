@@ -10,10 +10,10 @@ import msgspec
 from tenantry._proto.etcd import rpc_pb2 as rpc
 from tenantry.storage.checks import check_commit
 from tenantry.storage.etcd import leases
+from tenantry.storage.etcd.config import EtcdConfig
 from tenantry.storage.etcd.connection import LASTING, Connection, Refused
 from tenantry.storage.etcd.methods import COMPACT, RANGE, TXN
 from tenantry.storage.etcd.refusals import COMPACTED_TEXT, FULL_TEXT, FUTURE_TEXT, LEASE_GONE_TEXT, TOO_LARGE_TEXT, refusal
-from tenantry.storage.etcd.settings import EtcdSettings
 from tenantry.storage.etcd.values import CELL_KEY, bounds, decode_value, encode_value, key_value
 from tenantry.storage.etcd.watch import oldest_revision, present_revision, watch
 from tenantry.storage.keys import fence_name
@@ -52,16 +52,16 @@ class EtcdStore:
         self._cell = cell
 
     @classmethod
-    async def open(cls, settings: EtcdSettings, *, cell: int = 1) -> EtcdStore:
+    async def open(cls, config: EtcdConfig, *, cell: int = 1) -> EtcdStore:
         """Connects. `cell` numbers a store that is new; one that exists keeps its own number.
 
         Raises UnsupportedVersion, Unavailable, Damaged (the store's own number is not readable), ValueError.
         """
         if not 0 <= cell < 128:
             raise ValueError(f"a cell's number is from 0 to 127, not {cell}")
-        connection = Connection(settings)
+        connection = Connection(config)
         loop = asyncio.get_running_loop()
-        until = loop.time() + settings.opening_seconds
+        until = loop.time() + config.opening_seconds
         backoff = connection.backoff()
         try:
             while True:

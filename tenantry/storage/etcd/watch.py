@@ -59,7 +59,7 @@ async def oldest_revision(connection: Connection) -> int:
     """The oldest revision that can be read, 1 where nothing was compacted. Raises Unavailable."""
     watcher = Watcher(connection, CELL_KEY, CELL_KEY + b"\0", 1, 1)
     try:
-        async with asyncio.timeout(connection.settings.deadline_seconds):
+        async with asyncio.timeout(connection.config.deadline_seconds):
             # Either the put of this key is shown, or etcd says up to where it forgot.
             await watcher.next()
     except Compacted as compacted:
@@ -200,7 +200,7 @@ class Watcher:
     async def _pause(self, why: str, cause: Unavailable | None) -> None:
         now = asyncio.get_running_loop().time()
         self._lost_at = self._lost_at or now
-        if self._connection.closed or now - self._lost_at >= self._connection.settings.reconnect_seconds:
+        if self._connection.closed or now - self._lost_at >= self._connection.config.reconnect_seconds:
             raise cause or Unavailable(f"a watch of etcd was lost: {why}")
         await self._backoff.pause()
 
@@ -211,7 +211,7 @@ class Watcher:
         verdict = judge_text(reason) or Verdict.ELSEWHERE
         if PERMISSION_TEXT in reason:
             # Some versions say the same of a token that they do not know any more.
-            if self._denied or not self._connection.settings.user:
+            if self._denied or not self._connection.config.user:
                 raise NotPermitted(reason)
             self._denied, verdict = True, Verdict.RENEW
         await self._failed(self._stream, verdict, reason)
@@ -242,6 +242,6 @@ class Watcher:
         with contextlib.suppress(Lost, grpc.aio.AioRpcError):
             while True:
                 catching_up = self._catching_up_until is not None
-                await asyncio.sleep(seconds if catching_up else self._connection.settings.progress_seconds)
+                await asyncio.sleep(seconds if catching_up else self._connection.config.progress_seconds)
                 await stream.write(request)
                 seconds = min(2 * seconds, CATCHING_UP_PROGRESS_SECONDS)

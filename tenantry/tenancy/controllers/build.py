@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tenantry.controllers.reconcile import Controller
+from typing import Any
+
+from tenantry.controllers.controller import Controller
 from tenantry.storage.cell import Cell
 from tenantry.tenancy.apis import ClusterApis
 from tenantry.tenancy.cluster_scope import ClusterScopes
@@ -27,7 +29,7 @@ def build(
     copies: Copies,
     ca_certificate: str,
     issue_token: Issue,
-) -> list[Controller]:
+) -> list[Controller[Any]]:
     """All of them. `issue_token` signs the tokens that are kept in secrets; `ca_certificate`: PEM."""
     purge = Purge(cell=cell, apis=apis, scopes=scopes, copies=copies)
     return [

@@ -11,7 +11,7 @@ import orjson
 from tenantry.apiserver import objects
 from tenantry.apiserver.work import workers
 from tenantry.base.slices import in_slices
-from tenantry.controllers.reconcile import Controller
+from tenantry.controllers.object_controller import CollectionController, ObjectCollection
 from tenantry.kube.objects import Object
 from tenantry.kube.rbac.aggregation import aggregated_rules, is_aggregated, selectors_of
 from tenantry.kube.status import StatusError
@@ -22,8 +22,6 @@ from tenantry.storage.record import Record, RecordEvent
 from tenantry.tenancy.cluster_scope import ClusterScopes
 from tenantry.tenancy.resources import CLUSTER_ROLES
 
-_COLLECTING = ""
-"""As a name: every role of the cluster that collects any of those that changed."""
 _FEW = 64
 """Labels of roles that changed, beyond which all that collect are looked at."""
 _COLLECTED_BYTES_MAX = 8 << 20
@@ -32,7 +30,9 @@ _AT_ONCE_BYTES = 32 << 10
 _MARK = b'"aggregationRule":{'
 
 
-class ClusterRoleAggregation(Controller):
+class ClusterRoleAggregation(CollectionController):
+    """A collection is that of the roles of a cluster that collect any of those that changed."""
+
     name = "cluster-role-aggregation"
 
     def __init__(self, *, scopes: ClusterScopes) -> None:
@@ -46,7 +46,7 @@ class ClusterRoleAggregation(Controller):
     def resources(self) -> Sequence[str] | None:
         return (CLUSTER_ROLES,)
 
-    def keys(self, event: RecordEvent) -> Iterable[Key]:
+    def keys(self, event: RecordEvent) -> Iterable[Key | ObjectCollection]:
         key = event.key
         labels = [state.head.labels for state in (event.record, event.previous) if state is not None and state.head.labels]
         own = self._note(key, event.record)
@@ -56,13 +56,13 @@ class ClusterRoleAggregation(Controller):
         changed = self._changed.setdefault(key.cluster, [])
         if len(changed) <= _FEW:
             changed.extend(labels)
-        look = Key(key.cluster, CLUSTER_ROLES, "", _COLLECTING)
+        look = ObjectCollection(key.cluster)
         return (key, look) if own else (look,)
 
     def initial_keys(self, range_: Range) -> Iterable[Key | None]:
         return (record.key if self._note(record.key, record) else None for record in range_.each(CLUSTER_ROLES))
 
-    def lost(self, range_: Range) -> None:
+    def released(self, range_: Range) -> None:
         tables: tuple[dict[str, Any], ...] = (self._collecting, self._changed)
         for table in tables:
             for cluster in [cluster for cluster in table if cluster in range_]:
@@ -91,8 +91,8 @@ class ClusterRoleAggregation(Controller):
             if len(labels) > _FEW or any(selector.matches(each) for selector in collecting for each in labels):
                 self.enqueue(key)
 
-    async def reconcile(self, range_: Range, key: Key) -> None:
-        if key.name == _COLLECTING:
+    async def reconcile(self, range_: Range, key: Key | ObjectCollection) -> None:
+        if isinstance(key, ObjectCollection):
             await self._look(range_, key.cluster)
             return
         record = range_.get(key)

@@ -10,7 +10,7 @@ import orjson
 
 from tenantry.apiserver import objects
 from tenantry.base.slices import in_slices
-from tenantry.controllers.reconcile import Controller
+from tenantry.controllers.object_controller import CollectionController, ObjectCollection, enqueue_where
 from tenantry.kube.crd_approval import approval_condition
 from tenantry.kube.crd_naming import ESTABLISHED, NAMES_ACCEPTED, TakenNames, is_condition_true, named_status
 from tenantry.kube.objects import Object, finalizers_of, metadata_of, timestamp
@@ -18,18 +18,17 @@ from tenantry.kube.status import StatusError
 from tenantry.kube.types.custom_resource_definition import DEFINITION, FINALIZER
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
-from tenantry.storage.record import RecordEvent
+from tenantry.storage.record import Record, RecordEvent
 from tenantry.tenancy.apis import ClusterApis
 from tenantry.tenancy.cluster_scope import ClusterScopes
 from tenantry.tenancy.controllers.lookup import definition_of
 from tenantry.tenancy.controllers.purge import Purge
 from tenantry.tenancy.resources import CUSTOM_RESOURCE_DEFINITIONS
 
-_NAMELESS = ""
-"""As a name: every definition of the cluster that did not get all of its names."""
 
+class CustomResourceDefinitions(CollectionController):
+    """A collection is that of the definitions of a cluster that did not get all of their names."""
 
-class CustomResourceDefinitions(Controller):
     name = "custom-resource-definitions"
 
     def __init__(self, *, apis: ClusterApis, scopes: ClusterScopes, purge: Purge) -> None:
@@ -45,12 +44,12 @@ class CustomResourceDefinitions(Controller):
     def resources(self) -> Sequence[str] | None:
         return None
 
-    def keys(self, event: RecordEvent) -> Iterable[Key]:
+    def keys(self, event: RecordEvent) -> Iterable[Key | ObjectCollection]:
         key = event.key
         if key.resource == CUSTOM_RESOURCE_DEFINITIONS:
             if event.record is None and event.previous is not None:
                 self._terminating.pop((key.cluster, _resource(orjson.loads(event.previous.value))), None)
-                return (Key(key.cluster, CUSTOM_RESOURCE_DEFINITIONS, "", _NAMELESS),)
+                return (ObjectCollection(key.cluster),)
             return (key,)
         if event.record is None and self._terminating:
             waiting = self._terminating.get((key.cluster, key.resource))
@@ -60,14 +59,12 @@ class CustomResourceDefinitions(Controller):
     def initial_keys(self, range_: Range) -> Iterable[Key | None]:
         return (record.key for record in range_.each(CUSTOM_RESOURCE_DEFINITIONS))
 
-    def lost(self, range_: Range) -> None:
+    def released(self, range_: Range) -> None:
         self._terminating = {place: key for place, key in self._terminating.items() if place[0] not in range_}
 
-    async def reconcile(self, range_: Range, key: Key) -> None:
-        if key.name == _NAMELESS:
-            async for each in in_slices(range_.each(CUSTOM_RESOURCE_DEFINITIONS, key.cluster), 1):
-                if not is_condition_true(orjson.loads(each.value), NAMES_ACCEPTED):
-                    self.enqueue(each.key)
+    async def reconcile(self, range_: Range, key: Key | ObjectCollection) -> None:
+        if isinstance(key, ObjectCollection):
+            await enqueue_where(self.enqueue, range_.each(CUSTOM_RESOURCE_DEFINITIONS, key.cluster), _lacks_names, piece=1)
             return
         record = range_.get(key)
         if record is None:
@@ -80,7 +77,7 @@ class CustomResourceDefinitions(Controller):
             changed = await self._name(range_, key, orjson.loads(record.value))
         if changed:
             # It may have let go of a short name that another one wants.
-            self.enqueue(Key(key.cluster, CUSTOM_RESOURCE_DEFINITIONS, "", _NAMELESS))
+            self.enqueue(ObjectCollection(key.cluster))
 
     async def _name(self, range_: Range, key: Key, crd: Object) -> bool:
         """Gives it its status; whether the names changed."""
@@ -124,6 +121,10 @@ class CustomResourceDefinitions(Controller):
             return False
         definition = definition_of(self._apis, cluster, resource)
         return definition is None or definition.uid == metadata_of(crd).get("uid")
+
+
+def _lacks_names(crd: Record) -> bool:
+    return not is_condition_true(orjson.loads(crd.value), NAMES_ACCEPTED)
 
 
 def _resource(crd: Object) -> str:

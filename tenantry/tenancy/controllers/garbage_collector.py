@@ -16,7 +16,8 @@ from tenantry.apiserver import objects
 from tenantry.apiserver.verbs import options as policies
 from tenantry.apiserver.verbs.options import DeleteOptions
 from tenantry.base.slices import in_slices
-from tenantry.controllers.reconcile import Controller, Retry
+from tenantry.controllers.controller import Retry
+from tenantry.controllers.object_controller import ObjectController
 from tenantry.kube.finalizers import FOREGROUND, ORPHAN
 from tenantry.kube.objects import Object, finalizers_of, metadata_of, split_api_version
 from tenantry.kube.status import StatusError
@@ -45,18 +46,18 @@ class _Owners(NamedTuple):
 
 
 class _Blocked:
-    """An owner in foreground deletion that has dependents in its way. `told`: its dependents were all queued once. `joined`:
+    """An owner in foreground deletion that has dependents in its way. `queued`: its dependents were all queued once. `joined`:
     somebody has become its dependent since they were looked through last."""
 
-    __slots__ = ("joined", "key", "told")
+    __slots__ = ("joined", "key", "queued")
 
     def __init__(self, key: Key) -> None:
         self.key = key
-        self.told = False
+        self.queued = False
         self.joined = False
 
 
-class GarbageCollector(Controller):
+class GarbageCollector(ObjectController):
     name = "garbage-collector"
     workers = 8
 
@@ -84,7 +85,7 @@ class GarbageCollector(Controller):
             else:
                 yield record.key if _has_mark(record) else None
 
-    def lost(self, range_: Range) -> None:
+    def released(self, range_: Range) -> None:
         tables: tuple[dict[str, Any], ...] = (self._dependents, self._waiting, self._unresolved)
         for table in tables:
             for cluster in [cluster for cluster in table if cluster in range_]:
@@ -120,7 +121,7 @@ class GarbageCollector(Controller):
         elif owners and owners != owners_before:
             found.append(key)
         if key.cluster in self._unresolved and key.resource in API_SOURCES and record is not None:
-            self.walk(("apis", key.cluster), lambda: self._unresolved.pop(key.cluster, ()))
+            self.enqueue_all(("apis", key.cluster), lambda: self._unresolved.pop(key.cluster, ()))
         return found
 
     def _dependents_of(self, cluster: str, uid: str) -> Collection[Key]:
@@ -194,12 +195,12 @@ class GarbageCollector(Controller):
             if dependent is None:
                 continue
             blocking = blocking or _blocks(dependent, uid)
-            if blocking and blocked.told:
+            if blocking and blocked.queued:
                 # It is looked at again when that one is gone; the others were queued before.
                 return
-            if not blocked.told and not dependent.head.deleting:
+            if not blocked.queued and not dependent.head.deleting:
                 self.enqueue(key)
-        blocked.told = True
+        blocked.queued = True
         if blocking:
             return
         if blocked.joined:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 import orjson
 
 from tenantry.apiserver import objects
-from tenantry.controllers.reconcile import Controller
+from tenantry.controllers.object_controller import ObjectController
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError
@@ -27,7 +27,7 @@ from tenantry.tenancy.workspaces.contents import ROOT_CA, default_account, root_
 SERVICE_ACCOUNT = "default"
 
 
-class NamespaceContents(Controller):
+class NamespaceContents(ObjectController):
     name = "namespace-contents"
 
     def __init__(self, *, definitions: SystemDefinitions, scopes: ClusterScopes, ca_certificate: str) -> None:

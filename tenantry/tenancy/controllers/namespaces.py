@@ -8,7 +8,8 @@ import orjson
 
 from tenantry.apiserver import objects
 from tenantry.base.slices import in_slices
-from tenantry.controllers.reconcile import Controller, Retry
+from tenantry.controllers.controller import Retry
+from tenantry.controllers.object_controller import ObjectController
 from tenantry.kube.objects import Object, finalizers_of, timestamp
 from tenantry.kube.status import StatusError
 from tenantry.kube.types.namespace import DEFINITION, FINALIZER
@@ -25,7 +26,7 @@ _TEXTS_MAX = 10
 """Failures named in a condition; one object's reason is mostly every object's."""
 
 
-class NamespaceDeletion(Controller):
+class NamespaceDeletion(ObjectController):
     """Deletes what is in a terminating namespace, says in its conditions what remains, and lets it go when it is empty.
 
     It does not poll: contents that wait for their finalizers are looked at again when one of them goes.
@@ -57,7 +58,7 @@ class NamespaceDeletion(Controller):
     def initial_keys(self, range_: Range) -> Iterable[Key | None]:
         return (record.key if record.head.deleting else None for record in range_.each(NAMESPACES))
 
-    def lost(self, range_: Range) -> None:
+    def released(self, range_: Range) -> None:
         self._terminating = {place for place in self._terminating if place[0] not in range_}
 
     async def reconcile(self, range_: Range, key: Key) -> None:
@@ -80,10 +81,10 @@ class NamespaceDeletion(Controller):
     async def _report(self, key: Key, remaining: Remaining, failures: Sequence[str]) -> None:
         conditions = deletion_conditions(remaining, failures)
 
-        def told(obj: Object) -> Object:
+        def with_conditions(obj: Object) -> Object:
             return _with_conditions(obj, conditions)
 
-        await objects.update(self._scopes.cluster(key.cluster), DEFINITION, "", key.name, told, subresource="status")
+        await objects.update(self._scopes.cluster(key.cluster), DEFINITION, "", key.name, with_conditions, subresource="status")
 
 
 def contents(range_: Range, namespace: Key) -> Iterator[Record]:
@@ -166,8 +167,8 @@ def deletion_conditions(remaining: Remaining, failures: Sequence[str]) -> list[O
 
 
 def _told(parts: Iterable[str]) -> str:
-    told = sorted(parts)
-    return ", ".join(told[:_NAMES_MAX]) + (f" and {len(told) - _NAMES_MAX} more" if len(told) > _NAMES_MAX else "")
+    listed = sorted(parts)
+    return ", ".join(listed[:_NAMES_MAX]) + (f" and {len(listed) - _NAMES_MAX} more" if len(listed) > _NAMES_MAX else "")
 
 
 def _condition(kind: str, true: bool, reason: str, message: str) -> Object:

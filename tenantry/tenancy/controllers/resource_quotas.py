@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from tenantry.apiserver import objects
-from tenantry.base.slices import in_slices
-from tenantry.controllers.reconcile import Controller
+from tenantry.controllers.object_controller import CollectionController, ObjectCollection, enqueue_where
 from tenantry.kube.objects import GroupResource, Object
 from tenantry.kube.quota import resource_of
 from tenantry.kube.types.resource_quota import DEFINITION
@@ -19,12 +18,12 @@ from tenantry.tenancy.cluster_scope import ClusterScopes
 from tenantry.tenancy.quotas import count, is_cluster_scoped, is_marked
 from tenantry.tenancy.resources import RESOURCE_QUOTAS
 
-_ALL = ""
-"""As a name: every quota of the namespace; without a namespace those that count the whole cluster."""
 
+class ResourceQuotas(CollectionController):
+    """Creates are charged by admission; this counts for new and changed quotas, and after deletions.
 
-class ResourceQuotas(Controller):
-    """Creates are charged by admission; this counts for new and changed quotas, and after deletions."""
+    A collection without a namespace is that of the quotas that count the whole cluster.
+    """
 
     name = "resource-quotas"
 
@@ -37,23 +36,23 @@ class ResourceQuotas(Controller):
     def resources(self) -> Sequence[str] | None:
         return None
 
-    def keys(self, event: RecordEvent) -> Iterable[Key]:
+    def keys(self, event: RecordEvent) -> Iterable[Key | ObjectCollection]:
         key = event.key
         if event.record is not None:
             return (key,) if key.resource == RESOURCE_QUOTAS else ()
         if not self._cell.owns(key.cluster):
             return ()
         has_any = self._cell.range_of(key.cluster).has_any(RESOURCE_QUOTAS, key.cluster, key.namespace or None)
-        return (Key(key.cluster, RESOURCE_QUOTAS, key.namespace, _ALL),) if has_any else ()
+        return (ObjectCollection(key.cluster, key.namespace),) if has_any else ()
 
     def initial_keys(self, range_: Range) -> Iterable[Key | None]:
         return (record.key for record in range_.each(RESOURCE_QUOTAS))
 
-    async def reconcile(self, range_: Range, key: Key) -> None:
-        if key.name == _ALL:
-            async for record in in_slices(range_.each(RESOURCE_QUOTAS, key.cluster, key.namespace or None)):
-                if key.namespace or is_marked(record):
-                    self.enqueue(record.key)
+    async def reconcile(self, range_: Range, key: Key | ObjectCollection) -> None:
+        if isinstance(key, ObjectCollection):
+            in_namespace = bool(key.namespace)
+            quotas = range_.each(RESOURCE_QUOTAS, key.cluster, key.namespace or None)
+            await enqueue_where(self.enqueue, quotas, lambda quota: in_namespace or is_marked(quota))
             return
         if range_.get(key) is None:
             return

@@ -12,8 +12,7 @@ import orjson
 from tenantry.apiserver import objects
 from tenantry.apiserver.authentication.service_account import BoundObject
 from tenantry.apiserver.verbs.options import DeleteOptions
-from tenantry.base.slices import in_slices
-from tenantry.controllers.reconcile import Controller
+from tenantry.controllers.object_controller import CollectionController, ObjectCollection, enqueue_where
 from tenantry.kube.objects import Object, annotations_of, metadata_of
 from tenantry.kube.types.secret import DEFINITION, SERVICE_ACCOUNT_NAME_ANNOTATION, SERVICE_ACCOUNT_TOKEN
 from tenantry.storage.cell import Cell
@@ -26,17 +25,13 @@ from tenantry.tenancy.resources import SECRETS, SERVICE_ACCOUNTS
 SERVICE_ACCOUNT_UID_ANNOTATION = "kubernetes.io/service-account.uid"
 
 
-_ALL = ""
-"""As a name: every such secret of a namespace."""
-
-
 class Issue(Protocol):
     def __call__(self, *, cluster: str, namespace: str, name: str, uid: str, secret: BoundObject) -> str:
         """A token of an account that ends with the secret."""
         ...
 
 
-class ServiceAccountTokenSecrets(Controller):
+class ServiceAccountTokenSecrets(CollectionController):
     name = "service-account-token-secrets"
 
     def __init__(self, issue: Issue, *, cell: Cell, scopes: ClusterScopes, ca_certificate: str) -> None:
@@ -49,7 +44,7 @@ class ServiceAccountTokenSecrets(Controller):
     def resources(self) -> Sequence[str] | None:
         return (SECRETS, SERVICE_ACCOUNTS)
 
-    def keys(self, event: RecordEvent) -> Iterable[Key]:
+    def keys(self, event: RecordEvent) -> Iterable[Key | ObjectCollection]:
         key = event.key
         if key.resource == SECRETS:
             return (key,) if event.record is not None and _is_token(event.record) else ()
@@ -58,16 +53,14 @@ class ServiceAccountTokenSecrets(Controller):
             return ()
         if not cell.range_of(key.cluster).has_any(SECRETS, key.cluster, key.namespace):
             return ()
-        return (Key(key.cluster, SECRETS, key.namespace, _ALL),)
+        return (ObjectCollection(key.cluster, key.namespace),)
 
     def initial_keys(self, range_: Range) -> Iterable[Key | None]:
         return (record.key if _is_token(record) else None for record in range_.each(SECRETS))
 
-    async def reconcile(self, range_: Range, key: Key) -> None:
-        if key.name == _ALL:
-            async for each in in_slices(range_.each(SECRETS, key.cluster, key.namespace)):
-                if _is_token(each):
-                    self.enqueue(each.key)
+    async def reconcile(self, range_: Range, key: Key | ObjectCollection) -> None:
+        if isinstance(key, ObjectCollection):
+            await enqueue_where(self.enqueue, range_.each(SECRETS, key.cluster, key.namespace), _is_token)
             return
         record = range_.get(key)
         if record is None or record.head.deleting or not _is_token(record):

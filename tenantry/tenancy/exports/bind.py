@@ -9,7 +9,7 @@ import orjson
 
 from tenantry.apiserver import records
 from tenantry.base.cache import Cache
-from tenantry.controllers.reconcile import Controller
+from tenantry.controllers.object_controller import ObjectController
 from tenantry.kube.exact import exact
 from tenantry.kube.objects import Object, annotations_of, name_of, timestamp
 from tenantry.kube.status import not_found
@@ -169,7 +169,7 @@ def bound_names(exports: ExportLookup, binding: Object) -> list[Names]:
     return found
 
 
-class BindController(Controller):
+class BindController(ObjectController):
     """Keeps the status of APIBindings, and the locks of their logical clusters, as their exports have it.
 
     Exports and schemas come from the catalog, so it does not matter where the export lives.
@@ -209,13 +209,13 @@ class BindController(Controller):
         waiting = self._waiting.get(key.cluster)
         return (*own, *(each for each in waiting if each != key)) if waiting else own
 
-    async def prepared(self, range_: Range) -> None:
+    async def wait_for_sync(self, range_: Range) -> None:
         await self._index.filled(range_)
 
     def initial_keys(self, range_: Range) -> Iterable[Key | None]:
         return (record.key for record in range_.each(API_BINDINGS))
 
-    def lost(self, range_: Range) -> None:
+    def released(self, range_: Range) -> None:
         self._waiting = {cluster: keys for cluster, keys in self._waiting.items() if cluster not in range_}
 
     async def reconcile(self, range_: Range, key: Key) -> None:
@@ -282,11 +282,11 @@ class BindController(Controller):
         return status, extra_annotations(export.object)
 
     def _export_changed(self, _: str, cluster: str, name: str, obj: Object | None) -> None:
-        self.walk((cluster, name), lambda: self._index.keys(export_hash(cluster, name)))
+        self.enqueue_all((cluster, name), lambda: self._index.keys(export_hash(cluster, name)))
 
     def _schema_changed(self, resource: str, cluster: str, name: str, obj: Object | None) -> None:
         if self._catalog.has_any(API_EXPORTS, cluster):
-            self.walk(("schema", cluster, name), lambda: self._users_of(cluster, name))
+            self.enqueue_all(("schema", cluster, name), lambda: self._users_of(cluster, name))
 
     def _users_of(self, cluster: str, schema: str) -> Iterable[Key | None]:
         """The bindings to exports that have a schema."""

@@ -8,11 +8,12 @@ record and entry follow the number of bindings; being level-triggered it needs n
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import orjson
 
 from tenantry.base.slices import in_slices
-from tenantry.controllers.reconcile import Controller
+from tenantry.controllers.controller import Controller
 from tenantry.placement.catalog import Catalog
 from tenantry.storage.cell import Cell, NotOwned
 from tenantry.storage.keys import Key, catalog_key
@@ -37,8 +38,21 @@ def ranges_with_consumers(catalog: Catalog, cluster: str, export: str) -> set[st
     return found
 
 
-class ConsumersController(Controller):
-    """Keeps the entries of the ranges held here. The keys it works on are (range start, export hash)."""
+class ConsumedExport(NamedTuple):
+    """An export as a range that may hold consumers of it knows it."""
+
+    range_start: str
+    label: str
+    """The export's `hashing.export_hash`."""
+
+    @property
+    def record_key(self) -> Key:
+        """Where the range keeps its record of having consumers."""
+        return Key(self.range_start, CONSUMERS, "", self.label)
+
+
+class ConsumersController(Controller[ConsumedExport]):
+    """Keeps the entries of the ranges that this shard owns."""
 
     name = "apiexport-consumers"
 
@@ -50,42 +64,47 @@ class ConsumersController(Controller):
     def resources(self) -> Sequence[str]:
         return (API_BINDINGS,)
 
-    def keys(self, event: RecordEvent) -> Iterable[Key]:
+    def cluster_of(self, key: ConsumedExport) -> str:
+        return key.range_start
+
+    def keys(self, event: RecordEvent) -> Iterable[ConsumedExport]:
         before = event.previous.head.labels.get(EXPORT_LABEL) if event.previous is not None else None
         after = event.record.head.labels.get(EXPORT_LABEL) if event.record is not None else None
         try:
             start = self._cell.range_of(event.key.cluster).start
         except NotOwned:
             return ()
-        return {Key(start, CONSUMERS, "", label) for label in (before, after) if label is not None}
+        return {ConsumedExport(start, label) for label in (before, after) if label is not None}
 
-    async def prepared(self, range_: Range) -> None:
+    async def wait_for_sync(self, range_: Range) -> None:
         await self._index.filled(range_)
 
-    def initial_keys(self, range_: Range) -> Iterable[Key | None]:
-        yield from (record.key for record in range_.each(CONSUMERS, range_.start))
-        yield from (Key(range_.start, CONSUMERS, "", label) for label in self._index.labels(range_.name))
+    def initial_keys(self, range_: Range) -> Iterable[ConsumedExport | None]:
+        yield from (ConsumedExport(range_.start, record.key.name) for record in range_.each(CONSUMERS, range_.start))
+        yield from (ConsumedExport(range_.start, label) for label in self._index.labels(range_.name))
 
-    async def reconcile(self, range_: Range, key: Key) -> None:
-        if key.cluster != range_.start:
+    async def reconcile(self, range_: Range, key: ConsumedExport) -> None:
+        if key.range_start != range_.start:
             return
-        export = await self._export_of(range_, key.name) if range_.get(key) is None else None
-        await transact(self._cell, (key,), lambda: self._compute(range_, key, export))
+        place = key.record_key
+        export = await self._export_of(range_, key.label) if range_.get(place) is None else None
+        await transact(self._cell, (place,), lambda: self._compute(range_, key, export))
 
-    def _compute(self, range_: Range, key: Key, export: tuple[str, str] | None) -> tuple[Change, ...]:
-        record = range_.get(key)
-        consumed = self._index.count(range_.name, key.name) > 0
+    def _compute(self, range_: Range, key: ConsumedExport, export: tuple[str, str] | None) -> tuple[Change, ...]:
+        place = key.record_key
+        record = range_.get(place)
+        consumed = self._index.count(range_.name, key.label) > 0
         if consumed == (record is not None):
             return ()
         if record is not None:
             gone = decoded(record)["export"]
             entry = catalog_key(CONSUMERS, gone["cluster"], f"{gone['name']}.{range_.name}")
-            return (Change(key, None, None, record, {entry: None}),)
+            return (Change(place, None, None, record, {entry: None}),)
         if export is None:
             return ()
         entry = catalog_key(CONSUMERS, export[0], f"{export[1]}.{range_.name}")
-        value = orjson.dumps({"metadata": {"name": key.name}, "export": {"cluster": export[0], "name": export[1]}})
-        return (Change(key, value, Head(), None, {entry: b"{}"}),)
+        value = orjson.dumps({"metadata": {"name": key.label}, "export": {"cluster": export[0], "name": export[1]}})
+        return (Change(place, value, Head(), None, {entry: b"{}"}),)
 
     async def _export_of(self, range_: Range, label: str) -> tuple[str, str] | None:
         """The (cluster id, name) behind an export hash, as any of its bindings has it; None before one is bound. It is the same

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tenantry.controllers.reconcile import Controller
+from typing import Any
+
+from tenantry.controllers.controller import Controller
 from tenantry.placement.catalog import Catalog
 from tenantry.placement.map import Map
 from tenantry.placement.urls import Urls
@@ -36,7 +38,7 @@ def build(
     exports: ExportLookup,
     claims: Claims,
     publish_on_exports: bool = False,
-) -> list[Controller]:
+) -> list[Controller[Any]]:
     """All of them. `publish_on_exports`: fill the deprecated `APIExport.status.virtualWorkspaces`."""
     index = BindingIndex(local_ranges=local_ranges)
     return [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from tenantry.controllers.reconcile import Controller
+from tenantry.controllers.object_controller import ObjectController
 from tenantry.kube.objects import Object, annotations_of, timestamp
 from tenantry.kube.selectors import labels as label_selectors
 from tenantry.kube.selectors.labels import LabelSelector
@@ -31,7 +31,7 @@ SKIP_ANNOTATION = "apiexports.apis.kcp.io/skip-endpointslice"
 _EVERY_RANGE = label_selectors.parse("")
 
 
-class SliceCreator(Controller):
+class SliceCreator(ObjectController):
     """Gives every APIExport an endpoint slice of its own name, unless an annotation says not to."""
 
     name = "apiexport-endpointslice-creator"
@@ -73,7 +73,7 @@ class SliceCreator(Controller):
         return (self._changes.created(self._definitions.api_export_endpoint_slices, cluster, wanted),)
 
 
-class EndpointsController(Controller):
+class EndpointsController(ObjectController):
     """Keeps the status of endpoint slices. A slice may live in any range: what it needs of others is in the catalog."""
 
     name = "apiexport-endpoints"
@@ -107,7 +107,7 @@ class EndpointsController(Controller):
     def resources(self) -> Sequence[str]:
         return (API_EXPORT_ENDPOINT_SLICES,)
 
-    def lost(self, range_: Range) -> None:
+    def released(self, range_: Range) -> None:
         for key in [key for key in self._export_of if key.cluster in range_]:
             self._forget(key)
 
@@ -205,10 +205,10 @@ class EndpointsController(Controller):
 
     def _enqueue(self, cluster: str, name: str) -> None:
         if (cluster, name) in self._by_export:
-            self.walk((cluster, name), lambda: tuple(self._by_export.get((cluster, name), ())))
+            self.enqueue_all((cluster, name), lambda: tuple(self._by_export.get((cluster, name), ())))
 
     def _partitions_changed(self, *_: object) -> None:
-        self.walk("partitions", lambda: tuple(self._export_of))
+        self.enqueue_all("partitions", lambda: tuple(self._export_of))
 
     def _range_labels(self, range_name: str) -> dict[str, str]:
         """The labels of a range: those of its Shard object in root, or the registry's while that is not there yet."""

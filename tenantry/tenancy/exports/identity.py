@@ -8,8 +8,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 
 from tenantry.apiserver import records
-from tenantry.base.slices import in_slices
-from tenantry.controllers.reconcile import Controller
+from tenantry.controllers.object_controller import ObjectController, enqueue_where
 from tenantry.kube.objects import Object, timestamp
 from tenantry.kube.types.namespace import living
 from tenantry.placement.map import Map
@@ -58,7 +57,7 @@ def hash_of_secret(secret: Object) -> str:
     return identity_hash(key)
 
 
-class IdentityController(Controller):
+class IdentityController(ObjectController):
     """Gives every APIExport a secret, and its status the hash of that; says when the two do not agree.
 
     With `publish_on_exports`, `status.virtualWorkspaces` lists the URL of every range too (deprecated in kcp, off by default).
@@ -104,9 +103,10 @@ class IdentityController(Controller):
     async def reconcile(self, range_: Range, key: Key) -> None:
         if key.resource == SECRETS:
             secret = {"namespace": key.namespace, "name": key.name}
-            async for record in in_slices(range_.each(API_EXPORTS, key.cluster), 1):
-                if _reference(decoded(record), record.key.name) == secret:
-                    self.enqueue(record.key)
+            exports = range_.each(API_EXPORTS, key.cluster)
+            await enqueue_where(
+                self.enqueue, exports, lambda export: _reference(decoded(export), export.key.name) == secret, piece=1
+            )
             return
         await transact(self._cell, (key,), lambda: self._compute(range_, key))
 
@@ -169,7 +169,7 @@ class IdentityController(Controller):
 
     def _map_changed(self) -> None:
         for range_ in self._cell.ranges.values():
-            self.walk(("map", range_.name), partial(self.initial_keys, range_))
+            self.enqueue_all(("map", range_.name), partial(self.initial_keys, range_))
 
 
 def _reference(export: Object, name: str) -> dict[str, str]:

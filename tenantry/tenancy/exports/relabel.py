@@ -8,7 +8,7 @@ from typing import Any
 
 from tenantry.apiserver import records
 from tenantry.base.slices import batches, in_slices
-from tenantry.controllers.reconcile import Controller
+from tenantry.controllers.cluster_controller import ClusterController
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object, labels_of, name_of, timestamp
 from tenantry.placement.catalog import Catalog
@@ -34,8 +34,8 @@ AT_ONCE = 50
 """Objects relabelled in one go: enough to fill a group commit, few enough to leave room for others' writes."""
 
 
-class RelabelController(Controller):
-    """The keys it works on are (cluster, `apis.kcp.io/apibindings`): all claims of a cluster are looked at together."""
+class RelabelController(ClusterController):
+    """All claims of a logical cluster are looked at together."""
 
     name = "permissionclaims"
 
@@ -65,22 +65,22 @@ class RelabelController(Controller):
     def resources(self) -> Sequence[str]:
         return (API_BINDINGS,)
 
-    def keys(self, event: RecordEvent) -> Iterable[Key]:
+    def keys(self, event: RecordEvent) -> Iterable[str]:
         if bears_claims(event.record) or bears_claims(event.previous):
-            return (_cluster_key(event.key.cluster),)
+            return (event.key.cluster,)
         return ()
 
-    async def prepared(self, range_: Range) -> None:
+    async def wait_for_sync(self, range_: Range) -> None:
         await self._index.filled(range_)
 
-    def initial_keys(self, range_: Range) -> Iterable[Key | None]:
-        return (_cluster_key(record.key.cluster) if bears_claims(record) else None for record in range_.each(API_BINDINGS))
+    def initial_keys(self, range_: Range) -> Iterable[str | None]:
+        return (record.key.cluster if bears_claims(record) else None for record in range_.each(API_BINDINGS))
 
-    async def reconcile(self, range_: Range, key: Key) -> None:
-        await self._relabel(range_, key.cluster)
-        async for record in in_slices(range_.each(API_BINDINGS, key.cluster)):
+    async def reconcile(self, range_: Range, key: str) -> None:
+        await self._relabel(range_, key)
+        async for record in in_slices(range_.each(API_BINDINGS, key)):
             if bears_claims(record) and not record.head.deleting:
-                await self._report(key.cluster, record.key)
+                await self._report(key, record.key)
 
     async def _relabel(self, range_: Range, cluster: str) -> None:
         """Writes every object whose labels are not what they should be."""
@@ -131,13 +131,13 @@ class RelabelController(Controller):
         await revise(self._cell, self._changes, self._definitions.api_bindings, key, change)
 
     def _export_changed(self, _: str, cluster: str, name: str, export: Object | None) -> None:
-        self.walk((cluster, name), lambda: self._consumers(export_hash(cluster, name)))
+        self.enqueue_all((cluster, name), lambda: self._consumers(export_hash(cluster, name)))
 
-    def _consumers(self, label: str) -> Iterable[Key | None]:
+    def _consumers(self, label: str) -> Iterable[str | None]:
         cell = self._cell
         for key in self._index.keys(label):
             concerned = cell.owns(key.cluster) and bears_claims(cell.range_of(key.cluster).get(key))
-            yield _cluster_key(key.cluster) if concerned else None
+            yield key.cluster if concerned else None
 
 
 def claims_status(binding: Object, export: Object, *, now: str) -> Object:
@@ -183,7 +183,3 @@ def _claim_key(claim: dict[str, Any]) -> tuple[str, str, str]:
 def _spell(claim: dict[str, Any]) -> str:
     group, resource, identity = _claim_key(claim)
     return f"{resource}.{group or 'core'}" + (f":{identity}" if identity else "")
-
-
-def _cluster_key(cluster: str) -> Key:
-    return Key(cluster, API_BINDINGS, "", "")

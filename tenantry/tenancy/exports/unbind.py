@@ -11,7 +11,7 @@ import orjson
 
 from tenantry.apiserver import records
 from tenantry.base.slices import batches, in_slices
-from tenantry.controllers.reconcile import Controller
+from tenantry.controllers.object_controller import ObjectController
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import GroupResource, Object, annotations_of, finalizers_of, timestamp
 from tenantry.kube.status import StatusError
@@ -38,7 +38,7 @@ AT_ONCE = 50
 DELETE_SUCCESS = "BindingResourceDeleteSuccess"
 
 
-class UnbindController(Controller):
+class UnbindController(ObjectController):
     """Works the finalizer of APIBindings: deletes the bound objects, waits for their own finalizers, lets go of the locks.
 
     Objects that another binding of the cluster serves too (same schema and identity) are adopted by it and stay.
@@ -73,7 +73,7 @@ class UnbindController(Controller):
             return (waiting,) if waiting is not None else ()
         return ()
 
-    def lost(self, range_: Range) -> None:
+    def released(self, range_: Range) -> None:
         self._waiting = {cluster: waiting for cluster, waiting in self._waiting.items() if cluster not in range_}
 
     def _wait_no_more(self, binding: Key) -> None:
@@ -162,9 +162,9 @@ class UnbindController(Controller):
             finalizers.update(finalizers_of(orjson.loads(record.value)) if _FINALIZERS in record.value else ())
         if finalizers:
             reason = "SomeFinalizersRemain"
-            told = sorted(finalizers)
-            listed = ", ".join(f"{f} in {finalizers[f]} resource instances" for f in told[:_NAMES_MAX])
-            more = f" and {len(told) - _NAMES_MAX} more" if len(told) > _NAMES_MAX else ""
+            names = sorted(finalizers)
+            listed = ", ".join(f"{f} in {finalizers[f]} resource instances" for f in names[:_NAMES_MAX])
+            more = f" and {len(names) - _NAMES_MAX} more" if len(names) > _NAMES_MAX else ""
             message = f"Some content in the logical cluster has finalizers remaining: {listed}{more}"
         else:
             reason = "SomeResourcesRemain"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tenantry.controllers.reconcile import Controller
+from typing import Any
+
+from tenantry.controllers.controller import Controller
 from tenantry.placement.catalog import Catalog
 from tenantry.placement.directory import Directory
 from tenantry.placement.map import Map
@@ -14,12 +16,12 @@ from tenantry.tenancy.types import SystemDefinitions
 from tenantry.tenancy.workspaces.create import WorkspaceController
 from tenantry.tenancy.workspaces.delete import Emptying
 from tenantry.tenancy.workspaces.initialize import SystemInitializers
-from tenantry.tenancy.workspaces.logical_cluster_phases import LifecycleController
+from tenantry.tenancy.workspaces.logical_cluster_phases import LogicalClusterController
 from tenantry.tenancy.workspaces.logical_clusters import ClusterContents
 from tenantry.tenancy.workspaces.maintain import MaintainController
 from tenantry.tenancy.workspaces.partition_sets import PartitionSetController
 from tenantry.tenancy.workspaces.remote import RemoteObjects
-from tenantry.tenancy.workspaces.role_copies import OffersController
+from tenantry.tenancy.workspaces.role_copies import RoleCopiesController
 from tenantry.tenancy.workspaces.schedule import Scheduler
 from tenantry.tenancy.workspaces.shards import ShardsController
 from tenantry.tenancy.workspaces.type_urls import TypeUrlsController
@@ -40,7 +42,7 @@ def build(
     changes: Changes,
     contents: ClusterContents,
     remote: RemoteObjects,
-) -> list[Controller]:
+) -> list[Controller[Any]]:
     """All of them."""
     return [
         WorkspaceController(
@@ -55,7 +57,7 @@ def build(
             contents=contents,
             remote=remote,
         ),
-        LifecycleController(
+        LogicalClusterController(
             cell=cell,
             catalog=catalog,
             directory=directory,
@@ -69,7 +71,7 @@ def build(
         ),
         ShardsController(cell=cell, definitions=definitions, range_map=range_map, urls=urls, changes=changes),
         TypeUrlsController(cell=cell, definitions=definitions, range_map=range_map, urls=urls, changes=changes),
-        OffersController(cell=cell, definitions=definitions, copies=copies),
+        RoleCopiesController(cell=cell, definitions=definitions, copies=copies),
         MaintainController(
             cell=cell,
             catalog=catalog,

@@ -2,8 +2,8 @@
 
 A workspace whose range this shard holds is made in one transaction: the Workspace's cluster and URL, the LogicalCluster and all
 that it holds. In another shard's range it is two steps, idempotent by the id that the Workspace remembers: the owner of the
-range is asked for the LogicalCluster, fills it itself and tells the Workspace how it is (`lifecycle`). Its end is told by the
-catalog (`tenantry.tenancy.copies.ENDED`), so that neither side ever has to ask again, whichever of them was away.
+range is asked for the LogicalCluster, fills it itself and patches the status of the Workspace (`logical_cluster_phases`). Its end
+comes through the catalog (`tenantry.tenancy.copies.ENDED`), so that neither side has to ask again, whichever of them was away.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from collections.abc import Iterable, Sequence
 import orjson
 
 from tenantry.base.cache import cached
-from tenantry.controllers.reconcile import Controller, Retry
+from tenantry.controllers.controller import Retry
+from tenantry.controllers.object_controller import ObjectController
 from tenantry.kube.objects import Object, annotations_of, finalizers_of, is_deleting, labels_of, timestamp
 from tenantry.kube.status import StatusError
 from tenantry.placement.catalog import Catalog
@@ -46,7 +47,7 @@ from tenantry.tenancy.workspaces.state import (
     WORKSPACE_FINALIZER,
     mark_deleting,
     mirror,
-    settle,
+    set_phase,
     without_finalizers,
 )
 from tenantry.tenancy.workspaces.types import ResolvedType, TypeUnresolved, WorkspaceTypes
@@ -55,7 +56,7 @@ LEGACY_SHARD_ANNOTATION = "internal.tenancy.kcp.io/shard"
 REGION_LABEL = "region"
 
 
-class WorkspaceController(Controller):
+class WorkspaceController(ObjectController):
     """One Workspace at a time, whatever it needs next."""
 
     name = "workspace"
@@ -87,9 +88,9 @@ class WorkspaceController(Controller):
         self._scheduler = scheduler
         self._remote = remote
         self._unschedulable: set[Key] = set()
-        self._again: set[Key] = set()
-        """Those of them that are to be looked at again."""
-        self._deletion_told: dict[Key, str] = {}
+        self._to_enqueue: set[Key] = set()
+        """Those of them that wait for a listing."""
+        self._deletion_requested: dict[Key, str] = {}
         """By Workspace the uid of the one that it was: another of the same name may come before this one is looked at again."""
         self._catalog.subscribe(SHARDS, self._shard_changed)
         self._catalog.subscribe(ENDED, self._cluster_ended)
@@ -105,16 +106,16 @@ class WorkspaceController(Controller):
             if cluster in range_:
                 yield from (Key(cluster, resource, "", name) for name in names)
 
-    def lost(self, range_: Range) -> None:
+    def released(self, range_: Range) -> None:
         self._unschedulable = {key for key in self._unschedulable if key.cluster not in range_}
-        self._deletion_told = {key: uid for key, uid in self._deletion_told.items() if key.cluster not in range_}
+        self._deletion_requested = {key: uid for key, uid in self._deletion_requested.items() if key.cluster not in range_}
 
     async def reconcile(self, range_: Range, key: Key) -> None:
         await self._cell.writes_done((key,))
         record = range_.get(key)
         if record is None:
             self._unschedulable.discard(key)
-            self._deletion_told.pop(key, None)
+            self._deletion_requested.pop(key, None)
         ended = self._catalog.get(ENDED, key.cluster, key.name)
         if ended is not None:
             await self._end(key, record, ended)
@@ -238,12 +239,12 @@ class WorkspaceController(Controller):
         if cluster and self._cell.owns(cluster):
             await self._delete_local(key, cluster)
             return
-        if self._deletion_told.get(key) == record.head.uid:
+        if self._deletion_requested.get(key) == record.head.uid:
             return
         if cluster:
             found = await self._remote.get_logical_cluster(cluster)
             if found is not None and _is_owned(found, workspace) and await self._remote.delete_logical_cluster(cluster):
-                self._deletion_told[key] = record.head.uid
+                self._deletion_requested[key] = record.head.uid
                 return
         await self._cell.writes_done((key,))
         await self._cell.commit([self._changes.removed(record)])
@@ -264,7 +265,7 @@ class WorkspaceController(Controller):
             return
         now = timestamp()
         mark_deleting(logical_cluster, now)
-        settle(logical_cluster, now)
+        set_phase(logical_cluster, now)
         mirror(workspace, logical_cluster, now)
         await self._cell.commit(
             [
@@ -323,12 +324,12 @@ class WorkspaceController(Controller):
     def _shard_changed(self, *_: object) -> None:
         waiting, self._unschedulable = self._unschedulable, set()
         if waiting:
-            self._again |= waiting
-            self.walk("shards", self._taken_again)
+            self._to_enqueue |= waiting
+            self.enqueue_all("shards", self._take_to_enqueue)
 
-    def _taken_again(self) -> Iterable[Key]:
-        again, self._again = self._again, set()
-        return again
+    def _take_to_enqueue(self) -> Iterable[Key]:
+        keys, self._to_enqueue = self._to_enqueue, set()
+        return keys
 
 
 def _hold(workspace: Object) -> None:

@@ -7,7 +7,8 @@ from hashlib import sha256
 
 import orjson
 
-from tenantry.controllers.reconcile import Controller, Retry
+from tenantry.controllers.controller import Retry
+from tenantry.controllers.object_controller import ObjectController
 from tenantry.kube.objects import Object, is_deleting, timestamp
 from tenantry.placement.catalog import Catalog
 from tenantry.placement.directory import Directory
@@ -26,11 +27,11 @@ from tenantry.tenancy.workspaces.delete import Emptying
 from tenantry.tenancy.workspaces.initialize import SystemInitializers
 from tenantry.tenancy.workspaces.logical_clusters import ClusterContents
 from tenantry.tenancy.workspaces.remote import RemoteObjects
-from tenantry.tenancy.workspaces.state import CONTENT_DELETED, mirror, owner_of, settle
+from tenantry.tenancy.workspaces.state import CONTENT_DELETED, mirror, owner_of, set_phase
 from tenantry.tenancy.workspaces.types import ResolvedType, TypeUnresolved, WorkspaceTypes
 
 
-class LifecycleController(Controller):
+class LogicalClusterController(ObjectController):
     """One LogicalCluster at a time. Also hears of whatever happens in clusters that are being emptied or wait for bindings."""
 
     name = "logicalcluster"
@@ -61,12 +62,12 @@ class LifecycleController(Controller):
         self._initializers = initializers
         self._emptying = emptying
         self._expecting: set[str] = set()
-        self._told: dict[str, bytes] = {}
-        """Of what the Workspaces on other shards were told last, the hash."""
-        self._untold: set[str] = set()
+        self._reported: dict[str, bytes] = {}
+        """By cluster the fingerprint of what its Workspace on another shard shows."""
+        self._unmirrored: set[str] = set()
         self._resource = self._definitions.logical_clusters.storage_key
         for resource in (API_EXPORTS, API_RESOURCE_SCHEMAS, WORKSPACE_TYPES):
-            self._catalog.subscribe(resource, self._offer_changed)
+            self._catalog.subscribe(resource, self._awaited_changed)
         self._catalog.subscribe(WORKSPACES, self._workspace_changed)
 
     @property
@@ -84,18 +85,18 @@ class LifecycleController(Controller):
     def initial_keys(self, range_: Range) -> Iterable[Key | None]:
         return (record.key for record in range_.each(self._resource))
 
-    def lost(self, range_: Range) -> None:
+    def released(self, range_: Range) -> None:
         self._expecting = {cluster for cluster in self._expecting if cluster not in range_}
-        self._untold = {cluster for cluster in self._untold if cluster not in range_}
-        self._told = {cluster: told for cluster, told in self._told.items() if cluster not in range_}
+        self._unmirrored = {cluster for cluster in self._unmirrored if cluster not in range_}
+        self._reported = {cluster: fingerprint for cluster, fingerprint in self._reported.items() if cluster not in range_}
 
-    def _offer_changed(self, *_: object) -> None:
+    def _awaited_changed(self, *_: object) -> None:
         """What a new workspace waits for may have come."""
-        self.walk("offers", lambda: (Key(cluster, self._resource, "", NAME) for cluster in tuple(self._expecting)))
+        self.enqueue_all("awaited", lambda: (Key(cluster, self._resource, "", NAME) for cluster in tuple(self._expecting)))
 
     def _workspace_changed(self, _: str, __: str, ___: str, projection: Object | None) -> None:
         """A Workspace of another shard may know its cluster now, which waits to tell it how it is."""
-        if projection is not None and projection["cluster"] in self._untold:
+        if projection is not None and projection["cluster"] in self._unmirrored:
             self.enqueue(Key(projection["cluster"], self._resource, "", NAME))
 
     async def reconcile(self, range_: Range, key: Key) -> None:
@@ -105,8 +106,8 @@ class LifecycleController(Controller):
             record = range_.get(key)
             if record is None:
                 self._expecting.discard(key.cluster)
-                self._told.pop(key.cluster, None)
-                self._untold.discard(key.cluster)
+                self._reported.pop(key.cluster, None)
+                self._unmirrored.discard(key.cluster)
                 return
             with attempt:
                 await self._step(range_, record)
@@ -130,7 +131,7 @@ class LifecycleController(Controller):
         if waiting:
             self._expecting.add(cluster)
         if not filled:
-            settle(logical_cluster, now)
+            set_phase(logical_cluster, now)
         await self._write(record, logical_cluster, changes, now)
         if is_deleting(logical_cluster):
             await self._empty(range_, record.key)
@@ -162,7 +163,7 @@ class LifecycleController(Controller):
         if batch:
             await self._cell.commit(batch)
         if owner is not None and not self._cell.owns(owner[0]):
-            await self._tell(record.key.cluster, owner, logical_cluster)
+            await self._mirror_remote(record.key.cluster, owner, logical_cluster)
 
     def _mirrored(self, owner: tuple[str, str], logical_cluster: Object, now: str) -> Change | None:
         definition = self._definitions.workspaces
@@ -178,20 +179,20 @@ class LifecycleController(Controller):
         change = self._changes.updated(definition, record, workspace)
         return change if change.value != record.value else None
 
-    async def _tell(self, cluster: str, owner: tuple[str, str], logical_cluster: Object) -> None:
-        """The Workspace is another shard's: its status is patched when it differs from what was told last."""
+    async def _mirror_remote(self, cluster: str, owner: tuple[str, str], logical_cluster: Object) -> None:
+        """The Workspace is another shard's: its status is patched when it differs from what it shows."""
         source = logical_cluster.get("status") or {}
         if (source.get("phase") or SCHEDULING) == SCHEDULING:
             return
         shown: Object = {"metadata": {}, "status": {}}
         mirror(shown, logical_cluster, timestamp())
         status = {field: shown["status"].get(field) for field in ("phase", "initializers", "terminators")}
-        told = sha256(orjson.dumps([status, conditions.find(shown["status"], CONTENT_DELETED)])).digest()
-        if self._told.get(cluster) == told:
+        fingerprint = sha256(orjson.dumps([status, conditions.find(shown["status"], CONTENT_DELETED)])).digest()
+        if self._reported.get(cluster) == fingerprint:
             return
         projection = self._directory.workspace(*owner)
         if projection is None or projection["cluster"] != cluster or projection.get("phase") == SCHEDULING:
-            self._untold.add(cluster)
+            self._unmirrored.add(cluster)
             return
         workspace = await self._remote.get_workspace(*owner)
         if workspace is not None and (workspace.get("spec") or {}).get("cluster") == cluster:
@@ -200,8 +201,8 @@ class LifecycleController(Controller):
             if orjson.dumps(workspace["status"]) != before:
                 status["conditions"] = workspace["status"].get("conditions")
                 await self._remote.patch_workspace_status(*owner, status)
-        self._told[cluster] = told
-        self._untold.discard(cluster)
+        self._reported[cluster] = fingerprint
+        self._unmirrored.discard(cluster)
 
     def _type_of(self, logical_cluster: Object) -> ResolvedType:
         resolved = self._resolve(logical_cluster)

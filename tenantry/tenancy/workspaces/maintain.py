@@ -7,7 +7,7 @@ from functools import partial
 
 import orjson
 
-from tenantry.controllers.reconcile import Controller
+from tenantry.controllers.object_controller import ObjectController
 from tenantry.kube.objects import Object, annotations_of, is_deleting, timestamp
 from tenantry.placement.catalog import Catalog
 from tenantry.placement.directory import Directory
@@ -31,7 +31,7 @@ RECONCILED = "APIBindingsReconciled"
 _MAINTAIN = "Maintain"
 
 
-class MaintainController(Controller):
+class MaintainController(ObjectController):
     """Looks at every Ready cluster of such a type when a type or an export changes, and at start."""
 
     name = "apibinding-maintain"
@@ -60,7 +60,7 @@ class MaintainController(Controller):
         for cluster, name, obj in self._catalog.each(WORKSPACE_TYPES):
             self._note(cluster, name, obj)
         self._catalog.subscribe(WORKSPACE_TYPES, self._type_changed)
-        self._catalog.subscribe(API_EXPORTS, self._offer_changed)
+        self._catalog.subscribe(API_EXPORTS, self._export_changed)
 
     @property
     def resources(self) -> Sequence[str]:
@@ -83,11 +83,11 @@ class MaintainController(Controller):
 
     def _type_changed(self, _: str, cluster: str, name: str, obj: Object | None) -> None:
         self._note(cluster, name, obj)
-        self._offer_changed()
+        self._export_changed()
 
-    def _offer_changed(self, *_: object) -> None:
+    def _export_changed(self, *_: object) -> None:
         for range_ in self._cell.ranges.values():
-            self.walk(("offers", range_.name), partial(self.initial_keys, range_))
+            self.enqueue_all(("exports", range_.name), partial(self.initial_keys, range_))
 
     async def reconcile(self, range_: Range, key: Key) -> None:
         await transact(self._cell, (key,), lambda: self._compute(range_, key))

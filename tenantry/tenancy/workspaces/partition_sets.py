@@ -9,7 +9,7 @@ from functools import partial
 
 import orjson
 
-from tenantry.controllers.reconcile import Controller
+from tenantry.controllers.object_controller import ObjectController
 from tenantry.kube.objects import Object, labels_of, timestamp
 from tenantry.kube.selectors.labels import from_object
 from tenantry.placement.catalog import Catalog
@@ -34,7 +34,7 @@ _PARTITIONS_MAX = OPERATIONS // 2 - 1
 """Partitions of one set: they are written in one transaction, each with its copy for the other shards."""
 
 
-class PartitionSetController(Controller):
+class PartitionSetController(ObjectController):
     """One set at a time; every set when a Shard's labels change. Partitions go with their set by their owner reference."""
 
     name = "partitionset"
@@ -67,7 +67,7 @@ class PartitionSetController(Controller):
     def _shards_changed(self, *_: object) -> None:
         if self._definitions.complete:
             for range_ in self._cell.ranges.values():
-                self.walk(("shards", range_.name), partial(self.initial_keys, range_))
+                self.enqueue_all(("shards", range_.name), partial(self.initial_keys, range_))
 
     async def reconcile(self, range_: Range, key: Key) -> None:
         await transact(self._cell, (key,), lambda: self._compute(range_, key))

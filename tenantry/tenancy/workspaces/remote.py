@@ -7,8 +7,9 @@ from typing import Any
 
 import orjson
 
+from tenantry.apiserver.request import Request
 from tenantry.apiserver.user import SYSTEM, User
-from tenantry.http.messages import Request, Response
+from tenantry.http.messages import Response
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError, internal

@@ -7,9 +7,8 @@ from collections.abc import Iterable, Sequence
 
 import orjson
 
-from tenantry.controllers.reconcile import Controller
+from tenantry.controllers.cluster_controller import ClusterController
 from tenantry.storage.cell import Cell
-from tenantry.storage.keys import Key
 from tenantry.storage.overtaken import transact
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Record, RecordEvent
@@ -21,10 +20,10 @@ from tenantry.tenancy.types import SystemDefinitions
 BATCH = 40
 
 
-class OffersController(Controller):
-    """Writes RBAC objects that have no copy once more as they are, with their copy. Keys stand for clusters."""
+class RoleCopiesController(ClusterController):
+    """Writes RBAC objects that have no copy once more as they are, with their copy."""
 
-    name = "offers"
+    name = "role-copies"
     workers = 1
 
     def __init__(self, *, cell: Cell, definitions: SystemDefinitions, copies: Copies) -> None:
@@ -36,23 +35,22 @@ class OffersController(Controller):
     def resources(self) -> Sequence[str]:
         return (API_EXPORTS, self._definitions.workspace_types.storage_key, CLUSTER_ROLES)
 
-    def keys(self, event: RecordEvent) -> Iterable[Key]:
+    def keys(self, event: RecordEvent) -> Iterable[str]:
         begins = event.previous is None
         if event.key.resource == CLUSTER_ROLES:
             begins = _gives_access(event.record) and not _gives_access(event.previous)
-        return (Key(event.key.cluster, API_EXPORTS, "", ""),) if begins else ()
+        return (event.key.cluster,) if begins else ()
 
-    def initial_keys(self, range_: Range) -> Iterable[Key | None]:
-        return (Key(cluster, API_EXPORTS, "", "") for resource in self.resources for cluster in range_.clusters(resource))
+    def initial_keys(self, range_: Range) -> Iterable[str | None]:
+        return (cluster for resource in self.resources for cluster in range_.clusters(resource))
 
-    async def reconcile(self, range_: Range, key: Key) -> None:
+    async def reconcile(self, range_: Range, key: str) -> None:
         def compute() -> Sequence[Change]:
             return [
-                Change(record.key, record.value, record.head, record, copies)
-                for record, copies in self._copies.first(key.cluster, BATCH)
+                Change(record.key, record.value, record.head, record, copies) for record, copies in self._copies.first(key, BATCH)
             ]
 
-        while found := self._copies.uncopied(key.cluster, BATCH):
+        while found := self._copies.uncopied(key, BATCH):
             # One that is never copied is overtaken for ever, and ends this by Stale.
             await transact(self._cell, [record.key for record, _ in found], compute)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import orjson
 
-from tenantry.controllers.reconcile import Controller
+from tenantry.controllers.object_controller import ObjectController
 from tenantry.kube.objects import Object
 from tenantry.placement.map import Map, RangeInfo
 from tenantry.placement.urls import Urls
@@ -30,7 +30,7 @@ def _urls(urls: Urls, info: RangeInfo) -> Object:
     return {"baseURL": url, "externalURL": urls.external, "virtualWorkspaceURL": url}
 
 
-class ShardsController(Controller):
+class ShardsController(ObjectController):
     """Makes missing Shards and keeps their URLs; their labels belong to the administrator once they are made (kcp)."""
 
     name = "shards"

@@ -37,7 +37,7 @@ def set_labels(labels: Mapping[str, str], phase: str, initializers: Iterable[str
     return kept
 
 
-def settle(cluster: Object, now: str) -> None:
+def set_phase(cluster: Object, now: str) -> None:
     """Brings what follows from a LogicalCluster's status in order, in place: phase, conditions, labels, finalizers."""
     metadata = cluster["metadata"]
     status = cluster.setdefault("status", {})

@@ -7,7 +7,7 @@ from functools import partial
 
 import orjson
 
-from tenantry.controllers.reconcile import Controller
+from tenantry.controllers.object_controller import ObjectController
 from tenantry.kube.objects import timestamp
 from tenantry.placement.map import Map
 from tenantry.placement.urls import Urls
@@ -23,7 +23,7 @@ from tenantry.tenancy.types import SystemDefinitions
 URLS_READY = "VirtualWorkspaceURLsReady"
 
 
-class TypeUrlsController(Controller):
+class TypeUrlsController(ObjectController):
     """Two URLs for each range, in the order of the ranges' names."""
 
     name = "workspacetype-urls"
@@ -68,4 +68,4 @@ class TypeUrlsController(Controller):
         if not self._definitions.complete:
             return
         for range_ in self._cell.ranges.values():
-            self.walk(("map", range_.name), partial(self.initial_keys, range_))
+            self.enqueue_all(("map", range_.name), partial(self.initial_keys, range_))

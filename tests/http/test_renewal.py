@@ -22,8 +22,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 from tenantry._proto.tenantry.registry.v1 import registry_pb2 as pb
 from tenantry._proto.tenantry.registry.v1 import registry_pb2_grpc as stubs
 from tenantry.apiserver.authentication.client_authority import ClientAuthority
-from tenantry.apiserver.serving import https_server
-from tenantry.apiserver.settings import HttpsOptions
+from tenantry.apiserver.request import Request
+from tenantry.apiserver.serving import http_server, https_server
+from tenantry.apiserver.settings import HttpsSettings
 from tenantry.base.metrics import Metrics
 from tenantry.client.registry import RegistryClient
 from tenantry.http import renewal
@@ -37,9 +38,8 @@ from tenantry.http.certificates import (
     pair_server_context,
 )
 from tenantry.http.limits import Limits
-from tenantry.http.messages import Reply, Request, Response
+from tenantry.http.messages import Reply, Response
 from tenantry.http.renewal import LOOK_SECONDS, Certificate, Certificates
-from tenantry.http.server import EdgeServer
 from tenantry.http.upstream import Upstream
 from tenantry.http.upstream_connection import UpstreamError
 from tenantry.rpc.server import serve
@@ -193,7 +193,7 @@ async def test_metrics_tell_when_each_ends(certificates: Certificates, clock: Cl
     registry = CollectorRegistry()
     registry.register(certificates)
     certificates.serving("serving", NAMES)
-    certificates.hold(ClientAuthority(certificates.authority.certificate))
+    certificates.keep(ClientAuthority(certificates.authority.certificate))
     text = generate_latest(registry).decode()
     found = dict(re.findall(r'tenantry_certificate_expiry_seconds\{certificate="(.+?)"\} (\S+)', text))
     assert found.keys() == {"ca", "client-ca-file", "serving"}
@@ -286,7 +286,7 @@ async def test_an_operators_files_are_loaded_again_when_they_change_and_a_broken
     first.write(crt, key)
     server = https_server(
         hello,
-        HttpsOptions(tls_cert_file=str(crt), tls_private_key_file=str(key)),
+        HttpsSettings(tls_cert_file=str(crt), tls_private_key_file=str(key)),
         limits=Limits(watches=0),
         certificates=certificates,
         serving=certificates.serving("serving", NAMES),
@@ -326,7 +326,7 @@ async def test_the_ca_of_clients_is_loaded_again_when_its_file_changes_and_a_bro
     first, second = CertificateAuthority.create("first"), CertificateAuthority.create("second")
     alice, bob = first.issue_client("alice"), second.issue_client("bob")
     path.write_bytes(first.certificate)
-    clients = ClientAuthority.of(HttpsOptions(client_ca_file=str(path)), certificates)
+    clients = ClientAuthority.of(HttpsSettings(client_ca_file=str(path)), certificates)
     identities = clients.identities()
 
     async def who(request: Request) -> Reply:
@@ -335,7 +335,7 @@ async def test_the_ca_of_clients_is_loaded_again_when_its_file_changes_and_a_bro
 
     server = https_server(
         who,
-        HttpsOptions(),
+        HttpsSettings(),
         limits=Limits(watches=0),
         certificates=certificates,
         serving=certificates.serving("serving", NAMES),
@@ -425,7 +425,7 @@ async def test_an_https_server_shows_the_new_one_to_who_connects_anew_and_keeps_
     serving = certificates.serving("serving", NAMES)
     server = https_server(
         hello,
-        HttpsOptions(),
+        HttpsSettings(),
         limits=Limits(watches=0),
         certificates=certificates,
         serving=serving,
@@ -463,7 +463,7 @@ async def test_no_request_begins_on_a_connection_that_was_made_with_a_former_cer
             await go_on.wait()
         return Response(200, b"{}")
 
-    server = EdgeServer(handler, tls=pair_server_context(authority.issue_serving(NAMES), client_ca_pem=authority.certificate))
+    server = http_server(handler, tls=pair_server_context(authority.issue_serving(NAMES), client_ca_pem=authority.certificate))
     port = await server.start("127.0.0.1", 0)
     contexts = [pair_client_context(authority.certificate, pair) for pair in clients]
     upstream = Upstream(f"https://127.0.0.1:{port}", contexts[0])

@@ -1,4 +1,4 @@
-"""The HTTP edge on a real socket, against aiohttp's client and raw bytes."""
+"""The HTTP server on a real socket, against aiohttp's client and raw bytes."""
 
 from __future__ import annotations
 
@@ -16,22 +16,26 @@ import pytest
 import uvloop
 from yarl import URL
 
+from tenantry.apiserver.request import Handler, Request
+from tenantry.apiserver.serving import http_server
 from tenantry.apiserver.user import User
 from tenantry.base.logs import AccessLog
 from tenantry.http.certificates import CertificateAuthority, server_context
 from tenantry.http.compression import accepts_gzip, compress
 from tenantry.http.head import warning_values
 from tenantry.http.limits import Limits
-from tenantry.http.messages import Handler, Reply, Request, Response, Sink, Stream, frame
-from tenantry.http.server import EdgeServer, ListenError, _origin_form
+from tenantry.http.listening import ListenError
+from tenantry.http.messages import Reply, Response, Sink, Stream, frame
+from tenantry.http.request_reader import origin_form
+from tenantry.http.server import HttpServer
 from tests.support.patience import PATIENCE_SECONDS
 
 Serve = Callable[..., Awaitable["Served"]]
 
 
 class Served:
-    def __init__(self, edge: EdgeServer, port: int, client: aiohttp.ClientSession) -> None:
-        self.edge = edge
+    def __init__(self, server: HttpServer[Request], port: int, client: aiohttp.ClientSession) -> None:
+        self.server = server
         self.port = port
         self.client = client
 
@@ -48,21 +52,21 @@ async def serve() -> AsyncIterator[Serve]:
     running: list[Served] = []
 
     async def start(handler: Handler, **options: Any) -> Served:
-        edge = EdgeServer(handler, **options)
-        port = await edge.start("127.0.0.1", 0)
-        served = Served(edge, port, aiohttp.ClientSession(auto_decompress=False))
+        server = http_server(handler, **options)
+        port = await server.start("127.0.0.1", 0)
+        served = Served(server, port, aiohttp.ClientSession(auto_decompress=False))
         running.append(served)
         return served
 
     yield start
     for served in running:
         await served.client.close()
-        await served.edge.stop()
+        await served.server.stop()
 
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while not condition():  # noqa: ASYNC110 - the figures of the server have no event of their own
+        while not condition():  # noqa: ASYNC110 - the metrics of the server have no event of their own
             await asyncio.sleep(0)
 
 
@@ -212,19 +216,19 @@ async def test_too_many_requests_are_429_with_a_pool_for_reads_and_one_for_write
     served = await serve(handler, limits=Limits(reading_requests=1, writing_requests=1))
     url = f"http://127.0.0.1:{served.port}"
     first = asyncio.create_task(served.client.post(f"{url}/x"))
-    await until(lambda: served.edge.metrics.writing.requests == 1)
+    await until(lambda: served.server.metrics.writing.requests == 1)
     async with served.client.post(f"{url}/x") as answer:
         assert (answer.status, answer.headers["Retry-After"]) == (429, "1")
         assert json.loads(await answer.read())["reason"] == "TooManyRequests"
     second = asyncio.create_task(served.client.get(f"{url}/x"))
-    await until(lambda: served.edge.metrics.reading.requests == 1)
+    await until(lambda: served.server.metrics.reading.requests == 1)
     async with served.get("/x") as answer:
         assert answer.status == 429
     probe = asyncio.create_task(served.client.get(f"{url}/livez"))
-    await until(lambda: served.edge.metrics.reading.requests == 2)
+    await until(lambda: served.server.metrics.reading.requests == 2)
     gate.set()
     assert [(await task).status for task in (first, second, probe)] == [200, 200, 200]
-    assert (served.edge.metrics.reading.requests, served.edge.metrics.writing.requests) == (0, 0)
+    assert (served.server.metrics.reading.requests, served.server.metrics.writing.requests) == (0, 0)
 
 
 async def test_a_request_that_takes_too_long_is_504(serve: Serve) -> None:
@@ -273,13 +277,13 @@ async def test_a_stream_whose_client_goes_away_is_cancelled(serve: Serve) -> Non
     served = await serve(handler)
     async with served.get("/") as answer:
         assert answer.status == 200
-        assert served.edge.metrics.watches == 1
+        assert served.server.metrics.watches == 1
         answer.close()
     async with asyncio.timeout(PATIENCE_SECONDS):
         await cancelled.wait()
     assert sinks[0].closed.is_set()
     sinks[0].send(frame(b"late"))
-    await until(lambda: served.edge.metrics.watches == 0)
+    await until(lambda: served.server.metrics.watches == 0)
 
 
 async def test_a_stream_that_fails_is_cut_without_its_last_chunk(serve: Serve) -> None:
@@ -314,7 +318,7 @@ async def test_a_slow_client_shows_in_the_buffer_and_can_be_cut(serve: Serve) ->
     writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
     async with asyncio.timeout(PATIENCE_SECONDS):
         await cut.wait()
-    await until(lambda: served.edge.metrics.watches == 0)
+    await until(lambda: served.server.metrics.watches == 0)
     writer.close()
 
 
@@ -353,8 +357,8 @@ async def test_drain_ends_watches_and_finishes_requests(serve: Serve) -> None:
     url = f"http://127.0.0.1:{served.port}"
     polite = await served.client.get(f"{url}/polite")
     slow = asyncio.create_task(served.client.get(f"{url}/slow"))
-    await until(lambda: served.edge.metrics.reading.requests == 1)
-    draining = asyncio.create_task(served.edge.drain(5))
+    await until(lambda: served.server.metrics.reading.requests == 1)
+    draining = asyncio.create_task(served.server.drain(5))
     assert await polite.read() == b"event\n"
     assert not draining.done()
     with pytest.raises(aiohttp.ClientConnectionError):
@@ -375,7 +379,7 @@ async def test_drain_cuts_off_what_does_not_end_but_whole(serve: Serve) -> None:
 
     served = await serve(handler)
     deaf = await served.client.get(f"http://127.0.0.1:{served.port}/deaf")
-    await served.edge.drain(0)
+    await served.server.drain(0)
     assert await deaf.read() == b""
 
 
@@ -385,7 +389,7 @@ async def test_port_taken(serve: Serve) -> None:
 
     served = await serve(handler)
     with pytest.raises(ListenError, match="another process uses that port"):
-        await EdgeServer(handler).start("127.0.0.1", served.port)
+        await http_server(handler).start("127.0.0.1", served.port)
 
 
 async def test_access_log_has_no_secrets(serve: Serve) -> None:
@@ -397,7 +401,7 @@ async def test_access_log_has_no_secrets(serve: Serve) -> None:
     served = await serve(handler, access_log=AccessLog(stream))
     async with served.get("/a?token=t0ken", headers={"Authorization": "Bearer t0ken"}) as answer:
         request_id = answer.headers["Audit-Id"]
-    await served.edge.stop()
+    await served.server.stop()
     line = stream.getvalue()
     entry = json.loads(line)
     assert (entry["requestID"], entry["verb"], entry["code"], entry["path"]) == (request_id, "list", 200, "/a")
@@ -435,7 +439,7 @@ async def test_bytes_that_are_no_text_do_no_harm(serve: Serve) -> None:
     answer = await reader.read()
     assert answer.startswith(b"HTTP/1.1 200")
     assert answer.endswith("/\N{REPLACEMENT CHARACTER}".encode())
-    await served.edge.stop()
+    await served.server.stop()
     assert json.loads(stream.getvalue())["user"] == "\N{REPLACEMENT CHARACTER}"
     writer.close()
 
@@ -520,4 +524,4 @@ def test_warnings_leave_room_for_other_headers() -> None:
     ],
 )
 def test_the_absolute_form_of_a_target(target: str, form: str) -> None:
-    assert _origin_form(target) == form
+    assert origin_form(target) == form

@@ -13,12 +13,14 @@ import pytest
 import uvloop
 
 from tenantry.apiserver.callers import Callers
+from tenantry.apiserver.request import Handler, Request
+from tenantry.apiserver.serving import http_server
 from tenantry.apiserver.user import ANONYMOUS, MASTERS_GROUP, User
 from tenantry.base.cache import size_of
 from tenantry.http import gate, server
 from tenantry.http.limits import Limits
-from tenantry.http.messages import Handler, Reply, Request, Response, Sink, Stream
-from tenantry.http.server import EdgeServer
+from tenantry.http.messages import Reply, Response, Sink, Stream
+from tenantry.http.server import HttpServer
 from tenantry.kube.status import unauthorized
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
@@ -64,8 +66,8 @@ class Client:
 
 
 class Served:
-    def __init__(self, edge: EdgeServer, port: int) -> None:
-        self.edge, self.port = edge, port
+    def __init__(self, server: HttpServer[Request], port: int, callers: Callers) -> None:
+        self.server, self.port, self.callers = server, port, callers
         self.clients: list[Client] = []
 
     async def connect(self) -> Client:
@@ -73,19 +75,19 @@ class Served:
         self.clients.append(client)
         return client
 
-    def figure(self, name: str, label: str) -> float:
-        for line in self.edge.metrics.text().decode().splitlines():
+    def metric(self, name: str, label: str) -> float:
+        for line in self.server.metrics.text().decode().splitlines():
             if line.startswith(f"{name}{{") and f'"{label}"' in line:
                 return float(line.rpartition(" ")[2])
         raise AssertionError(f"no {name} of {label}")
 
     @property
     def paced_seconds(self) -> float:
-        text = self.edge.metrics.text().decode()
+        text = self.server.metrics.text().decode()
         return float(text.partition("\ntenantry_paced_bodies_seconds_total ")[2].partition("\n")[0])
 
     def used(self, limit: str) -> float:
-        return self.figure("tenantry_limit_used", limit)
+        return self.metric("tenantry_limit_used", limit)
 
 
 class Door:
@@ -130,8 +132,9 @@ async def serve() -> AsyncIterator[Serve]:
     running: list[Served] = []
 
     async def start(handler: Handler, **limits: Any) -> Served:
-        edge = EdgeServer(handler, limits=Limits(**limits), callers=Callers(tenant_of))
-        served = Served(edge, await edge.start("127.0.0.1", 0))
+        callers = Callers(tenant_of)
+        server = http_server(handler, limits=Limits(**limits), callers=callers)
+        served = Served(server, await server.start("127.0.0.1", 0), callers)
         running.append(served)
         return served
 
@@ -139,12 +142,12 @@ async def serve() -> AsyncIterator[Serve]:
     for served in running:
         for client in served.clients:
             client.close()
-        await served.edge.stop()
+        await served.server.stop()
 
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(DEADLINE_SECONDS):
-        while not condition():  # noqa: ASYNC110 - the figures of the server have no event of their own
+        while not condition():  # noqa: ASYNC110 - the metrics of the server have no event of their own
             await asyncio.sleep(0.001)
 
 
@@ -215,14 +218,14 @@ async def test_nobody_waits_for_the_platform(serve: Serve, monkeypatch: pytest.M
     ada, master = await known(served, "a", "ada"), await known(served, "a", "master")
     # Their first requests were of callers that were not known yet, who are a tenant, too.
     assert await ada.asked("/a/x", token="ada") == 200
-    await until(lambda: not served.edge._gate.shared())
+    await until(lambda: not served.server._gate.shared())
     monkeypatch.setattr(gate, "_SHARED_SECONDS", 60.0)
     for _ in range(3):
         assert await master.asked("/a/x", token="master") == 200
         assert await ada.asked("/a/x", token="ada") == 200
-        assert not served.edge._gate.shared()
+        assert not served.server._gate.shared()
     assert await (await known(served, "b", "bob")).asked("/b/x", token="bob") == 200
-    assert served.edge._gate.shared()
+    assert served.server._gate.shared()
 
 
 async def test_what_comes_after_a_refusal_is_read_at_the_pace_of_bodies_and_not_for_ever(
@@ -251,7 +254,7 @@ async def test_a_body_that_does_not_come_is_408_and_ends_the_connection(serve: S
     status, headers, body = await client.answer()
     assert (status, headers["connection"], json.loads(body)["reason"]) == (408, "close", "Timeout")
     assert await client.ended() == b""
-    assert served.figure("tenantry_connections_closed_total", "slow-body") == 1
+    assert served.metric("tenantry_connections_closed_total", "slow-body") == 1
     await until(lambda: served.used("receiving_bodies") == served.used("request_memory_bytes") == 0)
 
 
@@ -265,7 +268,7 @@ async def test_memory_of_bodies_is_shared(serve: Serve) -> None:
     assert [task.result()[0] for task in done] == [429] * len(done)
     ada = await known(served, "a", "ada")
     assert await ada.asked("/a/x", token="ada", method="POST", body=b"y" * 20_000) == 201
-    assert served.figure("tenantry_limit_refused_total", "request_memory_bytes") >= 1
+    assert served.metric("tenantry_limit_refused_total", "request_memory_bytes") >= 1
     for task in waiting:
         task.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
@@ -277,7 +280,7 @@ async def test_slow_heads_are_cut(serve: Serve) -> None:
     slow.writer.write(b"GET / HTTP/1.1\r\nHost")
     assert await slow.ended() == b""
     await until(lambda: served.used("request_memory_bytes") == 0)
-    assert served.figure("tenantry_connections_closed_total", "slow-head") >= 1
+    assert served.metric("tenantry_connections_closed_total", "slow-head") >= 1
 
 
 async def test_a_watch_behind_a_long_body_is_not_a_slow_head(serve: Serve) -> None:
@@ -291,7 +294,7 @@ async def test_a_watch_behind_a_long_body_is_not_a_slow_head(serve: Serve) -> No
     slow = await served.connect()
     slow.writer.write(b"GET / HTTP/1.1\r\nHost")
     assert await slow.ended() == b""
-    assert served.figure("tenantry_connections_closed_total", "slow-head") == 1
+    assert served.metric("tenantry_connections_closed_total", "slow-head") == 1
     assert not ada.reader.at_eof()
 
 
@@ -308,7 +311,7 @@ async def test_a_head_that_begins_before_its_sender_is_known_is_forgotten_whole(
     ada.writer.write(b"Host: x\r\nAuthorization: Bearer ada\r\n\r\n")
     assert (await ada.answer())[0] == 200
     await until(lambda: served.used("request_memory_bytes") == 0)
-    assert served.edge._pool.memory.largest == 0
+    assert served.server._pool.memory.largest == 0
 
 
 async def test_endless_heads_are_cut(serve: Serve) -> None:
@@ -332,7 +335,7 @@ async def test_the_oldest_connection_of_nobody_makes_room(serve: Serve) -> None:
         await (await served.connect()).asked("/a/x")
     assert await first.ended() == b""
     assert await ada.asked("/a/x", token="ada") == 200
-    assert served.figure("tenantry_connections_closed_total", "evicted") == 3
+    assert served.metric("tenantry_connections_closed_total", "evicted") == 3
 
 
 async def test_connections_of_nobody_do_not_stay_idle(serve: Serve) -> None:
@@ -382,7 +385,7 @@ async def test_whoever_waits_too_long_is_told_when_to_come_back(serve: Serve) ->
         (await served.connect()).send("/a/held", token="ada")
     status, headers, body = await served.clients[-1].answer()
     assert (status, headers["retry-after"], json.loads(body)["reason"]) == (429, "1", "TooManyRequests")
-    assert served.figure("tenantry_connections_closed_total", "queue-timeout") == 1
+    assert served.metric("tenantry_connections_closed_total", "queue-timeout") == 1
     door.gate.set()
 
 
@@ -449,8 +452,8 @@ async def test_a_refused_credential_is_nobodys_again(serve: Serve) -> None:
     served = await serve(Door())
     client = await served.connect()
     assert await client.asked("/a/x", token="wrong") == 401
-    assert served.figure("tenantry_limit_used", "connections") == 1
-    assert len(served.edge._callers._tokens) == 0
+    assert served.metric("tenantry_limit_used", "connections") == 1
+    assert len(served.callers._tokens) == 0
 
 
 async def test_watches_are_shared_by_tenant_and_by_user(serve: Serve) -> None:
@@ -467,7 +470,7 @@ async def test_watches_are_shared_by_tenant_and_by_user(serve: Serve) -> None:
     client = await served.connect()
     client.send("/b/watch", token="bob")
     assert b" 200 " in await asyncio.wait_for(client.reader.readline(), DEADLINE_SECONDS)
-    assert served.figure("tenantry_limit_refused_total", "watches") == 2
+    assert served.metric("tenantry_limit_refused_total", "watches") == 2
     for one in served.clients:
         one.close()
     await until(lambda: served.used("watches") == 0)
@@ -506,4 +509,4 @@ async def test_a_lone_tenant_has_all_seats_of_its_share_at_work(serve: Serve) ->
         return [await client.asked("/a/x", token="ada") for _ in range(20)].count(200)
 
     assert await asyncio.gather(*(ask() for _ in range(30))) == [20] * 30
-    assert served.edge.metrics.rejected == 0
+    assert served.server.metrics.rejected == 0

@@ -11,11 +11,12 @@ from contextlib import suppress
 import pytest
 import uvloop
 
+from tenantry.apiserver.request import Request
+from tenantry.apiserver.serving import http_server
 from tenantry.http import server
 from tenantry.http.connection import Connection
 from tenantry.http.limits import Limits
-from tenantry.http.messages import Reply, Request, Response, Sink, Stream
-from tenantry.http.server import EdgeServer
+from tenantry.http.messages import Reply, Response, Sink, Stream
 from tests.support.patience import PATIENCE_SECONDS
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
@@ -27,7 +28,7 @@ class Served:
     """Answers with the path, the length of the body and its end. `/held` waits for `gate`, `/late` reads its body after it."""
 
     def __init__(self, limits: Limits) -> None:
-        self.edge = EdgeServer(self._answer, limits=limits)
+        self.server = http_server(self._answer, limits=limits)
         self.port = 0
         self.gate = asyncio.Event()
         self.paths: list[str] = []
@@ -56,7 +57,8 @@ class Served:
     @property
     def connection(self) -> Connection:
         """The only one."""
-        (found,) = self.edge._pool.all
+        (found,) = self.server._pool.all
+        assert isinstance(found, Connection)
         return found
 
 
@@ -67,12 +69,12 @@ async def serve() -> AsyncIterator[Serve]:
     async def start(**limits: float) -> Served:
         served = Served(Limits(**limits))  # type: ignore[arg-type]
         running.append(served)
-        served.port = await served.edge.start("127.0.0.1", 0)
+        served.port = await served.server.start("127.0.0.1", 0)
         return served
 
     yield start
     for served in running:
-        await served.edge.stop()
+        await served.server.stop()
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -174,7 +176,7 @@ async def test_what_comes_behind_another_protocol_is_not_read_without_end(serve:
         async with asyncio.timeout(PATIENCE_SECONDS):
             assert await reader.read() == b""
     writer.close()
-    await until(lambda: not served.edge._pool.all)
+    await until(lambda: not served.server._pool.all)
     assert served.cancelled == 1
 
 
@@ -211,7 +213,7 @@ async def test_an_idle_connection_has_no_task_and_ends_in_time(serve: Serve) -> 
         assert await reader.read() == b""
     assert asyncio.get_running_loop().time() - began > 0.1, "idle since its answer, not since it was made"
     writer.close()
-    await until(lambda: not served.edge._pool.all)
+    await until(lambda: not served.server._pool.all)
 
 
 async def test_a_client_that_goes_away_takes_its_requests_with_it(serve: Serve) -> None:
@@ -221,7 +223,7 @@ async def test_a_client_that_goes_away_takes_its_requests_with_it(serve: Serve) 
     await until(lambda: served.paths == ["/held"])
     writer.transport.abort()
     await until(lambda: served.cancelled == 1)
-    await until(lambda: not served.edge._pool.all)
+    await until(lambda: not served.server._pool.all)
     assert served.paths == ["/held"]
 
 
@@ -231,12 +233,12 @@ async def test_the_end_of_the_server_is_that_of_its_connections(serve: Serve) ->
     busy, writer = await served.connect()
     writer.write(get("/held"))
     await until(lambda: served.paths == ["/held"])
-    await served.edge.stop()
+    await served.server.stop()
     assert served.cancelled == 1
     async with asyncio.timeout(PATIENCE_SECONDS):
         assert await idle.read() == b""
         assert await busy.read() == b""
-    assert not served.edge._pool.all
+    assert not served.server._pool.all
 
 
 @pytest.mark.parametrize("end", ["idle", "amid a request", "amid a body", "no http", "too late", "refused body", "amid a watch"])

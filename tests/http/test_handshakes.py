@@ -12,11 +12,13 @@ from contextlib import suppress
 import pytest
 import uvloop
 
+from tenantry.apiserver.request import Request
+from tenantry.apiserver.serving import http_server
 from tenantry.http import handshakes
 from tenantry.http.certificates import CertificateAuthority, pair_server_context
 from tenantry.http.limits import Limits
-from tenantry.http.messages import Reply, Request, Response
-from tenantry.http.server import EdgeServer
+from tenantry.http.messages import Reply, Response
+from tenantry.http.server import HttpServer
 from tenantry.http.tls_alerts import AlertingObject
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
@@ -36,8 +38,8 @@ def client_hello() -> bytes:
 
 
 class Served:
-    def __init__(self, edge: EdgeServer, port: int) -> None:
-        self.edge, self.port = edge, port
+    def __init__(self, server: HttpServer[Request], port: int) -> None:
+        self.server, self.port = server, port
         self.held: list[asyncio.StreamWriter] = []
         self.plain: list[socket.socket] = []
 
@@ -56,18 +58,18 @@ class Served:
             writer.write(REQUEST)
             return await reader.readline()
 
-    def figure(self, name: str, label: str) -> float:
-        for line in self.edge.metrics.text().decode().splitlines():
+    def metric(self, name: str, label: str) -> float:
+        for line in self.server.metrics.text().decode().splitlines():
             if line.startswith(f"{name}{{") and f'"{label}"' in line:
                 return float(line.rpartition(" ")[2])
         raise AssertionError(f"no {name} of {label}")
 
     def closed(self, reason: str) -> float:
-        return self.figure("tenantry_connections_closed_total", reason)
+        return self.metric("tenantry_connections_closed_total", reason)
 
     @property
     def used(self) -> float:
-        return self.figure("tenantry_limit_used", "tls_handshakes")
+        return self.metric("tenantry_limit_used", "tls_handshakes")
 
 
 async def answer(request: Request) -> Reply:
@@ -76,7 +78,7 @@ async def answer(request: Request) -> Reply:
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(DEADLINE_SECONDS):
-        while not condition():  # noqa: ASYNC110 - the figures of the server have no event of their own
+        while not condition():  # noqa: ASYNC110 - the metrics of the server have no event of their own
             await asyncio.sleep(0.001)
 
 
@@ -92,8 +94,8 @@ async def serve() -> AsyncIterator[Serve]:
 
     async def start(**limits: float) -> Served:
         tls = pair_server_context(AUTHORITY.issue_serving(["127.0.0.1"]), client_ca_pem=AUTHORITY.certificate)
-        edge = EdgeServer(answer, tls=tls, limits=Limits(**limits))  # type: ignore[arg-type]
-        running.append(Served(edge, await edge.start("127.0.0.1", 0)))
+        server = http_server(answer, tls=tls, limits=Limits(**limits))  # type: ignore[arg-type]
+        running.append(Served(server, await server.start("127.0.0.1", 0)))
         return running[-1]
 
     yield start
@@ -102,7 +104,7 @@ async def serve() -> AsyncIterator[Serve]:
             writer.transport.abort()
         for plain in served.plain:
             plain.close()
-        await served.edge.stop()
+        await served.server.stop()
 
 
 @pytest.mark.parametrize("first", [b"", client_hello()[:100], client_hello()], ids=["nothing", "half a hello", "a hello"])
@@ -155,7 +157,7 @@ async def test_who_goes_away_leaves_nothing(serve: Serve) -> None:
     for writer in served.held:
         writer.close()
     await until(lambda: served.used == 0)
-    assert served.figure("tenantry_limit_used", "connections") == 0
+    assert served.metric("tenantry_limit_used", "connections") == 0
     assert await served.asked() == b"HTTP/1.1 200 OK\r\n"
 
 

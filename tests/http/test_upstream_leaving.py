@@ -12,10 +12,11 @@ import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tenantry.apiserver.request import Request
+from tenantry.apiserver.serving import http_server
 from tenantry.http import upstream_connection
 from tenantry.http.chunks import ChunkScanner
-from tenantry.http.messages import Reply, Request, Response, Sink, Stream, frame
-from tenantry.http.server import EdgeServer
+from tenantry.http.messages import Reply, Response, Sink, Stream, frame
 from tenantry.http.upstream import Upstream
 from tests.support.patience import PATIENCE_SECONDS
 
@@ -53,11 +54,11 @@ class Other:
     def __init__(self) -> None:
         self.size = 100
         self.watches = 0
-        self.edge = EdgeServer(self._answer)
+        self.server = http_server(self._answer)
         self.pool = Upstream("http://127.0.0.1:1", None)
 
     async def start(self) -> None:
-        self.pool = Upstream(f"http://127.0.0.1:{await self.edge.start('127.0.0.1', 0)}", None)
+        self.pool = Upstream(f"http://127.0.0.1:{await self.server.start('127.0.0.1', 0)}", None)
 
     async def _answer(self, request: Request) -> Reply:
         return Stream(self._run) if request.path == "/watch" else Response(200, b"one")
@@ -91,7 +92,7 @@ async def other() -> AsyncIterator[Other]:
     await found.start()
     yield found
     found.pool.abort("the test is over")
-    await found.edge.stop()
+    await found.server.stop()
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from tenantry.apiserver.request import Request
+from tenantry.apiserver.serving import http_server
 from tenantry.http import upstream_connection
-from tenantry.http.messages import Reply, Request, Response, Sink, Stream, frame
-from tenantry.http.server import EdgeServer
+from tenantry.http.messages import Reply, Response, Sink, Stream, frame
 from tenantry.http.upstream import Upstream, UpstreamLimits
 from tenantry.http.upstream_connection import UpstreamConnection, UpstreamError
 
@@ -76,7 +77,7 @@ async def watching() -> AsyncIterator[Watch]:
     async def handler(_: Request) -> Reply:
         return Stream(run)
 
-    server = EdgeServer(handler)
+    server = http_server(handler)
     upstream = Upstream(f"http://127.0.0.1:{await server.start('127.0.0.1', 0)}", None)
     try:
         begun = asyncio.get_running_loop().time()
@@ -168,12 +169,12 @@ async def test_who_waits_to_connect_takes_what_comes_back() -> None:
     async def answer(request: Request) -> Reply:
         return Response(200, b"ok")
 
-    edge = EdgeServer(answer)
-    port = await edge.start("127.0.0.1", 0)
+    server = http_server(answer)
+    port = await server.start("127.0.0.1", 0)
     pool = Upstream(f"http://127.0.0.1:{port}", None, UpstreamLimits(connecting=1))
     request = b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n"
     answers = await asyncio.gather(*(pool.exchange(request) for _ in range(50)))
     assert [found.status for found in answers] == [200] * 50
     assert pool.opened <= 50
     pool.close()
-    await edge.stop()
+    await server.stop()

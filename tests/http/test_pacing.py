@@ -7,9 +7,9 @@ from typing import Any, cast
 
 import pytest
 
-from tenantry.apiserver.callers import Caller
 from tenantry.base.shares import Shares
 from tenantry.http.bodies import Bodies
+from tenantry.http.callers import Caller
 from tenantry.http.limits import Limits
 from tenantry.http.pacing import Pacing
 
@@ -110,7 +110,7 @@ class Upload:
 
 async def test_a_body_that_waits_for_others_is_not_late() -> None:
     limits = Limits(body_timeout_seconds=0.1, body_bytes_per_second=1 << 30)
-    bodies = Bodies(limits, Shares("memory", 1 << 20), Pacing(PER_SECOND, lambda: True))
+    bodies: Bodies[Any] = Bodies(limits, Shares("memory", 1 << 20), Pacing(PER_SECOND, lambda: True))
     loop = asyncio.get_running_loop()
     exchange = cast(Any, Upload())
     bodies.begin(exchange, loop.time())

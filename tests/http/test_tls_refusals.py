@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 import uvloop
 
+from tenantry.apiserver.request import Request
+from tenantry.apiserver.serving import http_server
 from tenantry.http.certificates import CertificateAuthority, Pair, pair_client_context, pair_server_context
-from tenantry.http.messages import Reply, Request, Response
-from tenantry.http.server import EdgeServer
+from tenantry.http.messages import Reply, Response
 from tenantry.http.tls_alerts import refusal
 from tenantry.http.upstream import Upstream, UpstreamLimits
 from tenantry.http.upstream_connection import UpstreamConnection, UpstreamError
@@ -59,7 +60,7 @@ async def refused(client: Pair | None, version: ssl.TLSVersion, body: bytes, pau
 
     tls = pair_server_context(OURS.issue_serving(["127.0.0.1"]), client_ca_pem=OURS.certificate)
     tls.verify_mode, tls.maximum_version = ssl.CERT_REQUIRED, version
-    server = EdgeServer(handler, tls=tls)
+    server = http_server(handler, tls=tls)
     port = await server.start("127.0.0.1", 0)
     context = pair_client_context(OURS.certificate, client) if client is not None else without_certificate()
     upstream = Upstream(f"https://127.0.0.1:{port}", context)
@@ -104,7 +105,7 @@ def test_a_server_whose_certificate_is_not_accepted_gets_nothing(run: Run) -> No
         async def handler(_: Request) -> Reply:
             raise AssertionError("nothing should arrive")
 
-        server = EdgeServer(handler, tls=pair_server_context(OTHERS.issue_serving(["127.0.0.1"])))
+        server = http_server(handler, tls=pair_server_context(OTHERS.issue_serving(["127.0.0.1"])))
         port = await server.start("127.0.0.1", 0)
         upstream = Upstream(f"https://127.0.0.1:{port}", pair_client_context(OURS.certificate, OURS.issue_client("x")))
         try:
@@ -164,7 +165,7 @@ def test_a_server_without_tickets_is_not_waited_for_long(run: Run) -> None:
 
         tls = pair_server_context(OURS.issue_serving(["127.0.0.1"]))
         tls.num_tickets = 0
-        server = EdgeServer(handler, tls=tls)
+        server = http_server(handler, tls=tls)
         port = await server.start("127.0.0.1", 0)
         limits = UpstreamLimits(accept_timeout_seconds=0.05)
         upstream = Upstream(f"https://127.0.0.1:{port}", pair_client_context(OURS.certificate, OURS.issue_client("x")), limits)

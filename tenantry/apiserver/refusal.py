@@ -1,0 +1,38 @@
+"""How errors are answered: as a metav1.Status."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tenantry.apiserver.negotiation import error_response
+from tenantry.apiserver.request import Request
+from tenantry.http.errors import BadRequest, BodyTimeout, BodyTooLarge, HandlerTimeout, HttpError, TooManyRequests
+from tenantry.http.messages import Response
+from tenantry.kube import status
+from tenantry.kube.status import StatusError
+
+
+def to_status(error: HttpError) -> StatusError:
+    """The refusal for an error of the HTTP server, in kube-apiserver's words."""
+    text = str(error)
+    if isinstance(error, TooManyRequests):
+        return status.too_many_requests(text, error.retry_after_seconds)
+    if isinstance(error, BodyTooLarge):
+        return status.too_large(error.limit_bytes)
+    if isinstance(error, BodyTimeout):
+        return StatusError(408, "Timeout", text)
+    if isinstance(error, BadRequest):
+        return status.bad_request(text)
+    if isinstance(error, HandlerTimeout):
+        return status.timeout("Timeout: request did not complete within the allotted timeout")
+    return status.internal(text)
+
+
+def status_response(error: StatusError | HttpError, request: Request, warnings: Iterable[str] = ()) -> Response:
+    """`error_response`, of an error of the HTTP server too."""
+    return error_response(to_status(error) if isinstance(error, HttpError) else error, request, warnings)
+
+
+def refusal(error: Exception, request: Request) -> Response | None:
+    """The answer to an error of the HTTP server or of a handler; None for one that is a bug."""
+    return status_response(error, request) if isinstance(error, StatusError | HttpError) else None

@@ -1,0 +1,160 @@
+"""The work queue of one controller."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable
+from typing import Generic, TypeVar
+
+from tenantry.base.fair_queue import FairQueue, Owners
+from tenantry.base.shares import Shares
+from tenantry.storage.range import Range
+
+K = TypeVar("K", bound=Hashable)
+
+KEYS_MAX = 400_000
+"""Keys that wait in one work queue, shared among logical clusters."""
+ESTIMATED_SECONDS = 0.001
+"""What a reconciliation is charged with until its time is known."""
+_UNLIMITED = 1 << 30
+
+
+class WorkQueue(Generic[K]):
+    """Keys to reconcile (client-go's `workqueue`): each waits once however often it is added, and none is processed twice at a
+    time. A key that is added while it is processed is dirty, and waits again once it is done.
+
+    Logical clusters take turns by the time that their keys took. One of them gets at most half of the workers, or of those that
+    the others leave, so that neither many keys of one cluster nor slow ones delay another cluster's.
+
+    The room for keys is shared in the same way. A key that finds no room is dropped and its cluster overflows: whoever takes keys
+    off lists that cluster again once none of its keys waits any more (`to_relist`).
+    """
+
+    def __init__(
+        self,
+        cluster_of: Callable[[K], str],
+        *,
+        keys_max: int = KEYS_MAX,
+        workers: int = _UNLIMITED,
+        range_of: Callable[[str], Range | None] = lambda cluster: None,
+    ) -> None:
+        """`cluster_of(key)` is the logical cluster whose share a key takes; `range_of(cluster)` is asked only while a range is
+        paused. `workers`: how many keys may be processed at a time."""
+        self.cluster_of = cluster_of
+        self._range_of = range_of
+        self._keys_max = keys_max
+        self._paused: dict[Range, dict[K, None]] = {}
+        """The keys that were added for each paused range."""
+        self._waiting: FairQueue[K] = FairQueue()
+        self._dirty: set[K] = set()
+        """Keys that wait, and keys that were added again while they are processed."""
+        self._processing: dict[K, Owners] = {}
+        self._room = Shares("reconcile_keys", keys_max)
+        self._workers = Shares("reconcile_workers", workers)
+        self._getters: deque[asyncio.Future[None]] = deque()
+        self.overflowed: set[str] = set()
+        """The logical clusters that have keys which found no room."""
+        self.relist_all = False
+        """A listing failed: everything has to be listed again when the queue is empty."""
+
+    def __len__(self) -> int:
+        """How many keys wait."""
+        return len(self._waiting)
+
+    @property
+    def idle(self) -> bool:
+        """No key waits, and none is processed."""
+        return not self._waiting and not self._processing
+
+    @property
+    def getters(self) -> int:
+        """How many workers wait for a key."""
+        return sum(not getter.done() for getter in self._getters)
+
+    @property
+    def largest(self) -> int:
+        """How many keys wait of the logical cluster that has the most."""
+        return self._room.largest
+
+    def add(self, key: K) -> None:
+        if self._paused and self._kept_aside(key):
+            return
+        dirty = self._dirty
+        if key in dirty:
+            return
+        if key in self._processing:
+            dirty.add(key)
+            return
+        owners = (self.cluster_of(key),)
+        room = self._room
+        # As `take`, without its calls: this runs for each event of a range.
+        if not room.fits(owners):
+            room.refused += 1
+            self.overflowed.add(owners[0])
+            return
+        room.hold(owners)
+        dirty.add(key)
+        self._waiting.push(owners, key)
+        if self._getters:
+            self._wake_getter()
+
+    async def get(self) -> K:
+        """The next key to process: of the logical cluster that may have another worker, and whose keys took the least time."""
+        while (found := self._waiting.pop(self._may_process, cost=0.0)) is None:
+            getter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._getters.append(getter)
+            await getter
+        owners, key = found
+        self._waiting.charge(owners, ESTIMATED_SECONDS)
+        self._room.give(owners)
+        self._workers.hold(owners)
+        self._dirty.discard(key)
+        self._processing[key] = owners
+        return key
+
+    def done(self, key: K, seconds: float = ESTIMATED_SECONDS) -> None:
+        """A key that `get` returned is processed, and took so long. Raises KeyError for another one."""
+        owners = self._processing.pop(key)
+        self._workers.give(owners)
+        self._waiting.charge(owners, seconds - ESTIMATED_SECONDS)
+        if key in self._dirty:
+            self._dirty.discard(key)
+            self.add(key)
+        if self._waiting:
+            self._wake_getter()
+
+    def pause(self, range_: Range) -> None:
+        """Keeps the keys of a range aside until `resume`: none of them is processed while the range is being listed."""
+        self._paused.setdefault(range_, {})
+
+    def resume(self, range_: Range) -> Iterable[K]:
+        """Ends `pause`. Returns the keys that were kept aside, which the caller adds."""
+        return self._paused.pop(range_, {})
+
+    def to_relist(self) -> set[str]:
+        """Takes off the logical clusters that overflowed and of which no key waits any more."""
+        found = {cluster for cluster in self.overflowed if not self._waiting.waits((cluster,))}
+        self.overflowed -= found
+        return found
+
+    def _kept_aside(self, key: K) -> bool:
+        cluster = self.cluster_of(key)
+        range_ = self._range_of(cluster)
+        if range_ is None or (aside := self._paused.get(range_)) is None:
+            return False
+        if len(aside) < self._keys_max:
+            aside[key] = None
+        else:
+            self.overflowed.add(cluster)
+        return True
+
+    def _may_process(self, owners: Owners, key: K) -> bool:
+        return self._workers.fits(owners)
+
+    def _wake_getter(self) -> None:
+        while self._getters:
+            getter = self._getters.popleft()
+            if not getter.done():
+                getter.set_result(None)
+                return

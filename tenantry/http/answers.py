@@ -1,0 +1,206 @@
+"""Writes answers to a connection: whole ones, streams, and what another server answers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from email.utils import formatdate
+
+from tenantry.base.allocator import free_pages
+from tenantry.base.loop_turns import in_steps, turns_of_loop
+from tenantry.base.slices import turns
+from tenantry.http.compression import accepts_gzip, compress
+from tenantry.http.exchange import Exchange
+from tenantry.http.head import BODILESS, head, relayed_head
+from tenantry.http.limits import Limits
+from tenantry.http.messages import Relay, Request, Response, Stream
+from tenantry.http.sink import LAST_CHUNK, RelayTransport, TransportSink
+
+log = logging.getLogger(__name__)
+
+_JOIN_UP_TO_BYTES = 64 * 1024
+"""Up to here copying the body behind its head is cheaper than a second TLS record."""
+_SLICE_BYTES = 512 * 1024
+"""Of a long answer, between two looks at the clock."""
+
+
+class AnswerWriter:
+    """Of one server. Each method that writes an answer returns whether its connection may be kept."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._date = ""
+        self.draining = False
+        """The server ends: connections end with their answers."""
+        self.streams: set[Exchange] = set()
+        """Whose answers have no known end."""
+        self.tick()
+
+    def tick(self) -> None:
+        """To be called every second or so: answers bear the date."""
+        self._date = formatdate(usegmt=True)
+
+    def drain(self) -> None:
+        """Ends every stream with its last chunk, and from now on every connection with its answer."""
+        self.draining = True
+        for exchange in self.streams:
+            if exchange.sink is not None:
+                exchange.sink.end()
+
+    async def write(self, exchange: Exchange, request: Request, response: Response) -> bool:
+        """Writes a whole answer, gzipped where that pays, and waits while the client has much of it left to read."""
+        body, more = response.body, response.more
+        headers = response.headers
+        if (
+            response.compressible
+            and (response.more or len(body) >= self._limits.compress_from_bytes)
+            and accepts_gzip(request.headers.get("accept-encoding", ""))
+        ):
+            body, *more = await compress((body, *more), self._limits.compress_in_thread_from_bytes)
+            vary = headers.get("Vary")
+            headers = {**headers, "Content-Encoding": "gzip", "Vary": f"{vary}, Accept-Encoding" if vary else "Accept-Encoding"}
+        transport = exchange.connection.transport
+        if transport is None or transport.is_closing():
+            return False
+        close = self.draining or exchange.message.should_close or exchange.crowded or not exchange.payload.is_eof()
+        size = len(body) + sum(map(len, more))
+        first = head(
+            response.status,
+            content_type=response.content_type,
+            request_id=request.request_id,
+            date=self._date,
+            headers=headers,
+            warnings=response.warnings,
+            content_length=size,
+            close=close,
+        )
+        if request.method == "HEAD" or response.status in BODILESS:
+            transport.write(first)
+        elif len(body) <= _JOIN_UP_TO_BYTES and not more:
+            transport.write(first + body)
+        elif len(body) <= _SLICE_BYTES and not more:
+            began = time.perf_counter()
+            transport.writelines((first, body))
+            turns_of_loop.worked(time.perf_counter() - began, ("answer to", request.method, request.path))
+            free_pages.passed(size)
+        else:
+            writing = self._write_long(exchange, transport, first, (body, *more))
+            await in_steps(writing, ("answer to", request.method, request.path))
+            free_pages.passed(size)
+        if exchange.connection.writing_paused:
+            await self._drained(exchange)
+        if exchange.payload.exception() is not None:
+            # What did not come in time is not waited for any longer.
+            exchange.connection.force_close()
+        return not close
+
+    async def _write_long(self, exchange: Exchange, transport: asyncio.Transport, first: bytes, pieces: Sequence[bytes]) -> None:
+        """In slices, each after the client has read most of the one before: to encrypt and copy takes the loop's time, and what
+        waits takes memory."""
+        for piece in pieces:
+            for at in range(0, len(piece), _SLICE_BYTES):
+                written = piece if len(piece) <= _SLICE_BYTES else memoryview(piece)[at : at + _SLICE_BYTES]
+                if first:
+                    transport.writelines((first, written))
+                    first = b""
+                    continue
+                if exchange.connection.writing_paused:
+                    await self._drained(exchange)
+                await turns.rest()
+                if transport.is_closing():
+                    return
+                transport.write(written)
+        if first:
+            transport.write(first)
+
+    async def _drained(self, exchange: Exchange) -> None:
+        """Waits until a slow client has read its answer; the next request of its connection is not looked at before."""
+        try:
+            async with asyncio.timeout(self._limits.response_timeout_seconds):
+                await exchange.connection.drained()
+        except TimeoutError:
+            transport = exchange.connection.transport
+            if transport is not None:
+                transport.abort()
+
+    async def stream(self, exchange: Exchange, request: Request, stream: Stream) -> bool:
+        """Writes the head of a stream and runs it to its end. An error of the stream cuts the connection."""
+        transport = exchange.connection.transport
+        if transport is None or transport.is_closing():
+            return False
+        sink = exchange.sink = TransportSink(transport, self._limits.watch_buffer_bytes)
+        if self.draining:
+            sink.closed.set()
+        self.streams.add(exchange)
+        close = exchange.message.should_close or exchange.crowded
+        try:
+            transport.write(
+                head(
+                    stream.status,
+                    content_type=stream.content_type,
+                    request_id=request.request_id,
+                    date=self._date,
+                    headers=stream.headers,
+                    warnings=stream.warnings,
+                    content_length=None,
+                    close=close,
+                )
+            )
+            await in_steps(stream.run(sink), (request.method, request.path))
+        except asyncio.CancelledError:
+            if not self.draining or transport.is_closing():
+                raise
+            assert exchange.task is not None
+            exchange.task.uncancel()
+        except Exception:
+            # Half an answer is out: the only way to say that it is not whole is to cut the connection before the last chunk.
+            log.exception("stream failed", extra={"requestID": request.request_id, "path": request.path})
+            sink.abort()
+        finally:
+            sink.closed.set()
+            self.streams.discard(exchange)
+        if transport.is_closing():
+            return False
+        transport.write(LAST_CHUNK)
+        return not (close or self.draining)
+
+    async def relay(self, exchange: Exchange, request: Request, relay: Relay) -> bool:
+        """Passes on another server's answer. Where that one ends early, the connection is cut, so that the client notices."""
+        transport = exchange.connection.transport
+        if transport is None or transport.is_closing():
+            if relay.close is not None:
+                relay.close()
+            return False
+        close = self.draining or exchange.message.should_close or exchange.crowded or not exchange.payload.is_eof()
+        transport.write(relayed_head(relay.status, relay.header, close=close) + relay.body)
+        if relay.run is None:
+            if exchange.connection.writing_paused:
+                await self._drained(exchange)
+            return not close
+        sink = exchange.sink = RelayTransport(transport, lambda: self._drained(exchange))
+        if relay.chunked:
+            self.streams.add(exchange)
+            if self.draining:
+                sink.end()
+        try:
+            whole = await relay.run(sink)
+        except BaseException as error:
+            # Half an answer is out: the only way to say that it is not whole is to cut the connection.
+            transport.abort()
+            if not isinstance(error, Exception):
+                raise
+            log.warning(
+                "an answer was cut short", extra={"requestID": request.request_id, "path": request.path, "error": str(error)}
+            )
+            return False
+        finally:
+            exchange.sink = None
+            if relay.chunked:
+                self.streams.discard(exchange)
+        if not whole:
+            if not transport.is_closing():
+                transport.write(LAST_CHUNK)
+            return False
+        return not (close or self.draining)

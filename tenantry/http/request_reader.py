@@ -1,0 +1,79 @@
+"""A request as a value, of the head that was read."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from itertools import count
+from typing import Generic
+from urllib.parse import unquote
+
+from aiohttp.http import RawRequestMessage
+
+from tenantry.http.exchange import Exchange
+from tenantry.http.messages import RequestT
+
+_LONGEST_AUDIT_ID = 128
+
+
+class RequestReader(Generic[RequestT]):
+    """Makes requests of the class `make`, and gives an id to those that come without a usable one."""
+
+    def __init__(self, make: type[RequestT]) -> None:
+        self._make = make
+        self._id_prefix = str(uuid.uuid4())[:24]
+        self._ids = count(1)
+
+    def read(self, exchange: Exchange) -> RequestT:
+        """The request that the exchange is about."""
+        message = exchange.message
+        target = _unicode(message.path)
+        if target[:1] != "/":
+            target = origin_form(target)
+        path, _, query = target.partition("?")
+        if "%" in path:
+            path = unquote(path)
+        connection = exchange.connection
+        headers: Mapping[str, str] = message.headers
+        if not all(map(str.isascii, headers.values())):
+            clean = message.headers.copy()
+            clean.clear()
+            clean.extend((name, _unicode(value)) for name, value in headers.items())
+            headers = clean
+        return self._make(
+            message.method,
+            path,
+            query,
+            headers,
+            exchange.read_body,
+            connection.client_certificate,
+            connection.remote,
+            _usable(headers.get("audit-id")) or f"{self._id_prefix}{next(self._ids):012x}",
+            known_credential=connection.credential(headers.get("authorization", "")),
+        )
+
+
+def is_no_operation(message: RawRequestMessage) -> bool:
+    """`OPTIONS *`, which asks for nothing but an answer (RFC 9110 §9.3.7)."""
+    return message.path == "*" and message.method == "OPTIONS"
+
+
+def origin_form(target: str) -> str:
+    """Path and query of the absolute form that proxies send (RFC 9112 §3.2.2). Unlike `urllib.parse.urlsplit`, it remembers
+    nothing of what it was asked."""
+    scheme, absolute, rest = target.partition("://")
+    if not absolute or not scheme.isalnum():
+        return target
+    start = min((at for at in (rest.find("/"), rest.find("?")) if at >= 0), default=len(rest))
+    rest = rest[start:].partition("#")[0]
+    return rest if rest.startswith("/") else f"/{rest}"
+
+
+def _unicode(text: str) -> str:
+    """What aiohttp read, with U+FFFD for bytes that are no UTF-8: those it passes on as surrogates, which cannot be written."""
+    return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _usable(audit_id: str | None) -> str:
+    """A client's own request id, if it is one that can stand in a log."""
+    return audit_id if audit_id and len(audit_id) <= _LONGEST_AUDIT_ID and audit_id.isascii() else ""
