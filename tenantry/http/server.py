@@ -32,7 +32,7 @@ from tenantry.http.request_reader import RequestReader, is_no_operation
 log = logging.getLogger(__name__)
 
 _PROBE = Caller((), exempt=True)
-"""Whoever asks how the process is."""
+"""The caller of probes and of `OPTIONS *`. It is exempt, and its answer proves nothing of who is on the connection."""
 _NOTHING = Response(200, b"", "")
 """The answer to `OPTIONS *`, as Go's server gives it, which is kube-apiserver's."""
 _TICK_SECONDS = 0.5

@@ -7,11 +7,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from tenantry.apiserver.request import Request
 from tenantry.http.callers import WITHOUT_CREDENTIALS, Caller
 from tenantry.http.errors import BodyTimeout, BodyTooLarge, HandlerTimeout, InternalError
 from tenantry.http.limits import Limits
-from tenantry.http.messages import Reply, Response
+from tenantry.http.messages import Reply, Request, Response
 from tenantry.http.server import HttpServer
 
 Ask = Callable[..., Awaitable[tuple[int, bytes]]]
