@@ -16,7 +16,7 @@ async def hand_over(fleet: Fleet, giver: str, taker: str) -> Member:
     """A planned one, as before the giver's end."""
     member = fleet.members.get(taker) or await fleet.join(taker)
     await fleet.members[giver].session.drain()
-    await fleet.until(lambda: fleet.settled() and set(fleet.owners().values()) == {taker})
+    await fleet.until(lambda: fleet.placed() and set(fleet.owners().values()) == {taker})
     return member
 
 
@@ -44,7 +44,7 @@ def brief(event: RecordEvent) -> tuple[str, int, bytes | None, bytes | None]:
 async def test_history_is_the_same_after_two_changes_of_owner(fleet: Fleet, killed: bool) -> None:
     await fleet.registry()
     member = await fleet.join("one")
-    await fleet.until(fleet.settled)
+    await fleet.until(fleet.placed)
     begin = member.cell.ranges["root"].version
     seen: list[RecordEvent] = []
     for number, taker in enumerate(("two", "three", "")):
@@ -61,7 +61,7 @@ async def test_history_is_the_same_after_two_changes_of_owner(fleet: Fleet, kill
             name = member.info.name
             successor = await fleet.join(taker)
             await fleet.kill(name)
-            await fleet.until(lambda taker=taker: fleet.settled() and set(fleet.owners().values()) == {taker})  # type: ignore[misc]
+            await fleet.until(lambda taker=taker: fleet.placed() and set(fleet.owners().values()) == {taker})  # type: ignore[misc]
             member = successor
         elif taker:
             member = await hand_over(fleet, member.info.name, taker)
@@ -70,7 +70,7 @@ async def test_history_is_the_same_after_two_changes_of_owner(fleet: Fleet, kill
 async def test_compacted_history_is_refused_at_the_next_owner(fleet: Fleet, store: Store) -> None:
     await fleet.registry()
     one = await fleet.join("one")
-    await fleet.until(fleet.settled)
+    await fleet.until(fleet.placed)
     first = one.cell.ranges["root"].version
     for number in range(6):
         await write(one, number)
