@@ -487,9 +487,9 @@ async def test_a_forgotten_journal_costs_one_write_and_the_ranges_are_taken_up_a
     with pytest.raises(NotOwned):
         await cell.commit([create("b")])
     assert not cell.ranges
-    held = await cell.adopt("root", "r", "t", take=False)
+    range_ = await cell.adopt("root", "r", "t", take=False)
     await cell.commit([create("c")])
-    assert [held.get(key(name)) is not None for name in "abc"] == [True, False, True]
+    assert [range_.get(key(name)) is not None for name in "abc"] == [True, False, True]
 
 
 async def test_adopting_checks_bounds_and_ownership(store: Store) -> None:
