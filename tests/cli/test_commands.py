@@ -58,7 +58,7 @@ class Platform:
         self.loop.run(self._settled(), PATIENCE_SECONDS)
 
     async def _settled(self) -> None:
-        await self.fleet.until(self.fleet.settled)
+        await self.fleet.until(self.fleet.placed)
         await self.gateway.map.reached(self.fleet.map.version)
 
 
@@ -89,7 +89,7 @@ def platform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platfo
         fleet = Fleet(store)
         for name in SHARDS:
             await fleet.join(name)
-        await fleet.until(fleet.settled)
+        await fleet.until(fleet.placed)
         await gateway.map.reached(fleet.map.version)
         return fleet, registry, gateway
 

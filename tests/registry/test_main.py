@@ -34,7 +34,7 @@ async def test_process_answers_and_says_how_it_is(store: Store, fleet: Fleet) ->
     await second.start()
     try:
         await fleet.join("one")
-        await fleet.until(fleet.settled)
+        await fleet.until(fleet.placed)
         # Each registry follows the map by itself, and whichever the client asks tells what it has seen of it.
         for process in (first, second):
             await fleet.until(partial(_has_owners, process))

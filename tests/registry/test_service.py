@@ -94,10 +94,10 @@ async def until(updates: AsyncIterator[Any], condition: Callable[[Any], object])
 async def test_lists_show_what_the_map_shows(service: Service, fleet: Fleet) -> None:
     client = await service.client()
     one = await fleet.join("one")
-    await fleet.until(fleet.settled)
+    await fleet.until(fleet.placed)
     opened = await client.open_range({"region": "eu"}, fleet.map.version)
     await fleet.map.reached(opened.version)
-    await fleet.until(fleet.settled)
+    await fleet.until(fleet.placed)
     await fleet.report("one", 7)
     await fleet.until(lambda: fleet.registries[0].loads.of("root").tenants)
     first, root = await client.ranges()
@@ -111,7 +111,7 @@ async def test_lists_show_what_the_map_shows(service: Service, fleet: Fleet) -> 
 
 async def test_ranges_come_in_pages(service: Service, fleet: Fleet) -> None:
     await fleet.join("one")
-    await fleet.until(fleet.settled)
+    await fleet.until(fleet.placed)
     await fleet.open(fleet.registries[0], 4)
     async with service.channel() as channel:
         stub = stubs.RegistryStub(channel)
@@ -158,7 +158,7 @@ async def test_watch_resumes_at_another_replica(service: Service, fleet: Fleet) 
 
 async def test_watch_with_a_version_of_another_cell_gets_everything(service: Service, fleet: Fleet) -> None:
     await fleet.join("one")
-    await fleet.until(fleet.settled)
+    await fleet.until(fleet.placed)
     async with service.channel() as channel:
         stub = stubs.RegistryStub(channel)
         known = pb.WatchRangesRequest(known_version=fleet.map.version, known_cell=99)
@@ -187,7 +187,7 @@ async def test_quiet_watches_get_heartbeats_and_too_many_are_refused(fleet: Flee
 async def test_drain_and_undrain(service: Service, fleet: Fleet) -> None:
     client = await service.client()
     await fleet.join("one")
-    await fleet.until(fleet.settled)
+    await fleet.until(fleet.placed)
     await fleet.until(fleet.registries[0].map.shards)
     assert (await client.drain("one")).draining
     assert not (await client.undrain("one")).draining
@@ -270,7 +270,7 @@ async def test_calls_go_on_at_another_replica(service: Service, fleet: Fleet) ->
     await service.start()
     client = await service.client()
     await fleet.join("one")
-    await fleet.until(fleet.settled)
+    await fleet.until(fleet.placed)
     await fleet.until(lambda: all(registry.map.shards() for registry in fleet.registries))
     await service.servers[0].stop(0)
     for _ in range(4):
