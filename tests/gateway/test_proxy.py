@@ -95,8 +95,8 @@ async def gone(reader: asyncio.StreamReader) -> None:
     ],
 )
 async def test_routes_by_path_and_id(door: Door, call: Caller, path: str, shard: str) -> None:
-    for name, held in (("one", "range-a"), ("two", "range-b"), ("home", "root")):
-        await door.edge_shard(name, named(name), held)
+    for name, range_name in (("one", "range-a"), ("two", "range-b"), ("home", "root")):
+        await door.edge_shard(name, named(name), range_name)
     async with call("GET", path) as answer:
         text = await answer.text()
     assert text.split(" ", 1)[0] == shard

@@ -76,7 +76,7 @@ class World:
     map: RangeMap
     peers: RemotePeers
     other: Other
-    held: dict[str, Handler]
+    owned: dict[str, Handler]
     """The ranges that this shard holds itself, by name."""
 
     async def give(self, owner: str) -> None:
@@ -103,9 +103,9 @@ async def _world(client: Pair | None = None, *, patience_seconds: float = 2.0) -
     client = client or AUTHORITY.issue_client("tenantry-shard")
     owners = Owners(range_map, tls=pair_client_context(AUTHORITY.certificate, client))
     owners.start()
-    held: dict[str, Handler] = {}
-    peers = RemotePeers(range_map, owners, uid="me", own=held.get, identities=IDENTITIES, patience_seconds=patience_seconds)
-    world = World(store, range_map, peers, other, held)
+    owned: dict[str, Handler] = {}
+    peers = RemotePeers(range_map, owners, uid="me", own=owned.get, identities=IDENTITIES, patience_seconds=patience_seconds)
+    world = World(store, range_map, peers, other, owned)
     await world.give("other")
     try:
         yield world
@@ -213,7 +213,7 @@ async def test_a_range_that_came_here_meanwhile_is_asked_here(world: World) -> N
     async def own(request: Request) -> Reply:
         return Response(200, b'"own"')
 
-    world.held["root"] = own
+    world.owned["root"] = own
     reply = await world.peers.call("root", Request("GET", "/clusters/root/api/v1/x", user=ADA))
     assert isinstance(reply, Response)
     assert reply.body == b'"own"'

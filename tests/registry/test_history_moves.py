@@ -22,9 +22,9 @@ async def hand_over(fleet: FleetInMemory, giver: str, taker: str) -> Member:
 
 async def write(member: Member, number: int) -> None:
     """A creation, a change of the one before, and the deletion of the one before that: of the second kind and of the third."""
-    held = member.cell.ranges["root"]
+    range_ = member.cell.ranges["root"]
     await member.write("root", f"object-{number:03}")
-    records: list[Record] = list(held.list(RESOURCE))
+    records: list[Record] = list(range_.list(RESOURCE))
     if len(records) > 2:
         changes = [Change(records[-2].key, b'{"metadata":{"changed":1}}', None, records[-2])]
         changes += [Change(record.key, None, None, record) for record in records[:-2]]
@@ -48,15 +48,15 @@ async def test_history_is_the_same_after_two_changes_of_owner(fleet: FleetInMemo
     begin = member.cell.ranges["root"].version
     seen: list[RecordEvent] = []
     for number, taker in enumerate(("two", "three", "")):
-        held = member.cell.ranges["root"]
-        stop = held.subscribe(seen.extend, RESOURCE)
+        range_ = member.cell.ranges["root"]
+        stop = range_.subscribe(seen.extend, RESOURCE)
         for step in range(5):
             await write(member, 10 * number + step)
         stop()
-        await held.backfilled(begin)
+        await range_.backfilled(begin)
         for known in [begin, *(event.version for event in seen)]:
             expected = [brief(event) for event in seen if event.version > known]
-            assert [brief(event) for event in held.events_after(known, RESOURCE)] == expected
+            assert [brief(event) for event in range_.events_after(known, RESOURCE)] == expected
         if taker and killed:
             name = member.info.name
             successor = await fleet.join(taker)
@@ -81,11 +81,11 @@ async def test_compacted_history_is_refused_at_the_next_owner(fleet: FleetInMemo
     two = await hand_over(fleet, "one", "two")
     await write(two, 7)
     three = await hand_over(fleet, "two", "three")
-    held = three.cell.ranges["root"]
-    await held.backfilled(first)
+    range_ = three.cell.ranges["root"]
+    await range_.backfilled(first)
     with pytest.raises(TooOld) as refused:
-        held.events_after(first, RESOURCE)
+        range_.events_after(first, RESOURCE)
     assert refused.value.oldest <= middle
-    expected = [brief(event) for event in held.events_after(middle, RESOURCE)]
+    expected = [brief(event) for event in range_.events_after(middle, RESOURCE)]
     assert [name for name, *_ in expected][:1] == ["object-006"]
-    assert held.events_after(last, RESOURCE)[0].key.name == "object-007"
+    assert range_.events_after(last, RESOURCE)[0].key.name == "object-007"

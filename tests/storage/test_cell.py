@@ -52,7 +52,7 @@ async def test_the_order_is_memory_then_hooks_then_subscribers_then_writer(store
     range_ = await cell.adopt("root", "r", "t")
     seen: list[object] = []
     changes = [create("a"), create("b")]
-    cell.on_commit.append(lambda revision, done: seen.append(("hook", revision, len(done), range_.count(RESOURCE))))
+    cell.commits.subscribe(lambda revision, done: seen.append(("hook", revision, len(done), range_.count(RESOURCE))))
     range_.subscribe(lambda events: seen.append(("subscriber", [event.key.name for event in events])))
     future = asyncio.ensure_future(cell.commit(changes))
     future.add_done_callback(lambda _: seen.append("writer"))
@@ -70,7 +70,8 @@ async def test_hooks_and_subscribers_that_raise_cost_nobody_else_anything(store:
     def broken(*_: object) -> None:
         raise RuntimeError("a bug")
 
-    cell.on_commit += [broken, lambda *_: seen.append("hook")]
+    cell.commits.subscribe(broken)
+    cell.commits.subscribe(lambda *_: seen.append("hook"))
     range_.subscribe(broken)
     range_.subscribe(lambda _: seen.append("subscriber"))
     await cell.commit([create("a")])
@@ -372,7 +373,8 @@ async def test_an_owner_that_lost_its_fence_is_demoted_at_once() -> None:
     lost = await cell.adopt("root", "r", "t")
     kept = await cell.adopt("two", "000", "001")
     demotions: list[object] = []
-    cell.on_demote += [broken, lambda range_, owner: demotions.append((range_, owner and owner.owner))]
+    cell.demotions.subscribe(broken)
+    cell.demotions.subscribe(lambda range_, owner: demotions.append((range_, owner and owner.owner)))
     await cell.commit([create("before")])
     await acquire_fence(store, "root", "shard-2")
     store.gate.clear()
@@ -459,9 +461,9 @@ async def test_a_forgotten_journal_costs_one_write_and_the_ranges_are_taken_up_a
     with pytest.raises(NotOwned):
         await cell.commit([create("b")])
     assert not cell.ranges
-    held = await cell.adopt("root", "r", "t", take=False)
+    range_ = await cell.adopt("root", "r", "t", take=False)
     await cell.commit([create("c")])
-    assert [held.get(key(name)) is not None for name in "abc"] == [True, False, True]
+    assert [range_.get(key(name)) is not None for name in "abc"] == [True, False, True]
 
 
 async def test_adopting_checks_bounds_and_ownership(store: Store) -> None:

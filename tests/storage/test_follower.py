@@ -112,8 +112,10 @@ async def test_a_revision_is_reached_before_the_start_and_beside_the_watch() -> 
     await following.reached(await put(store, b"/a/1"))
     assert received.loads == [[b"/a/1"]]
     await following.reached(await put(store, b"/a/2", b"/c/elsewhere"))
+    await put(store, b"/a/3")
     await following.start()
-    revision = await put(store, b"/a/3", b"/a/4")
+    assert received.changes == [b"/a/2", b"/a/3"], "all that there was at the start"
+    revision = await put(store, b"/a/4")
     await asyncio.gather(following.reached(revision), following.reached(revision))
     await put(store, b"/a/5")
     await received.until(b"/a/5")

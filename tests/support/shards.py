@@ -84,10 +84,10 @@ class FleetInMemory:
         return {info.name: info.shard for info in self.map.ranges()}
 
     def placed(self) -> bool:
-        """Whether every range has an owner, is on its way to no other, and is in memory of its owner's cell and of no other."""
-        in_memory = {name: {m.info.uid for m in self.members.values() if name in m.cell.ranges} for name in self.owners()}
-        return bool(in_memory) and all(
-            info.shard and not info.target and in_memory[info.name] == {info.owner} for info in self.map.ranges()
+        """No range moves, and each is in the memory of the shard that the map shows as its owner, and of no other."""
+        owners = {name: {m.info.uid for m in self.members.values() if name in m.cell.ranges} for name in self.owners()}
+        return bool(owners) and all(
+            info.shard and not info.target and owners[info.name] == {info.owner} for info in self.map.ranges()
         )
 
     async def until(self, condition: Callable[[], object]) -> None:
@@ -98,16 +98,16 @@ class FleetInMemory:
                         await self.map.moved()
 
     async def check_fences(self) -> None:
-        """The map says what the fences say."""
+        """The map shows what the fences hold."""
         for info in self.map.ranges():
             fence = await read_fence(self.store, info.name)
             assert fence.value is not None
             assert (fence.value.owner, fence.value.generation) == (info.owner, info.generation)
 
-    async def report(self, shard: str, tenants: int) -> None:
-        """The shard says that each of its ranges holds so many tenants."""
-        member = self.members[shard]
-        await member.session.report({name: RangeLoad(tenants=tenants) for name in member.cell.ranges})
+    async def report(self, name: str, tenants: int) -> None:
+        """The shard reports so many tenants for each of its ranges."""
+        member = self.members[name]
+        await member.session.report({range_name: RangeLoad(tenants=tenants) for range_name in member.cell.ranges})
 
     async def open(self, registry: Registry, ranges: int) -> list[RangeInfo]:
         """Opens ranges one after the other; all but `root`, as the map shows them."""

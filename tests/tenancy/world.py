@@ -229,7 +229,7 @@ async def running(shards: int = 1, *, capacity: int = 1000, store: MemoryStore |
             ca_certificate="-----BEGIN CERTIFICATE-----\n",
         )
         tenancy.runner.add(*tenancy.workspace_controllers(), *tenancy.export_controllers())
-        cell.on_commit.append(world.count)
+        cell.commits.subscribe(world.count)
         world.tenancies.append(tenancy)
         world.cells[name] = cell
     await world.registry.add(RangeInfo(name="root", start="r", end="t", shard="shard-1", capacity=capacity))
