@@ -12,7 +12,7 @@ class MapInMemory:
     """`tenantry.placement.map.Map`, as the test says."""
 
     def __init__(self, ranges: Sequence[RangeInfo], shards: Sequence[ShardInfo] = ()) -> None:
-        self._ranges = tuple(ranges)
+        self._ranges = tuple(sorted(ranges, key=lambda info: info.start))
         self._shards = tuple(shards)
         self._subscribers: list[Callable[[], None]] = []
 
@@ -35,23 +35,33 @@ class MapInMemory:
         self._subscribers.append(callback)
         return lambda: self._subscribers.remove(callback)
 
+    def put(self, info: RangeInfo) -> None:
+        """Adds a range, or changes the one of its name."""
+        others = [known for known in self._ranges if known.name != info.name]
+        self._ranges = tuple(sorted((*others, info), key=lambda known: known.start))
+        self._notify()
+
+    def relabel(self, name: str, labels: Mapping[str, str]) -> None:
+        """Changes the labels of a range, of which nobody is told."""
+        self._ranges = tuple(replace(info, labels=labels) if info.name == name else info for info in self._ranges)
+
     def add_shard(self, shard: ShardInfo) -> None:
         self._shards = (*self._shards, shard)
-        self._tell()
+        self._notify()
 
     def remove_shard(self, uid: str) -> None:
         gone = next(s for s in self._shards if s.uid == uid)
         self._shards = tuple(s for s in self._shards if s.uid != uid)
         self._ranges = tuple(replace(r, shard="") if r.owner == gone.uid else r for r in self._ranges)
-        self._tell()
+        self._notify()
 
     def give(self, range_name: str, uid: str) -> None:
         name = next((s.name for s in self._shards if s.uid == uid), "")
         self._ranges = tuple(
             replace(r, shard=name, owner=uid, generation=r.generation + 1) if r.name == range_name else r for r in self._ranges
         )
-        self._tell()
+        self._notify()
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         for callback in list(self._subscribers):
             callback()
