@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PROTOS := $(shell find protos -name '*.proto')
 
-.PHONY: install start test faults compose check docs bench hostile lock clean
+.PHONY: install start test explore faults compose check docs bench hostile lock clean
 
 install: $(VENV)/.installed tenantry/_proto/.generated
 
@@ -27,6 +27,11 @@ start: install
 WORKERS ?= $(shell getconf _NPROCESSORS_ONLN)
 test: install
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --ignore=tests/deploy/test_stack.py $(ARGS)
+
+# Property-based tests with other examples each time; what fails is kept in tests/cases/explored.
+SECONDS ?= 300
+explore: install
+	$(BIN)/python -m tools.explore --seconds $(SECONDS) --workers $(WORKERS) $(ARGS)
 
 # Rounds of breaking a platform of real processes under load. A seed and a number repeat a round.
 ROUNDS ?= 50

@@ -12,7 +12,8 @@ from benchmarks.results import Results
 from registry.loads import weight
 from tenantry.apiserver.authentication import common_names
 from tenantry.client.registry import RegistryClient
-from tests.support.fleet import Fleet, until
+from tests.support.fleet import Fleet
+from tests.support.waiting import wait_for
 
 SHARDS = 4
 TENANTS = 60
@@ -57,7 +58,7 @@ def _quiet(platform: Fleet) -> float:
             seen, since = now, time.monotonic()
         return all(info.shard and not info.target for info in platform.ranges()) and time.monotonic() > since + QUIET_SECONDS
 
-    until(look, "nothing moves", DEADLINE_SECONDS)
+    wait_for(look, "nothing moves", DEADLINE_SECONDS)
     return since
 
 

@@ -30,7 +30,7 @@ DEADLINE_SECONDS = 30.0
 def measure(root: Path, results: Results) -> None:
     with fleet(root, shards=SHARDS, range_capacity=RANGE_CAPACITY) as platform:
         tenants = [platform.root.workspace(f"tenant-{number}").name for number in range(TENANTS)]
-        platform.settled()
+        platform.placed()
         times = uvloop.run(_kill(platform, tenants))
     times.sort()
     figures = results.figures
@@ -84,7 +84,7 @@ async def _served_again(writer: Connection, tenant: str, number: int, began: flo
 def _replace(platform: Fleet, victim: Shard) -> None:
     victim.kill()
     platform.restart(victim)
-    platform.settled()
+    platform.placed()
 
 
 def _base(tenant: str) -> str:

@@ -73,7 +73,7 @@ class _Measurement:
         self._tenants = sorted(item["spec"]["cluster"] for item in listed["items"])
         if len(self._tenants) != tenants:
             raise Failed(f"{len(self._tenants)} workspaces instead of {tenants}")
-        await asyncio.to_thread(self._platform.settled)
+        await asyncio.to_thread(self._platform.placed)
         await asyncio.sleep(SETTLE_SECONDS)
 
     async def _warm(self) -> None:

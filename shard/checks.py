@@ -17,8 +17,8 @@ REMEMBERED_SECONDS = 10.0
 def watch_over(tenancy: Tenancy, health: Health, metrics: Metrics) -> None:
     """Adds the checks `<shard>-store`, `<shard>-catalog` and `<shard>-controllers`, and counts the store's transactions."""
     store = StoreCheck(tenancy.cell)
-    tenancy.cell.on_write.append(store.written)
-    tenancy.cell.on_write.append(
+    tenancy.cell.writes.subscribe(store.written)
+    tenancy.cell.writes.subscribe(
         lambda seconds, changes, error: metrics.store_commit(seconds, changes) if error is None else None
     )
 

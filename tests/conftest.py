@@ -7,18 +7,15 @@ from collections.abc import AsyncIterator, Generator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 from xdist.workermanage import WorkerController
 
 from tenantry.storage.store import Store
-from tests.storage.engines import ENGINES, Engine
-from tests.support import informers, summaries
+from tests.support import explored, informers, logs, summaries
 from tests.support.failures import Failures
+from tests.support.stores import ENGINES, Engine
 from tests.support.workers import Scheduling, turn
 
-# The same examples in every run, so that a failure is there for the next one to see. How long one takes is up to the machine.
-settings.register_profile("tenantry", deadline=None, derandomize=True)
-settings.load_profile("tenantry")
+explored.register_profiles()
 
 
 @pytest.fixture(params=sorted(ENGINES))
@@ -42,10 +39,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="both",
         help="what end-to-end tests run on: one process on SQLite, processes of their own on etcd, or both",
     )
+    parser.addoption(
+        "--explore-until",
+        type=float,
+        help="this is a search for new examples, which ends then (seconds of the epoch); `make explore`",
+    )
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(logs.Logs())
+    config.pluginmanager.register(explored.Explored(config.getoption("--explore-until")))
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     if reporter is not None and not hasattr(config, "workerinput"):
         config.pluginmanager.register(Failures(reporter))

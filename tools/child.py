@@ -6,6 +6,8 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import ClassVar
+from weakref import WeakSet
 
 import yaml
 
@@ -17,7 +19,11 @@ STOP_SECONDS_MAX = 60.0
 class Child:
     """Whoever starts it sets `_process`. `log` is the file of what it writes."""
 
+    alive: ClassVar[WeakSet[Child]] = WeakSet()
+    """All that this process has made and not let go of: whoever reports a failure shows their logs."""
+
     def __init__(self, name: str, log: Path) -> None:
+        Child.alive.add(self)
         self.name = name
         self.log = log
         self._process: Running | None = None

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tenantry.http.certificates import CertificateAuthority
 from tests.support.etcd import EtcdServer
-from tests.support.fleet import until
+from tests.support.waiting import wait_for
 from tools.child import Child
 from tools.ports import free_port
 
@@ -164,7 +164,7 @@ def kube_apiserver(root: Path, tokens: Path) -> Iterator[KubeApiserver]:
             except OSError:
                 return False
 
-        until(ready, "kube-apiserver serves", START_SECONDS_MAX)
+        wait_for(ready, "kube-apiserver serves", START_SECONDS_MAX)
         yield KubeApiserver(url, root / "pki" / "ca.crt", child, etcd)
     finally:
         child.kill()

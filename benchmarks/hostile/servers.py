@@ -96,7 +96,7 @@ def platform(folder: Path) -> Iterator[Serving]:
     with Fleet(shards=2, flags=flags, etcd=EtcdServer(directory=folder), links=False, spawn=executed) as fleet:
         ca = str(fleet.ca)
         sites = asyncio.run(_workspaces(Client(fleet.url, _ADMIN_TOKEN, ca)))
-        fleet.settled()
+        fleet.placed()
 
         def owners() -> Mapping[str, int]:
             return {info.name: info.generation for info in fleet.ranges()}

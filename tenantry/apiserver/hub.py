@@ -2,8 +2,9 @@
 
     Range ──events──► WatchFeed (resource, cluster) ──► WatcherGroup (encoding, filter) ──one framed chunk──► each Watcher's sink
 
-An event is matched, encoded and framed once for each group, however many watchers the group has. A watcher has no task, queue or
-timer of its own: a group writes to its watchers' sinks in one loop, and one timer for each range sends the bookmarks.
+An event is matched, encoded and framed once for each group, however many watchers the group has. There is no task and no queue
+between a group and a watcher: the group writes to its watchers' sinks in one loop, and one timer for each range sends the
+bookmarks.
 """
 
 from __future__ import annotations

@@ -65,34 +65,14 @@ def command(work: Command, *, interrupted: int = INTERRUPTED) -> Command:
 
     def run(options: argparse.Namespace) -> int:
         try:
-            code = work(options)
-            _flush()
-            return code
-        except BrokenPipeError:
-            # Whoever read has seen enough, as `head` has.
-            _drop_output()
-            return 0
-        except (AskingFailed, ClientError, RegistryError, OSError) as error:
+            return work(options)
+        except (AskingFailed, ClientError, RegistryError) as error:
             print(f"tenantry: {error}", file=sys.stderr)
-            try:
-                _flush()
-            except OSError:
-                _drop_output()
             return 1
         except KeyboardInterrupt:
             return interrupted
 
     return run
-
-
-def _flush() -> None:
-    if sys.stdout is not None:
-        sys.stdout.flush()
-
-
-def _drop_output() -> None:
-    """What Python still holds for standard output would fail again when it ends, and make the exit code 120."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _addresses(options: argparse.Namespace, given: str, key: str) -> list[str]:

@@ -17,6 +17,7 @@ from tenantry.base.flags import SettingError, add_flags, settings_from
 from tenantry.cli import fleet, lookup, probe, shared_kubeconfig
 from tenantry.cli.access import Command
 from tenantry.cli.settings import StartSettings
+from tenantry.cli.standard_output import Parser, VersionAction
 
 
 class Server(msgspec.Struct, frozen=True):
@@ -63,8 +64,8 @@ _VARIABLES = "Each flag can be given as an environment variable: --bind-address 
 
 
 def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(prog="tenantry", description="A Kubernetes-compatible control plane for very many tenants.")
-    top.add_argument("--version", action="version", version=f"tenantry {version('tenantry')}")
+    top = Parser(prog="tenantry", description="A Kubernetes-compatible control plane for very many tenants.")
+    top.add_argument("--version", action=VersionAction, const=f"tenantry {version('tenantry')}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
     for server in SERVERS:
         command = commands.add_parser(server.name, help=server.help, description=f"{server.description} {_VARIABLES}")

@@ -139,8 +139,8 @@ async def _top(options: argparse.Namespace) -> int:
 def _picture(shards: Sequence[Any], ranges: Sequence[Any], lines: int) -> str:
     tenants = sum(r.load.tenants for r in ranges)
     requests = sum(r.load.requests_per_second for r in ranges)
-    figures = (f"{len(shards)} shards", f"{len(ranges)} ranges", f"{tenants} tenants", f"{requests:.1f} requests/s")
-    head = "   ".join((time.strftime("%H:%M:%S"), *figures))
+    totals = (f"{len(shards)} shards", f"{len(ranges)} ranges", f"{tenants} tenants", f"{requests:.1f} requests/s")
+    head = "   ".join((time.strftime("%H:%M:%S"), *totals))
     busiest = _range_rows(ranges)[: max(1, lines - len(shards) - 6)]
     tables = (render(_shard_rows(shards), _SHARD_COLUMNS, "table"), render(busiest, _RANGE_COLUMNS, "table"))
     return "\n\n".join((head, *tables))

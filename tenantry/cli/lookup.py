@@ -103,7 +103,8 @@ def _command(question: Question) -> access.Command:
 def _once(question: Question, client: SyncClient, options: argparse.Namespace) -> int:
     found = question(client, options)
     if found.rows or not found.errors:
-        print(render(found.rows, found.columns, options.output, found.more))
+        # Before the errors, also where both go to one file.
+        print(render(found.rows, found.columns, options.output, found.more), flush=True)
     for error in found.errors:
         print(f"tenantry: {error}", file=sys.stderr)
     return 1 if found.errors else 0

@@ -7,11 +7,23 @@ import sys
 from collections.abc import Sequence
 
 from tenantry.cli import probe
+from tenantry.cli.standard_output import Parser, all_written
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; its exit code. Raises SystemExit(2) for wrong usage."""
     given = sys.argv[1:] if arguments is None else list(arguments)
-    options = _parser(given).parse_args(given)
+    return all_written(lambda: _run(given))
+
+
+def _run(given: Sequence[str]) -> int:
+    try:
+        options = _parser(given).parse_args(given)
+    except SystemExit as ended:
+        if ended.code:
+            raise
+        # It printed a help text, or the version.
+        return 0
     code: int = options.run(options)
     return code
 
@@ -19,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
     if given[:1] == ["probe"]:
         # Every container is asked every few seconds, and what the other commands import costs several times what asking does.
-        top = argparse.ArgumentParser(prog="tenantry")
+        top = Parser(prog="tenantry")
         probe.add_command(top.add_subparsers(required=True))
         return top
     from tenantry.cli.commands import parser

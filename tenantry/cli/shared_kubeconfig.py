@@ -46,7 +46,7 @@ def _run(options: argparse.Namespace) -> int:
     except SettingError as error:
         print(f"tenantry: {error}", file=sys.stderr)
         return 2
-    except (StoreError, CertificateError, KeyFileError, OSError) as error:
+    except (StoreError, CertificateError, KeyFileError) as error:
         print(f"tenantry: {error}", file=sys.stderr)
         return 1
     return 0

@@ -74,7 +74,7 @@ class WholePlatform(Process[StartSettings]):
         settings, stack, authority = self._settings, self._stack, self._authority
         self._clients = ClientAuthority.of(settings, self.certificates)
         serving = self.certificates.serving_files("serving", self._root / "pki", self._names())
-        edge = https_server(
+        server = https_server(
             self._handle,
             settings,
             limits=settings.limits(watch_buffer_bytes=settings.watch_buffer_bytes),
@@ -84,8 +84,8 @@ class WholePlatform(Process[StartSettings]):
             metrics=self.metrics,
             callers=ApiCallers(self._tenant_of, certificates=self._clients.identities()),
         )
-        self.port = await edge.start(settings.bind_address, settings.secure_port)
-        stack.push_async_callback(edge.stop)
+        self.port = await server.start(settings.bind_address, settings.secure_port)
+        stack.push_async_callback(server.stop)
         # The token is in the kubeconfig alone: it must be there before anything else can fail.
         tokens = prepare(self._root, self._root / "admin.kubeconfig")
         kubeconfig.write(self._root / "admin.kubeconfig", url=self._url, ca_certificate=authority.certificate, tokens=tokens)
@@ -121,7 +121,7 @@ class WholePlatform(Process[StartSettings]):
             token_cluster=token_cluster,
         )
         lookup_port = await self._serve_lookups(fleet)
-        stack.push_async_callback(edge.drain, settings.shutdown_grace_seconds)
+        stack.push_async_callback(server.drain, settings.shutdown_grace_seconds)
         run_file = self._root / "run.json"
         lookups = f"{from_here(settings.bind_address)}:{lookup_port}"
         write_private(run_file, json.dumps({"url": self._url, "gateway": lookups, "registry": lookups}).encode())

@@ -40,7 +40,11 @@ def parse(text: str) -> Decimal:
             amount = amount.scaleb(power)
         if amount != 0 and amount % _NANO:
             amount = amount.quantize(_NANO, rounding=ROUND_UP)
-    return -amount if sign == "-" else amount
+    if amount.adjusted() > _MAX_DIGITS:
+        # However it is written: its shortest form is a quantity too.
+        raise ValueError(SYNTAX_ERROR)
+    # Unary minus would round to the digits of the default context.
+    return amount.copy_negate() if sign == "-" and amount else amount
 
 
 def exactly(run: Callable[[Decimal, Decimal], Decimal], left: Decimal, right: Decimal | int) -> Decimal:

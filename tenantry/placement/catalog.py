@@ -134,7 +134,7 @@ class Catalog:
         await self._follower.reached(revision)
 
     def committed(self, revision: int, changes: Sequence[Change]) -> None:
-        """What this shard committed itself; a hook of `Cell.on_commit`, so it is known before the writer's answer."""
+        """What this shard committed itself. A subscriber of `Cell.commits`, so that it is known before the writer's answer."""
         for change in changes:
             for key, value in change.catalog.items():
                 self._apply(revision, key, value)

@@ -63,7 +63,7 @@ class Ownership:
 
     def start(self) -> None:
         self._unsubscribe = self._map.subscribe(self._reconcile)
-        self._cell.on_demote.append(self._demoted)
+        self._cell.demotions.subscribe(self._demoted)
         self._reconcile()
 
     async def stop(self) -> None:

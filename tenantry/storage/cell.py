@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from bisect import bisect_right
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from sys import intern
 from types import MappingProxyType
 
-from tenantry.base.tasks import call_each
+from tenantry.base.broadcast import Broadcast
 from tenantry.storage import versions
 from tenantry.storage.backfill import Backfills
 from tenantry.storage.commit import CommitLimits, Committer
@@ -27,10 +27,6 @@ from tenantry.storage.store import Delete, Fence, Put, Store, StoreError
 from tenantry.storage.transaction import Place, Transaction
 
 logger = logging.getLogger(__name__)
-
-CommitHook = Callable[[int, Sequence[Change]], None]
-WriteHook = Callable[[float, int, StoreError | None], None]
-DemotionHook = Callable[[Range, FenceValue | None], None]
 
 
 class Stale(Exception):
@@ -73,9 +69,9 @@ class Cell:
     memory keeps of a value; it is called when a range is loaded, and for changes that bring none.
     `history_revisions`: how far back a loaded range takes its history from the store's, so that watches outlive a restart.
 
-    `on_commit` hooks are called with (revision, changes) when memory shows a commit, before subscribers and writers learn of it.
-    `on_write` hooks are called with (seconds, changes, error) when the store has answered a batch of writes, well or not.
-    `on_demote` hooks are called with the range and its new owner, where known, when another shard has taken a range.
+    `commits` sends (revision, changes) when memory shows a commit, before subscribers of ranges and writers learn of it.
+    `writes` sends (seconds, changes, error) when the store has answered a batch of writes, well or not.
+    `demotions` sends a range and the fence's new value, where known, when a refused commit showed that another shard owns it.
     """
 
     def __init__(
@@ -96,9 +92,9 @@ class Cell:
         """Writes refused because their cluster holds as much as it may."""
         self.shard_uid = shard_uid
         self.guard = guard or ReadGuard()
-        self.on_commit: list[CommitHook] = []
-        self.on_write: list[WriteHook] = []
-        self.on_demote: list[DemotionHook] = []
+        self.commits: Broadcast[[int, Sequence[Change]]] = Broadcast("a subscriber of commits")
+        self.writes: Broadcast[[float, int, StoreError | None]] = Broadcast("a subscriber of writes")
+        self.demotions: Broadcast[[Range, FenceValue | None]] = Broadcast("a subscriber of demotions")
         self._parse_head = parse_head
         self._history_limits = history_limits
         self._history_revisions = history_revisions
@@ -121,7 +117,7 @@ class Cell:
             applied=self._apply,
             fenced=self._demote,
             finished=self._forget,
-            measured=self._measured,
+            measured=self.writes.send,
             limits=limits,
         )
         self.waiting = (self._committer.waiting.operations, self._committer.waiting.bytes)
@@ -282,9 +278,6 @@ class Cell:
             self._pending.pop(key, None)
         self._growth.end(transaction.growth)
 
-    def _measured(self, seconds: float, changes: int, error: StoreError | None) -> None:
-        call_each(self.on_write, "a hook for writes", seconds, changes, error)
-
     def _demote(self, name: str, value: bytes | None) -> None:
         """Another shard owns the range: nothing of it may be served or written from here on."""
         range_ = self._drop(name)
@@ -294,10 +287,10 @@ class Cell:
             owner = None
         self._committer.fail_range(name, lambda cluster: NotOwned(cluster, owner))
         logger.warning("range %s was acquired by shard %s", name, owner.owner if owner else "(unknown)")
-        call_each(self.on_demote, "a hook for demotions", range_, owner)
+        self.demotions.send(range_, owner)
 
     def _apply(self, revision: int, transactions: Sequence[Transaction]) -> None:
-        """Makes memory show a committed batch, then calls hooks and subscribers."""
+        """Makes memory show a committed batch, then calls subscribers."""
         base = versions.make(self.store.cell, revision, 0)
         events_of: dict[Range, list[RecordEvent]] = {}
         for transaction in transactions:
@@ -324,7 +317,7 @@ class Cell:
                 range_.advance(version)
         changes = [change for transaction in transactions for change in transaction.changes]
         # The commit has happened; a follower's bug must not leave its writers without an answer.
-        call_each(self.on_commit, "a hook for commits", revision, changes)
+        self.commits.send(revision, changes)
         for range_, events in events_of.items():
             range_.dispatch(events)
 

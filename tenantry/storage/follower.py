@@ -73,8 +73,11 @@ class Follower:
         return self._task is not None and not self._task.done()
 
     async def start(self) -> None:
-        """Returns when all was loaded. Raises Unavailable, Damaged."""
-        await self._load()
+        """Returns when everything up to now was delivered. Raises Unavailable, Damaged."""
+        if not await self._load():
+            # `reached` had it loaded some time ago.
+            first = self._parts[0][0]
+            await self.reached((await self._store.read(first, first + b"\0", limit=1)).revision)
         self._task = restarting(self._follow, name=f"follow {self._name}")
 
     async def stop(self) -> None:
@@ -99,9 +102,11 @@ class Follower:
             except Compacted:
                 self._complete = False
 
-    async def _load(self) -> None:
-        """Unless that was done, and nothing has been missed since. Raises StoreError."""
+    async def _load(self) -> bool:
+        """Loads, unless that was done and nothing has been missed since; whether it had to. Raises StoreError."""
         async with self._loading:
+            if self._complete:
+                return False
             while not self._complete:
                 try:
                     revision = await self._read()
@@ -111,6 +116,7 @@ class Follower:
                 else:
                     self._revision = max(self._revision, revision)
                     self._complete = True
+            return True
 
     async def _read(self) -> int:
         revision: int | None = None

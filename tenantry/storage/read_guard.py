@@ -1,4 +1,4 @@
-"""May this shard answer reads from memory? Only while its session is provably alive (sharding: rule R)."""
+"""Whether this shard may answer reads from memory: only while its session is provably alive."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class ReadGuard:
         self.deadline = math.inf
 
     def renewed(self, sent_at: float, ttl_seconds: float, margin_seconds: float) -> None:
-        """A keepalive sent at `sent_at` was acknowledged. The time
-        counts from the sending: the answer may have been on its way long."""
+        """A keepalive sent at `sent_at` was acknowledged. The time counts from the sending, because the answer may have taken
+        long."""
         self.deadline = sent_at + ttl_seconds - margin_seconds
 
     @property

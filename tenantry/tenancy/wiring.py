@@ -139,6 +139,7 @@ class Tenancy:
             ca_certificate=ca_certificate,
             home_creator_groups=tuple(home_creator_groups or ()),
         )
+        self._stop_commits: Callable[[], None] = lambda: None
         self._stop_map: Callable[[], None] = lambda: None
 
     def make_authorizer(self) -> ClusterAuthorizer:
@@ -222,7 +223,7 @@ class Tenancy:
         Returns when root's exports are known, by this shard's own doing where it holds `root`. Ranges may be acquired and
         released before, meanwhile and afterwards.
         """
-        self.cell.on_commit.append(self.catalog.committed)
+        self._stop_commits = self.cell.commits.subscribe(self.catalog.committed)
         await self.catalog.start()
         self.directory.start()
         self.local_ranges.changed()
@@ -241,5 +242,4 @@ class Tenancy:
         self.apis.stop()
         self.directory.stop()
         await self.catalog.stop()
-        if self.catalog.committed in self.cell.on_commit:
-            self.cell.on_commit.remove(self.catalog.committed)
+        self._stop_commits()

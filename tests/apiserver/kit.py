@@ -13,7 +13,6 @@ import orjson
 from tenantry.apiserver import request_info
 from tenantry.apiserver.admission.attributes import AdmissionChain
 from tenantry.apiserver.authorization import Attributes, Decision, Verdict
-from tenantry.apiserver.records import parse_head
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.scope import Connector, Visibility
 from tenantry.apiserver.user import User
@@ -26,9 +25,10 @@ from tenantry.kube.objects import Object
 from tenantry.kube.types import config_map, lease, namespace, secret
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
-from tenantry.storage.memory import MemoryStore
 from tenantry.storage.range import Range
 from tests.support.patience import PATIENCE_SECONDS
+from tests.support.ranges import root_range
+from tests.support.waiting import one_turn
 
 ALICE = User("alice", ("devs",))
 CLUSTER = "root"
@@ -84,10 +84,12 @@ class AllowAll:
 class TestScope:
     __test__ = False
 
-    def __init__(self, cell: Cell, held: Range, definitions: Sequence[ResourceDefinition], cluster: str | None = CLUSTER) -> None:
+    def __init__(
+        self, cell: Cell, range_: Range, definitions: Sequence[ResourceDefinition], cluster: str | None = CLUSTER
+    ) -> None:
         self.cluster = cluster
         self.cell = cell
-        self.range = held
+        self.range = range_
         self.authorizer = AllowAll()
         self.admission: Any = AdmissionChain(())
         self.set = ApiSet(definitions)
@@ -245,7 +247,7 @@ class Server:
         sink = MemorySink()
         task = asyncio.ensure_future(stream.run(sink))
         # The stream runs up to its first real wait: it is subscribed when the block begins.
-        await asyncio.sleep(0)
+        await one_turn()
         try:
             yield sink
         finally:
@@ -266,6 +268,5 @@ DEFINITIONS = (namespace.DEFINITION, config_map.DEFINITION, secret.DEFINITION, l
 
 
 async def start(definitions: Sequence[ResourceDefinition] | None = None) -> Server:
-    cell = Cell(MemoryStore(), "shard-1", parse_head)
-    held = await cell.adopt("root", "r", "t")
-    return Server(TestScope(cell, held, definitions or (*DEFINITIONS, definition_from_crd(crd()))))
+    cell, range_ = await root_range()
+    return Server(TestScope(cell, range_, definitions or (*DEFINITIONS, definition_from_crd(crd()))))

@@ -10,6 +10,7 @@ from tenantry.apiserver.bodies import parse
 from tenantry.apiserver.negotiation import JSON, YAML
 from tenantry.kube.codec.json_syntax import MAX_STORED_DEPTH
 from tenantry.kube.status import StatusError
+from tests.support.waiting import one_turn
 
 
 def nested(levels: int) -> bytes:
@@ -34,7 +35,7 @@ async def test_others_are_answered_while_big_yaml_is_read() -> None:
     reading = asyncio.create_task(parse(body, YAML, "Thing"))
     turns = 0
     while not reading.done():
-        await asyncio.sleep(0)
+        await one_turn()
         turns += 1
     assert len((await reading)[0]) == 5000
     assert turns > 100

@@ -17,6 +17,7 @@ from tenantry.kube.codec import json_size, yaml_codec
 from tenantry.kube.objects import GroupResource, Object
 from tenantry.kube.status import forbidden
 from tests.apiserver.kit import CLUSTER, Answer, Server, cm, thing
+from tests.support.waiting import one_turn
 
 CMS = "/api/v1/namespaces/default/configmaps"
 THINGS = "/apis/test.example/v1/namespaces/default/things"
@@ -77,7 +78,7 @@ async def test_a_heavy_write_leaves_the_loop_to_others(server: Server) -> None:
         nonlocal turns
         while True:
             turns += 1
-            await asyncio.sleep(0)
+            await one_turn()
 
     counting = asyncio.ensure_future(count())
     answer = await server("POST", CMS, cm("a", MUCH))
@@ -210,7 +211,7 @@ async def test_what_is_not_in_memory_any_more_is_not_deleted_for_its_former_stat
     write = asyncio.ensure_future(server("DELETE", CMS + "/a"))
     await held.computed.wait()
     held_by = asyncio.ensure_future(server("PATCH", CMS + "/a", {"metadata": {"finalizers": ["a.b/c"]}}))
-    await asyncio.sleep(0)
+    await one_turn()
     held.go.set()
     await asyncio.gather(write, held_by)
     # In whichever order they came, nobody's finalizer is passed over.

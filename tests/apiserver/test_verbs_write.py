@@ -12,6 +12,7 @@ from tenantry.storage.keys import Key
 from tenantry.storage.record import Change
 from tenantry.storage.store import Fenced, Indeterminate, Unavailable
 from tests.apiserver.kit import CLUSTER, Server, cm, thing
+from tests.support.waiting import one_turn
 
 CMS = "/api/v1/namespaces/default/configmaps"
 THINGS = "/apis/test.example/v1/namespaces/default/things"
@@ -462,7 +463,7 @@ async def test_a_client_that_leaves_takes_nothing_back(server: Server, monkeypat
     monkeypatch.setattr(work, "AT_ONCE", 1_000)
     write = asyncio.create_task(server("POST", CMS, cm("a")))
     # One turn of the loop takes the call to its commit, which the next one would await.
-    await asyncio.sleep(0)
+    await one_turn()
     write.cancel()
     await server.scope.cell.writes_done([Key(CLUSTER, "core/configmaps", "default", "a")])
     assert (await server("GET", CMS + "/a")).status == 200

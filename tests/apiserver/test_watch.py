@@ -11,6 +11,7 @@ from tenantry.kube.custom import definition_from_crd
 from tenantry.storage.record import Record
 from tests.apiserver.kit import DEFINITIONS, MemorySink, Server, cm, crd, thing
 from tests.support.patience import PATIENCE_SECONDS
+from tests.support.waiting import one_turn
 
 CMS = "/api/v1/namespaces/default/configmaps"
 THINGS = "/apis/test.example/v1/namespaces/default/things"
@@ -261,7 +262,7 @@ async def test_a_slow_watcher_is_dropped_alone(filled: Server, monkeypatch: pyte
 
 async def test_what_happens_during_the_initial_events_comes_after_them(filled: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tenantry.apiserver.streams._CHUNK_BYTES", 1)
-    monkeypatch.setattr(turns, "rest", lambda: asyncio.sleep(0))
+    monkeypatch.setattr(turns, "rest", one_turn)
     async with filled.watching(f"{CMS}?{WATCH_LIST}") as sink:
         assert sink.short == [("ADDED", "a")]
         await filled("PATCH", CMS + "/b", {"data": {"v": "2"}})
@@ -289,7 +290,7 @@ async def test_a_watch_ends_with_its_type(server: Server) -> None:
     await sink.wait(1)
     same = server.thing
     server.scope.set_apis((*DEFINITIONS, same))
-    await asyncio.sleep(0)
+    await one_turn()
     assert not task.done()
     server.scope.set_apis(DEFINITIONS)
     await asyncio.wait_for(task, PATIENCE_SECONDS)
@@ -299,7 +300,7 @@ async def test_a_watch_ends_with_its_type(server: Server) -> None:
 async def test_a_watch_ends_with_its_schema(server: Server) -> None:
     stream = await server.stream(THINGS + "?watch=true")
     task = asyncio.ensure_future(stream.run(MemorySink()))
-    await asyncio.sleep(0)
+    await one_turn()
     server.scope.set_apis((*DEFINITIONS, definition_from_crd(crd({"a": {"type": "string"}}))))
     await asyncio.wait_for(task, PATIENCE_SECONDS)
 

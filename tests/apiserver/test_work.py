@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
+from hashlib import pbkdf2_hmac
 
 import orjson
 import pytest
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from tenantry.apiserver.work import AT_ONCE, Turns, WorkerThreads, is_light, run_weighed, weigh, workers
 from tenantry.kube.codec import json_size
 from tenantry.kube.status import StatusError
+from tests.support.waiting import one_turn
 
 
 class Gate:
@@ -61,7 +63,7 @@ async def test_a_request_that_goes_on_is_before_one_that_begins() -> None:
         jobs.append(asyncio.ensure_future(mine.run("a", note(done, f"begins-{number}"), begins=True)))
         jobs.append(asyncio.ensure_future(mine.run("a", note(done, f"goes-on-{number}"))))
     jobs.append(asyncio.ensure_future(mine.run("b", note(done, "other"), begins=True)))
-    await asyncio.sleep(0)
+    await one_turn()
     gate.opened.set()
     await asyncio.gather(*jobs)
     assert done == ["goes-on-0", "other", "goes-on-1", "begins-0", "begins-1"]
@@ -72,9 +74,9 @@ async def test_tenants_take_turns_however_much_one_of_them_wants() -> None:
     jobs = [asyncio.ensure_future(mine.run("busy", gate))]
     await begun(gate)
     jobs += [asyncio.ensure_future(mine.run("busy", note(done, f"busy-{number}"))) for number in range(20)]
-    await asyncio.sleep(0)
+    await one_turn()
     jobs += [asyncio.ensure_future(mine.run(name, note(done, name))) for name in ("quiet", "calm")]
-    await asyncio.sleep(0)
+    await one_turn()
 
     gate.opened.set()
     await asyncio.gather(*jobs)
@@ -102,7 +104,8 @@ async def test_short_jobs_are_done_one_at_a_time() -> None:
     def job() -> None:
         at_work.append(1)
         most.append(len(at_work))
-        time.sleep(0.002)
+        # Some milliseconds in which the interpreter is free for another thread.
+        pbkdf2_hmac("sha256", b"", b"", 5_000)
         at_work.pop()
 
     await asyncio.gather(*(mine.run(str(number % 3), job) for number in range(20)))
@@ -114,12 +117,12 @@ async def test_too_much_of_one_tenant_and_of_all_is_refused() -> None:
     jobs = [asyncio.ensure_future(mine.run("a", gate))]
     await begun(gate)
     jobs += [asyncio.ensure_future(mine.run("a", Gate.__name__.lower)) for _ in range(3)]
-    await asyncio.sleep(0)
+    await one_turn()
     with pytest.raises(StatusError) as refused:
         await mine.run("a", str)
     assert (refused.value.code, refused.value.headers) == (429, {"Retry-After": "1"})
     jobs += [asyncio.ensure_future(mine.run("b", Gate.__name__.lower)) for _ in range(2)]
-    await asyncio.sleep(0)
+    await one_turn()
     with pytest.raises(StatusError):
         await mine.run("c", str)
     gate.opened.set()
@@ -132,9 +135,9 @@ async def test_a_job_that_nobody_waits_for_is_not_begun() -> None:
     first = asyncio.ensure_future(mine.run("a", gate))
     await begun(gate)
     left, kept = (asyncio.ensure_future(mine.run("a", note(done, name))) for name in ("left", "kept"))
-    await asyncio.sleep(0)
+    await one_turn()
     left.cancel()
-    await asyncio.sleep(0)
+    await one_turn()
     gate.opened.set()
     await asyncio.gather(first, kept)
     assert done == ["kept"]
@@ -206,7 +209,7 @@ async def test_whoever_waits_for_a_turn_may_leave() -> None:
     await mine.rest()
     clock.now += 1
     first, second = asyncio.ensure_future(mine.rest()), asyncio.ensure_future(mine.rest())
-    await asyncio.sleep(0)
+    await one_turn()
     first.cancel()
     async with asyncio.timeout(30):
         await second

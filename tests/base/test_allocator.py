@@ -12,6 +12,7 @@ from tenantry.base import allocator, garbage
 from tenantry.base.allocator import LARGE_BYTES, WORTH_BYTES, FreePages
 from tenantry.base.garbage import GarbageCollection
 from tests.support.patience import PATIENCE_SECONDS
+from tests.support.waiting import eventually, one_turn
 
 
 class Trim:
@@ -73,7 +74,7 @@ async def test_a_burst_that_does_not_end_is_interrupted(short: None, monkeypatch
     async def go_on() -> None:
         while True:
             pages.passed(WORTH_BYTES)
-            await asyncio.sleep(0)
+            await one_turn()
 
     going = asyncio.create_task(go_on())
     await trim.called()
@@ -107,8 +108,7 @@ async def test_what_a_process_grew_by_is_looked_through(monkeypatch: pytest.Monk
     following = asyncio.create_task(FreePages(trim, resident).follow_growth())
     for _ in range(3):
         await trim.called()
-    while seen < len(sizes) + 5:  # noqa: ASYNC110 - looks have no event of their own
-        await asyncio.sleep(0.001)
+    await eventually(lambda: seen >= len(sizes) + 5)
     following.cancel()
     assert len(trim.threads) == 3
     assert threading.get_ident() not in trim.threads

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from tenantry.base.broadcast import Broadcast, KeyedBroadcast, Signal
+from tests.support.waiting import one_turn
 
 
 def test_every_subscriber_is_called_with_what_is_sent_in_order() -> None:
@@ -71,7 +72,7 @@ async def test_a_signal_wakes_those_who_wait_now_and_is_not_remembered() -> None
     signal.send()
     first, second = asyncio.create_task(signal.wait()), asyncio.create_task(signal.wait(60))
     left = asyncio.create_task(signal.wait())
-    await asyncio.sleep(0)
+    await one_turn()
     assert len(signal) == 3
     left.cancel()
     await asyncio.gather(left, return_exceptions=True)

@@ -24,6 +24,7 @@ from tenantry.http.callers import Caller
 from tenantry.http.gate import Gate
 from tenantry.http.limits import Limits
 from tests.support.patience import PATIENCE_SECONDS
+from tests.support.waiting import one_turn, quiet
 
 
 class Clock:
@@ -70,7 +71,7 @@ def test_the_text_of_metrics() -> None:
 
 async def in_the_way(seconds: float = 0.03) -> None:
     """Keeps the loop, once it was let in and out again."""
-    await asyncio.sleep(0)
+    await one_turn()
     until = time.perf_counter() + seconds
     while time.perf_counter() < until:
         pass
@@ -152,9 +153,8 @@ async def test_a_loop_that_does_nothing_is_not_woken() -> None:
     threads = threading.active_count()
     monitor.start()
     try:
-        await essential(asyncio.sleep(0), name="something", ends=True)
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        await essential(one_turn(), name="something", ends=True)
+        await quiet()
         assert list(loop._scheduled) == before  # type: ignore[attr-defined]
         assert not loop._ready  # type: ignore[attr-defined]
         assert threading.active_count() == threads
@@ -170,7 +170,7 @@ async def test_work_of_another_loop_is_not_measured() -> None:
         await asyncio.to_thread(asyncio.run, of_a_background_task())
         turns = len(seen)
         await of_a_background_task()
-        await asyncio.sleep(0)
+        await one_turn()
         assert turns == 0
         assert seen
     finally:
@@ -192,7 +192,7 @@ async def test_housekeeping_counts_as_a_stall() -> None:
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
             while not done.is_set():
-                await essential(asyncio.sleep(0), name="something", ends=True)
+                await essential(one_turn(), name="something", ends=True)
     finally:
         monitor.stop()
 

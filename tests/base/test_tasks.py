@@ -13,6 +13,7 @@ from tenantry.base import tasks as background
 from tenantry.base.tasks import FATAL, call_each, essential, restarting
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.sources import sources
+from tests.support.waiting import one_turn, quiet
 
 
 @pytest.fixture(autouse=True)
@@ -70,20 +71,24 @@ async def test_the_end_of_an_essential_task_is_fatal(fails: bool) -> None:
             raise ZeroDivisionError
 
     await ended(essential(work(), name="the work"))
-    await asyncio.sleep(0)
+    await quiet()
     (context,) = told
     assert context[FATAL]
     assert "the work" in context["message"]
     assert isinstance(context.get("exception"), ZeroDivisionError) is fails
 
 
+async def forever() -> None:
+    await asyncio.Event().wait()
+
+
 async def test_nothing_is_told_of_tasks_that_end_as_they_should() -> None:
     told: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
-    task = essential(asyncio.sleep(60), name="the work")
+    task = essential(forever(), name="the work")
     task.cancel()
     await ended(task)
-    await ended(essential(asyncio.sleep(0), name="the work", ends=True))
+    await ended(essential(one_turn(), name="the work", ends=True))
     assert told == []
 
 

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,8 +27,9 @@ from tenantry.http.certificates import CertificateAuthority
 from tenantry.http.upstream import Upstream
 from tenantry.placement import reach_probe
 from tenantry.storage.memory import MemoryStore
-from tests.registry.fleet import Fleet
+from tests.cli.executed import executed
 from tests.support.patience import PATIENCE_SECONDS
+from tests.support.shards import FleetInMemory
 
 SHARDS = ("one", "two")
 
@@ -39,7 +39,7 @@ class Platform:
     """Its parts live on a loop in a thread of its own, so that commands can have theirs."""
 
     loop: LoopThread
-    fleet: Fleet
+    fleet: FleetInMemory
     root: Path
     gateway: Gateway
     registry: str
@@ -54,11 +54,11 @@ class Platform:
     def other(self) -> str:
         return next(name for name in SHARDS if name != self.owner())
 
-    def settled(self) -> None:
-        self.loop.run(self._settled(), PATIENCE_SECONDS)
+    def placed(self) -> None:
+        self.loop.run(self._placed(), PATIENCE_SECONDS)
 
-    async def _settled(self) -> None:
-        await self.fleet.until(self.fleet.settled)
+    async def _placed(self) -> None:
+        await self.fleet.until(self.fleet.placed)
         await self.gateway.map.reached(self.fleet.map.version)
 
 
@@ -75,7 +75,7 @@ def platform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platfo
     authority = CertificateAuthority.create()
     root = tmp_path / "access"
 
-    async def begin() -> tuple[Fleet, RegistryProcess, Gateway]:
+    async def begin() -> tuple[FleetInMemory, RegistryProcess, Gateway]:
         registry = RegistryProcess(
             RegistrySettings(bind_address="127.0.0.1", registry_port=0, health_port=-1, balance=False), store, authority
         )
@@ -86,10 +86,10 @@ def platform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platfo
             authority,
         )
         await gateway.start()
-        fleet = Fleet(store)
+        fleet = FleetInMemory(store)
         for name in SHARDS:
             await fleet.join(name)
-        await fleet.until(fleet.settled)
+        await fleet.until(fleet.placed)
         await gateway.map.reached(fleet.map.version)
         return fleet, registry, gateway
 
@@ -160,7 +160,7 @@ def test_drain_moves_everything_away_and_undrain_takes_it_back(platform: Platfor
     said = say("drain", owner)
     assert (said.code, said.out) == (0, f"shard {owner} holds no range\n")
     assert said.err.splitlines()[-1].endswith("1/1 ranges moved")
-    platform.settled()
+    platform.placed()
     assert platform.owner() == other
     state = {row["name"]: row["draining"] for row in json.loads(say("shards", "-o", "json").out)}
     assert state == {owner: True, other: False}
@@ -214,14 +214,9 @@ def test_wrong_usage_is_told_from_failure(arguments: list[str], capsys: pytest.C
     assert ended.value.code == 2
 
 
-def command(platform: Platform, *arguments: str, **more: Any) -> subprocess.Popen[bytes]:
-    words = [sys.executable, "-m", "tenantry.cli.main", *arguments, *platform.asking]
-    return subprocess.Popen(words, stderr=subprocess.PIPE, **more)
-
-
 @pytest.mark.parametrize("arguments", [["ranges", "-w"], ["top"]])
-def test_a_watch_ends_when_nobody_reads_it_any_more(platform: Platform, arguments: list[str]) -> None:
-    with command(platform, *arguments, stdout=subprocess.PIPE) as process:
+def test_a_watch_ends_when_nobody_reads_it_any_more(platform: Platform, arguments: list[str], buffered: bool) -> None:
+    with executed([*arguments, *platform.asking], buffered, subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline()
         process.stdout.close()
@@ -229,8 +224,8 @@ def test_a_watch_ends_when_nobody_reads_it_any_more(platform: Platform, argument
         assert (process.returncode, err) == (0, b"")
 
 
-def test_a_full_disk_is_said_in_a_line(platform: Platform) -> None:
-    with Path("/dev/full").open("wb") as full, command(platform, "ranges", stdout=full) as process:
+def test_a_full_disk_is_said_in_a_line(platform: Platform, buffered: bool) -> None:
+    with Path("/dev/full").open("wb") as full, executed(["ranges", *platform.asking], buffered, full) as process:
         _, err = process.communicate(timeout=PATIENCE_SECONDS)
         assert (process.returncode, err) == (1, b"tenantry: [Errno 28] No space left on device\n")
 

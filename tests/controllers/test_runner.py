@@ -16,7 +16,8 @@ from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import RecordEvent
 from tenantry.tenancy.resources import CONFIG_MAPS
-from tests.controllers.world import FakeRange, FakeShard, Recorder, VirtualClock, key, record, started, until
+from tests.controllers.world import FakeRange, FakeShard, Recorder, VirtualClock, key, record, started
+from tests.support.waiting import until
 
 
 async def test_everything_there_is_queued_at_start_and_changes_after() -> None:

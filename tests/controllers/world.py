@@ -14,7 +14,7 @@ from tenantry.storage.range import Range
 from tenantry.storage.record import Head, Record, RecordEvent
 from tenantry.storage.subscriptions import EventCallback
 from tenantry.tenancy.resources import CONFIG_MAPS
-from tests.support.patience import PATIENCE_SECONDS
+from tests.support.waiting import until
 
 
 def key(name: str, cluster: str = "root") -> Key:
@@ -23,13 +23,6 @@ def key(name: str, cluster: str = "root") -> Key:
 
 def record(name: str, cluster: str = "root") -> Record:
     return Record(key(name, cluster), b"{}", 1, Head())
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Lets the others on the loop run until the condition holds."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not condition():  # noqa: ASYNC110 - queues and runners tell nobody that they are idle
-            await asyncio.sleep(0)
 
 
 class VirtualClock:

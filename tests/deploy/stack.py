@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from tests.e2e.client import Api
+from tests.support.api import Api
 from tools.ports import free_port
 
 FILE = Path(__file__).parents[2] / "docker-compose.yml"

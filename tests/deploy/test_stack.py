@@ -16,12 +16,12 @@ import pytest
 import yaml
 
 from tests.deploy.stack import STEP_SECONDS, Stack
-from tests.e2e.client import CONFIG_MAPS, Api, Refused, config_map
 from tests.e2e.provider import COWBOYS, Provider, cowboy, schema
 from tests.e2e.readme import blocks, follow
-from tests.e2e.waiting import eventually
+from tests.support.api import CONFIG_MAPS, Api, Refused, config_map
 from tests.support.informers import Informers
 from tests.support.tools import missing, program
+from tests.support.waiting import wait_for
 
 CONSUMERS = 24
 RANGE_CAPACITY = 4
@@ -96,14 +96,14 @@ def holders(stack: Stack) -> dict[str, int]:
     return {shard["name"]: len(shard["ranges"]) for shard in stack.ask("shards")}
 
 
-def settled(stack: Stack, shards: int) -> None:
+def placed(stack: Stack, shards: int) -> None:
     """Waits until exactly so many shards share all ranges."""
 
     def check() -> bool:
         held = holders(stack)
         return len(held) == shards and all(held.values()) and all(r["shard"] for r in stack.ask("ranges"))
 
-    eventually(check, f"{shards} shards share the ranges", seconds=120)
+    wait_for(check, f"{shards} shards share the ranges", seconds=120)
 
 
 def test_the_story_of_the_readme(stack: Stack, tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_nothing_is_lost_while_shards_come_and_go(stack: Stack, informers_binary
     informers = Informers(informers_binary, path)
     try:
         keys = {name: f"{consumer.name}|default/{name}" for name, consumer in consumers.items()}
-        eventually(lambda: informers.caches() == dict.fromkeys(keys.values(), "000000"), "all objects are in the caches")
+        wait_for(lambda: informers.caches() == dict.fromkeys(keys.values(), "000000"), "all objects are in the caches")
         seen = len(informers.events)
         others = [stack.containers(service) for service in ("etcd", "registry", "gateway")]
         items = list(consumers.items())
@@ -138,18 +138,18 @@ def test_nothing_is_lost_while_shards_come_and_go(stack: Stack, informers_binary
         try:
             for shards in (4, 2, 3):
                 stack.scale(shards)
-                settled(stack, shards)
+                placed(stack, shards)
             stack.kill(stack.containers("shard")[0])
-            settled(stack, 2)
+            placed(stack, 2)
             stack.scale(3)
-            settled(stack, 3)
+            placed(stack, 3)
         finally:
             for writer in writers:
                 writer.stop()
         assert [stack.containers(service) for service in ("etcd", "registry", "gateway")] == others, "scaling replaced them"
         written = {name: values for writer in writers for name, values in writer.acknowledged.items()}
         last = {keys[name]: values[-1] for name, values in written.items()}
-        eventually(lambda: informers.caches() == last, "the caches show every last write", seconds=60)
+        wait_for(lambda: informers.caches() == last, "the caches show every last write", seconds=60)
         assert {key: provider_sees(consumers[name], name) for name, key in keys.items()} == last
 
         delivered: dict[str, list[str]] = {key: [] for key in keys.values()}
@@ -184,12 +184,12 @@ def test_etcd_and_the_registry_may_be_restarted(stack: Stack) -> None:
     for service in ("etcd", "registry"):
         (container,) = stack.containers(service)
         stack.restart(container)
-        eventually(partial(_made, root, f"after-{service}"), f"workspaces are made after {service}", seconds=60)
+        wait_for(partial(_made, root, f"after-{service}"), f"workspaces are made after {service}", seconds=60)
     assert "kept" in place.names(CONFIG_MAPS)
     # Everything is in etcd's volume: all the rest may go and come back.
     stack.compose("down")
     stack.scale(2)
-    assert eventually(lambda: "kept" in place.names(CONFIG_MAPS), "old tokens and objects are still good")
+    assert wait_for(lambda: "kept" in place.names(CONFIG_MAPS), "old tokens and objects are still good")
 
 
 def _made(root: Api, name: str) -> str:

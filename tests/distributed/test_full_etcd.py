@@ -9,9 +9,10 @@ from collections.abc import Iterator
 import grpc
 import pytest
 
-from tests.e2e.client import CONFIG_MAPS, Api, Refused, config_map
+from tests.support.api import CONFIG_MAPS, Api, Refused, config_map
 from tests.support.etcd import EtcdServer
-from tests.support.fleet import Fleet, until
+from tests.support.fleet import Fleet
+from tests.support.waiting import wait_for
 
 QUOTA_BYTES = 16 * 1024 * 1024
 WRITES_MAX = 500
@@ -45,7 +46,7 @@ def test_full_etcd_refuses_writes_and_loses_nothing(small: Fleet) -> None:
     small.etcd.extra = (f"--quota-backend-bytes={16 * QUOTA_BYTES}",)
     small.etcd.start()
     # A member that has just started does not know its alarms at once.
-    until(lambda: disarmed(small.etcd) and taken(place), "writes are taken again")
+    wait_for(lambda: disarmed(small.etcd) and taken(place), "writes are taken again")
     assert {"first", "after", *acknowledged} <= set(place.names(CONFIG_MAPS))
 
 

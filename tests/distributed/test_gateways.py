@@ -7,8 +7,9 @@ from contextlib import suppress
 
 import urllib3
 
-from tests.e2e.client import CONFIG_MAPS, Api, Object, config_map
-from tests.support.fleet import Fleet, until
+from tests.support.api import CONFIG_MAPS, Api, Object, config_map
+from tests.support.fleet import Fleet
+from tests.support.waiting import wait_for
 
 
 def through(platform: Fleet, number: int, cluster: str) -> Api:
@@ -67,4 +68,4 @@ def test_gateway_that_leaves_ends_watches_in_order(platform: Fleet) -> None:
         second.create(CONFIG_MAPS, config_map("two"))
         assert name_of(watch.until(lambda event: True)[0]) == "two"
     platform.restart(platform.gateways[0])
-    until(lambda: first.status_of("GET", CONFIG_MAPS) == 200, "the gateway is back")
+    wait_for(lambda: first.status_of("GET", CONFIG_MAPS) == 200, "the gateway is back")

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.e2e.client import Api
 from tests.e2e.people import ACCESS, everybody, grant, token_file
+from tests.support.api import Api
 from tests.support.fleet import Fleet
 from tests.support.pace import session_ttl, stretch
 

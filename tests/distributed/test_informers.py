@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.e2e.client import PATCHES, Api
 from tests.e2e.provider import COWBOYS, Provider, cowboy, schema
-from tests.support.fleet import Fleet, until
+from tests.support.api import PATCHES, Api
+from tests.support.fleet import Fleet
 from tests.support.informers import Informers
+from tests.support.waiting import wait_for
 
 CONSUMERS = 6
 ROUNDS_EACH = 3
@@ -32,12 +33,8 @@ def informers(platform: Fleet, provider: Provider, informers_binary: Path, tmp_p
             cluster["cluster"]["server"] = f"{platform.urls[1]}/clusters/{provider.api.name}"
     path = tmp_path / "provider.kubeconfig"
     path.write_text(yaml.safe_dump(document))
-    running = Informers(informers_binary, path)
-    try:
+    with Informers(informers_binary, path) as running:
         yield running
-    finally:
-        complaints = running.stop()
-    assert "panic" not in complaints, complaints
 
 
 def test_informers_see_every_update_once_whatever_dies(platform: Fleet, provider: Provider, informers: Informers) -> None:
@@ -47,7 +44,7 @@ def test_informers_see_every_update_once_whatever_dies(platform: Fleet, provider
     for consumer in consumers:
         consumer.create(COWBOYS, cowboy(names[consumer.name], "start"))
     keys = [f"{cluster}|default/{name}" for cluster, name in names.items()]
-    until(lambda: informers.caches() == dict.fromkeys(keys, "start"), "all objects are in the caches")
+    wait_for(lambda: informers.caches() == dict.fromkeys(keys, "start"), "all objects are in the caches")
     seen = len(informers.events)
     owner = platform.owner(consumers[0].name)
     written: list[str] = []
@@ -63,13 +60,13 @@ def test_informers_see_every_update_once_whatever_dies(platform: Fleet, provider
     for name, step in steps:
         if written and platform.gateways[0].running:
             # client-go lists again where a watch is cut off before it has begun, so each is given the time to begin.
-            until(lambda: informers.caches() == dict.fromkeys(keys, written[-1]), f"the caches show {written[-1]}")
+            wait_for(lambda: informers.caches() == dict.fromkeys(keys, written[-1]), f"the caches show {written[-1]}")
         step()
         for number in range(ROUNDS_EACH):
             written.append(f"{name}-{number}")
             for consumer in consumers:
                 write(platform, consumer, names[consumer.name], written[-1])
-    until(lambda: informers.caches() == dict.fromkeys(keys, written[-1]), "the caches show the last writes", 60)
+    wait_for(lambda: informers.caches() == dict.fromkeys(keys, written[-1]), "the caches show the last writes", 60)
     delivered: dict[str, list[str]] = {}
     for event in informers.events[seen:]:
         assert event["event"] == "update", event
@@ -85,7 +82,7 @@ def write(platform: Fleet, consumer: Api, name: str, value: str) -> None:
     gateway = next(number for number, process in enumerate(platform.gateways) if process.running)
     api = platform.api(consumer.name, through=platform.urls[gateway])
     change = {"spec": {"intent": value}}
-    until(
+    wait_for(
         lambda: api.request("PATCH", f"{COWBOYS}/{name}", change, content_type=PATCHES["merge"]).status == 200,
         f"{value} is written",
     )

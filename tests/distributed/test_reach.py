@@ -11,7 +11,8 @@ import pytest
 
 from tenantry.http.certificates import CertificateAuthority
 from tests.distributed.test_take_over import CONFIG_MAPS
-from tests.support.fleet import Fleet, until
+from tests.support.fleet import Fleet
+from tests.support.waiting import wait_for
 from tools.ports import free_port
 
 
@@ -28,7 +29,7 @@ def test_shard_that_tls_refuses_gets_no_ranges(platform: Fleet, tmp_path: Path) 
     health = free_port()
     files = ("--tls-cert-file", str(tmp_path / "tls.crt"), "--tls-private-key-file", str(tmp_path / "tls.key"))
     shard = platform.add_shard("refused", *files, "--health-port", str(health), wait=False)
-    until(lambda: any(info.name == "refused" for info in platform.living()), "the shard has a session", 60)
+    wait_for(lambda: any(info.name == "refused" for info in platform.living()), "the shard has a session", 60)
     for number in range(6):
         workspace = platform.root.workspace(f"beside-a-refused-shard-{number}")
         assert workspace.status_of("GET", CONFIG_MAPS) == 200
@@ -42,5 +43,5 @@ def test_shard_that_tls_refuses_gets_no_ranges(platform: Fleet, tmp_path: Path) 
         except urllib.error.HTTPError as error:
             return error.read().decode()
 
-    assert "gateways and shards do not reach it" in (why := until(unready, "the shard says that it is not reached"))
+    assert "gateways and shards do not reach it" in (why := wait_for(unready, "the shard says that it is not reached"))
     assert "certificate" in why.lower()

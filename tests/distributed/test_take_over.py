@@ -13,9 +13,10 @@ from statistics import median
 import pytest
 import urllib3
 
-from tests.e2e.client import Answer, Api, config_map
-from tests.support.fleet import Fleet, Shard, until
+from tests.support.api import Answer, Api, config_map
+from tests.support.fleet import Fleet, Shard
 from tests.support.pace import stretch
+from tests.support.waiting import wait_for
 
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 TAKE_OVER_SECONDS_MAX = 5.0
@@ -34,13 +35,13 @@ def tenants(platform: Fleet) -> list[Api]:
 @pytest.fixture(autouse=True)
 def whole(platform: Fleet) -> Iterator[None]:
     """Every test begins and ends with three shards that serve."""
-    platform.settled()
+    platform.placed()
     yield
     for shard in platform.shards.values():
         if not shard.running:
             platform.restart(shard)
-    until(lambda: len(platform.living()) == 3, "three shards live")
-    platform.settled()
+    wait_for(lambda: len(platform.living()) == 3, "three shards live")
+    platform.placed()
 
 
 class Writer:
@@ -97,7 +98,7 @@ def enough(writer: Writer) -> bool:
 
 def served_again(api: Api, since: float) -> float:
     """The seconds until a write is acknowledged."""
-    until(lambda: api.request("POST", CONFIG_MAPS, config_map(f"again-{time.monotonic_ns()}")).status == 201, "served again")
+    wait_for(lambda: api.request("POST", CONFIG_MAPS, config_map(f"again-{time.monotonic_ns()}")).status == 201, "served again")
     return time.monotonic() - since
 
 
@@ -150,14 +151,14 @@ def test_killed_owners_are_replaced_within_seconds(platform: Fleet, tenants: lis
         api = tenants[kill % len(tenants)]
         owner = platform.owner(api.name)
         with Writer(api, f"kill-{kill}") as writer:
-            until(partial(enough, writer), "writes before")
+            wait_for(partial(enough, writer), "writes before")
             began = time.monotonic()
             owner.kill()
             seconds.append(served_again(api, began))
         writer.check()
         assert platform.owner(api.name) is not owner
         platform.restart(owner)
-        platform.settled()
+        platform.placed()
     assert median(seconds) <= TAKE_OVER_MEDIAN_SECONDS_MAX * stretch(), seconds
     assert max(seconds) <= TAKE_OVER_SECONDS_MAX * stretch(), seconds
 
@@ -166,11 +167,11 @@ def test_owner_that_leaves_hands_over_without_a_loss(platform: Fleet, tenants: l
     api = tenants[2]
     owner = platform.owner(api.name)
     with Writer(api, "leave") as writer:
-        until(lambda: len(writer.acknowledged) > 5, "writes before")
+        wait_for(lambda: len(writer.acknowledged) > 5, "writes before")
         assert owner.stop() == 0
         assert not platform.owned_by(owner)
         count = len(writer.acknowledged)
-        until(lambda: len(writer.acknowledged) > count + 5, "writes after")
+        wait_for(lambda: len(writer.acknowledged) > count + 5, "writes after")
     writer.check()
     assert not writer.unsure and not writer.refused, (writer.unsure, [answer.text for answer in writer.refused[:3]])
     # etcd had no lease to wait for.
@@ -204,16 +205,16 @@ def test_owner_that_was_away_commits_nothing_and_answers_nothing_stale(
     for reader in readers:
         reader.start()
     with Writer(api, f"away-{name}") as writer:
-        until(lambda: len(writer.acknowledged) > 5, "writes before")
+        wait_for(lambda: len(writer.acknowledged) > 5, "writes before")
         with fault(owner):
             began = time.monotonic()
-            until(lambda: platform.range_of(api.name).shard not in ("", owner.name), "another shard owns the range")
+            wait_for(lambda: platform.range_of(api.name).shard not in ("", owner.name), "another shard owns the range")
             assert served_again(api, began) <= TAKE_OVER_SECONDS_MAX * stretch()
             api.put(f"{CONFIG_MAPS}/{name}", config_map(name, {"value": "after"}))
             after.set()
-        until(lambda: len(platform.living()) == 3, "the old owner is back")
+        wait_for(lambda: len(platform.living()) == 3, "the old owner is back")
         count = len(writer.acknowledged)
-        until(lambda: len(writer.acknowledged) > count + 5, "writes after")
+        wait_for(lambda: len(writer.acknowledged) > count + 5, "writes after")
     stop.set()
     for reader in readers:
         reader.join()
@@ -234,7 +235,7 @@ def test_watch_goes_on_where_it_was(platform: Fleet, tenants: list[Api], end: Ca
         (first,) = watch.until(lambda event: True)
     assert (first["type"], first["object"]["metadata"]["name"]) == ("ADDED", names[0])
     end(owner)
-    until(lambda: api.status_of("POST", CONFIG_MAPS, config_map(names[2])) in (201, 409), "served again")
+    wait_for(lambda: api.status_of("POST", CONFIG_MAPS, config_map(names[2])) in (201, 409), "served again")
     with api.watch(CONFIG_MAPS, resourceVersion=first["object"]["metadata"]["resourceVersion"]) as watch:
         events = watch.until(lambda event: event["object"]["metadata"].get("name") == names[2])
     assert [(event["type"], event["object"]["metadata"]["name"]) for event in events] == [("ADDED", name) for name in names[1:]]
@@ -258,11 +259,11 @@ def test_owners_stay_while_etcd_is_away(platform: Fleet, tenants: list[Api]) -> 
     api = tenants[0]
     before = {info.name: info.generation for info in platform.ranges()}
     with Writer(api, "without-etcd") as writer:
-        until(lambda: len(writer.acknowledged) > 5, "writes before")
+        wait_for(lambda: len(writer.acknowledged) > 5, "writes before")
         platform.etcd.kill()
-        until(lambda: api.status_of("GET", CONFIG_MAPS) == 503, "reads are refused")
+        wait_for(lambda: api.status_of("GET", CONFIG_MAPS) == 503, "reads are refused")
         platform.etcd.start()
         count = len(writer.acknowledged)
-        until(lambda: len(writer.acknowledged) > count + 5, "writes after")
+        wait_for(lambda: len(writer.acknowledged) > count + 5, "writes after")
     writer.check()
     assert {info.name: info.generation for info in platform.ranges()} == before

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.client import Api
 from tests.e2e.people import Person, everybody, token_file
+from tests.support.api import Api
 from tests.support.forms import DISTRIBUTED, FORMS, ONE_PROCESS, Platform, platform
 from tests.support.tools import kubectls
 

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 import yaml
 
 from tests.e2e import provider
-from tests.e2e.client import (
+from tests.support.api import (
     API_BINDINGS,
     API_EXPORTS,
     API_RESOURCE_SCHEMAS,

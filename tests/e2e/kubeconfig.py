@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from tests.e2e.client import Api
+from tests.support.api import Api
 from tests.support.forms import Platform
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from tests.e2e.client import RBAC, Api, Object
+from tests.support.api import RBAC, Api, Object
 
 PEOPLE = 200
 GROUP = "rbac.authorization.k8s.io"

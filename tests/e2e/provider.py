@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from tests.e2e.client import (
+from tests.e2e.people import Person, provide
+from tests.support.api import (
     API_BINDINGS,
     API_EXPORTS,
     API_RESOURCE_SCHEMAS,
@@ -13,8 +14,7 @@ from tests.e2e.client import (
     Api,
     Object,
 )
-from tests.e2e.people import Person, provide
-from tests.e2e.waiting import eventually
+from tests.support.waiting import wait_for
 
 GROUP = "example.com"
 COWBOYS = f"/apis/{GROUP}/v1/namespaces/default/cowboys"
@@ -117,7 +117,7 @@ class Provider:
         if by is not None:
             provide(api, by, name)
         provider = cls(api, name, by.token if by is not None else api.token)
-        eventually(lambda: provider.identity, "the export has an identity")
+        wait_for(lambda: provider.identity, "the export has an identity")
         return provider
 
     @property
@@ -131,7 +131,7 @@ class Provider:
 
     def url(self) -> str:
         """The only URL, as soon as there is one."""
-        (url,) = eventually(self.urls, "the slice lists a URL")
+        (url,) = wait_for(self.urls, "the slice lists a URL")
         return url
 
     def view(self, cluster: str = "*") -> Api:
@@ -145,5 +145,5 @@ class Provider:
 
     def bound(self, consumer: Api) -> Api:
         path = f"{API_BINDINGS}/{self.name}"
-        eventually(lambda: consumer.get(path).get("status", {}).get("phase") == "Bound", "the binding is Bound")
+        wait_for(lambda: consumer.get(path).get("status", {}).get("phase") == "Bound", "the binding is Bound")
         return consumer

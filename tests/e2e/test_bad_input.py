@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.e2e.client import CONFIG_MAPS, NAMESPACES, WORKSPACES, Answer, Api, Object, config_map
 from tests.e2e.people import Person, bind
-from tests.e2e.waiting import eventually
+from tests.support.api import CONFIG_MAPS, NAMESPACES, WORKSPACES, Answer, Api, Object, config_map
+from tests.support.waiting import wait_for
 
 MERGE = "application/merge-patch+json"
 
@@ -171,7 +171,7 @@ def test_large_bodies_that_are_refused_leave_no_memory_behind(place: Api, admin:
     someone = person()
     bind(place, someone.subject, "cluster-admin", name="someone")
     tenant = place.caller(someone.token)
-    assert eventually(lambda: tenant.status_of("GET", CONFIG_MAPS) == 200)
+    assert wait_for(lambda: tenant.status_of("GET", CONFIG_MAPS) == 200)
 
     def resident_mib() -> float:
         for line in admin.request("GET", "/metrics").text.splitlines():
@@ -190,7 +190,7 @@ def test_large_bodies_that_are_refused_leave_no_memory_behind(place: Api, admin:
     with ThreadPoolExecutor(8) as together:
         list(together.map(refused, range(40)))
     tenant.hang_up()
-    assert eventually(lambda: resident_mib() - before <= 32)
+    assert wait_for(lambda: resident_mib() - before <= 32)
 
 
 def _connect(api: Api) -> ssl.SSLSocket:
@@ -256,7 +256,7 @@ def test_client_gone_amid_a_write(place: Api) -> None:
         assert all(int(name.removeprefix("gone-")) % 2 for name in found)
         return True
 
-    assert eventually(whole)
+    assert wait_for(whole)
 
 
 def test_half_a_request_hurts_nobody(root: Api) -> None:

@@ -7,17 +7,17 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.e2e.client import CONFIG_MAPS, CRDS, NAMESPACES, RBAC, SECRETS, SERVICE_ACCOUNTS, Api, Object, config_map, namespace
 from tests.e2e.people import ACCESS, Person, bind, grant, rule
-from tests.e2e.waiting import eventually
+from tests.support.api import CONFIG_MAPS, CRDS, NAMESPACES, RBAC, SECRETS, SERVICE_ACCOUNTS, Api, Object, config_map, namespace
+from tests.support.waiting import wait_for
 
 EVENTS = "/apis/events.k8s.io/v1/namespaces/default/events"
 
 
 def test_a_new_workspace_has_its_namespaces_and_what_each_holds(place: Api) -> None:
     assert place.names(NAMESPACES) == ["default", "kube-system"]
-    eventually(lambda: "default" in place.names(SERVICE_ACCOUNTS))
-    eventually(lambda: "BEGIN CERTIFICATE" in place.get(f"{CONFIG_MAPS}/kube-root-ca.crt")["data"]["ca.crt"])
+    wait_for(lambda: "default" in place.names(SERVICE_ACCOUNTS))
+    wait_for(lambda: "BEGIN CERTIFICATE" in place.get(f"{CONFIG_MAPS}/kube-root-ca.crt")["data"]["ca.crt"])
 
 
 def test_namespace_life(place: Api) -> None:
@@ -25,12 +25,12 @@ def test_namespace_life(place: Api) -> None:
     assert made["status"]["phase"] == "Active" and made["spec"]["finalizers"] == ["kubernetes"]
     assert made["metadata"]["labels"]["kubernetes.io/metadata.name"] == "one"
     inside = f"{NAMESPACES}/one/configmaps"
-    eventually(lambda: "default" in place.names(f"{NAMESPACES}/one/serviceaccounts"))
+    wait_for(lambda: "default" in place.names(f"{NAMESPACES}/one/serviceaccounts"))
     held = config_map("held", finalizers=["example.com/hold"])
     place.create(inside, held)
     place.create(inside, config_map("free"))
     place.delete(f"{NAMESPACES}/one")
-    eventually(lambda: place.names(inside) == ["held"], "all but the held object are gone")
+    wait_for(lambda: place.names(inside) == ["held"], "all but the held object are gone")
     assert place.get(f"{NAMESPACES}/one")["status"]["phase"] == "Terminating"
     refused = place.request("POST", inside, config_map("late")).expect(403)
     assert refused["details"]["causes"][0]["reason"] == "NamespaceTerminating"
@@ -81,7 +81,7 @@ def test_service_account_token_is_a_caller_of_its_workspace_alone(place: Api, ro
     grant(other, subject, rule("", "configmaps"), name="robot")
     assert robot.cluster(other.name).status_of("GET", CONFIG_MAPS) == 403
     place.delete(f"{SERVICE_ACCOUNTS}/robot")
-    eventually(lambda: robot.status_of("GET", CONFIG_MAPS) == 401, "the token goes with its account")
+    wait_for(lambda: robot.status_of("GET", CONFIG_MAPS) == 401, "the token goes with its account")
 
 
 def test_events_are_one_thing_in_two_groups(place: Api) -> None:
@@ -137,13 +137,13 @@ def test_quota_counts_and_refuses(place: Api) -> None:
         "spec": {"hard": {"count/configmaps": str(already + 2)}},
     }
     place.create(path, quota)
-    eventually(lambda: place.get(f"{path}/few").get("status", {}).get("used") == {"count/configmaps": str(already)})
+    wait_for(lambda: place.get(f"{path}/few").get("status", {}).get("used") == {"count/configmaps": str(already)})
     place.create(CONFIG_MAPS, config_map("one"))
     place.create(CONFIG_MAPS, config_map("two"))
     refused = place.request("POST", CONFIG_MAPS, config_map("three")).expect(403)
     assert "exceeded quota: few" in refused["message"]
     place.delete(f"{CONFIG_MAPS}/one")
-    eventually(lambda: place.status_of("POST", CONFIG_MAPS, config_map("three")) == 201, "room for another")
+    wait_for(lambda: place.status_of("POST", CONFIG_MAPS, config_map("three")) == 201, "room for another")
 
 
 def test_limit_range_is_kept(place: Api) -> None:
@@ -219,7 +219,7 @@ def widgets(place: Api) -> Api:
         conditions = place.get(f"{CRDS}/widgets.example.com")["status"].get("conditions") or []
         return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
 
-    eventually(established)
+    wait_for(established)
     return place
 
 
@@ -265,7 +265,7 @@ def test_definition_is_in_discovery_and_its_objects_go_with_it(widgets: Api, roo
     widgets.gone(f"{CRDS}/widgets.example.com")
     assert widgets.status_of("GET", WIDGETS) == 404
     widgets.create(CRDS, widget_definition())
-    eventually(lambda: widgets.status_of("GET", WIDGETS) == 200)
+    wait_for(lambda: widgets.status_of("GET", WIDGETS) == 200)
     assert widgets.names(WIDGETS) == []
 
 

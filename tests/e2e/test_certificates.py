@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 
 from cryptography import x509
 
-from tests.e2e.client import CONFIG_MAPS, config_map
-from tests.e2e.waiting import eventually
+from tests.support.api import CONFIG_MAPS, config_map
 from tests.support.forms import Platform, platform
 from tests.support.pace import stretch
+from tests.support.waiting import wait_for
 
 LIFE_SECONDS = 8
 """Of a certificate, where starting a process takes a fraction of a second; the command that shows one at the end starts, too."""
@@ -40,7 +40,7 @@ def test_a_platform_outlives_its_certificates(form: str, tmp_path: Path) -> None
             place.create(CONFIG_MAPS, config_map(f"c{written}"))
             return time.time() > last_end
 
-        eventually(all_have_ended)
+        wait_for(all_have_ended)
         # Requests to all front doors, whose pools of connections have been in use all the time.
         assert len(place.items(CONFIG_MAPS)) >= written
         now = [shown(own, port) for port in ports]

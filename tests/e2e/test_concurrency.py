@@ -12,9 +12,9 @@ from typing import TypeVar
 
 import urllib3
 
-from tests.e2e.client import CONFIG_MAPS, NAMESPACES, PATCHES, WORKSPACES, Api, Object, Refused, config_map
-from tests.e2e.waiting import eventually
+from tests.support.api import CONFIG_MAPS, NAMESPACES, PATCHES, WORKSPACES, Api, Object, Refused, config_map
 from tests.support.forms import Platform, platform
+from tests.support.waiting import wait_for
 
 Key = tuple[str, str]
 T = TypeVar("T")
@@ -97,7 +97,7 @@ def test_a_quota_is_used_up_and_never_overdrawn(place: Api) -> None:
     quotas = f"{NAMESPACES}/default/resourcequotas"
     hard = {"count/configmaps": "12"}
     place.create(quotas, {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "few"}, "spec": {"hard": hard}})
-    eventually(lambda: place.get(f"{quotas}/few").get("status", {}).get("used"), "the quota is counted")
+    wait_for(lambda: place.get(f"{quotas}/few").get("status", {}).get("used"), "the quota is counted")
     before = len(place.names(CONFIG_MAPS))
     codes = at_once(40, lambda n: place.status_of("POST", CONFIG_MAPS, config_map(f"c{n}")))
     assert sorted(codes) == [201] * (12 - before) + [403] * (28 + before)
@@ -287,7 +287,7 @@ def write_until_killed(server: Platform, api: Api, counted: int) -> int:
 
     writer = threading.Thread(target=count)
     writer.start()
-    eventually(lambda: reached.is_set() or ended)
+    wait_for(lambda: reached.is_set() or ended)
     assert not ended
     server.kill()
     writer.join()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.e2e.client import CONFIG_MAPS, LOGICAL_CLUSTER, WORKSPACES, Api, config_map
 from tests.e2e.people import Person, bind
-from tests.e2e.waiting import eventually
+from tests.support.api import CONFIG_MAPS, LOGICAL_CLUSTER, WORKSPACES, Api, config_map
+from tests.support.waiting import wait_for
 
 HOLD = ["example.com/hold"]
 
@@ -36,9 +36,9 @@ def test_children_go_first_and_a_finalizer_is_waited_for(root: Api, unique: Call
     top.create(CONFIG_MAPS, config_map("of-top"))
     child.create(CONFIG_MAPS, config_map("held", finalizers=HOLD))
     root.delete(f"{WORKSPACES}/{name}")
-    eventually(lambda: child.get(LOGICAL_CLUSTER)["status"]["phase"] == "Deleting")
-    eventually(lambda: "deletionTimestamp" in child.get(f"{CONFIG_MAPS}/held")["metadata"])
-    eventually(
+    wait_for(lambda: child.get(LOGICAL_CLUSTER)["status"]["phase"] == "Deleting")
+    wait_for(lambda: "deletionTimestamp" in child.get(f"{CONFIG_MAPS}/held")["metadata"])
+    wait_for(
         lambda: any(
             c["type"] == "WorkspaceContentDeleted" and c["status"] == "False"
             for c in top.get(f"{WORKSPACES}/child")["status"]["conditions"]

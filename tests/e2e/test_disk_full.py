@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.client import CONFIG_MAPS, Api, Refused, config_map
+from tests.support.api import CONFIG_MAPS, Api, Refused, config_map
 from tools.server import Server
 from tools.spawning import forked
 

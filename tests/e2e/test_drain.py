@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.client import CONFIG_MAPS, Api, config_map
-from tests.e2e.waiting import eventually
+from tests.support.api import CONFIG_MAPS, Api, config_map
 from tests.support.commands import tenantry
+from tests.support.waiting import wait_for
 from tools.server import Server
 from tools.spawning import forked
 
@@ -54,7 +54,7 @@ def test_ranges_that_change_hands_answer_or_ask_to_wait(server: Server) -> None:
     log = server.log.read_text()
     assert "Traceback" not in log, log[-4000:]
     for number, tenant in enumerate(tenants):
-        eventually(lambda: tenant.status_of("GET", CONFIG_MAPS) == 200)  # noqa: B023
+        wait_for(lambda: tenant.status_of("GET", CONFIG_MAPS) == 200)  # noqa: B023
         tenant.create(CONFIG_MAPS, config_map(f"after-{number}"))
 
 
@@ -68,6 +68,6 @@ def test_top_tells_what_ranges_hold_and_how_busy_they_are(server: Server) -> Non
         found = json.loads(tenantry("top", "-o", "json", *where).printed)
         return found if sum(row["tenants"] for row in found["ranges"]) == 3 else None
 
-    found = eventually(told)
+    found = wait_for(told)
     assert {row["name"] for row in found["shards"]} == {"shard-1", "shard-2"}
     assert all(row["objects"] > 0 for row in found["ranges"])

@@ -7,7 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.client import (
+from tests.e2e.provider import ALL_COWBOYS, Provider, export, schema
+from tests.support.api import (
     API_BINDINGS,
     API_EXPORTS,
     API_RESOURCE_SCHEMAS,
@@ -17,15 +18,14 @@ from tests.e2e.client import (
     Api,
     Object,
 )
-from tests.e2e.provider import ALL_COWBOYS, Provider, export, schema
-from tests.e2e.waiting import eventually
 from tests.support.forms import platform
+from tests.support.waiting import wait_for
 
 
 def test_come_and_go_with_consumers(root: Api, unique: Callable[[str], str]) -> None:
     provider = Provider.install(root.workspace(unique("provider")), schema())
     slice_path = f"{ENDPOINT_SLICES}/cowboys"
-    eventually(lambda: provider.api.get(slice_path).get("status", {}).get("conditions"))
+    wait_for(lambda: provider.api.get(slice_path).get("status", {}).get("conditions"))
     assert provider.urls() == []
     found = provider.api.get(slice_path)
     assert found["spec"]["export"]["name"] == "cowboys"
@@ -34,7 +34,7 @@ def test_come_and_go_with_consumers(root: Api, unique: Callable[[str], str]) -> 
 
     first = provider.bind(root.workspace(unique("consumer")))
     url = f"{root.origin}/ranges/root/services/apiexport/{provider.api.name}/cowboys"
-    eventually(lambda: provider.urls() == [url])
+    wait_for(lambda: provider.urls() == [url])
     second = provider.bind(root.workspace(unique("consumer")))
     first.delete(f"{API_BINDINGS}/cowboys")
     first.gone(f"{API_BINDINGS}/cowboys")
@@ -51,7 +51,7 @@ def test_go_with_a_deleted_consumer(root: Api, unique: Callable[[str], str]) -> 
     provider.bind(root.workspace(name))
     provider.url()
     root.delete(f"/apis/tenancy.kcp.io/v1alpha1/workspaces/{name}")
-    eventually(lambda: provider.urls() == [])
+    wait_for(lambda: provider.urls() == [])
 
 
 def test_go_with_the_export(root: Api, unique: Callable[[str], str]) -> None:
@@ -65,7 +65,7 @@ def test_go_with_the_export(root: Api, unique: Callable[[str], str]) -> None:
         "spec": {"export": {"name": "cowboys"}},
     }
     provider.api.create(ENDPOINT_SLICES, own)
-    eventually(lambda: provider.api.get(f"{ENDPOINT_SLICES}/own").get("status", {}).get("endpoints"))
+    wait_for(lambda: provider.api.get(f"{ENDPOINT_SLICES}/own").get("status", {}).get("endpoints"))
     provider.api.delete(f"{API_EXPORTS}/cowboys")
     provider.api.gone(f"{ENDPOINT_SLICES}/cowboys")
 
@@ -74,7 +74,7 @@ def test_go_with_the_export(root: Api, unique: Callable[[str], str]) -> None:
         conditions = {c["type"]: c.get("reason", "") for c in found["conditions"] if c["status"] == "False"}
         return bool(found.get("endpoints")), conditions.get("APIExportValid", "")
 
-    eventually(lambda: status() == (False, "APIExportNotFound"))
+    wait_for(lambda: status() == (False, "APIExportNotFound"))
 
 
 def test_partition_chooses_ranges(root: Api, unique: Callable[[str], str]) -> None:
@@ -95,8 +95,8 @@ def test_partition_chooses_ranges(root: Api, unique: Callable[[str], str]) -> No
             "spec": {"export": {"name": "cowboys"}, "partition": name},
         }
         provider.api.create(ENDPOINT_SLICES, wanted)
-    eventually(lambda: provider.api.get(f"{ENDPOINT_SLICES}/here").get("status", {}).get("endpoints"))
-    there = eventually(lambda: provider.api.get(f"{ENDPOINT_SLICES}/there").get("status", {}).get("shardSelector"))
+    wait_for(lambda: provider.api.get(f"{ENDPOINT_SLICES}/here").get("status", {}).get("endpoints"))
+    there = wait_for(lambda: provider.api.get(f"{ENDPOINT_SLICES}/there").get("status", {}).get("shardSelector"))
     assert there == "name=elsewhere"
     assert not provider.api.get(f"{ENDPOINT_SLICES}/there")["status"].get("endpoints")
 
@@ -107,7 +107,7 @@ def test_export_without_a_slice_of_its_own(root: Api, unique: Callable[[str], st
     body = export("cowboys", schema())
     body["metadata"]["annotations"] = {"apiexports.apis.kcp.io/skip-endpointslice": "true"}
     api.create(API_EXPORTS, body)
-    eventually(lambda: api.get(f"{API_EXPORTS}/cowboys").get("status", {}).get("identityHash"))
+    wait_for(lambda: api.get(f"{API_EXPORTS}/cowboys").get("status", {}).get("identityHash"))
     assert api.names(ENDPOINT_SLICES) == []
 
 
@@ -120,7 +120,7 @@ def test_workspace_type_lists_every_range(root: Api, unique: Callable[[str], str
         "spec": {"initializer": True, "terminator": True},
     }
     org.create(WORKSPACE_TYPES, body)
-    found = eventually(lambda: org.get(f"{WORKSPACE_TYPES}/special").get("status", {}).get("virtualWorkspaces"))
+    found = wait_for(lambda: org.get(f"{WORKSPACE_TYPES}/special").get("status", {}).get("virtualWorkspaces"))
     ranges = root.names(SHARDS)
     assert {(v["type"], v["url"]) for v in found} == {
         (kind, f"{root.origin}/ranges/{name}/services/{kind}workspaces/{org.name}:special")
@@ -132,13 +132,13 @@ def test_workspace_type_lists_every_range(root: Api, unique: Callable[[str], str
 def test_exports_themselves_name_urls_only_if_asked(form: str, tmp_path: Path, place: Api) -> None:
     """kcp's deprecated field, which is behind a feature gate there: the URLs of all ranges, with or without consumers."""
     silent = partial(Provider.install(place, schema()).api.get, f"{API_EXPORTS}/cowboys")
-    eventually(partial(_status, silent, "identityHash"))
+    wait_for(partial(_status, silent, "identityHash"))
     assert "virtualWorkspaces" not in silent()["status"]
     with platform(form, tmp_path, api_export_urls=True) as server:
         provider = Provider.install(server.root.workspace("provider"), schema())
         url = f"{server.url}/ranges/root/services/apiexport/{provider.api.name}/cowboys"
         export_of = partial(provider.api.get, f"{API_EXPORTS}/cowboys")
-        assert eventually(partial(_status, export_of, "virtualWorkspaces")) == [{"url": url}]
+        assert wait_for(partial(_status, export_of, "virtualWorkspaces")) == [{"url": url}]
 
 
 def _status(get: Callable[[], Object], field: str) -> Any:

@@ -17,7 +17,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.e2e import provider
-from tests.e2e.client import (
+from tests.e2e.fuzzing import QUOTAS, THINGS, Fuzzer, made
+from tests.support.api import (
     API_BINDINGS,
     CONFIG_MAPS,
     CRDS,
@@ -27,9 +28,8 @@ from tests.e2e.client import (
     Api,
     config_map,
 )
-from tests.e2e.fuzzing import QUOTAS, THINGS, Fuzzer, made
-from tests.e2e.waiting import eventually
 from tests.support.forms import Platform
+from tests.support.waiting import wait_for
 
 REQUESTS = int(os.environ.get("TENANTRY_FUZZ_REQUESTS", "800"))
 SEED = int(os.environ.get("TENANTRY_FUZZ_SEED", "1"))
@@ -96,7 +96,7 @@ def arena(root: Api, form: str) -> Api:
     place.create(CRDS, made("apiextensions.k8s.io/v1", "CustomResourceDefinition", "things.fuzz.example", spec={
         "group": "fuzz.example", "scope": "Namespaced", "names": names, "versions": [version]
     }))  # fmt: skip
-    eventually(lambda: place.status_of("GET", THINGS) == 200, "the type is served")
+    wait_for(lambda: place.status_of("GET", THINGS) == 200, "the type is served")
     return place
 
 

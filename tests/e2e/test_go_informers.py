@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.e2e.client import API_BINDINGS, Api
 from tests.e2e.kubeconfig import kubeconfig
 from tests.e2e.provider import COWBOYS, Provider, cowboy, schema
-from tests.e2e.waiting import eventually
+from tests.support.api import API_BINDINGS, Api
 from tests.support.forms import Platform, platform
 from tests.support.informers import Informers
+from tests.support.waiting import wait_for
 
 CONSUMERS = 12
 
@@ -40,12 +40,8 @@ def provider(root: Api) -> Provider:
 def informers(many_ranges: Platform, provider: Provider, informers_binary: Path, tmp_path: Path) -> Iterator[Informers]:
     path = tmp_path / "provider.kubeconfig"
     path.write_text(yaml.safe_dump(kubeconfig(many_ranges, provider.api)))
-    running = Informers(informers_binary, path)
-    try:
+    with Informers(informers_binary, path) as running:
         yield running
-    finally:
-        complaints = running.stop()
-    assert "panic" not in complaints, complaints
 
 
 def test_every_object_and_every_update_is_seen(root: Api, provider: Provider, informers: Informers) -> None:
@@ -62,7 +58,7 @@ def test_every_object_and_every_update_is_seen(root: Api, provider: Provider, in
             other.patch(f"{COWBOYS}/cowboy-{earlier}", {"spec": {"intent": str(number + 1)}})
             expected[f"{other.name}|default/cowboy-{earlier}"] = str(number + 1)
 
-    eventually(lambda: informers.caches() == expected, "every consumer's object is in the caches")
+    wait_for(lambda: informers.caches() == expected, "every consumer's object is in the caches")
     urls = informers.snapshot()["urls"]
     assert len(urls) >= 3 and sorted(urls) == sorted(provider.urls())
     assert informers.of("url-removed") == []
@@ -74,7 +70,7 @@ def test_every_object_and_every_update_is_seen(root: Api, provider: Provider, in
         for number, consumer in enumerate(consumers):
             consumer.patch(f"{COWBOYS}/cowboy-{number}", {"spec": {"intent": f"step-{step}"}})
     final = dict.fromkeys(expected, f"step-{rounds - 1}")
-    eventually(lambda: informers.caches() == final, "every last update is in the caches")
+    wait_for(lambda: informers.caches() == final, "every last update is in the caches")
     updates: dict[str, list[str]] = {}
     for event in informers.events[seen:]:
         assert event["event"] == "update", event
@@ -93,11 +89,11 @@ def test_informers_go_with_their_url(root: Api, provider: Provider, informers: I
     consumer = provider.bind(root.workspace("consumer"))
     consumer.create(COWBOYS, cowboy("joe"))
     key = f"{consumer.name}|default/joe"
-    eventually(lambda: informers.caches() == {key: "ride"})
+    wait_for(lambda: informers.caches() == {key: "ride"})
     consumer.delete(f"{COWBOYS}/joe")
-    eventually(lambda: [e["object"] for e in informers.of("delete")] == [key])
+    wait_for(lambda: [e["object"] for e in informers.of("delete")] == [key])
     consumer.delete(f"{API_BINDINGS}/cowboys")
-    eventually(lambda: len(informers.of("url-removed")) == 1)
+    wait_for(lambda: len(informers.of("url-removed")) == 1)
     assert informers.snapshot().get("urls") is None
 
 
@@ -106,10 +102,10 @@ def test_informers_go_on_after_a_crash(many_ranges: Platform, root: Api, provide
     for number, consumer in enumerate(consumers):
         consumer.create(COWBOYS, cowboy(f"cowboy-{number}", "before"))
     keys = [f"{consumer.name}|default/cowboy-{number}" for number, consumer in enumerate(consumers)]
-    eventually(lambda: informers.caches() == dict.fromkeys(keys, "before"), "all objects are in the caches")
+    wait_for(lambda: informers.caches() == dict.fromkeys(keys, "before"), "all objects are in the caches")
     many_ranges.kill()
     many_ranges.start()
     for number, consumer in enumerate(consumers):
         consumer.patch(f"{COWBOYS}/cowboy-{number}", {"spec": {"intent": "after"}})
-    eventually(lambda: informers.caches() == dict.fromkeys(keys, "after"), "the caches follow again")
+    wait_for(lambda: informers.caches() == dict.fromkeys(keys, "after"), "the caches follow again")
     assert len(informers.snapshot()["urls"]) >= 2 and informers.of("url-removed") == []

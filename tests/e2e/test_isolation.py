@@ -10,7 +10,10 @@ from dataclasses import dataclass
 import pytest
 
 from tests.e2e import provider
-from tests.e2e.client import (
+from tests.e2e.people import ACCESS, Person, bind, grant
+from tests.e2e.provider import Provider
+from tests.e2e.test_fuzz import exchanged
+from tests.support.api import (
     CONFIG_MAPS,
     NAMESPACES,
     PATCHES,
@@ -22,10 +25,7 @@ from tests.e2e.client import (
     Object,
     config_map,
 )
-from tests.e2e.people import ACCESS, Person, bind, grant
-from tests.e2e.provider import Provider
-from tests.e2e.test_fuzz import exchanged
-from tests.e2e.waiting import eventually
+from tests.support.waiting import wait_for
 
 TREASURE = "TREASURE"
 ENCODED = base64.b64encode(TREASURE.encode())
@@ -271,7 +271,7 @@ def test_a_provider_reaches_what_was_accepted(root: Api, unique: Callable[[str],
         consumer.create(CONFIG_MAPS, config_map("shown", labels={"share": "yes"}))
     service.bind(willing, provider.answer(claim, matchLabels={"share": "yes"}))
     view, everything = service.view(willing.name), service.view()
-    eventually(lambda: view.status_of("GET", f"{CONFIG_MAPS}/shown") == 200, "the claim holds")
+    wait_for(lambda: view.status_of("GET", f"{CONFIG_MAPS}/shown") == 200, "the claim holds")
     hidden, labelled = f"{CONFIG_MAPS}/hidden", config_map("hidden", labels={"share": "yes"})
     for method, path, body, codes in (
         ("GET", hidden, None, (404,)),

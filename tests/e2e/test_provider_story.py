@@ -8,7 +8,9 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.e2e.client import (
+from tests.e2e.people import ACCESS, CONTENT, Person, bind, grant, rule
+from tests.e2e.provider import ALL_COWBOYS, COWBOYS, GROUP, Provider, answer, binding, claim, cowboy, home, schema
+from tests.support.api import (
     API_BINDINGS,
     API_EXPORTS,
     API_RESOURCE_SCHEMAS,
@@ -20,9 +22,7 @@ from tests.e2e.client import (
     Api,
     config_map,
 )
-from tests.e2e.people import ACCESS, CONTENT, Person, bind, grant, rule
-from tests.e2e.provider import ALL_COWBOYS, COWBOYS, GROUP, Provider, answer, binding, claim, cowboy, home, schema
-from tests.e2e.waiting import eventually
+from tests.support.waiting import wait_for
 
 APIS = "apis.kcp.io"
 
@@ -170,9 +170,9 @@ def test_claimed_configmaps_accepted_and_rejected(make: Callable[[str], Api], pe
     def clusters() -> set[str]:
         return {home(o) for o in everywhere.items("/api/v1/configmaps")}
 
-    eventually(lambda: clusters() == {gives.name})
+    wait_for(lambda: clusters() == {gives.name})
     view = provider.view(gives.name)
-    eventually(lambda: "older" in view.names(CONFIG_MAPS))
+    wait_for(lambda: "older" in view.names(CONFIG_MAPS))
     view.create(CONFIG_MAPS, config_map("by-provider"))
     assert "by-provider" in gives.names(CONFIG_MAPS)
     label = next(
@@ -189,7 +189,7 @@ def test_claimed_configmaps_accepted_and_rejected(make: Callable[[str], Api], pe
         change["spec"]["permissionClaims"] = [answer(wanted, "Rejected")]
         gives.put(f"{API_BINDINGS}/cowboys", change)
         watch.until(lambda e: e["type"] == "DELETED" and e["object"]["metadata"]["name"] == "older")
-    eventually(lambda: clusters() == set())
+    wait_for(lambda: clusters() == set())
     assert view.status_of("GET", f"{CONFIG_MAPS}/older") == 403
 
 
@@ -210,14 +210,14 @@ def test_claim_is_limited_by_selector_and_verbs(make: Callable[[str], Api], pers
     consumer.create(CONFIG_MAPS, config_map("shared", labels={"for": "provider"}))
     provider.bind(consumer, answer(wanted, matchLabels={"for": "provider"}))
     view = provider.view(consumer.name)
-    eventually(lambda: view.names(CONFIG_MAPS) == ["shared"])
+    wait_for(lambda: view.names(CONFIG_MAPS) == ["shared"])
     assert view.status_of("GET", f"{CONFIG_MAPS}/theirs") == 404
     made = view.create(CONFIG_MAPS, config_map("made"))
     assert made["metadata"]["labels"]["for"] == "provider", "what the selector wants is put on"
     assert view.status_of("POST", CONFIG_MAPS, config_map("bad", labels={"for": "others"})) == 403
     assert view.status_of("DELETE", f"{CONFIG_MAPS}/made") == 403
     consumer.patch(f"{CONFIG_MAPS}/shared", {"metadata": {"labels": {"for": None}}})
-    eventually(lambda: view.names(CONFIG_MAPS) == ["made"])
+    wait_for(lambda: view.names(CONFIG_MAPS) == ["made"])
 
 
 def test_claim_of_another_exports_type(make: Callable[[str], Api], person: Callable[[], Person]) -> None:
@@ -231,7 +231,7 @@ def test_claim_of_another_exports_type(make: Callable[[str], Api], person: Calla
         cowboys.bind(consumer, answer(wanted, state))
         consumer.create(path, cowboy("pat") | {"kind": "Sheriff"})
     wild = path.replace("/namespaces/default", "")
-    eventually(
+    wait_for(
         lambda: [home(o) for o in cowboys.view().items(wild)] == [accepts.name],
         "only the sheriff of the one who accepts",
     )
@@ -265,7 +265,7 @@ def test_binding_needs_the_verb_bind(provider: Provider, make: Callable[[str], A
     unknown = caller.request("POST", API_BINDINGS, binding(provider.api.name, "nothing")).expect(403)
     assert refused["message"].replace("cowboys", "nothing") == unknown["message"], "existence does not show"
     grant(provider.api, someone.subject, rule(APIS, "apiexports", "bind", resourceNames=["cowboys"]), name="binders")
-    eventually(lambda: caller.status_of("POST", API_BINDINGS, binding(provider.api.name, "cowboys")) == 201)
+    wait_for(lambda: caller.status_of("POST", API_BINDINGS, binding(provider.api.name, "cowboys")) == 201)
     provider.bound(consumer)
 
 
@@ -277,7 +277,7 @@ def test_maximal_permission_policy(make: Callable[[str], Api], person: Callable[
     assert caller.status_of("GET", COWBOYS) == 403, "the policy gives nothing yet"
     prefixed = {**someone.subject, "name": f"apis.kcp.io:binding:{someone.name}"}
     grant(provider.api, prefixed, rule(GROUP, "cowboys", "get", "list", "create"), name="most")
-    eventually(lambda: caller.status_of("GET", COWBOYS) == 200)
+    wait_for(lambda: caller.status_of("GET", COWBOYS) == 200)
     caller.create(COWBOYS, cowboy("joe"))
     assert caller.status_of("DELETE", f"{COWBOYS}/joe") == 403
     assert caller.status_of("POST", CONFIG_MAPS, config_map("other")) == 201, "it bounds the export's types alone"
@@ -296,12 +296,12 @@ def test_content_authorization(provider: Provider, consumers: list[Api], person:
     grant(provider.api, someone.subject, content, name="readers")
     assert everywhere.status_of("GET", ALL_COWBOYS) == 403, "who may not enter the provider's workspace may not use its view"
     grant(provider.api, someone.subject, ACCESS, name="enter")
-    eventually(lambda: everywhere.status_of("GET", ALL_COWBOYS) == 200)
+    wait_for(lambda: everywhere.status_of("GET", ALL_COWBOYS) == 200)
     assert view.get(f"{COWBOYS}/joe")["metadata"]["name"] == "joe"
     assert view.status_of("PATCH", f"{COWBOYS}/joe", {}, content_type="application/merge-patch+json") == 403
     assert view.status_of("DELETE", f"{COWBOYS}/joe") == 403
     grant(provider.api, someone.subject, rule(APIS, CONTENT, "*", resourceNames=["cowboys"]), name="writers")
-    eventually(lambda: view.status_of("DELETE", f"{COWBOYS}/joe") == 200)
+    wait_for(lambda: view.status_of("DELETE", f"{COWBOYS}/joe") == 200)
     # In the consumer's workspace itself the caller is still nobody.
     assert consumer.caller(someone.token).status_of("GET", COWBOYS) == 403
 
@@ -320,7 +320,7 @@ def test_service_account_of_the_provider_is_the_caller(provider: Provider, consu
         rule(APIS, "apiexportendpointslices", "get", "list", "watch"),
         name="controller",
     )
-    eventually(lambda: everywhere.status_of("GET", ALL_COWBOYS) == 200)
+    wait_for(lambda: everywhere.status_of("GET", ALL_COWBOYS) == 200)
     robot = Provider(provider.api.caller(token), "cowboys", token)
     assert robot.urls() == provider.urls(), "it follows the slice with the same token"
     view = robot.view(consumers[0].name)
@@ -334,7 +334,7 @@ def test_unbinding_takes_the_objects_along(provider: Provider, consumers: list[A
     consumer.create(COWBOYS, cowboy("held", finalizers=["example.com/hold"]))
     consumer.create(COWBOYS, cowboy("free"))
     consumer.delete(f"{API_BINDINGS}/cowboys")
-    eventually(lambda: consumer.names(COWBOYS) == ["held"])
+    wait_for(lambda: consumer.names(COWBOYS) == ["held"])
     assert consumer.status_of("POST", COWBOYS, cowboy("late")) in (403, 405)
     # The provider is the one who removes its finalizer.
     provider.view(consumer.name).patch(f"{COWBOYS}/held", {"metadata": {"finalizers": None}})
@@ -353,7 +353,7 @@ def test_new_schema_reaches_consumers_that_bound_before(provider: Provider, cons
     def status() -> str:
         return str(consumer.get(f"{API_BINDINGS}/cowboys")["status"]["boundResources"][0]["schema"]["name"])
 
-    eventually(lambda: status() == "v2.cowboys.example.com")
+    wait_for(lambda: status() == "v2.cowboys.example.com")
     made = consumer.create(COWBOYS, cowboy("joe") | {"spec": {"intent": "ride", "mood": "good"}})
     assert made["spec"]["mood"] == "good"
 
@@ -364,8 +364,8 @@ def test_deleted_export_leaves_consumers_their_data(provider: Provider, consumer
     view = provider.view(consumer.name)
     provider.api.delete(f"{API_EXPORTS}/cowboys")
     # kcp answers 500 to who may see the content of an export that is gone, and 404 to system:masters.
-    eventually(lambda: view.status_of("GET", COWBOYS) in (403, 404, 500))
-    eventually(lambda: view.caller(provider.api.token).status_of("GET", COWBOYS) == 404)
+    wait_for(lambda: view.status_of("GET", COWBOYS) in (403, 404, 500))
+    wait_for(lambda: view.caller(provider.api.token).status_of("GET", COWBOYS) == 404)
     assert consumer.names(COWBOYS) == ["joe"]
     consumer.create(COWBOYS, cowboy("jim"))
 
@@ -374,7 +374,7 @@ def test_deleted_export_leaves_consumers_their_data(provider: Provider, consumer
             {c["type"]: c["status"] for c in consumer.get(f"{API_BINDINGS}/cowboys")["status"]["conditions"]}["APIExportValid"]
         )
 
-    eventually(lambda: valid() == "False")
+    wait_for(lambda: valid() == "False")
 
 
 def test_names_conflict(make: Callable[[str], Api]) -> None:
@@ -387,6 +387,6 @@ def test_names_conflict(make: Callable[[str], Api]) -> None:
         conditions = consumer.get(f"{API_BINDINGS}/also-cowboys").get("status", {}).get("conditions") or []
         return [c.get("reason", "") for c in conditions if c["status"] == "False"]
 
-    eventually(lambda: "NamingConflicts" in reasons())
+    wait_for(lambda: "NamingConflicts" in reasons())
     consumer.create(COWBOYS, cowboy("joe"))
     assert len(first.view().items(ALL_COWBOYS)) == 1

@@ -12,12 +12,12 @@ import pytest
 from kubernetes import client, dynamic, watch
 from kubernetes.client.exceptions import ApiException
 
-from tests.e2e.client import CRDS, Api
 from tests.e2e.kubeconfig import kubeconfig
 from tests.e2e.test_builtin_types import widget_definition
-from tests.e2e.waiting import eventually
+from tests.support.api import CRDS, Api
 from tests.support.forms import Platform
 from tests.support.patience import PATIENCE_SECONDS
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def test_watch(connected: client.ApiClient) -> None:
 
 def test_dynamic_client(connected: client.ApiClient, place: Api) -> None:
     place.create(CRDS, widget_definition())
-    eventually(lambda: place.status_of("GET", "/apis/example.com/v1") == 200)
+    wait_for(lambda: place.status_of("GET", "/apis/example.com/v1") == 200)
     api = dynamic.DynamicClient(connected)
     widgets = api.resources.get(api_version="example.com/v1", kind="Widget")
     made = widgets.create(

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.e2e.client import API_BINDINGS, CONFIG_MAPS, NAMESPACES, SHARDS, WORKSPACES, Api, Object, config_map
 from tests.e2e.people import everybody
 from tests.e2e.provider import ALL_COWBOYS, COWBOYS, Provider, cowboy, home, schema
-from tests.e2e.waiting import eventually
+from tests.support.api import API_BINDINGS, CONFIG_MAPS, NAMESPACES, SHARDS, WORKSPACES, Api, Object, config_map
 from tests.support.commands import tenantry
 from tests.support.forms import Platform, platform
+from tests.support.waiting import wait_for
 
 CAPACITY = 5
 CONSUMERS = 12
@@ -63,7 +63,7 @@ def world(form: str, tmp_path_factory: pytest.TempPathFactory, tokens: Path) -> 
             consumer = provider.bind(root.workspace(f"consumer-{number}"))
             consumer.create(COWBOYS, cowboy(f"cowboy-{number}"))
             made.consumers.append(consumer)
-            eventually(lambda: consumer.name in set().union(*(made.tenants(url) for url in provider.urls())))  # noqa: B023
+            wait_for(lambda: consumer.name in set().union(*(made.tenants(url) for url in provider.urls())))  # noqa: B023
             made.published.append(provider.urls())
             now = {url: made.tenants(url) for url in provider.urls()}
             for url, tenants in seen.items():
@@ -169,7 +169,7 @@ def test_selector_chooses_a_range_by_label(world: World) -> None:
         found = world.root.get(f"{WORKSPACES}/martian").get("status", {}).get("conditions") or []
         return {c["type"]: c for c in found}
 
-    eventually(lambda: conditions().get("WorkspaceScheduled", {}).get("reason") == "Unschedulable")
+    wait_for(lambda: conditions().get("WorkspaceScheduled", {}).get("reason") == "Unschedulable")
     chosen = world.shard_object(world.consumers[-1])
     world.root.patch(f"{SHARDS}/{chosen}", {"metadata": {"labels": {"region": "mars"}}})
     martian = world.root.ready("martian")
@@ -177,7 +177,7 @@ def test_selector_chooses_a_range_by_label(world: World) -> None:
     found = world.root.get(f"{WORKSPACES}/martian")
     assert found["metadata"]["labels"]["region"] == "mars"
     # The gateway that is asked may be another one than showed that the workspace is Ready, and hear of it a moment later.
-    resolved = eventually(lambda: world.cli("resolve", "root:martian"), "the gateway knows of the workspace")
+    resolved = wait_for(lambda: world.cli("resolve", "root:martian"), "the gateway knows of the workspace")
     assert resolved.splitlines()[1].split()[2] == chosen
     # When that range is full, the next one of the region opens with the same label.
     others = [world.root.workspace(f"martian-{n}", **wish) for n in range(CAPACITY)]
@@ -232,7 +232,7 @@ def test_a_range_without_consumers_leaves_the_slice(world: World) -> None:
     for consumer in world.consumers:
         if world.shard_object(consumer) == gone:
             consumer.delete(f"{API_BINDINGS}/cowboys")
-    eventually(lambda: all(f"/ranges/{gone}/" not in url for url in world.provider.urls()))
+    wait_for(lambda: all(f"/ranges/{gone}/" not in url for url in world.provider.urls()))
     assert world.provider.urls()
     left = {c.name for c in world.consumers if world.shard_object(c) != gone}
     assert set().union(*(world.tenants(url) for url in world.provider.urls())) == left

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.client import CONFIG_MAPS, NAMESPACES, Api, config_map
+from tests.support.api import CONFIG_MAPS, NAMESPACES, Api, config_map
 from tests.support.commands import tenantry
 from tests.support.etcd import EtcdServer
 from tools.server import Server

@@ -13,9 +13,9 @@ import pytest
 import urllib3
 import yaml
 
-from tests.e2e.client import CONFIG_MAPS, NAMESPACES, WORKSPACES, Api, Refused, config_map
-from tests.e2e.waiting import eventually
+from tests.support.api import CONFIG_MAPS, NAMESPACES, WORKSPACES, Api, Refused, config_map
 from tests.support.forms import Platform, platform
+from tests.support.waiting import wait_for
 from tools.server import Server
 from tools.spawning import forked
 
@@ -113,7 +113,7 @@ def test_kill_loses_nothing_that_was_acknowledged(own: Platform) -> None:
     writers = [threading.Thread(target=write, args=(n,)) for n in range(8)]
     for writer in writers:
         writer.start()
-    eventually(lambda: len(deleted) > 100, "100 deletions are acknowledged")
+    wait_for(lambda: len(deleted) > 100, "100 deletions are acknowledged")
     own.kill()
     for writer in writers:
         writer.join()
@@ -143,7 +143,7 @@ def test_kill_amid_workspace_creation_leaves_none_half_made(own: Platform) -> No
     writers = [threading.Thread(target=write, args=(n,)) for n in range(4)]
     for writer in writers:
         writer.start()
-    eventually(lambda: len(accepted) > 40, "40 workspaces are accepted")
+    wait_for(lambda: len(accepted) > 40, "40 workspaces are accepted")
     own.kill()
     for writer in writers:
         writer.join()

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.e2e.client import (
+from tests.e2e.people import ACCESS, Person, bind, grant, rule
+from tests.e2e.provider import COWBOYS, Provider, cowboy, home, schema
+from tests.support.api import (
     API_BINDINGS,
     CONFIG_MAPS,
     LOGICAL_CLUSTER,
@@ -19,9 +21,7 @@ from tests.e2e.client import (
     Object,
     config_map,
 )
-from tests.e2e.people import ACCESS, Person, bind, grant, rule
-from tests.e2e.provider import COWBOYS, Provider, cowboy, home, schema
-from tests.e2e.waiting import eventually
+from tests.support.waiting import wait_for
 
 LOGICAL_CLUSTERS = LOGICAL_CLUSTER.rpartition("/")[0]
 UNIVERSAL = {"name": "universal", "path": "root"}
@@ -56,7 +56,7 @@ class Org:
             found = self.api.get(f"{WORKSPACE_TYPES}/{name}").get("status", {}).get("virtualWorkspaces") or []
             return [v["url"] for v in found if v["type"] == kind]
 
-        (url,) = eventually(urls, "the type lists its URL")
+        (url,) = wait_for(urls, "the type lists its URL")
         return self.api.at(f"{url}/clusters/{cluster}")
 
 
@@ -166,7 +166,7 @@ def test_views_need_their_verb(org: Org, person: Callable[[], Person]) -> None:
     grant(org.api, someone.subject, ACCESS, rule("tenancy.kcp.io", "workspacetypes", "initialize", resourceNames=["other"]))
     assert everywhere.status_of("GET", LOGICAL_CLUSTERS) == 403
     grant(org.api, someone.subject, rule("tenancy.kcp.io", "workspacetypes", "initialize", resourceNames=["room"]), name="room")
-    eventually(lambda: everywhere.status_of("GET", LOGICAL_CLUSTERS) == 200)
+    wait_for(lambda: everywhere.status_of("GET", LOGICAL_CLUSTERS) == 200)
 
 
 def test_initializer_permissions_bound_the_content(org: Org, owner: Person) -> None:
@@ -176,7 +176,7 @@ def test_initializer_permissions_bound_the_content(org: Org, owner: Person) -> N
         workspace_type("room", initializer=True, extend={"with": [UNIVERSAL]}, initializerPermissions=permissions),
     )
     org.api.create(WORKSPACES, workspace("one", type=org.reference("room")))
-    (found,) = eventually(lambda: org.view("initializing", "room").caller(owner.token).items(LOGICAL_CLUSTERS))
+    (found,) = wait_for(lambda: org.view("initializing", "room").caller(owner.token).items(LOGICAL_CLUSTERS))
     inside = org.view("initializing", "room", home(found)).caller(owner.token)
     inside.create(CONFIG_MAPS, config_map("allowed"))
     refused = inside.request("GET", SECRETS)
@@ -195,7 +195,7 @@ def test_terminator_holds_a_workspace_until_it_is_done(org: Org, owner: Person) 
     assert home(event["object"]) == room.name
     inside = org.view("terminating", "room", room.name).caller(owner.token)
     assert "content" in inside.names(CONFIG_MAPS), "nothing goes before the terminator is done"
-    eventually(lambda: phase(org.api, "one") == "Terminating")
+    wait_for(lambda: phase(org.api, "one") == "Terminating")
     inside.patch(f"{LOGICAL_CLUSTER}/status", {"status": {"terminators": []}})
     org.api.gone(f"{WORKSPACES}/one")
 
@@ -222,7 +222,7 @@ def test_type_must_exist_and_be_allowed(org: Org, person: Callable[[], Person]) 
     refused = caller.request("POST", WORKSPACES, workspace("one", type=org.reference("room")))
     assert refused.status == 403 and "room" in refused.text
     grant(org.api, someone.subject, rule("tenancy.kcp.io", "workspacetypes", "use", resourceNames=["room"]), name="use")
-    eventually(lambda: caller.status_of("POST", WORKSPACES, workspace("one", type=org.reference("room"))) == 201)
+    wait_for(lambda: caller.status_of("POST", WORKSPACES, workspace("one", type=org.reference("room"))) == 201)
     made = org.api.ready("one")
     assert made.caller(someone.token).status_of("GET", CONFIG_MAPS) == 200, "who makes a workspace owns it"
 
@@ -235,7 +235,7 @@ def test_personal_workspaces_follow_access(org: Org, person: Callable[[], Person
     assert mine.items(WORKSPACES) == his.items(WORKSPACES) == []
     bind(private, ann.subject, "view", name="ann")
     bind(private, ann.subject, "system:kcp:workspace:access", name="ann-enters")
-    eventually(lambda: mine.names(WORKSPACES) == ["private"])
+    wait_for(lambda: mine.names(WORKSPACES) == ["private"])
     with his.watch(WORKSPACES) as watch:
         events = iter(watch)
         bind(shared, bob.subject, "cluster-admin", name="bob")
@@ -258,7 +258,7 @@ def test_home_workspace(root: Api, person: Callable[[], Person]) -> None:
     someone = person()
     caller = root.caller(someone.token)
     path = f"{WORKSPACES}/~"
-    eventually(lambda: caller.status_of("GET", path) == 200, "the home is made on demand")
+    wait_for(lambda: caller.status_of("GET", path) == 200, "the home is made on demand")
     found = caller.get(path)
     own = caller.at(found["spec"]["URL"])
     own.create(CONFIG_MAPS, config_map("mine"))

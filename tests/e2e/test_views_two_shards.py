@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.client import (
+from tests.e2e.people import ACCESS, CONTENT, Person, bind, everybody, grant, rule
+from tests.e2e.provider import ALL_COWBOYS, COWBOYS, GROUP, Provider, answer, binding, claim, cowboy, export, home, schema
+from tests.support.api import (
     API_BINDINGS,
     API_EXPORTS,
     CONFIG_MAPS,
@@ -23,11 +25,9 @@ from tests.e2e.client import (
     Object,
     config_map,
 )
-from tests.e2e.people import ACCESS, CONTENT, Person, bind, everybody, grant, rule
-from tests.e2e.provider import ALL_COWBOYS, COWBOYS, GROUP, Provider, answer, binding, claim, cowboy, export, home, schema
-from tests.e2e.waiting import eventually
 from tests.support.forms import Platform, platform
 from tests.support.tools import kubectls
+from tests.support.waiting import wait_for
 
 CAPACITY = 5
 ALL_CONFIG_MAPS = f"{CORE}/configmaps"
@@ -61,7 +61,7 @@ class World:
         def find() -> str:
             return next((url for url in self.provider.urls() if holds(url)), "")
 
-        return eventually(find, "a URL for the consumer")
+        return wait_for(find, "a URL for the consumer")
 
     def view(self, consumer: Api, *, one: bool = True) -> Api:
         return self.robot.at(f"{self.url(consumer)}/clusters/{consumer.name if one else '*'}")
@@ -112,7 +112,7 @@ def world(form: str, tmp_path_factory: pytest.TempPathFactory, tokens: Path) -> 
         grant(provider.api, subject, rule("apis.kcp.io", CONTENT, resourceNames=["cowboys"]), name="robot")
         made = World(server, root, provider, near, far, root.caller(token))
         assert made.url(near) != made.url(far)
-        eventually(lambda: made.view(far).status_of("GET", COWBOYS) == 200, "the service account is known on the other shard")
+        wait_for(lambda: made.view(far).status_of("GET", COWBOYS) == 200, "the service account is known on the other shard")
         yield made
 
 
@@ -252,12 +252,12 @@ def test_claimed_type_of_an_export_with_a_policy(world: World) -> None:
         assert world.view(consumer).names(HORSES) == ["silver"]
     owner.patch(f"{API_EXPORTS}/horses", {"spec": {"maximalPermissionPolicy": {"local": {}}}})
     for consumer in (world.near, world.far):
-        eventually(lambda: world.view(consumer).status_of("GET", HORSES) == 403, "the policy holds")  # noqa: B023
+        wait_for(lambda: world.view(consumer).status_of("GET", HORSES) == 403, "the policy holds")  # noqa: B023
     name = f"apis.kcp.io:binding:system:kcp:serviceaccount:{world.provider.api.name}:default:robot"
     subject = {"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": name}
     grant(owner, subject, rule(GROUP, "horses", "get", "list"), name="riders")
     for consumer in (world.near, world.far):
-        eventually(lambda: world.view(consumer).status_of("GET", HORSES) == 200, "the policy lets read")  # noqa: B023
+        wait_for(lambda: world.view(consumer).status_of("GET", HORSES) == 200, "the policy lets read")  # noqa: B023
         assert world.view(consumer).status_of("DELETE", f"{HORSES}/silver") == 403
 
 
@@ -297,7 +297,7 @@ def test_a_claim_that_is_withdrawn_ends_its_watches(world: World) -> None:
         # The last consumer of a URL goes: informers are told that its objects are gone, and then the URL is.
         world.far.delete(f"{API_BINDINGS}/sheep")
         assert next(event for event in events if event != "MODIFIED") == "DELETED"
-    eventually(lambda: provider.urls() == [], "the URL is gone")
+    wait_for(lambda: provider.urls() == [], "the URL is gone")
     assert view.items(f"/apis/{GROUP}/v1/sheep") == []
 
 
@@ -309,7 +309,7 @@ def test_binding_asks_the_provider_on_the_other_shard(world: World, somebody: Ca
     caller = world.far.caller(someone.token)
     assert caller.status_of("POST", API_BINDINGS, body) == 403
     grant(wool.api, someone.subject, rule("apis.kcp.io", "apiexports", "bind", resourceNames=["fleeces"]), name="binder")
-    eventually(lambda: caller.status_of("POST", API_BINDINGS, body) == 201, "bind is allowed")
+    wait_for(lambda: caller.status_of("POST", API_BINDINGS, body) == 201, "bind is allowed")
     wool.bound(world.far)
 
 
@@ -322,7 +322,7 @@ def test_provider_on_the_other_shard(world: World) -> None:
         provider.bound(consumer)
         goat = {"apiVersion": f"{GROUP}/v1", "kind": "Goat", "metadata": {"name": "billy"}}
         consumer.create(path, goat)
-    eventually(lambda: len(provider.urls()) == 2, "a URL for each range")
+    wait_for(lambda: len(provider.urls()) == 2, "a URL for each range")
     found = [home(o) for url in provider.urls() for o in api.at(f"{url}/clusters/*").items(f"/apis/{GROUP}/v1/goats")]
     assert sorted(found) == sorted([world.near.name, world.far.name])
 
@@ -339,13 +339,13 @@ def test_initializer_of_a_type_on_the_other_shard(world: World, somebody: Callab
         status = types.get(f"{WORKSPACE_TYPES}/room").get("status") or {}
         return [each["url"] for each in status.get("virtualWorkspaces") or () if each["type"] == "initializing"]
 
-    eventually(urls, "the type lists its URLs")
+    wait_for(urls, "the type lists its URLs")
     type_reference = {"name": "room", "path": f"root:{home_name}"}
     for number in range(2 * CAPACITY):
         name = f"room-{number}"
         body = {"apiVersion": "tenancy.kcp.io/v1alpha1", "kind": "Workspace", "metadata": {"name": name}}
         world.root.create(WORKSPACES, {**body, "spec": {"type": type_reference}})
-        made = eventually(
+        made = wait_for(
             lambda: (w := world.root.get(f"{WORKSPACES}/{name}"))["status"]["phase"] == "Initializing" and w,  # noqa: B023
             "the workspace waits",
         )
@@ -355,7 +355,7 @@ def test_initializer_of_a_type_on_the_other_shard(world: World, somebody: Callab
             views = {url: world.root.at(f"{url}/clusters/*").caller(builder.token) for url in urls()}
             return [url for url, view in views.items() if cluster in {home(o) for o in view.items(LOGICAL_CLUSTERS)}]  # noqa: B023
 
-        (url,) = eventually(held, "it is seen under one URL")
+        (url,) = wait_for(held, "it is seen under one URL")
         inside = world.root.at(f"{url}/clusters/{cluster}").caller(builder.token)
         inside.create(CONFIG_MAPS, config_map("prepared"))
         inside.patch(f"{LOGICAL_CLUSTER}/status", {"status": {"initializers": []}})
@@ -374,7 +374,7 @@ def test_personal_workspaces_on_every_shard(world: World, somebody: Callable[[],
         grant(room, {**bob.subject, "kind": "Group", "name": bob.group}, ACCESS, name="crew")
         expected = [f"team-{n}" for n in range(number + 1)]
         for caller in (hers, his):
-            eventually(lambda: caller.names(WORKSPACES) == expected, "both see what they may enter")  # noqa: B023
+            wait_for(lambda: caller.names(WORKSPACES) == expected, "both see what they may enter")  # noqa: B023
     with his.watch(WORKSPACES) as watch:
         events = ((event["type"], event["object"]["metadata"]["name"]) for event in watch)
         assert {next(events) for _ in rooms} == {("ADDED", f"team-{number}") for number in range(len(rooms))}

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import urllib3
 
-from tests.e2e.client import CONFIG_MAPS, LOGICAL_CLUSTER, SHARDS, WORKSPACES, Api
-from tests.e2e.waiting import eventually
+from tests.support.api import CONFIG_MAPS, LOGICAL_CLUSTER, SHARDS, WORKSPACES, Api
 from tests.support.forms import Platform, platform
+from tests.support.waiting import wait_for
 
 CAPACITY = 5
 COUNT = 24
@@ -72,6 +72,6 @@ def test_killed_amid_creation_and_amid_deletion(own: Platform) -> None:
     root = own.root
     for name in names:
         root.status_of("DELETE", f"{WORKSPACES}/{name}")
-    eventually(lambda: root.names(WORKSPACES) == [], "every workspace is gone")
-    eventually(lambda: not any(tenants(root).values()), "every logical cluster is gone")
+    wait_for(lambda: root.names(WORKSPACES) == [], "every workspace is gone")
+    wait_for(lambda: not any(tenants(root).values()), "every logical cluster is gone")
     assert root.workspace("again").status_of("GET", CONFIG_MAPS) == 200

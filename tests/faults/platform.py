@@ -15,15 +15,15 @@ from tenantry.storage.etcd.store import EtcdStore
 from tenantry.storage.keys import ELECTION
 from tenantry.storage.store import Event
 from tests.faults.record import ALL, present_revision
-from tests.support.fleet import Fleet, Process, Shard
+from tests.support.fleet import Ended, Fleet, Process, Shard
 from tests.support.pace import session_ttl
+from tests.support.waiting import eventually_answers
 from tools.spawning import Spawn
 
 TENANTS = 6
 STARTS_MAX = 3
 RESTARTS_MAX = 4
 RECOVERY_SECONDS_MAX = 180.0
-POLL_SECONDS = 0.02
 
 T = TypeVar("T")
 
@@ -45,7 +45,7 @@ class Platform:
             fleet = Fleet(registries=2, gateways=2, shards=3, flags=flags, spawn=spawn)
             try:
                 await asyncio.to_thread(fleet.__enter__)
-            except AssertionError:
+            except (AssertionError, Ended):
                 # A port was taken by somebody else between its choice and its use.
                 if attempt == STARTS_MAX - 1:
                     raise
@@ -55,7 +55,7 @@ class Platform:
             tenants = [(await asyncio.to_thread(fleet.root.workspace, f"tenant-{number}")).name for number in range(TENANTS)]
             return cls(fleet, await EtcdStore.open(EtcdConfig((fleet.etcd.url,))), tenants)
         except BaseException:
-            await asyncio.to_thread(fleet.stop)
+            await asyncio.to_thread(fleet.close)
             raise
 
     async def stop(self) -> None:
@@ -64,10 +64,10 @@ class Platform:
         for process in self.fleet.processes:
             if process.running:
                 process.thaw()
-        await asyncio.to_thread(self.fleet.stop)
+        await asyncio.to_thread(self.fleet.close)
 
     def keep_logs(self, folder: Path) -> None:
-        for path in self.fleet.folder.glob("*.log"):
+        for path in [*self.fleet.folder.glob("*.log"), self.fleet.etcd.log]:
             shutil.copy(path, folder)
 
     @property
@@ -108,8 +108,8 @@ class Platform:
             identity = page.kvs[0].value.decode() if page.kvs else "(nobody)"
             return next((process for process in self.fleet.registries if process.running and identity in process.text()), None)
 
-        while (found := await look()) is None:  # noqa: ASYNC110 - processes tell nothing by themselves
-            await asyncio.sleep(POLL_SECONDS)
+        found = await eventually_answers(look)
+        assert found is not None
         return found
 
     async def watch(self, wanted: Callable[[Event], bool]) -> Callable[[], Awaitable[None]]:
@@ -165,10 +165,10 @@ class Platform:
         await self.eventually(look, f"every range is owned: {self.fleet.ranges()}, {self.fleet.living()}")
 
     async def eventually(self, look: Callable[[], T], what: str) -> T:
+        async def question() -> T:
+            return look()
+
         try:
-            async with asyncio.timeout(RECOVERY_SECONDS_MAX):
-                while not (found := look()):  # noqa: ASYNC110 - processes tell nothing by themselves
-                    await asyncio.sleep(POLL_SECONDS)
-                return found
+            return await eventually_answers(question, RECOVERY_SECONDS_MAX)
         except TimeoutError:
             raise AssertionError(f"not within {RECOVERY_SECONDS_MAX:.0f} seconds: {what}") from None

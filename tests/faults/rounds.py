@@ -25,6 +25,7 @@ from tests.faults.log import Log
 from tests.faults.platform import RECOVERY_SECONDS_MAX, Platform
 from tests.faults.record import present_revision, recorded
 from tests.faults.verdict import Verdict
+from tests.support.logs import excerpts
 from tools.spawning import Spawn, forked
 
 PLATFORM_ROUNDS_MAX = 100
@@ -94,7 +95,9 @@ class Rounds:
             return verdict
         await self._fail(path)
         text = verdict.summary() if verdict is not None else why
-        raise Failed(f"round {number} of seed {self.seed} ({fault.__name__}), log {path}:\n{text}", verdict)
+        failed = Failed(f"round {number} of seed {self.seed} ({fault.__name__}), log {path}:\n{text}", verdict)
+        failed.add_note(excerpts(sorted(path.with_suffix(".processes").glob("*.log"))))
+        raise failed
 
     async def _round(self, platform: Platform, number: int, log: Log) -> None:
         seed = f"{self.seed} {number}"

@@ -29,8 +29,8 @@ from tenantry.placement.urls import Urls
 from tenantry.rpc.server import RpcLimits, RpcServer, serve
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.store import Delete, Put
-from tests.gateway.fleet import until
 from tests.support.patience import PATIENCE_SECONDS
+from tests.support.waiting import eventually
 
 URL = "https://tenantry.test:6443"
 ORG, TEAM, LOST = "aaa0000000000001", "bbb0000000000001", "ccc0000000000001"
@@ -215,7 +215,7 @@ async def test_a_bug_shows_nothing_of_the_inside(world: World, monkeypatch: pyte
 async def test_a_newer_generation_is_waited_for(world: World) -> None:
     async with world.client(follow=False) as client:
         asking = asyncio.create_task(client.resolve(TEAM, newer_than=1))
-        await until(lambda: bool(world.lookups._changes))
+        await eventually(lambda: bool(world.lookups._changes))
         await world.give("range-3", "u1", 2)
         assert (await asking).shard == "shard-1"
     async with world.client(follow=False, timeout_seconds=3) as client:
@@ -372,7 +372,7 @@ async def test_one_client_cannot_have_all_places_of_followers(world: World) -> N
         assert (streams.used, streams.largest, streams.refused) == (21, 20, 1)
         for call in (*held, followed):
             call.cancel()
-        await until(lambda: streams.used == 0 and world.feed.followers == 0)
+        await eventually(lambda: streams.used == 0 and world.feed.followers == 0)
 
 
 async def test_one_client_cannot_have_all_calls(world: World) -> None:
@@ -380,7 +380,7 @@ async def test_one_client_cannot_have_all_calls(world: World) -> None:
     waiting = pb.ResolveRequest(tenant=ORG, newer_than_generation=100)
     async with world.stub() as greedy, world.stub() as other:
         held = [greedy.Resolve(waiting) for _ in range(4)]
-        await until(lambda: calls.used == 4)
+        await eventually(lambda: calls.used == 4)
         with pytest.raises(grpc.RpcError) as caught:
             await greedy.Resolve(waiting)
         assert_overdrawn(caught.value)
@@ -388,7 +388,7 @@ async def test_one_client_cannot_have_all_calls(world: World) -> None:
         assert (calls.used, calls.largest, calls.refused) == (4, 4, 1)
         for call in held:
             call.cancel()
-        await until(lambda: calls.used == 0)
+        await eventually(lambda: calls.used == 0)
         assert (await greedy.Resolve(pb.ResolveRequest(tenant=ORG))).cluster == ORG
 
 

@@ -17,8 +17,9 @@ from tenantry.apiserver.forwarded import FORWARDED_HEADERS, NOT_OWNER
 from tenantry.apiserver.request import Request
 from tenantry.http.limits import Limits
 from tenantry.http.messages import Reply, Response, Sink, Stream, frame
-from tests.gateway.fleet import A, B, Fleet, fleet, until
+from tests.gateway.door import A, B, Door, running_door
 from tests.support.patience import PATIENCE_SECONDS
+from tests.support.waiting import eventually
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 LOOP_FACTORIES = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
@@ -26,13 +27,13 @@ CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 
 
 @pytest.fixture
-async def door() -> AsyncIterator[Fleet]:
-    async with asyncio.timeout(3 * PATIENCE_SECONDS), fleet(grace_seconds=0.05) as running:
+async def door() -> AsyncIterator[Door]:
+    async with asyncio.timeout(3 * PATIENCE_SECONDS), running_door(grace_seconds=0.05) as running:
         yield running
 
 
 class Caller:
-    def __init__(self, door: Fleet, session: aiohttp.ClientSession, tls: ssl.SSLContext) -> None:
+    def __init__(self, door: Door, session: aiohttp.ClientSession, tls: ssl.SSLContext) -> None:
         self._door, self._session, self._tls = door, session, tls
 
     def __call__(self, method: str, path: str, **more: Any) -> Any:
@@ -40,7 +41,7 @@ class Caller:
 
 
 @pytest.fixture
-async def call(door: Fleet) -> AsyncIterator[Caller]:
+async def call(door: Door) -> AsyncIterator[Caller]:
     async with aiohttp.ClientSession(auto_decompress=False) as session:
         yield Caller(door, session, door.caller())
 
@@ -93,9 +94,9 @@ async def gone(reader: asyncio.StreamReader) -> None:
         (f"/clusters/{A}/a%20b/%C3%A9%2F", "one"),
     ],
 )
-async def test_routes_by_path_and_id(door: Fleet, call: Caller, path: str, shard: str) -> None:
-    for name, held in (("one", "range-a"), ("two", "range-b"), ("home", "root")):
-        await door.edge_shard(name, named(name), held)
+async def test_routes_by_path_and_id(door: Door, call: Caller, path: str, shard: str) -> None:
+    for name, range_name in (("one", "range-a"), ("two", "range-b"), ("home", "root")):
+        await door.edge_shard(name, named(name), range_name)
     async with call("GET", path) as answer:
         text = await answer.text()
     assert text.split(" ", 1)[0] == shard
@@ -103,7 +104,7 @@ async def test_routes_by_path_and_id(door: Fleet, call: Caller, path: str, shard
         assert text == f"one /clusters/{A}/a b/é/"
 
 
-async def test_headers_that_belong_to_a_connection_and_foreign_identities_stay_behind(door: Fleet, call: Caller) -> None:
+async def test_headers_that_belong_to_a_connection_and_foreign_identities_stay_behind(door: Door, call: Caller) -> None:
     await door.edge_shard("one", echo, "range-a")
     sent = {
         "X-Remote-User": "admin",
@@ -132,7 +133,7 @@ async def test_headers_that_belong_to_a_connection_and_foreign_identities_stay_b
     assert got["query"] == "a=1&b=%20"
 
 
-async def raw_answer(door: Fleet, sent: bytes) -> bytes:
+async def raw_answer(door: Door, sent: bytes) -> bytes:
     reader, writer = await asyncio.open_connection("127.0.0.1", door.port, ssl=door.caller(), server_hostname="127.0.0.1")
     try:
         writer.write(sent)
@@ -149,7 +150,7 @@ async def raw_answer(door: Fleet, sent: bytes) -> bytes:
         b"GET /clusters/%s/x HTTP/1.1\r\nHost: a\r\nConnection: host, audit-id, content-length\r\n\r\n" % A.encode(),
     ],
 )
-async def test_what_a_client_says_of_its_connection_spoils_no_request(door: Fleet, sent: bytes) -> None:
+async def test_what_a_client_says_of_its_connection_spoils_no_request(door: Door, sent: bytes) -> None:
     await door.edge_shard("one", echo, "range-a")
     assert (await raw_answer(door, sent)).startswith(b"HTTP/1.1 200 ")
 
@@ -168,7 +169,7 @@ async def test_what_a_client_says_of_its_connection_spoils_no_request(door: Flee
         (b"X-A: " + b"b" * 40_000 + b"\r\n", 431),
     ],
 )
-async def test_ambiguous_heads_go_nowhere(door: Fleet, head: bytes, code: int) -> None:
+async def test_ambiguous_heads_go_nowhere(door: Door, head: bytes, code: int) -> None:
     async def never(request: Request) -> Reply:
         raise AssertionError("it was passed on")
 
@@ -178,7 +179,7 @@ async def test_ambiguous_heads_go_nowhere(door: Fleet, head: bytes, code: int) -
     assert b"aiohttp" not in answer and b"Python" not in answer
 
 
-async def test_somebody_of_many_groups_is_known_to_the_shard(door: Fleet) -> None:
+async def test_somebody_of_many_groups_is_known_to_the_shard(door: Door) -> None:
     await door.edge_shard("one", echo, "range-a", limits=Limits(headers=FORWARDED_HEADERS))
     for groups, code in ((200, 200), (500, 431)):
         tls = door.caller("ada", [f"team-{n}" for n in range(groups)])
@@ -191,7 +192,7 @@ async def test_somebody_of_many_groups_is_known_to_the_shard(door: Fleet) -> Non
                 assert "501 groups" in got["message"]
 
 
-async def test_a_verified_certificate_becomes_identity_headers(door: Fleet) -> None:
+async def test_a_verified_certificate_becomes_identity_headers(door: Door) -> None:
     await door.edge_shard("one", echo, "range-a")
     async with aiohttp.ClientSession() as session:
         caller = Caller(door, session, door.caller("ada", ["team:a", "team:b"]))
@@ -205,13 +206,13 @@ async def test_a_verified_certificate_becomes_identity_headers(door: Fleet) -> N
 
 
 @pytest.mark.parametrize("name", ["a\r\nX-Remote-Group: system:masters", " admin", "admin\t", "a\x00b"])
-async def test_a_name_that_would_be_another_in_a_header_is_refused(door: Fleet, name: str) -> None:
+async def test_a_name_that_would_be_another_in_a_header_is_refused(door: Door, name: str) -> None:
     await door.edge_shard("one", echo, "range-a")
     async with aiohttp.ClientSession() as session, Caller(door, session, door.caller(name))("GET", f"/clusters/{A}/x") as answer:
         assert answer.status == 401
 
 
-async def test_what_a_shard_says_about_its_connection_stays_behind(door: Fleet, call: Caller) -> None:
+async def test_what_a_shard_says_about_its_connection_stays_behind(door: Door, call: Caller) -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
         writer.write(
@@ -228,7 +229,7 @@ async def test_what_a_shard_says_about_its_connection_stays_behind(door: Fleet, 
     assert door.owners.upstreams[0].opened == 2
 
 
-async def test_connections_are_used_again(door: Fleet, call: Caller) -> None:
+async def test_connections_are_used_again(door: Door, call: Caller) -> None:
     await door.edge_shard("one", echo, "range-a")
     for _ in range(20):
         async with call("PUT", f"/clusters/{A}/x", data=b"x" * 1000) as answer:
@@ -238,7 +239,7 @@ async def test_connections_are_used_again(door: Fleet, call: Caller) -> None:
 
 @pytest.mark.parametrize("size", [0, 1, 65_535, 65_536, 300_000, 2_000_000])
 @pytest.mark.parametrize("chunked", [False, True])
-async def test_bodies_of_any_size_pass_both_ways(door: Fleet, call: Caller, size: int, chunked: bool) -> None:
+async def test_bodies_of_any_size_pass_both_ways(door: Door, call: Caller, size: int, chunked: bool) -> None:
     async def mirror(request: Request) -> Reply:
         return Response(200, await request.read_body(10 << 20), "application/octet-stream")
 
@@ -260,7 +261,7 @@ async def test_bodies_of_any_size_pass_both_ways(door: Fleet, call: Caller, size
 
 @pytest.mark.parametrize("chunked", [False, True])
 async def test_a_body_past_the_limit_is_refused_and_never_arrives_whole(chunked: bool) -> None:
-    async with fleet(limits=Limits(body_bytes=300_000)) as door, aiohttp.ClientSession() as session:
+    async with running_door(limits=Limits(body_bytes=300_000)) as door, aiohttp.ClientSession() as session:
         await door.edge_shard("one", echo, "range-a")
         body = b"x" * 400_000
 
@@ -272,7 +273,7 @@ async def test_a_body_past_the_limit_is_refused_and_never_arrives_whole(chunked:
             assert answer.status == 413
 
 
-async def test_upgrades_are_answered_as_ordinary_requests(door: Fleet, call: Caller) -> None:
+async def test_upgrades_are_answered_as_ordinary_requests(door: Door, call: Caller) -> None:
     await door.edge_shard("one", echo, "range-a")
     async with call("GET", f"/clusters/{A}/x", headers={"Connection": "Upgrade", "Upgrade": "websocket"}) as answer:
         assert answer.status == 200
@@ -298,7 +299,7 @@ class Watch:
         return Stream(run)
 
 
-async def test_watches_pass_through_event_by_event(door: Fleet, call: Caller) -> None:
+async def test_watches_pass_through_event_by_event(door: Door, call: Caller) -> None:
     watch = Watch()
     shard = await door.edge_shard("one", watch, "range-a")
     async with call("GET", f"/clusters/{A}/x?watch=true") as answer:
@@ -314,7 +315,7 @@ async def test_watches_pass_through_event_by_event(door: Fleet, call: Caller) ->
     assert door.edge.metrics.watches == 0
 
 
-async def test_a_client_that_goes_away_ends_the_watch_at_the_shard(door: Fleet, call: Caller) -> None:
+async def test_a_client_that_goes_away_ends_the_watch_at_the_shard(door: Door, call: Caller) -> None:
     watch = Watch()
     await door.edge_shard("one", watch, "range-a")
     async with call("GET", f"/clusters/{A}/x?watch=true") as answer:
@@ -323,7 +324,7 @@ async def test_a_client_that_goes_away_ends_the_watch_at_the_shard(door: Fleet, 
     await asyncio.wait_for(watch.ended.wait(), PATIENCE_SECONDS)
 
 
-async def test_a_client_that_goes_away_cancels_the_request_at_the_shard(door: Fleet, call: Caller) -> None:
+async def test_a_client_that_goes_away_cancels_the_request_at_the_shard(door: Door, call: Caller) -> None:
     began, ended = asyncio.Event(), asyncio.Event()
 
     async def slow(request: Request) -> Reply:
@@ -347,7 +348,7 @@ def kernel_buffers_bytes() -> int:
     return sum(int(path.read_text().split()[2]) for path in paths)
 
 
-async def test_a_slow_client_holds_up_the_shard_and_nothing_piles_up(door: Fleet, call: Caller) -> None:
+async def test_a_slow_client_holds_up_the_shard_and_nothing_piles_up(door: Door, call: Caller) -> None:
     """The other way round is the shard's: its own limits see a client that does not read."""
     written = 0
     blocked = asyncio.Event()
@@ -380,7 +381,7 @@ async def test_a_slow_client_holds_up_the_shard_and_nothing_piles_up(door: Fleet
     assert size == 3000 * 65536
 
 
-async def test_drain_ends_watches_between_events_and_finishes_requests(door: Fleet, call: Caller) -> None:
+async def test_drain_ends_watches_between_events_and_finishes_requests(door: Door, call: Caller) -> None:
     watch = Watch()
     release = asyncio.Event()
 
@@ -396,7 +397,7 @@ async def test_drain_ends_watches_between_events_and_finishes_requests(door: Fle
         sink.send(frame(b"event\n"))
         assert await answer.content.readline() == b"event\n"
         asking = asyncio.create_task(call("GET", f"/clusters/{A}/x").__aenter__())
-        await until(lambda: door.edge.metrics.reading.requests >= 1)
+        await eventually(lambda: door.edge.metrics.reading.requests >= 1)
         draining = asyncio.create_task(door.edge.drain(5))
         assert await answer.content.read() == b""
     release.set()
@@ -405,7 +406,7 @@ async def test_drain_ends_watches_between_events_and_finishes_requests(door: Fle
     await asyncio.wait_for(watch.ended.wait(), PATIENCE_SECONDS)
 
 
-async def test_a_shard_that_dies_within_a_body_cuts_the_answer(door: Fleet, call: Caller) -> None:
+async def test_a_shard_that_dies_within_a_body_cuts_the_answer(door: Door, call: Caller) -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
         writer.write(HEAD + b"Content-Length: 1000000\r\n\r\n" + b"x" * 500_000)
@@ -421,7 +422,7 @@ async def test_a_shard_that_dies_within_a_body_cuts_the_answer(door: Fleet, call
     ("last", "clean"), [(b"3\r\nab\n\r\n", True), (b"3\r\nab\n\r\n5\r\nxy", False), (b"3\r\nab\n\r\n5", True)]
 )
 async def test_a_shard_that_dies_within_a_watch_ends_it_cleanly_only_between_events(
-    door: Fleet, call: Caller, last: bytes, clean: bool
+    door: Door, call: Caller, last: bytes, clean: bool
 ) -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_head(reader)
@@ -437,7 +438,7 @@ async def test_a_shard_that_dies_within_a_watch_ends_it_cleanly_only_between_eve
                 await answer.read()
 
 
-async def test_a_read_that_was_not_answered_is_asked_again(door: Fleet, call: Caller) -> None:
+async def test_a_read_that_was_not_answered_is_asked_again(door: Door, call: Caller) -> None:
     asked = 0
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -454,7 +455,7 @@ async def test_a_read_that_was_not_answered_is_asked_again(door: Fleet, call: Ca
         assert (answer.status, asked) == (200, 2)
 
 
-async def test_a_write_that_was_not_answered_is_never_sent_twice(door: Fleet, call: Caller) -> None:
+async def test_a_write_that_was_not_answered_is_never_sent_twice(door: Door, call: Caller) -> None:
     asked = 0
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -471,29 +472,29 @@ async def test_a_write_that_was_not_answered_is_never_sent_twice(door: Fleet, ca
     assert asked == 1
 
 
-async def test_a_write_that_never_went_out_goes_to_the_next_owner(door: Fleet, call: Caller) -> None:
+async def test_a_write_that_never_went_out_goes_to_the_next_owner(door: Door, call: Caller) -> None:
     door.own("dead", 9, "range-a")
     asking = asyncio.create_task(call("POST", f"/clusters/{A}/x", data=b"{}").__aenter__())
-    await until(lambda: door.forwarding.retries >= 1)
+    await eventually(lambda: door.forwarding.retries >= 1)
     await door.edge_shard("one", echo, "range-a")
     answer = await asking
     assert (answer.status, (await answer.json())["size"]) == (200, 2)
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_a_shard_that_does_not_own_the_range_sends_the_request_on(door: Fleet, call: Caller, method: str) -> None:
+async def test_a_shard_that_does_not_own_the_range_sends_the_request_on(door: Door, call: Caller, method: str) -> None:
     async def refuse(request: Request) -> Reply:
         return Response(503, b"{}", headers={NOT_OWNER: "range-a", "Retry-After": "1"})
 
     await door.edge_shard("one", refuse, "range-a")
     asking = asyncio.create_task(call(method, f"/clusters/{A}/x", data=b"body" if method == "POST" else None).__aenter__())
-    await until(lambda: door.forwarding.retries >= 2)
+    await eventually(lambda: door.forwarding.retries >= 2)
     await door.edge_shard("two", echo, "range-a")
     answer = await asking
     assert (answer.status, (await answer.json())["size"]) == (200, 4 if method == "POST" else 0)
 
 
-async def test_an_ordinary_503_is_passed_on_with_its_retry_after(door: Fleet, call: Caller) -> None:
+async def test_an_ordinary_503_is_passed_on_with_its_retry_after(door: Door, call: Caller) -> None:
     async def busy(request: Request) -> Reply:
         return Response(503, b"{}", headers={"Retry-After": "7"})
 
@@ -505,7 +506,7 @@ async def test_an_ordinary_503_is_passed_on_with_its_retry_after(door: Fleet, ca
 
 async def test_without_an_owner_a_request_waits_and_is_then_refused() -> None:
     async with (
-        fleet(patience_seconds=0.1) as door,
+        running_door(patience_seconds=0.1) as door,
         aiohttp.ClientSession() as session,
         Caller(door, session, door.caller())("GET", f"/clusters/{A}/x") as answer,
     ):
@@ -513,7 +514,7 @@ async def test_without_an_owner_a_request_waits_and_is_then_refused() -> None:
         assert (await answer.json())["reason"] == "ServiceUnavailable"
 
 
-async def test_a_stopped_owner_that_lost_its_range_is_left_behind(door: Fleet, call: Caller) -> None:
+async def test_a_stopped_owner_that_lost_its_range_is_left_behind(door: Door, call: Caller) -> None:
     """The process is alive to TCP and answers nothing: reads go to the new owner, writes are of unknown fate, watches end."""
     asked: asyncio.Queue[bytes] = asyncio.Queue()
 
@@ -538,7 +539,7 @@ async def test_a_stopped_owner_that_lost_its_range_is_left_behind(door: Fleet, c
     assert door.owners.cut == 3
 
 
-async def test_a_move_leaves_the_other_ranges_of_a_shard_alone(door: Fleet, call: Caller) -> None:
+async def test_a_move_leaves_the_other_ranges_of_a_shard_alone(door: Door, call: Caller) -> None:
     watch = Watch()
     await door.edge_shard("one", watch, "range-a", "range-b")
     async with call("GET", f"/clusters/{A}/x?watch=true") as moved, call("GET", f"/clusters/{B}/x?watch=true") as kept:
@@ -567,13 +568,13 @@ async def test_malformed_answers_are_not_passed_on(answer: bytes) -> None:
         writer.write(answer)
         await gone(reader)
 
-    async with fleet(patience_seconds=0.1) as door, aiohttp.ClientSession() as session:
+    async with running_door(patience_seconds=0.1) as door, aiohttp.ClientSession() as session:
         await door.raw_shard("one", talk, "range-a")
         async with Caller(door, session, door.caller())("POST", f"/clusters/{A}/x") as got:
             assert got.status == 502
 
 
-async def test_health_is_the_gateways_own(door: Fleet, call: Caller) -> None:
+async def test_health_is_the_gateways_own(door: Door, call: Caller) -> None:
     door.health.add("map", lambda: "no map")
     async with call("GET", "/livez") as live, call("GET", "/readyz") as ready:
         assert (live.status, ready.status) == (200, 500)

@@ -23,8 +23,8 @@ from tenantry.apiserver.request import Request
 from tenantry.apiserver.work import WorkerThreads
 from tenantry.http.messages import Response, Stream
 from tests.growth.meter import GROWTH, SLACK, lines
-from tests.support.patience import PATIENCE_SECONDS
-from tests.tenancy.stack import MASTER, Stack, person, running
+from tests.support.one_process import MASTER, Stack, person, running
+from tests.support.waiting import until
 
 _NOISE_LINES = 800
 """What one request may take more than the next for no reason of its own: collections of garbage, leases, turns of the loop."""
@@ -140,11 +140,7 @@ class Served:
     def settle(self) -> None:
         """Lets the controllers do what a request left them."""
 
-        async def idle() -> None:
-            while not all(shard.tenancy.runner.idle for shard in self.stack.shards.values()):  # noqa: ASYNC110
-                await asyncio.sleep(0)
-
-        self.run(asyncio.wait_for(idle(), PATIENCE_SECONDS))
+        self.run(until(lambda: all(shard.tenancy.runner.idle for shard in self.stack.shards.values())))
 
     def faults(self, make: Make, small: int) -> str:
         """What is wrong with the growth of a request, empty where nothing is: four times as much of what grows is at most four

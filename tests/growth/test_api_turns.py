@@ -19,9 +19,9 @@ from tenantry.tenancy.apis import ClusterApis
 from tenantry.tenancy.resources import API_BINDINGS, CUSTOM_RESOURCE_DEFINITIONS
 from tests.growth.meter import assert_linear
 from tests.growth.turns import counted_turns
+from tests.support.one_process import MASTER
 from tests.support.patience import PATIENCE_SECONDS
 from tests.tenancy.plain_world import CLUSTER, World
-from tests.tenancy.stack import MASTER
 
 MANY = 300
 LINES_OF_A_TURN = 4_000 + 60 * MANY

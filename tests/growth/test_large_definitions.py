@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from tenantry.kube.codec import json_size
-from tests.tenancy.stack import MASTER, running
+from tests.support.one_process import MASTER, running
 
 CRDS = "apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 PROPERTIES = 15_000

@@ -19,8 +19,9 @@ from tenantry.storage.record import Head, Record
 from tenantry.tenancy.authorization.chain import AuthorizerChain
 from tenantry.tenancy.resources import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS
 from tests.growth.turns import counted_turns
+from tests.support.one_process import person
+from tests.support.waiting import until
 from tests.tenancy.plain_world import CLUSTER, RBAC, World
-from tests.tenancy.stack import person
 
 MANY = 2_000
 LINES_OF_A_TURN = 4_000 + 4 * MANY
@@ -128,8 +129,7 @@ async def test_what_changes_while_rbac_is_read_counts(monkeypatch: pytest.Monkey
         monkeypatch.setattr(slices.turns, "_slice_seconds", 0.0)
         monkeypatch.setattr(slices, "PIECE", 1)
         reading = [asyncio.create_task(asked(made, who)) for who in ("ada", "eve", "bob")]
-        while not chain._making or not chain._making[CLUSTER].count([person("user-9")]):  # noqa: ASYNC110
-            await asyncio.sleep(0)
+        await until(lambda: chain._making and chain._making[CLUSTER].count([person("user-9")]))
         others = [f"other-{n}" for n in range(size - 1)]
         # Past admission, which takes turns of its own.
         await made.put(CLUSTER, RBAC, "clusterrolebindings", admins("new", "eve", *others))

@@ -46,6 +46,7 @@ from tenantry.tenancy.resources import (
 from tenantry.tenancy.workspaces.delete import Emptying
 from tests.growth.meter import lines
 from tests.growth.turns import Turn, counted_turns
+from tests.support.waiting import until
 from tests.tenancy.plain_world import CLUSTER, World
 
 MANY = 600
@@ -113,8 +114,7 @@ def attached(controller: Controller[Any], range_: Range | None = None) -> tuple[
 
 
 async def finished(listings: Listings[Any]) -> None:
-    while not listings.idle:  # noqa: ASYNC110
-        await asyncio.sleep(0)
+    await until(lambda: listings.idle)
 
 
 def assert_short(turn: Turn, most: int = LINES_OF_A_TURN) -> None:
@@ -216,8 +216,7 @@ async def test_indexes_are_filled_in_slices(monkeypatch: pytest.MonkeyPatch) -> 
         with counted_turns(monkeypatch) as turn:
             expiry = EventExpiry(cell=made.cell, local_ranges=made.tenancy.local_ranges)
             stop = expiry._follow(held)
-            while len(expiry._writes[held.name]._second_of) < MANY:  # noqa: ASYNC110
-                await asyncio.sleep(0)
+            await until(lambda: len(expiry._writes[held.name]._second_of) >= MANY)
         assert_short(turn)
         stop()
 

@@ -18,6 +18,7 @@ from tenantry.http.connection import Connection
 from tenantry.http.limits import Limits
 from tenantry.http.messages import Reply, Response, Sink, Stream
 from tests.support.patience import PATIENCE_SECONDS
+from tests.support.waiting import eventually
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
@@ -77,12 +78,6 @@ async def serve() -> AsyncIterator[Serve]:
         await served.server.stop()
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not condition():  # noqa: ASYNC110 - what is waited for has no event of its own
-            await asyncio.sleep(0.001)
-
-
 async def answer(reader: asyncio.StreamReader) -> bytes:
     async with asyncio.timeout(PATIENCE_SECONDS):
         head = await reader.readuntil(b"\r\n\r\n")
@@ -113,7 +108,7 @@ async def test_nothing_is_read_ahead_without_end(serve: Serve) -> None:
     served = await serve()
     reader, writer = await served.connect()
     writer.write(get("/held") + b"".join(get(f"/{n}", "X-Long: " + "x" * 20_000) for n in range(2_000)))
-    await until(lambda: served.paths == ["/held"])
+    await eventually(lambda: served.paths == ["/held"])
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.2):
             await writer.drain()
@@ -136,7 +131,7 @@ async def test_a_body_that_nobody_reads_yet_waits_with_its_client(serve: Serve, 
         writer.write(b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n" + get("/next"))
     else:
         writer.write(post("/late", body) + get("/next"))
-    await until(lambda: served.paths == ["/late"])
+    await eventually(lambda: served.paths == ["/late"])
     if size > 1 << 20:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.2):
@@ -155,7 +150,7 @@ async def test_another_protocol_that_is_asked_for_is_not_spoken(serve: Serve) ->
         behind = get("/behind") if upgrade == "websocket" else b""
         served.paths.clear()
         writer.write(get("/held", "Connection: Upgrade", f"Upgrade: {upgrade}", "Sec-WebSocket-Version: 13") + behind)
-        await until(lambda: served.paths == ["/held"])
+        await eventually(lambda: served.paths == ["/held"])
         writer.write(get("/later"))
         served.gate.set()
         assert (await answer(reader)).split()[0] == b"/held"
@@ -170,13 +165,13 @@ async def test_what_comes_behind_another_protocol_is_not_read_without_end(serve:
     served = await serve()
     reader, writer = await served.connect()
     writer.write(get("/held", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13"))
-    await until(lambda: served.paths == ["/held"])
+    await eventually(lambda: served.paths == ["/held"])
     writer.write(b"x" * 2_000_000)
     with suppress(ConnectionError):
         async with asyncio.timeout(PATIENCE_SECONDS):
             assert await reader.read() == b""
     writer.close()
-    await until(lambda: not served.server._pool.all)
+    await eventually(lambda: not served.server._pool.all)
     assert served.cancelled == 1
 
 
@@ -184,9 +179,9 @@ async def test_what_is_no_http_is_refused_behind_what_is(serve: Serve) -> None:
     served = await serve()
     reader, writer = await served.connect()
     writer.write(get("/held"))
-    await until(lambda: served.paths == ["/held"])
+    await eventually(lambda: served.paths == ["/held"])
     writer.write(b"NO HTTP\r\n\r\n" + get("/never"))
-    await until(lambda: bool(served.connection._messages))
+    await eventually(lambda: bool(served.connection._messages))
     served.gate.set()
     assert (await answer(reader)).split()[0] == b"/held"
     async with asyncio.timeout(PATIENCE_SECONDS):
@@ -200,7 +195,7 @@ async def test_an_idle_connection_has_no_task_and_ends_in_time(serve: Serve) -> 
     served = await serve(idle_timeout_seconds=0.2)
     reader, writer = await served.connect()
     writer.write(get("/held"))
-    await until(lambda: served.paths == ["/held"])
+    await eventually(lambda: served.paths == ["/held"])
     connection = served.connection
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.5):
@@ -213,17 +208,17 @@ async def test_an_idle_connection_has_no_task_and_ends_in_time(serve: Serve) -> 
         assert await reader.read() == b""
     assert asyncio.get_running_loop().time() - began > 0.1, "idle since its answer, not since it was made"
     writer.close()
-    await until(lambda: not served.server._pool.all)
+    await eventually(lambda: not served.server._pool.all)
 
 
 async def test_a_client_that_goes_away_takes_its_requests_with_it(serve: Serve) -> None:
     served = await serve()
     _, writer = await served.connect()
     writer.write(get("/held") + get("/behind"))
-    await until(lambda: served.paths == ["/held"])
+    await eventually(lambda: served.paths == ["/held"])
     writer.transport.abort()
-    await until(lambda: served.cancelled == 1)
-    await until(lambda: not served.server._pool.all)
+    await eventually(lambda: served.cancelled == 1)
+    await eventually(lambda: not served.server._pool.all)
     assert served.paths == ["/held"]
 
 
@@ -232,7 +227,7 @@ async def test_the_end_of_the_server_is_that_of_its_connections(serve: Serve) ->
     idle, _ = await served.connect()
     busy, writer = await served.connect()
     writer.write(get("/held"))
-    await until(lambda: served.paths == ["/held"])
+    await eventually(lambda: served.paths == ["/held"])
     await served.server.stop()
     assert served.cancelled == 1
     async with asyncio.timeout(PATIENCE_SECONDS):
@@ -256,13 +251,13 @@ async def test_what_ended_is_freed_at_once(serve: Serve, end: str, monkeypatch: 
         match end:
             case "amid a request" | "too late":
                 writer.write(get("/held"))
-                await until(lambda: "/held" in served.paths)
+                await eventually(lambda: "/held" in served.paths)
                 if end == "too late":
                     assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 504")
             case "amid a body":
                 writer.write(post("/held", b"x" * 100)[:-50])
                 served.gate.set()
-                await until(lambda: "/held" in served.paths)
+                await eventually(lambda: "/held" in served.paths)
             case "no http":
                 writer.write(b"NO HTTP\r\n\r\n")
                 await reader.read()
@@ -273,6 +268,6 @@ async def test_what_ended_is_freed_at_once(serve: Serve, end: str, monkeypatch: 
                 writer.write(get("/watch"))
                 await reader.readuntil(b"\r\n\r\n")
         writer.transport.abort()
-        await until(lambda: held() is None)
+        await eventually(lambda: held() is None)
     finally:
         gc.enable()

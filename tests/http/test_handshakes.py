@@ -20,6 +20,7 @@ from tenantry.http.limits import Limits
 from tenantry.http.messages import Reply, Response
 from tenantry.http.server import HttpServer
 from tenantry.http.tls_alerts import AlertingObject
+from tests.support.waiting import eventually
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 DEADLINE_SECONDS = 20.0
@@ -76,12 +77,6 @@ async def answer(request: Request) -> Reply:
     return Response(200, b"ok")
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(DEADLINE_SECONDS):
-        while not condition():  # noqa: ASYNC110 - the metrics of the server have no event of their own
-            await asyncio.sleep(0.001)
-
-
 async def ended(reader: asyncio.StreamReader) -> None:
     async with asyncio.timeout(DEADLINE_SECONDS):
         with suppress(ConnectionError):
@@ -111,7 +106,7 @@ async def serve() -> AsyncIterator[Serve]:
 async def test_the_oldest_unfinished_handshake_makes_room_and_others_are_answered(serve: Serve, first: bytes) -> None:
     served = await serve(tls_handshakes=10)
     readers = [await served.silent(first) for _ in range(25)]
-    await until(lambda: served.closed("evicted-handshake") == 16)
+    await eventually(lambda: served.closed("evicted-handshake") == 16, DEADLINE_SECONDS)
     assert served.used == 9
     assert await served.asked() == b"HTTP/1.1 200 OK\r\n"
     assert served.closed("evicted-handshake") == 17
@@ -125,7 +120,7 @@ async def test_one_address_drives_out_nobody_else(serve: Serve) -> None:
     first = await served.silent(client_hello()[:100], address="127.0.0.9")
     for number in range(30):
         await served.silent(address=f"127.0.0.{2 + number % 2}")
-    await until(lambda: served.closed("evicted-handshake") >= 20)
+    await eventually(lambda: served.closed("evicted-handshake") >= 20, DEADLINE_SECONDS)
     assert not first.at_eof()
     assert await served.asked() == b"HTTP/1.1 200 OK\r\n"
     assert not first.at_eof()
@@ -134,7 +129,7 @@ async def test_one_address_drives_out_nobody_else(serve: Serve) -> None:
 async def test_many_addresses_make_room_by_age(serve: Serve) -> None:
     served = await serve(tls_handshakes=10)
     readers = [await served.silent(address=f"127.0.0.{2 + number}") for number in range(15)]
-    await until(lambda: served.closed("evicted-handshake") == 5)
+    await eventually(lambda: served.closed("evicted-handshake") == 5, DEADLINE_SECONDS)
     for reader in readers[:5]:
         await ended(reader)
     assert served.used == 10
@@ -153,10 +148,10 @@ async def test_who_goes_away_leaves_nothing(serve: Serve) -> None:
     served = await serve()
     for first in (b"", client_hello()[:100], client_hello(), b"GET / HTTP/1.1\r\n\r\n"):
         await served.silent(first)
-    await until(lambda: served.used >= 3)
+    await eventually(lambda: served.used >= 3, DEADLINE_SECONDS)
     for writer in served.held:
         writer.close()
-    await until(lambda: served.used == 0)
+    await eventually(lambda: served.used == 0, DEADLINE_SECONDS)
     assert served.metric("tenantry_limit_used", "connections") == 0
     assert await served.asked() == b"HTTP/1.1 200 OK\r\n"
 

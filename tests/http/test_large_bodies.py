@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tenantry.http import large_bodies
 from tenantry.http.large_bodies import LargeBodies
 from tests.support.patience import PATIENCE_SECONDS
+from tests.support.waiting import quiet
 
 ADA, BOB = ("a", "ada"), ("a", "bob")
 
@@ -28,19 +29,19 @@ class Work:
     async def begin(self, owners: tuple[str, str], size: int) -> int:
         self.tasks.append(asyncio.create_task(self.bodies.begin(owners, size)))
         self.asked.append((owners, size))
-        await settled()
+        await quiet()
         return len(self.tasks) - 1
 
     async def end(self, number: int) -> None:
         self.bodies.end(*self.asked[number])
         self.ended.add(number)
-        await settled()
+        await quiet()
 
     async def give_up(self, number: int) -> None:
         self.tasks[number].cancel()
         with suppress(asyncio.CancelledError):
             await self.tasks[number]
-        await settled()
+        await quiet()
 
     def going(self) -> list[int]:
         return [n for n, task in enumerate(self.tasks) if task.done() and not task.cancelled() and n not in self.ended]
@@ -50,11 +51,6 @@ class Work:
 
     def size_of(self, numbers: list[int], tenant: str) -> int:
         return sum(self.asked[n][1] for n in numbers if self.asked[n][0][0] == tenant)
-
-
-async def settled() -> None:
-    for _ in range(5):
-        await asyncio.sleep(0)
 
 
 async def test_one_tenant_has_so_many_bytes_at_once_and_others_do_not_wait_for_it() -> None:

@@ -12,6 +12,7 @@ from tenantry.http.bodies import Bodies
 from tenantry.http.callers import Caller
 from tenantry.http.limits import Limits
 from tenantry.http.pacing import Pacing
+from tests.support.waiting import one_turn
 
 PER_SECOND = 1_000_000
 
@@ -80,7 +81,7 @@ async def test_who_waits_goes_on_when_the_others_leave() -> None:
     reader = Reader(shared=True, per_second=1)
     await reader.read("a", 1)
     waiting = asyncio.create_task(reader.read("a", 20))
-    await asyncio.sleep(0)
+    await one_turn()
     reader.shared = False
     async with asyncio.timeout(10):
         await waiting
@@ -90,7 +91,7 @@ async def test_who_goes_away_is_not_waited_for() -> None:
     reader = Reader(shared=True)
     await reader.read("first", 1)
     waiting = [asyncio.create_task(reader.read("gone", 1, size=100 * PER_SECOND)) for _ in range(3)]
-    await asyncio.sleep(0)
+    await one_turn()
     for task in waiting:
         task.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
@@ -118,7 +119,7 @@ async def test_a_body_that_waits_for_others_is_not_late() -> None:
     waiting = asyncio.create_task(bodies.pace(exchange, 1))
     while not waiting.done():
         assert bodies.late(loop.time()) == []
-        await asyncio.sleep(0)
+        await one_turn()
     assert bodies.paced_seconds > 0.2
     assert bodies.late(loop.time()) == []
     assert bodies.late(loop.time() + 0.2) == [exchange]

@@ -29,6 +29,7 @@ from tenantry.http.messages import Reply, Response, Sink, Stream, frame
 from tenantry.http.request_reader import origin_form
 from tenantry.http.server import HttpServer
 from tests.support.patience import PATIENCE_SECONDS
+from tests.support.waiting import eventually
 
 Serve = Callable[..., Awaitable["Served"]]
 
@@ -62,12 +63,6 @@ async def serve() -> AsyncIterator[Serve]:
     for served in running:
         await served.client.close()
         await served.server.stop()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not condition():  # noqa: ASYNC110 - the metrics of the server have no event of their own
-            await asyncio.sleep(0)
 
 
 async def test_request_and_response(serve: Serve) -> None:
@@ -216,16 +211,16 @@ async def test_too_many_requests_are_429_with_a_pool_for_reads_and_one_for_write
     served = await serve(handler, limits=Limits(reading_requests=1, writing_requests=1))
     url = f"http://127.0.0.1:{served.port}"
     first = asyncio.create_task(served.client.post(f"{url}/x"))
-    await until(lambda: served.server.metrics.writing.requests == 1)
+    await eventually(lambda: served.server.metrics.writing.requests == 1)
     async with served.client.post(f"{url}/x") as answer:
         assert (answer.status, answer.headers["Retry-After"]) == (429, "1")
         assert json.loads(await answer.read())["reason"] == "TooManyRequests"
     second = asyncio.create_task(served.client.get(f"{url}/x"))
-    await until(lambda: served.server.metrics.reading.requests == 1)
+    await eventually(lambda: served.server.metrics.reading.requests == 1)
     async with served.get("/x") as answer:
         assert answer.status == 429
     probe = asyncio.create_task(served.client.get(f"{url}/livez"))
-    await until(lambda: served.server.metrics.reading.requests == 2)
+    await eventually(lambda: served.server.metrics.reading.requests == 2)
     gate.set()
     assert [(await task).status for task in (first, second, probe)] == [200, 200, 200]
     assert (served.server.metrics.reading.requests, served.server.metrics.writing.requests) == (0, 0)
@@ -283,7 +278,7 @@ async def test_a_stream_whose_client_goes_away_is_cancelled(serve: Serve) -> Non
         await cancelled.wait()
     assert sinks[0].closed.is_set()
     sinks[0].send(frame(b"late"))
-    await until(lambda: served.server.metrics.watches == 0)
+    await eventually(lambda: served.server.metrics.watches == 0)
 
 
 async def test_a_stream_that_fails_is_cut_without_its_last_chunk(serve: Serve) -> None:
@@ -318,7 +313,7 @@ async def test_a_slow_client_shows_in_the_buffer_and_can_be_cut(serve: Serve) ->
     writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
     async with asyncio.timeout(PATIENCE_SECONDS):
         await cut.wait()
-    await until(lambda: served.server.metrics.watches == 0)
+    await eventually(lambda: served.server.metrics.watches == 0)
     writer.close()
 
 
@@ -357,7 +352,7 @@ async def test_drain_ends_watches_and_finishes_requests(serve: Serve) -> None:
     url = f"http://127.0.0.1:{served.port}"
     polite = await served.client.get(f"{url}/polite")
     slow = asyncio.create_task(served.client.get(f"{url}/slow"))
-    await until(lambda: served.server.metrics.reading.requests == 1)
+    await eventually(lambda: served.server.metrics.reading.requests == 1)
     draining = asyncio.create_task(served.server.drain(5))
     assert await polite.read() == b"event\n"
     assert not draining.done()

@@ -22,6 +22,7 @@ from tenantry.http.limits import Limits
 from tenantry.http.messages import Reply, Response, Sink, Stream
 from tenantry.http.server import HttpServer
 from tenantry.kube.status import unauthorized
+from tests.support.waiting import eventually, one_turn
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 DEADLINE_SECONDS = 10.0
@@ -145,12 +146,6 @@ async def serve() -> AsyncIterator[Serve]:
         await served.server.stop()
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(DEADLINE_SECONDS):
-        while not condition():  # noqa: ASYNC110 - the metrics of the server have no event of their own
-            await asyncio.sleep(0.001)
-
-
 async def known(served: Served, tenant: str, token: str) -> Client:
     client = await served.connect()
     assert await client.asked(f"/{tenant}/x", token=token) == 200
@@ -163,7 +158,7 @@ async def test_half_sent_bodies_hold_no_seat(serve: Serve, method: str) -> None:
     for _ in range(20):
         (await served.connect()).send("/a/x", method=method, body=b"abc", length=10)
     if method == "POST":
-        await until(lambda: served.used("receiving_bodies") == 20)
+        await eventually(lambda: served.used("receiving_bodies") == 20, DEADLINE_SECONDS)
     assert (served.used("reading_requests"), served.used("writing_requests")) == (0, 0)
     reader = await known(served, "a", "ada")
     assert await reader.asked("/a/x", token="ada", method="POST", body=b"whole") == 201
@@ -174,11 +169,11 @@ async def test_a_body_in_pieces_arrives_whole_and_is_forgotten(serve: Serve) -> 
     served = await serve(Door())
     client = await served.connect()
     client.send("/a/x", token="ada", method="POST", body=b"abc", length=9)
-    await until(lambda: served.used("request_memory_bytes") == 3)
+    await eventually(lambda: served.used("request_memory_bytes") == 3, DEADLINE_SECONDS)
     client.writer.write(b"defghi")
     status, _, body = await client.answer()
     assert (status, body) == (201, b"abcdefghi")
-    await until(lambda: served.used("request_memory_bytes") == served.used("receiving_bodies") == 0)
+    await eventually(lambda: served.used("request_memory_bytes") == served.used("receiving_bodies") == 0, DEADLINE_SECONDS)
 
 
 async def test_a_large_body_waits_for_others_and_is_not_late_for_that(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,7 +184,7 @@ async def test_a_large_body_waits_for_others_and_is_not_late_for_that(serve: Ser
     ada, bob = await known(served, "a", "ada"), await known(served, "b", "bob")
     ada.send("/a/x", token="ada", method="POST", body=piece, length=3 * len(piece))
     for number in (1, 2):
-        await until(lambda number=number: served.used("request_memory_bytes") >= number * len(piece))  # type: ignore[misc]
+        await eventually(lambda number=number: served.used("request_memory_bytes") >= number * len(piece), DEADLINE_SECONDS)  # type: ignore[misc]
         ada.writer.write(piece)
     assert (await ada.answer())[0] == 201
     assert served.paced_seconds > 0.6, "no longer than a body may take, so nobody was late"
@@ -218,7 +213,7 @@ async def test_nobody_waits_for_the_platform(serve: Serve, monkeypatch: pytest.M
     ada, master = await known(served, "a", "ada"), await known(served, "a", "master")
     # Their first requests were of callers that were not known yet, who are a tenant, too.
     assert await ada.asked("/a/x", token="ada") == 200
-    await until(lambda: not served.server._gate.shared())
+    await eventually(lambda: not served.server._gate.shared(), DEADLINE_SECONDS)
     monkeypatch.setattr(gate, "_SHARED_SECONDS", 60.0)
     for _ in range(3):
         assert await master.asked("/a/x", token="master") == 200
@@ -255,7 +250,7 @@ async def test_a_body_that_does_not_come_is_408_and_ends_the_connection(serve: S
     assert (status, headers["connection"], json.loads(body)["reason"]) == (408, "close", "Timeout")
     assert await client.ended() == b""
     assert served.metric("tenantry_connections_closed_total", "slow-body") == 1
-    await until(lambda: served.used("receiving_bodies") == served.used("request_memory_bytes") == 0)
+    await eventually(lambda: served.used("receiving_bodies") == served.used("request_memory_bytes") == 0, DEADLINE_SECONDS)
 
 
 async def test_memory_of_bodies_is_shared(serve: Serve) -> None:
@@ -279,7 +274,7 @@ async def test_slow_heads_are_cut(serve: Serve) -> None:
     slow = await served.connect()
     slow.writer.write(b"GET / HTTP/1.1\r\nHost")
     assert await slow.ended() == b""
-    await until(lambda: served.used("request_memory_bytes") == 0)
+    await eventually(lambda: served.used("request_memory_bytes") == 0, DEADLINE_SECONDS)
     assert served.metric("tenantry_connections_closed_total", "slow-head") >= 1
 
 
@@ -303,14 +298,14 @@ async def test_a_head_that_begins_before_its_sender_is_known_is_forgotten_whole(
     served = await serve(door)
     ada = await served.connect()
     ada.send("/a/held", token="ada")
-    await until(lambda: door.held == 1)
+    await eventually(lambda: door.held == 1, DEADLINE_SECONDS)
     ada.writer.write(b"GET /a/x HTTP/1.1\r\n")
-    await until(lambda: served.used("request_memory_bytes") > 0)
+    await eventually(lambda: served.used("request_memory_bytes") > 0, DEADLINE_SECONDS)
     door.gate.set()
     assert (await ada.answer())[0] == 200
     ada.writer.write(b"Host: x\r\nAuthorization: Bearer ada\r\n\r\n")
     assert (await ada.answer())[0] == 200
-    await until(lambda: served.used("request_memory_bytes") == 0)
+    await eventually(lambda: served.used("request_memory_bytes") == 0, DEADLINE_SECONDS)
     assert served.server._pool.memory.largest == 0
 
 
@@ -322,9 +317,9 @@ async def test_endless_heads_are_cut(serve: Serve) -> None:
         for _ in range(100):
             client.writer.write(b"X-A: " + b"a" * 100 + b"\r\n")
             await client.writer.drain()
-            await asyncio.sleep(0)
+            await one_turn()
     assert b" 431 " in await client.ended() + b" 431 "
-    await until(lambda: served.used("request_memory_bytes") == 0 and served.used("connections") == 0)
+    await eventually(lambda: served.used("request_memory_bytes") == 0 and served.used("connections") == 0, DEADLINE_SECONDS)
 
 
 async def test_the_oldest_connection_of_nobody_makes_room(serve: Serve) -> None:
@@ -367,14 +362,14 @@ async def test_one_tenant_holds_half_of_the_seats_whatever_it_asks(serve: Serve)
     await known(served, "b", "bob")
     for number in range(30):
         (await served.connect()).send("/a/held", token=("ada", "ann")[number % 2])
-    await until(lambda: door.held == 4 and served.used("queued_requests") == 20)
+    await eventually(lambda: door.held == 4 and served.used("queued_requests") == 20, DEADLINE_SECONDS)
     bob = await served.connect()
     assert await bob.asked("/b/x", token="bob") == 200
     more = await served.connect()
     more.send("/a/held", token="ada")
     assert (await more.answer())[0] == 429
     door.gate.set()
-    await until(lambda: served.used("reading_requests") == served.used("queued_requests") == 0)
+    await eventually(lambda: served.used("reading_requests") == served.used("queued_requests") == 0, DEADLINE_SECONDS)
 
 
 async def test_whoever_waits_too_long_is_told_when_to_come_back(serve: Serve) -> None:
@@ -394,16 +389,16 @@ async def test_a_client_that_leaves_the_queue_leaves_nothing(serve: Serve) -> No
     served = await serve(door, reading_requests=2, queue_seconds=30)
     await known(served, "a", "ada")
     (await served.connect()).send("/a/held", token="ada")
-    await until(lambda: door.held == 1)
+    await eventually(lambda: door.held == 1, DEADLINE_SECONDS)
     waiting = [await served.connect() for _ in range(5)]
     for client in waiting:
         client.send("/a/held", token="ada")
-    await until(lambda: served.used("queued_requests") == 5)
+    await eventually(lambda: served.used("queued_requests") == 5, DEADLINE_SECONDS)
     for client in waiting:
         client.close()
-    await until(lambda: served.used("queued_requests") == 0)
+    await eventually(lambda: served.used("queued_requests") == 0, DEADLINE_SECONDS)
     door.gate.set()
-    await until(lambda: served.used("reading_requests") == 0)
+    await eventually(lambda: served.used("reading_requests") == 0, DEADLINE_SECONDS)
     assert await (await served.connect()).asked("/a/x", token="ada") == 200
 
 
@@ -412,7 +407,7 @@ async def test_masters_and_probes_have_a_lane_of_their_own(serve: Serve) -> None
     served = await serve(door, reading_requests=1, queued_requests=0)
     await known(served, "a", "master")
     (await served.connect()).send("/a/held")
-    await until(lambda: door.held == 1)
+    await eventually(lambda: door.held == 1, DEADLINE_SECONDS)
     assert await (await served.connect()).asked("/a/x") == 429
     assert await (await served.connect()).asked("/a/x", token="master") == 200
     assert await (await served.connect()).asked("/livez") == 200
@@ -425,7 +420,7 @@ async def test_invented_credentials_and_paths_are_all_nobodys(serve: Serve) -> N
     await known(served, "b", "bob")
     for number in range(20):
         (await served.connect()).send(f"/tenant-{number}/held", token=f"invented-{number}")
-    await until(lambda: door.held == 4)
+    await eventually(lambda: door.held == 4, DEADLINE_SECONDS)
     assert await (await served.connect()).asked("/b/x", token="bob") == 200
     door.gate.set()
 
@@ -473,7 +468,7 @@ async def test_watches_are_shared_by_tenant_and_by_user(serve: Serve) -> None:
     assert served.metric("tenantry_limit_refused_total", "watches") == 2
     for one in served.clients:
         one.close()
-    await until(lambda: served.used("watches") == 0)
+    await eventually(lambda: served.used("watches") == 0, DEADLINE_SECONDS)
 
 
 async def test_a_tenant_that_keeps_the_loop_gives_way_between_its_requests(serve: Serve) -> None:

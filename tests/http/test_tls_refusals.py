@@ -23,6 +23,7 @@ from tenantry.http.tls_alerts import refusal
 from tenantry.http.upstream import Upstream, UpstreamLimits
 from tenantry.http.upstream_connection import UpstreamConnection, UpstreamError
 from tests.support.patience import PATIENCE_SECONDS
+from tests.support.waiting import eventually, one_turn
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 
@@ -68,8 +69,8 @@ async def refused(client: Pair | None, version: ssl.TLSVersion, body: bytes, pau
         async with asyncio.timeout(PATIENCE_SECONDS):
             with pytest.raises(UpstreamError) as failed:
                 connection = await upstream.connection()
-                while pause and connection.usable:  # noqa: ASYNC110 - a connection tells nobody but its exchange
-                    await asyncio.sleep(0.01)
+                if pause:
+                    await eventually(lambda: not connection.usable)
                 await connection.exchange(WRITE % (len(body), body))
     finally:
         upstream.close()
@@ -196,11 +197,11 @@ async def test_an_alert_after_something_was_answered_does_not_take_a_write_back(
     connection.connection_made(Transport())
     if exchanges == 2:
         first = asyncio.ensure_future(connection.exchange(b""))
-        await asyncio.sleep(0)
+        await one_turn()
         connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
         await first
     second = asyncio.ensure_future(connection.exchange(b""))
-    await asyncio.sleep(0)
+    await one_turn()
     if exchanges == 1:
         connection.data_received(b"HTTP/1.1 200")
     connection.connection_lost(alert)

@@ -16,6 +16,7 @@ from tenantry.http import upstream_connection
 from tenantry.http.messages import Reply, Response, Sink, Stream, frame
 from tenantry.http.upstream import Upstream, UpstreamLimits
 from tenantry.http.upstream_connection import UpstreamConnection, UpstreamError
+from tests.support.waiting import quiet
 
 EVENT = frame(b'{"type":"BOOKMARK"}\n')
 NEVER_SECONDS = 3600.0
@@ -61,8 +62,7 @@ class Watch:
 
     async def goes_on(self) -> None:
         """Raises AssertionError where it has ended after all that is ready to happen has happened."""
-        for _ in range(20):
-            await asyncio.sleep(0)
+        await quiet()
         assert not self.passing.done()
 
 

@@ -19,6 +19,7 @@ from tenantry.http.chunks import ChunkScanner
 from tenantry.http.messages import Reply, Response, Sink, Stream, frame
 from tenantry.http.upstream import Upstream
 from tests.support.patience import PATIENCE_SECONDS
+from tests.support.waiting import eventually
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
@@ -95,18 +96,12 @@ async def other() -> AsyncIterator[Other]:
     await found.server.stop()
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not condition():  # noqa: ASYNC110 - what is waited for has no event of its own
-            await asyncio.sleep(0.001)
-
-
 @pytest.mark.parametrize("size", [10, 700_000])
 async def test_the_connection_is_kept(other: Other, size: int) -> None:
     other.size = size
     for read in (1, 5, 2_000_000 if size > 10 else 200):
         await other.left(read)
-        await until(lambda: other.pool.idle == 1)
+        await eventually(lambda: other.pool.idle == 1)
         assert other.watches == 0
         answer = await other.pool.exchange(GET)
         assert (answer.status, answer.body) == (200, b"one")
@@ -116,7 +111,7 @@ async def test_the_connection_is_kept(other: Other, size: int) -> None:
 async def test_another_request_does_not_wait_for_it(other: Other) -> None:
     await other.left(1)
     assert (await other.pool.exchange(GET)).body == b"one"
-    await until(lambda: other.watches == 0 and other.pool.idle == other.pool.connections)
+    await eventually(lambda: other.watches == 0 and other.pool.idle == other.pool.connections)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +141,7 @@ async def test_one_that_does_not_answer_as_it_should_is_cut(behind: bytes, monke
     passing.cancel()
     async with asyncio.timeout(PATIENCE_SECONDS):
         await ended.wait()
-    await until(lambda: pool.connections == 0)
+    await eventually(lambda: pool.connections == 0)
     assert pool.idle == 0
     server.close()
 

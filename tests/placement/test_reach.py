@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, cast
@@ -21,15 +20,9 @@ from tenantry.placement.reach import CLOCK_WARNING_SECONDS, Reach
 from tenantry.placement.reach_probe import ReachProbe, chosen
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.store import Put, Store
-from tests.support.patience import PATIENCE_SECONDS
+from tests.support.waiting import eventually
 
 REASON = "refused by TLS: certificate is not yet valid"
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not condition():  # noqa: ASYNC110 - reports have no event of their own
-            await asyncio.sleep(0.005)
 
 
 async def report(store: Store, observer: str, **row: Any) -> None:
@@ -70,7 +63,7 @@ async def test_more_must_reach_a_shard_than_do_not(reports: Mapping[str, str], m
         )
     reach = Reach(store, own="me", wall=lambda: 1000.0)
     await reach.start()
-    await until(lambda: len(reach._rows) == len(reports))
+    await eventually(lambda: len(reach._rows) == len(reports))
     why = reach.why_not("shard")
     await reach.stop()
     assert bool(why) is not may_own
@@ -82,10 +75,10 @@ async def test_reports_end_with_who_made_them(reach: Reach, store: Store) -> Non
     lease = await store.grant_lease(60)
     row = encode(ReachRow("gateway", 990.0, [], {"shard": REASON}))
     await store.commit([], [Put(reach_key("gateway"), row, 0, lease)], [])
-    await until(lambda: reach.why_not("shard"))
+    await eventually(lambda: reach.why_not("shard"))
     assert reach.clock_difference_seconds == 10.0
     await store.revoke_lease(lease)
-    await until(lambda: not reach.why_not("shard"))
+    await eventually(lambda: not reach.why_not("shard"))
     assert reach.clock_difference_seconds == 0.0
 
 
@@ -94,24 +87,24 @@ async def test_clocks_are_compared(reach: Reach, store: Store, caplog: pytest.Lo
     with caplog.at_level(logging.WARNING):
         for observer, clock in (("a", 999.9), ("b", 1000.2), ("wrong", 5000.0), ("me", 0.0)):
             await report(store, observer, clock_seconds=clock)
-        await until(lambda: len(reach._ahead) == 3)
+        await eventually(lambda: len(reach._ahead) == 3)
         assert reach.clock_difference_seconds == pytest.approx(-0.2)
         await report(store, "a", clock_seconds=1000 - 2 * CLOCK_WARNING_SECONDS)
-        await until(lambda: len(reach._ahead["a"]) == 2)
+        await eventually(lambda: len(reach._ahead["a"]) == 2)
         assert reach.clock_difference_seconds == pytest.approx(-0.2), "that report was slow"
         assert "ahead" not in caplog.text
         for _ in range(4):
             for observer in ("a", "b"):
                 await report(store, observer, clock_seconds=1000 - 2 * CLOCK_WARNING_SECONDS)
-        await until(lambda: reach.clock_difference_seconds == pytest.approx(2 * CLOCK_WARNING_SECONDS))
-    await until(lambda: "this clock is 10 s ahead" in caplog.text)
+        await eventually(lambda: reach.clock_difference_seconds == pytest.approx(2 * CLOCK_WARNING_SECONDS))
+    await eventually(lambda: "this clock is 10 s ahead" in caplog.text)
 
 
 async def test_a_damaged_report_is_left_out(reach: Reach, store: Store) -> None:
     await report(store, "a", unreached={"shard": REASON})
-    await until(lambda: reach.why_not("shard"))
+    await eventually(lambda: reach.why_not("shard"))
     await store.commit([], [Put(reach_key("a"), b"{nonsense")], [])
-    await until(lambda: not reach.why_not("shard"))
+    await eventually(lambda: not reach.why_not("shard"))
 
 
 class Shards:
@@ -156,18 +149,18 @@ async def test_a_probe_says_whom_it_reaches(store: Store, reach: Reach) -> None:
     )
     probe.start()
     try:
-        await until(lambda: "prober" in reach._rows)
+        await eventually(lambda: "prober" in reach._rows)
         assert reach._rows["prober"] == ReachRow("gateway one", 1234.5, ["well"], {})
         shards.set(well=there, gone="http://127.0.0.1:1")
         assert not reach.why_not("well")
-        await until(lambda: "cannot be reached" in reach.why_not("gone"))
+        await eventually(lambda: "cannot be reached" in reach.why_not("gone"))
         assert "1 of 1 gateways and shards do not reach it; gateway one: " in reach.why_not("gone")
         shards.set(well=there)
-        await until(lambda: reach._rows["prober"].unreached == {})
+        await eventually(lambda: reach._rows["prober"].unreached == {})
     finally:
         await probe.stop()
         await edge.stop()
-    await until(lambda: not reach._rows)
+    await eventually(lambda: not reach._rows)
 
 
 async def test_one_failure_is_told_nobody(store: Store, reach: Reach, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,7 +186,7 @@ async def test_one_failure_is_told_nobody(store: Store, reach: Reach, monkeypatc
     )
     probe.start()
     try:
-        await until(lambda: "broken" in reach.why_not("shard"))
+        await eventually(lambda: "broken" in reach.why_not("shard"))
     finally:
         await probe.stop()
     assert seen[0] == ""
@@ -213,11 +206,11 @@ async def test_a_probe_goes_on_with_a_new_lease(store: Store, reach: Reach) -> N
     )
     probe.start()
     try:
-        await until(lambda: "prober" in reach._rows)
+        await eventually(lambda: "prober" in reach._rows)
         await store.revoke_lease(probe._lease)
-        await until(lambda: "prober" not in reach._rows)
+        await eventually(lambda: "prober" not in reach._rows)
         shards.set(gone="http://127.0.0.1:1")
-        await until(lambda: "prober" in reach._rows and "gone" in reach._rows["prober"].unreached)
+        await eventually(lambda: "prober" in reach._rows and "gone" in reach._rows["prober"].unreached)
     finally:
         await probe.stop()
 

@@ -25,6 +25,7 @@ from tenantry.placement.range_map import RangeMap
 from tenantry.placement.remote_peers import RemotePeers
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.store import Put
+from tests.support.waiting import one_turn
 
 AUTHORITY = CertificateAuthority.create()
 SHARDS = ("tenantry-shard",)
@@ -75,7 +76,7 @@ class World:
     map: RangeMap
     peers: RemotePeers
     other: Other
-    held: dict[str, Handler]
+    owned: dict[str, Handler]
     """The ranges that this shard holds itself, by name."""
 
     async def give(self, owner: str) -> None:
@@ -102,9 +103,9 @@ async def _world(client: Pair | None = None, *, patience_seconds: float = 2.0) -
     client = client or AUTHORITY.issue_client("tenantry-shard")
     owners = Owners(range_map, tls=pair_client_context(AUTHORITY.certificate, client))
     owners.start()
-    held: dict[str, Handler] = {}
-    peers = RemotePeers(range_map, owners, uid="me", own=held.get, identities=IDENTITIES, patience_seconds=patience_seconds)
-    world = World(store, range_map, peers, other, held)
+    owned: dict[str, Handler] = {}
+    peers = RemotePeers(range_map, owners, uid="me", own=owned.get, identities=IDENTITIES, patience_seconds=patience_seconds)
+    world = World(store, range_map, peers, other, owned)
     await world.give("other")
     try:
         yield world
@@ -160,7 +161,7 @@ async def test_streams_are_passed_on_as_they_come(world: World) -> None:
     async def run(sink: Sink) -> None:
         for number in range(3):
             sink.send(frame(b"event %d\n" % number))
-            await asyncio.sleep(0)
+            await one_turn()
 
     world.other.answers = [Stream(run)]
     headers = {"host": "tenantry.test"}
@@ -179,7 +180,7 @@ async def test_a_range_on_its_way_is_waited_for(world: World) -> None:
     assert world.other.bodies == [b'{"a":1}'] * 3
     await world.give("")
     calling = asyncio.create_task(world.peers.call("root", Request("POST", "/clusters/root/x", user=SYSTEM)))
-    await asyncio.sleep(0)
+    await one_turn()
     await world.give("other")
     assert (await calling).status == 200
 
@@ -212,7 +213,7 @@ async def test_a_range_that_came_here_meanwhile_is_asked_here(world: World) -> N
     async def own(request: Request) -> Reply:
         return Response(200, b'"own"')
 
-    world.held["root"] = own
+    world.owned["root"] = own
     reply = await world.peers.call("root", Request("GET", "/clusters/root/api/v1/x", user=ADA))
     assert isinstance(reply, Response)
     assert reply.body == b'"own"'

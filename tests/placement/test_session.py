@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 
 import pytest
 
@@ -18,6 +17,7 @@ from tenantry.storage.memory import MemoryStore
 from tenantry.storage.read_guard import ReadGuard
 from tenantry.storage.store import LeaseGone, Store, Unavailable
 from tests.support.patience import PATIENCE_SECONDS
+from tests.support.waiting import eventually
 
 TTL_SECONDS = 0.4
 INFO = ShardInfo("one", "uid-1", "https://one.test")
@@ -58,12 +58,6 @@ def never() -> None:
     raise AssertionError("the session was lost")
 
 
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not condition():  # noqa: ASYNC110 - a thread of its own has no event for this
-            await asyncio.sleep(0.005)
-
-
 async def rows(store: Store) -> list[SessionRow]:
     return [decode(kv.value, SessionRow) for kv in (await store.read(PREFIX, prefix_end(PREFIX))).kvs]
 
@@ -78,7 +72,7 @@ async def test_heartbeat_goes_on_while_the_loop_is_busy(monkeypatch: pytest.Monk
 
     session = Session(store, INFO, guard, ttl_seconds=30.0, seen=seen, open_store=connection)
     await session.start()
-    await until(lambda: store.renewals)
+    await eventually(lambda: store.renewals)
     before, first_deadline = store.renewals, guard.deadline
     busy_until = time.monotonic() + 20
     while store.renewals < before + 6:
@@ -98,12 +92,12 @@ async def test_a_session_proves_nothing_before_the_map_was_seen() -> None:
 
     session = Session(store, INFO, guard, ttl_seconds=TTL_SECONDS, seen=wait)
     starting = asyncio.create_task(session.start())
-    await until(lambda: store.renewals >= 2)
+    await eventually(lambda: store.renewals >= 2)
     assert [row.name for row in await rows(store)] == ["one"]
     assert not guard.alive
     known.set()
     await starting
-    await until(lambda: guard.alive)
+    await eventually(lambda: guard.alive)
     await session.stop()
 
 
@@ -115,9 +109,9 @@ async def test_silence_is_doubted_once_and_forgiven() -> None:
     )
     await session.start()
     store.silent = True
-    await until(lambda: doubts)
+    await eventually(lambda: doubts)
     store.silent = False
-    await until(lambda: guard.alive)
+    await eventually(lambda: guard.alive)
     assert doubts == [False]
     await session.stop()
 
@@ -129,9 +123,9 @@ async def test_a_lost_session_begins_anew_with_another_lease() -> None:
     await session.start()
     (first,) = await rows(store)
     store.gone.add(first.lease)
-    await until(lambda: lost)
+    await eventually(lambda: lost)
     assert lost == [False]
-    await until(lambda: guard.alive)
+    await eventually(lambda: guard.alive)
     (second,) = await rows(store)
     assert second.lease != first.lease
     await session.drain()

@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tenantry.storage.store import Store
-from tests.registry.fleet import Fleet
+from tests.support.shards import FleetInMemory
 
 
 @pytest.fixture
-async def fleet(store: Store) -> AsyncIterator[Fleet]:
-    fleet = Fleet(store)
+async def fleet(store: Store) -> AsyncIterator[FleetInMemory]:
+    fleet = FleetInMemory(store)
     yield fleet
     await fleet.stop()

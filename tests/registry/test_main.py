@@ -18,7 +18,7 @@ from tenantry.apiserver.authentication.shared_authority import shared_authority
 from tenantry.base.flags import SettingError
 from tenantry.client.registry import RegistryClient
 from tenantry.storage.store import Store
-from tests.registry.fleet import Fleet
+from tests.support.shards import FleetInMemory
 
 SETTINGS = RegistrySettings(bind_address="127.0.0.1", registry_port=0, health_port=0, range_capacity=7)
 
@@ -27,14 +27,14 @@ def _has_owners(process: RegistryProcess) -> bool:
     return [info.shard for info in process.registry.map.ranges()] == ["one"]
 
 
-async def test_process_answers_and_says_how_it_is(store: Store, fleet: Fleet) -> None:
+async def test_process_answers_and_says_how_it_is(store: Store, fleet: FleetInMemory) -> None:
     first = RegistryProcess(SETTINGS, store, await shared_authority(store))
     second = RegistryProcess(SETTINGS, store, await shared_authority(store))
     await first.start()
     await second.start()
     try:
         await fleet.join("one")
-        await fleet.until(fleet.settled)
+        await fleet.until(fleet.placed)
         # Each registry follows the map by itself, and whichever the client asks tells what it has seen of it.
         for process in (first, second):
             await fleet.until(partial(_has_owners, process))

@@ -3,36 +3,37 @@
 from __future__ import annotations
 
 from tenantry.storage.store import Store
-from tests.placement.test_reach import REASON, report, until
-from tests.registry.fleet import Fleet
+from tests.placement.test_reach import REASON, report
+from tests.support.shards import FleetInMemory
+from tests.support.waiting import eventually
 
 
-async def test_ranges_leave_a_shard_that_nobody_reaches_and_none_come(fleet: Fleet, store: Store) -> None:
+async def test_ranges_leave_a_shard_that_nobody_reaches_and_none_come(fleet: FleetInMemory, store: Store) -> None:
     registry = await fleet.registry()
     first = await fleet.join("first")
     second = await fleet.join("second")
     await fleet.open(registry, 4)
-    await fleet.until(lambda: fleet.settled() and set(fleet.owners().values()) == {"first", "second"})
+    await fleet.until(lambda: fleet.placed() and set(fleet.owners().values()) == {"first", "second"})
 
     everybody = [first.info.uid, second.info.uid]
     await report(store, "gateway", reached=everybody)
     await report(store, "gateway", reached=[first.info.uid], unreached={second.info.uid: REASON})
-    await fleet.until(lambda: fleet.settled() and set(fleet.owners().values()) == {"first"})
+    await fleet.until(lambda: fleet.placed() and set(fleet.owners().values()) == {"first"})
     await fleet.open(registry, 2)
-    await fleet.until(lambda: fleet.settled() and set(fleet.owners().values()) == {"first"})
+    await fleet.until(lambda: fleet.placed() and set(fleet.owners().values()) == {"first"})
 
     await report(store, "gateway", reached=everybody)
-    await fleet.until(lambda: fleet.settled() and set(fleet.owners().values()) == {"first", "second"})
+    await fleet.until(lambda: fleet.placed() and set(fleet.owners().values()) == {"first", "second"})
     await fleet.check_fences()
 
 
-async def test_nothing_moves_where_nobody_is_reached(fleet: Fleet, store: Store) -> None:
+async def test_nothing_moves_where_nobody_is_reached(fleet: FleetInMemory, store: Store) -> None:
     """Whoever reports is cut off, or there is nowhere better: the owners stay."""
     registry = await fleet.registry()
     member = await fleet.join("first")
     await fleet.open(registry, 1)
-    await fleet.until(fleet.settled)
+    await fleet.until(fleet.placed)
     await report(store, "gateway", unreached={member.info.uid: REASON})
-    await until(lambda: registry.reach.why_not(member.info.uid))
+    await eventually(lambda: registry.reach.why_not(member.info.uid))
     assert registry.assignments.decide(balance=True) == []
     assert set(fleet.owners().values()) == {"first"}

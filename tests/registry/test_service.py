@@ -20,14 +20,14 @@ from tenantry._proto.tenantry.registry.v1 import registry_pb2_grpc as stubs
 from tenantry.client.registry import RegistryClient, RegistryError
 from tenantry.http.certificates import CertificateAuthority
 from tenantry.rpc.server import RpcLimits, serve
-from tests.registry.fleet import Fleet
 from tests.support.patience import PATIENCE_SECONDS
+from tests.support.shards import FleetInMemory
 
 
 class Service:
     """A registry behind a socket."""
 
-    def __init__(self, fleet: Fleet, authority: CertificateAuthority) -> None:
+    def __init__(self, fleet: FleetInMemory, authority: CertificateAuthority) -> None:
         self.fleet = fleet
         self.authority = authority
         self.stack = AsyncExitStack()
@@ -75,7 +75,7 @@ def authority() -> CertificateAuthority:
 
 
 @pytest.fixture
-async def service(fleet: Fleet, authority: CertificateAuthority) -> AsyncIterator[Service]:
+async def service(fleet: FleetInMemory, authority: CertificateAuthority) -> AsyncIterator[Service]:
     service = Service(fleet, authority)
     await service.start()
     yield service
@@ -91,13 +91,13 @@ async def until(updates: AsyncIterator[Any], condition: Callable[[Any], object])
     raise AssertionError("the watch ended")
 
 
-async def test_lists_show_what_the_map_shows(service: Service, fleet: Fleet) -> None:
+async def test_lists_show_what_the_map_shows(service: Service, fleet: FleetInMemory) -> None:
     client = await service.client()
     one = await fleet.join("one")
-    await fleet.until(fleet.settled)
+    await fleet.until(fleet.placed)
     opened = await client.open_range({"region": "eu"}, fleet.map.version)
     await fleet.map.reached(opened.version)
-    await fleet.until(fleet.settled)
+    await fleet.until(fleet.placed)
     await fleet.report("one", 7)
     await fleet.until(lambda: fleet.registries[0].loads.of("root").tenants)
     first, root = await client.ranges()
@@ -109,9 +109,9 @@ async def test_lists_show_what_the_map_shows(service: Service, fleet: Fleet) -> 
     assert shard.load.tenants == 14
 
 
-async def test_ranges_come_in_pages(service: Service, fleet: Fleet) -> None:
+async def test_ranges_come_in_pages(service: Service, fleet: FleetInMemory) -> None:
     await fleet.join("one")
-    await fleet.until(fleet.settled)
+    await fleet.until(fleet.placed)
     await fleet.open(fleet.registries[0], 4)
     async with service.channel() as channel:
         stub = stubs.RegistryStub(channel)
@@ -128,7 +128,7 @@ async def test_ranges_come_in_pages(service: Service, fleet: Fleet) -> None:
     assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
 
 
-async def test_watches_show_everything_and_then_changes(service: Service, fleet: Fleet) -> None:
+async def test_watches_show_everything_and_then_changes(service: Service, fleet: FleetInMemory) -> None:
     client = await service.client()
     ranges, shards = client.watch_ranges(), client.watch_shards()
     await fleet.join("one")
@@ -144,7 +144,7 @@ async def test_watches_show_everything_and_then_changes(service: Service, fleet:
     await until(shards, lambda u: gone in u.removed)
 
 
-async def test_watch_resumes_at_another_replica(service: Service, fleet: Fleet) -> None:
+async def test_watch_resumes_at_another_replica(service: Service, fleet: FleetInMemory) -> None:
     other = await service.start()
     client = await service.client(addresses=[service.addresses[0], other])
     client._at = 0
@@ -156,9 +156,9 @@ async def test_watch_resumes_at_another_replica(service: Service, fleet: Fleet) 
     assert not update.full, "it went on where it was"
 
 
-async def test_watch_with_a_version_of_another_cell_gets_everything(service: Service, fleet: Fleet) -> None:
+async def test_watch_with_a_version_of_another_cell_gets_everything(service: Service, fleet: FleetInMemory) -> None:
     await fleet.join("one")
-    await fleet.until(fleet.settled)
+    await fleet.until(fleet.placed)
     async with service.channel() as channel:
         stub = stubs.RegistryStub(channel)
         known = pb.WatchRangesRequest(known_version=fleet.map.version, known_cell=99)
@@ -167,7 +167,9 @@ async def test_watch_with_a_version_of_another_cell_gets_everything(service: Ser
         stream.cancel()
 
 
-async def test_quiet_watches_get_heartbeats_and_too_many_are_refused(fleet: Fleet, authority: CertificateAuthority) -> None:
+async def test_quiet_watches_get_heartbeats_and_too_many_are_refused(
+    fleet: FleetInMemory, authority: CertificateAuthority
+) -> None:
     service = Service(fleet, authority)
     await service.start(RpcLimits(streams=1), heartbeat_seconds=0.02)
     await fleet.until(fleet.map.ranges)
@@ -184,10 +186,10 @@ async def test_quiet_watches_get_heartbeats_and_too_many_are_refused(fleet: Flee
         stream.cancel()
 
 
-async def test_drain_and_undrain(service: Service, fleet: Fleet) -> None:
+async def test_drain_and_undrain(service: Service, fleet: FleetInMemory) -> None:
     client = await service.client()
     await fleet.join("one")
-    await fleet.until(fleet.settled)
+    await fleet.until(fleet.placed)
     await fleet.until(fleet.registries[0].map.shards)
     assert (await client.drain("one")).draining
     assert not (await client.undrain("one")).draining
@@ -203,7 +205,7 @@ async def test_drain_and_undrain(service: Service, fleet: Fleet) -> None:
     assert (refused.value.code, refused.value.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "AMBIGUOUS_NAME")
 
 
-async def test_refusals_carry_standard_details(service: Service, fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_refusals_carry_standard_details(service: Service, fleet: FleetInMemory, monkeypatch: pytest.MonkeyPatch) -> None:
     await fleet.until(fleet.map.ranges)
     async with service.channel() as channel:
         stub = stubs.RegistryStub(channel)
@@ -233,7 +235,7 @@ async def test_refusals_carry_standard_details(service: Service, fleet: Fleet, m
     assert error_details_pb2.RetryInfo.DESCRIPTOR is not None
 
 
-async def test_what_is_refused_is_quoted_in_part_only(service: Service, fleet: Fleet) -> None:
+async def test_what_is_refused_is_quoted_in_part_only(service: Service, fleet: FleetInMemory) -> None:
     """Whoever sends a megabyte gets the refusal, not a broken stream."""
     client = await service.client()
     for call in (client.drain, client.undrain):
@@ -242,7 +244,7 @@ async def test_what_is_refused_is_quoted_in_part_only(service: Service, fleet: F
         assert refused.value.code == grpc.StatusCode.NOT_FOUND
 
 
-async def test_a_page_token_of_nobody_is_refused(service: Service, fleet: Fleet) -> None:
+async def test_a_page_token_of_nobody_is_refused(service: Service, fleet: FleetInMemory) -> None:
     async with service.channel() as channel:
         stub = stubs.RegistryStub(channel)
         for token in ("\x00", "~", "R", "root:a"):
@@ -251,7 +253,7 @@ async def test_a_page_token_of_nobody_is_refused(service: Service, fleet: Fleet)
             assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
 
 
-async def test_strangers_may_look_and_not_touch(service: Service, fleet: Fleet) -> None:
+async def test_strangers_may_look_and_not_touch(service: Service, fleet: FleetInMemory) -> None:
     client = await service.client("ada")
     await fleet.until(fleet.map.ranges)
     assert await client.ranges()
@@ -266,11 +268,11 @@ async def test_strangers_may_look_and_not_touch(service: Service, fleet: Fleet) 
             await stranger.shards(deadline_seconds=0.5)
 
 
-async def test_calls_go_on_at_another_replica(service: Service, fleet: Fleet) -> None:
+async def test_calls_go_on_at_another_replica(service: Service, fleet: FleetInMemory) -> None:
     await service.start()
     client = await service.client()
     await fleet.join("one")
-    await fleet.until(fleet.settled)
+    await fleet.until(fleet.placed)
     await fleet.until(lambda: all(registry.map.shards() for registry in fleet.registries))
     await service.servers[0].stop(0)
     for _ in range(4):

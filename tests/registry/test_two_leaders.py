@@ -11,6 +11,7 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any, TypeVar
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -27,6 +28,7 @@ from tenantry.storage.fence import FenceValue, decode_fence, fence_key, read_fen
 from tenantry.storage.keys import FENCES, RANGES, prefix_end
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.store import Delete, Fence, Fenced, Put
+from tests.support.explored import run_machine
 
 LEADERS = 3
 SHARDS = 4
@@ -67,7 +69,7 @@ class Shard:
         self.store = store
         self.uid = uid
         self.map = LateMap(store)
-        self.held: dict[str, Fence] = {}
+        self.owned: dict[str, Fence] = {}
         self.begun = 0
         self.proved = False
 
@@ -86,14 +88,14 @@ class Shard:
 
     async def act(self) -> None:
         mine = {info.name: info for info in self.map.ranges() if info.owner == self.uid}
-        for name in list(self.held):
+        for name in list(self.owned):
             if name not in mine or mine[name].target:
-                del self.held[name]
+                del self.owned[name]
         for name, info in mine.items():
             if not info.target:
                 fence = await read_fence(self.store, name)
-                if name not in self.held and fence.value is not None and fence.value.owner == self.uid:
-                    self.held[name] = fence.condition
+                if name not in self.owned and fence.value is not None and fence.value.owner == self.uid:
+                    self.owned[name] = fence.condition
             else:
                 record = self.map.records()[name]
                 row = Put(range_key(name), encode(replace(record.row, owner="")))
@@ -191,7 +193,7 @@ class Registries(RuleBasedStateMachine):
         """`gives_up` False: the process is frozen, and believes what it believed."""
         self.run(self.shards[who].end())
         if gives_up:
-            self.shards[who].held.clear()
+            self.shards[who].owned.clear()
 
     @rule(who=st.integers(0, SHARDS - 1), witness=st.integers(0, LEADERS - 1))
     def session_is_lost_and_begun_anew(self, who: int, witness: int) -> None:
@@ -199,7 +201,7 @@ class Registries(RuleBasedStateMachine):
         shard = self.shards[who]
         self.run(shard.end())
         self.leaders[witness].map.see(everything=True)
-        shard.held.clear()
+        shard.owned.clear()
         self.run(shard.begin())
         self.shard_is_quick(who)
 
@@ -208,17 +210,17 @@ class Registries(RuleBasedStateMachine):
         if self.shards[who].begun:
             self.run(self.store.commit([], [Put(drain_key(self.shards[who].uid), b"")], []))
 
-    @precondition(lambda self: any(shard.held for shard in self.shards))
+    @precondition(lambda self: any(shard.owned for shard in self.shards))
     @rule(who=st.integers(0, SHARDS - 1))
     def shard_writes(self, who: int) -> None:
         """Whoever believes in a range may try; only the owner by the fence gets through."""
         shard = self.shards[who]
-        for name, fence in list(shard.held.items()):
+        for name, fence in list(shard.owned.items()):
             owner = self.run(read_fence(self.store, name)).value
             try:
                 self.run(self.store.commit([fence], [Put(f"/journal/{shard.uid}".encode(), b"")], []))
             except Fenced:
-                del shard.held[name]
+                del shard.owned[name]
             else:
                 assert owner is not None and owner.owner == shard.uid
 
@@ -249,7 +251,7 @@ class Registries(RuleBasedStateMachine):
     def nobody_serves_what_another_one_owns(self) -> None:
         """Reads are answered by who holds a range in memory and has a proved session: he must be whom the fence names."""
         for shard in self.shards:
-            for name in shard.held if shard.proved else ():
+            for name in shard.owned if shard.proved else ():
                 fence = self.run(read_fence(self.store, name)).value
                 assert fence is not None and fence.owner == shard.uid
 
@@ -262,7 +264,7 @@ class Registries(RuleBasedStateMachine):
         for shard in self.shards:
             await self.store.commit([], [], [Delete(drain_key(shard.uid))])
             if not shard.begun:
-                shard.held.clear()
+                shard.owned.clear()
                 await shard.begin()
         leader = self.leaders[0]
         for _ in range(100):
@@ -278,7 +280,7 @@ class Registries(RuleBasedStateMachine):
                 break
         else:
             raise AssertionError("the ranges come to no rest")
-        holders = [name for shard in self.shards for name in shard.held]
+        holders = [name for shard in self.shards for name in shard.owned]
         assert sorted(holders) == sorted(leader.map.records())
         for name, record in leader.map.records().items():
             fence = await read_fence(self.store, name)
@@ -286,7 +288,6 @@ class Registries(RuleBasedStateMachine):
             assert (await self.store.read(fence_key(name), fence_key(name) + b"\0")).kvs
 
 
-Registries.TestCase.settings = settings(
-    max_examples=100, stateful_step_count=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
-TestRegistries = Registries.TestCase
+@pytest.mark.hypothesis
+def test_two_leaders_and_any_sequence_of_events() -> None:
+    run_machine(Registries, settings(max_examples=100, stateful_step_count=50, suppress_health_check=[HealthCheck.too_slow]))

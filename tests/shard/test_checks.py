@@ -70,8 +70,7 @@ async def test_named_checks_and_the_counts_of_commits() -> None:
 
     key = Key("root", "core/configmaps", "default", "x")
     await cell.commit([Change(key, b"{}", None, None)])
-    for hook in cell.on_write:
-        hook(0.1, 1, Fenced("root", None))
+    cell.writes.send(0.1, 1, Fenced("root", None))
     text = metrics.text().decode()
     assert "tenantry_store_changes_total 1.0" in text
     assert "tenantry_store_commit_duration_seconds_count 1.0" in text

@@ -10,7 +10,7 @@ from shard.service_accounts import ServiceAccountLookup
 from tenantry.apiserver.request import Request
 from tenantry.http.messages import Reply, Response
 from tenantry.kube.status import StatusError
-from tests.tenancy.stack import running
+from tests.support.one_process import running
 
 FOUND = b'{"metadata":{"uid":"7"}}'
 DELETING = b'{"metadata":{"uid":"7","deletionTimestamp":"2026-01-01T00:00:00Z"}}'

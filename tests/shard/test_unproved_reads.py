@@ -12,7 +12,7 @@ from tenantry.apiserver.forwarded import NOT_OWNER
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.user import User
 from tenantry.http.messages import Reply, Response
-from tests.tenancy.stack import MASTER, Stack, person, running
+from tests.support.one_process import MASTER, Stack, person, running
 
 ADA = person("ada")
 REVIEW = {

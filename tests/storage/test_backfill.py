@@ -11,10 +11,11 @@ from tenantry.storage import backfill
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.range import Range, TooOld
 from tenantry.storage.store import Batch, Damaged, StoreError, Unavailable
-from tests.storage.test_cell import RESOURCE, cell_on, create, key, there, turns
+from tests.support.ranges import RESOURCE, cell_on, create, key, there
+from tests.support.waiting import quiet
 
 
-class SlowPast(MemoryStore):
+class SlowHistory(MemoryStore):
     """Its watches show nothing before `open` is set, and fail first with what is in `errors`."""
 
     def __init__(self) -> None:
@@ -32,7 +33,7 @@ class SlowPast(MemoryStore):
             yield batch
 
 
-async def taken(store: SlowPast) -> tuple[Range, int, int]:
+async def taken(store: SlowHistory) -> tuple[Range, int, int]:
     """A range after its second owner took it, the version before its one object was made, and that of the object."""
     first = cell_on(store)
     before = (await first.adopt("root", "r", "t")).version
@@ -40,71 +41,71 @@ async def taken(store: SlowPast) -> tuple[Range, int, int]:
     return await cell_on(store, "shard-2").adopt("root", "r", "t"), before, there(record).version
 
 
-async def test_the_present_does_not_wait_for_the_past() -> None:
-    store = SlowPast()
+async def test_reads_of_the_present_and_writes_do_not_wait_for_a_backfill() -> None:
+    store = SlowHistory()
     first = cell_on(store)
     before = (await first.adopt("root", "r", "t")).version
     (old,) = await first.commit([create("a")])
     second = cell_on(store, "shard-2")
-    held = await second.adopt("root", "r", "t")
-    loaded = held.version
+    range_ = await second.adopt("root", "r", "t")
+    loaded = range_.version
     await store.asked.wait()
     (new,) = await second.commit([create("b")])
-    assert held.get(key("a")) is not None and held.get(key("b")) is not None
-    await held.backfilled(loaded)
-    assert [event.version for event in held.events_after(loaded, RESOURCE)] == [there(new).version]
-    waiting = asyncio.create_task(held.backfilled(before))
-    await turns()
+    assert range_.get(key("a")) is not None and range_.get(key("b")) is not None
+    await range_.backfilled(loaded)
+    assert [event.version for event in range_.events_after(loaded, RESOURCE)] == [there(new).version]
+    waiting = asyncio.create_task(range_.backfilled(before))
+    await quiet()
     assert not waiting.done()
     with pytest.raises(TooOld):
-        held.events_after(before, RESOURCE)
+        range_.events_after(before, RESOURCE)
     store.open.set()
     await waiting
-    assert [event.version for event in held.events_after(before, RESOURCE)] == [there(old).version, there(new).version]
+    assert [event.version for event in range_.events_after(before, RESOURCE)] == [there(old).version, there(new).version]
     await second.close()
 
 
-async def test_the_past_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_backfill_that_fails_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backfill, "FIRST_RETRY_SECONDS", 0.0)
-    store = SlowPast()
+    store = SlowHistory()
     store.errors = [Unavailable("not now"), Unavailable("nor now")]
-    held, before, made = await taken(store)
+    range_, before, made = await taken(store)
     store.open.set()
-    await held.backfilled(before)
-    assert [event.version for event in held.events_after(before, RESOURCE)] == [made]
+    await range_.backfilled(before)
+    assert [event.version for event in range_.events_after(before, RESOURCE)] == [made]
 
 
-async def test_a_damaged_past_is_given_up() -> None:
-    store = SlowPast()
+async def test_a_damaged_history_is_given_up() -> None:
+    store = SlowHistory()
     store.errors = [Damaged("unreadable")]
-    held, before, _ = await taken(store)
+    range_, before, _ = await taken(store)
     store.open.set()
-    await held.backfilled(before)
-    assert held.get(key("a")) is not None
+    await range_.backfilled(before)
+    assert range_.get(key("a")) is not None
     with pytest.raises(TooOld):
-        held.events_after(before, RESOURCE)
+        range_.events_after(before, RESOURCE)
 
 
 @pytest.mark.parametrize("begun", [False, True])
-async def test_who_waits_for_the_past_of_a_lost_range_is_let_go(begun: bool) -> None:
-    store = SlowPast()
+async def test_waiters_for_the_backfill_of_a_released_range_are_woken(begun: bool) -> None:
+    store = SlowHistory()
     await taken(store)
     cell = cell_on(store, "shard-3")
-    held = await cell.adopt("root", "r", "t")
-    waiting = asyncio.create_task(held.backfilled(0))
+    range_ = await cell.adopt("root", "r", "t")
+    waiting = asyncio.create_task(range_.backfilled(0))
     if begun:
-        await turns()
+        await quiet()
     await cell.release("root")
     await waiting
-    assert not held.readable
+    assert not range_.readable
 
 
-async def test_closing_ends_what_is_read() -> None:
-    store = SlowPast()
+async def test_closing_ends_backfills() -> None:
+    store = SlowHistory()
     await taken(store)
     cell = cell_on(store, "shard-3")
-    held = await cell.adopt("root", "r", "t")
-    waiting = asyncio.create_task(held.backfilled(0))
-    await turns()
+    range_ = await cell.adopt("root", "r", "t")
+    waiting = asyncio.create_task(range_.backfilled(0))
+    await quiet()
     await cell.close()
     await waiting

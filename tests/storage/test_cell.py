@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from tenantry.storage import versions
-from tenantry.storage.cell import Cell, NotOwned, Stale
+from tenantry.storage.cell import NotOwned, Stale
 from tenantry.storage.commit import CommitLimits
 from tenantry.storage.fence import FenceValue, acquire_fence, read_fence
-from tenantry.storage.keys import Key, catalog_key
+from tenantry.storage.keys import catalog_key
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.overtaken import ATTEMPTS, transact
 from tenantry.storage.range import Range
@@ -19,40 +19,14 @@ from tenantry.storage.record import Change, Head, Record
 from tenantry.storage.store import Batch, Delete, Fence, Fenced, Indeterminate, Overdrawn, Put, Store, Unavailable, Unencodable
 from tests.storage.faults import FaultyStore
 from tests.support.patience import PATIENCE_SECONDS
+from tests.support.ranges import RESOURCE, cell_on, create, key, there
+from tests.support.waiting import one_turn, quiet
 
-RESOURCE = "core/configmaps"
 IMPATIENT = CommitLimits(answer_seconds=0.02, first_retry_seconds=0.001, last_retry_seconds=0.002)
-
-
-def parse_head(key: Key, value: bytes) -> Head:
-    return Head(uid=f"uid of {key.name}")
-
-
-def key(name: str, cluster: str = "root") -> Key:
-    return Key(cluster, RESOURCE, "default", name)
-
-
-def create(name: str, value: bytes = b"{}", cluster: str = "root", **more: Any) -> Change:
-    return Change(key(name, cluster), value, Head(), None, **more)
-
-
-def cell_on(store: Store, uid: str = "shard-1", **settings: Any) -> Cell:
-    return Cell(store, uid, parse_head, **settings)
-
-
-def there(record: Record | None) -> Record:
-    assert record is not None
-    return record
 
 
 def broken(range_: Range, owner: FenceValue | None) -> None:
     raise ZeroDivisionError
-
-
-async def turns(count: int = 20) -> None:
-    """Lets everything run that can."""
-    for _ in range(count):
-        await asyncio.sleep(0)
 
 
 async def test_a_write_is_read_back_and_found_again(store: Store) -> None:
@@ -78,12 +52,12 @@ async def test_the_order_is_memory_then_hooks_then_subscribers_then_writer(store
     range_ = await cell.adopt("root", "r", "t")
     seen: list[object] = []
     changes = [create("a"), create("b")]
-    cell.on_commit.append(lambda revision, done: seen.append(("hook", revision, len(done), range_.count(RESOURCE))))
+    cell.commits.subscribe(lambda revision, done: seen.append(("hook", revision, len(done), range_.count(RESOURCE))))
     range_.subscribe(lambda events: seen.append(("subscriber", [event.key.name for event in events])))
     future = asyncio.ensure_future(cell.commit(changes))
     future.add_done_callback(lambda _: seen.append("writer"))
     await future
-    await turns(1)
+    await quiet()
     revision = versions.revision_of(range_.version)
     assert seen == [("hook", revision, 2, 2), ("subscriber", ["a", "b"]), "writer"]
 
@@ -96,7 +70,8 @@ async def test_hooks_and_subscribers_that_raise_cost_nobody_else_anything(store:
     def broken(*_: object) -> None:
         raise RuntimeError("a bug")
 
-    cell.on_commit += [broken, lambda *_: seen.append("hook")]
+    cell.commits.subscribe(broken)
+    cell.commits.subscribe(lambda *_: seen.append("hook"))
     range_.subscribe(broken)
     range_.subscribe(lambda _: seen.append("subscriber"))
     await cell.commit([create("a")])
@@ -146,10 +121,10 @@ async def test_settled_waits_for_the_write_under_way() -> None:
     store.gate.clear()
     write = asyncio.ensure_future(cell.commit([create("a")]))
     waits = [asyncio.create_task(cell.writes_done([key("z"), key("a")])) for _ in range(2)]
-    await turns()
+    await quiet()
     assert not any(wait.done() for wait in waits)
     waits[0].cancel()
-    await turns()
+    await quiet()
     assert waits[0].cancelled()
     store.gate.set()
     await waits[1]
@@ -185,9 +160,9 @@ async def test_a_cancelled_writer_takes_nothing_back() -> None:
         await cell.commit([create("a"), create("b")])
 
     task = asyncio.create_task(write())
-    await turns()
+    await quiet()
     task.cancel()
-    await turns()
+    await quiet()
     store.gate.set()
     await cell.writes_done([key("a")])
     assert range_.count(RESOURCE) == 2
@@ -201,7 +176,7 @@ async def test_what_waits_goes_into_one_transaction_that_compares_its_fences() -
     store.commits.clear()
     store.gate.clear()
     writes = [cell.commit([create("first")])]
-    await turns()
+    await quiet()
     writes += [cell.commit([create(str(at), cluster="000a" if at % 2 else "root")]) for at in range(99)]
     writes += [cell.commit([create(f"x{at}"), create(f"y{at}")]) for at in range(3)]
     store.gate.set()
@@ -248,7 +223,7 @@ async def test_too_much_waiting_is_refused() -> None:
     await cell.adopt("root", "r", "t")
     store.gate.clear()
     writes = [cell.commit([create("in flight")])]
-    await turns()
+    await quiet()
     writes.append(cell.commit([create("a"), create("b")]))
     with pytest.raises(Overdrawn):
         cell.commit([create("c"), create("d")])
@@ -277,7 +252,7 @@ async def test_one_cluster_does_not_fill_the_queue_and_others_do_not_wait_behind
         writes.append(write)
 
     write("in flight", "r-quiet", b"")
-    await turns()
+    await quiet()
     with pytest.raises(Overdrawn):
         for number in range(2000):
             write(str(number), "r-greedy", value)
@@ -325,7 +300,7 @@ async def test_a_store_that_does_not_answer_tells_writers_and_memory_learns_the_
     store.faults.extend(silent)
     store.silent_reads = 100_000
     writes = [asyncio.ensure_future(cell.commit([create("a")]))]
-    await turns()
+    await quiet()
     writes.append(asyncio.ensure_future(cell.commit([create("b")])))
     outcomes = await asyncio.gather(*writes, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [Indeterminate, Unavailable]
@@ -360,7 +335,7 @@ async def test_closing_does_not_wait_for_a_silent_store() -> None:
     await cell.adopt("root", "r", "t")
     store.faults.extend(["lost before"] * 100_000)
     write = asyncio.ensure_future(cell.commit([create("a")]))
-    await turns()
+    await quiet()
     await asyncio.wait_for(cell.close(), 30)
     with pytest.raises(Indeterminate):
         await write
@@ -398,12 +373,13 @@ async def test_an_owner_that_lost_its_fence_is_demoted_at_once() -> None:
     lost = await cell.adopt("root", "r", "t")
     kept = await cell.adopt("two", "000", "001")
     demotions: list[object] = []
-    cell.on_demote += [broken, lambda range_, owner: demotions.append((range_, owner and owner.owner))]
+    cell.demotions.subscribe(broken)
+    cell.demotions.subscribe(lambda range_, owner: demotions.append((range_, owner and owner.owner)))
     await cell.commit([create("before")])
     await acquire_fence(store, "root", "shard-2")
     store.gate.clear()
     writes = [cell.commit([create("a")]), cell.commit([create("a", cluster="000x")])]
-    await turns()
+    await quiet()
     writes += [cell.commit([create("b"), create("b", cluster="000x")]), cell.commit([create("c", cluster="000x")])]
     store.gate.set()
     outcomes: list[Any] = await asyncio.gather(*(asyncio.ensure_future(write) for write in writes), return_exceptions=True)
@@ -432,11 +408,11 @@ async def test_writers_of_a_lost_range_are_told_a_few_in_a_turn() -> None:
     store.gate.clear()
     writes = [asyncio.ensure_future(cell.commit([create(f"a{i}")])) for i in range(400)]
     kept = asyncio.ensure_future(cell.commit([create("kept", cluster="000x")]))
-    await turns()
+    await quiet()
     store.gate.set()
     most = told = 0
     while told < len(writes):
-        await asyncio.sleep(0)
+        await one_turn()
         done = sum(write.done() for write in writes)
         most, told = max(most, done - told), done
     assert most <= 64
@@ -485,9 +461,9 @@ async def test_a_forgotten_journal_costs_one_write_and_the_ranges_are_taken_up_a
     with pytest.raises(NotOwned):
         await cell.commit([create("b")])
     assert not cell.ranges
-    held = await cell.adopt("root", "r", "t", take=False)
+    range_ = await cell.adopt("root", "r", "t", take=False)
     await cell.commit([create("c")])
-    assert [held.get(key(name)) is not None for name in "abc"] == [True, False, True]
+    assert [range_.get(key(name)) is not None for name in "abc"] == [True, False, True]
 
 
 async def test_adopting_checks_bounds_and_ownership(store: Store) -> None:
@@ -515,7 +491,7 @@ async def test_releasing_flushes_first() -> None:
     store.gate.clear()
     write = asyncio.ensure_future(cell.commit([create("a")]))
     release = asyncio.create_task(cell.release("root"))
-    await turns()
+    await quiet()
     with pytest.raises(NotOwned):
         cell.commit([create("b")])
     assert not release.done()
@@ -717,7 +693,7 @@ async def test_what_is_overtaken_by_itself_is_given_up_and_lets_others_run() -> 
         nonlocal turns_of_others
         while True:
             turns_of_others += 1
-            await asyncio.sleep(0)
+            await one_turn()
 
     task = asyncio.create_task(others())
     computed = 0

@@ -39,11 +39,12 @@ from tenantry.storage.store import (
     TooLarge,
     Unavailable,
 )
-from tests.storage.engines import Watch
 from tests.storage.etcd_writes import ALL, collect, put_surely
 from tests.support.etcd import EtcdServer
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.proxy import Proxy
+from tests.support.stores import Watch
+from tests.support.waiting import eventually, eventually_answers
 
 RESOURCE = "core/configmaps"
 Open = Callable[..., Awaitable[EtcdStore]]
@@ -90,12 +91,6 @@ async def proxy(server: EtcdServer) -> AsyncIterator[Proxy]:
 
 def url(proxy: Proxy) -> str:
     return f"http://127.0.0.1:{proxy.port}"
-
-
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(60):
-        while not await condition():  # noqa: ASYNC110 - another process has no event to wait for
-            await asyncio.sleep(0.005)
 
 
 async def test_a_watch_over_crashes_loses_and_doubles_nothing(server: EtcdServer, open_store: Open) -> None:
@@ -150,7 +145,7 @@ async def test_a_commit_that_was_never_sent_is_unavailable(server: EtcdServer, p
     await watch.progress()
     proxy.refusing = True
     proxy.cut()
-    await until(lambda: raises(Unavailable, store.read(*ALL)))
+    await eventually_answers(lambda: raises(Unavailable, store.read(*ALL)))
     with pytest.raises(Unavailable, match="no etcd endpoint answers"):
         await store.commit([], [Put(b"/a", b"")], [])
     with pytest.raises(Unavailable):
@@ -171,7 +166,7 @@ async def test_a_commit_without_an_answer_is_indeterminate(server: EtcdServer, p
     store, beside = await open_store(url(proxy)), await open_store()
     proxy.mute = True
     commit = asyncio.create_task(store.commit([], [Put(b"/a", b"")], []))
-    await until(lambda: has(beside, b"/a"))
+    await eventually_answers(lambda: has(beside, b"/a"))
     proxy.cut()
     with pytest.raises(Indeterminate):
         await commit
@@ -291,7 +286,7 @@ def demand_passwords(server: EtcdServer) -> None:
 @pytest.fixture
 def forgetful() -> Any:
     """Forgets tokens one second after their last use."""
-    server = EtcdServer(extra=["--auth-token-ttl=1"])
+    server = EtcdServer(extra=["--auth-token-ttl=1", "--logger=zap", "--log-level=info"])
     server.start()
     yield server
     server.stop()
@@ -312,16 +307,10 @@ async def test_tokens_that_expire_are_renewed(forgetful: EtcdServer, open_store:
         token = connection._token
         link = await connection.link(asyncio.get_running_loop().time() + 5)
 
-        async def gone() -> bool:
-            # A look at the token would keep it alive, so it is left alone for longer than it lasts.
-            await asyncio.sleep(1.5)
-            try:
-                await link.call(RANGE, rpc.RangeRequest(key=b"/"), 5, token)
-            except grpc.aio.AioRpcError as error:
-                return "invalid auth token" in (error.details() or "")
-            return False
-
-        await until(gone)
+        # A look at the token would keep it alive: etcd's log says when it has let it go.
+        await eventually(lambda: f'"deleted a simple token","user-name":"root","token":"{token}"' in forgetful.log.read_text())
+        with pytest.raises(grpc.aio.AioRpcError, match="invalid auth token"):
+            await link.call(RANGE, rpc.RangeRequest(key=b"/"), 5, token)
         return token
 
     token = await forgotten()
@@ -553,7 +542,7 @@ async def test_a_lost_answer_is_settled_by_the_journal(lost: str, proxy: Proxy, 
     write = asyncio.ensure_future(cell.commit([create("a"), create("b")]))
     if lost == "mute":
         journal = f"{JOURNAL}shard-1".encode()
-        await until(lambda: journaled(beside, journal, before))
+        await eventually_answers(lambda: journaled(beside, journal, before))
     else:
         await asyncio.wait([write], timeout=0.05)
     proxy.refusing = True

@@ -16,6 +16,7 @@ from tenantry.storage.store import Compacted, Fence, Indeterminate, Put, Unavail
 from tests.storage.etcd_writes import ALL, collect, put_surely
 from tests.support.etcd import EtcdServer
 from tests.support.patience import PATIENCE_SECONDS
+from tests.support.waiting import eventually
 
 
 @pytest.fixture
@@ -87,9 +88,7 @@ async def test_no_write_is_called_failed_that_happened_when_the_leader_is_lost(
             at += 1
 
     writers = [asyncio.create_task(write(number)) for number in range(16)]
-    async with asyncio.timeout(60):
-        while len(outcomes) < 50:  # noqa: ASYNC110 - the writers have no event for it
-            await asyncio.sleep(0.005)
+    await eventually(lambda: len(outcomes) >= 50, 60)
     (leader,) = [member for member in members if await leads(member)]
     leader.signal(end)
     after.set()

@@ -12,6 +12,7 @@ from tenantry.storage.follower import Follower, gathered
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.store import Batch, KeyValue, Page, Put, Unavailable
 from tests.support.patience import PATIENCE_SECONDS
+from tests.support.waiting import quiet
 
 PART = (b"/a/", b"/b/")
 
@@ -111,8 +112,10 @@ async def test_a_revision_is_reached_before_the_start_and_beside_the_watch() -> 
     await following.reached(await put(store, b"/a/1"))
     assert received.loads == [[b"/a/1"]]
     await following.reached(await put(store, b"/a/2", b"/c/elsewhere"))
+    await put(store, b"/a/3")
     await following.start()
-    revision = await put(store, b"/a/3", b"/a/4")
+    assert received.changes == [b"/a/2", b"/a/3"], "all that there was at the start"
+    revision = await put(store, b"/a/4")
     await asyncio.gather(following.reached(revision), following.reached(revision))
     await put(store, b"/a/5")
     await received.until(b"/a/5")
@@ -140,7 +143,7 @@ async def test_nothing_is_delivered_during_a_load(monkeypatch: pytest.MonkeyPatc
     starting = asyncio.create_task(following.start())
     await loading.wait()
     reaching = asyncio.create_task(following.reached(await put(store, b"/a/3")))
-    await asyncio.sleep(0.01)
+    await quiet()
     assert order == ["page 1"]
     go_on.set()
     async with asyncio.timeout(PATIENCE_SECONDS):

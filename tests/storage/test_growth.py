@@ -9,7 +9,8 @@ import pytest
 from tenantry.storage.record import Change, Head
 from tenantry.storage.store import Unavailable
 from tests.storage.faults import FaultyStore
-from tests.storage.test_cell import cell_on, create, key, there, turns
+from tests.support.ranges import cell_on, create, key, there
+from tests.support.waiting import quiet
 
 
 async def test_what_is_being_written_counts() -> None:
@@ -23,7 +24,7 @@ async def test_what_is_being_written_counts() -> None:
         cell.commit([create("b", b"123"), create("c", b"1234", "r-other")]),
         cell.commit([Change(key("a"), b"1234567", Head(), record)]),
     ]
-    await turns()
+    await quiet()
     assert cell.usage("root") == (2, 10)
     assert cell.usage("root", without="core/configmaps") == (0, 10)
     assert cell.usage("r-other") == (1, 4)
@@ -40,7 +41,7 @@ async def test_what_becomes_less_counts_once_it_has(value: bytes | None) -> None
     record = there((await cell.commit([create("a", b"12345")]))[0])
     store.gate.clear()
     write = cell.commit([Change(key("a"), value, Head() if value else None, record)])
-    await turns()
+    await quiet()
     assert cell.usage("root") == (1, 5)
     store.gate.set()
     await write

@@ -16,7 +16,8 @@ from tenantry.storage.store import (
     Store,
     Unavailable,
 )
-from tests.storage.engines import DURABLE_ENGINES, Engine, Watch, brief, brief_event
+from tests.support.stores import DURABLE_ENGINES, Engine, Watch, brief, brief_event
+from tests.support.waiting import one_turn
 
 ALL = (b"/", b"0")
 
@@ -231,7 +232,7 @@ async def test_a_live_watch_survives_compaction(store: Store) -> None:
     await watch.progress()
     for _ in range(3):
         now = await store.commit([], [Put(b"/a", b"")], [])
-    await asyncio.sleep(0)
+    await one_turn()
     await store.compact(now)
     revision = await store.commit([], [Put(b"/quiet", b"")], [])
     assert (await watch.next()).revision == revision
@@ -280,7 +281,7 @@ async def test_a_closed_store_says_so(store: Store) -> None:
 
 async def test_a_cancelled_commit_is_whole_or_absent(store: Store) -> None:
     task = asyncio.ensure_future(store.commit([], [Put(b"/a", b""), Put(b"/b", b"")], []))
-    await asyncio.sleep(0)
+    await one_turn()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     await store.commit([], [Put(b"/c", b"")], [])

@@ -11,10 +11,11 @@ from typing import Any, TypeVar
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from tenantry.storage.store import Compacted, Delete, Fence, Fenced, LeaseGone, Put
-from tests.storage.engines import ENGINES, Watch, brief, brief_event
+from tests.support.explored import run_machine
+from tests.support.stores import ENGINES, Watch, brief, brief_event
 
 KEYS = [b"/%c" % letter for letter in b"abcdef"]
 keys = st.sampled_from(KEYS)
@@ -232,18 +233,13 @@ class StoreMachine(RuleBasedStateMachine):
         self.directory.cleanup()
 
 
+@pytest.mark.hypothesis
 @pytest.mark.parametrize("engine_name", sorted(ENGINES))
 def test_any_sequence_of_calls(engine_name: str) -> None:
     machine = type("Machine", (StoreMachine,), {"engine_name": engine_name})
     # With etcd each example starts a server, and kills and starts it again a few times.
     examples = 10 if engine_name == "etcd" else 30
-    run_state_machine_as_test(
+    run_machine(
         machine,
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=30,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-            derandomize=True,
-        ),
+        settings(max_examples=examples, stateful_step_count=30, suppress_health_check=list(HealthCheck)),
     )

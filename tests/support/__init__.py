@@ -1,0 +1,15 @@
+"""What tests run on, in layers. Each is made of the one before; a test uses the lowest that shows what it is about.
+
+| layer | module | what it is |
+| --- | --- | --- |
+| store | `stores` | each storage engine, with ways to break it; fixtures `engine` and `store` |
+| range | `ranges` | a cell and its ranges over a store |
+| map | `maps` | a map of ranges that the test changes at will |
+| shard in memory | `shards` | registries and shards over one store, without HTTP |
+| one process | `one_process` | all of `tenantry start` but sockets and SQLite |
+| processes | `forms`, `fleet` | `tenantry start` on SQLite, or processes of their own on etcd; `etcd` is a real etcd |
+
+`waiting` waits, `running` starts and closes, `logs` shows what processes logged in the report of a failure, and `api` is
+a client of a cluster. Harnesses of single folders are views of these: `tests/apiserver/kit.py` of a range,
+`tests/gateway/door.py` of a map, `tests/growth/served.py` of one process, `tests/faults/platform.py` of a fleet.
+"""

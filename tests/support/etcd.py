@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import signal
 import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from tests.support.tools import program
+from tools.child import Child
 from tools.ports import free_port
 
 # Members on one machine need little patience with each other; one that is alone is up in some 30 ms.
@@ -30,7 +30,7 @@ def etcd_program() -> str:
     return os.environ.get("ETCD") or program("etcd", "apt-get install etcd-server")
 
 
-class EtcdServer:
+class EtcdServer(Child):
     """`ETCD` in the environment names another program than the `etcd` of the path. Data outlives `kill`, not `stop`.
 
     `extra`: further arguments, which may be others for a later start.
@@ -40,14 +40,13 @@ class EtcdServer:
         self.program = etcd_program()
         self.port = free_port()
         scheme = "https" if tls else "http"
-        self.name = f"member-{self.port}"
         self.peer = f"http://127.0.0.1:{free_port()}"
         self.members = [self]
         self.url = f"{scheme}://127.0.0.1:{self.port}"
         self.directory = Path(tempfile.mkdtemp(prefix="etcd-", dir=directory or memory_directory()))
+        super().__init__(f"member-{self.port}", self.directory / f"etcd-{self.port}.log")
         self.extra = extra
         self._tls = tls
-        self._process: subprocess.Popen[bytes] | None = None
 
     @classmethod
     def cluster(cls, count: int, *, extra: Sequence[str] = ()) -> list[EtcdServer]:
@@ -75,30 +74,17 @@ class EtcdServer:
                 *self.extra,
             ],
             stdout=subprocess.DEVNULL,
-            stderr=(self.directory / "log").open("ab"),
+            stderr=self.log.open("ab"),
         )
 
-    @property
-    def pid(self) -> int:
-        assert self._process is not None
-        return self._process.pid
+    def signal(self, number: int) -> None:
+        """Nothing where it does not run."""
+        if self.running:
+            super().signal(number)
 
-    @property
-    def running(self) -> bool:
-        return self._process is not None
-
-    def kill(self) -> None:
-        """SIGKILL; what was acknowledged is on disk."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-    def signal(self, number: signal.Signals) -> None:
-        if self._process is not None:
-            self._process.send_signal(number)
-
-    def stop(self) -> None:
+    def stop(self) -> int:
+        """Kills it, and removes its data."""
         self.kill()
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(self.directory)
+        return 0

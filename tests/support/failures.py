@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support.logs import LOGS
+
 _CHARACTERS_MAX = 4000
 
 
@@ -18,3 +20,6 @@ class Failures:
             self._reporter.ensure_newline()
             self._reporter.section(f"{report.nodeid} ({report.when})", "-")
             self._reporter.write_line(report.longreprtext[-_CHARACTERS_MAX:])
+            for title, text in report.sections:
+                if title == LOGS:
+                    self._reporter.write_line(f"{title}:\n{text}")

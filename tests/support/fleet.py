@@ -6,8 +6,7 @@ from __future__ import annotations
 import json
 import signal
 import tempfile
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -16,28 +15,22 @@ from tenantry.placement.map import RangeInfo, ShardInfo
 from tenantry.placement.range_map import RangeMap
 from tenantry.storage.etcd.config import EtcdConfig
 from tenantry.storage.etcd.store import EtcdStore
-from tests.e2e.client import Api
+from tests.support.api import Api
 from tests.support.commands import tenantry
 from tests.support.etcd import TOGETHER, EtcdServer
 from tests.support.links import Background, Link
 from tests.support.patience import PATIENCE_SECONDS
+from tests.support.running import Running
+from tests.support.waiting import wait_for
 from tools.child import Child, token_in
 from tools.ports import free_port
 from tools.spawning import Spawn, executed, forked
 
 START_SECONDS_MAX = 180.0
-_POLL_SECONDS = 0.01
-
-T = TypeVar("T")
 
 
-def until(look: Callable[[], T], what: str, seconds: float = PATIENCE_SECONDS) -> T:
-    """The first answer of `look` that is true. Real processes tell nothing of themselves, so it is asked again and again."""
-    deadline = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < deadline, f"not within {seconds:g} seconds: {what}"
-        time.sleep(_POLL_SECONDS)
-    return found
+class Ended(Exception):
+    """A process that was to serve has ended; the text has its log."""
 
 
 class Process(Child):
@@ -53,7 +46,7 @@ class Process(Child):
         self._spawn = spawn
         self._log_start = 0
         self.metrics_url = ""
-        """Of its figures, without authentication; empty where the process was told another port."""
+        """Of its metrics, without authentication; empty where the process was told another port."""
 
     def __repr__(self) -> str:
         return f"<Process {self.name} {'up' if self.running else 'down'}>"
@@ -67,10 +60,11 @@ class Process(Child):
         """Waits until it says that it serves; the line."""
 
         def said() -> str:
-            assert self.running, f"{self.name} ended: {self.text()[-3000:]}"
+            if not self.running:
+                raise Ended(f"{self.name} ended: {self.text()[-3000:]}")
             return next((line for line in self.text().splitlines() if line.startswith("tenantry ") and " serves " in line), "")
 
-        return until(said, f"{self.name} serves; its log:\n{self.text()[-3000:]}", seconds)
+        return wait_for(said, f"{self.name} serves; its log:\n{self.text()[-3000:]}", seconds)
 
     def text(self) -> str:
         """What it wrote since its last start."""
@@ -97,7 +91,7 @@ class Shard(Process):
         return line
 
 
-class Fleet:
+class Fleet(Running):
     """The platform. A context manager: everything in it has ended, and its files are gone, when it is left.
 
     `flags`: by kind (`registry`, `gateway`, `shard`), further arguments for each process of that kind. `links`: each process
@@ -133,16 +127,6 @@ class Fleet:
         self._lookup_ports = [free_port() for _ in range(gateways)]
         self._store: EtcdStore | None = None
         self._map: RangeMap | None = None
-
-    def __enter__(self) -> Fleet:
-        try:
-            return self.start()
-        except BaseException:
-            self.stop()
-            raise
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
 
     def start(self) -> Fleet:
         """Starts everything at once, in no order, and waits until all serve."""
@@ -184,18 +168,18 @@ class Fleet:
             process.start()
         for process in ended:
             process.ready()
-        until(lambda: all(info.shard and info.owner not in dead for info in self.ranges()), "those that live have all ranges")
+        wait_for(lambda: all(info.shard and info.owner not in dead for info in self.ranges()), "those that live have all ranges")
         self._reached()
 
     def _reached(self) -> None:
         for url in self.urls:
-            until(partial(self._reaches_root, url), f"{url} reaches root")
+            wait_for(partial(self._reaches_root, url), f"{url} reaches root")
 
     def _reaches_root(self, url: str) -> bool:
         return self.api("root", through=url).status_of("GET", "/api/v1/namespaces") == 200
 
-    def stop(self) -> None:
-        """Kills what is left."""
+    def close(self) -> None:
+        """Kills what is left, and removes its files."""
         for process in self.processes:
             process.kill()
         if self._map is not None and self._store is not None:
@@ -225,6 +209,10 @@ class Fleet:
         """Starts one that has ended, and waits until it serves."""
         process.start()
         process.ready()
+
+    @property
+    def logs(self) -> list[Path]:
+        return [process.log for process in [*self.processes, self.etcd]]
 
     @property
     def processes(self) -> list[Process]:
@@ -287,12 +275,12 @@ class Fleet:
 
     def owner(self, cluster: str) -> Shard:
         """The shard that owns a cluster's range, once there is one."""
-        return self.shards[until(lambda: self.range_of(cluster).shard, f"{cluster} has an owner")]
+        return self.shards[wait_for(lambda: self.range_of(cluster).shard, f"{cluster} has an owner")]
 
     def owned_by(self, shard: Process) -> list[str]:
         return [info.name for info in self.ranges() if info.shard == shard.name]
 
-    def settled(self, seconds: float = PATIENCE_SECONDS) -> None:
+    def placed(self, seconds: float = PATIENCE_SECONDS) -> None:
         """Waits until every range has an owner, none is on its way, and all shards that live have some."""
 
         def look() -> bool:
@@ -304,7 +292,7 @@ class Fleet:
                 and len(owners) >= min(len(infos), len(self.living()))
             )
 
-        until(look, f"ranges are settled: {self.ranges()}", seconds)
+        wait_for(look, f"ranges are placed: {self.ranges()}", seconds)
 
     def access_file(self) -> Mapping[str, str]:
         found: Mapping[str, str] = json.loads((self.access / "run.json").read_text())

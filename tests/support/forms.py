@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import signal
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.e2e.client import Api
+from tests.support.api import Api
 from tests.support.etcd import EtcdServer
 from tests.support.fleet import Fleet
+from tests.support.running import Running
 from tools.ports import free_port
 from tools.server import Server
 from tools.spawning import Spawn, forked
@@ -26,7 +27,7 @@ PATIENCE = {"registry": ("--election-ttl-seconds", "20"), "shard": ("--session-t
 """A machine that tests share may stand still for many seconds. How soon shards are replaced is for `tests/distributed`."""
 
 
-class Platform(ABC):
+class Platform(Running):
     """A platform that runs. A context manager; what it holds outlives `stop` and `kill`, and `start` finds it again."""
 
     form: str
@@ -38,7 +39,6 @@ class Platform(ABC):
     """For the flag --root-directory of `tenantry ranges` and its siblings."""
     shards: Sequence[str]
     """Their names."""
-    logs: Sequence[Path]
 
     @property
     def url(self) -> str:
@@ -78,20 +78,6 @@ class Platform(ABC):
     def kill(self) -> None:
         """Ends all of it at once, as a loss of power would."""
 
-    @abstractmethod
-    def close(self) -> None:
-        """Ends whatever still runs."""
-
-    def __enter__(self) -> Platform:
-        try:
-            return self.start()
-        except BaseException:
-            self.close()
-            raise
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
 
 class OneProcess(Platform):
     """`tenantry start` on a directory."""
@@ -107,7 +93,10 @@ class OneProcess(Platform):
         self.kubeconfig = self.server.kubeconfig
         self.ca = self.server.ca
         self.access = self.server.root
-        self.logs = [self.server.log]
+
+    @property
+    def logs(self) -> Sequence[Path]:
+        return [self.server.log]
 
     def start(self, *, more_shards: int = 0) -> Platform:
         self.shards = [f"shard-{number + 1}" for number in range(len(self.shards) + more_shards)]
@@ -152,7 +141,7 @@ class Distributed(Platform):
         return sorted(self.fleet.shards)
 
     @property
-    def logs(self) -> Sequence[Path]:  # type: ignore[override]
+    def logs(self) -> Sequence[Path]:
         return [process.log for process in self.fleet.processes]
 
     def start(self, *, more_shards: int = 0) -> Platform:
@@ -190,7 +179,7 @@ class Distributed(Platform):
         self.wait()
 
     def close(self) -> None:
-        self.fleet.stop()
+        self.fleet.close()
 
 
 def platform(

@@ -8,7 +8,7 @@ import queue
 import subprocess
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tests.support.tools import program
 
@@ -29,7 +29,7 @@ def built(folder: Path) -> Path:
 
 
 class Informers:
-    """The running program: its events and its requests as they come, and the contents of its caches when asked."""
+    """The running program, a context manager: its events and requests as they come, and the contents of its caches when asked."""
 
     def __init__(self, binary: Path, kubeconfig: Path) -> None:
         self.events: list[dict[str, Any]] = []
@@ -47,6 +47,14 @@ class Informers:
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
         assert self._ready.wait(LINE_SECONDS), "the program has not become ready"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Raises AssertionError where the program panicked."""
+        complaints = self.stop()
+        assert "panic" not in complaints, complaints
 
     def _read(self) -> None:
         assert self._process.stdout is not None

@@ -48,7 +48,7 @@ def held(*roots: object, beside: tuple[type, ...] = ()) -> Counter[str]:
 
 
 def growth(before: Counter[str], after: Counter[str], least: int) -> dict[str, tuple[int, int]]:
-    """What grew by at least so much: the figures before and after."""
+    """What grew by at least so much: the numbers before and after."""
     return {name: (before[name], count) for name, count in sorted(after.items()) if count - before[name] >= least}
 
 

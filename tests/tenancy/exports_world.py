@@ -35,6 +35,7 @@ from tenantry.virtual.access_changes import AccessChanges
 from tenantry.virtual.mount import ServicesMount, load_views
 from tenantry.virtual.stock import stock_views
 from tenantry.virtual.view import View, ViewContext
+from tests.support.maps import MapInMemory
 from tests.support.patience import PATIENCE_SECONDS
 
 MASTER = User("system:admin", (MASTERS_GROUP, AUTHENTICATED_GROUP))
@@ -56,31 +57,6 @@ SCHEMA_VERSION = {
 
 def user(name: str, *groups: str) -> User:
     return User(name, (*groups, AUTHENTICATED_GROUP))
-
-
-class FixedMap:
-    """A registry whose map never changes."""
-
-    def __init__(self, ranges: Sequence[RangeInfo]) -> None:
-        self._ranges = tuple(sorted(ranges, key=lambda r: r.start))
-
-    def ranges(self) -> Sequence[RangeInfo]:
-        return self._ranges
-
-    def range_of(self, cluster: str) -> RangeInfo | None:
-        return next((r for r in self._ranges if r.holds(cluster)), None)
-
-    def named(self, name: str) -> RangeInfo | None:
-        return next((r for r in self._ranges if r.name == name), None)
-
-    def shards(self) -> Sequence[ShardInfo]:
-        return tuple(ShardInfo(name, f"uid-{name}", URL) for name in sorted({r.shard for r in self._ranges}))
-
-    async def open_range(self, labels: Mapping[str, str]) -> RangeInfo:
-        raise NotImplementedError
-
-    def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
-        return lambda: None
 
 
 class NoPeers:
@@ -123,7 +99,7 @@ class World:
         self.tenancy = tenancy = made_by(
             name=name,
             cell=self.cell,
-            range_map=FixedMap(infos),
+            range_map=MapInMemory(infos, [ShardInfo(shard, f"uid-{shard}", URL) for shard in ("here", "there")]),
             urls=Urls(URL),
             peers=NoPeers(),
             connectors=self.connectors,

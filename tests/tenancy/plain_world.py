@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +9,7 @@ from tenantry.apiserver.authentication.service_account import BoundObject
 from tenantry.apiserver.user import User
 from tenantry.kube.objects import Object
 from tenantry.tenancy.resources import LOGICAL_CLUSTERS
-from tests.support.patience import PATIENCE_SECONDS
+from tests.support.waiting import until
 from tests.tenancy.exports_world import MASTER
 from tests.tenancy.exports_world import World as ExportsWorld
 
@@ -86,10 +85,7 @@ class World(ExportsWorld):
 
     async def settled(self, condition: Callable[[], object] = lambda: True) -> None:
         """Returns when no controller has anything to do and the condition holds."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            # Nothing tells of an idle runner, so the others on the loop are let on until it is.
-            while not (self.tenancy.runner.idle and condition()):  # noqa: ASYNC110
-                await asyncio.sleep(0)
+        await until(lambda: self.tenancy.runner.idle and condition())
 
 
 def config_map(name: str, *owners: Object, block: bool = False, **metadata: Any) -> Object:

@@ -21,7 +21,7 @@ from tenantry.apiserver.user import (
 )
 from tenantry.http.messages import Response
 from tenantry.storage.keys import Key
-from tests.tenancy.stack import MASTER, Stack, person, running
+from tests.support.one_process import MASTER, Stack, person, running
 
 ANONYMOUS = User("system:anonymous", (UNAUTHENTICATED_GROUP,))
 STRANGER = person("stranger")

@@ -25,8 +25,9 @@ from tenantry.storage.record import Record
 from tenantry.tenancy.authorization.access import Access
 from tenantry.tenancy.authorization.policy import Policy
 from tests.apiserver.kit import MemorySink
+from tests.support.one_process import MASTER, Stack, person, running
 from tests.support.reachable import alive, growth, held
-from tests.tenancy.stack import MASTER, Stack, person, running
+from tests.support.waiting import eventually
 
 BESIDE = (Cache, History, MemoryStore, asyncio.Event)
 """Bounded by themselves (caches, histories), or what the system works on (the store, which keeps its past)."""
@@ -60,9 +61,7 @@ NOBODY = User(ANONYMOUS, (UNAUTHENTICATED_GROUP,))
 
 async def idle(stack: Stack) -> None:
     """Returns when the controllers have nothing left to do."""
-    async with asyncio.timeout(60):
-        while not all(shard.tenancy.runner.idle for shard in stack.shards.values()):  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    await eventually(lambda: all(shard.tenancy.runner.idle for shard in stack.shards.values()), 60)
 
 
 def everything(stack: Stack) -> Any:

@@ -18,7 +18,7 @@ from tenantry.apiserver.user import (
     service_account_groups,
     service_account_name,
 )
-from tests.tenancy.stack import Stack, person, running
+from tests.support.one_process import Stack, person, running
 
 RBAC = "apis/rbac.authorization.k8s.io/v1"
 LOGICAL_CLUSTER = "apis/core.kcp.io/v1alpha1/logicalclusters/cluster"

@@ -22,9 +22,10 @@ from tenantry.kube.codec import json_size
 from tenantry.storage.cell import Cell, Stale
 from tenantry.storage.keys import Key
 from tenantry.storage.overtaken import Attempts
+from tests.support.one_process import MASTER, Stack, person, running
 from tests.support.sources import OURS
+from tests.support.waiting import one_turn
 from tests.tenancy.plain_world import definition
-from tests.tenancy.stack import MASTER, Stack, person, running
 
 MANY = 3 * AT_ONCE
 APPLY = "application/apply-patch+yaml"
@@ -196,7 +197,7 @@ async def test_of_a_refusal(world: tuple[Stack, str], name: str) -> None:
         for _ in range(3):
             await asyncio.create_task(once())
         # The loop holds the last callbacks until its next turn.
-        await asyncio.sleep(0)
+        await one_turn()
 
 
 async def freed(work: Coroutine[Any, Any, Any]) -> None:
@@ -215,7 +216,7 @@ async def test_of_a_job_that_fails() -> None:
     Body.__module__ = OURS[0]
     with nothing_to_collect():
         await asyncio.create_task(freed(in_steps(mine.run("a", lambda: fail(body)), ("a",))))
-        await asyncio.sleep(0)
+        await one_turn()
 
 
 async def test_of_attempts_that_are_overtaken() -> None:
@@ -233,4 +234,4 @@ async def test_of_attempts_that_are_overtaken() -> None:
     with nothing_to_collect():
         with pytest.raises(Stale):
             await asyncio.create_task(again())
-        await asyncio.sleep(0)
+        await one_turn()

@@ -14,7 +14,7 @@ from tenantry.base.cache import caches
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.store import Delete, Fence, Put
 from tenantry.tenancy.copies import ENDED
-from tests.tenancy.stack import WORKSPACES, Stack, new_cell, person, running
+from tests.support.one_process import WORKSPACES, Stack, new_cell, person, running
 
 COMMITS_MAX = 40
 PARENT = f"/clusters/root/{WORKSPACES}"

@@ -8,7 +8,7 @@ from typing import Any
 from tenantry.kube.objects import Object
 from tenantry.storage.memory import MemoryStore
 from tenantry.tenancy.retained_schemas import RETAINED
-from tests.tenancy.stack import Stack, new_cell, running
+from tests.support.one_process import Stack, new_cell, running
 
 APIS = "apis/apis.kcp.io"
 SCHEMA: Object = {

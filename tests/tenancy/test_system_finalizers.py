@@ -9,7 +9,7 @@ import pytest
 
 from tenantry.kube.objects import Object
 from tenantry.tenancy.admission.system_finalizers import FINALIZERS
-from tests.tenancy.stack import Stack, person, running
+from tests.support.one_process import Stack, person, running
 
 TENANT = person("tenant")
 MERGE, JSON_PATCH, STRATEGIC, APPLY = (

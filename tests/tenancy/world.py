@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -26,6 +26,7 @@ from tenantry.storage.keys import Key
 from tenantry.storage.memory import MemoryStore
 from tenantry.tenancy.wiring import Tenancy
 from tenantry.tenancy.workspaces.admission.plugins import plugins
+from tests.support.maps import MapInMemory
 from tests.support.patience import PATIENCE_SECONDS
 
 USER = User("ada", (AUTHENTICATED_GROUP,))
@@ -50,30 +51,20 @@ class Anybody:
         return True
 
 
-class Map:
-    """A registry in memory over the world's shards."""
+class Map(MapInMemory):
+    """Opens ranges on the world's shards in turn."""
 
     def __init__(self, world: World) -> None:
+        super().__init__(())
         self._world = world
-        self._ranges: tuple[RangeInfo, ...] = ()
-        self._subscribers: list[Callable[[], None]] = []
         self.opened = 0
-
-    def ranges(self) -> Sequence[RangeInfo]:
-        return self._ranges
-
-    def range_of(self, cluster: str) -> RangeInfo | None:
-        return next((r for r in self._ranges if r.holds(cluster)), None)
-
-    def named(self, name: str) -> RangeInfo | None:
-        return next((r for r in self._ranges if r.name == name), None)
 
     def shards(self) -> Sequence[ShardInfo]:
         return [ShardInfo(tenancy.name, tenancy.name, tenancy.urls.external) for tenancy in self._world.tenancies]
 
     async def open_range(self, labels: Mapping[str, str]) -> RangeInfo:
         self.opened += 1
-        number = len(self._ranges) + 1
+        number = len(self.ranges()) + 1
         shard = self._world.tenancies[self.opened % len(self._world.tenancies)]
         info = RangeInfo(
             name=f"range-{number}",
@@ -88,16 +79,7 @@ class Map:
 
     async def add(self, info: RangeInfo) -> None:
         await self._world.cells[info.shard].adopt(info.name, info.start, info.end)
-        self._ranges = tuple(sorted((*self._ranges, info), key=lambda r: r.start))
-        for subscriber in list(self._subscribers):
-            subscriber()
-
-    def relabel(self, name: str, labels: Mapping[str, str]) -> None:
-        self._ranges = tuple(replace(r, labels=labels) if r.name == name else r for r in self._ranges)
-
-    def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
-        self._subscribers.append(callback)
-        return lambda: self._subscribers.remove(callback)
+        self.put(info)
 
 
 @dataclass
@@ -229,7 +211,7 @@ async def running(shards: int = 1, *, capacity: int = 1000, store: MemoryStore |
             ca_certificate="-----BEGIN CERTIFICATE-----\n",
         )
         tenancy.runner.add(*tenancy.workspace_controllers(), *tenancy.export_controllers())
-        cell.on_commit.append(world.count)
+        cell.commits.subscribe(world.count)
         world.tenancies.append(tenancy)
         world.cells[name] = cell
     await world.registry.add(RangeInfo(name="root", start="r", end="t", shard="shard-1", capacity=capacity))

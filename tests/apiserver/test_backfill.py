@@ -1,4 +1,4 @@
-"""A shard that has just taken a range answers what needs the past when it has it, and everything else at once."""
+"""A shard that has just acquired a range answers at once, but for what needs history that is still being backfilled."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from tenantry.apiserver.records import parse_head
 from tenantry.http.messages import Response, Stream
 from tenantry.storage.cell import Cell
 from tests.apiserver.kit import DEFINITIONS, MemorySink, Server, TestScope, cm
-from tests.storage.test_backfill import SlowPast
-from tests.storage.test_cell import turns
+from tests.storage.test_backfill import SlowHistory
+from tests.support.waiting import quiet
 
 CMS = "/api/v1/namespaces/default/configmaps"
 
 
 class Taken(NamedTuple):
     server: Server
-    store: SlowPast
+    store: SlowHistory
     before: str
     """The version when there was `a` alone; then came `b`."""
 
 
 @pytest.fixture
 async def taken() -> AsyncIterator[Taken]:
-    store = SlowPast()
+    store = SlowHistory()
     first, second = Cell(store, "shard-1", parse_head), Cell(store, "shard-2", parse_head)
     former = Server(TestScope(first, await first.adopt("root", "r", "t"), DEFINITIONS))
     await former("POST", CMS, cm("a"))
@@ -50,7 +50,7 @@ async def test_what_is_asked_of_the_present_is_answered(taken: Taken) -> None:
 async def test_a_watch_that_resumes_waits_and_misses_nothing(taken: Taken) -> None:
     server = taken.server
     resuming = asyncio.create_task(server.stream(f"{CMS}?watch=true&resourceVersion={taken.before}"))
-    await turns()
+    await quiet()
     assert not resuming.done()
     await server("POST", CMS, cm("c"))
     taken.store.open.set()
@@ -64,18 +64,18 @@ async def test_a_watch_that_resumes_waits_and_misses_nothing(taken: Taken) -> No
     await running
 
 
-async def test_a_list_of_the_past_waits(taken: Taken) -> None:
+async def test_a_list_at_an_older_version_waits(taken: Taken) -> None:
     old = asyncio.create_task(taken.server("GET", f"{CMS}?resourceVersionMatch=Exact&resourceVersion={taken.before}"))
-    await turns()
+    await quiet()
     assert not old.done()
     taken.store.open.set()
     assert (await old).names == ["a"]
 
 
-async def test_who_waits_at_a_shard_that_loses_the_range_can_go_to_the_next(taken: Taken) -> None:
+async def test_a_request_that_waits_at_a_shard_that_releases_the_range_can_go_to_the_next(taken: Taken) -> None:
     """The answer is none that makes a client list again."""
     resuming = asyncio.create_task(taken.server.reply("GET", f"{CMS}?watch=true&resourceVersion={taken.before}"))
-    await turns()
+    await quiet()
     await taken.server.scope.cell.release("root")
     answer = await resuming
     assert isinstance(answer, Response) and not isinstance(answer, Stream)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from gateway.proxy import Proxy
 from gateway.routing import Router
@@ -24,59 +24,10 @@ from tenantry.placement.map import RangeInfo, ShardInfo
 from tenantry.placement.owners import Owners
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.store import Put
-from tests.support.patience import PATIENCE_SECONDS
+from tests.support.maps import MapInMemory
 
 URL = "https://tenantry.test:6443"
 A, B = "aaa0000000000001", "bbb0000000000001"
-
-
-class Map:
-    """`tenantry.placement.map.Map`, as the test says."""
-
-    def __init__(self, ranges: Sequence[RangeInfo], shards: Sequence[ShardInfo] = ()) -> None:
-        self._ranges = tuple(ranges)
-        self._shards = tuple(shards)
-        self._subscribers: list[Callable[[], None]] = []
-
-    def ranges(self) -> Sequence[RangeInfo]:
-        return self._ranges
-
-    def range_of(self, cluster: str) -> RangeInfo | None:
-        return next((info for info in self._ranges if info.holds(cluster)), None)
-
-    def named(self, name: str) -> RangeInfo | None:
-        return next((info for info in self._ranges if info.name == name), None)
-
-    def shards(self) -> Sequence[ShardInfo]:
-        return self._shards
-
-    async def open_range(self, labels: Mapping[str, str]) -> RangeInfo:
-        raise AssertionError("no test opens a range here")
-
-    def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
-        self._subscribers.append(callback)
-        return lambda: self._subscribers.remove(callback)
-
-    def add_shard(self, shard: ShardInfo) -> None:
-        self._shards = (*self._shards, shard)
-        self._tell()
-
-    def remove_shard(self, uid: str) -> None:
-        gone = next(s for s in self._shards if s.uid == uid)
-        self._shards = tuple(s for s in self._shards if s.uid != uid)
-        self._ranges = tuple(replace(r, shard="") if r.owner == gone.uid else r for r in self._ranges)
-        self._tell()
-
-    def give(self, range_name: str, uid: str) -> None:
-        name = next((s.name for s in self._shards if s.uid == uid), "")
-        self._ranges = tuple(
-            replace(r, shard=name, owner=uid, generation=r.generation + 1) if r.name == range_name else r for r in self._ranges
-        )
-        self._tell()
-
-    def _tell(self) -> None:
-        for callback in list(self._subscribers):
-            callback()
 
 
 def some_ranges() -> list[RangeInfo]:
@@ -85,11 +36,11 @@ def some_ranges() -> list[RangeInfo]:
 
 
 @dataclass
-class Fleet:
+class Door:
     """A running front door, its map, and the certificates of everybody."""
 
     authority: CertificateAuthority
-    map: Map
+    map: MapInMemory
     directory: Directory
     owners: Owners
     forwarding: Forwarding
@@ -149,9 +100,9 @@ class Fleet:
 
 
 @asynccontextmanager
-async def fleet(
+async def running_door(
     *, limits: Limits | None = None, grace_seconds: float = 1.0, patience_seconds: float = 5.0
-) -> AsyncIterator[Fleet]:
+) -> AsyncIterator[Door]:
     authority = CertificateAuthority.create()
     store = MemoryStore()
     await store.commit([], [Put(b"/catalog/tenancy.kcp.io/workspaces/root/org", b'{"cluster":"' + A.encode() + b'"}')], [])
@@ -160,7 +111,7 @@ async def fleet(
     )
     catalog = Catalog(store)
     await catalog.start()
-    map_ = Map(some_ranges())
+    map_ = MapInMemory(some_ranges())
     directory = Directory(catalog, map_, URL)
     directory.start()
     owners = Owners(
@@ -180,7 +131,7 @@ async def fleet(
     tls = pair_server_context(authority.issue_serving(["127.0.0.1"]), client_ca_pem=authority.certificate)
     edge = http_server(proxy, tls=tls, limits=limits)
     port = await edge.start("127.0.0.1", 0)
-    running = Fleet(authority, map_, directory, owners, forwarding, edge, port, health)
+    running = Door(authority, map_, directory, owners, forwarding, edge, port, health)
     try:
         yield running
     finally:
@@ -191,9 +142,3 @@ async def fleet(
         directory.stop()
         await catalog.stop()
         await store.close()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not condition():  # noqa: ASYNC110 - counters have no event of their own
-            await asyncio.sleep(0.001)

@@ -110,7 +110,7 @@ class Stack:
         return reply
 
     async def handle(self, request: Request) -> Reply:
-        """The answer to a request as the edge makes it, whose caller is yet to be authenticated."""
+        """The answer to a request as the HTTP server makes it, whose caller is yet to be authenticated."""
         assert self._front is not None
         return await self._front(request)
 
@@ -157,10 +157,10 @@ class Stack:
 
         def follow() -> None:
             for shard in self.shards.values():
-                for held in shard.cell.ranges.values():
-                    if held not in followed:
-                        followed.add(held)
-                        stops.append(held.subscribe(lambda _: changed.set()))
+                for range_ in shard.cell.ranges.values():
+                    if range_ not in followed:
+                        followed.add(range_)
+                        stops.append(range_.subscribe(lambda _: changed.set()))
             changed.set()
 
         stops += [self.map.subscribe(follow)]

@@ -55,7 +55,7 @@ class Member:
         await self.cell.close()
 
 
-class Fleet:
+class FleetInMemory:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.map = RangeMap(store)
@@ -83,11 +83,11 @@ class Fleet:
     def owners(self) -> dict[str, str]:
         return {info.name: info.shard for info in self.map.ranges()}
 
-    def settled(self) -> bool:
-        """Every range is on its one way to nowhere, and held in memory by the shard that the map says and by no other."""
-        held = {name: {m.info.uid for m in self.members.values() if name in m.cell.ranges} for name in self.owners()}
-        return bool(held) and all(
-            info.shard and not info.target and held[info.name] == {info.owner} for info in self.map.ranges()
+    def placed(self) -> bool:
+        """No range moves, and each is in the memory of the shard that the map shows as its owner, and of no other."""
+        owners = {name: {m.info.uid for m in self.members.values() if name in m.cell.ranges} for name in self.owners()}
+        return bool(owners) and all(
+            info.shard and not info.target and owners[info.name] == {info.owner} for info in self.map.ranges()
         )
 
     async def until(self, condition: Callable[[], object]) -> None:
@@ -98,16 +98,16 @@ class Fleet:
                         await self.map.moved()
 
     async def check_fences(self) -> None:
-        """The map says what the fences say."""
+        """The map shows what the fences hold."""
         for info in self.map.ranges():
             fence = await read_fence(self.store, info.name)
             assert fence.value is not None
             assert (fence.value.owner, fence.value.generation) == (info.owner, info.generation)
 
     async def report(self, name: str, tenants: int) -> None:
-        """The shard says that each of its ranges holds so many tenants."""
+        """The shard reports so many tenants for each of its ranges."""
         member = self.members[name]
-        await member.session.report({held: RangeLoad(tenants=tenants) for held in member.cell.ranges})
+        await member.session.report({range_name: RangeLoad(tenants=tenants) for range_name in member.cell.ranges})
 
     async def open(self, registry: Registry, ranges: int) -> list[RangeInfo]:
         """Opens ranges one after the other; all but `root`, as the map shows them."""

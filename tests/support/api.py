@@ -13,8 +13,8 @@ from urllib.parse import urlencode, urlsplit
 
 import urllib3
 
-from tests.e2e.waiting import eventually
 from tests.support.patience import PATIENCE_SECONDS
+from tests.support.waiting import wait_for
 
 Object = dict[str, Any]
 
@@ -238,7 +238,7 @@ class Api:
 
     def gone(self, path: str) -> None:
         """Waits until there is nothing at `path`."""
-        eventually(lambda: self.status_of("GET", path) == 404, f"{path} is gone")
+        wait_for(lambda: self.status_of("GET", path) == 404, f"{path} is gone")
 
     def workspace(self, name: str, *, type: Object | None = None, **spec: Any) -> Api:
         """A new workspace below this one, Ready; its API by id."""
@@ -255,7 +255,7 @@ class Api:
             assert made.get("status", {}).get("phase") == "Ready", made
             return made
 
-        return self.cluster(eventually(look, f"{name} is Ready")["spec"]["cluster"])
+        return self.cluster(wait_for(look, f"{name} is Ready")["spec"]["cluster"])
 
 
 def config_map(name: str, data: Mapping[str, str] | None = None, **metadata: Any) -> Object:
