@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from shard.loads import reporting_loads
+from shard.load_reports import reporting_loads
 from shard.settings import ShardSettings
 from shard.wiring import Identity, Shard
 from tenantry.apiserver.authentication import common_names

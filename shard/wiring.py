@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from shard.checks import watch_over
-from shard.service_accounts import ServiceAccountLookup
+from shard.health_checks import watch_over
+from shard.service_account_lookup import ServiceAccountLookup
 from tenantry.apiserver.authentication.authenticator import RequestAuthenticator, TokenAuthenticator, Union
 from tenantry.apiserver.authentication.service_account import ServiceAccountTokens, TokenIssuer, token_cluster
 from tenantry.apiserver.endpoints import reviews, token_request
@@ -41,8 +41,8 @@ from tenantry.tenancy.types.logical_cluster import NAME
 from tenantry.tenancy.well_known import ROOT
 from tenantry.tenancy.wiring import Tenancy
 from tenantry.virtual.access_changes import AccessChanges
+from tenantry.virtual.builtin_views import stock_views
 from tenantry.virtual.mount import ServicesMount, load_views
-from tenantry.virtual.stock import stock_views
 from tenantry.virtual.view import ViewContext
 
 

@@ -27,21 +27,21 @@ from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change
 from tenantry.storage.store import StoreError
-from tenantry.tenancy import root
+from tenantry.tenancy import bootstrap_objects as root
 from tenantry.tenancy.changes import OPERATIONS, Changes
-from tenantry.tenancy.exports.bind import bound_binding
+from tenantry.tenancy.exports.binding_controller import bound_binding
 from tenantry.tenancy.exports.conditions import mark_true
-from tenantry.tenancy.exports.identity import IDENTITY_NAMESPACE, hash_of_secret, identity_secret, new_identity_key
+from tenantry.tenancy.exports.export_lookup import ExportLookup
+from tenantry.tenancy.exports.identity_controller import IDENTITY_NAMESPACE, hash_of_secret, identity_secret, new_identity_key
 from tenantry.tenancy.exports.locks import LOCKS_ANNOTATION, locks_annotation
-from tenantry.tenancy.exports.lookup import ExportLookup
 from tenantry.tenancy.local_ranges import LocalRanges
 from tenantry.tenancy.resources import API_EXPORTS, API_RESOURCE_SCHEMAS
 from tenantry.tenancy.types import EXPORTED_TYPES, SystemDefinitions
-from tenantry.tenancy.types.data import KcpType
+from tenantry.tenancy.types.kcp_type import KcpType
 from tenantry.tenancy.types.logical_cluster import NAME
 from tenantry.tenancy.well_known import OWNER_ANNOTATION, PATH_ANNOTATION, PHASE_LABEL, ROOT, SHARD_ANNOTATION, SYSTEM_ADMIN
-from tenantry.tenancy.workspaces.contents import base_contents
-from tenantry.tenancy.workspaces.shards import shard_object
+from tenantry.tenancy.workspaces.initial_contents import base_contents
+from tenantry.tenancy.workspaces.shard_controller import shard_object
 
 log = logging.getLogger(__name__)
 

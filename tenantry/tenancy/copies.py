@@ -47,7 +47,7 @@ FLAGGED = (LOGICAL_CLUSTERS, CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS)
 the LogicalCluster says of access to it (phase, required groups). Of all other clusters those that decide who may enter."""
 FIRST_COPIES = 40
 """RBAC objects copied in the transaction of a cluster's first export or type; a bound, for a transaction has one.
-`tenantry.tenancy.workspaces.role_copies` copies what is beyond it."""
+`tenantry.tenancy.workspaces.role_copies_controller` copies what is beyond it."""
 
 _DROPPED_METADATA = frozenset({"managedFields", "resourceVersion"})
 

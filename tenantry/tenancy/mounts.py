@@ -27,7 +27,7 @@ from tenantry.tenancy.resources import LOGICAL_CLUSTERS
 from tenantry.tenancy.types.logical_cluster import NAME
 from tenantry.tenancy.well_known import INACTIVE_ANNOTATION, ROOT
 from tenantry.tenancy.workspaces.home_scope import HOME_PATH, HOME_SUBRESOURCE, HomeScope
-from tenantry.tenancy.workspaces.homes import HomeWorkspaces
+from tenantry.tenancy.workspaces.home_workspaces import HomeWorkspaces
 
 WILDCARD = "*"
 _INACTIVE = b'kcp.io/inactive":"true"'

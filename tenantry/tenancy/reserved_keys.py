@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from tenantry.apiserver.user import KCP_ADMIN_GROUP, MASTERS_GROUP, User
 from tenantry.kube.objects import GroupResource
-from tenantry.tenancy.authorization.effective import effective_users
+from tenantry.tenancy.authorization.effective_users import effective_users
 
 LABELS, ANNOTATIONS = "labels", "annotations"
 RESERVED_DOMAINS = ("kcp.io", "tenantry.dev")

@@ -22,29 +22,29 @@ from tenantry.placement.map import Map
 from tenantry.placement.peers import Peers
 from tenantry.placement.urls import Urls
 from tenantry.storage.cell import Cell
-from tenantry.tenancy.admission import plugins as admission
-from tenantry.tenancy.apis import ClusterApis
-from tenantry.tenancy.authorization.authorizer import ClusterAuthorizer
-from tenantry.tenancy.authorization.chain import AuthorizerChain
+from tenantry.tenancy.admission import admission_chain as admission
+from tenantry.tenancy.authorization.authorizer_chain import AuthorizerChain
+from tenantry.tenancy.authorization.cluster_authorizer import ClusterAuthorizer
 from tenantry.tenancy.bootstrap import Bootstrap
 from tenantry.tenancy.changes import Changes
+from tenantry.tenancy.cluster_apis import ClusterApis
 from tenantry.tenancy.cluster_scope import ClusterScopes
 from tenantry.tenancy.controllers import build as plain_controllers
 from tenantry.tenancy.controllers.service_account_token_secrets import Issue
 from tenantry.tenancy.copies import Copies
-from tenantry.tenancy.exports import controllers as export_controllers
-from tenantry.tenancy.exports.claims import Claims
-from tenantry.tenancy.exports.identities import Identities
-from tenantry.tenancy.exports.lookup import ExportLookup
+from tenantry.tenancy.exports import build_controllers as export_controllers
+from tenantry.tenancy.exports.export_lookup import ExportLookup
+from tenantry.tenancy.exports.identity_index import Identities
+from tenantry.tenancy.exports.permission_claims import Claims
 from tenantry.tenancy.local_ranges import LocalRanges
 from tenantry.tenancy.mounts import ClustersMount
 from tenantry.tenancy.types import SystemDefinitions
-from tenantry.tenancy.workspaces import controllers as workspace_controllers
-from tenantry.tenancy.workspaces.homes import HomeWorkspaces
-from tenantry.tenancy.workspaces.logical_clusters import ClusterContents
-from tenantry.tenancy.workspaces.remote import RemoteObjects
-from tenantry.tenancy.workspaces.schedule import Scheduler
-from tenantry.tenancy.workspaces.types import WorkspaceTypes
+from tenantry.tenancy.workspaces import build_controllers as workspace_controllers
+from tenantry.tenancy.workspaces.home_workspaces import HomeWorkspaces
+from tenantry.tenancy.workspaces.new_logical_cluster import ClusterContents
+from tenantry.tenancy.workspaces.remote_objects import RemoteObjects
+from tenantry.tenancy.workspaces.scheduler import Scheduler
+from tenantry.tenancy.workspaces.workspace_types import WorkspaceTypes
 
 Connectors = Mapping[tuple[str, str, str], Connector]
 

@@ -7,7 +7,7 @@ from tenantry.apiserver.admission.plugin import Plugin
 from tenantry.kube.objects import Object
 from tenantry.kube.status import FieldError, invalid
 from tenantry.tenancy.resources import LOGICAL_CLUSTERS
-from tenantry.tenancy.workspaces.reports import ReportScope, meaning
+from tenantry.tenancy.workspaces.lifecycle_entry import ReportScope, meaning
 
 _GROUP, _KIND = "core.kcp.io", "LogicalCluster"
 

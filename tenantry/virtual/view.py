@@ -21,7 +21,7 @@ from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
 from tenantry.placement.directory import Directory
 from tenantry.storage.record import Record
-from tenantry.tenancy.authorization.authorizer import ClusterAuthorizer
+from tenantry.tenancy.authorization.cluster_authorizer import ClusterAuthorizer
 from tenantry.tenancy.cluster_scope import ClusterScope
 from tenantry.tenancy.types import SystemDefinitions
 from tenantry.virtual.access_changes import AccessChanges

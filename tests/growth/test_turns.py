@@ -24,9 +24,9 @@ from tenantry.storage.record import Head, Record, RecordEvent
 from tenantry.storage.store import Put
 from tenantry.tenancy.controllers.event_expiry import EventExpiry
 from tenantry.tenancy.controllers.garbage_collector import GarbageCollector
-from tenantry.tenancy.controllers.namespaces import NamespaceDeletion
+from tenantry.tenancy.controllers.namespace_deletion import NamespaceDeletion
+from tenantry.tenancy.exports.binding_index import BindingIndex
 from tenantry.tenancy.exports.hashing import EXPORT_LABEL
-from tenantry.tenancy.exports.index import BindingIndex
 from tenantry.tenancy.resources import (
     API_BINDINGS,
     API_EXPORT_ENDPOINT_SLICES,
@@ -43,7 +43,7 @@ from tenantry.tenancy.resources import (
     WORKSPACE_TYPES,
     WORKSPACES,
 )
-from tenantry.tenancy.workspaces.delete import Emptying
+from tenantry.tenancy.workspaces.logical_cluster_deletion import Emptying
 from tests.growth.meter import lines
 from tests.growth.turns import Turn, counted_turns
 from tests.tenancy.plain_world import CLUSTER, World

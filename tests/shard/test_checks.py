@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from shard.checks import REMEMBERED_SECONDS, StoreCheck, watch_over
+from shard.health_checks import REMEMBERED_SECONDS, StoreCheck, watch_over
 from tenantry.apiserver.endpoints.health import Health
 from tenantry.apiserver.request import Request
 from tenantry.base.metrics import Metrics

@@ -23,8 +23,8 @@ from tenantry.apiserver.user import (
     without_privileges,
 )
 from tenantry.kube.names import dns1123_subdomain_errors
-from tenantry.tenancy.authorization.effective import bound_users, effective_users, is_local
-from tenantry.tenancy.authorization.outside import NameOfOneCluster, inside, known_outside
+from tenantry.tenancy.authorization.effective_users import bound_users, effective_users, is_local
+from tenantry.tenancy.authorization.stored_user import NameOfOneCluster, inside, known_outside
 from tenantry.virtual.apiexport.warrant import with_warrant
 
 CLUSTERS = st.sampled_from(["a", "b", "c"])

@@ -8,8 +8,8 @@ import hashlib
 from tenantry.kube.objects import Object
 from tenantry.storage.keys import Key
 from tenantry.tenancy.exports.conditions import find, is_true
+from tenantry.tenancy.exports.export_urls import published_urls
 from tenantry.tenancy.exports.hashing import claim_hash, claim_label, export_hash
-from tenantry.tenancy.exports.urls import published_urls
 from tenantry.tenancy.resources import (
     API_BINDINGS,
     API_EXPORT_ENDPOINT_SLICES,

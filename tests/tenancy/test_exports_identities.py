@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tenantry.kube.objects import Object
-from tenantry.tenancy.exports.identities import Identities
+from tenantry.tenancy.exports.identity_index import Identities
 from tests.growth.meter import lines
 from tests.tenancy.plain_world import CLUSTER, World
 

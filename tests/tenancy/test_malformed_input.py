@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tenantry.kube.objects import Object
 from tenantry.storage.keys import Key
 from tenantry.tenancy.exports import locks
-from tenantry.tenancy.exports.claims import claim_selector
+from tenantry.tenancy.exports.permission_claims import claim_selector
 from tenantry.tenancy.types.conversion import (
     ACCEPTABLE_CLAIMS,
     APPLIED_CLAIMS_STATUS,
@@ -27,7 +27,7 @@ from tenantry.tenancy.types.conversion import (
     export_down,
     export_up,
 )
-from tenantry.tenancy.workspaces.owner import owner_user
+from tenantry.tenancy.workspaces.owner_annotation import owner_user
 from tenantry.tenancy.workspaces.state import set_phase
 from tests.tenancy.exports_world import accepted, claim, user
 from tests.tenancy.plain_world import CLUSTER, config_map

@@ -21,7 +21,7 @@ from tenantry.storage.history import History
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.range import Range
 from tenantry.storage.record import Record
-from tenantry.tenancy.authorization.access import Access
+from tenantry.tenancy.authorization.cluster_access import Access
 from tenantry.tenancy.authorization.policy import Policy
 from tests.apiserver.kit import MemorySink
 from tests.support.reachable import alive, growth, held

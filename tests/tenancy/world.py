@@ -25,7 +25,7 @@ from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.memory import MemoryStore
 from tenantry.tenancy.wiring import Tenancy
-from tenantry.tenancy.workspaces.admission.plugins import plugins
+from tenantry.tenancy.workspaces.admission.workspace_plugins import plugins
 from tests.support.patience import PATIENCE_SECONDS
 
 USER = User("ada", (AUTHENTICATED_GROUP,))

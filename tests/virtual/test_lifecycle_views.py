@@ -8,9 +8,9 @@ import pytest
 
 from tenantry.kube.objects import Object
 from tenantry.tenancy.exports.hashing import lifecycle_hash
-from tenantry.virtual.initializing.initializing import InitializingWorkspaces
-from tenantry.virtual.initializing.terminating import TerminatingWorkspaces
-from tenantry.virtual.initializing.view import OBJECT_PATH, lifecycle_label
+from tenantry.virtual.lifecycle.initializing_workspaces import InitializingWorkspaces
+from tenantry.virtual.lifecycle.lifecycle_view import OBJECT_PATH, lifecycle_label
+from tenantry.virtual.lifecycle.terminating_workspaces import TerminatingWorkspaces
 from tests.tenancy.exports_world import MASTER, World, user
 from tests.virtual.watching import Watch
 

@@ -16,8 +16,8 @@ from tenantry.kube.rbac.cover import Rule, TooComplex, rules_text, uncovered
 from tenantry.tenancy.admission.escalation import Rules
 from tenantry.tenancy.exports.admission.refusal import is_main_write, refuse
 from tenantry.tenancy.exports.admission.stored_form import stored_form
-from tenantry.tenancy.exports.bindings import BINDING_RESOURCE
-from tenantry.tenancy.exports.claims import accepted_claims, normalized
+from tenantry.tenancy.exports.permission_claims import accepted_claims, normalized
+from tenantry.tenancy.exports.read_bindings import BINDING_RESOURCE
 from tenantry.tenancy.resources import API_BINDINGS
 
 _RBAC = "rbac.authorization.k8s.io"

@@ -16,7 +16,7 @@ from tenantry.apiserver.user import LIFECYCLE_GROUPS
 from tenantry.kube.crd_naming import ESTABLISHED, NAMES_ACCEPTED
 from tenantry.kube.objects import GroupResource, Object, finalizers_of, is_deleting, metadata_of
 from tenantry.kube.types import custom_resource_definition, namespace
-from tenantry.tenancy.exports.bind import FINALIZER as BINDING_FINALIZER
+from tenantry.tenancy.exports.binding_controller import FINALIZER as BINDING_FINALIZER
 from tenantry.tenancy.types import SystemDefinitions
 from tenantry.tenancy.workspaces.state import DELETION_FINALIZER, TERMINATORS_FINALIZER, WORKSPACE_FINALIZER
 

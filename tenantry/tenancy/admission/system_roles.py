@@ -15,8 +15,8 @@ from tenantry.kube.status import already_exists
 from tenantry.placement.catalog import Catalog
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
+from tenantry.tenancy.bootstrap_objects import SYSTEM_BINDINGS, SYSTEM_ROLES
 from tenantry.tenancy.resources import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES
-from tenantry.tenancy.root import SYSTEM_BINDINGS, SYSTEM_ROLES
 from tenantry.tenancy.well_known import SYSTEM_ADMIN
 
 INSTALLED = {

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from tenantry.apiserver.authorization import Attributes, Decision
 from tenantry.apiserver.user import User
-from tenantry.tenancy.authorization.access import Access
+from tenantry.tenancy.authorization.cluster_access import Access
 
 NOT_PERMITTED = "workspace access not permitted"
 """All that is told to whoever may not enter: the same of a workspace that is closed, of one that is empty, and of none."""

@@ -7,9 +7,9 @@ from functools import partial
 
 from tenantry.apiserver.authorization import Attributes, Decision
 from tenantry.storage.cell import Cell
-from tenantry.tenancy.authorization.access import Access
-from tenantry.tenancy.exports.lookup import ExportLookup
-from tenantry.tenancy.exports.maximal_permission import maximal_permission
+from tenantry.tenancy.authorization.cluster_access import Access
+from tenantry.tenancy.exports.export_lookup import ExportLookup
+from tenantry.tenancy.exports.maximal_permission_policy import maximal_permission
 
 PolicyCheck = Callable[[str, Attributes], bool]
 """(cluster that asks, question in the export's cluster) → whether RBAC there allows it."""

@@ -12,8 +12,8 @@ from tenantry.apiserver.user import (
     WORKSPACE_BOOTSTRAPPER_GROUP,
 )
 from tenantry.kube.objects import Object, annotations_of
-from tenantry.tenancy.authorization.access import Access
-from tenantry.tenancy.authorization.effective import is_local
+from tenantry.tenancy.authorization.cluster_access import Access
+from tenantry.tenancy.authorization.effective_users import is_local
 from tenantry.tenancy.authorization.links import NOT_PERMITTED, groups_of
 from tenantry.tenancy.well_known import REQUIRED_GROUPS_ANNOTATION
 

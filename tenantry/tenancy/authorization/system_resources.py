@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tenantry.apiserver.authorization import Attributes, Decision, Verdict
-from tenantry.tenancy.authorization.access import Access
+from tenantry.tenancy.authorization.cluster_access import Access
 
 _CLOSED = frozenset({("apis.kcp.io", "apibindings", "status"), ("apis.kcp.io", "apiexports", "status")})
 

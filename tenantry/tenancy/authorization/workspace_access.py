@@ -12,11 +12,11 @@ from tenantry.placement.catalog import Catalog
 from tenantry.placement.directory import Directory
 from tenantry.storage.cell import Cell
 from tenantry.tenancy.access_rules import OWNER_BINDING, PATH, VERB
-from tenantry.tenancy.authorization.access import Access
-from tenantry.tenancy.authorization.content import Content
+from tenantry.tenancy.authorization.cluster_access import Access
 from tenantry.tenancy.authorization.links import Link
 from tenantry.tenancy.authorization.policy import Grant
 from tenantry.tenancy.authorization.required_groups import RequiredGroups
+from tenantry.tenancy.authorization.workspace_content import Content
 from tenantry.tenancy.resources import CLUSTER_ROLE_BINDINGS
 from tenantry.tenancy.types.phase_fields import READY
 

@@ -6,13 +6,13 @@ from typing import Any
 
 from tenantry.controllers.controller import Controller
 from tenantry.storage.cell import Cell
-from tenantry.tenancy.apis import ClusterApis
+from tenantry.tenancy.cluster_apis import ClusterApis
 from tenantry.tenancy.cluster_scope import ClusterScopes
 from tenantry.tenancy.controllers.cluster_role_aggregation import ClusterRoleAggregation
 from tenantry.tenancy.controllers.custom_resource_definitions import CustomResourceDefinitions
 from tenantry.tenancy.controllers.garbage_collector import GarbageCollector
 from tenantry.tenancy.controllers.namespace_contents import NamespaceContents
-from tenantry.tenancy.controllers.namespaces import NamespaceDeletion
+from tenantry.tenancy.controllers.namespace_deletion import NamespaceDeletion
 from tenantry.tenancy.controllers.purge import Purge
 from tenantry.tenancy.controllers.resource_quotas import ResourceQuotas
 from tenantry.tenancy.controllers.service_account_token_secrets import Issue, ServiceAccountTokenSecrets

@@ -19,9 +19,9 @@ from tenantry.kube.types.custom_resource_definition import DEFINITION, FINALIZER
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Record, RecordEvent
-from tenantry.tenancy.apis import ClusterApis
+from tenantry.tenancy.cluster_apis import ClusterApis
 from tenantry.tenancy.cluster_scope import ClusterScopes
-from tenantry.tenancy.controllers.lookup import definition_of
+from tenantry.tenancy.controllers.definition_lookup import definition_of
 from tenantry.tenancy.controllers.purge import Purge
 from tenantry.tenancy.resources import CUSTOM_RESOURCE_DEFINITIONS
 

@@ -24,9 +24,9 @@ from tenantry.kube.status import StatusError
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Record, RecordEvent
-from tenantry.tenancy.apis import ClusterApis
+from tenantry.tenancy.cluster_apis import ClusterApis
 from tenantry.tenancy.cluster_scope import ClusterScopes
-from tenantry.tenancy.controllers.lookup import API_SOURCES, definition_of, definition_of_kind
+from tenantry.tenancy.controllers.definition_lookup import API_SOURCES, definition_of, definition_of_kind
 
 _MARKS = (b'"foregroundDeletion"', b'"orphan"')
 

@@ -22,7 +22,7 @@ from tenantry.tenancy.cluster_scope import ClusterScopes
 from tenantry.tenancy.resources import CONFIG_MAPS, LOGICAL_CLUSTERS, NAMESPACES, SERVICE_ACCOUNTS
 from tenantry.tenancy.types import SystemDefinitions
 from tenantry.tenancy.types.logical_cluster import NAME
-from tenantry.tenancy.workspaces.contents import ROOT_CA, default_account, root_bundle
+from tenantry.tenancy.workspaces.initial_contents import ROOT_CA, default_account, root_bundle
 
 SERVICE_ACCOUNT = "default"
 

@@ -12,9 +12,9 @@ from tenantry.kube.status import StatusError
 from tenantry.storage.cell import Cell
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Record
-from tenantry.tenancy.apis import ClusterApis
+from tenantry.tenancy.cluster_apis import ClusterApis
 from tenantry.tenancy.cluster_scope import ClusterScopes
-from tenantry.tenancy.controllers.lookup import definition_of
+from tenantry.tenancy.controllers.definition_lookup import definition_of
 from tenantry.tenancy.copies import Copies
 
 AT_ONCE = 50

@@ -13,7 +13,7 @@ from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import RecordEvent
-from tenantry.tenancy.apis import ClusterApis
+from tenantry.tenancy.cluster_apis import ClusterApis
 from tenantry.tenancy.cluster_scope import ClusterScopes
 from tenantry.tenancy.quotas import count, is_cluster_scoped, is_marked
 from tenantry.tenancy.resources import RESOURCE_QUOTAS

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tenantry.kube.objects import GroupResource, Object, name_of
-from tenantry.tenancy.exports.bindings import identity_of
 from tenantry.tenancy.exports.conditions import INFO, WARNING, is_true, mark_false, mark_true, mirror
 from tenantry.tenancy.exports.locks import lock_name
+from tenantry.tenancy.exports.read_bindings import identity_of
 
 BINDING, BOUND = "Binding", "Bound"
 READY = "Ready"

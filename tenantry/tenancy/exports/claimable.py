@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tenantry.kube.objects import GroupResource
-from tenantry.tenancy.exports.bindings import GROUP
+from tenantry.tenancy.exports.read_bindings import GROUP
 
 _ADMISSION = "admissionregistration.k8s.io"
 _RBAC = "rbac.authorization.k8s.io"

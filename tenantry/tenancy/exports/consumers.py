@@ -20,9 +20,9 @@ from tenantry.storage.keys import Key, catalog_key
 from tenantry.storage.overtaken import transact
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Head, RecordEvent
-from tenantry.tenancy.exports.bindings import decoded
+from tenantry.tenancy.exports.binding_index import BindingIndex
 from tenantry.tenancy.exports.hashing import EXPORT_LABEL
-from tenantry.tenancy.exports.index import BindingIndex
+from tenantry.tenancy.exports.read_bindings import decoded
 from tenantry.tenancy.resources import API_BINDINGS
 
 CONSUMERS = "tenantry/consumers"

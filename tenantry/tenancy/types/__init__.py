@@ -11,7 +11,7 @@ from tenantry.tenancy.types.api_conversion import API_CONVERSION
 from tenantry.tenancy.types.api_export import API_EXPORT
 from tenantry.tenancy.types.api_export_endpoint_slice import API_EXPORT_ENDPOINT_SLICE
 from tenantry.tenancy.types.api_resource_schema import API_RESOURCE_SCHEMA
-from tenantry.tenancy.types.data import KcpType
+from tenantry.tenancy.types.kcp_type import KcpType
 from tenantry.tenancy.types.logical_cluster import LOGICAL_CLUSTER
 from tenantry.tenancy.types.partition import PARTITION
 from tenantry.tenancy.types.partition_set import PARTITION_SET

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tenantry.kube.objects import Object
-from tenantry.tenancy.types.data import (
+from tenantry.tenancy.types.kcp_type import (
     AGE,
     KcpType,
     KcpVersion,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tenantry.kube.definition import Strategy
 from tenantry.kube.objects import Object
-from tenantry.tenancy.types.data import AGE, CONDITIONS, KcpType, KcpVersion, array, boolean, mapping, rule, string, structure
+from tenantry.tenancy.types.kcp_type import AGE, CONDITIONS, KcpType, KcpVersion, array, boolean, mapping, rule, string, structure
 from tenantry.tenancy.types.phase_fields import INITIALIZERS, PHASE, TERMINATORS
 from tenantry.tenancy.types.strategy import TypeStrategy
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tenantry.kube.objects import Object
-from tenantry.tenancy.types.data import AGE, CONDITIONS, KcpType, KcpVersion, mapping, string, structure
+from tenantry.tenancy.types.kcp_type import AGE, CONDITIONS, KcpType, KcpVersion, mapping, string, structure
 
 UNSCHEDULABLE_ANNOTATION = "experimental.core.kcp.io/unschedulable"
 """Its presence keeps new workspaces away."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tenantry.kube.definition import Strategy
 from tenantry.kube.names import dns1123_label_errors
 from tenantry.kube.objects import Object
-from tenantry.tenancy.types.data import (
+from tenantry.tenancy.types.kcp_type import (
     CONDITIONS,
     LABEL_SELECTOR,
     PATH_PATTERN,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tenantry.kube.objects import Object
-from tenantry.tenancy.types.data import AGE, KcpType, KcpVersion, array, rule, string, structure
+from tenantry.tenancy.types.kcp_type import AGE, KcpType, KcpVersion, array, rule, string, structure
 
 LIST_LIMIT = 64
 """As in upstream's AuthenticationConfiguration for issuers; it also bounds what the rules below may cost."""

@@ -13,7 +13,7 @@ from tenantry.kube.definition import ResourceDefinition
 from tenantry.storage.range import Range
 from tenantry.tenancy.cluster_scope import ClusterScope, ClusterScopes
 from tenantry.tenancy.well_known import ROOT
-from tenantry.tenancy.workspaces.homes import HOME_NAME, HomeWorkspaces
+from tenantry.tenancy.workspaces.home_workspaces import HOME_NAME, HomeWorkspaces
 
 HOME_PATH = f"/apis/tenancy.kcp.io/v1alpha1/workspaces/{HOME_NAME}"
 """What is asked of `root`."""

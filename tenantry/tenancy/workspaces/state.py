@@ -16,7 +16,7 @@ from tenantry.tenancy.workspaces.identifiers import (
     initializer_label,
     terminator_label,
 )
-from tenantry.tenancy.workspaces.owner import owner_user
+from tenantry.tenancy.workspaces.owner_annotation import owner_user
 
 WORKSPACE_FINALIZER = "core.kcp.io/logicalcluster"
 DELETION_FINALIZER = "core.kcp.io/logicalcluster-deletion"

@@ -9,9 +9,9 @@ from tenantry.apiserver.scope import Visibility
 from tenantry.kube.objects import GroupResource, Object
 from tenantry.storage.range import Range
 from tenantry.storage.record import Record, RecordEvent
-from tenantry.tenancy.exports.bindings import BINDING_RESOURCE, binding_to, bindings_of, decoded
-from tenantry.tenancy.exports.claims import accepted_claims, normalized
 from tenantry.tenancy.exports.hashing import EXPORT_LABEL, export_hash
+from tenantry.tenancy.exports.permission_claims import accepted_claims, normalized
+from tenantry.tenancy.exports.read_bindings import BINDING_RESOURCE, binding_to, bindings_of, decoded
 from tenantry.tenancy.resources import API_BINDINGS
 from tenantry.virtual.apiexport.domain import Domain, Domains
 

@@ -15,12 +15,12 @@ from tenantry.kube.objects import GroupResource, Object
 from tenantry.kube.status import StatusError
 from tenantry.placement.catalog import Catalog
 from tenantry.storage.record import Record
-from tenantry.tenancy.apis import ClusterApis
-from tenantry.tenancy.exports.bindings import BINDING_RESOURCE, identity_of
+from tenantry.tenancy.cluster_apis import ClusterApis
 from tenantry.tenancy.exports.claimable import CLAIMABLE
-from tenantry.tenancy.exports.claims import normalized
+from tenantry.tenancy.exports.export_lookup import ExportLookup
 from tenantry.tenancy.exports.hashing import EXPORT_LABEL, REFLEXIVE_VALUE, claim_hash, claim_label, export_hash
-from tenantry.tenancy.exports.lookup import ExportLookup
+from tenantry.tenancy.exports.permission_claims import normalized
+from tenantry.tenancy.exports.read_bindings import BINDING_RESOURCE, identity_of
 from tenantry.tenancy.resources import API_EXPORTS, API_RESOURCE_SCHEMAS
 from tenantry.tenancy.types import SystemDefinitions
 from tenantry.virtual.restrict import NO_SUBRESOURCES, STATUS_AND_SCALE, restricted

@@ -12,7 +12,7 @@ from tenantry.kube.status import StatusError, forbidden
 from tenantry.tenancy.reserved_keys import is_privileged
 from tenantry.tenancy.types.phase_fields import INITIALIZING, READY, SCHEDULING
 from tenantry.tenancy.well_known import INACTIVE_ANNOTATION
-from tenantry.tenancy.workspaces.reports import ReportScope, meaning
+from tenantry.tenancy.workspaces.lifecycle_entry import ReportScope, meaning
 
 _FIXED = ("initializers", "terminators", "createdBy", "directlyDeletable")
 _ORDER = {"": 1, SCHEDULING: 2, INITIALIZING: 3, READY: 4}

@@ -12,14 +12,14 @@ from tenantry.kube.objects import Object, annotations_of, labels_of
 from tenantry.kube.status import StatusError, forbidden
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
-from tenantry.tenancy.authorization.authorizer import ClusterAuthorizer
-from tenantry.tenancy.authorization.outside import NameOfOneCluster, known_outside
+from tenantry.tenancy.authorization.cluster_authorizer import ClusterAuthorizer
+from tenantry.tenancy.authorization.stored_user import NameOfOneCluster, known_outside
 from tenantry.tenancy.resources import LOGICAL_CLUSTERS
 from tenantry.tenancy.types.logical_cluster import NAME
 from tenantry.tenancy.types.phase_fields import READY
 from tenantry.tenancy.types.workspace import CLUSTER_ANNOTATION
 from tenantry.tenancy.well_known import OWNER_ANNOTATION, REQUIRED_GROUPS_ANNOTATION
-from tenantry.tenancy.workspaces.types import (
+from tenantry.tenancy.workspaces.workspace_types import (
     TYPE_ANNOTATION,
     Member,
     ResolvedType,

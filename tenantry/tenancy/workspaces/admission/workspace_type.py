@@ -9,10 +9,10 @@ from tenantry.apiserver.authorization import Attributes
 from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError, forbidden
 from tenantry.placement.directory import Directory
-from tenantry.tenancy.authorization.authorizer import ClusterAuthorizer
+from tenantry.tenancy.authorization.cluster_authorizer import ClusterAuthorizer
 from tenantry.tenancy.reserved_keys import LABELS, is_privileged, is_reserved
 from tenantry.tenancy.well_known import ROOT
-from tenantry.tenancy.workspaces.types import WORKSPACES
+from tenantry.tenancy.workspaces.workspace_types import WORKSPACES
 
 RESERVED_NAMES = frozenset({"any", "system"})
 
