@@ -14,7 +14,7 @@ from tenantry.tenancy.wiring import Tenancy
 REMEMBERED_SECONDS = 10.0
 
 
-def watch_over(tenancy: Tenancy, health: Health, metrics: Metrics) -> None:
+def add_checks(tenancy: Tenancy, health: Health, metrics: Metrics) -> None:
     """Adds the checks `<shard>-store`, `<shard>-catalog` and `<shard>-controllers`, and counts the store's transactions."""
     store = StoreCheck(tenancy.cell)
     tenancy.cell.on_write.append(store.written)

@@ -80,7 +80,7 @@ class ShardProcess(Process[ShardSettings]):
         settings, stack, authority = self._settings, self._stack, self._authority
         self._clients = ClientAuthority.of(settings, self.certificates)
         await self._serve_probes(settings.bind_address, settings.health_port)
-        self.health.add("session", self._proved)
+        self.health.add("session", self._session_check)
         await self.map.start()
         stack.push_async_callback(self.map.stop)
         client = self.certificates.client("client", common_names.SHARD)
@@ -100,7 +100,7 @@ class ShardProcess(Process[ShardSettings]):
         stack.callback(owners.stop)
         await self.reach.start()
         stack.push_async_callback(self.reach.stop)
-        self.health.add("reachable", self._reached)
+        self.health.add("reachable", self._reachable_check)
         clock_gauge(self.metrics, self.reach)
         server = self._http_server()
         self.port = await server.start(settings.bind_address, settings.secure_port)
@@ -154,13 +154,13 @@ class ShardProcess(Process[ShardSettings]):
             return
         try:
             async with asyncio.timeout(self._settings.handover_seconds):
-                await self._say_draining(self.shard)
+                await self._request_drain(self.shard)
                 while self._owned() and self._others():
                     await self.map.moved()
         except TimeoutError:
             log.warning("ranges were not handed over in time: %s", ", ".join(self._owned()))
 
-    async def _say_draining(self, shard: Shard) -> None:
+    async def _request_drain(self, shard: Shard) -> None:
         while True:
             try:
                 await shard.session.drain()
@@ -185,12 +185,12 @@ class ShardProcess(Process[ShardSettings]):
         range_ = shard.cell.ranges.get(range_name) if shard is not None else None
         return shard.handle if shard is not None and range_ is not None and range_.owned else None
 
-    def _proved(self) -> str | None:
+    def _session_check(self) -> str | None:
         if self.shard is None:
             return "starting"
         return None if self.shard.cell.guard.alive else "the store does not know for sure that this shard lives"
 
-    def _reached(self) -> str | None:
+    def _reachable_check(self) -> str | None:
         why = self.reach.why_not(self.uid)
         if not why:
             return None

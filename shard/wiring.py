@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from shard.health_checks import watch_over
+from shard.health_checks import add_checks
 from shard.service_account_lookup import ServiceAccountLookup
 from tenantry.apiserver.authentication.authenticator import RequestAuthenticator, TokenAuthenticator, Union
 from tenantry.apiserver.authentication.service_account import ServiceAccountTokens, TokenIssuer, token_cluster
@@ -41,7 +41,7 @@ from tenantry.tenancy.types.logical_cluster import NAME
 from tenantry.tenancy.well_known import ROOT
 from tenantry.tenancy.wiring import Tenancy
 from tenantry.virtual.access_changes import AccessChanges
-from tenantry.virtual.builtin_views import stock_views
+from tenantry.virtual.builtin_views import builtin_views
 from tenantry.virtual.mount import ServicesMount, load_views
 from tenantry.virtual.view import ViewContext
 
@@ -133,14 +133,14 @@ class Shard:
             *tenancy.workspace_controllers(),
         )
         self._expiry = EventExpiry(cell=self.cell, local_ranges=tenancy.local_ranges)
-        watch_over(tenancy, health, metrics)
+        add_checks(tenancy, health, metrics)
         context = ViewContext(
             authorizer=tenancy.authorizer,
             definitions=tenancy.definitions,
             directory=tenancy.directory,
             access_changes=AccessChanges(tenancy.catalog, tenancy.directory, tenancy.local_ranges),
         )
-        views = stock_views(context, catalog=tenancy.catalog, exports=tenancy.exports, apis=tenancy.apis)
+        views = builtin_views(context, catalog=tenancy.catalog, exports=tenancy.exports, apis=tenancy.apis)
         services = ServicesMount(tenancy.directory, tenancy.scopes, load_views(views, context))
         ranges = RangesMount(range_map, tenancy.scopes, {"clusters": tenancy.clusters, "services": services})
         self.handle = Pipeline(

@@ -26,7 +26,7 @@ class PersonalWorkspaces(View):
     def cluster_of(self, arguments: tuple[str, ...]) -> str | None:
         return self.context.directory.cluster_of(arguments[0])
 
-    def may_enter(self, place: Place, question: Attributes) -> bool:
+    def allows(self, place: Place, question: Attributes) -> bool:
         return AUTHENTICATED_GROUP in question.user.groups
 
     def apis(self, place: Place) -> Iterable[ResourceDefinition]:

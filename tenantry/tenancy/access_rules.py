@@ -49,7 +49,7 @@ class AccessRules:
         role = self._role(cluster, (obj.get("roleRef") or {}).get("name") or "")
         return role is None or gives_access(role)
 
-    def closed_binding(self, cluster: str) -> Object | None:
+    def revoked_owner_binding(self, cluster: str) -> Object | None:
         """What is copied when the first binding of a cluster is deleted: that it gives nothing. None where there was none."""
         if not self._owner(cluster):
             return None

@@ -45,7 +45,7 @@ from tenantry.tenancy.workspaces.shard_controller import shard_object
 
 log = logging.getLogger(__name__)
 
-_POLICED = frozenset({"tenancy.kcp.io", "topology.kcp.io"})
+_WITH_POLICY = frozenset({"tenancy.kcp.io", "topology.kcp.io"})
 """Exports with a maximal permission policy: what their users may do is bounded by roles in root."""
 _FIRST_RETRY_SECONDS = 0.05
 _LAST_RETRY_SECONDS = 1.0
@@ -110,7 +110,7 @@ class Bootstrap:
         backoff = Backoff(_FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS)
         while True:
             if not self._cell.owns(ROOT):
-                await self._learned()
+                await self._definitions_bound()
                 if not self._cell.owns(ROOT):
                     return
             try:
@@ -126,15 +126,15 @@ class Bootstrap:
     async def _install(self) -> None:
         range_ = self._cell.range_of(ROOT)
         await self._write([*self._exports(range_), *self._system_admin(range_)])
-        self._learn()
+        self._bind_definitions()
         await self._write(self._root(range_))
 
-    async def _learned(self) -> None:
+    async def _definitions_bound(self) -> None:
         """Waits until root's exports are in the catalog, or this shard holds `root`."""
         done = asyncio.Event()
 
         def look(*_: object) -> None:
-            self._learn()
+            self._bind_definitions()
             if self._definitions.complete:
                 done.set()
 
@@ -151,7 +151,7 @@ class Bootstrap:
             for stop in stops:
                 stop()
 
-    def _learn(self) -> None:
+    def _bind_definitions(self) -> None:
         """Binds the definitions of the types that root exports, as soon as their schemas and identities are known."""
         for export, types in EXPORTED_TYPES.items():
             copy = self._catalog.get(API_EXPORTS, ROOT, export)
@@ -213,8 +213,8 @@ class Bootstrap:
         now = timestamp()
         roles = (*CLUSTER_ROLES, *root.SYSTEM_ROLES)
         bindings = (*CLUSTER_ROLE_BINDINGS, *root.SYSTEM_BINDINGS)
-        yield from self._missing(range_, SYSTEM_ADMIN, self._definitions.cluster_roles, map(_bare, roles), now)
-        yield from self._missing(range_, SYSTEM_ADMIN, self._definitions.cluster_role_bindings, map(_bare, bindings), now)
+        yield from self._missing(range_, SYSTEM_ADMIN, self._definitions.cluster_roles, map(_without_type, roles), now)
+        yield from self._missing(range_, SYSTEM_ADMIN, self._definitions.cluster_role_bindings, map(_without_type, bindings), now)
 
     def _root(self, range_: Range) -> Iterable[Change]:
         """The logical cluster `root` and what it holds. All of it depends on the exports."""
@@ -229,7 +229,7 @@ class Bootstrap:
         fresh = range_.get(Key(ROOT, definitions.logical_clusters.storage_key, "", NAME)) is None
         if fresh:
             bindings = [
-                _bare(
+                _without_type(
                     bound_binding(
                         self._exports_lookup, ROOT, name, binding_name=name, cluster=ROOT, accept_claims=False, path=ROOT
                     )
@@ -282,12 +282,12 @@ def _export(name: str, resources: list[Object], identity: str, now: str) -> Obje
         "resources": resources,
         "identity": {"secretRef": {"namespace": IDENTITY_NAMESPACE, "name": name}},
     }
-    if name in _POLICED:
+    if name in _WITH_POLICY:
         spec["maximalPermissionPolicy"] = {"local": {}}
     status: Object = {"identityHash": identity}
     mark_true(status, "IdentityValid", now)
     return {"metadata": {"name": name, "annotations": {PATH_ANNOTATION: ROOT}}, "spec": spec, "status": status}
 
 
-def _bare(obj: Object) -> Object:
+def _without_type(obj: Object) -> Object:
     return {k: v for k, v in obj.items() if k not in ("apiVersion", "kind")}

@@ -29,7 +29,7 @@ from tenantry.storage.cell import Cell, NotOwned
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Record, RecordEvent
-from tenantry.tenancy.exports.identity_index import Identities
+from tenantry.tenancy.exports.identity_index import IdentityIndex
 from tenantry.tenancy.local_ranges import LocalRanges
 from tenantry.tenancy.resources import (
     API_BINDINGS,
@@ -45,11 +45,11 @@ _SOURCES = (API_BINDINGS, CUSTOM_RESOURCE_DEFINITIONS)
 """Of two that give the same type, the first one counts."""
 _CLUSTERS_BYTES_MAX = 16 << 20
 _READ_BYTES_MAX = 4 << 20
-_AT_ONCE_BYTES = 64 << 10
+_SLICE_BYTES = 64 << 10
 """So much of bindings and CustomResourceDefinitions is read in one turn of the loop, and in the loop at all."""
-_AT_ONCE_RECORDS = 200
+_SLICE_RECORDS = 200
 """So many of them are put together in one turn of the loop."""
-_READINGS = 3
+_READ_ATTEMPTS = 3
 """How often they are read when they change meanwhile."""
 _SETS_BYTES_MAX = 256 << 20
 """Of which all but a few types of tenants' own use little: sets that are alike are one."""
@@ -71,7 +71,13 @@ class ClusterApis:
     """Computed when first asked for; forgotten when a CRD, a binding or a schema changes."""
 
     def __init__(
-        self, *, cell: Cell, catalog: Catalog, definitions: SystemDefinitions, local_ranges: LocalRanges, identities: Identities
+        self,
+        *,
+        cell: Cell,
+        catalog: Catalog,
+        definitions: SystemDefinitions,
+        local_ranges: LocalRanges,
+        identities: IdentityIndex,
     ) -> None:
         self._cell = cell
         self._catalog = catalog
@@ -97,22 +103,22 @@ class ClusterApis:
         self._ending: set[str] = set()
         self._incomplete: set[str] = set()
         self._subscribers: dict[str, list[Callable[[], None]]] = {}
-        self._to_tell: dict[str, None] = {}
+        self._to_notify: dict[str, None] = {}
         """Clusters with subscribers that changed and take long to be read."""
-        self._told = asyncio.Event()
-        self._telling: asyncio.Task[None] | None = None
+        self._notification_due = asyncio.Event()
+        self._notifier: asyncio.Task[None] | None = None
         self._stops: list[Callable[[], None]] = []
 
     def start(self) -> None:
-        self._telling = restarting(self._tell_all, name="cluster-apis")
+        self._notifier = restarting(self._notify_all, name="cluster-apis")
         self._stops = [
             self._local_ranges.follow(self._follow),
             self._catalog.subscribe(API_RESOURCE_SCHEMAS, self._schema_changed),
         ]
 
     def stop(self) -> None:
-        if self._telling is not None:
-            self._telling.cancel()
+        if self._notifier is not None:
+            self._notifier.cancel()
         for stop in self._stops:
             stop()
         self._stops = []
@@ -124,7 +130,7 @@ class ClusterApis:
         if found is None:
             if cluster in self._ending:
                 return self._nothing
-            if may_defer() and self._is_long(cluster):
+            if may_defer() and self._is_large(cluster):
                 raise Deferred(partial(self._readers.run, cluster, partial(self._read_all, cluster)))
             found = self._compute(cluster)
             self._clusters.put(cluster, found.number)
@@ -214,33 +220,33 @@ class ClusterApis:
             self._unchanged.discard(cluster)
             if cluster not in self._subscribers:
                 continue
-            if cluster not in self._ending and self._is_long(cluster):
-                self._to_tell[cluster] = None
-                self._told.set()
+            if cluster not in self._ending and self._is_large(cluster):
+                self._to_notify[cluster] = None
+                self._notification_due.set()
             else:
-                self._tell(cluster)
+                self._notify(cluster)
 
-    def _tell(self, cluster: str) -> None:
+    def _notify(self, cluster: str) -> None:
         call_each(tuple(self._subscribers.get(cluster, ())), "a follower of a cluster's APIs")
 
-    async def _tell_all(self) -> None:
+    async def _notify_all(self) -> None:
         """Subscribers ask at once what is served now, so that is read before they are called."""
-        self._told.set()
+        self._notification_due.set()
         while True:
-            await self._told.wait()
-            self._told.clear()
-            for cluster in tuple(self._to_tell):
+            await self._notification_due.wait()
+            self._notification_due.clear()
+            for cluster in tuple(self._to_notify):
                 try:
                     await self.read(cluster)
                 except NotOwned:
                     # The range's watches end here, and whoever serves it now tells its own.
-                    self._to_tell.pop(cluster, None)
+                    self._to_notify.pop(cluster, None)
                 except StatusError:
                     # It changes faster than it can be read.
-                    self._told.set()
+                    self._notification_due.set()
                 else:
-                    self._to_tell.pop(cluster, None)
-                    self._tell(cluster)
+                    self._to_notify.pop(cluster, None)
+                    self._notify(cluster)
 
     def _records(self, cluster: str) -> Iterator[Record]:
         range_ = self._cell.range_of(cluster)
@@ -251,26 +257,26 @@ class ClusterApis:
         place = (record.key, record.version)
         return place in self._of_records or place in self._read
 
-    def _is_long(self, cluster: str) -> bool:
+    def _is_large(self, cluster: str) -> bool:
         """Whether more has to be read for a cluster than in one turn of the loop."""
         range_ = self._cell.range_of(cluster)
-        if range_.usage(cluster)[1] <= _AT_ONCE_BYTES:
+        if range_.usage(cluster)[1] <= _SLICE_BYTES:
             return False
-        if sum(range_.count(resource, cluster) for resource in _SOURCES) > _AT_ONCE_RECORDS:
+        if sum(range_.count(resource, cluster) for resource in _SOURCES) > _SLICE_RECORDS:
             return True
         total = 0
         for record in self._records(cluster):
             total += 0 if self._is_read(record) else len(record.value)
-            if total > _AT_ONCE_BYTES:
+            if total > _SLICE_BYTES:
                 return True
         return False
 
     async def _read_all(self, cluster: str) -> None:
         """What `for_cluster` does, in slices, and what is large beside the loop."""
         try:
-            for _ in range(_READINGS):
+            for _ in range(_READ_ATTEMPTS):
                 self._unchanged.add(cluster)
-                made = await asyncio.to_thread(self._set_of, await self._gathered(cluster))
+                made = await asyncio.to_thread(self._set_of, await self._read_records(cluster))
                 if cluster in self._unchanged:
                     self._clusters.put(cluster, made.number)
                     return
@@ -279,10 +285,10 @@ class ClusterApis:
         # Nearly all of it is read by now.
         self._clusters.put(cluster, self._compute(cluster).number)
 
-    async def _gathered(self, cluster: str) -> _Found:
+    async def _read_records(self, cluster: str) -> _Found:
         found: _Found = {}
         async for record in in_slices(self._records(cluster), 1):
-            is_large = len(record.value) > _AT_ONCE_BYTES and record.key.resource == CUSTOM_RESOURCE_DEFINITIONS
+            is_large = len(record.value) > _SLICE_BYTES and record.key.resource == CUSTOM_RESOURCE_DEFINITIONS
             serve = partial(self._served_by, cluster, record)
             _add(found, await asyncio.to_thread(serve) if is_large else serve())
         return found

@@ -133,7 +133,7 @@ class Copies:
             return NOTHING
         if obj is None:
             if resource == CLUSTER_ROLE_BINDINGS and key.name == OWNER_BINDING:
-                obj = self._access_rules.closed_binding(key.cluster)
+                obj = self._access_rules.revoked_owner_binding(key.cluster)
             return self._copy(resource, key.cluster, key.name, obj)
         if resource in FLAGGED:
             wanted = self._catalog.entry(resource, key.cluster, key.name) is not None or self._is_wanted(

@@ -146,14 +146,14 @@ class ClusterPlace:
     def scope(self, request: Request) -> tuple[Scope | Hidden, str]:
         scopes, homes = self.mount.scopes, self.mount.homes
         resource, identity, rest = split_identity(self.path)
-        why = self._why_closed(rest, resource, identity)
+        why = self._closed_error(rest, resource, identity)
         if why is not None:
             return ClosedScope(scopes, self.cluster, self.range, why), rest
         if rest == HOME_PATH and self.cluster == ROOT and request.method == "GET" and homes is not None:
             return HomeScope(scopes, self.range, homes), f"{rest}/{HOME_SUBRESOURCE}"
         return ClusterScope(scopes, self.cluster, self.range), rest
 
-    def _why_closed(self, path: str, resource: str, identity: str) -> StatusError | None:
+    def _closed_error(self, path: str, resource: str, identity: str) -> StatusError | None:
         """403 where the logical cluster was made inactive: only its own object stays within reach. 404 where it serves the
         resource with another identity, or not at all."""
         if self._is_inactive() and not path.startswith(_SERVED_WHILE_INACTIVE):

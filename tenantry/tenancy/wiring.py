@@ -34,7 +34,7 @@ from tenantry.tenancy.controllers.service_account_token_secrets import Issue
 from tenantry.tenancy.copies import Copies
 from tenantry.tenancy.exports import build_controllers as export_controllers
 from tenantry.tenancy.exports.export_lookup import ExportLookup
-from tenantry.tenancy.exports.identity_index import Identities
+from tenantry.tenancy.exports.identity_index import IdentityIndex
 from tenantry.tenancy.exports.permission_claims import Claims
 from tenantry.tenancy.local_ranges import LocalRanges
 from tenantry.tenancy.mounts import ClustersMount
@@ -77,7 +77,7 @@ class Tenancy:
         self.local_ranges = LocalRanges(cell)
         self.catalog = Catalog(cell.store)
         # The first to hear of an export: others ask it when they do.
-        self.identities = Identities(self.catalog)
+        self.identities = IdentityIndex(self.catalog)
         self.directory = Directory(self.catalog, range_map, urls.external)
         self.locator = Locator(cell, self.directory)
         self.definitions = SystemDefinitions()

@@ -11,7 +11,7 @@ from tenantry.virtual.lifecycle.terminating_workspaces import TerminatingWorkspa
 from tenantry.virtual.view import View, ViewContext
 
 
-def stock_views(context: ViewContext, *, catalog: Catalog, exports: ExportLookup, apis: ClusterApis) -> list[View]:
+def builtin_views(context: ViewContext, *, catalog: Catalog, exports: ExportLookup, apis: ClusterApis) -> list[View]:
     """All of them. They see more of the process than a service team's view does."""
     return [
         ApiExportView(context, catalog=catalog, exports=exports, apis=apis),

@@ -20,13 +20,13 @@ from tenantry.storage.range import Range
 from tenantry.tenancy.cluster_scope import ClusterScope, ClusterScopes
 from tenantry.tenancy.mounts import WILDCARD, HiddenPlace, split_first
 from tenantry.tenancy.well_known import ROOT
-from tenantry.virtual.not_found import NothingScope
+from tenantry.virtual.not_found import NotFoundScope
 from tenantry.virtual.view import Place, View, ViewContext
 from tenantry.virtual.view_scope import ViewScope
 
 ENTRY_POINT_GROUP = "tenantry.virtual_workspaces"
 _VIEW_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
-_NEVER_AN_ID = "-nothing"
+_UNUSED_ID_SUFFIX = "-nothing"
 """Ids of logical clusters have no hyphen."""
 _CLUSTER_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?|system:[a-z0-9:-]+")
 
@@ -83,7 +83,7 @@ class ServicesMount:
         view, arguments, cluster, inner = found
         name = self._range_of(cluster, range_name)
         if name is None:
-            return self._nothing(view, arguments, inner, _page_not_found())
+            return self._not_found(view, arguments, inner, _page_not_found())
         range_ = self._scopes.cell.ranges.get(name)
         if range_ is None:
             return Elsewhere(name, f"/ranges/{name}/services/{path.lstrip('/')}")
@@ -95,7 +95,7 @@ class ServicesMount:
         if found is None:
             return _no_such_view(path)
         view, arguments, _, inner = found
-        return self._nothing(view, arguments, inner, error)
+        return self._not_found(view, arguments, inner, error)
 
     def _parse(self, path: str) -> tuple[View, tuple[str, ...], str | None, str] | None:
         """The view, its arguments, the cluster (None: `*`, empty: there is none), and the path inside.
@@ -137,12 +137,14 @@ class ServicesMount:
             return None
         return found.name
 
-    def _nothing(self, view: View, arguments: tuple[str, ...], path: str, error: StatusError) -> MountedPlace:
+    def _not_found(self, view: View, arguments: tuple[str, ...], path: str, error: StatusError) -> MountedPlace:
         ranges = self._scopes.cell.ranges
         range_ = ranges.get(ROOT) or next(iter(ranges.values()), None)
         if range_ is None:
             raise not_owner(f"shard {self._scopes.shard_name} holds no range at the moment")
-        return NoPlace(self._scopes, view, Place(arguments, f"{range_.start}{_NEVER_AN_ID}", range_.name), range_, path, error)
+        return NotFoundPlace(
+            self._scopes, view, Place(arguments, f"{range_.start}{_UNUSED_ID_SUFFIX}", range_.name), range_, path, error
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +170,7 @@ class ViewPlace:
 
 
 @dataclass(frozen=True, slots=True)
-class NoPlace:
+class NotFoundPlace:
     """A place of a view that does not exist, in a logical cluster that there never is."""
 
     scopes: ClusterScopes
@@ -185,7 +187,7 @@ class NoPlace:
     def scope(self, request: Request) -> tuple[Scope | Hidden, str]:
         base = ClusterScope(self.scopes, self.place.cluster or "", self.range)
         scope = _scope_of(self.view, self.place, base, self.path)
-        return cast("Scope", NothingScope(self.view, scope, self.error, shown=not self.view.per_cluster)), self.path
+        return cast("Scope", NotFoundScope(self.view, scope, self.error, shown=not self.view.per_cluster)), self.path
 
 
 def _scope_of(view: View, place: Place, base: ClusterScope, path: str) -> Scope:

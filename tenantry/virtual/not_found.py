@@ -14,7 +14,7 @@ from tenantry.virtual.restrict import NO_SUBRESOURCES, restricted
 from tenantry.virtual.view import READ_VERBS, View
 
 
-class NothingScope:
+class NotFoundScope:
     """The view's own scope of a logical cluster that there never is: whoever may not enter is refused as everywhere in the view.
 
     Nobody writes there. `error`: for system:masters. `shown`: whether callers who may enter are shown that there is nothing;

@@ -77,7 +77,7 @@ class View:
         self.context = context
         self._sets = ApiSets("view_apis", bytes_max=_SETS_BYTES_MAX)
 
-    def may_enter(self, place: Place, question: Attributes) -> bool:
+    def allows(self, place: Place, question: Attributes) -> bool:
         """Whether `question.user` may do this here (`question.verb` on a resource, or on a discovery path). system:masters are
         not asked about. `may` asks the RBAC of a cluster."""
         raise NotImplementedError
@@ -125,7 +125,7 @@ class View:
 
     def may_access(self, user: User, cluster: str, *, owner: str = "") -> bool:
         """Whether a user may enter a logical cluster, on whichever shard that is. `owner`: the user name in its Workspace."""
-        return self.context.authorizer.may_enter(user, cluster, owner=owner)
+        return self.context.authorizer.may_access(user, cluster, owner=owner)
 
     def definition(self, group: str, plural: str) -> ResourceDefinition:
         """A type that every logical cluster has: built-in, or kcp's. Raises LookupError for others."""

@@ -70,7 +70,7 @@ class ViewScope:
     def decide(self, attributes: Attributes) -> Decision:
         if attributes.user.is_master or (not attributes.is_resource and attributes.path in HEALTH_PATHS):
             return ALLOWED
-        return ALLOWED if self.view.may_enter(self.place, attributes) else NO_OPINION
+        return ALLOWED if self.view.allows(self.place, attributes) else NO_OPINION
 
     def may_impersonate(self, attributes: Attributes) -> Decision:
         """Being let into a view is no right to be somebody else in it: RBAC of the cluster that is viewed gives that."""

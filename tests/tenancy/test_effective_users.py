@@ -24,7 +24,7 @@ from tenantry.apiserver.user import (
 )
 from tenantry.kube.names import dns1123_subdomain_errors
 from tenantry.tenancy.authorization.effective_users import bound_users, effective_users, is_local
-from tenantry.tenancy.authorization.stored_user import NameOfOneCluster, inside, known_outside
+from tenantry.tenancy.authorization.stored_user import KnownInOneCluster, globally_named, inside
 from tenantry.virtual.apiexport.warrant import with_warrant
 
 CLUSTERS = st.sampled_from(["a", "b", "c"])
@@ -98,15 +98,15 @@ ANYBODY = DESCRIPTIONS.map(to_user)
 @given(ANYBODY, CLUSTERS, CLUSTERS)
 def test_who_is_written_down_has_no_name_of_one_cluster(user: User, here: str, there: str) -> None:
     try:
-        known = known_outside(user, here)
-    except NameOfOneCluster:
+        known = globally_named(user, here)
+    except KnownInOneCluster:
         assert home_of(user)
         assert not is_service_account(user)
         return
     assert not is_service_account(known)
     assert not home_of(known)
     assert not known.extra_values(WARRANT_EXTRA)
-    assert known_outside(known, there) == known
+    assert globally_named(known, there) == known
     # Written down, it is nobody whom the cluster that it asks would not take it for anyway.
     its_own = {each.name for each in effective_users(with_home(user, here), there)}
     assert {each.name for each in effective_users(known, there)} <= its_own | {ANONYMOUS}

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tenantry.kube.objects import Object
-from tenantry.tenancy.exports.identity_index import Identities
+from tenantry.tenancy.exports.identity_index import IdentityIndex
 from tests.growth.meter import lines
 from tests.tenancy.plain_world import CLUSTER, World
 
@@ -27,7 +27,7 @@ def export(identity: str) -> Object:
 def test_exports_come_and_go_and_change_their_identity(changes: list[tuple[str, str, str | None]]) -> None:
     told: list[Any] = []
     catalog: Any = SimpleNamespace(subscribe=lambda resource, callback: told.append(callback))
-    identities = Identities(catalog)
+    identities = IdentityIndex(catalog)
     stored: dict[tuple[str, str], str] = {}
     for cluster, name, identity in changes:
         stored.pop((cluster, name), None)

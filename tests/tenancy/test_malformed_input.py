@@ -306,7 +306,7 @@ def test_an_owner_is_a_user_or_nobody(text: str) -> None:
 
 @given(texts)
 def test_locks_are_locks_or_none(text: str) -> None:
-    locks.held_by_others(locks.parse(text), "b")
+    locks.locked_by_others(locks.parse(text), "b")
     taken = locks.with_locks(text, "b", [{"group": "", "resource": "configmaps"}])
     assert locks.parse(taken)["configmaps"] == {"n": "b"}
     assert "configmaps" not in locks.parse(locks.without_binding(taken, "b"))

@@ -43,7 +43,7 @@ class Anybody:
     def allows_deep(self, attributes: Attributes) -> bool:
         return (attributes.verb, attributes.name) not in self.refused
 
-    def may_enter(self, user: User, cluster: str, *, owner: str = "") -> bool:
+    def may_access(self, user: User, cluster: str, *, owner: str = "") -> bool:
         return True
 
     def is_privileged(self, user: User) -> bool:

@@ -21,7 +21,7 @@ class Open(View):
     name = "open"
     arguments = ("first", "second")
 
-    def may_enter(self, place: Place, question: Attributes) -> bool:
+    def allows(self, place: Place, question: Attributes) -> bool:
         return place.arguments == ("a", "b")
 
     def apis(self, place: Place) -> Iterable[ResourceDefinition]:

@@ -32,7 +32,7 @@ class Everything(View):
     name = "everything"
     verbs = STANDARD_VERBS
 
-    def may_enter(self, place: Place, question: Attributes) -> bool:
+    def allows(self, place: Place, question: Attributes) -> bool:
         return True
 
     def apis(self, place: Place) -> Iterable[ResourceDefinition]:

@@ -21,18 +21,22 @@ from tenantry.tenancy.types import SystemDefinitions
 from tenantry.tenancy.workspaces.state import DELETION_FINALIZER, TERMINATORS_FINALIZER, WORKSPACE_FINALIZER
 
 
-class Held(NamedTuple):
+class SystemFinalizerRule(NamedTuple):
     """`kept`: stay as they are. `borne`: besides, every object that is not being deleted has them."""
 
     kept: tuple[str, ...] = ()
     borne: tuple[str, ...] = ()
 
 
-FINALIZERS: Mapping[GroupResource, Held] = {
-    GroupResource("tenancy.kcp.io", "workspaces"): Held(kept=(WORKSPACE_FINALIZER,)),
-    GroupResource("core.kcp.io", "logicalclusters"): Held(kept=(TERMINATORS_FINALIZER,), borne=(DELETION_FINALIZER,)),
-    GroupResource("apis.kcp.io", "apibindings"): Held(borne=(BINDING_FINALIZER,)),
-    GroupResource("apiextensions.k8s.io", "customresourcedefinitions"): Held(kept=(custom_resource_definition.FINALIZER,)),
+FINALIZERS: Mapping[GroupResource, SystemFinalizerRule] = {
+    GroupResource("tenancy.kcp.io", "workspaces"): SystemFinalizerRule(kept=(WORKSPACE_FINALIZER,)),
+    GroupResource("core.kcp.io", "logicalclusters"): SystemFinalizerRule(
+        kept=(TERMINATORS_FINALIZER,), borne=(DELETION_FINALIZER,)
+    ),
+    GroupResource("apis.kcp.io", "apibindings"): SystemFinalizerRule(borne=(BINDING_FINALIZER,)),
+    GroupResource("apiextensions.k8s.io", "customresourcedefinitions"): SystemFinalizerRule(
+        kept=(custom_resource_definition.FINALIZER,)
+    ),
 }
 NAMESPACES = GroupResource("", "namespaces")
 CUSTOM_RESOURCE_DEFINITIONS = GroupResource("apiextensions.k8s.io", "customresourcedefinitions")
@@ -74,7 +78,7 @@ def _is_system(review: Review) -> bool:
     return not LIFECYCLE_GROUPS.isdisjoint(review.user.groups)
 
 
-def _finalizers(review: Review, held: Held, obj: Object) -> list[str]:
+def _finalizers(review: Review, held: SystemFinalizerRule, obj: Object) -> list[str]:
     sent = finalizers_of(obj)
     needed: list[str] = []
     if not _is_system(review):

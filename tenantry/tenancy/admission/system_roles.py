@@ -37,10 +37,10 @@ class SystemRoles(Plugin):
         resource = review.definition.storage_key
         if review.operation != CREATE or resource not in INSTALLED or review.cluster == SYSTEM_ADMIN:
             return
-        if review.name in INSTALLED[resource] or self._is_held(resource, review.name):
+        if review.name in INSTALLED[resource] or self._is_taken(resource, review.name):
             raise already_exists(review.definition.group_resource, review.name)
 
-    def _is_held(self, resource: str, name: str) -> bool:
+    def _is_taken(self, resource: str, name: str) -> bool:
         """Whether the system has it beyond what is installed: administrators add roles for all clusters there."""
         cell = self._cell
         if cell.owns(SYSTEM_ADMIN):

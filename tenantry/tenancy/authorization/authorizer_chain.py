@@ -78,9 +78,9 @@ class AuthorizerChain:
         """Of the policies that are being compiled, those that no change has voided."""
         self._found: tuple[ClusterAccess, User, Access] | None = None
         """Of the request that goes on now; who has very long names is not remembered longer."""
-        self._policed: set[tuple[str, str]] = set()
+        self._with_policy: set[tuple[str, str]] = set()
         self._by_name = False
-        self._rests_on: dict[str, object] = {}
+        self._depends_on: dict[str, object] = {}
         self._maximal_permission = MaximalPermission(cell, exports, self._policy_allows)
         self._links: tuple[Link, ...] = (
             RequiredGroups(self._logical_cluster),
@@ -104,7 +104,7 @@ class AuthorizerChain:
         decision = access.known(attributes)
         if decision is None:
             self._by_name = access.depends_on_name(attributes.resource)
-            self._rests_on = {}
+            self._depends_on = {}
             decision = self._decide(attributes, access)
             self._remember(access, attributes, decision)
         return decision
@@ -115,14 +115,14 @@ class AuthorizerChain:
             return True
         return allowing(self._access_of(attributes.user, attributes.cluster).grants, attributes) is not None
 
-    def may_enter(self, user: User, cluster: str, *, owner: str = "") -> bool:
+    def may_access(self, user: User, cluster: str, *, owner: str = "") -> bool:
         """Whether a user may enter a logical cluster, on whichever shard that is. `owner`: the name of the user who owns it, as
         its Workspace says; of clusters on other shards that is not known here otherwise."""
         return MASTERS_GROUP in user.groups or self._workspace_access.allows(user, cluster, owner, self._access_of(user, cluster))
 
     def is_privileged(self, user: User) -> bool:
         """Whether a user may enter any logical cluster there is, by the RBAC that holds in all of them."""
-        return MASTERS_GROUP in user.groups or self._access_of(user, SYSTEM_ADMIN).may_enter
+        return MASTERS_GROUP in user.groups or self._access_of(user, SYSTEM_ADMIN).may_access
 
     def rules(self, user: User, cluster: str, namespace: str) -> list[Rule]:
         """The RBAC rules (PolicyRule objects) that a user has in a namespace, or cluster-wide without one. Those of a role come
@@ -146,7 +146,7 @@ class AuthorizerChain:
 
     def _policy_allows(self, asking: str, question: Attributes) -> bool:
         """A deep check in the cluster of an export, for a decision in the cluster `asking`, which rests on it from then on."""
-        self._rests_on[question.cluster] = self._of_cluster(question.cluster).token
+        self._depends_on[question.cluster] = self._of_cluster(question.cluster).token
         if self._access_of(question.user, question.cluster).depends_on_name(question.resource):
             self._by_name = True
         return self.allows_deep(question)
@@ -155,12 +155,12 @@ class AuthorizerChain:
         known = self._clusters.get(question.cluster)
         if known is None or known.users.get(question.user) is not access:
             return
-        known.rests_on.update(self._rests_on)
+        known.depends_on.update(self._depends_on)
         self._grow(question.cluster, known, known.grow(access.remember(question, decision, by_name=self._by_name)))
 
     def _grow(self, cluster: str, known: ClusterAccess, more_bytes: int) -> None:
         if known.bytes > CLUSTER_BYTES_MAX:
-            self._keep(cluster, known.policy)
+            self._reset(cluster, known.policy)
         else:
             self._clusters.grow(cluster, more_bytes)
 
@@ -174,7 +174,7 @@ class AuthorizerChain:
             users = effective_users(user, cluster)
             if may_defer() and known.policy.count(users) > BINDINGS_AT_ONCE:
                 raise Deferred(partial(self._find_access, user, cluster))
-            access = self._begun(users, cluster)
+            access = self._new_access(users, cluster)
             for grant in known.policy.grants(users):
                 access.add(grant)
             self._grow(cluster, known, known.add(user, access))
@@ -189,7 +189,7 @@ class AuthorizerChain:
         if known is None:
             return
         users = effective_users(user, cluster)
-        access = self._begun(users, cluster)
+        access = self._new_access(users, cluster)
         async for grant in in_slices(known.policy.each(users)):
             if grant is not None:
                 access.add(grant)
@@ -197,7 +197,7 @@ class AuthorizerChain:
             self._found = (known, user, access)
             self._clusters.grow(cluster, known.add(user, access))
 
-    def _begun(self, users: Sequence[User], cluster: str) -> Access:
+    def _new_access(self, users: Sequence[User], cluster: str) -> Access:
         """With what system:admin grants in every cluster."""
         everywhere = self._policies.everywhere.grants(users) if cluster != SYSTEM_ADMIN else ()
         return Access(users, everywhere, initializer_groups(users))
@@ -207,12 +207,12 @@ class AuthorizerChain:
         if known is None:
             if may_defer() and self._policies.is_large(cluster):
                 raise Deferred(partial(self._makers.run, cluster, partial(self._make_policy, cluster)))
-            return self._keep(cluster, self._policies.compile(cluster))
-        if known.epoch != self._epoch or (known.rests_on and not self._stands(known)):
-            return self._keep(cluster, known.policy)
+            return self._reset(cluster, self._policies.compile(cluster))
+        if known.epoch != self._epoch or (known.depends_on and not self._is_current(known)):
+            return self._reset(cluster, known.policy)
         return known
 
-    def _keep(self, cluster: str, policy: Policy) -> ClusterAccess:
+    def _reset(self, cluster: str, policy: Policy) -> ClusterAccess:
         """Begins anew, with nobody."""
         known = ClusterAccess(policy, self._epoch)
         self._clusters.put(cluster, known, policy.bytes)
@@ -224,13 +224,13 @@ class AuthorizerChain:
         try:
             await self._policies.fill(policy, cluster)
             if self._making.get(cluster) is policy:
-                self._keep(cluster, policy)
+                self._reset(cluster, policy)
         finally:
             if self._making.get(cluster) is policy:
                 del self._making[cluster]
 
-    def _stands(self, known: ClusterAccess) -> bool:
-        for cluster, token in known.rests_on.items():
+    def _is_current(self, known: ClusterAccess) -> bool:
+        for cluster, token in known.depends_on.items():
             other = self._clusters.get(cluster)
             if other is None or other.token is not token or other.epoch != self._epoch:
                 return False
@@ -275,9 +275,9 @@ class AuthorizerChain:
     def _export_changed(self, _: str, cluster: str, name: str, export: Object | None) -> None:
         """Decisions of whoever bound an export rest on its having a policy; what the policy says is RBAC's."""
         place = (cluster, name)
-        policed = export is not None and has_local_policy(export)
-        if policed != (place in self._policed):
-            (self._policed.add if policed else self._policed.discard)(place)
+        has_policy = export is not None and has_local_policy(export)
+        if has_policy != (place in self._with_policy):
+            (self._with_policy.add if has_policy else self._with_policy.discard)(place)
             self._forget(None)
 
     def _policy_changed(self, cluster: str | None, update: Update | None) -> None:
@@ -293,7 +293,7 @@ class AuthorizerChain:
             self._making[cluster] = making
         if known is not None:
             update(known.policy)
-            self._keep(cluster, known.policy)
+            self._reset(cluster, known.policy)
 
     def _forget(self, cluster: str | None) -> None:
         """What was decided in a cluster (None: in all of them) rests on something other than its RBAC."""
@@ -302,4 +302,4 @@ class AuthorizerChain:
             return
         known = self._clusters.get(cluster)
         if known is not None:
-            self._keep(cluster, known.policy)
+            self._reset(cluster, known.policy)

@@ -16,14 +16,14 @@ DECISIONS_MAX = 1000
 _GRANT_BYTES = 300
 """Measured: a grant, its place, and its rules among those of the user."""
 
-_ENTER = Attributes(User(""), "access", "", path="/")
+_ACCESS = Attributes(User(""), "access", "", path="/")
 
 
 class Access:
     """`users` is everybody that the user counts as there, `grants` what they are granted together. `initializer_groups`: theirs,
     as controllers of workspace types."""
 
-    __slots__ = ("_decisions", "_decisions_bytes", "_grants", "_may_enter", "_named", "initializer_groups", "rules", "users")
+    __slots__ = ("_decisions", "_decisions_bytes", "_grants", "_may_access", "_named", "initializer_groups", "rules", "users")
 
     def __init__(self, users: Sequence[User], grants: Iterable[Grant] = (), initializer_groups: Sequence[str] = ()) -> None:
         self.users = tuple(users)
@@ -33,7 +33,7 @@ class Access:
         self._named: set[str] | None = None
         self._decisions: dict[tuple[str, ...], Decision] = {}
         self._decisions_bytes = 0
-        self._may_enter: bool | None = None
+        self._may_access: bool | None = None
         for grant in grants:
             self.add(grant)
 
@@ -56,11 +56,11 @@ class Access:
         return ENTRY_BYTES + size_of((self.users, tuple(self._named or ()))) + _GRANT_BYTES * len(self.grants)
 
     @property
-    def may_enter(self) -> bool:
+    def may_access(self) -> bool:
         """kcp's verb `access` on the path `/`."""
-        if self._may_enter is None:
-            self._may_enter = allowing(self.grants, _ENTER) is not None
-        return self._may_enter
+        if self._may_access is None:
+            self._may_access = allowing(self.grants, _ACCESS) is not None
+        return self._may_access
 
     def depends_on_name(self, resource: str) -> bool:
         """Whether any rule is limited to names of objects of the resource."""
@@ -96,17 +96,17 @@ class Access:
 
 
 class ClusterAccess:
-    """What is known of one logical cluster: its policy, and the access of those who asked, which takes `bytes`. `rests_on`: the
+    """What is known of one logical cluster: its policy, and the access of those who asked, which takes `bytes`. `depends_on`: the
     `token`s of other clusters' values that decisions here rest on (maximal permission policies), by cluster; once one of these is
     no longer the cluster's, all but the policy is void; and so it is where `epoch` is over."""
 
-    __slots__ = ("_rules", "bytes", "epoch", "policy", "rests_on", "token", "users")
+    __slots__ = ("_rules", "bytes", "depends_on", "epoch", "policy", "token", "users")
 
     def __init__(self, policy: Policy, epoch: int = 0) -> None:
         self.policy = policy
         self.epoch = epoch
         self.users: dict[User, Access] = {}
-        self.rests_on: dict[str, object] = {}
+        self.depends_on: dict[str, object] = {}
         self.token = object()
         self.bytes = 0
         self._rules: set[CompiledRules] = set()

@@ -15,7 +15,7 @@ class ClusterAuthorizer(Authorizer, Protocol):
         """RBAC of `attributes.cluster` alone, with no look at workspace access (kcp's deep SubjectAccessReview)."""
         ...
 
-    def may_enter(self, user: User, cluster: str, *, owner: str = "") -> bool:
+    def may_access(self, user: User, cluster: str, *, owner: str = "") -> bool:
         """Whether a user may enter a logical cluster of any shard; `owner` is the user name in its Workspace."""
         ...
 

@@ -54,7 +54,7 @@ def _effective(user: User, cluster: str, depth: int) -> tuple[User, ...]:
     if _in_scope(user, cluster):
         found.append(user)
     else:
-        found.append(_stranger(user))
+        found.append(_out_of_scope(user))
     global_name = global_service_account(user)
     if global_name:
         found.append(User(global_name, (AUTHENTICATED_GROUP,)))
@@ -76,7 +76,7 @@ def _in_scope(user: User, cluster: str) -> bool:
     return True
 
 
-def _stranger(user: User) -> User:
+def _out_of_scope(user: User) -> User:
     """What is left of an identity that has no standing in a cluster."""
     if AUTHENTICATED_GROUP not in user.groups:
         return User(ANONYMOUS, (UNAUTHENTICATED_GROUP,))

@@ -26,8 +26,8 @@ RBAC_GROUP = "rbac.authorization.k8s.io"
 RBAC_RESOURCES = (CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS, ROLES, ROLE_BINDINGS)
 _BINDINGS = (CLUSTER_ROLE_BINDINGS, ROLE_BINDINGS)
 _ROLES_BYTES_MAX = 16 << 20
-_AT_ONCE_BINDINGS = 100
-_AT_ONCE_BYTES = 64 << 10
+_SLICE_BINDINGS = 100
+_SLICE_BYTES = 64 << 10
 """What is gone through in one turn of the loop, a fraction of a millisecond."""
 
 Update = Callable[[Policy], None]
@@ -42,11 +42,11 @@ def _nothing(policy: Policy) -> None:
 
 
 def _put(value: bytes) -> Update | None:
-    return (lambda policy: policy.put(orjson.loads(value))) if len(value) <= _AT_ONCE_BYTES else None
+    return (lambda policy: policy.put(orjson.loads(value))) if len(value) <= _SLICE_BYTES else None
 
 
 def _remove(namespace: str, name: str, value: bytes) -> Update | None:
-    return (lambda policy: policy.remove(namespace, name)) if len(value) <= _AT_ONCE_BYTES else None
+    return (lambda policy: policy.remove(namespace, name)) if len(value) <= _SLICE_BYTES else None
 
 
 class Policies:
@@ -97,7 +97,7 @@ class Policies:
         total = 0
         for count, raw in enumerate(self._bindings(cluster), 1):
             total += len(raw)
-            if count > _AT_ONCE_BINDINGS or total > _AT_ONCE_BYTES:
+            if count > _SLICE_BINDINGS or total > _SLICE_BYTES:
                 return True
         return False
 
@@ -120,7 +120,7 @@ class Policies:
 
     def _catalog_changed(self, resource: str, cluster: str, name: str, _: Object | None) -> None:
         # Of what is held here memory tells (`changed`), which holds more than is copied.
-        if self._held(cluster) is not None and cluster != SYSTEM_ADMIN:
+        if self._range_of(cluster) is not None and cluster != SYSTEM_ADMIN:
             return
         update: Update | None = _nothing
         if resource in _BINDINGS:
@@ -148,12 +148,12 @@ class Policies:
             found = self._role(cluster, CLUSTER_ROLES, "", name)
         return found
 
-    def _held(self, cluster: str) -> Range | None:
+    def _range_of(self, cluster: str) -> Range | None:
         return self._cell.range_of(cluster) if self._cell.owns(cluster) else None
 
     def _bindings(self, cluster: str) -> Iterator[bytes]:
         """Encoded, as each is when it comes."""
-        range_ = self._held(cluster)
+        range_ = self._range_of(cluster)
         for resource in _BINDINGS:
             if range_ is not None:
                 for record in range_.each(resource, cluster):
@@ -165,7 +165,7 @@ class Policies:
                         yield entry.raw
 
     def _role(self, cluster: str, resource: str, namespace: str, name: str) -> CompiledRules | None:
-        range_ = self._held(cluster)
+        range_ = self._range_of(cluster)
         key = Key(cluster, resource, namespace, name)
         if range_ is not None:
             record = range_.get(key)

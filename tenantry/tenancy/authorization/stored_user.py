@@ -1,6 +1,6 @@
 """A user who is written down in one cluster and acts, or is granted something, in another: the owner of a workspace.
 
-A name may mean somebody else there. `known_outside` gives the one that means the same everywhere, and `inside` confines whoever
+A name may mean somebody else there. `globally_named` gives the one that means the same everywhere, and `inside` confines whoever
 is written down to the cluster that was made for it.
 """
 
@@ -15,19 +15,19 @@ _OF_ONE_REQUEST = frozenset({WARRANT_EXTRA, CREDENTIAL_ID_EXTRA})
 """Extras about a request or a token; nobody is them for longer."""
 
 
-class NameOfOneCluster(Exception):
+class KnownInOneCluster(Exception):
     """The user has no name outside of the cluster that gave it one."""
 
 
-def known_outside(user: User, here: str) -> User:
+def globally_named(user: User, here: str) -> User:
     """The user who asks in cluster `here`, as any other cluster knows it: what may be stored, and used elsewhere.
 
     A service account gets its global name; whoever was impersonated keeps the scope that makes it a stranger to other clusters.
-    Raises NameOfOneCluster.
+    Raises KnownInOneCluster.
     """
     user = seen_in(with_home(user, here), "")
     if home_of(user):
-        raise NameOfOneCluster(f"user {user.name!r} is known in logical cluster {home_of(user)} only")
+        raise KnownInOneCluster(f"user {user.name!r} is known in logical cluster {home_of(user)} only")
     return replace(user, extra=tuple((key, values) for key, values in user.extra if key not in _OF_ONE_REQUEST))
 
 

@@ -43,7 +43,7 @@ class WorkspaceAccess:
             decision = link.decide(question, access)
             if decision is not None:
                 return decision.allowed
-        return access.may_enter
+        return access.may_access
 
     def _has_first_binding(self, cluster: str) -> bool:
         """Whether a cluster that is not held here has the binding with which it began."""

@@ -16,9 +16,9 @@ from tenantry.tenancy.authorization.initializer_rights import initializer_groups
 from tenantry.tenancy.authorization.links import NOT_PERMITTED, groups_of
 from tenantry.tenancy.well_known import ROOT
 
-_OPEN_PHASES = frozenset({"Initializing", "Ready", "Inactive", "Terminating", "Deleting"})
+_ACCESSIBLE_PHASES = frozenset({"Initializing", "Ready", "Inactive", "Terminating", "Deleting"})
 _LIFECYCLE_PHASES = frozenset({"Initializing", "Terminating", "Deleting"})
-_PASSED_ON = frozenset({"bind", "escalate", "impersonate"})
+_DELEGATED_TO_RBAC = frozenset({"bind", "escalate", "impersonate"})
 """Questions of admission, which no view has asked the type before: whether a controller may give what it does not have itself."""
 
 _METRICS = "/metrics"
@@ -42,15 +42,15 @@ class Content:
         if obj is None:
             return Decision(Verdict.DENY, NOT_PERMITTED)
         phase = (obj.get("status") or {}).get("phase") or "Scheduling"
-        at_home = access.may_enter or is_local(attributes.user, cluster)
-        if phase not in _OPEN_PHASES:
-            if not at_home:
+        has_access = access.may_access or is_local(attributes.user, cluster)
+        if phase not in _ACCESSIBLE_PHASES:
+            if not has_access:
                 return Decision(Verdict.NO_OPINION, NOT_PERMITTED)
             return Decision(Verdict.NO_OPINION, f'not permitted, logical cluster is in phase "{phase}"')
         if phase in _LIFECYCLE_PHASES and waited_for(obj, initializer_groups(access.users)):
-            if attributes.verb in _PASSED_ON:
+            if attributes.verb in _DELEGATED_TO_RBAC:
                 return None
             return Decision(Verdict.ALLOW, "lifecycle controller of the workspace type")
-        if at_home:
+        if has_access:
             return None
         return Decision(Verdict.NO_OPINION, NOT_PERMITTED)

@@ -26,11 +26,11 @@ _FEW = 64
 """Labels of roles that changed, beyond which all that collect are looked at."""
 _COLLECTED_BYTES_MAX = 8 << 20
 """More than any object may have."""
-_AT_ONCE_BYTES = 32 << 10
+_SLICE_BYTES = 32 << 10
 _MARK = b'"aggregationRule":{'
 
 
-class ClusterRoleAggregation(CollectionController):
+class ClusterRoleAggregationController(CollectionController):
     """A collection is that of the roles of a cluster that collect any of those that changed."""
 
     name = "cluster-role-aggregation"
@@ -112,7 +112,7 @@ class ClusterRoleAggregation(CollectionController):
                     raise StatusError(422, "Invalid", f"{key.name} collects more than {_COLLECTED_BYTES_MAX} bytes of roles")
                 parts.append(orjson.loads(each.value))
         aggregate = partial(aggregated_rules, role, parts)
-        wanted = await workers.run(key.cluster, aggregate) if size > _AT_ONCE_BYTES else aggregate()
+        wanted = await workers.run(key.cluster, aggregate) if size > _SLICE_BYTES else aggregate()
 
         def aggregated(obj: Object) -> Object | None:
             if (obj.get("rules") or []) == wanted:

@@ -26,7 +26,7 @@ from tenantry.tenancy.controllers.purge import Purge
 from tenantry.tenancy.resources import CUSTOM_RESOURCE_DEFINITIONS
 
 
-class CustomResourceDefinitions(CollectionController):
+class CustomResourceDefinitionController(CollectionController):
     """A collection is that of the definitions of a cluster that did not get all of their names."""
 
     name = "custom-resource-definitions"
@@ -64,7 +64,9 @@ class CustomResourceDefinitions(CollectionController):
 
     async def reconcile(self, range_: Range, key: Key | ObjectCollection) -> None:
         if isinstance(key, ObjectCollection):
-            await enqueue_where(self.enqueue, range_.each(CUSTOM_RESOURCE_DEFINITIONS, key.cluster), _lacks_names, piece=1)
+            await enqueue_where(
+                self.enqueue, range_.each(CUSTOM_RESOURCE_DEFINITIONS, key.cluster), _has_unaccepted_names, piece=1
+            )
             return
         record = range_.get(key)
         if record is None:
@@ -123,7 +125,7 @@ class CustomResourceDefinitions(CollectionController):
         return definition is None or definition.uid == metadata_of(crd).get("uid")
 
 
-def _lacks_names(crd: Record) -> bool:
+def _has_unaccepted_names(crd: Record) -> bool:
     return not is_condition_true(orjson.loads(crd.value), NAMES_ACCEPTED)
 
 

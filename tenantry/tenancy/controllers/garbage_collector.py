@@ -108,7 +108,7 @@ class GarbageCollector(ObjectController):
             self._resolved(key)
             if previous is not None:
                 uid = previous.head.uid
-                self._wait_no_more(key.cluster, uid)
+                self._stop_waiting(key.cluster, uid)
                 dependents = self._dependents_of(key.cluster, uid)
                 if len(dependents) <= _FEW:
                     found.extend(dependents)
@@ -127,7 +127,7 @@ class GarbageCollector(ObjectController):
     def _dependents_of(self, cluster: str, uid: str) -> Collection[Key]:
         return self._dependents.get(cluster, {}).get(uid, ())
 
-    def _wait_no_more(self, cluster: str, uid: str) -> None:
+    def _stop_waiting(self, cluster: str, uid: str) -> None:
         waiting = self._waiting.get(cluster)
         if waiting is not None:
             waiting.pop(uid, None)
@@ -176,7 +176,7 @@ class GarbageCollector(ObjectController):
         if owners.waiting and dependents:
             if await _any_in_foreground(range_, dependents):
                 # A circle: it would wait for itself.
-                await self._update(record.key, _unblocking)
+                await self._update(record.key, _without_blocking)
                 record = range_.get(record.key) or record
             await self._delete(record, policies.FOREGROUND)
         else:
@@ -206,7 +206,7 @@ class GarbageCollector(ObjectController):
         if blocked.joined:
             raise Retry(0.0, "somebody became a dependent meanwhile")
         await self._update(record.key, lambda o: _without_finalizer(o, FOREGROUND))
-        self._wait_no_more(cluster, uid)
+        self._stop_waiting(cluster, uid)
 
     async def _orphan(self, range_: Range, record: Record) -> None:
         async for key in in_slices(tuple(self._dependents_of(record.key.cluster, record.head.uid)), 1):
@@ -305,7 +305,7 @@ def _without_owners(obj: Object, uids: set[str]) -> Object | None:
     return obj
 
 
-def _unblocking(obj: Object) -> Object:
+def _without_blocking(obj: Object) -> Object:
     for ref in metadata_of(obj).get("ownerReferences") or ():
         if ref.get("blockOwnerDeletion"):
             ref["blockOwnerDeletion"] = False

@@ -27,7 +27,7 @@ from tenantry.tenancy.workspaces.initial_contents import ROOT_CA, default_accoun
 SERVICE_ACCOUNT = "default"
 
 
-class NamespaceContents(ObjectController):
+class NamespaceContentsController(ObjectController):
     name = "namespace-contents"
 
     def __init__(self, *, definitions: SystemDefinitions, scopes: ClusterScopes, ca_certificate: str) -> None:

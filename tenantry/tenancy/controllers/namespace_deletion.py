@@ -26,7 +26,7 @@ _TEXTS_MAX = 10
 """Failures named in a condition; one object's reason is mostly every object's."""
 
 
-class NamespaceDeletion(ObjectController):
+class NamespaceDeletionController(ObjectController):
     """Deletes what is in a terminating namespace, says in its conditions what remains, and lets it go when it is empty.
 
     It does not poll: contents that wait for their finalizers are looked at again when one of them goes.
@@ -131,8 +131,8 @@ def _finalized(obj: Object) -> Object:
 
 def deletion_conditions(remaining: Remaining, failures: Sequence[str]) -> list[Object]:
     """What upstream's namespace controller says of a terminating namespace."""
-    content = _told(f"{name} has {count} resource instances" for name, count in remaining.counts.items())
-    held_by = _told(f"{name} in {count} resource instances" for name, count in remaining.finalizers.items())
+    content = _joined(f"{name} has {count} resource instances" for name, count in remaining.counts.items())
+    held_by = _joined(f"{name} in {count} resource instances" for name, count in remaining.finalizers.items())
     refused = ", ".join(sorted(set(failures))[:_TEXTS_MAX])
     return [
         _condition("NamespaceDeletionDiscoveryFailure", False, "ResourcesDiscovered", "All resources successfully discovered"),
@@ -166,7 +166,7 @@ def deletion_conditions(remaining: Remaining, failures: Sequence[str]) -> list[O
     ]
 
 
-def _told(parts: Iterable[str]) -> str:
+def _joined(parts: Iterable[str]) -> str:
     listed = sorted(parts)
     return ", ".join(listed[:_NAMES_MAX]) + (f" and {len(listed) - _NAMES_MAX} more" if len(listed) > _NAMES_MAX else "")
 

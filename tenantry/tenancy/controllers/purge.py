@@ -17,7 +17,7 @@ from tenantry.tenancy.cluster_scope import ClusterScopes
 from tenantry.tenancy.controllers.definition_lookup import definition_of
 from tenantry.tenancy.copies import Copies
 
-AT_ONCE = 50
+BATCH_SIZE = 50
 FAILURES_MAX = 1000
 """Texts of failures that are kept."""
 
@@ -38,7 +38,7 @@ class Purge:
         Objects whose type the cluster has no more are removed at once: whoever could have a say went with the type.
         """
         failures: list[str] = []
-        async for batch in batches((None if record.head.deleting else record for record in records), AT_ONCE):
+        async for batch in batches((None if record.head.deleting else record for record in records), BATCH_SIZE):
             failed = filter(None, await asyncio.gather(*(self._delete(range_, record) for record in batch)))
             failures.extend(islice(failed, FAILURES_MAX - len(failures)))
         return failures

@@ -19,7 +19,7 @@ from tenantry.tenancy.quotas import count, is_cluster_scoped, is_marked
 from tenantry.tenancy.resources import RESOURCE_QUOTAS
 
 
-class ResourceQuotas(CollectionController):
+class ResourceQuotaController(CollectionController):
     """Creates are charged by admission; this counts for new and changed quotas, and after deletions.
 
     A collection without a namespace is that of the quotas that count the whole cluster.

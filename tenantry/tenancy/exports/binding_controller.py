@@ -169,7 +169,7 @@ def bound_names(exports: ExportLookup, binding: Object) -> list[Names]:
     return found
 
 
-class BindController(ObjectController):
+class BindingController(ObjectController):
     """Keeps the status of APIBindings, and the locks of their logical clusters, as their exports have it.
 
     Exports and schemas come from the catalog, so it does not matter where the export lives.
@@ -272,7 +272,7 @@ class BindController(ObjectController):
             export.object,
             _schemas(self._exports, export),
             taken=taken_names(range_, cluster, name_of(binding), self._exports),
-            locked=locks.held_by_others(locks.parse(locked), name_of(binding)),
+            locked=locks.locked_by_others(locks.parse(locked), name_of(binding)),
             now=now,
         )
         if not (binding.get("spec") or {}).get("permissionClaims"):

@@ -34,11 +34,11 @@ from tenantry.tenancy.types import SystemDefinitions
 _FINALIZERS = b'"finalizers":['
 _NAMES_MAX = 200
 """Finalizers named in a condition."""
-AT_ONCE = 50
+BATCH_SIZE = 50
 DELETE_SUCCESS = "BindingResourceDeleteSuccess"
 
 
-class UnbindController(ObjectController):
+class BindingDeletionController(ObjectController):
     """Works the finalizer of APIBindings: deletes the bound objects, waits for their own finalizers, lets go of the locks.
 
     Objects that another binding of the cluster serves too (same schema and identity) are adopted by it and stay.
@@ -65,7 +65,7 @@ class UnbindController(ObjectController):
         key = event.key
         if key.resource == API_BINDINGS:
             if event.record is None:
-                self._wait_no_more(key)
+                self._stop_waiting(key)
                 return ()
             return (key,) if event.record.head.deleting else ()
         if event.record is None and self._waiting:
@@ -76,7 +76,7 @@ class UnbindController(ObjectController):
     def released(self, range_: Range) -> None:
         self._waiting = {cluster: waiting for cluster, waiting in self._waiting.items() if cluster not in range_}
 
-    def _wait_no_more(self, binding: Key) -> None:
+    def _stop_waiting(self, binding: Key) -> None:
         left = {resource: key for resource, key in self._waiting.pop(binding.cluster, {}).items() if key != binding}
         if left:
             self._waiting[binding.cluster] = left
@@ -99,7 +99,7 @@ class UnbindController(ObjectController):
         if any(range_.has_any(_storage_key(entry), key.cluster) for entry in entries):
             await self._report(range_, key, [_storage_key(entry) for entry in entries])
             return
-        self._wait_no_more(key)
+        self._stop_waiting(key)
         await self._unlock(key)
         await self._finish(key)
 
@@ -123,7 +123,7 @@ class UnbindController(ObjectController):
                 500, "InternalError", f"the schema {entry['schema']['name']} of bound objects is gone; restore it to delete them"
             )
         async for batch in batches(
-            (None if record.head.deleting else record.key for record in range_.each(storage_key, cluster)), AT_ONCE
+            (None if record.head.deleting else record.key for record in range_.each(storage_key, cluster)), BATCH_SIZE
         ):
             await transact(self._cell, batch, partial(self._deletions, range_, definition, batch))
 

@@ -11,12 +11,12 @@ from tenantry.placement.urls import Urls
 from tenantry.storage.cell import Cell
 from tenantry.tenancy.changes import Changes
 from tenantry.tenancy.cluster_apis import ClusterApis
-from tenantry.tenancy.exports.binding_controller import BindController
-from tenantry.tenancy.exports.binding_deletion_controller import UnbindController
+from tenantry.tenancy.exports.binding_controller import BindingController
+from tenantry.tenancy.exports.binding_deletion_controller import BindingDeletionController
 from tenantry.tenancy.exports.binding_index import BindingIndex
-from tenantry.tenancy.exports.claim_label_controller import RelabelController
+from tenantry.tenancy.exports.claim_label_controller import ClaimLabelController
 from tenantry.tenancy.exports.consumers import ConsumersController
-from tenantry.tenancy.exports.endpoint_slice_controllers import EndpointsController, SliceCreator
+from tenantry.tenancy.exports.endpoint_slice_controllers import DefaultEndpointSliceController, EndpointSliceController
 from tenantry.tenancy.exports.export_lookup import ExportLookup
 from tenantry.tenancy.exports.identity_controller import IdentityController
 from tenantry.tenancy.exports.permission_claims import Claims
@@ -50,9 +50,9 @@ def build(
             changes=changes,
             publish_on_exports=publish_on_exports,
         ),
-        SliceCreator(cell=cell, definitions=definitions, changes=changes),
+        DefaultEndpointSliceController(cell=cell, definitions=definitions, changes=changes),
         ConsumersController(index, cell=cell),
-        EndpointsController(
+        EndpointSliceController(
             cell=cell,
             catalog=catalog,
             definitions=definitions,
@@ -61,9 +61,9 @@ def build(
             changes=changes,
             exports=exports,
         ),
-        BindController(index, cell=cell, catalog=catalog, definitions=definitions, changes=changes, exports=exports),
-        UnbindController(cell=cell, definitions=definitions, apis=apis, changes=changes, exports=exports),
-        RelabelController(
+        BindingController(index, cell=cell, catalog=catalog, definitions=definitions, changes=changes, exports=exports),
+        BindingDeletionController(cell=cell, definitions=definitions, apis=apis, changes=changes, exports=exports),
+        ClaimLabelController(
             claims,
             index,
             cell=cell,

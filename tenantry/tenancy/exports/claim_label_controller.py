@@ -30,11 +30,11 @@ from tenantry.tenancy.exports.revise import revise
 from tenantry.tenancy.resources import API_BINDINGS, API_EXPORTS
 from tenantry.tenancy.types import SystemDefinitions
 
-AT_ONCE = 50
+BATCH_SIZE = 50
 """Objects relabelled in one go: enough to fill a group commit, few enough to leave room for others' writes."""
 
 
-class RelabelController(ClusterController):
+class ClaimLabelController(ClusterController):
     """All claims of a logical cluster are looked at together."""
 
     name = "permissionclaims"
@@ -89,7 +89,7 @@ class RelabelController(ClusterController):
             definition = definitions.get(storage_key)
             if definition is None:
                 continue
-            async for batch in batches(self._stale(range_, cluster, definition), AT_ONCE):
+            async for batch in batches(self._stale(range_, cluster, definition), BATCH_SIZE):
                 await transact(self._cell, batch, partial(self._compute, range_, definition, batch))
 
     def _stale(self, range_: Range, cluster: str, definition: ResourceDefinition) -> Iterator[Key | None]:
@@ -152,12 +152,12 @@ def claims_status(binding: Object, export: Object, *, now: str) -> Object:
     different: list[str] = []
     for claim in accepted_claims(binding):
         key = _claim_key(claim)
-        offered = exported.get(key)
-        if offered is None:
-            unexpected.append(_spell(claim))
+        claimed = exported.get(key)
+        if claimed is None:
+            unexpected.append(_claim_text(claim))
             continue
-        if set(claim.get("verbs") or ()) != set(offered.get("verbs") or ()):
-            different.append(_spell(claim))
+        if set(claim.get("verbs") or ()) != set(claimed.get("verbs") or ()):
+            different.append(_claim_text(claim))
         applied.append({k: v for k, v in claim.items() if k != "state"})
     if applied:
         status["appliedPermissionClaims"] = applied
@@ -180,6 +180,6 @@ def _claim_key(claim: dict[str, Any]) -> tuple[str, str, str]:
     return claim.get("group") or "", claim.get("resource") or "", claim.get("identityHash") or ""
 
 
-def _spell(claim: dict[str, Any]) -> str:
+def _claim_text(claim: dict[str, Any]) -> str:
     group, resource, identity = _claim_key(claim)
     return f"{resource}.{group or 'core'}" + (f":{identity}" if identity else "")

@@ -31,7 +31,7 @@ SKIP_ANNOTATION = "apiexports.apis.kcp.io/skip-endpointslice"
 _EVERY_RANGE = label_selectors.parse("")
 
 
-class SliceCreator(ObjectController):
+class DefaultEndpointSliceController(ObjectController):
     """Gives every APIExport an endpoint slice of its own name, unless an annotation says not to."""
 
     name = "apiexport-endpointslice-creator"
@@ -73,7 +73,7 @@ class SliceCreator(ObjectController):
         return (self._changes.created(self._definitions.api_export_endpoint_slices, cluster, wanted),)
 
 
-class EndpointsController(ObjectController):
+class EndpointSliceController(ObjectController):
     """Keeps the status of endpoint slices. A slice may live in any range: what it needs of others is in the catalog."""
 
     name = "apiexport-endpoints"

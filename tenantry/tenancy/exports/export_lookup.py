@@ -8,7 +8,7 @@ from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError
 from tenantry.placement.catalog import Catalog
 from tenantry.placement.directory import Directory
-from tenantry.tenancy.exports.identity_index import Identities
+from tenantry.tenancy.exports.identity_index import IdentityIndex
 from tenantry.tenancy.exports.read_bindings import reference_of
 from tenantry.tenancy.resources import API_EXPORTS, API_RESOURCE_SCHEMAS
 
@@ -24,7 +24,7 @@ class Export(NamedTuple):
 class ExportLookup:
     """Answers from memory. The objects are shared: never change them."""
 
-    def __init__(self, catalog: Catalog, directory: Directory, identities: Identities) -> None:
+    def __init__(self, catalog: Catalog, directory: Directory, identities: IdentityIndex) -> None:
         self._catalog = catalog
         self._directory = directory
         self._identities = identities

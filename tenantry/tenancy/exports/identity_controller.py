@@ -133,14 +133,14 @@ class IdentityController(ObjectController):
             changes.append(self._changes.created(definitions.secrets, key.cluster, secret))
         else:
             secret = None
-        self._judge(status, secret, f"{reference['namespace']}/{reference['name']}")
+        self._set_identity_condition(status, secret, f"{reference['namespace']}/{reference['name']}")
         self._list_urls(status, key)
         if status != (export.get("status") or {}) or spec != decoded(record).get("spec"):
             export["status"] = status
             changes.append(self._changes.updated(definitions.api_exports, record, export))
         return changes
 
-    def _judge(self, status: Object, secret: Object | None, place: str) -> None:
+    def _set_identity_condition(self, status: Object, secret: Object | None, place: str) -> None:
         now = timestamp()
         failure = "IdentityVerificationFailed"
         if secret is None:

@@ -12,7 +12,7 @@ Place = tuple[str, str]
 """(cluster id, name) of an export."""
 
 
-class Identities:
+class IdentityIndex:
     """The catalog tells it of every export before others who ask it in turn, so it has to be the first to subscribe."""
 
     def __init__(self, catalog: Catalog) -> None:

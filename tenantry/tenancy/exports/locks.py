@@ -41,7 +41,7 @@ def dump(locks: Mapping[str, object]) -> str:
     return orjson.dumps(locks, option=orjson.OPT_SORT_KEYS).decode()
 
 
-def held_by_others(locks: Locks, binding_name: str) -> dict[str, str]:
+def locked_by_others(locks: Locks, binding_name: str) -> dict[str, str]:
     """Locked resource → who holds it, for all that another binding or a CRD holds."""
     return {
         resource: f'APIBinding "{holder["n"]}"' if holder.get("n") else "a CustomResourceDefinition"

@@ -13,18 +13,18 @@ from tenantry.storage.cell import Cell
 from tenantry.tenancy.changes import Changes
 from tenantry.tenancy.copies import Copies
 from tenantry.tenancy.types import SystemDefinitions
-from tenantry.tenancy.workspaces.default_binding_controller import MaintainController
+from tenantry.tenancy.workspaces.default_binding_controller import DefaultBindingController
 from tenantry.tenancy.workspaces.logical_cluster_controller import LogicalClusterController
-from tenantry.tenancy.workspaces.logical_cluster_deletion import Emptying
+from tenantry.tenancy.workspaces.logical_cluster_deletion import LogicalClusterDeletion
 from tenantry.tenancy.workspaces.new_logical_cluster import ClusterContents
 from tenantry.tenancy.workspaces.partition_set_controller import PartitionSetController
 from tenantry.tenancy.workspaces.remote_objects import RemoteObjects
 from tenantry.tenancy.workspaces.role_copies_controller import RoleCopiesController
 from tenantry.tenancy.workspaces.scheduler import Scheduler
-from tenantry.tenancy.workspaces.shard_controller import ShardsController
+from tenantry.tenancy.workspaces.shard_controller import ShardController
 from tenantry.tenancy.workspaces.system_initializers import SystemInitializers
 from tenantry.tenancy.workspaces.workspace_controller import WorkspaceController
-from tenantry.tenancy.workspaces.workspace_type_controller import TypeUrlsController
+from tenantry.tenancy.workspaces.workspace_type_controller import WorkspaceTypeController
 from tenantry.tenancy.workspaces.workspace_types import WorkspaceTypes
 
 
@@ -67,12 +67,12 @@ def build(
             contents=contents,
             remote=remote,
             initializers=SystemInitializers(definitions, changes, contents),
-            emptying=Emptying(cell=cell, definitions=definitions, changes=changes),
+            deletion=LogicalClusterDeletion(cell=cell, definitions=definitions, changes=changes),
         ),
-        ShardsController(cell=cell, definitions=definitions, range_map=range_map, urls=urls, changes=changes),
-        TypeUrlsController(cell=cell, definitions=definitions, range_map=range_map, urls=urls, changes=changes),
+        ShardController(cell=cell, definitions=definitions, range_map=range_map, urls=urls, changes=changes),
+        WorkspaceTypeController(cell=cell, definitions=definitions, range_map=range_map, urls=urls, changes=changes),
         RoleCopiesController(cell=cell, definitions=definitions, copies=copies),
-        MaintainController(
+        DefaultBindingController(
             cell=cell,
             catalog=catalog,
             directory=directory,

@@ -31,7 +31,7 @@ RECONCILED = "APIBindingsReconciled"
 _MAINTAIN = "Maintain"
 
 
-class MaintainController(ObjectController):
+class DefaultBindingController(ObjectController):
     """Looks at every Ready cluster of such a type when a type or an export changes, and at start."""
 
     name = "apibinding-maintain"

@@ -31,7 +31,7 @@ from tenantry.storage.record import Change, Head, Record
 from tenantry.tenancy.authorization.cluster_authorizer import ClusterAuthorizer
 from tenantry.tenancy.authorization.effective_users import effective_users
 from tenantry.tenancy.authorization.links import NOT_PERMITTED
-from tenantry.tenancy.authorization.stored_user import known_outside
+from tenantry.tenancy.authorization.stored_user import globally_named
 from tenantry.tenancy.changes import Changes
 from tenantry.tenancy.types import SystemDefinitions
 from tenantry.tenancy.types.logical_cluster import NAME
@@ -179,7 +179,7 @@ class HomeWorkspaces:
             resolved = self._workspace_types.resolve(*HOME_TYPE)
         except TypeUnresolved as error:
             raise internal(str(error)) from error
-        owner = orjson.dumps(known_outside(user, ROOT).to_user_info()).decode()
+        owner = orjson.dumps(globally_named(user, ROOT).to_user_info()).decode()
         path = f"{HOME_PREFIX}:{user.name}"
         url = self._urls.cluster(cluster)
         made = unowned_logical_cluster({OWNER_ANNOTATION: owner}, resolved, {}, path=path, range_name=info.name, url=url)

@@ -1,5 +1,7 @@
-"""What the controller of a workspace type says in the status of a LogicalCluster: that it is done. Nothing else is written there
-by anybody but the system."""
+"""How the controller of a workspace type reports that it is done: it removes its entry from the status of a LogicalCluster.
+
+Only the system writes anything else in that status (kcp).
+"""
 
 from __future__ import annotations
 
@@ -10,26 +12,30 @@ from tenantry.kube.objects import Object
 
 
 @dataclass(frozen=True, slots=True)
-class Waited:
-    """One entry of a list of who is waited for. `field` is the list in the status, `word` what an entry of it is called."""
+class LifecycleEntry:
+    """One initializer or terminator for which a LogicalCluster waits.
+
+    `field` is the list in the status (`initializers` or `terminators`), `singular` the name of one entry in messages, and
+    `identifier` the entry itself: `<cluster id of the type>:<type>`.
+    """
 
     field: str
-    word: str
+    singular: str
     identifier: str
 
     def is_removed(self, before: Object, after: Object) -> bool:
-        """Whether a status differs from what it was in that this entry is gone, and in nothing else."""
+        """Whether the status `after` is the status `before` without this entry, with no other difference."""
         had: list[Any] = before.get(self.field) or []
         rest = [each for each in had if each != self.identifier]
-        return len(rest) < len(had) and meaning(after) == meaning({**before, self.field: rest})
+        return len(rest) < len(had) and without_empty_fields(after) == without_empty_fields({**before, self.field: rest})
 
 
-class ReportScope:
-    """A scope in which `waited` may be taken out of the status of the LogicalClusters that it shows."""
+class LifecycleScope:
+    """A scope in which callers may remove `lifecycle_entry` from the status of the LogicalClusters that the scope shows."""
 
-    waited: Waited
+    lifecycle_entry: LifecycleEntry
 
 
-def meaning(status: Object) -> Object:
-    """A status without the fields that are empty: it says the same."""
+def without_empty_fields(status: Object) -> Object:
+    """The status without its empty fields. Two statuses that differ only in empty fields mean the same."""
     return {name: value for name, value in status.items() if value not in (None, "", [], {})}

@@ -23,7 +23,7 @@ from tenantry.tenancy.resources import API_EXPORTS, API_RESOURCE_SCHEMAS, WORKSP
 from tenantry.tenancy.types import SystemDefinitions
 from tenantry.tenancy.types.logical_cluster import NAME
 from tenantry.tenancy.types.phase_fields import INITIALIZING, SCHEDULING
-from tenantry.tenancy.workspaces.logical_cluster_deletion import Emptying
+from tenantry.tenancy.workspaces.logical_cluster_deletion import LogicalClusterDeletion
 from tenantry.tenancy.workspaces.new_logical_cluster import ClusterContents
 from tenantry.tenancy.workspaces.remote_objects import RemoteObjects
 from tenantry.tenancy.workspaces.state import CONTENT_DELETED, mirror, owner_of, set_phase
@@ -49,7 +49,7 @@ class LogicalClusterController(ObjectController):
         remote: RemoteObjects,
         contents: ClusterContents,
         initializers: SystemInitializers,
-        emptying: Emptying,
+        deletion: LogicalClusterDeletion,
     ) -> None:
         self._cell = cell
         self._catalog = catalog
@@ -60,14 +60,14 @@ class LogicalClusterController(ObjectController):
         self._remote = remote
         self._contents = contents
         self._initializers = initializers
-        self._emptying = emptying
-        self._expecting: set[str] = set()
+        self._deletion = deletion
+        self._waiting: set[str] = set()
         self._reported: dict[str, bytes] = {}
         """By cluster the fingerprint of what its Workspace on another shard shows."""
         self._unmirrored: set[str] = set()
         self._resource = self._definitions.logical_clusters.storage_key
         for resource in (API_EXPORTS, API_RESOURCE_SCHEMAS, WORKSPACE_TYPES):
-            self._catalog.subscribe(resource, self._awaited_changed)
+            self._catalog.subscribe(resource, self._dependency_changed)
         self._catalog.subscribe(WORKSPACES, self._workspace_changed)
 
     @property
@@ -78,7 +78,7 @@ class LogicalClusterController(ObjectController):
         key = event.key
         if key.resource == self._resource:
             return (key,)
-        if key.cluster in self._expecting:
+        if key.cluster in self._waiting:
             return (Key(key.cluster, self._resource, "", NAME),)
         return ()
 
@@ -86,13 +86,13 @@ class LogicalClusterController(ObjectController):
         return (record.key for record in range_.each(self._resource))
 
     def released(self, range_: Range) -> None:
-        self._expecting = {cluster for cluster in self._expecting if cluster not in range_}
+        self._waiting = {cluster for cluster in self._waiting if cluster not in range_}
         self._unmirrored = {cluster for cluster in self._unmirrored if cluster not in range_}
         self._reported = {cluster: fingerprint for cluster, fingerprint in self._reported.items() if cluster not in range_}
 
-    def _awaited_changed(self, *_: object) -> None:
+    def _dependency_changed(self, *_: object) -> None:
         """What a new workspace waits for may have come."""
-        self.enqueue_all("awaited", lambda: (Key(cluster, self._resource, "", NAME) for cluster in tuple(self._expecting)))
+        self.enqueue_all("awaited", lambda: (Key(cluster, self._resource, "", NAME) for cluster in tuple(self._waiting)))
 
     def _workspace_changed(self, _: str, __: str, ___: str, projection: Object | None) -> None:
         """A Workspace of another shard may know its cluster now, which waits to tell it how it is."""
@@ -105,15 +105,15 @@ class LogicalClusterController(ObjectController):
         async for attempt in Attempts(self._cell, (key,)):
             record = range_.get(key)
             if record is None:
-                self._expecting.discard(key.cluster)
+                self._waiting.discard(key.cluster)
                 self._reported.pop(key.cluster, None)
                 self._unmirrored.discard(key.cluster)
                 return
             with attempt:
-                await self._step(range_, record)
+                await self._advance(range_, record)
                 return
 
-    async def _step(self, range_: Range, record: Record) -> None:
+    async def _advance(self, range_: Range, record: Record) -> None:
         cluster = record.key.cluster
         logical_cluster = orjson.loads(record.value)
         changes: list[Change] = []
@@ -129,25 +129,25 @@ class LogicalClusterController(ObjectController):
             elif status["phase"] == INITIALIZING:
                 changes, waiting = self._initializers.initialize(range_, logical_cluster, self._resolve, now)
         if waiting:
-            self._expecting.add(cluster)
+            self._waiting.add(cluster)
         if not filled:
             set_phase(logical_cluster, now)
         await self._write(record, logical_cluster, changes, now)
         if is_deleting(logical_cluster):
             await self._empty(range_, record.key)
         elif not waiting:
-            self._expecting.discard(cluster)
+            self._waiting.discard(cluster)
 
     async def _empty(self, range_: Range, key: Key) -> None:
         """Goes on with the deletion of what the cluster holds, as far as it can go now."""
-        self._expecting.add(key.cluster)
+        self._waiting.add(key.cluster)
         await self._cell.writes_done((key,))
         record = range_.get(key)
         if record is not None and (orjson.loads(record.value).get("status") or {}).get("terminators"):
-            self._expecting.discard(key.cluster)
+            self._waiting.discard(key.cluster)
             return
-        if record is None or await self._emptying.step(range_, record):
-            self._expecting.discard(key.cluster)
+        if record is None or await self._deletion.step(range_, record):
+            self._waiting.discard(key.cluster)
 
     async def _write(self, record: Record, logical_cluster: Object, changes: list[Change], now: str) -> None:
         """Commits the LogicalCluster with `changes` and, where its range is held here too, the Workspace that mirrors it."""

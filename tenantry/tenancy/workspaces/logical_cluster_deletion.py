@@ -1,7 +1,8 @@
-"""Emptying a logical cluster: child workspaces first, finalizers respected, APIs and rights last, then the cluster itself.
+"""Deletes the contents of a logical cluster, and then the cluster itself.
 
-Objects that nobody holds back go in batches, whatever their type; the order between them is only seen by those who wait for a
-finalizer, so a cluster without any is gone in one transaction.
+Child workspaces are deleted first. Finalizers are respected. API bindings, definitions and RBAC are deleted last, because the
+owners of finalizers need them. Objects without finalizers are deleted in batches, whatever their type: only somebody who waits
+for a finalizer can observe the order. So a cluster without finalizers is deleted in one transaction.
 """
 
 from __future__ import annotations
@@ -51,7 +52,8 @@ OWN_FINALIZERS = (
     "foregroundDeletion",
     "orphan",
 )
-"""Finalizers of the system's own controllers: what they would clean up goes with the cluster."""
+"""Finalizers of the system's own controllers. They are not waited for: what these controllers clean up is deleted with the
+cluster."""
 KEPT_LAST = frozenset(
     {
         API_BINDINGS,
@@ -65,22 +67,29 @@ KEPT_LAST = frozenset(
         ROLE_BINDINGS,
     }
 )
-"""What the owners of finalizers need to do their work."""
+"""Types whose objects are deleted last: the owners of finalizers need them."""
 _FINALIZERS = b'"finalizers":['
 
 
 _DECODED_BYTES = 64 << 10
-"""Objects with finalizers that are decoded in one turn, of those that a transaction takes."""
+"""The most bytes of objects with finalizers that are decoded in one turn of the event loop."""
 
 
 class Kind(Enum):
-    """What becomes of an object. CHILD: a workspace, which has a cluster of its own. HELD_BACK: by a finalizer of others."""
+    """How an object is deleted.
 
-    CHILD, HELD_BACK, FREE = range(3)
+    CHILD: a Workspace, which has a logical cluster of its own. WAITING: somebody else's finalizer must be removed first. FREE: it
+    can be deleted at once.
+    """
+
+    CHILD, WAITING, FREE = range(3)
 
 
-class Emptying:
-    """Deletes what clusters hold, a step at a time; every step starts from what is there now, and goes through it in slices."""
+class LogicalClusterDeletion:
+    """Deletes the contents of logical clusters, one step at a time.
+
+    Each step reads the current contents anew, and gives other tasks of the event loop a turn between slices.
+    """
 
     def __init__(self, *, cell: Cell, definitions: SystemDefinitions, changes: Changes) -> None:
         self._cell = cell
@@ -88,24 +97,26 @@ class Emptying:
         self._changes = changes
 
     async def step(self, range_: Range, record: Record) -> bool:
-        """True when the cluster is gone; False while something in it is waited for. Raises Stale.
+        """Deletes what can be deleted now. `record` is the LogicalCluster. Returns True when the cluster is gone, False while
+        an object in it waits for a finalizer or a child workspace. Raises Stale.
 
-        Nothing goes before all was looked at once. A finalizer that is added later counts once its object is next.
+        Nothing is deleted before every object was examined once. A finalizer that is added after that is respected if it is
+        there when its object's turn comes.
         """
         key = record.key
         looked_at_all = False
         while True:
-            batch, is_all = self._some(range_, key)
+            batch, is_all = self._next_batch(range_, key)
             if batch is not None and not (is_all or looked_at_all):
                 looked_at_all = True
-                if not await self._is_held_back(range_, key):
+                if not await self._has_waiting(range_, key):
                     continue
                 batch = None
             if batch is None:
-                await self._begin(range_, key)
+                await self._mark_contents(range_, key)
                 await self._report(range_, key)
                 return False
-            # Since these were looked at nothing came in between, so what is removed is what was looked at.
+            # Nothing awaited since these objects were examined, so they are unchanged.
             if is_all and sum(map(_weight, batch)) <= OPERATIONS - 10:
                 return await self._finish(range_, key, batch)
             await self._cell.commit(_take(batch, OPERATIONS))
@@ -120,19 +131,19 @@ class Emptying:
         obj = orjson.loads(record.value)
         if record.key.resource == self._definitions.workspaces.storage_key and WORKSPACE_FINALIZER in finalizers_of(obj):
             return Kind.CHILD
-        if without_finalizers(obj["metadata"], *OWN_FINALIZERS) or _holds(record, obj):
-            return Kind.HELD_BACK
+        if without_finalizers(obj["metadata"], *OWN_FINALIZERS) or _has_namespace_finalizers(record, obj):
+            return Kind.WAITING
         return Kind.FREE
 
-    async def _is_held_back(self, range_: Range, key: Key) -> bool:
+    async def _has_waiting(self, range_: Range, key: Key) -> bool:
         async for record in in_slices(self._contents(range_, key), 1):
             if self._kind(record) is not Kind.FREE:
                 return True
         return False
 
-    def _some(self, range_: Range, key: Key) -> tuple[list[Change] | None, bool]:
-        """The removal of as many objects as a transaction may take, and whether these are all; None where one of them is held
-        back by now."""
+    def _next_batch(self, range_: Range, key: Key) -> tuple[list[Change] | None, bool]:
+        """(removals, whether they are all): as many objects as fit into a transaction. The removals are None if one of the
+        objects has to wait."""
         removals: list[Change] = []
         weight = decoded_bytes = 0
         for record in self._contents(range_, key):
@@ -146,19 +157,19 @@ class Emptying:
             decoded_bytes += len(record.value) if _FINALIZERS in record.value else 0
         return removals, True
 
-    async def _begin(self, range_: Range, key: Key) -> None:
-        """Marks as deleted what somebody has to finish, and removes what nobody needs for that."""
+    async def _mark_contents(self, range_: Range, key: Key) -> None:
+        """Sets the deletionTimestamp on objects that wait for a finalizer, and removes objects that nobody needs meanwhile."""
         changes: list[Change] = []
         weight = 0
 
         async def commit() -> None:
-            # What changed since it was looked at is looked at again: the change is told to this controller.
+            # An object that changed meanwhile is handled again: its event enqueues this cluster.
             current = [change for change in changes if range_.get(change.key) is change.expected]
             changes.clear()
             if current:
                 await self._cell.commit(current)
 
-        async for change in in_slices((self._begun(record) for record in self._contents(range_, key)), 1):
+        async for change in in_slices((self._marked_or_removed(record) for record in self._contents(range_, key)), 1):
             if change is None:
                 continue
             if changes and weight + _weight(change) > OPERATIONS:
@@ -170,7 +181,7 @@ class Emptying:
         if changes:
             await commit()
 
-    def _begun(self, record: Record) -> Change | None:
+    def _marked_or_removed(self, record: Record) -> Change | None:
         kind = self._kind(record)
         if kind is Kind.FREE:
             return None if record.key.resource.partition(":")[0] in KEPT_LAST else self._removed(record)
@@ -183,7 +194,8 @@ class Emptying:
         return self._marked(record, obj)
 
     def _marked(self, record: Record, obj: Object) -> Change:
-        """The object as deleted. Of every type, so without its definition: the head stays, but for what the deletion changes."""
+        """The change that marks an object as deleted. A type that is not the system's has no definition here: its head is kept,
+        and only `deleting` is set."""
         group, plural = record.key.resource.partition(":")[0].split("/")
         definition = self._definitions.find("" if group == "core" else group, plural)
         if definition is not None and definition.storage_key == record.key.resource:
@@ -195,21 +207,21 @@ class Emptying:
         return self._changes.removed(record)
 
     async def _report(self, range_: Range, key: Key) -> None:
-        """Says in the status of the LogicalCluster, and of its Workspace, what is still there."""
+        """Sets the condition WorkspaceContentDeleted of the LogicalCluster, and of its Workspace, to what remains."""
         children = 0
-        held_back: list[Key] = []
+        waiting: list[Key] = []
         async for each in in_slices(self._contents(range_, key), 1):
             kind = self._kind(each)
             children += kind is Kind.CHILD
-            if kind is Kind.HELD_BACK and len(held_back) < 5:
-                held_back.append(each.key)
+            if kind is Kind.WAITING and len(waiting) < 5:
+                waiting.append(each.key)
         await self._cell.writes_done((key,))
         record = range_.get(key)
         if record is None:
             return
         logical_cluster = orjson.loads(record.value)
         parts = [f"{children} child workspaces"] if children else []
-        parts += [f"{each.resource.partition(':')[0]} {each.name} has finalizers" for each in sorted(held_back)]
+        parts += [f"{each.resource.partition(':')[0]} {each.name} has finalizers" for each in sorted(waiting)]
         text = f"Some content in the logical cluster still exists: {', '.join(parts) or 'being deleted'}"
         now = timestamp()
         conditions.mark_false(
@@ -235,7 +247,7 @@ class Emptying:
                 yield change
 
     def _workspace(self, owner: tuple[str, str], logical_cluster: Object) -> tuple[Record, Object] | None:
-        """The Workspace that owns the cluster, where this shard holds it and it is still the same one."""
+        """The Workspace that owns the cluster, if this shard owns its range and its uid is still the owner's."""
         if not self._cell.owns(owner[0]):
             return None
         record = self._cell.range_of(owner[0]).get(Key(owner[0], self._definitions.workspaces.storage_key, "", owner[1]))
@@ -244,7 +256,8 @@ class Emptying:
         return record, orjson.loads(record.value)
 
     async def _finish(self, range_: Range, key: Key, rest: list[Change]) -> bool:
-        """The last transaction: what is left, the LogicalCluster, and its Workspace where it is held here."""
+        """The last transaction: removes `rest`, the LogicalCluster and, if this shard owns its range, the Workspace. Returns
+        whether the cluster is gone."""
         record = range_.get(key)
         if record is None:
             return True
@@ -262,17 +275,18 @@ class Emptying:
         if owner is not None:
             found = self._workspace(owner, logical_cluster)
             if found is not None:
-                last.append(released(self._changes, self._definitions, *found))
+                last.append(without_workspace_finalizer(self._changes, self._definitions, *found))
             elif not self._cell.owns(owner[0]):
                 ended = {"cluster": record.key.cluster, "uid": logical_cluster["spec"]["owner"].get("uid", "")}
-                news = {catalog_key(ENDED, *owner): orjson.dumps(ended)}
-                last[-1] = Change(gone.key, None, None, record, {**gone.catalog, **news})
+                ended_entry = {catalog_key(ENDED, *owner): orjson.dumps(ended)}
+                last[-1] = Change(gone.key, None, None, record, {**gone.catalog, **ended_entry})
         await self._cell.commit(last)
         return True
 
 
-def released(changes: Changes, definitions: SystemDefinitions, record: Record, workspace: Object) -> Change:
-    """A Workspace whose logical cluster is gone: it goes too, unless somebody else's finalizer holds it."""
+def without_workspace_finalizer(changes: Changes, definitions: SystemDefinitions, record: Record, workspace: Object) -> Change:
+    """The change of a Workspace whose logical cluster is gone: its removal, or without its finalizer if others have finalizers
+    on it."""
     left = without_finalizers(workspace["metadata"], WORKSPACE_FINALIZER)
     if not left:
         return changes.removed(record)
@@ -281,8 +295,8 @@ def released(changes: Changes, definitions: SystemDefinitions, record: Record, w
     return changes.updated(definitions.workspaces, record, workspace)
 
 
-def _holds(record: Record, obj: Object) -> bool:
-    """Finalizers of a namespace's own (spec.finalizers) beyond Kubernetes' one."""
+def _has_namespace_finalizers(record: Record, obj: Object) -> bool:
+    """Whether a Namespace has entries in spec.finalizers other than `kubernetes`."""
     return record.key.resource == NAMESPACES and any(f != FINALIZER for f in obj["spec"].get("finalizers") or ())
 
 
@@ -297,7 +311,7 @@ def _weight(change: Change) -> int:
 
 
 def _take(changes: list[Change], limit: int) -> Sequence[Change]:
-    """Takes from the front of the list what fits into one transaction."""
+    """Removes from the front of `changes` what fits into one transaction of `limit` operations, and returns it."""
     count = size = 0
     for change in changes:
         if size + _weight(change) > limit and count:

@@ -24,7 +24,7 @@ from tenantry.tenancy.workspaces.identifiers import new_cluster_id
 NAME_LABEL = "name"
 BEYOND_CAPACITY_EXTRA = "internal.tenantry.dev/beyond-capacity"
 """In the user's extra values where one shard asks another for a cluster: its range was chosen by name, full or not."""
-OPENINGS = 100
+OPEN_ATTEMPTS = 100
 """How many ranges are opened for one workspace: that many times others were quicker, or a range has room for nobody."""
 INCOMING_SECONDS = 60.0
 """How long a cluster that another shard asked for counts if its Workspace does not become known: a request lives no longer."""
@@ -66,15 +66,15 @@ class Scheduler:
         self._refused: dict[str, float] = {}
         self._open: tuple[Sequence[RangeInfo], list[RangeInfo]] | None = None
         self._catalog.subscribe(SHARDS, self._shards_changed)
-        self._catalog.subscribe(WORKSPACES, self._arrived)
-        self._catalog.subscribe(HOMES, self._arrived)
+        self._catalog.subscribe(WORKSPACES, self._cluster_known)
+        self._catalog.subscribe(HOMES, self._cluster_known)
 
     async def place(self, location: Object | None) -> tuple[RangeInfo, str]:
         """The range and a new cluster id in it. `location` is a Workspace's `spec.location`. Raises Unschedulable.
 
         The caller gives the place back with `placed` when its choice is written, or given up.
         """
-        for _ in range(OPENINGS):
+        for _ in range(OPEN_ATTEMPTS):
             info = self._choose(location)
             if info is not None:
                 break
@@ -103,7 +103,7 @@ class Scheduler:
         if self._cell.range_of(cluster).get(Key(cluster, LOGICAL_CLUSTERS, "", NAME)) is not None:
             return
         itself = 1 if self._directory.knows(cluster) else 0
-        if self._load(info, self._under_way()) - itself >= info.capacity:
+        if self._load(info, self._pending()) - itself >= info.capacity:
             raise too_many_requests(f"range {info.name} is full")
         if not itself:
             self._incoming[cluster] = self._clock() + INCOMING_SECONDS
@@ -123,13 +123,13 @@ class Scheduler:
         shard = self._catalog.get(SHARDS, ROOT, info.name)
         return labels_of(shard) if shard is not None else {NAME_LABEL: info.name, **info.labels}
 
-    def _load(self, info: RangeInfo, under_way: Mapping[str, int]) -> int:
-        return self._directory.tenants(info.name) + under_way.get(info.name, 0)
+    def _load(self, info: RangeInfo, pending: Mapping[str, int]) -> int:
+        return self._directory.tenants(info.name) + pending.get(info.name, 0)
 
-    def _under_way(self) -> Counter[str]:
+    def _pending(self) -> Counter[str]:
         """How many clusters are on their way into ranges, by the ranges' names."""
         directory = self._directory
-        self._incoming = _not_yet(self._incoming, self._clock())
+        self._incoming = _unexpired(self._incoming, self._clock())
         # A cluster is known before the placement is given back, and counts once.
         found = Counter(name for cluster, name in self._placing.items() if not directory.knows(cluster))
         found.update(info.name for cluster in self._incoming if (info := directory.range_of(cluster)) is not None)
@@ -149,17 +149,17 @@ class Scheduler:
         """Every workspace asks, and the answer changes with the map and with Shards alone."""
         ranges = self._range_map.ranges()
         if self._open is None or self._open[0] is not ranges:
-            self._open = ranges, [info for info in ranges if not self._closed(info)]
+            self._open = ranges, [info for info in ranges if not self._is_unschedulable(info)]
         return self._open[1]
 
-    def _closed(self, info: RangeInfo) -> bool:
+    def _is_unschedulable(self, info: RangeInfo) -> bool:
         shard = self._catalog.get(SHARDS, ROOT, info.name)
         return shard is not None and UNSCHEDULABLE_ANNOTATION in annotations_of(shard)
 
     def _shards_changed(self, *_: object) -> None:
         self._open = None
 
-    def _arrived(self, _: str, __: str, ___: str, entry: Object | None) -> None:
+    def _cluster_known(self, _: str, __: str, ___: str, entry: Object | None) -> None:
         """The directory counts a cluster from now on. It may forget it before anybody asks here: too late to look it up."""
         if entry is not None:
             self._incoming.pop(entry["cluster"], None)
@@ -168,12 +168,12 @@ class Scheduler:
         eligible = self._fitting(location)
         if not eligible:
             raise Unschedulable("No available shards to schedule the workspace")
-        under_way = self._under_way()
-        load = {info.name: self._load(info, under_way) for info in eligible}
-        self._refused = _not_yet(self._refused, self._clock())
-        roomy = [info for info in eligible if load[info.name] < info.capacity and info.name not in self._refused]
-        if roomy:
-            return min(roomy, key=lambda info: (load[info.name], info.name))
+        pending = self._pending()
+        load = {info.name: self._load(info, pending) for info in eligible}
+        self._refused = _unexpired(self._refused, self._clock())
+        with_room = [info for info in eligible if load[info.name] < info.capacity and info.name not in self._refused]
+        if with_room:
+            return min(with_room, key=lambda info: (load[info.name], info.name))
         if self.is_by_name(location):
             return min(eligible, key=lambda info: (load[info.name], info.name))
         return None
@@ -188,5 +188,5 @@ class Scheduler:
         return {k: v for k, v in self.labels(info).items() if k != NAME_LABEL}
 
 
-def _not_yet(due: dict[str, float], now: float) -> dict[str, float]:
+def _unexpired(due: dict[str, float], now: float) -> dict[str, float]:
     return {name: at for name, at in due.items() if at > now} if due else due

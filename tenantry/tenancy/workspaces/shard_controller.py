@@ -30,7 +30,7 @@ def _urls(urls: Urls, info: RangeInfo) -> Object:
     return {"baseURL": url, "externalURL": urls.external, "virtualWorkspaceURL": url}
 
 
-class ShardsController(ObjectController):
+class ShardController(ObjectController):
     """Makes missing Shards and keeps their URLs; their labels belong to the administrator once they are made (kcp)."""
 
     name = "shards"

@@ -76,7 +76,7 @@ def mirror(workspace: Object, cluster: Object, now: str) -> None:
             _put(status, content)
     elif phase in (READY, INACTIVE):
         conditions.mark_true(status, INITIALIZED, now)
-        phase = READY if all_well(status) else UNAVAILABLE
+        phase = READY if has_no_failed_condition(status) else UNAVAILABLE
     else:
         phase = INITIALIZING
         found = conditions.find(source, INITIALIZED)
@@ -88,7 +88,7 @@ def mirror(workspace: Object, cluster: Object, now: str) -> None:
     workspace["metadata"]["labels"] = labels
 
 
-def all_well(status: Object) -> bool:
+def has_no_failed_condition(status: Object) -> bool:
     """No condition about the workspace itself is False; one that is makes a Ready workspace Unavailable (kcp)."""
     return not any(
         c["type"].startswith("Workspace") and c["status"] == conditions.FALSE and c["type"] != CONTENT_DELETED

@@ -1,9 +1,12 @@
-"""Workspaces on their parent's side: scheduled, created and, when they are deleted, handed to their logical cluster.
+"""The controller of Workspaces: it schedules them, creates their logical clusters, and deletes these with them.
 
-A workspace whose range this shard holds is made in one transaction: the Workspace's cluster and URL, the LogicalCluster and all
-that it holds. In another shard's range it is two steps, idempotent by the id that the Workspace remembers: the owner of the
-range is asked for the LogicalCluster, fills it itself and patches the status of the Workspace (`logical_cluster_phases`). Its end
-comes through the catalog (`tenantry.tenancy.copies.ENDED`), so that neither side has to ask again, whichever of them was away.
+If this shard owns the chosen range, one transaction writes the Workspace's cluster and URL, the LogicalCluster and its
+contents.
+
+If another shard owns the range, there are two steps. The first writes the chosen cluster id to the Workspace, so that a
+repeated step creates nothing twice. The second asks the owner of the range to create the LogicalCluster. The owner creates the
+contents and patches the status of the Workspace (`logical_cluster_controller`). When the LogicalCluster is deleted, the owner
+writes a catalog entry (`tenantry.tenancy.copies.ENDED`), so that no side has to poll, even if the other one was down.
 """
 
 from __future__ import annotations
@@ -37,7 +40,7 @@ from tenantry.tenancy.types.phase_fields import INITIALIZING, READY
 from tenantry.tenancy.types.workspace import CLUSTER_ANNOTATION
 from tenantry.tenancy.well_known import PHASE_LABEL, SHARD_ANNOTATION
 from tenantry.tenancy.workspaces.identifiers import base36
-from tenantry.tenancy.workspaces.logical_cluster_deletion import released
+from tenantry.tenancy.workspaces.logical_cluster_deletion import without_workspace_finalizer
 from tenantry.tenancy.workspaces.new_logical_cluster import ClusterContents, new_logical_cluster
 from tenantry.tenancy.workspaces.remote_objects import RemoteObjects
 from tenantry.tenancy.workspaces.scheduler import Scheduler, Unschedulable
@@ -57,11 +60,11 @@ REGION_LABEL = "region"
 
 
 class WorkspaceController(ObjectController):
-    """One Workspace at a time, whatever it needs next."""
+    """Does the next step for one Workspace."""
 
     name = "workspace"
     workers = 32
-    """Each waits for a commit most of the time, and a commit takes all that wait together."""
+    """Workers mostly wait for commits, and one commit takes the writes of all of them."""
 
     def __init__(
         self,
@@ -89,9 +92,10 @@ class WorkspaceController(ObjectController):
         self._remote = remote
         self._unschedulable: set[Key] = set()
         self._to_enqueue: set[Key] = set()
-        """Those of them that wait for a listing."""
+        """Those of `_unschedulable` that the next listing enqueues."""
         self._deletion_requested: dict[Key, str] = {}
-        """By Workspace the uid of the one that it was: another of the same name may come before this one is looked at again."""
+        """Workspace → its uid, once its LogicalCluster on another shard was asked to go. A new Workspace may have the same
+        name."""
         self._catalog.subscribe(SHARDS, self._shard_changed)
         self._catalog.subscribe(ENDED, self._cluster_ended)
 
@@ -131,7 +135,7 @@ class WorkspaceController(ObjectController):
         elif not spec.get("cluster"):
             await self._create(key, record, workspace)
         else:
-            await self._follow(key, record, workspace, spec["cluster"])
+            await self._reconcile_created(key, record, workspace, spec["cluster"])
 
     async def _create(self, key: Key, record: Record, workspace: Object) -> None:
         reference = (workspace.get("spec") or {}).get("type") or {}
@@ -140,23 +144,23 @@ class WorkspaceController(ObjectController):
             resolved = self._workspace_types.resolve(reference.get("path") or key.cluster, reference.get("name", ""))
         except TypeUnresolved as error:
             raise Retry(None, str(error)) from error
-        drawn = annotations_of(workspace).get(CLUSTER_ANNOTATION, "")
-        if drawn:
-            info = self._directory.range_of(drawn)
+        scheduled = annotations_of(workspace).get(CLUSTER_ANNOTATION, "")
+        if scheduled:
+            info = self._directory.range_of(scheduled)
             if info is None:
-                raise Retry(None, f"the range of cluster {drawn} is not known")
-            await self._create_remote(key, record, workspace, resolved, info, drawn, path)
+                raise Retry(None, f"the range of cluster {scheduled} is not known")
+            await self._create_remote(key, record, workspace, resolved, info, scheduled, path)
             return
         try:
             info, cluster = await self._scheduler.place((workspace.get("spec") or {}).get("location"))
         except Unschedulable as error:
-            await self._cannot(key, record, workspace, str(error))
+            await self._mark_unschedulable(key, record, workspace, str(error))
             return
         try:
             if self._cell.owns(cluster):
                 await self._create_local(key, record, workspace, resolved, info, cluster, path)
             else:
-                self._take_place(workspace, info, cluster)
+                self._set_placement(workspace, info, cluster)
                 await self._cell.commit([self._changes.updated(self._definitions.workspaces, record, workspace)])
         finally:
             self._scheduler.placed(cluster)
@@ -169,8 +173,8 @@ class WorkspaceController(ObjectController):
             workspace, key.cluster, resolved, path=path, range_name=info.name, url=self._urls.cluster(cluster)
         )
         contents = self._contents.fill(cluster, logical_cluster, resolved.bindings, now)
-        self._take_place(workspace, info, cluster)
-        self._enter(workspace, cluster, path, now)
+        self._set_placement(workspace, info, cluster)
+        self._set_initializing(workspace, cluster, path, now)
         mirror(workspace, logical_cluster, now)
         changes: list[Change] = [
             self._changes.updated(self._definitions.workspaces, record, workspace),
@@ -196,21 +200,22 @@ class WorkspaceController(ObjectController):
             found = None
         await self._cell.writes_done((key,))
         if found is not None and _is_owned(found, workspace):
-            self._enter(workspace, cluster, path, timestamp())
+            self._set_initializing(workspace, cluster, path, timestamp())
         else:
-            # The range is full after all, or the id is taken: the next draw is another one.
+            # The range is full, or the id is taken: schedule again, with another id.
             del workspace["metadata"]["annotations"][CLUSTER_ANNOTATION]
         await self._cell.commit([self._changes.updated(self._definitions.workspaces, record, workspace)])
 
-    async def _follow(self, key: Key, record: Record, workspace: Object, cluster: str) -> None:
-        """Heals what a lost mirror left behind, and the finalizer without which the cluster would be left behind.
+    async def _reconcile_created(self, key: Key, record: Record, workspace: Object, cluster: str) -> None:
+        """Brings a Workspace whose cluster exists up to date: its status, and the finalizer without which the cluster would
+        outlive it.
 
-        A cluster that another shard holds is asked for once, for it may have changed before its owner could tell; from then on
-        its owner tells.
+        The status of a cluster on another shard is read until the Workspace is Ready: it may have changed before the other
+        shard could patch the Workspace. After that, the other shard patches it.
         """
         local = self._cell.owns(cluster)
         has_finalizer = WORKSPACE_FINALIZER in finalizers_of(workspace)
-        _hold(workspace)
+        _add_finalizer(workspace)
         if local:
             found = self._cell.range_of(cluster).get(_logical_cluster_key(self._definitions, cluster))
             logical_cluster = orjson.loads(found.value) if found is not None else None
@@ -250,7 +255,7 @@ class WorkspaceController(ObjectController):
         await self._cell.commit([self._changes.removed(record)])
 
     async def _delete_local(self, key: Key, cluster: str) -> None:
-        """Marks the LogicalCluster deleted, or ends the Workspace where there is none any more."""
+        """Marks the LogicalCluster as deleted. Removes the Workspace if the LogicalCluster does not exist or is not its own."""
         cluster_key = _logical_cluster_key(self._definitions, cluster)
         await self._cell.writes_done((key, cluster_key))
         record, found = self._cell.range_of(key.cluster).get(key), self._cell.range_of(cluster).get(cluster_key)
@@ -274,8 +279,8 @@ class WorkspaceController(ObjectController):
             ]
         )
 
-    def _take_place(self, workspace: Object, info: RangeInfo, cluster: str) -> None:
-        """Writes down the choice of the scheduler."""
+    def _set_placement(self, workspace: Object, info: RangeInfo, cluster: str) -> None:
+        """Writes the range and cluster id that the scheduler chose into the Workspace, in place."""
         metadata = workspace["metadata"]
         metadata["annotations"] = {
             **annotations_of(workspace),
@@ -288,10 +293,10 @@ class WorkspaceController(ObjectController):
         if region:
             labels[REGION_LABEL] = region
         metadata["labels"] = labels
-        _hold(workspace)
+        _add_finalizer(workspace)
 
-    def _enter(self, workspace: Object, cluster: str, path: str, now: str) -> None:
-        """The cluster exists: the Workspace points to it and is Initializing."""
+    def _set_initializing(self, workspace: Object, cluster: str, path: str, now: str) -> None:
+        """Sets spec.cluster, spec.URL and phase Initializing, in place: the cluster exists now."""
         workspace["spec"] = {**(workspace.get("spec") or {}), "cluster": cluster, "URL": self._urls.cluster(path)}
         metadata = workspace["metadata"]
         metadata["generation"] = metadata.get("generation", 1) + 1
@@ -300,7 +305,7 @@ class WorkspaceController(ObjectController):
         status["phase"] = INITIALIZING
         conditions.mark_true(status, SCHEDULED, now)
 
-    async def _cannot(self, key: Key, record: Record, workspace: Object, why: str) -> None:
+    async def _mark_unschedulable(self, key: Key, record: Record, workspace: Object, why: str) -> None:
         self._unschedulable.add(key)
         conditions.mark_false(workspace.setdefault("status", {}), SCHEDULED, "Unschedulable", why, timestamp())
         change = self._changes.updated(self._definitions.workspaces, record, workspace)
@@ -308,16 +313,16 @@ class WorkspaceController(ObjectController):
             await self._cell.commit([change])
 
     async def _end(self, key: Key, record: Record | None, ended: Object) -> None:
-        """The logical cluster of a Workspace is gone on another shard: the Workspace goes with the news of it."""
-        news = catalog_key(ENDED, key.cluster, key.name)
+        """Removes a Workspace, and the catalog entry `ended` by which another shard reports that its logical cluster is gone."""
+        ended_entry = catalog_key(ENDED, key.cluster, key.name)
         if record is None or record.head.uid != ended["uid"]:
-            await self._cell.commit([], deletes=[Delete(news)])
+            await self._cell.commit([], deletes=[Delete(ended_entry)])
             return
-        last = released(self._changes, self._definitions, record, orjson.loads(record.value))
-        await self._cell.commit([Change(last.key, last.value, last.head, last.expected, {**last.catalog, news: None})])
+        last = without_workspace_finalizer(self._changes, self._definitions, record, orjson.loads(record.value))
+        await self._cell.commit([Change(last.key, last.value, last.head, last.expected, {**last.catalog, ended_entry: None})])
 
     def _cluster_ended(self, _: str, parent: str, name: str, ended: Object | None) -> None:
-        # Also when the news are gone: a Workspace of the same name may have waited for that.
+        # Also when the entry is removed: a new Workspace of the same name may have waited for that.
         if self._definitions.complete and self._cell.owns(parent):
             self.enqueue(Key(parent, self._definitions.workspaces.storage_key, "", name))
 
@@ -332,8 +337,8 @@ class WorkspaceController(ObjectController):
         return keys
 
 
-def _hold(workspace: Object) -> None:
-    """Gives a Workspace the finalizer with which it waits for its logical cluster to end."""
+def _add_finalizer(workspace: Object) -> None:
+    """Adds the finalizer that keeps a Workspace until its logical cluster is deleted, in place."""
     finalizers = finalizers_of(workspace)
     if WORKSPACE_FINALIZER not in finalizers:
         workspace["metadata"]["finalizers"] = [*finalizers, WORKSPACE_FINALIZER]

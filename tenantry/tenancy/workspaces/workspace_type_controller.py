@@ -23,7 +23,7 @@ from tenantry.tenancy.types import SystemDefinitions
 URLS_READY = "VirtualWorkspaceURLsReady"
 
 
-class TypeUrlsController(ObjectController):
+class WorkspaceTypeController(ObjectController):
     """Two URLs for each range, in the order of the ranges' names."""
 
     name = "workspacetype-urls"

@@ -19,7 +19,7 @@ TYPE_ANNOTATION = "internal.tenancy.kcp.io/type"
 """On a LogicalCluster: its type as `<path>:<name>`."""
 WORKSPACES = GroupResource("tenancy.kcp.io", "workspaces")
 API_BINDINGS_INITIALIZER = "system:apibindings"
-CHAIN_LIMIT = 100
+EXTENDED_TYPES_MAX = 100
 """Types that one may extend, all in all; a bound for a walk that follows what tenants wrote."""
 
 
@@ -139,12 +139,12 @@ class WorkspaceTypes:
 
     def search(self, cluster: str, name: str) -> TypeName | None:
         """Where a reference without a path points: this workspace, then each ancestor, then root."""
-        walked: str | None = cluster
-        while walked is not None:
-            if self.exists(walked, name):
-                return self.canonical(walked, name)
-            parent = self._directory.parent_of(walked)
-            walked = parent[0] if parent is not None else None
+        current: str | None = cluster
+        while current is not None:
+            if self.exists(current, name):
+                return self.canonical(current, name)
+            parent = self._directory.parent_of(current)
+            current = parent[0] if parent is not None else None
         return self.canonical("root", name) if self.exists("root", name) else None
 
     def _changed(self, *_: object) -> None:
@@ -158,7 +158,7 @@ class WorkspaceTypes:
 
     def _resolve(self, cluster: str, name: str) -> ResolvedType:
         members: list[Member] = []
-        self._walk(cluster, name, (), members)
+        self._add_members(cluster, name, (), members)
         initializers = [m.identifier for m in members if m.spec.get("initializer")]
         bindings = tuple(dict.fromkeys(self._bindings(members)))
         if bindings:
@@ -171,7 +171,7 @@ class WorkspaceTypes:
             bindings=bindings,
         )
 
-    def _walk(self, cluster: str, name: str, above: tuple[tuple[str, str], ...], members: list[Member]) -> None:
+    def _add_members(self, cluster: str, name: str, above: tuple[tuple[str, str], ...], members: list[Member]) -> None:
         place = (cluster, name)
         if place in above:
             raise TypeUnresolved(f"workspace type {self.canonical(cluster, name)} extends itself: {_chain_text((*above, place))}")
@@ -182,15 +182,15 @@ class WorkspaceTypes:
             raise TypeUnresolved(
                 f"workspace type {self._directory.path_of(cluster) or cluster}:{name} cannot be resolved: not found"
             )
-        if len(members) >= CHAIN_LIMIT:
-            raise TypeUnresolved(f"workspace type {self.canonical(*above[0])} extends more than {CHAIN_LIMIT} types")
+        if len(members) >= EXTENDED_TYPES_MAX:
+            raise TypeUnresolved(f"workspace type {self.canonical(*above[0])} extends more than {EXTENDED_TYPES_MAX} types")
         members.append(Member(cluster=cluster, name=self.canonical(cluster, name), object=obj))
         for reference in ((obj.get("spec") or {}).get("extend") or {}).get("with") or ():
             path = reference.get("path") or ""
             extended = self._cluster_of(path) if path else cluster
             if extended is None:
                 raise TypeUnresolved(f"workspace type {path}:{reference['name']} cannot be resolved: no such workspace")
-            self._walk(extended, reference["name"], (*above, place), members)
+            self._add_members(extended, reference["name"], (*above, place), members)
 
     def _bindings(self, members: Iterable[Member]) -> Iterable[DefaultBinding]:
         for member in members:

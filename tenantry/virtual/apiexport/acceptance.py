@@ -18,10 +18,10 @@ from tenantry.virtual.apiexport.domain import Domain, Domains
 
 def accepted_claim(domain: Domain, binding: Object, resource: GroupResource) -> dict[str, Any] | None:
     """The entry of a binding that accepts the claim by which the export's view serves a resource."""
-    offered = domain.claims.get(resource)
-    if offered is None:
+    claimed = domain.claims.get(resource)
+    if claimed is None:
         return None
-    wanted = _identity(offered)
+    wanted = _identity(claimed)
     for claim in accepted_claims(binding):
         if _identity(claim) == wanted:
             return claim
@@ -80,7 +80,7 @@ class AcceptedVisibility:
         events = self._range.events_after(version, API_BINDINGS)
         if not events:
             return self
-        past = AcceptedVisibility(self._domains, self._place, self._range, self._resource, self._verb, self._shared)
+        earlier = AcceptedVisibility(self._domains, self._place, self._range, self._resource, self._verb, self._shared)
         clusters = {event.key.cluster for event in events}
         bindings = {each: {record.key: record for record in self._range.list(API_BINDINGS, each)} for each in clusters}
         for event in reversed(events):
@@ -89,8 +89,8 @@ class AcceptedVisibility:
             else:
                 bindings[event.key.cluster][event.key] = event.previous
         for cluster, records in bindings.items():
-            past._known[cluster] = self._accepted_in(map(decoded, sorted(records.values(), key=lambda record: record.key)))
-        return past
+            earlier._known[cluster] = self._accepted_in(map(decoded, sorted(records.values(), key=lambda record: record.key)))
+        return earlier
 
     def subscribe(self, changed: Callable[[], None]) -> Callable[[], None]:
         def bindings_changed(events: Sequence[RecordEvent]) -> None:

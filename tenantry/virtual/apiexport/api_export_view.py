@@ -67,7 +67,7 @@ class ExportScope(ViewScope):
         self._domains = view.domains
         self._exports = view.exports
         self.domain = view.domains.of(cluster, name)
-        self._chain = ExportAuthorizer(
+        self._authorizer = ExportAuthorizer(
             (cluster, name), self.domain, self.range, place.cluster, exports=view.exports, authorizer=view.context.authorizer
         )
 
@@ -79,7 +79,7 @@ class ExportScope(ViewScope):
     def decide(self, attributes: Attributes) -> Decision:
         if not attributes.is_resource and attributes.path in HEALTH_PATHS:
             return super().decide(attributes)
-        decision = self._chain.authorize(attributes)
+        decision = self._authorizer.authorize(attributes)
         if decision.allowed and self.domain is None:
             raise self._unknown(attributes.user)
         return decision

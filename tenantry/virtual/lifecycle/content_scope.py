@@ -27,7 +27,7 @@ class TypeOwnersView(Protocol):
     """What is asked of the view: which controllers it is for, and what their types let them do."""
 
     @property
-    def word(self) -> str: ...
+    def singular(self) -> str: ...
 
     @property
     def field(self) -> str: ...
@@ -38,7 +38,7 @@ class TypeOwnersView(Protocol):
     @property
     def group_prefix(self) -> str: ...
 
-    def may_enter(self, place: Place, question: Attributes) -> bool: ...
+    def allows(self, place: Place, question: Attributes) -> bool: ...
 
     def in_phase(self, logical_cluster: Object) -> bool: ...
 
@@ -66,7 +66,7 @@ class ContentScope(ClusterScope):
     def authorize(self, attributes: Attributes) -> Decision:
         """Raises PlainError, as kcp's proxy answers: 403 where the workspace does not wait for this id, 503 where its type cannot
         be found."""
-        if not attributes.user.is_master and not self._view.may_enter(self._place, attributes):
+        if not attributes.user.is_master and not self._view.allows(self._place, attributes):
             return NO_OPINION
         logical_cluster = self._logical_cluster()
         self._require_waiting(logical_cluster)
@@ -93,13 +93,13 @@ class ContentScope(ClusterScope):
         record = self.range.get(Key(self._place.cluster or "", LOGICAL_CLUSTERS, "", "cluster"))
         if record is None:
             # The owner of any type may ask here: one that is not there is like one that does not wait.
-            raise PlainError(403, f'{self._view.word} "{self._id}" cannot access this workspace')
+            raise PlainError(403, f'{self._view.singular} "{self._id}" cannot access this workspace')
         return decoded(record)
 
     def _require_waiting(self, logical_cluster: Object) -> None:
         listed = (logical_cluster.get("status") or {}).get(self._view.field) or ()
         if not self._view.in_phase(logical_cluster) or self._id not in listed:
-            raise PlainError(403, f'{self._view.word} "{self._id}" cannot access this workspace')
+            raise PlainError(403, f'{self._view.singular} "{self._id}" cannot access this workspace')
 
     def _permissions(self) -> list[Object]:
         """The rules of the type for its controller; none: it acts as the owner. Raises PlainError 503 where there is no type."""
@@ -108,7 +108,7 @@ class ContentScope(ClusterScope):
         cluster, _, name = self._id.rpartition(":")
         found = self._view.workspace_type(cluster, name)
         if found is None:
-            raise PlainError(503, f'workspace type of {self._view.word} "{self._id}" cannot be resolved')
+            raise PlainError(503, f'workspace type of {self._view.singular} "{self._id}" cannot be resolved')
         return (found.get("spec") or {}).get(self._view.permissions_field) or []
 
     def _require_rule(self, rules: list[Object], attributes: Attributes) -> None:
@@ -130,7 +130,7 @@ class ContentScope(ClusterScope):
         if not allowed:
             raise PlainError(
                 403,
-                f'{self._view.word} "{self._id}" denied by {self._view.permissions_field}: '
+                f'{self._view.singular} "{self._id}" denied by {self._view.permissions_field}: '
                 f"no rule allows {attributes.verb} on {what} in logical cluster {self._place.cluster}",
             )
 

@@ -22,7 +22,7 @@ class InitializingWorkspaces(LifecycleView):
     name = "initializingworkspaces"
     verb = "initialize"
     field = "initializers"
-    word = "initializer"
+    singular = "initializer"
     group_prefix = INITIALIZER_GROUP_PREFIX
     label_prefix = "initializer.internal.kcp.io/"
     permissions_field = "initializerPermissions"

@@ -25,9 +25,9 @@ from tenantry.tenancy.authorization.cluster_authorizer import ClusterAuthorizer
 from tenantry.tenancy.cluster_scope import ClusterScope
 from tenantry.tenancy.exports.hashing import lifecycle_hash
 from tenantry.tenancy.resources import WORKSPACE_TYPES
-from tenantry.tenancy.workspaces.lifecycle_entry import ReportScope, Waited
+from tenantry.tenancy.workspaces.lifecycle_entry import LifecycleEntry, LifecycleScope
 from tenantry.virtual.lifecycle.content_scope import ContentScope
-from tenantry.virtual.restrict import MUTE_STATUS, restricted
+from tenantry.virtual.restrict import READ_ONLY_STATUS, restricted
 from tenantry.virtual.view import READ_VERBS, Place, View, ViewContext
 from tenantry.virtual.view_scope import Filter, ViewScope
 
@@ -53,7 +53,7 @@ def may_act(authorizer: ClusterAuthorizer, user: User, verb: str, identifier: st
 
 
 class LifecycleView(View):
-    """`verb` is what RBAC calls the work, `field` the list in the LogicalCluster's spec and status, `word` what one entry is,
+    """`verb` is what RBAC calls the work, `field` the list in the LogicalCluster's spec and status, `singular` what one entry is,
     `group_prefix` what makes a group of it.
 
     `adds`: whether a LogicalCluster that begins to wait arrives in watches as ADDED, or as the MODIFIED that it is elsewhere.
@@ -62,7 +62,7 @@ class LifecycleView(View):
     arguments = ("id",)
     verb = ""
     field = ""
-    word = ""
+    singular = ""
     group_prefix = ""
     label_prefix = ""
     permissions_field = ""
@@ -88,10 +88,10 @@ class LifecycleView(View):
     def apis(self, place: Place) -> Iterable[ResourceDefinition]:
         definition = self.context.definitions.logical_clusters
         if place.cluster is None:
-            return (restricted(definition, READ_VERBS, MUTE_STATUS),)
+            return (restricted(definition, READ_VERBS, READ_ONLY_STATUS),)
         return (restricted(definition, ("get",)),)
 
-    def may_enter(self, place: Place, question: Attributes) -> bool:
+    def allows(self, place: Place, question: Attributes) -> bool:
         return may_act(self.context.authorizer, question.user, self.verb, place.arguments[0])
 
     def waits(self, identifier: str) -> Callable[[Record], bool]:
@@ -103,17 +103,17 @@ class LifecycleView(View):
         raise NotImplementedError
 
 
-class LogicalClusterScope(ViewScope, ReportScope):
+class LogicalClusterScope(ViewScope, LifecycleScope):
     """The LogicalClusters that wait for an id: those of a range, or one. Read by whoever may work for the id, and written in one
     way: the id is taken out of the list."""
 
     def __init__(self, view: LifecycleView, place: Place, base: ClusterScope) -> None:
         super().__init__(view, place, base)
         self._view = view
-        self.waited = Waited(view.field, view.word, place.arguments[0])
+        self.lifecycle_entry = LifecycleEntry(view.field, view.singular, place.arguments[0])
 
     def decide(self, attributes: Attributes) -> Decision:
-        if attributes.user.is_master or self._view.may_enter(self.place, attributes):
+        if attributes.user.is_master or self._view.allows(self.place, attributes):
             return ALLOWED
         return NO_OPINION
 

@@ -19,7 +19,7 @@ class TerminatingWorkspaces(LifecycleView):
     name = "terminatingworkspaces"
     verb = "terminate"
     field = "terminators"
-    word = "terminator"
+    singular = "terminator"
     group_prefix = TERMINATOR_GROUP_PREFIX
     label_prefix = "terminator.internal.kcp.io/"
     permissions_field = "terminatorPermissions"

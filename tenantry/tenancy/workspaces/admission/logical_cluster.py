@@ -12,7 +12,7 @@ from tenantry.kube.status import StatusError, forbidden
 from tenantry.tenancy.reserved_keys import is_privileged
 from tenantry.tenancy.types.phase_fields import INITIALIZING, READY, SCHEDULING
 from tenantry.tenancy.well_known import INACTIVE_ANNOTATION
-from tenantry.tenancy.workspaces.lifecycle_entry import ReportScope, meaning
+from tenantry.tenancy.workspaces.lifecycle_entry import LifecycleScope, without_empty_fields
 
 _FIXED = ("initializers", "terminators", "createdBy", "directlyDeletable")
 _ORDER = {"": 1, SCHEDULING: 2, INITIALIZING: 3, READY: 4}
@@ -50,9 +50,9 @@ def _change_error(obj: Object, old: Object, fixed: Sequence[str]) -> str:
 
 def _status_error(review: Review, obj: Object, old: Object) -> str:
     status, before = obj.get("status") or {}, old.get("status") or {}
-    if meaning(status) == meaning(before):
+    if without_empty_fields(status) == without_empty_fields(before):
         return ""
-    if isinstance(review.scope, ReportScope) and review.scope.waited.is_removed(before, status):
+    if isinstance(review.scope, LifecycleScope) and review.scope.lifecycle_entry.is_removed(before, status):
         return ""
     phase, former = status.get("phase") or "", before.get("phase") or ""
     if _ORDER.get(phase, 0) < _ORDER.get(former, 0):

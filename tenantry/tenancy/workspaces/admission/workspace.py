@@ -13,7 +13,7 @@ from tenantry.kube.status import StatusError, forbidden
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.tenancy.authorization.cluster_authorizer import ClusterAuthorizer
-from tenantry.tenancy.authorization.stored_user import NameOfOneCluster, known_outside
+from tenantry.tenancy.authorization.stored_user import KnownInOneCluster, globally_named
 from tenantry.tenancy.resources import LOGICAL_CLUSTERS
 from tenantry.tenancy.types.logical_cluster import NAME
 from tenantry.tenancy.types.phase_fields import READY
@@ -84,8 +84,8 @@ class WorkspaceRules:
     def _owner(self, review: Review) -> str:
         """The owner annotation: who makes the workspace, by a name that means the same inside of it."""
         try:
-            return owner_text(known_outside(review.user, review.cluster))
-        except NameOfOneCluster as error:
+            return owner_text(globally_named(review.user, review.cluster))
+        except KnownInOneCluster as error:
             raise self._refuse(review, f"workspaces belong to users whom they know, too: {error}") from error
 
     def _given(self, review: Review, reference: Object) -> TypeName:
