@@ -218,7 +218,9 @@ class ShardProcess(Process[ShardSettings]):
             users = read_token_file(Path(settings.token_auth_file)) | users
         return Identity(
             requests=[
-                RequestHeaders(self._authority.certificate, allowed_names=common_names.FRONT_PROXIES),
+                RequestHeaders(
+                    self._authority.certificate, allowed_names=common_names.FRONT_PROXIES, peers=(common_names.SHARD,)
+                ),
                 self._clients.identities(front_proxies=common_names.FRONT_PROXIES),
             ],
             tokens=[StaticTokens(users, issuer.audiences)],

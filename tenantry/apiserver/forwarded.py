@@ -15,6 +15,9 @@ NOT_OWNER = "X-Tenantry-Not-Owner"
 may be sent to the owner, whatever its method. The value is the uid of the owner, or `unknown`."""
 FROM_PEER = "X-Tenantry-From-Peer"
 """Header of a request that one shard sends to another, who answers it or refuses it but does not pass it on."""
+BEYOND_CAPACITY = "X-Tenantry-Beyond-Capacity"
+"""Header of a request by which one shard asks another to create a logical cluster in a range that is full
+(`Request.beyond_capacity`). It counts with the certificate of a shard only, and is never passed on."""
 FORWARDED_HEADERS = 384
 """The most header lines of a request that is passed on: a client's, and one for each group and extra of who it is. Servers to
 which requests are passed on take as many."""
@@ -38,6 +41,7 @@ _DROPPED = frozenset(
         # Sent by gateways and shards alone.
         NOT_OWNER.lower(),
         FROM_PEER.lower(),
+        BEYOND_CAPACITY.lower(),
     )
 )
 """Headers that are not passed on: those of RFC 9110 §7.6.1, and those that are written anew."""
@@ -85,6 +89,8 @@ def request_head(request: Request, user: User | None, *, length: int | None, by_
         lines += _identity(user)
     if by_peer:
         lines.append(f"{FROM_PEER}: true")
+        if request.beyond_capacity:
+            lines.append(f"{BEYOND_CAPACITY}: true")
     if length is not None:
         lines.append(f"Content-Length: {length}")
     if len(lines) > FORWARDED_HEADERS:

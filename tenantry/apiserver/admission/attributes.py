@@ -35,6 +35,8 @@ class Review:
 
     `withheld` is what mutating admission took off the object, (field of metadata, key) → what was sent, for validating admission
     to see what came of it; None before it was looked for.
+
+    `beyond_capacity`: as in `Request`.
     """
 
     operation: str
@@ -52,6 +54,7 @@ class Review:
     warnings: list[str] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
     withheld: Mapping[tuple[str, str], str | None] | None = None
+    beyond_capacity: bool = False
 
 
 class Admission(Protocol):

@@ -51,7 +51,7 @@ ON_LOOP, OFF_LOOP = True, False
 @dataclass(slots=True, eq=False, kw_only=True)
 class Target:
     """Which object is written, by whom and how. `user` is who admission sees; `visible` says whether a record exists in the
-    scope. `manager` empty: no managedFields are kept for this write."""
+    scope. `manager` empty: no managedFields are kept for this write. `beyond_capacity`: as in `Request`."""
 
     scope: Scope
     definition: ResourceDefinition
@@ -67,6 +67,7 @@ class Target:
     warnings: list[str] = field(default_factory=list)
     weight: int = 0
     """Of what was sent, as `work.weigh` has it."""
+    beyond_capacity: bool = False
 
     @property
     def shape(self) -> Version:
@@ -408,6 +409,7 @@ def _review(target: Target, operation: str, obj: Object | None, old: Object | No
         old_object=old,
         dry_run=target.dry_run,
         warnings=target.warnings,
+        beyond_capacity=target.beyond_capacity,
     )
 
 

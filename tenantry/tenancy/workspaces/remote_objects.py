@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import orjson
 
 from tenantry.apiserver.request import Request
-from tenantry.apiserver.user import SYSTEM, User
+from tenantry.apiserver.user import SYSTEM
 from tenantry.http.messages import Response
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
@@ -17,9 +16,6 @@ from tenantry.placement.directory import Directory
 from tenantry.placement.peers import Peers
 from tenantry.tenancy.types import SystemDefinitions
 from tenantry.tenancy.types.logical_cluster import NAME
-from tenantry.tenancy.workspaces.scheduler import BEYOND_CAPACITY_EXTRA
-
-_BEYOND_CAPACITY = replace(SYSTEM, extra=((BEYOND_CAPACITY_EXTRA, ("true",)),))
 
 
 class RemoteObjects:
@@ -39,7 +35,7 @@ class RemoteObjects:
         definition = self._definitions.logical_clusters
         body = {"apiVersion": definition.api_version(definition.storage_version), "kind": definition.kind, **obj}
         try:
-            return await self._call("POST", cluster, definition, "", body, _BEYOND_CAPACITY if beyond_capacity else SYSTEM)
+            return await self._call("POST", cluster, definition, "", body, beyond_capacity=beyond_capacity)
         except StatusError as error:
             if error.reason != "AlreadyExists":
                 raise
@@ -78,7 +74,14 @@ class RemoteObjects:
             raise
 
     async def _call(
-        self, method: str, cluster: str, definition: ResourceDefinition, name: str, body: Any = None, user: User = SYSTEM
+        self,
+        method: str,
+        cluster: str,
+        definition: ResourceDefinition,
+        name: str,
+        body: Any = None,
+        *,
+        beyond_capacity: bool = False,
     ) -> Object:
         location = self._directory.locate(cluster)
         path = f"/clusters/{cluster}/apis/{definition.api_version(definition.storage_version)}/{definition.plural}"
@@ -96,7 +99,8 @@ class RemoteObjects:
                 "user-agent": f"tenantry/{self._shard_name}",
             },
             read_body=read_body,
-            user=user,
+            user=SYSTEM,
+            beyond_capacity=beyond_capacity,
         )
         reply = await self._peers.call(location.range, request)
         if not isinstance(reply, Response):

@@ -22,8 +22,6 @@ from tenantry.tenancy.well_known import ROOT
 from tenantry.tenancy.workspaces.identifiers import new_cluster_id
 
 NAME_LABEL = "name"
-BEYOND_CAPACITY_EXTRA = "internal.tenantry.dev/beyond-capacity"
-"""In the user's extra values where one shard asks another for a cluster: its range was chosen by name, full or not."""
 OPEN_ATTEMPTS = 100
 """How many ranges are opened for one workspace: that many times others were quicker, or a range has room for nobody."""
 INCOMING_SECONDS = 60.0

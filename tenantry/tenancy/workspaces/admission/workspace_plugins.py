@@ -24,7 +24,7 @@ from tenantry.tenancy.types.phase_fields import DELETING
 from tenantry.tenancy.workspaces.admission.logical_cluster import admit_logical_cluster
 from tenantry.tenancy.workspaces.admission.workspace import WorkspaceRules
 from tenantry.tenancy.workspaces.admission.workspace_type import WorkspaceTypeRules
-from tenantry.tenancy.workspaces.scheduler import BEYOND_CAPACITY_EXTRA, Scheduler
+from tenantry.tenancy.workspaces.scheduler import Scheduler
 from tenantry.tenancy.workspaces.workspace_types import WorkspaceTypes
 
 Half = Callable[[Review], None]
@@ -42,7 +42,7 @@ def plugins(
     """The plugins of this package, in their order."""
     workspaces = WorkspaceRules(cell=cell, authorizer=authorizer, workspace_types=workspace_types)
     types = WorkspaceTypeRules(directory=directory, authorizer=authorizer)
-    return [LivingCluster(cell=cell), Tenancy(workspaces, types, definitions=definitions, scheduler=scheduler)]
+    return [LivingCluster(cell=cell), TenancyAdmission(workspaces, types, definitions=definitions, scheduler=scheduler)]
 
 
 class LivingCluster:
@@ -67,7 +67,7 @@ class LivingCluster:
         return None
 
 
-class Tenancy:
+class TenancyAdmission:
     """Hands each review to the rules of its type; types of tenants that only have the same name are left alone."""
 
     def __init__(
@@ -97,7 +97,7 @@ class Tenancy:
         self._apply(self._validate, review)
         if review.operation != CREATE or review.dry_run or review.definition.storage_key != LOGICAL_CLUSTERS:
             return
-        if not review.user.extra_values(BEYOND_CAPACITY_EXTRA):
+        if not review.beyond_capacity:
             self._scheduler.admit(review.cluster)
 
     def _apply(self, halves: dict[tuple[str, str], Half], review: Review) -> None:
