@@ -1,4 +1,4 @@
-"""The views that come with this package."""
+"""The views of this package: those that kcp has too."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tenantry.virtual.view import View, ViewContext
 
 
 def builtin_views(context: ViewContext, *, catalog: Catalog, exports: ExportLookup, apis: ClusterApis) -> list[View]:
-    """All of them. They see more of the process than a service team's view does."""
+    """All of them. Unlike views of service teams, they use the catalog, exports and APIs directly."""
     return [
         ApiExportView(context, catalog=catalog, exports=exports, apis=apis),
         InitializingWorkspaces(context, catalog),

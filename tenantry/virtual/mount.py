@@ -1,4 +1,4 @@
-"""How views become paths: `/services/<view>/<argument>/…[/clusters/<id or *>]/<Kubernetes path>`."""
+"""The mount of all views: `/services/<view>/<argument>/…[/clusters/<id or *>]/<Kubernetes path>`."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from tenantry.virtual.view_scope import ViewScope
 ENTRY_POINT_GROUP = "tenantry.virtual_workspaces"
 _VIEW_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _UNUSED_ID_SUFFIX = "-nothing"
-"""Ids of logical clusters have no hyphen."""
+"""Makes an id that no logical cluster has: ids have no hyphen."""
 _CLUSTER_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?|system:[a-z0-9:-]+")
 
 
 def installed_views() -> list[type[View]]:
-    """The views of installed packages, by entry points of the group `tenantry.virtual_workspaces`.
+    """The view classes of installed packages: the entry points of the group `tenantry.virtual_workspaces`.
 
-    Raises TypeError for an entry point that is no view.
+    Raises TypeError for an entry point that is not a subclass of View.
     """
     found: list[type[View]] = []
     for point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda point: point.name):
@@ -46,9 +46,9 @@ def installed_views() -> list[type[View]]:
 
 
 def load_views(views: Sequence[View], context: ViewContext, classes: Iterable[type[View]] | None = None) -> dict[str, View]:
-    """The views by name: `views`, and those that `classes` make, by default those of installed packages.
+    """Name → view: `views`, and one of each of `classes`, by default those of installed packages.
 
-    Raises ValueError where a name is missing, is no path segment, or is used twice.
+    Raises ValueError if a name is not a DNS label, or if two views have the same name.
     """
     named: dict[str, View] = {}
     for view in (*views, *(made_by(context) for made_by in (installed_views() if classes is None else classes))):
@@ -69,7 +69,7 @@ def _class_of(view: View) -> str:
 
 
 class ServicesMount:
-    """The mount of all views. Without a range in the URL, a cluster is looked for in its own, and `*` means the range `root`."""
+    """The mount of all views. If the URL names no range, a cluster is in its own range, and `*` means the range `root`."""
 
     def __init__(self, directory: Directory, scopes: ClusterScopes, views: Mapping[str, View]) -> None:
         self._directory = directory
@@ -98,9 +98,10 @@ class ServicesMount:
         return self._not_found(view, arguments, inner, error)
 
     def _parse(self, path: str) -> tuple[View, tuple[str, ...], str | None, str] | None:
-        """The view, its arguments, the cluster (None: `*`, empty: there is none), and the path inside.
+        """(view, its arguments, cluster id, Kubernetes path). The cluster is None for `*`, and empty if the arguments mean no
+        cluster.
 
-        None where no view has such paths.
+        Returns None if the path belongs to no view.
         """
         name, rest = split_first(path)
         view = self._views.get(name)
@@ -149,7 +150,7 @@ class ServicesMount:
 
 @dataclass(frozen=True, slots=True)
 class ViewPlace:
-    """A place of a view in a range of this shard."""
+    """A place in a view, whose range this shard owns."""
 
     scopes: ClusterScopes
     view: View
@@ -171,7 +172,8 @@ class ViewPlace:
 
 @dataclass(frozen=True, slots=True)
 class NotFoundPlace:
-    """A place of a view that does not exist, in a logical cluster that there never is."""
+    """A place in a view that does not exist. Its requests are authorized as in a logical cluster that never exists, and then
+    get `error`."""
 
     scopes: ClusterScopes
     view: View
@@ -195,7 +197,7 @@ def _scope_of(view: View, place: Place, base: ClusterScope, path: str) -> Scope:
 
 
 def _no_such_view(path: str) -> MountedPlace:
-    """No view has such paths, whatever there is."""
+    """The answer to a path that belongs to no view."""
     return HiddenPlace(Hidden(_page_not_found()), f"/services/{path.lstrip('/')}")
 
 
@@ -204,5 +206,5 @@ def _page_not_found() -> StatusError:
 
 
 def _without_accept(headers: Mapping[str, str]) -> dict[str, str]:
-    """Views answer discovery one by one whatever a client would like: client-go then walks group by group (kcp)."""
+    """Views do not serve aggregated discovery, whatever the client accepts; client-go then reads each group version (kcp)."""
     return {**{name.lower(): value for name, value in headers.items()}, "accept": "application/json"}

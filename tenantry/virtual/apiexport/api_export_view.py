@@ -1,4 +1,4 @@
-"""`/services/apiexport/<export cluster id>/<export>/clusters/<id or *>/…`: what a provider sees of its consumers."""
+"""The view of an APIExport: `/services/apiexport/<export cluster id>/<export>/clusters/<id or *>/…`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tenantry.virtual.view_scope import ViewScope
 
 
 class ApiExportView(View):
-    """The objects of the export's resources, what its consumers let it see by accepted claims, and the bindings to it."""
+    """Serves the objects of the export's resources, the objects of accepted claims, and the APIBindings to the export."""
 
     name = "apiexport"
     arguments = ("export cluster", "export")
@@ -85,15 +85,15 @@ class ExportScope(ViewScope):
         return decision
 
     def _unknown(self, user: User) -> StatusError:
-        """No domain (kcp): 500 for those who may use the export and cannot, as there is none; 404 while it has no identity, and
-        for system:masters, whom nobody asks about exports."""
+        """The error of a place without a domain (kcp): 404 for system:masters, and while the export has no identity; otherwise
+        500."""
         cluster, name = self.place.arguments
         if user.is_master or self._exports.get(cluster, name) is not None:
             return PlainError(404, "404 page not found")
         return internal(f'error getting APIExport "{name}" of logical cluster "{cluster}": not found')
 
     def may_impersonate(self, attributes: Attributes) -> Decision:
-        """As any other verb on the content of the export (kcp)."""
+        """Impersonation is authorized as any other verb on the content of the export (kcp)."""
         return self.decide(attributes)
 
     def apis(self) -> ApiSet:
@@ -113,7 +113,7 @@ class ExportScope(ViewScope):
         return user if self.cluster is None or user.is_master else with_warrant(user, self.cluster)
 
     def connector(self, definition: ResourceDefinition, subresource: str) -> Connector | None:
-        """Claimed reviews are answered as the consumer's workspace answers them, not as this view would."""
+        """Claimed access reviews are answered by the consumer's workspace."""
         answer = self.base.connector(definition, "") if not subresource and not definition.stored else None
         if answer is None:
             return None

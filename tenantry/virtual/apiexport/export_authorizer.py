@@ -1,5 +1,9 @@
-"""Who may do what in the view of an export: the consumer must have bound and accepted it (A), the caller must have it in the
-provider's workspace (B), and whoever owns a claimed type must not forbid it (C)."""
+"""The authorizer of the view of an export. It allows a request if three checks allow it, in this order (kcp):
+
+A. The consumer has bound the resource, or accepted the claim on it with this verb.
+B. The caller has the verb on `apiexports/content` in the provider's workspace.
+C. The maximal permission policy of the export that owns a claimed type allows it.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +25,13 @@ from tenantry.virtual.apiexport.domain import Domain
 from tenantry.virtual.view import READ_VERBS
 
 ACCESS_DENIED = "access denied"
-"""All that a caller is told: reasons would tell of workspaces that it may not know (kcp)."""
+"""The only reason that a caller gets: others would reveal workspaces that it may not know (kcp)."""
 DENIED = Decision(Verdict.DENY, ACCESS_DENIED)
 NOT_ALLOWED = Decision(Verdict.NO_OPINION, ACCESS_DENIED)
 
 
 class ExportAuthorizer:
-    """For one request. `export`: its cluster id and name. `cluster` is None on a wildcard, `domain` None where the export is
+    """Made for each request. `export`: cluster id and name. `cluster`: None for the wildcard. `domain`: None if the export is
     unknown."""
 
     def __init__(
@@ -58,7 +62,7 @@ class ExportAuthorizer:
         return ALLOWED if self._policies_allow(attributes) else DENIED
 
     def _bound(self, attributes: Attributes) -> Decision | None:
-        """A. None: go on."""
+        """Check A. None: allowed so far."""
         if self._cluster is None or not attributes.is_resource:
             return None
         binding = binding_to(bindings_of(self._range, self._cluster), self._export_cluster, self._export_name)
@@ -74,7 +78,8 @@ class ExportAuthorizer:
         return DENIED
 
     def _content(self, attributes: Attributes) -> bool:
-        """B: the verb on `apiexports/content`, discovery included, by all rules of the provider's workspace."""
+        """Check B: the verb on `apiexports/content`, also for discovery, by the whole authorizer chain of the provider's
+        workspace."""
         question = Attributes(
             attributes.user,
             attributes.verb,
@@ -88,7 +93,7 @@ class ExportAuthorizer:
         return self._authorizer.authorize(question).allowed
 
     def _policies_allow(self, attributes: Attributes) -> bool:
-        """C: every export that has the identity of a claimed type must let the caller do this to its consumers."""
+        """Check C: the policy of every export with the identity of the claimed type must allow it."""
         if not attributes.is_resource or self._domain is None:
             return True
         claim = self._domain.claims.get(GroupResource(attributes.group, attributes.resource))

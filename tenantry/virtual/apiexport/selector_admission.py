@@ -1,4 +1,5 @@
-"""Writes of a provider to claimed objects stay inside the selector with which the consumer accepted the claim."""
+"""Admission of a provider's writes to claimed objects: they must match the selector with which the consumer accepted the
+claim."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from tenantry.virtual.apiexport.domain import Domain
 
 
 class SelectorAdmission:
-    """Sets what `matchLabels` demands where it is missing, and refuses what the selector does not match."""
+    """Adds missing labels of `matchLabels`, and refuses (403) objects that do not match the selector (kcp)."""
 
     def __init__(self, domain: Domain) -> None:
         self._domain = domain
@@ -41,7 +42,7 @@ class SelectorAdmission:
             raise _refuse(review, "object does not match required labels")
 
     def _claim(self, review: Review) -> dict[str, Any] | None:
-        """The accepted claim under which the write falls; None where it falls under none with a selector."""
+        """The accepted claim that the write needs; None if it needs none, or one without a selector. Raises StatusError 403."""
         if not review.definition.stored:
             return None
         binding = binding_to(bindings_of(review.scope.range, review.cluster), self._domain.cluster, self._domain.name)
@@ -56,7 +57,7 @@ class SelectorAdmission:
         if claim is None:
             if review.user.is_master:
                 return None
-            # Taken back since the request was authorized.
+            # The consumer took the claim back after the request was authorized.
             raise _refuse(review, "access denied")
         return None if (claim.get("selector") or {}).get("matchAll") else claim
 

@@ -1,1 +1,1 @@
-"""Views for the controllers of workspace types: initializers and terminators."""
+"""The views for controllers of workspace types: initializers and terminators (kcp)."""

@@ -1,4 +1,7 @@
-"""The inside of a workspace for the controller of its type: as the owner, or as itself where the type says what it may do."""
+"""The contents of a workspace for the controller of its type.
+
+The controller acts as the owner of the workspace, or as itself if the type has permissions for it.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ SYSTEM_PREFIX = "system:"
 
 
 class TypeOwnersView(Protocol):
-    """What is asked of the view: which controllers it is for, and what their types let them do."""
+    """What the scope needs of the view: which controllers it serves, and the permissions that types give them."""
 
     @property
     def singular(self) -> str: ...
@@ -48,7 +51,7 @@ class TypeOwnersView(Protocol):
 
 
 class ContentScope(ClusterScope):
-    """A logical cluster as it is, but entered by the rules of the view. Also its own authorizer."""
+    """A logical cluster with all its APIs, to which the rules of the view give access. It is its own authorizer."""
 
     __slots__ = ("_id", "_place", "_view")
 
@@ -64,8 +67,8 @@ class ContentScope(ClusterScope):
         return self
 
     def authorize(self, attributes: Attributes) -> Decision:
-        """Raises PlainError, as kcp's proxy answers: 403 where the workspace does not wait for this id, 503 where its type cannot
-        be found."""
+        """Raises PlainError, as kcp's proxy: 403 if the workspace does not wait for this initializer or terminator, 503 if its
+        type does not exist."""
         if not attributes.user.is_master and not self._view.allows(self._place, attributes):
             return NO_OPINION
         logical_cluster = self._logical_cluster()
@@ -92,7 +95,7 @@ class ContentScope(ClusterScope):
     def _logical_cluster(self) -> Object:
         record = self.range.get(Key(self._place.cluster or "", LOGICAL_CLUSTERS, "", "cluster"))
         if record is None:
-            # The owner of any type may ask here: one that is not there is like one that does not wait.
+            # Owners of all types may ask here, so the answer does not reveal whether the workspace exists.
             raise PlainError(403, f'{self._view.singular} "{self._id}" cannot access this workspace')
         return decoded(record)
 
@@ -102,7 +105,8 @@ class ContentScope(ClusterScope):
             raise PlainError(403, f'{self._view.singular} "{self._id}" cannot access this workspace')
 
     def _permissions(self) -> list[Object]:
-        """The rules of the type for its controller; none: it acts as the owner. Raises PlainError 503 where there is no type."""
+        """The rules that the type gives its controller. None: the controller acts as the owner. Raises PlainError 503 if the
+        type does not exist."""
         if self._id.startswith(SYSTEM_PREFIX):
             return []
         cluster, _, name = self._id.rpartition(":")
@@ -135,7 +139,8 @@ class ContentScope(ClusterScope):
             )
 
     def _acting(self, user: User, logical_cluster: Object, rules: list[Object]) -> User:
-        """What the platform lets the one or the other do beyond who they are is for their own requests."""
+        """As whom the controller acts. Privileged groups of the controller and of the owner do not count here. Raises
+        PlainError 500."""
         if rules:
             caller = without_privileges(user)
             return replace(caller, groups=(*caller.groups, self._view.group_prefix + self._id))

@@ -1,4 +1,5 @@
-"""`/services/initializingworkspaces/<initializer>/clusters/<id or *>/…`: the workspaces that an initializer has to prepare."""
+"""The view of the workspaces that wait for an initializer: `/services/initializingworkspaces/<initializer>/clusters/<id or
+*>/…`."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ INITIALIZING = "Initializing"
 
 
 class InitializingWorkspaces(LifecycleView):
-    """In one workspace everything but its LogicalCluster is the workspace itself, discovery included."""
+    """In one workspace, everything but its LogicalCluster is served by the workspace itself, also discovery (kcp)."""
 
     name = "initializingworkspaces"
     verb = "initialize"

@@ -1,7 +1,7 @@
-"""What the views for initializers and for terminators have in common.
+"""The base of the views for initializers and terminators.
 
-Both show LogicalClusters to the controller of a WorkspaceType (list and watch over a range, get and status of one), and let it
-into those workspaces that wait for it.
+Both serve the controller of a WorkspaceType. They show it the LogicalClusters that wait for it (list and watch over a range;
+get, and the status, of one), and give it access to the contents of those workspaces.
 """
 
 from __future__ import annotations
@@ -38,13 +38,14 @@ OBJECT_PATH = f"/apis/{GROUP}/{VERSION}/{PLURAL}"
 
 
 def lifecycle_label(prefix: str, identifier: str) -> tuple[str, str]:
-    """(key, value) of the label that a LogicalCluster bears while it waits for an initializer or terminator."""
+    """(key, value) of the label of LogicalClusters that wait for an initializer or terminator (kcp)."""
     value = lifecycle_hash(identifier)
     return prefix + value[: LABEL_KEY_LENGTH - len(prefix)], value
 
 
 def may_act(authorizer: ClusterAuthorizer, user: User, verb: str, identifier: str) -> bool:
-    """Whether a user may work for an id `<cluster id of the type>:<type>`: RBAC verb `initialize` or `terminate` on the type."""
+    """Whether a user has the RBAC verb `initialize` or `terminate` on the type of `identifier`, `<cluster id of the
+    type>:<type>`."""
     cluster, colon, name = identifier.rpartition(":")
     if not colon or not cluster:
         return False
@@ -53,10 +54,10 @@ def may_act(authorizer: ClusterAuthorizer, user: User, verb: str, identifier: st
 
 
 class LifecycleView(View):
-    """`verb` is what RBAC calls the work, `field` the list in the LogicalCluster's spec and status, `singular` what one entry is,
-    `group_prefix` what makes a group of it.
+    """`verb`: the RBAC verb on the type. `field`: the list in spec and status of the LogicalCluster. `singular`: the name of
+    one entry. `group_prefix`: the prefix of the groups of such controllers.
 
-    `adds`: whether a LogicalCluster that begins to wait arrives in watches as ADDED, or as the MODIFIED that it is elsewhere.
+    `adds`: whether watches report a LogicalCluster that begins to wait as ADDED, or as MODIFIED.
     """
 
     arguments = ("id",)
@@ -74,7 +75,7 @@ class LifecycleView(View):
         self._compiled: Cache[str, tuple[list[Object], CompiledRules]] = Cache("initializer_permissions", bytes_max=2 << 20)
 
     def compiled(self, identifier: str, rules: list[Object]) -> CompiledRules:
-        """The rules that a type gives its controller, compiled once for as long as they are the same."""
+        """The rules that a type gives its controller. Compiled again only when they change."""
         known = self._compiled.get(identifier)
         if known is None or known[0] != rules:
             known = rules, CompiledRules(rules)
@@ -82,7 +83,7 @@ class LifecycleView(View):
         return known[1]
 
     def workspace_type(self, cluster: str, name: str) -> Object | None:
-        """A WorkspaceType by the id of its cluster, wherever that is; None where there is none."""
+        """A WorkspaceType of any shard by its cluster (id) and name; None if it does not exist."""
         return self._catalog.get(WORKSPACE_TYPES, cluster, name)
 
     def apis(self, place: Place) -> Iterable[ResourceDefinition]:
@@ -95,17 +96,17 @@ class LifecycleView(View):
         return may_act(self.context.authorizer, question.user, self.verb, place.arguments[0])
 
     def waits(self, identifier: str) -> Callable[[Record], bool]:
-        """Which LogicalClusters wait for an id, by their labels."""
+        """The predicate of LogicalClusters that wait for `identifier`, by their labels."""
         raise NotImplementedError
 
     def in_phase(self, logical_cluster: Object) -> bool:
-        """Whether workspaces in this state may be entered."""
+        """Whether the controller has access to a workspace in this phase."""
         raise NotImplementedError
 
 
 class LogicalClusterScope(ViewScope, LifecycleScope):
-    """The LogicalClusters that wait for an id: those of a range, or one. Read by whoever may work for the id, and written in one
-    way: the id is taken out of the list."""
+    """The LogicalClusters that wait for an initializer or terminator: those of a range, or one. The only allowed change removes
+    the entry from the list in the status."""
 
     def __init__(self, view: LifecycleView, place: Place, base: ClusterScope) -> None:
         super().__init__(view, place, base)
@@ -125,14 +126,16 @@ class LogicalClusterScope(ViewScope, LifecycleScope):
 
 
 def scope_of(view: LifecycleView, place: Place, base: ClusterScope, path: str, *, discovery_is_content: bool) -> Scope:
-    """LogicalClusters for `*` and for their own resource, however its path is spelled; for all else in one cluster the workspace
-    itself."""
+    """`LogicalClusterScope` for `*` and for requests about LogicalClusters; otherwise `ContentScope`, the workspace itself.
+
+    `discovery_is_content`: whether discovery in one cluster is that of the workspace.
+    """
     if place.cluster is None:
         return LogicalClusterScope(view, place, base)
     try:
         asked = parse("POST", path, Request("POST", path))
     except StatusError:
-        # Refused by whoever serves it, after the caller is known.
+        # The scope refuses it after authentication.
         return ContentScope(view, place, base)
     own = (asked.group, asked.resource) == (GROUP, PLURAL) if asked.is_resource else not discovery_is_content
     return LogicalClusterScope(view, place, base) if own else ContentScope(view, place, base)

@@ -1,4 +1,4 @@
-"""`/services/terminatingworkspaces/<terminator>/clusters/<id or *>/…`: the workspaces that a terminator has to clean up."""
+"""The view of the workspaces that wait for a terminator: `/services/terminatingworkspaces/<terminator>/clusters/<id or *>/…`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tenantry.virtual.view import Place
 
 
 class TerminatingWorkspaces(LifecycleView):
-    """In one workspace discovery shows LogicalClusters alone; other resources are the workspace itself (kcp)."""
+    """In one workspace, discovery lists LogicalClusters only; other resources are served by the workspace itself (kcp)."""
 
     name = "terminatingworkspaces"
     verb = "terminate"
@@ -23,7 +23,7 @@ class TerminatingWorkspaces(LifecycleView):
     group_prefix = TERMINATOR_GROUP_PREFIX
     label_prefix = "terminator.internal.kcp.io/"
     permissions_field = "terminatorPermissions"
-    # kcp drops the events before the deletion and adds none: clients see the deletion begin as a change.
+    # kcp drops events before the deletion and adds none: for clients, the deletion begins with MODIFIED.
     adds = False
 
     def waits(self, identifier: str) -> Callable[[Record], bool]:
