@@ -1,8 +1,9 @@
-"""Installs what a fresh system needs, by the shard that holds `root`, and learns the identities of root's exports everywhere.
+"""Installs the objects of `root` and `system:admin`, on the shard that owns `root`; on every shard, binds the types of root's
+exports.
 
-A few transactions on an empty store. Later starts look up what should be there and write what is missing, which is usually
-nothing; what an administrator changed is left alone. APIResourceSchemas are named by their content, so a newer version of a
-type adds a schema and points its export to it.
+It takes a few transactions on an empty store. Later starts write only what is missing. What an administrator changed is not
+reverted. The names of APIResourceSchemas are made from their content, so a newer version of a type adds a schema and changes
+its export.
 """
 
 from __future__ import annotations
@@ -46,17 +47,17 @@ from tenantry.tenancy.workspaces.shard_controller import shard_object
 log = logging.getLogger(__name__)
 
 _WITH_POLICY = frozenset({"tenancy.kcp.io", "topology.kcp.io"})
-"""Exports with a maximal permission policy: what their users may do is bounded by roles in root."""
+"""Exports with a maximal permission policy: ClusterRoles in root limit what consumers may do."""
 _FIRST_RETRY_SECONDS = 0.05
 _LAST_RETRY_SECONDS = 1.0
 _BOOTSTRAPPER = {"username": "system:kcp-bootstrapper", "groups": ["system:kcp:tenancy:workspace-bootstrapper"]}
 
 
 class Bootstrap:
-    """Installs root once at start (`run`), and again whenever `root` comes to this shard (`follow`): who held it before may have
-    ended in the middle.
+    """Installs root at the start of a shard (`run`), and each time the shard acquires the range of `root` (`follow`): the
+    previous owner may have stopped in the middle.
 
-    `ca_certificate`: PEM. `home_creator_groups`: who gets a home workspace by asking for it.
+    `ca_certificate`: PEM. `home_creator_groups`: groups whose users may create a home workspace.
     """
 
     def __init__(
@@ -106,7 +107,8 @@ class Bootstrap:
         return released
 
     async def run(self) -> None:
-        """Idempotent. Returns when all is there; on shards that do not hold `root`, when its exports are known."""
+        """Idempotent. Returns when everything is installed or, on a shard that does not own `root`, when root's exports are
+        known."""
         backoff = Backoff(_FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS)
         while True:
             if not self._cell.owns(ROOT):
@@ -117,7 +119,7 @@ class Bootstrap:
                 await self._install()
                 return
             except (Stale, NotOwned):
-                # A controller was quicker, or the range was lost in the middle: its next owner does the rest.
+                # A controller wrote first, or the range was released: its next owner continues.
                 pass
             except StoreError as error:
                 log.warning("root cannot be installed; trying again", extra={"error": str(error)})
@@ -130,7 +132,7 @@ class Bootstrap:
         await self._write(self._root(range_))
 
     async def _definitions_bound(self) -> None:
-        """Waits until root's exports are in the catalog, or this shard holds `root`."""
+        """Waits until root's exports are in the catalog, or this shard owns `root`."""
         done = asyncio.Event()
 
         def look(*_: object) -> None:
@@ -209,7 +211,7 @@ class Bootstrap:
                 yield self._changes.updated(definitions.api_exports, record, present)
 
     def _system_admin(self, range_: Range) -> Iterable[Change]:
-        """RBAC that holds in every cluster."""
+        """The RBAC of `system:admin`, which applies in every cluster."""
         now = timestamp()
         roles = (*CLUSTER_ROLES, *root.SYSTEM_ROLES)
         bindings = (*CLUSTER_ROLE_BINDINGS, *root.SYSTEM_BINDINGS)
@@ -217,7 +219,7 @@ class Bootstrap:
         yield from self._missing(range_, SYSTEM_ADMIN, self._definitions.cluster_role_bindings, map(_without_type, bindings), now)
 
     def _root(self, range_: Range) -> Iterable[Change]:
-        """The logical cluster `root` and what it holds. All of it depends on the exports."""
+        """The logical cluster `root` and its contents, which need the exports."""
         definitions = self._definitions
         now = timestamp()
         yield from self._missing(range_, ROOT, definitions.cluster_roles, root.ROOT_ROLES, now)
@@ -242,7 +244,7 @@ class Bootstrap:
             yield from base_contents(self._definitions, self._ca_certificate, ROOT, now)
 
     def _home_creators(self, range_: Range, now: str) -> Iterable[Change]:
-        """Unlike the others, this binding follows a setting."""
+        """The binding of home creators. Unlike other objects it is updated at every start, because it follows a setting."""
         definition = self._definitions.cluster_role_bindings
         wanted = root.home_binding(self._home_creator_groups)
         record = range_.get(Key(ROOT, definition.storage_key, "", root.HOME_ROLE))

@@ -1,4 +1,4 @@
-"""What `root` and `system:admin` hold from the start: workspace types, and who may do what with kcp's own APIs."""
+"""The objects that `root` and `system:admin` are installed with: workspace types, and RBAC for kcp's APIs."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from tenantry.tenancy.authorization.effective_users import BINDING_PREFIX
 from tenantry.tenancy.well_known import PATH_ANNOTATION, ROOT
 
 RBAC = "rbac.authorization.k8s.io"
-"""Before the names of users and groups where a maximal permission policy is asked about them."""
+"""The API group of RBAC."""
 _READ = ("get", "list", "watch")
 HOME_ROLE = "system:kcp:tenancy:home-creator"
-"""Its holders get a home workspace when they ask for one. Bound to the groups of the setting."""
+"""Gives users a home workspace when they ask for it. Bound to the groups of --home-workspaces-home-creator-groups."""
 
 
 def rule(verbs: tuple[str, ...], group: str, *resources: str, names: tuple[str, ...] = ()) -> Object:
@@ -171,4 +171,5 @@ WORKSPACE_TYPES: tuple[Object, ...] = (
         limitAllowedParents={"none": True},
     ),
 )
-"""`root:universal` has an initializer as in kcp; whoever creates the contents of a workspace does its work (see `contents`)."""
+"""`root:universal` has an initializer as in kcp. Its work is done when a workspace is created
+(`workspaces/initial_contents.py`)."""

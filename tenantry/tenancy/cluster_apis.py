@@ -1,6 +1,6 @@
-"""Which APIs each logical cluster serves: built-ins, kcp's own, its CustomResourceDefinitions, and what it bound.
+"""The APIs of each logical cluster: built-in types, kcp's types, its CustomResourceDefinitions, and the APIs that it has bound.
 
-Clusters with the same APIs share one `ApiSet`, and with it discovery and OpenAPI documents; a cluster costs a pointer.
+Clusters with the same APIs share one `ApiSet` with its discovery and OpenAPI documents.
 """
 
 from __future__ import annotations
@@ -42,25 +42,27 @@ from tenantry.tenancy.retained_schemas import retained_schema
 from tenantry.tenancy.types import SYSTEM_DEFINITIONS, SystemDefinitions
 
 _SOURCES = (API_BINDINGS, CUSTOM_RESOURCE_DEFINITIONS)
-"""Of two that give the same type, the first one counts."""
+"""If two objects define the same type, the one of the first of these resources counts."""
 _CLUSTERS_BYTES_MAX = 16 << 20
 _READ_BYTES_MAX = 4 << 20
 _SLICE_BYTES = 64 << 10
-"""So much of bindings and CustomResourceDefinitions is read in one turn of the loop, and in the loop at all."""
+"""The most bytes of APIBindings and CustomResourceDefinitions that are read in one turn of the event loop. A single larger one
+is read in a thread."""
 _SLICE_RECORDS = 200
-"""So many of them are put together in one turn of the loop."""
+"""The most of them that are combined in one turn of the event loop."""
 _READ_ATTEMPTS = 3
-"""How often they are read when they change meanwhile."""
+"""How often they are read again in slices if they change meanwhile."""
 _SETS_BYTES_MAX = 256 << 20
-"""Of which all but a few types of tenants' own use little: sets that are alike are one."""
+"""Clusters with equal APIs share a set, so this bounds tenants' own types."""
 
 
 _Found = dict[tuple[str, str], ResourceDefinition]
-"""Group and resource → what serves it."""
+"""(group, resource) → definition."""
 
 
 class _Bound(NamedTuple):
-    """What a binding says of the APIs that are served by it: of each the schema's uid and name, and the identity."""
+    """What an APIBinding says about the APIs that it serves. `provider`: cluster id of the export. `schemas`: (uid, name,
+    identity hash) of each bound APIResourceSchema."""
 
     provider: str
     deleting: bool
@@ -68,7 +70,8 @@ class _Bound(NamedTuple):
 
 
 class ClusterApis:
-    """Computed when first asked for; forgotten when a CRD, a binding or a schema changes."""
+    """Computes the APIs of a cluster on first use, and caches them until a CustomResourceDefinition, binding or schema
+    changes."""
 
     def __init__(
         self,
@@ -90,21 +93,21 @@ class ClusterApis:
         """Cluster → the number of its set."""
         self._sets = ApiSets("api_sets", bytes_max=_SETS_BYTES_MAX)
         self._nothing = ApiSet(())
-        # Definitions are kept by the sets that they are in, by views, and by who watches.
+        # Definitions are kept alive by the sets that contain them, by views, and by watches.
         self._crds: WeakValueDictionary[str, ResourceDefinition] = WeakValueDictionary()
         self._bound: WeakValueDictionary[tuple[str, str], ResourceDefinition] = WeakValueDictionary()
-        # What was read of records, which stays as it is for a version: when one changes, only that one is read again.
+        # By record and version: when one object changes, only that one is read again.
         self._of_records: WeakValueDictionary[tuple[Key, int], ResourceDefinition] = WeakValueDictionary()
         self._read: Cache[tuple[Key, int], _Bound | None] = Cache("cluster_apis_read", bytes_max=_READ_BYTES_MAX)
-        """Bindings, and definitions that are not served (None)."""
+        """Bindings, and None for CustomResourceDefinitions that are not served."""
         self._readers = Once()
         self._unchanged: set[str] = set()
-        """Of the clusters that are being read, those where nothing changed since that began."""
+        """Clusters that are being read and did not change since the start of that."""
         self._ending: set[str] = set()
         self._incomplete: set[str] = set()
         self._subscribers: dict[str, list[Callable[[], None]]] = {}
         self._to_notify: dict[str, None] = {}
-        """Clusters with subscribers that changed and take long to be read."""
+        """Clusters that changed, have subscribers, and are read in slices before these are called."""
         self._notification_due = asyncio.Event()
         self._notifier: asyncio.Task[None] | None = None
         self._stops: list[Callable[[], None]] = []
@@ -124,7 +127,8 @@ class ClusterApis:
         self._stops = []
 
     def for_cluster(self, cluster: str) -> ApiSet:
-        """The APIs of a cluster that this shard owns. Raises NotOwned."""
+        """The APIs of a cluster. Raises NotOwned if this shard does not own its range, Deferred if they have to be read in
+        slices."""
         number = self._clusters.get(cluster)
         found = self._sets.numbered(number) if number is not None else None
         if found is None:
@@ -137,16 +141,16 @@ class ClusterApis:
         return found
 
     async def read(self, cluster: str) -> ApiSet:
-        """The same for who can wait. Raises StatusError 429 as `decided`."""
+        """The APIs of a cluster, for callers that can await. Raises NotOwned, and StatusError 429 as `decided`."""
         return await decided(partial(self.for_cluster, cluster))
 
     def for_wildcard(self, resource: str, identity: str) -> ApiSet:
-        """What is the same in every cluster and, with an identity, the one resource that bears it."""
+        """The types that are the same in every cluster and, with an identity, the resource of the exports with that identity."""
         extra = [d for d in self._by_identity(resource, identity) if d.group_resource not in self._taken] if identity else []
         return self._sets.of((*self._base, *extra))
 
     def subscribe(self, cluster: str, callback: Callable[[], None]) -> Callable[[], None]:
-        """Calls back when the cluster's APIs may have changed; returns how to stop."""
+        """Calls `callback` when the cluster's APIs may have changed. Returns a function that ends this."""
         callbacks = self._subscribers.setdefault(cluster, [])
         callbacks.append(callback)
 
@@ -159,9 +163,9 @@ class ClusterApis:
         return stop
 
     def bound_definition(self, schema: Object, identity: str) -> ResourceDefinition:
-        """The one definition of an APIResourceSchema under an identity, shared by all who bind it.
+        """The definition of an APIResourceSchema under an identity hash, shared by all clusters that bind it.
 
-        Raises StatusError or ValueError where the schema is none.
+        Raises StatusError or ValueError if the schema is invalid.
         """
         key = (schema["metadata"]["uid"], identity)
         found = self._bound.get(key)
@@ -176,7 +180,7 @@ class ClusterApis:
         return found
 
     def definition(self, cluster: str, group: str, resource: str) -> ResourceDefinition | None:
-        """The definition that a cluster serves for a group and resource, None where it has none."""
+        """The definition that a cluster serves for a group and resource (plural); None if it does not serve it."""
         of_group = self.for_cluster(cluster).of_group(group)
         return next((definition for definition in of_group if definition.plural == resource), None)
 
@@ -201,7 +205,7 @@ class ClusterApis:
         self._forget({event.key.cluster for event in events})
 
     def _ended(self, events: Sequence[RecordEvent]) -> None:
-        """A cluster that is gone serves nothing: its watches end, and nothing of it is kept."""
+        """A deleted cluster serves nothing: its watches end, and its cached APIs are dropped."""
         for event in events:
             if event.record is None:
                 self._incomplete.discard(event.key.cluster)
@@ -230,7 +234,7 @@ class ClusterApis:
         call_each(tuple(self._subscribers.get(cluster, ())), "a follower of a cluster's APIs")
 
     async def _notify_all(self) -> None:
-        """Subscribers ask at once what is served now, so that is read before they are called."""
+        """Reads the APIs of changed clusters before it calls their subscribers, which ask for them at once."""
         self._notification_due.set()
         while True:
             await self._notification_due.wait()
@@ -239,7 +243,7 @@ class ClusterApis:
                 try:
                     await self.read(cluster)
                 except NotOwned:
-                    # The range's watches end here, and whoever serves it now tells its own.
+                    # Watches of the range end here; its new owner notifies its own subscribers.
                     self._to_notify.pop(cluster, None)
                 except StatusError:
                     # It changes faster than it can be read.
@@ -258,7 +262,7 @@ class ClusterApis:
         return place in self._of_records or place in self._read
 
     def _is_large(self, cluster: str) -> bool:
-        """Whether more has to be read for a cluster than in one turn of the loop."""
+        """Whether the cluster's objects are too many or too large to be read in one turn of the event loop."""
         range_ = self._cell.range_of(cluster)
         if range_.usage(cluster)[1] <= _SLICE_BYTES:
             return False
@@ -272,7 +276,7 @@ class ClusterApis:
         return False
 
     async def _read_all(self, cluster: str) -> None:
-        """What `for_cluster` does, in slices, and what is large beside the loop."""
+        """Does what `for_cluster` does, in slices; large objects are read in a thread."""
         try:
             for _ in range(_READ_ATTEMPTS):
                 self._unchanged.add(cluster)
@@ -348,7 +352,7 @@ class ClusterApis:
         return found
 
     def _defined_by(self, crd: Object) -> ResourceDefinition | None:
-        """None for a definition that is not served."""
+        """None for a CustomResourceDefinition that is not served."""
         conditions = {c["type"]: c["status"] for c in (crd.get("status") or {}).get("conditions") or ()}
         if conditions.get("Established") != "True":
             return None

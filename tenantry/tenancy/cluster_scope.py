@@ -1,4 +1,4 @@
-"""The scopes of tenancy: one logical cluster, and all clusters of a range for privileged callers."""
+"""The scopes of tenancy: one logical cluster, and all clusters of a range (`/clusters/*`)."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ ONLY_MASTERS = "only privileged callers may work across logical clusters"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterScopes:
-    """Makes the scopes of one shard; what all of them have in common.
+    """Makes the scopes of one shard.
 
-    `connectors`: (group, resource, subresource) → the answerer of reviews and special subresources.
+    `connectors`: (group, resource, subresource) → the connector of an access review or a special subresource.
     """
 
     shard_name: str
@@ -41,13 +41,14 @@ class ClusterScopes:
     connectors: Mapping[tuple[str, str, str], Connector]
 
     def cluster(self, cluster: str) -> ClusterScope:
-        """The scope of a cluster that this shard owns. Raises StatusError 503 where it does not."""
+        """The scope of a cluster (id). Raises StatusError 503 if this shard does not own its range."""
         return ClusterScope(self, cluster, range_of(self.cell, cluster))
 
     def wildcard(self, range_name: str, *, resource: str = "", identity: str = "") -> WildcardScope:
-        """All clusters of a range; `resource` (plural) and `identity` where one bound resource is asked for by its identity.
+        """The scope of all clusters of a range. `resource` (plural) and `identity`: the bound resource that the request names,
+        if any.
 
-        Raises StatusError 503 where this shard does not own the range.
+        Raises StatusError 503 if this shard does not own the range.
         """
         range_ = self.cell.ranges.get(range_name)
         if range_ is None:
@@ -56,7 +57,7 @@ class ClusterScopes:
 
 
 class ClusterScope:
-    """One logical cluster, all of it. Made for each request, so it holds references only."""
+    """All of one logical cluster. Made for each request, so it has references only."""
 
     __slots__ = ("cluster", "range", "scopes")
 
@@ -102,9 +103,9 @@ class ClusterScope:
 
 
 class WildcardScope(ClusterScope):
-    """Every cluster of a range: list and watch, for system:masters (kcp's `/clusters/*` on a shard).
+    """All clusters of a range: list and watch, for system:masters (kcp's `/clusters/*` on a shard).
 
-    Types that are not the same in every cluster are there only by `resource:identity`, as in kcp.
+    Types that differ between clusters are served only as `resource:identity`, as in kcp.
     """
 
     __slots__ = ("_identity", "_resource")
@@ -128,7 +129,7 @@ class WildcardScope(ClusterScope):
 
 
 class _MastersRead:
-    """Who may use a wildcard, and for what."""
+    """The authorizer of a wildcard: system:masters may list and watch."""
 
     def authorize(self, attributes: Attributes) -> Decision:
         if not attributes.user.is_master:
@@ -145,7 +146,8 @@ MASTERS_READ = _MastersRead()
 
 
 class ClosedScope(ClusterScope):
-    """A logical cluster in which the request cannot be served, which is told to those who may know."""
+    """A logical cluster in which the request cannot be served. Callers whom it would be allowed get `error`; others are refused
+    as usual."""
 
     __slots__ = ("_error",)
 

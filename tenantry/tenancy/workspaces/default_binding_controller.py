@@ -1,4 +1,5 @@
-"""Default APIBindings of types with `defaultAPIBindingLifecycle: Maintain`: kept as the type wants them after creation, too."""
+"""Keeps the default APIBindings of workspaces whose type has `defaultAPIBindingLifecycle: Maintain` as the type defines them
+(kcp)."""
 
 from __future__ import annotations
 
@@ -32,7 +33,7 @@ _MAINTAIN = "Maintain"
 
 
 class DefaultBindingController(ObjectController):
-    """Looks at every Ready cluster of such a type when a type or an export changes, and at start."""
+    """Checks every Ready cluster of such a type when a type or an export changes, and when a range is acquired."""
 
     name = "apibinding-maintain"
     workers = 4
@@ -56,7 +57,7 @@ class DefaultBindingController(ObjectController):
         self._workspace_types = workspace_types
         self._changes = changes
         self._maintained: set[tuple[str, str]] = set()
-        """The types of that kind, by cluster and name."""
+        """(cluster, name) of the types with that lifecycle."""
         for cluster, name, obj in self._catalog.each(WORKSPACE_TYPES):
             self._note(cluster, name, obj)
         self._catalog.subscribe(WORKSPACE_TYPES, self._type_changed)
@@ -67,7 +68,7 @@ class DefaultBindingController(ObjectController):
         return (self._definitions.logical_clusters.storage_key, API_BINDINGS)
 
     def keys(self, event: RecordEvent) -> Iterable[Key]:
-        """A cluster that becomes Ready, and one whose bindings somebody changes."""
+        """A cluster whose LogicalCluster or APIBindings changed."""
         if not self._maintained:
             return ()
         return (Key(event.key.cluster, self._definitions.logical_clusters.storage_key, "", NAME),)
@@ -124,7 +125,8 @@ class DefaultBindingController(ObjectController):
     def _bindings(
         self, range_: Range, cluster: str, logical_cluster: Object, maintained: tuple[DefaultBinding, ...], now: str
     ) -> tuple[list[Change], list[str]]:
-        """Missing bindings made, and the claims of the others as a new binding would have them."""
+        """(changes, texts): creates missing bindings, sets the spec of the others to that of a new binding; texts about those
+        that cannot be."""
         definition = self._definitions.api_bindings
         path = self._directory.path_of(cluster) or annotations_of(logical_cluster).get(PATH_ANNOTATION, "")
         wanted, waiting = self._contents.default_bindings(cluster, path, maintained)
@@ -132,13 +134,13 @@ class DefaultBindingController(ObjectController):
         for binding in wanted:
             record = range_.get(Key(cluster, definition.storage_key, "", binding["metadata"]["name"]))
             if record is None:
-                # Unlike in a new cluster, something may be in the way: the binding controller finds out.
+                # Unlike in a new cluster, names may conflict: the binding controller binds it.
                 binding["status"] = {}
                 changes.append(self._changes.created(definition, cluster, binding, now=now))
                 continue
             present = orjson.loads(record.value)
             if reference_of(present) != reference_of(binding):
-                # Its status, and the locks, are of another export: nobody may have another one bound in its place.
+                # Its status and locks belong to another export, so the reference must not change.
                 waiting.append(f"APIBinding {record.key.name} is bound to another export")
                 continue
             if not record.head.deleting and present["spec"] != binding["spec"]:

@@ -1,10 +1,12 @@
-"""Home workspaces: everybody's own, made when it is first asked for by `GET …/clusters/root/…/workspaces/~` (kcp).
+"""Home workspaces: one for each user, created at the first `GET …/clusters/root/…/workspaces/~` of the user (kcp).
 
-A home has no Workspace object. What it has instead is an entry of the path index, whose original is a record in root's range:
-user name → cluster. It is written once, so any number of first requests agree on the id; the id itself is drawn in the range that
-the scheduler chooses, as for any workspace. kcp hashes the user's name to an id, which would lie in no range, or in a full one.
+A home has no Workspace object. Instead, it has an entry in the path index, user name → cluster id. The entry's original is a
+record in root's range. It is written once, so concurrent first requests get the same id. The scheduler chooses the range, as
+for any workspace. (kcp makes the id from a hash of the user name. Here that id could be outside of all ranges, or in a full
+one.)
 
-Where the range is held here, record and cluster are one transaction. Otherwise the record is first; whoever asks again goes on.
+If this shard owns the chosen range, one transaction writes the record and the cluster. Otherwise the record is written first,
+and the cluster is created after that, by the same request or the next one.
 """
 
 from __future__ import annotations
@@ -44,13 +46,13 @@ from tenantry.tenancy.workspaces.scheduler import Scheduler, Unschedulable
 from tenantry.tenancy.workspaces.workspace_types import HOME_TYPE, DefaultBinding, TypeUnresolved, WorkspaceTypes
 
 HOME_NAME = "~"
-"""The name under which everybody's home is asked for."""
+"""The name by which users ask for their home."""
 LONGEST_SECONDS = 60.0
-"""A home that is not Ready by then is broken: the answer is 500 and no longer 429 (kcp)."""
+"""A home that is not Ready after this time is answered with 500 instead of 429 (kcp)."""
 
 
 class HomeWorkspaces:
-    """Works where `root` is held."""
+    """Finds and creates home workspaces, on the shard that owns `root`."""
 
     def __init__(
         self,
@@ -79,14 +81,14 @@ class HomeWorkspaces:
 
     @property
     def definition(self) -> ResourceDefinition:
-        """The type as which a home is shown."""
+        """The definition of the type as which a home is shown: Workspaces."""
         return self._definitions.workspaces
 
     async def get(self, user: User) -> Object:
         """The home of a user as a Workspace (v1alpha1).
 
-        Raises StatusError: 429 with Retry-After until it is Ready, 403 where the user may not have one, 500 where it does not get
-        ready.
+        Raises StatusError: 429 with Retry-After until it is Ready, 403 if the user may not have one, 500 if it does not become
+        Ready.
         """
         self._require_person(user)
         cluster = self._directory.home_of(user.name)
@@ -107,7 +109,8 @@ class HomeWorkspaces:
         return _as_workspace(found, cluster)
 
     def _require_person(self, user: User) -> None:
-        """Service accounts of all workspaces share their names, and users of one workspace are not those of root."""
+        """Raises StatusError 403 for service accounts, whose names are the same in all workspaces, and for users who are not
+        users of root."""
         if is_service_account(user) or home_of(user) or user not in effective_users(user, ROOT):
             raise forbidden_request(_attributes(user, "create"), NOT_PERMITTED)
 
@@ -116,7 +119,7 @@ class HomeWorkspaces:
             raise forbidden_request(_attributes(user, "create"), NOT_PERMITTED)
 
     async def _draw(self, user: User) -> str:
-        """Writes down where the home of a user is to be, and makes it where that is here; the cluster's id."""
+        """Chooses and writes the id of a user's home, and creates the home if this shard owns its range. Returns the id."""
         key = Key(ROOT, HOMES, "", home_key(user.name))
         async for attempt in Attempts(self._cell, (key,)):
             record = range_of(self._cell, ROOT).get(key)
@@ -143,7 +146,7 @@ class HomeWorkspaces:
         raise AssertionError("the last attempt raises")
 
     async def _make(self, user: User, cluster: str) -> Object:
-        """Makes the logical cluster of a home that has its id already, wherever that is; its range's owner fills it."""
+        """Creates the logical cluster of a home that already has an id, by a call to the shard that owns its range."""
         info = self._directory.range_of(cluster)
         if info is None:
             raise unavailable(f"the range of cluster {cluster} is not known")
@@ -153,7 +156,7 @@ class HomeWorkspaces:
             return await self._remote.create_logical_cluster(cluster, logical_cluster)
         except StatusError as error:
             if error.reason == "TooManyRequests":
-                # The range is full after all: who asks again gets another id.
+                # The range is full: the next request chooses another id.
                 self._scheduler.refused(info.name)
                 await self._forget(user, cluster)
             raise
@@ -199,7 +202,7 @@ def _with_version(record: Record) -> Object:
 
 
 def _as_workspace(logical_cluster: Object, cluster: str) -> Object:
-    """kcp's picture of a logical cluster as the Workspace that would own it; it keeps the name of the logical cluster."""
+    """A LogicalCluster as the Workspace that would own it. As in kcp, the name is that of the LogicalCluster."""
     metadata = {k: v for k, v in logical_cluster["metadata"].items() if k not in ("managedFields", "finalizers")}
     source = logical_cluster.get("status") or {}
     return {

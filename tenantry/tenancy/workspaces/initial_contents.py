@@ -1,4 +1,4 @@
-"""What every workspace holds from its first moment, as templates that are filled in."""
+"""The objects that every logical cluster is created with: namespaces, service accounts and the CA certificate."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _ROOT_CA_DESCRIPTION = (
 
 
 def base_contents(definitions: SystemDefinitions, ca_certificate: str, cluster: str, now: str) -> Iterable[Change]:
-    """The namespaces `default` and `kube-system`, each with its ServiceAccount and the CA's certificate (PEM).
+    """The creation of the namespaces `default` and `kube-system`, each with its ServiceAccount and the CA's certificate (PEM).
 
-    What kcp's initializer of `root:universal` and Kubernetes' controllers make one after the other.
+    In kcp, the initializer of `root:universal` and several controllers create these. `now`: metav1.Time.
     """
     templates = _templates(definitions.namespaces, definitions.service_accounts, definitions.config_maps, ca_certificate)
     return [template.change(cluster, now) for template in templates]
@@ -41,12 +41,12 @@ def _templates(
 
 
 def default_account(namespace: str) -> Object:
-    """The ServiceAccount that every namespace has."""
+    """The ServiceAccount `default` of a namespace."""
     return {"metadata": {"name": "default", "namespace": namespace}}
 
 
 def root_bundle(namespace: str, certificate: str) -> Object:
-    """The ConfigMap that publishes the CA (PEM) of this server in a namespace."""
+    """The ConfigMap `kube-root-ca.crt` of a namespace. `certificate`: PEM."""
     description = {"kubernetes.io/description": _ROOT_CA_DESCRIPTION}
     metadata = {"name": ROOT_CA, "namespace": namespace, "annotations": description}
     return {"metadata": metadata, "data": {"ca.crt": certificate}}

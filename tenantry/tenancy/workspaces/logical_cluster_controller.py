@@ -1,4 +1,5 @@
-"""LogicalClusters: filled, initialized, mirrored to the Workspace that owns them, and emptied when they are deleted."""
+"""The controller of LogicalClusters: it creates their contents, initializes them, copies their status to the Workspace, and
+deletes them."""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ from tenantry.tenancy.workspaces.workspace_types import ResolvedType, TypeUnreso
 
 
 class LogicalClusterController(ObjectController):
-    """One LogicalCluster at a time. Also hears of whatever happens in clusters that are being emptied or wait for bindings."""
+    """Does the next step for one LogicalCluster. Every change in a cluster that is being deleted, or waits for APIBindings,
+    enqueues it."""
 
     name = "logicalcluster"
     workers = 32
@@ -63,7 +65,7 @@ class LogicalClusterController(ObjectController):
         self._deletion = deletion
         self._waiting: set[str] = set()
         self._reported: dict[str, bytes] = {}
-        """By cluster the fingerprint of what its Workspace on another shard shows."""
+        """Cluster → fingerprint of the status that its Workspace on another shard has."""
         self._unmirrored: set[str] = set()
         self._resource = self._definitions.logical_clusters.storage_key
         for resource in (API_EXPORTS, API_RESOURCE_SCHEMAS, WORKSPACE_TYPES):
@@ -91,11 +93,11 @@ class LogicalClusterController(ObjectController):
         self._reported = {cluster: fingerprint for cluster, fingerprint in self._reported.items() if cluster not in range_}
 
     def _dependency_changed(self, *_: object) -> None:
-        """What a new workspace waits for may have come."""
+        """An export, schema or type changed, for which new clusters may wait."""
         self.enqueue_all("awaited", lambda: (Key(cluster, self._resource, "", NAME) for cluster in tuple(self._waiting)))
 
     def _workspace_changed(self, _: str, __: str, ___: str, projection: Object | None) -> None:
-        """A Workspace of another shard may know its cluster now, which waits to tell it how it is."""
+        """A Workspace of another shard may have its cluster id now: its cluster can patch its status."""
         if projection is not None and projection["cluster"] in self._unmirrored:
             self.enqueue(Key(projection["cluster"], self._resource, "", NAME))
 
@@ -124,7 +126,7 @@ class LogicalClusterController(ObjectController):
             if (status.get("phase") or SCHEDULING) == SCHEDULING:
                 filled = True
                 changes = self._contents.fill(cluster, logical_cluster, self._type_of(logical_cluster).bindings, now)
-                # Of a cluster that was filled once and is to be filled again, nothing that is there is made anew.
+                # If the phase was reset, existing objects are not created again.
                 changes = [change for change in changes if change.expected is not None or range_.get(change.key) is None]
             elif status["phase"] == INITIALIZING:
                 changes, waiting = self._initializers.initialize(range_, logical_cluster, self._resolve, now)
@@ -139,7 +141,7 @@ class LogicalClusterController(ObjectController):
             self._waiting.discard(cluster)
 
     async def _empty(self, range_: Range, key: Key) -> None:
-        """Goes on with the deletion of what the cluster holds, as far as it can go now."""
+        """Continues the deletion of the contents. Terminators have to be removed first."""
         self._waiting.add(key.cluster)
         await self._cell.writes_done((key,))
         record = range_.get(key)
@@ -150,7 +152,8 @@ class LogicalClusterController(ObjectController):
             self._waiting.discard(key.cluster)
 
     async def _write(self, record: Record, logical_cluster: Object, changes: list[Change], now: str) -> None:
-        """Commits the LogicalCluster with `changes` and, where its range is held here too, the Workspace that mirrors it."""
+        """Commits the LogicalCluster with `changes` and with its Workspace; if the Workspace is on another shard, patches it
+        after that."""
         change = self._changes.updated(self._definitions.logical_clusters, record, logical_cluster)
         batch = list(changes)
         if change.value != record.value:
@@ -180,7 +183,7 @@ class LogicalClusterController(ObjectController):
         return change if change.value != record.value else None
 
     async def _mirror_remote(self, cluster: str, owner: tuple[str, str], logical_cluster: Object) -> None:
-        """The Workspace is another shard's: its status is patched when it differs from what it shows."""
+        """Patches the status of a Workspace on another shard, if it differs."""
         source = logical_cluster.get("status") or {}
         if (source.get("phase") or SCHEDULING) == SCHEDULING:
             return

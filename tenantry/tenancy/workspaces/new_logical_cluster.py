@@ -1,4 +1,4 @@
-"""A new LogicalCluster and what is in it from the start."""
+"""Makes new LogicalClusters and the objects that they are created with."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tenantry.tenancy.workspaces.state import BINDINGS_INITIALIZED, DELETION_FIN
 from tenantry.tenancy.workspaces.workspace_types import API_BINDINGS_INITIALIZER, TYPE_ANNOTATION, DefaultBinding, ResolvedType
 
 UNIVERSAL_INITIALIZER = "root:universal"
-"""kcp's own initializer of this name makes the namespaces; here they are there from the start, so nobody waits for it."""
+"""kcp's initializer that creates the namespaces. Here they are created with the cluster, so the initializer is done at once."""
 OWN_INITIALIZERS = frozenset({UNIVERSAL_INITIALIZER, API_BINDINGS_INITIALIZER})
 _COPIED_ANNOTATIONS = (OWNER_ANNOTATION, REQUIRED_GROUPS_ANNOTATION)
 
@@ -31,7 +31,8 @@ _COPIED_ANNOTATIONS = (OWNER_ANNOTATION, REQUIRED_GROUPS_ANNOTATION)
 def new_logical_cluster(
     workspace: Object, parent: str, resolved: ResolvedType, *, path: str, range_name: str, url: str
 ) -> Object:
-    """The LogicalCluster of a Workspace, before anything is in it. `path` is its canonical one, `url` that of its id."""
+    """The new LogicalCluster of a Workspace. `parent`: cluster id of the Workspace. `path`: its canonical path. `url`: the URL
+    by its id."""
     metadata = workspace["metadata"]
     given = annotations_of(workspace)
     owner = {
@@ -48,7 +49,7 @@ def new_logical_cluster(
 def unowned_logical_cluster(
     annotations: dict[str, str], resolved: ResolvedType, spec: Object, *, path: str, range_name: str, url: str
 ) -> Object:
-    """The same for any owner, or none. `annotations` and `spec` are those to begin with."""
+    """A new LogicalCluster. `annotations` and `spec` are the initial ones; both are changed in place."""
     annotations[PATH_ANNOTATION] = path
     annotations[TYPE_ANNOTATION] = str(resolved.own.name)
     annotations[SHARD_ANNOTATION] = range_name
@@ -68,7 +69,7 @@ def unowned_logical_cluster(
 
 
 class ClusterContents:
-    """What is in a logical cluster from the start. `ca_certificate`: PEM."""
+    """Makes the objects that a logical cluster is created with. `ca_certificate`: PEM."""
 
     def __init__(self, definitions: SystemDefinitions, changes: Changes, exports: ExportLookup, *, ca_certificate: str) -> None:
         self._definitions = definitions
@@ -77,9 +78,9 @@ class ClusterContents:
         self._ca_certificate = ca_certificate
 
     def fill(self, cluster: str, logical_cluster: Object, bindings: tuple[DefaultBinding, ...], now: str) -> list[Change]:
-        """What goes into a new cluster, and the LogicalCluster's entry into phase Initializing (changes `logical_cluster`).
+        """The objects of a new cluster. Sets phase Initializing in `logical_cluster`, in place.
 
-        Bindings whose export is not ready keep the initializer `system:apibindings` on the list; `initialize` goes on with them.
+        If the export of a binding is not ready, the initializer `system:apibindings` stays, and `SystemInitializers` continues.
         """
         definitions, created = self._definitions, self._changes.created
         changes = list(base_contents(definitions, self._ca_certificate, cluster, now))
@@ -108,7 +109,8 @@ class ClusterContents:
         return changes
 
     def default_bindings(self, cluster: str, path: str, wanted: tuple[DefaultBinding, ...]) -> tuple[list[Object], list[str]]:
-        """The APIBindings of a type, already bound as far as their exports are ready; and what is being waited for, as text."""
+        """(APIBindings, texts): the default APIBindings of a type, Bound if their exports are ready, and texts about those that
+        are not."""
         bound: list[Object] = []
         waiting: list[str] = []
         for default in wanted:
@@ -134,7 +136,8 @@ class ClusterContents:
 
 
 def note_bindings(status: Object, waiting: list[str], now: str) -> None:
-    """Says in a LogicalCluster's status how the default bindings are."""
+    """Sets the condition APIBindingsInitialized, in place. `waiting`: texts about bindings that are not ready. `now`:
+    metav1.Time."""
     if waiting:
         text = f"APIBinding(s) not yet fully bound: {'; '.join(waiting)}"
         conditions.mark_false(status, BINDINGS_INITIALIZED, "WaitingOnAPIBindings", text, now, severity=conditions.INFO)

@@ -1,4 +1,4 @@
-"""The owner annotation of Workspaces and LogicalClusters: for whom they were made, as UserInfo in JSON. It is read here alone."""
+"""Reads the owner annotation of Workspaces and LogicalClusters: the user who created them, as UserInfo in JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 def owner_user(annotations: Mapping[str, str]) -> dict[str, Any]:
-    """The user (username, uid, groups, extra, each as in UserInfo); empty where the annotation names none, or cannot be read."""
+    """The user (username, uid, groups, extra as in UserInfo). Empty if there is no annotation, or if it is invalid."""
     text = annotations.get(OWNER_ANNOTATION)
     if not text:
         return {}

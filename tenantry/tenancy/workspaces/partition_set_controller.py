@@ -1,4 +1,5 @@
-"""topology.kcp.io PartitionSets: one Partition for each combination of values that the dimensions' labels have on Shards."""
+"""The controller of topology.kcp.io PartitionSets: it creates a Partition for each combination of label values that Shards
+have."""
 
 from __future__ import annotations
 
@@ -31,11 +32,12 @@ _API_VERSION = "topology.kcp.io/v1alpha1"
 _NAME_LENGTH = 63
 _HASH_LENGTH = 8
 _PARTITIONS_MAX = OPERATIONS // 2 - 1
-"""Partitions of one set: they are written in one transaction, each with its copy for the other shards."""
+"""The most Partitions of one set: one transaction writes all of them, each with its catalog copy."""
 
 
 class PartitionSetController(ObjectController):
-    """One set at a time; every set when a Shard's labels change. Partitions go with their set by their owner reference."""
+    """Reconciles one set; all sets when a Shard changes. Partitions have an owner reference, by which they are deleted with
+    their set."""
 
     name = "partitionset"
     workers = 1
@@ -101,7 +103,7 @@ class PartitionSetController(ObjectController):
         return changes
 
     def _wanted(self, partition_set: Object) -> dict[str, Object]:
-        """The selectors of the set's partitions, by the partitions' names. Raises ValueError for a selector that is none."""
+        """Name → selector of the set's Partitions. Raises ValueError for an invalid selector."""
         spec = partition_set.get("spec") or {}
         given = spec.get("shardSelector") or {}
         selector = from_object(given)
@@ -122,7 +124,7 @@ class PartitionSetController(ObjectController):
         return wanted
 
     def _partitions(self, range_: Range, owner: Record, wanted: dict[str, Object], now: str) -> list[Change]:
-        """What makes the set's partitions those that are wanted."""
+        """The changes that make the set's Partitions `wanted` (name → selector)."""
         definition = self._definitions.partitions
         changes: list[Change] = []
         missing = dict(wanted)
@@ -142,7 +144,7 @@ class PartitionSetController(ObjectController):
                 changes.append(self._changes.updated(definition, record, partition))
         for name, selector in missing.items():
             if range_.get(Key(owner.key.cluster, definition.storage_key, "", name)) is not None:
-                continue  # Somebody's own partition has the name.
+                continue  # A Partition of a user has this name.
             reference = {
                 "apiVersion": _API_VERSION,
                 "kind": KIND,
@@ -162,7 +164,7 @@ def _owner(partition: Object) -> Object | None:
 
 
 def _partition_name(set_name: str, values: dict[str, str]) -> str:
-    """A name that says which values it stands for, made unique by a hash of them: values hold what names may not."""
+    """A name made of the label values, with a hash of them: a value may have characters that names may not have."""
     shown = re.sub(r"[^a-z0-9-]+", "-", "-".join(value.lower() for value in values.values())).strip("-")
     digest = hashlib.sha224(orjson.dumps([set_name, values])).hexdigest()[:_HASH_LENGTH]
     stem = f"{set_name}-{shown}" if shown else set_name

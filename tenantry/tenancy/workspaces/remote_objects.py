@@ -1,4 +1,4 @@
-"""Objects in ranges that another shard holds, through its own API."""
+"""Reads and writes objects in ranges of other shards, by requests to these shards."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tenantry.tenancy.types.logical_cluster import NAME
 
 
 class RemoteObjects:
-    """Calls to the owner of a cluster's range. All raise StatusError, 503 where the owner cannot be reached."""
+    """Calls to the owner of a cluster's range. All raise StatusError: 503 if the owner cannot be reached."""
 
     def __init__(self, *, directory: Directory, definitions: SystemDefinitions, peers: Peers, shard_name: str) -> None:
         self._directory = directory
@@ -31,7 +31,10 @@ class RemoteObjects:
         return await self._get(cluster, self._definitions.logical_clusters, NAME)
 
     async def create_logical_cluster(self, cluster: str, obj: Object, *, beyond_capacity: bool = False) -> Object:
-        """Makes it, or returns what is there already. Raises 429 where its range is full, unless `beyond_capacity`."""
+        """Creates the LogicalCluster of a cluster (id); returns it, or the existing one.
+
+        Raises StatusError 429 if the range is full, unless `beyond_capacity`.
+        """
         definition = self._definitions.logical_clusters
         body = {"apiVersion": definition.api_version(definition.storage_version), "kind": definition.kind, **obj}
         try:
@@ -45,7 +48,7 @@ class RemoteObjects:
         return found
 
     async def delete_logical_cluster(self, cluster: str) -> bool:
-        """False: it is gone already."""
+        """Deletes the LogicalCluster of a cluster. Returns False if it does not exist."""
         try:
             await self._call("DELETE", cluster, self._definitions.logical_clusters, NAME)
         except StatusError as error:
@@ -58,7 +61,7 @@ class RemoteObjects:
         return await self._get(cluster, self._definitions.workspaces, name)
 
     async def patch_workspace_status(self, cluster: str, name: str, status: Object) -> None:
-        """Merges into the status; nothing happens where the workspace is gone."""
+        """Merges `status` into the status of a Workspace. Does nothing if the Workspace does not exist."""
         try:
             await self._call("PATCH", cluster, self._definitions.workspaces, f"{name}/status", {"status": status})
         except StatusError as error:
@@ -112,7 +115,7 @@ class RemoteObjects:
 
 
 def _is_absence(error: StatusError, definition: ResourceDefinition, name: str) -> bool:
-    """The object does not exist, said by who knows. Other answers with code 404 are about the cluster or the API: where somebody
-    acts on an absence, and ends what depends on the object, those must not be taken for it."""
+    """Whether a 404 says that this object does not exist. Other 404s are about the cluster or the API, and do not prove that:
+    callers delete things because of this answer."""
     details = error.details or {}
     return error.code == 404 and details.get("kind") == definition.plural and details.get("name") == name

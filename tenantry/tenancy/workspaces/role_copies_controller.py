@@ -1,5 +1,8 @@
-"""Completes the RBAC copies of clusters: what did not fit into the transaction of their first export or type, and bindings that
-were there before their role let anybody enter."""
+"""Writes missing catalog copies of RBAC objects.
+
+Copies are missing if there were too many for the transaction of a cluster's first export or workspace type, or if a binding
+existed before its role gave access.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ BATCH = 40
 
 
 class RoleCopiesController(ClusterController):
-    """Writes RBAC objects that have no copy once more as they are, with their copy."""
+    """Writes RBAC objects without a copy again, unchanged, with their copy."""
 
     name = "role-copies"
     workers = 1
@@ -51,7 +54,7 @@ class RoleCopiesController(ClusterController):
             ]
 
         while found := self._copies.uncopied(key, BATCH):
-            # One that is never copied is overtaken for ever, and ends this by Stale.
+            # An object that never gets its copy ends this loop with Stale.
             await transact(self._cell, [record.key for record, _ in found], compute)
 
 

@@ -1,4 +1,4 @@
-"""Choosing the range of a new workspace, and minting its cluster id there."""
+"""Chooses the range of a new workspace, and generates its cluster id."""
 
 from __future__ import annotations
 
@@ -23,26 +23,27 @@ from tenantry.tenancy.workspaces.identifiers import new_cluster_id
 
 NAME_LABEL = "name"
 OPEN_ATTEMPTS = 100
-"""How many ranges are opened for one workspace: that many times others were quicker, or a range has room for nobody."""
+"""How many ranges are opened for one workspace, at most. More than one is needed if other workspaces fill a new range first."""
 INCOMING_SECONDS = 60.0
-"""How long a cluster that another shard asked for counts if its Workspace does not become known: a request lives no longer."""
+"""How long a cluster that another shard asked for counts for the capacity while its Workspace is not in the path index. No
+request takes longer."""
 REFUSED_SECONDS = 5.0
-"""How long a range counts as full after its owner said so, whatever is known of it here: a shard that knows less than the owner
-would choose the same range again and again."""
+"""How long a range counts as full after its owner refused a cluster. Without it, a shard that knows less than the owner would
+choose the same range again and again."""
 
 
 class Unschedulable(Exception):
-    """No range fits; the text says why."""
+    """No range can take the workspace. The message says why."""
 
 
 class Scheduler:
-    """Places workspaces: among the ranges that the selector allows the one with the fewest tenants, and never above a range's
-    capacity as long as a new range can be opened.
+    """Chooses the range with the fewest tenants among those that match the selector. It does not exceed the capacity of a range
+    while a new range can be opened.
 
-    Who lives where is known from the path index, which every shard follows. What is not in it yet counts too: what this shard
-    is placing at the moment, and the clusters that other shards asked this one for. So workspaces made at once do not overfill
-    a range, and where two shards choose its last place at once, its owner refuses one of them (`admit`), which looks elsewhere
-    (`refused`).
+    The number of tenants of a range is that in the path index, which every shard follows. Added to it are clusters that are not
+    in the index yet: those that this shard is placing, and those that other shards asked this one for. So concurrent workspaces
+    do not exceed the capacity. If two shards use the last place of a range at the same time, its owner refuses one (`admit`),
+    and that shard chooses another range (`refused`).
     """
 
     def __init__(
@@ -68,15 +69,15 @@ class Scheduler:
         self._catalog.subscribe(HOMES, self._cluster_known)
 
     async def place(self, location: Object | None) -> tuple[RangeInfo, str]:
-        """The range and a new cluster id in it. `location` is a Workspace's `spec.location`. Raises Unschedulable.
+        """The chosen range and a new cluster id in it. `location`: `spec.location` of the Workspace. Raises Unschedulable.
 
-        The caller gives the place back with `placed` when its choice is written, or given up.
+        The caller must call `placed` after it has written the choice, or has given up.
         """
         for _ in range(OPEN_ATTEMPTS):
             info = self._choose(location)
             if info is not None:
                 break
-            # Others wait for the same new range, and may fill it first.
+            # Other workspaces wait for the same new range, and may fill it first.
             await self._range_map.open_range(self._labels_for(location))
         else:
             raise Unschedulable("every range that was opened for the workspace was full at once")
@@ -85,16 +86,16 @@ class Scheduler:
         return info, cluster
 
     def placed(self, cluster: str) -> None:
-        """A placement is written (the directory counts it from now on) or given up."""
+        """The choice of `place` is written, so that the directory counts it from now on, or given up."""
         self._placing.pop(cluster, None)
 
     def refused(self, range_name: str) -> None:
-        """A range's owner said that it is full."""
+        """The owner of a range has refused a cluster, because the range is full."""
         self._refused[range_name] = self._clock() + REFUSED_SECONDS
 
     def admit(self, cluster: str) -> None:
-        """Lets another shard make a cluster in a range that is held here. Raises StatusError 429 where the range is full: the
-        other shard places its workspace anew."""
+        """Checks that a range of this shard has room for a cluster that another shard asks for. Raises StatusError 429 if it is
+        full; the other shard then schedules its workspace again."""
         info = self._directory.range_of(cluster)
         if info is None or cluster in self._incoming:
             return
@@ -107,8 +108,8 @@ class Scheduler:
             self._incoming[cluster] = self._clock() + INCOMING_SECONDS
 
     def is_by_name(self, location: Object | None) -> bool:
-        """Whether a selector fits ranges that there are, and would not fit one that is opened for it: then the wish counts more
-        than a range's capacity."""
+        """Whether the selector of `location` matches existing ranges but could match no new one, for example because it names a
+        range. Then it counts more than the capacity."""
         wanted = (location or {}).get("selector")
         try:
             fitting = self._fitting(location) if wanted else []
@@ -117,7 +118,7 @@ class Scheduler:
         return bool(fitting) and not from_object(wanted).matches({NAME_LABEL: "", **self._inherited(fitting[0])})
 
     def labels(self, info: RangeInfo) -> Mapping[str, str]:
-        """The labels of a range's Shard; those of the registry until the Shard is there."""
+        """The labels of a range: those of its Shard object, or those of the map until that exists."""
         shard = self._catalog.get(SHARDS, ROOT, info.name)
         return labels_of(shard) if shard is not None else {NAME_LABEL: info.name, **info.labels}
 
@@ -125,10 +126,10 @@ class Scheduler:
         return self._directory.tenants(info.name) + pending.get(info.name, 0)
 
     def _pending(self) -> Counter[str]:
-        """How many clusters are on their way into ranges, by the ranges' names."""
+        """Range name → number of clusters that are not in the path index yet."""
         directory = self._directory
         self._incoming = _unexpired(self._incoming, self._clock())
-        # A cluster is known before the placement is given back, and counts once.
+        # A cluster may be in the index before `placed` is called; it counts once.
         found = Counter(name for cluster, name in self._placing.items() if not directory.knows(cluster))
         found.update(info.name for cluster in self._incoming if (info := directory.range_of(cluster)) is not None)
         return found
@@ -144,7 +145,7 @@ class Scheduler:
         return [info for info in self._schedulable() if selector.matches(self.labels(info))]
 
     def _schedulable(self) -> list[RangeInfo]:
-        """Every workspace asks, and the answer changes with the map and with Shards alone."""
+        """The ranges whose Shards are schedulable. Cached until the map or a Shard changes."""
         ranges = self._range_map.ranges()
         if self._open is None or self._open[0] is not ranges:
             self._open = ranges, [info for info in ranges if not self._is_unschedulable(info)]
@@ -158,7 +159,7 @@ class Scheduler:
         self._open = None
 
     def _cluster_known(self, _: str, __: str, ___: str, entry: Object | None) -> None:
-        """The directory counts a cluster from now on. It may forget it before anybody asks here: too late to look it up."""
+        """The directory counts a cluster from now on, so it no longer counts as incoming."""
         if entry is not None:
             self._incoming.pop(entry["cluster"], None)
 
@@ -177,7 +178,7 @@ class Scheduler:
         return None
 
     def _labels_for(self, location: Object | None) -> dict[str, str]:
-        """The labels of a range that is opened for this workspace: those of one that fits, which therefore match."""
+        """The labels for a new range for this workspace: those of a range that matches the selector."""
         for info in self._fitting(location):
             return self._inherited(info)
         return {}

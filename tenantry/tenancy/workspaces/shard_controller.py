@@ -1,4 +1,4 @@
-"""Each range shows as a kcp Shard object in root; they are made where root lives, when the registry's map changes."""
+"""The controller of Shard objects in root, one for each range (kcp's Shards). It runs on the shard that owns root."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tenantry.tenancy.well_known import ROOT
 
 
 def shard_object(urls: Urls, info: RangeInfo) -> Object:
-    """The Shard of a range, in the shape in which it is stored."""
+    """The Shard object of a range, as it is stored."""
     return {"metadata": {"name": info.name, "labels": {"name": info.name, **info.labels}}, "spec": _urls(urls, info)}
 
 
@@ -31,7 +31,8 @@ def _urls(urls: Urls, info: RangeInfo) -> Object:
 
 
 class ShardController(ObjectController):
-    """Makes missing Shards and keeps their URLs; their labels belong to the administrator once they are made (kcp)."""
+    """Creates missing Shards and keeps their URLs up to date. It sets labels only at creation: they belong to the administrator
+    (kcp)."""
 
     name = "shards"
     workers = 1

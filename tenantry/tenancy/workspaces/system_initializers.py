@@ -1,4 +1,4 @@
-"""The initializers that the system itself is: `system:apibindings` and `root:universal`."""
+"""The work of the system's own initializers: `system:apibindings` and `root:universal`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tenantry.tenancy.workspaces.workspace_types import API_BINDINGS_INITIALIZER
 
 
 class SystemInitializers:
-    """Does what the two initializers have to do."""
+    """Creates missing default APIBindings, and removes the two initializers from the status when they are done."""
 
     def __init__(self, definitions: SystemDefinitions, changes: Changes, contents: ClusterContents) -> None:
         self._definitions = definitions
@@ -31,9 +31,9 @@ class SystemInitializers:
     def initialize(
         self, range_: Range, logical_cluster: Object, resolve: Callable[[Object], ResolvedType | None], now: str
     ) -> tuple[list[Change], bool]:
-        """Does what can be done now, in place: takes finished initializers off the status.
+        """Removes finished initializers from the status of `logical_cluster`, in place.
 
-        Returns the missing APIBindings that can be made, and whether something in the cluster, or an export, is being waited for.
+        Returns (changes, waits): the creation of missing APIBindings, and whether an APIBinding or an export is not ready yet.
         """
         status = logical_cluster["status"]
         initializers = status.get("initializers") or []

@@ -1,4 +1,5 @@
-"""WorkspaceType.status.virtualWorkspaces: where the controllers of a type find its workspaces, for every range."""
+"""The controller of WorkspaceTypes: it keeps status.virtualWorkspaces, the URLs at which a type's controllers find its
+workspaces (kcp)."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ URLS_READY = "VirtualWorkspaceURLsReady"
 
 
 class WorkspaceTypeController(ObjectController):
-    """Two URLs for each range, in the order of the ranges' names."""
+    """Publishes two URLs for each range (initializing, terminating), in the order of the ranges' names."""
 
     name = "workspacetype-urls"
     workers = 2

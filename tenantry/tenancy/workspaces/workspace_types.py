@@ -1,4 +1,4 @@
-"""WorkspaceTypes, resolved: what a type is with all that it extends (kcp's workspace type resolution)."""
+"""Resolves WorkspaceTypes: a type with all types that it extends (kcp)."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ TYPE_ANNOTATION = "internal.tenancy.kcp.io/type"
 WORKSPACES = GroupResource("tenancy.kcp.io", "workspaces")
 API_BINDINGS_INITIALIZER = "system:apibindings"
 EXTENDED_TYPES_MAX = 100
-"""Types that one may extend, all in all; a bound for a walk that follows what tenants wrote."""
+"""The most types that a type may extend, directly and indirectly: tenants write these references."""
 
 
 class TypeUnresolved(ValueError):
-    """A type that cannot be resolved; the text says which and why."""
+    """A type cannot be resolved. The message says which and why."""
 
 
 class TypeName(NamedTuple):
-    """A type by the path of its workspace and its name, as references and annotations write it."""
+    """A type by the path of its workspace and its name, as in references and annotations."""
 
     path: str
     name: str
@@ -41,7 +41,8 @@ HOME_TYPE = TypeName(ROOT, "home")
 
 
 class DefaultBinding(NamedTuple):
-    """An export that workspaces of a type are bound to. `cluster` is an id; `path` as the type has it, never empty."""
+    """An export that workspaces of a type are bound to. `cluster`: its cluster id. `path`: as the type has it, never empty.
+    `maintain`: whether the binding is kept up to date after creation."""
 
     cluster: str
     path: str
@@ -51,7 +52,7 @@ class DefaultBinding(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """One type of a chain. `cluster` is the id of its workspace."""
+    """One type of a resolved type. `cluster`: the id of its workspace."""
 
     cluster: str
     name: TypeName
@@ -63,13 +64,13 @@ class Member:
 
     @property
     def identifier(self) -> str:
-        """The id of its initializer and terminator: the cluster's id, not its path."""
+        """The name of its initializer and terminator: `<cluster id>:<type>`."""
         return f"{self.cluster}:{self.name.name}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResolvedType:
-    """A type and all it extends, itself first. `aliases` are the names of all."""
+    """A type and all types that it extends, itself first. `aliases`: the names of all of them."""
 
     members: tuple[Member, ...]
     aliases: frozenset[TypeName]
@@ -83,19 +84,19 @@ class ResolvedType:
 
     @property
     def labels(self) -> dict[str, str]:
-        """The labels that workspaces of the type get. None of the platform's: a type may have been stored with one."""
+        """The labels that workspaces of the type get, without reserved ones, which an older type may have."""
         wanted = self.own.spec.get("additionalWorkspaceLabels") or {}
         return {key: value for key, value in wanted.items() if not is_reserved(LABELS, key, WORKSPACES)}
 
     @property
     def default_child(self) -> TypeName | None:
-        """The type of children that name none. Not inherited."""
+        """The default type of child workspaces. It is not inherited from extended types."""
         child = self.own.spec.get("defaultChildWorkspaceType")
         return TypeName(child.get("path") or "", child["name"]) if child else None
 
 
 class WorkspaceTypes:
-    """Resolves types from the catalog; forgets everything when any type changes."""
+    """Resolves types from the catalog. Results are cached until any type changes."""
 
     def __init__(self, *, catalog: Catalog, directory: Directory) -> None:
         self._catalog = catalog
@@ -115,10 +116,10 @@ class WorkspaceTypes:
         return known
 
     def of(self, cluster: str, logical_cluster: Object) -> TypeName | None:
-        """The type of a cluster, None where nothing says it: what its Workspace has, which was asked for and may be used.
+        """The type of a cluster: the one in its Workspace, which admission has checked. None if it is unknown.
 
-        The annotation of the LogicalCluster counts where there is no Workspace that has a type (`root`, and what masters made):
-        once it was everybody's to write.
+        Without a Workspace that has a type (`root`, and clusters that system:masters created), the annotation of the
+        LogicalCluster counts. It comes second because users could write it in earlier versions.
         """
         parent = self._directory.parent_of(cluster)
         if parent is None and self._directory.knows(cluster):
@@ -133,12 +134,13 @@ class WorkspaceTypes:
         return self._catalog.get(WORKSPACE_TYPES, cluster, name) is not None
 
     def canonical(self, cluster: str, name: str) -> TypeName:
-        """The name of an existing type with the canonical path of its workspace."""
+        """The TypeName of an existing type, with the canonical path of its workspace."""
         obj = self._catalog.get(WORKSPACE_TYPES, cluster, name) or {}
         return TypeName(self._directory.path_of(cluster) or annotations_of(obj).get(PATH_ANNOTATION) or cluster, name)
 
     def search(self, cluster: str, name: str) -> TypeName | None:
-        """Where a reference without a path points: this workspace, then each ancestor, then root."""
+        """The type that a reference without a path means: the first of that name in this workspace, its ancestors and root
+        (kcp)."""
         current: str | None = cluster
         while current is not None:
             if self.exists(current, name):
@@ -205,15 +207,15 @@ def _chain_text(places: Iterable[tuple[str, str]]) -> str:
 
 
 def parse_annotation(text: str) -> TypeName | None:
-    """The value of `TYPE_ANNOTATION`."""
+    """The TypeName in a value of `TYPE_ANNOTATION`; None if there is none."""
     path, colon, name = text.rpartition(":")
     return TypeName(path, name) if colon else None
 
 
 def limit_errors(parent: ResolvedType, child: ResolvedType) -> list[str]:
-    """Why a workspace of one type may not be made under one of another; empty where it may.
+    """The reasons why a workspace of type `child` may not be created in one of type `parent`; empty if it may (kcp).
 
-    Every limit of every type in either chain must hold, while any of the other's aliases satisfies it.
+    The limits of all types in both chains apply. Any alias of the other type satisfies a limit.
     """
     errors: list[str] = []
     for member in child.members:

@@ -1,5 +1,7 @@
-"""core.kcp.io/LogicalCluster: nobody but the system writes a status, and controllers of workspace types say in
-it, through their views, that they are done."""
+"""Admission core.kcp.io/LogicalCluster: only the system creates, deletes and changes LogicalClusters.
+
+Controllers of workspace types may remove their own initializer or terminator from the status, through their views.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ _ORDER = {"": 1, SCHEDULING: 2, INITIALIZING: 3, READY: 4}
 
 
 def admit_logical_cluster(review: Review) -> None:
-    """Raises StatusError 403 for what only the system may do."""
+    """Raises StatusError 403 if only the system may do this."""
     if not LIFECYCLE_GROUPS.isdisjoint(review.user.groups):
         return
     if review.operation == CREATE:

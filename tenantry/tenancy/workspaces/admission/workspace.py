@@ -1,4 +1,4 @@
-"""tenancy.kcp.io/Workspace and tenancy.kcp.io/WorkspaceTypeExists: who may make which workspace where."""
+"""Admission tenancy.kcp.io/Workspace and tenancy.kcp.io/WorkspaceTypeExists: who may create which Workspace where."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tenantry.tenancy.workspaces.workspace_types import (
 
 
 class WorkspaceRules:
-    """Decides from memory: the parent's LogicalCluster, the catalog's types, and RBAC of the types' workspaces."""
+    """Sets owner, type and labels of new Workspaces, and checks the permission to use the type, and its limits."""
 
     def __init__(self, *, cell: Cell, authorizer: ClusterAuthorizer, workspace_types: WorkspaceTypes) -> None:
         self._cell = cell
@@ -62,13 +62,13 @@ class WorkspaceRules:
             self._validate_change(review, review.object, review.old_object)
 
     def _own(self, review: Review, workspace: Object) -> None:
-        """The creator owns it; groups that the parent requires are required here too.
+        """Sets the annotations of the owner, who is the creator, and of required groups, which are those of the parent.
 
-        kcp leaves out system:masters, whose workspaces then never become Ready; here they own what they make as anybody does.
+        In kcp, Workspaces of system:masters have no owner and never become Ready; here they have one as others do.
         """
         annotations = dict(annotations_of(workspace))
         if not review.user.is_master:
-            # A workspace that claims a cluster would be taken for its owner.
+            # Otherwise a new Workspace could take over the cluster of another one.
             annotations.pop(CLUSTER_ANNOTATION, None)
         if not review.user.is_master or OWNER_ANNOTATION not in annotations:
             annotations[OWNER_ANNOTATION] = self._owner(review)
@@ -82,7 +82,8 @@ class WorkspaceRules:
         workspace["metadata"]["annotations"] = annotations
 
     def _owner(self, review: Review) -> str:
-        """The owner annotation: who makes the workspace, by a name that means the same inside of it."""
+        """The value of the owner annotation: the creator, by a name that is valid in the new workspace. Raises StatusError
+        403."""
         try:
             return owner_text(globally_named(review.user, review.cluster))
         except KnownInOneCluster as error:
@@ -148,7 +149,7 @@ class WorkspaceRules:
         if spec.get("type") != before.get("type"):
             raise self._refuse(review, "spec.type is immutable")
         if spec.get("mount") != before.get("mount"):
-            # Also that there is none: a logical cluster would be left behind, or come to be.
+            # A mount that is added or removed would orphan or create a logical cluster.
             raise self._refuse(review, "spec.mount is immutable")
         if not review.user.is_master:
             self._only_system_sets(review, spec, before)
@@ -189,5 +190,5 @@ class WorkspaceRules:
 
 
 def owner_text(user: User) -> str:
-    """A user in the owner annotation: as UserInfo, in Go's order of fields (username, uid, groups, extra)."""
+    """The owner annotation of a user: UserInfo as JSON, with the fields in Go's order (username, uid, groups, extra)."""
     return orjson.dumps(user.to_user_info()).decode()

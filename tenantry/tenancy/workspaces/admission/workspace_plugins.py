@@ -39,14 +39,15 @@ def plugins(
     scheduler: Scheduler,
     authorizer: ClusterAuthorizer,
 ) -> list[Admission]:
-    """The plugins of this package, in their order."""
+    """The plugins of this package, in the order in which they run."""
     workspaces = WorkspaceRules(cell=cell, authorizer=authorizer, workspace_types=workspace_types)
     types = WorkspaceTypeRules(directory=directory, authorizer=authorizer)
     return [LivingCluster(cell=cell), TenancyAdmission(workspaces, types, definitions=definitions, scheduler=scheduler)]
 
 
 class LivingCluster:
-    """Nothing is created in a logical cluster that does not exist, or whose contents are being deleted: it would be orphaned."""
+    """Refuses creates in a logical cluster that does not exist, or whose contents are being deleted: nobody would delete the
+    object."""
 
     def __init__(self, *, cell: Cell) -> None:
         self._cell = cell
@@ -68,7 +69,7 @@ class LivingCluster:
 
 
 class TenancyAdmission:
-    """Hands each review to the rules of its type; types of tenants that only have the same name are left alone."""
+    """Calls the admission of the type. It ignores types of tenants that only have the same name."""
 
     def __init__(
         self,
@@ -111,7 +112,7 @@ class TenancyAdmission:
 
 
 def default_shard(review: Review) -> None:
-    """The other URLs of a Shard are its baseURL unless said otherwise."""
+    """Sets missing URLs of a Shard to its baseURL, in place (kcp)."""
     if review.operation in (CREATE, UPDATE) and review.object is not None and not review.subresource:
         spec = review.object.get("spec") or {}
         for field in ("externalURL", "virtualWorkspaceURL"):
