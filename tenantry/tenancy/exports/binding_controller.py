@@ -1,4 +1,4 @@
-"""Binding: an APIBinding takes its export's resources into its logical cluster."""
+"""The controller of APIBindings, and the creation of bindings that are already Bound."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ FINALIZER = "apis.kcp.io/apibinding-finalizer"
 EXTRA_ANNOTATION_PREFIX = "extra.apis.kcp.io/"
 _EXTRA_CHARACTERS = 32 * 1024
 _templates: Cache[tuple[str, str, bool], tuple[Object, tuple[Object, ...], bytes]] = Cache("binding_templates", bytes_max=8 << 20)
-"""The export and the schemas that a binding is made from, which are the catalog's, and the binding."""
+"""(export cluster, export, accepts claims) → the export and schemas of the catalog, and the encoded binding made from them."""
 
 
 def bound_binding(
@@ -61,12 +61,14 @@ def bound_binding(
     path: str = "",
     export_path: str = "",
 ) -> Object:
-    """A whole APIBinding (v1alpha2) that is already Bound, for a new logical cluster in which nothing can conflict.
+    """An APIBinding (v1alpha2) that is already Bound, for a new logical cluster, in which nothing can conflict.
 
-    The creator of the cluster writes it together with the LogicalCluster, whose annotation `locks.locks_annotation` makes.
-    `accept_claims` accepts every claim of the export with its default selector, or all objects. `path`: the canonical path of
-    `cluster` (annotation kcp.io/path). `export_path`: what `spec.reference.export.path` says, by default the export's own.
-    Raises StatusError 404 where the export is unknown. An export that is not ready yet gives a binding that is still Binding.
+    It is written in one transaction with the LogicalCluster, whose annotation is made by `locks.locks_annotation`.
+    `accept_claims`: whether it accepts every claim of the export, with the claim's default selector or for all objects. `path`:
+    the canonical path of `cluster` (annotation kcp.io/path). `export_path`: the value of `spec.reference.export.path`, by
+    default the export's own path.
+
+    If the export is not ready, the binding is in phase Binding. Raises StatusError 404 if the export is unknown.
     """
     export = exports.get(export_cluster, export_name)
     if export is None:
@@ -129,7 +131,7 @@ def _template(export_cluster: str, export: Object, schemas: dict[str, Object], a
 
 
 def accepted(claim: dict[str, Any]) -> dict[str, Any]:
-    """An export's claim as a binding accepts it: with the default selector, or for every object."""
+    """An export's claim as an accepted claim of a binding, with the claim's default selector, or for all objects."""
     out = {k: v for k, v in claim.items() if k != "defaultSelector"}
     out["selector"] = claim.get("defaultSelector") or {"matchAll": True}
     out["state"] = ACCEPTED
@@ -137,14 +139,14 @@ def accepted(claim: dict[str, Any]) -> dict[str, Any]:
 
 
 def extra_annotations(export: Object) -> dict[str, str]:
-    """The annotations of an export that every binding to it bears too: none where they are too long together, for a consumer has
-    to be able to write his binding with them."""
+    """The annotations of an export that are copied to its bindings (kcp). None if they are too long in total: consumers could
+    not write their bindings."""
     extra = {k: v for k, v in annotations_of(export).items() if k.startswith(EXTRA_ANNOTATION_PREFIX)}
     return extra if sum(len(k) + len(v) for k, v in extra.items()) <= _EXTRA_CHARACTERS else {}
 
 
 def taken_names(range_: Range, cluster: str, binding_name: str, exports: ExportLookup) -> list[Names]:
-    """The names of the types that a cluster has from elsewhere: its other bindings, and its CustomResourceDefinitions."""
+    """The names of the types that a cluster has from other bindings and from CustomResourceDefinitions."""
     taken: list[Names] = []
     for binding in bindings_of(range_, cluster):
         if name_of(binding) != binding_name:
@@ -170,9 +172,9 @@ def bound_names(exports: ExportLookup, binding: Object) -> list[Names]:
 
 
 class BindingController(ObjectController):
-    """Keeps the status of APIBindings, and the locks of their logical clusters, as their exports have it.
+    """Keeps the status of APIBindings, and the locks in their LogicalClusters, up to date with their exports.
 
-    Exports and schemas come from the catalog, so it does not matter where the export lives.
+    It reads exports and schemas from the catalog, so that the export may be on any shard.
     """
 
     name = "apibinding"
@@ -194,13 +196,14 @@ class BindingController(ObjectController):
         self._exports = exports
         self._index = index
         self._waiting: dict[str, set[Key]] = {}
-        """By cluster the bindings that have not all of what they ask for: what is in their way may go."""
+        """Cluster → its bindings with a False condition. Changes in the cluster may resolve that, so they are reconciled
+        again."""
         self._catalog.subscribe(API_EXPORTS, self._export_changed)
         self._catalog.subscribe(API_RESOURCE_SCHEMAS, self._schema_changed)
 
     @property
     def resources(self) -> Sequence[str]:
-        """All that the names and locks of a cluster are read from."""
+        """The resources from which names and locks of a cluster are computed."""
         return (API_BINDINGS, CUSTOM_RESOURCE_DEFINITIONS, LOGICAL_CLUSTERS)
 
     def keys(self, event: RecordEvent) -> Iterable[Key]:
@@ -289,7 +292,7 @@ class BindingController(ObjectController):
             self.enqueue_all(("schema", cluster, name), lambda: self._users_of(cluster, name))
 
     def _users_of(self, cluster: str, schema: str) -> Iterable[Key | None]:
-        """The bindings to exports that have a schema."""
+        """The bindings to the exports of `cluster` that have the schema, with None between them."""
         for export_name in self._catalog.names_in(API_EXPORTS, cluster):
             export = self._catalog.get(API_EXPORTS, cluster, export_name) or {}
             if any(entry.get("schema") == schema for entry in (export.get("spec") or {}).get("resources") or ()):

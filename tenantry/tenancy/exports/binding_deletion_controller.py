@@ -1,4 +1,4 @@
-"""Unbinding: a deleted APIBinding takes with it what was created through it."""
+"""The controller of deleted APIBindings: it deletes the objects of the bound resources."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ DELETE_SUCCESS = "BindingResourceDeleteSuccess"
 
 
 class BindingDeletionController(ObjectController):
-    """Works the finalizer of APIBindings: deletes the bound objects, waits for their own finalizers, lets go of the locks.
+    """Handles the finalizer of APIBindings: deletes the bound objects, waits for their finalizers, and releases the locks (kcp).
 
-    Objects that another binding of the cluster serves too (same schema and identity) are adopted by it and stay.
+    Objects that another binding of the cluster serves too (same schema and identity) are not deleted.
     """
 
     name = "apibinding-deletion"
@@ -55,7 +55,7 @@ class BindingDeletionController(ObjectController):
         self._changes = changes
         self._exports = exports
         self._waiting: dict[str, dict[str, Key]] = {}
-        """Cluster → storage key of bound objects that have finalizers → the binding that waits for them."""
+        """Cluster → storage key of bound objects → the binding that waits for their deletion."""
 
     @property
     def resources(self) -> Sequence[str] | None:
@@ -91,7 +91,7 @@ class BindingDeletionController(ObjectController):
         binding = decoded(record)
         adopted = await self._adopted(range_, key)
         entries = [e for e in (binding.get("status") or {}).get("boundResources") or () if _bound_as(e) not in adopted]
-        # From here on the last object to go calls again, so none can slip away between looking and waiting.
+        # From here on, the removal of an object enqueues the binding again, so no removal is missed.
         if entries:
             self._waiting.setdefault(key.cluster, {}).update({_storage_key(entry): key for entry in entries})
         for entry in entries:
@@ -104,7 +104,7 @@ class BindingDeletionController(ObjectController):
         await self._finish(key)
 
     async def _adopted(self, range_: Range, key: Key) -> set[tuple[str, ...]]:
-        """What other bindings of the cluster have bound."""
+        """The bound resources of other bindings of the cluster."""
         found: set[tuple[str, ...]] = set()
         async for record in in_slices(range_.each(API_BINDINGS, key.cluster), 1):
             if record.key != key and not record.head.deleting:
@@ -113,7 +113,7 @@ class BindingDeletionController(ObjectController):
         return found
 
     async def _delete_objects(self, range_: Range, cluster: str, binding: Object, entry: dict[str, Any]) -> None:
-        """Deletes the objects of one bound resource, or marks them where they have finalizers."""
+        """Deletes the objects of one bound resource; those with finalizers are marked as deleted."""
         storage_key = _storage_key(entry)
         if not range_.has_any(storage_key, cluster):
             return
@@ -128,7 +128,7 @@ class BindingDeletionController(ObjectController):
             await transact(self._cell, batch, partial(self._deletions, range_, definition, batch))
 
     def _deletions(self, range_: Range, definition: ResourceDefinition, keys: Sequence[Key]) -> list[Change]:
-        """Objects without finalizers go at once; the others are marked, as a DELETE would."""
+        """The removal of objects without finalizers; the others get a deletionTimestamp, as by a DELETE."""
         changes = []
         for key in keys:
             record = range_.get(key)
@@ -154,7 +154,7 @@ class BindingDeletionController(ObjectController):
         return self._apis.bound_definition(schema, identity) if schema is not None else None
 
     async def _report(self, range_: Range, key: Key, storage_keys: Sequence[str]) -> None:
-        """Says what is left. The last one may go meanwhile: then the binding is looked at again."""
+        """Sets a condition that says what remains. If the last object is removed meanwhile, the binding is enqueued again."""
         counts: Counter[str] = Counter()
         finalizers: Counter[str] = Counter()
         async for record in in_slices((r for each in storage_keys for r in range_.each(each, key.cluster)), 1):
@@ -208,5 +208,5 @@ def _bound_as(entry: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _storage_key(entry: dict[str, Any]) -> str:
-    """Where the objects of an entry of `status.boundResources` live."""
+    """The storage key of the objects of an entry of `status.boundResources`."""
     return f"{entry.get('group') or 'core'}/{entry['resource']}:{entry['schema']['identityHash']}"

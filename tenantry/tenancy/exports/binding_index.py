@@ -1,4 +1,4 @@
-"""Who is bound to what, for every range held here: kept from the label that each APIBinding bears, without decoding any."""
+"""An index of the APIBindings in the ranges of this shard by export. It uses the label of bindings, and decodes none."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tenantry.tenancy.resources import API_BINDINGS
 
 
 class BindingIndex:
-    """Bindings by export and range. `label` is the export's `hashing.export_hash`."""
+    """Bindings by range and export. `label`: the `hashing.export_hash` of the export."""
 
     def __init__(self, *, local_ranges: LocalRanges) -> None:
         self._local_ranges = local_ranges
@@ -25,13 +25,13 @@ class BindingIndex:
         self.stop: Callable[[], None] = self._local_ranges.follow(self._follow)
 
     async def filled(self, range_: Range) -> None:
-        """Returns when all bindings of a range are known here, or the range is lost."""
+        """Returns when all bindings of a range are indexed, or when the range is released."""
         filling = self._filling.get(range_.name)
         if filling is not None and filling[0] is range_:
             await asyncio.wait([filling[1]])
 
     def keys(self, label: str) -> Iterator[Key]:
-        """The bindings to an export, in every range held here."""
+        """The bindings to an export in the ranges of this shard."""
         for by_label in tuple(self._by_range.values()):
             yield from tuple(by_label.get(label, ()))
 

@@ -1,4 +1,4 @@
-"""Brings the claim labels of existing objects up to date when the accepted claims of a logical cluster change."""
+"""The controller of claim labels: it updates existing objects when the accepted claims of a logical cluster change (kcp)."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ from tenantry.tenancy.resources import API_BINDINGS, API_EXPORTS
 from tenantry.tenancy.types import SystemDefinitions
 
 BATCH_SIZE = 50
-"""Objects relabelled in one go: enough to fill a group commit, few enough to leave room for others' writes."""
+"""Objects that are written at once: enough to fill a group commit, few enough to leave room for other writes."""
 
 
 class ClaimLabelController(ClusterController):
-    """All claims of a logical cluster are looked at together."""
+    """Reconciles all claims of a logical cluster together."""
 
     name = "permissionclaims"
 
@@ -83,7 +83,7 @@ class ClaimLabelController(ClusterController):
                 await self._report(key, record.key)
 
     async def _relabel(self, range_: Range, cluster: str) -> None:
-        """Writes every object whose labels are not what they should be."""
+        """Writes every object whose claim labels are outdated."""
         definitions = {d.storage_key: d for d in await self._apis.read(cluster) if d.stored}
         for storage_key in tuple(range_.resources(cluster)):
             definition = definitions.get(storage_key)
@@ -93,7 +93,7 @@ class ClaimLabelController(ClusterController):
                 await transact(self._cell, batch, partial(self._compute, range_, definition, batch))
 
     def _stale(self, range_: Range, cluster: str, definition: ResourceDefinition) -> Iterator[Key | None]:
-        """The keys of such objects, with None for the others."""
+        """The keys of objects whose claim labels are outdated, and None for each of the others."""
         for record in range_.each(definition.storage_key, cluster):
             is_stale = claim_labels(record.head.labels) != self._expected(range_, definition, record)
             yield record.key if is_stale else None
@@ -141,9 +141,9 @@ class ClaimLabelController(ClusterController):
 
 
 def claims_status(binding: Object, export: Object, *, now: str) -> Object:
-    """The status of a binding after its accepted claims were applied.
+    """The status of a binding after its accepted claims were applied. `now`: metav1.Time.
 
-    What is applied is the intersection of what the export claims and what the binding accepts.
+    Applied are the claims that the export has and the binding accepts.
     """
     status: Object = dict(binding.get("status") or {})
     exported = {_claim_key(c): c for c in (export.get("spec") or {}).get("permissionClaims") or ()}

@@ -1,4 +1,4 @@
-"""Endpoint slices: where a provider finds its consumers, one URL for each range that holds any."""
+"""The controllers of APIExportEndpointSlices, where a provider finds its consumers: one URL for each range that has any (kcp)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _EVERY_RANGE = label_selectors.parse("")
 
 
 class DefaultEndpointSliceController(ObjectController):
-    """Gives every APIExport an endpoint slice of its own name, unless an annotation says not to."""
+    """Creates an endpoint slice of the same name for every APIExport without the annotation `SKIP_ANNOTATION`."""
 
     name = "apiexport-endpointslice-creator"
 
@@ -74,7 +74,7 @@ class DefaultEndpointSliceController(ObjectController):
 
 
 class EndpointSliceController(ObjectController):
-    """Keeps the status of endpoint slices. A slice may live in any range: what it needs of others is in the catalog."""
+    """Keeps the status of endpoint slices up to date. It reads exports, consumers and partitions from the catalog."""
 
     name = "apiexport-endpoints"
 
@@ -149,7 +149,7 @@ class EndpointSliceController(ObjectController):
         return status
 
     def _endpoints(self, export: Export, selector: LabelSelector, status: Object) -> list[Object]:
-        """A range with consumers that left the partition keeps its place, as in kcp: its consumers still need serving."""
+        """The endpoints of a slice. A range that left the partition but still has consumers stays in the list (kcp)."""
         listed = {endpoint["url"] for endpoint in status.get("endpoints") or ()}
         endpoints = []
         for range_name in sorted(ranges_with_consumers(self._catalog, export.cluster, export.name)):
@@ -211,7 +211,7 @@ class EndpointSliceController(ObjectController):
         self.enqueue_all("partitions", lambda: tuple(self._export_of))
 
     def _range_labels(self, range_name: str) -> dict[str, str]:
-        """The labels of a range: those of its Shard object in root, or the registry's while that is not there yet."""
+        """The labels of a range: those of its Shard object in root, or those of the map until that exists."""
         shard = self._catalog.get(SHARDS, "root", range_name)
         if shard is not None:
             return shard["metadata"].get("labels") or {}

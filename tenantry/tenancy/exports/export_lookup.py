@@ -1,4 +1,4 @@
-"""Finding APIExports and their schemas, of every shard, in the catalog."""
+"""Finds APIExports and APIResourceSchemas of all shards in the catalog."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tenantry.tenancy.resources import API_EXPORTS, API_RESOURCE_SCHEMAS
 
 
 class Export(NamedTuple):
-    """An APIExport and where it lives (an id)."""
+    """An APIExport with its cluster (id) and name."""
 
     cluster: str
     name: str
@@ -22,7 +22,7 @@ class Export(NamedTuple):
 
 
 class ExportLookup:
-    """Answers from memory. The objects are shared: never change them."""
+    """Answers from memory. The returned objects are shared: never change them."""
 
     def __init__(self, catalog: Catalog, directory: Directory, identities: IdentityIndex) -> None:
         self._catalog = catalog
@@ -30,7 +30,8 @@ class ExportLookup:
         self._identities = identities
 
     def resolve_cluster(self, cluster: str, path: str) -> str | None:
-        """The cluster id behind a reference path (a path or an id) as seen from `cluster`; None where there is none."""
+        """The cluster id that a reference path (a path or an id, or empty) in `cluster` means; None if there is no such
+        cluster."""
         if not path:
             return cluster
         try:
@@ -39,7 +40,7 @@ class ExportLookup:
             return None
 
     def find(self, cluster: str, path: str, name: str) -> Export | None:
-        """The export that (path, name) in `cluster` means, wherever it lives."""
+        """The export that the reference (path, name) in `cluster` means; None if it does not exist."""
         home = self.resolve_cluster(cluster, path)
         if home is None or not name:
             return None
@@ -47,24 +48,24 @@ class ExportLookup:
         return Export(home, name, found) if found is not None else None
 
     def get(self, cluster: str, name: str) -> Object | None:
-        """An APIExport by its cluster id.
+        """An APIExport by its cluster (id) and name.
 
-        From the catalog also where the original is held here: news of a commit may come by the catalog before memory shows it,
-        and who follows the catalog must not look at what was before.
+        It is read from the catalog even if this shard owns its range: the catalog may show a commit before the range does, and a
+        subscriber of the catalog must not see an older state.
         """
         return self._catalog.get(API_EXPORTS, cluster, name)
 
     def schema(self, cluster: str, name: str) -> Object | None:
-        """An APIResourceSchema by the cluster id of its export."""
+        """An APIResourceSchema by the cluster (id) of its export, and its name."""
         return self._catalog.get(API_RESOURCE_SCHEMAS, cluster, name)
 
     def with_identity(self, identity: str) -> list[Export]:
-        """Every APIExport whose status has this identity hash, in the order of cluster and name."""
+        """All APIExports with this identity hash, sorted by cluster and name."""
         places = self._identities.exports(identity)
         return [Export(*place, found) for place in places if (found := self.get(*place)) is not None]
 
     def bound_by(self, cluster: str, binding: Object) -> Export | None:
-        """The export that a binding in `cluster` is bound to, or refers to while it is not bound yet."""
+        """The export to which a binding in `cluster` is bound or, before that, refers."""
         path, name = reference_of(binding)
         home = (binding.get("status") or {}).get("apiExportClusterName")
         if home:

@@ -1,4 +1,4 @@
-"""The URLs of the view of an export."""
+"""The URLs of the view of an APIExport."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from tenantry.tenancy.resources import API_EXPORTS
 
 
 def export_url(urls: Urls, range_name: str, cluster: str, export: str) -> str:
-    """Where a provider reaches the consumers of a range: no slash at the end, no `/clusters`."""
+    """The URL at which a provider reaches the consumers in a range, without a slash at the end and without `/clusters`."""
     return f"{urls.range(range_name)}/services/apiexport/{cluster}/{export}"
 
 
 def published_urls(catalog: Catalog, urls: Urls, cluster: str, export: str) -> list[str] | None:
-    """One URL for each range that holds a consumer, in the order of range names. `cluster` is an id. None: no such export."""
+    """One URL for each range with a consumer, sorted by range name; None if the export does not exist. `cluster`: an id."""
     if catalog.get(API_EXPORTS, cluster, export) is None:
         return None
     names = sorted(ranges_with_consumers(catalog, cluster, export))

@@ -1,4 +1,8 @@
-"""The identity of an export: a secret of its workspace whose hash names the storage of everything bound from the export."""
+"""The controller of identities of APIExports.
+
+The identity is a key in a Secret of the provider's workspace. Its hash is part of the storage key of all objects of the export
+(kcp).
+"""
 
 from __future__ import annotations
 
@@ -33,12 +37,12 @@ KEY_BYTES = 32
 
 
 def new_identity_key() -> str:
-    """256 random bits as 43 characters."""
+    """A new identity key: 256 random bits as 43 characters."""
     return secrets.token_urlsafe(KEY_BYTES)
 
 
 def identity_secret(name: str, key: str) -> Object:
-    """The secret that holds an identity key."""
+    """The Secret with an identity key."""
     return {
         "apiVersion": "v1",
         "kind": "Secret",
@@ -49,7 +53,7 @@ def identity_secret(name: str, key: str) -> Object:
 
 
 def hash_of_secret(secret: Object) -> str:
-    """The identity hash of a secret. Raises ValueError where it has no usable key."""
+    """The identity hash of a Secret. Raises ValueError if its key is missing or not base64."""
     encoded = (secret.get("data") or {}).get(IDENTITY_KEY) or ""
     key = base64.b64decode(encoded, validate=True)
     if not key:
@@ -58,9 +62,9 @@ def hash_of_secret(secret: Object) -> str:
 
 
 class IdentityController(ObjectController):
-    """Gives every APIExport a secret, and its status the hash of that; says when the two do not agree.
+    """Creates the Secret of an APIExport, sets status.identityHash, and reports in a condition if the two do not match.
 
-    With `publish_on_exports`, `status.virtualWorkspaces` lists the URL of every range too (deprecated in kcp, off by default).
+    `publish_on_exports`: whether `status.virtualWorkspaces` lists the URLs of all ranges (deprecated in kcp, off by default).
     """
 
     name = "apiexport-identity"
@@ -94,7 +98,7 @@ class IdentityController(ObjectController):
             return (key,)
         if not self._cell.owns(key.cluster):
             return ()
-        # Which exports refer to the secret is found out in slices.
+        # `reconcile` finds the exports that refer to the Secret, in slices.
         return (key,) if self._cell.range_of(key.cluster).has_any(API_EXPORTS, key.cluster) else ()
 
     def initial_keys(self, range_: Range) -> Iterable[Key | None]:
@@ -173,7 +177,7 @@ class IdentityController(ObjectController):
 
 
 def _reference(export: Object, name: str) -> dict[str, str]:
-    """Which secret has the identity key of the export of that name: the one that it says, or the one that it is given."""
+    """(namespace, name) of the Secret with the identity key: the one that the export names, or the default one."""
     said = ((export.get("spec") or {}).get("identity") or {}).get("secretRef")
     if not said:
         return {"namespace": IDENTITY_NAMESPACE, "name": name}

@@ -1,4 +1,4 @@
-"""Which APIExports have an identity, of all that the catalog knows: kept as they come and go."""
+"""An index of the catalog's APIExports by identity hash."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Place = tuple[str, str]
 
 
 class IdentityIndex:
-    """The catalog tells it of every export before others who ask it in turn, so it has to be the first to subscribe."""
+    """It must be the first subscriber to exports: later subscribers use it when they are called."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._exports: dict[str, set[Place]] = {}
@@ -21,7 +21,7 @@ class IdentityIndex:
         catalog.subscribe(API_EXPORTS, self._changed)
 
     def exports(self, identity: str) -> Iterable[Place]:
-        """In order."""
+        """The exports with this identity hash, sorted."""
         return sorted(self._exports.get(identity, ()))
 
     def _changed(self, _: str, cluster: str, name: str, export: Object | None) -> None:

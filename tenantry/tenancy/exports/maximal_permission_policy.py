@@ -1,4 +1,5 @@
-"""What a provider lets its consumers do at most: `spec.maximalPermissionPolicy.local` of an APIExport."""
+"""The maximal permission policy of an APIExport, which limits what consumers may do: `spec.maximalPermissionPolicy.local`
+(kcp)."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from tenantry.tenancy.exports.export_lookup import Export, ExportLookup
 from tenantry.tenancy.exports.read_bindings import bindings_of, bound_resource
 
 AllowsDeep = Callable[[Attributes], bool]
-"""RBAC of `attributes.cluster` alone (kcp's deep SubjectAccessReview)."""
+"""Whether the RBAC of `attributes.cluster` alone allows a request (kcp's deep SubjectAccessReview)."""
 
 
 def has_local_policy(export: Object) -> bool:
@@ -20,15 +21,15 @@ def has_local_policy(export: Object) -> bool:
 
 
 def policy_allows(export: Export, attributes: Attributes, allows_deep: AllowsDeep) -> bool:
-    """Whether the RBAC of the export's cluster lets the caller, with `apis.kcp.io:binding:` before its names, do this."""
+    """Whether the RBAC of the export's cluster allows this to the caller, with the prefix `apis.kcp.io:binding:` on its names."""
     asked = (attributes._replace(user=user, cluster=export.cluster) for user in bound_users(attributes.user, export.cluster))
     return any(allows_deep(question) for question in asked)
 
 
 def maximal_permission(cell: Cell, exports: ExportLookup, attributes: Attributes, allows_deep: AllowsDeep) -> Decision | None:
-    """DENY where the resource is bound in the cluster and its export's policy does not allow it; None in all other cases.
+    """DENY if the resource is bound in the cluster and the policy of its export does not allow the request; otherwise None.
 
-    An export that is gone has no policy any more, as in kcp.
+    A deleted export has no policy (kcp).
     """
     if not attributes.is_resource or not cell.owns(attributes.cluster):
         return None

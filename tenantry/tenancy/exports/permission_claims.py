@@ -1,7 +1,7 @@
-"""Permission claims: which objects a consumer lets a provider see.
+"""Permission claims: which objects of a consumer its provider may see (kcp).
 
-The objects bear it as a label for each export, `claimed.internal.apis.kcp.io/<hash of the export>`. Admission keeps the labels
-right on every write, so nobody can forge them; `relabel` brings objects up to date when a binding changes.
+Such objects have a label for each export, `claimed.internal.apis.kcp.io/<hash of the export>`. Admission sets the labels on
+every write, so users cannot forge them. `claim_label_controller` updates existing objects when a binding changes.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ _CLAIM_MARK = b'"permissionClaims":[{'
 
 
 class AcceptedClaim(NamedTuple):
-    """A claim that a consumer accepted: the label that matching objects get."""
+    """An accepted claim: the label (`key`, `value`) of matching objects."""
 
     key: str
     value: str
     selector: LabelSelector | None
-    """None: every object."""
+    """None: all objects."""
 
 
 class _Read(NamedTuple):
-    """What a binding says: the parts of it that name its export, and what it accepts."""
+    """A decoded binding: the fields that name its export, and its accepted claims."""
 
     binding: Object
     claims: tuple[tuple[GroupResource, str, LabelSelector | None], ...]
@@ -53,7 +53,7 @@ _NO_CLAIMS: Table = {}
 
 
 def normalized(group: str, resource: str) -> GroupResource:
-    """Events of both groups are one for claims (kcp)."""
+    """The resource of a claim. Events of both API groups count as the same resource (kcp)."""
     return GroupResource("", "events") if group == "events.k8s.io" and resource == "events" else GroupResource(group, resource)
 
 
@@ -63,8 +63,8 @@ def accepted_claims(binding: Object) -> list[dict[str, Any]]:
 
 
 def claim_selector(claim: Mapping[str, Any]) -> LabelSelector | None:
-    """The selector of an accepted claim; None where it matches everything. One that is none matches nothing: admission refuses
-    it, and this is read for every write in the consumer's cluster."""
+    """The selector of an accepted claim; None if it matches all objects. An invalid selector matches nothing: admission refuses
+    it, but a stored one must not fail every write in the consumer's cluster."""
     selector = claim.get("selector") or {}
     if selector.get("matchAll"):
         return None
@@ -80,10 +80,10 @@ def bears_claims(record: Record | None) -> bool:
 
 
 class Claims:
-    """The accepted claims of each logical cluster, computed when they are asked for.
+    """The accepted claims of logical clusters, computed on demand.
 
-    A cluster without claims costs a look at the few bytes of its bindings and no memory. Tables are remembered (a bounded number)
-    for as long as the bindings have the versions from which they were made, and no export changed.
+    For a cluster without claims, only the bytes of its bindings are searched, and nothing is kept. Tables are cached while the
+    versions of the bindings are the same and no export changed.
     """
 
     def __init__(self, *, catalog: Catalog, exports: ExportLookup) -> None:
@@ -91,12 +91,12 @@ class Claims:
         self._exports = exports
         self._generation = 0
         self._tables: Cache[str, tuple[tuple[int, ...], int, Table]] = Cache("accepted_claims", bytes_max=8 << 20)
-        # An export that changes, anybody's, has tables made again; bindings are read again when they change themselves.
+        # Any change of an export invalidates all tables; decoded bindings stay valid until they change.
         self._read: Cache[tuple[Key, int], _Read] = Cache("claims_read", bytes_max=8 << 20, keeps_large=True)
         self._catalog.subscribe(API_EXPORTS, self._exports_changed)
 
     def of(self, range: Range, cluster: str) -> Table:
-        """The accepted claims of a cluster by (normalized) resource."""
+        """Normalized resource → accepted claims of a cluster."""
         bearing = [record for record in range.list(API_BINDINGS, cluster) if _CLAIM_MARK in record.value]
         if not bearing:
             return _NO_CLAIMS
@@ -109,7 +109,7 @@ class Claims:
         return table
 
     def expected_labels(self, range: Range, cluster: str, resource: GroupResource, obj: Object) -> dict[str, str]:
-        """The claim labels that an object of the (not normalized) resource must have, and no others."""
+        """All claim labels that an object of the (not normalized) resource must have."""
         table = self.of(range, cluster)
         expected: dict[str, str] = {}
         if table:
@@ -153,7 +153,7 @@ def _claimed(claim: Mapping[str, Any]) -> tuple[GroupResource, str, LabelSelecto
 
 
 def matching(table: Table, resource: GroupResource, labels: Mapping[str, str]) -> dict[str, str]:
-    """The claim labels that the accepted claims of a cluster give to an object with these labels."""
+    """The claim labels of an object with these labels, by the accepted claims of its cluster."""
     return {
         claim.key: claim.value
         for claim in table.get(normalized(*resource), ())
@@ -167,7 +167,7 @@ def claim_labels(labels: Mapping[str, str]) -> dict[str, str]:
 
 
 class PermissionClaims:
-    """Admission `apis.kcp.io/PermissionClaims`: sets the claim labels, then verifies that they are still right."""
+    """Admission `apis.kcp.io/PermissionClaims`: sets the claim labels, and verifies them after all mutating admission."""
 
     def __init__(self, claims: Claims) -> None:
         self._claims = claims
@@ -207,7 +207,7 @@ class PermissionClaims:
         raise forbidden(review.definition.group_resource, review.name or name_of(review.object), text)
 
     def _expected(self, review: Review) -> dict[str, str] | None:
-        """None where there is nothing to do: the common case, of which only this function is the price."""
+        """The claim labels that the object must have; None if nothing is to be done, which is the common case."""
         if (
             # The subresources of custom types leave metadata as it is, those of built-in types write it.
             (review.subresource and review.definition.message is None)

@@ -1,4 +1,4 @@
-"""Reading APIBindings, from memory."""
+"""Functions that read APIBindings, and a cache of decoded records."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _decoded: Cache[Key, tuple[Record, Object]] = Cache(
 
 
 def decoded(record: Record) -> Object:
-    """The stored object of a record: shared, never change it. Without apiVersion, kind and resourceVersion."""
+    """The decoded object of a record, without apiVersion, kind and resourceVersion. It is shared: never change it."""
     known = _decoded.get(record.key)
     if known is not None and known[0] is record:
         return known[1]
@@ -36,19 +36,19 @@ def decoded(record: Record) -> Object:
 
 
 def bindings_of(range: Range, cluster: str) -> list[Object]:
-    """The APIBindings of a logical cluster."""
+    """The APIBindings of a logical cluster. They are shared: never change them."""
     return [decoded(record) for record in range.list(API_BINDINGS, cluster)]
 
 
 def reference_of(binding: Object) -> tuple[str, str]:
-    """(path, name) of the export that a binding, or an endpoint slice, refers to; the path is empty for its own cluster."""
+    """(path, name) of the export to which a binding or an endpoint slice refers. The path is empty for its own cluster."""
     spec = binding.get("spec") or {}
     export = (spec.get("reference") or {}).get("export") or spec.get("export") or {}
     return export.get("path") or "", export.get("name") or ""
 
 
 def binding_to(bindings: Iterable[Object], cluster: str, name: str) -> Object | None:
-    """The binding to an export, which is named by its cluster id and name."""
+    """The binding to the export with this cluster (id) and name; None if there is none."""
     for binding in bindings:
         path, referred = reference_of(binding)
         if referred != name:
@@ -60,7 +60,7 @@ def binding_to(bindings: Iterable[Object], cluster: str, name: str) -> Object | 
 
 
 def bound_resource(binding: Object, group: str, resource: str) -> dict[str, Any] | None:
-    """The entry of `status.boundResources` for a resource."""
+    """The entry of `status.boundResources` for a resource (plural); None if it is not bound."""
     for entry in (binding.get("status") or {}).get("boundResources") or ():
         if entry.get("resource") == resource and (entry.get("group") or "") == group:
             return entry  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""Admission `apis.kcp.io/CRDNoOverlappingGVR`: a CustomResourceDefinition cannot take what a binding has."""
+"""Admission `apis.kcp.io/CRDNoOverlappingGVR`: a CustomResourceDefinition must not define a bound resource."""
 
 from __future__ import annotations
 

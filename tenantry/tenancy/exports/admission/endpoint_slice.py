@@ -10,7 +10,7 @@ from tenantry.tenancy.exports.export_lookup import ExportLookup
 
 
 class EndpointSlice:
-    """A slice refers to an export that exists and that its creator may bind."""
+    """Requires that the export of a new slice exists and that the creator may bind it."""
 
     def __init__(self, *, exports: ExportLookup, authorizer: ClusterAuthorizer) -> None:
         self._exports = exports
