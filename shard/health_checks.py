@@ -1,4 +1,4 @@
-"""What `/readyz` asks of a shard, and what `/metrics` learns of its store."""
+"""The health checks of a shard for `/readyz`, and the metrics of its store."""
 
 from __future__ import annotations
 
@@ -43,8 +43,10 @@ def add_checks(tenancy: Tenancy, health: Health, metrics: Metrics) -> None:
 
 
 class StoreCheck:
-    """Well while ranges may be read, and no write was refused for reasons of the store in the last seconds. Not longer: a shard
-    that gets no requests would never have the write that proves it well again. `clock`: seconds, monotonic."""
+    """Passes if all ranges may be read, and the last write did not fail because of the store within REMEMBERED_SECONDS.
+
+    The failure is forgotten after that: a shard without requests has no write that could succeed. `clock`: monotonic seconds.
+    """
 
     def __init__(self, cell: Cell, clock: Callable[[], float] = time.monotonic) -> None:
         self._cell = cell

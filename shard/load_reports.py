@@ -1,4 +1,4 @@
-"""Reports to the registry, now and then, of what a shard's ranges hold and how busy they are."""
+"""Reports the load of a shard's ranges to the registry: tenants, objects, and requests per second."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tenantry.storage.range import Range
 from tenantry.storage.store import StoreError
 
 AGAIN_SECONDS = 60.0
-"""When a report that has not changed is repeated: it ended with its session, if that began anew."""
+"""An unchanged report is repeated after this time, because a new session has none."""
 
 logger = logging.getLogger(__name__)
 
 
 @asynccontextmanager
 async def reporting_loads(shard: Shard, interval_seconds: float) -> AsyncIterator[None]:
-    """Reports while the context lasts."""
+    """Reports every `interval_seconds` in the context."""
     task = restarting(partial(_report, shard, interval_seconds), name="report loads")
     try:
         yield
@@ -32,7 +32,7 @@ async def reporting_loads(shard: Shard, interval_seconds: float) -> AsyncIterato
 
 
 async def _report(shard: Shard, interval_seconds: float) -> None:
-    """Runs until cancelled. A report that fails is made up for by the next one."""
+    """Runs until cancelled. After a failed report, the next one has all values again."""
     loop = asyncio.get_running_loop()
     reported: dict[str, RangeLoad] | None = None
     reported_at = 0.0

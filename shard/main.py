@@ -1,4 +1,4 @@
-"""One shard as a process of its own, on etcd."""
+"""The process `tenantry shard`: one shard, on etcd."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _DRAIN_RETRY_SECONDS = 0.2
 
 
 def run(settings: ShardSettings) -> int:
-    """Serves until SIGINT or SIGTERM and until others have its ranges; the exit code."""
+    """Serves until SIGINT or SIGTERM, and then until other shards own its ranges. Returns the exit code."""
     return run_on_etcd(settings, ShardProcess)
 
 
@@ -76,7 +76,7 @@ class ShardProcess(Process[ShardSettings]):
         return f"tenantry shard {self.name} serves {self.url}"
 
     async def start(self) -> None:
-        """Returns when it may serve: root is installed, and whatever it owns by then is loaded or being loaded."""
+        """Returns when the shard may serve: root is installed, and its ranges are loaded or being loaded."""
         settings, stack, authority = self._settings, self._stack, self._authority
         self._clients = ClientAuthority.of(settings, self.certificates)
         await self._serve_probes(settings.bind_address, settings.health_port)
@@ -148,7 +148,8 @@ class ShardProcess(Process[ShardSettings]):
         await shard.start()
 
     async def drain(self) -> None:
-        """Has others take the ranges, and returns when they have, or there is nobody to take them, or the time is over."""
+        """Has other shards take over the ranges. Returns when they own them, if there is no other shard, or after
+        `handover_seconds`."""
         await super().drain()
         if self.shard is None:
             return
@@ -230,7 +231,7 @@ class ShardProcess(Process[ShardSettings]):
 
     def _http_server(self) -> HttpServer[Request]:
         settings, authority = self._settings, self._authority
-        # Gateways and other shards come with the platform's own certificates, whoever else is known by another's.
+        # Gateways and other shards have certificates of the platform's CA, even if clients have those of another CA.
         return https_server(
             self._handle,
             settings,
@@ -260,7 +261,8 @@ class ShardProcess(Process[ShardSettings]):
 
 
 def heartbeat_config(config: EtcdConfig, ttl_seconds: float) -> EtcdConfig:
-    """For the connection of a heartbeat: an answer after a lease's end is of no use, and another member may be quicker."""
+    """The configuration of the heartbeat's connection. Its deadlines are shorter than the lease, so that another member can be
+    tried."""
     return msgspec.structs.replace(
         config,
         deadline_seconds=ttl_seconds / 2,
@@ -271,7 +273,8 @@ def heartbeat_config(config: EtcdConfig, ttl_seconds: float) -> EtcdConfig:
 
 
 def own_address(target: str) -> str:
-    """The address of this machine from which it reaches `host:port`; nothing is sent."""
+    """The local address from which this machine reaches `target` (`host:port`). Sends nothing. Raises OSError if there is
+    none."""
     host, _, port = target.rpartition(":")
     for family, kind, _, _, address in socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_DGRAM):
         with suppress(OSError), socket.socket(family, kind) as probe:

@@ -1,4 +1,4 @@
-"""Whether a service account, or the secret that its token is bound to, still exists: asked for each new token."""
+"""Looks up whether a service account, or the Secret of a token, still exists. Called for each token that is not cached."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tenantry.storage.keys import Key
 
 
 class ServiceAccountLookup:
-    """From memory for clusters of this shard, else from the shard that holds them."""
+    """Reads from memory for clusters of this shard, otherwise asks the shard that owns the range."""
 
     def __init__(self, cell: Cell, range_map: Map, peers: Peers) -> None:
         self._cell = cell
@@ -23,7 +23,7 @@ class ServiceAccountLookup:
         self._peers = peers
 
     async def __call__(self, cluster: str, resource: str, namespace: str, name: str) -> str | None:
-        """The uid, None where there is none. Raises StatusError 503 where that cannot be told."""
+        """The uid; None if the object does not exist. Raises StatusError 503 if the range's owner does not answer."""
         if self._cell.owns(cluster):
             record = self._cell.range_of(cluster).get(Key(cluster, f"core/{resource}", namespace, name))
             return record.head.uid if record is not None and not record.head.deleting else None
@@ -35,7 +35,7 @@ class ServiceAccountLookup:
         if isinstance(reply, Response) and reply.status == 404:
             return None
         if not isinstance(reply, Response) or reply.status != 200:
-            # A token must not be called invalid because its range is on its way.
+            # A token is not invalid because its range has no owner at the moment.
             raise unavailable(f"whether the token's service account exists cannot be told: range {info.name} does not answer now")
         metadata = orjson.loads(reply.body)["metadata"]
         return None if metadata.get("deletionTimestamp") else str(metadata["uid"])

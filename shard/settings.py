@@ -12,7 +12,7 @@ from tenantry.storage.commit import CommitLimits
 
 @dataclass(frozen=True, kw_only=True)
 class TenantSettings(Settings):
-    """Of a process in which tenants live."""
+    """The settings of a process that serves workspaces."""
 
     token_auth_file: str = setting(
         "", 'CSV of static tokens: token,user,uid,"group1,group2"', "kube-apiserver's format, for trials and tests"
@@ -73,7 +73,7 @@ class TenantSettings(Settings):
         return ClusterLimits(objects=self.max_cluster_objects, size_bytes=self.max_cluster_bytes)
 
     def commit_limits(self, largest_share: float) -> CommitLimits:
-        """`largest_share`: of one workspace."""
+        """`largest_share`: the share of one workspace, between 0 and 1."""
         return CommitLimits(
             waiting_operations=self.max_waiting_writes,
             waiting_bytes=self.max_waiting_write_bytes,
@@ -81,7 +81,7 @@ class TenantSettings(Settings):
         )
 
     def home_creator_groups(self) -> tuple[str, ...] | None:
-        """None where nobody gets a home."""
+        """The groups of --home-workspaces-home-creator-groups; None if home workspaces are disabled."""
         return listed(self.home_workspaces_home_creator_groups) if self.enable_home_workspaces else None
 
 

@@ -1,4 +1,4 @@
-"""One shard: its cell, what tenancy makes of it, the views over it, and the pipeline that answers requests."""
+"""Wires the parts of one shard: cell, tenancy, views, and the pipeline that answers requests."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ from tenantry.virtual.view import ViewContext
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """How callers are known, the same for every shard of a process."""
+    """How callers are authenticated: the same for all shards of a process."""
 
     requests: Sequence[RequestAuthenticator]
     tokens: Sequence[TokenAuthenticator]
@@ -57,11 +57,11 @@ class Identity:
 
 
 class Shard:
-    """Made, joined (it has a session, and acquires the ranges that the map gives it), started, stopped.
+    """One shard. Call `join` (it gets a session, and acquires the ranges that the map assigns to it), `start`, and `stop`.
 
-    `handle` answers requests once it is started. `ttl_seconds`: how long the shard counts as alive after its last sign of life.
-    `uid` is new with every start of a process; `url` is where peers and gateways reach it, and `open_store` a connection of its
-    heartbeat's own, both for shards in processes of their own.
+    `handle` answers requests after `start`. `ttl_seconds`: of the session's lease. `uid`: new for every start of the process.
+    `url`: where peers and gateways reach it. `open_store`: opens a separate connection for the heartbeat. The last two are for
+    shards in processes of their own.
     """
 
     def __init__(
@@ -163,12 +163,12 @@ class Shard:
         return self._info
 
     async def join(self) -> None:
-        """Says that this shard lives, and takes up what it is given from then on."""
+        """Starts the session, and acquires ranges from then on."""
         await self.session.start()
         self.ownership.start()
 
     def tenants(self, range_name: str) -> int:
-        """How many tenants a range holds; `root` itself is nobody's, so a range's capacity does not count it."""
+        """The number of tenants of a range, for its capacity. `root` itself does not count."""
         range_ = self.cell.ranges.get(range_name)
         if range_ is None:
             return 0
@@ -187,7 +187,7 @@ class Shard:
 
 
 def _forget_tokens(authenticator: Union, range_: Range) -> Callable[[], None]:
-    """A token dies with its account or secret, not when its place in the cache is due. Other shards forget it within seconds."""
+    """Drops cached tokens when a service account or Secret is deleted. Other shards drop them within seconds."""
 
     def changed(events: Sequence[RecordEvent]) -> None:
         if any(event.record is None for event in events):

@@ -1,8 +1,8 @@
-"""The admission of logical clusters: which plugins there are, and in which order.
+"""The admission chain of logical clusters: all plugins, and their order.
 
-Order (kcp's): namespaces, then the rules of workspaces and of exports, what is reserved, then who may grant what, and the quotas
-last, when nothing else can refuse a write that was charged. Before all of them what is the platform's is taken off what users
-sent, so that nothing works with it.
+First, reserved labels, annotations and finalizers that users sent are removed, so that no other plugin sees them. Then follow,
+in kcp's order, namespaces, the rules of workspaces and exports, reserved names, and escalation checks. Quotas are last, because
+no later plugin may refuse a write that was charged.
 """
 
 from __future__ import annotations

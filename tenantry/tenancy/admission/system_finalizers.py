@@ -1,8 +1,8 @@
-"""What the end of an object hangs on, and the system alone sets and takes off: the finalizers of its own controllers, and what a
-definition says of whether it is served. One table for all types.
+"""Finalizers and conditions that only the system sets and removes, because the deletion of an object depends on them.
 
-kcp puts two of these finalizers back (LogicalCluster, APIBinding), Kubernetes none: there, whoever takes one off leaves behind
-what it stood for. Users may send objects without them, or with more of them; what is stored has those that it had.
+These are the finalizers of the system's controllers, and the conditions that say whether a CustomResourceDefinition is served.
+kcp restores two of these finalizers (LogicalCluster, APIBinding). Kubernetes restores none: a user who removes one leaves
+orphaned objects. Users may send objects without these finalizers, or with more; the stored object keeps those that it had.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from tenantry.tenancy.workspaces.state import DELETION_FINALIZER, TERMINATORS_FI
 
 
 class SystemFinalizerRule(NamedTuple):
-    """`kept`: stay as they are. `borne`: besides, every object that is not being deleted has them."""
+    """`kept`: finalizers that users can neither add nor remove. `borne`: the same, and every object that is not being deleted
+    has them."""
 
     kept: tuple[str, ...] = ()
     borne: tuple[str, ...] = ()
@@ -41,7 +42,7 @@ FINALIZERS: Mapping[GroupResource, SystemFinalizerRule] = {
 NAMESPACES = GroupResource("", "namespaces")
 CUSTOM_RESOURCE_DEFINITIONS = GroupResource("apiextensions.k8s.io", "customresourcedefinitions")
 SERVED = frozenset({ESTABLISHED, NAMES_ACCEPTED})
-"""Conditions of a definition: the objects of one that is not served are nobody's when it is deleted."""
+"""Conditions of a CustomResourceDefinition. The objects of one that is not served would be orphaned when it is deleted."""
 
 
 class SystemFinalizers(Plugin):
@@ -69,7 +70,7 @@ class SystemFinalizers(Plugin):
             metadata_of(obj)["finalizers"] = wanted
 
     def _is_own(self, review: Review) -> bool:
-        """Whether it is the platform's type, and not one of a tenant that is called so."""
+        """Whether it is the system's type, and not a tenant's type of the same name."""
         own = self._definitions.find(review.definition.group, review.definition.plural)
         return own is None or own.identity == review.definition.identity
 

@@ -1,7 +1,7 @@
-"""The names of the system's cluster roles, and of their bindings, are taken in every logical cluster, as in a Kubernetes cluster.
+"""Refuses ClusterRoles and ClusterRoleBindings with names of the system's ones, in every logical cluster (409).
 
-Kubernetes has them as objects, so a create is answered 409. Here they are objects of `system:admin`, which hold everywhere.
-kcp leaves the names free, and a role of a tenant then stands before the system's for as long as it exists.
+In Kubernetes, these names exist as objects. Here the objects are in `system:admin`, and apply in every cluster. kcp does not
+reserve the names, and there a role of a tenant replaces the system's role in its cluster.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ INSTALLED = {
     CLUSTER_ROLES: frozenset(map(name_of, (*KUBERNETES_ROLES, *SYSTEM_ROLES))),
     CLUSTER_ROLE_BINDINGS: frozenset(map(name_of, (*KUBERNETES_BINDINGS, *SYSTEM_BINDINGS))),
 }
-"""What every start installs: taken even while an administrator has deleted it, for it will be there again."""
+"""The names that every start installs. They are reserved even if an administrator has deleted the object."""
 
 
 class SystemRoles(Plugin):
-    """Nobody is exempt. What was stored under such a name before may be read, changed and deleted: it means nothing."""
+    """Applies to all users. Older objects with such a name have no effect, and may be read, changed and deleted."""
 
     def __init__(self, *, cell: Cell, catalog: Catalog) -> None:
         self._cell = cell
@@ -41,7 +41,7 @@ class SystemRoles(Plugin):
             raise already_exists(review.definition.group_resource, review.name)
 
     def _is_taken(self, resource: str, name: str) -> bool:
-        """Whether the system has it beyond what is installed: administrators add roles for all clusters there."""
+        """Whether `system:admin` has an object of this name: administrators may add roles for all clusters there."""
         cell = self._cell
         if cell.owns(SYSTEM_ADMIN):
             return cell.range_of(SYSTEM_ADMIN).get(Key(SYSTEM_ADMIN, resource, "", name)) is not None

@@ -1,10 +1,10 @@
-"""The authorizer of logical clusters: kcp's chain in kcp's order, with decisions remembered until something they rest on changes.
+"""The authorizer of logical clusters: kcp's chain of authorizers, with cached decisions.
 
-Order (kcp): always-allowed group, always-allowed paths, then every link of required groups → system resources → content →
-maximal permission policy must let through, and at last RBAC must allow.
+Order (kcp): the always-allowed group and paths; then the links required groups, system resources, workspace content and maximal
+permission policy, each of which may refuse; then RBAC, which must allow.
 
-What is remembered of a cluster is dropped by the events of a commit, which are delivered before its writer is answered: nobody
-who was told that a write was done meets a decision from before it.
+The events of a commit drop the cached decisions of its cluster before the writer gets its answer. So no decision is older than an
+answered write.
 """
 
 from __future__ import annotations
@@ -49,17 +49,16 @@ from tenantry.tenancy.types.logical_cluster import NAME
 from tenantry.tenancy.well_known import SYSTEM_ADMIN
 
 ACCESS_BYTES_MAX = 32 << 20
-"""For policies, users and decisions of all clusters."""
+"""For the policies, users and decisions of all clusters."""
 CLUSTER_BYTES_MAX = ACCESS_BYTES_MAX // 4
-"""What the users of one cluster take at most, with what was decided about them, so that many of them drive out few others; beyond
-that they are begun anew. Its policy stays, however large: that is bounded by what the cluster may store, and takes too long to be
-made for each request."""
+"""For the users and decisions of one cluster, which are dropped beyond that. Its policy is kept, however large: the limits of
+the cluster bound it, and it takes too long to be compiled for each request."""
 BINDINGS_AT_ONCE = 200
-"""Whoever is named by more of them is looked up in slices."""
+"""The grants of a user with more bindings than that are collected in slices."""
 
 
 class AuthorizerChain:
-    """Implements `Authorizer` and what tenancy asks beyond it: deep checks and the rules of a user."""
+    """Implements `ClusterAuthorizer`, and the questions of the escalation check (`rules`, `role_rules`)."""
 
     def __init__(
         self, *, cell: Cell, catalog: Catalog, directory: Directory, local_ranges: LocalRanges, exports: ExportLookup
@@ -72,19 +71,19 @@ class AuthorizerChain:
             "access", bytes_max=ACCESS_BYTES_MAX, entry_bytes_max=CLUSTER_BYTES_MAX, keeps_large=True
         )
         self._epoch = 0
-        """Counts what voids the decisions of all clusters."""
+        """Incremented by a change that invalidates the decisions of all clusters."""
         self._makers = Once()
         self._making: dict[str, Policy] = {}
-        """Of the policies that are being compiled, those that no change has voided."""
+        """Cluster → policy that is being compiled, unless a change has invalidated it."""
         self._found: tuple[ClusterAccess, User, Access] | None = None
-        """Of the request that goes on now; who has very long names is not remembered longer."""
+        """The access that was collected in slices for the next request: a user with very long names is not cached."""
         self._with_policy: set[tuple[str, str]] = set()
         self._by_name = False
         self._depends_on: dict[str, object] = {}
         self._maximal_permission = MaximalPermission(cell, exports, self._policy_allows)
         self._links: tuple[Link, ...] = (
             RequiredGroups(self._logical_cluster),
-            # Before the link that lets the controllers of workspace types through, past all others.
+            # Before `WorkspaceContent`, which allows controllers of workspace types at once.
             SystemResources(),
             Content(self._logical_cluster),
             self._maximal_permission,
@@ -110,29 +109,30 @@ class AuthorizerChain:
         return decision
 
     def allows_deep(self, attributes: Attributes) -> bool:
-        """RBAC of `attributes.cluster` alone: no workspace access, required groups or maximal permission (kcp's deep SAR)."""
+        """Whether RBAC of `attributes.cluster` alone allows it: no access, required groups or maximal permissions (kcp's deep
+        SAR)."""
         if MASTERS_GROUP in attributes.user.groups:
             return True
         return allowing(self._access_of(attributes.user, attributes.cluster).grants, attributes) is not None
 
     def may_access(self, user: User, cluster: str, *, owner: str = "") -> bool:
-        """Whether a user may enter a logical cluster, on whichever shard that is. `owner`: the name of the user who owns it, as
-        its Workspace says; of clusters on other shards that is not known here otherwise."""
+        """Whether a user may access a logical cluster (id) of any shard. `owner`: the user name of the owner in its Workspace;
+        for clusters on other shards it is not known otherwise."""
         return MASTERS_GROUP in user.groups or self._workspace_access.allows(user, cluster, owner, self._access_of(user, cluster))
 
     def is_privileged(self, user: User) -> bool:
-        """Whether a user may enter any logical cluster there is, by the RBAC that holds in all of them."""
+        """Whether a user may access all logical clusters: system:masters, and by the RBAC of system:admin."""
         return MASTERS_GROUP in user.groups or self._access_of(user, SYSTEM_ADMIN).may_access
 
     def rules(self, user: User, cluster: str, namespace: str) -> list[Rule]:
-        """The RBAC rules (PolicyRule objects) that a user has in a namespace, or cluster-wide without one. Those of a role come
-        once, by however many bindings: bindings times rules would be more than what either is."""
+        """The RBAC rules (PolicyRules) of a user in a namespace, or cluster-wide if `namespace` is empty. The rules of a role
+        come once, however many bindings give it."""
         grants = self._access_of(user, cluster).grants
         roles = dict.fromkeys(grant.rules for grant in grants if grant.namespace in (None, namespace))
         return [rule for role in roles for rule in role.rules]
 
     def role_rules(self, cluster: str, namespace: str, name: str) -> Sequence[Rule] | None:
-        """The rules of a Role or, without a namespace, of a ClusterRole, system:admin's included; None where there is none."""
+        """The rules of a Role or, if `namespace` is empty, of a ClusterRole (also of system:admin); None if it does not exist."""
         found = self._policies.role(cluster, namespace, name)
         return found.rules if found is not None else None
 
@@ -145,7 +145,8 @@ class AuthorizerChain:
         return Decision(Verdict.ALLOW, grant.source) if grant is not None else NO_OPINION
 
     def _policy_allows(self, asking: str, question: Attributes) -> bool:
-        """A deep check in the cluster of an export, for a decision in the cluster `asking`, which rests on it from then on."""
+        """A deep check in the cluster of an export, for a decision in the cluster `asking`, which then depends on that
+        cluster."""
         self._depends_on[question.cluster] = self._of_cluster(question.cluster).token
         if self._access_of(question.user, question.cluster).depends_on_name(question.resource):
             self._by_name = True
@@ -179,12 +180,12 @@ class AuthorizerChain:
                 access.add(grant)
             self._grow(cluster, known, known.add(user, access))
         if access.initializer_groups and (groups := waited_for(self._logical_cluster(cluster), access.initializer_groups)):
-            # Not remembered: it rests on the type, which is another cluster's.
+            # Not cached: it depends on the workspace type, which is in another cluster.
             return Access(access.users, (*access.grants, *initializer_grants(self._catalog, groups)))
         return access
 
     async def _find_access(self, user: User, cluster: str) -> None:
-        """What `_access_of` does, in slices; to no effect where the RBAC changes meanwhile."""
+        """Does what `_access_of` does, in slices. If RBAC changes meanwhile, the result is dropped."""
         known = self._clusters.get(cluster)
         if known is None:
             return
@@ -198,7 +199,7 @@ class AuthorizerChain:
             self._clusters.grow(cluster, known.add(user, access))
 
     def _new_access(self, users: Sequence[User], cluster: str) -> Access:
-        """With what system:admin grants in every cluster."""
+        """An access with the grants of system:admin, which apply in every cluster."""
         everywhere = self._policies.everywhere.grants(users) if cluster != SYSTEM_ADMIN else ()
         return Access(users, everywhere, initializer_groups(users))
 
@@ -213,13 +214,13 @@ class AuthorizerChain:
         return known
 
     def _reset(self, cluster: str, policy: Policy) -> ClusterAccess:
-        """Begins anew, with nobody."""
+        """Caches the policy of a cluster, without users and decisions."""
         known = ClusterAccess(policy, self._epoch)
         self._clusters.put(cluster, known, policy.bytes)
         return known
 
     async def _make_policy(self, cluster: str) -> None:
-        """Compiles a large policy in slices; to no effect where it becomes void meanwhile."""
+        """Compiles a large policy in slices. If it becomes invalid meanwhile, it is dropped."""
         policy = self._making[cluster] = self._policies.empty(cluster)
         try:
             await self._policies.fill(policy, cluster)
@@ -237,12 +238,12 @@ class AuthorizerChain:
         return True
 
     def _require_cluster(self, attributes: Attributes) -> None:
-        """Raises StatusError 404 for a tenant that is gone or never was: nobody would ever delete what a master writes there."""
+        """Raises StatusError 404 if the logical cluster does not exist: nobody would delete what system:masters write there."""
         cluster = attributes.cluster
         if not cluster or cluster.startswith("system:") or not self._cell.owns(cluster):
             return
         key = Key(cluster, LOGICAL_CLUSTERS, "", NAME)
-        # Its logical cluster is what makes a tenant, so that may always be asked for and made.
+        # The LogicalCluster itself may be read and created.
         if self._cell.range_of(cluster).get(key) is None and attributes.resource != "logicalclusters":
             raise not_found(WORKSPACE_RESOURCE, cluster)
 
@@ -255,7 +256,7 @@ class AuthorizerChain:
 
     def _follow(self, range_: Range) -> Callable[[], None]:
         stops = [range_.subscribe(self._changed, resource) for resource in (*RBAC_RESOURCES, LOGICAL_CLUSTERS, API_BINDINGS)]
-        # What was decided while the range was another shard's rests on copies.
+        # Earlier decisions were made from copies.
         self._policies.forget_all()
 
         def stop() -> None:
@@ -273,7 +274,7 @@ class AuthorizerChain:
                 self._forget(event.key.cluster)
 
     def _export_changed(self, _: str, cluster: str, name: str, export: Object | None) -> None:
-        """Decisions of whoever bound an export rest on its having a policy; what the policy says is RBAC's."""
+        """Decisions in consumers' clusters depend on whether the export has a policy. What the policy allows is RBAC."""
         place = (cluster, name)
         has_policy = export is not None and has_local_policy(export)
         if has_policy != (place in self._with_policy):
@@ -296,7 +297,7 @@ class AuthorizerChain:
             self._reset(cluster, known.policy)
 
     def _forget(self, cluster: str | None) -> None:
-        """What was decided in a cluster (None: in all of them) rests on something other than its RBAC."""
+        """Drops the decisions in a cluster (None: in all clusters), because something other than its RBAC changed."""
         if cluster is None:
             self._epoch += 1
             return

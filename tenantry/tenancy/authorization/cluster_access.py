@@ -1,4 +1,4 @@
-"""What users hold in a logical cluster, and what was decided about it: made once, dropped when what it rests on changes."""
+"""The grants of users in a logical cluster, and cached decisions. Dropped when something that they depend on changes."""
 
 from __future__ import annotations
 
@@ -11,17 +11,20 @@ from tenantry.kube.rbac.rules import CompiledRules
 from tenantry.tenancy.authorization.policy import Grant, Policy, allowing
 
 DECISIONS_MAX = 1000
-"""Decisions remembered for one user in one cluster; paths and names of objects are the callers' to invent."""
+"""Cached decisions for one user in one cluster, at most: callers choose paths and names of objects."""
 
 _GRANT_BYTES = 300
-"""Measured: a grant, its place, and its rules among those of the user."""
+"""Measured: a grant with its entries in the dictionaries."""
 
 _ACCESS = Attributes(User(""), "access", "", path="/")
 
 
 class Access:
-    """`users` is everybody that the user counts as there, `grants` what they are granted together. `initializer_groups`: theirs,
-    as controllers of workspace types."""
+    """The access of one user in one logical cluster.
+
+    `users`: the effective users there (`effective_users`). `grants`: the grants of all of them. `initializer_groups`: their
+    groups as controllers of workspace types.
+    """
 
     __slots__ = ("_decisions", "_decisions_bytes", "_grants", "_may_access", "_named", "initializer_groups", "rules", "users")
 
@@ -42,7 +45,7 @@ class Access:
         return self._grants.values()
 
     def add(self, grant: Grant) -> None:
-        """Only before anything is asked. One grant for each role and place: what many bindings give alike is looked at once."""
+        """Adds a grant; call it before any question. Of bindings that give the same role in the same namespace, one is kept."""
         self._grants.setdefault((grant.namespace, grant.rules), grant)
         if grant.rules not in self.rules:
             self.rules.add(grant.rules)
@@ -52,23 +55,23 @@ class Access:
 
     @property
     def own_bytes(self) -> int:
-        """What it takes beside the rules of roles, and the decisions."""
+        """The memory that it takes, in bytes, without the rules of roles and without decisions."""
         return ENTRY_BYTES + size_of((self.users, tuple(self._named or ()))) + _GRANT_BYTES * len(self.grants)
 
     @property
     def may_access(self) -> bool:
-        """kcp's verb `access` on the path `/`."""
+        """Whether the grants give the verb `access` on the path `/` (kcp)."""
         if self._may_access is None:
             self._may_access = allowing(self.grants, _ACCESS) is not None
         return self._may_access
 
     def depends_on_name(self, resource: str) -> bool:
-        """Whether any rule is limited to names of objects of the resource."""
+        """Whether any rule has resourceNames for the resource."""
         named = self._named
         return named is not None and (resource in named or "*" in named)
 
     def known(self, question: Attributes) -> Decision | None:
-        """The decision made before; most do not depend on the object's name and hold for all."""
+        """The cached decision, if any. Most decisions do not depend on the object's name, and are cached without it."""
         resource = question.resource
         if not resource:
             return self._decisions.get((question.verb, question.path))
@@ -77,7 +80,7 @@ class Access:
         return found if found is not None else self._decisions.get((*key, question.name))
 
     def remember(self, question: Attributes, decision: Decision, *, by_name: bool) -> int:
-        """Keeps a decision. Returns by how many bytes more (or fewer) are kept now."""
+        """Caches a decision. Returns by how many bytes the cached decisions grew (negative: shrank)."""
         key: tuple[str, ...] = (question.verb, question.path)
         if question.resource:
             key = (question.verb, question.resource, question.group, question.namespace, question.subresource)
@@ -96,9 +99,12 @@ class Access:
 
 
 class ClusterAccess:
-    """What is known of one logical cluster: its policy, and the access of those who asked, which takes `bytes`. `depends_on`: the
-    `token`s of other clusters' values that decisions here rest on (maximal permission policies), by cluster; once one of these is
-    no longer the cluster's, all but the policy is void; and so it is where `epoch` is over."""
+    """The policy of one logical cluster, and the cached access of its users, which takes `bytes`.
+
+    `depends_on`: cluster → the `token` that its ClusterAccess had when a decision here used its RBAC (maximal permission
+    policies). If such a cluster has another token now, or if `epoch` is not the current one, everything but the policy is
+    invalid.
+    """
 
     __slots__ = ("_rules", "bytes", "depends_on", "epoch", "policy", "token", "users")
 
@@ -112,18 +118,18 @@ class ClusterAccess:
         self._rules: set[CompiledRules] = set()
 
     def add(self, user: User, access: Access) -> int:
-        """Keeps an access, unless the user's names are too long. Returns by how many bytes more are kept now."""
+        """Caches the access of a user, unless the user's names are too long. Returns by how many bytes the cache grew."""
         size = size_of(user, KEY_BYTES_MAX)
         if size > KEY_BYTES_MAX:
             return 0
         self.users[user] = access
         size += access.own_bytes
-        # The rules of a role are one, whoever has them.
+        # Users share the rules of a role.
         more = access.rules - self._rules
         self._rules |= more
         return self.grow(size + sum(rules.bytes for rules in more))
 
     def grow(self, more_bytes: int) -> int:
-        """What is kept takes so much more (or less)."""
+        """Adds to the size in bytes, and returns the same number."""
         self.bytes += more_bytes
         return more_bytes

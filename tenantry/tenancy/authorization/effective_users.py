@@ -1,7 +1,7 @@
-"""Who a caller counts as in a logical cluster: kcp's scopes, warrants and foreign service accounts.
+"""The effective users of a caller in a logical cluster: kcp's scopes, warrants and foreign service accounts.
 
-A service account belongs to one cluster; elsewhere it counts as a stand-in for strangers, and as the user
-`system:kcp:serviceaccount:<cluster>:<namespace>:<name>` that other clusters can grant to.
+A service account belongs to one cluster. In other clusters it is an anonymous user in the group system:authenticated, and the
+user `system:kcp:serviceaccount:<cluster>:<namespace>:<name>`, to which other clusters can grant permissions.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ _WARRANT_DEPTH = 8
 
 
 def is_local(user: User, cluster: str) -> bool:
-    """A service account of this cluster, unless its scopes are elsewhere. One without an origin counts as local: access reviews
-    and impersonation name users so."""
+    """Whether it is a service account of this cluster, and its scopes allow the cluster. A service account without an origin
+    counts as local, because access reviews and impersonation give none."""
     return is_service_account(user) and _in_scope(user, cluster)
 
 
 def effective_users(user: User, cluster: str) -> tuple[User, ...]:
-    """Everybody that `user` counts as in `cluster`; permissions of any of them are enough."""
+    """The effective users of `user` in `cluster` (id). A permission of any of them is enough."""
     if not user.extra and not is_service_account(user):
         return (user,)
     return _effective_users(user, cluster)
@@ -77,7 +77,7 @@ def _in_scope(user: User, cluster: str) -> bool:
 
 
 def _out_of_scope(user: User) -> User:
-    """What is left of an identity that has no standing in a cluster."""
+    """The effective user of a caller who is out of scope in a cluster."""
     if AUTHENTICATED_GROUP not in user.groups:
         return User(ANONYMOUS, (UNAUTHENTICATED_GROUP,))
     home = home_of(user)
@@ -107,11 +107,11 @@ def _extra(value: Mapping[str, Any]) -> tuple[tuple[str, tuple[str, ...]], ...]:
 
 @cached("bound_users", bytes_max=1 << 20)
 def bound_users(user: User, cluster: str) -> tuple[User, ...]:
-    """Everybody about whom the maximal permission policy of an export in `cluster` is asked: who the user counts as there, with
-    `apis.kcp.io:binding:` before every name.
+    """The users to whom the maximal permission policy of an export in `cluster` applies: the effective users there, with the
+    prefix `apis.kcp.io:binding:` on every name and group.
 
-    The policy is the provider's, so that whoever was impersonated in the consumer's cluster is a stranger to it, and a service
-    account has its global name alone.
+    The policy is RBAC of the provider's cluster. So users who were impersonated in the consumer's cluster are out of scope, and
+    a service account has only its global name.
     """
     found = effective_users(user, cluster)
     return tuple(

@@ -1,4 +1,4 @@
-"""What the provider of an API lets its consumers do at most: `spec.maximalPermissionPolicy.local` (kcp authorizer 04)."""
+"""The link for maximal permission policies of exports: `spec.maximalPermissionPolicy.local` (kcp)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ PolicyCheck = Callable[[str, Attributes], bool]
 
 
 class MaximalPermission:
-    """A bound resource needs, in the export's cluster, RBAC for the caller with `apis.kcp.io:binding:` before its names."""
+    """For a bound resource, RBAC of the export's cluster must allow the request to the caller's names with the prefix
+    `apis.kcp.io:binding:`."""
 
     def __init__(self, cell: Cell, exports: ExportLookup, policy_allows: PolicyCheck) -> None:
         self._cell = cell

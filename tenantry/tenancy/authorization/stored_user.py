@@ -1,7 +1,7 @@
-"""A user who is written down in one cluster and acts, or is granted something, in another: the owner of a workspace.
+"""Users that are stored in one cluster and get permissions in another one: owners of workspaces.
 
-A name may mean somebody else there. `globally_named` gives the one that means the same everywhere, and `inside` confines whoever
-is written down to the cluster that was made for it.
+The same name may mean another user there. `globally_named` gives a name that means the same user in all clusters. `inside`
+limits a stored user to the cluster that was created for it.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from tenantry.apiserver.authentication.service_account import CREDENTIAL_ID_EXTR
 from tenantry.apiserver.user import SCOPES_EXTRA, WARRANT_EXTRA, User, home_of, seen_in, with_home, without_privileges
 
 _OF_ONE_REQUEST = frozenset({WARRANT_EXTRA, CREDENTIAL_ID_EXTRA})
-"""Extras about a request or a token; nobody is them for longer."""
+"""Extra values of one request or token. They are not stored."""
 
 
 class KnownInOneCluster(Exception):
-    """The user has no name outside of the cluster that gave it one."""
+    """The user's name is valid in one cluster only."""
 
 
 def globally_named(user: User, here: str) -> User:
-    """The user who asks in cluster `here`, as any other cluster knows it: what may be stored, and used elsewhere.
+    """The caller in cluster `here` (id), by a name that means the same user in other clusters, so that it may be stored.
 
-    A service account gets its global name; whoever was impersonated keeps the scope that makes it a stranger to other clusters.
-    Raises KnownInOneCluster.
+    A service account gets its global name. An impersonated user keeps its scopes, which are not valid in other clusters. Raises
+    KnownInOneCluster.
     """
     user = seen_in(with_home(user, here), "")
     if home_of(user):
@@ -32,10 +32,11 @@ def globally_named(user: User, here: str) -> User:
 
 
 def inside(user: User, cluster: str) -> User:
-    """A stored user in the cluster that was made for it, as whom somebody else acts there: without its privileges.
+    """A stored user without its privileged groups, for somebody else who acts as it in `cluster` (id), which was created for
+    it.
 
-    One with scopes was nobody outside of where it was impersonated, and is nobody outside of this one. One with privileges is
-    nobody there either: what it was granted elsewhere, as the maker of others' workspaces for example, it was trusted with.
+    If the user had scopes or privileged groups, its scope becomes this cluster, so that permissions in other clusters do not
+    count.
     """
     plain = without_privileges(user)
     if plain.groups == user.groups and not user.extra_values(SCOPES_EXTRA):

@@ -1,4 +1,4 @@
-"""Status that only the system writes: nobody gets at `apibindings/status` and `apiexports/status` (kcp authorizer 03)."""
+"""The link for `apibindings/status` and `apiexports/status`, which only the system may use (kcp)."""
 
 from __future__ import annotations
 

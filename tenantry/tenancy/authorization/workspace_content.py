@@ -1,4 +1,4 @@
-"""Who may enter a logical cluster at all: RBAC verb `access` on the path `/` (kcp authorizer 02)."""
+"""Access to a logical cluster: RBAC verb `access` on the path `/` (kcp's workspace content authorizer)."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from tenantry.tenancy.well_known import ROOT
 _ACCESSIBLE_PHASES = frozenset({"Initializing", "Ready", "Inactive", "Terminating", "Deleting"})
 _LIFECYCLE_PHASES = frozenset({"Initializing", "Terminating", "Deleting"})
 _DELEGATED_TO_RBAC = frozenset({"bind", "escalate", "impersonate"})
-"""Questions of admission, which no view has asked the type before: whether a controller may give what it does not have itself."""
+"""Verbs of admission's escalation checks. Views do not check them by the type's permissions, so RBAC decides."""
 
 _METRICS = "/metrics"
-"""Of the process and not of a tenant: asked of root, by callers who need not be let into it."""
+"""Metrics of the process. RBAC of root decides, and access to root is not needed."""
 
 
 class Content:

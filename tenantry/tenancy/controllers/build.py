@@ -1,4 +1,4 @@
-"""The controllers of plain Kubernetes, each working all clusters of a shard at once."""
+"""Makes the controllers of Kubernetes' own types. Each works on all logical clusters of a shard."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def build(
     ca_certificate: str,
     issue_token: Issue,
 ) -> list[Controller[Any]]:
-    """All of them. `issue_token` signs the tokens that are kept in secrets; `ca_certificate`: PEM."""
+    """All of them. `issue_token` signs the tokens of service account token secrets. `ca_certificate`: PEM."""
     purge = Purge(cell=cell, apis=apis, scopes=scopes, copies=copies)
     return [
         NamespaceContentsController(definitions=definitions, scopes=scopes, ca_certificate=ca_certificate),

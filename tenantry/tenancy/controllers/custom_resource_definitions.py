@@ -1,4 +1,4 @@
-"""The life of a CustomResourceDefinition: its names are accepted and it is served, until it goes and takes its objects along."""
+"""The controller of CustomResourceDefinitions: it accepts their names, and deletes their objects with them (Kubernetes)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tenantry.tenancy.resources import CUSTOM_RESOURCE_DEFINITIONS
 
 
 class CustomResourceDefinitionController(CollectionController):
-    """A collection is that of the definitions of a cluster that did not get all of their names."""
+    """An `ObjectCollection` means the definitions of a cluster whose names are not all accepted."""
 
     name = "custom-resource-definitions"
 
@@ -36,9 +36,9 @@ class CustomResourceDefinitionController(CollectionController):
         self._scopes = scopes
         self._purge = purge
         self._terminating: dict[tuple[str, str], Key] = {}
-        """(cluster, storage key) → the definition that waits for its last object to go."""
+        """(cluster, storage key of its objects) → the definition that waits for the deletion of its objects."""
         self._naming: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        """Names of one cluster are given one after the other: two definitions that want the same see each other."""
+        """Cluster → lock: names of one cluster are accepted one after the other, so that two definitions do not get the same."""
 
     @property
     def resources(self) -> Sequence[str] | None:
@@ -78,13 +78,13 @@ class CustomResourceDefinitionController(CollectionController):
         async with lock:
             changed = await self._name(range_, key, orjson.loads(record.value))
         if changed:
-            # It may have let go of a short name that another one wants.
+            # It may have released a short name that another definition needs.
             self.enqueue(ObjectCollection(key.cluster))
 
     async def _name(self, range_: Range, key: Key, crd: Object) -> bool:
-        """Gives it its status; whether the names changed."""
+        """Updates the status. Returns whether the accepted names changed."""
         before: Object = {}
-        # Accepted names are given here alone, one definition of a cluster after the other, so these stay true.
+        # The lock of the cluster is held, so accepted names do not change meanwhile.
         taken = TakenNames(crd)
         async for each in in_slices(range_.each(CUSTOM_RESOURCE_DEFINITIONS, key.cluster), 1):
             if each.key != key:
@@ -117,8 +117,8 @@ class CustomResourceDefinitionController(CollectionController):
         await objects.update(scope, DEFINITION, "", key.name, _without_cleanup)
 
     def _has_objects(self, cluster: str, crd: Object, resource: str) -> bool:
-        """Whether the objects at its place can be its own: one that never was served, or that bears the name of a built-in type,
-        has none, and must not take away those of others."""
+        """Whether the objects with its storage key belong to it. A definition that was never served, or that has the name of a
+        built-in type, has no objects, and must not delete those of another type."""
         if not is_condition_true(crd, ESTABLISHED):
             return False
         definition = definition_of(self._apis, cluster, resource)

@@ -1,4 +1,4 @@
-"""From a storage key back to the type whose objects live there, as a cluster has it now."""
+"""Finds the definition of a storage key, or of a kind, among the APIs of a cluster."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from tenantry.tenancy.cluster_apis import ClusterApis
 from tenantry.tenancy.resources import API_BINDINGS, CUSTOM_RESOURCE_DEFINITIONS
 
 API_SOURCES = frozenset({CUSTOM_RESOURCE_DEFINITIONS, API_BINDINGS})
-"""Storage keys of what gives a cluster its APIs beyond the built-in ones."""
+"""Resources whose objects define the APIs of a cluster, besides built-in types."""
 _MEMO = "controllers.by_storage_key"
 _KINDS = "controllers.by_kind"
 
 
 def definition_of(cluster_apis: ClusterApis, cluster: str, storage_key: str) -> ResourceDefinition | None:
-    """The type behind `<group|core>/<resource>[:<identity>]`; None where the cluster does not have it (any more).
+    """The definition with the storage key `<group|core>/<resource>[:<identity>]`; None if the cluster does not serve it.
 
-    Of types that share storage, the one whose own place it is.
+    If types share storage, the one that the storage key is named after.
     """
     apis = cluster_apis.for_cluster(cluster)
     table: dict[str, ResourceDefinition] | None = apis.tables.get(_MEMO)
@@ -30,7 +30,7 @@ def definition_of(cluster_apis: ClusterApis, cluster: str, storage_key: str) -> 
 
 
 def definition_of_kind(apis: ApiSet, group: str, kind: str) -> ResourceDefinition | None:
-    """The stored type of a kind, in any version."""
+    """The definition of a stored type by group and kind, in any version; None if there is none."""
     table: dict[tuple[str, str], ResourceDefinition] | None = apis.tables.get(_KINDS)
     if table is None:
         table = {(d.group, d.kind): d for d in apis if d.stored}

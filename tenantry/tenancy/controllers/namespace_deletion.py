@@ -1,4 +1,4 @@
-"""A namespace that is deleted takes its contents along (upstream's namespace controller)."""
+"""The controller of terminating namespaces: it deletes their contents (Kubernetes' namespace controller)."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ from tenantry.tenancy.controllers.purge import Purge
 from tenantry.tenancy.resources import NAMESPACES
 
 _NAMES_MAX = 200
-"""Types, and finalizers, named in a condition."""
+"""The most types, or finalizers, that a condition names."""
 _TEXTS_MAX = 10
-"""Failures named in a condition; one object's reason is mostly every object's."""
+"""The most failures that a condition names: many objects mostly fail for the same reason."""
 
 
 class NamespaceDeletionController(ObjectController):
-    """Deletes what is in a terminating namespace, says in its conditions what remains, and lets it go when it is empty.
+    """Deletes the contents of a terminating namespace, reports in conditions what remains, and removes the finalizer when it is
+    empty.
 
-    It does not poll: contents that wait for their finalizers are looked at again when one of them goes.
+    It does not poll: the removal of an object in the namespace enqueues the namespace again.
     """
 
     name = "namespace-deletion"
@@ -88,13 +89,13 @@ class NamespaceDeletionController(ObjectController):
 
 
 def contents(range_: Range, namespace: Key) -> Iterator[Record]:
-    """Every object in a namespace, of whatever type, to be gone through in slices."""
+    """All objects in a namespace, of all types. Iterate in slices."""
     for resource in range_.resources(namespace.cluster):
         yield from range_.each(resource, namespace.cluster, namespace.name)
 
 
 class Remaining:
-    """How many objects of each resource there are, and of how many each finalizer is."""
+    """Counts objects by resource, and by finalizer."""
 
     def __init__(self) -> None:
         self.counts: dict[str, int] = {}
@@ -109,7 +110,7 @@ class Remaining:
 
     def _count(self, record: Record) -> None:
         group, _, resource = record.key.resource.partition(":")[0].partition("/")
-        # As upstream prints it: with the dot even where there is no group.
+        # As Kubernetes prints it: with the dot also for the core group.
         name = f"{resource}.{'' if group == 'core' else group}"
         self.counts[name] = self.counts.get(name, 0) + 1
         if b'"finalizers":' in record.value:
@@ -118,7 +119,7 @@ class Remaining:
 
 
 def _is_kept(namespace: Object) -> bool:
-    """Somebody else has a finalizer on it, so that it stays and can be looked at when it is empty."""
+    """Whether the namespace has other finalizers, so that it and its conditions remain after it is empty."""
     others = [f for f in (namespace.get("spec") or {}).get("finalizers") or () if f != FINALIZER]
     return bool(others or finalizers_of(namespace))
 
@@ -130,7 +131,7 @@ def _finalized(obj: Object) -> Object:
 
 
 def deletion_conditions(remaining: Remaining, failures: Sequence[str]) -> list[Object]:
-    """What upstream's namespace controller says of a terminating namespace."""
+    """The conditions of a terminating namespace, as Kubernetes' namespace controller sets them."""
     content = _joined(f"{name} has {count} resource instances" for name, count in remaining.counts.items())
     held_by = _joined(f"{name} in {count} resource instances" for name, count in remaining.finalizers.items())
     refused = ", ".join(sorted(set(failures))[:_TEXTS_MAX])

@@ -1,4 +1,4 @@
-"""The status of ResourceQuotas: the limits in force, and what is used of them, counted anew when something goes."""
+"""The controller of ResourceQuotas: it counts the usage again after deletions and changes of quotas (Kubernetes)."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from tenantry.tenancy.resources import RESOURCE_QUOTAS
 
 
 class ResourceQuotaController(CollectionController):
-    """Creates are charged by admission; this counts for new and changed quotas, and after deletions.
+    """Sets the status of quotas. Admission charges creates; the controller counts for new and changed quotas, and after
+    deletions.
 
-    A collection without a namespace is that of the quotas that count the whole cluster.
+    An `ObjectCollection` without a namespace means the quotas that count cluster-scoped objects.
     """
 
     name = "resource-quotas"

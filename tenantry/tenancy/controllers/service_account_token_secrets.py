@@ -1,5 +1,7 @@
-"""Secrets of type `kubernetes.io/service-account-token`: filled with a token that lives as long as they do (upstream's tokens
-controller), and deleted with their account."""
+"""The controller of Secrets of type `kubernetes.io/service-account-token` (Kubernetes' tokens controller).
+
+It writes a token that is valid while the Secret exists, and deletes the Secret with its service account.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,7 @@ SERVICE_ACCOUNT_UID_ANNOTATION = "kubernetes.io/service-account.uid"
 
 class Issue(Protocol):
     def __call__(self, *, cluster: str, namespace: str, name: str, uid: str, secret: BoundObject) -> str:
-        """A token of an account that ends with the secret."""
+        """A token of a service account that is valid while the Secret exists."""
         ...
 
 
@@ -88,7 +90,7 @@ class ServiceAccountTokenController(CollectionController):
             await objects.update(scope, DEFINITION, key.namespace, key.name, filled)
 
     def _missing(self, secret: Object, token: str) -> dict[str, str]:
-        """What its data should have and has not, in base64."""
+        """The entries that its data lacks, in base64. `token`: the value for a missing token."""
         data = secret.get("data") or {}
         wanted = {"ca.crt": _base64(self._ca_certificate), "namespace": _base64(metadata_of(secret)["namespace"])}
         missing = {key: value for key, value in wanted.items() if data.get(key) != value}

@@ -1,4 +1,4 @@
-"""The controllers of exports and bindings."""
+"""Makes the controllers of exports and bindings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""apis.kcp.io APIResourceSchema: a type, ready to be exported; immutable."""
+"""apis.kcp.io APIResourceSchema: the immutable definition of a type, for exports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Permission claims as schemas: what an export asks for (APIExport) and what a consumer grants (APIBinding), in both versions."""
+"""The OpenAPI schemas of permission claims in APIExports and APIBindings, in both versions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How kcp's types are written down: one `KcpType` each, from which definitions and APIResourceSchemas are made."""
+"""`KcpType`, which describes one of kcp's types. Definitions and APIResourceSchemas are made from it."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ Conversion = Callable[[Object], Object]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KcpVersion:
-    """One version: `spec` and `status` are OpenAPI v3 schemas, `columns` (name, type, JSON path) triples.
+    """One version of a type. `spec` and `status`: OpenAPI v3 schemas. `columns`: (name, type, JSON path).
 
-    `from_storage` and `to_storage` convert a decoded object, None for the storage version.
+    `from_storage` and `to_storage`: conversions of a decoded object; None for the storage version.
     """
 
     name: str
@@ -60,7 +60,7 @@ class KcpVersion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KcpType:
-    """A type of kcp's: cluster-scoped, in category `kcp`."""
+    """One of kcp's types. All are cluster-scoped, and in the category `kcp`."""
 
     group: str
     plural: str
@@ -72,7 +72,7 @@ class KcpType:
 
     @property
     def schema_name(self) -> str:
-        """The name of its APIResourceSchema. Schemas are immutable, so the name follows the content."""
+        """The name of its APIResourceSchema. It has a hash of the schema, because schemas are immutable."""
         digest = hashlib.sha224(orjson.dumps(self.schema_spec(), option=orjson.OPT_SORT_KEYS)).hexdigest()
         return f"v{digest[:10]}.{self.plural}.{self.group}"
 
@@ -161,7 +161,7 @@ def keyed(items: Object, *keys: str, **more: Any) -> Object:
 
 
 def any_object(**more: Any) -> Object:
-    """An object of which nothing is said."""
+    """An object with any fields."""
     return {"type": "object", "x-kubernetes-preserve-unknown-fields": True, **_words(more)}
 
 
@@ -171,7 +171,7 @@ def rule(expression: str, message: str) -> Object:
 
 
 def _words(more: Mapping[str, Any]) -> Object:
-    """Keyword arguments as OpenAPI writes them: `min_length` → `minLength`."""
+    """Keyword arguments with OpenAPI's spelling: `min_length` → `minLength`."""
     out: Object = {}
     for key, value in more.items():
         first, *rest = key.split("_")

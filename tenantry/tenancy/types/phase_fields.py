@@ -1,4 +1,4 @@
-"""Fields that LogicalCluster and Workspace share."""
+"""The schemas of fields that both LogicalCluster and Workspace have, and the phases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""tenancy.kcp.io WorkspaceType: what a kind of workspace starts with, and where it may stand."""
+"""tenancy.kcp.io WorkspaceType: the initial contents of workspaces of a type, and their allowed parents and children."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _LIMIT = structure(
 
 
 class WorkspaceTypeStrategy(TypeStrategy):
-    """Named as a Workspace is."""
+    """The rules for names are those of Workspaces."""
 
     def name_errors(self, name: str, *, prefix: bool) -> list[str]:
         return dns1123_label_errors(name, prefix=prefix)

@@ -1,4 +1,4 @@
-"""The controllers of workspaces."""
+"""Makes the controllers of workspaces."""
 
 from __future__ import annotations
 
