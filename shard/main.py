@@ -167,7 +167,7 @@ class ShardProcess(Process[ShardSettings]):
                 await shard.session.drain()
                 return
             except StoreError as error:
-                log.warning("the registry cannot be told to move the ranges; trying again", extra={"error": str(error)})
+                log.warning("the session cannot be marked as draining; trying again", extra={"error": str(error)})
                 await asyncio.sleep(_DRAIN_RETRY_SECONDS)
 
     def _owned(self) -> list[str]:

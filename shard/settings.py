@@ -40,8 +40,8 @@ class TenantSettings(Settings):
     )
     max_cluster_objects: int = setting(
         100_000,
-        "objects that a workspace may hold, events not counted, where core.kcp.io/max-total-objects of its LogicalCluster says "
-        "nothing else; 0 is without a limit",
+        "objects that a workspace may hold, events not counted, unless core.kcp.io/max-total-objects of its "
+        "LogicalCluster says otherwise; 0 is without a limit",
         "a list of all of them is 100 MB; root and system:* have no limit",
         bounds=(0, 1 << 40),
     )
@@ -66,7 +66,7 @@ class TenantSettings(Settings):
     api_export_urls: bool = setting(
         False,
         "also publish URLs in the deprecated APIExport.status.virtualWorkspaces",
-        "off as kcp's feature gate for it: endpoint slices tell who holds consumers, this field cannot",
+        "off as kcp's feature gate for it: endpoint slices list only ranges with consumers, this field lists all",
     )
 
     def cluster_limits(self) -> ClusterLimits:
@@ -87,7 +87,7 @@ class TenantSettings(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class ShardSettings(TenantSettings, HttpsSettings, PlatformSettings, EtcdProcessSettings):
-    shard_name: str = setting("", "name that people see; shards are told apart by an id of their own", "empty: the host's name")
+    shard_name: str = setting("", "name of the shard for people; the platform uses a unique id", "empty: the host's name")
     advertise_address: str = setting(
         "", "host name or address by which gateways and other shards reach it", "empty: the address from which etcd is reached"
     )
@@ -111,7 +111,7 @@ class ShardSettings(TenantSettings, HttpsSettings, PlatformSettings, EtcdProcess
     )
     load_report_seconds: float = setting(
         2.0,
-        "how often the registry is told what the ranges hold",
+        "how often the load of the ranges is reported to the registry",
         "balancing looks every 5 s, and one write is cheap",
         bounds=(0.1, 3600),
     )

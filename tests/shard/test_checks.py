@@ -1,4 +1,4 @@
-"""The checks of a shard, and its figures."""
+"""The checks of a shard, and its metrics."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ class Stack:
         return reply
 
     async def handle(self, request: Request) -> Reply:
-        """The answer to a request as the edge makes it, whose caller is yet to be authenticated."""
+        """The answer to a request as the HTTP server makes it, whose caller is yet to be authenticated."""
         assert self._front is not None
         return await self._front(request)
 

@@ -53,8 +53,8 @@ async def test_an_empty_one_goes_at_once() -> None:
             await world.post("configmaps", config_map(f"c{number}"), "team")
         await world.delete("namespaces", "team", "")
         await world.gone("namespaces", "team", "")
-        held = world.cell.range_of(CLUSTER)
-        assert not [r for resource in held.resources(CLUSTER) for r in held.list(resource, CLUSTER, "team")]
+        range_ = world.cell.range_of(CLUSTER)
+        assert not [r for resource in range_.resources(CLUSTER) for r in range_.list(resource, CLUSTER, "team")]
 
 
 async def test_contents_with_finalizers_hold_it_and_its_conditions_say_so() -> None:

@@ -21,8 +21,8 @@ def tenants(stack: Stack) -> Counter[str]:
     resource = stack.tenancy.definitions.logical_clusters.storage_key
     found: Counter[str] = Counter()
     for shard in stack.shards.values():
-        for name, held in shard.cell.ranges.items():
-            found[name] = sum(cluster != "root" for cluster in held.clusters(resource))
+        for name, range_ in shard.cell.ranges.items():
+            found[name] = sum(cluster != "root" for cluster in range_.clusters(resource))
     return found
 
 

@@ -58,14 +58,14 @@ class SystemFinalizers(Plugin):
             if review.subresource == "finalize" and not _is_system(review):
                 _keep_in_spec(obj, review.old_object or {})
             return
-        held = FINALIZERS.get(resource)
-        if held is None or not self._is_own(review):
+        rule = FINALIZERS.get(resource)
+        if rule is None or not self._is_own(review):
             return
         if review.subresource == "status":
             if resource == CUSTOM_RESOURCE_DEFINITIONS and not _is_system(review):
                 _keep_conditions(obj, review.old_object or {})
             return
-        wanted = _finalizers(review, held, obj)
+        wanted = _finalizers(review, rule, obj)
         if wanted != finalizers_of(obj):
             metadata_of(obj)["finalizers"] = wanted
 
@@ -79,15 +79,15 @@ def _is_system(review: Review) -> bool:
     return not LIFECYCLE_GROUPS.isdisjoint(review.user.groups)
 
 
-def _finalizers(review: Review, held: SystemFinalizerRule, obj: Object) -> list[str]:
+def _finalizers(review: Review, rule: SystemFinalizerRule, obj: Object) -> list[str]:
     sent = finalizers_of(obj)
     needed: list[str] = []
     if not _is_system(review):
         had = finalizers_of(review.old_object) if review.old_object is not None else []
-        needed = [each for each in had if each in held.kept or each in held.borne]
-        sent = [each for each in sent if each not in held.kept or each in had]
+        needed = [each for each in had if each in rule.kept or each in rule.borne]
+        sent = [each for each in sent if each not in rule.kept or each in had]
     if not is_deleting(obj):
-        needed += [each for each in held.borne if each not in needed]
+        needed += [each for each in rule.borne if each not in needed]
     return [*(each for each in needed if each not in sent), *sent]
 
 

@@ -29,7 +29,7 @@ def parse(text: str) -> Locks:
         locks = None
     found = {name: holder for name, holder in locks.items() if _is_lock(holder)} if isinstance(locks, dict) else {}
     if not isinstance(locks, dict) or len(found) < len(locks):
-        log.warning("an annotation of locks holds what is none", extra={"length_characters": len(text)})
+        log.warning("the annotation of locks has invalid entries, which are ignored", extra={"length_characters": len(text)})
     return found
 
 

@@ -24,7 +24,7 @@ def owner_user(annotations: Mapping[str, str]) -> dict[str, Any]:
         found = None
     name = found.get("username") if isinstance(found, dict) else None
     if not isinstance(name, str) or not name:
-        log.warning("an owner annotation cannot be read and counts as none", extra={"length_characters": len(text)})
+        log.warning("an owner annotation is invalid and ignored", extra={"length_characters": len(text)})
         return {}
     user: dict[str, Any] = {"username": name}
     if isinstance(found.get("uid"), str):
