@@ -40,7 +40,7 @@ class Changes:
 
     def removed(self, record: Record) -> Change:
         """The removal of an object, whatever finalizers it has."""
-        return Change(record.key, None, None, record, self._copies.dropped(record.key))
+        return Change(record.key, None, None, record, self._copies.removed(record.key))
 
 
 class Template:

@@ -119,7 +119,7 @@ class WildcardScope(ClusterScope):
 
     @property
     def authorizer(self) -> Authorizer:
-        return MASTERS_READ
+        return WILDCARD_AUTHORIZER
 
     def apis(self) -> ApiSet:
         return self.scopes.apis.for_wildcard(self._resource, self._identity)
@@ -128,7 +128,7 @@ class WildcardScope(ClusterScope):
         return lambda: None
 
 
-class _MastersRead:
+class _WildcardAuthorizer:
     """The authorizer of a wildcard: system:masters may list and watch."""
 
     def authorize(self, attributes: Attributes) -> Decision:
@@ -142,10 +142,10 @@ class _MastersRead:
         return Decision(Verdict.ALLOW, "system:masters")
 
 
-MASTERS_READ = _MastersRead()
+WILDCARD_AUTHORIZER = _WildcardAuthorizer()
 
 
-class ClosedScope(ClusterScope):
+class ErrorScope(ClusterScope):
     """A logical cluster in which the request cannot be served. Callers whom it would be allowed get `error`; others are refused
     as usual."""
 

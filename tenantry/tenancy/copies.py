@@ -42,7 +42,7 @@ ENDED = "tenantry/ended"
 """Catalog entries of deleted logical clusters whose Workspace is on another shard: (parent cluster, name) → {cluster, uid}.
 That shard removes the Workspace and the entry."""
 NOTHING: Mapping[bytes, bytes | None] = {}
-FLAGGED = (LOGICAL_CLUSTERS, CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS)
+COPIED_FOR_PROVIDERS = (LOGICAL_CLUSTERS, CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS)
 """Resources that are copied for providers only. Of other clusters, only objects that decide about access are copied."""
 FIRST_COPIES = 40
 """The most RBAC objects that are copied in the transaction of a cluster's first export or workspace type.
@@ -137,7 +137,7 @@ class Copies:
             if resource == CLUSTER_ROLE_BINDINGS and key.name == OWNER_BINDING:
                 obj = self._access_rules.revoked_owner_binding(key.cluster)
             return self._copy(resource, key.cluster, key.name, obj)
-        if resource in FLAGGED:
+        if resource in COPIED_FOR_PROVIDERS:
             wanted = self._catalog.entry(resource, key.cluster, key.name) is not None or self._is_wanted(
                 resource, key.cluster, obj
             )
@@ -145,22 +145,22 @@ class Copies:
         copy = self._copy(resource, key.cluster, key.name, obj)
         if resource in (API_EXPORTS, WORKSPACE_TYPES) and not self.is_provider(key.cluster):
             found = dict(copy)
-            for _, more in self.first(key.cluster, FIRST_COPIES, provider=True):
+            for _, more in self.missing_copies(key.cluster, FIRST_COPIES, provider=True):
                 found.update(more)
             return found
         return copy
 
-    def dropped(self, key: Key) -> Mapping[bytes, bytes | None]:
+    def removed(self, key: Key) -> Mapping[bytes, bytes | None]:
         """The changes to the catalog when the object at `key` is removed."""
         resource, _, identity = key.resource.partition(":")
         if resource not in _COPIED or not self._is_own(resource, identity, custom=True):
             return NOTHING
-        dropped = self._copy(resource, key.cluster, key.name, None)
+        removed = self._copy(resource, key.cluster, key.name, None)
         binding = Key(key.cluster, CLUSTER_ROLE_BINDINGS, "", OWNER_BINDING)
         if resource == LOGICAL_CLUSTERS and self._cell.range_of(key.cluster).get(binding) is None:
             # The copy that says that the owner's binding was deleted is removed with the cluster.
-            return {**dropped, **self._copy(CLUSTER_ROLE_BINDINGS, key.cluster, OWNER_BINDING, None)}
-        return dropped
+            return {**removed, **self._copy(CLUSTER_ROLE_BINDINGS, key.cluster, OWNER_BINDING, None)}
+        return removed
 
     def _is_own(self, resource: str, identity: str, *, custom: bool) -> bool:
         """Whether it is the system's type: a tenant may have a custom type of the same name, which is not copied."""
@@ -186,7 +186,7 @@ class Copies:
         provider."""
         range_ = self._cell.range_of(cluster)
         found: list[tuple[Record, Object]] = []
-        for resource in FLAGGED:
+        for resource in COPIED_FOR_PROVIDERS:
             for record in range_.list(resource, cluster):
                 if len(found) == limit:
                     return found
@@ -196,7 +196,9 @@ class Copies:
                         found.append((record, obj))
         return found
 
-    def first(self, cluster: str, limit: int, *, provider: bool = False) -> list[tuple[Record, Mapping[bytes, bytes | None]]]:
+    def missing_copies(
+        self, cluster: str, limit: int, *, provider: bool = False
+    ) -> list[tuple[Record, Mapping[bytes, bytes | None]]]:
         """As `uncopied`, each object with its copy to write."""
         return [
             (record, self._copy(record.key.resource, cluster, record.key.name, obj))

@@ -21,7 +21,7 @@ from tenantry.placement.map import Map
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.tenancy.authorization.links import NOT_PERMITTED
-from tenantry.tenancy.cluster_scope import ONLY_MASTERS, ClosedScope, ClusterScope, ClusterScopes
+from tenantry.tenancy.cluster_scope import ONLY_MASTERS, ClusterScope, ClusterScopes, ErrorScope
 from tenantry.tenancy.resource_identity import split_identity
 from tenantry.tenancy.resources import LOGICAL_CLUSTERS
 from tenantry.tenancy.types.logical_cluster import NAME
@@ -147,14 +147,14 @@ class ClusterPlace:
     def scope(self, request: Request) -> tuple[Scope | Hidden, str]:
         scopes, homes = self.mount.scopes, self.mount.homes
         resource, identity, rest = split_identity(self.path)
-        why = self._closed_error(rest, resource, identity)
+        why = self._scope_error(rest, resource, identity)
         if why is not None:
-            return ClosedScope(scopes, self.cluster, self.range, why), rest
+            return ErrorScope(scopes, self.cluster, self.range, why), rest
         if rest == HOME_PATH and self.cluster == ROOT and request.method == "GET" and homes is not None:
             return HomeScope(scopes, self.range, homes), f"{rest}/{HOME_SUBRESOURCE}"
         return ClusterScope(scopes, self.cluster, self.range), rest
 
-    def _closed_error(self, path: str, resource: str, identity: str) -> StatusError | None:
+    def _scope_error(self, path: str, resource: str, identity: str) -> StatusError | None:
         """403 if the logical cluster is inactive and the request is not for its LogicalCluster or OpenAPI. 404 if it does not
         serve the resource with the identity that the path names."""
         if self._is_inactive() and not path.startswith(_SERVED_WHILE_INACTIVE):

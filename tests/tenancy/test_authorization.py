@@ -62,7 +62,7 @@ def reason(world: World, *args: Any, **more: Any) -> str:
     return world.tenancy.authorizer.authorize(ask(*args, **more)).reason
 
 
-async def test_who_may_enter() -> None:
+async def test_who_has_access() -> None:
     async with World() as world:
         await world.cluster(HOME, owner="ada")
         assert allowed(world, user("ada"))

@@ -24,7 +24,7 @@ from tenantry.apiserver.user import (
 )
 from tenantry.kube.names import dns1123_subdomain_errors
 from tenantry.tenancy.authorization.effective_users import bound_users, effective_users, is_local
-from tenantry.tenancy.authorization.stored_user import KnownInOneCluster, globally_named, inside
+from tenantry.tenancy.authorization.stored_user import KnownInOneCluster, confined, globally_named
 from tenantry.virtual.apiexport.warrant import with_warrant
 
 CLUSTERS = st.sampled_from(["a", "b", "c"])
@@ -111,9 +111,9 @@ def test_who_is_written_down_has_no_name_of_one_cluster(user: User, here: str, t
     its_own = {each.name for each in effective_users(with_home(user, here), there)}
     assert {each.name for each in effective_users(known, there)} <= its_own | {ANONYMOUS}
     # Inside of what was made for it, it is itself; everywhere else what it was.
-    assert effective_users(inside(known, there), there)[0].name == known.name
+    assert effective_users(confined(known, there), there)[0].name == known.name
     scoped = bool(known.extra_values(SCOPES_EXTRA)) or without_privileges(known).groups != known.groups
-    assert (effective_users(inside(known, there), "elsewhere")[0].name == ANONYMOUS) is scoped
+    assert (effective_users(confined(known, there), "elsewhere")[0].name == ANONYMOUS) is scoped
 
 
 def test_a_provider_is_no_service_account_of_its_consumers() -> None:

@@ -235,7 +235,7 @@ async def test_selectors_that_are_none_are_refused_and_stop_nothing(caplog: pyte
         assert failures(caplog) == []
 
 
-async def test_what_an_old_version_keeps_in_annotations_is_held_against_the_schema() -> None:
+async def test_what_an_old_version_keeps_in_annotations_is_validated() -> None:
     async with World() as world:
         await world.export(CLUSTER, claims=[claim("", "configmaps")])
         base = f"/clusters/{CLUSTER}/apis/apis.kcp.io/v1alpha1"

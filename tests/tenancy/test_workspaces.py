@@ -506,11 +506,11 @@ async def test_a_maintained_binding_does_not_turn_one_to_another_export() -> Non
         obj["spec"]["reference"]["export"]["name"] = "second"
         await world.tenancy.cell.commit([world.tenancy.changes.updated(definitions.api_bindings, record, obj)])
 
-        def told() -> bool:
+        def reported() -> bool:
             status = (world.logical_cluster(cluster) or {})["status"]
             texts = [c.get("message", "") for c in status.get("conditions") or () if c["type"] == "APIBindingsReconciled"]
             return any("bound to another export" in text for text in texts)
 
-        await world.until(cluster, told)
+        await world.until(cluster, reported)
         (record,) = world.tenancy.cell.range_of(cluster).list(API_BINDINGS, cluster)
         assert orjson.loads(record.value)["spec"]["reference"]["export"]["name"] == "second"

@@ -145,7 +145,7 @@ async def test_the_object_itself_is_read_only() -> None:
         assert status == 405
 
 
-async def test_who_may_enter() -> None:
+async def test_who_has_access() -> None:
     async with World() as world:
         await types(world)
         await initializing(world)
@@ -155,7 +155,7 @@ async def test_who_may_enter() -> None:
         assert (await world.call("GET", f"{base(NEW)}/api/v1/namespaces", user("nobody")))[0] == 403
 
 
-async def test_content_is_entered_as_the_owner() -> None:
+async def test_content_is_accessed_as_the_owner() -> None:
     async with World() as world:
         await types(world)
         await initializing(world)

@@ -47,7 +47,7 @@ async def test_everybody_sees_their_own() -> None:
             assert (await world.call("PATCH", path, ANN, body, content_type="application/merge-patch+json"))[0] in (404, 405)
 
 
-async def test_strangers_and_unknown_parents() -> None:
+async def test_anonymous_callers_and_unknown_parents() -> None:
     async with World(PersonalWorkspaces) as world:
         await organisation(world)
         assert (await world.call("GET", PATH, User("system:anonymous", (UNAUTHENTICATED_GROUP,))))[0] == 403

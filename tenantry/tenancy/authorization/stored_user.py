@@ -1,6 +1,6 @@
 """Users that are stored in one cluster and get permissions in another one: owners of workspaces.
 
-The same name may mean another user there. `globally_named` gives a name that means the same user in all clusters. `inside`
+The same name may mean another user there. `globally_named` gives a name that means the same user in all clusters. `confined`
 limits a stored user to the cluster that was created for it.
 """
 
@@ -31,7 +31,7 @@ def globally_named(user: User, here: str) -> User:
     return replace(user, extra=tuple((key, values) for key, values in user.extra if key not in _OF_ONE_REQUEST))
 
 
-def inside(user: User, cluster: str) -> User:
+def confined(user: User, cluster: str) -> User:
     """A stored user without its privileged groups, for somebody else who acts as it in `cluster` (id), which was created for
     it.
 

@@ -54,7 +54,7 @@ class Purge:
             await self._cell.writes_done([key])
             current = range_.get(key)
             if current is not None:
-                await self._cell.commit([Change(key, None, None, current, self._copies.dropped(key))])
+                await self._cell.commit([Change(key, None, None, current, self._copies.removed(key))])
         except StatusError as error:
             return error.message
         return ""

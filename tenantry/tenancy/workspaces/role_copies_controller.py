@@ -50,7 +50,8 @@ class RoleCopiesController(ClusterController):
     async def reconcile(self, range_: Range, key: str) -> None:
         def compute() -> Sequence[Change]:
             return [
-                Change(record.key, record.value, record.head, record, copies) for record, copies in self._copies.first(key, BATCH)
+                Change(record.key, record.value, record.head, record, copies)
+                for record, copies in self._copies.missing_copies(key, BATCH)
             ]
 
         while found := self._copies.uncopied(key, BATCH):

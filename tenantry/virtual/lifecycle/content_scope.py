@@ -17,7 +17,7 @@ from tenantry.kube.objects import Object
 from tenantry.kube.rbac.rules import CompiledRules
 from tenantry.kube.status import PlainError
 from tenantry.storage.keys import Key
-from tenantry.tenancy.authorization.stored_user import inside
+from tenantry.tenancy.authorization.stored_user import confined
 from tenantry.tenancy.cluster_scope import ClusterScope
 from tenantry.tenancy.exports.read_bindings import decoded
 from tenantry.tenancy.resources import LOGICAL_CLUSTERS
@@ -153,4 +153,4 @@ class ContentScope(ClusterScope):
             owner.get("uid") or "",
             make_extra({key: list(values) for key, values in (owner.get("extra") or {}).items()}),
         )
-        return inside(creator, self._place.cluster or "")
+        return confined(creator, self._place.cluster or "")

@@ -42,12 +42,12 @@ class WorkspaceRules:
         if review.operation != CREATE or review.object is None or review.subresource:
             return
         workspace = review.object
-        self._own(review, workspace)
+        self._set_owner(review, workspace)
         spec = workspace.setdefault("spec", {})
         if spec.get("mount"):
             return
         reference = spec.get("type")
-        name = self._given(review, reference) if reference else self._default(review)
+        name = self._requested_type(review, reference) if reference else self._default_type(review)
         spec["type"] = {"name": name.name, "path": name.path}
         labels = self._resolve(review, name).labels
         if labels:
@@ -61,7 +61,7 @@ class WorkspaceRules:
         elif review.old_object is not None:
             self._validate_change(review, review.object, review.old_object)
 
-    def _own(self, review: Review, workspace: Object) -> None:
+    def _set_owner(self, review: Review, workspace: Object) -> None:
         """Sets the annotations of the owner, who is the creator, and of required groups, which are those of the parent.
 
         In kcp, Workspaces of system:masters have no owner and never become Ready; here they have one as others do.
@@ -89,7 +89,7 @@ class WorkspaceRules:
         except KnownInOneCluster as error:
             raise self._refuse(review, f"workspaces belong to users whom they know, too: {error}") from error
 
-    def _given(self, review: Review, reference: Object) -> TypeName:
+    def _requested_type(self, review: Review, reference: Object) -> TypeName:
         name, path = reference["name"], reference.get("path") or ""
         if path:
             return TypeName(path, name)
@@ -98,7 +98,7 @@ class WorkspaceRules:
             raise self._refuse(review, f'workspace type "{name}" cannot be resolved: not found in this workspace or any above it')
         return found
 
-    def _default(self, review: Review) -> TypeName:
+    def _default_type(self, review: Review) -> TypeName:
         parent = self._parent_type(review)
         child = parent.default_child
         if child is None:

@@ -27,7 +27,7 @@ from tenantry.tenancy.workspaces.admission.workspace_type import WorkspaceTypeRu
 from tenantry.tenancy.workspaces.scheduler import Scheduler
 from tenantry.tenancy.workspaces.workspace_types import WorkspaceTypes
 
-Half = Callable[[Review], None]
+Handler = Callable[[Review], None]
 
 
 def plugins(
@@ -42,10 +42,10 @@ def plugins(
     """The plugins of this package, in the order in which they run."""
     workspaces = WorkspaceRules(cell=cell, authorizer=authorizer, workspace_types=workspace_types)
     types = WorkspaceTypeRules(directory=directory, authorizer=authorizer)
-    return [LivingCluster(cell=cell), TenancyAdmission(workspaces, types, definitions=definitions, scheduler=scheduler)]
+    return [LogicalClusterExists(cell=cell), TenancyAdmission(workspaces, types, definitions=definitions, scheduler=scheduler)]
 
 
-class LivingCluster:
+class LogicalClusterExists:
     """Refuses creates in a logical cluster that does not exist, or whose contents are being deleted: nobody would delete the
     object."""
 
@@ -81,11 +81,11 @@ class TenancyAdmission:
     ) -> None:
         self._definitions = definitions
         self._scheduler = scheduler
-        self._mutate: dict[tuple[str, str], Half] = {
+        self._mutate: dict[tuple[str, str], Handler] = {
             ("tenancy.kcp.io", "workspaces"): workspaces.mutate,
             ("core.kcp.io", "shards"): default_shard,
         }
-        self._validate: dict[tuple[str, str], Half] = {
+        self._validate: dict[tuple[str, str], Handler] = {
             ("tenancy.kcp.io", "workspaces"): workspaces.validate,
             ("tenancy.kcp.io", "workspacetypes"): types.validate,
             ("core.kcp.io", "logicalclusters"): admit_logical_cluster,
@@ -101,14 +101,14 @@ class TenancyAdmission:
         if not review.beyond_capacity:
             self._scheduler.admit(review.cluster)
 
-    def _apply(self, halves: dict[tuple[str, str], Half], review: Review) -> None:
+    def _apply(self, handlers: dict[tuple[str, str], Handler], review: Review) -> None:
         definition = review.definition
-        half = halves.get((definition.group, definition.plural))
-        if half is None:
+        handler = handlers.get((definition.group, definition.plural))
+        if handler is None:
             return
         own = self._definitions.find(definition.group, definition.plural)
         if own is not None and own.identity == definition.identity:
-            half(review)
+            handler(review)
 
 
 def default_shard(review: Review) -> None:
