@@ -38,7 +38,7 @@ from tenantry.placement.tenant_paths import tenant_of
 from tenantry.placement.urls import Urls
 from tenantry.rpc.server import RpcLimits, serve_renewed
 from tenantry.storage.store import Store
-from tenantry.tenancy.exports.urls import published_urls
+from tenantry.tenancy.exports.export_urls import published_urls
 
 
 def run(settings: GatewaySettings) -> int:

@@ -1,1 +1,1 @@
-"""One serving process: its ranges, tenants, views and HTTP pipeline."""
+"""The shard process: it serves the workspaces of its ranges."""

@@ -13,7 +13,7 @@ from tenantry.placement.map import Map
 
 
 class LocalPeers:
-    """`Peers` in one process. `shards`: by their names; filled by the caller once all are made."""
+    """`Peers` in one process. `shards`: name → shard; the caller adds them when all are made."""
 
     def __init__(self, map_: Map, shards: Mapping[str, Shard]) -> None:
         self._map = map_
@@ -26,6 +26,6 @@ class LocalPeers:
             raise unavailable(f"range {range_name} has no owner at the moment")
         range_ = shard.cell.ranges.get(range_name)
         if range_ is None or not range_.owned:
-            # While it is handed over, its shard would ask here again, and so on.
+            # During a handover, its shard would call this again, without an end.
             raise not_owner(f"range {range_name} is not loaded yet")
         return await shard.handle(request)

@@ -1,4 +1,4 @@
-"""One shard as a process of its own, on etcd."""
+"""The process `tenantry shard`: one shard, on etcd."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from shard.loads import reporting_loads
+from shard.load_reports import reporting_loads
 from shard.settings import ShardSettings
 from shard.wiring import Identity, Shard
 from tenantry.apiserver.authentication import common_names
@@ -52,7 +52,7 @@ _DRAIN_RETRY_SECONDS = 0.2
 
 
 def run(settings: ShardSettings) -> int:
-    """Serves until SIGINT or SIGTERM and until others have its ranges; the exit code."""
+    """Serves until SIGINT or SIGTERM, and then until other shards own its ranges. Returns the exit code."""
     return run_on_etcd(settings, ShardProcess)
 
 
@@ -76,11 +76,11 @@ class ShardProcess(Process[ShardSettings]):
         return f"tenantry shard {self.name} serves {self.url}"
 
     async def start(self) -> None:
-        """Returns when it may serve: root is installed, and whatever it owns by then is loaded or being loaded."""
+        """Returns when the shard may serve: root is installed, and its ranges are loaded or being loaded."""
         settings, stack, authority = self._settings, self._stack, self._authority
         self._clients = ClientAuthority.of(settings, self.certificates)
         await self._serve_probes(settings.bind_address, settings.health_port)
-        self.health.add("session", self._proved)
+        self.health.add("session", self._session_check)
         await self.map.start()
         stack.push_async_callback(self.map.stop)
         client = self.certificates.client("client", common_names.SHARD)
@@ -100,7 +100,7 @@ class ShardProcess(Process[ShardSettings]):
         stack.callback(owners.stop)
         await self.reach.start()
         stack.push_async_callback(self.reach.stop)
-        self.health.add("reachable", self._reached)
+        self.health.add("reachable", self._reachable_check)
         clock_gauge(self.metrics, self.reach)
         server = self._http_server()
         self.port = await server.start(settings.bind_address, settings.secure_port)
@@ -148,25 +148,26 @@ class ShardProcess(Process[ShardSettings]):
         await shard.start()
 
     async def drain(self) -> None:
-        """Has others take the ranges, and returns when they have, or there is nobody to take them, or the time is over."""
+        """Has other shards take over the ranges. Returns when they own them, if there is no other shard, or after
+        `handover_seconds`."""
         await super().drain()
         if self.shard is None:
             return
         try:
             async with asyncio.timeout(self._settings.handover_seconds):
-                await self._say_draining(self.shard)
+                await self._request_drain(self.shard)
                 while self._owned() and self._others():
                     await self.map.moved()
         except TimeoutError:
             log.warning("ranges were not handed over in time: %s", ", ".join(self._owned()))
 
-    async def _say_draining(self, shard: Shard) -> None:
+    async def _request_drain(self, shard: Shard) -> None:
         while True:
             try:
                 await shard.session.drain()
                 return
             except StoreError as error:
-                log.warning("the registry cannot be told to move the ranges; trying again", extra={"error": str(error)})
+                log.warning("the session cannot be marked as draining; trying again", extra={"error": str(error)})
                 await asyncio.sleep(_DRAIN_RETRY_SECONDS)
 
     def _owned(self) -> list[str]:
@@ -185,12 +186,12 @@ class ShardProcess(Process[ShardSettings]):
         range_ = shard.cell.ranges.get(range_name) if shard is not None else None
         return shard.handle if shard is not None and range_ is not None and range_.owned else None
 
-    def _proved(self) -> str | None:
+    def _session_check(self) -> str | None:
         if self.shard is None:
             return "starting"
         return None if self.shard.cell.guard.alive else "the store does not know for sure that this shard lives"
 
-    def _reached(self) -> str | None:
+    def _reachable_check(self) -> str | None:
         why = self.reach.why_not(self.uid)
         if not why:
             return None
@@ -218,7 +219,9 @@ class ShardProcess(Process[ShardSettings]):
             users = read_token_file(Path(settings.token_auth_file)) | users
         return Identity(
             requests=[
-                RequestHeaders(self._authority.certificate, allowed_names=common_names.FRONT_PROXIES),
+                RequestHeaders(
+                    self._authority.certificate, allowed_names=common_names.FRONT_PROXIES, peers=(common_names.SHARD,)
+                ),
                 self._clients.identities(front_proxies=common_names.FRONT_PROXIES),
             ],
             tokens=[StaticTokens(users, issuer.audiences)],
@@ -228,7 +231,7 @@ class ShardProcess(Process[ShardSettings]):
 
     def _http_server(self) -> HttpServer[Request]:
         settings, authority = self._settings, self._authority
-        # Gateways and other shards come with the platform's own certificates, whoever else is known by another's.
+        # Gateways and other shards have certificates of the platform's CA, even if clients have those of another CA.
         return https_server(
             self._handle,
             settings,
@@ -258,7 +261,8 @@ class ShardProcess(Process[ShardSettings]):
 
 
 def heartbeat_config(config: EtcdConfig, ttl_seconds: float) -> EtcdConfig:
-    """For the connection of a heartbeat: an answer after a lease's end is of no use, and another member may be quicker."""
+    """The configuration of the heartbeat's connection. Its deadlines are shorter than the lease, so that another member can be
+    tried."""
     return msgspec.structs.replace(
         config,
         deadline_seconds=ttl_seconds / 2,
@@ -269,7 +273,8 @@ def heartbeat_config(config: EtcdConfig, ttl_seconds: float) -> EtcdConfig:
 
 
 def own_address(target: str) -> str:
-    """The address of this machine from which it reaches `host:port`; nothing is sent."""
+    """The local address from which this machine reaches `target` (`host:port`). Sends nothing. Raises OSError if there is
+    none."""
     host, _, port = target.rpartition(":")
     for family, kind, _, _, address in socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_DGRAM):
         with suppress(OSError), socket.socket(family, kind) as probe:

@@ -12,7 +12,7 @@ from tenantry.storage.commit import CommitLimits
 
 @dataclass(frozen=True, kw_only=True)
 class TenantSettings(Settings):
-    """Of a process in which tenants live."""
+    """The settings of a process that serves workspaces."""
 
     token_auth_file: str = setting(
         "", 'CSV of static tokens: token,user,uid,"group1,group2"', "kube-apiserver's format, for trials and tests"
@@ -40,8 +40,8 @@ class TenantSettings(Settings):
     )
     max_cluster_objects: int = setting(
         100_000,
-        "objects that a workspace may hold, events not counted, where core.kcp.io/max-total-objects of its LogicalCluster says "
-        "nothing else; 0 is without a limit",
+        "objects that a workspace may hold, events not counted, unless core.kcp.io/max-total-objects of its "
+        "LogicalCluster says otherwise; 0 is without a limit",
         "a list of all of them is 100 MB; root and system:* have no limit",
         bounds=(0, 1 << 40),
     )
@@ -66,14 +66,14 @@ class TenantSettings(Settings):
     api_export_urls: bool = setting(
         False,
         "also publish URLs in the deprecated APIExport.status.virtualWorkspaces",
-        "off as kcp's feature gate for it: endpoint slices tell who holds consumers, this field cannot",
+        "off as kcp's feature gate for it: endpoint slices list only ranges with consumers, this field lists all",
     )
 
     def cluster_limits(self) -> ClusterLimits:
         return ClusterLimits(objects=self.max_cluster_objects, size_bytes=self.max_cluster_bytes)
 
     def commit_limits(self, largest_share: float) -> CommitLimits:
-        """`largest_share`: of one workspace."""
+        """`largest_share`: the share of one workspace, between 0 and 1."""
         return CommitLimits(
             waiting_operations=self.max_waiting_writes,
             waiting_bytes=self.max_waiting_write_bytes,
@@ -81,13 +81,13 @@ class TenantSettings(Settings):
         )
 
     def home_creator_groups(self) -> tuple[str, ...] | None:
-        """None where nobody gets a home."""
+        """The groups of --home-workspaces-home-creator-groups; None if home workspaces are disabled."""
         return listed(self.home_workspaces_home_creator_groups) if self.enable_home_workspaces else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShardSettings(TenantSettings, HttpsSettings, PlatformSettings, EtcdProcessSettings):
-    shard_name: str = setting("", "name that people see; shards are told apart by an id of their own", "empty: the host's name")
+    shard_name: str = setting("", "name of the shard for people; the platform uses a unique id", "empty: the host's name")
     advertise_address: str = setting(
         "", "host name or address by which gateways and other shards reach it", "empty: the address from which etcd is reached"
     )
@@ -111,7 +111,7 @@ class ShardSettings(TenantSettings, HttpsSettings, PlatformSettings, EtcdProcess
     )
     load_report_seconds: float = setting(
         2.0,
-        "how often the registry is told what the ranges hold",
+        "how often the load of the ranges is reported to the registry",
         "balancing looks every 5 s, and one write is cheap",
         bounds=(0.1, 3600),
     )

@@ -1,4 +1,4 @@
-"""One shard: its cell, what tenancy makes of it, the views over it, and the pipeline that answers requests."""
+"""Wires the parts of one shard: cell, tenancy, views, and the pipeline that answers requests."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from shard.checks import watch_over
-from shard.service_accounts import ServiceAccountLookup
+from shard.health_checks import add_checks
+from shard.service_account_lookup import ServiceAccountLookup
 from tenantry.apiserver.authentication.authenticator import RequestAuthenticator, TokenAuthenticator, UnionAuthenticator
 from tenantry.apiserver.authentication.service_account import ServiceAccountTokens, TokenIssuer, token_cluster
 from tenantry.apiserver.endpoints import reviews, token_request
@@ -41,14 +41,14 @@ from tenantry.tenancy.types.logical_cluster import NAME
 from tenantry.tenancy.well_known import ROOT
 from tenantry.tenancy.wiring import Tenancy
 from tenantry.virtual.access_changes import AccessChanges
+from tenantry.virtual.builtin_views import builtin_views
 from tenantry.virtual.mount import ServicesMount, load_views
-from tenantry.virtual.stock import stock_views
 from tenantry.virtual.view import ViewContext
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """How callers are known, the same for every shard of a process."""
+    """How callers are authenticated: the same for all shards of a process."""
 
     requests: Sequence[RequestAuthenticator]
     tokens: Sequence[TokenAuthenticator]
@@ -57,11 +57,11 @@ class Identity:
 
 
 class Shard:
-    """Made, joined (it has a session, and acquires the ranges that the map gives it), started, stopped.
+    """One shard. Call `join` (it gets a session, and acquires the ranges that the map assigns to it), `start`, and `stop`.
 
-    `handle` answers requests once it is started. `ttl_seconds`: how long the shard counts as alive after its last sign of life.
-    `uid` is new with every start of a process; `url` is where peers and gateways reach it, and `open_store` a connection of its
-    heartbeat's own, both for shards in processes of their own.
+    `handle` answers requests after `start`. `ttl_seconds`: of the session's lease. `uid`: new for every start of the process.
+    `url`: where peers and gateways reach it. `open_store`: opens a separate connection for the heartbeat. The last two are for
+    shards in processes of their own.
     """
 
     def __init__(
@@ -133,14 +133,14 @@ class Shard:
             *tenancy.workspace_controllers(),
         )
         self._expiry = EventExpiry(cell=self.cell, local_ranges=tenancy.local_ranges)
-        watch_over(tenancy, health, metrics)
+        add_checks(tenancy, health, metrics)
         context = ViewContext(
             authorizer=tenancy.authorizer,
             definitions=tenancy.definitions,
             directory=tenancy.directory,
             access_changes=AccessChanges(tenancy.catalog, tenancy.directory, tenancy.local_ranges),
         )
-        views = stock_views(context, catalog=tenancy.catalog, exports=tenancy.exports, apis=tenancy.apis)
+        views = builtin_views(context, catalog=tenancy.catalog, exports=tenancy.exports, apis=tenancy.apis)
         services = ServicesMount(tenancy.directory, tenancy.scopes, load_views(views, context))
         ranges = RangesMount(range_map, tenancy.scopes, {"clusters": tenancy.clusters, "services": services})
         self.handle = Pipeline(
@@ -163,12 +163,12 @@ class Shard:
         return self._info
 
     async def join(self) -> None:
-        """Says that this shard lives, and takes up what it is given from then on."""
+        """Starts the session, and acquires ranges from then on."""
         await self.session.start()
         self.ownership.start()
 
     def tenants(self, range_name: str) -> int:
-        """How many tenants a range holds; `root` itself is nobody's, so a range's capacity does not count it."""
+        """The number of tenants of a range, for its capacity. `root` itself does not count."""
         range_ = self.cell.ranges.get(range_name)
         if range_ is None:
             return 0
@@ -187,7 +187,7 @@ class Shard:
 
 
 def _forget_tokens(authenticator: UnionAuthenticator, range_: Range) -> Callable[[], None]:
-    """A token dies with its account or secret, not when its place in the cache is due. Other shards forget it within seconds."""
+    """Drops cached tokens when a service account or Secret is deleted. Other shards drop them within seconds."""
 
     def changed(events: Sequence[RecordEvent]) -> None:
         if any(event.record is None for event in events):

@@ -1,8 +1,8 @@
-"""Personal workspaces: which of the workspaces under a parent *I* may enter.
+"""Personal workspaces: the workspaces under a parent that the caller may access.
 
 `/services/workspaces/<path or id of the parent>/apis/tenancy.kcp.io/v1alpha1/workspaces`
 
-A view like those of any service team: it imports nothing but what tenantry offers to all, and is registered by an entry point.
+A view as service teams write them: it imports only the public library, and an entry point registers it.
 """
 
 from tenantry_personal_workspaces.view import PersonalWorkspaces

@@ -1,4 +1,4 @@
-"""The view: Workspaces of a parent, filtered by who asks."""
+"""The view of the Workspaces of a parent that the caller may access."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tenantry.virtual.view import Place, View
 
 
 class PersonalWorkspaces(View):
-    """Everybody who is logged in may ask, and is shown what they may enter and nothing else: so nobody needs the right to list
-    a parent's workspaces to find their own. Open watches follow changes of RBAC with ADDED and DELETED."""
+    """Every authenticated user sees the Workspaces that it may access, without the permission to list Workspaces in the parent.
+    Open watches send ADDED and DELETED when RBAC changes."""
 
     name = "workspaces"
     arguments = ("path",)
@@ -26,7 +26,7 @@ class PersonalWorkspaces(View):
     def cluster_of(self, arguments: tuple[str, ...]) -> str | None:
         return self.context.directory.cluster_of(arguments[0])
 
-    def may_enter(self, place: Place, question: Attributes) -> bool:
+    def allows(self, place: Place, question: Attributes) -> bool:
         return AUTHENTICATED_GROUP in question.user.groups
 
     def apis(self, place: Place) -> Iterable[ResourceDefinition]:
@@ -44,7 +44,7 @@ class PersonalWorkspaces(View):
 
 
 def owner_of(workspace: Object) -> str:
-    """The name of the user who made a workspace; empty where it does not say."""
+    """The name of the user who created a Workspace; empty if its annotation does not say."""
     try:
         owner = orjson.loads(annotations_of(workspace).get(OWNER_ANNOTATION) or "{}")
     except orjson.JSONDecodeError:

@@ -32,7 +32,7 @@ def test_the_path_exists(path: str) -> None:
         ("tenantry/kube/discovery.py", "_GROUP_ORDER"),
         ("tenantry/kube/openapi/paths.py", "_SELECTION"),
         ("tenantry/kube/types/__init__.py", "BUILTINS"),
-        ("tenantry/virtual/stock.py", "stock_views"),
+        ("tenantry/virtual/builtin_views.py", "builtin_views"),
         ("tests/kube/test_discovery_openapi.py", "test_paths"),
     ],
 )

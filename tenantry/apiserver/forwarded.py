@@ -16,6 +16,9 @@ NOT_OWNER = "X-Tenantry-Not-Owner"
 be sent to the owner, whatever its method. The value is the uid of the owner, or `unknown`."""
 FROM_PEER = "X-Tenantry-From-Peer"
 """Header of a request that one shard sends to another one. The receiver does not forward it again."""
+BEYOND_CAPACITY = "X-Tenantry-Beyond-Capacity"
+"""Header of a request by which one shard asks another to create a logical cluster in a range that is full
+(`Request.beyond_capacity`). It counts only with the certificate of a shard, and is never forwarded."""
 FORWARDED_HEADERS = 384
 """The most header lines of a forwarded request: those of the client, and one for each group and extra value of its user. Servers
 that receive forwarded requests accept as many."""
@@ -39,6 +42,7 @@ _DROPPED = frozenset(
         # Only gateways and shards send these.
         NOT_OWNER.lower(),
         FROM_PEER.lower(),
+        BEYOND_CAPACITY.lower(),
     )
 )
 """Headers that are not forwarded: those of RFC 9110 §7.6.1, and those that are written anew."""
@@ -86,6 +90,8 @@ def request_head(request: Request, user: User | None, *, length: int | None, by_
         lines += _identity(user)
     if by_peer:
         lines.append(f"{FROM_PEER}: true")
+        if request.beyond_capacity:
+            lines.append(f"{BEYOND_CAPACITY}: true")
     if length is not None:
         lines.append(f"Content-Length: {length}")
     if len(lines) > FORWARDED_HEADERS:

@@ -11,10 +11,15 @@ from tenantry.http import messages
 @dataclass(slots=True, eq=False)
 class Request(messages.Request):
     """`user` is set by the pipeline when the request is authenticated, or earlier by a trusted caller in the same process (peers,
-    controllers). Where `user` is impersonated, `impersonator` is the user who asked for it."""
+    controllers). Where `user` is impersonated, `impersonator` is the user who asked for it.
+
+    `beyond_capacity`: another shard asks for a logical cluster in a range that may be full. Only a shard sets it: on its own
+    request, or by the header of that request once its certificate is verified (`RequestHeaders`).
+    """
 
     user: User | None = None
     impersonator: User | None = None
+    beyond_capacity: bool = False
 
 
 Handler = messages.Handler[Request]

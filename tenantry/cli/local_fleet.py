@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 
 from registry.wiring import Registry, forget_processes
-from shard.loads import reporting_loads
+from shard.load_reports import reporting_loads
 from shard.local_peers import LocalPeers
 from shard.wiring import Shard
 from tenantry.placement.map import RangeInfo

@@ -42,7 +42,7 @@ from tenantry.storage.history import HistoryLimits
 from tenantry.storage.keys import JOURNAL, prefix_end
 from tenantry.storage.sqlite.store import SqliteStore
 from tenantry.storage.store import Delete, Store
-from tenantry.tenancy.exports.urls import published_urls
+from tenantry.tenancy.exports.export_urls import published_urls
 
 
 def run(settings: StartSettings) -> int:

@@ -1,1 +1,1 @@
-"""What a workspace is: kcp's types, admission, authorization, reconcilers."""
+"""Workspaces and what belongs to them: kcp's types, admission, authorization and controllers."""

@@ -1,8 +1,9 @@
-"""What decides who may enter a logical cluster (RBAC verb `access` on `/`), as far as other shards have to know.
+"""Which objects decide who may access a logical cluster (RBAC verb `access` on the path `/`), so that other shards need copies.
 
-A parent's shard tells a user which of its workspaces they may enter, wherever those are. So the RBAC objects that give `access`
-have copies, in every cluster. The binding with which each workspace begins has none, for there are as many as workspaces: who
-owns one is written in the Workspace. Only when that binding is changed or gone is there a copy, which tells so.
+The shard of a parent decides which of the parent's workspaces a user may access, on whichever shard these are. So the RBAC
+objects of all clusters that give `access` are copied to the catalog. The ClusterRoleBinding that each workspace is created with
+is not copied, because there are as many as workspaces; the Workspace has the name of its owner. If that binding is changed or
+deleted, a copy says so.
 """
 
 from __future__ import annotations
@@ -24,21 +25,21 @@ VERB, PATH = "access", "/"
 
 
 def gives_access(role: Object) -> bool:
-    """Whether a ClusterRole lets those to whom it is bound enter."""
+    """Whether a ClusterRole gives `access`."""
     return CompiledRules(role.get("rules") or ()).allows_path(VERB, PATH)
 
 
 class AccessRules:
-    """Reads what this shard holds, and of the roles of all clusters their copies."""
+    """Reads the ranges of this shard, and the copies of the ClusterRoles of `system:admin`."""
 
     def __init__(self, cell: Cell, catalog: Catalog) -> None:
         self._cell = cell
         self._catalog = catalog
 
     def decides_access(self, resource: str, cluster: str, obj: Object) -> bool:
-        """Whether an object of a cluster held here says something about who may enter, beyond what its Workspace says.
+        """Whether an object of a cluster of this shard changes who may access the cluster, compared with what its Workspace says.
 
-        A binding whose role is not there yet counts as well.
+        True also for a binding whose role does not exist yet.
         """
         if resource == LOGICAL_CLUSTERS:
             return REQUIRED_GROUPS_ANNOTATION in annotations_of(obj)
@@ -49,8 +50,9 @@ class AccessRules:
         role = self._role(cluster, (obj.get("roleRef") or {}).get("name") or "")
         return role is None or gives_access(role)
 
-    def closed_binding(self, cluster: str) -> Object | None:
-        """What is copied when the first binding of a cluster is deleted: that it gives nothing. None where there was none."""
+    def revoked_owner_binding(self, cluster: str) -> Object | None:
+        """The copy that says that the owner's binding of a cluster was deleted: a binding without subjects. None if nobody owns
+        the cluster."""
         if not self._owner(cluster):
             return None
         return {"metadata": {"name": OWNER_BINDING}, "roleRef": {"kind": "ClusterRole", "name": OWNER_ROLE}}
@@ -60,18 +62,18 @@ class AccessRules:
             return False
         subjects = [(subject.get("kind"), subject.get("name")) for subject in obj.get("subjects") or ()]
         owner = self._owner(cluster)
-        # Written together with the LogicalCluster it is the first one.
+        # None: this write creates the LogicalCluster, and this binding with it.
         return owner is None or subjects == [("User", owner)]
 
     def _owner(self, cluster: str) -> str | None:
-        """The name of the user for whom a cluster was made; empty where nobody is named, None while it does not exist."""
+        """The name of the user who owns a cluster; empty if it has no owner, None if it does not exist."""
         record = self._cell.range_of(cluster).get(Key(cluster, LOGICAL_CLUSTERS, "", NAME))
         if record is None:
             return None
         return ((orjson.loads(record.value).get("spec") or {}).get("createdBy") or {}).get("username") or ""
 
     def _role(self, cluster: str, name: str) -> Object | None:
-        """As RBAC resolves it: a role of all clusters before one of this cluster."""
+        """A ClusterRole as RBAC resolves it: that of `system:admin`, otherwise the cluster's own."""
         role = self._catalog.get(CLUSTER_ROLES, SYSTEM_ADMIN, name)
         if role is None:
             record = self._cell.range_of(cluster).get(Key(cluster, CLUSTER_ROLES, "", name))

@@ -1,8 +1,9 @@
-"""Installs what a fresh system needs, by the shard that holds `root`, and learns the identities of root's exports everywhere.
+"""Installs the objects of `root` and `system:admin`, on the shard that owns `root`; on every shard, binds the types of root's
+exports.
 
-A few transactions on an empty store. Later starts look up what should be there and write what is missing, which is usually
-nothing; what an administrator changed is left alone. APIResourceSchemas are named by their content, so a newer version of a
-type adds a schema and points its export to it.
+It takes a few transactions on an empty store. Later starts write only what is missing. What an administrator changed is not
+reverted. The names of APIResourceSchemas are made from their content, so a newer version of a type adds a schema and changes
+its export.
 """
 
 from __future__ import annotations
@@ -27,36 +28,36 @@ from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change
 from tenantry.storage.store import StoreError
-from tenantry.tenancy import root
+from tenantry.tenancy import bootstrap_objects as root
 from tenantry.tenancy.changes import OPERATIONS, Changes
-from tenantry.tenancy.exports.bind import bound_binding
+from tenantry.tenancy.exports.binding_controller import bound_binding
 from tenantry.tenancy.exports.conditions import mark_true
-from tenantry.tenancy.exports.identity import IDENTITY_NAMESPACE, hash_of_secret, identity_secret, new_identity_key
+from tenantry.tenancy.exports.export_lookup import ExportLookup
+from tenantry.tenancy.exports.identity_controller import IDENTITY_NAMESPACE, hash_of_secret, identity_secret, new_identity_key
 from tenantry.tenancy.exports.locks import LOCKS_ANNOTATION, locks_annotation
-from tenantry.tenancy.exports.lookup import ExportLookup
 from tenantry.tenancy.local_ranges import LocalRanges
 from tenantry.tenancy.resources import API_EXPORTS, API_RESOURCE_SCHEMAS
 from tenantry.tenancy.types import EXPORTED_TYPES, SystemDefinitions
-from tenantry.tenancy.types.data import KcpType
+from tenantry.tenancy.types.kcp_type import KcpType
 from tenantry.tenancy.types.logical_cluster import NAME
 from tenantry.tenancy.well_known import OWNER_ANNOTATION, PATH_ANNOTATION, PHASE_LABEL, ROOT, SHARD_ANNOTATION, SYSTEM_ADMIN
-from tenantry.tenancy.workspaces.contents import base_contents
-from tenantry.tenancy.workspaces.shards import shard_object
+from tenantry.tenancy.workspaces.initial_contents import base_contents
+from tenantry.tenancy.workspaces.shard_controller import shard_object
 
 log = logging.getLogger(__name__)
 
-_POLICED = frozenset({"tenancy.kcp.io", "topology.kcp.io"})
-"""Exports with a maximal permission policy: what their users may do is bounded by roles in root."""
+_WITH_POLICY = frozenset({"tenancy.kcp.io", "topology.kcp.io"})
+"""Exports with a maximal permission policy: ClusterRoles in root limit what consumers may do."""
 _FIRST_RETRY_SECONDS = 0.05
 _LAST_RETRY_SECONDS = 1.0
 _BOOTSTRAPPER = {"username": "system:kcp-bootstrapper", "groups": ["system:kcp:tenancy:workspace-bootstrapper"]}
 
 
 class Bootstrap:
-    """Installs root once at start (`run`), and again whenever `root` comes to this shard (`follow`): who held it before may have
-    ended in the middle.
+    """Installs root at the start of a shard (`run`), and each time the shard acquires the range of `root` (`follow`): the
+    previous owner may have stopped in the middle.
 
-    `ca_certificate`: PEM. `home_creator_groups`: who gets a home workspace by asking for it.
+    `ca_certificate`: PEM. `home_creator_groups`: groups whose users may create a home workspace.
     """
 
     def __init__(
@@ -106,18 +107,19 @@ class Bootstrap:
         return released
 
     async def run(self) -> None:
-        """Idempotent. Returns when all is there; on shards that do not hold `root`, when its exports are known."""
+        """Idempotent. Returns when everything is installed or, on a shard that does not own `root`, when root's exports are
+        known."""
         backoff = Backoff(_FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS)
         while True:
             if not self._cell.owns(ROOT):
-                await self._learned()
+                await self._definitions_bound()
                 if not self._cell.owns(ROOT):
                     return
             try:
                 await self._install()
                 return
             except (Stale, NotOwned):
-                # A controller was quicker, or the range was lost in the middle: its next owner does the rest.
+                # A controller wrote first, or the range was released: its next owner continues.
                 pass
             except StoreError as error:
                 log.warning("root cannot be installed; trying again", extra={"error": str(error)})
@@ -126,15 +128,15 @@ class Bootstrap:
     async def _install(self) -> None:
         range_ = self._cell.range_of(ROOT)
         await self._write([*self._exports(range_), *self._system_admin(range_)])
-        self._learn()
+        self._bind_definitions()
         await self._write(self._root(range_))
 
-    async def _learned(self) -> None:
-        """Waits until root's exports are in the catalog, or this shard holds `root`."""
+    async def _definitions_bound(self) -> None:
+        """Waits until root's exports are in the catalog, or this shard owns `root`."""
         done = asyncio.Event()
 
         def look(*_: object) -> None:
-            self._learn()
+            self._bind_definitions()
             if self._definitions.complete:
                 done.set()
 
@@ -151,7 +153,7 @@ class Bootstrap:
             for stop in stops:
                 stop()
 
-    def _learn(self) -> None:
+    def _bind_definitions(self) -> None:
         """Binds the definitions of the types that root exports, as soon as their schemas and identities are known."""
         for export, types in EXPORTED_TYPES.items():
             copy = self._catalog.get(API_EXPORTS, ROOT, export)
@@ -209,15 +211,15 @@ class Bootstrap:
                 yield self._changes.updated(definitions.api_exports, record, present)
 
     def _system_admin(self, range_: Range) -> Iterable[Change]:
-        """RBAC that holds in every cluster."""
+        """The RBAC of `system:admin`, which applies in every cluster."""
         now = timestamp()
         roles = (*CLUSTER_ROLES, *root.SYSTEM_ROLES)
         bindings = (*CLUSTER_ROLE_BINDINGS, *root.SYSTEM_BINDINGS)
-        yield from self._missing(range_, SYSTEM_ADMIN, self._definitions.cluster_roles, map(_bare, roles), now)
-        yield from self._missing(range_, SYSTEM_ADMIN, self._definitions.cluster_role_bindings, map(_bare, bindings), now)
+        yield from self._missing(range_, SYSTEM_ADMIN, self._definitions.cluster_roles, map(_without_type, roles), now)
+        yield from self._missing(range_, SYSTEM_ADMIN, self._definitions.cluster_role_bindings, map(_without_type, bindings), now)
 
     def _root(self, range_: Range) -> Iterable[Change]:
-        """The logical cluster `root` and what it holds. All of it depends on the exports."""
+        """The logical cluster `root` and its contents, which need the exports."""
         definitions = self._definitions
         now = timestamp()
         yield from self._missing(range_, ROOT, definitions.cluster_roles, root.ROOT_ROLES, now)
@@ -229,7 +231,7 @@ class Bootstrap:
         fresh = range_.get(Key(ROOT, definitions.logical_clusters.storage_key, "", NAME)) is None
         if fresh:
             bindings = [
-                _bare(
+                _without_type(
                     bound_binding(
                         self._exports_lookup, ROOT, name, binding_name=name, cluster=ROOT, accept_claims=False, path=ROOT
                     )
@@ -242,7 +244,7 @@ class Bootstrap:
             yield from base_contents(self._definitions, self._ca_certificate, ROOT, now)
 
     def _home_creators(self, range_: Range, now: str) -> Iterable[Change]:
-        """Unlike the others, this binding follows a setting."""
+        """The binding of home creators. Unlike other objects it is updated at every start, because it follows a setting."""
         definition = self._definitions.cluster_role_bindings
         wanted = root.home_binding(self._home_creator_groups)
         record = range_.get(Key(ROOT, definition.storage_key, "", root.HOME_ROLE))
@@ -282,12 +284,12 @@ def _export(name: str, resources: list[Object], identity: str, now: str) -> Obje
         "resources": resources,
         "identity": {"secretRef": {"namespace": IDENTITY_NAMESPACE, "name": name}},
     }
-    if name in _POLICED:
+    if name in _WITH_POLICY:
         spec["maximalPermissionPolicy"] = {"local": {}}
     status: Object = {"identityHash": identity}
     mark_true(status, "IdentityValid", now)
     return {"metadata": {"name": name, "annotations": {PATH_ANNOTATION: ROOT}}, "spec": spec, "status": status}
 
 
-def _bare(obj: Object) -> Object:
+def _without_type(obj: Object) -> Object:
     return {k: v for k, v in obj.items() if k not in ("apiVersion", "kind")}

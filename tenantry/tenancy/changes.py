@@ -1,4 +1,4 @@
-"""Changes for transactions of several objects, which the system itself writes: no admission, no field owners, little work."""
+"""Makes the changes for the system's own transactions of several objects: without admission and without managedFields."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ OPERATIONS = 90
 
 
 class Changes:
-    """Makes the changes, each with the copies that go with it."""
+    """Makes changes, each with the catalog copies that belong into the same transaction."""
 
     def __init__(self, copies: Copies) -> None:
         self._copies = copies
 
     def created(self, definition: ResourceDefinition, cluster: str, obj: Object, *, now: str = "") -> Change:
-        """A new object. Fills in uid, creationTimestamp, generation and the cluster annotation; `obj` is in the storage version's
-        shape and is changed."""
+        """The creation of an object. Sets uid, creationTimestamp, generation and the cluster annotation in `obj`, in place;
+        `obj` is in the storage version."""
         metadata = obj["metadata"]
         metadata.setdefault("uid", new_uid())
         metadata.setdefault("creationTimestamp", now or timestamp())
@@ -34,22 +34,26 @@ class Changes:
         return Change(key, stored.encode(obj), head_of(obj, definition), None, self._copies.of(definition, key, obj))
 
     def updated(self, definition: ResourceDefinition, record: Record, obj: Object) -> Change:
-        """An object as it is to be from now on, in the storage version's shape."""
+        """The update of `record` to `obj`, which is in the storage version."""
         value = stored.encode(obj)
         return Change(record.key, value, head_of(obj, definition), record, self._copies.of(definition, record.key, obj))
 
     def removed(self, record: Record) -> Change:
-        """An object that goes, whatever finalizers it has."""
-        return Change(record.key, None, None, record, self._copies.dropped(record.key))
+        """The removal of an object, whatever finalizers it has."""
+        return Change(record.key, None, None, record, self._copies.removed(record.key))
 
 
 class Template:
-    """An object that is the same everywhere but for its cluster, uid and time: its stored bytes, cut where those go."""
+    """An object that differs between clusters only in cluster, uid, creation time and perhaps name.
+
+    It is encoded once; `change` only inserts these values into the stored bytes.
+    """
 
     _CLUSTER, _UID, _NOW, _NAME = "%cluster%", "%uid%", "%now%", "%name%"
 
     def __init__(self, definition: ResourceDefinition, obj: Object) -> None:
-        """`obj` needs no uid, creationTimestamp and cluster annotation. Its name may be `NAME`: each change gives one."""
+        """`obj` needs no uid, creationTimestamp and cluster annotation. If its name is `NAME`, `change` is called with the
+        name."""
         metadata = obj["metadata"]
         whole = {
             **obj,

@@ -1,4 +1,4 @@
-"""The scopes of tenancy: one logical cluster, and all clusters of a range for privileged callers."""
+"""The scopes of tenancy: one logical cluster, and all clusters of a range (`/clusters/*`)."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from tenantry.kube.status import StatusError, method_not_allowed
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
-from tenantry.tenancy.apis import ClusterApis
-from tenantry.tenancy.authorization.authorizer import ClusterAuthorizer
+from tenantry.tenancy.authorization.cluster_authorizer import ClusterAuthorizer
+from tenantry.tenancy.cluster_apis import ClusterApis
 from tenantry.tenancy.copies import Copies
 
 ONLY_MASTERS = "only privileged callers may work across logical clusters"
@@ -27,9 +27,9 @@ ONLY_MASTERS = "only privileged callers may work across logical clusters"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterScopes:
-    """Makes the scopes of one shard; what all of them have in common.
+    """Makes the scopes of one shard.
 
-    `connectors`: (group, resource, subresource) → the answerer of reviews and special subresources.
+    `connectors`: (group, resource, subresource) → the connector of an access review or a special subresource.
     """
 
     shard_name: str
@@ -41,13 +41,14 @@ class ClusterScopes:
     connectors: Mapping[tuple[str, str, str], Connector]
 
     def cluster(self, cluster: str) -> ClusterScope:
-        """The scope of a cluster that this shard owns. Raises StatusError 503 where it does not."""
+        """The scope of a cluster (id). Raises StatusError 503 if this shard does not own its range."""
         return ClusterScope(self, cluster, range_of(self.cell, cluster))
 
     def wildcard(self, range_name: str, *, resource: str = "", identity: str = "") -> WildcardScope:
-        """All clusters of a range; `resource` (plural) and `identity` where one bound resource is asked for by its identity.
+        """The scope of all clusters of a range. `resource` (plural) and `identity`: the bound resource that the request names,
+        if any.
 
-        Raises StatusError 503 where this shard does not own the range.
+        Raises StatusError 503 if this shard does not own the range.
         """
         range_ = self.cell.ranges.get(range_name)
         if range_ is None:
@@ -56,7 +57,7 @@ class ClusterScopes:
 
 
 class ClusterScope:
-    """One logical cluster, all of it. Made for each request, so it holds references only."""
+    """All of one logical cluster. Made for each request, so it has references only."""
 
     __slots__ = ("cluster", "range", "scopes")
 
@@ -102,9 +103,9 @@ class ClusterScope:
 
 
 class WildcardScope(ClusterScope):
-    """Every cluster of a range: list and watch, for system:masters (kcp's `/clusters/*` on a shard).
+    """All clusters of a range: list and watch, for system:masters (kcp's `/clusters/*` on a shard).
 
-    Types that are not the same in every cluster are there only by `resource:identity`, as in kcp.
+    Types that differ between clusters are served only as `resource:identity`, as in kcp.
     """
 
     __slots__ = ("_identity", "_resource")
@@ -118,7 +119,7 @@ class WildcardScope(ClusterScope):
 
     @property
     def authorizer(self) -> Authorizer:
-        return MASTERS_READ
+        return WILDCARD_AUTHORIZER
 
     def apis(self) -> ApiSet:
         return self.scopes.apis.for_wildcard(self._resource, self._identity)
@@ -127,8 +128,8 @@ class WildcardScope(ClusterScope):
         return lambda: None
 
 
-class _MastersRead:
-    """Who may use a wildcard, and for what."""
+class _WildcardAuthorizer:
+    """The authorizer of a wildcard: system:masters may list and watch."""
 
     def authorize(self, attributes: Attributes) -> Decision:
         if not attributes.user.is_master:
@@ -141,11 +142,12 @@ class _MastersRead:
         return Decision(Verdict.ALLOW, "system:masters")
 
 
-MASTERS_READ = _MastersRead()
+WILDCARD_AUTHORIZER = _WildcardAuthorizer()
 
 
-class ClosedScope(ClusterScope):
-    """A logical cluster in which the request cannot be served, which is told to those who may know."""
+class ErrorScope(ClusterScope):
+    """A logical cluster in which the request cannot be served. Callers whom it would be allowed get `error`; others are refused
+    as usual."""
 
     __slots__ = ("_error",)
 

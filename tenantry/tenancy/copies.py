@@ -1,8 +1,8 @@
-"""Which objects have copies in the catalog, and what a copy holds (kcp's cache server replication).
+"""Which objects have copies in the catalog, and what a copy contains (kcp's cache server).
 
-Exports, schemas, workspace types, endpoint slices, partitions and shards are copied always. RBAC is copied for every cluster that
-is a provider (it has an export or a workspace type): who may `bind` or `use` it is decided by the shard of who asks. Of all other
-clusters that RBAC is copied which says who may enter (`tenantry.tenancy.access_rules`).
+Exports, schemas, workspace types, endpoint slices, partitions and shards are always copied. All RBAC of a provider is copied (a
+cluster with an export or a workspace type), because the shard of the consumer decides who may `bind` or `use` these. Of other
+clusters, only the RBAC that decides about access is copied (`tenantry.tenancy.access_rules`).
 """
 
 from __future__ import annotations
@@ -39,15 +39,14 @@ from tenantry.tenancy.types.workspace import CLUSTER_ANNOTATION
 from tenantry.tenancy.well_known import SYSTEM_ADMIN
 
 ENDED = "tenantry/ended"
-"""Written with the end of a logical cluster whose Workspace another shard holds: parent cluster and name → {cluster, uid}.
-It tells that shard to let the Workspace go, which removes it."""
+"""Catalog entries of deleted logical clusters whose Workspace is on another shard: (parent cluster, name) → {cluster, uid}.
+That shard removes the Workspace and the entry."""
 NOTHING: Mapping[bytes, bytes | None] = {}
-FLAGGED = (LOGICAL_CLUSTERS, CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS)
-"""Copied for providers, because who may use what they provide is decided by the shard of who asks: by RBAC, and by what
-the LogicalCluster says of access to it (phase, required groups). Of all other clusters those that decide who may enter."""
+COPIED_FOR_PROVIDERS = (LOGICAL_CLUSTERS, CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS)
+"""Resources that are copied for providers only. Of other clusters, only objects that decide about access are copied."""
 FIRST_COPIES = 40
-"""RBAC objects copied in the transaction of a cluster's first export or type; a bound, for a transaction has one.
-`tenantry.tenancy.workspaces.role_copies` copies what is beyond it."""
+"""The most RBAC objects that are copied in the transaction of a cluster's first export or workspace type.
+`tenantry.tenancy.workspaces.role_copies_controller` copies the others."""
 
 _DROPPED_METADATA = frozenset({"managedFields", "resourceVersion"})
 
@@ -80,8 +79,11 @@ def _without_endpoints(obj: Object) -> Object:
 
 
 def project_workspace(obj: Object) -> Object | None:
-    """What path look-ups need of a workspace: cluster, uid, type, and phase where it is Unavailable, or Scheduling: an id was
-    drawn, so that its place counts, but nobody says yet that the cluster exists. None: no cluster yet."""
+    """The entry of a Workspace in the path index: cluster, uid, type, and the phase if it is Unavailable or Scheduling. None: the
+    Workspace has no cluster id yet.
+
+    Scheduling: the cluster has an id, and so counts for the capacity of its range, but may not exist yet.
+    """
     spec = obj.get("spec") or {}
     cluster = spec.get("cluster") or annotations_of(obj).get(CLUSTER_ANNOTATION)
     if not cluster:
@@ -115,7 +117,7 @@ _NAMES = {(resource.split("/")[0], resource.split("/")[1]): resource for resourc
 
 
 class Copies:
-    """The copies that go with the writes of this shard."""
+    """Makes the copies of the objects that this shard writes."""
 
     def __init__(self, cell: Cell, catalog: Catalog, definitions: SystemDefinitions) -> None:
         self._cell = cell
@@ -133,9 +135,9 @@ class Copies:
             return NOTHING
         if obj is None:
             if resource == CLUSTER_ROLE_BINDINGS and key.name == OWNER_BINDING:
-                obj = self._access_rules.closed_binding(key.cluster)
+                obj = self._access_rules.revoked_owner_binding(key.cluster)
             return self._copy(resource, key.cluster, key.name, obj)
-        if resource in FLAGGED:
+        if resource in COPIED_FOR_PROVIDERS:
             wanted = self._catalog.entry(resource, key.cluster, key.name) is not None or self._is_wanted(
                 resource, key.cluster, obj
             )
@@ -143,25 +145,25 @@ class Copies:
         copy = self._copy(resource, key.cluster, key.name, obj)
         if resource in (API_EXPORTS, WORKSPACE_TYPES) and not self.is_provider(key.cluster):
             found = dict(copy)
-            for _, more in self.first(key.cluster, FIRST_COPIES, provider=True):
+            for _, more in self.missing_copies(key.cluster, FIRST_COPIES, provider=True):
                 found.update(more)
             return found
         return copy
 
-    def dropped(self, key: Key) -> Mapping[bytes, bytes | None]:
-        """The copies that go with the object at `key`."""
+    def removed(self, key: Key) -> Mapping[bytes, bytes | None]:
+        """The changes to the catalog when the object at `key` is removed."""
         resource, _, identity = key.resource.partition(":")
         if resource not in _COPIED or not self._is_own(resource, identity, custom=True):
             return NOTHING
-        dropped = self._copy(resource, key.cluster, key.name, None)
+        removed = self._copy(resource, key.cluster, key.name, None)
         binding = Key(key.cluster, CLUSTER_ROLE_BINDINGS, "", OWNER_BINDING)
         if resource == LOGICAL_CLUSTERS and self._cell.range_of(key.cluster).get(binding) is None:
-            # That it was deleted is remembered no longer than the cluster itself.
-            return {**dropped, **self._copy(CLUSTER_ROLE_BINDINGS, key.cluster, OWNER_BINDING, None)}
-        return dropped
+            # The copy that says that the owner's binding was deleted is removed with the cluster.
+            return {**removed, **self._copy(CLUSTER_ROLE_BINDINGS, key.cluster, OWNER_BINDING, None)}
+        return removed
 
     def _is_own(self, resource: str, identity: str, *, custom: bool) -> bool:
-        """A custom type of a tenant's may have the name of a type of ours; its objects are nobody else's business."""
+        """Whether it is the system's type: a tenant may have a custom type of the same name, which is not copied."""
         if not custom:
             return True
         group, plural = resource.split("/")
@@ -169,7 +171,7 @@ class Copies:
         return own is not None and own.identity == identity
 
     def is_provider(self, cluster: str) -> bool:
-        """Whether the cluster has something that others may be allowed to use: an export or a workspace type."""
+        """Whether the cluster has an export or a workspace type, which other clusters may use."""
         return (
             cluster == SYSTEM_ADMIN
             or self._catalog.has_any(API_EXPORTS, cluster)
@@ -180,10 +182,11 @@ class Copies:
         return self.is_provider(cluster) or self._access_rules.decides_access(resource, cluster, obj)
 
     def uncopied(self, cluster: str, limit: int, *, provider: bool = False) -> list[tuple[Record, Object]]:
-        """Objects of a cluster held here that want a copy and have none yet, at most `limit`. `provider`: it becomes one."""
+        """At most `limit` objects of a cluster of this shard that need a copy and have none. `provider`: as if it were a
+        provider."""
         range_ = self._cell.range_of(cluster)
         found: list[tuple[Record, Object]] = []
-        for resource in FLAGGED:
+        for resource in COPIED_FOR_PROVIDERS:
             for record in range_.list(resource, cluster):
                 if len(found) == limit:
                     return found
@@ -193,8 +196,10 @@ class Copies:
                         found.append((record, obj))
         return found
 
-    def first(self, cluster: str, limit: int, *, provider: bool = False) -> list[tuple[Record, Mapping[bytes, bytes | None]]]:
-        """The same, each with the copy to write."""
+    def missing_copies(
+        self, cluster: str, limit: int, *, provider: bool = False
+    ) -> list[tuple[Record, Mapping[bytes, bytes | None]]]:
+        """As `uncopied`, each object with its copy to write."""
         return [
             (record, self._copy(record.key.resource, cluster, record.key.name, obj))
             for record, obj in self.uncopied(cluster, limit, provider=provider)

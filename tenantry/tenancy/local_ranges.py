@@ -1,4 +1,4 @@
-"""The ranges that this shard holds in memory, for parts that keep something for each of them."""
+"""The ranges of this shard, for parts that keep something for each of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Acquired = Callable[[Range], Callable[[], None]]
 
 
 class LocalRanges:
-    """Tells its followers of every range that the cell acquires and releases. Whoever changes the cell calls `changed`."""
+    """Notifies its followers of every range that the cell acquires and releases. Who changes the cell calls `changed`."""
 
     def __init__(self, cell: Cell) -> None:
         self._cell = cell
@@ -22,7 +22,8 @@ class LocalRanges:
         """By range: what to call, for each follower, when the range is released."""
 
     def follow(self, acquired: Acquired) -> Callable[[], None]:
-        """Calls `acquired` for every range that this shard holds and will hold. Returns how to stop, which releases them all."""
+        """Calls `acquired` for every range that this shard has, and later for every range that it acquires. Returns a function
+        that ends this and releases them all."""
         self._followers.append(acquired)
         for range_, releases in self._followed.values():
             releases[id(acquired)] = acquired(range_)
@@ -44,7 +45,7 @@ class LocalRanges:
             call_each(list(self._followed.pop(name)[1].values()), f"a follower of the released range {name}")
         for name, range_ in now.items():
             _, releases = self._followed.setdefault(name, (range_, {}))
-            # One that raised is asked again with the next change of the map.
+            # A follower that raised is called again at the next change of the map.
             for acquired in [each for each in self._followers if id(each) not in releases]:
                 call(self._acquire, f"a follower of range {name}", acquired, range_)
 

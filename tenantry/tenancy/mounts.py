@@ -1,4 +1,4 @@
-"""The URLs of logical clusters and of ranges: `/clusters/<id | path | *>/…` and `/ranges/<name>/…`."""
+"""The mounts of logical clusters and of ranges: `/clusters/<id | path | *>/…` and `/ranges/<name>/…`."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from tenantry.placement.map import Map
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.tenancy.authorization.links import NOT_PERMITTED
-from tenantry.tenancy.cluster_scope import ONLY_MASTERS, ClosedScope, ClusterScope, ClusterScopes
+from tenantry.tenancy.cluster_scope import ONLY_MASTERS, ClusterScope, ClusterScopes, ErrorScope
 from tenantry.tenancy.resource_identity import split_identity
 from tenantry.tenancy.resources import LOGICAL_CLUSTERS
 from tenantry.tenancy.types.logical_cluster import NAME
 from tenantry.tenancy.well_known import INACTIVE_ANNOTATION, ROOT
 from tenantry.tenancy.workspaces.home_scope import HOME_PATH, HOME_SUBRESOURCE, HomeScope
-from tenantry.tenancy.workspaces.homes import HomeWorkspaces
+from tenantry.tenancy.workspaces.home_workspaces import HomeWorkspaces
 
 WILDCARD = "*"
 _INACTIVE = b'kcp.io/inactive":"true"'
@@ -37,7 +37,7 @@ _SERVED_WHILE_INACTIVE = ("/openapi", "/apis/core.kcp.io/v1alpha1/logicalcluster
 
 @dataclass(frozen=True, slots=True)
 class HiddenPlace:
-    """A place that does not exist, or that is the same for all."""
+    """A place that does not exist, or that is not in a logical cluster."""
 
     hidden: HiddenScope
     path: str
@@ -51,12 +51,12 @@ class HiddenPlace:
 
 
 class RangedMount(Protocol):
-    """A mount that can be confined to one range, which `/ranges/<name>/…` does. `range_name` None: all that this shard owns."""
+    """A mount that can be limited to one range, for `/ranges/<name>/…`. `range_name` None: all ranges of this shard."""
 
     def locate(self, path: str, *, range_name: str | None = None) -> LocalPlace | RemotePlace: ...
 
     def hidden(self, path: str, error: StatusError) -> LocalPlace:
-        """What `locate` gives where there is no such range; `error` says so."""
+        """The place of a path in a range that does not exist; `error` says so."""
         ...
 
 
@@ -69,7 +69,8 @@ def split_first(path: str) -> tuple[str, str]:
 class ClustersMount:
     """`/clusters/<id | path | *>/…`.
 
-    `ready` is asked before each look-up. `homes`: None where nobody has a home workspace.
+    `ready`: whether the catalog is read; before that every request is answered with 503. `homes`: None if home workspaces are
+    disabled.
     """
 
     def __init__(
@@ -83,7 +84,7 @@ class ClustersMount:
     def locate(self, path: str, *, range_name: str | None = None) -> LocalPlace | RemotePlace:
         cluster, rest = split_first(path)
         if not self._ready():
-            # Before the catalog is read every path and every API seems not to exist, and callers believe a 404.
+            # Before the catalog is read, paths and APIs seem not to exist, and a client would believe the 404.
             raise not_owner(f"shard {self.scopes.shard_name} is starting")
         if cluster == WILDCARD:
             return self._wildcard(rest, range_name)
@@ -146,16 +147,16 @@ class ClusterPlace:
     def scope(self, request: Request) -> tuple[Scope | HiddenScope, str]:
         scopes, homes = self.mount.scopes, self.mount.homes
         resource, identity, rest = split_identity(self.path)
-        why = self._why_closed(rest, resource, identity)
+        why = self._scope_error(rest, resource, identity)
         if why is not None:
-            return ClosedScope(scopes, self.cluster, self.range, why), rest
+            return ErrorScope(scopes, self.cluster, self.range, why), rest
         if rest == HOME_PATH and self.cluster == ROOT and request.method == "GET" and homes is not None:
             return HomeScope(scopes, self.range, homes), f"{rest}/{HOME_SUBRESOURCE}"
         return ClusterScope(scopes, self.cluster, self.range), rest
 
-    def _why_closed(self, path: str, resource: str, identity: str) -> StatusError | None:
-        """403 where the logical cluster was made inactive: only its own object stays within reach. 404 where it serves the
-        resource with another identity, or not at all."""
+    def _scope_error(self, path: str, resource: str, identity: str) -> StatusError | None:
+        """403 if the logical cluster is inactive and the request is not for its LogicalCluster or OpenAPI. 404 if it does not
+        serve the resource with the identity that the path names."""
         if self._is_inactive() and not path.startswith(_SERVED_WHILE_INACTIVE):
             return forbidden(GroupResource("core.kcp.io", "logicalclusters"), self.cluster, "logical cluster is marked inactive")
         if identity:
@@ -175,7 +176,7 @@ class ClusterPlace:
 class RangesMount:
     """`/ranges/<name>/…`: what a kcp shard serves under its base URL, for one range.
 
-    `mounts`: first path segment (`clusters`, `services`) → its mount.
+    `mounts`: the next path segment (`clusters`, `services`) → its mount.
     """
 
     def __init__(self, range_map: Map, scopes: ClusterScopes, mounts: Mapping[str, RangedMount]) -> None:
@@ -196,7 +197,7 @@ class RangesMount:
         if mount is not None:
             return mount.locate(inner, range_name=name)
         if rest in HEALTH_PATHS:
-            # That of the process which holds the range, and as open as it is of ranges that there are not.
+            # The health of the process that owns the range. Open to all, as it is for ranges that do not exist.
             return HiddenPlace(HiddenScope(generic_not_found(), lambda _: False), rest)
         return self._hidden(rest, generic_not_found())
 

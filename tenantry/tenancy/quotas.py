@@ -1,4 +1,4 @@
-"""Which ResourceQuotas count an object: those of its namespace, and for objects outside of namespaces those that say so (kcp)."""
+"""Which ResourceQuotas count an object: those of its namespace or, for cluster-scoped objects, those with an annotation (kcp)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tenantry.storage.record import Record
 from tenantry.tenancy.resources import RESOURCE_QUOTAS
 
 CLUSTER_SCOPED_ANNOTATION = "experimental.quota.kcp.io/cluster-scoped"
-"""`"true"`: the quota counts the cluster-scoped objects of the whole logical cluster too, whatever its namespace is."""
+"""With the value `true`, the quota counts the cluster-scoped objects of its logical cluster too."""
 
 _MARK = f'"{CLUSTER_SCOPED_ANNOTATION}":"true"'.encode()
 _UNCOUNTED = frozenset(
@@ -21,7 +21,7 @@ _UNCOUNTED = frozenset(
         (GroupResource("rbac.authorization.k8s.io", "clusterrolebindings"), "workspace-admin"),
     }
 )
-"""What a workspace is made with."""
+"""Objects that every workspace is created with. They are not counted."""
 
 
 def is_cluster_scoped(quota: Object) -> bool:
@@ -42,12 +42,12 @@ def cluster_scoped(range_: Range, cluster: str) -> Iterable[Record]:
 
 
 def is_marked(record: Record) -> bool:
-    """`is_cluster_scoped`, of a record."""
+    """`is_cluster_scoped` of a record, without decoding it."""
     return _MARK in record.value
 
 
 def count(range_: Range, quota: Key, definition: ResourceDefinition, *, whole_cluster: bool) -> int:
-    """How many objects of a type a quota counts; `whole_cluster`: it counts cluster-scoped ones."""
+    """How many objects of a type a quota counts. `whole_cluster`: whether it counts cluster-scoped objects."""
     if definition.namespaced:
         return range_.count(definition.storage_key, quota.cluster, quota.namespace)
     if not whole_cluster:

@@ -1,6 +1,6 @@
-"""Which keys of labels and annotations are the platform's, and who writes them: the one table of both.
+"""Which keys of labels and annotations are reserved for the platform, and who may write them.
 
-Reserved is every key under `kcp.io`, on objects of every type; what users of kcp set themselves is in `OPEN`.
+All keys of the domains `kcp.io` and `tenantry.dev` are reserved, on objects of every type, except those in `OPEN`.
 """
 
 from __future__ import annotations
@@ -9,14 +9,15 @@ from typing import NamedTuple
 
 from tenantry.apiserver.user import KCP_ADMIN_GROUP, MASTERS_GROUP, User
 from tenantry.kube.objects import GroupResource
-from tenantry.tenancy.authorization.effective import effective_users
+from tenantry.tenancy.authorization.effective_users import effective_users
 
 LABELS, ANNOTATIONS = "labels", "annotations"
 RESERVED_DOMAINS = ("kcp.io", "tenantry.dev")
 
 
 class Open(NamedTuple):
-    """Keys that users write. A `prefix` that ends in `/` is all of a domain; without `types` they are theirs on every type."""
+    """Keys that users may write. A `prefix` that ends in `/` means all keys of the domain; others are one key. No `types`: on
+    every type."""
 
     field: str
     prefix: str
@@ -37,19 +38,19 @@ OPEN = (
     Open(ANNOTATIONS, "syncagent.kcp.io/"),
     Open(LABELS, "syncagent.kcp.io/"),
 )
-"""What a provider passes on to its bindings; what the older version of a type cannot say; switches of users; what a conversion
-keeps; and the marks of kcp's api-syncagent, which is a user like others."""
+"""In this order: what a provider passes on to bindings; fields that the older version of a type does not have; options for
+users; what a conversion keeps; and the keys of kcp's api-syncagent, which is an ordinary user."""
 
 
 def is_privileged(user: User, cluster: str) -> bool:
-    """Whether a user writes what is the platform's, in a cluster. What others warrant for the user does not count, and neither
-    does what it was elsewhere."""
+    """Whether a user may write reserved keys in a cluster: system:masters and system:kcp:admin. Groups from warrants, and
+    groups of another cluster, do not count."""
     groups = effective_users(user, cluster)[0].groups
     return MASTERS_GROUP in user.groups or KCP_ADMIN_GROUP in groups
 
 
 def is_reserved(field: str, key: str, resource: GroupResource) -> bool:
-    """Whether a key of `labels` or `annotations` is the platform's, on objects of a type."""
+    """Whether a key of `labels` or `annotations` (`field`) is reserved on objects of a type."""
     domain, slash, _ = key.partition("/")
     if not slash or not any(domain == each or domain.endswith(f".{each}") for each in RESERVED_DOMAINS):
         return False

@@ -1,4 +1,4 @@
-"""How a path asks for one of several resources of the same name: `<resource>:<identity of its export>` (kcp)."""
+"""The path segment `<resource>:<identity hash>`, by which a request names the resource of one export (kcp)."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from tenantry.kube.status import internal
 
 
 def split_identity(path: str) -> tuple[str, str, str]:
-    """Takes `:identity` off the resource segment of `/apis/<group>/<version>/[namespaces/<name>/]<resource>:<identity>/…`.
+    """Splits the identity off the resource segment of `/apis/<group>/<version>/[namespaces/<name>/]<resource>:<identity>/…`.
 
-    Returns (resource, identity, path without it); the first two are empty where there is none. Raises StatusError 500 for an
-    empty identity, as kcp does.
+    Returns (resource, identity, path without the identity). The first two are empty if the path has no identity. Raises
+    StatusError 500 for an empty identity (kcp).
     """
     if ":" not in path:
         return "", "", path

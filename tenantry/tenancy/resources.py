@@ -1,7 +1,7 @@
-"""Where kinds of objects live: `<group|core>/<plural>`, the resource part of storage keys and the name of catalog copies.
+"""The names of resources in storage keys and in the catalog: `<group|core>/<plural>`.
 
-Resources of root's exports (workspaces, workspace types, shards, partitions) have an identity too in the keys of originals
-(`ResourceDefinition.storage_key`); the catalog's names never have one.
+The storage keys of root's exported resources (workspaces, workspace types, shards, partitions) have an identity too
+(`ResourceDefinition.storage_key`). Names in the catalog never have one.
 """
 
 from __future__ import annotations
@@ -26,8 +26,7 @@ LOGICAL_CLUSTERS = "core.kcp.io/logicalclusters"
 SHARDS = "core.kcp.io/shards"
 
 WORKSPACES = paths.WORKSPACES
-"""Its catalog copies are the path index: parent cluster and name → {cluster, uid, type, and phase where that is Unavailable or
-Scheduling}. In phase Scheduling the cluster has an id, so that its place counts, and does not exist yet."""
+"""The catalog copies of Workspaces are the path index: see `tenantry.tenancy.copies.project_workspace`."""
 WORKSPACE_TYPES = "tenancy.kcp.io/workspacetypes"
 WORKSPACE_AUTHENTICATION_CONFIGURATIONS = "tenancy.kcp.io/workspaceauthenticationconfigurations"
 

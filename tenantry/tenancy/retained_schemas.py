@@ -1,8 +1,9 @@
-"""What a range keeps of the APIs that its tenants have bound: the schemas themselves (kcp's bound CRDs).
+"""Copies of the APIResourceSchemas that the consumers of a range have bound (kcp's bound CRDs).
 
-A schema is its provider's, and the provider may delete it. Whoever bound it goes on using it, also after a restart, so each range
-keeps a copy of every schema that one of its APIBindings has in its status, until the last of those lets it go. The copies are
-records of the range in a cluster that is its own start, under no API (as `tenantry.tenancy.exports.consumers` keeps its own).
+A provider may delete a schema. Consumers that have bound it continue to use it, also after a restart. So each range keeps a
+copy of every schema that is in the status of one of its APIBindings, until no binding has it. The copies are records of the
+range in the cluster with the id of the range's start, and no API serves them (`tenantry.tenancy.exports.consumers` does the
+same).
 """
 
 from __future__ import annotations
@@ -22,21 +23,21 @@ from tenantry.storage.keys import Key
 from tenantry.storage.overtaken import transact
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Head, RecordEvent
-from tenantry.tenancy.exports.bindings import decoded
+from tenantry.tenancy.exports.binding_index import BindingIndex
 from tenantry.tenancy.exports.hashing import EXPORT_LABEL, export_hash
-from tenantry.tenancy.exports.index import BindingIndex
+from tenantry.tenancy.exports.read_bindings import decoded
 from tenantry.tenancy.resources import API_BINDINGS, API_RESOURCE_SCHEMAS
 from tenantry.tenancy.types import EXPORTED_TYPES
 from tenantry.tenancy.well_known import ROOT
 
 RETAINED = "tenantry/boundschemas"
 _SYSTEM_EXPORTS = frozenset(export_hash(ROOT, name) for name in EXPORTED_TYPES)
-"""Nobody deletes what the system itself installs, and every workspace binds it."""
+"""Exports whose schemas are not copied: the system installs them, and never deletes them."""
 _SCHEMA_UID = re.compile(rb'"UID":"([^"]+)"')
 
 
 def retained_schema(range_: Range, uid: str) -> Object | None:
-    """The APIResourceSchema of that uid as a range keeps it; None where it does not."""
+    """The copy of the APIResourceSchema with that uid in a range; None if it has none."""
     for record in range_.list(RETAINED, range_.start):
         if record.key.name == uid:
             return decoded(record)
@@ -44,21 +45,21 @@ def retained_schema(range_: Range, uid: str) -> Object | None:
 
 
 class RetainedSchema(NamedTuple):
-    """A schema of an export, as a range keeps it for the bindings that have bound it."""
+    """The key of the controller: a schema of an export, in a range."""
 
     range_start: str
     export_label: str
-    """The export's `hashing.export_hash`: bindings are looked up by it."""
+    """`hashing.export_hash` of the export."""
     uid: str
 
     @property
     def record_key(self) -> Key:
-        """Where the range keeps it: a record under no API, which has the export's label where an object has its namespace."""
+        """The storage key of the copy. It has the export label as its namespace."""
         return Key(self.range_start, RETAINED, self.export_label, self.uid)
 
 
 class RetainedSchemasController(Controller[RetainedSchema]):
-    """Keeps a schema for as long as a binding of the range has bound it."""
+    """Keeps the copy of a schema while an APIBinding of the range has bound the schema."""
 
     name = "bound-schemas"
     workers = 2
@@ -68,7 +69,7 @@ class RetainedSchemasController(Controller[RetainedSchema]):
         self._catalog = catalog
         self._index = index
         self._users: dict[str, dict[tuple[str, str], set[Key]]] = {}
-        """By the start of a range, and by export label and schema uid: the bindings that have bound it."""
+        """Start of a range → (export label, schema uid) → the bindings that have bound the schema."""
 
     @property
     def resources(self) -> Sequence[str]:

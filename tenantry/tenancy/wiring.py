@@ -1,6 +1,6 @@
-"""Tenancy in one shard: its parts, made in the order in which they need each other.
+"""Makes the parts of tenancy in one shard, in the order in which they need each other.
 
-Only what wires a process knows this; each part is given what it needs, and finds nothing through it.
+Only the wiring of a process uses this class. Each part gets what it needs by its constructor.
 """
 
 from __future__ import annotations
@@ -22,38 +22,39 @@ from tenantry.placement.map import Map
 from tenantry.placement.peers import Peers
 from tenantry.placement.urls import Urls
 from tenantry.storage.cell import Cell
-from tenantry.tenancy.admission import plugins as admission
-from tenantry.tenancy.apis import ClusterApis
-from tenantry.tenancy.authorization.authorizer import ClusterAuthorizer
-from tenantry.tenancy.authorization.chain import AuthorizerChain
+from tenantry.tenancy.admission import admission_chain as admission
+from tenantry.tenancy.authorization.authorizer_chain import AuthorizerChain
+from tenantry.tenancy.authorization.cluster_authorizer import ClusterAuthorizer
 from tenantry.tenancy.bootstrap import Bootstrap
 from tenantry.tenancy.changes import Changes
+from tenantry.tenancy.cluster_apis import ClusterApis
 from tenantry.tenancy.cluster_scope import ClusterScopes
 from tenantry.tenancy.controllers import build as plain_controllers
 from tenantry.tenancy.controllers.service_account_token_secrets import Issue
 from tenantry.tenancy.copies import Copies
-from tenantry.tenancy.exports import controllers as export_controllers
-from tenantry.tenancy.exports.claims import Claims
-from tenantry.tenancy.exports.identities import Identities
-from tenantry.tenancy.exports.lookup import ExportLookup
+from tenantry.tenancy.exports import build_controllers as export_controllers
+from tenantry.tenancy.exports.export_lookup import ExportLookup
+from tenantry.tenancy.exports.identity_index import IdentityIndex
+from tenantry.tenancy.exports.permission_claims import Claims
 from tenantry.tenancy.local_ranges import LocalRanges
 from tenantry.tenancy.mounts import ClustersMount
 from tenantry.tenancy.types import SystemDefinitions
-from tenantry.tenancy.workspaces import controllers as workspace_controllers
-from tenantry.tenancy.workspaces.homes import HomeWorkspaces
-from tenantry.tenancy.workspaces.logical_clusters import ClusterContents
-from tenantry.tenancy.workspaces.remote import RemoteObjects
-from tenantry.tenancy.workspaces.schedule import Scheduler
-from tenantry.tenancy.workspaces.types import WorkspaceTypes
+from tenantry.tenancy.workspaces import build_controllers as workspace_controllers
+from tenantry.tenancy.workspaces.home_workspaces import HomeWorkspaces
+from tenantry.tenancy.workspaces.new_logical_cluster import ClusterContents
+from tenantry.tenancy.workspaces.remote_objects import RemoteObjects
+from tenantry.tenancy.workspaces.scheduler import Scheduler
+from tenantry.tenancy.workspaces.workspace_types import WorkspaceTypes
 
 Connectors = Mapping[tuple[str, str, str], Connector]
 
 
 class Tenancy:
-    """Made, started, stopped.
+    """The parts of tenancy in one shard, and their start and stop.
 
-    `connectors`: (group, resource, subresource) → the answerer of reviews and special subresources. `ca_certificate`: PEM, which
-    workspaces get as `kube-root-ca.crt`. `home_creator_groups`: who gets a home workspace by asking for it; None: nobody has one.
+    `connectors`: (group, resource, subresource) → the connector of an access review or a special subresource. `ca_certificate`:
+    PEM, for the ConfigMap `kube-root-ca.crt`. `home_creator_groups`: groups whose users may create a home workspace; None
+    disables them.
     """
 
     def __init__(
@@ -76,8 +77,8 @@ class Tenancy:
         self.ca_certificate = ca_certificate
         self.local_ranges = LocalRanges(cell)
         self.catalog = Catalog(cell.store)
-        # The first to hear of an export: others ask it when they do.
-        self.identities = Identities(self.catalog)
+        # The first subscriber to exports: later subscribers use it when they are called.
+        self.identities = IdentityIndex(self.catalog)
         self.directory = Directory(self.catalog, range_map, urls.external)
         self.locator = Locator(cell, self.directory)
         self.definitions = SystemDefinitions()
@@ -124,7 +125,7 @@ class Tenancy:
             else None
         )
         self.ready = asyncio.Event()
-        """Set when the process may serve: bootstrapped, and the catalog read."""
+        """Set when the shard may serve: the catalog is read, and root is installed."""
         self.clusters = ClustersMount(self.locator, self.scopes, self.homes, ready=self.ready.is_set)
         self.runner = ControllerRunner(cell, self.local_ranges.follow, expected_errors=(StatusError,))
         self._bootstrap = Bootstrap(
@@ -143,7 +144,7 @@ class Tenancy:
         self._stop_map: Callable[[], None] = lambda: None
 
     def make_authorizer(self) -> ClusterAuthorizer:
-        """Who decides; the other parts are not made yet."""
+        """Makes the authorizer; scopes and controllers are not made yet."""
         return AuthorizerChain(
             cell=self.cell,
             catalog=self.catalog,
@@ -153,7 +154,7 @@ class Tenancy:
         )
 
     def make_admission(self) -> Admission:
-        """The admission chain; scopes and controllers are not made yet."""
+        """Makes the admission chain; scopes and controllers are not made yet."""
         assert isinstance(self.authorizer, AuthorizerChain), "whoever makes another authorizer makes another admission"
         return admission.build(
             cell=self.cell,
@@ -168,7 +169,7 @@ class Tenancy:
         )
 
     def plain_controllers(self, issue_token: Issue) -> Iterable[Controller[Any]]:
-        """The controllers of plain Kubernetes; `issue_token` signs the tokens that are kept in secrets."""
+        """The controllers of Kubernetes. `issue_token` signs the tokens of service account token secrets."""
         return plain_controllers.build(
             cell=self.cell,
             definitions=self.definitions,
@@ -218,10 +219,9 @@ class Tenancy:
         self.local_ranges.changed()
 
     async def start(self) -> None:
-        """Reads the catalog, installs what a fresh system needs, and starts the controllers.
+        """Reads the catalog, installs root if this shard owns it, and starts the controllers.
 
-        Returns when root's exports are known, by this shard's own doing where it holds `root`. Ranges may be acquired and
-        released before, meanwhile and afterwards.
+        Returns when root's exports are known. The cell may acquire and release ranges before, during and after that.
         """
         self._stop_commits = self.cell.commits.subscribe(self.catalog.committed)
         await self.catalog.start()

@@ -1,1 +1,1 @@
-"""Virtual workspaces: apiservers under a URL of their own that show a computed view over many tenants."""
+"""Virtual workspaces: apiservers under a URL of their own that show a computed view of many workspaces."""

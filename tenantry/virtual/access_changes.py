@@ -1,4 +1,4 @@
-"""Who is told when the answer to "who may enter this workspace" may be another than before."""
+"""Notifies subscribers when the users who may access a workspace may have changed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ _RBAC = (CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS)
 
 
 class AccessChanges:
-    """One subscription to RBAC for all open watches; each hears of the workspaces under its own parent only."""
+    """One subscription to RBAC and LogicalClusters for all subscribers. Each is notified of workspaces under its own parent
+    only."""
 
     def __init__(self, catalog: Catalog, directory: Directory, local_ranges: LocalRanges) -> None:
         self._directory = directory
@@ -31,8 +32,8 @@ class AccessChanges:
             catalog.subscribe(resource, self._copied)
 
     def subscribe(self, parent: str, changed: Callable[[], None]) -> Callable[[], None]:
-        """`parent` is a logical cluster id. Calls back after RBAC or the phase of a workspace under it changed; returns how to
-        stop."""
+        """Calls `changed` after RBAC or the phase of a workspace under `parent` (a logical cluster id) changed. Returns a
+        function that ends this."""
         return self._subscribers.subscribe(parent, changed)
 
     def _follow(self, range_: Range) -> Callable[[], None]:
@@ -52,7 +53,7 @@ class AccessChanges:
         self._note(cluster)
 
     def _note(self, cluster: str) -> None:
-        """Subscribers are called in the next turn of the loop: by then the authorizer has heard of the change too."""
+        """Subscribers are called in the next turn of the event loop: by then the authorizer has processed the change too."""
         if not self._subscribers:
             return
         if not self._changed and not self._everywhere:

@@ -1,4 +1,4 @@
-"""How views become paths: `/services/<view>/<argument>/…[/clusters/<id or *>]/<Kubernetes path>`."""
+"""The mount of all views: `/services/<view>/<argument>/…[/clusters/<id or *>]/<Kubernetes path>`."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from tenantry.storage.range import Range
 from tenantry.tenancy.cluster_scope import ClusterScope, ClusterScopes
 from tenantry.tenancy.mounts import WILDCARD, HiddenPlace, split_first
 from tenantry.tenancy.well_known import ROOT
-from tenantry.virtual.not_found import NothingScope
+from tenantry.virtual.not_found import NotFoundScope
 from tenantry.virtual.view import Place, View, ViewContext
 from tenantry.virtual.view_scope import ViewScope
 
 ENTRY_POINT_GROUP = "tenantry.virtual_workspaces"
 _VIEW_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
-_NEVER_AN_ID = "-nothing"
-"""Ids of logical clusters have no hyphen."""
+_UNUSED_ID_SUFFIX = "-nothing"
+"""Makes an id that no logical cluster has: ids have no hyphen."""
 _CLUSTER_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?|system:[a-z0-9:-]+")
 
 
 def installed_views() -> list[type[View]]:
-    """The views of installed packages, by entry points of the group `tenantry.virtual_workspaces`.
+    """The view classes of installed packages: the entry points of the group `tenantry.virtual_workspaces`.
 
-    Raises TypeError for an entry point that is no view.
+    Raises TypeError for an entry point that is not a subclass of View.
     """
     found: list[type[View]] = []
     for point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda point: point.name):
@@ -45,9 +45,9 @@ def installed_views() -> list[type[View]]:
 
 
 def load_views(views: Sequence[View], context: ViewContext, classes: Iterable[type[View]] | None = None) -> dict[str, View]:
-    """The views by name: `views`, and those that `classes` make, by default those of installed packages.
+    """Name → view: `views`, and one of each of `classes`, by default those of installed packages.
 
-    Raises ValueError where a name is missing, is no path segment, or is used twice.
+    Raises ValueError if a name is not a DNS label, or if two views have the same name.
     """
     named: dict[str, View] = {}
     for view in (*views, *(made_by(context) for made_by in (installed_views() if classes is None else classes))):
@@ -68,7 +68,7 @@ def _class_of(view: View) -> str:
 
 
 class ServicesMount:
-    """The mount of all views. Without a range in the URL, a cluster is looked for in its own, and `*` means the range `root`."""
+    """The mount of all views. If the URL names no range, a cluster is in its own range, and `*` means the range `root`."""
 
     def __init__(self, directory: Directory, scopes: ClusterScopes, views: Mapping[str, View]) -> None:
         self._directory = directory
@@ -82,7 +82,7 @@ class ServicesMount:
         view, arguments, cluster, inner = found
         name = self._range_of(cluster, range_name)
         if name is None:
-            return self._nothing(view, arguments, inner, _page_not_found())
+            return self._not_found(view, arguments, inner, _page_not_found())
         range_ = self._scopes.cell.ranges.get(name)
         if range_ is None:
             return RemotePlace(name, f"/ranges/{name}/services/{path.lstrip('/')}")
@@ -94,12 +94,13 @@ class ServicesMount:
         if found is None:
             return _no_such_view(path)
         view, arguments, _, inner = found
-        return self._nothing(view, arguments, inner, error)
+        return self._not_found(view, arguments, inner, error)
 
     def _parse(self, path: str) -> tuple[View, tuple[str, ...], str | None, str] | None:
-        """The view, its arguments, the cluster (None: `*`, empty: there is none), and the path inside.
+        """(view, its arguments, cluster id, Kubernetes path). The cluster is None for `*`, and empty if the arguments mean no
+        cluster.
 
-        None where no view has such paths.
+        Returns None if the path belongs to no view.
         """
         name, rest = split_first(path)
         view = self._views.get(name)
@@ -136,17 +137,19 @@ class ServicesMount:
             return None
         return found.name
 
-    def _nothing(self, view: View, arguments: tuple[str, ...], path: str, error: StatusError) -> LocalPlace:
+    def _not_found(self, view: View, arguments: tuple[str, ...], path: str, error: StatusError) -> LocalPlace:
         ranges = self._scopes.cell.ranges
         range_ = ranges.get(ROOT) or next(iter(ranges.values()), None)
         if range_ is None:
             raise not_owner(f"shard {self._scopes.shard_name} holds no range at the moment")
-        return NoPlace(self._scopes, view, Place(arguments, f"{range_.start}{_NEVER_AN_ID}", range_.name), range_, path, error)
+        return NotFoundPlace(
+            self._scopes, view, Place(arguments, f"{range_.start}{_UNUSED_ID_SUFFIX}", range_.name), range_, path, error
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class ViewPlace:
-    """A place of a view in a range of this shard."""
+    """A place in a view, whose range this shard owns."""
 
     scopes: ClusterScopes
     view: View
@@ -167,8 +170,9 @@ class ViewPlace:
 
 
 @dataclass(frozen=True, slots=True)
-class NoPlace:
-    """A place of a view that does not exist, in a logical cluster that there never is."""
+class NotFoundPlace:
+    """A place in a view that does not exist. Its requests are authorized as in a logical cluster that never exists, and then
+    get `error`."""
 
     scopes: ClusterScopes
     view: View
@@ -184,7 +188,7 @@ class NoPlace:
     def scope(self, request: Request) -> tuple[Scope | HiddenScope, str]:
         base = ClusterScope(self.scopes, self.place.cluster or "", self.range)
         scope = _scope_of(self.view, self.place, base, self.path)
-        return cast("Scope", NothingScope(self.view, scope, self.error, shown=not self.view.per_cluster)), self.path
+        return cast("Scope", NotFoundScope(self.view, scope, self.error, shown=not self.view.per_cluster)), self.path
 
 
 def _scope_of(view: View, place: Place, base: ClusterScope, path: str) -> Scope:
@@ -192,7 +196,7 @@ def _scope_of(view: View, place: Place, base: ClusterScope, path: str) -> Scope:
 
 
 def _no_such_view(path: str) -> LocalPlace:
-    """No view has such paths, whatever there is."""
+    """The answer to a path that belongs to no view."""
     return HiddenPlace(HiddenScope(_page_not_found()), f"/services/{path.lstrip('/')}")
 
 
@@ -201,5 +205,5 @@ def _page_not_found() -> StatusError:
 
 
 def _without_accept(headers: Mapping[str, str]) -> dict[str, str]:
-    """Views answer discovery one by one whatever a client would like: client-go then walks group by group (kcp)."""
+    """Views do not serve aggregated discovery, whatever the client accepts; client-go then reads each group version (kcp)."""
     return {**{name.lower(): value for name, value in headers.items()}, "accept": "application/json"}

@@ -1,4 +1,4 @@
-"""A place of a view that does not exist: answered as the view answers where nothing is."""
+"""The scope of a place in a view that does not exist."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from tenantry.virtual.restrict import NO_SUBRESOURCES, restricted
 from tenantry.virtual.view import READ_VERBS, View
 
 
-class NothingScope:
-    """The view's own scope of a logical cluster that there never is: whoever may not enter is refused as everywhere in the view.
+class NotFoundScope:
+    """Wraps the view's scope of a logical cluster that never exists. Callers without access get the same refusal as in other
+    places.
 
-    Nobody writes there. `error`: for system:masters. `shown`: whether callers who may enter are shown that there is nothing;
-    otherwise they are refused.
+    It serves no verbs that write. `error`: the answer to system:masters. `shown`: True if callers with access get the (empty)
+    contents, False if they are refused.
     """
 
     def __init__(self, view: View, scope: Scope, error: StatusError, *, shown: bool) -> None:

@@ -1,4 +1,4 @@
-"""Types with fewer verbs and subresources than they have elsewhere. One value for each restriction, shared by all."""
+"""Definitions with fewer verbs and subresources, for views. Equal restrictions of a definition give the same value."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from tenantry.kube.definition import ResourceDefinition, Version
 READ_WRITE = ("get", "patch", "update")
 STATUS: Mapping[str, tuple[str, ...]] = {"status": READ_WRITE}
 STATUS_AND_SCALE: Mapping[str, tuple[str, ...]] = {"status": READ_WRITE, "scale": READ_WRITE}
-MUTE_STATUS: Mapping[str, tuple[str, ...]] = {"status": ()}
-"""For places where status cannot be reached, but is shown."""
+READ_ONLY_STATUS: Mapping[str, tuple[str, ...]] = {"status": ()}
+"""Status is shown with the object, and the subresource is not served."""
 NO_SUBRESOURCES: Mapping[str, tuple[str, ...]] = {}
 _READING = frozenset({"get"})
 
@@ -19,16 +19,17 @@ _READING = frozenset({"get"})
 def restricted(
     definition: ResourceDefinition, verbs: Iterable[str], subresources: Mapping[str, tuple[str, ...]] = STATUS
 ) -> ResourceDefinition:
-    """The definition with those of its verbs that are named, and of its subresources those that are named, each with those of
-    its verbs that are named for it: none at all only where none are named. The definition itself where nothing is lost.
+    """The definition with no other verbs than `verbs`, and no other subresources than `subresources` (name → its verbs).
 
-    What a view does not name is lost: a subresource that a type is given later is in no view until one names it.
+    A subresource that keeps no verb but `get` is dropped, unless `subresources` names it with no verbs at all. Returns
+    `definition` itself if nothing is restricted. A subresource that is added to a type later is in no view until the view names
+    it.
     """
     wanted = frozenset(verbs)
     # In lexical order, as kcp's views list them; custom types list theirs in another order elsewhere.
     kept = tuple(sorted(verb for verb in definition.verbs if verb in wanted))
-    lost = any(_loses(version, subresources) for version in definition.versions.values())
-    if kept == definition.verbs and not lost:
+    is_restricted = any(_is_restricted(version, subresources) for version in definition.versions.values())
+    if kept == definition.verbs and not is_restricted:
         return definition
     memo = definition.versions[definition.storage_version].memo
     named = tuple(sorted((name, tuple(own)) for name, own in subresources.items()))
@@ -36,13 +37,13 @@ def restricted(
     found: ResourceDefinition | None = memo.get(key)
     if found is None:
         versions = definition.versions
-        if lost:
+        if is_restricted:
             versions = {name: _version(version, subresources) for name, version in versions.items()}
         found = memo[key] = replace(definition, verbs=kept, versions=versions, origin=definition)
     return found
 
 
-def _loses(version: Version, subresources: Mapping[str, tuple[str, ...]]) -> bool:
+def _is_restricted(version: Version, subresources: Mapping[str, tuple[str, ...]]) -> bool:
     if version.scale is not None and "scale" not in subresources:
         return True
     return any(

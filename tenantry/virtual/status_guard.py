@@ -1,4 +1,5 @@
-"""No view writes the status of a LogicalCluster, but for the one word of a controller whose view it is."""
+"""Admission of the status of a LogicalCluster in views: a type's controller removes its own entry, and nobody changes anything
+else."""
 
 from __future__ import annotations
 
@@ -7,30 +8,30 @@ from tenantry.apiserver.admission.plugin import Plugin
 from tenantry.kube.objects import Object
 from tenantry.kube.status import FieldError, invalid
 from tenantry.tenancy.resources import LOGICAL_CLUSTERS
-from tenantry.tenancy.workspaces.reports import ReportScope, meaning
+from tenantry.tenancy.workspaces.lifecycle_entry import LifecycleScope, without_empty_fields
 
 _GROUP, _KIND = "core.kcp.io", "LogicalCluster"
 
 
 class LogicalClusterStatus(Plugin):
-    """Part of the admission of every view, for every caller. 422, as in kcp's views; behind it comes what is asked of writes
-    that do not go through a view."""
+    """Part of the admission of every view, for every caller. Refuses with 422, as kcp's views do. The admission of logical
+    clusters follows it."""
 
     def validate(self, review: Review) -> None:
         if review.object is None or review.old_object is None or review.definition.storage_key != LOGICAL_CLUSTERS:
             return
         before, after = _status(review.old_object), _status(review.object)
-        if meaning(before) == meaning(after):
+        if without_empty_fields(before) == without_empty_fields(after):
             return
-        waited = review.scope.waited if isinstance(review.scope, ReportScope) else None
-        if waited is None:
+        entry = review.scope.lifecycle_entry if isinstance(review.scope, LifecycleScope) else None
+        if entry is None:
             error = FieldError("Forbidden", "status", "Forbidden: written by the system only")
-        elif waited.is_removed(before, after):
+        elif entry.is_removed(before, after):
             return
         else:
-            shown = "[" + ",".join(f'"{each}"' for each in after.get(waited.field) or ()) + "]"
-            text = f'Invalid value: {shown}: only removing the "{waited.identifier}" {waited.word} is supported'
-            error = FieldError("Invalid", f"status.{waited.field}", text)
+            shown = "[" + ",".join(f'"{each}"' for each in after.get(entry.field) or ()) + "]"
+            text = f'Invalid value: {shown}: only removing the "{entry.identifier}" {entry.singular} is supported'
+            error = FieldError("Invalid", f"status.{entry.field}", text)
         raise invalid(_GROUP, _KIND, review.name, [error])
 
 

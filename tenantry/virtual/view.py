@@ -1,10 +1,10 @@
-"""What a service team writes: a virtual workspace is a subclass of `View`.
+"""The base class of virtual workspaces, for service teams. docs/virtual-workspaces.md shows how to write one.
 
-A view is an apiserver under a URL of its own, `/services/<name>/…`, that shows a computed picture of many tenants. A subclass
-says who may enter, which APIs there are, which objects, what they look like and which verbs; everything else (discovery,
-selectors, tables, watches, pages, resourceVersions) is that of every other apiserver here.
+A virtual workspace is an apiserver under a URL of its own, `/services/<name>/…`, that shows a computed view of many workspaces. A
+subclass of `View` defines who may use it, its APIs, its objects, what the objects look like, and its verbs. Everything else
+(discovery, selectors, tables, watches, pages, resourceVersions) works as in every other apiserver here.
 
-Everything a view answers is answered from memory and on the event loop: no method may wait or block.
+All methods of a view run on the event loop and answer from memory: none may block.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
 from tenantry.placement.directory import Directory
 from tenantry.storage.record import Record
-from tenantry.tenancy.authorization.authorizer import ClusterAuthorizer
+from tenantry.tenancy.authorization.cluster_authorizer import ClusterAuthorizer
 from tenantry.tenancy.cluster_scope import ClusterScope
 from tenantry.tenancy.types import SystemDefinitions
 from tenantry.virtual.access_changes import AccessChanges
@@ -31,10 +31,10 @@ _SETS_BYTES_MAX = 16 << 20
 
 
 class Place(NamedTuple):
-    """Where in a view a request goes: `/services/<view>/<argument>/…/clusters/<cluster or *>`.
+    """The part of a view that a request is for: `/services/<view>/<argument>/…/clusters/<cluster or *>`.
 
-    `arguments` are the values of `View.arguments`. `cluster` is a logical cluster id, None for `*`: all clusters of the range
-    with the name `range`.
+    `arguments`: the values of `View.arguments`. `cluster`: a logical cluster id, or None for `*`, all clusters of the range.
+    `range`: the name of the range.
     """
 
     arguments: tuple[str, ...]
@@ -44,10 +44,10 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ViewContext:
-    """What the process gives to a view.
+    """What a shard gives to its views.
 
-    `authorizer` answers questions of RBAC, `definitions` has the types that every logical cluster has, `directory` knows where
-    workspaces are, and `access_changes` tells when other workspaces than before may be entered.
+    `authorizer`: RBAC of logical clusters. `definitions`: the types that every logical cluster has. `directory`: where
+    workspaces are, by path and id. `access_changes`: notifies when the workspaces that users may access have changed.
     """
 
     authorizer: ClusterAuthorizer
@@ -57,14 +57,15 @@ class ViewContext:
 
 
 class View:
-    """The base of every virtual workspace. Made once in a process, when it starts.
+    """The base class of every virtual workspace. A shard makes each view once, when it starts.
 
-    `name` is the segment after `/services/`, and `arguments` names the segments after it. `per_cluster` says that
-    `/clusters/<id or *>` follows; where it does not, `cluster_of` tells which logical cluster the arguments mean.
-    `verbs` are those that clients may use; writing ones work on the stored objects, so a view that allows them must not
-    override `show`. `subresources` are the names under objects that clients may use with those of their verbs that `verbs` has
-    (`status`: get, update and patch; `token`: create); one that nobody could write to is left out. What a view does not name is
-    not there.
+    `name`: the path segment after `/services/`, a DNS label. `arguments`: names of the path segments after that. `per_cluster`:
+    whether the path continues with `/clusters/<id or *>`; if not, `cluster_of` returns the logical cluster that the arguments
+    mean.
+
+    `verbs`: the verbs that clients may use. Verbs that write change the stored object, so a view with such verbs must not
+    override `show`. `subresources`: the subresources that clients may use, each with those of its verbs that are in `verbs`
+    (`status` has get, update and patch; `token` has create). A subresource without a verb that writes is not served.
     """
 
     name = ""
@@ -77,60 +78,66 @@ class View:
         self.context = context
         self._sets = ApiSets("view_apis", bytes_max=_SETS_BYTES_MAX)
 
-    def may_enter(self, place: Place, question: Attributes) -> bool:
-        """Whether `question.user` may do this here (`question.verb` on a resource, or on a discovery path). system:masters are
-        not asked about. `may` asks the RBAC of a cluster."""
+    def allows(self, place: Place, question: Attributes) -> bool:
+        """Whether `question.user` may do `question.verb` here, on a resource or on a discovery path. Not called for
+        system:masters, who may do everything that the view serves."""
         raise NotImplementedError
 
     def apis(self, place: Place) -> Iterable[ResourceDefinition]:
-        """The types that are served; `definition` finds them. Nothing: the place is unknown (404)."""
+        """The types that the view serves here. No types: the place does not exist (404)."""
         raise NotImplementedError
 
     def sees(self, place: Place, user: User, record: Record) -> bool:
-        """Whether an object is in the view. `record.head` has labels and more without decoding the object."""
+        """Whether the user sees an object. `record.head` has its labels, so that `record.value` need not be decoded."""
         return True
 
     def show(self, place: Place, user: User, obj: Object) -> Object:
-        """What an object looks like; `obj` is a copy that may be changed and returned."""
+        """The object as the user sees it. `obj` is a copy, which may be changed and returned."""
         return obj
 
     def watch_sees(self, place: Place, user: User, changed: Callable[[], None]) -> Callable[[], None]:
-        """For views whose `sees` rests on more than the object: call `changed` when it may answer differently, so that open
-        watches send ADDED and DELETED. Returns how to stop."""
+        """For views whose `sees` depends on more than the object: calls `changed` when its answers may have changed, and open
+        watches send ADDED and DELETED. Returns a function that ends this."""
         return lambda: None
 
     def watch_apis(self, place: Place, changed: Callable[[], None]) -> Callable[[], None]:
-        """For views whose `apis` change: call `changed` then, so that watches of what vanished end. Returns how to stop."""
+        """For views whose `apis` change: calls `changed` after a change, and watches of types that are no longer served end.
+        Returns a function that ends this."""
         return lambda: None
 
     def cluster_of(self, arguments: tuple[str, ...]) -> str | None:
-        """The logical cluster (id) that the arguments mean, for a view that is not `per_cluster`. None: no such place."""
+        """The id of the logical cluster that the arguments mean, for a view that is not `per_cluster`. None: there is none
+        (404)."""
         raise NotImplementedError
 
     def scope(self, place: Place, base: ClusterScope, path: str) -> Scope | None:
-        """How a request for `path` is served. None, as here: as the other methods say (`view_scope.ViewScope`).
+        """The scope that answers a request for `path`, the Kubernetes path in the view. None: the methods above answer it
+        (`view_scope.ViewScope`).
 
-        `base` is the scope without the view: the cluster, or the wildcard of the range.
+        `base` is the scope without the view: the logical cluster, or all clusters of the range.
         """
         return None
 
     def may(
         self, user: User, verb: str, cluster: str, *, group: str = "", resource: str = "", name: str = "", path: str = ""
     ) -> bool:
-        """Whether RBAC in a logical cluster lets a user do something there: ask about a `resource` (plural, or
-        `plural/subresource`), or about a `path`. Of clusters on other shards only such RBAC is known that offers something."""
+        """Whether RBAC in a logical cluster (id) allows a verb on a `resource` (plural, or `plural/subresource`) or on a `path`.
+
+        Of clusters on other shards, only the RBAC that is copied to all shards is known (`tenantry.tenancy.copies`).
+        """
         plural, _, subresource = resource.partition("/")
         question = Attributes(user, verb, cluster, group=group, resource=plural, subresource=subresource, name=name, path=path)
         return self.context.authorizer.authorize(question).allowed
 
     def may_access(self, user: User, cluster: str, *, owner: str = "") -> bool:
-        """Whether a user may enter a logical cluster, on whichever shard that is. `owner`: the user name in its Workspace."""
-        return self.context.authorizer.may_enter(user, cluster, owner=owner)
+        """Whether a user may access a logical cluster (id) on any shard. `owner`: the user name of the owner in its Workspace,
+        if known."""
+        return self.context.authorizer.may_access(user, cluster, owner=owner)
 
     def definition(self, group: str, plural: str) -> ResourceDefinition:
-        """A type that every logical cluster has: built-in, or kcp's. Raises LookupError for others."""
+        """The definition of a type that every logical cluster has, built-in or of kcp. Raises LookupError for other types."""
         return self.context.definitions.get(group, plural)
 
     def api_set(self, definitions: Iterable[ResourceDefinition]) -> ApiSet:
-        """The one ApiSet of these definitions: the same value for the same definitions, so its documents are made once."""
+        """The ApiSet of these definitions. Equal definitions give the same value, so that its documents are made once."""
         return self._sets.of(definitions)

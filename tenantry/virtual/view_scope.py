@@ -1,4 +1,4 @@
-"""The scope that a view yields: the same one that every verb works on, with the view's answers in it."""
+"""The scope of a place in a view: what the verbs work on, answered by the methods of the view."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LOGICAL_CLUSTER_STATUS = LogicalClusterStatus()
 
 
 class ViewScope:
-    """One place in a view. Made for each request. Also its own authorizer, for it has the question's two halves at hand."""
+    """One place in a view. Made for each request. It is its own authorizer, because a decision needs the view and the place."""
 
     def __init__(self, view: View, place: Place, base: ClusterScope) -> None:
         self.view = view
@@ -53,7 +53,7 @@ class ViewScope:
 
     @property
     def admission(self) -> Admission:
-        """That of the clusters, behind what is asked of writes through views (`view_admission`)."""
+        """`view_admission`, and after it the admission of the logical cluster."""
         return AdmissionChain((*self.view_admission, self.base.admission))
 
     @property
@@ -61,7 +61,7 @@ class ViewScope:
         return (_LOGICAL_CLUSTER_STATUS,)
 
     def authorize(self, attributes: Attributes) -> Decision:
-        """The view's decision, and then what no view serves."""
+        """The decision of the view. Raises StatusError 400 for a request that no view serves."""
         decision = self.decide(attributes) if attributes.verb != IMPERSONATE else self.may_impersonate(attributes)
         if decision.allowed:
             self._refuse_unserved(attributes)
@@ -70,10 +70,10 @@ class ViewScope:
     def decide(self, attributes: Attributes) -> Decision:
         if attributes.user.is_master or (not attributes.is_resource and attributes.path in HEALTH_PATHS):
             return ALLOWED
-        return ALLOWED if self.view.may_enter(self.place, attributes) else NO_OPINION
+        return ALLOWED if self.view.allows(self.place, attributes) else NO_OPINION
 
     def may_impersonate(self, attributes: Attributes) -> Decision:
-        """Being let into a view is no right to be somebody else in it: RBAC of the cluster that is viewed gives that."""
+        """Access to a view does not include impersonation: RBAC of the viewed cluster decides about that."""
         if attributes.user.is_master:
             return ALLOWED
         if self.place.cluster is None:
@@ -105,8 +105,8 @@ class ViewScope:
         return self.base.catalog(definition, key, obj)
 
     def connector(self, definition: ResourceDefinition, subresource: str) -> Connector | None:
-        """That of the cluster, for a subresource that the view names. Reviews, which are no objects, are in no view unless its
-        own scope answers them: they would tell of rights in the cluster that the view does not show."""
+        """The connector of the cluster, for a subresource that the view names. Access reviews are not served: they would reveal
+        permissions in the cluster. A view that needs them has a scope of its own."""
         return self.base.connector(definition, subresource) if subresource in self.view.subresources else None
 
     def _refuse_unserved(self, attributes: Attributes) -> None:
@@ -115,7 +115,7 @@ class ViewScope:
 
 
 class ViewVisibility:
-    """Asks the view about each record."""
+    """The visibility that calls `View.sees` for each record."""
 
     adds = True
 
@@ -135,7 +135,7 @@ class ViewVisibility:
 
 
 class Filter:
-    """A visibility that rests on the record alone."""
+    """A visibility that depends on the record alone."""
 
     def __init__(self, sees: Callable[[Record], bool], *, adds: bool = True) -> None:
         self._sees = sees

@@ -269,6 +269,24 @@ def test_headers_count_from_the_front_proxy_alone(authority: CertificateAuthorit
     assert ask(None) is None
 
 
+def test_a_peer_alone_asks_for_more_than_a_ranges_capacity(authority: CertificateAuthority) -> None:
+    method = RequestHeaders(authority.certificate, allowed_names=["shard", "gateway"], peers=["shard"])
+    headers = {"x-remote-user": "root", "x-remote-group": "system:masters", "x-tenantry-beyond-capacity": "true"}
+
+    def asked(certificate: bytes | None, sent: dict[str, str] = headers) -> bool:
+        request = Request("POST", "/", headers=sent, client_certificate=certificate)
+        method.authenticate_request(request)
+        return request.beyond_capacity
+
+    shard = der(authority.issue_client("shard").certificate)
+    assert asked(shard)
+    assert not asked(shard, {"x-remote-user": "root"})
+    for name in ("gateway", "root"):
+        assert not asked(der(authority.issue_client(name, ["system:masters"]).certificate))
+    assert not asked(der(CertificateAuthority.create().issue_client("shard").certificate))
+    assert not asked(None)
+
+
 def test_token_file_errors(tmp_path: Path) -> None:
     file = tmp_path / "tokens.csv"
     with pytest.raises(TokenFileError, match=r"tokens\.csv"):

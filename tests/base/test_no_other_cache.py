@@ -27,10 +27,10 @@ ALLOWED = {
     ),
     "tenantry/storage/etcd/config.py: urlsplit": "the operator's endpoints",
     "tenantry/storage/sqlite/writer.py: cache": "by the number of rows of a statement, which a batch bounds",
-    "tenantry/tenancy/authorization/access.py: self._decisions, emptied by the number of its entries": (
+    "tenantry/tenancy/authorization/cluster_access.py: self._decisions, emptied by the number of its entries": (
         "its bytes count in the cache that holds it, and its keys are bounded"
     ),
-    "tenantry/tenancy/workspaces/contents.py: lru_cache": "the server's own definitions and certificate; 8 entries",
+    "tenantry/tenancy/workspaces/initial_contents.py: lru_cache": "the server's own definitions and certificate; 8 entries",
     "gateway/main.py: urlsplit": "the operator's URL",
 }
 """Where in the code, and why it is bounded by something that no tenant chooses."""

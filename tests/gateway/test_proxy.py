@@ -121,12 +121,14 @@ async def test_headers_that_belong_to_a_connection_and_foreign_identities_stay_b
         "Authorization": "Bearer token",
         "Audit-Id": "mine",
         "X-Forwarded-For": "10.0.0.1",
+        "X-Tenantry-From-Peer": "true",
+        "X-Tenantry-Beyond-Capacity": "true",
     }
     async with call("GET", f"/clusters/{A}/x?a=1&b=%20", headers=sent) as answer:
         got = await answer.json()
         assert answer.headers["Audit-Id"] == "mine"
     headers = dict(got["headers"])
-    assert not [name for name in headers if "remote" in name]
+    assert not [name for name in headers if "remote" in name or "tenantry" in name]
     assert not {"x-dropped", "keep-alive", "te", "proxy-authorization", "connection"} & headers.keys()
     assert (headers["x-kept"], headers["authorization"], headers["audit-id"]) == ("1", "Bearer token", "mine")
     assert headers["x-forwarded-for"] == "10.0.0.1, 127.0.0.1"

@@ -15,7 +15,7 @@ from tenantry.kube.custom import definition_from_crd
 from tenantry.kube.objects import Object
 from tenantry.storage.keys import Key
 from tenantry.storage.record import Head, Record
-from tenantry.tenancy.apis import ClusterApis
+from tenantry.tenancy.cluster_apis import ClusterApis
 from tenantry.tenancy.resources import API_BINDINGS, CUSTOM_RESOURCE_DEFINITIONS
 from tests.growth.meter import assert_linear
 from tests.growth.turns import counted_turns

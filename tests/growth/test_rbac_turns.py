@@ -16,7 +16,7 @@ from tenantry.base import slices
 from tenantry.kube.objects import Object
 from tenantry.storage.keys import Key
 from tenantry.storage.record import Head, Record
-from tenantry.tenancy.authorization.chain import AuthorizerChain
+from tenantry.tenancy.authorization.authorizer_chain import AuthorizerChain
 from tenantry.tenancy.resources import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS
 from tests.growth.turns import counted_turns
 from tests.support.one_process import person

@@ -24,9 +24,9 @@ from tenantry.storage.record import Head, Record, RecordEvent
 from tenantry.storage.store import Put
 from tenantry.tenancy.controllers.event_expiry import EventExpiry
 from tenantry.tenancy.controllers.garbage_collector import GarbageCollector
-from tenantry.tenancy.controllers.namespaces import NamespaceDeletion
+from tenantry.tenancy.controllers.namespace_deletion import NamespaceDeletionController
+from tenantry.tenancy.exports.binding_index import BindingIndex
 from tenantry.tenancy.exports.hashing import EXPORT_LABEL
-from tenantry.tenancy.exports.index import BindingIndex
 from tenantry.tenancy.resources import (
     API_BINDINGS,
     API_EXPORT_ENDPOINT_SLICES,
@@ -43,7 +43,7 @@ from tenantry.tenancy.resources import (
     WORKSPACE_TYPES,
     WORKSPACES,
 )
-from tenantry.tenancy.workspaces.delete import Emptying
+from tenantry.tenancy.workspaces.logical_cluster_deletion import LogicalClusterDeletion
 from tests.growth.meter import lines
 from tests.growth.turns import Turn, counted_turns
 from tests.support.waiting import until
@@ -226,7 +226,7 @@ async def test_a_namespace_and_a_workspace_are_emptied_in_slices(monkeypatch: py
         held = made.cell.range_of(CLUSTER)
         many = MANY_MORE
         held.load(owned(number, finalizer=True) for number in range(many))
-        (deletion,) = [each for each in controllers_of(made) if isinstance(each, NamespaceDeletion)]
+        (deletion,) = [each for each in controllers_of(made) if isinstance(each, NamespaceDeletionController)]
         namespace = Key(CLUSTER, NAMESPACES, "", "default")
         there = held.get(namespace)
         assert there is not None
@@ -237,13 +237,13 @@ async def test_a_namespace_and_a_workspace_are_emptied_in_slices(monkeypatch: py
         assert_short(turn, LINES_OF_A_WRITE)
         logical_cluster = held.get(Key(CLUSTER, LOGICAL_CLUSTERS, "", "cluster"))
         assert logical_cluster is not None
-        emptying = Emptying(cell=made.cell, definitions=made.tenancy.definitions, changes=made.tenancy.changes)
+        in_steps = LogicalClusterDeletion(cell=made.cell, definitions=made.tenancy.definitions, changes=made.tenancy.changes)
         with counted_turns(monkeypatch) as turn:
-            assert not await emptying.step(held, logical_cluster)
+            assert not await in_steps.step(held, logical_cluster)
         assert_short(turn, LINES_OF_A_TRANSACTION)
         held.load(record(CONFIG_MAPS, f"n{number}") for number in range(many))
         with counted_turns(monkeypatch) as turn:
-            await emptying.step(held, logical_cluster)
+            await in_steps.step(held, logical_cluster)
         assert_short(turn, LINES_OF_A_TRANSACTION)
         assert held.count(CONFIG_MAPS, CLUSTER) == 0
 

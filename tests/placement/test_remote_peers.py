@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from tenantry.apiserver.authentication.client_certificate import ClientCertificates, RequestHeaders
-from tenantry.apiserver.forwarded import FROM_PEER, NOT_OWNER
+from tenantry.apiserver.forwarded import BEYOND_CAPACITY, FROM_PEER, NOT_OWNER
 from tenantry.apiserver.negotiation import error_response
 from tenantry.apiserver.request import Handler, Request
 from tenantry.apiserver.serving import http_server
@@ -155,6 +155,16 @@ async def test_what_comes_from_outside_keeps_its_token_and_loses_forged_names(wo
     assert asked.header("authorization") == "Bearer t"
     assert asked.header("impersonate-user") == "ada"
     assert not asked.header("x-remote-user") and not asked.header("x-remote-group")
+
+
+async def test_a_shard_says_that_capacity_does_not_count_and_nobody_else_does(world: World) -> None:
+    name = BEYOND_CAPACITY.lower()
+    await world.peers.call("root", Request("POST", "/clusters/root/x", user=SYSTEM, read_body=body, beyond_capacity=True))
+    await world.peers.call("root", Request("POST", "/clusters/root/x", user=SYSTEM, read_body=body))
+    forged = {"host": "tenantry.test", "authorization": "Bearer t", name: "true"}
+    await world.peers.call("root", Request("POST", "/clusters/root/x", headers=forged, read_body=body))
+    await world.peers.call("root", Request("POST", "/clusters/root/x", headers=forged, user=SYSTEM, read_body=body))
+    assert [asked.header(name) for asked in world.other.requests] == ["true", "", "", ""]
 
 
 async def test_streams_are_passed_on_as_they_come(world: World) -> None:

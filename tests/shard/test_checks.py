@@ -1,11 +1,11 @@
-"""The checks of a shard, and its figures."""
+"""The checks of a shard, and its metrics."""
 
 from __future__ import annotations
 
 from types import SimpleNamespace
 from typing import Any
 
-from shard.checks import REMEMBERED_SECONDS, StoreCheck, watch_over
+from shard.health_checks import REMEMBERED_SECONDS, StoreCheck, add_checks
 from tenantry.apiserver.endpoints.health import Health
 from tenantry.apiserver.request import Request
 from tenantry.base.metrics import Metrics
@@ -52,7 +52,7 @@ async def test_named_checks_and_the_counts_of_commits() -> None:
         runner=SimpleNamespace(broken=""),
     )
     health, metrics = Health(), Metrics()
-    watch_over(tenancy, health, metrics)
+    add_checks(tenancy, health, metrics)
 
     def answer(path: str) -> tuple[int, str]:
         response = health.serve(Request("GET", path), path)

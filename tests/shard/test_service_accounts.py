@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from shard.service_accounts import ServiceAccountLookup
+from shard.service_account_lookup import ServiceAccountLookup
 from tenantry.apiserver.request import Request
 from tenantry.http.messages import Reply, Response
 from tenantry.kube.status import StatusError

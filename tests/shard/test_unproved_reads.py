@@ -53,7 +53,7 @@ async def ask(stack: Stack, method: str, path: str, who: User) -> Reply:
 
 
 @pytest.mark.parametrize(("method", "path", "who"), TOLD_FROM_MEMORY)
-async def test_nothing_is_told_from_memory_that_is_not_proved(
+async def test_nothing_is_answered_from_memory_that_is_not_proved(
     method: str, path: str, who: User, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with running(tmp_path) as stack:
@@ -69,7 +69,7 @@ async def test_nothing_is_told_from_memory_that_is_not_proved(
         monkeypatch.undo()
 
 
-async def test_the_process_still_tells_how_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_process_still_reports_its_health(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with running(tmp_path) as stack:
         monkeypatch.setattr(stack.tenancy.cell.guard, "_clock", lambda: math.inf)
         for path in ("/livez", "/version"):

@@ -24,6 +24,7 @@ from tenantry.http.messages import Reply, Response
 from tenantry.kube.objects import Object
 from tenantry.placement.urls import Urls
 from tenantry.storage.memory import MemoryStore
+from tenantry.storage.range import Range
 from tenantry.storage.store import Store
 from tenantry.tenancy.well_known import ROOT
 from tenantry.tenancy.wiring import Tenancy
@@ -152,20 +153,15 @@ class Stack:
     async def eventually(self, check: Callable[[], Any]) -> Any:
         """The first true result of `check`, which is awaited after each commit anywhere."""
         changed = asyncio.Event()
-        stops: list[Callable[[], None]] = []
-        followed: set[object] = set()
 
-        def follow() -> None:
-            for shard in self.shards.values():
-                for range_ in shard.cell.ranges.values():
-                    if range_ not in followed:
-                        followed.add(range_)
-                        stops.append(range_.subscribe(lambda _: changed.set()))
+        def acquired(range_: Range) -> Callable[[], None]:
             changed.set()
+            return range_.subscribe(lambda _: changed.set())
 
-        stops += [self.map.subscribe(follow)]
+        # A shard acquires a range after the map has it.
+        stops = [shard.tenancy.local_ranges.follow(acquired) for shard in self.shards.values()]
         stops += [shard.tenancy.catalog.subscribe(None, lambda *_: changed.set()) for shard in self.shards.values()]
-        follow()
+        stops += [self.map.subscribe(changed.set)]
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 while True:

@@ -24,16 +24,16 @@ from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.memory import MemoryStore
 from tenantry.tenancy.admission.system_finalizers import SystemFinalizers
-from tenantry.tenancy.exports.admission.plugins import plugins
-from tenantry.tenancy.exports.bindings import decoded
+from tenantry.tenancy.exports.admission.export_plugins import plugins
+from tenantry.tenancy.exports.read_bindings import decoded
 from tenantry.tenancy.exports.revise import revise
 from tenantry.tenancy.mounts import RangesMount
 from tenantry.tenancy.resources import API_BINDINGS, API_EXPORTS
 from tenantry.tenancy.wiring import Tenancy
-from tenantry.tenancy.workspaces.role_copies import RoleCopiesController
+from tenantry.tenancy.workspaces.role_copies_controller import RoleCopiesController
 from tenantry.virtual.access_changes import AccessChanges
+from tenantry.virtual.builtin_views import builtin_views
 from tenantry.virtual.mount import ServicesMount, load_views
-from tenantry.virtual.stock import stock_views
 from tenantry.virtual.view import View, ViewContext
 from tests.support.maps import MapInMemory
 from tests.support.patience import PATIENCE_SECONDS
@@ -114,7 +114,7 @@ class World:
             directory=tenancy.directory,
             access_changes=AccessChanges(tenancy.catalog, tenancy.directory, tenancy.local_ranges),
         )
-        stock = stock_views(self.context, catalog=tenancy.catalog, exports=tenancy.exports, apis=tenancy.apis)
+        stock = builtin_views(self.context, catalog=tenancy.catalog, exports=tenancy.exports, apis=tenancy.apis)
         wanted = [view for view in stock if not views or type(view) in views]
         own = [made for made in views if made not in {type(view) for view in stock}] if views else None
         self.views = load_views(wanted, self.context, own)

@@ -22,8 +22,8 @@ from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError
 from tenantry.storage.keys import catalog_key
 from tenantry.storage.store import Put
-from tenantry.tenancy.authorization.access import DECISIONS_MAX
-from tenantry.tenancy.authorization.chain import AuthorizerChain
+from tenantry.tenancy.authorization.authorizer_chain import AuthorizerChain
+from tenantry.tenancy.authorization.cluster_access import DECISIONS_MAX
 from tenantry.tenancy.resources import LOGICAL_CLUSTERS
 from tests.tenancy.exports_world import MASTER, World, user
 
@@ -62,7 +62,7 @@ def reason(world: World, *args: Any, **more: Any) -> str:
     return world.tenancy.authorizer.authorize(ask(*args, **more)).reason
 
 
-async def test_who_may_enter() -> None:
+async def test_who_has_access() -> None:
     async with World() as world:
         await world.cluster(HOME, owner="ada")
         assert allowed(world, user("ada"))

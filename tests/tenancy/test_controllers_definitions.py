@@ -28,9 +28,9 @@ async def test_names_are_given_to_one_and_freed_when_it_goes() -> None:
         await established(world, shortNames=["wi"])
         await world.post(CRDS, definition("gadgets", "Widget", shortNames=["wi"]), "")
         await world.until(lambda: conditions(world.find(CRDS, "gadgets.x.example", "")))
-        told = conditions(world.find(CRDS, "gadgets.x.example", ""))
-        assert told["NamesAccepted"] == ("False", "ListKindConflict", '"WidgetList" is already in use')
-        assert told["Established"] == ("False", "NotAccepted", "not all names are accepted")
+        reported = conditions(world.find(CRDS, "gadgets.x.example", ""))
+        assert reported["NamesAccepted"] == ("False", "ListKindConflict", '"WidgetList" is already in use')
+        assert reported["Established"] == ("False", "NotAccepted", "not all names are accepted")
         status, _ = await world.call("GET", world.url("gadgets.x.example"), MASTER)
         assert status == 404
         await world.delete(CRDS, WIDGETS, "")
@@ -69,8 +69,8 @@ async def test_a_definition_takes_its_objects_along() -> None:
         await world.delete(CRDS, WIDGETS, "")
         await world.gone(WIDGETS, "free")
         await world.until(lambda: (world.find(WIDGETS, "held") or {})["metadata"].get("deletionTimestamp"))
-        told = conditions(world.find(CRDS, WIDGETS, ""))
-        assert told["Terminating"] == ("True", "InstanceDeletionInProgress", "CustomResource deletion is in progress")
+        reported = conditions(world.find(CRDS, WIDGETS, ""))
+        assert reported["Terminating"] == ("True", "InstanceDeletionInProgress", "CustomResource deletion is in progress")
         status, message = await world.refused(WIDGETS, widget("late"))
         assert (status, message.rpartition(": ")[2]) == (
             403,
@@ -113,7 +113,7 @@ async def test_groups_of_kubernetes_say_whether_they_were_approved() -> None:
 
 
 def test_verdicts_of_approval() -> None:
-    def told(annotation: str | None) -> tuple[str, str] | None:
+    def reported(annotation: str | None) -> tuple[str, str] | None:
         body = definition("things", "Thing", "x.k8s.io")
         if annotation is not None:
             body["metadata"]["annotations"] = {"api-approved.kubernetes.io": annotation}
@@ -121,10 +121,10 @@ def test_verdicts_of_approval() -> None:
         return (found["status"], found["reason"]) if found is not None else None
 
     assert approval_condition(definition("things", "Thing")) is None
-    assert told(None) == ("False", "MissingAnnotation")
-    assert told("unapproved, soon") == ("False", "UnapprovedAnnotation")
-    assert told("no url") == ("False", "InvalidAnnotation")
-    assert told("https://x.example/1") == ("True", "ApprovedAnnotation")
+    assert reported(None) == ("False", "MissingAnnotation")
+    assert reported("unapproved, soon") == ("False", "UnapprovedAnnotation")
+    assert reported("no url") == ("False", "InvalidAnnotation")
+    assert reported("https://x.example/1") == ("True", "ApprovedAnnotation")
 
 
 async def test_cluster_roles_aggregate_what_their_selectors_find() -> None:

@@ -53,8 +53,8 @@ async def test_an_empty_one_goes_at_once() -> None:
             await world.post("configmaps", config_map(f"c{number}"), "team")
         await world.delete("namespaces", "team", "")
         await world.gone("namespaces", "team", "")
-        held = world.cell.range_of(CLUSTER)
-        assert not [r for resource in held.resources(CLUSTER) for r in held.list(resource, CLUSTER, "team")]
+        range_ = world.cell.range_of(CLUSTER)
+        assert not [r for resource in range_.resources(CLUSTER) for r in range_.list(resource, CLUSTER, "team")]
 
 
 async def test_contents_with_finalizers_hold_it_and_its_conditions_say_so() -> None:
@@ -96,13 +96,13 @@ async def test_contents_with_finalizers_hold_it_and_its_conditions_say_so() -> N
         await world.gone("namespaces", "team", "")
 
 
-async def test_one_that_others_hold_is_emptied_and_told_so() -> None:
+async def test_one_with_other_finalizers_is_emptied_and_says_so() -> None:
     async with World() as world:
         await made(world, finalizers=["x.example/mine"])
         await world.delete("namespaces", "team", "")
         await world.until(lambda: (world.find("namespaces", "team", "") or {})["spec"]["finalizers"] == ["x.example/mine"])
-        told = conditions(world.find("namespaces", "team", ""))
-        assert told["NamespaceContentRemaining"] == ("False", "ContentRemoved", "All content successfully removed")
+        reported = conditions(world.find("namespaces", "team", ""))
+        assert reported["NamespaceContentRemaining"] == ("False", "ContentRemoved", "All content successfully removed")
         status, _ = await world.call("PUT", world.url("namespaces", "team/finalize", ""), MASTER, namespace("team"))
         assert status == 200
         await world.gone("namespaces", "team", "")

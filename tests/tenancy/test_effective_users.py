@@ -23,8 +23,8 @@ from tenantry.apiserver.user import (
     without_privileges,
 )
 from tenantry.kube.names import dns1123_subdomain_errors
-from tenantry.tenancy.authorization.effective import bound_users, effective_users, is_local
-from tenantry.tenancy.authorization.outside import NameOfOneCluster, inside, known_outside
+from tenantry.tenancy.authorization.effective_users import bound_users, effective_users, is_local
+from tenantry.tenancy.authorization.stored_user import KnownInOneCluster, confined, globally_named
 from tenantry.virtual.apiexport.warrant import with_warrant
 
 CLUSTERS = st.sampled_from(["a", "b", "c"])
@@ -98,22 +98,22 @@ ANYBODY = DESCRIPTIONS.map(to_user)
 @given(ANYBODY, CLUSTERS, CLUSTERS)
 def test_who_is_written_down_has_no_name_of_one_cluster(user: User, here: str, there: str) -> None:
     try:
-        known = known_outside(user, here)
-    except NameOfOneCluster:
+        known = globally_named(user, here)
+    except KnownInOneCluster:
         assert home_of(user)
         assert not is_service_account(user)
         return
     assert not is_service_account(known)
     assert not home_of(known)
     assert not known.extra_values(WARRANT_EXTRA)
-    assert known_outside(known, there) == known
+    assert globally_named(known, there) == known
     # Written down, it is nobody whom the cluster that it asks would not take it for anyway.
     its_own = {each.name for each in effective_users(with_home(user, here), there)}
     assert {each.name for each in effective_users(known, there)} <= its_own | {ANONYMOUS}
     # Inside of what was made for it, it is itself; everywhere else what it was.
-    assert effective_users(inside(known, there), there)[0].name == known.name
+    assert effective_users(confined(known, there), there)[0].name == known.name
     scoped = bool(known.extra_values(SCOPES_EXTRA)) or without_privileges(known).groups != known.groups
-    assert (effective_users(inside(known, there), "elsewhere")[0].name == ANONYMOUS) is scoped
+    assert (effective_users(confined(known, there), "elsewhere")[0].name == ANONYMOUS) is scoped
 
 
 def test_a_provider_is_no_service_account_of_its_consumers() -> None:

@@ -162,7 +162,7 @@ async def test_what_is_there_is_answered_like_what_is_not(stack: Stack) -> None:
             )
 
 
-async def test_who_may_enter_everything_is_told(stack: Stack) -> None:
+async def test_whoever_has_access_to_everything_learns_what_exists(stack: Stack) -> None:
     kinds = await places(stack)
     there, gone = kinds["/clusters/{}"]
     for who in (MASTER, person("admin", KCP_ADMIN_GROUP)):

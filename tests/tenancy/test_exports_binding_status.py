@@ -104,7 +104,7 @@ def test_removed_resource_stays_bound() -> None:
 
 
 def test_locked_by_other_binding() -> None:
-    held = locks.held_by_others(locks.parse('{"cowboys.wild.west":{"n":"other"}}'), "b")
+    held = locks.locked_by_others(locks.parse('{"cowboys.wild.west":{"n":"other"}}'), "b")
     status = bind(locked=held)
     assert status["phase"] == "Binding"
     assert states(status)["BindingUpToDate"] == ("False", "NamingConflicts")
@@ -113,7 +113,7 @@ def test_locked_by_other_binding() -> None:
 
 
 def test_own_lock_is_no_conflict() -> None:
-    assert locks.held_by_others(locks.parse('{"cowboys.wild.west":{"n":"b"}}'), "b") == {}
+    assert locks.locked_by_others(locks.parse('{"cowboys.wild.west":{"n":"b"}}'), "b") == {}
 
 
 def test_names_taken_by_local_definition() -> None:

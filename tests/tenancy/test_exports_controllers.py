@@ -8,8 +8,8 @@ import hashlib
 from tenantry.kube.objects import Object
 from tenantry.storage.keys import Key
 from tenantry.tenancy.exports.conditions import find, is_true
+from tenantry.tenancy.exports.export_urls import published_urls
 from tenantry.tenancy.exports.hashing import claim_hash, claim_label, export_hash
-from tenantry.tenancy.exports.urls import published_urls
 from tenantry.tenancy.resources import (
     API_BINDINGS,
     API_EXPORT_ENDPOINT_SLICES,
@@ -211,9 +211,9 @@ async def test_unbinding_deletes_what_was_bound() -> None:
         condition = await world.until(remaining)
         assert condition["reason"] == "SomeFinalizersRemain"
         storage_key = f"wild.west/cowboys:{world.identity(PROVIDER, 'cowboys')}"
-        held = world.cell.range_of(CONSUMER)
-        assert [record.key.name for record in held.list(storage_key, CONSUMER)] == ["butch"]
-        assert held.list(storage_key, CONSUMER)[0].head.deleting
+        range_ = world.cell.range_of(CONSUMER)
+        assert [record.key.name for record in range_.list(storage_key, CONSUMER)] == ["butch"]
+        assert range_.list(storage_key, CONSUMER)[0].head.deleting
         body = {"metadata": {"finalizers": None}}
         await world.call("PATCH", f"{path}/butch", MASTER, body, content_type="application/merge-patch+json")
         controller = next(c for c in world.controllers if c.name == "apibinding-deletion")

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tenantry.kube.objects import Object
-from tenantry.tenancy.exports.identities import Identities
+from tenantry.tenancy.exports.identity_index import IdentityIndex
 from tests.growth.meter import lines
 from tests.tenancy.plain_world import CLUSTER, World
 
@@ -25,15 +25,15 @@ def export(identity: str) -> Object:
     )
 )
 def test_exports_come_and_go_and_change_their_identity(changes: list[tuple[str, str, str | None]]) -> None:
-    told: list[Any] = []
-    catalog: Any = SimpleNamespace(subscribe=lambda resource, callback: told.append(callback))
-    identities = Identities(catalog)
+    callbacks: list[Any] = []
+    catalog: Any = SimpleNamespace(subscribe=lambda resource, callback: callbacks.append(callback))
+    identities = IdentityIndex(catalog)
     stored: dict[tuple[str, str], str] = {}
     for cluster, name, identity in changes:
         stored.pop((cluster, name), None)
         if identity is not None:
             stored[cluster, name] = identity
-        told[0]("apis.kcp.io/apiexports", cluster, name, export(identity) if identity is not None else None)
+        callbacks[0]("apis.kcp.io/apiexports", cluster, name, export(identity) if identity is not None else None)
     for identity in ("one", "two"):
         assert list(identities.exports(identity)) == sorted(place for place, each in stored.items() if each == identity)
     assert list(identities.exports("")) == []

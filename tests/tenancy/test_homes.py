@@ -73,7 +73,7 @@ async def test_first_requests_at_once_make_one_home(tmp_path: Path) -> None:
     async with running(tmp_path, shards=2, capacity=1) as stack:
         await asyncio.gather(*(stack.call("GET", HOME, ADA) for _ in range(20)))
         cluster = (await home(stack))["spec"]["cluster"]
-        clusters = [c for shard in stack.shards.values() for held in shard.cell.ranges.values() for c in held.clusters()]
+        clusters = [c for shard in stack.shards.values() for range_ in shard.cell.ranges.values() for c in range_.clusters()]
         assert [c for c in clusters if stack.tenancy.directory.path_of(c) == "user:ada"] == [cluster]
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tenantry.kube.objects import Object
 from tenantry.storage.keys import Key
 from tenantry.tenancy.exports import locks
-from tenantry.tenancy.exports.claims import claim_selector
+from tenantry.tenancy.exports.permission_claims import claim_selector
 from tenantry.tenancy.types.conversion import (
     ACCEPTABLE_CLAIMS,
     APPLIED_CLAIMS_STATUS,
@@ -27,7 +27,7 @@ from tenantry.tenancy.types.conversion import (
     export_down,
     export_up,
 )
-from tenantry.tenancy.workspaces.owner import owner_user
+from tenantry.tenancy.workspaces.owner_annotation import owner_user
 from tenantry.tenancy.workspaces.state import set_phase
 from tests.tenancy.exports_world import accepted, claim, user
 from tests.tenancy.plain_world import CLUSTER, config_map
@@ -235,7 +235,7 @@ async def test_selectors_that_are_none_are_refused_and_stop_nothing(caplog: pyte
         assert failures(caplog) == []
 
 
-async def test_what_an_old_version_keeps_in_annotations_is_held_against_the_schema() -> None:
+async def test_what_an_old_version_keeps_in_annotations_is_validated() -> None:
     async with World() as world:
         await world.export(CLUSTER, claims=[claim("", "configmaps")])
         base = f"/clusters/{CLUSTER}/apis/apis.kcp.io/v1alpha1"
@@ -306,7 +306,7 @@ def test_an_owner_is_a_user_or_nobody(text: str) -> None:
 
 @given(texts)
 def test_locks_are_locks_or_none(text: str) -> None:
-    locks.held_by_others(locks.parse(text), "b")
+    locks.locked_by_others(locks.parse(text), "b")
     taken = locks.with_locks(text, "b", [{"group": "", "resource": "configmaps"}])
     assert locks.parse(taken)["configmaps"] == {"n": "b"}
     assert "configmaps" not in locks.parse(locks.without_binding(taken, "b"))

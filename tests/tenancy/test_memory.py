@@ -22,7 +22,7 @@ from tenantry.storage.history import History
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.range import Range
 from tenantry.storage.record import Record
-from tenantry.tenancy.authorization.access import Access
+from tenantry.tenancy.authorization.cluster_access import Access
 from tenantry.tenancy.authorization.policy import Policy
 from tests.apiserver.kit import MemorySink
 from tests.support.one_process import MASTER, Stack, person, running
@@ -30,7 +30,7 @@ from tests.support.reachable import alive, growth, held
 from tests.support.waiting import eventually
 
 BESIDE = (Cache, History, MemoryStore, asyncio.Event)
-"""Bounded by themselves (caches, histories), or what the system works on (the store, which keeps its past)."""
+"""Bounded by themselves (caches, histories), or what the system works on (the store, which keeps its history)."""
 EXPORTS = "apis/apis.kcp.io/v1alpha2/apiexports"
 BINDINGS = "apis/apis.kcp.io/v1alpha2/apibindings"
 SCHEMAS = "apis/apis.kcp.io/v1alpha1/apiresourceschemas"
@@ -75,7 +75,7 @@ def everything(stack: Stack) -> Any:
 
 def left(grown: dict[str, Any]) -> dict[str, Any]:
     """Without the histories of types that were, which a range bounds together."""
-    return {name: figures for name, figures in grown.items() if name not in ("<History>", "Range._histories")}
+    return {name: counts for name, counts in grown.items() if name not in ("<History>", "Range._histories")}
 
 
 def named(plural: str) -> dict[str, str]:

@@ -46,7 +46,7 @@ async def admin(stack: Stack, cluster: str, *users: str) -> None:
     assert status == 201, answer
 
 
-async def enters(stack: Stack, cluster: str, who: User) -> bool:
+async def has_access(stack: Stack, cluster: str, who: User) -> bool:
     status, answer = await stack.call("GET", f"/clusters/{cluster}/api/v1/secrets", who)
     assert status in (200, 403), answer
     return bool(status == 200)
@@ -58,10 +58,10 @@ async def test_a_service_account_owns_what_it_makes_under_its_global_name(tmp_pa
         home = await stack.workspace("root", "home")
         await admin(stack, home, service_account_name("default", "robot"))
         made = await stack.workspace("root:home", "mine", account(home))
-        assert await enters(stack, made, account(home))
+        assert await has_access(stack, made, account(home))
         # Everybody else of that name, the one of the new workspace before all.
         for namesake in (account(made), account("root"), User(service_account_name("default", "robot"), (AUTHENTICATED_GROUP,))):
-            assert not await enters(stack, made, namesake)
+            assert not await has_access(stack, made, namesake)
         name = f"system:kcp:serviceaccount:{home}:default:robot"
         _, logical_cluster = await stack.call("GET", f"/clusters/{made}/{LOGICAL_CLUSTER}")
         assert logical_cluster["spec"]["createdBy"]["username"] == name

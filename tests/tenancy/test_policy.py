@@ -12,7 +12,7 @@ from tenantry.apiserver.authorization import Attributes, Decision, Verdict
 from tenantry.apiserver.user import User
 from tenantry.kube.objects import Object
 from tenantry.kube.rbac.rules import CompiledRules
-from tenantry.tenancy.authorization.access import Access
+from tenantry.tenancy.authorization.cluster_access import Access
 from tenantry.tenancy.authorization.policy import Policy, allowing
 
 VERBS, API_GROUPS = ["get", "list", "create"], ["", "x.example"]

@@ -21,8 +21,8 @@ def tenants(stack: Stack) -> Counter[str]:
     resource = stack.tenancy.definitions.logical_clusters.storage_key
     found: Counter[str] = Counter()
     for shard in stack.shards.values():
-        for name, held in shard.cell.ranges.items():
-            found[name] = sum(cluster != "root" for cluster in held.clusters(resource))
+        for name, range_ in shard.cell.ranges.items():
+            found[name] = sum(cluster != "root" for cluster in range_.clusters(resource))
     return found
 
 
@@ -71,6 +71,16 @@ async def test_the_owner_of_a_full_range_refuses_another_shards_cluster(tmp_path
         with pytest.raises(StatusError, match="is full") as refused:
             scheduler.admit(cluster[:4] + "0" * 12)
         assert refused.value.code == 429
+
+
+async def test_no_header_of_a_client_goes_beyond_a_ranges_capacity(tmp_path: Path) -> None:
+    async with running(tmp_path, shards=2, capacity=1) as stack:
+        cluster = await stack.workspace("root", "first")
+        place = f"/clusters/{cluster[:4]}{'0' * 12}/apis/core.kcp.io/v1alpha1/logicalclusters"
+        body = {"apiVersion": "core.kcp.io/v1alpha1", "kind": "LogicalCluster", "metadata": {"name": "cluster"}}
+        stack.tenancy_of(cluster).scheduler.admit(cluster)
+        status, answer = await stack.call("POST", place, body=body, x_tenantry_beyond_capacity="true")
+        assert (status, answer["reason"]) == (429, "TooManyRequests")
 
 
 async def far_range(stack: Stack) -> RangeInfo:

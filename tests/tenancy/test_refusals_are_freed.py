@@ -174,7 +174,7 @@ async def ask(stack: Stack, path: str, who: Any, method: str, more: str, body: b
 
     headers = {"content-type": more if "/" in more else "application/json"}
     request = Request(method, path, "" if "/" in more else more, headers, read, user=who)
-    # As the edge does.
+    # As the HTTP server does.
     reply: Any = await in_steps(stack.handle(request), (method, path))
     return reply.status, b"".join((reply.body, *reply.more))
 

@@ -51,8 +51,8 @@ def strays(stack: Stack) -> list[str]:
     """Clusters that hold something and belong to nobody."""
     found = []
     for shard in stack.shards.values():
-        for held in shard.cell.ranges.values():
-            tenants = [c for c in held.clusters() if c not in ("root", held.start) and not c.startswith("system:")]
+        for range_ in shard.cell.ranges.values():
+            tenants = [c for c in range_.clusters() if c not in ("root", range_.start) and not c.startswith("system:")]
             found += [c for c in tenants if not stack.tenancy.directory.knows(c)]
     return found
 

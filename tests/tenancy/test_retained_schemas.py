@@ -65,7 +65,9 @@ async def bound(stack: Stack, consumer: str) -> None:
 
 
 def retained(stack: Stack) -> int:
-    return sum(len(held.list(RETAINED, held.start)) for shard in stack.shards.values() for held in shard.cell.ranges.values())
+    return sum(
+        len(range_.list(RETAINED, range_.start)) for shard in stack.shards.values() for range_ in shard.cell.ranges.values()
+    )
 
 
 async def test_bound_apis_outlive_their_schema_and_its_workspace(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from tenantry.kube.schema.validate import validate
 from tenantry.tenancy.types import EXPORTED_TYPES, SYSTEM_TYPES
 from tenantry.tenancy.types.api_export import API_EXPORT
 from tenantry.tenancy.types.conversion import binding_down, binding_up, export_down, export_up
-from tenantry.tenancy.types.data import KcpType
+from tenantry.tenancy.types.kcp_type import KcpType
 from tenantry.tenancy.types.logical_cluster import LOGICAL_CLUSTER
 from tenantry.tenancy.types.workspace import WORKSPACE
 from tenantry.tenancy.types.workspace_type import WORKSPACE_TYPE

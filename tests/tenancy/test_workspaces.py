@@ -59,10 +59,10 @@ async def test_the_logical_cluster_and_its_contents_are_those_of_kcp() -> None:
         assert found["spec"]["createdBy"] == {"username": "ada", "groups": ["system:authenticated"]}
         assert found["metadata"]["annotations"]["internal.tenancy.kcp.io/type"] == "root:organization"
         assert found["metadata"]["annotations"]["experimental.tenancy.kcp.io/owner"] == '{"username":"ada"}'
-        held = world.tenancy.cell.range_of(cluster)
-        assert [r.key.name for r in held.list(NAMESPACES, cluster)] == ["default", "kube-system"]
-        assert len(held.list(SERVICE_ACCOUNTS, cluster)) == len(held.list(CONFIG_MAPS, cluster)) == 2
-        assert [r.key.name for r in held.list(CLUSTER_ROLE_BINDINGS, cluster)] == ["workspace-admin"]
+        range_ = world.tenancy.cell.range_of(cluster)
+        assert [r.key.name for r in range_.list(NAMESPACES, cluster)] == ["default", "kube-system"]
+        assert len(range_.list(SERVICE_ACCOUNTS, cluster)) == len(range_.list(CONFIG_MAPS, cluster)) == 2
+        assert [r.key.name for r in range_.list(CLUSTER_ROLE_BINDINGS, cluster)] == ["workspace-admin"]
         assert world.tenancy.apis.definition(cluster, "tenancy.kcp.io", "workspaces") is world.tenancy.definitions.workspaces
         assert world.tenancy.apis.for_cluster(cluster) is not world.tenancy.apis.for_cluster("root")
 
@@ -152,12 +152,12 @@ async def test_rights_and_accounts_stay_until_the_last_of_many_objects_is_releas
                 metadata["finalizers"] = ["a.b/c"]
             await world.create(cluster, definitions.config_maps, CONFIG_MAP | {"metadata": metadata})
         kept = [SERVICE_ACCOUNTS, CLUSTER_ROLE_BINDINGS, NAMESPACES, API_BINDINGS]
-        held = world.tenancy_of(cluster).cell.range_of(cluster)
-        before = {resource: held.count(resource, cluster, None) for resource in kept}
+        range_ = world.tenancy_of(cluster).cell.range_of(cluster)
+        before = {resource: range_.count(resource, cluster, None) for resource in kept}
         assert all(before.values())
         await world.delete("root", definitions.workspaces, "one")
-        await world.until(cluster, lambda: held.count(CONFIG_MAPS, cluster, None) == 1)
-        assert {resource: held.count(resource, cluster, None) for resource in kept} == before
+        await world.until(cluster, lambda: range_.count(CONFIG_MAPS, cluster, None) == 1)
+        assert {resource: range_.count(resource, cluster, None) for resource in kept} == before
 
         def release(obj: Object) -> Object:
             obj["metadata"].pop("finalizers")
@@ -412,8 +412,8 @@ async def test_a_cluster_that_is_back_in_scheduling_is_filled_again_and_holds_no
         found = world.get("root", world.tenancy.definitions.workspaces, "a")
         assert found is not None
         cluster = found["spec"]["cluster"]
-        held = world.tenancy.cell.range_of(cluster)
-        record = held.get(Key(cluster, world.tenancy.definitions.logical_clusters.storage_key, "", "cluster"))
+        range_ = world.tenancy.cell.range_of(cluster)
+        record = range_.get(Key(cluster, world.tenancy.definitions.logical_clusters.storage_key, "", "cluster"))
         assert record is not None
         obj = orjson.loads(record.value)
         obj["status"]["phase"] = "Scheduling"
@@ -506,11 +506,11 @@ async def test_a_maintained_binding_does_not_turn_one_to_another_export() -> Non
         obj["spec"]["reference"]["export"]["name"] = "second"
         await world.tenancy.cell.commit([world.tenancy.changes.updated(definitions.api_bindings, record, obj)])
 
-        def told() -> bool:
+        def reported() -> bool:
             status = (world.logical_cluster(cluster) or {})["status"]
             texts = [c.get("message", "") for c in status.get("conditions") or () if c["type"] == "APIBindingsReconciled"]
             return any("bound to another export" in text for text in texts)
 
-        await world.until(cluster, told)
+        await world.until(cluster, reported)
         (record,) = world.tenancy.cell.range_of(cluster).list(API_BINDINGS, cluster)
         assert orjson.loads(record.value)["spec"]["reference"]["export"]["name"] == "second"

@@ -25,7 +25,7 @@ from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.memory import MemoryStore
 from tenantry.tenancy.wiring import Tenancy
-from tenantry.tenancy.workspaces.admission.plugins import plugins
+from tenantry.tenancy.workspaces.admission.workspace_plugins import plugins
 from tests.support.maps import MapInMemory
 from tests.support.patience import PATIENCE_SECONDS
 
@@ -44,7 +44,7 @@ class Anybody:
     def allows_deep(self, attributes: Attributes) -> bool:
         return (attributes.verb, attributes.name) not in self.refused
 
-    def may_enter(self, user: User, cluster: str, *, owner: str = "") -> bool:
+    def may_access(self, user: User, cluster: str, *, owner: str = "") -> bool:
         return True
 
     def is_privileged(self, user: User) -> bool:

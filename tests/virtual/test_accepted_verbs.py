@@ -102,7 +102,7 @@ async def test_a_change_of_acceptance_shows_in_open_watches(where: str) -> None:
 
 
 @pytest.mark.parametrize("change", ["verbs", "state", "unbound"])
-async def test_a_resumed_watch_is_told_what_changed_meanwhile(change: str) -> None:
+async def test_a_resumed_watch_gets_what_changed_meanwhile(change: str) -> None:
     async with World() as world:
         await shared(world)
         _, found = await world.call("GET", EVERYWHERE, SHERIFF)

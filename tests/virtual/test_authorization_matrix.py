@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from shard.service_accounts import ServiceAccountLookup
+from shard.service_account_lookup import ServiceAccountLookup
 from tenantry.apiserver.authentication.authenticator import UnionAuthenticator
 from tenantry.apiserver.authentication.service_account import TokenIssuer
 from tenantry.apiserver.endpoints import token_request
@@ -21,9 +21,9 @@ from tenantry.apiserver.request import Request
 from tenantry.apiserver.user import User
 from tenantry.http.messages import Response
 from tenantry.kube.objects import Object
-from tenantry.virtual.initializing.initializing import InitializingWorkspaces
-from tenantry.virtual.initializing.terminating import TerminatingWorkspaces
-from tenantry.virtual.initializing.view import lifecycle_label
+from tenantry.virtual.lifecycle.initializing_workspaces import InitializingWorkspaces
+from tenantry.virtual.lifecycle.lifecycle_view import lifecycle_label
+from tenantry.virtual.lifecycle.terminating_workspaces import TerminatingWorkspaces
 from tests.tenancy.exports_world import World, accepted, claim
 
 HERE, ELSEWHERE, PROVIDER, TYPES, NEW, OLD = (

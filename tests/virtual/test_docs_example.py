@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from tenantry.virtual.view import View
+from tenantry.virtual.view import View, ViewContext
 from tests.tenancy.exports_world import World, user
 
 PAGE = Path(__file__).parents[2] / "docs" / "virtual-workspaces.md"
@@ -20,6 +21,15 @@ def example() -> type[View]:
     exec(compile(found.group(1), str(PAGE), "exec"), names)
     view: type[View] = names["Published"]
     return view
+
+
+def test_the_page_names_all_of_a_view_and_its_context() -> None:
+    page = PAGE.read_text()
+    names = [
+        *(name for name in vars(View) if not name.startswith("_")),
+        *(f"context.{each.name}" for each in fields(ViewContext)),
+    ]
+    assert [name for name in names if f"{name}`" not in page and f"{name}(" not in page] == ["api_set"]
 
 
 async def test_the_view_on_the_page() -> None:

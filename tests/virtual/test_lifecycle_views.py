@@ -8,9 +8,9 @@ import pytest
 
 from tenantry.kube.objects import Object
 from tenantry.tenancy.exports.hashing import lifecycle_hash
-from tenantry.virtual.initializing.initializing import InitializingWorkspaces
-from tenantry.virtual.initializing.terminating import TerminatingWorkspaces
-from tenantry.virtual.initializing.view import OBJECT_PATH, lifecycle_label
+from tenantry.virtual.lifecycle.initializing_workspaces import InitializingWorkspaces
+from tenantry.virtual.lifecycle.lifecycle_view import OBJECT_PATH, lifecycle_label
+from tenantry.virtual.lifecycle.terminating_workspaces import TerminatingWorkspaces
 from tests.tenancy.exports_world import MASTER, World, user
 from tests.virtual.watching import Watch
 
@@ -145,7 +145,7 @@ async def test_the_object_itself_is_read_only() -> None:
         assert status == 405
 
 
-async def test_who_may_enter() -> None:
+async def test_who_has_access() -> None:
     async with World() as world:
         await types(world)
         await initializing(world)
@@ -155,7 +155,7 @@ async def test_who_may_enter() -> None:
         assert (await world.call("GET", f"{base(NEW)}/api/v1/namespaces", user("nobody")))[0] == 403
 
 
-async def test_content_is_entered_as_the_owner() -> None:
+async def test_content_is_accessed_as_the_owner() -> None:
     async with World() as world:
         await types(world)
         await initializing(world)

@@ -231,7 +231,7 @@ async def test_a_view_acts_without_privileges(view: str, rules: list[Object] | N
             assert WARRANT_EXTRA not in found.get("extra", {})
 
 
-async def test_a_privileged_owner_is_a_stranger_elsewhere() -> None:
+async def test_a_privileged_owner_has_no_privileges_elsewhere() -> None:
     """What it was granted in other workspaces, by name, is not for the controller of a type."""
     for groups, expected in ((["system:masters"], 403), (["devs"], 201)):
         async with waiting(createdBy={**OWNER, "groups": [*groups, "system:authenticated"]}) as world:

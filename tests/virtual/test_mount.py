@@ -21,7 +21,7 @@ class Open(View):
     name = "open"
     arguments = ("first", "second")
 
-    def may_enter(self, place: Place, question: Attributes) -> bool:
+    def allows(self, place: Place, question: Attributes) -> bool:
         return place.arguments == ("a", "b")
 
     def apis(self, place: Place) -> Iterable[ResourceDefinition]:
@@ -76,7 +76,7 @@ async def test_arguments_and_cluster() -> None:
         "/services/open/a/b/clusters/zzz",
     ],
 )
-async def test_nowhere(path: str) -> None:
+async def test_paths_of_no_view(path: str) -> None:
     async with World(Open) as world:
         assert (await world.call("GET", f"{path}{LIST}", SOMEBODY))[0] == 403
         assert (await world.call("GET", f"{path}{LIST}", MASTER))[0] == 404

@@ -47,7 +47,7 @@ async def test_everybody_sees_their_own() -> None:
             assert (await world.call("PATCH", path, ANN, body, content_type="application/merge-patch+json"))[0] in (404, 405)
 
 
-async def test_strangers_and_unknown_parents() -> None:
+async def test_anonymous_callers_and_unknown_parents() -> None:
     async with World(PersonalWorkspaces) as world:
         await organisation(world)
         assert (await world.call("GET", PATH, User("system:anonymous", (UNAUTHENTICATED_GROUP,))))[0] == 403
@@ -179,9 +179,9 @@ async def test_nothing_stays_of_a_cluster_that_is_gone() -> None:
         await there.bind_role(AWAY, "admins", "cluster-admin", "bob")
         assert (await there.call("DELETE", OWNER_BINDING, BOB))[0] == 200
         assert copied(there, "clusterrolebindings", "workspace-admin")()
-        held = there.cell.range_of(AWAY)
-        for resource in list(held.resources(AWAY)):
-            for record in list(held.list(resource, AWAY)):
+        range_ = there.cell.range_of(AWAY)
+        for resource in list(range_.resources(AWAY)):
+            for record in list(range_.list(resource, AWAY)):
                 await there.cell.commit([there.tenancy.changes.removed(record)])
         found = there.tenancy.catalog.list(CLUSTER_ROLE_BINDINGS, AWAY)
         assert found == []

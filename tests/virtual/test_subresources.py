@@ -34,7 +34,7 @@ class Accounts(View):
     name = "accounts"
     verbs: tuple[str, ...] = STANDARD_VERBS
 
-    def may_enter(self, place: Place, question: Attributes) -> bool:
+    def allows(self, place: Place, question: Attributes) -> bool:
         return True
 
     def apis(self, place: Place) -> Iterable[ResourceDefinition]:

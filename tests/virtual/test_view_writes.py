@@ -9,7 +9,7 @@ from tenantry.apiserver.authorization import Attributes
 from tenantry.kube.definition import STANDARD_VERBS, ResourceDefinition
 from tenantry.kube.objects import Object
 from tenantry.tenancy.resources import LOGICAL_CLUSTERS
-from tenantry.virtual.apiexport.view import ApiExportView
+from tenantry.virtual.apiexport.api_export_view import ApiExportView
 from tenantry.virtual.view import Place, View
 from tests.tenancy.exports_world import MASTER, World, claim, user
 from tests.virtual.test_apiexport import NEAR, SHERIFF, base, ranch
@@ -32,7 +32,7 @@ class Everything(View):
     name = "everything"
     verbs = STANDARD_VERBS
 
-    def may_enter(self, place: Place, question: Attributes) -> bool:
+    def allows(self, place: Place, question: Attributes) -> bool:
         return True
 
     def apis(self, place: Place) -> Iterable[ResourceDefinition]:

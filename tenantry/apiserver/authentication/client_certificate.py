@@ -11,10 +11,12 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from tenantry.apiserver.forwarded import BEYOND_CAPACITY
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.user import AUTHENTICATED_GROUP, User, make_extra
 from tenantry.base.cache import Cache
 
+_BEYOND_CAPACITY = BEYOND_CAPACITY.lower()
 _REMEMBERED_BYTES = 4 << 20
 _PARSED_BYTES = 2048
 """Bytes of memory of a parsed certificate, in addition to its encoding."""
@@ -91,13 +93,17 @@ class ClientCertificates:
 class RequestHeaders:
     """Authenticates callers by the headers of a front proxy (kube-apiserver's request header authentication). The headers count
     only with a client certificate of `ca_pem` whose common name is in `allowed_names` (every name, where that is empty).
-    Otherwise they are ignored."""
+    Otherwise they are ignored.
+
+    `peers`: the common names of the platform's shards, whose requests may have `Request.beyond_capacity`.
+    """
 
     def __init__(
         self,
         ca_pem: bytes,
         *,
         allowed_names: Collection[str] = (),
+        peers: Collection[str] = (),
         user_headers: Sequence[str] = ("x-remote-user",),
         group_headers: Sequence[str] = ("x-remote-group",),
         uid_headers: Sequence[str] = ("x-remote-uid",),
@@ -105,6 +111,7 @@ class RequestHeaders:
     ) -> None:
         self._verifier = CertificateVerifier(ca_pem)
         self._allowed = frozenset(allowed_names)
+        self._peers = frozenset(peers)
         self._user_headers = tuple(name.lower() for name in user_headers)
         self._group_headers = tuple(name.lower() for name in group_headers)
         self._uid_headers = tuple(name.lower() for name in uid_headers)
@@ -119,6 +126,8 @@ class RequestHeaders:
             return None
         if not self.trusts(der):
             return None
+        if request.method == "POST" and self._peers and request.header(_BEYOND_CAPACITY):
+            request.beyond_capacity = self._is_peer(der)
         groups = [value for header in self._group_headers for value in request.header_values(header)]
         uid = next((value for header in self._uid_headers if (value := request.header(header))), "")
         return User(name, tuple(dict.fromkeys((*groups, AUTHENTICATED_GROUP))), uid, make_extra(self._extra(request)))
@@ -129,6 +138,10 @@ class RequestHeaders:
         if certificate is None:
             return False
         return not self._allowed or not self._allowed.isdisjoint(_names(certificate, NameOID.COMMON_NAME))
+
+    def _is_peer(self, der: bytes) -> bool:
+        certificate = self._verifier.verify(der)
+        return certificate is not None and not self._peers.isdisjoint(_names(certificate, NameOID.COMMON_NAME))
 
     def _extra(self, request: Request) -> dict[str, list[str]]:
         extra: dict[str, list[str]] = {}

@@ -1,1 +1,1 @@
-"""Admission of every type, and the chain of all plug-ins."""
+"""Admission plugins for objects of every type, and the chain of all plugins."""

@@ -1,7 +1,7 @@
-"""Nobody accepts a permission claim without holding what it gives away: RBAC's escalation check, for APIBindings.
+"""RBAC's escalation check for APIBindings: a user accepts a permission claim only with the permissions that the claim gives away.
 
-kcp lets whoever may write APIBindings accept every claim, of an export of his own as well, and so gain the rights of an
-administrator. What a type's default bindings accept is written by the system.
+In kcp, a user who may write APIBindings may accept every claim, also of an export of its own, and so become an administrator. The
+system writes the claims of default APIBindings, which are not checked.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from tenantry.kube.rbac.cover import Rule, TooComplex, rules_text, uncovered
 from tenantry.tenancy.admission.escalation import Rules
 from tenantry.tenancy.exports.admission.refusal import is_main_write, refuse
 from tenantry.tenancy.exports.admission.stored_form import stored_form
-from tenantry.tenancy.exports.bindings import BINDING_RESOURCE
-from tenantry.tenancy.exports.claims import accepted_claims, normalized
+from tenantry.tenancy.exports.permission_claims import accepted_claims, normalized
+from tenantry.tenancy.exports.read_bindings import BINDING_RESOURCE
 from tenantry.tenancy.resources import API_BINDINGS
 
 _RBAC = "rbac.authorization.k8s.io"
@@ -29,15 +29,15 @@ _ALSO: Mapping[GroupResource, Sequence[Rule]] = {
     GroupResource(_RBAC, "clusterrolebindings"): ({"apiGroups": [_RBAC], "resources": ["clusterroles"], "verbs": ["bind"]},),
     BINDING_RESOURCE: (_EVERYTHING,),
 }
-"""What a claim on these gives away besides its verbs, where it lets the provider write them: in a consumer's workspace a provider
-counts as an administrator, so that neither RBAC's escalation check nor this one stops it there."""
+"""Permissions that a claim on these resources gives away besides its verbs, if it allows writes. A provider is an administrator
+in a consumer's workspace, so neither RBAC's escalation check nor this one limits it there."""
 _READING = frozenset({"get", "list", "watch", "delete", "deletecollection"})
-"""Verbs that grant nothing to anybody."""
+"""Verbs that grant no permissions."""
 
 
 class ClaimEscalation(Plugin):
-    """Checked is what an APIBinding accepts beyond what it accepted before; another selector is another acceptance, and the right
-    to all objects is needed whatever the selector."""
+    """Checks claims that an APIBinding accepts and did not accept before. A changed selector counts as a new claim. The
+    permission for all objects is needed, whatever the selector."""
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
@@ -62,7 +62,7 @@ class ClaimEscalation(Plugin):
 
 
 def granted(binding: Object, old: Object) -> Iterable[Rule]:
-    """What a binding (v1alpha2) gives to its provider beyond what it gave before, as RBAC rules."""
+    """The permissions that a binding (v1alpha2) gives to its provider and `old` did not, as RBAC rules."""
     before = {_place(claim): claim for claim in accepted_claims(old)}
     for claim in accepted_claims(binding):
         had = before.get(_place(claim))
@@ -79,7 +79,7 @@ def granted(binding: Object, old: Object) -> Iterable[Rule]:
 
 
 def _resources(group: str, resource: str) -> Sequence[GroupResource]:
-    """Both groups of events are one for claims."""
+    """The resources of a claim: events of both API groups count as the same resource (kcp)."""
     if normalized(group, resource) == GroupResource("", "events"):
         return (GroupResource("", "events"), GroupResource("events.k8s.io", "events"))
     return (GroupResource(group, resource),)

@@ -1,4 +1,4 @@
-"""Nobody grants more than they hold: the escalation check of roles and the bind check of bindings (upstream's RBAC storage)."""
+"""Kubernetes' escalation check: users grant only permissions that they have, unless they have the verbs `escalate` or `bind`."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ _EVERYTHING: Sequence[Rule] = (
     {"nonResourceURLs": ["*"], "verbs": ["*"]},
 )
 _COLLECTED_METADATA = frozenset({"ownerReferences", "finalizers", "managedFields", "resourceVersion"})
-"""What a garbage collector must be able to change in roles beyond its own rights."""
+"""Metadata that a garbage collector may change in roles with more permissions than its own."""
 
 
 class Rules(Protocol):
-    """The part of the authorizer that this asks."""
+    """The part of the authorizer that the check uses."""
 
     def authorize(self, attributes: Attributes) -> Decision: ...
 
     def rules(self, user: User, cluster: str, namespace: str) -> Sequence[Rule]:
-        """What a user holds in a namespace, or in the whole cluster without one."""
+        """The rules of a user in a namespace, or in the whole cluster if `namespace` is empty."""
         ...
 
     def role_rules(self, cluster: str, namespace: str, name: str) -> Sequence[Rule] | None:
-        """What a Role or, without a namespace, a ClusterRole gives; None where there is none."""
+        """The rules of a Role or, if `namespace` is empty, of a ClusterRole; None if it does not exist."""
         ...
 
 
@@ -53,7 +53,7 @@ class Escalation(Plugin):
             self._check_binding(review, obj)
 
     def _check_role(self, review: Review, role: Object) -> None:
-        # A create has no name yet where upstream asks this, so a right that is limited to names is none.
+        # As in Kubernetes, a create has no name here, so a rule with resourceNames does not match.
         if self._may(review, "escalate", review.definition.plural, review.name if review.operation == UPDATE else ""):
             return
         held = self._rules.rules(review.user, review.cluster, review.namespace)
@@ -107,7 +107,7 @@ class Escalation(Plugin):
 
 
 def _same(obj: Object, old: Object) -> bool:
-    """Nothing but what the collection of garbage needs was changed."""
+    """Whether only `_COLLECTED_METADATA` changed."""
     return all(_without_collected(obj, key) == _without_collected(old, key) for key in {*obj, *old})
 
 

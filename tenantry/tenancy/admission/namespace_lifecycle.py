@@ -1,4 +1,5 @@
-"""Objects need a living namespace, and some namespaces must not be deleted (kcp's WorkspaceNamespaceLifecycle)."""
+"""Admission WorkspaceNamespaceLifecycle (kcp): no creates in missing or terminating namespaces, and no deletion of protected
+ones."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ class NamespaceLifecycle(Plugin):
         elif review.operation == DELETE and review.definition.group_resource == NAMESPACE and review.name in PROTECTED:
             self._check_protected(review)
 
-    # Also before the object is looked into: upstream answers 404 for the namespace even if the body is invalid.
+    # Also before validation: Kubernetes answers 404 for the namespace even if the body is invalid.
     mutate = validate
 
     @staticmethod
@@ -39,7 +40,7 @@ class NamespaceLifecycle(Plugin):
 
     @staticmethod
     def _check_protected(review: Review) -> None:
-        """A logical cluster that goes away takes its namespaces along."""
+        """Raises StatusError 403, unless the logical cluster is being deleted."""
         range_ = review.scope.cell.range_of(review.cluster)
         logical_cluster = range_.get(Key(review.cluster, LOGICAL_CLUSTERS, "", NAME))
         if logical_cluster is None or not logical_cluster.head.deleting:

@@ -1,4 +1,5 @@
-"""`core.kcp.io/max-total-objects` of a LogicalCluster: how many objects it may hold (kcp's LogicalClusterObjectCountLimit)."""
+"""Admission LogicalClusterObjectCountLimit (kcp): the most objects of a logical cluster, by the annotation
+`core.kcp.io/max-total-objects` of its LogicalCluster."""
 
 from __future__ import annotations
 
@@ -18,9 +19,11 @@ _MARK = f'"{ANNOTATION}"'.encode()
 
 
 class ObjectCount(Plugin):
-    """Only creates are refused, and only once the cluster is Ready; events do not count. Without the annotation the limit is
-    that of the settings; an annotation of 0 lifts it. The objects of a cluster are counted as they come and
-    go, with those that are being written."""
+    """Refuses creates in a Ready cluster that has as many objects as it may have. Events do not count; objects that are being
+    written do.
+
+    Without the annotation, the limit is --max-cluster-objects. The annotation `0` means no limit.
+    """
 
     def validate(self, review: Review) -> None:
         if review.operation != CREATE or not review.definition.stored or review.definition.storage_key == EVENTS:
@@ -50,7 +53,7 @@ class ObjectCount(Plugin):
 
 
 def parse_limit(text: str, otherwise: int | None = None) -> int | None:
-    """None: no limit, as for 0 and negative numbers. What is no number is as if it were not there."""
+    """The limit in an annotation; None for no limit (0 and negative numbers), `otherwise` if it is not a number."""
     try:
         limit = int(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""ResourceQuota: a create is charged in the very transaction that makes the object, so usage is never behind or ahead of it."""
+"""Admission ResourceQuota: the transaction that creates an object also updates the quota's usage, so that the usage is exact."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tenantry.tenancy.quotas import quotas_of
 
 
 class Quota(Plugin):
-    """Runs last: what it charges is not refused by anybody after it."""
+    """Must run last: no later plugin may refuse a write that was charged."""
 
     def validate(self, review: Review) -> None:
         definition = review.definition

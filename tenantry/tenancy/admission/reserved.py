@@ -1,7 +1,7 @@
-"""What users may not call theirs: names of workspaces, groups of kcp's own types, and the mark of bound definitions.
+"""Reserved names: names of Workspaces, API groups of CustomResourceDefinitions, and the annotation of bound definitions.
 
-kcp's `apis.kcp.io/ReservedNames`, `kcp.io/ReservedCRDGroups` and `apis.kcp.io/ReservedCRDAnnotations`. Reserved names of
-WorkspaceTypes are refused with the rest of their rules.
+Admission `apis.kcp.io/ReservedNames`, `kcp.io/ReservedCRDGroups` and `apis.kcp.io/ReservedCRDAnnotations` of kcp. Reserved
+names of WorkspaceTypes are in `tenantry.tenancy.workspaces.admission.workspace_type`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ CUSTOM_RESOURCE_DEFINITIONS = GroupResource("apiextensions.k8s.io", "customresou
 WORKSPACES = GroupResource("tenancy.kcp.io", "workspaces")
 WORKSPACE_NAMES = frozenset({"root", "system"})
 GROUPS = frozenset({"apis.kcp.io", "core.kcp.io"})
-"""Their types are served in every logical cluster as they are."""
+"""API groups whose types every logical cluster serves."""
 BOUND_CRD_ANNOTATION = "apis.kcp.io/bound-crd"
 
 

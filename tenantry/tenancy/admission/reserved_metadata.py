@@ -1,9 +1,9 @@
-"""Labels and annotations that are the platform's: the platform, system:masters and system:kcp:admin write them, nobody else does,
-through whatever verb, subresource and view. kcp refuses none of it (its `apis.kcp.io/ReservedMetadata` is off).
+"""Reserved labels and annotations (`tenantry.tenancy.reserved_keys`): only the platform, system:masters and system:kcp:admin
+write them, by any verb, subresource and view. kcp refuses none of them (its `apis.kcp.io/ReservedMetadata` is disabled).
 
-What a user changes about reserved keys is taken off before any other plugin sees it, so that no plugin works with it. At the end
-it must be what the plugins, which write for the platform, made of it: who sends back what he was given, or what would be written
-anyway, is let through.
+A user's changes to reserved keys are removed before any other plugin sees the object. The other plugins then write the
+platform's values. After that, the write is refused if a value that the user sent differs from the result. So users may send
+back what they read.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from tenantry.tenancy.exports.hashing import CLAIM_LABEL_PREFIX
 from tenantry.tenancy.reserved_keys import ANNOTATIONS, LABELS, is_privileged, is_reserved
 
 _SHOWN = 10
-"""Refused keys that an answer names."""
+"""The most refused keys that a message names."""
 
 
 Withheld = Mapping[tuple[str, str], str | None]
-"""(field, key) → the value that was sent, None where the key was left out."""
+"""(field, key) → the value that was sent; None if the user removed the key."""
 _NOTHING: Withheld = {}
 
 
 class ReservedMetadata(Plugin):
-    """Runs before all other plugins."""
+    """Must run before all other plugins."""
 
     def mutate(self, review: Review) -> None:
         obj = review.object
-        # A write that takes long is asked twice; what is there the second time is the platform's work.
+        # A long write calls this twice; the second time, reserved keys are those that plugins wrote.
         if obj is None or review.withheld is not None:
             return
         old = review.old_object
@@ -70,7 +70,7 @@ def _changed(obj: Object, old: Object | None, resource: GroupResource) -> Withhe
             if value != then.get(key) and is_reserved(field, key, resource):
                 found[field, key] = value
         for key in then:
-            # Claim labels follow from the object and from the bindings of its cluster, whatever is sent.
+            # Claim labels are computed from the object and the bindings of its cluster.
             if key not in now and is_reserved(field, key, resource) and not key.startswith(CLAIM_LABEL_PREFIX):
                 found[field, key] = None
     return found

@@ -1,8 +1,8 @@
-"""What the end of an object hangs on, and the system alone sets and takes off: the finalizers of its own controllers, and what a
-definition says of whether it is served. One table for all types.
+"""Finalizers and conditions that only the system sets and removes, because the deletion of an object depends on them.
 
-kcp puts two of these finalizers back (LogicalCluster, APIBinding), Kubernetes none: there, whoever takes one off leaves behind
-what it stood for. Users may send objects without them, or with more of them; what is stored has those that it had.
+These are the finalizers of the system's controllers, and the conditions that say whether a CustomResourceDefinition is served.
+kcp restores two of these finalizers (LogicalCluster, APIBinding). Kubernetes restores none: a user who removes one leaves
+orphaned objects. Users may send objects without these finalizers, or with more; the stored object keeps those that it had.
 """
 
 from __future__ import annotations
@@ -16,28 +16,33 @@ from tenantry.apiserver.user import LIFECYCLE_GROUPS
 from tenantry.kube.crd_naming import ESTABLISHED, NAMES_ACCEPTED
 from tenantry.kube.objects import GroupResource, Object, finalizers_of, is_deleting, metadata_of
 from tenantry.kube.types import custom_resource_definition, namespace
-from tenantry.tenancy.exports.bind import FINALIZER as BINDING_FINALIZER
+from tenantry.tenancy.exports.binding_controller import FINALIZER as BINDING_FINALIZER
 from tenantry.tenancy.types import SystemDefinitions
 from tenantry.tenancy.workspaces.state import DELETION_FINALIZER, TERMINATORS_FINALIZER, WORKSPACE_FINALIZER
 
 
-class Held(NamedTuple):
-    """`kept`: stay as they are. `borne`: besides, every object that is not being deleted has them."""
+class SystemFinalizerRule(NamedTuple):
+    """`kept`: finalizers that users can neither add nor remove. `borne`: the same, and every object that is not being deleted
+    has them."""
 
     kept: tuple[str, ...] = ()
     borne: tuple[str, ...] = ()
 
 
-FINALIZERS: Mapping[GroupResource, Held] = {
-    GroupResource("tenancy.kcp.io", "workspaces"): Held(kept=(WORKSPACE_FINALIZER,)),
-    GroupResource("core.kcp.io", "logicalclusters"): Held(kept=(TERMINATORS_FINALIZER,), borne=(DELETION_FINALIZER,)),
-    GroupResource("apis.kcp.io", "apibindings"): Held(borne=(BINDING_FINALIZER,)),
-    GroupResource("apiextensions.k8s.io", "customresourcedefinitions"): Held(kept=(custom_resource_definition.FINALIZER,)),
+FINALIZERS: Mapping[GroupResource, SystemFinalizerRule] = {
+    GroupResource("tenancy.kcp.io", "workspaces"): SystemFinalizerRule(kept=(WORKSPACE_FINALIZER,)),
+    GroupResource("core.kcp.io", "logicalclusters"): SystemFinalizerRule(
+        kept=(TERMINATORS_FINALIZER,), borne=(DELETION_FINALIZER,)
+    ),
+    GroupResource("apis.kcp.io", "apibindings"): SystemFinalizerRule(borne=(BINDING_FINALIZER,)),
+    GroupResource("apiextensions.k8s.io", "customresourcedefinitions"): SystemFinalizerRule(
+        kept=(custom_resource_definition.FINALIZER,)
+    ),
 }
 NAMESPACES = GroupResource("", "namespaces")
 CUSTOM_RESOURCE_DEFINITIONS = GroupResource("apiextensions.k8s.io", "customresourcedefinitions")
 SERVED = frozenset({ESTABLISHED, NAMES_ACCEPTED})
-"""Conditions of a definition: the objects of one that is not served are nobody's when it is deleted."""
+"""Conditions of a CustomResourceDefinition. The objects of one that is not served would be orphaned when it is deleted."""
 
 
 class SystemFinalizers(Plugin):
@@ -53,19 +58,19 @@ class SystemFinalizers(Plugin):
             if review.subresource == "finalize" and not _is_system(review):
                 _keep_in_spec(obj, review.old_object or {})
             return
-        held = FINALIZERS.get(resource)
-        if held is None or not self._is_own(review):
+        rule = FINALIZERS.get(resource)
+        if rule is None or not self._is_own(review):
             return
         if review.subresource == "status":
             if resource == CUSTOM_RESOURCE_DEFINITIONS and not _is_system(review):
                 _keep_conditions(obj, review.old_object or {})
             return
-        wanted = _finalizers(review, held, obj)
+        wanted = _finalizers(review, rule, obj)
         if wanted != finalizers_of(obj):
             metadata_of(obj)["finalizers"] = wanted
 
     def _is_own(self, review: Review) -> bool:
-        """Whether it is the platform's type, and not one of a tenant that is called so."""
+        """Whether it is the system's type, and not a tenant's type of the same name."""
         own = self._definitions.find(review.definition.group, review.definition.plural)
         return own is None or own.identity == review.definition.identity
 
@@ -74,15 +79,15 @@ def _is_system(review: Review) -> bool:
     return not LIFECYCLE_GROUPS.isdisjoint(review.user.groups)
 
 
-def _finalizers(review: Review, held: Held, obj: Object) -> list[str]:
+def _finalizers(review: Review, rule: SystemFinalizerRule, obj: Object) -> list[str]:
     sent = finalizers_of(obj)
     needed: list[str] = []
     if not _is_system(review):
         had = finalizers_of(review.old_object) if review.old_object is not None else []
-        needed = [each for each in had if each in held.kept or each in held.borne]
-        sent = [each for each in sent if each not in held.kept or each in had]
+        needed = [each for each in had if each in rule.kept or each in rule.borne]
+        sent = [each for each in sent if each not in rule.kept or each in had]
     if not is_deleting(obj):
-        needed += [each for each in held.borne if each not in needed]
+        needed += [each for each in rule.borne if each not in needed]
     return [*(each for each in needed if each not in sent), *sent]
 
 

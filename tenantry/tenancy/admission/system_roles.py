@@ -1,7 +1,7 @@
-"""The names of the system's cluster roles, and of their bindings, are taken in every logical cluster, as in a Kubernetes cluster.
+"""Refuses ClusterRoles and ClusterRoleBindings with names of the system's ones, in every logical cluster (409).
 
-Kubernetes has them as objects, so a create is answered 409. Here they are objects of `system:admin`, which hold everywhere.
-kcp leaves the names free, and a role of a tenant then stands before the system's for as long as it exists.
+In Kubernetes, these names exist as objects. Here the objects are in `system:admin`, and apply in every cluster. kcp does not
+reserve the names, and there a role of a tenant replaces the system's role in its cluster.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from tenantry.kube.status import already_exists
 from tenantry.placement.catalog import Catalog
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
+from tenantry.tenancy.bootstrap_objects import SYSTEM_BINDINGS, SYSTEM_ROLES
 from tenantry.tenancy.resources import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES
-from tenantry.tenancy.root import SYSTEM_BINDINGS, SYSTEM_ROLES
 from tenantry.tenancy.well_known import SYSTEM_ADMIN
 
 INSTALLED = {
     CLUSTER_ROLES: frozenset(map(name_of, (*KUBERNETES_ROLES, *SYSTEM_ROLES))),
     CLUSTER_ROLE_BINDINGS: frozenset(map(name_of, (*KUBERNETES_BINDINGS, *SYSTEM_BINDINGS))),
 }
-"""What every start installs: taken even while an administrator has deleted it, for it will be there again."""
+"""The names that every start installs. They are reserved even if an administrator has deleted the object."""
 
 
 class SystemRoles(Plugin):
-    """Nobody is exempt. What was stored under such a name before may be read, changed and deleted: it means nothing."""
+    """Applies to all users. Older objects with such a name have no effect, and may be read, changed and deleted."""
 
     def __init__(self, *, cell: Cell, catalog: Catalog) -> None:
         self._cell = cell
@@ -37,11 +37,11 @@ class SystemRoles(Plugin):
         resource = review.definition.storage_key
         if review.operation != CREATE or resource not in INSTALLED or review.cluster == SYSTEM_ADMIN:
             return
-        if review.name in INSTALLED[resource] or self._is_held(resource, review.name):
+        if review.name in INSTALLED[resource] or self._is_taken(resource, review.name):
             raise already_exists(review.definition.group_resource, review.name)
 
-    def _is_held(self, resource: str, name: str) -> bool:
-        """Whether the system has it beyond what is installed: administrators add roles for all clusters there."""
+    def _is_taken(self, resource: str, name: str) -> bool:
+        """Whether `system:admin` has an object of this name: administrators may add roles for all clusters there."""
         cell = self._cell
         if cell.owns(SYSTEM_ADMIN):
             return cell.range_of(SYSTEM_ADMIN).get(Key(SYSTEM_ADMIN, resource, "", name)) is not None

@@ -1,1 +1,1 @@
-"""Who may do what: kcp's chain of authorizers over compiled RBAC."""
+"""Authorization: kcp's chain of authorizers, on compiled RBAC."""

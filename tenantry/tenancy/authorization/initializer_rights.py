@@ -1,4 +1,4 @@
-"""What a workspace type lets its initializer or terminator do, as a grant: what it may pass on is measured by it."""
+"""The permissions that a workspace type gives its initializer or terminator, as grants, for escalation checks."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from tenantry.tenancy.authorization.policy import Grant
 from tenantry.tenancy.resources import WORKSPACE_TYPES
 
 PERMISSIONS = {INITIALIZER_GROUP_PREFIX: "initializerPermissions", TERMINATOR_GROUP_PREFIX: "terminatorPermissions"}
-"""By the groups that the views give: the field of the type's spec."""
+"""Prefix of the groups that the views add → field of the type's spec."""
 _WAITED = {INITIALIZER_GROUP_PREFIX: "initializers", TERMINATOR_GROUP_PREFIX: "terminators"}
-"""The same: the field of the LogicalCluster's status."""
+"""Prefix of the groups → field of the LogicalCluster's status."""
 
 
 def initializer_groups(users: Iterable[User]) -> list[str]:
-    """The groups of a controller of workspace types."""
+    """The groups by which the users are controllers of workspace types."""
     return [group for user in users for group in user.groups if group.startswith(tuple(PERMISSIONS))]
 
 
 def waited_for(logical_cluster: Object | None, groups: Iterable[str]) -> list[str]:
-    """Those of the groups whose controllers a logical cluster waits for. Nobody is let in, or told anything, by another one."""
+    """The groups whose controllers a logical cluster waits for. Other groups give no access."""
     status = (logical_cluster or {}).get("status") or {}
     waited = {f"{prefix}{each}" for prefix, field in _WAITED.items() for each in status.get(field) or ()}
     return [group for group in groups if group in waited]
 
 
 def initializer_grants(catalog: Catalog, groups: Iterable[str]) -> list[Grant]:
-    """The rules of the types, as they are now; nothing for a type that is gone."""
+    """The current rules of the types, as grants. A deleted type gives none."""
     found: list[Grant] = []
     for group in groups:
         prefix, field = next((prefix, field) for prefix, field in PERMISSIONS.items() if group.startswith(prefix))

@@ -1,4 +1,4 @@
-"""A link of the authorization chain: it refuses, or lets the next link decide (kcp's delegating authorizers)."""
+"""The links of the authorizer chain (kcp's delegating authorizers)."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Protocol
 
 from tenantry.apiserver.authorization import Attributes, Decision
 from tenantry.apiserver.user import User
-from tenantry.tenancy.authorization.access import Access
+from tenantry.tenancy.authorization.cluster_access import Access
 
 NOT_PERMITTED = "workspace access not permitted"
-"""All that is told to whoever may not enter: the same of a workspace that is closed, of one that is empty, and of none."""
+"""The reason for callers without access. It is the same for workspaces that exist and for those that do not."""
 
 
 class Link(Protocol):
-    """`access` is what the caller holds in the cluster, as everybody that it counts as there; computed once for all links."""
+    """Decides, or lets the next link decide. `access`: the caller's access in the cluster, computed once for all links."""
 
     def decide(self, attributes: Attributes, access: Access) -> Decision | None:
         """A final decision, or None to go on with the next link."""

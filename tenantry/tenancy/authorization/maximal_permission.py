@@ -1,4 +1,4 @@
-"""What the provider of an API lets its consumers do at most: `spec.maximalPermissionPolicy.local` (kcp authorizer 04)."""
+"""The link for maximal permission policies of exports: `spec.maximalPermissionPolicy.local` (kcp)."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from functools import partial
 
 from tenantry.apiserver.authorization import Attributes, Decision
 from tenantry.storage.cell import Cell
-from tenantry.tenancy.authorization.access import Access
-from tenantry.tenancy.exports.lookup import ExportLookup
-from tenantry.tenancy.exports.maximal_permission import maximal_permission
+from tenantry.tenancy.authorization.cluster_access import Access
+from tenantry.tenancy.exports.export_lookup import ExportLookup
+from tenantry.tenancy.exports.maximal_permission_policy import maximal_permission
 
 PolicyCheck = Callable[[str, Attributes], bool]
 """(cluster that asks, question in the export's cluster) → whether RBAC there allows it."""
 
 
 class MaximalPermission:
-    """A bound resource needs, in the export's cluster, RBAC for the caller with `apis.kcp.io:binding:` before its names."""
+    """For a bound resource, RBAC of the export's cluster must allow the request to the caller's names with the prefix
+    `apis.kcp.io:binding:`."""
 
     def __init__(self, cell: Cell, exports: ExportLookup, policy_allows: PolicyCheck) -> None:
         self._cell = cell

@@ -1,6 +1,6 @@
-"""Where the RBAC of a cluster comes from: memory for clusters held here, the catalog for the flagged RBAC of all others.
+"""Compiles the RBAC policies of clusters: from memory for ranges of this shard, from the catalog's copies for others.
 
-A policy is made when it is asked for. Who keeps it is told of every binding that changed since, and of every role.
+A policy is compiled on demand. Subscribers get the updates for every binding and role that changes after that.
 """
 
 from __future__ import annotations
@@ -26,37 +26,38 @@ RBAC_GROUP = "rbac.authorization.k8s.io"
 RBAC_RESOURCES = (CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS, ROLES, ROLE_BINDINGS)
 _BINDINGS = (CLUSTER_ROLE_BINDINGS, ROLE_BINDINGS)
 _ROLES_BYTES_MAX = 16 << 20
-_AT_ONCE_BINDINGS = 100
-_AT_ONCE_BYTES = 64 << 10
-"""What is gone through in one turn of the loop, a fraction of a millisecond."""
+_SLICE_BINDINGS = 100
+_SLICE_BYTES = 64 << 10
+"""The most that is compiled in one turn of the event loop, a fraction of a millisecond."""
 
 Update = Callable[[Policy], None]
-"""Makes a policy what it is after a change of its cluster's RBAC."""
+"""Applies a change of the cluster's RBAC to its policy."""
 
 Subscriber = Callable[[str | None, Update | None], None]
-"""Called with the cluster (None: all) whose decisions are void. What its policy has to be told comes along; None: it is void."""
+"""Called with (cluster, update): decisions in the cluster (None: in all) are invalid. `update` applies the change to its
+policy; None: the policy is invalid too."""
 
 
 def _nothing(policy: Policy) -> None:
-    """Roles are looked up when they are asked for."""
+    """The update for a changed role: policies look up roles on demand."""
 
 
 def _put(value: bytes) -> Update | None:
-    return (lambda policy: policy.put(orjson.loads(value))) if len(value) <= _AT_ONCE_BYTES else None
+    return (lambda policy: policy.put(orjson.loads(value))) if len(value) <= _SLICE_BYTES else None
 
 
 def _remove(namespace: str, name: str, value: bytes) -> Update | None:
-    return (lambda policy: policy.remove(namespace, name)) if len(value) <= _AT_ONCE_BYTES else None
+    return (lambda policy: policy.remove(namespace, name)) if len(value) <= _SLICE_BYTES else None
 
 
 class Policies:
-    """Makes policies, and tells its subscribers of what changes them."""
+    """Compiles policies, and notifies subscribers of changes."""
 
     def __init__(self, *, cell: Cell, catalog: Catalog) -> None:
         self._cell = cell
         self._catalog = catalog
         self._everywhere: Policy | None = None
-        # However large: a role is compiled as often as it is asked for otherwise.
+        # Large roles too: otherwise they would be compiled for each request.
         self._roles: Cache[tuple[Key, int], CompiledRules] = Cache(
             "compiled_roles",
             bytes_max=_ROLES_BYTES_MAX,
@@ -70,13 +71,13 @@ class Policies:
 
     @property
     def everywhere(self) -> Policy:
-        """What system:admin grants in every cluster."""
+        """The policy of system:admin, which applies in every cluster."""
         if self._everywhere is None:
             self._everywhere = self.compile(SYSTEM_ADMIN)
         return self._everywhere
 
     def empty(self, cluster: str) -> Policy:
-        """The policy of a cluster without a binding."""
+        """A policy of a cluster without bindings, for `fill`."""
         return Policy(lambda namespace, name: self.role(cluster, namespace, name))
 
     def compile(self, cluster: str) -> Policy:
@@ -87,17 +88,17 @@ class Policies:
         return policy
 
     async def fill(self, policy: Policy, cluster: str) -> None:
-        """The same in slices, a subject at a time, for a policy that is `empty`. It has to be told of what changes meanwhile."""
+        """Compiles a policy that is `empty`, in slices. The caller must apply updates that are published meanwhile."""
         async for raw in in_slices(self._bindings(cluster), 1):
             async for _ in in_slices(policy.putting(orjson.loads(raw))):
                 pass
 
     def is_large(self, cluster: str) -> bool:
-        """Whether a policy takes long to be made."""
+        """Whether a policy has to be compiled in slices."""
         total = 0
         for count, raw in enumerate(self._bindings(cluster), 1):
             total += len(raw)
-            if count > _AT_ONCE_BINDINGS or total > _AT_ONCE_BYTES:
+            if count > _SLICE_BINDINGS or total > _SLICE_BYTES:
                 return True
         return False
 
@@ -106,7 +107,7 @@ class Policies:
         return lambda: self._subscribers.remove(changed) if changed in self._subscribers else None
 
     def changed(self, event: RecordEvent) -> None:
-        """An RBAC object of a cluster that is held here changed."""
+        """An RBAC object of a cluster of this shard changed."""
         key, record, previous = event.key, event.record, event.previous
         update: Update | None = _nothing
         if key.resource in _BINDINGS:
@@ -119,8 +120,8 @@ class Policies:
         self._publish(None, None)
 
     def _catalog_changed(self, resource: str, cluster: str, name: str, _: Object | None) -> None:
-        # Of what is held here memory tells (`changed`), which holds more than is copied.
-        if self._held(cluster) is not None and cluster != SYSTEM_ADMIN:
+        # Clusters of this shard are updated by `changed`: not all of their RBAC is copied.
+        if self._range_of(cluster) is not None and cluster != SYSTEM_ADMIN:
             return
         update: Update | None = _nothing
         if resource in _BINDINGS:
@@ -136,10 +137,10 @@ class Policies:
             subscriber(cluster, update)
 
     def role(self, cluster: str, namespace: str, name: str) -> CompiledRules | None:
-        """A Role or, without a namespace, a ClusterRole as a cluster sees it: that of system:admin, else its own.
+        """A Role or, if `namespace` is empty, a ClusterRole in a cluster: that of system:admin, otherwise the cluster's own.
 
-        In this order, because a binding must not change its meaning when somebody makes or deletes a role in the cluster. Such
-        names are refused (`tenantry.tenancy.admission.system_roles`), but may have been stored before they were.
+        In this order, so that a role in the cluster cannot change what a binding to a system role means. Such names are refused
+        (`tenantry.tenancy.admission.system_roles`), but older objects may have them.
         """
         if namespace:
             return self._role(cluster, ROLES, namespace, name)
@@ -148,12 +149,12 @@ class Policies:
             found = self._role(cluster, CLUSTER_ROLES, "", name)
         return found
 
-    def _held(self, cluster: str) -> Range | None:
+    def _range_of(self, cluster: str) -> Range | None:
         return self._cell.range_of(cluster) if self._cell.owns(cluster) else None
 
     def _bindings(self, cluster: str) -> Iterator[bytes]:
-        """Encoded, as each is when it comes."""
-        range_ = self._held(cluster)
+        """The encoded bindings of a cluster, read lazily."""
+        range_ = self._range_of(cluster)
         for resource in _BINDINGS:
             if range_ is not None:
                 for record in range_.each(resource, cluster):
@@ -165,16 +166,15 @@ class Policies:
                         yield entry.raw
 
     def _role(self, cluster: str, resource: str, namespace: str, name: str) -> CompiledRules | None:
-        range_ = self._held(cluster)
+        range_ = self._range_of(cluster)
         key = Key(cluster, resource, namespace, name)
         if range_ is not None:
             record = range_.get(key)
             return self._compiled(key, record.version, record.value) if record is not None else None
-        # Only what holds in a whole cluster is copied.
+        # Only ClusterRoles are copied.
         copy = self._catalog.entry(resource, cluster, name) if not namespace else None
         return self._compiled(key, -copy.revision, copy.raw) if copy is not None else None
 
     def _compiled(self, key: Key, version: int, value: bytes) -> CompiledRules:
-        """Compiled once for all clusters that bind the role: those of system:admin are bound in every one. Copies have negative
-        versions."""
+        """The compiled rules of a role, cached for all clusters that bind it. `version`: negative for copies."""
         return self._roles.compute((key, version), lambda: CompiledRules(orjson.loads(value).get("rules") or []))

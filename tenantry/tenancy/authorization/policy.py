@@ -1,4 +1,4 @@
-"""The RBAC bindings of one logical cluster, by whom they name: subject → what it is granted, where."""
+"""The RBAC bindings of one logical cluster, indexed by subject."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ Place = tuple[str, str]
 """(namespace, name) of a binding. One without a namespace is a ClusterRoleBinding."""
 
 _SUBJECT_BYTES = 2 * ENTRY_BYTES
-"""What a subject takes beside its name, measured: its place among all subjects, and the binding's place at it."""
+"""The memory of a subject without its name, measured."""
 
 
 class Binding:
-    """What is kept of a RoleBinding or ClusterRoleBinding. `subjects`: whether each is named as a service account."""
+    """The parts of a RoleBinding or ClusterRoleBinding that are kept. `subjects`: subject → whether its kind is
+    ServiceAccount."""
 
     __slots__ = ("bytes", "place", "role", "role_kind", "subjects")
 
@@ -36,9 +37,11 @@ class Binding:
 
 
 class Grant(NamedTuple):
-    """Rules that are given in one namespace, or in the whole cluster (None). `by` is the binding that gives them to `to`, or a
-    text where no binding does. What is told of it is put together when it is asked for, as a binding may have a long name and
-    many subjects."""
+    """Rules that are granted in one namespace, or in the whole cluster (`namespace` None).
+
+    `by`: the binding that grants them to the subject `to`, or a text if there is none. `source` is made from these on demand,
+    because a binding may have a long name and many subjects.
+    """
 
     namespace: str | None
     rules: CompiledRules
@@ -47,7 +50,7 @@ class Grant(NamedTuple):
 
     @property
     def source(self) -> str:
-        """What gives it, for the reason of a decision."""
+        """The reason of a decision that this grant allows."""
         binding, subject = self.by, self.to
         if isinstance(binding, str) or subject is None:
             return str(binding)
@@ -61,12 +64,15 @@ class Grant(NamedTuple):
 
 
 RoleSource = Callable[[str, str], CompiledRules | None]
-"""(namespace, name) → the rules of a role, or with an empty namespace of a cluster role; None where there is none."""
+"""(namespace, name) → the rules of a Role or, if the namespace is empty, of a ClusterRole; None if it does not exist."""
 
 
 class Policy:
-    """Bindings come and go; roles are looked up when somebody's grants are asked for. Bindings to roles that do not exist grant
-    nothing, as upstream. `bytes`: the memory that it takes, about."""
+    """The bindings of one cluster. Roles are looked up on demand. A binding to a role that does not exist grants nothing
+    (Kubernetes).
+
+    `bytes`: the memory that it takes, about.
+    """
 
     def __init__(self, rules_of: RoleSource) -> None:
         self.bytes = ENTRY_BYTES
@@ -75,12 +81,12 @@ class Policy:
         self._by_subject: dict[Subject, dict[Place, Binding]] = {}
 
     def put(self, binding: Object) -> None:
-        """Takes in a binding, new or changed."""
+        """Adds or replaces a binding."""
         for _ in self.putting(binding):
             pass
 
     def putting(self, binding: Object) -> Iterator[None]:
-        """The same, a subject at a time. It ends where the binding is put again, or removed, meanwhile."""
+        """Does the same, and yields after each subject. Ends early if the binding is replaced or removed meanwhile."""
         bound = Binding(binding)
         self.remove(*bound.place)
         self._bindings[bound.place] = bound
@@ -98,7 +104,7 @@ class Policy:
             yield
 
     def remove(self, namespace: str, name: str) -> None:
-        """A binding is gone, if it ever was there."""
+        """Removes a binding, if it is there."""
         bound = self._bindings.pop((namespace, name), None)
         if bound is None:
             return
@@ -113,11 +119,11 @@ class Policy:
         return sum(len(self._by_subject.get(subject, ())) for user in users for subject in _subjects_of(user))
 
     def grants(self, users: Sequence[User]) -> list[Grant]:
-        """Everything granted to these users and their groups; grants for the whole cluster first."""
+        """The grants of these users and their groups; grants for the whole cluster first."""
         return [grant for grant in self.each(users) if grant is not None]
 
     def each(self, users: Sequence[User]) -> Iterator[Grant | None]:
-        """The same, a binding at a time; None for one that grants nothing. What changes meanwhile may be missing."""
+        """Yields the same grants, and None for each binding that grants nothing. Changes during the iteration may be missed."""
         # A role is looked up once, by however many bindings.
         roles: dict[Place, CompiledRules | None] = {}
         subjects = dict.fromkeys(subject for user in users for subject in _subjects_of(user))
@@ -135,7 +141,7 @@ class Policy:
 
 
 def allowing(grants: Iterable[Grant], attributes: Attributes) -> Grant | None:
-    """The first grant that allows a question, None where none does."""
+    """The first grant that allows the request; None if none does."""
     if not attributes.is_resource:
         for grant in grants:
             if grant.namespace is None and grant.rules.allows_path(attributes.verb, attributes.path):

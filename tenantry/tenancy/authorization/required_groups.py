@@ -1,4 +1,4 @@
-"""`authorization.kcp.io/required-groups` of a logical cluster: groups without which nobody gets in (kcp authorizer 01)."""
+"""The link for required groups: the annotation `authorization.kcp.io/required-groups` of a LogicalCluster (kcp)."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from tenantry.apiserver.user import (
     WORKSPACE_BOOTSTRAPPER_GROUP,
 )
 from tenantry.kube.objects import Object, annotations_of
-from tenantry.tenancy.authorization.access import Access
-from tenantry.tenancy.authorization.effective import is_local
+from tenantry.tenancy.authorization.cluster_access import Access
+from tenantry.tenancy.authorization.effective_users import is_local
 from tenantry.tenancy.authorization.links import NOT_PERMITTED, groups_of
 from tenantry.tenancy.well_known import REQUIRED_GROUPS_ANNOTATION
 
 _PASSING = frozenset({LOGICAL_CLUSTER_ADMIN_GROUP, EXTERNAL_LOGICAL_CLUSTER_ADMIN_GROUP})
-"""Not asked at all: they also work where there is no logical cluster yet."""
+"""Groups that need no other: their requests come before the LogicalCluster exists."""
 _SATISFYING = frozenset({KCP_ADMIN_GROUP, WORKSPACE_BOOTSTRAPPER_GROUP})
 
 
 class RequiredGroups:
-    """`a,b;c` means (a and b) or c."""
+    """Refuses callers without the required groups. `a,b;c` means (a and b) or c."""
 
     def __init__(self, logical_cluster: Callable[[str], Object | None]) -> None:
         self._logical_cluster = logical_cluster
@@ -43,5 +43,5 @@ class RequiredGroups:
         for alternative in wanted.split(";"):
             if all(group.strip() in groups for group in alternative.split(",")):
                 return None
-        # Whoever is no member learns nothing of the workspace, not even that it is there.
+        # The answer does not reveal whether the workspace exists.
         return Decision(Verdict.DENY, NOT_PERMITTED)

@@ -1,9 +1,9 @@
-"""Status that only the system writes: nobody gets at `apibindings/status` and `apiexports/status` (kcp authorizer 03)."""
+"""The link for `apibindings/status` and `apiexports/status`, which only the system may use (kcp)."""
 
 from __future__ import annotations
 
 from tenantry.apiserver.authorization import Attributes, Decision, Verdict
-from tenantry.tenancy.authorization.access import Access
+from tenantry.tenancy.authorization.cluster_access import Access
 
 _CLOSED = frozenset({("apis.kcp.io", "apibindings", "status"), ("apis.kcp.io", "apiexports", "status")})
 

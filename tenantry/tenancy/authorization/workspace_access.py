@@ -1,4 +1,4 @@
-"""Who may enter a logical cluster, asked from outside of it, and so perhaps of one that another shard holds."""
+"""Access to logical clusters of any shard."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from tenantry.placement.catalog import Catalog
 from tenantry.placement.directory import Directory
 from tenantry.storage.cell import Cell
 from tenantry.tenancy.access_rules import OWNER_BINDING, PATH, VERB
-from tenantry.tenancy.authorization.access import Access
-from tenantry.tenancy.authorization.content import Content
+from tenantry.tenancy.authorization.cluster_access import Access
 from tenantry.tenancy.authorization.links import Link
 from tenantry.tenancy.authorization.policy import Grant
 from tenantry.tenancy.authorization.required_groups import RequiredGroups
+from tenantry.tenancy.authorization.workspace_content import Content
 from tenantry.tenancy.resources import CLUSTER_ROLE_BINDINGS
 from tenantry.tenancy.types.phase_fields import READY
 
@@ -24,7 +24,8 @@ _OWNERS = Grant(None, CompiledRules(({"verbs": [VERB], "nonResourceURLs": [PATH]
 
 
 class WorkspaceAccess:
-    """Required groups, and the verb `access`. What is not held here is known by its copies (`tenantry.tenancy.access_rules`)."""
+    """Checks required groups, the phase, and the verb `access`. For clusters of other shards it uses copies
+    (`tenantry.tenancy.access_rules`)."""
 
     def __init__(
         self, logical_cluster: Callable[[str], Object | None], *, cell: Cell, catalog: Catalog, directory: Directory
@@ -43,14 +44,14 @@ class WorkspaceAccess:
             decision = link.decide(question, access)
             if decision is not None:
                 return decision.allowed
-        return access.may_enter
+        return access.may_access
 
     def _has_first_binding(self, cluster: str) -> bool:
-        """Whether a cluster that is not held here has the binding with which it began."""
+        """Whether a cluster of another shard still has the owner's binding: no copy says otherwise."""
         return not self._cell.owns(cluster) and self._catalog.entry(CLUSTER_ROLE_BINDINGS, cluster, OWNER_BINDING) is None
 
     def _known(self, cluster: str) -> Object | None:
-        """The LogicalCluster; where that is neither held here nor copied, its phase as the path index has it."""
+        """The LogicalCluster. For one of another shard without a copy, an object with the phase in the path index."""
         found = self._logical_cluster(cluster)
         if found is not None or self._cell.owns(cluster):
             return found

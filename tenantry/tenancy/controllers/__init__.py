@@ -1,1 +1,1 @@
-"""The controllers of plain Kubernetes."""
+"""The controllers of Kubernetes' own types."""

@@ -1,4 +1,4 @@
-"""The controllers of plain Kubernetes, each working all clusters of a shard at once."""
+"""Makes the controllers of Kubernetes' own types. Each works on all logical clusters of a shard."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from typing import Any
 
 from tenantry.controllers.controller import Controller
 from tenantry.storage.cell import Cell
-from tenantry.tenancy.apis import ClusterApis
+from tenantry.tenancy.cluster_apis import ClusterApis
 from tenantry.tenancy.cluster_scope import ClusterScopes
-from tenantry.tenancy.controllers.cluster_role_aggregation import ClusterRoleAggregation
-from tenantry.tenancy.controllers.custom_resource_definitions import CustomResourceDefinitions
+from tenantry.tenancy.controllers.cluster_role_aggregation import ClusterRoleAggregationController
+from tenantry.tenancy.controllers.custom_resource_definitions import CustomResourceDefinitionController
 from tenantry.tenancy.controllers.garbage_collector import GarbageCollector
-from tenantry.tenancy.controllers.namespace_contents import NamespaceContents
-from tenantry.tenancy.controllers.namespaces import NamespaceDeletion
+from tenantry.tenancy.controllers.namespace_contents import NamespaceContentsController
+from tenantry.tenancy.controllers.namespace_deletion import NamespaceDeletionController
 from tenantry.tenancy.controllers.purge import Purge
-from tenantry.tenancy.controllers.resource_quotas import ResourceQuotas
-from tenantry.tenancy.controllers.service_account_token_secrets import Issue, ServiceAccountTokenSecrets
+from tenantry.tenancy.controllers.resource_quotas import ResourceQuotaController
+from tenantry.tenancy.controllers.service_account_token_secrets import Issue, ServiceAccountTokenController
 from tenantry.tenancy.copies import Copies
 from tenantry.tenancy.types import SystemDefinitions
 
@@ -30,14 +30,14 @@ def build(
     ca_certificate: str,
     issue_token: Issue,
 ) -> list[Controller[Any]]:
-    """All of them. `issue_token` signs the tokens that are kept in secrets; `ca_certificate`: PEM."""
+    """All of them. `issue_token` signs the tokens of service account token secrets. `ca_certificate`: PEM."""
     purge = Purge(cell=cell, apis=apis, scopes=scopes, copies=copies)
     return [
-        NamespaceContents(definitions=definitions, scopes=scopes, ca_certificate=ca_certificate),
-        NamespaceDeletion(scopes=scopes, purge=purge),
+        NamespaceContentsController(definitions=definitions, scopes=scopes, ca_certificate=ca_certificate),
+        NamespaceDeletionController(scopes=scopes, purge=purge),
         GarbageCollector(apis=apis, scopes=scopes),
-        CustomResourceDefinitions(apis=apis, scopes=scopes, purge=purge),
-        ClusterRoleAggregation(scopes=scopes),
-        ResourceQuotas(cell=cell, apis=apis, scopes=scopes),
-        ServiceAccountTokenSecrets(issue_token, cell=cell, scopes=scopes, ca_certificate=ca_certificate),
+        CustomResourceDefinitionController(apis=apis, scopes=scopes, purge=purge),
+        ClusterRoleAggregationController(scopes=scopes),
+        ResourceQuotaController(cell=cell, apis=apis, scopes=scopes),
+        ServiceAccountTokenController(issue_token, cell=cell, scopes=scopes, ca_certificate=ca_certificate),
     ]

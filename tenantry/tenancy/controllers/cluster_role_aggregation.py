@@ -1,4 +1,4 @@
-"""ClusterRoles with an aggregationRule hold the rules of all roles that it selects (upstream's aggregation controller)."""
+"""The controller of aggregated ClusterRoles: it copies the rules of the roles that an aggregationRule selects (Kubernetes)."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ from tenantry.tenancy.cluster_scope import ClusterScopes
 from tenantry.tenancy.resources import CLUSTER_ROLES
 
 _FEW = 64
-"""Labels of roles that changed, beyond which all that collect are looked at."""
+"""The most label sets of changed roles that are kept. With more, all aggregated roles of the cluster are reconciled."""
 _COLLECTED_BYTES_MAX = 8 << 20
-"""More than any object may have."""
-_AT_ONCE_BYTES = 32 << 10
+"""The most bytes of selected roles: more than any object may have."""
+_SLICE_BYTES = 32 << 10
 _MARK = b'"aggregationRule":{'
 
 
-class ClusterRoleAggregation(CollectionController):
-    """A collection is that of the roles of a cluster that collect any of those that changed."""
+class ClusterRoleAggregationController(CollectionController):
+    """An `ObjectCollection` means the aggregated roles of a cluster that select any of the changed roles."""
 
     name = "cluster-role-aggregation"
 
     def __init__(self, *, scopes: ClusterScopes) -> None:
         self._scopes = scopes
         self._collecting: dict[str, set[Key]] = {}
-        """By cluster the roles that collect others."""
+        """Cluster → its aggregated roles."""
         self._changed: dict[str, list[Mapping[str, str]]] = {}
-        """By cluster the labels of roles that changed, while nobody has looked who collects them."""
+        """Cluster → labels of changed roles, until `_look` compares them with the selectors."""
 
     @property
     def resources(self) -> Sequence[str] | None:
@@ -69,7 +69,7 @@ class ClusterRoleAggregation(CollectionController):
                 del table[cluster]
 
     def _note(self, key: Key, record: Record | None) -> bool:
-        """Whether the role collects others."""
+        """Updates `_collecting`. Returns whether the role is aggregated."""
         if record is not None and _MARK in record.value:
             self._collecting.setdefault(key.cluster, set()).add(key)
             return True
@@ -81,7 +81,7 @@ class ClusterRoleAggregation(CollectionController):
         return False
 
     async def _look(self, range_: Range, cluster: str) -> None:
-        """Queues the roles that collect any of those that changed."""
+        """Enqueues the aggregated roles that select any of the changed roles."""
         labels = self._changed.pop(cluster, [])
         async for key in in_slices(tuple(self._collecting.get(cluster, ())), 1):
             record = range_.get(key)
@@ -101,7 +101,7 @@ class ClusterRoleAggregation(CollectionController):
         role = orjson.loads(record.value)
         if not is_aggregated(role):
             return
-        # The labels are at hand, so that only what is collected is decoded.
+        # Labels are in the head, so only selected roles are decoded.
         collecting = selectors_of(role)
         parts: list[Object] = []
         size = 0
@@ -112,7 +112,7 @@ class ClusterRoleAggregation(CollectionController):
                     raise StatusError(422, "Invalid", f"{key.name} collects more than {_COLLECTED_BYTES_MAX} bytes of roles")
                 parts.append(orjson.loads(each.value))
         aggregate = partial(aggregated_rules, role, parts)
-        wanted = await workers.run(key.cluster, aggregate) if size > _AT_ONCE_BYTES else aggregate()
+        wanted = await workers.run(key.cluster, aggregate) if size > _SLICE_BYTES else aggregate()
 
         def aggregated(obj: Object) -> Object | None:
             if (obj.get("rules") or []) == wanted:

@@ -1,4 +1,4 @@
-"""The life of a CustomResourceDefinition: its names are accepted and it is served, until it goes and takes its objects along."""
+"""The controller of CustomResourceDefinitions: it accepts their names, and deletes their objects with them (Kubernetes)."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from tenantry.kube.types.custom_resource_definition import DEFINITION, FINALIZER
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Record, RecordEvent
-from tenantry.tenancy.apis import ClusterApis
+from tenantry.tenancy.cluster_apis import ClusterApis
 from tenantry.tenancy.cluster_scope import ClusterScopes
-from tenantry.tenancy.controllers.lookup import definition_of
+from tenantry.tenancy.controllers.definition_lookup import definition_of
 from tenantry.tenancy.controllers.purge import Purge
 from tenantry.tenancy.resources import CUSTOM_RESOURCE_DEFINITIONS
 
 
-class CustomResourceDefinitions(CollectionController):
-    """A collection is that of the definitions of a cluster that did not get all of their names."""
+class CustomResourceDefinitionController(CollectionController):
+    """An `ObjectCollection` means the definitions of a cluster whose names are not all accepted."""
 
     name = "custom-resource-definitions"
 
@@ -36,9 +36,9 @@ class CustomResourceDefinitions(CollectionController):
         self._scopes = scopes
         self._purge = purge
         self._terminating: dict[tuple[str, str], Key] = {}
-        """(cluster, storage key) → the definition that waits for its last object to go."""
+        """(cluster, storage key of its objects) → the definition that waits for the deletion of its objects."""
         self._naming: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        """Names of one cluster are given one after the other: two definitions that want the same see each other."""
+        """Cluster → lock: names of one cluster are accepted one after the other, so that two definitions do not get the same."""
 
     @property
     def resources(self) -> Sequence[str] | None:
@@ -64,7 +64,9 @@ class CustomResourceDefinitions(CollectionController):
 
     async def reconcile(self, range_: Range, key: Key | ObjectCollection) -> None:
         if isinstance(key, ObjectCollection):
-            await enqueue_where(self.enqueue, range_.each(CUSTOM_RESOURCE_DEFINITIONS, key.cluster), _lacks_names, piece=1)
+            await enqueue_where(
+                self.enqueue, range_.each(CUSTOM_RESOURCE_DEFINITIONS, key.cluster), _has_unaccepted_names, piece=1
+            )
             return
         record = range_.get(key)
         if record is None:
@@ -76,13 +78,13 @@ class CustomResourceDefinitions(CollectionController):
         async with lock:
             changed = await self._name(range_, key, orjson.loads(record.value))
         if changed:
-            # It may have let go of a short name that another one wants.
+            # It may have released a short name that another definition needs.
             self.enqueue(ObjectCollection(key.cluster))
 
     async def _name(self, range_: Range, key: Key, crd: Object) -> bool:
-        """Gives it its status; whether the names changed."""
+        """Updates the status. Returns whether the accepted names changed."""
         before: Object = {}
-        # Accepted names are given here alone, one definition of a cluster after the other, so these stay true.
+        # The lock of the cluster is held, so accepted names do not change meanwhile.
         taken = TakenNames(crd)
         async for each in in_slices(range_.each(CUSTOM_RESOURCE_DEFINITIONS, key.cluster), 1):
             if each.key != key:
@@ -115,15 +117,15 @@ class CustomResourceDefinitions(CollectionController):
         await objects.update(scope, DEFINITION, "", key.name, _without_cleanup)
 
     def _has_objects(self, cluster: str, crd: Object, resource: str) -> bool:
-        """Whether the objects at its place can be its own: one that never was served, or that bears the name of a built-in type,
-        has none, and must not take away those of others."""
+        """Whether the objects with its storage key belong to it. A definition that was never served, or that has the name of a
+        built-in type, has no objects, and must not delete those of another type."""
         if not is_condition_true(crd, ESTABLISHED):
             return False
         definition = definition_of(self._apis, cluster, resource)
         return definition is None or definition.uid == metadata_of(crd).get("uid")
 
 
-def _lacks_names(crd: Record) -> bool:
+def _has_unaccepted_names(crd: Record) -> bool:
     return not is_condition_true(orjson.loads(crd.value), NAMES_ACCEPTED)
 
 

@@ -1,4 +1,4 @@
-"""Events are kept for an hour after they were last written, as kube-apiserver keeps them."""
+"""Deletes Events one hour after their last write, as kube-apiserver does."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _BATCH = 50
 
 
 class Writes:
-    """When each event that there is was last written, by the second: to know which are old, none need be put in order."""
+    """The time of the last write of each Event, grouped by second, so that old ones are found without sorting."""
 
     def __init__(self) -> None:
         self._second_of: dict[Key, int] = {}
@@ -37,7 +37,7 @@ class Writes:
         return key in self._second_of
 
     def put(self, key: Key, written: float) -> None:
-        """`written` is a Unix time, which counts as the next whole second."""
+        """`written`: Unix time in seconds, rounded up."""
         self.discard(key)
         second = ceil(written)
         self._second_of[key] = second
@@ -52,7 +52,7 @@ class Writes:
                 del self._seconds[second]
 
     def due(self, before: float) -> Iterator[Key]:
-        """Takes off what was written up to then."""
+        """Yields the Events that were written up to `before` (Unix time), and removes them."""
         for second in sorted(second for second in self._seconds if second <= before):
             while same := self._seconds.get(second):
                 key = next(iter(same))
@@ -61,10 +61,10 @@ class Writes:
 
 
 class EventExpiry:
-    """One task for a shard, from `start` to `stop`. It remembers when each was written, so that a sweep looks at nothing else; it
-    deletes a batch at a time, and the loop goes round between two.
+    """One task for a shard, from `start` to `stop`. It keeps the time of each Event's last write, so that a sweep reads only
+    old Events. It deletes them in batches, and other tasks run between two batches.
 
-    `now` gives the Unix time, `sleep` waits for seconds: the clock, for tests.
+    `now`: the Unix time. `sleep`: waits for seconds. Tests replace both.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class EventExpiry:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def sweep(self) -> int:
-        """Deletes the events that were last written longer than LIFETIME_SECONDS ago; how many there were."""
+        """Deletes Events whose last write is more than LIFETIME_SECONDS ago. Returns their number."""
         before = self._now() - LIFETIME_SECONDS
         swept = 0
         for name, range_ in list(self._cell.ranges.items()):
@@ -107,7 +107,7 @@ class EventExpiry:
                     await self._cell.commit([Change(record.key, None, None, record) for record in batch])
                     swept += len(batch)
                 except (Stale, NotOwned, StoreError):
-                    # One was written again just now, or there is nobody to write to: the next sweep looks again.
+                    # One was written again, or the store or range is not available: the next sweep tries again.
                     for record in batch:
                         if range_.get(record.key) is not None and record.key not in writes:
                             writes.put(record.key, before)
@@ -134,7 +134,7 @@ class EventExpiry:
         async def look() -> None:
             async for record in in_slices(range_.each(EVENTS), 1):
                 if record.key not in writes:
-                    # By what the event says of itself, which may be anything: it was written before now, and old is old.
+                    # The fields of an Event may have any value, so its time is limited to the last hour.
                     writes.put(record.key, min(max(_last_written(record), oldest), oldest + LIFETIME_SECONDS))
 
         stop_events = range_.subscribe(written, EVENTS)
@@ -149,7 +149,7 @@ class EventExpiry:
 
 
 def _last_written(record: Record) -> float:
-    """The Unix time, as far as a stored event tells."""
+    """The Unix time of the last write, by the fields of the Event."""
     event = orjson.loads(record.value)
     series = event.get("series") or {}
     moments = (series.get("lastObservedTime"), event.get("lastTimestamp"), event["metadata"].get("creationTimestamp"))

@@ -1,8 +1,8 @@
-"""Dependents go when their owners are gone (upstream's garbage collector): background, foreground and orphan deletion.
+"""Kubernetes' garbage collector: deletes dependents after their owners, with background, foreground and orphan deletion.
 
-One collector works all clusters of a shard. It keeps nothing but the keys of objects that have owners; owner references never
-cross logical clusters, so a uid is only ever looked for in the dependent's own cluster. An owner may have as many dependents as a
-cluster has objects: they are gone through in slices, and whoever joins meanwhile is looked at, too.
+One collector works on all logical clusters of a shard. It keeps only the keys of objects with owners. Owner references do not
+cross logical clusters, so owners are searched in the dependent's own cluster. An owner may have as many dependents as a cluster
+has objects: they are processed in slices, and dependents that are added meanwhile are processed too.
 """
 
 from __future__ import annotations
@@ -24,19 +24,22 @@ from tenantry.kube.status import StatusError
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Record, RecordEvent
-from tenantry.tenancy.apis import ClusterApis
+from tenantry.tenancy.cluster_apis import ClusterApis
 from tenantry.tenancy.cluster_scope import ClusterScopes
-from tenantry.tenancy.controllers.lookup import API_SOURCES, definition_of, definition_of_kind
+from tenantry.tenancy.controllers.definition_lookup import API_SOURCES, definition_of, definition_of_kind
 
 _MARKS = (b'"foregroundDeletion"', b'"orphan"')
 
 _FEW = 64
-"""Dependents that are queued at once, by the event that tells of their owner's end."""
+"""The most dependents that the event of their owner's deletion enqueues directly."""
 
 
 class _Owners(NamedTuple):
-    """What became of an object's owners. `waiting`: are deleted in the foreground. `unknown`: a type cannot be resolved (yet), so
-    nothing is concluded. `impossible`: a cluster-scoped object names a namespaced owner, which never means anything."""
+    """The owner references of an object, by the state of the owners.
+
+    `living`: they exist. `waiting`: in foreground deletion. `gone`: they do not exist. `unknown`: the type of an owner cannot
+    be resolved yet, so that nothing is decided. `impossible`: a cluster-scoped object has a namespaced owner, which is invalid.
+    """
 
     living: list[dict[str, Any]]
     waiting: list[dict[str, Any]]
@@ -46,8 +49,8 @@ class _Owners(NamedTuple):
 
 
 class _Blocked:
-    """An owner in foreground deletion that has dependents in its way. `queued`: its dependents were all queued once. `joined`:
-    somebody has become its dependent since they were looked through last."""
+    """An owner in foreground deletion that waits for dependents. `queued`: all its dependents were enqueued once. `joined`: an
+    object became its dependent after they were last examined."""
 
     __slots__ = ("joined", "key", "queued")
 
@@ -69,9 +72,9 @@ class GarbageCollector(ObjectController):
         self._waiting: dict[str, dict[str, _Blocked]] = {}
         """By cluster and uid."""
         self._gone: dict[Key, set[str]] = {}
-        """Owners that are gone with more dependents than are queued at once, with their uids."""
+        """Deleted owners with more than `_FEW` dependents → their uids."""
         self._unresolved: dict[str, set[Key]] = {}
-        """Cluster → dependents whose own type or whose owner's type it does not have."""
+        """Cluster → dependents whose type, or whose owner's type, the cluster does not serve."""
 
     @property
     def resources(self) -> Sequence[str] | None:
@@ -101,14 +104,14 @@ class GarbageCollector(ObjectController):
             if owners != owners_before:
                 self._index(key, previous, record)
             if self._waiting:
-                # An owner that is deleted in the foreground may have waited for this.
+                # An owner in foreground deletion may have waited for this object.
                 waiting = self._waiting.get(key.cluster, {})
                 found.extend(blocked.key for uid in owners_before if (blocked := waiting.get(uid)) is not None)
         if record is None:
             self._resolved(key)
             if previous is not None:
                 uid = previous.head.uid
-                self._wait_no_more(key.cluster, uid)
+                self._stop_waiting(key.cluster, uid)
                 dependents = self._dependents_of(key.cluster, uid)
                 if len(dependents) <= _FEW:
                     found.extend(dependents)
@@ -127,7 +130,7 @@ class GarbageCollector(ObjectController):
     def _dependents_of(self, cluster: str, uid: str) -> Collection[Key]:
         return self._dependents.get(cluster, {}).get(uid, ())
 
-    def _wait_no_more(self, cluster: str, uid: str) -> None:
+    def _stop_waiting(self, cluster: str, uid: str) -> None:
         waiting = self._waiting.get(cluster)
         if waiting is not None:
             waiting.pop(uid, None)
@@ -135,7 +138,7 @@ class GarbageCollector(ObjectController):
                 del self._waiting[cluster]
 
     def _resolved(self, key: Key) -> None:
-        """Nothing is waited for on account of an object that is gone."""
+        """A deleted object no longer waits for a type."""
         waiting = self._unresolved.get(key.cluster)
         if waiting is not None:
             waiting.discard(key)
@@ -175,8 +178,8 @@ class GarbageCollector(ObjectController):
         dependents = tuple(self._dependents_of(record.key.cluster, record.head.uid))
         if owners.waiting and dependents:
             if await _any_in_foreground(range_, dependents):
-                # A circle: it would wait for itself.
-                await self._update(record.key, _unblocking)
+                # A cycle: the owner would wait for itself.
+                await self._update(record.key, _without_blocking)
                 record = range_.get(record.key) or record
             await self._delete(record, policies.FOREGROUND)
         else:
@@ -196,7 +199,7 @@ class GarbageCollector(ObjectController):
                 continue
             blocking = blocking or _blocks(dependent, uid)
             if blocking and blocked.queued:
-                # It is looked at again when that one is gone; the others were queued before.
+                # The deletion of that dependent enqueues the owner again; the others were enqueued before.
                 return
             if not blocked.queued and not dependent.head.deleting:
                 self.enqueue(key)
@@ -206,7 +209,7 @@ class GarbageCollector(ObjectController):
         if blocked.joined:
             raise Retry(0.0, "somebody became a dependent meanwhile")
         await self._update(record.key, lambda o: _without_finalizer(o, FOREGROUND))
-        self._wait_no_more(cluster, uid)
+        self._stop_waiting(cluster, uid)
 
     async def _orphan(self, range_: Range, record: Record) -> None:
         async for key in in_slices(tuple(self._dependents_of(record.key.cluster, record.head.uid)), 1):
@@ -239,7 +242,7 @@ class GarbageCollector(ObjectController):
             await objects.update(self._scopes.cluster(key.cluster), definition, key.namespace, key.name, change)
 
     async def _delete(self, record: Record, policy: str) -> None:
-        """Deletes what was looked at and nothing newer: it may have been given an owner meanwhile."""
+        """Deletes the object if it is unchanged: it may have got an owner meanwhile."""
         key = record.key
         definition = definition_of(self._apis, key.cluster, key.resource)
         if definition is None:
@@ -305,7 +308,7 @@ def _without_owners(obj: Object, uids: set[str]) -> Object | None:
     return obj
 
 
-def _unblocking(obj: Object) -> Object:
+def _without_blocking(obj: Object) -> Object:
     for ref in metadata_of(obj).get("ownerReferences") or ():
         if ref.get("blockOwnerDeletion"):
             ref["blockOwnerDeletion"] = False

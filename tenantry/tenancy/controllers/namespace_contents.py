@@ -1,7 +1,7 @@
-"""What every namespace has from the start: the ServiceAccount `default` and the ConfigMap `kube-root-ca.crt`.
+"""The controller of the ServiceAccount `default` and the ConfigMap `kube-root-ca.crt` of every namespace.
 
-New workspaces are made with both; this fills other namespaces, and puts back what somebody removed (upstream's service account
-controller and root certificate publisher).
+The first namespaces of a workspace are created with both. The controller creates them in other namespaces, and restores them
+(Kubernetes' serviceaccount and root-ca-certificate-publisher controllers).
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from tenantry.tenancy.cluster_scope import ClusterScopes
 from tenantry.tenancy.resources import CONFIG_MAPS, LOGICAL_CLUSTERS, NAMESPACES, SERVICE_ACCOUNTS
 from tenantry.tenancy.types import SystemDefinitions
 from tenantry.tenancy.types.logical_cluster import NAME
-from tenantry.tenancy.workspaces.contents import ROOT_CA, default_account, root_bundle
+from tenantry.tenancy.workspaces.initial_contents import ROOT_CA, default_account, root_bundle
 
 SERVICE_ACCOUNT = "default"
 
 
-class NamespaceContents(ObjectController):
+class NamespaceContentsController(ObjectController):
     name = "namespace-contents"
 
     def __init__(self, *, definitions: SystemDefinitions, scopes: ClusterScopes, ca_certificate: str) -> None:
@@ -56,7 +56,7 @@ class NamespaceContents(ObjectController):
         if record is None or record.head.deleting or self._is_complete(range_, key):
             return
         if range_.get(Key(key.cluster, LOGICAL_CLUSTERS, "", NAME)) is None:
-            # A place of the system's own, or of a workspace that goes away: nobody runs anything there.
+            # A cluster of the system, or one that is being deleted.
             return
         if range_.get(_account(key)) is None:
             await self._create(key, self._definitions.service_accounts, default_account(key.name))
@@ -78,7 +78,7 @@ class NamespaceContents(ObjectController):
         try:
             await objects.create(self._scopes.cluster(key.cluster), definition, obj, namespace=key.name)
         except StatusError as error:
-            # Somebody was faster, or the namespace or the workspace began to go away.
+            # It exists already, or the namespace or the workspace is being deleted.
             if error.code not in (404, 409, 403):
                 raise
 

@@ -1,4 +1,4 @@
-"""Deleting many objects, a few at a time: for what goes as a whole (a namespace, a type)."""
+"""Deletes many objects in batches: all objects of a namespace or of a type."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from tenantry.kube.status import StatusError
 from tenantry.storage.cell import Cell
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Record
-from tenantry.tenancy.apis import ClusterApis
+from tenantry.tenancy.cluster_apis import ClusterApis
 from tenantry.tenancy.cluster_scope import ClusterScopes
-from tenantry.tenancy.controllers.lookup import definition_of
+from tenantry.tenancy.controllers.definition_lookup import definition_of
 from tenantry.tenancy.copies import Copies
 
-AT_ONCE = 50
+BATCH_SIZE = 50
 FAILURES_MAX = 1000
-"""Texts of failures that are kept."""
+"""The most messages of failures that are returned."""
 
 
 class Purge:
-    """Deletes as a client with all rights would, one object after the other."""
+    """Deletes objects as a client with all permissions would."""
 
     def __init__(self, *, cell: Cell, apis: ClusterApis, scopes: ClusterScopes, copies: Copies) -> None:
         self._cell = cell
@@ -32,13 +32,13 @@ class Purge:
         self._copies = copies
 
     async def __call__(self, range_: Range, records: Iterable[Record]) -> list[str]:
-        """Deletes every object that is not deleted yet, with its finalizers respected; the texts of what could not be deleted, of
-        many the first. `records` are gone through in slices (`Range.each`).
+        """Deletes every object that is not marked as deleted yet. Finalizers are respected. Returns the messages of failures,
+        at most FAILURES_MAX. `records` are read in slices (`Range.each`).
 
-        Objects whose type the cluster has no more are removed at once: whoever could have a say went with the type.
+        Objects whose type the cluster no longer serves are removed at once, because no client can remove their finalizers.
         """
         failures: list[str] = []
-        async for batch in batches((None if record.head.deleting else record for record in records), AT_ONCE):
+        async for batch in batches((None if record.head.deleting else record for record in records), BATCH_SIZE):
             failed = filter(None, await asyncio.gather(*(self._delete(range_, record) for record in batch)))
             failures.extend(islice(failed, FAILURES_MAX - len(failures)))
         return failures
@@ -54,7 +54,7 @@ class Purge:
             await self._cell.writes_done([key])
             current = range_.get(key)
             if current is not None:
-                await self._cell.commit([Change(key, None, None, current, self._copies.dropped(key))])
+                await self._cell.commit([Change(key, None, None, current, self._copies.removed(key))])
         except StatusError as error:
             return error.message
         return ""

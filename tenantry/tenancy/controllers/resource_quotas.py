@@ -1,4 +1,4 @@
-"""The status of ResourceQuotas: the limits in force, and what is used of them, counted anew when something goes."""
+"""The controller of ResourceQuotas: it counts the usage again after deletions and changes of quotas (Kubernetes)."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import RecordEvent
-from tenantry.tenancy.apis import ClusterApis
+from tenantry.tenancy.cluster_apis import ClusterApis
 from tenantry.tenancy.cluster_scope import ClusterScopes
 from tenantry.tenancy.quotas import count, is_cluster_scoped, is_marked
 from tenantry.tenancy.resources import RESOURCE_QUOTAS
 
 
-class ResourceQuotas(CollectionController):
-    """Creates are charged by admission; this counts for new and changed quotas, and after deletions.
+class ResourceQuotaController(CollectionController):
+    """Sets the status of quotas. Admission charges creates; the controller counts for new and changed quotas, and after
+    deletions.
 
-    A collection without a namespace is that of the quotas that count the whole cluster.
+    An `ObjectCollection` without a namespace means the quotas that count cluster-scoped objects.
     """
 
     name = "resource-quotas"

@@ -1,5 +1,7 @@
-"""Secrets of type `kubernetes.io/service-account-token`: filled with a token that lives as long as they do (upstream's tokens
-controller), and deleted with their account."""
+"""The controller of Secrets of type `kubernetes.io/service-account-token` (Kubernetes' tokens controller).
+
+It writes a token that is valid while the Secret exists, and deletes the Secret with its service account.
+"""
 
 from __future__ import annotations
 
@@ -27,11 +29,11 @@ SERVICE_ACCOUNT_UID_ANNOTATION = "kubernetes.io/service-account.uid"
 
 class Issue(Protocol):
     def __call__(self, *, cluster: str, namespace: str, name: str, uid: str, secret: BoundObject) -> str:
-        """A token of an account that ends with the secret."""
+        """A token of a service account that is valid while the Secret exists."""
         ...
 
 
-class ServiceAccountTokenSecrets(CollectionController):
+class ServiceAccountTokenController(CollectionController):
     name = "service-account-token-secrets"
 
     def __init__(self, issue: Issue, *, cell: Cell, scopes: ClusterScopes, ca_certificate: str) -> None:
@@ -74,27 +76,27 @@ class ServiceAccountTokenSecrets(CollectionController):
             options = DeleteOptions(uid=record.head.uid, resource_version=str(record.version))
             await objects.delete(scope, DEFINITION, key.namespace, key.name, options=options)
             return
-        if self._lacking(secret, ""):
+        if self._missing(secret, ""):
             bound = BoundObject("Secret", key.name, record.head.uid)
             token = self._issue(cluster=key.cluster, namespace=key.namespace, name=name, uid=account.head.uid, secret=bound)
 
             def filled(obj: Object) -> Object | None:
-                lacking = self._lacking(obj, token)
-                if lacking:
-                    obj["data"] = {**(obj.get("data") or {}), **lacking}
+                missing = self._missing(obj, token)
+                if missing:
+                    obj["data"] = {**(obj.get("data") or {}), **missing}
                     metadata_of(obj).setdefault("annotations", {})[SERVICE_ACCOUNT_UID_ANNOTATION] = account.head.uid
-                return obj if lacking else None
+                return obj if missing else None
 
             await objects.update(scope, DEFINITION, key.namespace, key.name, filled)
 
-    def _lacking(self, secret: Object, token: str) -> dict[str, str]:
-        """What its data should have and has not, in base64."""
+    def _missing(self, secret: Object, token: str) -> dict[str, str]:
+        """The entries that its data lacks, in base64. `token`: the value for a missing token."""
         data = secret.get("data") or {}
         wanted = {"ca.crt": _base64(self._ca_certificate), "namespace": _base64(metadata_of(secret)["namespace"])}
-        lacking = {key: value for key, value in wanted.items() if data.get(key) != value}
+        missing = {key: value for key, value in wanted.items() if data.get(key) != value}
         if not data.get("token"):
-            lacking["token"] = _base64(token)
-        return lacking
+            missing["token"] = _base64(token)
+        return missing
 
 
 def _is_token(record: Record) -> bool:

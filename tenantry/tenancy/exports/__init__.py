@@ -1,1 +1,1 @@
-"""Exports and bindings: how one workspace's API is served in others, and how its owner finds them."""
+"""APIExports and APIBindings: a workspace serves the API of another one, and the provider finds its consumers (kcp)."""

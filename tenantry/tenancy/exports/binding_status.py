@@ -1,4 +1,4 @@
-"""What the status of an APIBinding must be, as a pure function of the binding, its export and what else the cluster holds."""
+"""Computes the status of an APIBinding from the binding, its export and the other types of the cluster. Pure functions."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tenantry.kube.objects import GroupResource, Object, name_of
-from tenantry.tenancy.exports.bindings import identity_of
 from tenantry.tenancy.exports.conditions import INFO, WARNING, is_true, mark_false, mark_true, mirror
 from tenantry.tenancy.exports.locks import lock_name
+from tenantry.tenancy.exports.read_bindings import identity_of
 
 BINDING, BOUND = "Binding", "Bound"
 READY = "Ready"
@@ -20,7 +20,7 @@ CLAIMS_APPLIED = "PermissionClaimsApplied"
 
 
 class Names(NamedTuple):
-    """The names that a type takes in its group. `owner` says whose they are, for the message of a conflict."""
+    """The names of a type in its group. `owner`: the object that defines the type, for messages."""
 
     owner: str
     group: str
@@ -31,7 +31,7 @@ class Names(NamedTuple):
     list_kind: str
 
     def conflict(self, other: Names) -> str:
-        """Why two types of one group cannot be served together; empty where they can."""
+        """Why the type `other` conflicts with this one; empty if it does not."""
         if self.group != other.group:
             return ""
         taken = {self.plural, self.singular, *self.short_names} - {""}
@@ -49,7 +49,7 @@ class Names(NamedTuple):
 
 
 class _Taken:
-    """The names of a cluster's types by group and word: an export of many types meets a cluster of many."""
+    """An index of the names of a cluster's types, so that many new types can be checked against many."""
 
     def __init__(self, taken: Sequence[Names]) -> None:
         self._taken = taken
@@ -61,7 +61,7 @@ class _Taken:
                 self._first.setdefault((names.group, True, word), place)
 
     def first_conflict(self, wanted: Names) -> Names | None:
-        """The first type that cannot be served together with the wanted one."""
+        """The first type that conflicts with `wanted`; None if none does."""
         words = [(False, word) for word in (wanted.plural, wanted.singular, *wanted.short_names)]
         words += [(True, word) for word in (wanted.kind, wanted.list_kind)]
         places = [self._first.get((wanted.group, is_kind, word)) for is_kind, word in words if word]
@@ -70,7 +70,7 @@ class _Taken:
 
 
 def names_in(spec: Mapping[str, Any], owner: str) -> Names:
-    """Of the spec of an APIResourceSchema or a CustomResourceDefinition."""
+    """The names in the spec of an APIResourceSchema or a CustomResourceDefinition."""
     names = spec.get("names") or {}
     kind = names.get("kind") or ""
     return Names(
@@ -94,10 +94,10 @@ def bound_status(
     locked: Mapping[str, str] | None = None,
     now: str,
 ) -> Object:
-    """The status after binding to `export`; the arguments are not changed.
+    """The status of a binding to `export`. The arguments are not changed.
 
-    `schemas`: name → APIResourceSchema of the export's cluster, without those that are missing. `taken`: the names of the other
-    types of the consumer's cluster. `locked`: `<resource>.<group>` → who else holds it. `now`: metav1.Time.
+    `schemas`: name → APIResourceSchema of the export's cluster, without missing ones. `taken`: the names of the other types of
+    the consumer's cluster. `locked`: `<resource>.<group>` → its other owner, for messages. `now`: metav1.Time.
     """
     status = _start(binding)
     status["apiExportClusterName"] = export_cluster
@@ -136,7 +136,8 @@ def bound_status(
 
 
 def unresolved_status(binding: Object, reason: str, message: str, *, now: str) -> Object:
-    """The status while the export cannot be found: what was bound stays bound. `reason`: APIExportNotFound, …"""
+    """The status while the export does not exist: bound resources stay bound. `reason`: of the condition, for example
+    APIExportNotFound."""
     return _waiting(_start(binding), reason, message, now)
 
 

@@ -1,9 +1,9 @@
-"""The types that every logical cluster has and that an export may claim without an identity (kcp's list)."""
+"""The types that an export may claim without an identity, because every logical cluster has them (kcp's list)."""
 
 from __future__ import annotations
 
 from tenantry.kube.objects import GroupResource
-from tenantry.tenancy.exports.bindings import GROUP
+from tenantry.tenancy.exports.read_bindings import GROUP
 
 _ADMISSION = "admissionregistration.k8s.io"
 _RBAC = "rbac.authorization.k8s.io"
@@ -40,5 +40,5 @@ CLAIMABLE = frozenset(
 
 
 def needs_identity(group: str, resource: str) -> bool:
-    """Whether a claim on this resource must say which export's it is."""
+    """Whether a claim on this resource needs an identity hash."""
     return group != GROUP and GroupResource(group, resource) not in CLAIMABLE

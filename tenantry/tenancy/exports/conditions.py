@@ -1,4 +1,4 @@
-"""Conditions of kcp's types (the cluster-api flavour: severity beside status, `Ready` first, the others by type)."""
+"""Conditions of kcp's types, as in Cluster API: with a severity, `Ready` first, the others sorted by type."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Condition = dict[str, Any]
 
 
 def find(status: Object, kind: str) -> Condition | None:
-    """The condition of a type in a status, if it is there."""
+    """The condition of type `kind` in a status; None if there is none."""
     for condition in status.get("conditions") or ():
         if condition.get("type") == kind:
             return condition  # type: ignore[no-any-return]
@@ -26,7 +26,8 @@ def is_true(status: Object, kind: str) -> bool:
 
 
 def mark_true(status: Object, kind: str, now: str) -> None:
-    """Sets a condition to True in the status, in place. The time changes only with the status, reason or message."""
+    """Sets a condition to True in the status, in place. lastTransitionTime changes only with another field. `now`:
+    metav1.Time."""
     _put(status, {"type": kind, "status": TRUE}, now)
 
 
@@ -44,7 +45,7 @@ def remove(status: Object, kind: str) -> None:
 
 
 def mirror(status: Object, kind: str, source: str) -> None:
-    """Makes one condition say what another says."""
+    """Copies the condition `source` to the condition `kind`, in place."""
     origin = find(status, source)
     if origin is not None:
         _put(

@@ -1,8 +1,9 @@
-"""Which ranges hold consumers of an export, told to every shard by a tiny catalog entry for each (export, range).
+"""Which ranges have consumers of an export: a catalog entry for each (export, range), which every shard reads.
 
-The entry is `/catalog/tenantry/consumers/<export cluster>/<export>.<range>`. Its original is a record of the range itself, kept
-in a cluster that is the range's own start (shorter than any tenant's id, so it is no tenant), under no API. One controller makes
-record and entry follow the number of bindings; being level-triggered it needs no care for bindings that come and go at once.
+The entry is `/catalog/tenantry/consumers/<export cluster>/<export>.<range>`. Its original is a record of the range, in the
+cluster with the id of the range's start, which is shorter than the id of any tenant. No API serves it. A controller writes and
+removes the record and the entry when the number of bindings changes between zero and more. It is level-triggered, so concurrent
+changes need no special care.
 """
 
 from __future__ import annotations
@@ -20,16 +21,16 @@ from tenantry.storage.keys import Key, catalog_key
 from tenantry.storage.overtaken import transact
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Head, RecordEvent
-from tenantry.tenancy.exports.bindings import decoded
+from tenantry.tenancy.exports.binding_index import BindingIndex
 from tenantry.tenancy.exports.hashing import EXPORT_LABEL
-from tenantry.tenancy.exports.index import BindingIndex
+from tenantry.tenancy.exports.read_bindings import decoded
 from tenantry.tenancy.resources import API_BINDINGS
 
 CONSUMERS = "tenantry/consumers"
 
 
 def ranges_with_consumers(catalog: Catalog, cluster: str, export: str) -> set[str]:
-    """The names of the ranges that hold at least one binding to an export."""
+    """The names of the ranges with at least one binding to an export. `cluster`: id of the export's cluster."""
     found = set()
     for _, name, _ in catalog.list(CONSUMERS, cluster):
         export_name, _, range_name = name.rpartition(".")
@@ -39,7 +40,7 @@ def ranges_with_consumers(catalog: Catalog, cluster: str, export: str) -> set[st
 
 
 class ConsumedExport(NamedTuple):
-    """An export as a range that may hold consumers of it knows it."""
+    """The key of the controller: an export, in a range that may have consumers of it."""
 
     range_start: str
     label: str
@@ -47,12 +48,12 @@ class ConsumedExport(NamedTuple):
 
     @property
     def record_key(self) -> Key:
-        """Where the range keeps its record of having consumers."""
+        """The storage key of the record."""
         return Key(self.range_start, CONSUMERS, "", self.label)
 
 
 class ConsumersController(Controller[ConsumedExport]):
-    """Keeps the entries of the ranges that this shard owns."""
+    """Keeps the entries of the ranges of this shard up to date."""
 
     name = "apiexport-consumers"
 
@@ -107,8 +108,7 @@ class ConsumersController(Controller[ConsumedExport]):
         return (Change(place, value, Head(), None, {entry: b"{}"}),)
 
     async def _export_of(self, range_: Range, label: str) -> tuple[str, str] | None:
-        """The (cluster id, name) behind an export hash, as any of its bindings has it; None before one is bound. It is the same
-        for ever, as the hash is made of it."""
+        """(cluster id, name) of the export with this hash, read from one of its bindings; None before one is bound."""
         async for key in in_slices(self._index.keys(label), 1):
             record = range_.get(key)
             if record is None:

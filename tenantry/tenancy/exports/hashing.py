@@ -11,9 +11,9 @@ from tenantry.base.cache import cached
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 EXPORT_LABEL = "internal.apis.kcp.io/export"
-"""On every APIBinding: which export it refers to, as `export_hash`."""
+"""Label of APIBindings: the `export_hash` of their export."""
 CLAIM_LABEL_PREFIX = "claimed.internal.apis.kcp.io/"
-"""Before the hash of an export: the label of an object that this export may see by an accepted claim."""
+"""Prefix of claim labels. After it comes the `export_hash` of the export that may see the object."""
 
 
 def base62(data: bytes) -> str:
@@ -31,12 +31,13 @@ def base62_sha224(text: str | bytes) -> str:
 
 
 REFLEXIVE_VALUE = base62(bytes((*range(10), *range(10), *range(8))))
-"""The value of an export's claim label on the APIBindings that refer to it, whether it claims apibindings or not."""
+"""The value of an export's claim label on APIBindings to it, which a provider sees without a claim on apibindings."""
 
 
 @cached("export_hashes", bytes_max=1 << 20)
 def export_hash(cluster: str, name: str) -> str:
-    """Of an APIExport: the value of `EXPORT_LABEL` and the last part of its claim label. `cluster` is an id, never a path."""
+    """The hash of an APIExport: the value of `EXPORT_LABEL`, and the last part of its claim label. `cluster`: an id, never a
+    path."""
     return base62_sha224(f"{cluster}:{name}")
 
 
@@ -47,7 +48,7 @@ def claim_label(cluster: str, name: str) -> str:
 
 @cached("claim_hashes", bytes_max=512 << 10)
 def claim_hash(group: str, resource: str, identity_hash: str = "") -> str:
-    """The value of the claim label: of the claim as Go encodes it, without its verbs and selector."""
+    """The value of the claim label: a hash of the claim as Go encodes it to JSON, without its verbs and selector."""
     claim: dict[str, str | None] = {"group": group} if group else {}
     claim["resource"] = resource
     claim["verbs"] = None
@@ -57,10 +58,10 @@ def claim_hash(group: str, resource: str, identity_hash: str = "") -> str:
 
 
 def identity_hash(key: bytes) -> str:
-    """APIExport.status.identityHash: of the bytes of the secret's `key`."""
+    """The hash in APIExport.status.identityHash. `key`: the bytes of the secret's `key`."""
     return hashlib.sha256(key).hexdigest()
 
 
 def lifecycle_hash(identifier: str) -> str:
-    """Hex SHA-224 of an initializer's or terminator's id: the value of its label on a LogicalCluster."""
+    """The hexadecimal SHA-224 of an initializer or terminator: the value of its label on LogicalClusters."""
     return hashlib.sha224(identifier.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Which binding of a logical cluster holds which resource: an annotation of the LogicalCluster (kcp)."""
+"""Locks of resources: an annotation of the LogicalCluster that says which binding serves which resource (kcp)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 LOCKS_ANNOTATION = "internal.apis.kcp.io/resource-bindings"
 
 Locks = dict[str, dict[str, object]]
-"""`<resource>.<group>` → {"n": name of the binding}, or {"c": true} where a CRD holds it."""
+"""`<resource>.<group>` → {"n": name of the APIBinding}, or {"c": true} for a CustomResourceDefinition."""
 
 
 def lock_name(group: str, resource: str) -> str:
@@ -22,14 +22,14 @@ def lock_name(group: str, resource: str) -> str:
 
 
 def parse(text: str) -> Locks:
-    """The locks of an annotation. What is no lock counts as none: the annotation is written anew with the next one."""
+    """The locks in an annotation. Invalid entries are ignored; the next change of the annotation removes them."""
     try:
         locks = orjson.loads(text) if text else {}
     except orjson.JSONDecodeError:
         locks = None
     found = {name: holder for name, holder in locks.items() if _is_lock(holder)} if isinstance(locks, dict) else {}
     if not isinstance(locks, dict) or len(found) < len(locks):
-        log.warning("an annotation of locks holds what is none", extra={"length_characters": len(text)})
+        log.warning("the annotation of locks has invalid entries, which are ignored", extra={"length_characters": len(text)})
     return found
 
 
@@ -41,8 +41,8 @@ def dump(locks: Mapping[str, object]) -> str:
     return orjson.dumps(locks, option=orjson.OPT_SORT_KEYS).decode()
 
 
-def held_by_others(locks: Locks, binding_name: str) -> dict[str, str]:
-    """Locked resource → who holds it, for all that another binding or a CRD holds."""
+def locked_by_others(locks: Locks, binding_name: str) -> dict[str, str]:
+    """`<resource>.<group>` → owner of the lock, as text, for locks of other bindings and of CustomResourceDefinitions."""
     return {
         resource: f'APIBinding "{holder["n"]}"' if holder.get("n") else "a CustomResourceDefinition"
         for resource, holder in locks.items()
@@ -51,7 +51,7 @@ def held_by_others(locks: Locks, binding_name: str) -> dict[str, str]:
 
 
 def locks_annotation(bindings: Iterable[Object]) -> str:
-    """The annotation for a new LogicalCluster in which these bindings are already bound."""
+    """The annotation of a new LogicalCluster with these bindings, which are Bound."""
     locks: Locks = {}
     for binding in bindings:
         for entry in (binding.get("status") or {}).get("boundResources") or ():
@@ -60,7 +60,7 @@ def locks_annotation(bindings: Iterable[Object]) -> str:
 
 
 def with_locks(annotation: str, binding_name: str, bound: Iterable[Mapping[str, str]]) -> str:
-    """The annotation after a binding took what it has bound. The same text where nothing changed."""
+    """The annotation with the locks of a binding added. `bound`: its status.boundResources. The same text if nothing changes."""
     locks = parse(annotation)
     wanted = {lock_name(entry.get("group") or "", entry["resource"]) for entry in bound}
     missing = [resource for resource in wanted if locks.get(resource, {}).get("n") != binding_name]
@@ -72,7 +72,7 @@ def with_locks(annotation: str, binding_name: str, bound: Iterable[Mapping[str, 
 
 
 def without_binding(annotation: str, binding_name: str) -> str:
-    """The annotation after a binding let go. The same text where it held nothing."""
+    """The annotation without the locks of a binding. The same text if it has none."""
     locks = parse(annotation)
     kept = {resource: holder for resource, holder in locks.items() if holder.get("n") != binding_name}
     return dump(kept) if len(kept) != len(locks) else annotation

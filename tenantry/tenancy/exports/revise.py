@@ -1,4 +1,4 @@
-"""How the controllers of this package write: read memory, compute, commit, and again where somebody was quicker."""
+"""Updates one object from a controller: reads it, changes it, commits it, and repeats that if it changed meanwhile."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from tenantry.tenancy.changes import Changes
 async def revise(
     cell: Cell, changes: Changes, definition: ResourceDefinition, key: Key, change: Callable[[Object], bool]
 ) -> None:
-    """Changes one object, if it exists. `change` is given a copy in the storage version's shape and says whether it changed it.
+    """Updates one object, if it exists. `change` gets a copy in the storage version, changes it in place, and returns whether
+    it did.
 
-    An object that is being deleted goes with its last finalizer.
+    An object that is being deleted is removed when it has no finalizers left.
     """
 
     def compute() -> Sequence[Change]:

@@ -1,4 +1,4 @@
-"""kcp's API types, and where their definitions are found."""
+"""kcp's API types and their definitions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tenantry.tenancy.types.api_conversion import API_CONVERSION
 from tenantry.tenancy.types.api_export import API_EXPORT
 from tenantry.tenancy.types.api_export_endpoint_slice import API_EXPORT_ENDPOINT_SLICE
 from tenantry.tenancy.types.api_resource_schema import API_RESOURCE_SCHEMA
-from tenantry.tenancy.types.data import KcpType
+from tenantry.tenancy.types.kcp_type import KcpType
 from tenantry.tenancy.types.logical_cluster import LOGICAL_CLUSTER
 from tenantry.tenancy.types.partition import PARTITION
 from tenantry.tenancy.types.partition_set import PARTITION_SET
@@ -35,7 +35,7 @@ EXPORTED_TYPES: Mapping[str, tuple[KcpType, ...]] = {
     "topology.kcp.io": (PARTITION, PARTITION_SET),
     "shards.core.kcp.io": (SHARD,),
 }
-"""Export in root → the types that it exports."""
+"""Name of an export in root → its types."""
 
 SYSTEM_DEFINITIONS: tuple[ResourceDefinition, ...] = tuple(t.define() for t in SYSTEM_TYPES)
 
@@ -43,13 +43,15 @@ _ALWAYS: Mapping[tuple[str, str], ResourceDefinition] = {(d.group, d.plural): d 
 
 
 class SystemDefinitions:
-    """The definitions that the system itself works with. Those of root's exports are known once their identities are."""
+    """The definitions of the types that the system uses. The types of root's exports are known after `bind`, when their
+    identities are."""
 
     def __init__(self) -> None:
         self._bound: dict[tuple[str, str], ResourceDefinition] = {}
 
     def bind(self, export: str, identity: str, uids: Mapping[str, str]) -> None:
-        """Makes the definitions of an export of root. `uids`: plural → uid of its APIResourceSchema."""
+        """Makes the definitions of an export of root. `identity`: its identity hash. `uids`: plural → uid of the
+        APIResourceSchema."""
         for kcp_type in EXPORTED_TYPES[export]:
             key = (kcp_type.group, kcp_type.plural)
             known = self._bound.get(key)
@@ -62,18 +64,18 @@ class SystemDefinitions:
         return len(self._bound) == sum(len(types) for types in EXPORTED_TYPES.values())
 
     def find(self, group: str, plural: str) -> ResourceDefinition | None:
-        """A built-in, system or exported definition of the system, None where there is none (yet)."""
+        """The definition of a built-in type or a type of kcp; None if there is none, or if it is not bound yet."""
         return _ALWAYS.get((group, plural)) or self._bound.get((group, plural))
 
     def bound(self, group: str, plural: str) -> ResourceDefinition | None:
-        """Only those of root's exports."""
+        """The definition of a type of root's exports; None if there is none."""
         return self._bound.get((group, plural))
 
     def all_bound(self) -> Iterable[ResourceDefinition]:
         return self._bound.values()
 
     def get(self, group: str, plural: str) -> ResourceDefinition:
-        """Like `find`. Raises LookupError with the reason where there is none."""
+        """As `find`. Raises LookupError if there is none."""
         found = self.find(group, plural)
         if found is None:
             raise LookupError(f"{plural}.{group} is not known: it is bound from root's exports, which are not installed yet")

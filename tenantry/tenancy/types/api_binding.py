@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from tenantry.kube.objects import Object
-from tenantry.tenancy.types.claims import ACCEPTABLE_CLAIM, CLAIM, OLD_ACCEPTABLE_CLAIM, OLD_CLAIM, SCOPED_CLAIM
+from tenantry.tenancy.types.claim_schemas import ACCEPTABLE_CLAIM, CLAIM, OLD_ACCEPTABLE_CLAIM, OLD_CLAIM, SCOPED_CLAIM
 from tenantry.tenancy.types.conversion import binding_down, binding_up
-from tenantry.tenancy.types.data import (
+from tenantry.tenancy.types.kcp_type import (
     AGE,
     CONDITIONS,
     PATH_PATTERN,

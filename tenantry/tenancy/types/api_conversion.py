@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tenantry.tenancy.types.data import AGE, KcpType, KcpVersion, array, keyed, string, structure
+from tenantry.tenancy.types.kcp_type import AGE, KcpType, KcpVersion, array, keyed, string, structure
 
 _RULE = structure(
     {

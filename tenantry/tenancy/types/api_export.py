@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from tenantry.kube.objects import Object
-from tenantry.tenancy.types.claims import CLAIM, OLD_CLAIM
+from tenantry.tenancy.types.claim_schemas import CLAIM, OLD_CLAIM
 from tenantry.tenancy.types.conversion import export_down, export_up
-from tenantry.tenancy.types.data import AGE, CONDITIONS, KcpType, KcpVersion, array, keyed, rule, string, structure
+from tenantry.tenancy.types.kcp_type import AGE, CONDITIONS, KcpType, KcpVersion, array, keyed, rule, string, structure
 
 _IDENTITY = structure(
     {"secretRef": structure({"name": string(), "namespace": string()}) | {"x-kubernetes-map-type": "atomic"}},

@@ -1,9 +1,9 @@
-"""apis.kcp.io APIResourceSchema: a type, ready to be exported; immutable."""
+"""apis.kcp.io APIResourceSchema: the immutable definition of a type, for exports."""
 
 from __future__ import annotations
 
 from tenantry.kube.objects import Object
-from tenantry.tenancy.types.data import (
+from tenantry.tenancy.types.kcp_type import (
     AGE,
     KcpType,
     KcpVersion,

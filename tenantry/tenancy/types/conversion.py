@@ -1,7 +1,7 @@
-"""v1alpha1 ↔ v1alpha2 of APIExport and APIBinding. Values are stored as v1alpha2.
+"""Converts APIExports and APIBindings between v1alpha1 and v1alpha2, which is the storage version.
 
-What the other version cannot say travels in annotations, so that a round trip through either version loses nothing (kcp).
-All functions change the object in place and return it.
+Fields that the other version does not have are kept in annotations, so that a round trip loses nothing (kcp). All functions
+change the object in place and return it.
 """
 
 from __future__ import annotations
@@ -76,14 +76,14 @@ def binding_down(obj: Object) -> Object:
 
 
 def _resource(schema_name: str) -> Object:
-    """`<prefix>.<resource>.<group>` as an entry of `spec.resources`."""
+    """The entry of `spec.resources` of a schema with the name `<prefix>.<resource>.<group>`."""
     _, _, rest = schema_name.partition(".")
     resource, _, group = rest.partition(".")
     return {"name": resource, "group": "" if group == "core" else group, "schema": schema_name, "storage": {"crd": {}}}
 
 
 def _claims_up(obj: Object, where: Object, field: str, annotation: str, missing: Callable[[Claim], Claim]) -> None:
-    """`missing` gives the fields, besides the verbs, that a claim gets when no annotation remembers them."""
+    """`missing`: the fields, besides the verbs, of a claim that is not in the annotation."""
     remembered = {_identity(claim): claim for claim in _take(obj, annotation)}
     old: list[Claim] = []
     converted: list[Claim] = []
@@ -121,9 +121,10 @@ def _identity(claim: Claim) -> tuple[str, str, str]:
 
 
 def _take(obj: Object, annotation: str) -> list[Claim]:
-    """The list in an annotation, which is removed. What does not decode counts as none, and so does what is no object in it.
+    """Removes an annotation and returns the objects in its list. Invalid JSON counts as an empty list; entries that are not
+    objects are dropped.
 
-    The text is a user's: what is in the objects may be anything. Admission holds what comes of it against the schema
+    Users can write the annotation, so the objects may have any fields. Admission validates the result of the conversion
     (`tenantry.tenancy.exports.admission.stored_form`).
     """
     annotations = annotations_of(obj)

@@ -1,10 +1,10 @@
-"""core.kcp.io LogicalCluster: the object `cluster` in every tenant that says what the tenant is."""
+"""core.kcp.io LogicalCluster: the object `cluster` in every logical cluster, which describes it."""
 
 from __future__ import annotations
 
 from tenantry.kube.definition import Strategy
 from tenantry.kube.objects import Object
-from tenantry.tenancy.types.data import AGE, CONDITIONS, KcpType, KcpVersion, array, boolean, mapping, rule, string, structure
+from tenantry.tenancy.types.kcp_type import AGE, CONDITIONS, KcpType, KcpVersion, array, boolean, mapping, rule, string, structure
 from tenantry.tenancy.types.phase_fields import INITIALIZERS, PHASE, TERMINATORS
 from tenantry.tenancy.types.strategy import TypeStrategy
 
@@ -35,8 +35,8 @@ _CREATED_BY = structure(
 
 
 class LogicalClusterStrategy(TypeStrategy):
-    """One that is deleted goes with what it holds and with its Workspace, in the system's own transaction: whoever takes off the
-    last finalizer only lets that happen."""
+    """A deleted LogicalCluster is kept until the system removes it, in one transaction with its last contents and its
+    Workspace. So it stays even without finalizers."""
 
     def begin_deletion(self, obj: Object) -> None:
         super().begin_deletion(obj)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tenantry.tenancy.types.data import AGE, LABEL_SELECTOR, KcpType, KcpVersion, structure
+from tenantry.tenancy.types.kcp_type import AGE, LABEL_SELECTOR, KcpType, KcpVersion, structure
 
 PARTITION = KcpType(
     group="topology.kcp.io",

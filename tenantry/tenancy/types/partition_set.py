@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tenantry.tenancy.types.data import (
+from tenantry.tenancy.types.kcp_type import (
     AGE,
     CONDITIONS,
     KcpType,

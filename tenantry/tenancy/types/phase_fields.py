@@ -1,9 +1,9 @@
-"""Fields that LogicalCluster and Workspace share."""
+"""The schemas of fields that both LogicalCluster and Workspace have, and the phases."""
 
 from __future__ import annotations
 
 from tenantry.kube.objects import Object
-from tenantry.tenancy.types.data import array, string
+from tenantry.tenancy.types.kcp_type import array, string
 
 SCHEDULING, INITIALIZING, READY = "Scheduling", "Initializing", "Ready"
 UNAVAILABLE, INACTIVE, TERMINATING, DELETING = "Unavailable", "Inactive", "Terminating", "Deleting"

@@ -1,12 +1,12 @@
-"""core.kcp.io Shard: in tenantry, a range of tenants and its URL."""
+"""core.kcp.io Shard: in tenantry, a range and its URLs."""
 
 from __future__ import annotations
 
 from tenantry.kube.objects import Object
-from tenantry.tenancy.types.data import AGE, CONDITIONS, KcpType, KcpVersion, mapping, string, structure
+from tenantry.tenancy.types.kcp_type import AGE, CONDITIONS, KcpType, KcpVersion, mapping, string, structure
 
 UNSCHEDULABLE_ANNOTATION = "experimental.core.kcp.io/unschedulable"
-"""Its presence keeps new workspaces away."""
+"""A Shard with this annotation gets no new workspaces."""
 
 _NUMBER = r"([0-9]+(\.[0-9]*)?)|(\.[0-9]+)"
 _QUANTITY: Object = {

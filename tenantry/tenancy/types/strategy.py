@@ -1,4 +1,4 @@
-"""The base of the strategies of kcp's types: a custom resource's, with rules of its own on top."""
+"""The base class of the strategies of kcp's types."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tenantry.kube.status import FieldError
 
 
 class TypeStrategy(Strategy):
-    """Does what `inner` does; subclasses add to it."""
+    """Calls `inner`, the strategy of a custom resource. Subclasses add rules."""
 
     def __init__(self, inner: Strategy) -> None:
         self._inner = inner

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tenantry.kube.definition import Strategy
 from tenantry.kube.names import dns1123_label_errors
 from tenantry.kube.objects import Object
-from tenantry.tenancy.types.data import (
+from tenantry.tenancy.types.kcp_type import (
     CONDITIONS,
     LABEL_SELECTOR,
     PATH_PATTERN,
@@ -19,7 +19,7 @@ from tenantry.tenancy.types.phase_fields import INITIALIZERS, PHASE, SCHEDULING,
 from tenantry.tenancy.types.strategy import TypeStrategy
 
 CLUSTER_ANNOTATION = "internal.tenancy.kcp.io/cluster"
-"""The id that was drawn for a Workspace, before spec.cluster says that it exists. Only the system sets it."""
+"""The id that was chosen for the Workspace's cluster. spec.cluster is set when the cluster exists. Only the system sets it."""
 TYPE_NAME_PATTERN = r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?"
 
 TYPE_REFERENCE: Object = structure(
@@ -50,7 +50,7 @@ _MOUNT = structure(
 
 
 class WorkspaceStrategy(TypeStrategy):
-    """A new Workspace has a spec, and says at once that it is being scheduled."""
+    """A new Workspace has a spec, and phase Scheduling."""
 
     def name_errors(self, name: str, *, prefix: bool) -> list[str]:
         return dns1123_label_errors(name, prefix=prefix)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from tenantry.kube.objects import Object
-from tenantry.tenancy.types.data import AGE, KcpType, KcpVersion, array, rule, string, structure
+from tenantry.tenancy.types.kcp_type import AGE, KcpType, KcpVersion, array, rule, string, structure
 
 LIST_LIMIT = 64
-"""As in upstream's AuthenticationConfiguration for issuers; it also bounds what the rules below may cost."""
+"""As for issuers in Kubernetes' AuthenticationConfiguration. It also limits the cost of the rules below."""
 _EITHER = "either {0} or expression must be specified, but not both"
 
 

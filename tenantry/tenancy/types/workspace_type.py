@@ -1,11 +1,11 @@
-"""tenancy.kcp.io WorkspaceType: what a kind of workspace starts with, and where it may stand."""
+"""tenancy.kcp.io WorkspaceType: the initial contents of workspaces of a type, and their allowed parents and children."""
 
 from __future__ import annotations
 
 from tenantry.kube.definition import Strategy
 from tenantry.kube.names import dns1123_label_errors
 from tenantry.kube.objects import Object
-from tenantry.tenancy.types.data import (
+from tenantry.tenancy.types.kcp_type import (
     AGE,
     CONDITIONS,
     PATH_PATTERN,
@@ -30,7 +30,7 @@ _LIMIT = structure(
 
 
 class WorkspaceTypeStrategy(TypeStrategy):
-    """Named as a Workspace is."""
+    """The rules for names are those of Workspaces."""
 
     def name_errors(self, name: str, *, prefix: bool) -> list[str]:
         return dns1123_label_errors(name, prefix=prefix)

@@ -1,1 +1,1 @@
-"""Workspaces: how tenants come, become ready, and go."""
+"""Workspaces: their creation, initialization and deletion."""

@@ -1,4 +1,4 @@
-"""The scope of the one request that asks for the caller's home workspace."""
+"""The scope of the request for the caller's home workspace, `GET …/clusters/root/…/workspaces/~`."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from tenantry.kube.definition import ResourceDefinition
 from tenantry.storage.range import Range
 from tenantry.tenancy.cluster_scope import ClusterScope, ClusterScopes
 from tenantry.tenancy.well_known import ROOT
-from tenantry.tenancy.workspaces.homes import HOME_NAME, HomeWorkspaces
+from tenantry.tenancy.workspaces.home_workspaces import HOME_NAME, HomeWorkspaces
 
 HOME_PATH = f"/apis/tenancy.kcp.io/v1alpha1/workspaces/{HOME_NAME}"
-"""What is asked of `root`."""
+"""The Kubernetes path of the request, in `root`."""
 HOME_SUBRESOURCE = "home"
-"""How the answer for `~` is asked for behind the mount: as a subresource, so that it has a connector of its own."""
+"""The mount makes the request one for this subresource, so that a connector answers it."""
 
 
 class HomeScope(ClusterScope):
-    """`root`, for the one request that asks for the caller's home workspace.
+    """The scope of `root`, for the request for the caller's home workspace.
 
-    Whether somebody may have a home is decided where it is looked up, so authorization lets that request pass (kcp's handler is
-    in front of it). Everything else is root's, the right to impersonate included.
+    The authorizer allows this request, because `HomeWorkspaces` decides who may have a home (kcp handles it before
+    authorization). Everything else is as in root, also the permission to impersonate.
     """
 
     __slots__ = ("_homes",)
@@ -55,7 +55,7 @@ class HomeScope(ClusterScope):
 
 
 def _with_home(workspaces: ResourceDefinition) -> ApiSet:
-    """Workspaces with the subresource that a home is asked for by."""
+    """The definition of Workspaces with `HOME_SUBRESOURCE`."""
     memo = workspaces.versions[workspaces.storage_version].memo
     found: ApiSet | None = memo.get(HOME_SUBRESOURCE)
     if found is None:

@@ -1,4 +1,4 @@
-"""Names that are made and not chosen: cluster ids, default bindings' names, lifecycle labels (kcp's algorithms)."""
+"""Generated names: cluster ids, names of default APIBindings, and labels of initializers and terminators (kcp's algorithms)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _EXPORT_NAME_LENGTH = 247
 
 
 def base36(data: bytes, *, pad: bool = False) -> str:
-    """The bytes as one big-endian integer in base 36; `pad` adds a `0` for each leading zero byte."""
+    """The bytes as a big-endian integer in base 36. `pad` adds a `0` for each leading zero byte."""
     number = int.from_bytes(data, "big")
     digits: list[str] = []
     while number:
@@ -30,29 +30,29 @@ def base36(data: bytes, *, pad: bool = False) -> str:
 
 
 def new_cluster_id(start: str) -> str:
-    """A random id inside the range that begins at `start`: 16 characters of which the first are those of `start`.
+    """A random cluster id in the range that begins at `start`: `start` and random characters, usually 16 in all.
 
-    Every id that begins with the start of a range lies in it, for the registry's intervals end after that prefix.
+    Every id with the prefix `start` is in the range: the registry's intervals end after that prefix.
     """
     drawn = base36(hashlib.sha224(secrets.token_bytes(32)).digest(), pad=True)
     return (start + drawn)[: max(ID_LENGTH, len(start) + 8)]
 
 
 def default_binding_name(cluster: str, export_path: str, export: str) -> str:
-    """The name of the APIBinding that a workspace type brings into `cluster`."""
+    """The name of the APIBinding that a workspace type creates in `cluster` (id)."""
     digest = base62_sha224(f"{cluster}|{export_path}|{export}")[:5].lower()
     return f"{export[:_EXPORT_NAME_LENGTH]}-{digest}"
 
 
 @cached("initializer_labels", bytes_max=256 << 10)
 def initializer_label(identifier: str) -> tuple[str, str]:
-    """The label of a LogicalCluster that waits for this initializer: key and value."""
+    """(key, value) of the label of a LogicalCluster that waits for this initializer."""
     return _lifecycle_label(INITIALIZER_LABEL_PREFIX, identifier)
 
 
 @cached("terminator_labels", bytes_max=256 << 10)
 def terminator_label(identifier: str) -> tuple[str, str]:
-    """The label of a LogicalCluster that waits for this terminator: key and value."""
+    """(key, value) of the label of a LogicalCluster that waits for this terminator."""
     return _lifecycle_label(TERMINATOR_LABEL_PREFIX, identifier)
 
 

@@ -1,4 +1,4 @@
-"""The state of a Workspace and its LogicalCluster, as pure functions of the two objects."""
+"""Pure functions on Workspaces and LogicalClusters: phase, conditions, labels and finalizers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tenantry.tenancy.workspaces.identifiers import (
     initializer_label,
     terminator_label,
 )
-from tenantry.tenancy.workspaces.owner import owner_user
+from tenantry.tenancy.workspaces.owner_annotation import owner_user
 
 WORKSPACE_FINALIZER = "core.kcp.io/logicalcluster"
 DELETION_FINALIZER = "core.kcp.io/logicalcluster-deletion"
@@ -29,7 +29,7 @@ BINDINGS_INITIALIZED = "APIBindingsInitialized"
 
 
 def set_labels(labels: Mapping[str, str], phase: str, initializers: Iterable[str], terminators: Iterable[str]) -> dict[str, str]:
-    """The labels of a LogicalCluster, those of the phase and of who is waited for renewed."""
+    """`labels` with the labels of the phase, the initializers and the terminators replaced."""
     kept = {k: v for k, v in labels.items() if not k.startswith((INITIALIZER_LABEL_PREFIX, TERMINATOR_LABEL_PREFIX))}
     kept[PHASE_LABEL] = phase
     kept.update(map(initializer_label, initializers))
@@ -38,7 +38,7 @@ def set_labels(labels: Mapping[str, str], phase: str, initializers: Iterable[str
 
 
 def set_phase(cluster: Object, now: str) -> None:
-    """Brings what follows from a LogicalCluster's status in order, in place: phase, conditions, labels, finalizers."""
+    """Updates phase, conditions, labels and finalizers of a LogicalCluster from its status, in place. `now`: metav1.Time."""
     metadata = cluster["metadata"]
     status = cluster.setdefault("status", {})
     initializers = status.get("initializers") or []
@@ -63,7 +63,7 @@ def set_phase(cluster: Object, now: str) -> None:
 
 
 def mirror(workspace: Object, cluster: Object, now: str) -> None:
-    """Makes a Workspace that has its cluster show the state of its LogicalCluster, in place."""
+    """Copies the state of a LogicalCluster to its Workspace, in place. `now`: metav1.Time."""
     status = workspace.setdefault("status", {})
     source = cluster.get("status") or {}
     _copy(status, "initializers", source.get("initializers"))
@@ -76,7 +76,7 @@ def mirror(workspace: Object, cluster: Object, now: str) -> None:
             _put(status, content)
     elif phase in (READY, INACTIVE):
         conditions.mark_true(status, INITIALIZED, now)
-        phase = READY if all_well(status) else UNAVAILABLE
+        phase = READY if has_no_failed_condition(status) else UNAVAILABLE
     else:
         phase = INITIALIZING
         found = conditions.find(source, INITIALIZED)
@@ -88,8 +88,8 @@ def mirror(workspace: Object, cluster: Object, now: str) -> None:
     workspace["metadata"]["labels"] = labels
 
 
-def all_well(status: Object) -> bool:
-    """No condition about the workspace itself is False; one that is makes a Ready workspace Unavailable (kcp)."""
+def has_no_failed_condition(status: Object) -> bool:
+    """Whether no condition whose type begins with `Workspace` is False. One that is makes a Ready workspace Unavailable (kcp)."""
     return not any(
         c["type"].startswith("Workspace") and c["status"] == conditions.FALSE and c["type"] != CONTENT_DELETED
         for c in status.get("conditions") or ()
@@ -97,7 +97,7 @@ def all_well(status: Object) -> bool:
 
 
 def owner_of(cluster: Object) -> tuple[str, str] | None:
-    """(cluster, name) of the Workspace that owns a LogicalCluster, None where it has no owner of that kind."""
+    """(cluster id, name) of the Workspace that owns a LogicalCluster; None if no Workspace does."""
     owner = (cluster.get("spec") or {}).get("owner") or {}
     if owner.get("resource") != "workspaces" or not str(owner.get("apiVersion", "")).startswith("tenancy.kcp.io/"):
         return None
@@ -106,7 +106,7 @@ def owner_of(cluster: Object) -> tuple[str, str] | None:
 
 
 def mark_deleting(obj: Object, now: str) -> None:
-    """Sets what a DELETE sets on an object that stays until its finalizers are gone."""
+    """Sets the metadata that a DELETE sets on an object with finalizers, in place. `now`: metav1.Time."""
     metadata = obj["metadata"]
     if not metadata.get("deletionTimestamp"):
         metadata["deletionTimestamp"] = now
@@ -116,12 +116,12 @@ def mark_deleting(obj: Object, now: str) -> None:
 
 
 def without_finalizers(metadata: Object, *dropped: str) -> list[str]:
-    """The finalizers that are left when these are done; the metadata is not changed."""
+    """The finalizers in `metadata` other than `dropped`. The metadata is not changed."""
     return [f for f in metadata.get("finalizers") or () if f not in dropped]
 
 
 def _put(status: Object, condition: Object) -> None:
-    """The condition as it is elsewhere, its time included."""
+    """Sets a condition, with its lastTransitionTime, in the status, in place."""
     found = [c for c in status.get("conditions") or () if c.get("type") != condition["type"]]
     status["conditions"] = sorted([*found, condition], key=lambda c: (c.get("type") != "Ready", c.get("type", "")))
 

@@ -1,1 +1,1 @@
-"""The view of an export: what a provider sees, and does, in the workspaces of its consumers."""
+"""The view of an APIExport: the provider's access to the workspaces of its consumers (kcp)."""

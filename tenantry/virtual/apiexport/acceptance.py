@@ -1,4 +1,4 @@
-"""What the consumers of an export accepted: under which claim their objects of a resource fall, and for which verbs."""
+"""Which permission claims of an export its consumers accepted, and for which verbs."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from tenantry.apiserver.scope import Visibility
 from tenantry.kube.objects import GroupResource, Object
 from tenantry.storage.range import Range
 from tenantry.storage.record import Record, RecordEvent
-from tenantry.tenancy.exports.bindings import BINDING_RESOURCE, binding_to, bindings_of, decoded
-from tenantry.tenancy.exports.claims import accepted_claims, normalized
 from tenantry.tenancy.exports.hashing import EXPORT_LABEL, export_hash
+from tenantry.tenancy.exports.permission_claims import accepted_claims, normalized
+from tenantry.tenancy.exports.read_bindings import BINDING_RESOURCE, binding_to, bindings_of, decoded
 from tenantry.tenancy.resources import API_BINDINGS
 from tenantry.virtual.apiexport.domain import Domain, Domains
 
 
 def accepted_claim(domain: Domain, binding: Object, resource: GroupResource) -> dict[str, Any] | None:
-    """The entry of a binding that accepts the claim by which the export's view serves a resource."""
-    offered = domain.claims.get(resource)
-    if offered is None:
+    """The entry of `spec.permissionClaims` of a binding that accepts the export's claim on a resource; None if none does."""
+    claimed = domain.claims.get(resource)
+    if claimed is None:
         return None
-    wanted = _identity(offered)
+    wanted = _identity(claimed)
     for claim in accepted_claims(binding):
         if _identity(claim) == wanted:
             return claim
@@ -29,8 +29,11 @@ def accepted_claim(domain: Domain, binding: Object, resource: GroupResource) -> 
 
 
 def accepts(domain: Domain, binding: Object, resource: GroupResource, verb: str) -> bool:
-    """Whether a consumer lets the provider do `verb` to claimed objects. What both sides name counts, literally: `*` on one and
-    `get` on the other have nothing in common (kcp)."""
+    """Whether a binding allows the provider to do `verb` to objects of a claimed resource.
+
+    Only verbs in the lists of both sides count, and they are compared literally: `*` in one and `get` in the other do not match
+    (kcp).
+    """
     claim = accepted_claim(domain, binding, resource)
     if claim is None:
         return False
@@ -43,9 +46,9 @@ def _identity(claim: Mapping[str, Any]) -> tuple[GroupResource, str]:
 
 
 class AcceptedVisibility:
-    """The objects of a claimed resource, for one verb: those that are labelled as shared, of consumers that accepted the verb.
+    """The visible objects of a claimed resource, for one verb: objects with the claim label, of consumers that accepted the verb.
 
-    Asked for every object, so the answer is remembered for each logical cluster that has any; a watch is told when it changes.
+    The answer is kept for each logical cluster, because it is asked for every object. Subscribers are called when it changes.
     """
 
     adds = True
@@ -53,7 +56,7 @@ class AcceptedVisibility:
     def __init__(
         self, domains: Domains, place: tuple[str, str], range_: Range, resource: GroupResource, verb: str, shared: Visibility
     ) -> None:
-        """`place` is the export: cluster id and name. `shared` looks at the label."""
+        """`place`: cluster id and name of the export. `shared`: the visibility by the claim label."""
         self._domains = domains
         self._place = place
         self._range = range_
@@ -67,7 +70,7 @@ class AcceptedVisibility:
         if not self._shared.sees(record):
             return False
         if self._own and record.head.labels.get(EXPORT_LABEL) == self._own:
-            # Whoever binds an export lets its provider see that.
+            # A provider always sees the bindings to its own export.
             return True
         cluster = record.key.cluster
         known = self._known.get(cluster)
@@ -76,11 +79,11 @@ class AcceptedVisibility:
         return known
 
     def at(self, version: int) -> Visibility:
-        """With the bindings of then; what the export claims is known as of now."""
+        """With the bindings as they were at that version, and the claims of the export as they are now."""
         events = self._range.events_after(version, API_BINDINGS)
         if not events:
             return self
-        past = AcceptedVisibility(self._domains, self._place, self._range, self._resource, self._verb, self._shared)
+        earlier = AcceptedVisibility(self._domains, self._place, self._range, self._resource, self._verb, self._shared)
         clusters = {event.key.cluster for event in events}
         bindings = {each: {record.key: record for record in self._range.list(API_BINDINGS, each)} for each in clusters}
         for event in reversed(events):
@@ -89,8 +92,8 @@ class AcceptedVisibility:
             else:
                 bindings[event.key.cluster][event.key] = event.previous
         for cluster, records in bindings.items():
-            past._known[cluster] = self._accepted_in(map(decoded, sorted(records.values(), key=lambda record: record.key)))
-        return past
+            earlier._known[cluster] = self._accepted_in(map(decoded, sorted(records.values(), key=lambda record: record.key)))
+        return earlier
 
     def subscribe(self, changed: Callable[[], None]) -> Callable[[], None]:
         def bindings_changed(events: Sequence[RecordEvent]) -> None:
@@ -111,7 +114,7 @@ class AcceptedVisibility:
         return stop
 
     def _renew(self, clusters: Collection[str]) -> bool:
-        """Looks again at what is known of clusters; whether any of it is different now."""
+        """Computes the answers for these clusters again. Returns whether any changed."""
         different = False
         for cluster in clusters:
             now = self._accepts(cluster)

@@ -1,4 +1,5 @@
-"""What the view of one export serves: its resources, what it claims, and the bindings to it."""
+"""The API domain of an export (kcp's word): the resources that its view serves, which are its own, the claimed ones, and
+APIBindings."""
 
 from __future__ import annotations
 
@@ -15,12 +16,12 @@ from tenantry.kube.objects import GroupResource, Object
 from tenantry.kube.status import StatusError
 from tenantry.placement.catalog import Catalog
 from tenantry.storage.record import Record
-from tenantry.tenancy.apis import ClusterApis
-from tenantry.tenancy.exports.bindings import BINDING_RESOURCE, identity_of
+from tenantry.tenancy.cluster_apis import ClusterApis
 from tenantry.tenancy.exports.claimable import CLAIMABLE
-from tenantry.tenancy.exports.claims import normalized
+from tenantry.tenancy.exports.export_lookup import ExportLookup
 from tenantry.tenancy.exports.hashing import EXPORT_LABEL, REFLEXIVE_VALUE, claim_hash, claim_label, export_hash
-from tenantry.tenancy.exports.lookup import ExportLookup
+from tenantry.tenancy.exports.permission_claims import normalized
+from tenantry.tenancy.exports.read_bindings import BINDING_RESOURCE, identity_of
 from tenantry.tenancy.resources import API_EXPORTS, API_RESOURCE_SCHEMAS
 from tenantry.tenancy.types import SystemDefinitions
 from tenantry.virtual.restrict import NO_SUBRESOURCES, STATUS_AND_SCALE, restricted
@@ -33,8 +34,11 @@ _ALL_VERBS = (*STANDARD_VERBS,)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Domain:
-    """`claims`: the export's claim for each resource that is served by a claim. `filters`: which objects are visible, for
-    resources that are not visible whole."""
+    """What the view of one export serves.
+
+    `cluster` (id) and `name`: the export. `claims`: the export's claim on each claimed resource. `filters`: the visible objects
+    of each resource whose objects are not all visible.
+    """
 
     cluster: str
     name: str
@@ -45,7 +49,7 @@ class Domain:
 
 
 def _size(known: tuple[Domain | None]) -> int:
-    """Also of the definitions, which nobody else may keep."""
+    """In bytes, with the definitions: often nobody else has a reference to them."""
     domain = known[0]
     if domain is None:
         return 0
@@ -53,9 +57,9 @@ def _size(known: tuple[Domain | None]) -> int:
 
 
 class Domains:
-    """Domains by export, remembered until any export or schema changes.
+    """The domains of exports, cached until any export or schema changes.
 
-    A definition stays the same value for as long as schema and identity are the same, so watches on it go on.
+    A definition is the same value while its schema and identity are the same, so watches of it continue.
     """
 
     def __init__(self, *, catalog: Catalog, definitions: SystemDefinitions, exports: ExportLookup, apis: ClusterApis) -> None:
@@ -67,17 +71,17 @@ class Domains:
         )
         self._subscribers: KeyedBroadcast[tuple[str, str], []] = KeyedBroadcast("a subscriber of an export's view")
         self._watched: dict[tuple[str, str], Domain | None] = {}
-        """The domains that are subscribed to, as they were when that was asked for last."""
+        """The last known domains of exports with subscribers."""
         catalog.subscribe(API_EXPORTS, self._changed)
         catalog.subscribe(API_RESOURCE_SCHEMAS, self._changed)
 
     def of(self, cluster: str, name: str) -> Domain | None:
-        """None where the export does not exist or has no identity (yet)."""
+        """The domain of an export (cluster id, name); None if the export does not exist or has no identity yet."""
         place = (cluster, name)
         return self._known.compute(place, lambda: (self._compile(cluster, name),))[0]
 
     def subscribe(self, cluster: str, name: str, changed: Callable[[], None]) -> Callable[[], None]:
-        """Calls back when definitions or claims of an export changed; returns how to stop."""
+        """Calls `changed` when definitions or claims of an export changed. Returns a function that ends this."""
         place = (cluster, name)
         unsubscribe = self._subscribers.subscribe(place, changed)
         if place not in self._watched:
@@ -91,12 +95,12 @@ class Domains:
         return stop
 
     def _changed(self, *_: object) -> None:
-        """Tells only those whose definitions or claims are no longer the same: exports of many tenants change while watches are
-        open."""
+        """Notifies only subscribers of exports whose definitions or claims changed: exports of other tenants change all the
+        time."""
         self._known.clear()
         for place in self._subscribers:
             if place not in self._watched:
-                # Whoever was called before this one ended its watch.
+                # A subscriber that was called before ended this subscription.
                 continue
             old, new = self._watched[place], self.of(*place)
             self._watched[place] = new

@@ -1,4 +1,4 @@
-"""As whom a provider acts in a consumer's workspace: as itself, with a warrant of that workspace beside it."""
+"""The user as whom a provider writes in a consumer's workspace: itself, with a warrant of that workspace (kcp)."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from tenantry.apiserver.user import CLUSTER_NAME_EXTRA, KCP_ADMIN_GROUP, WARRANT
 from tenantry.base.cache import cached
 
 _WARRANT_USER = service_account_name("default", "~provider")
-"""A service account, so that it counts in one cluster; of a name that none can have, for what is granted to one elsewhere by its
-global name is not the provider's. kcp's is called `rest`."""
+"""A service account, so that the warrant is valid in one cluster. No service account can have this name, so that nothing is
+granted to it in other clusters. kcp's is called `rest`."""
 
 
 @cached("warrants", bytes_max=1 << 20)
 def with_warrant(user: User, cluster: str) -> User:
-    """The user, who also counts as an administrator in `cluster` and nowhere else.
+    """The user with a warrant that makes it an administrator in `cluster` only.
 
-    Admission sees the provider's real name, and asks the provider's own permissions about anything outside of that cluster
-    (binding to another export, for example).
+    Admission sees the provider's own name, and checks the provider's own permissions in other clusters, for example to bind
+    another export.
     """
     warrant = orjson.dumps(
         {"user": _WARRANT_USER, "groups": [KCP_ADMIN_GROUP], "extra": {CLUSTER_NAME_EXTRA: [cluster]}}

@@ -6,17 +6,17 @@ from tenantry.apiserver.admission.attributes import UPDATE, Review
 from tenantry.apiserver.authorization import Attributes
 from tenantry.apiserver.user import User
 from tenantry.kube.objects import labels_of, metadata_of
-from tenantry.tenancy.authorization.authorizer import ClusterAuthorizer
+from tenantry.tenancy.authorization.cluster_authorizer import ClusterAuthorizer
 from tenantry.tenancy.exports.admission.api_export import claim_problems
 from tenantry.tenancy.exports.admission.refusal import is_main_write, refuse
 from tenantry.tenancy.exports.admission.stored_form import stored_form
-from tenantry.tenancy.exports.bindings import GROUP, reference_of
+from tenantry.tenancy.exports.export_lookup import ExportLookup
 from tenantry.tenancy.exports.hashing import EXPORT_LABEL, export_hash
-from tenantry.tenancy.exports.lookup import ExportLookup
+from tenantry.tenancy.exports.read_bindings import GROUP, reference_of
 
 
 class ApiBinding:
-    """Who may bind: verb `bind` on the export, in the provider's cluster. The label that tells which export it is."""
+    """Sets the label of the export, and requires the verb `bind` on the export in the provider's cluster."""
 
     def __init__(self, *, exports: ExportLookup, authorizer: ClusterAuthorizer) -> None:
         self._exports = exports
@@ -61,9 +61,9 @@ class ApiBinding:
 
 
 def check_bind(exports: ExportLookup, authorizer: ClusterAuthorizer, review: Review, kind: str) -> str:
-    """The cluster id of the export that the object refers to.
+    """The cluster id of the export to which the object refers.
 
-    Raises StatusError 403 where the caller may not bind it; the text is the same where it does not exist.
+    Raises StatusError 403 if the caller may not bind it or it does not exist, with the same message.
     """
     assert review.object is not None
     path, name = reference_of(review.object)
@@ -75,7 +75,7 @@ def check_bind(exports: ExportLookup, authorizer: ClusterAuthorizer, review: Rev
 
 
 def may_bind(authorizer: ClusterAuthorizer, user: User, cluster: str, name: str) -> bool:
-    """Verb `bind` on an export, by the RBAC of its cluster alone: nobody needs access to the provider's workspace to bind."""
+    """Whether the RBAC of the export's cluster gives the verb `bind` on it. Access to the provider's workspace is not needed."""
     return authorizer.allows_deep(
         Attributes(user, "bind", cluster, group=GROUP, version="v1alpha2", resource="apiexports", name=name)
     )

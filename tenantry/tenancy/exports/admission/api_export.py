@@ -13,7 +13,7 @@ from tenantry.tenancy.exports.claimable import needs_identity
 
 
 class ApiExport:
-    """Claims name an identity where they must, and schemas bear the names of what they are exported as."""
+    """Checks that claims have an identity hash where they need one, and that names of schemas match the exported resources."""
 
     def mutate(self, review: Review) -> None:
         return None
@@ -28,7 +28,7 @@ class ApiExport:
 
 
 def claim_problems(claims: Iterable[Mapping[str, Any]]) -> Iterable[str]:
-    """Texts for the claims (v1alpha2) of an export or a binding that lack an identity hash, or whose selector is none."""
+    """Messages about claims (v1alpha2) without a needed identity hash, or with an invalid selector."""
     for index, claim in enumerate(claims):
         for name in ("selector", "defaultSelector"):
             try:

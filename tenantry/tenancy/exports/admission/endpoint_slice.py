@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from tenantry.apiserver.admission.attributes import CREATE, Review
-from tenantry.tenancy.authorization.authorizer import ClusterAuthorizer
+from tenantry.tenancy.authorization.cluster_authorizer import ClusterAuthorizer
 from tenantry.tenancy.exports.admission.api_binding import check_bind
 from tenantry.tenancy.exports.admission.refusal import is_main_write
-from tenantry.tenancy.exports.lookup import ExportLookup
+from tenantry.tenancy.exports.export_lookup import ExportLookup
 
 
 class EndpointSlice:
-    """A slice refers to an export that exists and that its creator may bind."""
+    """Requires that the export of a new slice exists and that the creator may bind it."""
 
     def __init__(self, *, exports: ExportLookup, authorizer: ClusterAuthorizer) -> None:
         self._exports = exports

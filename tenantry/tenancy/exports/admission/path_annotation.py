@@ -1,4 +1,4 @@
-"""Admission `kcp.io/PathAnnotation`: objects that others refer to by path say under which path they are."""
+"""Admission `kcp.io/PathAnnotation`: keeps the annotation `kcp.io/path` equal to the path of the workspace."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from tenantry.tenancy.well_known import PATH_ANNOTATION
 
 _FORCED = frozenset({("apis.kcp.io", "apiexports"), ("apis.kcp.io", "apibindings"), ("tenancy.kcp.io", "workspacetypes")})
 _OWN = ("core.kcp.io", "logicalclusters")
-"""Where the path is kept: what it says there is the original."""
+"""LogicalClusters have the original of the path, so it is not changed there."""
 
 
 class PathAnnotation:
-    """Forced on exports, bindings and workspace types; kept right wherever else somebody put it."""
+    """Sets the annotation on exports, bindings and workspace types, and corrects it on other objects that have it."""
 
     def __init__(self, *, directory: Directory) -> None:
         self._directory = directory
@@ -31,7 +31,7 @@ class PathAnnotation:
             raise refuse(review, f'annotation "{PATH_ANNOTATION}" must match canonical path "{expected}"')
 
     def _expected(self, review: Review) -> str:
-        """The path that the annotation must have; empty where it need not be there, or the path is not known (yet)."""
+        """The required value; empty if the object needs no annotation, or the path is unknown."""
         if not is_main_write(review) or review.object is None:
             return ""
         place = (review.definition.group, review.definition.plural)

@@ -1,4 +1,4 @@
-"""How admission of kcp's types refuses: 403 with the texts of field errors (kcp answers 403 even for plain validation)."""
+"""Refusals of admission of kcp's types: 403 with field errors, even for validation (kcp)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tenantry.kube.status import StatusError, forbidden
 
 
 def refuse(review: Review, *problems: str) -> StatusError:
-    """The 403 of a write, to be raised."""
+    """The StatusError 403 of a write, which the caller raises."""
     name = review.name or (name_of(review.object) if review.object is not None else "")
     return forbidden(review.definition.group_resource, name, aggregate(problems))
 
@@ -21,5 +21,5 @@ def aggregate(problems: Sequence[str]) -> str:
 
 
 def is_main_write(review: Review) -> bool:
-    """A create or update of the object itself, not of a subresource."""
+    """Whether it is a create or update of the object itself, not of a subresource."""
     return not review.subresource and review.object is not None and review.operation in (CREATE, UPDATE)

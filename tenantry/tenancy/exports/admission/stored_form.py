@@ -1,6 +1,6 @@
-"""Exports and bindings as they will be stored: what admission decides about them, it decides about this form.
+"""Exports and bindings in the storage version, on which admission decides.
 
-The older version of both types keeps what it cannot say in annotations, which are a user's text.
+The older version of both types has some fields in annotations, which users can write.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from tenantry.kube.status import invalid
 
 
 def stored_form(review: Review, obj: Object | None) -> Object:
-    """An object of the review in the storage version, not to be changed. `{}` for None."""
+    """An object of the review in the storage version; `{}` for None. Never change it."""
     if obj is None:
         return {}
     convert = review.version.to_storage
@@ -21,7 +21,7 @@ def stored_form(review: Review, obj: Object | None) -> Object:
 
 
 class StoredForm:
-    """What comes out of a conversion is held against the schema of the version in which it is stored and read."""
+    """Validates the result of a conversion by the schema of the storage version."""
 
     def mutate(self, review: Review) -> None:
         return None
@@ -31,7 +31,7 @@ class StoredForm:
             return
         definition = review.definition
         stored = stored_form(review, review.object)
-        # What the schema says of versions and of the change was held against the version that was sent.
+        # Transition rules were validated in the version that was sent.
         schema = definition.versions[definition.storage_version].schema
         errors = validate({key: stored[key] for key in ("spec", "status") if key in stored}, schema)
         if errors:

@@ -1,5 +1,7 @@
-"""core.kcp.io/LogicalCluster: nobody but the system writes a status, and controllers of workspace types say in
-it, through their views, that they are done."""
+"""Admission core.kcp.io/LogicalCluster: only the system creates, deletes and changes LogicalClusters.
+
+Controllers of workspace types may remove their own initializer or terminator from the status, through their views.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +14,14 @@ from tenantry.kube.status import StatusError, forbidden
 from tenantry.tenancy.reserved_keys import is_privileged
 from tenantry.tenancy.types.phase_fields import INITIALIZING, READY, SCHEDULING
 from tenantry.tenancy.well_known import INACTIVE_ANNOTATION
-from tenantry.tenancy.workspaces.reports import ReportScope, meaning
+from tenantry.tenancy.workspaces.lifecycle_entry import LifecycleScope, without_empty_fields
 
 _FIXED = ("initializers", "terminators", "createdBy", "directlyDeletable")
 _ORDER = {"": 1, SCHEDULING: 2, INITIALIZING: 3, READY: 4}
 
 
 def admit_logical_cluster(review: Review) -> None:
-    """Raises StatusError 403 for what only the system may do."""
+    """Raises StatusError 403 if only the system may do this."""
     if not LIFECYCLE_GROUPS.isdisjoint(review.user.groups):
         return
     if review.operation == CREATE:
@@ -50,9 +52,9 @@ def _change_error(obj: Object, old: Object, fixed: Sequence[str]) -> str:
 
 def _status_error(review: Review, obj: Object, old: Object) -> str:
     status, before = obj.get("status") or {}, old.get("status") or {}
-    if meaning(status) == meaning(before):
+    if without_empty_fields(status) == without_empty_fields(before):
         return ""
-    if isinstance(review.scope, ReportScope) and review.scope.waited.is_removed(before, status):
+    if isinstance(review.scope, LifecycleScope) and review.scope.lifecycle_entry.is_removed(before, status):
         return ""
     phase, former = status.get("phase") or "", before.get("phase") or ""
     if _ORDER.get(phase, 0) < _ORDER.get(former, 0):

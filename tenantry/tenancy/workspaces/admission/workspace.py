@@ -1,4 +1,4 @@
-"""tenancy.kcp.io/Workspace and tenancy.kcp.io/WorkspaceTypeExists: who may make which workspace where."""
+"""Admission tenancy.kcp.io/Workspace and tenancy.kcp.io/WorkspaceTypeExists: who may create which Workspace where."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from tenantry.kube.objects import Object, annotations_of, labels_of
 from tenantry.kube.status import StatusError, forbidden
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
-from tenantry.tenancy.authorization.authorizer import ClusterAuthorizer
-from tenantry.tenancy.authorization.outside import NameOfOneCluster, known_outside
+from tenantry.tenancy.authorization.cluster_authorizer import ClusterAuthorizer
+from tenantry.tenancy.authorization.stored_user import KnownInOneCluster, globally_named
 from tenantry.tenancy.resources import LOGICAL_CLUSTERS
 from tenantry.tenancy.types.logical_cluster import NAME
 from tenantry.tenancy.types.phase_fields import READY
 from tenantry.tenancy.types.workspace import CLUSTER_ANNOTATION
 from tenantry.tenancy.well_known import OWNER_ANNOTATION, REQUIRED_GROUPS_ANNOTATION
-from tenantry.tenancy.workspaces.types import (
+from tenantry.tenancy.workspaces.workspace_types import (
     TYPE_ANNOTATION,
     Member,
     ResolvedType,
@@ -31,7 +31,7 @@ from tenantry.tenancy.workspaces.types import (
 
 
 class WorkspaceRules:
-    """Decides from memory: the parent's LogicalCluster, the catalog's types, and RBAC of the types' workspaces."""
+    """Sets owner, type and labels of new Workspaces, and checks the permission to use the type, and its limits."""
 
     def __init__(self, *, cell: Cell, authorizer: ClusterAuthorizer, workspace_types: WorkspaceTypes) -> None:
         self._cell = cell
@@ -42,12 +42,12 @@ class WorkspaceRules:
         if review.operation != CREATE or review.object is None or review.subresource:
             return
         workspace = review.object
-        self._own(review, workspace)
+        self._set_owner(review, workspace)
         spec = workspace.setdefault("spec", {})
         if spec.get("mount"):
             return
         reference = spec.get("type")
-        name = self._given(review, reference) if reference else self._default(review)
+        name = self._requested_type(review, reference) if reference else self._default_type(review)
         spec["type"] = {"name": name.name, "path": name.path}
         labels = self._resolve(review, name).labels
         if labels:
@@ -61,14 +61,14 @@ class WorkspaceRules:
         elif review.old_object is not None:
             self._validate_change(review, review.object, review.old_object)
 
-    def _own(self, review: Review, workspace: Object) -> None:
-        """The creator owns it; groups that the parent requires are required here too.
+    def _set_owner(self, review: Review, workspace: Object) -> None:
+        """Sets the annotations of the owner, who is the creator, and of required groups, which are those of the parent.
 
-        kcp leaves out system:masters, whose workspaces then never become Ready; here they own what they make as anybody does.
+        In kcp, Workspaces of system:masters have no owner and never become Ready; here they have one as others do.
         """
         annotations = dict(annotations_of(workspace))
         if not review.user.is_master:
-            # A workspace that claims a cluster would be taken for its owner.
+            # Otherwise a new Workspace could take over the cluster of another one.
             annotations.pop(CLUSTER_ANNOTATION, None)
         if not review.user.is_master or OWNER_ANNOTATION not in annotations:
             annotations[OWNER_ANNOTATION] = self._owner(review)
@@ -82,13 +82,14 @@ class WorkspaceRules:
         workspace["metadata"]["annotations"] = annotations
 
     def _owner(self, review: Review) -> str:
-        """The owner annotation: who makes the workspace, by a name that means the same inside of it."""
+        """The value of the owner annotation: the creator, by a name that is valid in the new workspace. Raises StatusError
+        403."""
         try:
-            return owner_text(known_outside(review.user, review.cluster))
-        except NameOfOneCluster as error:
+            return owner_text(globally_named(review.user, review.cluster))
+        except KnownInOneCluster as error:
             raise self._refuse(review, f"workspaces belong to users whom they know, too: {error}") from error
 
-    def _given(self, review: Review, reference: Object) -> TypeName:
+    def _requested_type(self, review: Review, reference: Object) -> TypeName:
         name, path = reference["name"], reference.get("path") or ""
         if path:
             return TypeName(path, name)
@@ -97,7 +98,7 @@ class WorkspaceRules:
             raise self._refuse(review, f'workspace type "{name}" cannot be resolved: not found in this workspace or any above it')
         return found
 
-    def _default(self, review: Review) -> TypeName:
+    def _default_type(self, review: Review) -> TypeName:
         parent = self._parent_type(review)
         child = parent.default_child
         if child is None:
@@ -148,7 +149,7 @@ class WorkspaceRules:
         if spec.get("type") != before.get("type"):
             raise self._refuse(review, "spec.type is immutable")
         if spec.get("mount") != before.get("mount"):
-            # Also that there is none: a logical cluster would be left behind, or come to be.
+            # A mount that is added or removed would orphan or create a logical cluster.
             raise self._refuse(review, "spec.mount is immutable")
         if not review.user.is_master:
             self._only_system_sets(review, spec, before)
@@ -189,5 +190,5 @@ class WorkspaceRules:
 
 
 def owner_text(user: User) -> str:
-    """A user in the owner annotation: as UserInfo, in Go's order of fields (username, uid, groups, extra)."""
+    """The owner annotation of a user: UserInfo as JSON, with the fields in Go's order (username, uid, groups, extra)."""
     return orjson.dumps(user.to_user_info()).decode()

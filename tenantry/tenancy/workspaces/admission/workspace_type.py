@@ -1,4 +1,4 @@
-"""tenancy.kcp.io/WorkspaceType: what a type may be called, and which exports it may bring along."""
+"""Admission tenancy.kcp.io/WorkspaceType: reserved names, labels, and the permission to bind the default APIBindings."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from tenantry.apiserver.authorization import Attributes
 from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError, forbidden
 from tenantry.placement.directory import Directory
-from tenantry.tenancy.authorization.authorizer import ClusterAuthorizer
+from tenantry.tenancy.authorization.cluster_authorizer import ClusterAuthorizer
 from tenantry.tenancy.reserved_keys import LABELS, is_privileged, is_reserved
 from tenantry.tenancy.well_known import ROOT
-from tenantry.tenancy.workspaces.types import WORKSPACES
+from tenantry.tenancy.workspaces.workspace_types import WORKSPACES
 
 RESERVED_NAMES = frozenset({"any", "system"})
 
 
 class WorkspaceTypeRules:
-    """Who lists an export in a type needs `bind` on it, for every workspace of the type will be bound."""
+    """Users need the verb `bind` on the exports of `defaultAPIBindings`, because every workspace of the type will be bound to
+    them."""
 
     def __init__(self, *, directory: Directory, authorizer: ClusterAuthorizer) -> None:
         self._directory = directory
@@ -45,7 +46,7 @@ class WorkspaceTypeRules:
                 )
 
     def _check_labels(self, review: Review, labels: Mapping[str, str], before: Mapping[str, str]) -> None:
-        """Workspaces of the type get these labels from the platform, so that no label of the platform may be among them."""
+        """Raises StatusError 403 for reserved labels: the platform sets these labels on workspaces without another check."""
         for key, value in labels.items():
             if (
                 before.get(key) != value

@@ -1,0 +1,63 @@
+"""The health checks of a shard for `/readyz`, and the metrics of its store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from tenantry.apiserver.endpoints.health import Health
+from tenantry.base.metrics import Metrics
+from tenantry.storage.cell import Cell
+from tenantry.storage.store import Indeterminate, StoreError, Unavailable
+from tenantry.tenancy.wiring import Tenancy
+
+REMEMBERED_SECONDS = 10.0
+
+
+def add_checks(tenancy: Tenancy, health: Health, metrics: Metrics) -> None:
+    """Adds the checks `<shard>-store`, `<shard>-catalog` and `<shard>-controllers`, and counts the store's transactions."""
+    store = StoreCheck(tenancy.cell)
+    tenancy.cell.writes.subscribe(store.written)
+    tenancy.cell.writes.subscribe(
+        lambda seconds, changes, error: metrics.store_commit(seconds, changes) if error is None else None
+    )
+
+    def catalog() -> str | None:
+        if not tenancy.ready.is_set():
+            return "starting"
+        return None if tenancy.catalog.following else "changes of other shards do not arrive"
+
+    def controllers() -> str | None:
+        broken = tenancy.runner.broken
+        return f"not running: {broken}" if broken else None
+
+    metrics.shares += tenancy.cell.waiting
+    metrics.gauge(
+        "tenantry_storage_refused_writes",
+        "Writes refused because their logical cluster holds as much as it may.",
+        lambda: tenancy.cell.refused_growth,
+    )
+    health.add(f"{tenancy.name}-store", store.check)
+    health.add(f"{tenancy.name}-catalog", catalog)
+    health.add(f"{tenancy.name}-controllers", controllers)
+
+
+class StoreCheck:
+    """Passes if all ranges may be read, and the last write did not fail because of the store within REMEMBERED_SECONDS.
+
+    The failure is forgotten after that: a shard without requests has no write that could succeed. `clock`: monotonic seconds.
+    """
+
+    def __init__(self, cell: Cell, clock: Callable[[], float] = time.monotonic) -> None:
+        self._cell = cell
+        self._clock = clock
+        self._failure: tuple[float, str] | None = None
+
+    def written(self, seconds: float, changes: int, error: StoreError | None) -> None:
+        self._failure = (self._clock(), str(error)) if isinstance(error, Unavailable | Indeterminate) else None
+
+    def check(self) -> str | None:
+        if self._failure is not None and self._clock() - self._failure[0] < REMEMBERED_SECONDS:
+            return f"the last write failed: {self._failure[1]}"
+        unreadable = [name for name, range_ in self._cell.ranges.items() if not range_.readable]
+        return f"ranges that may not be read: {', '.join(unreadable)}" if unreadable else None

@@ -1,0 +1,60 @@
+"""Reports the load of a shard's ranges to the registry: tenants, objects, and requests per second."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+from shard.wiring import Shard
+from tenantry.base.tasks import restarting
+from tenantry.placement.map_rows import RangeLoad
+from tenantry.storage.range import Range
+from tenantry.storage.store import StoreError
+
+AGAIN_SECONDS = 60.0
+"""An unchanged report is repeated after this time, because a new session has none."""
+
+logger = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def reporting_loads(shard: Shard, interval_seconds: float) -> AsyncIterator[None]:
+    """Reports every `interval_seconds` in the context."""
+    task = restarting(partial(_report, shard, interval_seconds), name="report loads")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _report(shard: Shard, interval_seconds: float) -> None:
+    """Runs until cancelled. After a failed report, the next one has all values again."""
+    loop = asyncio.get_running_loop()
+    reported: dict[str, RangeLoad] | None = None
+    reported_at = 0.0
+    seen: dict[Range, int] = {}
+    since = loop.time()
+    while True:
+        await asyncio.sleep(interval_seconds)
+        now = loop.time()
+        ranges = dict(shard.cell.ranges)
+        loads = {
+            name: RangeLoad(
+                tenants=shard.tenants(name),
+                objects=range_.size,
+                requests=round((range_.requests - seen.get(range_, 0)) / (now - since), 1),
+            )
+            for name, range_ in ranges.items()
+        }
+        seen, since = {range_: range_.requests for range_ in ranges.values()}, now
+        if loads == reported and now - reported_at < AGAIN_SECONDS:
+            continue
+        try:
+            await shard.session.report(loads)
+            reported, reported_at = loads, now
+        except StoreError as error:
+            logger.warning("the loads could not be reported", extra={"error": str(error)})

@@ -1,0 +1,41 @@
+"""Looks up whether a service account, or the Secret of a token, still exists. Called for each token that is not cached."""
+
+from __future__ import annotations
+
+import orjson
+
+from tenantry.apiserver.request import Request
+from tenantry.apiserver.user import SYSTEM
+from tenantry.http.messages import Response
+from tenantry.kube.status import unavailable
+from tenantry.placement.map import Map
+from tenantry.placement.peers import Peers
+from tenantry.storage.cell import Cell
+from tenantry.storage.keys import Key
+
+
+class ServiceAccountLookup:
+    """Reads from memory for clusters of this shard, otherwise asks the shard that owns the range."""
+
+    def __init__(self, cell: Cell, range_map: Map, peers: Peers) -> None:
+        self._cell = cell
+        self._range_map = range_map
+        self._peers = peers
+
+    async def __call__(self, cluster: str, resource: str, namespace: str, name: str) -> str | None:
+        """The uid; None if the object does not exist. Raises StatusError 503 if the range's owner does not answer."""
+        if self._cell.owns(cluster):
+            record = self._cell.range_of(cluster).get(Key(cluster, f"core/{resource}", namespace, name))
+            return record.head.uid if record is not None and not record.head.deleting else None
+        info = self._range_map.range_of(cluster)
+        if info is None:
+            return None
+        path = f"/clusters/{cluster}/api/v1/namespaces/{namespace}/{resource}/{name}"
+        reply = await self._peers.call(info.name, Request("GET", path, user=SYSTEM))
+        if isinstance(reply, Response) and reply.status == 404:
+            return None
+        if not isinstance(reply, Response) or reply.status != 200:
+            # A token is not invalid because its range has no owner at the moment.
+            raise unavailable(f"whether the token's service account exists cannot be told: range {info.name} does not answer now")
+        metadata = orjson.loads(reply.body)["metadata"]
+        return None if metadata.get("deletionTimestamp") else str(metadata["uid"])

@@ -1,0 +1,67 @@
+"""The admission chain of logical clusters: all plugins, and their order.
+
+First, reserved labels, annotations and finalizers that users sent are removed, so that no other plugin sees them. Then follow,
+in kcp's order, namespaces, the rules of workspaces and exports, reserved names, and escalation checks. Quotas are last, because
+no later plugin may refuse a write that was charged.
+"""
+
+from __future__ import annotations
+
+from tenantry.apiserver.admission.attributes import AdmissionChain
+from tenantry.placement.catalog import Catalog
+from tenantry.placement.directory import Directory
+from tenantry.storage.cell import Cell
+from tenantry.tenancy.admission.claim_escalation import ClaimEscalation
+from tenantry.tenancy.admission.escalation import Escalation
+from tenantry.tenancy.admission.namespace_lifecycle import NamespaceLifecycle
+from tenantry.tenancy.admission.object_count import ObjectCount
+from tenantry.tenancy.admission.quota import Quota
+from tenantry.tenancy.admission.reserved import Reserved
+from tenantry.tenancy.admission.reserved_metadata import ReservedMetadata
+from tenantry.tenancy.admission.system_finalizers import SystemFinalizers
+from tenantry.tenancy.admission.system_roles import SystemRoles
+from tenantry.tenancy.authorization.authorizer_chain import AuthorizerChain
+from tenantry.tenancy.exports.admission.export_plugins import plugins as export_plugins
+from tenantry.tenancy.exports.export_lookup import ExportLookup
+from tenantry.tenancy.exports.permission_claims import Claims
+from tenantry.tenancy.types import SystemDefinitions
+from tenantry.tenancy.workspaces.admission.workspace_plugins import plugins as workspace_plugins
+from tenantry.tenancy.workspaces.scheduler import Scheduler
+from tenantry.tenancy.workspaces.workspace_types import WorkspaceTypes
+
+
+def build(
+    *,
+    cell: Cell,
+    catalog: Catalog,
+    directory: Directory,
+    definitions: SystemDefinitions,
+    workspace_types: WorkspaceTypes,
+    scheduler: Scheduler,
+    exports: ExportLookup,
+    claims: Claims,
+    authorizer: AuthorizerChain,
+) -> AdmissionChain:
+    """The admission chain of a shard."""
+    return AdmissionChain(
+        [
+            ReservedMetadata(),
+            SystemFinalizers(definitions=definitions),
+            NamespaceLifecycle(),
+            *workspace_plugins(
+                cell=cell,
+                directory=directory,
+                definitions=definitions,
+                workspace_types=workspace_types,
+                scheduler=scheduler,
+                authorizer=authorizer,
+            ),
+            *export_plugins(directory=directory, exports=exports, claims=claims, authorizer=authorizer),
+            Reserved(definitions=definitions),
+            Escalation(authorizer),
+            ClaimEscalation(authorizer),
+            SystemRoles(cell=cell, catalog=catalog),
+            ObjectCount(),
+            Quota(),
+        ]
+    )

@@ -1,0 +1,223 @@
+"""Permission claims: which objects of a consumer its provider may see (kcp).
+
+Such objects have a label for each export, `claimed.internal.apis.kcp.io/<hash of the export>`. Admission sets the labels on
+every write, so users cannot forge them. `claim_label_controller` updates existing objects when a binding changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import orjson
+
+from tenantry.apiserver.admission.attributes import CREATE, UPDATE, Review
+from tenantry.base.cache import Cache
+from tenantry.kube.objects import GroupResource, Object, labels_of, metadata_of, name_of
+from tenantry.kube.selectors import labels as label_selectors
+from tenantry.kube.selectors.labels import LabelSelector
+from tenantry.kube.status import forbidden
+from tenantry.placement.catalog import Catalog
+from tenantry.storage.keys import Key
+from tenantry.storage.range import Range
+from tenantry.storage.record import Record
+from tenantry.tenancy.exports.export_lookup import ExportLookup
+from tenantry.tenancy.exports.hashing import CLAIM_LABEL_PREFIX, REFLEXIVE_VALUE, claim_hash, claim_label
+from tenantry.tenancy.exports.read_bindings import BINDING_RESOURCE, reference_of
+from tenantry.tenancy.resources import API_BINDINGS, API_EXPORTS
+
+ACCEPTED = "Accepted"
+_CLAIM_MARK = b'"permissionClaims":[{'
+
+
+class AcceptedClaim(NamedTuple):
+    """An accepted claim: the label (`key`, `value`) of matching objects."""
+
+    key: str
+    value: str
+    selector: LabelSelector | None
+    """None: all objects."""
+
+
+class _Read(NamedTuple):
+    """A decoded binding: the fields that name its export, and its accepted claims."""
+
+    binding: Object
+    claims: tuple[tuple[GroupResource, str, LabelSelector | None], ...]
+    """(normalized resource, value of the label, selector)."""
+
+
+Table = Mapping[GroupResource, tuple[AcceptedClaim, ...]]
+_NO_CLAIMS: Table = {}
+
+
+def normalized(group: str, resource: str) -> GroupResource:
+    """The resource of a claim. Events of both API groups count as the same resource (kcp)."""
+    return GroupResource("", "events") if group == "events.k8s.io" and resource == "events" else GroupResource(group, resource)
+
+
+def accepted_claims(binding: Object) -> list[dict[str, Any]]:
+    """The accepted entries of `spec.permissionClaims`."""
+    return [c for c in (binding.get("spec") or {}).get("permissionClaims") or () if c.get("state") == ACCEPTED]
+
+
+def claim_selector(claim: Mapping[str, Any]) -> LabelSelector | None:
+    """The selector of an accepted claim; None if it matches all objects. An invalid selector matches nothing: admission refuses
+    it, but a stored one must not fail every write in the consumer's cluster."""
+    selector = claim.get("selector") or {}
+    if selector.get("matchAll"):
+        return None
+    try:
+        return label_selectors.from_object(selector)
+    except ValueError:
+        return label_selectors.NOTHING
+
+
+def bears_claims(record: Record | None) -> bool:
+    """Whether a binding's record has any entry in `spec.permissionClaims`, without decoding it."""
+    return record is not None and _CLAIM_MARK in record.value
+
+
+class Claims:
+    """The accepted claims of logical clusters, computed on demand.
+
+    For a cluster without claims, only the bytes of its bindings are searched, and nothing is kept. Tables are cached while the
+    versions of the bindings are the same and no export changed.
+    """
+
+    def __init__(self, *, catalog: Catalog, exports: ExportLookup) -> None:
+        self._catalog = catalog
+        self._exports = exports
+        self._generation = 0
+        self._tables: Cache[str, tuple[tuple[int, ...], int, Table]] = Cache("accepted_claims", bytes_max=8 << 20)
+        # Any change of an export invalidates all tables; decoded bindings stay valid until they change.
+        self._read: Cache[tuple[Key, int], _Read] = Cache("claims_read", bytes_max=8 << 20, keeps_large=True)
+        self._catalog.subscribe(API_EXPORTS, self._exports_changed)
+
+    def of(self, range: Range, cluster: str) -> Table:
+        """Normalized resource → accepted claims of a cluster."""
+        bearing = [record for record in range.list(API_BINDINGS, cluster) if _CLAIM_MARK in record.value]
+        if not bearing:
+            return _NO_CLAIMS
+        state = tuple(record.version for record in bearing)
+        known = self._tables.get(cluster)
+        if known is not None and known[0] == state and known[1] == self._generation:
+            return known[2]
+        table = self._compile(cluster, bearing)
+        self._tables.put(cluster, (state, self._generation, table))
+        return table
+
+    def expected_labels(self, range: Range, cluster: str, resource: GroupResource, obj: Object) -> dict[str, str]:
+        """All claim labels that an object of the (not normalized) resource must have."""
+        table = self.of(range, cluster)
+        expected: dict[str, str] = {}
+        if table:
+            expected = matching(table, resource, labels_of(obj))
+        if resource == BINDING_RESOURCE:
+            self._add_reflexive(cluster, obj, expected)
+        return expected
+
+    def _add_reflexive(self, cluster: str, binding: Object, expected: dict[str, str]) -> None:
+        path, name = reference_of(binding)
+        home = (binding.get("status") or {}).get("apiExportClusterName") or self._exports.resolve_cluster(cluster, path)
+        if home:
+            expected.setdefault(claim_label(home, name), REFLEXIVE_VALUE)
+
+    def _compile(self, cluster: str, bindings: Iterable[Record]) -> Table:
+        table: dict[GroupResource, list[AcceptedClaim]] = {}
+        for record in bindings:
+            binding, claims = self._read.compute((record.key, record.version), partial(_read, record))
+            export = self._exports.bound_by(cluster, binding) if claims else None
+            if export is None:
+                continue
+            key = claim_label(export.cluster, export.name)
+            for resource, value, selector in claims:
+                table.setdefault(resource, []).append(AcceptedClaim(key, value, selector))
+        return {place: tuple(claims) for place, claims in table.items()}
+
+    def _exports_changed(self, *_: object) -> None:
+        self._generation += 1
+
+
+def _read(record: Record) -> _Read:
+    binding: Object = orjson.loads(record.value)
+    home = (binding.get("status") or {}).get("apiExportClusterName")
+    names = {"spec": {"reference": (binding.get("spec") or {}).get("reference")}, "status": {"apiExportClusterName": home}}
+    return _Read(names, tuple(_claimed(claim) for claim in accepted_claims(binding)))
+
+
+def _claimed(claim: Mapping[str, Any]) -> tuple[GroupResource, str, LabelSelector | None]:
+    group, resource = claim.get("group") or "", claim.get("resource") or ""
+    return normalized(group, resource), claim_hash(group, resource, claim.get("identityHash") or ""), claim_selector(claim)
+
+
+def matching(table: Table, resource: GroupResource, labels: Mapping[str, str]) -> dict[str, str]:
+    """The claim labels of an object with these labels, by the accepted claims of its cluster."""
+    return {
+        claim.key: claim.value
+        for claim in table.get(normalized(*resource), ())
+        if claim.selector is None or claim.selector.matches(labels)
+    }
+
+
+def claim_labels(labels: Mapping[str, str]) -> dict[str, str]:
+    """The claim labels among an object's labels."""
+    return {k: v for k, v in labels.items() if k.startswith(CLAIM_LABEL_PREFIX)}
+
+
+class PermissionClaims:
+    """Admission `apis.kcp.io/PermissionClaims`: sets the claim labels, and verifies them after all mutating admission."""
+
+    def __init__(self, claims: Claims) -> None:
+        self._claims = claims
+
+    def mutate(self, review: Review) -> None:
+        expected = self._expected(review)
+        if expected is None or review.object is None:
+            return
+        labels = labels_of(review.object)
+        kept = {k: v for k, v in labels.items() if not k.startswith(CLAIM_LABEL_PREFIX)}
+        if len(kept) + len(expected) == len(labels) and all(labels.get(k) == v for k, v in expected.items()):
+            return
+        kept.update(expected)
+        if kept:
+            metadata_of(review.object)["labels"] = kept
+        else:
+            metadata_of(review.object).pop("labels", None)
+
+    def validate(self, review: Review) -> None:
+        expected = self._expected(review) if not review.subresource else None
+        if expected is None or review.object is None:
+            return
+        actual = claim_labels(labels_of(review.object))
+        if actual == expected:
+            return
+        problems = [
+            f'metadata.labels[{key}]: Invalid value: "{actual.get(key, "")}": must be "{value}"'
+            for key, value in expected.items()
+            if actual.get(key) != value
+        ]
+        problems += [
+            f'metadata.labels[{key}]: Invalid value: "{value}": must not be set'
+            for key, value in actual.items()
+            if key not in expected
+        ]
+        text = problems[0] if len(problems) == 1 else "[" + ", ".join(problems) + "]"
+        raise forbidden(review.definition.group_resource, review.name or name_of(review.object), text)
+
+    def _expected(self, review: Review) -> dict[str, str] | None:
+        """The claim labels that the object must have; None if nothing is to be done, which is the common case."""
+        if (
+            # The subresources of custom types leave metadata as it is, those of built-in types write it.
+            (review.subresource and review.definition.message is None)
+            or not review.definition.stored
+            or review.operation not in (CREATE, UPDATE)
+            or review.object is None
+        ):
+            return None
+        resource = review.definition.group_resource
+        expected = self._claims.expected_labels(review.scope.range, review.cluster, resource, review.object)
+        if not expected and not any(key.startswith(CLAIM_LABEL_PREFIX) for key in labels_of(review.object)):
+            return None
+        return expected

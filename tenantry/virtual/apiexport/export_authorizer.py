@@ -1,0 +1,108 @@
+"""The authorizer of the view of an export. It allows a request if three checks allow it, in this order (kcp):
+
+A. The consumer has bound the resource, or accepted the claim on it with this verb.
+B. The caller has the verb on `apiexports/content` in the provider's workspace.
+C. The maximal permission policy of the export that owns a claimed type allows it.
+"""
+
+from __future__ import annotations
+
+from tenantry.apiserver.authorization import ALLOWED, Attributes, Decision, Verdict
+from tenantry.kube.objects import GroupResource
+from tenantry.storage.range import Range
+from tenantry.tenancy.authorization.cluster_authorizer import ClusterAuthorizer
+from tenantry.tenancy.exports.export_lookup import ExportLookup
+from tenantry.tenancy.exports.maximal_permission_policy import has_local_policy, policy_allows
+from tenantry.tenancy.exports.read_bindings import (
+    BINDING_RESOURCE,
+    GROUP,
+    binding_to,
+    bindings_of,
+    bound_resource,
+)
+from tenantry.virtual.apiexport.acceptance import accepts
+from tenantry.virtual.apiexport.domain import Domain
+from tenantry.virtual.view import READ_VERBS
+
+ACCESS_DENIED = "access denied"
+"""The only reason that a caller gets: others would reveal workspaces that it may not know (kcp)."""
+DENIED = Decision(Verdict.DENY, ACCESS_DENIED)
+NOT_ALLOWED = Decision(Verdict.NO_OPINION, ACCESS_DENIED)
+
+
+class ExportAuthorizer:
+    """Made for each request. `export`: cluster id and name. `cluster`: None for the wildcard. `domain`: None if the export is
+    unknown."""
+
+    def __init__(
+        self,
+        export: tuple[str, str],
+        domain: Domain | None,
+        range_: Range,
+        cluster: str | None,
+        *,
+        exports: ExportLookup,
+        authorizer: ClusterAuthorizer,
+    ) -> None:
+        self._exports = exports
+        self._authorizer = authorizer
+        self._export_cluster, self._export_name = export
+        self._domain = domain
+        self._range = range_
+        self._cluster = cluster
+
+    def authorize(self, attributes: Attributes) -> Decision:
+        if attributes.user.is_master:
+            return ALLOWED
+        decision = self._bound(attributes)
+        if decision is not None:
+            return decision
+        if not self._content(attributes):
+            return NOT_ALLOWED
+        return ALLOWED if self._policies_allow(attributes) else DENIED
+
+    def _bound(self, attributes: Attributes) -> Decision | None:
+        """Check A. None: allowed so far."""
+        if self._cluster is None or not attributes.is_resource:
+            return None
+        binding = binding_to(bindings_of(self._range, self._cluster), self._export_cluster, self._export_name)
+        if binding is None:
+            return DENIED
+        if bound_resource(binding, attributes.group, attributes.resource) is not None:
+            return None
+        resource = GroupResource(attributes.group, attributes.resource)
+        if self._domain is not None and accepts(self._domain, binding, resource, attributes.verb):
+            return None
+        if resource == BINDING_RESOURCE:
+            return None if attributes.verb in READ_VERBS else NOT_ALLOWED
+        return DENIED
+
+    def _content(self, attributes: Attributes) -> bool:
+        """Check B: the verb on `apiexports/content`, also for discovery, by the whole authorizer chain of the provider's
+        workspace."""
+        question = Attributes(
+            attributes.user,
+            attributes.verb,
+            self._export_cluster,
+            group=GROUP,
+            version="v1alpha1",
+            resource="apiexports",
+            subresource="content",
+            name=self._export_name,
+        )
+        return self._authorizer.authorize(question).allowed
+
+    def _policies_allow(self, attributes: Attributes) -> bool:
+        """Check C: the policy of every export with the identity of the claimed type must allow it."""
+        if not attributes.is_resource or self._domain is None:
+            return True
+        claim = self._domain.claims.get(GroupResource(attributes.group, attributes.resource))
+        identity = claim.get("identityHash") if claim is not None else ""
+        if not identity:
+            return True
+        owners = self._exports.with_identity(identity)
+        return bool(owners) and all(
+            policy_allows(owner, attributes._replace(cluster=owner.cluster), self._authorizer.allows_deep)
+            for owner in owners
+            if has_local_policy(owner.object)
+        )

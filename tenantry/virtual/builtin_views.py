@@ -1,0 +1,20 @@
+"""The views of this package: those that kcp has too."""
+
+from __future__ import annotations
+
+from tenantry.placement.catalog import Catalog
+from tenantry.tenancy.cluster_apis import ClusterApis
+from tenantry.tenancy.exports.export_lookup import ExportLookup
+from tenantry.virtual.apiexport.api_export_view import ApiExportView
+from tenantry.virtual.lifecycle.initializing_workspaces import InitializingWorkspaces
+from tenantry.virtual.lifecycle.terminating_workspaces import TerminatingWorkspaces
+from tenantry.virtual.view import View, ViewContext
+
+
+def builtin_views(context: ViewContext, *, catalog: Catalog, exports: ExportLookup, apis: ClusterApis) -> list[View]:
+    """All of them. Unlike views of service teams, they use the catalog, exports and APIs directly."""
+    return [
+        ApiExportView(context, catalog=catalog, exports=exports, apis=apis),
+        InitializingWorkspaces(context, catalog),
+        TerminatingWorkspaces(context, catalog),
+    ]

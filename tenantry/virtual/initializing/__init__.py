@@ -1,1 +1,0 @@
-"""Views for the controllers of workspace types: initializers and terminators."""

@@ -1,0 +1,1 @@
+"""The views for controllers of workspace types: initializers and terminators (kcp)."""
