@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from tenantry.apiserver.admission.attributes import Admission
+from tenantry.apiserver.admission.review import Admission
 from tenantry.apiserver.authorization import Attributes, Authorizer
 from tenantry.apiserver.forbidden import forbidden_request
 from tenantry.apiserver.request import Request

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass
 
-from tenantry.apiserver.admission.attributes import Admission
+from tenantry.apiserver.admission.review import Admission
 from tenantry.apiserver.authorization import Attributes, Authorizer, Decision, Verdict
 from tenantry.apiserver.scope import Connector, Visibility
 from tenantry.apiserver.storage_errors import not_owner, range_of

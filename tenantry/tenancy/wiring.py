@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from tenantry.apiserver.admission.attributes import Admission
+from tenantry.apiserver.admission.review import Admission
 from tenantry.apiserver.scope import Connector
 from tenantry.apiserver.user import AUTHENTICATED_GROUP
 from tenantry.controllers.controller import Controller

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from tenantry.apiserver.admission.attributes import Admission
 from tenantry.apiserver.admission.chain import AdmissionChain
+from tenantry.apiserver.admission.review import Admission
 from tenantry.apiserver.authorization import ALLOWED, NO_OPINION, Attributes, Authorizer, Decision
 from tenantry.apiserver.endpoints.health import HEALTH_PATHS
 from tenantry.apiserver.scope import Connector, Visibility
@@ -19,13 +19,13 @@ from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Record
 from tenantry.tenancy.cluster_scope import ClusterScope
+from tenantry.virtual.admission.logical_cluster_status import LogicalClusterStatusAdmission
 from tenantry.virtual.restrict import NO_SUBRESOURCES, restricted
-from tenantry.virtual.status_guard import LogicalClusterStatus
 from tenantry.virtual.view import Place, View
 
 IMPERSONATE = "impersonate"
 _WRITING = frozenset({"create", "patch", "update"})
-_LOGICAL_CLUSTER_STATUS = LogicalClusterStatus()
+_LOGICAL_CLUSTER_STATUS = LogicalClusterStatusAdmission()
 
 
 class ViewScope:

@@ -1,12 +1,12 @@
-"""A chain of admission plug-ins."""
+"""A chain of admission plugins."""
 
 from __future__ import annotations
 
 from typing import Any, cast
 
-from tenantry.apiserver.admission.attributes import Review
 from tenantry.apiserver.admission.chain import AdmissionChain
 from tenantry.apiserver.admission.plugin import Plugin
+from tenantry.apiserver.admission.review import Review
 
 REVIEW = cast(Review, object())
 

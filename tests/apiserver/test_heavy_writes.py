@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
-from tenantry.apiserver.admission.attributes import Review
+from tenantry.apiserver.admission.review import Review
 from tenantry.apiserver.work import AT_ONCE, workers
 from tenantry.http.messages import Response
 from tenantry.kube.codec import json_size, yaml_codec

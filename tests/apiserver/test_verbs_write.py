@@ -4,7 +4,7 @@ import asyncio
 import pytest
 
 from tenantry.apiserver import work
-from tenantry.apiserver.admission.attributes import Review
+from tenantry.apiserver.admission.review import Review
 from tenantry.apiserver.authorization import NO_OPINION, Attributes, Decision, Verdict
 from tenantry.kube.objects import GroupResource, Object
 from tenantry.kube.status import forbidden

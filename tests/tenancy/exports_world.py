@@ -8,8 +8,8 @@ from typing import Any
 
 import orjson
 
-from tenantry.apiserver.admission.attributes import Admission
 from tenantry.apiserver.admission.chain import AdmissionChain
+from tenantry.apiserver.admission.review import Admission
 from tenantry.apiserver.authentication.authenticator import Authenticator, UnionAuthenticator
 from tenantry.apiserver.mount import Mount
 from tenantry.apiserver.pipeline import Pipeline
@@ -24,7 +24,8 @@ from tenantry.placement.urls import Urls
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.memory import MemoryStore
-from tenantry.tenancy.admission.system_finalizers import SystemFinalizers
+from tenantry.tenancy.admission.path_annotation import PathAnnotationAdmission
+from tenantry.tenancy.admission.system_finalizers import SystemFinalizersAdmission
 from tenantry.tenancy.exports.admission.export_plugins import plugins
 from tenantry.tenancy.exports.read_bindings import decoded
 from tenantry.tenancy.exports.revise import revise
@@ -69,8 +70,9 @@ class ExportsTenancy(Tenancy):
     """With the admission of exports alone."""
 
     def make_admission(self) -> Admission:
-        own = plugins(directory=self.directory, exports=self.exports, claims=self.claims, authorizer=self.authorizer)
-        return AdmissionChain([SystemFinalizers(definitions=self.definitions), *own])
+        own = plugins(exports=self.exports, claims=self.claims, authorizer=self.authorizer)
+        paths = PathAnnotationAdmission(directory=self.directory)
+        return AdmissionChain([SystemFinalizersAdmission(definitions=self.definitions), *own, paths])
 
 
 class World:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tenantry.kube.objects import Object
-from tenantry.tenancy.admission.claim_escalation import granted
+from tenantry.tenancy.exports.admission.claim_escalation import granted
 from tests.tenancy.exports_world import accepted, claim, user
 from tests.tenancy.plain_world import CLUSTER, RBAC, World
 from tests.tenancy.test_admission import rule

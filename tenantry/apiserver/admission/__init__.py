@@ -1,1 +1,1 @@
-"""The admission framework: what admission gets to see of a write, and the base of plug-ins."""
+"""The admission framework: what admission gets to see of a write, and the base of plugins."""

@@ -1,8 +1,11 @@
-"""The base of admission plug-ins: both methods do nothing unless a plug-in overrides them."""
+"""The base of admission plugins: both methods do nothing unless a plugin overrides them."""
 
 from __future__ import annotations
 
-from tenantry.apiserver.admission.attributes import Review
+from collections.abc import Callable, Iterable
+from typing import Literal
+
+from tenantry.apiserver.admission.review import Admission, Review
 
 
 class Plugin:
@@ -13,3 +16,10 @@ class Plugin:
 
     def validate(self, review: Review) -> None:
         return None
+
+
+def overridden(plugins: Iterable[Admission], method: Literal["mutate", "validate"]) -> tuple[Callable[[Review], None], ...]:
+    """The bound methods of those plugins that do not inherit `method` from `Plugin`, in order. What they inherit does nothing,
+    and is not called for each write."""
+    inherited = getattr(Plugin, method)
+    return tuple(getattr(each, method) for each in plugins if getattr(type(each), method, None) is not inherited)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Generator
 
 from tenantry.apiserver import records
-from tenantry.apiserver.admission.attributes import CREATE, UPDATE, Review
+from tenantry.apiserver.admission.review import CREATE, UPDATE, Review
 from tenantry.apiserver.verbs import metadata
 from tenantry.apiserver.verbs.write import OFF_LOOP, ON_LOOP, Outcome, RecordChanged, Steps, Target
 from tenantry.kube.apply.managed_fields import ResetFields, record_update, same_but_for_times
@@ -172,7 +172,7 @@ def _review(target: Target, operation: str, obj: Object | None, old: Object | No
 def _decide(target: Target, review: Review, apart: bool) -> Generator[bool, bool | None, bytes | None]:
     """The last part of a write begins here, on the loop: what is decided now is still true when the write is submitted.
 
-    If other code has run since the mutating plug-ins (`apart`), they are called again: they read memory, which may have changed,
+    If other code has run since the mutating plugins (`apart`), they are called again: they read memory, which may have changed,
     and may refuse. Their earlier changes are in the object. If one changes something now, memory has changed and the write starts
     again. Returns the encoded object that was made for this comparison, for `stored.encode`. Raises RecordChanged.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tenantry.apiserver import records
-from tenantry.apiserver.admission.attributes import DELETE, Review
+from tenantry.apiserver.admission.review import DELETE, Review
 from tenantry.apiserver.bodies import BODY_LIMIT_BYTES
 from tenantry.apiserver.negotiation import JSON, TABLE, Representation, encode
 from tenantry.apiserver.scope import Call

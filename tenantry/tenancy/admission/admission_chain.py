@@ -11,16 +11,17 @@ from tenantry.apiserver.admission.chain import AdmissionChain
 from tenantry.placement.catalog import Catalog
 from tenantry.placement.directory import Directory
 from tenantry.storage.cell import Cell
-from tenantry.tenancy.admission.claim_escalation import ClaimEscalation
-from tenantry.tenancy.admission.escalation import Escalation
-from tenantry.tenancy.admission.namespace_lifecycle import NamespaceLifecycle
-from tenantry.tenancy.admission.object_count import ObjectCount
-from tenantry.tenancy.admission.quota import Quota
-from tenantry.tenancy.admission.reserved import Reserved
-from tenantry.tenancy.admission.reserved_metadata import ReservedMetadata
-from tenantry.tenancy.admission.system_finalizers import SystemFinalizers
-from tenantry.tenancy.admission.system_roles import SystemRoles
+from tenantry.tenancy.admission.escalation import EscalationAdmission
+from tenantry.tenancy.admission.namespace_lifecycle import NamespaceLifecycleAdmission
+from tenantry.tenancy.admission.object_count import ObjectCountAdmission
+from tenantry.tenancy.admission.path_annotation import PathAnnotationAdmission
+from tenantry.tenancy.admission.reserved_crd import ReservedCrdAdmission
+from tenantry.tenancy.admission.reserved_metadata import ReservedMetadataAdmission
+from tenantry.tenancy.admission.resource_quota import ResourceQuotaAdmission
+from tenantry.tenancy.admission.system_finalizers import SystemFinalizersAdmission
+from tenantry.tenancy.admission.system_roles import SystemRolesAdmission
 from tenantry.tenancy.authorization.authorizer_chain import AuthorizerChain
+from tenantry.tenancy.exports.admission.claim_escalation import ClaimEscalationAdmission
 from tenantry.tenancy.exports.admission.export_plugins import plugins as export_plugins
 from tenantry.tenancy.exports.export_lookup import ExportLookup
 from tenantry.tenancy.exports.permission_claims import Claims
@@ -45,9 +46,9 @@ def build(
     """The admission chain of a shard."""
     return AdmissionChain(
         [
-            ReservedMetadata(),
-            SystemFinalizers(definitions=definitions),
-            NamespaceLifecycle(),
+            ReservedMetadataAdmission(),
+            SystemFinalizersAdmission(definitions=definitions),
+            NamespaceLifecycleAdmission(),
             *workspace_plugins(
                 cell=cell,
                 directory=directory,
@@ -56,12 +57,13 @@ def build(
                 scheduler=scheduler,
                 authorizer=authorizer,
             ),
-            *export_plugins(directory=directory, exports=exports, claims=claims, authorizer=authorizer),
-            Reserved(definitions=definitions),
-            Escalation(authorizer),
-            ClaimEscalation(authorizer),
-            SystemRoles(cell=cell, catalog=catalog),
-            ObjectCount(),
-            Quota(),
+            *export_plugins(exports=exports, claims=claims, authorizer=authorizer),
+            PathAnnotationAdmission(directory=directory),
+            ReservedCrdAdmission(),
+            EscalationAdmission(authorizer),
+            ClaimEscalationAdmission(authorizer),
+            SystemRolesAdmission(cell=cell, catalog=catalog),
+            ObjectCountAdmission(),
+            ResourceQuotaAdmission(),
         ]
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from tenantry.apiserver.admission.attributes import CREATE, UPDATE, Review
 from tenantry.apiserver.admission.plugin import Plugin
+from tenantry.apiserver.admission.review import CREATE, UPDATE, Review
 from tenantry.apiserver.authorization import Attributes, Decision
 from tenantry.apiserver.user import MASTERS_GROUP, User
 from tenantry.kube.objects import GroupResource, Object
@@ -37,7 +37,7 @@ class Rules(Protocol):
         ...
 
 
-class Escalation(Plugin):
+class EscalationAdmission(Plugin):
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
 

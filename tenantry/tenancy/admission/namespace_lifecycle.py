@@ -3,8 +3,8 @@ ones."""
 
 from __future__ import annotations
 
-from tenantry.apiserver.admission.attributes import CREATE, DELETE, Review
 from tenantry.apiserver.admission.plugin import Plugin
+from tenantry.apiserver.admission.review import CREATE, DELETE, Review
 from tenantry.kube.objects import GroupResource
 from tenantry.kube.status import Cause, forbidden, not_found
 from tenantry.kube.types.namespace import PROTECTED
@@ -15,7 +15,7 @@ from tenantry.tenancy.types.logical_cluster import NAME
 NAMESPACE = GroupResource("", "namespaces")
 
 
-class NamespaceLifecycle(Plugin):
+class NamespaceLifecycleAdmission(Plugin):
     def mutate(self, review: Review) -> None:
         # Before validation: Kubernetes answers 404 for the namespace even if the body is invalid.
         if review.operation == CREATE and review.namespace and not review.subresource and review.definition.stored:

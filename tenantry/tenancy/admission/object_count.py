@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import orjson
 
-from tenantry.apiserver.admission.attributes import CREATE, Review
 from tenantry.apiserver.admission.plugin import Plugin
+from tenantry.apiserver.admission.review import CREATE, Review
 from tenantry.kube.objects import annotations_of
 from tenantry.kube.status import forbidden
 from tenantry.storage.keys import Key
@@ -18,7 +18,7 @@ ANNOTATION = "core.kcp.io/max-total-objects"
 _MARK = f'"{ANNOTATION}"'.encode()
 
 
-class ObjectCount(Plugin):
+class ObjectCountAdmission(Plugin):
     """Refuses creates in a Ready cluster that has as many objects as it may have. Events do not count; objects that are being
     written do.
 

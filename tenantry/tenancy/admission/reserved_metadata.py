@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from tenantry.apiserver.admission.attributes import Review
 from tenantry.apiserver.admission.plugin import Plugin
+from tenantry.apiserver.admission.review import Review
 from tenantry.kube.objects import GroupResource, Object
 from tenantry.kube.status import forbidden
 from tenantry.tenancy.exports.hashing import CLAIM_LABEL_PREFIX
@@ -26,7 +26,7 @@ Withheld = Mapping[tuple[str, str], str | None]
 _NOTHING: Withheld = {}
 
 
-class ReservedMetadata(Plugin):
+class ReservedMetadataAdmission(Plugin):
     """Must run before all other plugins."""
 
     def mutate(self, review: Review) -> None:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from tenantry.apiserver.admission.attributes import DELETE, Review
 from tenantry.apiserver.admission.plugin import Plugin
+from tenantry.apiserver.admission.review import DELETE, Review
 from tenantry.apiserver.user import LIFECYCLE_GROUPS
 from tenantry.kube.crd_naming import ESTABLISHED, NAMES_ACCEPTED
 from tenantry.kube.objects import GroupResource, Object, finalizers_of, is_deleting, metadata_of
@@ -45,7 +45,7 @@ SERVED = frozenset({ESTABLISHED, NAMES_ACCEPTED})
 """Conditions of a CustomResourceDefinition. The objects of one that is not served would be orphaned when it is deleted."""
 
 
-class SystemFinalizers(Plugin):
+class SystemFinalizersAdmission(Plugin):
     def __init__(self, *, definitions: SystemDefinitions) -> None:
         self._definitions = definitions
 

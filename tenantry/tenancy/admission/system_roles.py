@@ -6,8 +6,8 @@ reserve the names, and there a role of a tenant replaces the system's role in it
 
 from __future__ import annotations
 
-from tenantry.apiserver.admission.attributes import CREATE, Review
 from tenantry.apiserver.admission.plugin import Plugin
+from tenantry.apiserver.admission.review import CREATE, Review
 from tenantry.kube.objects import name_of
 from tenantry.kube.rbac.bootstrap import CLUSTER_ROLE_BINDINGS as KUBERNETES_BINDINGS
 from tenantry.kube.rbac.bootstrap import CLUSTER_ROLES as KUBERNETES_ROLES
@@ -26,7 +26,7 @@ INSTALLED = {
 """The names that every start installs. They are reserved even if an administrator has deleted the object."""
 
 
-class SystemRoles(Plugin):
+class SystemRolesAdmission(Plugin):
     """Applies to all users. Older objects with such a name have no effect, and may be read, changed and deleted."""
 
     def __init__(self, *, cell: Cell, catalog: Catalog) -> None:

@@ -67,6 +67,11 @@ class SystemDefinitions:
         """The definition of a built-in type or a type of kcp; None if there is none, or if it is not bound yet."""
         return _ALWAYS.get((group, plural)) or self._bound.get((group, plural))
 
+    def has(self, definition: ResourceDefinition) -> bool:
+        """Whether this is the definition of one of these types, and not of a tenant's type that only has the same name."""
+        own = self.find(definition.group, definition.plural)
+        return own is not None and own.identity == definition.identity
+
     def bound(self, group: str, plural: str) -> ResourceDefinition | None:
         """The definition of a type of root's exports; None if there is none."""
         return self._bound.get((group, plural))

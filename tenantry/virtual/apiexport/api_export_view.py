@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from tenantry.apiserver.admission.attributes import Admission
+from tenantry.apiserver.admission.review import Admission
 from tenantry.apiserver.authorization import Attributes, Decision
 from tenantry.apiserver.endpoints.health import HEALTH_PATHS
 from tenantry.apiserver.scope import Call, Connector, Scope, Visibility
@@ -19,9 +19,9 @@ from tenantry.tenancy.cluster_apis import ClusterApis
 from tenantry.tenancy.cluster_scope import ClusterScope
 from tenantry.tenancy.exports.export_lookup import ExportLookup
 from tenantry.virtual.apiexport.acceptance import AcceptedVisibility
+from tenantry.virtual.apiexport.admission.claim_selector import ClaimSelectorAdmission
 from tenantry.virtual.apiexport.domain import Domains
 from tenantry.virtual.apiexport.export_authorizer import ExportAuthorizer
-from tenantry.virtual.apiexport.selector_admission import SelectorAdmission
 from tenantry.virtual.apiexport.warrant import with_warrant
 from tenantry.virtual.view import Place, View, ViewContext
 from tenantry.virtual.view_scope import ViewScope
@@ -74,7 +74,7 @@ class ExportScope(ViewScope):
     @property
     def view_admission(self) -> Sequence[Admission]:
         own = super().view_admission
-        return own if self.domain is None else (SelectorAdmission(self.domain), *own)
+        return own if self.domain is None else (ClaimSelectorAdmission(self.domain), *own)
 
     def decide(self, attributes: Attributes) -> Decision:
         if not attributes.is_resource and attributes.path in HEALTH_PATHS:

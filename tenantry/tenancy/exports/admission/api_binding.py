@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from tenantry.apiserver.admission.attributes import UPDATE, Review
+from tenantry.apiserver.admission.plugin import Plugin
+from tenantry.apiserver.admission.review import UPDATE, Review
 from tenantry.apiserver.authorization import Attributes
 from tenantry.apiserver.user import User
 from tenantry.kube.objects import labels_of, metadata_of
+from tenantry.tenancy.admission.admission_errors import is_main_write, refuse
 from tenantry.tenancy.authorization.cluster_authorizer import ClusterAuthorizer
 from tenantry.tenancy.exports.admission.api_export import claim_problems
-from tenantry.tenancy.exports.admission.refusal import is_main_write, refuse
 from tenantry.tenancy.exports.admission.stored_form import stored_form
 from tenantry.tenancy.exports.export_lookup import ExportLookup
 from tenantry.tenancy.exports.hashing import EXPORT_LABEL, export_hash
 from tenantry.tenancy.exports.read_bindings import GROUP, reference_of
 
 
-class ApiBinding:
+class ApiBindingAdmission(Plugin):
     """Sets the label of the export, and requires the verb `bind` on the export in the provider's cluster."""
 
     def __init__(self, *, exports: ExportLookup, authorizer: ClusterAuthorizer) -> None:

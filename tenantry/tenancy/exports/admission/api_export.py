@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tenantry.apiserver.admission.attributes import Review
+from tenantry.apiserver.admission.plugin import Plugin
+from tenantry.apiserver.admission.review import Review
 from tenantry.kube.selectors import labels as selectors
-from tenantry.tenancy.exports.admission.refusal import is_main_write, refuse
+from tenantry.tenancy.admission.admission_errors import is_main_write, refuse
 from tenantry.tenancy.exports.admission.stored_form import stored_form
 from tenantry.tenancy.exports.claimable import needs_identity
 
 
-class ApiExport:
+class ApiExportAdmission(Plugin):
     """Checks that claims have an identity hash where they need one, and that names of schemas match the exported resources."""
-
-    def mutate(self, review: Review) -> None:
-        return None
 
     def validate(self, review: Review) -> None:
         if not is_main_write(review) or review.object is None:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from tenantry.apiserver.admission.attributes import UPDATE, Review
+from tenantry.apiserver.admission.plugin import Plugin
+from tenantry.apiserver.admission.review import UPDATE, Review
 from tenantry.kube.custom import validate_api_resource_schema
-from tenantry.tenancy.exports.admission.refusal import is_main_write, refuse
+from tenantry.tenancy.admission.admission_errors import is_main_write, refuse
 
 
-class ApiResourceSchema:
+class ApiResourceSchemaAdmission(Plugin):
     """Answers 403, also where a CRD would be answered with 422 (kcp)."""
-
-    def mutate(self, review: Review) -> None:
-        return None
 
     def validate(self, review: Review) -> None:
         if not is_main_write(review) or review.object is None:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from tenantry.apiserver.admission.attributes import CREATE, Review
+from tenantry.apiserver.admission.plugin import Plugin
+from tenantry.apiserver.admission.review import CREATE, Review
 from tenantry.kube.objects import is_deleting, name_of
-from tenantry.tenancy.exports.admission.refusal import is_main_write, refuse
+from tenantry.tenancy.admission.admission_errors import is_main_write, refuse
 from tenantry.tenancy.exports.read_bindings import bindings_of, bound_resource
 
 
-class NoOverlap:
-    def mutate(self, review: Review) -> None:
-        return None
-
+class CrdOverlapAdmission(Plugin):
     def validate(self, review: Review) -> None:
         if not is_main_write(review) or review.object is None or is_deleting(review.object) or review.operation != CREATE:
             return

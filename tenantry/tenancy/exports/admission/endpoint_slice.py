@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from tenantry.apiserver.admission.attributes import CREATE, Review
+from tenantry.apiserver.admission.plugin import Plugin
+from tenantry.apiserver.admission.review import CREATE, Review
+from tenantry.tenancy.admission.admission_errors import is_main_write
 from tenantry.tenancy.authorization.cluster_authorizer import ClusterAuthorizer
 from tenantry.tenancy.exports.admission.api_binding import check_bind
-from tenantry.tenancy.exports.admission.refusal import is_main_write
 from tenantry.tenancy.exports.export_lookup import ExportLookup
 
 
-class EndpointSlice:
+class EndpointSliceAdmission(Plugin):
     """Requires that the export of a new slice exists and that the creator may bind it."""
 
     def __init__(self, *, exports: ExportLookup, authorizer: ClusterAuthorizer) -> None:
         self._exports = exports
         self._authorizer = authorizer
-
-    def mutate(self, review: Review) -> None:
-        return None
 
     def validate(self, review: Review) -> None:
         if is_main_write(review) and review.operation == CREATE:

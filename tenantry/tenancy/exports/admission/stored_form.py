@@ -6,7 +6,8 @@ The older version of both types has some fields in annotations, which users can 
 from __future__ import annotations
 
 from tenantry.apiserver import records
-from tenantry.apiserver.admission.attributes import Review
+from tenantry.apiserver.admission.plugin import Plugin
+from tenantry.apiserver.admission.review import Review
 from tenantry.kube.objects import Object
 from tenantry.kube.schema.validate import validate
 from tenantry.kube.status import invalid
@@ -20,11 +21,8 @@ def stored_form(review: Review, obj: Object | None) -> Object:
     return obj if convert is None else convert(records.copy(obj)) or obj
 
 
-class StoredForm:
+class StoredFormAdmission(Plugin):
     """Validates the result of a conversion by the schema of the storage version."""
-
-    def mutate(self, review: Review) -> None:
-        return None
 
     def validate(self, review: Review) -> None:
         if review.object is None or review.version.to_storage is None:

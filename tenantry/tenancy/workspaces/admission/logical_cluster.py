@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tenantry.apiserver.admission.attributes import CREATE, DELETE, Review
+from tenantry.apiserver.admission.plugin import Plugin
+from tenantry.apiserver.admission.review import CREATE, DELETE, Review
 from tenantry.apiserver.user import LIFECYCLE_GROUPS
 from tenantry.kube.objects import Object, annotations_of
 from tenantry.kube.status import StatusError, forbidden
@@ -15,12 +16,25 @@ from tenantry.tenancy.reserved_keys import is_privileged
 from tenantry.tenancy.types.phase_fields import INITIALIZING, READY, SCHEDULING
 from tenantry.tenancy.well_known import INACTIVE_ANNOTATION
 from tenantry.tenancy.workspaces.lifecycle_entry import LifecycleScope, without_empty_fields
+from tenantry.tenancy.workspaces.scheduler import Scheduler
 
 _FIXED = ("initializers", "terminators", "createdBy", "directlyDeletable")
 _ORDER = {"": 1, SCHEDULING: 2, INITIALIZING: 3, READY: 4}
 
 
-def admit_logical_cluster(review: Review) -> None:
+class LogicalClusterAdmission(Plugin):
+    """Refuses what only the system may do, and a new LogicalCluster in a range that has as many as it may have."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+
+    def validate(self, review: Review) -> None:
+        _check_user(review)
+        if review.operation == CREATE and not review.dry_run and not review.beyond_capacity:
+            self._scheduler.admit(review.cluster)
+
+
+def _check_user(review: Review) -> None:
     """Raises StatusError 403 if only the system may do this."""
     if not LIFECYCLE_GROUPS.isdisjoint(review.user.groups):
         return

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import orjson
 
-from tenantry.apiserver.admission.attributes import CREATE, UPDATE, Review
+from tenantry.apiserver.admission.plugin import Plugin
+from tenantry.apiserver.admission.review import CREATE, UPDATE, Review
 from tenantry.apiserver.authorization import Attributes
 from tenantry.apiserver.storage_errors import range_of
 from tenantry.apiserver.user import User
@@ -30,7 +31,7 @@ from tenantry.tenancy.workspaces.workspace_types import (
 )
 
 
-class WorkspaceRules:
+class WorkspaceAdmission(Plugin):
     """Sets owner, type and labels of new Workspaces, and checks the permission to use the type, and its limits."""
 
     def __init__(self, *, cell: Cell, authorizer: ClusterAuthorizer, workspace_types: WorkspaceTypes) -> None:

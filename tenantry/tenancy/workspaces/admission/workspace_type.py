@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tenantry.apiserver.admission.attributes import CREATE, UPDATE, Review
+from tenantry.apiserver.admission.plugin import Plugin
+from tenantry.apiserver.admission.review import CREATE, UPDATE, Review
 from tenantry.apiserver.authorization import Attributes
 from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError, forbidden
@@ -17,7 +18,7 @@ from tenantry.tenancy.workspaces.workspace_types import WORKSPACES
 RESERVED_NAMES = frozenset({"any", "system"})
 
 
-class WorkspaceTypeRules:
+class WorkspaceTypeAdmission(Plugin):
     """Users need the verb `bind` on the exports of `defaultAPIBindings`, because every workspace of the type will be bound to
     them."""
 

@@ -1,4 +1,4 @@
-"""What admission gets to see of a write. The plug-ins are in `tenantry.tenancy`."""
+"""What admission gets to see of a write. The plugins are in `tenantry.tenancy`."""
 
 from __future__ import annotations
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from tenantry.apiserver.admission.attributes import Review
+from tenantry.apiserver.admission.plugin import Plugin
+from tenantry.apiserver.admission.review import Review
 from tenantry.kube.objects import annotations_of, metadata_of
 from tenantry.placement.directory import Directory
-from tenantry.tenancy.exports.admission.refusal import is_main_write, refuse
+from tenantry.tenancy.admission.admission_errors import is_main_write, refuse
 from tenantry.tenancy.well_known import PATH_ANNOTATION
 
 _FORCED = frozenset({("apis.kcp.io", "apiexports"), ("apis.kcp.io", "apibindings"), ("tenancy.kcp.io", "workspacetypes")})
@@ -13,7 +14,7 @@ _OWN = ("core.kcp.io", "logicalclusters")
 """LogicalClusters have the original of the path, so it is not changed there."""
 
 
-class PathAnnotation:
+class PathAnnotationAdmission(Plugin):
     """Sets the annotation on exports, bindings and workspace types, and corrects it on other objects that have it."""
 
     def __init__(self, *, directory: Directory) -> None:

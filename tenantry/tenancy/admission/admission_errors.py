@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tenantry.apiserver.admission.attributes import CREATE, UPDATE, Review
+from tenantry.apiserver.admission.review import CREATE, UPDATE, Review
 from tenantry.kube.objects import name_of
 from tenantry.kube.status import StatusError, forbidden
 

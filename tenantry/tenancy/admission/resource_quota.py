@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import orjson
 
-from tenantry.apiserver.admission.attributes import CREATE, Review
 from tenantry.apiserver.admission.plugin import Plugin
+from tenantry.apiserver.admission.review import CREATE, Review
 from tenantry.kube.codec.stored import encode
 from tenantry.kube.quota import charge, counted_keys, enforceable, exceeded, hard_of, unknown_usage
 from tenantry.kube.status import forbidden
@@ -13,7 +13,7 @@ from tenantry.storage.record import Change
 from tenantry.tenancy.quotas import quotas_of
 
 
-class Quota(Plugin):
+class ResourceQuotaAdmission(Plugin):
     """Must run last: no later plugin may refuse a write that was charged."""
 
     def validate(self, review: Review) -> None:

@@ -3,8 +3,8 @@ else."""
 
 from __future__ import annotations
 
-from tenantry.apiserver.admission.attributes import Review
 from tenantry.apiserver.admission.plugin import Plugin
+from tenantry.apiserver.admission.review import Review
 from tenantry.kube.objects import Object
 from tenantry.kube.status import FieldError, invalid
 from tenantry.tenancy.resources import LOGICAL_CLUSTERS
@@ -13,7 +13,7 @@ from tenantry.tenancy.workspaces.lifecycle_entry import LifecycleScope, without_
 _GROUP, _KIND = "core.kcp.io", "LogicalCluster"
 
 
-class LogicalClusterStatus(Plugin):
+class LogicalClusterStatusAdmission(Plugin):
     """Part of the admission of every view, for every caller. Refuses with 422, as kcp's views do. The admission of logical
     clusters follows it."""
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from tenantry.apiserver.admission.attributes import Review
 from tenantry.apiserver.admission.plugin import Plugin
+from tenantry.apiserver.admission.review import Review
 from tenantry.kube.objects import GroupResource, Object
 from tenantry.kube.rbac.cover import Rule, TooComplex, rules_text, uncovered
+from tenantry.tenancy.admission.admission_errors import is_main_write, refuse
 from tenantry.tenancy.admission.escalation import Rules
-from tenantry.tenancy.exports.admission.refusal import is_main_write, refuse
 from tenantry.tenancy.exports.admission.stored_form import stored_form
 from tenantry.tenancy.exports.permission_claims import accepted_claims, normalized
 from tenantry.tenancy.exports.read_bindings import BINDING_RESOURCE
@@ -35,7 +35,7 @@ _READING = frozenset({"get", "list", "watch", "delete", "deletecollection"})
 """Verbs that grant no permissions."""
 
 
-class ClaimEscalation(Plugin):
+class ClaimEscalationAdmission(Plugin):
     """Checks claims that an APIBinding accepts and did not accept before. A changed selector counts as a new claim. The
     permission for all objects is needed, whatever the selector."""
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from tenantry.apiserver.admission.attributes import DELETE, Review
-from tenantry.kube.objects import Object, labels_of, metadata_of, name_of
-from tenantry.kube.status import StatusError, forbidden
+from tenantry.apiserver.admission.plugin import Plugin
+from tenantry.apiserver.admission.review import DELETE, Review
+from tenantry.kube.objects import Object, labels_of, metadata_of
+from tenantry.tenancy.admission.admission_errors import refuse
 from tenantry.tenancy.exports.permission_claims import claim_selector
 from tenantry.tenancy.exports.read_bindings import binding_to, bindings_of, bound_resource
 from tenantry.virtual.apiexport.acceptance import accepted_claim
 from tenantry.virtual.apiexport.domain import Domain
 
 
-class SelectorAdmission:
+class ClaimSelectorAdmission(Plugin):
     """Adds missing labels of `matchLabels`, and refuses (403) objects that do not match the selector (kcp)."""
 
     def __init__(self, domain: Domain) -> None:
@@ -28,7 +29,7 @@ class SelectorAdmission:
         labels = dict(labels_of(review.object))
         for key, value in wanted.items():
             if labels.setdefault(key, value) != value:
-                raise _refuse(review, f"protected label {key} must have value {value}")
+                raise refuse(review, f"protected label {key} must have value {value}")
         if wanted:
             metadata_of(review.object)["labels"] = labels
 
@@ -39,7 +40,7 @@ class SelectorAdmission:
             return
         selector = claim_selector(claim)
         if selector is not None and not selector.matches(labels_of(obj)):
-            raise _refuse(review, "object does not match required labels")
+            raise refuse(review, "object does not match required labels")
 
     def _claim(self, review: Review) -> dict[str, Any] | None:
         """The accepted claim that the write needs; None if it needs none, or one without a selector. Raises StatusError 403."""
@@ -49,7 +50,7 @@ class SelectorAdmission:
         if binding is None:
             if review.user.is_master:
                 return None
-            raise _refuse(review, "access denied")
+            raise refuse(review, "access denied")
         resource = review.definition.group_resource
         if bound_resource(binding, *resource) is not None:
             return None
@@ -58,10 +59,5 @@ class SelectorAdmission:
             if review.user.is_master:
                 return None
             # The consumer took the claim back after the request was authorized.
-            raise _refuse(review, "access denied")
+            raise refuse(review, "access denied")
         return None if (claim.get("selector") or {}).get("matchAll") else claim
-
-
-def _refuse(review: Review, why: str) -> StatusError:
-    name = review.name or (name_of(review.object) if review.object is not None else "")
-    return forbidden(review.definition.group_resource, name, why)

@@ -1,0 +1,1 @@
+"""Admission of a provider's writes to what its consumers let it have."""
