@@ -33,7 +33,6 @@ class MapFeed:
         self._full: tuple[int, bytes] = (-1, b"")
         self._beats = 0
         self._changes = Signal()
-        self._ended = False
         self._stop: Callable[[], None] | None = None
         self._ticker: asyncio.Task[None] | None = None
         self.followers = 0
@@ -45,13 +44,12 @@ class MapFeed:
 
     async def stop(self) -> None:
         """Ends every follower's stream."""
-        self._ended = True
         if self._stop is not None:
             self._stop()
         if self._ticker is not None:
             self._ticker.cancel()
             await asyncio.gather(self._ticker, return_exceptions=True)
-        self._changes.send()
+        self._changes.close()
 
     async def follow(self, known_version: int, known_cell: int) -> AsyncGenerator[bytes, None]:
         """Encoded `MapUpdate`s until the feed stops. The reader's pace is the follower's own."""
@@ -61,7 +59,7 @@ class MapFeed:
             first = self._first(known_version if known_cell == self._cell else 0)
             version, beats = self._version, self._beats
             yield first
-            while not self._ended:
+            while not self._changes.closed:
                 step = self._steps.get(version)
                 if step is not None:
                     version = step[0]

@@ -86,27 +86,32 @@ class KeyedBroadcast(Generic[K, P]):
 
 
 class Signal:
-    """What tasks wait for. It remembers nothing: who begins to wait after a `send` waits for the next one."""
+    """What tasks wait for. It remembers no `send`: who begins to wait after it waits for the next one. It remembers `close`."""
 
-    __slots__ = ("_waiters",)
+    __slots__ = ("_error", "_waiters", "closed")
 
     def __init__(self) -> None:
-        self._waiters: set[asyncio.Future[None]] = set()
+        self._waiters: set[asyncio.Future[bool]] = set()
+        self._error: Exception | None = None
+        self.closed = False
 
     def __len__(self) -> int:
         """How many wait now."""
         return len(self._waiters)
 
     async def wait(self, timeout_seconds: float | None = None) -> bool:
-        """Returns with the next `send`, or after so many seconds; whether it was sent."""
+        """Returns True with the next `send`; False after so many seconds, or with `close`. Raises the error of `close`."""
+        if self.closed:
+            return self._ended()
         waiter = asyncio.get_running_loop().create_future()
         self._waiters.add(waiter)
         try:
             if timeout_seconds is None:
-                await waiter
+                sent = await waiter
             else:
                 await asyncio.wait((waiter,), timeout=timeout_seconds)
-            return waiter.done()
+                sent = waiter.done() and waiter.result()
+            return sent or self._ended()
         finally:
             self._waiters.discard(waiter)
 
@@ -114,4 +119,16 @@ class Signal:
         """Wakes all who wait now."""
         for waiter in self._waiters:
             if not waiter.done():
-                waiter.set_result(None)
+                waiter.set_result(True)
+
+    def close(self, error: Exception | None = None) -> None:
+        """Nothing is sent any more: wakes all who wait now, and lets nobody wait later. `error`: what they raise."""
+        self.closed, self._error = True, error
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(False)
+
+    def _ended(self) -> bool:
+        if self._error is not None:
+            raise self._error
+        return False

@@ -13,6 +13,7 @@ import grpc
 from tenantry._proto.tenantry.gateway.v1 import gateway_pb2 as pb
 from tenantry._proto.tenantry.gateway.v1 import gateway_pb2_grpc as stubs
 from tenantry.base.backoff import Backoff
+from tenantry.base.broadcast import Signal
 from tenantry.client.channels import Channels, Credentials
 from tenantry.client.errors import ClientError, Closed, from_failure
 from tenantry.client.tenant_map import Gap, Location, Range, Shard, TenantMap, range_from, shard_from, whole
@@ -48,7 +49,7 @@ class Client:
         self._map: TenantMap | None = None
         self._silence_seconds = _SILENCE_SECONDS
         self._follower: asyncio.Task[None] | None = None
-        self._update_came: asyncio.Future[None] | None = None
+        self._updates = Signal()
         self._from_nothing = False
         self.resyncs = 0
         """How often the map had to be read whole because updates were missing."""
@@ -67,6 +68,7 @@ class Client:
         """Begins to follow the map; does not wait for it."""
         self._channels = Channels(self._addresses, self._credentials, stubs.GatewayStub)
         if self._follow:
+            self._updates = Signal()
             self._follower = asyncio.create_task(self._keep_following(), name="tenant map")
 
     async def close(self) -> None:
@@ -74,11 +76,8 @@ class Client:
             self._follower.cancel()
             await asyncio.gather(self._follower, return_exceptions=True)
             self._follower = None
-        if self._update_came is not None and not self._update_came.done():
-            # No update comes any more: who waits for one must learn it.
-            self._update_came.set_exception(Closed("the client was closed"))
-            self._update_came.exception()
-        self._update_came = None
+        # No update comes any more: who waits for one must learn it.
+        self._updates.close(Closed("the client was closed"))
         if self._channels is not None:
             await self._channels.close()
             self._channels = None
@@ -169,9 +168,7 @@ class Client:
         """Returns when the next update has come, a heartbeat among them. Raises Closed."""
         if self._follower is None:
             raise RuntimeError("this client follows no map: make it with follow=True, and start it")
-        if self._update_came is None:
-            self._update_came = asyncio.get_running_loop().create_future()
-        await asyncio.shield(self._update_came)
+        await self._updates.wait()
 
     async def _keep_following(self) -> None:
         channels = self._open()
@@ -228,6 +225,4 @@ class Client:
             raise Gap("the first update is not a whole map")
         else:
             self._map = self._map.applied(update)
-        update_came, self._update_came = self._update_came, None
-        if update_came is not None:
-            update_came.set_result(None)
+        self._updates.send()

@@ -70,7 +70,10 @@ class Certificate(ABC):
         return self.validity.end
 
     def follow(self, install: Install) -> None:
-        """Has `install` called with every later pair."""
+        """Has `install` called with every later pair.
+
+        Not a `base.broadcast.Broadcast`: some install in a thread and are awaited, and after a failure all are called again.
+        """
         self._installs.append(install)
 
     @abstractmethod

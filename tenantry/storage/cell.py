@@ -11,7 +11,7 @@ from itertools import chain
 from sys import intern
 from types import MappingProxyType
 
-from tenantry.base.broadcast import Broadcast
+from tenantry.base.broadcast import Broadcast, Signal
 from tenantry.storage import versions
 from tenantry.storage.backfill import Backfills
 from tenantry.storage.commit import CommitLimits, Committer
@@ -203,10 +203,10 @@ class Cell:
             for key in keys:
                 transaction = self._pending.get(key)
                 if transaction is not None:
-                    # A future of its own: cancelling this wait must not cancel the write, nor the waits of others.
-                    waiter = asyncio.get_running_loop().create_future()
-                    transaction.waiters.append(waiter)
-                    await waiter
+                    # Not its future: cancelling this wait must not cancel the write, nor the waits of others.
+                    if transaction.done is None:
+                        transaction.done = Signal()
+                    await transaction.done.wait()
                     break
             else:
                 return

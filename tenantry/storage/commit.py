@@ -324,9 +324,8 @@ class Committer:
     def _finish(self, transaction: Transaction) -> None:
         self.waiting.finish(transaction)
         self._finished(transaction)
-        for waiter in transaction.waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+        if transaction.done is not None:
+            transaction.done.close()
 
 
 def _operations(batch: Sequence[Transaction]) -> tuple[list[Put], list[Delete]]:

@@ -1,4 +1,7 @@
-"""Who is called back for which events. The cost of a dispatch depends on the events, not on the number of subscribers."""
+"""Who is called back for which events. The cost of a dispatch depends on the events, not on the number of subscribers.
+
+Not a `base.broadcast.Broadcast`, whose guarded call for each subscriber would cost too much for each event.
+"""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 
+from tenantry.base.broadcast import Signal
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import Change, Head, Record
@@ -31,6 +32,7 @@ class Transaction:
 
     __slots__ = (
         "deletes",
+        "done",
         "future",
         "growth",
         "operations",
@@ -41,7 +43,6 @@ class Transaction:
         "raw_keys",
         "records",
         "size",
-        "waiters",
     )
 
     def __init__(
@@ -67,7 +68,8 @@ class Transaction:
             + sum(len(delete.key) for delete in deletes)
         )
         self.records: Sequence[Record | None] = ()
-        self.waiters: list[asyncio.Future[None]] = []
+        self.done: Signal | None = None
+        """Closed when its outcome is known; made by the first who waits for that, as hardly anybody does."""
         self.growth: Sequence[tuple[str, str, int, int]] = ()
         """As `growth.PendingGrowth.begin` gave it."""
 

@@ -15,9 +15,10 @@ from weakref import WeakValueDictionary
 import orjson
 
 from tenantry.apiserver.deferred import Deferred, SharedWork, decided, may_defer
+from tenantry.base.broadcast import KeyedBroadcast
 from tenantry.base.cache import Cache
 from tenantry.base.slices import in_slices
-from tenantry.base.tasks import call_each, restarting
+from tenantry.base.tasks import restarting
 from tenantry.kube.api_set import ApiSet, ApiSets
 from tenantry.kube.custom import definition_from_api_resource_schema, definition_from_crd
 from tenantry.kube.definition import ResourceDefinition
@@ -105,7 +106,7 @@ class ClusterApis:
         """Clusters that are being read and did not change since the start of that."""
         self._ending: set[str] = set()
         self._incomplete: set[str] = set()
-        self._subscribers: dict[str, list[Callable[[], None]]] = {}
+        self._subscribers: KeyedBroadcast[str, []] = KeyedBroadcast("a subscriber of a cluster's APIs")
         self._to_notify: dict[str, None] = {}
         """Clusters that changed, have subscribers, and are read in slices before these are called."""
         self._notification_due = asyncio.Event()
@@ -151,16 +152,7 @@ class ClusterApis:
 
     def subscribe(self, cluster: str, callback: Callable[[], None]) -> Callable[[], None]:
         """Calls `callback` when the cluster's APIs may have changed. Returns a function that ends this."""
-        callbacks = self._subscribers.setdefault(cluster, [])
-        callbacks.append(callback)
-
-        def stop() -> None:
-            if callback in callbacks:
-                callbacks.remove(callback)
-            if not callbacks and self._subscribers.get(cluster) is callbacks:
-                del self._subscribers[cluster]
-
-        return stop
+        return self._subscribers.subscribe(cluster, callback)
 
     def bound_definition(self, schema: Object, identity: str) -> ResourceDefinition:
         """The definition of an APIResourceSchema under an identity hash, shared by all clusters that bind it.
@@ -228,10 +220,7 @@ class ClusterApis:
                 self._to_notify[cluster] = None
                 self._notification_due.set()
             else:
-                self._notify(cluster)
-
-    def _notify(self, cluster: str) -> None:
-        call_each(tuple(self._subscribers.get(cluster, ())), "a follower of a cluster's APIs")
+                self._subscribers.send(cluster)
 
     async def _notify_all(self) -> None:
         """Reads the APIs of changed clusters before it calls their subscribers, which ask for them at once."""
@@ -250,7 +239,7 @@ class ClusterApis:
                     self._notification_due.set()
                 else:
                     self._to_notify.pop(cluster, None)
-                    self._notify(cluster)
+                    self._subscribers.send(cluster)
 
     def _records(self, cluster: str) -> Iterator[Record]:
         range_ = self._cell.range_of(cluster)

@@ -13,7 +13,10 @@ Acquired = Callable[[Range], Callable[[], None]]
 
 
 class LocalRanges:
-    """Notifies its followers of every range that the cell acquires and releases. Who changes the cell calls `changed`."""
+    """Notifies its followers of every range that the cell acquires and releases. Who changes the cell calls `changed`.
+
+    Not a `base.broadcast.Broadcast`, because it keeps what each follower returns until the range is released.
+    """
 
     def __init__(self, cell: Cell) -> None:
         self._cell = cell

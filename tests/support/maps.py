@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from tenantry.base.broadcast import Broadcast
 from tenantry.placement.map import RangeInfo, ShardInfo
 
 
@@ -14,7 +15,7 @@ class MapInMemory:
     def __init__(self, ranges: Sequence[RangeInfo], shards: Sequence[ShardInfo] = ()) -> None:
         self._ranges = tuple(sorted(ranges, key=lambda info: info.start))
         self._shards = tuple(shards)
-        self._subscribers: list[Callable[[], None]] = []
+        self._subscribers: Broadcast[[]] = Broadcast("a subscriber of the map")
 
     def ranges(self) -> Sequence[RangeInfo]:
         return self._ranges
@@ -32,14 +33,13 @@ class MapInMemory:
         raise AssertionError("no test opens a range here")
 
     def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
-        self._subscribers.append(callback)
-        return lambda: self._subscribers.remove(callback)
+        return self._subscribers.subscribe(callback)
 
     def put(self, info: RangeInfo) -> None:
         """Adds a range, or changes the one of its name."""
         others = [known for known in self._ranges if known.name != info.name]
         self._ranges = tuple(sorted((*others, info), key=lambda known: known.start))
-        self._notify()
+        self._subscribers.send()
 
     def relabel(self, name: str, labels: Mapping[str, str]) -> None:
         """Changes the labels of a range, of which nobody is told."""
@@ -47,21 +47,17 @@ class MapInMemory:
 
     def add_shard(self, shard: ShardInfo) -> None:
         self._shards = (*self._shards, shard)
-        self._notify()
+        self._subscribers.send()
 
     def remove_shard(self, uid: str) -> None:
         gone = next(s for s in self._shards if s.uid == uid)
         self._shards = tuple(s for s in self._shards if s.uid != uid)
         self._ranges = tuple(replace(r, shard="") if r.owner == gone.uid else r for r in self._ranges)
-        self._notify()
+        self._subscribers.send()
 
     def give(self, range_name: str, uid: str) -> None:
         name = next((s.name for s in self._shards if s.uid == uid), "")
         self._ranges = tuple(
             replace(r, shard=name, owner=uid, generation=r.generation + 1) if r.name == range_name else r for r in self._ranges
         )
-        self._notify()
-
-    def _notify(self) -> None:
-        for callback in list(self._subscribers):
-            callback()
+        self._subscribers.send()

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 import orjson
 
+from tenantry.base.broadcast import Broadcast
 from tenantry.base.cache import Cache
 from tenantry.base.slices import in_slices
 from tenantry.kube.objects import Object
@@ -65,7 +66,7 @@ class Policies:
             size=lambda rules: rules.bytes,
             keeps_large=True,
         )
-        self._subscribers: list[Subscriber] = []
+        self._subscribers: Broadcast[[str | None, Update | None]] = Broadcast("a subscriber of RBAC policies")
         for resource in RBAC_RESOURCES:
             self._catalog.subscribe(resource, self._catalog_changed)
 
@@ -103,8 +104,7 @@ class Policies:
         return False
 
     def subscribe(self, changed: Subscriber) -> Callable[[], None]:
-        self._subscribers.append(changed)
-        return lambda: self._subscribers.remove(changed) if changed in self._subscribers else None
+        return self._subscribers.subscribe(changed)
 
     def changed(self, event: RecordEvent) -> None:
         """An RBAC object of a cluster of this shard changed."""
@@ -133,8 +133,7 @@ class Policies:
         if cluster in (None, SYSTEM_ADMIN):
             self._everywhere = None
             cluster = update = None
-        for subscriber in list(self._subscribers):
-            subscriber(cluster, update)
+        self._subscribers.send(cluster, update)
 
     def role(self, cluster: str, namespace: str, name: str) -> CompiledRules | None:
         """A Role or, if `namespace` is empty, a ClusterRole in a cluster: that of system:admin, otherwise the cluster's own.
