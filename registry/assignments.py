@@ -18,6 +18,7 @@ from registry.assigner import Move, Policy, WeightedRange, decide
 from registry.loads import Loads
 from registry.openings import Openings
 from registry.reachable_shards import reachable_shards
+from tenantry.base.backoff import Backoff
 from tenantry.placement.map_rows import encode, range_key, session_key
 from tenantry.placement.range_map import RangeMap
 from tenantry.placement.reach import Reach
@@ -72,6 +73,7 @@ class Assignments:
         if self._reach is not None:
             stops.append(self._reach.subscribe(changed.set))
         next_round = 0.0
+        backoff = Backoff.steady(RETRY_SECONDS)
         shards: set[str] = set()
         try:
             while True:
@@ -89,7 +91,7 @@ class Assignments:
                     await self.act(self.decide(balance=self._balance and due))
                 except (Unavailable, Indeterminate) as error:
                     logger.warning("assignments could not be written; trying again", extra={"error": str(error)})
-                    await asyncio.sleep(RETRY_SECONDS)
+                    await backoff.pause()
                     continue
                 with suppress(TimeoutError):
                     async with asyncio.timeout(max(0.0, next_round - self._clock())):

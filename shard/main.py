@@ -28,6 +28,7 @@ from tenantry.apiserver.life_cycle import Process, run_on_etcd
 from tenantry.apiserver.request import Handler, Request
 from tenantry.apiserver.serving import https_server, serving_names
 from tenantry.apiserver.storage_errors import not_owner
+from tenantry.base.backoff import Backoff
 from tenantry.client.registry import RegistryClient, RegistryError
 from tenantry.http.addresses import WILDCARDS, bracketed
 from tenantry.http.certificates import CertificateAuthority, pair_client_context
@@ -162,13 +163,14 @@ class ShardProcess(Process[ShardSettings]):
             log.warning("ranges were not handed over in time: %s", ", ".join(self._owned()))
 
     async def _request_drain(self, shard: Shard) -> None:
+        backoff = Backoff.steady(_DRAIN_RETRY_SECONDS)
         while True:
             try:
                 await shard.session.drain()
                 return
             except StoreError as error:
                 log.warning("the session cannot be marked as draining; trying again", extra={"error": str(error)})
-                await asyncio.sleep(_DRAIN_RETRY_SECONDS)
+                await backoff.pause()
 
     def _owned(self) -> list[str]:
         return [info.name for info in self.map.ranges() if info.owner == self.uid]

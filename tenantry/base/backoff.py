@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Hashable
+from math import inf
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -28,15 +29,25 @@ class Backoff:
         self.seconds = first_seconds
         """The longest that the next pause may be."""
 
+    @classmethod
+    def steady(cls, mean_seconds: float) -> Backoff:
+        """Pauses that do not grow, from two thirds to four thirds of `mean_seconds`: where others wait for the success, such as
+        the takeover of a range, and a long outage must not make them wait longer."""
+        return cls(mean_seconds * 4 / 3, mean_seconds * 4 / 3)
+
     def next_seconds(self) -> float:
         """The length of the next pause; the one after it may be twice as long."""
         seconds = self.seconds * random.uniform(1.0 - self._jitter, 1.0)
         self.seconds = min(2 * self.seconds, self._last_seconds)
         return seconds
 
-    async def pause(self) -> None:
-        """Sleeps for the next pause."""
-        await asyncio.sleep(self.next_seconds())
+    async def pause(self, within_seconds: float = inf) -> bool:
+        """Sleeps for the next pause. Returns False, at once, where that would not be over within so many seconds."""
+        seconds = self.next_seconds()
+        if seconds >= within_seconds:
+            return False
+        await asyncio.sleep(seconds)
+        return True
 
     def reset(self) -> None:
         """Something went well: the next pause is the first one again."""

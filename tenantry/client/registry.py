@@ -203,11 +203,11 @@ class RegistryClient:
                 async with self._stub() as stub:
                     return await call(stub, max(0.001, min(left, ATTEMPT_SECONDS)))
             except grpc.aio.AioRpcError as error:
-                pause_seconds = backoff.next_seconds()
-                if not _passing(error) or deadline - loop.time() <= pause_seconds:
+                if not _passing(error):
                     raise _translated(error) from error
-            self._next()
-            await asyncio.sleep(pause_seconds)
+                self._next()
+                if not await backoff.pause(within_seconds=deadline - loop.time()):
+                    raise _translated(error) from error
 
     async def _watch(self, call: Callable[[Any, Any], Any], known: T, holds: Callable[[Any], object]) -> AsyncIterator[T]:
         backoff = Backoff(FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS)

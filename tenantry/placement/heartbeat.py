@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import NamedTuple
 
+from tenantry.base.backoff import Backoff
 from tenantry.base.tasks import essential, fatal
 from tenantry.storage.read_guard import ReadGuard
 from tenantry.storage.store import LeaseGone, Store, StoreError
@@ -105,13 +106,14 @@ class Heartbeat:
         self._task = asyncio.current_task()
         if self._stopping:
             return
+        backoff = Backoff.steady(self._ttl_seconds / RENEWALS)
         while True:
             try:
                 store = await open_store()
                 break
             except StoreError as error:
                 logger.warning("the heartbeat has no connection; trying again", extra={"error": str(error)})
-                await asyncio.sleep(self._ttl_seconds / RENEWALS)
+                await backoff.pause()
         try:
             await self._beat(store)
         finally:

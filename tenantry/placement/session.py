@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 
+from tenantry.base.backoff import Backoff
 from tenantry.base.tasks import restarting
 from tenantry.placement.heartbeat import Heartbeat, OpenStore
 from tenantry.placement.map import ShardInfo
@@ -111,6 +112,7 @@ class Session:
         self._beginning = restarting(self._again, name=f"new session {self._info.name}", ends=True)
 
     async def _again(self) -> None:
+        backoff = Backoff.steady(RETRY_SECONDS)
         while True:
             try:
                 await self._begin()
@@ -119,7 +121,7 @@ class Session:
                 logger.warning("a session ended before it began; trying again")
             except StoreError as error:
                 logger.warning("no session can be begun; trying again", extra={"error": str(error)})
-            await asyncio.sleep(RETRY_SECONDS)
+            await backoff.pause()
 
     async def _watch_proof(self) -> None:
         """Notices when the proof ran out."""

@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing, suppress
 
+from tenantry.base.backoff import Backoff
 from tenantry.base.tasks import restarting
 from tenantry.storage.keys import ELECTION
 from tenantry.storage.store import Fence, Fenced, Indeterminate, LeaseGone, Put, Store, StoreError
@@ -33,6 +34,8 @@ class Election:
         self._identity = identity
         self._lead = lead
         self._ttl_seconds = ttl_seconds
+        # Steady: nobody leads in a pause.
+        self._backoff = Backoff.steady(RETRY_SECONDS)
         self._task: asyncio.Task[None] | None = None
         self.leading = False
 
@@ -60,7 +63,7 @@ class Election:
                 await self._once()
             except StoreError as error:
                 logger.warning("the campaign for %s was broken off", self._key.decode(), extra={"error": str(error)})
-                await asyncio.sleep(RETRY_SECONDS)
+                await self._backoff.pause()
 
     async def _once(self) -> None:
         """One campaign and, if it is won, one term."""
@@ -105,7 +108,7 @@ class Election:
             logger.info("leads no more", extra={"election": self._key.decode(), "identity": self._identity})
         if not work.cancelled() and (error := work.exception()) is not None:
             logger.error("the leader's work failed and is begun again", exc_info=error)
-            await asyncio.sleep(RETRY_SECONDS)
+            await self._backoff.pause()
 
     async def _hold(self, lease: int, sent_at: float, work: asyncio.Future[None]) -> None:
         """Renews the lease until it is lost or the work ends."""

@@ -107,12 +107,13 @@ class Follower:
         async with self._loading:
             if self._complete:
                 return False
+            backoff = Backoff.steady(FIRST_RETRY_SECONDS)
             while not self._complete:
                 try:
                     revision = await self._read()
                 except Compacted:
                     # Reading took longer than the store keeps history: begin at a newer revision.
-                    await asyncio.sleep(FIRST_RETRY_SECONDS)
+                    await backoff.pause()
                 else:
                     self._revision = max(self._revision, revision)
                     self._complete = True

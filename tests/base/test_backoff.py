@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,6 +25,22 @@ def test_jitter_shortens_a_pause_by_no_more_than_its_part(jitter: float) -> None
     backoff = Backoff(1.0, 8.0, jitter=jitter)
     for longest in (1.0, 2.0, 4.0, 8.0, 8.0):
         assert longest * (1 - jitter) - 1e-9 <= backoff.next_seconds() <= longest
+
+
+def test_steady_pauses_have_their_mean_and_do_not_grow() -> None:
+    backoff = Backoff.steady(0.3)
+    pauses = [backoff.next_seconds() for _ in range(2000)]
+    assert 0.2 - 1e-9 <= min(pauses) < max(pauses) <= 0.4 + 1e-9
+    assert sum(pauses) / len(pauses) == pytest.approx(0.3, rel=0.05)
+
+
+async def test_a_pause_that_is_too_long_is_not_made() -> None:
+    backoff = Backoff(0.001, 60, jitter=0)
+    assert await backoff.pause() and await backoff.pause(within_seconds=1)
+    began = asyncio.get_running_loop().time()
+    backoff.seconds = 60
+    assert not await backoff.pause(within_seconds=60)
+    assert asyncio.get_running_loop().time() - began < 10
 
 
 @given(st.floats(0.001, 1), st.floats(1, 100), st.integers(1, 2000))
