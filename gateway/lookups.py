@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 from gateway.map_feed import MapFeed, range_message, shard_message
 from tenantry._proto.tenantry.gateway.v1 import gateway_pb2 as pb
 from tenantry._proto.tenantry.gateway.v1 import gateway_pb2_grpc as stubs
-from tenantry.base.broadcast import Signal
+from tenantry.base.signal import Signal
 from tenantry.kube.status import StatusError, not_found
 from tenantry.placement.directory import Directory, Location
 from tenantry.placement.map import RangeInfo

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import suppress
 
 from tenantry._proto.tenantry.gateway.v1 import gateway_pb2 as pb
-from tenantry.base.broadcast import Signal
+from tenantry.base.signal import Signal
 from tenantry.base.tasks import restarting
 from tenantry.placement.map import RangeInfo, ShardInfo
 from tenantry.placement.range_map import MapDelta, RangeMap

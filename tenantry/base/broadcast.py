@@ -1,4 +1,4 @@
-"""Telling any number of subscribers of a change, by calling them back on the loop, and waking those who wait for one.
+"""Telling any number of subscribers of a change, by calling them back on the loop.
 
 Nothing is queued: a subscriber that needs time sets an event, or asks a queue of its own. One that raises is logged and counted
 (`tasks.call`), and the others are called all the same.
@@ -6,7 +6,6 @@ Nothing is queued: a subscriber that needs time sets an event, or asks a queue o
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 from collections.abc import Callable, Hashable, Iterator
 from typing import Generic, ParamSpec, TypeVar
@@ -83,52 +82,3 @@ class KeyedBroadcast(Generic[K, P]):
         """As `Broadcast.send`, for one key."""
         if (broadcast := self._broadcasts.get(key)) is not None:
             broadcast.send(*args, **kwargs)
-
-
-class Signal:
-    """What tasks wait for. It remembers no `send`: who begins to wait after it waits for the next one. It remembers `close`."""
-
-    __slots__ = ("_error", "_waiters", "closed")
-
-    def __init__(self) -> None:
-        self._waiters: set[asyncio.Future[bool]] = set()
-        self._error: Exception | None = None
-        self.closed = False
-
-    def __len__(self) -> int:
-        """How many wait now."""
-        return len(self._waiters)
-
-    async def wait(self, timeout_seconds: float | None = None) -> bool:
-        """Returns True with the next `send`; False after so many seconds, or with `close`. Raises the error of `close`."""
-        if self.closed:
-            return self._ended()
-        waiter = asyncio.get_running_loop().create_future()
-        self._waiters.add(waiter)
-        try:
-            if timeout_seconds is None:
-                sent = await waiter
-            else:
-                await asyncio.wait((waiter,), timeout=timeout_seconds)
-                sent = waiter.done() and waiter.result()
-            return sent or self._ended()
-        finally:
-            self._waiters.discard(waiter)
-
-    def send(self) -> None:
-        """Wakes all who wait now."""
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result(True)
-
-    def close(self, error: Exception | None = None) -> None:
-        """Nothing is sent any more: wakes all who wait now, and lets nobody wait later. `error`: what they raise."""
-        self.closed, self._error = True, error
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result(False)
-
-    def _ended(self) -> bool:
-        if self._error is not None:
-            raise self._error
-        return False

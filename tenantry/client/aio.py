@@ -13,7 +13,7 @@ import grpc
 from tenantry._proto.tenantry.gateway.v1 import gateway_pb2 as pb
 from tenantry._proto.tenantry.gateway.v1 import gateway_pb2_grpc as stubs
 from tenantry.base.backoff import Backoff
-from tenantry.base.broadcast import Signal
+from tenantry.base.signal import Signal
 from tenantry.client.channels import Channels, Credentials
 from tenantry.client.errors import ClientError, Closed, from_failure
 from tenantry.client.tenant_map import Gap, Location, Range, Shard, TenantMap, range_from, shard_from, whole

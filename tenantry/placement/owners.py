@@ -7,7 +7,7 @@ import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from tenantry.base.broadcast import Signal
+from tenantry.base.signal import Signal
 from tenantry.http.upstream import Upstream, UpstreamLimits
 from tenantry.http.upstream_connection import UpstreamConnection
 from tenantry.placement.map import Map, RangeInfo

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from tenantry.apiserver.hub import end_watches
 from tenantry.base.backoff import Backoff
-from tenantry.base.broadcast import Signal
+from tenantry.base.signal import Signal
 from tenantry.base.tasks import essential
 from tenantry.kube.status import unavailable
 from tenantry.placement.map import RangeInfo

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple, Protocol
 
-from tenantry.base.broadcast import Broadcast, Signal
+from tenantry.base.broadcast import Broadcast
+from tenantry.base.signal import Signal
 from tenantry.placement.map import RangeInfo, ShardInfo
 from tenantry.placement.map_rows import OpenedRow, RangeRow, SessionRow, Stored, decode
 from tenantry.storage.follower import Follower, gathered

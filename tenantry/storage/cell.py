@@ -11,7 +11,8 @@ from itertools import chain
 from sys import intern
 from types import MappingProxyType
 
-from tenantry.base.broadcast import Broadcast, Signal
+from tenantry.base.broadcast import Broadcast
+from tenantry.base.signal import Signal
 from tenantry.storage import versions
 from tenantry.storage.backfill import Backfills
 from tenantry.storage.commit import CommitLimits, Committer

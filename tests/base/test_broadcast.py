@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
-import pytest
-
-from tenantry.base.broadcast import Broadcast, KeyedBroadcast, Signal
-from tests.support.waiting import one_turn
+from tenantry.base.broadcast import Broadcast, KeyedBroadcast
 
 
 def test_every_subscriber_is_called_with_what_is_sent_in_order() -> None:
@@ -67,41 +63,3 @@ def test_nothing_is_kept_of_a_key_without_subscribers() -> None:
     stop()
     stop()
     assert list(broadcast) == []
-
-
-async def test_a_signal_wakes_those_who_wait_now_and_is_not_remembered() -> None:
-    signal = Signal()
-    signal.send()
-    first, second = asyncio.create_task(signal.wait()), asyncio.create_task(signal.wait(60))
-    left = asyncio.create_task(signal.wait())
-    await one_turn()
-    assert len(signal) == 3
-    left.cancel()
-    await asyncio.gather(left, return_exceptions=True)
-    signal.send()
-    assert await first and await second
-    assert not await signal.wait(0.001)
-    assert len(signal) == 0
-
-
-async def test_whoever_waits_for_a_signal_learns_that_it_is_closed() -> None:
-    signal = Signal()
-    waits = [asyncio.create_task(signal.wait()), asyncio.create_task(signal.wait(60))]
-    await one_turn()
-    assert not signal.closed
-    signal.close()
-    assert await asyncio.gather(*waits) == [False, False]
-    assert signal.closed and not await signal.wait()
-
-
-async def test_whoever_waits_for_a_signal_gets_the_error_that_closed_it() -> None:
-    signal = Signal()
-    waits = [asyncio.create_task(signal.wait()), asyncio.create_task(signal.wait(60))]
-    await one_turn()
-    signal.send()
-    waits.append(asyncio.create_task(signal.wait(60)))
-    await one_turn()
-    signal.close(LookupError("gone"))
-    assert [str(each) for each in await asyncio.gather(*waits, return_exceptions=True)] == ["True", "True", "gone"]
-    with pytest.raises(LookupError, match="gone"):
-        await signal.wait(60)

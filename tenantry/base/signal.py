@@ -1,0 +1,54 @@
+"""Waking any number of tasks that wait for something to happen."""
+
+from __future__ import annotations
+
+import asyncio
+
+
+class Signal:
+    """What tasks wait for. It remembers no `send`: who begins to wait after it waits for the next one. It remembers `close`."""
+
+    __slots__ = ("_error", "_waiters", "closed")
+
+    def __init__(self) -> None:
+        self._waiters: set[asyncio.Future[bool]] = set()
+        self._error: Exception | None = None
+        self.closed = False
+
+    def __len__(self) -> int:
+        """How many wait now."""
+        return len(self._waiters)
+
+    async def wait(self, timeout_seconds: float | None = None) -> bool:
+        """Returns True with the next `send`; False after so many seconds, or with `close`. Raises the error of `close`."""
+        if self.closed:
+            return self._ended()
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.add(waiter)
+        try:
+            if timeout_seconds is None:
+                sent = await waiter
+            else:
+                await asyncio.wait((waiter,), timeout=timeout_seconds)
+                sent = waiter.done() and waiter.result()
+            return sent or self._ended()
+        finally:
+            self._waiters.discard(waiter)
+
+    def send(self) -> None:
+        """Wakes all who wait now."""
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(True)
+
+    def close(self, error: Exception | None = None) -> None:
+        """Nothing is sent any more: wakes all who wait now, and lets nobody wait later. `error`: what they raise."""
+        self.closed, self._error = True, error
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(False)
+
+    def _ended(self) -> bool:
+        if self._error is not None:
+            raise self._error
+        return False
