@@ -12,6 +12,7 @@ import orjson
 from benchmarks.client import JSON, Client, Connection, must
 from benchmarks.load import closed_loop
 from benchmarks.results import Figures
+from tenantry.base.tasks import awaited
 
 BASE = "/clusters/root/apis/tenancy.kcp.io/v1alpha1/workspaces"
 MORE = 2000
@@ -92,7 +93,7 @@ async def create_all(client: Client, names: Sequence[str], clients: int = 1) -> 
         must(await connection.request("POST", BASE, workspace(names[number]), JSON), 201)
 
     return await until_all(
-        client, set(names), "Ready", lambda: asyncio.ensure_future(closed_loop(client, clients, step, requests=len(names)))
+        client, set(names), "Ready", lambda: awaited(closed_loop(client, clients, step, requests=len(names)), name="creates")
     )
 
 
@@ -104,7 +105,7 @@ async def delete_many(client: Client, prefix: str, count: int, clients: int) -> 
 
     names = {f"{prefix}-{number}" for number in range(count)}
     seconds = await until_all(
-        client, names, "Gone", lambda: asyncio.ensure_future(closed_loop(client, clients, step, requests=count))
+        client, names, "Gone", lambda: awaited(closed_loop(client, clients, step, requests=count), name="deletes")
     )
     return count / seconds
 

@@ -21,6 +21,7 @@ import uvloop
 from benchmarks.client import DEADLINE_SECONDS, Client, Connection, Failed
 from benchmarks.hostile.families import FAMILIES, Family, Request
 from benchmarks.hostile.site import Site
+from tenantry.base.tasks import awaited
 
 CLIENTS = 8
 HALF_SENT = 1700
@@ -111,7 +112,7 @@ class Attack:
 
         while time.monotonic() < end:
             while len(held) < HALF_SENT and time.monotonic() < end:
-                task = asyncio.create_task(half())
+                task = awaited(half(), name="half a request")
                 held.add(task)
                 task.add_done_callback(held.discard)
                 await asyncio.sleep(0.001)

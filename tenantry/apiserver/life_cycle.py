@@ -31,7 +31,7 @@ from tenantry.base.garbage import GarbageCollection
 from tenantry.base.logs import configure
 from tenantry.base.metrics import CONTENT_TYPE, Metrics
 from tenantry.base.stalls import Housekeeping, LoopMonitor, Stalls
-from tenantry.base.tasks import FATAL, restarting
+from tenantry.base.tasks import FATAL, awaited, restarting
 from tenantry.http.certificates import CertificateAuthority, CertificateError
 from tenantry.http.limits import Limits
 from tenantry.http.listening import ListenError
@@ -193,8 +193,8 @@ async def _run(opening: Opening[SettingsKind]) -> int:
     async with AsyncExitStack() as stack:
         process = await opening(stack)
         stack.push_async_callback(process.stop)
-        starting = asyncio.create_task(process.start(), name="start")
-        stopping = asyncio.create_task(stopped.wait(), name="signal")
+        starting = awaited(process.start(), name="start")
+        stopping = awaited(stopped.wait(), name="signal")
         await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
             await starting

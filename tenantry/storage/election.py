@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from contextlib import aclosing, suppress
+from typing import Any
 
 from tenantry.base.backoff import Backoff
-from tenantry.base.tasks import restarting
+from tenantry.base.tasks import awaited, restarting
 from tenantry.storage.keys import ELECTION
 from tenantry.storage.store import Fence, Fenced, Indeterminate, LeaseGone, Put, Store, StoreError
 
@@ -27,7 +28,13 @@ class Election:
     lease is lost. `lead` that ends or raises gives the lead up, and the campaign begins again."""
 
     def __init__(
-        self, store: Store, service: str, identity: str, lead: Callable[[], Awaitable[None]], *, ttl_seconds: float = 2.0
+        self,
+        store: Store,
+        service: str,
+        identity: str,
+        lead: Callable[[], Coroutine[Any, Any, None]],
+        *,
+        ttl_seconds: float = 2.0,
     ) -> None:
         self._store = store
         self._key = f"{ELECTION}{service}".encode()
@@ -98,7 +105,7 @@ class Election:
     async def _term(self, lease: int, sent_at: float) -> None:
         logger.info("leads now", extra={"election": self._key.decode(), "identity": self._identity})
         self.leading = True
-        work = asyncio.ensure_future(self._lead())
+        work = awaited(self._lead(), name=f"leader {self._key.decode()}")
         try:
             await self._hold(lease, sent_at, work)
         finally:
@@ -110,7 +117,7 @@ class Election:
             logger.error("the leader's work failed and is begun again", exc_info=error)
             await self._backoff.pause()
 
-    async def _hold(self, lease: int, sent_at: float, work: asyncio.Future[None]) -> None:
+    async def _hold(self, lease: int, sent_at: float, work: asyncio.Task[None]) -> None:
         """Renews the lease until it is lost or the work ends."""
         deadline = sent_at + self._ttl_seconds
         while True:

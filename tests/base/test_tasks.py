@@ -107,11 +107,7 @@ def test_a_callback_that_raises_costs_the_others_nothing(caplog: pytest.LogCaptu
 AWAITED = {
     "tenantry/base/tasks.py": "the one place",
     "tenantry/http/connection.py": "answers on a connection: logs every error, and ends the connection with it",
-    "tenantry/apiserver/life_cycle.py": "start and signal: the process waits for both",
-    "tenantry/storage/etcd/connection.py": "a dial, whose callers wait for it, and the end of a connection that is left",
-    "tenantry/storage/etcd/watch.py": "asks for progress: the stream's reader learns why it fails",
-    "tenantry/storage/election.py": "a term: the campaign waits for it",
-    "tenantry/client/aio.py": "catches everything itself: the client stands without the server's parts",
+    "tenantry/client/aio.py": "catches everything itself: the client brings no metrics into the programs that use it",
 }
 """Where tasks are made otherwise, and who notices their end."""
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TypeVar
 
 import grpc
 
 from tenantry.base.backoff import Backoff
+from tenantry.base.tasks import awaited, restarting
 from tenantry.storage.etcd.config import Endpoint, EtcdConfig, parse_endpoint
 from tenantry.storage.etcd.credentials import explain
 from tenantry.storage.etcd.link import Link, Lost, Stream
@@ -76,7 +78,7 @@ class Connection:
         if self._link is not None:
             return self._link
         if self._connecting is None or self._connecting.done():
-            self._connecting = asyncio.get_running_loop().create_task(self._connect(), name="etcd-connect")
+            self._connecting = awaited(self._connect(), name="etcd-connect")
             self._connecting.add_done_callback(_seen)
         try:
             async with asyncio.timeout_at(deadline):
@@ -98,7 +100,7 @@ class Connection:
         logger.warning("left an etcd endpoint", extra={"endpoint": link.endpoint.target, "reason": why})
         self._link = None
         self._at += 1
-        task = asyncio.get_running_loop().create_task(link.close(self.config.deadline_seconds), name="etcd-retire")
+        task = restarting(partial(link.close, self.config.deadline_seconds), name="etcd-retire", ends=True)
         self._retiring.add(task)
         task.add_done_callback(self._retiring.discard)
 

@@ -14,11 +14,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Iterable
+from functools import partial
 
 import grpc
 
 from tenantry._proto.etcd import kv_pb2
 from tenantry._proto.etcd import rpc_pb2 as rpc
+from tenantry.base.tasks import restarting
 from tenantry.storage.etcd.connection import Connection, Refused
 from tenantry.storage.etcd.link import Lost, Stream
 from tenantry.storage.etcd.methods import RANGE, WATCH
@@ -231,7 +233,7 @@ class Watcher:
         )
         await stream.write(rpc.WatchRequest(create_request=create))
         if reports:
-            self._asking = asyncio.get_running_loop().create_task(self._ask(stream), name="etcd-watch-progress")
+            self._asking = restarting(partial(self._ask, stream), name="etcd-watch-progress", ends=True)
         return stream
 
     async def _ask(self, stream: Stream) -> None:
