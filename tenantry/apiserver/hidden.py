@@ -7,7 +7,7 @@ from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass
 
-from tenantry.apiserver.authorization import ALLOWED, Attributes, Authorizer, Decision, Verdict
+from tenantry.apiserver.authorization import ALLOWED, Attributes, Decision, Verdict
 from tenantry.apiserver.endpoints.health import HEALTH_PATHS
 from tenantry.apiserver.user import User
 from tenantry.kube.status import StatusError
@@ -21,8 +21,8 @@ def masters(user: User) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class HiddenScope:
-    """Takes the place of a scope where the URL names something that does not exist. A request for it is authenticated, parsed and
-    refused like any other, so that no part of the answer shows whether the scope exists.
+    """The authorizer where the URL names something that does not exist. A request for it is authenticated, parsed and refused
+    like any other, so that no part of the answer shows whether the scope exists.
 
     `error` is raised for users for whom `known_to` is true. `reason` is the reason in the 403 for all others; it must be the same
     as for scopes that exist. `cluster` is as in `Scope`.
@@ -32,10 +32,6 @@ class HiddenScope:
     known_to: Knows = masters
     reason: str = ""
     cluster: str | None = ""
-
-    @property
-    def authorizer(self) -> Authorizer:
-        return self
 
     def authorize(self, attributes: Attributes) -> Decision:
         """Allows health checks and refuses all else. Raises `error` for users who may know that the scope does not exist."""

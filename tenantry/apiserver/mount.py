@@ -1,13 +1,26 @@
-"""How a URL becomes a scope, in two steps: `Mount.locate` finds the place, before authentication, and `LocalPlace.scope` makes
+"""How a URL becomes a scope, in two steps: `Mount.locate` finds the place, before authentication, and `LocalPlace.resolve` makes
 the scope for the authenticated caller."""
 
 from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-from tenantry.apiserver.hidden import HiddenScope
+from tenantry.apiserver.authorization import Authorizer
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.scope import Scope
+
+
+class Resolved(NamedTuple):
+    """What a place is for a request: the Kubernetes path inside it (`/api/v1/…`), and its scope.
+
+    `scope` is None where the place does not exist. Its authorizer (`hidden.HiddenScope`) then refuses the request as where the
+    caller may not enter, but for health checks. `cluster` and `authorizer` are as in `Scope`.
+    """
+
+    path: str
+    cluster: str | None
+    authorizer: Authorizer
+    scope: Scope | None
 
 
 class LocalPlace(Protocol):
@@ -22,10 +35,10 @@ class LocalPlace(Protocol):
     @property
     def path(self) -> str: ...
 
-    def scope(self, request: Request) -> tuple[Scope | HiddenScope, str]:
-        """The scope, and the Kubernetes path inside it (`/api/v1/…`). The caller is authenticated but not authorized yet. So an
-        error that would show whether something exists is returned as a `HiddenScope` and not raised. Raises StatusError for
-        errors that are the same for all callers."""
+    def resolve(self, request: Request) -> Resolved:
+        """The scope of a request. The caller is authenticated but not authorized yet. So an error that would show whether
+        something exists is not raised: the authorizer raises it for those who may know. Raises StatusError for errors that are
+        the same for all callers."""
         ...
 
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from tenantry.apiserver import impersonation, request_info
 from tenantry.apiserver.authentication.authenticator import ANONYMOUS_USER, Authenticator
-from tenantry.apiserver.authorization import ALLOWED, Attributes, Decision
+from tenantry.apiserver.authorization import ALLOWED, Attributes, Authorizer, Decision
 from tenantry.apiserver.deferred import Deferred, at_once, decided
 from tenantry.apiserver.endpoints.health import HEALTH_PATHS, KINDS, Health
 from tenantry.apiserver.endpoints.issuer import IssuerEndpoint
@@ -20,8 +20,7 @@ from tenantry.apiserver.endpoints.nonresource import Endpoints
 from tenantry.apiserver.endpoints.plain import page_not_found, text
 from tenantry.apiserver.endpoints.version import VersionEndpoint
 from tenantry.apiserver.forbidden import forbidden_request
-from tenantry.apiserver.hidden import HiddenScope
-from tenantry.apiserver.mount import Mount, RemotePlace
+from tenantry.apiserver.mount import Mount, RemotePlace, Resolved
 from tenantry.apiserver.negotiation import error_response
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.scope import Scope
@@ -98,23 +97,22 @@ class Pipeline:
             return text("metrics are served without a /clusters prefix only\n", 501)
         user = request.user
         if user is not None:
-            scope, inner = place.scope(request)
-            return await self._serve(request, scope, inner or "/", user)
+            return await self._serve(request, place.resolve(request), user)
         user = await self._authenticator.authenticate(request, place.cluster)
         if user is None:
             raise unauthorized()
-        scope, inner = place.scope(request)
-        return await self._serve(request, scope, inner or "/", await self._impersonated(request, user, scope))
+        found = place.resolve(request)
+        return await self._serve(request, found, await self._impersonated(request, user, found.authorizer, found.cluster))
 
-    async def _impersonated(self, request: Request, user: User, scope: Scope | HiddenScope) -> User:
+    async def _impersonated(self, request: Request, user: User, authorizer: Authorizer, cluster: str | None) -> User:
         request.user = user
         if impersonation.wanted(request):
-            authorizer, cluster = scope.authorizer, scope.cluster or "*"
-            request.user = await decided(lambda: impersonation.impersonate(request, user, authorizer, cluster))
+            request.user = await decided(lambda: impersonation.impersonate(request, user, authorizer, cluster or "*"))
             request.impersonator = user
         return request.user
 
-    async def _serve(self, request: Request, scope: Scope | HiddenScope, path: str, user: User) -> Reply:
+    async def _serve(self, request: Request, found: Resolved, user: User) -> Reply:
+        path, scope = found.path or "/", found.scope
         info = request_info.parse(request.method, path, request)
         request.verb = info.verb
         if info.verb != "watch":
@@ -122,7 +120,7 @@ class Pipeline:
         attributes = Attributes(
             user,
             info.verb,
-            scope.cluster or "*",
+            found.cluster or "*",
             info.group,
             info.version,
             info.resource,
@@ -132,21 +130,21 @@ class Pipeline:
             info.path,
         )
         try:
-            decision, apis = at_once(_decide, scope, attributes)
+            decision, apis = at_once(_decide, found, attributes)
         except Deferred as deferred:
-            decision, apis = await decided(lambda: _decide(scope, attributes), deferred)
+            decision, apis = await decided(lambda: _decide(found, attributes), deferred)
         if not decision.allowed:
             raise forbidden_request(attributes, decision.reason)
-        if apis is None or isinstance(scope, HiddenScope):
+        if scope is None or apis is None:
             return self._health.serve(request, path)
         if not info.is_resource:
             return await self._endpoints.serve(request, apis, path)
-        found = apis.find(info.group, info.version, info.resource)
-        if found is None:
+        served = apis.find(info.group, info.version, info.resource)
+        if served is None:
             if info.group and all(definition.custom for definition in apis.of_group(info.group)):
                 return page_not_found()
             raise generic_not_found()
-        return await serve(request, scope, user, info, *found)
+        return await serve(request, scope, user, info, *served)
 
     async def _process(self, request: Request, path: str) -> Reply:
         """A path of the process itself, which has no logical cluster."""
@@ -163,7 +161,8 @@ class Pipeline:
             user = ANONYMOUS_USER
         request.user = user
         if request.impersonator is None and impersonation.wanted(request):
-            user = await self._impersonated(request, user, self._root())
+            root = self._root()
+            user = await self._impersonated(request, user, root.authorizer, root.cluster)
         if path in _OPEN_PATHS:
             return self._version.serve(request) if path == "/version" else self._health.serve(request, path)
         attributes = Attributes(user, request.verb, _ROOT, path=path)
@@ -182,16 +181,16 @@ class Pipeline:
         if not user.is_master:
             raise forbidden_request(attributes)
         check_readable(scope.range)
-        return await self._serve(request, scope, path, user)
+        return await self._serve(request, Resolved(path, scope.cluster, scope.authorizer, scope), user)
 
     def _metrics_text(self) -> Response:
         return Response(200, self._metrics.text(), CONTENT_TYPE, compressible=True)
 
 
-def _decide(scope: Scope | HiddenScope, attributes: Attributes) -> tuple[Decision, ApiSet | None]:
+def _decide(found: Resolved, attributes: Attributes) -> tuple[Decision, ApiSet | None]:
     """The decision about a request, and the APIs in which its resource is looked up. The APIs are None where the request is not
     allowed or the scope does not exist."""
-    if isinstance(scope, HiddenScope):
-        return scope.authorizer.authorize(attributes), None
-    decision = ALLOWED if attributes.path in HEALTH_PATHS else scope.authorizer.authorize(attributes)
-    return decision, scope.apis() if decision.allowed else None
+    if found.scope is None:
+        return found.authorizer.authorize(attributes), None
+    decision = ALLOWED if attributes.path in HEALTH_PATHS else found.authorizer.authorize(attributes)
+    return decision, found.scope.apis() if decision.allowed else None

@@ -10,7 +10,7 @@ import orjson
 
 from tenantry.apiserver.endpoints.health import HEALTH_PATHS
 from tenantry.apiserver.hidden import HiddenScope
-from tenantry.apiserver.mount import LocalPlace, RemotePlace
+from tenantry.apiserver.mount import LocalPlace, RemotePlace, Resolved
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.scope import Scope
 from tenantry.apiserver.storage_errors import check_readable, not_owner
@@ -46,8 +46,8 @@ class HiddenPlace:
     def cluster(self) -> str | None:
         return self.hidden.cluster
 
-    def scope(self, request: Request) -> tuple[Scope | HiddenScope, str]:
-        return self.hidden, self.path
+    def resolve(self, request: Request) -> Resolved:
+        return Resolved(self.path, self.hidden.cluster, self.hidden, None)
 
 
 class RangedMount(Protocol):
@@ -130,9 +130,10 @@ class WildcardPlace:
     def cluster(self) -> None:
         return None
 
-    def scope(self, request: Request) -> tuple[Scope | HiddenScope, str]:
+    def resolve(self, request: Request) -> Resolved:
         resource, identity, rest = split_identity(self.path)
-        return self.scopes.wildcard(self.range_name, resource=resource, identity=identity), rest
+        scope = self.scopes.wildcard(self.range_name, resource=resource, identity=identity)
+        return Resolved(rest, None, scope.authorizer, scope)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,15 +145,18 @@ class ClusterPlace:
     range: Range
     path: str
 
-    def scope(self, request: Request) -> tuple[Scope | HiddenScope, str]:
+    def resolve(self, request: Request) -> Resolved:
         scopes, homes = self.mount.scopes, self.mount.homes
         resource, identity, rest = split_identity(self.path)
         why = self._scope_error(rest, resource, identity)
+        scope: Scope
         if why is not None:
-            return ErrorScope(scopes, self.cluster, self.range, why), rest
-        if rest == HOME_PATH and self.cluster == ROOT and request.method == "GET" and homes is not None:
-            return HomeScope(scopes, self.range, homes), f"{rest}/{HOME_SUBRESOURCE}"
-        return ClusterScope(scopes, self.cluster, self.range), rest
+            scope = ErrorScope(scopes, self.cluster, self.range, why)
+        elif rest == HOME_PATH and self.cluster == ROOT and request.method == "GET" and homes is not None:
+            scope, rest = HomeScope(scopes, self.range, homes), f"{rest}/{HOME_SUBRESOURCE}"
+        else:
+            scope = ClusterScope(scopes, self.cluster, self.range)
+        return Resolved(rest, self.cluster, scope.authorizer, scope)
 
     def _scope_error(self, path: str, resource: str, identity: str) -> StatusError | None:
         """403 if the logical cluster is inactive and the request is not for its LogicalCluster or OpenAPI. 404 if it does not

@@ -6,10 +6,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
-from typing import cast
 
 from tenantry.apiserver.hidden import HiddenScope
-from tenantry.apiserver.mount import LocalPlace, RemotePlace
+from tenantry.apiserver.mount import LocalPlace, RemotePlace, Resolved
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.scope import Scope
 from tenantry.apiserver.storage_errors import check_readable, not_owner
@@ -160,13 +159,13 @@ class ViewPlace:
     def cluster(self) -> str | None:
         return self.place.cluster
 
-    def scope(self, request: Request) -> tuple[Scope | HiddenScope, str]:
+    def resolve(self, request: Request) -> Resolved:
         place = self.place
         base = self.scopes.wildcard(place.range) if place.cluster is None else self.scopes.cluster(place.cluster)
         scope = _scope_of(self.view, place, base, self.path)
         if isinstance(scope, ViewScope) and self.path in ("/api", "/apis"):
             request.headers = _without_accept(request.headers)
-        return scope, self.path
+        return Resolved(self.path, place.cluster, scope.authorizer, scope)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,10 +184,11 @@ class NotFoundPlace:
     def cluster(self) -> str | None:
         return self.place.cluster
 
-    def scope(self, request: Request) -> tuple[Scope | HiddenScope, str]:
+    def resolve(self, request: Request) -> Resolved:
         base = ClusterScope(self.scopes, self.place.cluster or "", self.range)
         scope = _scope_of(self.view, self.place, base, self.path)
-        return cast("Scope", NotFoundScope(self.view, scope, self.error, shown=not self.view.per_cluster)), self.path
+        hidden = NotFoundScope(self.view, scope, self.error, shown=not self.view.per_cluster)
+        return Resolved(self.path, self.place.cluster, hidden, hidden)
 
 
 def _scope_of(view: View, place: Place, base: ClusterScope, path: str) -> Scope:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from copy import copy
-from typing import Any
 
+from tenantry.apiserver.admission.review import Admission
 from tenantry.apiserver.authorization import NO_OPINION, Attributes, Authorizer, Decision
 from tenantry.apiserver.endpoints.health import HEALTH_PATHS
-from tenantry.apiserver.scope import Scope
+from tenantry.apiserver.scope import Connector, Scope, Visibility
+from tenantry.apiserver.user import User
 from tenantry.kube.api_set import ApiSet
+from tenantry.kube.definition import ResourceDefinition
+from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError
+from tenantry.storage.cell import Cell
+from tenantry.storage.keys import Key
+from tenantry.storage.range import Range
 from tenantry.virtual.restrict import NO_SUBRESOURCES, restricted
 from tenantry.virtual.view import READ_VERBS, View
 
@@ -28,15 +35,46 @@ class NotFoundScope:
         self._error = error
         self._shown = shown
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._scope, name)
+    @property
+    def cluster(self) -> str | None:
+        return self._scope.cluster
+
+    @property
+    def cell(self) -> Cell:
+        return self._scope.cell
+
+    @property
+    def range(self) -> Range:
+        return self._scope.range
 
     @property
     def authorizer(self) -> Authorizer:
         return self
 
+    @property
+    def admission(self) -> Admission:
+        return self._scope.admission
+
     def apis(self) -> ApiSet:
         return self._view.api_set(restricted(definition, READ_VERBS, NO_SUBRESOURCES) for definition in self._scope.apis())
+
+    def watch_apis(self, changed: Callable[[], None]) -> Callable[[], None]:
+        return self._scope.watch_apis(changed)
+
+    def visibility(self, definition: ResourceDefinition, user: User, verb: str) -> Visibility | None:
+        return self._scope.visibility(definition, user, verb)
+
+    def acting_user(self, user: User, attributes: Attributes) -> User:
+        return self._scope.acting_user(user, attributes)
+
+    def present(self, definition: ResourceDefinition, user: User) -> Callable[[Object], Object] | None:
+        return self._scope.present(definition, user)
+
+    def catalog(self, definition: ResourceDefinition, key: Key, obj: Object | None) -> Mapping[bytes, bytes | None]:
+        return self._scope.catalog(definition, key, obj)
+
+    def connector(self, definition: ResourceDefinition, subresource: str) -> Connector | None:
+        return self._scope.connector(definition, subresource)
 
     def authorize(self, attributes: Attributes) -> Decision:
         """Raises StatusError, `error` or what the view's own authorizer raises."""

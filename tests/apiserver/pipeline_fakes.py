@@ -9,9 +9,9 @@ from typing import Any
 from tenantry.apiserver.admission.chain import AdmissionChain
 from tenantry.apiserver.admission.review import Admission
 from tenantry.apiserver.authorization import NO_OPINION, Attributes, Authorizer, Decision, Verdict
-from tenantry.apiserver.hidden import HiddenScope
+from tenantry.apiserver.mount import Resolved
 from tenantry.apiserver.request import Request
-from tenantry.apiserver.scope import Connector, Scope, Visibility
+from tenantry.apiserver.scope import Connector, Visibility
 from tenantry.apiserver.user import User
 from tenantry.http.messages import BodyReader
 from tenantry.kube.api_set import ApiSet
@@ -109,8 +109,8 @@ class FakePlace:
     def cluster(self) -> str | None:
         return self.there.cluster
 
-    def scope(self, request: Request) -> tuple[Scope | HiddenScope, str]:
-        return self.there, self.path
+    def resolve(self, request: Request) -> Resolved:
+        return Resolved(self.path, self.there.cluster, self.there.authorizer, self.there)
 
 
 class Clusters:

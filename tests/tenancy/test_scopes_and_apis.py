@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tenantry.apiserver.authorization import Attributes
-from tenantry.apiserver.hidden import HiddenScope
-from tenantry.apiserver.mount import RemotePlace
+from tenantry.apiserver.mount import RemotePlace, Resolved
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.scope import Scope
 from tenantry.apiserver.user import SYSTEM, User
@@ -51,10 +50,11 @@ async def test_clusters_are_found_by_path_and_id() -> None:
             assert (scope.cluster, rest) == (cluster, "/api/v1/namespaces")
 
 
-def resolved(mount: ClustersMount | RangesMount, path: str) -> tuple[Scope | HiddenScope, str]:
+def resolved(mount: ClustersMount | RangesMount, path: str) -> tuple[Scope | Resolved, str]:
     place = mount.locate(path)
     assert not isinstance(place, RemotePlace)
-    return place.scope(GET)
+    found = place.resolve(GET)
+    return found.scope or found, found.path
 
 
 async def refusal(mount: ClustersMount | RangesMount, path: str, who: User = SYSTEM) -> int:
