@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from copy import copy
 
 
 class Signal:
@@ -50,5 +51,5 @@ class Signal:
 
     def _ended(self) -> bool:
         if self._error is not None:
-            raise self._error
+            raise copy(self._error)
         return False
