@@ -26,6 +26,7 @@ from tenantry.tenancy.resource_identity import split_identity
 from tenantry.tenancy.resources import LOGICAL_CLUSTERS
 from tenantry.tenancy.types.logical_cluster import NAME
 from tenantry.tenancy.well_known import INACTIVE_ANNOTATION, ROOT
+from tenantry.tenancy.workspaces.beyond_capacity_scope import BeyondCapacityScope
 from tenantry.tenancy.workspaces.home_scope import HOME_PATH, HOME_SUBRESOURCE, HomeScope
 from tenantry.tenancy.workspaces.home_workspaces import HomeWorkspaces
 
@@ -154,6 +155,8 @@ class ClusterPlace:
             scope = ErrorScope(scopes, self.cluster, self.range, why)
         elif rest == HOME_PATH and self.cluster == ROOT and request.method == "GET" and homes is not None:
             scope, rest = HomeScope(scopes, self.range, homes), f"{rest}/{HOME_SUBRESOURCE}"
+        elif request.beyond_capacity:
+            scope = BeyondCapacityScope(scopes, self.cluster, self.range)
         else:
             scope = ClusterScope(scopes, self.cluster, self.range)
         return Resolved(rest, self.cluster, scope.authorizer, scope)

@@ -36,8 +36,6 @@ class Review:
 
     `withheld` is what mutating admission removed from the object: (field of metadata, key) → the value that was sent. Validating
     admission uses it to see what the write asked for. None until admission has looked.
-
-    `beyond_capacity`: as in `Request`.
     """
 
     operation: str
@@ -55,7 +53,6 @@ class Review:
     warnings: list[str] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
     withheld: Mapping[tuple[str, str], str | None] | None = None
-    beyond_capacity: bool = False
 
 
 class Admission(Protocol):

@@ -165,7 +165,6 @@ def _review(target: Target, operation: str, obj: Object | None, old: Object | No
         old_object=old,
         dry_run=target.dry_run,
         warnings=target.warnings,
-        beyond_capacity=target.beyond_capacity,
     )
 
 

@@ -48,7 +48,6 @@ def target_of(call: Call, options: WriteOptions) -> Target:
         visible=visible_to(call),
         warnings=call.warnings,
         weight=call.weight,
-        beyond_capacity=call.request.beyond_capacity,
     )
 
 

@@ -44,7 +44,7 @@ ON_LOOP, OFF_LOOP = True, False
 @dataclass(slots=True, eq=False, kw_only=True)
 class Target:
     """The object to write, by which user and how. `user` is the user for admission. `visible` says whether a record is visible in
-    the scope. `manager` empty: this write does not change managedFields. `beyond_capacity`: as in `Request`."""
+    the scope. `manager` empty: this write does not change managedFields."""
 
     scope: Scope
     definition: ResourceDefinition
@@ -60,7 +60,6 @@ class Target:
     warnings: list[str] = field(default_factory=list)
     weight: int = 0
     """Weight of the request's body, in the unit of `work.weigh`."""
-    beyond_capacity: bool = False
 
     @property
     def shape(self) -> Version:

@@ -15,6 +15,7 @@ from tenantry.kube.status import StatusError, forbidden
 from tenantry.tenancy.reserved_keys import is_privileged
 from tenantry.tenancy.types.phase_fields import INITIALIZING, READY, SCHEDULING
 from tenantry.tenancy.well_known import INACTIVE_ANNOTATION
+from tenantry.tenancy.workspaces.beyond_capacity_scope import BeyondCapacityScope
 from tenantry.tenancy.workspaces.lifecycle_entry import LifecycleScope, without_empty_fields
 from tenantry.tenancy.workspaces.scheduler import Scheduler
 
@@ -30,7 +31,7 @@ class LogicalClusterAdmission(Plugin):
 
     def validate(self, review: Review) -> None:
         _check_user(review)
-        if review.operation == CREATE and not review.dry_run and not review.beyond_capacity:
+        if review.operation == CREATE and not review.dry_run and not isinstance(review.scope, BeyondCapacityScope):
             self._scheduler.admit(review.cluster)
 
 
