@@ -20,7 +20,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from tenantry.base.files import write_private
 from tenantry.http.handshakes import ServerContext
-from tenantry.http.tls_alerts import TicketedObject
+from tenantry.http.tls_alerts import TicketedObject, use_objects
 
 LIFE_SECONDS = 365 * 86400.0
 """The life of an issued certificate, where no other is asked for."""
@@ -280,7 +280,7 @@ def load_pair(context: ssl.SSLContext, pair: Pair) -> None:
 def pair_client_context(ca_pem: bytes, pair: Pair) -> ssl.SSLContext:
     """TLS towards servers whose certificates `ca_pem` issued, with a client certificate of ours. Raises CertificateError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.sslobject_class = TicketedObject
+    use_objects(context, TicketedObject)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
     try:

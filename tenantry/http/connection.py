@@ -20,6 +20,7 @@ from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web import RequestPayloadError
 
 from tenantry.base.loop_turns import turns_of_loop
+from tenantry.http.bodies import Bodies
 from tenantry.http.connections import Connections
 from tenantry.http.exchange import Exchange
 from tenantry.http.messages import credential_of
@@ -54,6 +55,7 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "__weakref__",
         "_authorization",
+        "_bodies",
         "_credential",
         "_current",
         "_drained",
@@ -81,7 +83,7 @@ class Connection(asyncio.Protocol):
         "writing_paused",
     )
 
-    def __init__(self, serve: Serve, pool: Connections) -> None:
+    def __init__(self, serve: Serve, pool: Connections, bodies: Bodies[Exchange]) -> None:
         self._loop = loop = asyncio.get_running_loop()
         limits = pool.limits
         self._parser: HttpRequestParser | None = HttpRequestParser(
@@ -97,6 +99,7 @@ class Connection(asyncio.Protocol):
         )
         self._serve = serve
         self._pool = pool
+        self._bodies = bodies
         self._messages: deque[tuple[RawRequestMessage, StreamReader] | HttpProcessingError] = deque()
         self._tail: bytes | None = None
         """The bytes behind a request to switch to another protocol, until it is answered; None without such a request."""
@@ -275,7 +278,7 @@ class Connection(asyncio.Protocol):
                     self._parser.message_consumed()
                 if self._full and len(self._messages) <= _QUEUED_REQUESTS // 2:
                     self._read_on()
-                exchange = self._current = Exchange(*found, self)
+                exchange = self._current = Exchange(*found, self, self._bodies, self._pool.limits.body_bytes)
                 try:
                     kept = await self._serve(exchange) and exchange.payload.is_eof()
                 finally:

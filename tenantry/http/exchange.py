@@ -26,7 +26,10 @@ class SlowBody(Exception):
 
 
 class Exchange:
-    """`message` is the head, and the body is read from `payload`."""
+    """`message` is the head. The body is read from `payload`, and counted by `bodies`.
+
+    `caller` and `seat` follow from the request that the server reads from it, before anybody can ask for the body.
+    """
 
     __slots__ = (
         "bodies",
@@ -47,18 +50,25 @@ class Exchange:
         "worked_bytes",
     )
 
-    bodies: Bodies[Exchange]
     caller: Caller
     seat: Seat
 
-    def __init__(self, message: RawRequestMessage, payload: StreamReader, connection: ClientConnection) -> None:
+    def __init__(
+        self,
+        message: RawRequestMessage,
+        payload: StreamReader,
+        connection: ClientConnection,
+        bodies: Bodies[Exchange],
+        body_limit_bytes: int,
+    ) -> None:
         self.message = message
         self.payload = payload
         self.connection = connection
+        self.bodies = bodies
+        self.body_limit_bytes = body_limit_bytes
         self.sink: TransportSink | RelayTransport | None = None
         self.task: asyncio.Task[Any] | None = None
         self.deadline = 0.0
-        self.body_limit_bytes = 0
         self.body_bytes = 0
         """How much of the body was read, and is counted (`Bodies`)."""
         self.worked_bytes = 0

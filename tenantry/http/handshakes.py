@@ -18,13 +18,13 @@ from collections.abc import Callable
 from functools import partial
 from itertools import islice
 from time import perf_counter
-from typing import Any, cast
+from typing import Any, Self, cast
 
 from tenantry.base.fair_queue import FairQueue
 from tenantry.base.shares import Shares
 from tenantry.base.tasks import call, restarting
 from tenantry.http.limits import Limits
-from tenantry.http.tls_alerts import AlertingObject
+from tenantry.http.tls_alerts import AlertingObject, use_objects
 
 log = logging.getLogger(__name__)
 
@@ -51,8 +51,8 @@ class ServerContext(ssl.SSLContext):
     def make(cls) -> ServerContext:
         """A context for servers, to be given a certificate."""
         context = cls(ssl.PROTOCOL_TLS_SERVER)
-        context.sslobject_class = PacedObject
         context.starting = deque()
+        use_objects(context, PacedObject)
         return context
 
 
@@ -62,8 +62,8 @@ class PacedObject(AlertingObject):
     _handshake: Handshake | None
 
     @classmethod
-    def _create(cls, incoming: ssl.MemoryBIO, *args: Any, **kwargs: Any) -> PacedObject:
-        made = cast(PacedObject, super()._create(incoming, *args, **kwargs))
+    def _create(cls, incoming: ssl.MemoryBIO, *args: Any, **kwargs: Any) -> Self:
+        made = super()._create(incoming, *args, **kwargs)
         context = kwargs.get("context")
         waiting = context.starting if isinstance(context, ServerContext) else None
         made._handshake = waiting.popleft() if waiting else None
@@ -171,15 +171,16 @@ class Handshake(asyncio.Protocol):
 
 
 class Handshakes:
-    """The handshakes of one server. `make` makes the protocol of a connection whose handshake has ended."""
+    """The handshakes of one server. `make` makes the protocol of a connection whose handshake has ended. `tls`: the context of
+    new connections, which may be replaced; None for plain HTTP."""
 
-    def __init__(self, limits: Limits, make: Callable[[], asyncio.Protocol]) -> None:
+    def __init__(self, limits: Limits, make: Callable[[], asyncio.Protocol], tls: ssl.SSLContext | None) -> None:
         self.open = Shares("tls_handshakes", limits.tls_handshakes, largest=_LARGEST_SHARE)
         self.evicted = 0
         """How many made room for others."""
         self.late = 0
         """How many did not end in time."""
-        self.tls: ssl.SSLContext | None = None
+        self.tls = tls
         self._make = make
         self._limits = limits
         self._all: OrderedDict[Handshake, float] = OrderedDict()

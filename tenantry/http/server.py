@@ -98,12 +98,10 @@ class HttpServer(Generic[RequestT]):
         self._watches = Shares("watches", limits.watches, largest=limits.largest_share)
         gate, bodies = self._gate, self._bodies
         self.metrics.shares += (gate.reading.seats, gate.writing.seats, gate.queued, self._watches)
-        self._handshakes = Handshakes(limits, self._connection)
-        self._handshakes.tls = tls
+        self._handshakes = Handshakes(limits, self._connection, tls)
         self.metrics.shares += (bodies.receiving, bodies.memory, self._pool.open, self._handshakes.open)
         self.metrics.collectors.append(limit_metrics(gate, bodies, self._pool, self._handshakes))
         self._handler = handler
-        self._tls = tls
         self._request_log = request_log
         self._probes = frozenset(probes)
         self._listener: asyncio.Server | None = None
@@ -118,7 +116,7 @@ class HttpServer(Generic[RequestT]):
         Raises ListenError.
         """
         loop = asyncio.get_running_loop()
-        protocol = self._connection if self._tls is None else self._handshakes.protocol
+        protocol = self._connection if self._handshakes.tls is None else self._handshakes.protocol
         try:
             self._listener = await loop.create_server(protocol, host, port, backlog=1024)
         except OSError as error:
@@ -129,12 +127,13 @@ class HttpServer(Generic[RequestT]):
 
     def load_pair(self, pair: Pair) -> None:
         """Shows another certificate on new connections. Raises CertificateError with nothing changed."""
-        assert self._tls is not None
-        load_pair(self._tls, pair)
+        tls = self._handshakes.tls
+        assert tls is not None
+        load_pair(tls, pair)
 
     def renew(self, tls: ssl.SSLContext) -> None:
         """Uses another context for new connections; open ones keep theirs."""
-        self._tls = self._handshakes.tls = tls
+        self._handshakes.tls = tls
 
     async def drain(self, grace_seconds: float | None = None) -> None:
         """Stops accepting, ends every watch with its last chunk and waits for the requests under way, at most `grace_seconds`."""
@@ -182,7 +181,7 @@ class HttpServer(Generic[RequestT]):
             connection.force_close()
 
     def _connection(self) -> Connection:
-        return Connection(self._serve, self._pool)
+        return Connection(self._serve, self._pool, self._bodies)
 
     async def _serve(self, exchange: Exchange) -> bool:
         """Answers a request; whether the connection is kept."""
@@ -201,8 +200,6 @@ class HttpServer(Generic[RequestT]):
         started = loop.time()
         message = exchange.message
         exchange.task = asyncio.current_task(loop)
-        exchange.bodies = self._bodies
-        exchange.body_limit_bytes = self.limits.body_bytes
         exchange.deadline = started + self.limits.request_timeout_seconds
         request = self._requests.read(exchange)
         metrics = self.metrics
@@ -239,18 +236,18 @@ class HttpServer(Generic[RequestT]):
                 seconds = None
                 self._bodies.forget(exchange)
                 metrics.watches += 1
-                try:
-                    if isinstance(reply, Stream):
+            try:
+                match reply:
+                    case Response():
+                        return await self._answers.write(exchange, request, reply)
+                    case Stream():
                         return await self._answers.stream(exchange, request, reply)
-                    assert isinstance(reply, Relay)
-                    return await self._answers.relay(exchange, request, reply)
-                finally:
+                    case Relay():
+                        return await self._answers.relay(exchange, request, reply)
+            finally:
+                if watching:
                     metrics.watches -= 1
                     self._watches.give(caller.owners)
-            if isinstance(reply, Relay):
-                return await self._answers.relay(exchange, request, reply)
-            assert isinstance(reply, Response)
-            return await self._answers.write(exchange, request, reply)
         finally:
             # An error that ends the task holds this frame, and the exchange would hold the task.
             exchange.task = None

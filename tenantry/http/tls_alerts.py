@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import re
 import ssl
+import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 _UNREAD_BYTES = 4 << 20
 """What a refused client may still send before it is cut off: closing at once would reset the connection and lose the alert."""
@@ -48,15 +49,43 @@ def refusal(error: BaseException | None) -> str:
     return ""
 
 
-class TicketedObject(ssl.SSLObject):
+def use_objects(context: ssl.SSLContext, kind: type[HookedObject]) -> None:
+    """Has a context make its TLS objects of a class of ours, and tries that.
+
+    Raises RuntimeError on a Python whose `ssl` makes them in another way than by `SSLObject._create`, which no document promises:
+    there a process must not start, as alerts, tickets and turns of handshakes would be lost without a word
+    (docs/decisions/0016).
+    """
+    context.sslobject_class = kind
+    server = context.protocol == ssl.PROTOCOL_TLS_SERVER
+    made = context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server, None if server else "localhost")
+    if not isinstance(made, kind) or not made.hooked:
+        version = sys.version.split()[0]
+        raise RuntimeError(f"the ssl module of Python {version} does not call SSLObject._create; run tenantry on Python 3.11")
+
+
+class HookedObject(ssl.SSLObject):
+    """The base of our classes of TLS objects. `SSLContext.wrap_bio` makes objects by `_create`, and `__init__` raises."""
+
+    hooked = False
+    """`_create` was called."""
+
+    @classmethod
+    def _create(cls, *args: Any, **kwargs: Any) -> Self:
+        made: Self = super()._create(*args, **kwargs)  # type: ignore[misc] # private, and checked by `use_objects`
+        made.hooked = True
+        return made
+
+
+class TicketedObject(HookedObject):
     """For `SSLContext.sslobject_class` of clients: knows when the server's handshake has ended, too."""
 
     _accepted: bool
     _notify: Callable[[], None] | None
 
     @classmethod
-    def _create(cls, *args: Any, **kwargs: Any) -> TicketedObject:
-        made: TicketedObject = super()._create(*args, **kwargs)  # type: ignore[misc]
+    def _create(cls, *args: Any, **kwargs: Any) -> Self:
+        made = super()._create(*args, **kwargs)
         made._accepted, made._notify = False, None
         return made
 
@@ -82,7 +111,7 @@ class TicketedObject(ssl.SSLObject):
                         self._notify()
 
 
-class AlertingObject(ssl.SSLObject):
+class AlertingObject(HookedObject):
     """For `SSLContext.sslobject_class` of servers.
 
     asyncio and uvloop drop a connection whose handshake fails with what was still to be sent, the alert. Here such a failure
@@ -95,8 +124,8 @@ class AlertingObject(ssl.SSLObject):
     _unread: int
 
     @classmethod
-    def _create(cls, incoming: ssl.MemoryBIO, *args: Any, **kwargs: Any) -> AlertingObject:
-        made: AlertingObject = super()._create(incoming, *args, **kwargs)  # type: ignore[misc]
+    def _create(cls, incoming: ssl.MemoryBIO, *args: Any, **kwargs: Any) -> Self:
+        made = super()._create(incoming, *args, **kwargs)
         made._incoming, made._failed, made._unread = incoming, None, 0
         return made
 

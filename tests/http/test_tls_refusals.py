@@ -19,7 +19,7 @@ from tenantry.apiserver.request import Request
 from tenantry.apiserver.serving import http_server
 from tenantry.http.certificates import CertificateAuthority, Pair, pair_client_context, pair_server_context
 from tenantry.http.messages import Reply, Response
-from tenantry.http.tls_alerts import refusal
+from tenantry.http.tls_alerts import AlertingObject, HookedObject, TicketedObject, refusal, use_objects
 from tenantry.http.upstream import Upstream, UpstreamLimits
 from tenantry.http.upstream_connection import UpstreamConnection, UpstreamError
 from tests.support.patience import PATIENCE_SECONDS
@@ -248,3 +248,14 @@ async def test_who_is_refused_and_stays_is_cut_off_by_the_time_of_a_handshake() 
     finally:
         writer.close()
         server.close()
+
+
+def test_a_python_that_makes_tls_objects_otherwise_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_objects(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), TicketedObject)
+    use_objects(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), AlertingObject)
+    # As if `wrap_bio` had another way: the hooks are not there.
+    monkeypatch.delattr(HookedObject, "_create")
+    for kind in (TicketedObject, AlertingObject):
+        monkeypatch.delattr(kind, "_create")
+        with pytest.raises(RuntimeError, match="does not call SSLObject"):
+            use_objects(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), kind)
