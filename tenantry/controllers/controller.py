@@ -28,6 +28,9 @@ class Controller(ABC, Generic[K]):
     (`ObjectController`), a logical cluster (`ClusterController`), or a type of the controller's own.
 
     Several workers call `reconcile` for different keys at a time. One controller works all ranges of a shard.
+
+    It is made before it is added to a runner, and `ControllerRunner.add` attaches the queue. So a constructor must not call
+    `enqueue` and `enqueue_all`; what it subscribes to calls them later.
     """
 
     name = ""
@@ -40,7 +43,7 @@ class Controller(ABC, Generic[K]):
     _listings: Listings[K]
 
     def attach(self, queue: WorkQueue[K], listings: Listings[K]) -> None:
-        """Called by the runtime: where `enqueue` and `enqueue_all` lead to."""
+        """Called by the runtime, once, when the controller is added: where `enqueue` and `enqueue_all` lead to."""
         self._queue = queue
         self._listings = listings
 
