@@ -6,10 +6,9 @@ import orjson
 
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.user import SYSTEM
-from tenantry.http.messages import Response
 from tenantry.kube.status import unavailable
 from tenantry.placement.map import Map
-from tenantry.placement.peers import Peers
+from tenantry.placement.peers import Peers, ask
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 
@@ -31,10 +30,10 @@ class ServiceAccountLookup:
         if info is None:
             return None
         path = f"/clusters/{cluster}/api/v1/namespaces/{namespace}/{resource}/{name}"
-        reply = await self._peers.call(info.name, Request("GET", path, user=SYSTEM))
-        if isinstance(reply, Response) and reply.status == 404:
+        reply = await ask(self._peers, info.name, Request("GET", path, user=SYSTEM))
+        if reply.status == 404:
             return None
-        if not isinstance(reply, Response) or reply.status != 200:
+        if reply.status != 200:
             # A token is not invalid because its range has no owner at the moment.
             raise unavailable(f"whether the token's service account exists cannot be told: range {info.name} does not answer now")
         metadata = orjson.loads(reply.body)["metadata"]

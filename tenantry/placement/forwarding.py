@@ -29,8 +29,8 @@ Take = Callable[[Answer], Awaitable[Reply | None]]
 """Makes a reply of an answer before another exchange may end it; None leaves it to be passed on as it comes."""
 
 
-async def _pass_on(answer: Answer) -> Reply | None:
-    return None
+class _NotServed(Exception):
+    """The shard of the range does not serve it, and did nothing."""
 
 
 class Forwarding:
@@ -50,7 +50,7 @@ class Forwarding:
         find: Callable[[], RangeInfo | None],
         exchange: Exchange,
         *,
-        take: Take = _pass_on,
+        take: Take | None = None,
     ) -> Reply:
         """`find`: the range, asked before each attempt.
 
@@ -70,7 +70,7 @@ class Forwarding:
             at_once = False
             if info is not None:
                 try:
-                    reply = await self._attempt(info, request, exchange, take, fresh)
+                    return await self._attempt(info, request, exchange, take, fresh)
                 except UpstreamError as error:
                     if error.sent and request.method not in _READS:
                         self.unknown_outcomes += 1
@@ -79,9 +79,7 @@ class Forwarding:
                     # That the shard had closed a kept connection meanwhile means nothing.
                     at_once = error.sent and not fresh
                     fresh = True
-                else:
-                    if reply is not None:
-                        return reply
+                except _NotServed:
                     why = f"shard {info.shard} does not serve it yet, or not any more" if info.shard else why
             if loop.time() >= deadline:
                 name = info.name if info is not None else "of this tenant"
@@ -92,11 +90,11 @@ class Forwarding:
                 backoff = backoff or Backoff(_FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS)
                 await self._owners.changed(backoff.next_seconds())
 
-    async def _attempt(self, info: RangeInfo, request: Request, exchange: Exchange, take: Take, fresh: bool) -> Reply | None:
-        """None where another attempt may be made, and nothing was done. Raises UpstreamError, StatusError."""
+    async def _attempt(self, info: RangeInfo, request: Request, exchange: Exchange, take: Take | None, fresh: bool) -> Reply:
+        """Raises _NotServed, UpstreamError, StatusError."""
         upstream = self._owners.of(info)
         if upstream is None:
-            return None
+            raise _NotServed
         connection = await upstream.connection(fresh=fresh)
         use = self._owners.begin(info, connection)
         kept = False
@@ -105,8 +103,8 @@ class Forwarding:
             if answer.status == 503 and _NOT_OWNER in answer.fields:
                 if answer.rest is not None:
                     answer.rest.abort()
-                return None
-            taken = await take(answer)
+                raise _NotServed
+            taken = await take(answer) if take is not None else None
             if taken is not None:
                 return taken
             kept = answer.rest is not None

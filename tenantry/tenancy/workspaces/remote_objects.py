@@ -8,12 +8,11 @@ import orjson
 
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.user import SYSTEM
-from tenantry.http.messages import Response
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError, internal
 from tenantry.placement.directory import Directory
-from tenantry.placement.peers import Peers
+from tenantry.placement.peers import Peers, ask
 from tenantry.tenancy.types import SystemDefinitions
 from tenantry.tenancy.types.logical_cluster import NAME
 
@@ -105,9 +104,7 @@ class RemoteObjects:
             user=SYSTEM,
             beyond_capacity=beyond_capacity,
         )
-        reply = await self._peers.call(location.range, request)
-        if not isinstance(reply, Response):
-            raise internal(f"{method} {path} was answered with a stream")
+        reply = await ask(self._peers, location.range, request)
         answer: Object = orjson.loads(reply.body)
         if reply.status >= 400:
             raise StatusError(reply.status, answer.get("reason", ""), answer.get("message", ""), details=answer.get("details"))
