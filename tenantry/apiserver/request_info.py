@@ -92,7 +92,7 @@ def parse(method: str, path: str, request: Request) -> RequestInfo:
 
 def is_true(values: list[str] | None) -> bool:
     """A boolean query parameter. Everything except `false` and `0` is true, also the empty text (kube-apiserver's conversion)."""
-    return bool(values) and values[0].lower() not in _FALSE  # type: ignore[index]
+    return bool(values and values[0].lower() not in _FALSE)
 
 
 def _list_or_watch(request: Request) -> tuple[str, str]:

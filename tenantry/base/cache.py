@@ -238,8 +238,8 @@ def cached(
         parameters = inspect.signature(function).parameters.values()
         alone = len(parameters) == 1 and all(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
         remembering = _of_one(cache, cast(Any, function)) if alone else _of_many(cache, function)
-        found = wraps(function)(remembering)
-        found.cache = cache  # type: ignore[attr-defined]
+        found: Any = wraps(function)(remembering)
+        found.cache = cache
         return cast("Callable[P, R]", found)
 
     return decorate

@@ -29,7 +29,8 @@ class GroupResource(NamedTuple):
 
 def metadata_of(obj: Object) -> dict[str, Any]:
     """The object's metadata, created where it is missing."""
-    return obj.setdefault("metadata", {})  # type: ignore[no-any-return]
+    metadata: dict[str, Any] = obj.setdefault("metadata", {})
+    return metadata
 
 
 def labels_of(obj: Object) -> dict[str, str]:

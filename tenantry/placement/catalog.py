@@ -51,7 +51,8 @@ class Entry:
     @property
     def object(self) -> Object:
         if len(self.raw) <= DECODED_AGAIN_BYTES:
-            return orjson.loads(self.raw)  # type: ignore[no-any-return]
+            decoded: Object = orjson.loads(self.raw)
+            return decoded
         if self._number is None:
             self._number = next(_numbers)
         found = _decoded.get(self._number)

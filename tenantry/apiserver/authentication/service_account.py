@@ -183,17 +183,17 @@ class ServiceAccountTokens:
         return TokenIdentity(await self._user(claims), shared)
 
     async def _user(self, claims: dict[str, Any]) -> User:
-        own = claims.get("kubernetes.io")
+        own: Any = claims.get("kubernetes.io")
         try:
-            cluster, namespace = own["clusterName"], own["namespace"]  # type: ignore[index]
-            account = own["serviceaccount"]  # type: ignore[index]
+            cluster, namespace = own["clusterName"], own["namespace"]
+            account = own["serviceaccount"]
             name, uid = account["name"], account["uid"]
         except (KeyError, TypeError) as error:
             raise InvalidToken("service account token lacks its claims") from error
         if claims["sub"] != service_account_name(namespace, name):
             raise InvalidToken("sub claim does not match the service account")
         await self._check(cluster, "serviceaccounts", namespace, name, uid)
-        secret = own.get("secret")  # type: ignore[union-attr]
+        secret = own.get("secret")
         if not secret and "exp" not in claims:
             raise InvalidToken("service account token does not expire and is bound to no secret")
         if secret:
@@ -218,7 +218,7 @@ def token_cluster(request: Request) -> str | None:
     claims = _unverified_claims(token) if token else None
     if claims is None:
         return None
-    own = claims.get("kubernetes.io")
+    own: Any = claims.get("kubernetes.io")
     cluster = own.get("clusterName") if isinstance(own, dict) else None
     cluster = cluster or claims.get(_LEGACY_CLUSTER_CLAIM)
     return cluster if isinstance(cluster, str) and cluster else None

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial as bind
+from typing import Any
 
 from tenantry.apiserver import records
 from tenantry.apiserver.negotiation import JSON, PARTIAL, PARTIAL_LIST, TABLE, YAML, Representation, encode, is_pretty, negotiate
@@ -102,7 +103,7 @@ async def list_response(
     return _response(call, representation.media_type, await joined(text, items))
 
 
-def _each(function: Callable[..., object], values: Iterable[object]) -> list:  # type: ignore[type-arg]
+def _each(function: Callable[..., object], values: Iterable[object]) -> list[Any]:
     return [function(value) for value in values]
 
 

@@ -16,7 +16,7 @@ def compiled(schema: Schema, purpose: str, build: Callable[[Schema], T]) -> T:
     if kept is None:
         kept = schema.compiled = {}
     try:
-        return kept[purpose]  # type: ignore[no-any-return]
+        made: T = kept[purpose]
     except KeyError:
         made = kept[purpose] = build(schema)
-        return made
+    return made

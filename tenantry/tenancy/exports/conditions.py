@@ -14,9 +14,10 @@ Condition = dict[str, Any]
 
 def find(status: Object, kind: str) -> Condition | None:
     """The condition of type `kind` in a status; None if there is none."""
+    condition: Condition
     for condition in status.get("conditions") or ():
         if condition.get("type") == kind:
-            return condition  # type: ignore[no-any-return]
+            return condition
     return None
 
 

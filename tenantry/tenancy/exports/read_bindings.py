@@ -61,9 +61,10 @@ def binding_to(bindings: Iterable[Object], cluster: str, name: str) -> Object | 
 
 def bound_resource(binding: Object, group: str, resource: str) -> dict[str, Any] | None:
     """The entry of `status.boundResources` for a resource (plural); None if it is not bound."""
+    entry: dict[str, Any]
     for entry in (binding.get("status") or {}).get("boundResources") or ():
         if entry.get("resource") == resource and (entry.get("group") or "") == group:
-            return entry  # type: ignore[no-any-return]
+            return entry
     return None
 
 
