@@ -196,7 +196,7 @@ def test_whoever_is_asked_in_vain_is_named(platform: Platform, capsys: pytest.Ca
         (["top", *root], "tells of no registry: name one with --registry"),
         (["top", *root, "--registry", "localhost"], "--registry takes host:port"),
         (["ranges", *root, "--gateway", "somewhere:"], "--gateway takes host:port"),
-        (["ranges", *root, "--gateway", platform.registry], "what answers there is no gateway"),
+        (["ranges", *root, "--gateway", platform.registry], "the server there is not a gateway"),
         (["ranges", *root, "--gateway", "127.0.0.1:1"], "no answer from 127.0.0.1:1"),
         (["ranges", "--root-directory", str(tmp_path / "none")], "is `tenantry start` running there?"),
     ):
