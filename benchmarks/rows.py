@@ -65,8 +65,8 @@ LOOK_UPS = (
     _row("resolve_batch", "BatchResolve of 1,000, over 1,000 ranges, tenants", "/s", 500_000, "", "1,220,000"),
     _cost("map_lag_p50", "a range's new owner, commit to each of 1,000 clients, p50", "ms"),
     _cost("map_lag_p99", "the same, p99", "ms", 150),
-    _cost("front_door_adds", "what the front door adds to a GET, p50", "ms", 1.0),
-    _row("front_door_get_32", "GET through the front door, 32 clients", "/s", 2000),
+    _cost("front_door_adds", "what the gateway adds to a GET, p50", "ms", 1.0),
+    _row("front_door_get_32", "GET through the gateway, 32 clients", "/s", 2000),
 )
 
 OWNERS = (

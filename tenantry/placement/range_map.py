@@ -115,7 +115,7 @@ class RangeMap:
         return self._infos.get(name)
 
     def shards(self) -> Sequence[ShardInfo]:
-        """In the order of names."""
+        """The living shards, sorted by name."""
         return sorted(self._shards.values())
 
     def shard(self, uid: str) -> ShardInfo | None:
