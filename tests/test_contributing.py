@@ -36,7 +36,9 @@ def _files(walk: str) -> list[Path]:
 
 def _names(walk: str) -> list[str]:
     """What a walk says in the code's words: names of classes, fields, functions, tables and options, and no files."""
-    return [text for text in _quoted(walk) if re.fullmatch(r"[A-Za-z_][\w.]*", text) and not re.search(r"\.(py|proto|toml)$", text)]
+    return [
+        text for text in _quoted(walk) if re.fullmatch(r"[A-Za-z_][\w.]*", text) and not re.search(r"\.(py|proto|toml)$", text)
+    ]
 
 
 def test_there_are_some() -> None:
