@@ -1,11 +1,14 @@
-"""What the documents name exists, their lines fit a screen, and the glossary is short."""
+"""What the documents name exists, what ARCHITECTURE says of the code holds, lines fit a screen, and the glossary is short."""
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
 import pytest
+
+from tenantry.kube.types import BUILTINS
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -63,3 +66,24 @@ def test_decisions_are_numbered_without_gaps() -> None:
 def test_what_a_document_links_to_is_there(document: Path) -> None:
     links = re.findall(r"\]\(([\w./-]+)(?:#[\w-]*)?\)", document.read_text())
     assert [link for link in links if not (document.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_file_has_the_class_or_function_that_a_document_says(document: Path) -> None:
+    """In the form `file.py: Name`."""
+    files = [path for folder in _FOLDERS for path in (ROOT / folder).rglob("*.py")]
+    for name, defined in re.findall(r"`([\w/]+\.py): (\w+)`", document.read_text()):
+        texts = [path.read_text() for path in files if str(path).endswith(f"/{name}")]
+        assert any(re.search(rf"^(?:class |(?:async )?def |){defined}\b", text, re.MULTILINE) for text in texts), (name, defined)
+
+
+def test_no_verb_asks_for_a_types_name() -> None:
+    names = {name for definition in BUILTINS for name in (definition.plural, definition.kind)}
+    verbs = (ROOT / "tenantry" / "apiserver" / "verbs").glob("*.py")
+    constants = (
+        (verb.name, node.value)
+        for verb in verbs
+        for node in ast.walk(ast.parse(verb.read_text()))
+        if isinstance(node, ast.Constant)
+    )
+    assert [(verb, value) for verb, value in constants if value in names] == []
