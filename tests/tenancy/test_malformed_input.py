@@ -29,10 +29,10 @@ from tenantry.tenancy.types.conversion import (
 )
 from tenantry.tenancy.workspaces.owner_annotation import owner_user
 from tenantry.tenancy.workspaces.state import set_phase
+from tests.tenancy.admission.test_reserved_metadata import KEYS
 from tests.tenancy.exports_world import accepted, claim, user
 from tests.tenancy.plain_world import CLUSTER, config_map
 from tests.tenancy.plain_world import World as PlainWorld
-from tests.tenancy.test_reserved_metadata import KEYS
 
 ADA = user("ada")
 GARBAGE = (

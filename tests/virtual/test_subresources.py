@@ -21,7 +21,7 @@ from tenantry.virtual.restrict import STATUS, restricted
 from tenantry.virtual.view import Place, View
 from tenantry.virtual.view_scope import ViewScope
 from tests.tenancy.exports_world import MASTER, SCHEMA_VERSION, World, accepted, claim, user
-from tests.virtual.test_apiexport import NEAR, SHERIFF, base, cowboys, ranch
+from tests.virtual.apiexport.test_api_export_view import NEAR, SHERIFF, base, cowboys, ranch
 
 HOME = "rhome00000000000"
 SOMEBODY = user("somebody")

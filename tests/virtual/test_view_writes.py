@@ -12,8 +12,8 @@ from tenantry.tenancy.resources import LOGICAL_CLUSTERS
 from tenantry.virtual.apiexport.api_export_view import ApiExportView
 from tenantry.virtual.view import Place, View
 from tests.tenancy.exports_world import MASTER, World, claim, user
-from tests.virtual.test_apiexport import NEAR, SHERIFF, base, ranch
-from tests.virtual.test_lifecycle_writes import FIELDS
+from tests.virtual.apiexport.test_api_export_view import NEAR, SHERIFF, base, ranch
+from tests.virtual.lifecycle.test_writes import FIELDS
 
 MERGE = "application/merge-patch+json"
 OBJECT = "/apis/core.kcp.io/v1alpha1/logicalclusters/cluster"

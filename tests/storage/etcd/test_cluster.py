@@ -13,7 +13,7 @@ from tenantry.storage.etcd import EtcdConfig, EtcdStore
 from tenantry.storage.etcd.connection import Connection
 from tenantry.storage.etcd.methods import STATUS
 from tenantry.storage.store import Compacted, Fence, Indeterminate, Put, Unavailable
-from tests.storage.etcd_writes import ALL, collect, put_surely
+from tests.storage.etcd.writes import ALL, collect, put_surely
 from tests.support.etcd import EtcdServer
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.waiting import eventually

@@ -143,7 +143,7 @@ class Hanging(Fake):
 
 @pytest.mark.parametrize("where", ["drain", "stop"])
 def test_a_process_without_an_essential_task_does_not_wait_for_what_hangs(where: str) -> None:
-    program = f"from tests.apiserver.test_process import Hanging, run; run(Hanging({where!r}))"
+    program = f"from tests.apiserver.test_life_cycle import Hanging, run; run(Hanging({where!r}))"
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
     assert ended.returncode == 1
     assert "the heart ended" in ended.stderr

@@ -39,7 +39,7 @@ from tenantry.storage.store import (
     TooLarge,
     Unavailable,
 )
-from tests.storage.etcd_writes import ALL, collect, put_surely
+from tests.storage.etcd.writes import ALL, collect, put_surely
 from tests.support.etcd import EtcdServer
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.proxy import Proxy

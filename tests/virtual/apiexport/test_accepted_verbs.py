@@ -10,7 +10,7 @@ import pytest
 from tenantry.kube.objects import Object
 from tenantry.tenancy.resources import API_BINDINGS
 from tests.tenancy.exports_world import MASTER, World, accepted, claim
-from tests.virtual.test_apiexport import NEAR, PROVIDER, SHERIFF, base, create, listed, ranch
+from tests.virtual.apiexport.test_api_export_view import NEAR, PROVIDER, SHERIFF, base, create, listed, ranch
 from tests.virtual.watching import Watch
 
 VERBS = [("get",), ("get", "list"), ("watch",), ("*",)]

@@ -9,9 +9,9 @@ import pytest
 
 from tenantry.kube.objects import Object
 from tenantry.tenancy.admission.claim_escalation import granted
+from tests.tenancy.admission.test_admission_chain import rule
 from tests.tenancy.exports_world import accepted, claim, user
 from tests.tenancy.plain_world import CLUSTER, RBAC, World
-from tests.tenancy.test_admission import rule
 
 CAROL = user("carol")
 BINDINGS = f"/clusters/{CLUSTER}/apis/apis.kcp.io/v1alpha2/apibindings"

@@ -11,9 +11,9 @@ from tenantry.storage.keys import Key
 from tenantry.tenancy.admission.system_roles import INSTALLED
 from tenantry.tenancy.resources import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES
 from tenantry.tenancy.well_known import SYSTEM_ADMIN
+from tests.tenancy.admission.test_admission_chain import BOB, binding, role, rule, writers
 from tests.tenancy.exports_world import MASTER, user
 from tests.tenancy.plain_world import CLUSTER, RBAC, World
-from tests.tenancy.test_admission import BOB, binding, role, rule, writers
 
 EVE = user("eve")
 SECRETS = f"/clusters/{CLUSTER}/api/v1/secrets"

@@ -11,7 +11,7 @@ from tenantry.kube.apply.managed_fields import record_update
 from tenantry.kube.apply.server_side import apply
 from tenantry.kube.schema.structural import Schema
 from tenantry.kube.status import StatusError
-from tests.kube.apply_samples import CONFIG_MAP, LATER, NOW, THING, config_map, entry, owners, thing
+from tests.kube.apply.samples import CONFIG_MAP, LATER, NOW, THING, config_map, entry, owners, thing
 
 
 def applied(

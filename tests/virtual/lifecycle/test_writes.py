@@ -17,7 +17,7 @@ from tenantry.tenancy.resources import LOGICAL_CLUSTERS
 from tenantry.tenancy.types.logical_cluster import LOGICAL_CLUSTER
 from tenantry.tenancy.types.phase_fields import PHASE
 from tests.tenancy.exports_world import MASTER, World, user
-from tests.virtual.test_lifecycle_views import BUILDER, ID, NEW, OWNER, base, initializing, terminating, types
+from tests.virtual.lifecycle.test_views import BUILDER, ID, NEW, OWNER, base, initializing, terminating, types
 
 OTHER = "other:two"
 MERGE = "application/merge-patch+json"

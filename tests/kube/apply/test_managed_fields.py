@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tenantry.kube.apply.field_set import paths
 from tenantry.kube.apply.managed_fields import record_update, same_but_for_times
 from tenantry.kube.schema.structural import Schema
-from tests.kube.apply_samples import CONFIG_MAP, LATER, NOW, ROLE, THING, config_map, entry, owners, thing
+from tests.kube.apply.samples import CONFIG_MAP, LATER, NOW, ROLE, THING, config_map, entry, owners, thing
 
 
 def recorded(

@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from tests.tenancy.exports_world import MASTER, World, accepted, claim
-from tests.virtual.test_apiexport import NEAR, SHERIFF, base, configmaps, cowboys, create, listed, ranch, sheriff_rules
+from tests.virtual.apiexport.test_api_export_view import (
+    NEAR,
+    SHERIFF,
+    base,
+    configmaps,
+    cowboys,
+    create,
+    listed,
+    ranch,
+    sheriff_rules,
+)
 from tests.virtual.watching import Watch
 
 APPLY = "application/apply-patch+yaml"
