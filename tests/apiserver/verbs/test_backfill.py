@@ -12,15 +12,16 @@ from tenantry.apiserver.forwarded import NOT_OWNER
 from tenantry.apiserver.records import parse_head
 from tenantry.http.messages import Response, Stream
 from tenantry.storage.cell import Cell
-from tests.apiserver.kit import DEFINITIONS, MemorySink, Server, TestScope, cm
+from tests.apiserver.range_server import DEFINITIONS, RangeScope, RangeServer, cm
 from tests.storage.test_backfill import SlowHistory
+from tests.support.sinks import MemorySink
 from tests.support.waiting import quiet
 
 CMS = "/api/v1/namespaces/default/configmaps"
 
 
 class Taken(NamedTuple):
-    server: Server
+    server: RangeServer
     store: SlowHistory
     before: str
     """The version when there was `a` alone; then came `b`."""
@@ -30,11 +31,11 @@ class Taken(NamedTuple):
 async def taken() -> AsyncIterator[Taken]:
     store = SlowHistory()
     first, second = Cell(store, "shard-1", parse_head), Cell(store, "shard-2", parse_head)
-    former = Server(TestScope(first, await first.adopt("root", "r", "t"), DEFINITIONS))
+    former = RangeServer(RangeScope(first, await first.adopt("root", "r", "t"), DEFINITIONS))
     await former("POST", CMS, cm("a"))
     before = (await former("GET", CMS)).rv
     await former("POST", CMS, cm("b"))
-    yield Taken(Server(TestScope(second, await second.adopt("root", "r", "t"), DEFINITIONS)), store, before)
+    yield Taken(RangeServer(RangeScope(second, await second.adopt("root", "r", "t"), DEFINITIONS)), store, before)
     await second.close()
 
 

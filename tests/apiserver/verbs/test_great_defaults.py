@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tenantry.kube.custom import definition_from_crd
-from tests.apiserver.kit import DEFINITIONS, Server, crd, thing
+from tests.apiserver.range_server import DEFINITIONS, RangeServer, crd, thing
 
 THINGS = "/apis/test.example/v1/namespaces/default/things"
 PLAIN = {"type": "object", "properties": {"a": {"type": "string"}}}
@@ -21,12 +21,12 @@ def list_of(**b: Any) -> Any:
     return {"type": "array", "items": {"type": "object", "properties": {"a": {"type": "string"}, "b": {"type": "string", **b}}}}
 
 
-def with_schema(server: Server, items: Any) -> None:
+def with_schema(server: RangeServer, items: Any) -> None:
     server.scope.set_apis((*DEFINITIONS, definition_from_crd(crd({"list": items, "size": {"type": "integer"}}))))
 
 
 @pytest.fixture
-async def changed(server: Server) -> Server:
+async def changed(server: RangeServer) -> RangeServer:
     """With `great`, `small`, and a schema that since has a default of 1,000 characters for each item."""
     with_schema(server, ITEMS)
     great = thing("great", list=MANY)
@@ -38,7 +38,7 @@ async def changed(server: Server) -> Server:
     return server
 
 
-async def test_it_is_read_without_defaults_and_others_with_them(changed: Server) -> None:
+async def test_it_is_read_without_defaults_and_others_with_them(changed: RangeServer) -> None:
     great = await changed("GET", f"{THINGS}/great")
     assert (great.status, great.json["spec"]["list"]) == (200, MANY)
     small = await changed("GET", f"{THINGS}/small")
@@ -51,21 +51,21 @@ async def test_it_is_read_without_defaults_and_others_with_them(changed: Server)
         assert [event["type"] for event in await sink.wait(2)] == ["ADDED", "ADDED"]
 
 
-async def test_it_is_mended(changed: Server) -> None:
+async def test_it_is_mended(changed: RangeServer) -> None:
     mended = await changed("PATCH", f"{THINGS}/great", {"spec": {"list": MANY[:1]}})
     assert (mended.status, mended.json["spec"]["list"]) == (200, [{"a": "0", "b": "d" * 1000}])
     worse = await changed("PATCH", f"{THINGS}/great", {"spec": {"list": MANY}})
     assert (worse.status, "defaults" in worse.message) == (413, True)
 
 
-async def test_a_schema_that_changes_again_shows_all_of_it(changed: Server) -> None:
+async def test_a_schema_that_changes_again_shows_all_of_it(changed: RangeServer) -> None:
     with_schema(changed, list_of(default="d"))
     great = await changed("GET", f"{THINGS}/great")
     assert great.json["spec"]["list"][0] == {"a": "0", "b": "d"}
 
 
 @pytest.mark.parametrize("how", ["PUT", "PATCH", "apply"])
-async def test_it_can_be_written_and_deleted_as_it_is(changed: Server, how: str) -> None:
+async def test_it_can_be_written_and_deleted_as_it_is(changed: RangeServer, how: str) -> None:
     assert (await changed("DELETE", f"{THINGS}/great")).status == 200
     held = (await changed("GET", f"{THINGS}/great")).json
     assert held["metadata"]["deletionTimestamp"]
@@ -82,13 +82,13 @@ async def test_it_can_be_written_and_deleted_as_it_is(changed: Server, how: str)
     assert (await changed("GET", f"{THINGS}/great")).status == 404
 
 
-async def test_a_new_one_is_refused(changed: Server) -> None:
+async def test_a_new_one_is_refused(changed: RangeServer) -> None:
     for method, name in (("POST", ""), ("PUT", "/small")):
         answer = await changed(method, f"{THINGS}{name}", thing("new" if method == "POST" else "small", list=MANY))
         assert (answer.status, "defaults" in answer.message) == (413, True)
 
 
-async def test_what_a_read_adds_is_bounded_by_what_is_stored(server: Server) -> None:
+async def test_what_a_read_adds_is_bounded_by_what_is_stored(server: RangeServer) -> None:
     with_schema(server, ITEMS)
     await server("POST", THINGS, thing("mid", list=[{} for _ in range(1000)]))
     stored = len((await server("GET", f"{THINGS}/mid")).raw)

@@ -16,7 +16,7 @@ from tenantry.http.messages import Response
 from tenantry.kube.codec import json_size, yaml_codec
 from tenantry.kube.objects import GroupResource, Object
 from tenantry.kube.status import forbidden
-from tests.apiserver.kit import CLUSTER, Answer, Server, cm, thing
+from tests.apiserver.range_server import CLUSTER, Answer, RangeServer, cm, thing
 from tests.support.waiting import one_turn
 
 CMS = "/api/v1/namespaces/default/configmaps"
@@ -64,14 +64,14 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Held:
     return inside
 
 
-async def test_a_light_write_takes_no_other_way_than_the_loop(server: Server, held: Held) -> None:
+async def test_a_light_write_takes_no_other_way_than_the_loop(server: RangeServer, held: Held) -> None:
     write = asyncio.ensure_future(server("POST", CMS, cm("a", {"k": "v"})))
     await write
     await server("PATCH", CMS + "/a", {"data": {"k": "w"}})
     assert held.parts == 0
 
 
-async def test_a_heavy_write_leaves_the_loop_to_others(server: Server) -> None:
+async def test_a_heavy_write_leaves_the_loop_to_others(server: RangeServer) -> None:
     turns = 0
 
     async def count() -> None:
@@ -91,7 +91,7 @@ async def test_a_heavy_write_leaves_the_loop_to_others(server: Server) -> None:
     assert turns >= 3
 
 
-async def test_a_precondition_must_hold_when_the_write_is_submitted(server: Server, held: Held) -> None:
+async def test_a_precondition_must_hold_when_the_write_is_submitted(server: RangeServer, held: Held) -> None:
     seen = (await server("POST", CMS, cm("a"))).rv
     write = asyncio.ensure_future(server("PUT", CMS + "/a", cm("a", MUCH, resourceVersion=seen)))
     await held.computed.wait()
@@ -104,7 +104,7 @@ async def test_a_precondition_must_hold_when_the_write_is_submitted(server: Serv
     assert (await server("GET", CMS + "/a")).raw == quick.raw
 
 
-async def test_an_overtaken_write_is_computed_again(server: Server, held: Held) -> None:
+async def test_an_overtaken_write_is_computed_again(server: RangeServer, held: Held) -> None:
     await server("POST", CMS, cm("a"))
     write = asyncio.ensure_future(server("PATCH", CMS + "/a", {"data": MUCH}))
     await held.computed.wait()
@@ -114,7 +114,7 @@ async def test_an_overtaken_write_is_computed_again(server: Server, held: Held) 
     assert (await write).json["data"] == {**MUCH, "quick": "yes"}
 
 
-async def test_a_write_that_is_always_overtaken_is_told_so(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_write_that_is_always_overtaken_is_told_so(server: RangeServer, monkeypatch: pytest.MonkeyPatch) -> None:
     await server("POST", CMS, cm("a"))
     numbers = iter(range(1000))
 
@@ -130,7 +130,7 @@ async def test_a_write_that_is_always_overtaken_is_told_so(server: Server, monke
     assert inside.parts <= 16
 
 
-async def test_writers_of_one_heavy_object_take_turns(server: Server) -> None:
+async def test_writers_of_one_heavy_object_take_turns(server: RangeServer) -> None:
     await server("POST", CMS, cm("a", MUCH))
     answers = await asyncio.gather(*(server("PATCH", CMS + "/a", {"data": {f"mine-{i}": "v"}}) for i in range(10)))
     assert {answer.status for answer in answers} == {200}
@@ -155,7 +155,7 @@ class Changing:
         assert review.object is None or review.object["metadata"]["labels"]["is"] == self.label
 
 
-async def test_admission_decides_on_what_is_when_the_write_is_submitted(server: Server, held: Held) -> None:
+async def test_admission_decides_on_what_is_when_the_write_is_submitted(server: RangeServer, held: Held) -> None:
     admission = server.scope.admission = Changing()
     write = asyncio.ensure_future(server("POST", CMS, cm("a", MUCH)))
     await held.computed.wait()
@@ -166,7 +166,7 @@ async def test_admission_decides_on_what_is_when_the_write_is_submitted(server: 
     assert (await server("GET", CMS + "/a")).status == 404
 
 
-async def test_what_mutating_admission_read_must_not_have_changed(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_mutating_admission_read_must_not_have_changed(server: RangeServer, monkeypatch: pytest.MonkeyPatch) -> None:
     admission = server.scope.admission = Changing()
 
     async def relabel() -> None:
@@ -184,7 +184,7 @@ async def test_what_mutating_admission_read_must_not_have_changed(server: Server
     assert inside.parts == 4
 
 
-async def test_a_range_that_is_lost_meanwhile_takes_no_write(server: Server, held: Held) -> None:
+async def test_a_range_that_is_lost_meanwhile_takes_no_write(server: RangeServer, held: Held) -> None:
     write = asyncio.ensure_future(server("POST", CMS, cm("a", MUCH)))
     await held.computed.wait()
     await server.scope.cell.release(server.scope.range.name)
@@ -193,7 +193,7 @@ async def test_a_range_that_is_lost_meanwhile_takes_no_write(server: Server, hel
     assert server.scope.range.count("core/configmaps") == 0
 
 
-async def test_a_client_that_leaves_before_its_write_is_submitted_leaves_nothing(server: Server, held: Held) -> None:
+async def test_a_client_that_leaves_before_its_write_is_submitted_leaves_nothing(server: RangeServer, held: Held) -> None:
     write = asyncio.ensure_future(server("POST", CMS, cm("a", MUCH)))
     await held.computed.wait()
     write.cancel()
@@ -203,7 +203,7 @@ async def test_a_client_that_leaves_before_its_write_is_submitted_leaves_nothing
     assert (await server("POST", CMS, cm("a", MUCH))).status == 201
 
 
-async def test_what_is_not_in_memory_any_more_is_not_deleted_for_its_former_state(server: Server, held: Held) -> None:
+async def test_what_is_not_in_memory_any_more_is_not_deleted_for_its_former_state(server: RangeServer, held: Held) -> None:
     held.go.set()
     await server("POST", CMS, cm("a", MUCH))
     held.go.clear()
@@ -219,7 +219,7 @@ async def test_what_is_not_in_memory_any_more_is_not_deleted_for_its_former_stat
     assert left.status == 404 or left.json["metadata"]["finalizers"] == ["a.b/c"]
 
 
-async def test_an_object_of_too_many_values_is_refused(server: Server) -> None:
+async def test_an_object_of_too_many_values_is_refused(server: RangeServer) -> None:
     data = b'{"apiVersion":"test.example/v1","kind":"Thing","metadata":{"name":"a"},"spec":{},"status":{"l":[%b]}}'
     many = data % b",".join([b"0"] * (json_size.MAX_VALUES + 1))
     answer = await server("POST", THINGS, many)
@@ -227,7 +227,7 @@ async def test_an_object_of_too_many_values_is_refused(server: Server) -> None:
     assert str(json_size.MAX_VALUES) in answer.message
 
 
-async def test_nor_does_an_object_grow_beyond_that_by_patches(server: Server) -> None:
+async def test_nor_does_an_object_grow_beyond_that_by_patches(server: RangeServer) -> None:
     half = json_size.MAX_VALUES // 2 + 1000
     await server("POST", THINGS, thing("a"))
     for name, status in (("l", 200), ("m", 413)):
@@ -248,7 +248,7 @@ ACCEPTED = {
 @pytest.mark.parametrize(("path", "make"), [(CMS, cm), (THINGS, thing)], ids=["built-in", "custom"])
 @pytest.mark.parametrize("count", [0, 1, 3])
 async def test_a_list_reads_as_if_it_were_written_at_once(
-    server: Server, accept: str, path: str, make: Callable[[str], Object], count: int
+    server: RangeServer, accept: str, path: str, make: Callable[[str], Object], count: int
 ) -> None:
     for number in range(count):
         body = make(f"o-{number}")
@@ -264,7 +264,7 @@ async def test_a_list_reads_as_if_it_were_written_at_once(
     assert in_yaml == yaml_codec.encode(orjson.loads(compact))
 
 
-async def test_a_long_list_comes_in_pieces(server: Server) -> None:
+async def test_a_long_list_comes_in_pieces(server: RangeServer) -> None:
     for number in range(3):
         await server("POST", CMS, cm(f"o-{number}", {"a": "x" * 800_000}))
     reply = await server.reply("GET", CMS)
@@ -276,7 +276,7 @@ async def test_a_long_list_comes_in_pieces(server: Server) -> None:
 
 
 async def test_a_list_shows_one_version_whatever_happens_while_it_is_made(
-    server: Server, monkeypatch: pytest.MonkeyPatch
+    server: RangeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(300):
         await server("POST", CMS, cm(f"o-{number:03}", labels={"n": str(number % 2)}))
@@ -301,7 +301,7 @@ async def test_a_list_shows_one_version_whatever_happens_while_it_is_made(
     assert again.json["items"] == listed["items"]
 
 
-async def test_the_threads_of_the_process_are_shared(server: Server) -> None:
+async def test_the_threads_of_the_process_are_shared(server: RangeServer) -> None:
     """Two tenants' heavy writes at once, both of which are carried out."""
     answers = await asyncio.gather(server("POST", CMS, cm("a", MUCH)), server("POST", CMS, cm("b", MUCH)), workers.run("z", str))
     assert [getattr(answer, "status", answer) for answer in answers] == [201, 201, ""]

@@ -12,7 +12,7 @@ from tenantry.apiserver.verbs import list_text, respond
 from tenantry.apiserver.verbs.list_text import pieces_of
 from tenantry.storage.keys import Key
 from tenantry.storage.record import NO_LABELS, Head, Record
-from tests.apiserver.kit import Server, cm, thing
+from tests.apiserver.range_server import RangeServer, cm, thing
 
 CMS = "/api/v1/namespaces/default/configmaps"
 THINGS = "/apis/test.example/v1/namespaces/default/things"
@@ -35,7 +35,9 @@ def test_parts(sizes: list[int], few: int, more: int | None) -> None:
 @pytest.mark.parametrize(
     "accept", ["application/json", "application/yaml", "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"]
 )
-async def test_the_text_is_the_same_in_parts(server: Server, path: str, accept: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_text_is_the_same_in_parts(
+    server: RangeServer, path: str, accept: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for number in range(7):
         await server("POST", CMS, cm(f"n{number}", data={"k": "v" * 30 * number}))
         await server("POST", THINGS, thing(f"n{number}"))
@@ -48,7 +50,9 @@ async def test_the_text_is_the_same_in_parts(server: Server, path: str, accept: 
     assert (await server("GET", f"{path}?limit=1", accept=accept)).raw == one
 
 
-async def test_what_a_cluster_holds_now_says_nothing_of_what_it_held(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_a_cluster_holds_now_says_nothing_of_what_it_held(
+    server: RangeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A list of the past, and that of what was just deleted, may have more bytes than there are now."""
     known: list[tuple[int | None, int]] = []
 

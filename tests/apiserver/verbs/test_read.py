@@ -14,7 +14,7 @@ from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
 from tenantry.kube.types import config_map
 from tenantry.storage.record import Record
-from tests.apiserver.kit import DEFINITIONS, Server, cm, crd, thing
+from tests.apiserver.range_server import DEFINITIONS, RangeServer, cm, crd, thing
 
 CMS = "/api/v1/namespaces/default/configmaps"
 THINGS = "/apis/test.example/v1/namespaces/default/things"
@@ -22,26 +22,26 @@ TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 
 
 @pytest.fixture
-async def filled(server: Server) -> Server:
+async def filled(server: RangeServer) -> RangeServer:
     for index, name in enumerate(("b", "a", "c-1", "c.1", "c")):
         await server("POST", CMS, cm(name, labels={"i": str(index), "parity": "even" if index % 2 == 0 else "odd"}))
     return server
 
 
-async def test_get(filled: Server) -> None:
+async def test_get(filled: RangeServer) -> None:
     answer = await filled("GET", CMS + "/a")
     assert (answer.status, answer.json["kind"], answer.json["metadata"]["name"]) == (200, "ConfigMap", "a")
     assert answer.json["metadata"]["annotations"] == {"kcp.io/cluster": "root"}
     assert (await filled("GET", CMS + "/a?watch=true")).json["kind"] == "ConfigMap"
 
 
-async def test_get_missing(server: Server) -> None:
+async def test_get_missing(server: RangeServer) -> None:
     answer = await server("GET", CMS + "/none")
     assert (answer.status, answer.message) == (404, 'configmaps "none" not found')
     assert answer.json["details"] == {"name": "none", "kind": "configmaps"}
 
 
-async def test_get_in_other_representations(filled: Server) -> None:
+async def test_get_in_other_representations(filled: RangeServer) -> None:
     table = (await filled("GET", CMS + "/a", accept=TABLE)).json
     assert (table["kind"], [row["cells"][0] for row in table["rows"]]) == ("Table", ["a"])
     partial = (await filled("GET", CMS + "/a", accept="application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io")).json
@@ -49,7 +49,7 @@ async def test_get_in_other_representations(filled: Server) -> None:
     assert (await filled("GET", CMS + "/a", accept="application/yaml")).raw.startswith(b"apiVersion: v1\n")
 
 
-async def test_lists_are_ordered_and_bear_a_version(filled: Server) -> None:
+async def test_lists_are_ordered_and_bear_a_version(filled: RangeServer) -> None:
     answer = await filled("GET", CMS)
     assert answer.names == ["a", "b", "c", "c-1", "c.1"]
     assert (answer.json["kind"], answer.json["apiVersion"]) == ("ConfigMapList", "v1")
@@ -58,14 +58,14 @@ async def test_lists_are_ordered_and_bear_a_version(filled: Server) -> None:
     assert (await filled("GET", CMS + "?labelSelector=i%3Dnone")).json["items"] == []
 
 
-async def test_items_of_custom_lists_bear_their_kind(server: Server) -> None:
+async def test_items_of_custom_lists_bear_their_kind(server: RangeServer) -> None:
     await server("POST", THINGS, thing("t"))
     answer = (await server("GET", THINGS)).json
     assert answer["items"][0]["kind"] == "Thing"
     assert answer["metadata"]["continue"] == ""
 
 
-async def test_all_namespaces_in_the_order_of_keys(server: Server) -> None:
+async def test_all_namespaces_in_the_order_of_keys(server: RangeServer) -> None:
     for namespace in ("ns-b", "ns-a", "ns-a-b"):
         for name in ("y", "x"):
             await server("POST", f"/api/v1/namespaces/{namespace}/configmaps", cm(name))
@@ -84,7 +84,7 @@ async def test_all_namespaces_in_the_order_of_keys(server: Server) -> None:
     assert chunked == places
 
 
-async def test_pages_show_one_version(filled: Server) -> None:
+async def test_pages_show_one_version(filled: RangeServer) -> None:
     first = await filled("GET", CMS + "?limit=2")
     assert first.names == ["a", "b"]
     assert first.json["metadata"]["remainingItemCount"] == 3
@@ -98,13 +98,13 @@ async def test_pages_show_one_version(filled: Server) -> None:
     assert "continue" not in last.json["metadata"]
 
 
-async def test_no_count_of_what_remains_with_a_selector(filled: Server) -> None:
+async def test_no_count_of_what_remains_with_a_selector(filled: RangeServer) -> None:
     page = (await filled("GET", CMS + "?limit=1&labelSelector=parity%3Deven")).json["metadata"]
     assert "continue" in page
     assert "remainingItemCount" not in page
 
 
-async def test_expired_pages_go_on_with_another_token(filled: Server) -> None:
+async def test_expired_pages_go_on_with_another_token(filled: RangeServer) -> None:
     version = int((await filled("GET", CMS)).rv) - (50 << 7)
     token = base64.urlsafe_b64encode(orjson.dumps({"v": "meta.k8s.io/v1", "rv": version, "start": "/a\0"})).decode()
     answer = await filled("GET", CMS, query={"limit": 2, "continue": token})
@@ -135,12 +135,12 @@ LIST_VERSIONS = [
 
 
 @pytest.mark.parametrize(("query", "status", "message"), LIST_VERSIONS)
-async def test_list_options(server: Server, query: str, status: int, message: str) -> None:
+async def test_list_options(server: RangeServer, query: str, status: int, message: str) -> None:
     answer = await server("GET", f"{CMS}?{query}")
     assert (answer.status, answer.json.get("message", "")) == (status, message)
 
 
-async def test_lists_at_a_version(filled: Server) -> None:
+async def test_lists_at_a_version(filled: RangeServer) -> None:
     before = (await filled("GET", CMS)).rv
     await filled("POST", CMS, cm("new"))
     exact = await filled("GET", CMS, query={"resourceVersion": before, "resourceVersionMatch": "Exact"})
@@ -153,7 +153,7 @@ async def test_lists_at_a_version(filled: Server) -> None:
     assert len(unlimited.names) == 6
 
 
-async def test_a_version_of_the_future_is_waited_for(filled: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_version_of_the_future_is_waited_for(filled: RangeServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tenantry.apiserver.verbs.versions.WAIT_SECONDS", 0.02)
     current = (await filled("GET", CMS)).rv
     future = str(int(current) + 1280)
@@ -166,11 +166,11 @@ async def test_a_version_of_the_future_is_waited_for(filled: Server, monkeypatch
         ]
 
 
-async def test_versions_of_another_cell_are_expired(filled: Server) -> None:
+async def test_versions_of_another_cell_are_expired(filled: RangeServer) -> None:
     assert (await filled("GET", CMS + "?resourceVersion=12")).status == 410
 
 
-async def test_selectors(filled: Server) -> None:
+async def test_selectors(filled: RangeServer) -> None:
     assert (await filled("GET", CMS, query={"labelSelector": "parity=even"})).names == ["b", "c", "c-1"]
     assert (await filled("GET", CMS, query={"labelSelector": "i notin (0,1)"})).names == ["c", "c-1", "c.1"]
     assert (await filled("GET", CMS, query={"fieldSelector": "metadata.name=c"})).names == ["c"]
@@ -179,7 +179,7 @@ async def test_selectors(filled: Server) -> None:
     assert (await filled("GET", "/api/v1/configmaps", query={"fieldSelector": "metadata.name=c"})).names == ["c"]
 
 
-async def test_selectable_fields_of_custom_resources(server: Server) -> None:
+async def test_selectable_fields_of_custom_resources(server: RangeServer) -> None:
     for name, value in (("one", "x"), ("two", "y"), ("three", "")):
         await server("POST", THINGS, thing(name, a=value))
     assert (await server("GET", THINGS, query={"fieldSelector": "spec.a=x"})).names == ["one"]
@@ -188,7 +188,7 @@ async def test_selectable_fields_of_custom_resources(server: Server) -> None:
     assert (answer.status, answer.message) == (400, "field label not supported: spec.size")
 
 
-async def test_defaults_of_a_newer_schema_are_seen_by_readers(server: Server) -> None:
+async def test_defaults_of_a_newer_schema_are_seen_by_readers(server: RangeServer) -> None:
     await server("POST", THINGS, thing("t"))
     newer = crd({"a": {"type": "string", "default": "fresh"}, "mode": {"type": "string"}})
     server.scope.set_apis((*DEFINITIONS, definition_from_crd(newer)))
@@ -196,7 +196,7 @@ async def test_defaults_of_a_newer_schema_are_seen_by_readers(server: Server) ->
     assert (await server("GET", THINGS)).json["items"][0]["spec"]["a"] == "fresh"
 
 
-async def test_tables_keep_the_metadata_of_lists(filled: Server) -> None:
+async def test_tables_keep_the_metadata_of_lists(filled: RangeServer) -> None:
     table = (await filled("GET", CMS + "?limit=2", accept=TABLE)).json
     assert table["metadata"]["remainingItemCount"] == 3
     assert [row["cells"][0] for row in table["rows"]] == ["a", "b"]
@@ -222,7 +222,7 @@ class Only:
         return lambda: None
 
 
-async def test_what_is_not_visible_does_not_exist(filled: Server) -> None:
+async def test_what_is_not_visible_does_not_exist(filled: RangeServer) -> None:
     filled.scope.seen = Only("a")
     assert (await filled("GET", CMS)).names == ["a"]
     assert (await filled("GET", CMS + "/b")).status == 404
@@ -234,7 +234,7 @@ async def test_what_is_not_visible_does_not_exist(filled: Server) -> None:
     assert (await filled("GET", CMS)).names == ["b", "c", "c-1", "c.1"]
 
 
-async def test_views_show_a_picture(filled: Server) -> None:
+async def test_views_show_a_picture(filled: RangeServer) -> None:
     def picture(obj: Object) -> Object:
         return {**obj, "data": {"seen": "by view"}}
 
@@ -243,7 +243,7 @@ async def test_views_show_a_picture(filled: Server) -> None:
     assert (await filled("GET", CMS)).json["items"][0]["data"] == {"seen": "by view"}
 
 
-async def test_a_wildcard_lists_and_watches_only(filled: Server) -> None:
+async def test_a_wildcard_lists_and_watches_only(filled: RangeServer) -> None:
     filled.scope.cluster = None
     items = (await filled("GET", "/api/v1/configmaps")).json["items"]
     assert {i["metadata"]["annotations"]["kcp.io/cluster"] for i in items} == {"root"}
@@ -273,11 +273,11 @@ async def test_a_wildcard_lists_and_watches_only(filled: Server) -> None:
         ("GET", THINGS + "/x/frob", 404),
     ],
 )
-async def test_paths_that_are_not_there(server: Server, method: str, path: str, status: int) -> None:
+async def test_paths_that_are_not_there(server: RangeServer, method: str, path: str, status: int) -> None:
     assert (await server(method, path, {})).status == status
 
 
-async def test_connectors_answer_for_what_is_not_stored(server: Server) -> None:
+async def test_connectors_answer_for_what_is_not_stored(server: RangeServer) -> None:
     async def answer(call: Call) -> Response:
         return Response(201, orjson.dumps({"name": call.name, "subresource": call.subresource}))
 
@@ -287,7 +287,7 @@ async def test_connectors_answer_for_what_is_not_stored(server: Server) -> None:
     assert (await server("POST", CMS + "/a/token", {})).json == {"name": "a", "subresource": "token"}
 
 
-async def test_a_subresource_is_there_for_those_who_see_its_object(server: Server) -> None:
+async def test_a_subresource_is_there_for_those_who_see_its_object(server: RangeServer) -> None:
     async def answer(call: Call) -> Response:
         return Response(201, orjson.dumps({"name": call.name}))
 
@@ -315,7 +315,7 @@ async def test_a_subresource_is_there_for_those_who_see_its_object(server: Serve
         assert (refused.status, refused.json["message"]) == (404, f'configmaps "{name}" not found')
 
 
-async def test_a_subresource_has_the_verbs_that_its_type_names(server: Server) -> None:
+async def test_a_subresource_has_the_verbs_that_its_type_names(server: RangeServer) -> None:
     version = replace(config_map.DEFINITION.versions["v1"], subresources=frozenset({"status"}))
     for verbs, expected in ((("get",), (200, 405)), (("patch", "update"), (405, 200)), ((), (405, 405))):
         shape = replace(version, subresource_verbs={"status": verbs})
@@ -331,7 +331,7 @@ def with_token(definition: ResourceDefinition) -> ResourceDefinition:
     return replace(definition, versions={"v1": replace(definition.versions["v1"], subresources=frozenset({"token"}))})
 
 
-async def test_deprecated_versions_warn_even_when_refused(server: Server) -> None:
+async def test_deprecated_versions_warn_even_when_refused(server: RangeServer) -> None:
     server.scope.set_apis((*DEFINITIONS, definition_from_crd(crd(deprecated=True, deprecationWarning="things are old"))))
     assert (await server("GET", THINGS)).warnings == ["things are old"]
     assert (await server("GET", THINGS + "/none", user=User("bob"))).warnings == ["things are old"]

@@ -9,8 +9,9 @@ from tenantry.apiserver.scope import Visibility
 from tenantry.apiserver.work import turns
 from tenantry.kube.custom import definition_from_crd
 from tenantry.storage.record import Record
-from tests.apiserver.kit import DEFINITIONS, MemorySink, Server, cm, crd, thing
+from tests.apiserver.range_server import DEFINITIONS, RangeServer, cm, crd, thing
 from tests.support.patience import PATIENCE_SECONDS
+from tests.support.sinks import MemorySink
 from tests.support.waiting import one_turn
 
 CMS = "/api/v1/namespaces/default/configmaps"
@@ -20,24 +21,24 @@ WATCH_LIST = "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderTha
 
 
 @pytest.fixture
-async def filled(server: Server) -> Server:
+async def filled(server: RangeServer) -> RangeServer:
     await server("POST", CMS, cm("a", labels={"p": "even"}))
     await server("POST", CMS, cm("b", labels={"p": "odd"}))
     return server
 
 
-async def version(server: Server) -> str:
+async def version(server: RangeServer) -> str:
     return (await server("GET", CMS)).rv
 
 
-async def test_from_the_state_of_now(filled: Server) -> None:
+async def test_from_the_state_of_now(filled: RangeServer) -> None:
     for query in ("watch=true", "watch=1&resourceVersion=0", "watch=true&resourceVersion="):
         async with filled.watching(f"{CMS}?{query}") as sink:
             assert sink.short == [("ADDED", "a"), ("ADDED", "b")]
     assert hub_of(filled.scope.range).watchers == 0
 
 
-async def test_the_life_of_an_object(server: Server) -> None:
+async def test_the_life_of_an_object(server: RangeServer) -> None:
     async with server.watching(CMS + "?watch=true") as sink:
         await server("POST", CMS, cm("x", {"v": "1"}, finalizers=["x.example/y"]))
         await server("PATCH", CMS + "/x", {"data": {"v": "2"}})
@@ -53,7 +54,7 @@ async def test_the_life_of_an_object(server: Server) -> None:
     assert sink.events[0]["object"]["kind"] == "ConfigMap"
 
 
-async def test_history_is_sent_again(filled: Server) -> None:
+async def test_history_is_sent_again(filled: RangeServer) -> None:
     before = await version(filled)
     await filled("PATCH", CMS + "/a", {"data": {"v": "2"}})
     await filled("DELETE", CMS + "/b")
@@ -63,7 +64,7 @@ async def test_history_is_sent_again(filled: Server) -> None:
             assert sink.short == [("MODIFIED", "a"), ("DELETED", "b")]
 
 
-async def test_selector_transitions(filled: Server) -> None:
+async def test_selector_transitions(filled: RangeServer) -> None:
     since = await version(filled)
 
     async def changes() -> str:
@@ -88,7 +89,7 @@ async def test_selector_transitions(filled: Server) -> None:
     assert (gone["metadata"]["labels"], gone["metadata"]["resourceVersion"]) == ({"p": "even"}, out)
 
 
-async def test_one_name(filled: Server) -> None:
+async def test_one_name(filled: RangeServer) -> None:
     async with filled.watching(CMS + "?watch=true&fieldSelector=metadata.name%3Dnamed") as sink:
         await filled("POST", CMS, cm("other"))
         await filled("POST", CMS, cm("named"))
@@ -98,7 +99,7 @@ async def test_one_name(filled: Server) -> None:
     assert sink.short == [("ADDED", "named"), ("DELETED", "named")]
 
 
-async def test_initial_events_and_their_marker(filled: Server) -> None:
+async def test_initial_events_and_their_marker(filled: RangeServer) -> None:
     async with filled.watching(f"{CMS}?{WATCH_LIST}") as sink:
         assert sink.short == [("ADDED", "a"), ("ADDED", "b"), ("BOOKMARK", "")]
         marker = sink.events[2]["object"]
@@ -112,7 +113,7 @@ async def test_initial_events_and_their_marker(filled: Server) -> None:
     assert sink.short[3:] == [("DELETED", "a"), ("BOOKMARK", "")]
 
 
-async def test_initial_events_without_bookmarks(filled: Server) -> None:
+async def test_initial_events_without_bookmarks(filled: RangeServer) -> None:
     path = f"{CMS}?watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan"
     async with filled.watching(path) as sink:
         assert sink.short == [("ADDED", "a"), ("ADDED", "b")]
@@ -145,12 +146,12 @@ async def test_initial_events_without_bookmarks(filled: Server) -> None:
         ),
     ],
 )
-async def test_refused_before_the_first_byte(server: Server, query: str, status: int, message: str) -> None:
+async def test_refused_before_the_first_byte(server: RangeServer, query: str, status: int, message: str) -> None:
     answer = await server("GET", f"{CMS}?watch=true&{query}")
     assert (answer.status, answer.message) == (status, message)
 
 
-async def test_what_is_too_old_is_an_event(filled: Server) -> None:
+async def test_what_is_too_old_is_an_event(filled: RangeServer) -> None:
     long_ago = int(await version(filled)) - (1 << 20)
     for old in ("1", str(long_ago)):
         async with filled.watching(f"{CMS}?watch=true&resourceVersion={old}", accept=TABLE) as sink:
@@ -161,7 +162,7 @@ async def test_what_is_too_old_is_an_event(filled: Server) -> None:
         assert len(sink.events) == 1
 
 
-async def test_from_the_future(filled: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_from_the_future(filled: RangeServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tenantry.apiserver.verbs.versions.WAIT_SECONDS", 0.01)
     future = int(await version(filled)) + 128
     async with filled.watching(f"{CMS}?watch=true&resourceVersion={future}") as sink:
@@ -175,7 +176,7 @@ async def test_from_the_future(filled: Server, monkeypatch: pytest.MonkeyPatch) 
     assert sink.events[0]["object"]["message"].startswith(f"Timeout: Too large resource version: {future}, current: ")
 
 
-async def test_the_end_of_a_watch(filled: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_end_of_a_watch(filled: RangeServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tenantry.apiserver.verbs.watch.default_timeout", lambda: 0.01)
     path = f"{CMS}?watch=true&resourceVersion={await version(filled)}"
     for bookmarks in ("", "&allowWatchBookmarks=true"):
@@ -185,14 +186,14 @@ async def test_the_end_of_a_watch(filled: Server, monkeypatch: pytest.MonkeyPatc
         assert [e["type"] for e in sink.events] == (["BOOKMARK"] if bookmarks else [])
 
 
-async def test_drain_ends_a_watch_with_a_bookmark(filled: Server) -> None:
+async def test_drain_ends_a_watch_with_a_bookmark(filled: RangeServer) -> None:
     async with filled.watching(f"{CMS}?watch=true&allowWatchBookmarks=true&resourceVersion={await version(filled)}") as sink:
         assert sink.events == []
     assert [e["type"] for e in sink.events] == ["BOOKMARK"]
     assert sink.events[0]["object"]["metadata"] == {"resourceVersion": await version(filled)}
 
 
-async def test_the_hub_ends_the_watches_of_a_range(filled: Server) -> None:
+async def test_the_hub_ends_the_watches_of_a_range(filled: RangeServer) -> None:
     stream = await filled.stream(f"{CMS}?watch=true&allowWatchBookmarks=true")
     sink = MemorySink()
     task = asyncio.ensure_future(stream.run(sink))
@@ -202,7 +203,7 @@ async def test_the_hub_ends_the_watches_of_a_range(filled: Server) -> None:
     assert sink.short == [("ADDED", "a"), ("ADDED", "b"), ("BOOKMARK", "")]
 
 
-async def test_bookmarks_come_every_minute(filled: Server) -> None:
+async def test_bookmarks_come_every_minute(filled: RangeServer) -> None:
     path = f"{CMS}?watch=true&allowWatchBookmarks=true&resourceVersion={await version(filled)}"
     held = hub_of(filled.scope.range)
     async with filled.watching(path) as sink, filled.watching(path.replace("allowWatch", "no")) as without:
@@ -215,7 +216,7 @@ async def test_bookmarks_come_every_minute(filled: Server) -> None:
     assert held._timer is None
 
 
-async def test_watchers_with_the_same_wish_share_their_bytes(filled: Server) -> None:
+async def test_watchers_with_the_same_wish_share_their_bytes(filled: RangeServer) -> None:
     path = f"{CMS}?watch=true&resourceVersion={await version(filled)}"
     async with filled.watching(path) as one, filled.watching(path) as two, filled.watching(path, accept=TABLE) as table:
         await filled("PATCH", CMS + "/a", {"data": {"v": "2"}})
@@ -224,7 +225,7 @@ async def test_watchers_with_the_same_wish_share_their_bytes(filled: Server) -> 
         assert table.events[0]["object"]["kind"] == "Table"
 
 
-async def test_tables_have_columns_once(filled: Server) -> None:
+async def test_tables_have_columns_once(filled: RangeServer) -> None:
     path = f"{CMS}?{WATCH_LIST}"
     async with filled.watching(path, accept=TABLE) as early:
         await filled("POST", CMS, cm("c"))
@@ -241,7 +242,7 @@ async def test_tables_have_columns_once(filled: Server) -> None:
     assert marker["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
 
 
-async def test_partial_metadata(filled: Server) -> None:
+async def test_partial_metadata(filled: RangeServer) -> None:
     accept = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
     async with filled.watching(f"{CMS}?{WATCH_LIST}", accept=accept) as sink:
         await sink.wait(3)
@@ -249,7 +250,7 @@ async def test_partial_metadata(filled: Server) -> None:
     assert (await filled("GET", CMS + "?watch=true", accept="application/yaml")).status == 406
 
 
-async def test_a_slow_watcher_is_dropped_alone(filled: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_slow_watcher_is_dropped_alone(filled: RangeServer, monkeypatch: pytest.MonkeyPatch) -> None:
     path = f"{CMS}?watch=true&resourceVersion={await version(filled)}"
     async with filled.watching(path) as slow, filled.watching(path) as quick:
         slow.buffered_bytes = slow.buffer_limit_bytes + 1
@@ -260,7 +261,9 @@ async def test_a_slow_watcher_is_dropped_alone(filled: Server, monkeypatch: pyte
         assert len(slow.events) == 1
 
 
-async def test_what_happens_during_the_initial_events_comes_after_them(filled: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_happens_during_the_initial_events_comes_after_them(
+    filled: RangeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("tenantry.apiserver.streams._CHUNK_BYTES", 1)
     monkeypatch.setattr(turns, "rest", one_turn)
     async with filled.watching(f"{CMS}?{WATCH_LIST}") as sink:
@@ -272,7 +275,9 @@ async def test_what_happens_during_the_initial_events_comes_after_them(filled: S
         assert marker < change
 
 
-async def test_a_client_that_does_not_read_its_initial_events_is_cut_off(filled: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_client_that_does_not_read_its_initial_events_is_cut_off(
+    filled: RangeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("tenantry.apiserver.streams._CHUNK_BYTES", 1)
     monkeypatch.setattr("tenantry.apiserver.streams._INITIAL_SECONDS", 0.01)
     stream = await filled.stream(f"{CMS}?{WATCH_LIST}")
@@ -282,7 +287,7 @@ async def test_a_client_that_does_not_read_its_initial_events_is_cut_off(filled:
     assert (sink.aborted, len(sink.events)) == (True, 1)
 
 
-async def test_a_watch_ends_with_its_type(server: Server) -> None:
+async def test_a_watch_ends_with_its_type(server: RangeServer) -> None:
     stream = await server.stream(THINGS + "?watch=true")
     sink = MemorySink()
     task = asyncio.ensure_future(stream.run(sink))
@@ -297,7 +302,7 @@ async def test_a_watch_ends_with_its_type(server: Server) -> None:
     assert server.scope.listeners == []
 
 
-async def test_a_watch_ends_with_its_schema(server: Server) -> None:
+async def test_a_watch_ends_with_its_schema(server: RangeServer) -> None:
     stream = await server.stream(THINGS + "?watch=true")
     task = asyncio.ensure_future(stream.run(MemorySink()))
     await one_turn()
@@ -328,7 +333,7 @@ class Changing:
             listener()
 
 
-async def test_visibility_that_changes(filled: Server) -> None:
+async def test_visibility_that_changes(filled: RangeServer) -> None:
     visibility = filled.scope.seen = Changing("a")
     async with filled.watching(CMS + "?watch=true") as sink:
         assert sink.short == [("ADDED", "a")]
@@ -347,7 +352,7 @@ async def test_visibility_that_changes(filled: Server) -> None:
     assert visibility.listeners == []
 
 
-async def test_resuming_with_visibility(filled: Server) -> None:
+async def test_resuming_with_visibility(filled: RangeServer) -> None:
     since = await version(filled)
     filled.scope.seen = Changing("a")
     for name in ("a", "b"):
@@ -357,7 +362,7 @@ async def test_resuming_with_visibility(filled: Server) -> None:
         assert sink.short == [("MODIFIED", "a"), ("MODIFIED", "b")]
 
 
-async def test_a_wildcard_sees_every_cluster(filled: Server) -> None:
+async def test_a_wildcard_sees_every_cluster(filled: RangeServer) -> None:
     filled.scope.cluster = None
     async with filled.watching("/api/v1/configmaps?watch=true") as sink:
         filled.scope.cluster = "rabcdefghijklmno"
@@ -367,7 +372,7 @@ async def test_a_wildcard_sees_every_cluster(filled: Server) -> None:
     assert clusters == ["root", "root", "rabcdefghijklmno"]
 
 
-async def test_a_watch_that_comes_to_a_lost_range_ends_at_once(filled: Server) -> None:
+async def test_a_watch_that_comes_to_a_lost_range_ends_at_once(filled: RangeServer) -> None:
     """It was let in before the range was lost, and joins after everybody else was sent away."""
     stream = await filled.stream(f"{CMS}?watch=true&allowWatchBookmarks=true")
     held = filled.scope.range

@@ -11,7 +11,7 @@ from tenantry.kube.status import forbidden
 from tenantry.storage.keys import Key
 from tenantry.storage.record import Change
 from tenantry.storage.store import Fenced, Indeterminate, Unavailable
-from tests.apiserver.kit import CLUSTER, Server, cm, thing
+from tests.apiserver.range_server import CLUSTER, RangeServer, cm, thing
 from tests.support.waiting import one_turn
 
 CMS = "/api/v1/namespaces/default/configmaps"
@@ -27,7 +27,7 @@ def weight(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.setattr(work, "AT_ONCE", -1)
 
 
-async def test_create_fills_in_the_metadata(server: Server) -> None:
+async def test_create_fills_in_the_metadata(server: RangeServer) -> None:
     answer = await server("POST", CMS, cm("a", {"k": "v"}, uid="mine", creationTimestamp="2001-01-01T00:00:00Z", selfLink="/x"))
     metadata = answer.json["metadata"]
     assert answer.status == 201
@@ -41,7 +41,7 @@ async def test_create_fills_in_the_metadata(server: Server) -> None:
     assert (await server("GET", CMS + "/a")).raw == answer.raw
 
 
-async def test_create_refusals(server: Server) -> None:
+async def test_create_refusals(server: RangeServer) -> None:
     await server("POST", CMS, cm("a"))
     answer = await server("POST", CMS, cm("a"))
     assert (answer.status, answer.message) == (409, 'configmaps "a" already exists')
@@ -55,7 +55,7 @@ async def test_create_refusals(server: Server) -> None:
     assert answer.message == 'ConfigMap "" is invalid: metadata.name: Required value: name or generateName is required'
 
 
-async def test_the_cluster_annotation_is_the_servers(server: Server) -> None:
+async def test_the_cluster_annotation_is_the_servers(server: RangeServer) -> None:
     created = await server("POST", CMS, cm("a", annotations={"kcp.io/cluster": "elsewhere", "mine": "x"}))
     assert created.json["metadata"]["annotations"] == {"kcp.io/cluster": CLUSTER, "mine": "x"}
     assert "kcp.io" not in str(created.json["metadata"]["managedFields"])
@@ -63,7 +63,7 @@ async def test_the_cluster_annotation_is_the_servers(server: Server) -> None:
     assert patched.raw == created.raw
 
 
-async def test_generated_names(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_generated_names(server: RangeServer, monkeypatch: pytest.MonkeyPatch) -> None:
     name = (await server("POST", CMS, {"metadata": {"generateName": "gen-"}})).json["metadata"]["name"]
     assert name.startswith("gen-")
     assert set(name[4:]) <= set("bcdfghjklmnpqrstvwxz2456789")
@@ -79,7 +79,7 @@ async def test_generated_names(server: Server, monkeypatch: pytest.MonkeyPatch) 
     assert answer.message.endswith("the server was not able to generate a unique name for the object")
 
 
-async def test_dry_runs_store_nothing(server: Server) -> None:
+async def test_dry_runs_store_nothing(server: RangeServer) -> None:
     answer = await server("POST", CMS + "?dryRun=All", cm("a"))
     assert (answer.status, "resourceVersion" in answer.json["metadata"]) == (201, False)
     assert (await server("GET", CMS + "/a")).status == 404
@@ -94,7 +94,7 @@ async def test_dry_runs_store_nothing(server: Server) -> None:
     )
 
 
-async def test_field_validation(server: Server) -> None:
+async def test_field_validation(server: RangeServer) -> None:
     body = b'{"metadata":{"name":"d","foo":1},"data":{"a":"1","a":"2"},"zzz":1}'
     texts = ['duplicate field "data.a"', 'unknown field "metadata.foo"', 'unknown field "zzz"']
     assert (await server("POST", CMS + "?dryRun=All", body)).warnings == texts
@@ -131,18 +131,18 @@ async def test_field_validation(server: Server) -> None:
         (THINGS, thing("x", size="big"), 422, 'Thing.test.example "x" is invalid: spec.size: Invalid value: "string": spec.size in body must be of type integer: "string"'),
     ],
 )  # fmt: skip
-async def test_bodies_that_are_refused(server: Server, path: str, body: object, status: int, message: str) -> None:
+async def test_bodies_that_are_refused(server: RangeServer, path: str, body: object, status: int, message: str) -> None:
     answer = await server("POST", path, body)
     assert (answer.status, answer.message) == (status, message)
 
 
-async def test_built_in_bodies_need_no_kind(server: Server) -> None:
+async def test_built_in_bodies_need_no_kind(server: RangeServer) -> None:
     assert (await server("POST", CMS, {"metadata": {"name": "a"}})).status == 201
     yaml = b"metadata: {name: b}\ndata: {x: 'y'}\n"
     assert (await server("POST", CMS, yaml, content_type="application/yaml")).json["data"] == {"x": "y"}
 
 
-async def test_put_and_its_preconditions(server: Server) -> None:
+async def test_put_and_its_preconditions(server: RangeServer) -> None:
     created = await server("POST", CMS, cm("a", {"a": "1"}))
     current = await server("PUT", CMS + "/a", cm("a", {"a": "2"}, resourceVersion=created.rv))
     assert (current.status, current.json["data"]) == (200, {"a": "2"})
@@ -163,7 +163,7 @@ async def test_put_and_its_preconditions(server: Server) -> None:
     assert missing.message == "the name of the object (a based on URL) was undeterminable: name must be provided"
 
 
-async def test_custom_resources_are_updated_with_a_version(server: Server) -> None:
+async def test_custom_resources_are_updated_with_a_version(server: RangeServer) -> None:
     created = await server("POST", THINGS, thing("a", a="1"))
     answer = await server("PUT", THINGS + "/a", thing("a", a="2"))
     assert (answer.status, answer.json["details"]["kind"]) == (422, "things")
@@ -175,12 +175,12 @@ async def test_custom_resources_are_updated_with_a_version(server: Server) -> No
     assert (await server("PUT", THINGS + "/a", body)).json["metadata"]["generation"] == 2
 
 
-async def test_leases_are_created_by_a_put(server: Server) -> None:
+async def test_leases_are_created_by_a_put(server: RangeServer) -> None:
     body = {"metadata": {"name": "l"}, "spec": {"holderIdentity": "me"}}
     assert (await server("PUT", LEASES + "/l", body)).status == 201
 
 
-async def test_generations(server: Server) -> None:
+async def test_generations(server: RangeServer) -> None:
     async def patch(body: Object, sub: str = "") -> Object:
         return (await server("PATCH", THINGS + "/g" + sub, body)).json
 
@@ -199,7 +199,7 @@ async def test_generations(server: Server) -> None:
     assert (await server("GET", THINGS + "/g")).json["metadata"]["generation"] == 3
 
 
-async def test_scale(server: Server) -> None:
+async def test_scale(server: RangeServer) -> None:
     created = await server("POST", THINGS, thing("t", replicas=2))
     scale = (await server("GET", THINGS + "/t/scale")).json
     assert (scale["apiVersion"], scale["spec"], scale["status"]) == ("autoscaling/v1", {"replicas": 2}, {"replicas": 0})
@@ -214,7 +214,7 @@ async def test_scale(server: Server) -> None:
     assert (await server("POST", THINGS + "/t/scale", {})).status == 405
 
 
-async def test_writes_without_a_change_keep_the_version(server: Server) -> None:
+async def test_writes_without_a_change_keep_the_version(server: RangeServer) -> None:
     created = await server("POST", CMS, cm("a", {"a": "1"}))
     async with server.watching(CMS + "?watch=true&resourceVersion=" + created.rv) as sink:
         assert (await server("PUT", CMS + "/a", created.json)).rv == created.rv
@@ -224,7 +224,7 @@ async def test_writes_without_a_change_keep_the_version(server: Server) -> None:
     assert sink.chunks == []
 
 
-async def test_apply(server: Server) -> None:
+async def test_apply(server: RangeServer) -> None:
     async def apply(body: Object, query: str) -> object:
         return await server("PATCH", f"{CMS}/a?{query}", body, content_type="application/apply-patch+yaml")
 
@@ -253,7 +253,7 @@ class NobodyCreates:
         return NO_OPINION if attributes.verb == "create" else Decision(Verdict.ALLOW)
 
 
-async def test_what_comes_to_a_creation_must_be_allowed_to_create(server: Server) -> None:
+async def test_what_comes_to_a_creation_must_be_allowed_to_create(server: RangeServer) -> None:
     lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "a"}}
     await server("POST", CMS, cm("a"))
     server.scope.authorizer = NobodyCreates()  # type: ignore[assignment]
@@ -265,7 +265,7 @@ async def test_what_comes_to_a_creation_must_be_allowed_to_create(server: Server
     assert (await server("PUT", LEASES + "/a", lease)).status == 403
 
 
-async def test_patches(server: Server) -> None:
+async def test_patches(server: RangeServer) -> None:
     await server("POST", CMS, cm("a", {"a": "1"}))
     operations = [{"op": "test", "path": "/data/a", "value": "1"}, {"op": "add", "path": "/data/b", "value": "2"}]
     answer = await server("PATCH", CMS + "/a", operations, content_type="application/json-patch+json")
@@ -287,7 +287,7 @@ async def test_patches(server: Server) -> None:
     assert name.message == "the name of the object (a based on URL) was undeterminable: name must be provided"
 
 
-async def test_patches_of_one_object_never_lose(server: Server) -> None:
+async def test_patches_of_one_object_never_lose(server: RangeServer) -> None:
     await server("POST", CMS, cm("a"))
     answers = await asyncio.gather(*(server("PATCH", CMS + "/a", {"data": {f"k{i}": "v"}}) for i in range(50)))
     assert {answer.status for answer in answers} == {200}
@@ -296,7 +296,7 @@ async def test_patches_of_one_object_never_lose(server: Server) -> None:
     assert sorted(answer.status for answer in creations) == [201, 409, 409, 409, 409]
 
 
-async def test_delete(server: Server) -> None:
+async def test_delete(server: RangeServer) -> None:
     created = await server("POST", CMS, cm("a"))
     uid = created.json["metadata"]["uid"]
     wrong = await server("DELETE", CMS + "/a", {"preconditions": {"uid": "other"}})
@@ -318,7 +318,7 @@ async def test_delete(server: Server) -> None:
     assert (await server("DELETE", CMS + "/a")).status == 404
 
 
-async def test_finalizers_keep_a_deleted_object(server: Server) -> None:
+async def test_finalizers_keep_a_deleted_object(server: RangeServer) -> None:
     await server("POST", CMS, cm("h", finalizers=["x.example/a", "x.example/b"]))
     deleted = await server("DELETE", CMS + "/h")
     assert (deleted.status, deleted.json["metadata"]["deletionGracePeriodSeconds"]) == (200, 0)
@@ -346,7 +346,7 @@ async def test_finalizers_keep_a_deleted_object(server: Server) -> None:
     ],
 )
 async def test_propagation_policies_leave_work_for_the_garbage_collector(
-    server: Server, options: Object, finalizers: list[str]
+    server: RangeServer, options: Object, finalizers: list[str]
 ) -> None:
     await server("POST", CMS, cm("a"))
     deleted = (await server("DELETE", CMS + "/a", options)).json["metadata"]
@@ -354,7 +354,7 @@ async def test_propagation_policies_leave_work_for_the_garbage_collector(
     assert (await server("DELETE", CMS + "/a", {"propagationPolicy": "Background"})).json["status"] == "Success"
 
 
-async def test_delete_collection(server: Server) -> None:
+async def test_delete_collection(server: RangeServer) -> None:
     for index in range(4):
         finalizers = ["x.example/a"] if index == 3 else None
         await server("POST", CMS, cm(f"c{index}", labels={"half": "low" if index < 2 else "high"}, finalizers=finalizers))
@@ -382,7 +382,7 @@ class Refusing:
             raise forbidden(GroupResource("", "configmaps"), "bad", "no")
 
 
-async def test_admission_sees_and_changes_every_write(server: Server) -> None:
+async def test_admission_sees_and_changes_every_write(server: RangeServer) -> None:
     admission = server.scope.admission = Refusing()
     created = await server("POST", CMS, cm("a"))
     assert (created.json["metadata"]["labels"], created.warnings) == ({"mutated": "yes"}, ["looked at"])
@@ -402,7 +402,7 @@ async def test_admission_sees_and_changes_every_write(server: Server) -> None:
 class Counting:
     """Charges every creation to one object, as a quota does."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: RangeServer) -> None:
         self.server = server
         self.attempts = 0
 
@@ -417,7 +417,7 @@ class Counting:
         review.changes.append(Change(key, value, None, record))
 
 
-async def test_what_admission_writes_is_in_the_same_transaction(server: Server) -> None:
+async def test_what_admission_writes_is_in_the_same_transaction(server: RangeServer) -> None:
     counting = server.scope.admission = Counting(server)
     answers = await asyncio.gather(*(server("POST", CMS, cm(f"c{i}")) for i in range(20)))
     assert {answer.status for answer in answers} == {201}
@@ -425,7 +425,7 @@ async def test_what_admission_writes_is_in_the_same_transaction(server: Server) 
     assert counting.attempts >= 20
 
 
-async def test_catalog_copies_are_in_the_same_transaction(server: Server) -> None:
+async def test_catalog_copies_are_in_the_same_transaction(server: RangeServer) -> None:
     server.scope.copies = {b"/catalog/core/configmaps/root/a": b"copy"}
     await server("POST", CMS, cm("a"))
     page = await server.scope.cell.store.read(b"/catalog/", b"/catalog0")
@@ -441,7 +441,7 @@ async def test_catalog_copies_are_in_the_same_transaction(server: Server) -> Non
     ],
 )
 async def test_failures_of_the_store(
-    server: Server, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int, reason: str
+    server: RangeServer, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int, reason: str
 ) -> None:
     def commit(*_: object) -> object:
         raise error
@@ -452,14 +452,14 @@ async def test_failures_of_the_store(
     assert str(error) in answer.message
 
 
-async def test_a_range_that_was_lost_is_not_read(server: Server) -> None:
+async def test_a_range_that_was_lost_is_not_read(server: RangeServer) -> None:
     await server("POST", CMS, cm("a"))
     server.scope.range.owned = False
     for method, path in (("GET", CMS + "/a"), ("GET", CMS), ("GET", CMS + "?watch=true"), ("DELETE", CMS + "/a")):
         assert (await server(method, path)).status == 503
 
 
-async def test_a_client_that_leaves_takes_nothing_back(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_client_that_leaves_takes_nothing_back(server: RangeServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(work, "AT_ONCE", 1_000)
     write = asyncio.create_task(server("POST", CMS, cm("a")))
     # One turn of the loop takes the call to its commit, which the next one would await.

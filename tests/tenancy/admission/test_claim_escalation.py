@@ -9,11 +9,12 @@ import pytest
 
 from tenantry.kube.objects import Object
 from tenantry.tenancy.admission.claim_escalation import granted
+from tests.support.clusters import CLUSTER, RBAC, ServedCluster
+from tests.support.people import person
+from tests.support.tenancies import accepted, claim
 from tests.tenancy.admission.test_admission_chain import rule
-from tests.tenancy.exports_world import accepted, claim, user
-from tests.tenancy.plain_world import CLUSTER, RBAC, World
 
-CAROL = user("carol")
+CAROL = person("carol")
 BINDINGS = f"/clusters/{CLUSTER}/apis/apis.kcp.io/v1alpha2/apibindings"
 OLD_BINDINGS = BINDINGS.replace("v1alpha2", "v1alpha1")
 ENTER = {"nonResourceURLs": ["/"], "verbs": ["access"]}
@@ -21,13 +22,13 @@ MERGE, APPLY = "application/merge-patch+json", "application/apply-patch+yaml"
 CLAIMS = (claim("", "secrets", "get", "list"), claim("", "configmaps"), claim(RBAC, "clusterrolebindings"))
 
 
-async def world_with(world: World, *rules: Object) -> None:
+async def world_with(shard: ServedCluster, *rules: Object) -> None:
     """An export of the cluster's own that claims much; carol writes bindings, and holds what is given."""
-    await world.export(CLUSTER, claims=CLAIMS)
-    await world.role(CLUSTER, "binder", ENTER, rule("get create update patch delete", "apibindings", "apis.kcp.io"), *rules)
-    await world.bind_role(CLUSTER, "binder", "binder", "carol")
-    await world.role(CLUSTER, "bind", rule("bind", "apiexports", "apis.kcp.io"))
-    await world.bind_role(CLUSTER, "bind", "bind", "carol")
+    await shard.export(CLUSTER, claims=CLAIMS)
+    await shard.role(CLUSTER, "binder", ENTER, rule("get create update patch delete", "apibindings", "apis.kcp.io"), *rules)
+    await shard.bind_role(CLUSTER, "binder", "binder", "carol")
+    await shard.role(CLUSTER, "bind", rule("bind", "apiexports", "apis.kcp.io"))
+    await shard.bind_role(CLUSTER, "bind", "bind", "carol")
 
 
 def body(*claims: Object, version: str = "v1alpha2") -> Object:
@@ -36,10 +37,10 @@ def body(*claims: Object, version: str = "v1alpha2") -> Object:
 
 
 async def test_who_may_write_bindings_alone_gives_nothing_away() -> None:
-    async with World() as world:
-        await world_with(world)
+    async with ServedCluster() as shard:
+        await world_with(shard)
         asked = [accepted(each) for each in CLAIMS]
-        status, answer = await world.call("POST", BINDINGS, CAROL, body(*asked))
+        status, answer = await shard.call("POST", BINDINGS, CAROL, body(*asked))
         assert status == 403
         assert answer["message"] == (
             'apibindings.apis.kcp.io "cowboys" is forbidden: user "carol" is attempting to accept permission claims for rights '
@@ -50,33 +51,33 @@ async def test_who_may_write_bindings_alone_gives_nothing_away() -> None:
             '{APIGroups:["rbac.authorization.k8s.io"], Resources:["clusterroles"], Verbs:["bind"]}'
         )
         query = "fieldManager=me"
-        assert (await world.call("PATCH", f"{BINDINGS}/cowboys", CAROL, body(*asked), query, content_type=APPLY))[0] == 403
+        assert (await shard.call("PATCH", f"{BINDINGS}/cowboys", CAROL, body(*asked), query, content_type=APPLY))[0] == 403
         old = {"group": "", "resource": "secrets", "all": True, "state": "Accepted"}
-        assert (await world.call("POST", OLD_BINDINGS, CAROL, body(old, version="v1alpha1")))[0] == 403
+        assert (await shard.call("POST", OLD_BINDINGS, CAROL, body(old, version="v1alpha1")))[0] == 403
         rejected = [{**each, "state": "Rejected"} for each in asked]
-        assert (await world.call("POST", BINDINGS, CAROL, body(*rejected)))[0] == 201
+        assert (await shard.call("POST", BINDINGS, CAROL, body(*rejected)))[0] == 201
         patch = {"spec": {"permissionClaims": [asked[0], *rejected[1:]]}}
-        assert (await world.call("PATCH", f"{BINDINGS}/cowboys", CAROL, patch, content_type=MERGE))[0] == 403
-        await world.settled()
-        whole = await whole_binding(world)
+        assert (await shard.call("PATCH", f"{BINDINGS}/cowboys", CAROL, patch, content_type=MERGE))[0] == 403
+        await shard.idle()
+        whole = await whole_binding(shard)
         whole["spec"]["permissionClaims"][0]["state"] = "Accepted"
-        assert (await world.call("PUT", f"{BINDINGS}/cowboys", CAROL, whole))[0] == 403
+        assert (await shard.call("PUT", f"{BINDINGS}/cowboys", CAROL, whole))[0] == 403
 
 
-async def whole_binding(world: World) -> Object:
-    return (await world.call("GET", f"{BINDINGS}/cowboys", CAROL))[1]
+async def whole_binding(shard: ServedCluster) -> Object:
+    return (await shard.call("GET", f"{BINDINGS}/cowboys", CAROL))[1]
 
 
 async def test_the_rights_have_to_be_held_in_the_whole_workspace() -> None:
-    async with World() as world:
-        await world_with(world, rule("get", "secrets"), rule("list", "secrets", "", "one"))
-        await world.put(
+    async with ServedCluster() as shard:
+        await world_with(shard, rule("get", "secrets"), rule("list", "secrets", "", "one"))
+        await shard.put(
             CLUSTER,
             RBAC,
             "roles",
             {"metadata": {"name": "all", "namespace": "default"}, "rules": [rule("*", "*", "*")]},
         )
-        await world.put(
+        await shard.put(
             CLUSTER,
             RBAC,
             "rolebindings",
@@ -86,34 +87,34 @@ async def test_the_rights_have_to_be_held_in_the_whole_workspace() -> None:
                 "subjects": [{"kind": "User", "apiGroup": RBAC, "name": "carol"}],
             },
         )
-        status, answer = await world.call("POST", BINDINGS, CAROL, body(accepted(CLAIMS[0], matchLabels={"a": "b"})))
+        status, answer = await shard.call("POST", BINDINGS, CAROL, body(accepted(CLAIMS[0], matchLabels={"a": "b"})))
         assert status == 403
         assert answer["message"].endswith('\n{APIGroups:[""], Resources:["secrets"], Verbs:["list"]}')
-        await world.role(CLUSTER, "lists", rule("list", "secrets"))
-        await world.bind_role(CLUSTER, "lists", "lists", "carol")
-        assert (await world.call("POST", BINDINGS, CAROL, body(accepted(CLAIMS[0]))))[0] == 201
+        await shard.role(CLUSTER, "lists", rule("list", "secrets"))
+        await shard.bind_role(CLUSTER, "lists", "lists", "carol")
+        assert (await shard.call("POST", BINDINGS, CAROL, body(accepted(CLAIMS[0]))))[0] == 201
 
 
 async def test_administrators_accept_and_others_may_touch_what_was_accepted() -> None:
-    async with World() as world:
-        await world_with(world)
+    async with ServedCluster() as shard:
+        await world_with(shard)
         asked = [accepted(each) for each in CLAIMS]
-        assert (await world.call("POST", BINDINGS, user("ada"), body(*asked)))[0] == 201
+        assert (await shard.call("POST", BINDINGS, person("ada"), body(*asked)))[0] == 201
         path = f"{BINDINGS}/cowboys"
         label: Object = {"metadata": {"labels": {"a": "b"}}}
-        assert (await world.call("PATCH", path, CAROL, label, content_type=MERGE))[0] == 200
-        await world.settled()
-        whole = await whole_binding(world)
+        assert (await shard.call("PATCH", path, CAROL, label, content_type=MERGE))[0] == 200
+        await shard.idle()
+        whole = await whole_binding(shard)
         whole["spec"]["permissionClaims"] = whole["spec"]["permissionClaims"][:2]
-        assert (await world.call("PUT", path, CAROL, whole))[0] == 200, "taking back needs nothing"
-        await world.settled()
-        old = (await world.call("GET", f"{OLD_BINDINGS}/cowboys", CAROL))[1]
-        assert (await world.call("PUT", f"{OLD_BINDINGS}/cowboys", CAROL, old))[0] == 200
+        assert (await shard.call("PUT", path, CAROL, whole))[0] == 200, "taking back needs nothing"
+        await shard.idle()
+        old = (await shard.call("GET", f"{OLD_BINDINGS}/cowboys", CAROL))[1]
+        assert (await shard.call("PUT", f"{OLD_BINDINGS}/cowboys", CAROL, old))[0] == 200
         smuggled = {"metadata": {"annotations": {"apis.v1alpha2.kcp.io/acceptable-permission-claims": None}}}
-        status, answer = await world.call("PATCH", f"{OLD_BINDINGS}/cowboys", CAROL, smuggled, content_type=MERGE)
+        status, answer = await shard.call("PATCH", f"{OLD_BINDINGS}/cowboys", CAROL, smuggled, content_type=MERGE)
         assert status == 403, answer
         before = {c["resource"]: c["verbs"] for c in whole["spec"]["permissionClaims"]}
-        after = {c["resource"]: c["verbs"] for c in (await whole_binding(world))["spec"]["permissionClaims"]}
+        after = {c["resource"]: c["verbs"] for c in (await whole_binding(shard))["spec"]["permissionClaims"]}
         assert after == before
 
 

@@ -13,12 +13,13 @@ from tenantry.apiserver.user import KCP_ADMIN_GROUP, SCOPES_EXTRA, User
 from tenantry.kube.objects import GroupResource, Object
 from tenantry.tenancy.reserved_keys import ANNOTATIONS, LABELS, OPEN, is_privileged, is_reserved
 from tenantry.tenancy.types import EXPORTED_TYPES, SYSTEM_TYPES
+from tests.support.clusters import CLUSTER, ServedCluster, config_map, definition
+from tests.support.people import person
 from tests.support.sources import sources
-from tests.tenancy.exports_world import accepted, claim, user
-from tests.tenancy.plain_world import CLUSTER, World, config_map, definition
+from tests.support.tenancies import accepted, claim
 
-ADA = user("ada")
-ADMINISTRATOR = user("kcp-admin", KCP_ADMIN_GROUP)
+ADA = person("ada")
+ADMINISTRATOR = person("kcp-admin", KCP_ADMIN_GROUP)
 MERGE, JSON_PATCH, STRATEGIC = (
     "application/merge-patch+json",
     "application/json-patch+json",
@@ -125,34 +126,34 @@ def test_privilege_is_of_the_caller_and_of_the_cluster() -> None:
 LOGICAL_CLUSTER = f"/clusters/{CLUSTER}/apis/core.kcp.io/v1alpha1/logicalclusters/cluster"
 
 
-async def whole_world(world: World) -> dict[str, str]:
+async def whole_world(shard: ServedCluster) -> dict[str, str]:
     """One object of each kind of type, by its path."""
-    await world.export(CLUSTER)
-    await world.bind(CLUSTER, CLUSTER, "cowboys")
+    await shard.export(CLUSTER)
+    await shard.bind(CLUSTER, CLUSTER, "cowboys")
     crd = definition("widgets", "Widget")
     version = crd["spec"]["versions"][0]
     version["subresources"] = {
         "status": {},
         "scale": {"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas"},
     }
-    await world.post("customresourcedefinitions", crd, "")
+    await shard.post("customresourcedefinitions", crd, "")
     widgets = f"/clusters/{CLUSTER}/apis/x.example/v1/namespaces/default/widgets"
 
     async def served() -> bool:
-        return (await world.call("GET", widgets, ADA))[0] == 200
+        return (await shard.call("GET", widgets, ADA))[0] == 200
 
-    await world.settled()
+    await shard.idle()
     assert await served()
     widget: Object = {"apiVersion": "x.example/v1", "kind": "Widget", "metadata": {"name": "w"}, "spec": {"replicas": 1}}
-    assert (await world.call("POST", widgets, ADA, widget))[0] == 201
+    assert (await shard.call("POST", widgets, ADA, widget))[0] == 201
     cowboys = f"/clusters/{CLUSTER}/apis/wild.west/v1/namespaces/default/cowboys"
     cowboy: Object = {"apiVersion": "wild.west/v1", "kind": "Cowboy", "metadata": {"name": "c"}, "spec": {"size": 1}}
-    assert (await world.call("POST", cowboys, ADA, cowboy))[0] == 201
-    await world.post("configmaps", config_map("m"), who=ADA)
-    await world.bind_role("root", "ada", "cluster-admin", "ada")
-    await world.put("root", "tenancy.kcp.io", "workspacetypes", {"metadata": {"name": "special"}, "spec": {}})
-    await world.put("root", "tenancy.kcp.io", "workspaces", {"metadata": {"name": "child"}, "spec": {}})
-    await world.settled()
+    assert (await shard.call("POST", cowboys, ADA, cowboy))[0] == 201
+    await shard.post("configmaps", config_map("m"), who=ADA)
+    await shard.bind_role("root", "ada", "cluster-admin", "ada")
+    await shard.put("root", "tenancy.kcp.io", "workspacetypes", {"metadata": {"name": "special"}, "spec": {}})
+    await shard.put("root", "tenancy.kcp.io", "workspaces", {"metadata": {"name": "child"}, "spec": {}})
+    await shard.idle()
     base = f"/clusters/{CLUSTER}"
     return {
         LOGICAL_CLUSTER: "LogicalCluster",
@@ -173,10 +174,10 @@ def metadata_of(obj: Object) -> tuple[Any, Any]:
 
 
 async def test_nobody_else_writes_a_key_of_the_platform() -> None:
-    async with World() as world:
-        paths = await whole_world(world)
+    async with ServedCluster() as shard:
+        paths = await whole_world(shard)
         for path, kind in paths.items():
-            before = (await world.call("GET", path, ADA))[1]
+            before = (await shard.call("GET", path, ADA))[1]
             assert before.get("kind") == kind, before
             subresources = [""]
             if kind in ("Namespace", "Widget", "Cowboy", "LogicalCluster"):
@@ -197,122 +198,122 @@ async def test_nobody_else_writes_a_key_of_the_platform() -> None:
                 for subresource in subresources:
                     where = path + subresource
                     answers = [
-                        await world.call("PATCH", where, ADA, patch, content_type=MERGE),
-                        await world.call("PATCH", where, ADA, operation, content_type=JSON_PATCH),
-                        await world.call("PATCH", where, ADA, applied, "fieldManager=me&force=true", content_type=APPLY),
-                        await world.call("PUT", where, ADA, put),
+                        await shard.call("PATCH", where, ADA, patch, content_type=MERGE),
+                        await shard.call("PATCH", where, ADA, operation, content_type=JSON_PATCH),
+                        await shard.call("PATCH", where, ADA, applied, "fieldManager=me&force=true", content_type=APPLY),
+                        await shard.call("PUT", where, ADA, put),
                     ]
                     for status, answer in answers:
                         assert status in (403, 422) or (status == 409 and "modified" in answer["message"]), (where, key, answer)
                         if status == 403:
                             assert key in answer["message"] or "annotation" in answer["message"], answer
-            after = (await world.call("GET", path, ADA))[1]
+            after = (await shard.call("GET", path, ADA))[1]
             assert metadata_of(after) == metadata_of(before), path
 
 
 async def test_nobody_else_takes_one_off_and_what_is_unchanged_passes() -> None:
-    async with World() as world:
+    async with ServedCluster() as shard:
         limit = {"metadata": {ANNOTATIONS: {"core.kcp.io/max-total-objects": "500"}}}
-        assert (await world.call("PATCH", LOGICAL_CLUSTER, ADMINISTRATOR, limit, content_type=MERGE))[0] == 200
+        assert (await shard.call("PATCH", LOGICAL_CLUSTER, ADMINISTRATOR, limit, content_type=MERGE))[0] == 200
         for gone in (
             {"metadata": {ANNOTATIONS: {"core.kcp.io/max-total-objects": None}}},
             {"metadata": {ANNOTATIONS: None}},
             {"metadata": {LABELS: None, ANNOTATIONS: {"core.kcp.io/max-total-objects": "501"}}},
         ):
-            status, answer = await world.call("PATCH", LOGICAL_CLUSTER, ADA, gone, content_type=MERGE)
+            status, answer = await shard.call("PATCH", LOGICAL_CLUSTER, ADA, gone, content_type=MERGE)
             assert (status, "core.kcp.io/max-total-objects" in answer["message"]) == (403, True)
-        whole = (await world.call("GET", LOGICAL_CLUSTER, ADA))[1]
+        whole = (await shard.call("GET", LOGICAL_CLUSTER, ADA))[1]
         whole["metadata"][ANNOTATIONS]["example.com/mine"] = "1"
-        assert (await world.call("PUT", LOGICAL_CLUSTER, ADA, whole))[0] == 200
-        found = (await world.call("GET", LOGICAL_CLUSTER, ADA))[1]["metadata"][ANNOTATIONS]
+        assert (await shard.call("PUT", LOGICAL_CLUSTER, ADA, whole))[0] == 200
+        found = (await shard.call("GET", LOGICAL_CLUSTER, ADA))[1]["metadata"][ANNOTATIONS]
         assert (found["core.kcp.io/max-total-objects"], found["example.com/mine"]) == ("500", "1")
         owner = {"spec": {"owner": {"apiVersion": "v1", "resource": "x", "name": "x", "cluster": "x", "uid": "x"}}}
-        assert (await world.call("PATCH", LOGICAL_CLUSTER, ADA, owner, content_type=MERGE))[0] == 403
+        assert (await shard.call("PATCH", LOGICAL_CLUSTER, ADA, owner, content_type=MERGE))[0] == 403
 
 
 async def test_nobody_else_creates_with_one() -> None:
-    async with World() as world:
-        url = world.url("configmaps", "")
+    async with ServedCluster() as shard:
+        url = shard.url("configmaps", "")
         for field, key in KEYS:
             marked: dict[str, Any] = {field: {key: "x"}}
-            status, answer = await world.call("POST", url, ADA, config_map("new", **marked))
+            status, answer = await shard.call("POST", url, ADA, config_map("new", **marked))
             assert (status, f"metadata.{field}[{key}]" in answer["message"]) == (403, True)
-            assert (await world.call("POST", url, ADMINISTRATOR, config_map(f"c{abs(hash(key))}", **marked)))[0] == 201
+            assert (await shard.call("POST", url, ADMINISTRATOR, config_map(f"c{abs(hash(key))}", **marked)))[0] == 201
         many = {f"internal.kcp.io/k{number}": "x" for number in range(100)}
-        _, answer = await world.call("POST", url, ADA, config_map("new", annotations=many))
+        _, answer = await shard.call("POST", url, ADA, config_map("new", annotations=many))
         assert answer["message"].count("Forbidden") == 10
         assert answer["message"].endswith("and 90 more")
         elsewhere = config_map("copied", annotations={"kcp.io/cluster": "another"})
-        assert (await world.post("configmaps", elsewhere, who=ADA))["metadata"][ANNOTATIONS] == {"kcp.io/cluster": CLUSTER}
+        assert (await shard.post("configmaps", elsewhere, who=ADA))["metadata"][ANNOTATIONS] == {"kcp.io/cluster": CLUSTER}
 
 
 async def test_what_the_platform_would_write_may_be_sent() -> None:
     """Objects that are read, changed elsewhere and sent again bear what they were given."""
-    async with World() as world:
-        await world.export(CLUSTER, claims=[claim("", "configmaps")])
-        await world.bind(CLUSTER, CLUSTER, "cowboys", claims=[accepted(claim("", "configmaps"), matchLabels={"a": "b"})], who=ADA)
-        await world.settled()
+    async with ServedCluster() as shard:
+        await shard.export(CLUSTER, claims=[claim("", "configmaps")])
+        await shard.bind(CLUSTER, CLUSTER, "cowboys", claims=[accepted(claim("", "configmaps"), matchLabels={"a": "b"})], who=ADA)
+        await shard.idle()
         path = f"/clusters/{CLUSTER}/apis/apis.kcp.io/v1alpha2/apibindings"
-        binding = (await world.call("GET", f"{path}/cowboys", ADA))[1]
-        assert (await world.call("DELETE", f"{path}/cowboys", ADA))[0] == 200
-        await world.settled()
+        binding = (await shard.call("GET", f"{path}/cowboys", ADA))[1]
+        assert (await shard.call("DELETE", f"{path}/cowboys", ADA))[0] == 200
+        await shard.idle()
         sent = {k: v for k, v in binding.items() if k != "status"}
         sent["metadata"] = {k: v for k, v in binding["metadata"].items() if k in ("name", LABELS, ANNOTATIONS)}
-        status, answer = await world.call("POST", path, ADA, sent)
+        status, answer = await shard.call("POST", path, ADA, sent)
         assert status == 201, answer
-        await world.settled()
-        claimed = await world.post("configmaps", config_map("m", labels={"a": "b"}), who=ADA)
+        await shard.idle()
+        claimed = await shard.post("configmaps", config_map("m", labels={"a": "b"}), who=ADA)
         (label,) = set(claimed["metadata"][LABELS]) - {"a"}
         assert label.startswith("claimed.internal.apis.kcp.io/")
         copied = config_map("copied", labels=claimed["metadata"][LABELS])
-        assert (await world.post("configmaps", copied, who=ADA))["metadata"][LABELS] == copied["metadata"][LABELS]
+        assert (await shard.post("configmaps", copied, who=ADA))["metadata"][LABELS] == copied["metadata"][LABELS]
         # Left out, it is written again; what the selector does not find loses it.
         replaced = {**claimed, "metadata": {"name": "m", LABELS: {"a": "b", "c": "d"}}}
-        status, answer = await world.call("PUT", world.url("configmaps", "m"), ADA, replaced)
+        status, answer = await shard.call("PUT", shard.url("configmaps", "m"), ADA, replaced)
         assert (status, set(answer["metadata"][LABELS])) == (200, {"a", "c", label})
         replaced["metadata"][LABELS] = {"c": "d"}
-        assert (await world.call("PUT", world.url("configmaps", "m"), ADA, replaced))[0] == 200
+        assert (await shard.call("PUT", shard.url("configmaps", "m"), ADA, replaced))[0] == 200
         forged = config_map("forged", labels={"c": "d", label: claimed["metadata"][LABELS][label]})
-        assert (await world.refused("configmaps", forged, who=ADA))[0] == 403
+        assert (await shard.refused("configmaps", forged, who=ADA))[0] == 403
 
 
 async def test_what_is_left_out_of_a_replacement_is_written_again() -> None:
-    async with World() as world:
-        await world.export(CLUSTER)
+    async with ServedCluster() as shard:
+        await shard.export(CLUSTER)
         path = f"/clusters/{CLUSTER}/apis/apis.kcp.io/v1alpha2/apiexports/cowboys"
-        found = (await world.call("GET", path, ADA))[1]
+        found = (await shard.call("GET", path, ADA))[1]
         body = {**found, "metadata": {"name": "cowboys", "resourceVersion": found["metadata"]["resourceVersion"]}}
-        status, answer = await world.call("PUT", path, ADA, body)
+        status, answer = await shard.call("PUT", path, ADA, body)
         assert status == 200, answer
 
 
 async def test_users_set_what_is_theirs() -> None:
-    async with World() as world:
-        await world.export(CLUSTER)
+    async with ServedCluster() as shard:
+        await shard.export(CLUSTER)
         base = f"/clusters/{CLUSTER}/apis/apis.kcp.io/v1alpha2/apiexports/cowboys"
         mine = {"extra.apis.kcp.io/color": "red", "apiexports.apis.kcp.io/skip-endpointslice": "true"}
-        status, answer = await world.call("PATCH", base, ADA, {"metadata": {ANNOTATIONS: mine}}, content_type=MERGE)
+        status, answer = await shard.call("PATCH", base, ADA, {"metadata": {ANNOTATIONS: mine}}, content_type=MERGE)
         assert status == 200, answer
         quota = {
             "metadata": {"name": "q", "annotations": {"experimental.quota.kcp.io/cluster-scoped": "true"}},
             "spec": {"hard": {"count/configmaps": "9"}},
         }
-        await world.post("resourcequotas", quota, who=ADA)
-        await world.post("configmaps", config_map("m", labels={"syncagent.kcp.io/agent-name": "a"}), who=ADA)
+        await shard.post("resourcequotas", quota, who=ADA)
+        await shard.post("configmaps", config_map("m", labels={"syncagent.kcp.io/agent-name": "a"}), who=ADA)
 
 
 async def test_a_providers_view_writes_none_of_them() -> None:
-    async with World() as world:
-        await world.cluster("rprovider0000000", owner="paul")
-        await world.export("rprovider0000000", claims=[claim("core.kcp.io", "logicalclusters"), claim("", "configmaps")])
+    async with ServedCluster() as shard:
+        await shard.cluster("rprovider0000000", owner="paul")
+        await shard.export("rprovider0000000", claims=[claim("core.kcp.io", "logicalclusters"), claim("", "configmaps")])
         asked = [accepted(claim("core.kcp.io", "logicalclusters")), accepted(claim("", "configmaps"))]
-        await world.bind(CLUSTER, "rprovider0000000", "cowboys", claims=asked)
-        await world.settled()
+        await shard.bind(CLUSTER, "rprovider0000000", "cowboys", claims=asked)
+        await shard.idle()
         view = f"/services/apiexport/rprovider0000000/cowboys/clusters/{CLUSTER}"
-        paul = user("paul")
+        paul = person("paul")
         patch = {"metadata": {ANNOTATIONS: {"internal.tenancy.kcp.io/type": "root:other"}}}
         path = f"{view}/apis/core.kcp.io/v1alpha1/logicalclusters/cluster"
-        assert (await world.call("GET", path, paul))[0] == 200
-        assert (await world.call("PATCH", path, paul, patch, content_type=MERGE))[0] == 403
+        assert (await shard.call("GET", path, paul))[0] == 200
+        assert (await shard.call("PATCH", path, paul, patch, content_type=MERGE))[0] == 403
         body = config_map("m", annotations={"core.kcp.io/shard": "x"})
-        assert (await world.call("POST", f"{view}/api/v1/namespaces/default/configmaps", paul, body))[0] == 403
+        assert (await shard.call("POST", f"{view}/api/v1/namespaces/default/configmaps", paul, body))[0] == 403

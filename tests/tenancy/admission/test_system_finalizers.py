@@ -9,7 +9,8 @@ import pytest
 
 from tenantry.kube.objects import Object
 from tenantry.tenancy.admission.system_finalizers import FINALIZERS
-from tests.support.one_process import Stack, person, running
+from tests.support.one_process import Stack, running
+from tests.support.people import person
 
 TENANT = person("tenant")
 MERGE, JSON_PATCH, STRATEGIC, APPLY = (

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tenantry.kube.objects import Object
 from tenantry.tenancy.exports.identity_index import IdentityIndex
 from tests.growth.meter import lines
-from tests.tenancy.plain_world import CLUSTER, World
+from tests.support.clusters import CLUSTER, ServedCluster
 
 
 def export(identity: str) -> Object:
@@ -40,7 +40,7 @@ def test_exports_come_and_go_and_change_their_identity(changes: list[tuple[str, 
 
 
 async def test_to_find_one_takes_the_same_among_many() -> None:
-    async with World() as made:
+    async with ServedCluster() as made:
         await made.tenancy.runner.stop()
 
         async def add(name: str, identity: str) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 from tenantry.apiserver.user import AUTHENTICATED_GROUP, CLUSTER_NAME_EXTRA, UNAUTHENTICATED_GROUP, User, make_extra
 from tenantry.kube.objects import Object
 from tenantry.storage.memory import MemoryStore
-from tests.support.one_process import ADMIN, MASTER, WORKSPACES, Stack, new_cell, person, running
+from tests.support.one_process import WORKSPACES, Stack, new_cell, running
+from tests.support.people import ADMIN, MASTER, person
 
 HOME = f"/clusters/root/{WORKSPACES}/~"
 ADA = person("ada")

@@ -11,7 +11,8 @@ import pytest
 from tenantry.kube.status import StatusError
 from tenantry.placement.map import RangeInfo
 from tenantry.placement.paths import HOME_PREFIX
-from tests.support.one_process import WORKSPACES, Stack, person, running
+from tests.support.one_process import WORKSPACES, Stack, running
+from tests.support.people import person
 
 CAPACITY = 5
 

@@ -14,7 +14,8 @@ from tenantry.base.cache import caches
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.store import Delete, Fence, Put
 from tenantry.tenancy.copies import ENDED
-from tests.support.one_process import WORKSPACES, Stack, new_cell, person, running
+from tests.support.one_process import WORKSPACES, Stack, new_cell, running
+from tests.support.people import person
 
 COMMITS_MAX = 40
 PARENT = f"/clusters/root/{WORKSPACES}"

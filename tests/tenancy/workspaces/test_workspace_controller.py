@@ -16,27 +16,27 @@ from tenantry.storage.record import RecordEvent
 from tenantry.tenancy.changes import OPERATIONS
 from tenantry.tenancy.resources import API_BINDINGS, CLUSTER_ROLE_BINDINGS, CONFIG_MAPS, NAMESPACES, SERVICE_ACCOUNTS
 from tenantry.tenancy.workspaces.identifiers import initializer_label
-from tests.tenancy.world import USER, World, running, workspace
+from tests.tenancy.open_platform import USER, OpenPlatform, running, workspace
 
 CONFIG_MAP: Object = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "held", "namespace": "default"}}
 
 
-def phases_of(world: World, cluster: str) -> list[str]:
+def phases_of(platform: OpenPlatform, cluster: str) -> list[str]:
     """Collects the phases that a watcher of workspaces sees from now on."""
     seen: list[str] = []
 
     def see(events: Sequence[RecordEvent]) -> None:
         seen.extend(orjson.loads(e.record.value)["status"]["phase"] for e in events if e.record is not None)
 
-    resource = world.tenancy.definitions.workspaces.storage_key
-    world.tenancy_of(cluster).cell.range_of(cluster).subscribe(see, resource, cluster)
+    resource = platform.tenancy.definitions.workspaces.storage_key
+    platform.tenancy_of(cluster).cell.range_of(cluster).subscribe(see, resource, cluster)
     return seen
 
 
 async def test_a_workspace_becomes_ready_through_all_phases() -> None:
-    async with running() as world:
-        seen = phases_of(world, "root")
-        ready = await world.workspace("root", "one")
+    async with running() as platform:
+        seen = phases_of(platform, "root")
+        ready = await platform.workspace("root", "one")
         assert seen == ["Scheduling", "Initializing", "Ready"]
         assert ready["spec"]["type"] == {"name": "organization", "path": "root"}
         assert ready["spec"]["URL"] == "https://tenantry.test:6443/clusters/root:one"
@@ -47,11 +47,11 @@ async def test_a_workspace_becomes_ready_through_all_phases() -> None:
 
 
 async def test_the_logical_cluster_and_its_contents_are_those_of_kcp() -> None:
-    async with running() as world:
-        cluster = (await world.workspace("root", "one"))["spec"]["cluster"]
-        assert world.tenancy.directory.cluster_of("root:one") == cluster
-        assert world.tenancy.directory.path_of(cluster) == "root:one"
-        found = world.logical_cluster(cluster)
+    async with running() as platform:
+        cluster = (await platform.workspace("root", "one"))["spec"]["cluster"]
+        assert platform.tenancy.directory.cluster_of("root:one") == cluster
+        assert platform.tenancy.directory.path_of(cluster) == "root:one"
+        found = platform.logical_cluster(cluster)
         assert found is not None
         assert found["status"]["phase"] == "Ready"
         assert found["status"]["URL"] == f"https://tenantry.test:6443/clusters/{cluster}"
@@ -59,78 +59,79 @@ async def test_the_logical_cluster_and_its_contents_are_those_of_kcp() -> None:
         assert found["spec"]["createdBy"] == {"username": "ada", "groups": ["system:authenticated"]}
         assert found["metadata"]["annotations"]["internal.tenancy.kcp.io/type"] == "root:organization"
         assert found["metadata"]["annotations"]["experimental.tenancy.kcp.io/owner"] == '{"username":"ada"}'
-        range_ = world.tenancy.cell.range_of(cluster)
+        range_ = platform.tenancy.cell.range_of(cluster)
         assert [r.key.name for r in range_.list(NAMESPACES, cluster)] == ["default", "kube-system"]
         assert len(range_.list(SERVICE_ACCOUNTS, cluster)) == len(range_.list(CONFIG_MAPS, cluster)) == 2
         assert [r.key.name for r in range_.list(CLUSTER_ROLE_BINDINGS, cluster)] == ["workspace-admin"]
-        assert world.tenancy.apis.definition(cluster, "tenancy.kcp.io", "workspaces") is world.tenancy.definitions.workspaces
-        assert world.tenancy.apis.for_cluster(cluster) is not world.tenancy.apis.for_cluster("root")
+        apis = platform.tenancy.apis
+        assert apis.definition(cluster, "tenancy.kcp.io", "workspaces") is platform.tenancy.definitions.workspaces
+        assert apis.for_cluster(cluster) is not apis.for_cluster("root")
 
 
 async def test_workspaces_of_one_type_share_their_set_of_apis() -> None:
-    async with running() as world:
-        first, second = [(await world.workspace("root", name))["spec"]["cluster"] for name in ("one", "two")]
-        assert world.tenancy.apis.for_cluster(first) is world.tenancy.apis.for_cluster(second)
+    async with running() as platform:
+        first, second = [(await platform.workspace("root", name))["spec"]["cluster"] for name in ("one", "two")]
+        assert platform.tenancy.apis.for_cluster(first) is platform.tenancy.apis.for_cluster(second)
 
 
 async def test_a_workspace_made_by_the_system_itself_becomes_ready() -> None:
-    async with running() as world:
-        await world.workspace("root", "one", user=SYSTEM)
+    async with running() as platform:
+        await platform.workspace("root", "one", user=SYSTEM)
 
 
 async def test_workspaces_nest_and_the_child_type_is_the_parents_default() -> None:
-    async with running() as world:
-        parent = (await world.workspace("root", "one"))["spec"]["cluster"]
-        child = await world.workspace(parent, "two")
+    async with running() as platform:
+        parent = (await platform.workspace("root", "one"))["spec"]["cluster"]
+        child = await platform.workspace(parent, "two")
         assert child["spec"]["type"] == {"name": "universal", "path": "root"}
         assert child["spec"]["URL"].endswith("/clusters/root:one:two")
-        assert world.tenancy.directory.cluster_of("root:one:two") == child["spec"]["cluster"]
-        assert world.tenancy.directory.cluster_of(f"{parent}:two") == child["spec"]["cluster"]
+        assert platform.tenancy.directory.cluster_of("root:one:two") == child["spec"]["cluster"]
+        assert platform.tenancy.directory.cluster_of(f"{parent}:two") == child["spec"]["cluster"]
 
 
 async def test_deleting_a_workspace_deletes_all_beneath_it() -> None:
-    async with running() as world:
-        definition = world.tenancy.definitions.workspaces
-        parent = (await world.workspace("root", "one"))["spec"]["cluster"]
-        child = (await world.workspace(parent, "two"))["spec"]["cluster"]
-        await world.delete("root", definition, "one")
-        await world.until("root", lambda: world.get("root", definition, "one") is None)
+    async with running() as platform:
+        definition = platform.tenancy.definitions.workspaces
+        parent = (await platform.workspace("root", "one"))["spec"]["cluster"]
+        child = (await platform.workspace(parent, "two"))["spec"]["cluster"]
+        await platform.delete("root", definition, "one")
+        await platform.until(lambda: platform.get("root", definition, "one") is None)
         for cluster in (parent, child):
-            assert not list(world.tenancy.cell.range_of(cluster).resources(cluster))
-        assert world.tenancy.directory.cluster_of("root:one") is None
-        assert world.tenancy.directory.tenants("root") == 0
+            assert not list(platform.tenancy.cell.range_of(cluster).resources(cluster))
+        assert platform.tenancy.directory.cluster_of("root:one") is None
+        assert platform.tenancy.directory.tenants("root") == 0
 
 
 async def test_deleting_the_logical_cluster_from_inside_deletes_the_workspace() -> None:
-    async with running(2, capacity=1) as world:
-        definitions = world.tenancy.definitions
+    async with running(2, capacity=1) as platform:
+        definitions = platform.tenancy.definitions
         for name in ("here", "there"):
-            cluster = (await world.workspace("root", name))["spec"]["cluster"]
-            await world.delete(cluster, definitions.logical_clusters, "cluster")
-            await world.until("root", lambda name=name: world.get("root", definitions.workspaces, name) is None)  # type: ignore[misc]
-            assert world.logical_cluster(cluster) is None
+            cluster = (await platform.workspace("root", name))["spec"]["cluster"]
+            await platform.delete(cluster, definitions.logical_clusters, "cluster")
+            await platform.until(lambda name=name: platform.get("root", definitions.workspaces, name) is None)  # type: ignore[misc]
+            assert platform.logical_cluster(cluster) is None
 
 
 async def test_an_object_with_a_finalizer_keeps_its_workspace_until_it_is_released() -> None:
-    async with running() as world:
-        definitions = world.tenancy.definitions
-        cluster = (await world.workspace("root", "one"))["spec"]["cluster"]
-        await world.create(
+    async with running() as platform:
+        definitions = platform.tenancy.definitions
+        cluster = (await platform.workspace("root", "one"))["spec"]["cluster"]
+        await platform.create(
             cluster, definitions.config_maps, CONFIG_MAP | {"metadata": {**CONFIG_MAP["metadata"], "finalizers": ["a.b/c"]}}
         )
-        await world.delete("root", definitions.workspaces, "one")
+        await platform.delete("root", definitions.workspaces, "one")
 
         def reported() -> bool:
-            conditions = (world.get("root", definitions.workspaces, "one") or {})["status"]["conditions"]
+            conditions = (platform.get("root", definitions.workspaces, "one") or {})["status"]["conditions"]
             return any(c["type"] == "WorkspaceContentDeleted" and c["status"] == "False" for c in conditions)
 
-        await world.until("root", reported)
-        assert world.phase("root", "one") == "Deleting"
-        held = world.get(cluster, definitions.config_maps, "held", "default")
+        await platform.until(reported)
+        assert platform.phase("root", "one") == "Deleting"
+        held = platform.get(cluster, definitions.config_maps, "held", "default")
         assert held is not None
         assert held["metadata"]["deletionTimestamp"]
         with pytest.raises(StatusError, match="being deleted"):
-            await world.create(
+            await platform.create(
                 cluster, definitions.config_maps, CONFIG_MAP | {"metadata": {"name": "new", "namespace": "default"}}
             )
 
@@ -138,47 +139,47 @@ async def test_an_object_with_a_finalizer_keeps_its_workspace_until_it_is_releas
             obj["metadata"].pop("finalizers")
             return obj
 
-        await world.update(cluster, definitions.config_maps, "held", release, namespace="default")
-        await world.until("root", lambda: world.get("root", definitions.workspaces, "one") is None)
+        await platform.update(cluster, definitions.config_maps, "held", release, namespace="default")
+        await platform.until(lambda: platform.get("root", definitions.workspaces, "one") is None)
 
 
 async def test_rights_and_accounts_stay_until_the_last_of_many_objects_is_released() -> None:
-    async with running() as world:
-        definitions = world.tenancy.definitions
-        cluster = (await world.workspace("root", "one"))["spec"]["cluster"]
+    async with running() as platform:
+        definitions = platform.tenancy.definitions
+        cluster = (await platform.workspace("root", "one"))["spec"]["cluster"]
         for number in range(2 * OPERATIONS):
             metadata: Object = {"name": f"n{number}", "namespace": "default"}
             if number == 2 * OPERATIONS - 1:
                 metadata["finalizers"] = ["a.b/c"]
-            await world.create(cluster, definitions.config_maps, CONFIG_MAP | {"metadata": metadata})
+            await platform.create(cluster, definitions.config_maps, CONFIG_MAP | {"metadata": metadata})
         kept = [SERVICE_ACCOUNTS, CLUSTER_ROLE_BINDINGS, NAMESPACES, API_BINDINGS]
-        range_ = world.tenancy_of(cluster).cell.range_of(cluster)
+        range_ = platform.tenancy_of(cluster).cell.range_of(cluster)
         before = {resource: range_.count(resource, cluster, None) for resource in kept}
         assert all(before.values())
-        await world.delete("root", definitions.workspaces, "one")
-        await world.until(cluster, lambda: range_.count(CONFIG_MAPS, cluster, None) == 1)
+        await platform.delete("root", definitions.workspaces, "one")
+        await platform.until(lambda: range_.count(CONFIG_MAPS, cluster, None) == 1)
         assert {resource: range_.count(resource, cluster, None) for resource in kept} == before
 
         def release(obj: Object) -> Object:
             obj["metadata"].pop("finalizers")
             return obj
 
-        await world.update(cluster, definitions.config_maps, f"n{2 * OPERATIONS - 1}", release, namespace="default")
-        await world.until("root", lambda: world.get("root", definitions.workspaces, "one") is None)
-        assert world.logical_cluster(cluster) is None
+        await platform.update(cluster, definitions.config_maps, f"n{2 * OPERATIONS - 1}", release, namespace="default")
+        await platform.until(lambda: platform.get("root", definitions.workspaces, "one") is None)
+        assert platform.logical_cluster(cluster) is None
 
 
 async def test_a_type_with_an_initializer_waits_for_its_controller() -> None:
-    async with running() as world:
-        definitions = world.tenancy.definitions
-        await world.create("root", definitions.workspace_types, workspace_type("custom", initializer=True))
-        await world.create("root", definitions.workspaces, workspace("one", type={"name": "custom", "path": "root"}))
-        await world.until("root", lambda: world.phase("root", "one") == "Initializing")
-        found = world.get("root", definitions.workspaces, "one")
+    async with running() as platform:
+        definitions = platform.tenancy.definitions
+        await platform.create("root", definitions.workspace_types, workspace_type("custom", initializer=True))
+        await platform.create("root", definitions.workspaces, workspace("one", type={"name": "custom", "path": "root"}))
+        await platform.until(lambda: platform.phase("root", "one") == "Initializing")
+        found = platform.get("root", definitions.workspaces, "one")
         assert found is not None
         cluster = found["spec"]["cluster"]
         assert found["status"]["initializers"] == ["root:custom"]
-        logical_cluster = world.logical_cluster(cluster)
+        logical_cluster = platform.logical_cluster(cluster)
         assert logical_cluster is not None
         key, value = initializer_label("root:custom")
         assert logical_cluster["metadata"]["labels"][key] == value
@@ -187,22 +188,22 @@ async def test_a_type_with_an_initializer_waits_for_its_controller() -> None:
             obj["status"]["initializers"] = []
             return obj
 
-        await world.update(cluster, definitions.logical_clusters, "cluster", done, subresource="status")
-        await world.ready("root", "one")
-        logical_cluster = world.logical_cluster(cluster)
+        await platform.update(cluster, definitions.logical_clusters, "cluster", done, subresource="status")
+        await platform.ready("root", "one")
+        logical_cluster = platform.logical_cluster(cluster)
         assert logical_cluster is not None
         assert logical_cluster["metadata"]["labels"] == {"tenancy.kcp.io/phase": "Ready"}
 
 
 async def test_a_terminator_holds_the_contents_until_it_is_done() -> None:
-    async with running() as world:
-        definitions = world.tenancy.definitions
-        await world.create("root", definitions.workspace_types, workspace_type("custom", terminator=True))
-        cluster = (await world.workspace("root", "one", type={"name": "custom", "path": "root"}))["spec"]["cluster"]
-        await world.delete("root", definitions.workspaces, "one")
-        await world.until("root", lambda: world.phase("root", "one") == "Terminating")
-        assert world.get(cluster, definitions.namespaces, "default") is not None
-        logical_cluster = world.logical_cluster(cluster)
+    async with running() as platform:
+        definitions = platform.tenancy.definitions
+        await platform.create("root", definitions.workspace_types, workspace_type("custom", terminator=True))
+        cluster = (await platform.workspace("root", "one", type={"name": "custom", "path": "root"}))["spec"]["cluster"]
+        await platform.delete("root", definitions.workspaces, "one")
+        await platform.until(lambda: platform.phase("root", "one") == "Terminating")
+        assert platform.get(cluster, definitions.namespaces, "default") is not None
+        logical_cluster = platform.logical_cluster(cluster)
         assert logical_cluster is not None
         assert logical_cluster["status"]["terminators"] == ["root:custom"]
         assert "kcp.io/has-terminators" in logical_cluster["metadata"]["finalizers"]
@@ -211,66 +212,66 @@ async def test_a_terminator_holds_the_contents_until_it_is_done() -> None:
             obj["status"]["terminators"] = []
             return obj
 
-        await world.update(cluster, definitions.logical_clusters, "cluster", done, subresource="status")
-        await world.until("root", lambda: world.get("root", definitions.workspaces, "one") is None)
+        await platform.update(cluster, definitions.logical_clusters, "cluster", done, subresource="status")
+        await platform.until(lambda: platform.get("root", definitions.workspaces, "one") is None)
 
 
 async def test_a_default_binding_waits_for_its_export() -> None:
-    async with running() as world:
-        definitions = world.tenancy.definitions
+    async with running() as platform:
+        definitions = platform.tenancy.definitions
         reference = [{"path": "root", "export": "late"}]
-        await world.create("root", definitions.workspace_types, workspace_type("custom", defaultAPIBindings=reference))
-        await world.create("root", definitions.workspaces, workspace("one", type={"name": "custom", "path": "root"}))
-        await world.until("root", lambda: world.phase("root", "one") == "Initializing")
-        found = world.get("root", definitions.workspaces, "one")
+        await platform.create("root", definitions.workspace_types, workspace_type("custom", defaultAPIBindings=reference))
+        await platform.create("root", definitions.workspaces, workspace("one", type={"name": "custom", "path": "root"}))
+        await platform.until(lambda: platform.phase("root", "one") == "Initializing")
+        found = platform.get("root", definitions.workspaces, "one")
         assert found is not None
         assert found["status"]["initializers"] == ["system:apibindings"]
         export: Object = {"apiVersion": "apis.kcp.io/v1alpha2", "kind": "APIExport", "metadata": {"name": "late"}, "spec": {}}
-        await world.create("root", definitions.api_exports, export)
-        await world.ready("root", "one")
+        await platform.create("root", definitions.api_exports, export)
+        await platform.ready("root", "one")
 
 
 async def test_maintained_bindings_follow_their_type() -> None:
-    async with running() as world:
-        definitions = world.tenancy.definitions
+    async with running() as platform:
+        definitions = platform.tenancy.definitions
         for name in ("first", "second"):
             export: Object = {"apiVersion": "apis.kcp.io/v1alpha2", "kind": "APIExport", "metadata": {"name": name}, "spec": {}}
-            await world.create("root", definitions.api_exports, export)
+            await platform.create("root", definitions.api_exports, export)
         spec = {"defaultAPIBindings": [{"path": "root", "export": "first"}], "defaultAPIBindingLifecycle": "Maintain"}
-        await world.create("root", definitions.workspace_types, workspace_type("custom", **spec))
-        cluster = (await world.workspace("root", "one", type={"name": "custom", "path": "root"}))["spec"]["cluster"]
+        await platform.create("root", definitions.workspace_types, workspace_type("custom", **spec))
+        cluster = (await platform.workspace("root", "one", type={"name": "custom", "path": "root"}))["spec"]["cluster"]
 
         def more(obj: Object) -> Object:
             obj["spec"]["defaultAPIBindings"].append({"path": "root", "export": "second"})
             return obj
 
-        await world.update("root", definitions.workspace_types, "custom", more)
+        await platform.update("root", definitions.workspace_types, "custom", more)
         resource = definitions.api_bindings.storage_key
 
         def bound() -> bool:
-            records = world.tenancy.cell.range_of(cluster).list(resource, cluster)
+            records = platform.tenancy.cell.range_of(cluster).list(resource, cluster)
             return [r.key.name.split("-")[0] for r in records if b'"phase":"Bound"' in r.value] == ["first", "second"]
 
-        await world.until(cluster, bound)
+        await platform.until(bound)
         # Whoever deletes one gets it back.
-        record = world.tenancy.cell.range_of(cluster).list(resource, cluster)[0]
-        await world.tenancy.cell.commit([world.tenancy.changes.removed(record)])
+        record = platform.tenancy.cell.range_of(cluster).list(resource, cluster)[0]
+        await platform.tenancy.cell.commit([platform.tenancy.changes.removed(record)])
         assert not bound()
-        await world.until(cluster, bound)
+        await platform.until(bound)
 
 
 async def test_a_full_range_is_followed_by_a_new_one() -> None:
-    async with running(capacity=2) as world:
-        clusters = [(await world.workspace("root", f"w{n}"))["spec"]["cluster"] for n in range(5)]
-        ranges = [world.tenancy.directory.locate(c).range for c in clusters]
+    async with running(capacity=2) as platform:
+        clusters = [(await platform.workspace("root", f"w{n}"))["spec"]["cluster"] for n in range(5)]
+        ranges = [platform.tenancy.directory.locate(c).range for c in clusters]
         assert ranges == ["root", "root", "range-2", "range-2", "range-3"]
-        definitions = world.tenancy.definitions
+        definitions = platform.tenancy.definitions
 
         def urls() -> list[dict[str, str]]:
-            found = world.get("root", definitions.workspace_types, "universal") or {}
+            found = platform.get("root", definitions.workspace_types, "universal") or {}
             return (found.get("status") or {}).get("virtualWorkspaces") or []
 
-        await world.until("root", lambda: world.get("root", definitions.shards, "range-3") is not None and len(urls()) == 6)
+        await platform.until(lambda: platform.get("root", definitions.shards, "range-3") is not None and len(urls()) == 6)
         assert urls()[0] == {
             "url": "https://tenantry.test:6443/ranges/range-2/services/initializingworkspaces/root:universal",
             "type": "initializing",
@@ -278,78 +279,78 @@ async def test_a_full_range_is_followed_by_a_new_one() -> None:
 
 
 async def test_a_selector_chooses_among_shards_and_waits_for_one_that_fits() -> None:
-    async with running() as world:
-        definitions = world.tenancy.definitions
+    async with running() as platform:
+        definitions = platform.tenancy.definitions
         where = {"selector": {"matchLabels": {"region": "eu"}}}
-        await world.create("root", definitions.workspaces, workspace("one", location=where))
+        await platform.create("root", definitions.workspaces, workspace("one", location=where))
 
         def refused() -> bool:
-            found = world.get("root", definitions.workspaces, "one") or {}
+            found = platform.get("root", definitions.workspaces, "one") or {}
             return any(c.get("reason") == "Unschedulable" for c in found["status"].get("conditions", ()))
 
-        await world.until("root", refused)
+        await platform.until(refused)
 
         def label(obj: Object) -> Object:
             obj["metadata"]["labels"]["region"] = "eu"
             return obj
 
-        await world.update("root", definitions.shards, "root", label)
-        ready = await world.ready("root", "one")
+        await platform.update("root", definitions.shards, "root", label)
+        ready = await platform.ready("root", "one")
         assert ready["metadata"]["labels"]["region"] == "eu"
 
 
 async def test_an_unschedulable_shard_is_left_alone() -> None:
-    async with running() as world:
-        definitions = world.tenancy.definitions
+    async with running() as platform:
+        definitions = platform.tenancy.definitions
 
         def mark(obj: Object) -> Object:
             obj["metadata"].setdefault("annotations", {})["experimental.core.kcp.io/unschedulable"] = "true"
             return obj
 
-        await world.registry.open_range({})
-        await world.until("root", lambda: world.get("root", definitions.shards, "range-2") is not None)
-        await world.update("root", definitions.shards, "root", mark)
-        ready = await world.workspace("root", "one")
-        assert world.tenancy.directory.locate(ready["spec"]["cluster"]).range == "range-2"
+        await platform.map.open_range({})
+        await platform.until(lambda: platform.get("root", definitions.shards, "range-2") is not None)
+        await platform.update("root", definitions.shards, "root", mark)
+        ready = await platform.workspace("root", "one")
+        assert platform.tenancy.directory.locate(ready["spec"]["cluster"]).range == "range-2"
 
 
 async def test_workspaces_of_another_shards_range_come_and_go_the_same_way() -> None:
-    async with running(2, capacity=1) as world:
-        definitions = world.tenancy.definitions
-        await world.workspace("root", "here")
-        seen = phases_of(world, "root")
-        ready = await world.workspace("root", "there")
+    async with running(2, capacity=1) as platform:
+        definitions = platform.tenancy.definitions
+        await platform.workspace("root", "here")
+        seen = phases_of(platform, "root")
+        ready = await platform.workspace("root", "there")
         cluster = ready["spec"]["cluster"]
-        assert world.tenancy_of(cluster).name == "shard-2"
+        assert platform.tenancy_of(cluster).name == "shard-2"
         assert [p for n, p in enumerate(seen) if n == 0 or p != seen[n - 1]] == ["Scheduling", "Initializing", "Ready"]
-        other = world.tenancies[1]
-        await world.until("root", lambda: other.directory.cluster_of("root:there") == cluster)
-        child = await world.workspace(cluster, "child")
-        await world.delete("root", definitions.workspaces, "there")
-        await world.until("root", lambda: world.get("root", definitions.workspaces, "there") is None)
+        other = platform.shards[1].tenancy
+        await platform.until(lambda: other.directory.cluster_of("root:there") == cluster)
+        child = await platform.workspace(cluster, "child")
+        await platform.delete("root", definitions.workspaces, "there")
+        await platform.until(lambda: platform.get("root", definitions.workspaces, "there") is None)
         for gone in (cluster, child["spec"]["cluster"]):
-            assert not list(world.tenancy_of(gone).cell.range_of(gone).resources(gone))
+            assert not list(platform.tenancy_of(gone).cell.range_of(gone).resources(gone))
 
 
 async def test_a_second_start_finds_everything_and_writes_nothing() -> None:
     store = MemoryStore()
-    async with running(store=store) as world:
-        identity = world.tenancy.definitions.workspaces.identity
-        cluster = (await world.workspace("root", "one"))["spec"]["cluster"]
-        await world.until("root", lambda: world.tenancy.runner.idle)
-    async with running(store=store) as world:
-        await world.until("root", lambda: world.tenancy.runner.idle)
-        assert world.tenancy.definitions.workspaces.identity == identity
-        assert world.phase("root", "one") == "Ready"
-        assert world.tenancy.directory.cluster_of("root:one") == cluster
-        assert world.written == 0
+    async with running(store=store) as platform:
+        identity = platform.tenancy.definitions.workspaces.identity
+        cluster = (await platform.workspace("root", "one"))["spec"]["cluster"]
+        await platform.shards[0].idle()
+    async with running(store=store) as platform:
+        await platform.shards[0].idle()
+        assert platform.tenancy.definitions.workspaces.identity == identity
+        assert platform.phase("root", "one") == "Ready"
+        assert platform.tenancy.directory.cluster_of("root:one") == cluster
+        assert platform.written == 0
 
 
 async def test_use_of_every_type_in_the_chain_is_asked_for() -> None:
-    async with running() as world:
-        world.authorizer.refused.add(("use", "universal"))
+    async with running() as platform:
+        platform.authorizer.refused.add(("use", "universal"))
         with pytest.raises(StatusError, match="missing verb='use' permission on workspacetype") as refused:
-            await world.create("root", world.tenancy.definitions.workspaces, workspace("one"))
+            await platform.create("root", platform.tenancy.definitions.workspaces, workspace("one"))
         assert refused.value.code == 403
 
 
@@ -363,43 +364,43 @@ async def test_use_of_every_type_in_the_chain_is_asked_for() -> None:
     ],
 )
 async def test_workspaces_that_may_not_be_made(spec: Object, text: str) -> None:
-    async with running() as world:
+    async with running() as platform:
         with pytest.raises(StatusError, match=text) as refused:
-            await world.create("root", world.tenancy.definitions.workspaces, workspace("one", **spec))
+            await platform.create("root", platform.tenancy.definitions.workspaces, workspace("one", **spec))
         assert refused.value.code == 403
 
 
 async def test_types_that_extend_each_other_are_refused() -> None:
-    async with running() as world:
-        definitions = world.tenancy.definitions
+    async with running() as platform:
+        definitions = platform.tenancy.definitions
         for name, other in (("a", "b"), ("b", "a")):
             extend = {"with": [{"name": other, "path": "root"}]}
-            await world.create("root", definitions.workspace_types, workspace_type(name, extend=extend))
+            await platform.create("root", definitions.workspace_types, workspace_type(name, extend=extend))
         with pytest.raises(StatusError, match="extends itself"):
-            await world.create("root", definitions.workspaces, workspace("one", type={"name": "a", "path": "root"}))
+            await platform.create("root", definitions.workspaces, workspace("one", type={"name": "a", "path": "root"}))
 
 
 async def test_a_type_brings_only_exports_that_its_author_may_bind() -> None:
-    async with running() as world:
-        world.authorizer.refused.add(("bind", "secret-api"))
+    async with running() as platform:
+        platform.authorizer.refused.add(("bind", "secret-api"))
         reference = [{"path": "root", "export": "secret-api"}]
         with pytest.raises(StatusError, match="missing verb='bind'"):
-            await world.create(
-                "root", world.tenancy.definitions.workspace_types, workspace_type("x", defaultAPIBindings=reference)
+            await platform.create(
+                "root", platform.tenancy.definitions.workspace_types, workspace_type("x", defaultAPIBindings=reference)
             )
 
 
 async def test_users_do_not_touch_logical_clusters() -> None:
-    async with running() as world:
-        definitions = world.tenancy.definitions
-        cluster = (await world.workspace("root", "one"))["spec"]["cluster"]
+    async with running() as platform:
+        definitions = platform.tenancy.definitions
+        cluster = (await platform.workspace("root", "one"))["spec"]["cluster"]
 
         def grow(obj: Object) -> Object:
             obj["spec"]["initializers"] = ["root:more"]
             return obj
 
         with pytest.raises(StatusError, match=r"spec\.initializers is immutable"):
-            await world.update(cluster, definitions.logical_clusters, "cluster", grow, user=USER)
+            await platform.update(cluster, definitions.logical_clusters, "cluster", grow, user=USER)
 
 
 def workspace_type(name: str, **spec: object) -> Object:
@@ -407,30 +408,32 @@ def workspace_type(name: str, **spec: object) -> Object:
 
 
 async def test_a_cluster_that_is_back_in_scheduling_is_filled_again_and_holds_nobody_up() -> None:
-    async with running() as world:
-        await world.workspace("root", "a")
-        found = world.get("root", world.tenancy.definitions.workspaces, "a")
+    async with running() as platform:
+        await platform.workspace("root", "a")
+        found = platform.get("root", platform.tenancy.definitions.workspaces, "a")
         assert found is not None
         cluster = found["spec"]["cluster"]
-        range_ = world.tenancy.cell.range_of(cluster)
-        record = range_.get(Key(cluster, world.tenancy.definitions.logical_clusters.storage_key, "", "cluster"))
+        range_ = platform.tenancy.cell.range_of(cluster)
+        record = range_.get(Key(cluster, platform.tenancy.definitions.logical_clusters.storage_key, "", "cluster"))
         assert record is not None
         obj = orjson.loads(record.value)
         obj["status"]["phase"] = "Scheduling"
-        await world.tenancy.cell.commit([world.tenancy.changes.updated(world.tenancy.definitions.logical_clusters, record, obj)])
-        await world.until(cluster, lambda: (world.logical_cluster(cluster) or {})["status"]["phase"] == "Ready")
-        await world.workspace("root", "b")
+        await platform.tenancy.cell.commit(
+            [platform.tenancy.changes.updated(platform.tenancy.definitions.logical_clusters, record, obj)]
+        )
+        await platform.until(lambda: (platform.logical_cluster(cluster) or {})["status"]["phase"] == "Ready")
+        await platform.workspace("root", "b")
 
 
 @pytest.mark.parametrize("shards", [1, 2])
 @pytest.mark.parametrize("early", [False, True])
 async def test_a_workspace_goes_when_a_user_takes_off_the_last_finalizer_of_its_cluster(shards: int, early: bool) -> None:
     """One of somebody else's at the end, or (`early`) all of them at once while there is still something in the cluster."""
-    async with running(shards, capacity=2 if shards == 2 else 1000) as world:
-        definitions = world.tenancy.definitions
+    async with running(shards, capacity=2 if shards == 2 else 1000) as platform:
+        definitions = platform.tenancy.definitions
         for name in ("near", "far"):
-            cluster = (await world.workspace("root", name))["spec"]["cluster"]
-        await world.create(cluster, definitions.config_maps, CONFIG_MAP)
+            cluster = (await platform.workspace("root", name))["spec"]["cluster"]
+        await platform.create(cluster, definitions.config_maps, CONFIG_MAP)
 
         def hold(obj: Object) -> Object:
             obj["metadata"]["finalizers"].append("example.com/hold")
@@ -441,41 +444,41 @@ async def test_a_workspace_goes_when_a_user_takes_off_the_last_finalizer_of_its_
             return obj
 
         def metadata() -> Object:
-            found: Object = (world.logical_cluster(cluster) or {"metadata": {}})["metadata"]
+            found: Object = (platform.logical_cluster(cluster) or {"metadata": {}})["metadata"]
             return found
 
-        await world.update(cluster, definitions.logical_clusters, "cluster", hold)
-        await world.delete("root", definitions.workspaces, "far")
+        await platform.update(cluster, definitions.logical_clusters, "cluster", hold)
+        await platform.delete("root", definitions.workspaces, "far")
         if early:
-            await world.until(cluster, lambda: "deletionTimestamp" in metadata())
+            await platform.until(lambda: "deletionTimestamp" in metadata())
         else:
-            await world.until(cluster, lambda: metadata().get("finalizers") == ["example.com/hold"])
-        await world.update(cluster, definitions.logical_clusters, "cluster", let_go)
-        await world.until("root", lambda: world.get("root", definitions.workspaces, "far") is None)
-        assert list(world.tenancy_of(cluster).cell.range_of(cluster).resources(cluster)) == []
+            await platform.until(lambda: metadata().get("finalizers") == ["example.com/hold"])
+        await platform.update(cluster, definitions.logical_clusters, "cluster", let_go)
+        await platform.until(lambda: platform.get("root", definitions.workspaces, "far") is None)
+        assert list(platform.tenancy_of(cluster).cell.range_of(cluster).resources(cluster)) == []
 
 
-async def exports(world: World) -> None:
+async def exports(platform: OpenPlatform) -> None:
     """Two exports, and a type that keeps its workspaces bound to the first."""
     for name in ("first", "second"):
         export: Object = {"apiVersion": "apis.kcp.io/v1alpha2", "kind": "APIExport", "metadata": {"name": name}, "spec": {}}
-        await world.create("root", world.tenancy.definitions.api_exports, export)
+        await platform.create("root", platform.tenancy.definitions.api_exports, export)
     spec = {"defaultAPIBindings": [{"path": "root", "export": "first"}], "defaultAPIBindingLifecycle": "Maintain"}
-    await world.create("root", world.tenancy.definitions.workspace_types, workspace_type("custom", **spec))
+    await platform.create("root", platform.tenancy.definitions.workspace_types, workspace_type("custom", **spec))
 
 
 @pytest.mark.parametrize("far", [False, True])
 async def test_nobody_is_bound_by_a_type_that_only_the_logical_cluster_names(far: bool) -> None:
     """Its annotation was once everybody's to write. `far`: the Workspace is another shard's."""
-    async with running(2 if far else 1, capacity=2 if far else 1000) as world:
-        definitions = world.tenancy.definitions
-        await exports(world)
-        await world.create("root", definitions.workspace_types, workspace_type("plain", defaultAPIBindingLifecycle="Maintain"))
+    async with running(2 if far else 1, capacity=2 if far else 1000) as platform:
+        definitions = platform.tenancy.definitions
+        await exports(platform)
+        await platform.create("root", definitions.workspace_types, workspace_type("plain", defaultAPIBindingLifecycle="Maintain"))
         cluster = ""
         for name in ("near", "other", "claims")[0 if far else 2 :]:
-            cluster = (await world.workspace("root", name, type={"name": "plain", "path": "root"}))["spec"]["cluster"]
-        tenancy = world.tenancy_of(cluster)
-        assert (tenancy is not world.tenancy) == far
+            cluster = (await platform.workspace("root", name, type={"name": "plain", "path": "root"}))["spec"]["cluster"]
+        tenancy = platform.tenancy_of(cluster)
+        assert (tenancy is not platform.tenancy) == far
         record = tenancy.cell.range_of(cluster).get(Key(cluster, definitions.logical_clusters.storage_key, "", "cluster"))
         assert record is not None
         obj = orjson.loads(record.value)
@@ -491,26 +494,26 @@ async def test_nobody_is_bound_by_a_type_that_only_the_logical_cluster_names(far
             return [r.key.name.split("-")[0] for r in tenancy.cell.range_of(cluster).list(API_BINDINGS, cluster)]
 
         # By the time that the change of its own type has come to it, that of the other one would have.
-        await world.update("root", definitions.workspace_types, "plain", more)
-        await world.until(cluster, lambda: bound() != [])
+        await platform.update("root", definitions.workspace_types, "plain", more)
+        await platform.until(lambda: bound() != [])
         assert bound() == ["second"]
 
 
 async def test_a_maintained_binding_does_not_turn_one_to_another_export() -> None:
-    async with running() as world:
-        definitions = world.tenancy.definitions
-        await exports(world)
-        cluster = (await world.workspace("root", "one", type={"name": "custom", "path": "root"}))["spec"]["cluster"]
-        (record,) = world.tenancy.cell.range_of(cluster).list(API_BINDINGS, cluster)
+    async with running() as platform:
+        definitions = platform.tenancy.definitions
+        await exports(platform)
+        cluster = (await platform.workspace("root", "one", type={"name": "custom", "path": "root"}))["spec"]["cluster"]
+        (record,) = platform.tenancy.cell.range_of(cluster).list(API_BINDINGS, cluster)
         obj = orjson.loads(record.value)
         obj["spec"]["reference"]["export"]["name"] = "second"
-        await world.tenancy.cell.commit([world.tenancy.changes.updated(definitions.api_bindings, record, obj)])
+        await platform.tenancy.cell.commit([platform.tenancy.changes.updated(definitions.api_bindings, record, obj)])
 
         def reported() -> bool:
-            status = (world.logical_cluster(cluster) or {})["status"]
+            status = (platform.logical_cluster(cluster) or {})["status"]
             texts = [c.get("message", "") for c in status.get("conditions") or () if c["type"] == "APIBindingsReconciled"]
             return any("bound to another export" in text for text in texts)
 
-        await world.until(cluster, reported)
-        (record,) = world.tenancy.cell.range_of(cluster).list(API_BINDINGS, cluster)
+        await platform.until(reported)
+        (record,) = platform.tenancy.cell.range_of(cluster).list(API_BINDINGS, cluster)
         assert orjson.loads(record.value)["spec"]["reference"]["export"]["name"] == "second"

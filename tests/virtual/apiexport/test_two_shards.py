@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from tenantry.tenancy.resources import API_BINDINGS, API_EXPORT_ENDPOINT_SLICES
-from tests.tenancy.exports_world import MASTER, World, claim, user
+from tests.support.people import MASTER, person
+from tests.support.tenancies import ServedShard, claim
 
 PROVIDER = "rprovider0000000"
 CONSUMER = "900consumer00000"
-SHERIFF = user("sheriff")
+SHERIFF = person("sheriff")
 
 
 async def test_consumers_on_another_shard() -> None:
-    async with World() as here:
-        there = World(store=here.store, name="there", ranges={"range-9": ("900", "901")})
+    async with ServedShard() as here:
+        there = ServedShard(store=here.store, name="there")
         async with there:
             await here.cluster(PROVIDER, "root:provider")
             rules = [
@@ -35,7 +36,7 @@ async def test_consumers_on_another_shard() -> None:
             await here.until(url)
             status, answer = await there.call("GET", f"{base}/clusters/*/apis/wild.west/v1/cowboys", SHERIFF)
             assert (status, answer["items"]) == (200, [])
-            assert (await there.call("GET", f"{base}/clusters/*/apis/wild.west/v1/cowboys", user("nobody")))[0] == 403
+            assert (await there.call("GET", f"{base}/clusters/*/apis/wild.west/v1/cowboys", person("nobody")))[0] == 403
             path = f"/clusters/{CONSUMER}/apis/apis.kcp.io/v1alpha2/apibindings/cowboys"
             assert (await there.call("DELETE", path, MASTER))[0] == 200
             await here.until(lambda: not url() and there.get(CONSUMER, API_BINDINGS, "cowboys") is None)

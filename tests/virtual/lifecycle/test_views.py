@@ -11,13 +11,14 @@ from tenantry.tenancy.exports.hashing import lifecycle_hash
 from tenantry.virtual.lifecycle.initializing_workspaces import InitializingWorkspaces
 from tenantry.virtual.lifecycle.lifecycle_view import OBJECT_PATH, lifecycle_label
 from tenantry.virtual.lifecycle.terminating_workspaces import TerminatingWorkspaces
-from tests.tenancy.exports_world import MASTER, World, user
+from tests.support.people import MASTER, person
+from tests.support.tenancies import ServedShard
 from tests.virtual.watching import Watch
 
 HOME = "rtypes0000000000"
 ID = f"{HOME}:special"
 NEW = "rnew000000000000"
-BUILDER = user("builder")
+BUILDER = person("builder")
 OWNER = {"username": "olivia", "groups": ["system:authenticated"]}
 
 
@@ -25,20 +26,20 @@ def base(cluster: str = "*", view: str = "initializingworkspaces", identifier: s
     return f"/ranges/root/services/{view}/{identifier}/clusters/{cluster}"
 
 
-async def types(world: World, verb: str = "initialize", **spec: Any) -> None:
-    await world.cluster(HOME, "root:types")
-    await world.put(HOME, "tenancy.kcp.io", "workspacetypes", {"metadata": {"name": "special"}, "spec": spec})
+async def types(shard: ServedShard, verb: str = "initialize", **spec: Any) -> None:
+    await shard.cluster(HOME, "root:types")
+    await shard.put(HOME, "tenancy.kcp.io", "workspacetypes", {"metadata": {"name": "special"}, "spec": spec})
     rule = {"apiGroups": ["tenancy.kcp.io"], "resources": ["workspacetypes"], "resourceNames": ["special"], "verbs": [verb]}
-    await world.role(HOME, "builder", rule)
-    await world.bind_role(HOME, "builder", "builder", BUILDER.name)
+    await shard.role(HOME, "builder", rule)
+    await shard.bind_role(HOME, "builder", "builder", BUILDER.name)
 
 
-async def initializing(world: World, *initializers: str) -> None:
+async def initializing(shard: ServedShard, *initializers: str) -> None:
     """A workspace that waits for the initializers; olivia owns it."""
     ids = list(initializers or (ID,))
     labels = {"tenancy.kcp.io/phase": "Initializing"}
     labels.update(lifecycle_label(InitializingWorkspaces.label_prefix, each) for each in ids)
-    await world.cluster(
+    await shard.cluster(
         NEW,
         owner="olivia",
         metadata={"labels": labels},
@@ -47,9 +48,9 @@ async def initializing(world: World, *initializers: str) -> None:
     )
 
 
-async def terminating(world: World) -> None:
+async def terminating(shard: ServedShard) -> None:
     labels = dict([lifecycle_label(TerminatingWorkspaces.label_prefix, ID)])
-    await world.cluster(
+    await shard.cluster(
         NEW,
         owner="olivia",
         metadata={"labels": labels, "finalizers": ["kcp.io/has-terminators"]},
@@ -66,11 +67,11 @@ def test_label_vector() -> None:
 
 
 async def test_wildcard_discovery_is_exactly_this() -> None:
-    async with World() as world:
-        await types(world)
-        status, found = await world.call("GET", f"{base()}/apis", BUILDER)
+    async with ServedShard() as shard:
+        await types(shard)
+        status, found = await shard.call("GET", f"{base()}/apis", BUILDER)
         assert (status, [group["name"] for group in found["groups"]]) == (200, ["core.kcp.io"])
-        _, found = await world.call("GET", f"{base()}/apis/core.kcp.io/v1alpha1", BUILDER)
+        _, found = await shard.call("GET", f"{base()}/apis/core.kcp.io/v1alpha1", BUILDER)
         main, sub = found["resources"]
         assert main.pop("storageVersionHash")
         assert main == {
@@ -88,96 +89,96 @@ async def test_wildcard_discovery_is_exactly_this() -> None:
             "kind": "LogicalCluster",
             "verbs": [],
         }
-        assert (await world.call("GET", f"{base()}/api", BUILDER))[1]["versions"] == ["v1"]
-        assert (await world.call("GET", f"{base()}/api/v1", BUILDER))[0] == 404
+        assert (await shard.call("GET", f"{base()}/api", BUILDER))[1]["versions"] == ["v1"]
+        assert (await shard.call("GET", f"{base()}/api/v1", BUILDER))[0] == 404
 
 
 async def test_a_workspace_is_seen_until_its_initializer_is_removed() -> None:
-    async with World() as world:
-        await types(world)
-        async with Watch(world, f"{base()}{OBJECT_PATH}", BUILDER) as watch:
-            await initializing(world)
+    async with ServedShard() as shard:
+        await types(shard)
+        async with Watch(shard, f"{base()}{OBJECT_PATH}", BUILDER) as watch:
+            await initializing(shard)
             assert await watch.next() == ("ADDED", "cluster")
-            status, found = await world.call("GET", f"{base()}{OBJECT_PATH}", BUILDER)
+            status, found = await shard.call("GET", f"{base()}{OBJECT_PATH}", BUILDER)
             assert [o["metadata"]["annotations"]["kcp.io/cluster"] for o in found["items"]] == [NEW]
-            status, _ = await world.call("GET", f"{base(NEW)}{OBJECT_PATH}/cluster", BUILDER)
+            status, _ = await shard.call("GET", f"{base(NEW)}{OBJECT_PATH}/cluster", BUILDER)
             assert status == 200
             patch: Object = {"status": {"initializers": []}}
             path = f"{base(NEW)}{OBJECT_PATH}/cluster/status"
-            status, answer = await world.call("PATCH", path, BUILDER, patch, content_type="application/merge-patch+json")
+            status, answer = await shard.call("PATCH", path, BUILDER, patch, content_type="application/merge-patch+json")
             assert status == 200, answer
 
             def ready(obj: Object) -> None:
                 obj["metadata"]["labels"] = {"tenancy.kcp.io/phase": "Ready"}
                 obj["status"]["phase"] = "Ready"
 
-            await world.edit(NEW, "core.kcp.io", "logicalclusters", "cluster", ready)
+            await shard.edit(NEW, "core.kcp.io", "logicalclusters", "cluster", ready)
             while (event := await watch.next())[0] == "MODIFIED":
                 continue
             assert event == ("DELETED", "cluster")
-        assert (await world.call("GET", f"{base(NEW)}{OBJECT_PATH}/cluster", BUILDER))[0] == 404
+        assert (await shard.call("GET", f"{base(NEW)}{OBJECT_PATH}/cluster", BUILDER))[0] == 404
 
 
 @pytest.mark.parametrize("wrong", [["wrong:one"], [ID, "other:two", "x:y"], []])
 async def test_only_the_own_initializer_may_be_removed(wrong: list[str]) -> None:
-    async with World() as world:
-        await types(world)
-        await initializing(world, ID, "other:two")
+    async with ServedShard() as shard:
+        await types(shard)
+        await initializing(shard, ID, "other:two")
         path = f"{base(NEW)}{OBJECT_PATH}/cluster/status"
         patch = {"status": {"initializers": wrong}}
-        status, answer = await world.call("PATCH", path, BUILDER, patch, content_type="application/merge-patch+json")
+        status, answer = await shard.call("PATCH", path, BUILDER, patch, content_type="application/merge-patch+json")
         assert status == 422
         assert f'only removing the "{ID}" initializer is supported' in answer["message"]
         patch = {"status": {"initializers": ["other:two"]}}
-        status, answer = await world.call("PATCH", path, BUILDER, patch, content_type="application/merge-patch+json")
+        status, answer = await shard.call("PATCH", path, BUILDER, patch, content_type="application/merge-patch+json")
         assert status == 200, answer
 
 
 async def test_the_object_itself_is_read_only() -> None:
-    async with World() as world:
-        await types(world)
-        await initializing(world)
+    async with ServedShard() as shard:
+        await types(shard)
+        await initializing(shard)
         path = f"{base(NEW)}{OBJECT_PATH}"
-        assert (await world.call("GET", path, BUILDER))[0] == 405
-        assert (await world.call("DELETE", f"{path}/cluster", BUILDER))[0] == 405
+        assert (await shard.call("GET", path, BUILDER))[0] == 405
+        assert (await shard.call("DELETE", f"{path}/cluster", BUILDER))[0] == 405
         patch = {"metadata": {"labels": {"a": "b"}}}
-        status, _ = await world.call("PATCH", f"{path}/cluster", BUILDER, patch, content_type="application/merge-patch+json")
+        status, _ = await shard.call("PATCH", f"{path}/cluster", BUILDER, patch, content_type="application/merge-patch+json")
         assert status == 405
 
 
 async def test_who_has_access() -> None:
-    async with World() as world:
-        await types(world)
-        await initializing(world)
+    async with ServedShard() as shard:
+        await types(shard)
+        await initializing(shard)
         for identifier in (ID, "nonsense", f"{HOME}:other"):
-            assert (await world.call("GET", f"{base(identifier=identifier)}{OBJECT_PATH}", user("nobody")))[0] == 403
-        assert (await world.call("GET", f"{base(identifier=f'{HOME}:other')}{OBJECT_PATH}", BUILDER))[0] == 403
-        assert (await world.call("GET", f"{base(NEW)}/api/v1/namespaces", user("nobody")))[0] == 403
+            assert (await shard.call("GET", f"{base(identifier=identifier)}{OBJECT_PATH}", person("nobody")))[0] == 403
+        assert (await shard.call("GET", f"{base(identifier=f'{HOME}:other')}{OBJECT_PATH}", BUILDER))[0] == 403
+        assert (await shard.call("GET", f"{base(NEW)}/api/v1/namespaces", person("nobody")))[0] == 403
 
 
 async def test_content_is_accessed_as_the_owner() -> None:
-    async with World() as world:
-        await types(world)
-        await initializing(world)
-        status, found = await world.call("GET", f"{base(NEW)}/apis", BUILDER)
+    async with ServedShard() as shard:
+        await types(shard)
+        await initializing(shard)
+        status, found = await shard.call("GET", f"{base(NEW)}/apis", BUILDER)
         assert "rbac.authorization.k8s.io" in [group["name"] for group in found["groups"]]
-        await world.namespace(NEW, "default")
+        await shard.namespace(NEW, "default")
         body = {"metadata": {"name": "made"}}
-        status, answer = await world.call("POST", f"{base(NEW)}/api/v1/namespaces/default/configmaps", BUILDER, body)
+        status, answer = await shard.call("POST", f"{base(NEW)}/api/v1/namespaces/default/configmaps", BUILDER, body)
         assert status == 201, answer
-        assert (await world.call("GET", f"/clusters/{NEW}/api/v1/namespaces/default/configmaps", BUILDER))[0] == 403
+        assert (await shard.call("GET", f"/clusters/{NEW}/api/v1/namespaces/default/configmaps", BUILDER))[0] == 403
 
 
 async def test_content_by_the_rules_of_the_type() -> None:
     rules = [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "create"]}]
-    async with World() as world:
-        await types(world, initializerPermissions=rules)
-        await initializing(world)
-        await world.namespace(NEW, "default")
+    async with ServedShard() as shard:
+        await types(shard, initializerPermissions=rules)
+        await initializing(shard)
+        await shard.namespace(NEW, "default")
         path = f"{base(NEW)}/api/v1/namespaces/default"
-        status, answer = await world.call("POST", f"{path}/configmaps", BUILDER, {"metadata": {"name": "made"}})
+        status, answer = await shard.call("POST", f"{path}/configmaps", BUILDER, {"metadata": {"name": "made"}})
         assert status == 201, answer
-        status, answer = await world.call("GET", f"{path}/secrets/s", BUILDER)
+        status, answer = await shard.call("GET", f"{path}/secrets/s", BUILDER)
         assert status == 403
         assert answer == (
             f'initializer "{ID}" denied by initializerPermissions: no rule allows get on core/secrets in logical cluster {NEW}\n'
@@ -197,9 +198,9 @@ def role(name: str, *rules: Object) -> Object:
     return {"metadata": {"name": name}, "rules": list(rules)}
 
 
-def known(world: World) -> Object:
+def known(shard: ServedShard) -> Object:
     """The type as every shard knows it."""
-    return world.tenancy.catalog.get("tenancy.kcp.io/workspacetypes", HOME, "special") or {}
+    return shard.tenancy.catalog.get("tenancy.kcp.io/workspacetypes", HOME, "special") or {}
 
 
 def binding(name: str, role: str) -> Object:
@@ -213,63 +214,63 @@ def binding(name: str, role: str) -> Object:
 
 async def test_a_controller_passes_on_no_more_than_its_type_gives_it() -> None:
     """Stricter than kcp, where whoever may make bindings while a workspace waits may bind cluster-admin."""
-    async with World(whole_admission=True) as world:
-        await types(world, initializerPermissions=[MAKES_ROLES, READS])
-        await initializing(world)
+    async with ServedShard(whole_admission=True) as shard:
+        await types(shard, initializerPermissions=[MAKES_ROLES, READS])
+        await initializing(shard)
         path = f"{base(NEW)}/apis/{RBAC}/v1"
         all_of_it = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}
         secrets = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}
         for wide in (role("wide", all_of_it), role("wide", secrets)):
-            status, answer = await world.call("POST", f"{path}/clusterroles", BUILDER, wide)
+            status, answer = await shard.call("POST", f"{path}/clusterroles", BUILDER, wide)
             assert (status, "not currently held" in answer["message"]) == (403, True), answer["message"]
-        status, answer = await world.call("POST", f"{path}/clusterrolebindings", BUILDER, binding("taken", "cluster-admin"))
+        status, answer = await shard.call("POST", f"{path}/clusterrolebindings", BUILDER, binding("taken", "cluster-admin"))
         assert status == 403, answer
-        status, answer = await world.call("POST", f"{path}/clusterroles", BUILDER, role("narrow", READS))
+        status, answer = await shard.call("POST", f"{path}/clusterroles", BUILDER, role("narrow", READS))
         assert status == 201, answer
-        status, answer = await world.call("POST", f"{path}/clusterrolebindings", BUILDER, binding("given", "narrow"))
+        status, answer = await shard.call("POST", f"{path}/clusterrolebindings", BUILDER, binding("given", "narrow"))
         assert status == 201, answer
 
 
 async def test_a_type_may_let_its_controller_pass_on_more() -> None:
     more = {"apiGroups": [RBAC], "resources": ["clusterroles"], "verbs": ["escalate", "bind"]}
-    async with World(whole_admission=True) as world:
-        await types(world, initializerPermissions=[MAKES_ROLES, more])
-        await initializing(world)
+    async with ServedShard(whole_admission=True) as shard:
+        await types(shard, initializerPermissions=[MAKES_ROLES, more])
+        await initializing(shard)
         path = f"{base(NEW)}/apis/{RBAC}/v1"
-        status, answer = await world.call("POST", f"{path}/clusterroles", BUILDER, role("reader", READS))
+        status, answer = await shard.call("POST", f"{path}/clusterroles", BUILDER, role("reader", READS))
         assert status == 201, answer
-        status, answer = await world.call("POST", f"{path}/clusterrolebindings", BUILDER, binding("taken", "cluster-admin"))
+        status, answer = await shard.call("POST", f"{path}/clusterrolebindings", BUILDER, binding("taken", "cluster-admin"))
         assert status == 201, answer
         # What the type takes back is gone at once.
-        await world.edit(
+        await shard.edit(
             HOME, "tenancy.kcp.io", "workspacetypes", "special", lambda obj: obj["spec"]["initializerPermissions"].pop()
         )
-        status, answer = await world.call("POST", f"{path}/clusterrolebindings", BUILDER, binding("again", "cluster-admin"))
+        status, answer = await shard.call("POST", f"{path}/clusterrolebindings", BUILDER, binding("again", "cluster-admin"))
         assert status == 403, answer
 
 
 async def test_content_of_a_workspace_that_does_not_wait() -> None:
-    async with World() as world:
-        await types(world)
-        await initializing(world, "other:two")
-        status, answer = await world.call("GET", f"{base(NEW)}/api/v1/namespaces", BUILDER)
+    async with ServedShard() as shard:
+        await types(shard)
+        await initializing(shard, "other:two")
+        status, answer = await shard.call("GET", f"{base(NEW)}/api/v1/namespaces", BUILDER)
         assert (status, answer) == (403, f'initializer "{ID}" cannot access this workspace\n')
-        status, _ = await world.call("GET", f"{base(NEW, identifier='rtypes0000000000:gone')}/api/v1/namespaces", MASTER)
+        status, _ = await shard.call("GET", f"{base(NEW, identifier='rtypes0000000000:gone')}/api/v1/namespaces", MASTER)
         assert status == 403
 
 
 async def test_refusals_of_content_are_text() -> None:
-    async with World() as world:
+    async with ServedShard() as shard:
         gone = f"{HOME}:gone"
-        await types(world)
-        await initializing(world, gone, "system:own")
-        status, answer = await world.call("GET", f"{base(NEW, identifier=gone)}/api/v1/namespaces", MASTER)
+        await types(shard)
+        await initializing(shard, gone, "system:own")
+        status, answer = await shard.call("GET", f"{base(NEW, identifier=gone)}/api/v1/namespaces", MASTER)
         assert (status, answer) == (503, f'workspace type of initializer "{gone}" cannot be resolved\n')
-        await world.edit(NEW, "core.kcp.io", "logicalclusters", "cluster", lambda obj: obj["spec"].pop("createdBy"))
-        status, answer = await world.call("GET", f"{base(NEW, identifier='system:own')}/api/v1/namespaces", MASTER)
+        await shard.edit(NEW, "core.kcp.io", "logicalclusters", "cluster", lambda obj: obj["spec"].pop("createdBy"))
+        status, answer = await shard.call("GET", f"{base(NEW, identifier='system:own')}/api/v1/namespaces", MASTER)
         assert (status, answer) == (500, f"logical cluster {NEW} does not say who created it\n")
         nothing = "rnothing00000000"
-        status, answer = await world.call("GET", f"{base(nothing)}/api/v1/namespaces", BUILDER)
+        status, answer = await shard.call("GET", f"{base(nothing)}/api/v1/namespaces", BUILDER)
         assert (status, answer) == (403, f'initializer "{ID}" cannot access this workspace\n')
 
 
@@ -284,46 +285,46 @@ async def test_the_begin_of_a_deletion_is_a_change() -> None:
         obj["metadata"]["labels"] = {}
 
     path = f"{base(view='terminatingworkspaces')}{OBJECT_PATH}"
-    async with World() as world:
-        await types(world, "terminate")
-        before = world.cell.ranges["root"].version
-        async with Watch(world, path, BUILDER) as watch:
-            await terminating(world)
-            await world.edit(NEW, "core.kcp.io", "logicalclusters", "cluster", delete)
+    async with ServedShard() as shard:
+        await types(shard, "terminate")
+        before = shard.cell.ranges["root"].version
+        async with Watch(shard, path, BUILDER) as watch:
+            await terminating(shard)
+            await shard.edit(NEW, "core.kcp.io", "logicalclusters", "cluster", delete)
             assert await watch.next() == ("MODIFIED", "cluster")
-            await world.edit(NEW, "core.kcp.io", "logicalclusters", "cluster", finish)
+            await shard.edit(NEW, "core.kcp.io", "logicalclusters", "cluster", finish)
             assert await watch.next() == ("DELETED", "cluster")
-        async with Watch(world, path, BUILDER, f"watch=true&resourceVersion={before}") as watch:
+        async with Watch(shard, path, BUILDER, f"watch=true&resourceVersion={before}") as watch:
             assert await watch.next() == ("MODIFIED", "cluster")
             assert await watch.next() == ("DELETED", "cluster")
 
 
 async def test_terminators_see_what_is_being_deleted() -> None:
-    async with World() as world:
-        await types(world, "terminate")
-        await terminating(world)
+    async with ServedShard() as shard:
+        await types(shard, "terminate")
+        await terminating(shard)
         view = "terminatingworkspaces"
-        _, found = await world.call("GET", f"{base(view=view)}{OBJECT_PATH}", BUILDER)
+        _, found = await shard.call("GET", f"{base(view=view)}{OBJECT_PATH}", BUILDER)
         assert found["items"] == []
-        status, _ = await world.call("GET", f"{base(NEW, view)}/api/v1/namespaces", BUILDER)
+        status, _ = await shard.call("GET", f"{base(NEW, view)}/api/v1/namespaces", BUILDER)
         assert status == 403
 
         def delete(obj: Object) -> None:
             obj["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
             obj["status"]["phase"] = "Terminating"
 
-        await world.edit(NEW, "core.kcp.io", "logicalclusters", "cluster", delete)
-        _, found = await world.call("GET", f"{base(view=view)}{OBJECT_PATH}", BUILDER)
+        await shard.edit(NEW, "core.kcp.io", "logicalclusters", "cluster", delete)
+        _, found = await shard.call("GET", f"{base(view=view)}{OBJECT_PATH}", BUILDER)
         assert len(found["items"]) == 1
-        status, _ = await world.call("GET", f"{base(NEW, view)}/api/v1/namespaces", BUILDER)
+        status, _ = await shard.call("GET", f"{base(NEW, view)}/api/v1/namespaces", BUILDER)
         assert status == 200
-        _, found = await world.call("GET", f"{base(NEW, view)}/apis", BUILDER)
+        _, found = await shard.call("GET", f"{base(NEW, view)}/apis", BUILDER)
         assert [group["name"] for group in found["groups"]] == ["core.kcp.io"]
         path = f"{base(NEW, view)}{OBJECT_PATH}/cluster/status"
         patch = {"status": {"terminators": ["x:y"]}}
-        status, answer = await world.call("PATCH", path, BUILDER, patch, content_type="application/merge-patch+json")
+        status, answer = await shard.call("PATCH", path, BUILDER, patch, content_type="application/merge-patch+json")
         assert status == 422
         assert f'only removing the "{ID}" terminator is supported' in answer["message"]
         patch = {"status": {"terminators": []}}
-        status, answer = await world.call("PATCH", path, BUILDER, patch, content_type="application/merge-patch+json")
+        status, answer = await shard.call("PATCH", path, BUILDER, patch, content_type="application/merge-patch+json")
         assert status == 200, answer

@@ -1,4 +1,4 @@
-"""A logical cluster on the in-memory store, and calls to it as the pipeline would make them."""
+"""A range in memory whose objects are served by the verbs, as the pipeline would call them."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from tenantry.kube.types import config_map, lease, namespace, secret
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
-from tests.support.patience import PATIENCE_SECONDS
 from tests.support.ranges import root_range
+from tests.support.sinks import MemorySink
 from tests.support.waiting import one_turn
 
 ALICE = User("alice", ("devs",))
@@ -81,8 +81,8 @@ class AllowAll:
         return Decision(Verdict.ALLOW)
 
 
-class TestScope:
-    __test__ = False
+class RangeScope:
+    """One cluster, or all of the range, with everything allowed; a test sets what else a scope decides."""
 
     def __init__(
         self, cell: Cell, range_: Range, definitions: Sequence[ResourceDefinition], cluster: str | None = CLUSTER
@@ -152,49 +152,10 @@ class Answer:
         return [item["metadata"]["name"] for item in self.json["items"]]
 
 
-class MemorySink:
-    """Collects what a stream writes; `wait` returns when that many events are there."""
+class RangeServer:
+    """Called as `await server(method, path, body)`."""
 
-    def __init__(self) -> None:
-        self.closed = asyncio.Event()
-        self.chunks: list[bytes] = []
-        self.aborted = False
-        self.buffered_bytes = 0
-        self.buffer_limit_bytes = 8 << 20
-        self._arrived = asyncio.Event()
-
-    def send(self, framed: bytes) -> None:
-        self.chunks.append(framed)
-        self._arrived.set()
-
-    def abort(self) -> None:
-        self.aborted = True
-        self.closed.set()
-
-    @property
-    def events(self) -> list[Any]:
-        out = []
-        for chunk in self.chunks:
-            size, _, rest = chunk.partition(b"\r\n")
-            payload = rest[: int(size, 16)]
-            assert rest[int(size, 16) :] == b"\r\n"
-            out += [orjson.loads(line) for line in payload.splitlines()]
-        return out
-
-    @property
-    def short(self) -> list[tuple[str, str]]:
-        return [(e["type"], e["object"]["metadata"].get("name", "")) for e in self.events]
-
-    async def wait(self, count: int) -> list[Any]:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while len(self.events) < count:
-                self._arrived.clear()
-                await self._arrived.wait()
-        return self.events
-
-
-class Server:
-    def __init__(self, scope: TestScope) -> None:
+    def __init__(self, scope: RangeScope) -> None:
         self.scope = scope
 
     @property
@@ -267,6 +228,6 @@ def thing(name: str, **spec: Any) -> Object:
 DEFINITIONS = (namespace.DEFINITION, config_map.DEFINITION, secret.DEFINITION, lease.DEFINITION)
 
 
-async def start(definitions: Sequence[ResourceDefinition] | None = None) -> Server:
+async def start(definitions: Sequence[ResourceDefinition] | None = None) -> RangeServer:
     cell, range_ = await root_range()
-    return Server(TestScope(cell, range_, definitions or (*DEFINITIONS, definition_from_crd(crd()))))
+    return RangeServer(RangeScope(cell, range_, definitions or (*DEFINITIONS, definition_from_crd(crd()))))

@@ -1,9 +1,8 @@
-"""What the controller runtime runs in, for tests: a clock that is moved by hand, a range, and a controller that takes notes."""
+"""A controller that takes notes, and a shard with one range that a test changes, gives and takes."""
 
 from __future__ import annotations
 
 import asyncio
-import heapq
 from collections.abc import Callable, Sequence
 
 from tenantry.controllers.controller import Controller, Retry
@@ -14,6 +13,7 @@ from tenantry.storage.range import Range
 from tenantry.storage.record import Head, Record, RecordEvent
 from tenantry.storage.subscriptions import EventCallback
 from tenantry.tenancy.resources import CONFIG_MAPS
+from tests.controllers.virtual_clock import VirtualClock
 from tests.support.waiting import until
 
 
@@ -23,30 +23,6 @@ def key(name: str, cluster: str = "root") -> Key:
 
 def record(name: str, cluster: str = "root") -> Record:
     return Record(key(name, cluster), b"{}", 1, Head())
-
-
-class VirtualClock:
-    def __init__(self) -> None:
-        self._now = 0.0
-        self._timers: list[tuple[float, int, Callable[[], None]]] = []
-
-    def now(self) -> float:
-        return self._now
-
-    def call_at(self, when: float, callback: Callable[[], None]) -> Callable[[], None]:
-        entry = (when, len(self._timers), callback)
-        heapq.heappush(self._timers, entry)
-        return lambda: self._timers.remove(entry) if entry in self._timers else None
-
-    @property
-    def next(self) -> float | None:
-        """When the next timer is due."""
-        return self._timers[0][0] if self._timers else None
-
-    def advance(self) -> None:
-        """To the next timer."""
-        self._now, _, callback = heapq.heappop(self._timers)
-        callback()
 
 
 class FakeRange(Range):

@@ -1,12 +1,12 @@
-"""A shard or two without HTTP: what runs over one store in memory, wired as the processes wire them."""
+"""Shards over one store in memory on which everybody may do everything: workspaces without RBAC and without HTTP."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
-from typing import Any
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any, TypeVar
 
 import orjson
 
@@ -20,15 +20,15 @@ from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError
 from tenantry.placement.map import RangeInfo, ShardInfo
-from tenantry.placement.urls import Urls
-from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.memory import MemoryStore
 from tenantry.tenancy.wiring import Tenancy
 from tenantry.tenancy.workspaces.admission.workspace_plugins import plugins
 from tests.support.maps import MapInMemory
-from tests.support.patience import PATIENCE_SECONDS
+from tests.support.tenancies import TenantShard, changes_of
+from tests.support.waiting import after_changes
 
+T = TypeVar("T")
 USER = User("ada", (AUTHENTICATED_GROUP,))
 
 
@@ -52,62 +52,83 @@ class Anybody:
 
 
 class Map(MapInMemory):
-    """Opens ranges on the world's shards in turn."""
+    """Opens ranges on the platform's shards in turn."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, platform: OpenPlatform) -> None:
         super().__init__(())
-        self._world = world
+        self._platform = platform
         self.opened = 0
 
     def shards(self) -> Sequence[ShardInfo]:
-        return [ShardInfo(tenancy.name, tenancy.name, tenancy.urls.external) for tenancy in self._world.tenancies]
+        return [ShardInfo(shard.name, shard.name, shard.tenancy.urls.external) for shard in self._platform.shards]
 
     async def open_range(self, labels: Mapping[str, str]) -> RangeInfo:
         self.opened += 1
         number = len(self.ranges()) + 1
-        shard = self._world.tenancies[self.opened % len(self._world.tenancies)]
+        shard = self._platform.shards[self.opened % len(self._platform.shards)]
         info = RangeInfo(
             name=f"range-{number}",
             start=f"{number:03d}",
             end=f"{number:03d}~",
             shard=shard.name,
-            capacity=self._world.capacity,
+            capacity=self._platform.capacity,
             labels=labels,
         )
         await self.add(info)
         return info
 
     async def add(self, info: RangeInfo) -> None:
-        await self._world.cells[info.shard].adopt(info.name, info.start, info.end)
+        (shard,) = (shard for shard in self._platform.shards if shard.name == info.shard)
+        await shard.cell.adopt(info.name, info.start, info.end)
         self.put(info)
 
 
-@dataclass
-class World:
-    """`tenancies[0]` holds the range `root`."""
+class OpenPlatform:
+    """`shards[0]` owns the range `root`."""
 
-    capacity: int = 1000
-    store: MemoryStore = field(default_factory=MemoryStore)
-    tenancies: list[Tenancy] = field(default_factory=list)
-    cells: dict[str, Cell] = field(default_factory=dict)
-    registry: Any = None
-    authorizer: Anybody = field(default_factory=Anybody)
-    written: int = 0
-    """Changes committed since they were started."""
+    def __init__(self, shards: int, capacity: int, store: MemoryStore) -> None:
+        self.capacity = capacity
+        self.store = store
+        self.authorizer = Anybody()
+        self.map = Map(self)
+        self.written = 0
+        """Changes committed since the start."""
+        self.shards = [self._shard(f"shard-{number + 1}") for number in range(shards)]
+        self.map.put(RangeInfo(name="root", start="r", end="t", shard="shard-1", capacity=capacity))
+
+    def _shard(self, name: str) -> TenantShard:
+        shard = TenantShard(
+            self.store,
+            self.map,
+            name=name,
+            uid=f"{name}-uid-{id(self)}",
+            url="https://tenantry.test:6443",
+            kind=partial(OpenTenancy, self.authorizer),
+            peers=self,
+            ca_certificate="-----BEGIN CERTIFICATE-----\n",
+        )
+        tenancy = shard.tenancy
+        tenancy.runner.add(*tenancy.workspace_controllers(), *tenancy.export_controllers())
+        shard.cell.commits.subscribe(self._count)
+        return shard
+
+    @property
+    def tenancies(self) -> list[Tenancy]:
+        return [shard.tenancy for shard in self.shards]
 
     @property
     def tenancy(self) -> Tenancy:
-        return self.tenancies[0]
+        return self.shards[0].tenancy
 
     def tenancy_of(self, cluster: str) -> Tenancy:
-        return next(h for h in self.tenancies if h.cell.owns(cluster))
+        return next(tenancy for tenancy in self.tenancies if tenancy.cell.owns(cluster))
 
-    def count(self, _: int, changes: Sequence[object]) -> None:
+    def _count(self, _: int, changes: Sequence[object]) -> None:
         self.written += len(changes)
 
     async def call(self, range_name: str, request: Request) -> Reply:
         """Peers: what the owner of a range answers, straight on its objects."""
-        tenancy = next(h for h in self.tenancies if range_name in h.cell.ranges)
+        tenancy = next(tenancy for tenancy in self.tenancies if range_name in tenancy.cell.ranges)
         try:
             status, answer = await _serve(tenancy, request)
         except StatusError as error:
@@ -123,7 +144,7 @@ class World:
         return await self.ready(parent, name)
 
     async def ready(self, parent: str, name: str) -> Object:
-        await self.until(parent, lambda: self.phase(parent, name) == "Ready")
+        await self.until(lambda: self.phase(parent, name) == "Ready")
         found = self.get(parent, self.tenancy.definitions.workspaces, name)
         assert found is not None
         return found
@@ -149,20 +170,13 @@ class World:
     async def delete(self, cluster: str, definition: ResourceDefinition, name: str, namespace: str = "") -> None:
         await objects.delete(self.tenancy_of(cluster).scopes.cluster(cluster), definition, namespace, name)
 
-    async def until(self, cluster: str, condition: Callable[[], bool]) -> None:
-        """Waits for commits until the condition holds."""
-        changed = asyncio.Event()
-        stops = [held.subscribe(lambda _: changed.set()) for tenancy in self.tenancies for held in tenancy.cell.ranges.values()]
-        stops.append(self.registry.subscribe(changed.set))
-        try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                while not condition():
-                    changed.clear()
-                    with suppress(TimeoutError):
-                        await asyncio.wait_for(changed.wait(), 0.05)
-        finally:
-            for stop in stops:
-                stop()
+    async def until(self, condition: Callable[[], T]) -> T:
+        """What `condition` gives, once it is true; looked at after each commit."""
+
+        async def look() -> T:
+            return condition()
+
+        return await after_changes(look, self.map.subscribe, *map(changes_of, self.tenancies))
 
 
 def workspace(name: str, **spec: Any) -> Object:
@@ -194,35 +208,14 @@ class OpenTenancy(Tenancy):
 
 
 @asynccontextmanager
-async def running(shards: int = 1, *, capacity: int = 1000, store: MemoryStore | None = None) -> AsyncIterator[World]:
-    """A world that runs; the range `root` is on the first."""
-    world = World(capacity=capacity, store=store or MemoryStore())
-    world.registry = Map(world)
-    for number in range(shards):
-        name = f"shard-{number + 1}"
-        cell = Cell(world.store, f"{name}-uid-{id(world)}", records.parse_head)
-        tenancy = OpenTenancy(
-            world.authorizer,
-            name=name,
-            cell=cell,
-            range_map=world.registry,
-            urls=Urls("https://tenantry.test:6443"),
-            peers=world,
-            ca_certificate="-----BEGIN CERTIFICATE-----\n",
-        )
-        tenancy.runner.add(*tenancy.workspace_controllers(), *tenancy.export_controllers())
-        cell.commits.subscribe(world.count)
-        world.tenancies.append(tenancy)
-        world.cells[name] = cell
-    await world.registry.add(RangeInfo(name="root", start="r", end="t", shard="shard-1", capacity=capacity))
-    await asyncio.gather(*(tenancy.start() for tenancy in world.tenancies))
+async def running(shards: int = 1, *, capacity: int = 1000, store: MemoryStore | None = None) -> AsyncIterator[OpenPlatform]:
+    platform = OpenPlatform(shards, capacity, store or MemoryStore())
+    await asyncio.gather(*(shard.start() for shard in platform.shards))
     try:
-        yield world
+        yield platform
     finally:
-        for each in world.tenancies:
-            await each.stop()
-        for cell in world.cells.values():
-            await cell.close()
+        for shard in platform.shards:
+            await shard.stop()
 
 
 async def _serve(tenancy: Tenancy, request: Request) -> tuple[int, Object]:

@@ -1,10 +1,13 @@
-"""Tenancy of one shard over a store in memory, with real authorization and the admission of exports: for tests."""
+"""Shards over a store in memory, without HTTP and without sessions: they own what the test's map says.
+
+`TenantShard` is a cell and its tenancy, as wired in a process; `ServedShard` answers requests with real authorization, has views,
+and writes as the system does.
+"""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Self
 
 import orjson
 
@@ -15,7 +18,7 @@ from tenantry.apiserver.pipeline import Pipeline
 from tenantry.apiserver.records import parse_head
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.scope import Connector
-from tenantry.apiserver.user import AUTHENTICATED_GROUP, MASTERS_GROUP, User
+from tenantry.apiserver.user import User
 from tenantry.http.messages import Reply, Response
 from tenantry.kube.objects import Object
 from tenantry.placement.map import RangeInfo, ShardInfo
@@ -23,6 +26,7 @@ from tenantry.placement.urls import Urls
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.memory import MemoryStore
+from tenantry.storage.range import Range
 from tenantry.tenancy.admission.system_finalizers import SystemFinalizers
 from tenantry.tenancy.exports.admission.export_plugins import plugins
 from tenantry.tenancy.exports.read_bindings import decoded
@@ -36,9 +40,9 @@ from tenantry.virtual.builtin_views import builtin_views
 from tenantry.virtual.mount import ServicesMount, load_views
 from tenantry.virtual.view import View, ViewContext
 from tests.support.maps import MapInMemory
-from tests.support.patience import PATIENCE_SECONDS
+from tests.support.people import MASTER
+from tests.support.waiting import Subscribe, after_changes, until
 
-MASTER = User("system:admin", (MASTERS_GROUP, AUTHENTICATED_GROUP))
 URL = "https://tenantry.example:6443"
 SCHEMA_VERSION = {
     "name": "v1",
@@ -55,8 +59,23 @@ SCHEMA_VERSION = {
 }
 
 
-def user(name: str, *groups: str) -> User:
-    return User(name, (*groups, AUTHENTICATED_GROUP))
+def changes_of(tenancy: Tenancy) -> Subscribe:
+    """What a shard sees change: every commit in its ranges, the ranges that it acquires, and the catalog."""
+
+    def subscribe(changed: Callable[[], None]) -> Callable[[], None]:
+        def acquired(range_: Range) -> Callable[[], None]:
+            changed()
+            return range_.subscribe(lambda _: changed())
+
+        stops = [tenancy.local_ranges.follow(acquired), tenancy.catalog.subscribe(None, lambda *_: changed())]
+
+        def stop() -> None:
+            for each in stops:
+                each()
+
+        return stop
+
+    return subscribe
 
 
 class NoPeers:
@@ -64,7 +83,7 @@ class NoPeers:
         return Response(200, orjson.dumps({"passed": range_name, "path": request.path}))
 
 
-class ExportsTenancy(Tenancy):
+class _ExportsTenancy(Tenancy):
     """With the admission of exports alone."""
 
     def make_admission(self) -> Admission:
@@ -72,39 +91,74 @@ class ExportsTenancy(Tenancy):
         return AdmissionChain([SystemFinalizers(definitions=self.definitions), *own])
 
 
-class World:
-    """`root` = ["r", "t") and `range-2` = ["000", "001"), both on this shard; `range-9` = ["900", "901") on another."""
+class TenantShard:
+    """A shard that owns the ranges that the map gives to its name.
+
+    `kind`: the class of its tenancy; `parts`: what that is made of beside the usual.
+    """
+
+    def __init__(
+        self,
+        store: MemoryStore,
+        range_map: MapInMemory,
+        *,
+        name: str,
+        uid: str = "",
+        url: str = URL,
+        kind: Callable[..., Tenancy] = Tenancy,
+        **parts: Any,
+    ) -> None:
+        self.store = store
+        self.map = range_map
+        self.name = name
+        self.cell = Cell(store, uid or f"uid-{name}", parse_head)
+        self.tenancy = kind(name=name, cell=self.cell, range_map=range_map, urls=Urls(url), **parts)
+
+    async def start(self) -> None:
+        for info in self.map.ranges():
+            if info.shard == self.name:
+                await self.cell.adopt(info.name, info.start, info.end)
+        await self.tenancy.start()
+
+    async def idle(self, condition: Callable[[], object] = lambda: True) -> None:
+        """Returns when no controller has anything to do and the condition holds."""
+        await until(lambda: self.tenancy.runner.idle and condition())
+
+    async def stop(self) -> None:
+        await self.tenancy.stop()
+        await self.cell.close()
+
+
+class ServedShard(TenantShard):
+    """A context manager. `here` owns `root` = ["r", "t") and `range-2` = ["000", "001"); `there` owns `range-9` = ["900", "901"),
+    and is another one over the same store, if a test makes it at all."""
 
     def __init__(
         self,
         *views: type[View],
         store: MemoryStore | None = None,
         name: str = "here",
-        ranges: Mapping[str, tuple[str, str]] | None = None,
         authenticator: Authenticator | None = None,
         whole_admission: bool = False,
         ca_certificate: str = "",
         **settings: Any,
     ) -> None:
-        self.store = store or MemoryStore()
-        self.cell = Cell(self.store, f"uid-{name}", parse_head)
-        self._ranges = ranges or {"root": ("r", "t"), "range-2": ("000", "001")}
         infos = [
             RangeInfo(name="root", start="r", end="t", shard="here", labels={"region": "eu"}),
             RangeInfo(name="range-2", start="000", end="001", shard="here", labels={"region": "us"}),
             RangeInfo(name="range-9", start="900", end="901", shard="there", labels={"region": "us"}),
         ]
         self.connectors: dict[tuple[str, str, str], Connector] = {}
-        made_by = Tenancy if whole_admission else ExportsTenancy
-        self.tenancy = tenancy = made_by(
+        super().__init__(
+            store or MemoryStore(),
+            MapInMemory(infos, [ShardInfo(shard, f"uid-{shard}", URL) for shard in ("here", "there")]),
             name=name,
-            cell=self.cell,
-            range_map=MapInMemory(infos, [ShardInfo(shard, f"uid-{shard}", URL) for shard in ("here", "there")]),
-            urls=Urls(URL),
+            kind=Tenancy if whole_admission else _ExportsTenancy,
             peers=NoPeers(),
             connectors=self.connectors,
             ca_certificate=ca_certificate,
         )
+        tenancy = self.tenancy
         self.controllers = list(tenancy.export_controllers(**settings))
         copies = RoleCopiesController(cell=self.cell, definitions=tenancy.definitions, copies=tenancy.copies)
         tenancy.runner.add(*self.controllers, copies)
@@ -129,30 +183,20 @@ class World:
             forward=tenancy.peers.call,
         )
 
-    async def __aenter__(self) -> World:
-        for name, (start, end) in self._ranges.items():
-            await self.cell.adopt(name, start, end)
-        await self.tenancy.start()
+    async def __aenter__(self) -> Self:
+        await self.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.tenancy.stop()
-        await self.cell.close()
+        await self.stop()
 
     async def until(self, done: Callable[[], Any]) -> Any:
         """What `done` gives, once it is true; looked at after every commit."""
-        changed = asyncio.Event()
-        stops = [held.subscribe(lambda _: changed.set()) for held in self.cell.ranges.values()]
-        stops.append(self.tenancy.catalog.subscribe(None, lambda *_: changed.set()))
-        try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                while not (found := done()):
-                    await changed.wait()
-                    changed.clear()
-                return found
-        finally:
-            for stop in stops:
-                stop()
+
+        async def look() -> Any:
+            return done()
+
+        return await after_changes(look, changes_of(self.tenancy))
 
     def get(self, cluster: str, resource: str, name: str, namespace: str = "") -> Object | None:
         record = self.cell.range_of(cluster).get(Key(cluster, resource, namespace, name))

@@ -1,17 +1,15 @@
-"""The world of exports with all of admission and the controllers of plain Kubernetes, and short ways to write and to wait."""
+"""A logical cluster on a shard in memory with all of admission and the controllers of plain Kubernetes, and objects for it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 from tenantry.apiserver.authentication.service_account import BoundObject
 from tenantry.apiserver.user import User
 from tenantry.kube.objects import Object
 from tenantry.tenancy.resources import LOGICAL_CLUSTERS
-from tests.support.waiting import until
-from tests.tenancy.exports_world import MASTER
-from tests.tenancy.exports_world import World as ExportsWorld
+from tests.support.people import MASTER
+from tests.support.tenancies import ServedShard
 
 CLUSTER = "rtenant000000000"
 RBAC = "rbac.authorization.k8s.io"
@@ -29,14 +27,14 @@ def issue(*, cluster: str, namespace: str, name: str, uid: str, secret: BoundObj
     return f"{cluster}/{namespace}/{name}/{uid}/{secret.uid}"
 
 
-class World(ExportsWorld):
-    """One cluster, CLUSTER, whose owner is `ada`, with the namespace `default`."""
+class ServedCluster(ServedShard):
+    """A shard that has one cluster, CLUSTER, whose owner is `ada`, with the namespace `default`."""
 
     def __init__(self, *, ca_certificate: str = "PEM", **more: Any) -> None:
         super().__init__(ca_certificate=ca_certificate, whole_admission=True, **more)
         self.tenancy.runner.add(*self.tenancy.plain_controllers(issue))
 
-    async def __aenter__(self) -> World:
+    async def __aenter__(self) -> Self:
         await super().__aenter__()
         if self.get(CLUSTER, LOGICAL_CLUSTERS, "cluster") is None:
             await self.cluster(CLUSTER, owner="ada")
@@ -82,10 +80,6 @@ class World(ExportsWorld):
 
     async def gone(self, plural: str, name: str, namespace: str = "default") -> None:
         await self.until(lambda: self.find(plural, name, namespace) is None)
-
-    async def settled(self, condition: Callable[[], object] = lambda: True) -> None:
-        """Returns when no controller has anything to do and the condition holds."""
-        await until(lambda: self.tenancy.runner.idle and condition())
 
 
 def config_map(name: str, *owners: Object, block: bool = False, **metadata: Any) -> Object:
