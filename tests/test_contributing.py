@@ -33,7 +33,7 @@ def test_the_path_exists(path: str) -> None:
         ("tenantry/kube/openapi/paths.py", "_SELECTION"),
         ("tenantry/kube/types/__init__.py", "BUILTINS"),
         ("tenantry/virtual/builtin_views.py", "builtin_views"),
-        ("tests/kube/test_discovery_openapi.py", "test_paths"),
+        ("tests/kube/openapi/test_openapi.py", "test_paths"),
     ],
 )
 def test_the_name_is_there(path: str, name: str) -> None:

@@ -23,7 +23,9 @@ from tenantry.apiserver.request import Request
 from tenantry.apiserver.work import WorkerThreads
 from tenantry.http.messages import Response, Stream
 from tests.growth.meter import GROWTH, SLACK, lines
-from tests.support.one_process import MASTER, Stack, person, running
+from tests.support.one_process import Stack, running
+from tests.support.people import MASTER, person
+from tests.support.sinks import MemorySink
 from tests.support.waiting import until
 
 _NOISE_LINES = 800
@@ -56,22 +58,16 @@ class Sent:
 Make = Callable[[int], Sent]
 
 
-class Closed:
-    """A sink whose client has gone: a stream writes what it begins with, and ends."""
-
-    aborted = False
-    buffered_bytes = 0
-    buffer_limit_bytes = 8 << 20
+class Closed(MemorySink):
+    """Of a client that has gone: a stream writes what it begins with, and ends."""
 
     def __init__(self) -> None:
-        self.closed = asyncio.Event()
+        super().__init__()
         self.closed.set()
         self.written = 0
 
     def send(self, framed: bytes) -> None:
         self.written += len(framed)
-
-    def abort(self) -> None: ...
 
 
 @dataclass

@@ -9,7 +9,8 @@ from typing import Any
 import orjson
 
 from tenantry.kube.codec import json_size
-from tests.support.one_process import MASTER, running
+from tests.support.one_process import running
+from tests.support.people import MASTER
 
 CRDS = "apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 PROPERTIES = 15_000

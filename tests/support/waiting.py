@@ -16,6 +16,9 @@ _POLL_SECONDS = 0.005
 
 T = TypeVar("T")
 
+Subscribe = Callable[[Callable[[], None]], Callable[[], None]]
+"""Calls a function after each change; what it returns ends that."""
+
 
 async def until(condition: Callable[[], object], seconds: float = PATIENCE_SECONDS) -> None:
     """Waits for what happens on this event loop: looks at each of its turns. Raises TimeoutError."""
@@ -37,6 +40,25 @@ async def eventually_answers(question: Callable[[], Awaitable[T]], seconds: floa
         while not (answer := await question()):  # noqa: ASYNC110 - another process has no event to wait for
             await asyncio.sleep(_POLL_SECONDS)
         return answer
+
+
+async def after_changes(look: Callable[[], Awaitable[T | None]], *sources: Subscribe) -> T:
+    """The first answer of `look` that is true, which is asked now, and again after each change that a source tells of.
+
+    For what happens on this event loop and has events. Raises TimeoutError.
+    """
+    changed = asyncio.Event()
+    stops = [subscribe(changed.set) for subscribe in sources]
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while True:
+                changed.clear()
+                if answer := await look():
+                    return answer
+                await changed.wait()
+    finally:
+        for stop in stops:
+            stop()
 
 
 async def quiet(seconds: float = PATIENCE_SECONDS) -> None:

@@ -24,9 +24,10 @@ from tenantry.storage.range import Range
 from tenantry.storage.record import Record
 from tenantry.tenancy.authorization.cluster_access import Access
 from tenantry.tenancy.authorization.policy import Policy
-from tests.apiserver.kit import MemorySink
-from tests.support.one_process import MASTER, Stack, person, running
+from tests.support.one_process import Stack, running
+from tests.support.people import MASTER, person
 from tests.support.reachable import alive, growth, held
+from tests.support.sinks import MemorySink
 from tests.support.waiting import eventually
 
 BESIDE = (Cache, History, MemoryStore, asyncio.Event)
