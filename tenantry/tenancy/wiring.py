@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from tenantry.apiserver.admission.attributes import Admission
 from tenantry.apiserver.scope import Connector
 from tenantry.apiserver.user import AUTHENTICATED_GROUP
 from tenantry.controllers.controller import Controller
@@ -22,7 +21,7 @@ from tenantry.placement.map import Map
 from tenantry.placement.peers import Peers
 from tenantry.placement.urls import Urls
 from tenantry.storage.cell import Cell
-from tenantry.tenancy.admission import admission_chain as admission
+from tenantry.tenancy.admission import admission_chain
 from tenantry.tenancy.authorization.authorizer_chain import AuthorizerChain
 from tenantry.tenancy.authorization.cluster_authorizer import ClusterAuthorizer
 from tenantry.tenancy.bootstrap import Bootstrap
@@ -54,7 +53,7 @@ class Tenancy:
 
     `connectors`: (group, resource, subresource) → the connector of an access review or a special subresource. `ca_certificate`:
     PEM, for the ConfigMap `kube-root-ca.crt`. `home_creator_groups`: groups whose users may create a home workspace; None
-    disables them.
+    disables them. `authorizer` and `build_admission`: others than those of tenancy, for tests.
     """
 
     def __init__(
@@ -68,6 +67,8 @@ class Tenancy:
         connectors: Connectors | None = None,
         ca_certificate: str = "",
         home_creator_groups: Sequence[str] | None = (AUTHENTICATED_GROUP,),
+        authorizer: ClusterAuthorizer | None = None,
+        build_admission: admission_chain.BuildAdmission = admission_chain.build,
     ) -> None:
         self.name = name
         self.cell = cell
@@ -95,15 +96,27 @@ class Tenancy:
         self.copies = Copies(cell, self.catalog, self.definitions)
         self.changes = Changes(self.copies)
         self.contents = ClusterContents(self.definitions, self.changes, self.exports, ca_certificate=ca_certificate)
-        self.authorizer = self.make_authorizer()
+        self.authorizer: ClusterAuthorizer = authorizer or AuthorizerChain(
+            cell=cell, catalog=self.catalog, directory=self.directory, local_ranges=self.local_ranges, exports=self.exports
+        )
         self.claims = Claims(catalog=self.catalog, exports=self.exports)
-        self.admission = self.make_admission()
+        admission = build_admission(
+            cell=cell,
+            catalog=self.catalog,
+            directory=self.directory,
+            definitions=self.definitions,
+            workspace_types=self.workspace_types,
+            scheduler=self.scheduler,
+            exports=self.exports,
+            claims=self.claims,
+            authorizer=self.authorizer,
+        )
         self.scopes = ClusterScopes(
             shard_name=name,
             cell=cell,
             apis=self.apis,
             authorizer=self.authorizer,
-            admission=self.admission,
+            admission=admission,
             copies=self.copies,
             connectors=connectors if connectors is not None else {},
         )
@@ -142,31 +155,6 @@ class Tenancy:
         )
         self._stop_commits: Callable[[], None] = lambda: None
         self._stop_map: Callable[[], None] = lambda: None
-
-    def make_authorizer(self) -> ClusterAuthorizer:
-        """Makes the authorizer; scopes and controllers are not made yet."""
-        return AuthorizerChain(
-            cell=self.cell,
-            catalog=self.catalog,
-            directory=self.directory,
-            local_ranges=self.local_ranges,
-            exports=self.exports,
-        )
-
-    def make_admission(self) -> Admission:
-        """Makes the admission chain; scopes and controllers are not made yet."""
-        assert isinstance(self.authorizer, AuthorizerChain), "whoever makes another authorizer makes another admission"
-        return admission.build(
-            cell=self.cell,
-            catalog=self.catalog,
-            directory=self.directory,
-            definitions=self.definitions,
-            workspace_types=self.workspace_types,
-            scheduler=self.scheduler,
-            exports=self.exports,
-            claims=self.claims,
-            authorizer=self.authorizer,
-        )
 
     def plain_controllers(self, issue_token: Issue) -> Iterable[Controller[Any]]:
         """The controllers of Kubernetes. `issue_token` signs the tokens of service account token secrets."""

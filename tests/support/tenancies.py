@@ -28,12 +28,14 @@ from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.range import Range
+from tenantry.tenancy.admission.admission_chain import build
 from tenantry.tenancy.admission.system_finalizers import SystemFinalizers
 from tenantry.tenancy.exports.admission.export_plugins import plugins
 from tenantry.tenancy.exports.read_bindings import decoded
 from tenantry.tenancy.exports.revise import revise
 from tenantry.tenancy.mounts import RangesMount
 from tenantry.tenancy.resources import API_BINDINGS, API_EXPORTS
+from tenantry.tenancy.types import SystemDefinitions
 from tenantry.tenancy.wiring import Tenancy
 from tenantry.tenancy.workspaces.role_copies_controller import RoleCopiesController
 from tenantry.virtual.access_changes import AccessChanges
@@ -84,18 +86,16 @@ class NoPeers:
         return Response(200, orjson.dumps({"passed": range_name, "path": request.path}))
 
 
-class _ExportsTenancy(Tenancy):
-    """With the admission of exports alone."""
-
-    def make_admission(self) -> Admission:
-        own = plugins(directory=self.directory, exports=self.exports, claims=self.claims, authorizer=self.authorizer)
-        return AdmissionChain([SystemFinalizers(definitions=self.definitions), *own])
+def admission_of_exports(*, definitions: SystemDefinitions, **parts: Any) -> Admission:
+    """The admission of exports alone."""
+    own = plugins(**{name: parts[name] for name in ("directory", "exports", "claims", "authorizer")})
+    return AdmissionChain([SystemFinalizers(definitions=definitions), *own])
 
 
 class TenantShard:
     """A shard that owns the ranges that the map gives to its name.
 
-    `kind`: the class of its tenancy; `parts`: what that is made of beside the usual.
+    `parts`: what its tenancy is made of beside the usual.
     """
 
     def __init__(
@@ -106,14 +106,13 @@ class TenantShard:
         name: str,
         uid: str = "",
         url: str = URL,
-        kind: Callable[..., Tenancy] = Tenancy,
         **parts: Any,
     ) -> None:
         self.store = store
         self.map = range_map
         self.name = name
         self.cell = Cell(store, uid or f"uid-{name}", parse_head)
-        self.tenancy = kind(name=name, cell=self.cell, range_map=range_map, urls=Urls(url), **parts)
+        self.tenancy = Tenancy(name=name, cell=self.cell, range_map=range_map, urls=Urls(url), **parts)
 
     async def start(self) -> None:
         for info in self.map.ranges():
@@ -154,7 +153,7 @@ class ServedShard(TenantShard):
             store or MemoryStore(),
             MapInMemory(infos, [ShardInfo(shard, f"uid-{shard}", URL) for shard in ("here", "there")]),
             name=name,
-            kind=Tenancy if whole_admission else _ExportsTenancy,
+            build_admission=build if whole_admission else admission_of_exports,
             peers=NoPeers(),
             connectors=self.connectors,
             ca_certificate=ca_certificate,

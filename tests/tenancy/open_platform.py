@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any, TypeVar
 
 import orjson
@@ -19,6 +18,7 @@ from tenantry.apiserver.user import AUTHENTICATED_GROUP, SYSTEM, User
 from tenantry.http.messages import Reply, Response
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
+from tenantry.kube.rbac.cover import Rule
 from tenantry.kube.status import StatusError
 from tenantry.placement.map import RangeInfo, ShardInfo
 from tenantry.storage.keys import Key
@@ -50,6 +50,12 @@ class Anybody:
 
     def is_privileged(self, user: User) -> bool:
         return True
+
+    def rules(self, user: User, cluster: str, namespace: str) -> Sequence[Rule]:
+        return ({"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]},)
+
+    def role_rules(self, cluster: str, namespace: str, name: str) -> Sequence[Rule] | None:
+        return None
 
 
 class Map(MapInMemory):
@@ -104,7 +110,8 @@ class OpenPlatform:
             name=name,
             uid=f"{name}-uid-{id(self)}",
             url="https://tenantry.test:6443",
-            kind=partial(OpenTenancy, self.authorizer),
+            authorizer=self.authorizer,
+            build_admission=admission_of_workspaces,
             peers=self,
             ca_certificate="-----BEGIN CERTIFICATE-----\n",
         )
@@ -185,27 +192,10 @@ def workspace(name: str, **spec: Any) -> Object:
     return obj | ({"spec": spec} if spec else {})
 
 
-class OpenTenancy(Tenancy):
-    """With another authorizer, and the admission of workspaces alone."""
-
-    def __init__(self, authorizer: Anybody, **parts: Any) -> None:
-        self._anybody = authorizer
-        super().__init__(**parts)
-
-    def make_authorizer(self) -> Anybody:
-        return self._anybody
-
-    def make_admission(self) -> Admission:
-        return AdmissionChain(
-            plugins(
-                cell=self.cell,
-                directory=self.directory,
-                definitions=self.definitions,
-                workspace_types=self.workspace_types,
-                scheduler=self.scheduler,
-                authorizer=self.authorizer,
-            )
-        )
+def admission_of_workspaces(**parts: Any) -> Admission:
+    """The admission of workspaces alone."""
+    names = ("cell", "directory", "definitions", "workspace_types", "scheduler", "authorizer")
+    return AdmissionChain(plugins(**{name: parts[name] for name in names}))
 
 
 @asynccontextmanager
