@@ -31,7 +31,7 @@ class Router:
             return self._holding(path[len(_CLUSTERS) :].partition("/")[0])
         if path.startswith(_RANGES):
             name = path[len(_RANGES) :].partition("/")[0]
-            found = self._directory.map.named(name)
+            found = self._directory.range_map.named(name)
             return found or self._directory.range_of(ROOT)
         return self._holding(self._token_cluster(request) or ROOT)
 

@@ -18,7 +18,8 @@ from registry.loads import Loads
 from registry.reachable_shards import reachable_shards
 from tenantry.kube.status import unavailable
 from tenantry.placement.map_rows import OpenedRow, RangeRow, encode, range_key, session_key
-from tenantry.placement.range_map import Opened, RangeMap
+from tenantry.placement.range_map import RangeMap
+from tenantry.placement.range_opening import OpenedRange
 from tenantry.placement.reach import Reach
 from tenantry.storage.fence import FenceValue, fence_key
 from tenantry.storage.keys import RANGES_OPENED
@@ -42,7 +43,7 @@ class Openings:
         self._reach = reach
         self._turn = asyncio.Lock()
 
-    async def __call__(self, labels: Mapping[str, str], after_version: int) -> Opened:
+    async def __call__(self, labels: Mapping[str, str], after_version: int) -> OpenedRange:
         """A range with exactly these labels that was opened after that version of the map, or a new one.
 
         A new one goes to the least loaded shard. Raises StatusError 503 where no shard serves, too many others open ranges, or a
@@ -84,13 +85,13 @@ class Openings:
             revision = page.kvs[0].mod_revision if page.kvs else 0
         await self._map.reached(revision)
 
-    def _opened_since(self, labels: Mapping[str, str], version: int) -> Opened | None:
+    def _opened_since(self, labels: Mapping[str, str], version: int) -> OpenedRange | None:
         for name, record in self._map.records().items():
             if record.create_revision > version and record.row.labels == labels:
-                return Opened(name, record.mod_revision)
+                return OpenedRange(name, record.mod_revision)
         return None
 
-    async def _open(self, labels: dict[str, str]) -> Opened:
+    async def _open(self, labels: dict[str, str]) -> OpenedRange:
         """One attempt. Raises Fenced where the map is behind, StatusError 503."""
         if self._map.unreadable:
             names = ", ".join(sorted(self._map.unreadable))
@@ -125,7 +126,7 @@ class Openings:
         )
         logger.info("opened a range", extra={"range": name, "start": start, "shard": sessions[target].row.name})
         await self._map.reached(revision)
-        return Opened(name, revision)
+        return OpenedRange(name, revision)
 
 
 def _number(name: str) -> int:

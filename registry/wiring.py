@@ -13,7 +13,8 @@ from registry.loads import Loads
 from registry.openings import Openings
 from tenantry.placement.map import ShardInfo
 from tenantry.placement.map_rows import drain_key
-from tenantry.placement.range_map import Opened, RangeMap
+from tenantry.placement.range_map import RangeMap
+from tenantry.placement.range_opening import OpenedRange
 from tenantry.placement.reach import Reach
 from tenantry.storage.election import Election
 from tenantry.storage.keys import ELECTION, LOADS, REACH, SESSIONS, prefix_end
@@ -88,7 +89,7 @@ class Registry:
         if self._own_map:
             await self.map.stop()
 
-    async def open_range(self, labels: Mapping[str, str], after_version: int) -> Opened:
+    async def open_range(self, labels: Mapping[str, str], after_version: int) -> OpenedRange:
         """See `Openings.__call__`."""
         return await self.openings(labels, after_version)
 

@@ -9,14 +9,14 @@ from tenantry.apiserver.request import Request
 from tenantry.apiserver.storage_errors import not_owner
 from tenantry.http.messages import Reply
 from tenantry.kube.status import unavailable
-from tenantry.placement.map import Map
+from tenantry.placement.range_map import RangeMap
 
 
 class LocalPeers:
     """`Peers` in one process. `shards`: name → shard; the caller adds them when all are made."""
 
-    def __init__(self, map_: Map, shards: Mapping[str, Shard]) -> None:
-        self._map = map_
+    def __init__(self, range_map: RangeMap, shards: Mapping[str, Shard]) -> None:
+        self._map = range_map
         self._shards = shards
 
     async def call(self, range_name: str, request: Request) -> Reply:

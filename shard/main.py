@@ -35,7 +35,8 @@ from tenantry.http.messages import Reply
 from tenantry.http.server import HttpServer
 from tenantry.kube.status import unavailable
 from tenantry.placement.owners import Owners
-from tenantry.placement.range_map import Opened, RangeMap
+from tenantry.placement.range_map import RangeMap
+from tenantry.placement.range_opening import OpenedRange, RangeOpening
 from tenantry.placement.reach import CLOCK_WARNING_SECONDS, Reach, ahead, clock_gauge
 from tenantry.placement.reach_probe import NEIGHBOURS, ReachProbe
 from tenantry.placement.remote_peers import RemotePeers
@@ -62,7 +63,7 @@ class ShardProcess(Process[ShardSettings]):
         self.name = settings.shard_name or socket.gethostname()
         self.uid = uuid.uuid4().hex
         self.url = ""
-        self.map = RangeMap(store, opener=self._open_range)
+        self.map = RangeMap(store)
         self.reach = Reach(store, own=self.uid)
         self.shard: Shard | None = None
         self._clients = ClientAuthority(authority.certificate)
@@ -121,6 +122,7 @@ class ShardProcess(Process[ShardSettings]):
             name=self.name,
             store=self._store,
             range_map=self.map,
+            opening=RangeOpening(self.map, self._open_range),
             peers=peers,
             urls=Urls(settings.external_url),
             identity=identity,
@@ -199,14 +201,14 @@ class ShardProcess(Process[ShardSettings]):
         off = f"; its clock is {ahead(difference)} of theirs" if abs(difference) >= CLOCK_WARNING_SECONDS else ""
         return f"this shard gets no ranges: {why}{off}"
 
-    async def _open_range(self, labels: Mapping[str, str], after_version: int) -> Opened:
+    async def _open_range(self, labels: Mapping[str, str], after_version: int) -> OpenedRange:
         if self._registries is None:
             raise unavailable(f"shard {self.name} is starting")
         try:
             opened = await self._registries.open_range(labels, after_version)
         except RegistryError as error:
             raise unavailable(f"no range could be opened: {error}") from error
-        return Opened(opened.name, opened.version)
+        return OpenedRange(opened.name, opened.version)
 
     async def _heartbeat_store(self) -> Store:
         return await EtcdStore.open(heartbeat_config(self._settings.etcd(), self._settings.session_ttl_seconds))

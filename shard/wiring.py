@@ -24,6 +24,7 @@ from tenantry.placement.map import ShardInfo
 from tenantry.placement.ownership import Ownership
 from tenantry.placement.peers import Peers
 from tenantry.placement.range_map import RangeMap
+from tenantry.placement.range_opening import RangeOpening
 from tenantry.placement.session import Session
 from tenantry.placement.urls import Urls
 from tenantry.storage.cell import NO_LIMITS, Cell, ClusterLimits
@@ -70,6 +71,7 @@ class Shard:
         name: str,
         store: Store,
         range_map: RangeMap,
+        opening: RangeOpening,
         peers: Peers,
         urls: Urls,
         identity: Identity,
@@ -109,6 +111,7 @@ class Shard:
             name=name,
             cell=self.cell,
             range_map=range_map,
+            opening=opening,
             urls=urls,
             peers=peers,
             connectors={**reviews.connectors(authenticator), **token_request.connectors(identity.issuer, lookup)},

@@ -10,7 +10,8 @@ from shard.load_reports import reporting_loads
 from shard.local_peers import LocalPeers
 from shard.wiring import Shard
 from tenantry.placement.map import RangeInfo
-from tenantry.placement.range_map import Opened, RangeMap
+from tenantry.placement.range_map import RangeMap
+from tenantry.placement.range_opening import OpenedRange, RangeOpening
 from tenantry.storage.store import Store
 from tenantry.tenancy.well_known import ROOT
 
@@ -22,11 +23,12 @@ LOAD_REPORT_SECONDS = 2.0
 
 
 class LocalFleet:
-    """Made; shards, which are given `map` and `peers`, are put into `shards` by their names; started, stopped."""
+    """Made; shards, which are given `map`, `opening` and `peers`, are put into `shards` by their names; started, stopped."""
 
     def __init__(self, store: Store, *, capacity: int) -> None:
         self._store = store
-        self.map = RangeMap(store, opener=self._open_range)
+        self.map = RangeMap(store)
+        self.opening = RangeOpening(self.map, self._open_range)
         # Ranges are spread over the shards that are there when it begins; moving them within one process would gain nothing.
         self.registry = Registry(store, capacity=capacity, balance=False, ttl_seconds=TTL_SECONDS, range_map=self.map)
         self.shards: dict[str, Shard] = {}
@@ -70,7 +72,7 @@ class LocalFleet:
         shard = self.shards.get(info.shard)
         return shard.tenants(info.name) if shard is not None else 0
 
-    async def _open_range(self, labels: Mapping[str, str], after_version: int) -> Opened:
+    async def _open_range(self, labels: Mapping[str, str], after_version: int) -> OpenedRange:
         """Returns when the shard that got the range serves it."""
         opened = await self.registry.open_range(labels, after_version)
         await self.map.reached(opened.version)

@@ -98,6 +98,7 @@ class WholePlatform(Process[StartSettings]):
                 name=name,
                 store=self._store,
                 range_map=fleet.map,
+                opening=fleet.opening,
                 peers=fleet.peers,
                 urls=Urls(self._url),
                 identity=identity,

@@ -1,10 +1,10 @@
-"""What the map of ranges shows, and what is asked of it. `range_map` follows it in the store."""
+"""What the map shows: ranges and shards. `range_map` follows it in the store."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,25 +42,3 @@ class ShardInfo(NamedTuple):
     uid: str
     url: str
     draining: bool = False
-
-
-class Map(Protocol):
-    """The map of ranges, and how a range is added to it. Look-ups are from memory."""
-
-    def ranges(self) -> Sequence[RangeInfo]:
-        """In the order of `start`. The same value until something changes."""
-        ...
-
-    def range_of(self, cluster: str) -> RangeInfo | None: ...
-
-    def named(self, name: str) -> RangeInfo | None: ...
-
-    def shards(self) -> Sequence[ShardInfo]: ...
-
-    async def open_range(self, labels: Mapping[str, str]) -> RangeInfo:
-        """A new range over unused ids, placed on the least loaded shard. Returns when that shard serves it."""
-        ...
-
-    def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Calls back when the map changed; returns how to stop."""
-        ...

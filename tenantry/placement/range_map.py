@@ -8,7 +8,7 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from tenantry.base.broadcast import Broadcast, Signal
 from tenantry.placement.map import RangeInfo, ShardInfo
@@ -23,19 +23,6 @@ LOG_ENTRIES = 8192
 """Changes that are remembered for followers who resume; an older one gets the whole map."""
 AHEAD_SECONDS = 5.0
 """How long a follower who knows a version that this process has not seen yet waits for it, before it gets the whole map."""
-
-
-class Opened(NamedTuple):
-    """A range that was opened, and the version of the map that shows it."""
-
-    name: str
-    version: int
-
-
-class RangeOpener(Protocol):
-    async def __call__(self, labels: Mapping[str, str], after_version: int) -> Opened:
-        """A range with these labels that was opened after the map's version, or a new one. Raises StatusError, OSError."""
-        ...
 
 
 class MapDelta(NamedTuple):
@@ -54,15 +41,13 @@ class MapDelta(NamedTuple):
 
 
 class RangeMap:
-    """Implements `tenantry.placement.map.Map`. Look-ups are from memory, and go on while the store does not answer.
+    """Look-ups are from memory, and go on while the store does not answer.
 
-    `opener` is who opens ranges; the wiring sets it where ranges are to be opened.
     `version` is the store's revision up to which the map is complete: the same in every process, so who follows can
     resume anywhere.
     """
 
-    def __init__(self, store: Store, *, opener: RangeOpener | None = None) -> None:
-        self.opener = opener
+    def __init__(self, store: Store) -> None:
         self.version = 0
         self.opened: tuple[OpenedRow, int] = (OpenedRow(1), 0)
         """The last opening and the revision of its key (0: none yet)."""
@@ -99,6 +84,7 @@ class RangeMap:
         await self._follower.stop()
 
     def ranges(self) -> Sequence[RangeInfo]:
+        """In the order of `start`. The same value until a range changes."""
         return self._ordered
 
     def range_of(self, cluster: str) -> RangeInfo | None:
@@ -126,18 +112,8 @@ class RangeMap:
         """By uid; do not change it."""
         return self._sessions
 
-    async def open_range(self, labels: Mapping[str, str]) -> RangeInfo:
-        """A range with room for callers that found none in the map as it is now. Raises as the opener does."""
-        if self.opener is None:
-            raise RuntimeError("nobody opens ranges here: the wiring set no opener")
-        opened = await self.opener(labels, self.version)
-        await self.reached(opened.version)
-        info = self._infos.get(opened.name)
-        if info is None:
-            raise RuntimeError(f"range {opened.name} was opened, and is not in the map at version {self.version}")
-        return info
-
     def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Calls back when a range or a shard changed. Returns how to unsubscribe."""
         return self._changes.subscribe(callback)
 
     async def reached(self, version: int) -> None:

@@ -17,7 +17,7 @@ from tenantry.apiserver.storage_errors import check_readable, not_owner
 from tenantry.kube.objects import GroupResource, annotations_of
 from tenantry.kube.status import StatusError, forbidden, generic_not_found, not_found
 from tenantry.placement.locator import Locator, There
-from tenantry.placement.map import Map
+from tenantry.placement.range_map import RangeMap
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.tenancy.authorization.links import NOT_PERMITTED
@@ -179,7 +179,7 @@ class RangesMount:
     `mounts`: the next path segment (`clusters`, `services`) → its mount.
     """
 
-    def __init__(self, range_map: Map, scopes: ClusterScopes, mounts: Mapping[str, RangedMount]) -> None:
+    def __init__(self, range_map: RangeMap, scopes: ClusterScopes, mounts: Mapping[str, RangedMount]) -> None:
         self._range_map = range_map
         self._scopes = scopes
         self._mounts = mounts

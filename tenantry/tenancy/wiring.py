@@ -17,8 +17,9 @@ from tenantry.kube.status import StatusError
 from tenantry.placement.catalog import Catalog
 from tenantry.placement.directory import Directory
 from tenantry.placement.locator import Locator
-from tenantry.placement.map import Map
 from tenantry.placement.peers import Peers
+from tenantry.placement.range_map import RangeMap
+from tenantry.placement.range_opening import RangeOpening
 from tenantry.placement.urls import Urls
 from tenantry.storage.cell import Cell
 from tenantry.tenancy.admission import admission_chain
@@ -61,7 +62,8 @@ class Tenancy:
         *,
         name: str,
         cell: Cell,
-        range_map: Map,
+        range_map: RangeMap,
+        opening: RangeOpening,
         urls: Urls,
         peers: Peers,
         connectors: Connectors | None = None,
@@ -84,7 +86,9 @@ class Tenancy:
         self.locator = Locator(cell, self.directory)
         self.definitions = SystemDefinitions()
         self.workspace_types = WorkspaceTypes(catalog=self.catalog, directory=self.directory)
-        self.scheduler = Scheduler(cell=cell, catalog=self.catalog, directory=self.directory, range_map=range_map)
+        self.scheduler = Scheduler(
+            cell=cell, catalog=self.catalog, directory=self.directory, range_map=range_map, opening=opening
+        )
         self.exports = ExportLookup(self.catalog, self.directory, self.identities)
         self.apis = ClusterApis(
             cell=cell,

@@ -16,22 +16,17 @@ from tenantry.placement.paths import WORKSPACES
 from tenantry.storage.keys import catalog_key
 from tenantry.storage.memory import MemoryStore
 from tests.placement.test_catalog import change
+from tests.support.maps import MapInMemory
 
-
-class OneRange:
-    def ranges(self) -> list[RangeInfo]:
-        return [
-            RangeInfo(name="range-2", start="000", end="001", shard="s1"),
-            RangeInfo(name="root", start="r", end="t", shard="s1"),
-        ]
-
-    def subscribe(self, callback: object) -> object:
-        return lambda: None
+RANGES = (
+    RangeInfo(name="range-2", start="000", end="001", shard="s1"),
+    RangeInfo(name="root", start="r", end="t", shard="s1"),
+)
 
 
 def directory_of(workspaces: dict[tuple[str, str], Object]) -> tuple[Catalog, Directory]:
     catalog = Catalog(MemoryStore())
-    directory = Directory(catalog, OneRange(), "https://x")  # type: ignore[arg-type]
+    directory = Directory(catalog, MapInMemory(RANGES), "https://x")
     directory.start()
     for number, ((parent, name), projection) in enumerate(workspaces.items()):
         catalog.committed(number + 1, [change({catalog_key(WORKSPACES, parent, name): orjson.dumps(projection)})])

@@ -13,9 +13,9 @@ from tenantry.apiserver.serving import http_server
 from tenantry.http.messages import Reply, Response
 from tenantry.http.upstream import Upstream
 from tenantry.placement import reach_probe
-from tenantry.placement.map import Map
 from tenantry.placement.map_rows import ReachRow, decode, encode, reach_key
 from tenantry.placement.owners import Owners
+from tenantry.placement.range_map import RangeMap
 from tenantry.placement.reach import CLOCK_WARNING_SECONDS, Reach
 from tenantry.placement.reach_probe import ReachProbe, chosen
 from tenantry.storage.memory import MemoryStore
@@ -139,7 +139,7 @@ async def test_a_probe_says_whom_it_reaches(store: Store, reach: Reach) -> None:
     shards.set(well=there)
     probe = ReachProbe(
         store,
-        cast(Map, shards),
+        cast(RangeMap, shards),
         cast(Owners, shards),
         uid="prober",
         name="gateway one",
@@ -177,7 +177,7 @@ async def test_one_failure_is_told_nobody(store: Store, reach: Reach, monkeypatc
     reach.subscribe(lambda: seen.append(reach.why_not("shard")))
     probe = ReachProbe(
         store,
-        cast(Map, shards),
+        cast(RangeMap, shards),
         cast(Owners, shards),
         uid="prober",
         name="gateway",
@@ -197,7 +197,7 @@ async def test_a_probe_goes_on_with_a_new_lease(store: Store, reach: Reach) -> N
     shards = Shards()
     probe = ReachProbe(
         store,
-        cast(Map, shards),
+        cast(RangeMap, shards),
         cast(Owners, shards),
         uid="prober",
         name="gateway",

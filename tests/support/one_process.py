@@ -64,6 +64,7 @@ class Stack:
                 name=name,
                 store=store,
                 range_map=self.map,
+                opening=self.fleet.opening,
                 peers=self.fleet.peers,
                 urls=Urls(URL),
                 identity=Identity(requests=[], tokens=tokens, issuer=issuer, anonymous=True),

@@ -6,7 +6,7 @@ and writes as the system does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 import orjson
@@ -23,6 +23,7 @@ from tenantry.apiserver.user import User
 from tenantry.http.messages import Reply, Response
 from tenantry.kube.objects import Object
 from tenantry.placement.map import RangeInfo, ShardInfo
+from tenantry.placement.range_opening import OpenedRange, RangeOpener, RangeOpening
 from tenantry.placement.urls import Urls
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
@@ -81,6 +82,10 @@ def changes_of(tenancy: Tenancy) -> Subscribe:
     return subscribe
 
 
+async def open_no_range(labels: Mapping[str, str], after_version: int) -> OpenedRange:
+    raise AssertionError("no test opens a range here")
+
+
 class NoPeers:
     async def call(self, range_name: str, request: Request) -> Reply:
         return Response(200, orjson.dumps({"passed": range_name, "path": request.path}))
@@ -103,6 +108,7 @@ class TenantShard:
         store: MemoryStore,
         range_map: MapInMemory,
         *,
+        opener: RangeOpener,
         name: str,
         uid: str = "",
         url: str = URL,
@@ -112,7 +118,8 @@ class TenantShard:
         self.map = range_map
         self.name = name
         self.cell = Cell(store, uid or f"uid-{name}", parse_head)
-        self.tenancy = Tenancy(name=name, cell=self.cell, range_map=range_map, urls=Urls(url), **parts)
+        opening = RangeOpening(range_map, opener)
+        self.tenancy = Tenancy(name=name, cell=self.cell, range_map=range_map, opening=opening, urls=Urls(url), **parts)
 
     async def start(self) -> None:
         for info in self.map.ranges():
@@ -155,6 +162,7 @@ class ServedShard(TenantShard):
             name=name,
             build_admission=build if whole_admission else admission_of_exports,
             peers=NoPeers(),
+            opener=open_no_range,
             connectors=self.connectors,
             ca_certificate=ca_certificate,
         )

@@ -21,6 +21,7 @@ from tenantry.kube.objects import Object
 from tenantry.kube.rbac.cover import Rule
 from tenantry.kube.status import StatusError
 from tenantry.placement.map import RangeInfo, ShardInfo
+from tenantry.placement.range_opening import OpenedRange
 from tenantry.storage.keys import Key
 from tenantry.storage.memory import MemoryStore
 from tenantry.tenancy.wiring import Tenancy
@@ -64,15 +65,15 @@ class Map(MapInMemory):
     def __init__(self, platform: OpenPlatform) -> None:
         super().__init__(())
         self._platform = platform
-        self.opened = 0
+        self._openings = 0
 
     def shards(self) -> Sequence[ShardInfo]:
         return [ShardInfo(shard.name, shard.name, shard.tenancy.urls.external) for shard in self._platform.shards]
 
-    async def open_range(self, labels: Mapping[str, str]) -> RangeInfo:
-        self.opened += 1
+    async def open_range(self, labels: Mapping[str, str], after_version: int = 0) -> OpenedRange:
+        self._openings += 1
         number = len(self.ranges()) + 1
-        shard = self._platform.shards[self.opened % len(self._platform.shards)]
+        shard = self._platform.shards[self._openings % len(self._platform.shards)]
         info = RangeInfo(
             name=f"range-{number}",
             start=f"{number:03d}",
@@ -82,7 +83,7 @@ class Map(MapInMemory):
             labels=labels,
         )
         await self.add(info)
-        return info
+        return OpenedRange(info.name, self.version)
 
     async def add(self, info: RangeInfo) -> None:
         (shard,) = (shard for shard in self._platform.shards if shard.name == info.shard)
@@ -110,6 +111,7 @@ class OpenPlatform:
             name=name,
             uid=f"{name}-uid-{id(self)}",
             url="https://tenantry.test:6443",
+            opener=self.map.open_range,
             authorizer=self.authorizer,
             build_admission=admission_of_workspaces,
             peers=self,

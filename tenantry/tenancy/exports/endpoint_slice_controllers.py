@@ -9,7 +9,7 @@ from tenantry.kube.objects import Object, annotations_of, timestamp
 from tenantry.kube.selectors import labels as label_selectors
 from tenantry.kube.selectors.labels import LabelSelector
 from tenantry.placement.catalog import Catalog
-from tenantry.placement.map import Map
+from tenantry.placement.range_map import RangeMap
 from tenantry.placement.urls import Urls
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
@@ -84,7 +84,7 @@ class EndpointSliceController(ObjectController):
         cell: Cell,
         catalog: Catalog,
         definitions: SystemDefinitions,
-        range_map: Map,
+        range_map: RangeMap,
         urls: Urls,
         changes: Changes,
         exports: ExportLookup,
