@@ -16,7 +16,6 @@ from registry.assigner import WeightedRange, least_loaded
 from registry.intervals import ROOT_INTERVAL, unused
 from registry.loads import Loads
 from registry.reachable_shards import reachable_shards
-from tenantry.kube.status import unavailable
 from tenantry.placement.map_rows import OpenedRow, RangeRow, encode, range_key, session_key
 from tenantry.placement.range_map import RangeMap
 from tenantry.placement.range_opening import OpenedRange
@@ -30,6 +29,10 @@ logger = logging.getLogger(__name__)
 ROOT_RANGE = "root"
 ATTEMPTS_MAX = 100
 MAP_LAG_SECONDS = 0.2
+
+
+class CannotOpen(Exception):
+    """No range can be opened at the moment; a later attempt may succeed."""
 
 
 class Openings:
@@ -46,7 +49,7 @@ class Openings:
     async def __call__(self, labels: Mapping[str, str], after_version: int) -> OpenedRange:
         """A range with exactly these labels that was opened after that version of the map, or a new one.
 
-        A new one goes to the least loaded shard. Raises StatusError 503 where no shard serves, too many others open ranges, or a
+        A new one goes to the least loaded shard. Raises CannotOpen where no shard serves, too many others open ranges, or a
         range's row cannot be read; Unavailable, Exhausted; Indeterminate (ask again with the same version: a range that was
         opened is found).
         """
@@ -65,7 +68,7 @@ class Openings:
                     with suppress(TimeoutError):
                         async with asyncio.timeout(MAP_LAG_SECONDS):
                             await self._map.moved()
-        raise unavailable("no range could be opened: other registries were quicker each time; try again", 1)
+        raise CannotOpen("no range could be opened: other registries were quicker each time; try again")
 
     async def ensure_root(self) -> None:
         """The range `root`, without an owner yet, where there is no range at all. Raises Unavailable, Indeterminate."""
@@ -92,19 +95,17 @@ class Openings:
         return None
 
     async def _open(self, labels: dict[str, str]) -> OpenedRange:
-        """One attempt. Raises Fenced where the map is behind, StatusError 503."""
+        """One attempt. Raises Fenced where the map is behind, CannotOpen."""
         if self._map.unreadable:
             names = ", ".join(sorted(self._map.unreadable))
-            raise unavailable(
-                f"no range is opened while it is not known which ids these have, whose rows cannot be read: {names}", 1
-            )
+            raise CannotOpen(f"no range is opened while it is not known which ids these have, whose rows cannot be read: {names}")
         records, sessions = self._map.records(), self._map.sessions()
         weighted = [
             WeightedRange(name, record.row.owner, self._loads.weight(name), record.row.target) for name, record in records.items()
         ]
         target = least_loaded(weighted, reachable_shards(self._map, self._reach))
         if target is None:
-            raise unavailable("no shard serves at the moment that could take a new range", 1)
+            raise CannotOpen("no shard serves at the moment that could take a new range")
         last, last_revision = self._map.opened
         number = max(last.number, *(_number(known) for known in records)) + 1
         name = f"range-{number}"

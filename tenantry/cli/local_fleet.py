@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 
+from registry.openings import CannotOpen
 from registry.wiring import Registry, forget_processes
 from shard.load_reports import reporting_loads
 from shard.local_peers import LocalPeers
 from shard.wiring import Shard
+from tenantry.kube.status import unavailable
 from tenantry.placement.map import RangeInfo
 from tenantry.placement.range_map import RangeMap
 from tenantry.placement.range_opening import OpenedRange, RangeOpening
@@ -74,7 +76,10 @@ class LocalFleet:
 
     async def _open_range(self, labels: Mapping[str, str], after_version: int) -> OpenedRange:
         """Returns when the shard that got the range serves it."""
-        opened = await self.registry.open_range(labels, after_version)
+        try:
+            opened = await self.registry.open_range(labels, after_version)
+        except CannotOpen as error:
+            raise unavailable(str(error), 1) from error
         await self.map.reached(opened.version)
         info = self.map.named(opened.name)
         if info is not None and info.shard:
