@@ -15,9 +15,9 @@ from tenantry._proto.tenantry.gateway.v1 import gateway_pb2 as pb
 from tenantry._proto.tenantry.gateway.v1 import gateway_pb2_grpc as stubs
 from tenantry.base.broadcast import Signal
 from tenantry.kube.status import StatusError, not_found
-from tenantry.placement.directory import Directory, Location
 from tenantry.placement.map import RangeInfo
-from tenantry.placement.paths import WORKSPACE_RESOURCE
+from tenantry.placement.paths.cluster_paths import WORKSPACE_RESOURCE
+from tenantry.placement.paths.directory import Directory, Location
 from tenantry.placement.urls import Urls
 from tenantry.rpc import refusals
 from tenantry.rpc.refusals import refuse

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from tenantry.apiserver.request import Request
 from tenantry.kube.status import StatusError
-from tenantry.placement.directory import Directory
 from tenantry.placement.map import RangeInfo
-from tenantry.placement.paths import ROOT
+from tenantry.placement.paths.cluster_paths import ROOT
+from tenantry.placement.paths.directory import Directory
 
 _CLUSTERS = "/clusters/"
 _RANGES = "/ranges/"

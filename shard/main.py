@@ -35,12 +35,12 @@ from tenantry.http.messages import Reply
 from tenantry.http.server import HttpServer
 from tenantry.kube.status import unavailable
 from tenantry.placement.owners import Owners
+from tenantry.placement.paths.tenant_paths import tenant_of
 from tenantry.placement.range_map import RangeMap
 from tenantry.placement.range_opening import OpenedRange, RangeOpening
 from tenantry.placement.reach import CLOCK_WARNING_SECONDS, Reach, ahead, clock_gauge
 from tenantry.placement.reach_probe import NEIGHBOURS, ReachProbe
 from tenantry.placement.remote_peers import RemotePeers
-from tenantry.placement.tenant_paths import tenant_of
 from tenantry.placement.urls import Urls
 from tenantry.storage.etcd.config import EtcdConfig, parse_endpoint
 from tenantry.storage.etcd.store import EtcdStore
@@ -130,7 +130,7 @@ class ShardProcess(Process[ShardSettings]):
             health=self.health,
             metrics=self.metrics,
             version=version("tenantry"),
-            cluster_limits=settings.cluster_limits(),
+            limits_of=settings.limits_of(),
             commit_limits=settings.commit_limits(settings.largest_tenant_share),
             history_limits=HistoryLimits(events=settings.history_events),
             home_creator_groups=settings.home_creator_groups(),

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from tenantry.apiserver.settings import EtcdProcessSettings, HttpsSettings, PlatformSettings
 from tenantry.base.flags import SettingError, Settings, listed, other_default, setting
-from tenantry.storage.cell import ClusterLimits
+from tenantry.placement.paths.cluster_paths import ROOT
+from tenantry.storage.cell import NO_LIMITS, ClusterLimits, LimitsOf
 from tenantry.storage.commit import CommitLimits
 
 
@@ -69,8 +70,10 @@ class TenantSettings(Settings):
         "off as kcp's feature gate for it: endpoint slices list only ranges with consumers, this field lists all",
     )
 
-    def cluster_limits(self) -> ClusterLimits:
-        return ClusterLimits(objects=self.max_cluster_objects, size_bytes=self.max_cluster_bytes)
+    def limits_of(self) -> LimitsOf:
+        """The limits of each logical cluster: those of the platform itself (`root`, `system:*`) have none."""
+        limits = ClusterLimits(objects=self.max_cluster_objects, size_bytes=self.max_cluster_bytes)
+        return lambda cluster: NO_LIMITS if cluster == ROOT or cluster.startswith("system:") else limits
 
     def commit_limits(self, largest_share: float) -> CommitLimits:
         """`largest_share`: the share of one workspace, between 0 and 1."""

@@ -27,7 +27,7 @@ from tenantry.placement.range_map import RangeMap
 from tenantry.placement.range_opening import RangeOpening
 from tenantry.placement.session import Session
 from tenantry.placement.urls import Urls
-from tenantry.storage.cell import NO_LIMITS, Cell, ClusterLimits
+from tenantry.storage.cell import Cell, LimitsOf, unlimited
 from tenantry.storage.commit import CommitLimits
 from tenantry.storage.history import HistoryLimits
 from tenantry.storage.keys import Key
@@ -86,7 +86,7 @@ class Shard:
         uid: str = "",
         url: str = "",
         open_store: OpenStore | None = None,
-        cluster_limits: ClusterLimits = NO_LIMITS,
+        limits_of: LimitsOf = unlimited,
         commit_limits: CommitLimits | None = None,
     ) -> None:
         self._info = ShardInfo(name, uid or uuid.uuid4().hex, url or urls.external)
@@ -98,7 +98,7 @@ class Shard:
             guard=guard,
             limits=commit_limits,
             history_limits=history_limits,
-            cluster_limits=cluster_limits,
+            limits_of=limits_of,
         )
         lookup = ServiceAccountLookup(self.cell, range_map, peers)
         authenticator = UnionAuthenticator(
@@ -150,6 +150,7 @@ class Shard:
             {"clusters": tenancy.clusters, "services": services, "ranges": ranges},
             authenticator,
             root=lambda: tenancy.scopes.cluster(ROOT),
+            root_cluster=ROOT,
             forward=peers.call,
             health=health,
             metrics=metrics,

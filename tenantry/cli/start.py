@@ -34,8 +34,8 @@ from tenantry.http.addresses import from_here
 from tenantry.http.certificates import CertificateAuthority
 from tenantry.http.messages import Reply
 from tenantry.kube.status import unavailable
-from tenantry.placement.directory import Directory
-from tenantry.placement.tenant_paths import tenant_of
+from tenantry.placement.paths.directory import Directory
+from tenantry.placement.paths.tenant_paths import tenant_of
 from tenantry.placement.urls import Urls
 from tenantry.rpc.server import serve_renewed
 from tenantry.storage.history import HistoryLimits
@@ -106,7 +106,7 @@ class WholePlatform(Process[StartSettings]):
                 health=self.health,
                 metrics=self.metrics,
                 version=version("tenantry"),
-                cluster_limits=settings.cluster_limits(),
+                limits_of=settings.limits_of(),
                 commit_limits=settings.commit_limits(settings.largest_tenant_share),
                 history_limits=HistoryLimits(events=settings.history_events),
                 home_creator_groups=settings.home_creator_groups(),

@@ -12,9 +12,8 @@ class RangeInfo:
     """A range as the map shows it: the interval `[start, end)` of cluster ids and the shard that owns it.
 
     `shard` is the owner's name, empty while nobody alive owns the range; `owner` is the uid in the range's fence, `target` that
-    of the shard to which it moves, empty where it does not.
-    `capacity` is the number of tenants at which the scheduler stops placing new ones here; `labels` are those that its Shard
-    object begins with.
+    of the shard to which it moves, empty where it does not. `capacity` is the number of tenants at which the scheduler stops
+    placing new ones here; `labels` are those that it was opened with.
     """
 
     name: str

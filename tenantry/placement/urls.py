@@ -15,5 +15,5 @@ class Urls:
         return f"{self.external}/clusters/{path_or_id}"
 
     def range(self, name: str) -> str:
-        """The base URL of a range: its Shard's baseURL and virtualWorkspaceURL."""
+        """The base URL of a range."""
         return f"{self.external}/ranges/{name}"

@@ -16,7 +16,7 @@ from tenantry.apiserver.scope import Scope
 from tenantry.apiserver.storage_errors import check_readable, not_owner
 from tenantry.kube.objects import GroupResource, annotations_of
 from tenantry.kube.status import StatusError, forbidden, generic_not_found, not_found
-from tenantry.placement.locator import Locator, There
+from tenantry.placement.paths.locator import Locator
 from tenantry.placement.range_map import RangeMap
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
@@ -92,7 +92,7 @@ class ClustersMount:
             found = self._locator.locate(cluster, range_name=range_name)
         except StatusError as error:
             return self.hidden(path, error)
-        if isinstance(found, There):
+        if found.range is None:
             return RemotePlace(found.range_name, f"/clusters/{found.cluster}{rest}")
         check_readable(found.range)
         return ClusterPlace(self, found.cluster, found.range, rest)

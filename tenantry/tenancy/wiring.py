@@ -15,8 +15,8 @@ from tenantry.controllers.controller import Controller
 from tenantry.controllers.runner import ControllerRunner
 from tenantry.kube.status import StatusError
 from tenantry.placement.catalog import Catalog
-from tenantry.placement.directory import Directory
-from tenantry.placement.locator import Locator
+from tenantry.placement.paths.directory import Directory
+from tenantry.placement.paths.locator import Locator
 from tenantry.placement.peers import Peers
 from tenantry.placement.range_map import RangeMap
 from tenantry.placement.range_opening import RangeOpening

@@ -14,7 +14,7 @@ from tenantry.apiserver.request import Request
 from tenantry.apiserver.scope import Scope
 from tenantry.apiserver.storage_errors import check_readable, not_owner
 from tenantry.kube.status import PlainError, StatusError
-from tenantry.placement.directory import Directory
+from tenantry.placement.paths.directory import Directory
 from tenantry.storage.range import Range
 from tenantry.tenancy.cluster_scope import ClusterScope, ClusterScopes
 from tenantry.tenancy.mounts import WILDCARD, HiddenPlace, split_first

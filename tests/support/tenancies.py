@@ -188,6 +188,7 @@ class ServedShard(TenantShard):
             mounts,
             authenticator or UnionAuthenticator(anonymous=True),
             root=lambda: tenancy.scopes.cluster("root"),
+            root_cluster="root",
             forward=tenancy.peers.call,
         )
 

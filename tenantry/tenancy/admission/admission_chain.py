@@ -12,7 +12,7 @@ from typing import Protocol
 from tenantry.apiserver.admission.attributes import Admission
 from tenantry.apiserver.admission.chain import AdmissionChain
 from tenantry.placement.catalog import Catalog
-from tenantry.placement.directory import Directory
+from tenantry.placement.paths.directory import Directory
 from tenantry.storage.cell import Cell
 from tenantry.tenancy.admission.claim_escalation import ClaimEscalation
 from tenantry.tenancy.admission.escalation import Escalation

@@ -6,7 +6,7 @@ from typing import Any
 
 from tenantry.controllers.controller import Controller
 from tenantry.placement.catalog import Catalog
-from tenantry.placement.directory import Directory
+from tenantry.placement.paths.directory import Directory
 from tenantry.placement.range_map import RangeMap
 from tenantry.placement.urls import Urls
 from tenantry.storage.cell import Cell

@@ -10,9 +10,9 @@ from tenantry.kube.objects import Object, annotations_of, labels_of
 from tenantry.kube.selectors.labels import from_object
 from tenantry.kube.status import too_many_requests
 from tenantry.placement.catalog import Catalog
-from tenantry.placement.directory import Directory
 from tenantry.placement.map import RangeInfo
-from tenantry.placement.paths import HOMES
+from tenantry.placement.paths.cluster_paths import HOMES
+from tenantry.placement.paths.directory import Directory
 from tenantry.placement.range_map import RangeMap
 from tenantry.placement.range_opening import RangeOpening
 from tenantry.storage.cell import Cell

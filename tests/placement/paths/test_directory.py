@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError
 from tenantry.placement.catalog import Catalog
-from tenantry.placement.directory import Directory
 from tenantry.placement.map import RangeInfo
-from tenantry.placement.paths import WORKSPACES
+from tenantry.placement.paths.cluster_paths import WORKSPACES
+from tenantry.placement.paths.directory import Directory
 from tenantry.storage.keys import catalog_key
 from tenantry.storage.memory import MemoryStore
 from tests.placement.test_catalog import change

@@ -9,7 +9,7 @@ from tenantry.kube.objects import Object
 from tenantry.kube.status import not_found, unavailable
 from tenantry.placement.catalog import Catalog
 from tenantry.placement.map import RangeInfo
-from tenantry.placement.paths import (
+from tenantry.placement.paths.cluster_paths import (
     DEPTH_MAX,
     HOME_PREFIX,
     HOMES,
