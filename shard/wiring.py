@@ -15,6 +15,7 @@ from tenantry.apiserver.endpoints import reviews, token_request
 from tenantry.apiserver.endpoints.health import Health
 from tenantry.apiserver.endpoints.issuer import IssuerEndpoint
 from tenantry.apiserver.endpoints.version import VersionEndpoint
+from tenantry.apiserver.hub import Hubs
 from tenantry.apiserver.pipeline import Pipeline
 from tenantry.apiserver.records import parse_head
 from tenantry.apiserver.user import AUTHENTICATED_GROUP
@@ -100,6 +101,7 @@ class Shard:
             history_limits=history_limits,
             limits_of=limits_of,
         )
+        hubs = Hubs()
         lookup = ServiceAccountLookup(self.cell, range_map, peers)
         authenticator = UnionAuthenticator(
             requests=identity.requests,
@@ -110,6 +112,7 @@ class Shard:
         self.tenancy = tenancy = Tenancy(
             name=name,
             cell=self.cell,
+            hubs=hubs,
             range_map=range_map,
             opening=opening,
             urls=urls,
@@ -118,7 +121,13 @@ class Shard:
             ca_certificate=ca_certificate.decode(),
             home_creator_groups=home_creator_groups,
         )
-        self.ownership = Ownership(self.cell, range_map, changed=tenancy.ranges_changed, prepared=tenancy.catalog.reached)
+        self.ownership = Ownership(
+            self.cell,
+            range_map,
+            changed=tenancy.ranges_changed,
+            prepared=tenancy.catalog.reached,
+            end_watches=hubs.end,
+        )
         self.session = Session(
             store,
             self._info,

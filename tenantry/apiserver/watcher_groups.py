@@ -6,8 +6,8 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
 
-from tenantry.apiserver.scope import Visibility
 from tenantry.apiserver.verbs.selection import Selection
+from tenantry.apiserver.visibility import Visibility
 from tenantry.apiserver.watch_events import ADDED, DELETED, MODIFIED, Encoder
 from tenantry.apiserver.work import turns
 from tenantry.base.tasks import restarting

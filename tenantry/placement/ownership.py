@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 
 from msgspec.structs import replace
 
-from tenantry.apiserver.hub import end_watches
 from tenantry.base.backoff import Backoff
 from tenantry.base.broadcast import Signal
 from tenantry.base.tasks import essential
@@ -38,6 +37,7 @@ class Ownership:
 
     `prepared(revision)` returns when this process knows what all owners committed about other ranges up to a revision of the
     store, because a range's next owner has to know what the former one knew. Raises StoreError. A first owner need not ask.
+    `end_watches(range)` ends every watch of a range in good order.
     """
 
     def __init__(
@@ -47,11 +47,13 @@ class Ownership:
         *,
         changed: Callable[[], None] = lambda: None,
         prepared: Callable[[int], Awaitable[None]] = _nothing_to_prepare,
+        end_watches: Callable[[Range], None] = lambda range_: None,
     ) -> None:
         self._cell = cell
         self._map = range_map
         self._changed = changed
         self._prepared = prepared
+        self._end_watches = end_watches
         self._sessions = 0
         """How many sessions of this shard have ended."""
         self._loading = asyncio.Semaphore(LOADS_AT_ONCE)
@@ -80,12 +82,12 @@ class Ownership:
         self._sessions += 1
         for name in list(self._cell.ranges):
             self._begin_release(name)
-            end_watches(self._cell.ranges[name])
+            self._end_watches(self._cell.ranges[name])
 
     def end_watches(self) -> None:
         """Ends every watch in good order, because others may own the ranges; clients resume where that is known."""
         for range_ in self._cell.ranges.values():
-            end_watches(range_)
+            self._end_watches(range_)
 
     async def serving(self, name: str) -> None:
         """Returns when the cell has a range. The caller bounds the wait."""
@@ -181,7 +183,7 @@ class Ownership:
 
     def _demoted(self, range_: Range, _: FenceValue | None) -> None:
         """A commit was refused, because another shard owns the range."""
-        end_watches(range_)
+        self._end_watches(range_)
         self._notify()
         self._reconcile()
 
@@ -193,7 +195,7 @@ class Ownership:
             logger.debug("range %s was released by a refused commit before", name)
         finally:
             self._releasing.pop(name, None)
-        end_watches(range_)
+        self._end_watches(range_)
         logger.info("released range %s", name)
         self._notify()
         self._reconcile()

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from tenantry.apiserver.hub import Hubs
 from tenantry.apiserver.scope import Connector
 from tenantry.apiserver.user import AUTHENTICATED_GROUP
 from tenantry.controllers.controller import Controller
@@ -62,6 +63,7 @@ class Tenancy:
         *,
         name: str,
         cell: Cell,
+        hubs: Hubs,
         range_map: RangeMap,
         opening: RangeOpening,
         urls: Urls,
@@ -118,6 +120,7 @@ class Tenancy:
         self.scopes = ClusterScopes(
             shard_name=name,
             cell=cell,
+            hubs=hubs,
             apis=self.apis,
             authorizer=self.authorizer,
             admission=admission,

@@ -14,6 +14,7 @@ import orjson
 from tenantry.apiserver.admission.attributes import Admission
 from tenantry.apiserver.admission.chain import AdmissionChain
 from tenantry.apiserver.authentication.authenticator import Authenticator, UnionAuthenticator
+from tenantry.apiserver.hub import Hubs
 from tenantry.apiserver.mount import Mount
 from tenantry.apiserver.pipeline import Pipeline
 from tenantry.apiserver.records import parse_head
@@ -119,7 +120,9 @@ class TenantShard:
         self.name = name
         self.cell = Cell(store, uid or f"uid-{name}", parse_head)
         opening = RangeOpening(range_map, opener)
-        self.tenancy = Tenancy(name=name, cell=self.cell, range_map=range_map, opening=opening, urls=Urls(url), **parts)
+        self.tenancy = Tenancy(
+            name=name, cell=self.cell, hubs=Hubs(), range_map=range_map, opening=opening, urls=Urls(url), **parts
+        )
 
     async def start(self) -> None:
         for info in self.map.ranges():

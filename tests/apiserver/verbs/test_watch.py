@@ -4,8 +4,7 @@ from collections.abc import Callable
 import pytest
 
 from tenantry.apiserver import hub
-from tenantry.apiserver.hub import hub_of
-from tenantry.apiserver.scope import Visibility
+from tenantry.apiserver.visibility import Visibility
 from tenantry.apiserver.work import turns
 from tenantry.kube.custom import definition_from_crd
 from tenantry.storage.record import Record
@@ -35,7 +34,7 @@ async def test_from_the_state_of_now(filled: RangeServer) -> None:
     for query in ("watch=true", "watch=1&resourceVersion=0", "watch=true&resourceVersion="):
         async with filled.watching(f"{CMS}?{query}") as sink:
             assert sink.short == [("ADDED", "a"), ("ADDED", "b")]
-    assert hub_of(filled.scope.range).watchers == 0
+    assert filled.scope.hubs.of(filled.scope.range).watchers == 0
 
 
 async def test_the_life_of_an_object(server: RangeServer) -> None:
@@ -198,14 +197,14 @@ async def test_the_hub_ends_the_watches_of_a_range(filled: RangeServer) -> None:
     sink = MemorySink()
     task = asyncio.ensure_future(stream.run(sink))
     await sink.wait(2)
-    hub_of(filled.scope.range).end()
+    filled.scope.hubs.end(filled.scope.range)
     await asyncio.wait_for(task, PATIENCE_SECONDS)
     assert sink.short == [("ADDED", "a"), ("ADDED", "b"), ("BOOKMARK", "")]
 
 
 async def test_bookmarks_come_every_minute(filled: RangeServer) -> None:
     path = f"{CMS}?watch=true&allowWatchBookmarks=true&resourceVersion={await version(filled)}"
-    held = hub_of(filled.scope.range)
+    held = filled.scope.hubs.of(filled.scope.range)
     async with filled.watching(path) as sink, filled.watching(path.replace("allowWatch", "no")) as without:
         for _ in range(hub.BOOKMARK_SECONDS - 1):
             held._tick()
@@ -377,9 +376,9 @@ async def test_a_watch_that_comes_to_a_lost_range_ends_at_once(filled: RangeServ
     stream = await filled.stream(f"{CMS}?watch=true&allowWatchBookmarks=true")
     held = filled.scope.range
     held.freeze()
-    hub_of(held).end()
+    filled.scope.hubs.end(held)
     sink = MemorySink()
     async with asyncio.timeout(PATIENCE_SECONDS):
         await stream.run(sink)
     assert [kind for kind, _ in sink.short] == ["ADDED", "ADDED", "BOOKMARK"]
-    assert hub_of(held).watchers == 0
+    assert filled.scope.hubs.of(held).watchers == 0
