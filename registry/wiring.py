@@ -17,7 +17,6 @@ from tenantry.placement.range_map import RangeMap
 from tenantry.placement.range_opening import OpenedRange
 from tenantry.placement.reach import Reach
 from tenantry.storage.election import Election
-from tenantry.storage.keys import ELECTION, LOADS, REACH, SESSIONS, prefix_end
 from tenantry.storage.store import Delete, Fence, Fenced, LeaseGone, Put, Store
 
 SERVICE = "registry"
@@ -131,10 +130,3 @@ class Registry:
             uids = ", ".join(info.uid for info in found)
             raise AmbiguousShard(f"several shards have the name {shard!r}; name one by its uid: {uids}")
         return found[0]
-
-
-async def forget_processes(store: Store) -> None:
-    """Deletes what processes that died left in the store. It deletes what living ones put there, too, so the caller must be the
-    only process that uses the store."""
-    deletes = [Delete(prefix.encode(), prefix_end(prefix.encode())) for prefix in (SESSIONS, LOADS, REACH, ELECTION)]
-    await store.commit([], [], deletes)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
+from typing import Protocol
 
 from registry.openings import CannotOpen
-from registry.wiring import Registry, forget_processes
+from registry.stale_keys import forget_processes
+from registry.wiring import Registry
 from shard.load_reports import reporting_loads
 from shard.local_peers import LocalPeers
 from shard.wiring import Shard
 from tenantry.kube.status import unavailable
 from tenantry.placement.map import RangeInfo
+from tenantry.placement.peers import Peers
 from tenantry.placement.range_map import RangeMap
 from tenantry.placement.range_opening import OpenedRange, RangeOpening
 from tenantry.storage.store import Store
@@ -24,17 +27,20 @@ LOAD_REPORT_SECONDS = 2.0
 """For `tenantry top`: ranges are not balanced here."""
 
 
-class LocalFleet:
-    """Made; shards, which are given `map`, `opening` and `peers`, are put into `shards` by their names; started, stopped."""
+class MakeShard(Protocol):
+    def __call__(self, *, name: str, range_map: RangeMap, opening: RangeOpening, peers: Peers) -> Shard: ...
 
-    def __init__(self, store: Store, *, capacity: int) -> None:
+
+class LocalFleet:
+    """The registry, the map, and a shard of each of `names`, which `make_shard` makes."""
+
+    def __init__(self, store: Store, *, capacity: int, names: Iterable[str], make_shard: MakeShard) -> None:
         self._store = store
         self.map = RangeMap(store)
-        self.opening = RangeOpening(self.map, self._open_range)
         # Ranges are spread over the shards that are there when it begins; moving them within one process would gain nothing.
         self.registry = Registry(store, capacity=capacity, balance=False, ttl_seconds=TTL_SECONDS, range_map=self.map)
-        self.shards: dict[str, Shard] = {}
-        self.peers = LocalPeers(self.map, self.shards)
+        opening, peers = RangeOpening(self.map, self._open_range), LocalPeers(self._owner_of)
+        self.shards = {name: make_shard(name=name, range_map=self.map, opening=opening, peers=peers) for name in names}
         self._stack = AsyncExitStack()
 
     async def start(self) -> None:
@@ -59,7 +65,9 @@ class LocalFleet:
             if shard is not home:
                 await shard.start()
         for shard in self.shards.values():
-            await self._stack.enter_async_context(reporting_loads(shard, LOAD_REPORT_SECONDS))
+            await self._stack.enter_async_context(
+                reporting_loads(shard.cell.ranges, shard.tenants, shard.session, LOAD_REPORT_SECONDS)
+            )
 
     async def stop(self) -> None:
         await self._stack.aclose()
@@ -73,6 +81,10 @@ class LocalFleet:
     def tenants(self, info: RangeInfo) -> int:
         shard = self.shards.get(info.shard)
         return shard.tenants(info.name) if shard is not None else 0
+
+    def _owner_of(self, range_name: str) -> Shard | None:
+        info = self.map.named(range_name)
+        return self.shards.get(info.shard) if info is not None else None
 
     async def _open_range(self, labels: Mapping[str, str], after_version: int) -> OpenedRange:
         """Returns when the shard that got the range serves it."""

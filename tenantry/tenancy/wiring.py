@@ -1,6 +1,6 @@
 """Makes the parts of tenancy in one shard, in the order in which they need each other.
 
-Only the wiring of a process uses this class. Each part gets what it needs by its constructor.
+Each part gets what it needs by its constructor. Only the wiring of a shard, and tests, read the attributes.
 """
 
 from __future__ import annotations
@@ -79,33 +79,31 @@ class Tenancy:
         self.range_map = range_map
         self.urls = urls
         self.peers = peers
-        self.ca_certificate = ca_certificate
+        self._ca_certificate = ca_certificate
         self.local_ranges = LocalRanges(cell)
         self.catalog = Catalog(cell.store)
-        # The first subscriber to exports: later subscribers use it when they are called.
-        self.identities = IdentityIndex(self.catalog)
+        identities = IdentityIndex(self.catalog)
         self.directory = Directory(self.catalog, range_map, urls.external)
-        self.locator = Locator(cell, self.directory)
         self.definitions = SystemDefinitions()
         self.workspace_types = WorkspaceTypes(catalog=self.catalog, directory=self.directory)
         self.scheduler = Scheduler(
             cell=cell, catalog=self.catalog, directory=self.directory, range_map=range_map, opening=opening
         )
-        self.exports = ExportLookup(self.catalog, self.directory, self.identities)
+        self.exports = ExportLookup(self.catalog, self.directory, identities)
         self.apis = ClusterApis(
             cell=cell,
             catalog=self.catalog,
             local_ranges=self.local_ranges,
             definitions=self.definitions,
-            identities=self.identities,
+            identities=identities,
         )
         self.copies = Copies(cell, self.catalog, self.definitions)
         self.changes = Changes(self.copies)
-        self.contents = ClusterContents(self.definitions, self.changes, self.exports, ca_certificate=ca_certificate)
+        self._contents = ClusterContents(self.definitions, self.changes, self.exports, ca_certificate=ca_certificate)
         self.authorizer: ClusterAuthorizer = authorizer or AuthorizerChain(
             cell=cell, catalog=self.catalog, directory=self.directory, local_ranges=self.local_ranges, exports=self.exports
         )
-        self.claims = Claims(catalog=self.catalog, exports=self.exports)
+        self._claims = Claims(catalog=self.catalog, exports=self.exports)
         admission = build_admission(
             cell=cell,
             catalog=self.catalog,
@@ -114,7 +112,7 @@ class Tenancy:
             workspace_types=self.workspace_types,
             scheduler=self.scheduler,
             exports=self.exports,
-            claims=self.claims,
+            claims=self._claims,
             authorizer=self.authorizer,
         )
         self.scopes = ClusterScopes(
@@ -127,8 +125,8 @@ class Tenancy:
             copies=self.copies,
             connectors=connectors if connectors is not None else {},
         )
-        self.remote = RemoteObjects(directory=self.directory, definitions=self.definitions, peers=peers, shard_name=name)
-        self.homes = (
+        self._remote = RemoteObjects(directory=self.directory, definitions=self.definitions, peers=peers, shard_name=name)
+        homes = (
             HomeWorkspaces(
                 cell=cell,
                 directory=self.directory,
@@ -138,15 +136,24 @@ class Tenancy:
                 scheduler=self.scheduler,
                 urls=urls,
                 changes=self.changes,
-                contents=self.contents,
-                remote=self.remote,
+                contents=self._contents,
+                remote=self._remote,
             )
             if home_creator_groups is not None
             else None
         )
         self.ready = asyncio.Event()
         """Set when the shard may serve: the catalog is read, and root is installed."""
-        self.clusters = ClustersMount(self.locator, self.scopes, self.homes, ready=self.ready.is_set)
+        self.clusters = ClustersMount(
+            Locator(cell, self.directory),
+            self.scopes,
+            shard_name=name,
+            ranges=cell.ranges,
+            apis=self.apis,
+            homes=homes,
+            is_privileged=self.authorizer.is_privileged,
+            ready=self.ready.is_set,
+        )
         self.runner = ControllerRunner(cell, self.local_ranges.follow, expected_errors=(StatusError,))
         self._bootstrap = Bootstrap(
             cell=cell,
@@ -171,7 +178,7 @@ class Tenancy:
             apis=self.apis,
             scopes=self.scopes,
             copies=self.copies,
-            ca_certificate=self.ca_certificate,
+            ca_certificate=self._ca_certificate,
             issue_token=issue_token,
         )
 
@@ -188,7 +195,7 @@ class Tenancy:
             apis=self.apis,
             changes=self.changes,
             exports=self.exports,
-            claims=self.claims,
+            claims=self._claims,
             publish_on_exports=publish_on_exports,
         )
 
@@ -205,8 +212,8 @@ class Tenancy:
             scheduler=self.scheduler,
             copies=self.copies,
             changes=self.changes,
-            contents=self.contents,
-            remote=self.remote,
+            contents=self._contents,
+            remote=self._remote,
         )
 
     def ranges_changed(self) -> None:

@@ -11,7 +11,8 @@ import pytest
 from registry.assigner import Move
 from registry.intervals import ROOT_INTERVAL
 from registry.openings import CannotOpen
-from registry.wiring import AmbiguousShard, UnknownShard, forget_processes
+from registry.stale_keys import forget_processes
+from registry.wiring import AmbiguousShard, UnknownShard
 from tenantry.placement.map_rows import decode, encode, load_key, range_key, session_key
 from tenantry.storage.cell import NotOwned
 from tenantry.storage.fence import FenceValue, fence_key

@@ -183,9 +183,14 @@ class ServedShard(TenantShard):
         wanted = [view for view in stock if not views or type(view) in views]
         own = [made for made in views if made not in {type(view) for view in stock}] if views else None
         self.views = load_views(wanted, self.context, own)
-        services = ServicesMount(tenancy.directory, tenancy.scopes, self.views)
+        services = ServicesMount(tenancy.directory, tenancy.scopes, self.views, shard_name=name, ranges=self.cell.ranges)
         clusters = tenancy.clusters
-        self.ranges = RangesMount(tenancy.range_map, tenancy.scopes, {"clusters": clusters, "services": services})
+        self.ranges = RangesMount(
+            tenancy.range_map,
+            {"clusters": clusters, "services": services},
+            ranges=self.cell.ranges,
+            is_privileged=tenancy.authorizer.is_privileged,
+        )
         mounts: dict[str, Mount] = {"services": services, "clusters": clusters, "ranges": self.ranges}
         self.pipeline = Pipeline(
             mounts,

@@ -1,18 +1,18 @@
-"""Deleting the journals (`tenantry.storage.commit`) of shards that were killed; one that ends in good order deletes its own."""
+"""Deletes the keys that processes left in the store when they were killed; one that ends in good order deletes its own."""
 
 from __future__ import annotations
 
-from tenantry.storage.keys import JOURNAL, SESSIONS, prefix_end
+from tenantry.storage.keys import ELECTION, JOURNAL, LOADS, REACH, SESSIONS, prefix_end
 from tenantry.storage.store import Delete, Fence, Fenced, Store
 
 PAGE = 100
 
 
 async def delete_journals(store: Store, before: int) -> int:
-    """Deletes the journals that were last written before a revision and whose shards have no session; how many.
+    """Deletes the journals (`tenantry.storage.commit`) that were last written before a revision and whose shards have no session.
+    Returns how many.
 
-    A shard that lives after all loses its ranges with its journal, so `before` should be long ago. Raises
-    StoreError.
+    A shard that lives after all loses its ranges with its journal, so `before` should be long ago. Raises StoreError.
     """
     deleted = 0
     start, end = JOURNAL.encode(), prefix_end(JOURNAL.encode())
@@ -32,3 +32,10 @@ async def delete_journals(store: Store, before: int) -> int:
                 continue
             deleted += 1
     return deleted
+
+
+async def forget_processes(store: Store) -> None:
+    """Deletes what processes that were killed left in the store, and what living ones put there too: the caller must be the only
+    process that uses the store. Raises StoreError."""
+    deletes = [Delete(prefix.encode(), prefix_end(prefix.encode())) for prefix in (SESSIONS, LOADS, REACH, ELECTION, JOURNAL)]
+    await store.commit([], [], deletes)
