@@ -14,8 +14,8 @@ from tenantry.storage.history import HistoryLimits
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardOptions:
     """`limits_of`: what each logical cluster may have. `home_creator_groups`: groups whose users may create a home workspace;
-    None disables them. `publish_on_exports`: fill the deprecated `APIExport.status.virtualWorkspaces`. `ttl_seconds`: of the lease
-    of a shard's session."""
+    None disables them. `publish_on_exports`: fill the deprecated `APIExport.status.virtualWorkspaces`. `ttl_seconds`: of the
+    lease of a shard's session."""
 
     limits_of: LimitsOf = unlimited
     commit_limits: CommitLimits | None = None

@@ -12,7 +12,7 @@ from tenantry.apiserver.verbs.selection import Selection
 from tenantry.apiserver.verbs.versions import wait_for_version
 from tenantry.apiserver.watch_events import ADDED, Encoder, error_event
 from tenantry.apiserver.watcher_groups import Change, VisibilityGroup, Watcher, WatcherGroup
-from tenantry.apiserver.work import turns
+from tenantry.base.slices import turns
 from tenantry.http.messages import Sink, frame
 from tenantry.kube.definition import ResourceDefinition, Version
 from tenantry.kube.status import StatusError, expired

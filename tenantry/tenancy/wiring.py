@@ -30,7 +30,7 @@ from tenantry.tenancy.bootstrap import Bootstrap
 from tenantry.tenancy.changes import Changes
 from tenantry.tenancy.cluster_apis import ClusterApis
 from tenantry.tenancy.cluster_scope import ClusterScopes
-from tenantry.tenancy.controllers import build as plain_controllers
+from tenantry.tenancy.controllers import build_controllers as plain_controllers
 from tenantry.tenancy.controllers.service_account_token_secrets import Issue
 from tenantry.tenancy.copies import Copies
 from tenantry.tenancy.exports import build_controllers as export_controllers

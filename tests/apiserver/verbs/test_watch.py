@@ -5,7 +5,7 @@ import pytest
 
 from tenantry.apiserver import hub
 from tenantry.apiserver.visibility import Visibility
-from tenantry.apiserver.work import turns
+from tenantry.base.slices import turns
 from tenantry.kube.custom import definition_from_crd
 from tenantry.storage.record import Record
 from tests.apiserver.range_server import DEFINITIONS, RangeServer, cm, crd, thing
