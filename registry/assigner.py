@@ -17,7 +17,7 @@ GAIN = 0.99
 """A shard is filled with ranges that are lighter than this part of what it is apart from the giver."""
 
 
-class WeightedRange(NamedTuple):
+class RangeWeight(NamedTuple):
     """A range and how much it loads its shard: `weight` is positive.
 
     `owner`, and `target` while it moves, are shards' uids, alive or not, or empty.
@@ -30,7 +30,7 @@ class WeightedRange(NamedTuple):
 
 
 class Move(NamedTuple):
-    """Range `name` should go from `owner` (as in WeightedRange) to the shard `target`."""
+    """Range `name` should go from `owner` (as in RangeWeight) to the shard `target`."""
 
     name: str
     owner: str
@@ -59,19 +59,19 @@ class _Shard:
     uid: str
     name: str
     load: float = 0.0
-    ranges: list[WeightedRange] = field(default_factory=list)
+    ranges: list[RangeWeight] = field(default_factory=list)
 
-    def take(self, range_: WeightedRange) -> None:
+    def take(self, range_: RangeWeight) -> None:
         self.ranges.append(range_)
         self.load += range_.weight
 
-    def give(self, range_: WeightedRange) -> None:
+    def give(self, range_: RangeWeight) -> None:
         self.ranges.remove(range_)
         self.load = sum(r.weight for r in self.ranges)
 
 
 def decide(
-    ranges: Iterable[WeightedRange], shards: Iterable[ShardInfo], *, balance: bool = True, policy: Policy | None = None
+    ranges: Iterable[RangeWeight], shards: Iterable[ShardInfo], *, balance: bool = True, policy: Policy | None = None
 ) -> list[Move]:
     """What has to change now, each range at most once. The same input in any order gives the same moves.
 
@@ -84,7 +84,7 @@ def decide(
     if not serving:
         return []
     alive = {shard.uid for shard in living}
-    unowned: list[WeightedRange] = []
+    unowned: list[RangeWeight] = []
     moves: list[Move] = []
     for range_ in sorted(ranges):
         if (target := serving.get(range_.target)) is not None:
@@ -106,7 +106,7 @@ def decide(
     return moves
 
 
-def least_loaded(ranges: Iterable[WeightedRange], shards: Iterable[ShardInfo]) -> str | None:
+def least_loaded(ranges: Iterable[RangeWeight], shards: Iterable[ShardInfo]) -> str | None:
     """The uid of the shard where a new range goes; None where none serves."""
     serving = {shard.uid: _Shard(shard.uid, shard.name) for shard in shards if not shard.draining}
     for range_ in ranges:
@@ -150,7 +150,7 @@ def _balance(shards: Sequence[_Shard], policy: Policy) -> list[Move]:
 
 def _best(
     shards: Sequence[_Shard], mean: float, policy: Policy, filling: set[str], budget: float, moved: set[str]
-) -> tuple[_Shard, _Shard, WeightedRange] | None:
+) -> tuple[_Shard, _Shard, RangeWeight] | None:
     """The next move: into the lightest shard that can be helped, from the heaviest that can help it."""
     for taker in sorted(shards, key=lambda s: (s.load, s.name, s.uid)):
         if taker.load >= mean:

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Mapping
 from contextlib import suppress
 
-from registry.assigner import WeightedRange, least_loaded
+from registry.assigner import RangeWeight, least_loaded
 from registry.intervals import ROOT_INTERVAL, unused
 from registry.loads import Loads
 from registry.reachable_shards import reachable_shards
@@ -101,7 +101,7 @@ class Openings:
             raise CannotOpen(f"no range is opened while it is not known which ids these have, whose rows cannot be read: {names}")
         records, sessions = self._map.records(), self._map.sessions()
         weighted = [
-            WeightedRange(name, record.row.owner, self._loads.weight(name), record.row.target) for name, record in records.items()
+            RangeWeight(name, record.row.owner, self._loads.weight(name), record.row.target) for name, record in records.items()
         ]
         target = least_loaded(weighted, reachable_shards(self._map, self._reach))
         if target is None:
