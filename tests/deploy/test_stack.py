@@ -91,7 +91,7 @@ class Writer:
         raise AssertionError(f"{name} could not be written")
 
 
-def holders(stack: ComposeStack) -> dict[str, int]:
+def tenants_of_shards(stack: ComposeStack) -> dict[str, int]:
     """How many ranges each shard holds."""
     return {shard["name"]: len(shard["ranges"]) for shard in stack.ask("shards")}
 
@@ -100,8 +100,8 @@ def placed(stack: ComposeStack, shards: int) -> None:
     """Waits until exactly so many shards share all ranges."""
 
     def check() -> bool:
-        held = holders(stack)
-        return len(held) == shards and all(held.values()) and all(r["shard"] for r in stack.ask("ranges"))
+        tenants = tenants_of_shards(stack)
+        return len(tenants) == shards and all(tenants.values()) and all(r["shard"] for r in stack.ask("ranges"))
 
     wait_for(check, f"{shards} shards share the ranges", seconds=120)
 
@@ -156,7 +156,7 @@ def test_nothing_is_lost_while_shards_come_and_go(stack: ComposeStack, informers
         for event in informers.events[seen:]:
             assert event["event"] == "update", event
             delivered[event["object"]].append(event["value"])
-        print({"writes": sum(map(len, written.values())), "retries": sum(w.retries for w in writers)}, holders(stack))
+        print({"writes": sum(map(len, written.values())), "retries": sum(w.retries for w in writers)}, tenants_of_shards(stack))
         # Watches went on where they were, and nobody had to list again: each acknowledged write is there, once and in order.
         lists = Counter(request["url"] for request in informers.requests if request["event"] == "list")
         assert lists == dict.fromkeys(provider.urls(), 1)
