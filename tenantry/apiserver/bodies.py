@@ -54,7 +54,7 @@ def _parse(body: bytes, media_type: str, kind: str, duplicates: bool) -> tuple[A
     if media_type == JSON:
         check_values(body)
         value, repeated = json_codec.decode(body, duplicates=duplicates, kind=kind)
-        if count_byte(body, b"{") + count_byte(body, b"[") > MAX_STORED_DEPTH:
+        if len(body) > MAX_STORED_DEPTH and count_byte(body, b"{") + count_byte(body, b"[") > MAX_STORED_DEPTH:
             _check_depth(value, kind, body)
         return value, [f'duplicate field "{path}"' for path in repeated]
     if media_type == YAML:

@@ -30,13 +30,14 @@ LARGE_BYTES = 64 << 10
 WORTH_BYTES = 1 << 20
 """So many bytes of large requests and answers may leave more behind than a look at all heaps is worth: the values made of a body
 take ten to twenty times as much. What was less is looked for after the next burst."""
-QUIET_SECONDS = 1.0
-"""A burst is over when nothing large came for so long. What is given back must be taken again by the next one."""
-LONGEST_SECONDS = 10.0
+QUIET_SECONDS = 10.0
+"""A burst is over when nothing large came for so long. What is given back must be taken again by the next one, and clients that
+list again and again are no bursts."""
+LONGEST_SECONDS = 30.0
 """One that does not end is interrupted: what its peak took is not needed for ever."""
 GROWTH_BYTES = 8 << 20
 """A process that became so much bigger may have free pages, whatever made it so: thousands of small requests, or controllers."""
-GROWTH_SECONDS = 10.0
+GROWTH_SECONDS = 30.0
 """Between two looks at that: a file of the kernel is read."""
 _STATM = Path("/proc/self/statm")
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8

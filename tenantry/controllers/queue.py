@@ -53,6 +53,10 @@ class WorkQueue(Generic[K]):
         self._room = Shares("reconcile_keys", keys_max)
         self._workers = Shares("reconcile_workers", workers)
         self._getters: deque[asyncio.Future[None]] = deque()
+        self._woken = 0
+        """Getters that were woken and have not looked yet. One is enough: it wakes the next one where more keys wait."""
+        self._refused = False
+        """A getter found keys, and none that may be processed before another one is done."""
         self.overflowed: set[str] = set()
         """The logical clusters that have keys which found no room."""
         self.relist_all = False
@@ -96,17 +100,19 @@ class WorkQueue(Generic[K]):
         room.hold(owners)
         dirty.add(key)
         self._waiting.push(owners, key)
-        if self._getters:
+        if not self._woken:
             self._wake_getter()
 
     async def get(self) -> K:
         """The next key to process: of the logical cluster that may have another worker, and whose keys took the least time."""
         while (found := self._waiting.pop(self._may_process, cost=0.0)) is None:
-            getter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._getters.append(getter)
-            await getter
+            self._refused = bool(self._waiting)
+            await self._wake_up()
         owners, key = found
-        self._waiting.charge(owners, ESTIMATED_SECONDS)
+        if self._waiting:
+            self._waiting.charge(owners, ESTIMATED_SECONDS)
+            if not self._woken:
+                self._wake_getter()
         self._room.give(owners)
         self._workers.hold(owners)
         self._dirty.discard(key)
@@ -121,7 +127,8 @@ class WorkQueue(Generic[K]):
         if key in self._dirty:
             self._dirty.discard(key)
             self.add(key)
-        if self._waiting:
+        if self._refused:
+            self._refused = False
             self._wake_getter()
 
     def pause(self, range_: Range) -> None:
@@ -152,9 +159,24 @@ class WorkQueue(Generic[K]):
     def _may_process(self, owners: Owners, key: K) -> bool:
         return self._workers.fits(owners)
 
+    async def _wake_up(self) -> None:
+        """Returns when there may be a key for another getter."""
+        getter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._getters.append(getter)
+        try:
+            await getter
+        except asyncio.CancelledError:
+            if not getter.cancelled():
+                # It was woken, and cancelled before it looked.
+                self._woken -= 1
+                self._wake_getter()
+            raise
+        self._woken -= 1
+
     def _wake_getter(self) -> None:
         while self._getters:
             getter = self._getters.popleft()
             if not getter.done():
+                self._woken += 1
                 getter.set_result(None)
                 return

@@ -14,7 +14,7 @@ from tenantry.controllers.clock import Clock
 from tenantry.controllers.controller import Controller, Retry
 from tenantry.controllers.delay_queue import DelayQueue
 from tenantry.controllers.listing import Listings
-from tenantry.controllers.metrics import OVERFLOWS, QUEUE_DEPTH, RECONCILE_SECONDS, RECONCILES
+from tenantry.controllers.metrics import DONE, ERROR, RETRY, controller_metrics
 from tenantry.controllers.queue import WorkQueue
 from tenantry.controllers.ranges import OwnedRanges
 from tenantry.storage.cell import NotOwned, Stale
@@ -29,9 +29,6 @@ FIRST_RETRY_SECONDS = 0.005
 LAST_RETRY_SECONDS = 30.0
 SLICE_SECONDS = 0.002
 """How long a worker keeps the loop while keys need no waiting: a long queue must not delay requests."""
-
-DONE, RETRY, ERROR = "done", "retry", "error"
-"""Outcomes of a reconciliation."""
 
 
 class Workers(Generic[K]):
@@ -121,10 +118,7 @@ class Workers(Generic[K]):
         return changed
 
     async def _work(self) -> None:
-        name, queue, clock = self.controller.name, self._queue, self._clock
-        depth = QUEUE_DEPTH.labels(name)
-        seconds = RECONCILE_SECONDS.labels(name)
-        outcomes = {outcome: RECONCILES.labels(name, outcome) for outcome in (DONE, RETRY, ERROR)}
+        queue, clock, metrics = self._queue, self._clock, controller_metrics.of(self.controller.name)
         loop = asyncio.get_running_loop()
         yielded = loop.time()
         while True:
@@ -138,11 +132,11 @@ class Workers(Generic[K]):
             finally:
                 took = clock.now() - started
                 queue.done(key, took)
-            seconds.observe(took)
-            outcomes[outcome].inc()
-            depth.set(len(queue))
+            metrics.seconds.observe(took)
+            metrics.outcomes[outcome] += 1
+            metrics.queue_depth = len(queue)
             if queue.overflowed and (clusters := queue.to_relist()):
-                OVERFLOWS.labels(name).inc(len(clusters))
+                metrics.overflows += len(clusters)
                 self._relist(frozenset(clusters))
             if queue.relist_all and not queue:
                 queue.relist_all = False

@@ -209,6 +209,9 @@ class Connection(asyncio.Protocol):
         self._pause_transport()
 
     def resume_reading(self, resume_parser: bool = True) -> None:
+        """Asked for by the body for each piece that was used, whether it had paused or not."""
+        if not self._reading_paused:
+            return
         self._reading_paused = False
         if resume_parser:
             # What the parser kept when it was paused.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from tenantry.apiserver.admission.attributes import Admission, AdmissionChain
+from tenantry.apiserver.admission.attributes import Admission
+from tenantry.apiserver.admission.chain import AdmissionChain
 from tenantry.apiserver.authorization import ALLOWED, NO_OPINION, Attributes, Authorizer, Decision
 from tenantry.apiserver.endpoints.health import HEALTH_PATHS
 from tenantry.apiserver.scope import Connector, Visibility

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tenantry.apiserver.admission.attributes import Admission, AdmissionChain
+from tenantry.apiserver.admission.attributes import Admission
+from tenantry.apiserver.admission.chain import AdmissionChain
 from tenantry.apiserver.authorization import NO_OPINION, Attributes, Authorizer, Decision, Verdict
 from tenantry.apiserver.hidden import HiddenScope
 from tenantry.apiserver.request import Request

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import orjson
 
 from tenantry.apiserver import request_info
-from tenantry.apiserver.admission.attributes import AdmissionChain
+from tenantry.apiserver.admission.chain import AdmissionChain
 from tenantry.apiserver.authorization import Attributes, Decision, Verdict
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.scope import Connector, Visibility

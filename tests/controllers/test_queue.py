@@ -100,3 +100,40 @@ async def test_keys_of_a_paused_range_wait_until_it_is_resumed() -> None:
     assert list(queue.resume(range_)) == [key("a"), key("b")]
     queue.add(key("a"))
     assert len(queue) == 2
+
+
+async def test_a_worker_that_is_cancelled_after_it_was_woken_leaves_its_key_to_the_next() -> None:
+    queue = WorkQueue[Key](cluster_of)
+    first, second = asyncio.create_task(queue.get()), asyncio.create_task(queue.get())
+    await until(lambda: queue.getters == 2)
+    queue.add(key("one"))
+    first.cancel()
+    assert await second == key("one")
+    assert first.cancelled()
+
+
+async def test_keys_wake_as_many_workers_as_there_are_keys() -> None:
+    queue = WorkQueue[Key](cluster_of)
+    getters = [asyncio.create_task(queue.get()) for _ in range(4)]
+    await until(lambda: queue.getters == 4)
+    for number in range(3):
+        queue.add(key(str(number), f"tenant-{number}"))
+    await until(lambda: sum(getter.done() for getter in getters) == 3)
+    assert queue.getters == 1
+    getters[-1].cancel()
+
+
+async def test_a_worker_that_takes_all_keys_itself_is_alone_at_work() -> None:
+    queue = WorkQueue[Key](cluster_of, workers=8)
+    idle = [asyncio.create_task(queue.get()) for _ in range(4)]
+    await until(lambda: queue.getters == 4)
+    for number in range(6):
+        queue.add(key(str(number), f"tenant-{number}"))
+    taken = [await queue.get() for _ in range(6)]
+    assert len(set(taken)) == 6
+    # One was woken for them, found nothing, and waits again: the others were never disturbed.
+    queue.add(key("last", "tenant-last"))
+    await until(lambda: any(getter.done() for getter in idle))
+    assert sum(getter.done() for getter in idle) == 1
+    for getter in idle:
+        getter.cancel()

@@ -11,7 +11,8 @@ from typing import Any, Self
 
 import orjson
 
-from tenantry.apiserver.admission.attributes import Admission, AdmissionChain
+from tenantry.apiserver.admission.attributes import Admission
+from tenantry.apiserver.admission.chain import AdmissionChain
 from tenantry.apiserver.authentication.authenticator import Authenticator, UnionAuthenticator
 from tenantry.apiserver.mount import Mount
 from tenantry.apiserver.pipeline import Pipeline

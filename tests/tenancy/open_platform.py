@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 import orjson
 
 from tenantry.apiserver import objects, records
-from tenantry.apiserver.admission.attributes import Admission, AdmissionChain
+from tenantry.apiserver.admission.attributes import Admission
+from tenantry.apiserver.admission.chain import AdmissionChain
 from tenantry.apiserver.authorization import Attributes, Decision, Verdict
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.user import AUTHENTICATED_GROUP, SYSTEM, User

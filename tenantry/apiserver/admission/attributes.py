@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -68,18 +68,3 @@ class Admission(Protocol):
     def mutate(self, review: Review) -> None: ...
 
     def validate(self, review: Review) -> None: ...
-
-
-class AdmissionChain:
-    """Several admissions in order. Every `mutate` runs first, then (after the caller's schema validation) every `validate`."""
-
-    def __init__(self, plugins: Sequence[Admission]) -> None:
-        self._plugins = tuple(plugins)
-
-    def mutate(self, review: Review) -> None:
-        for plugin in self._plugins:
-            plugin.mutate(review)
-
-    def validate(self, review: Review) -> None:
-        for plugin in self._plugins:
-            plugin.validate(review)

@@ -7,7 +7,7 @@ no later plugin may refuse a write that was charged.
 
 from __future__ import annotations
 
-from tenantry.apiserver.admission.attributes import AdmissionChain
+from tenantry.apiserver.admission.chain import AdmissionChain
 from tenantry.placement.catalog import Catalog
 from tenantry.placement.directory import Directory
 from tenantry.storage.cell import Cell

@@ -16,14 +16,14 @@ NAMESPACE = GroupResource("", "namespaces")
 
 
 class NamespaceLifecycle(Plugin):
-    def validate(self, review: Review) -> None:
+    def mutate(self, review: Review) -> None:
+        # Before validation: Kubernetes answers 404 for the namespace even if the body is invalid.
         if review.operation == CREATE and review.namespace and not review.subresource and review.definition.stored:
             self._check_namespace(review)
-        elif review.operation == DELETE and review.definition.group_resource == NAMESPACE and review.name in PROTECTED:
-            self._check_protected(review)
 
-    # Also before validation: Kubernetes answers 404 for the namespace even if the body is invalid.
-    mutate = validate
+    def validate(self, review: Review) -> None:
+        if review.operation == DELETE and review.definition.group_resource == NAMESPACE and review.name in PROTECTED:
+            self._check_protected(review)
 
     @staticmethod
     def _check_namespace(review: Review) -> None:

@@ -1,0 +1,60 @@
+"""A chain of admission plug-ins."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from tenantry.apiserver.admission.attributes import Review
+from tenantry.apiserver.admission.chain import AdmissionChain
+from tenantry.apiserver.admission.plugin import Plugin
+
+REVIEW = cast(Review, object())
+
+
+class Mutating(Plugin):
+    def __init__(self, calls: list[str]) -> None:
+        self.calls = calls
+
+    def mutate(self, review: Review) -> None:
+        self.calls.append("mutating")
+
+
+class Validating(Plugin):
+    def __init__(self, calls: list[str]) -> None:
+        self.calls = calls
+
+    def validate(self, review: Review) -> None:
+        self.calls.append("validating")
+
+
+class Inherits(Validating):
+    """What a base that is no `Plugin` defines is called, too."""
+
+
+class NoPlugin:
+    def __init__(self, calls: list[str]) -> None:
+        self.calls = calls
+
+    def mutate(self, review: Review) -> None:
+        self.calls.append("mutates")
+
+    def validate(self, review: Review) -> None:
+        self.calls.append("validates")
+
+
+def test_every_plugin_is_called_in_order_for_what_it_does() -> None:
+    calls: list[str] = []
+    plugins: list[Any] = [
+        NoPlugin(calls),
+        Inherits(calls),
+        Mutating(calls),
+        Plugin(),
+        Validating(calls),
+        AdmissionChain([NoPlugin(calls)]),
+    ]
+    chain = AdmissionChain(plugins)
+    chain.mutate(REVIEW)
+    assert calls == ["mutates", "mutating", "mutates"]
+    calls.clear()
+    chain.validate(REVIEW)
+    assert calls == ["validates", "validating", "validating", "validates"]
