@@ -58,7 +58,7 @@ class RemotePeers:
         """Raises StatusError: 503 where the owner is not known or cannot be reached, 502 where it went away with the request."""
         if request.header(FROM_PEER.lower()):
             # Two shards that each take the other one for the owner would send it to and fro.
-            raise not_owner(f"range {range_name} is not held by this shard")
+            raise not_owner(f"range {range_name} is not owned by this shard")
         if (handler := self._own(range_name)) is not None:
             # It came here between the caller's decision and now.
             return await handler(request)

@@ -42,7 +42,7 @@ class NotOwned(Exception):
 
     def __init__(self, cluster: str, owner: FenceValue | None = None) -> None:
         hint = f"; its owner is shard {owner.owner}" if owner else ""
-        super().__init__(f"the range of logical cluster {cluster} is not held by this shard{hint}")
+        super().__init__(f"the range of logical cluster {cluster} is not owned by this shard{hint}")
         self.cluster = cluster
         self.owner = owner
 

@@ -177,8 +177,8 @@ def assert_overdrawn(error: Any) -> None:
 async def test_one_client_cannot_have_all_places_of_followers(gateway: GatewayLookups) -> None:
     _, streams = gateway.served.server.shares
     async with gateway.stub() as greedy, gateway.stub() as other:
-        held = [greedy.WatchMap(pb.WatchMapRequest()) for _ in range(20)]
-        for call in held:
+        under_way = [greedy.WatchMap(pb.WatchMapRequest()) for _ in range(20)]
+        for call in under_way:
             await call.read()
         with pytest.raises(grpc.RpcError) as caught:
             await greedy.WatchMap(pb.WatchMapRequest()).read()
@@ -187,7 +187,7 @@ async def test_one_client_cannot_have_all_places_of_followers(gateway: GatewayLo
         assert (await followed.read()).full
         assert (await other.Resolve(pb.ResolveRequest(tenant=ORG))).cluster == ORG
         assert (streams.used, streams.largest, streams.refused) == (21, 20, 1)
-        for call in (*held, followed):
+        for call in (*under_way, followed):
             call.cancel()
         await eventually(lambda: streams.used == 0 and gateway.feed.followers == 0)
 
@@ -196,14 +196,14 @@ async def test_one_client_cannot_have_all_calls(gateway: GatewayLookups) -> None
     calls, _ = gateway.served.server.shares
     waiting = pb.ResolveRequest(tenant=ORG, newer_than_generation=100)
     async with gateway.stub() as greedy, gateway.stub() as other:
-        held = [greedy.Resolve(waiting) for _ in range(4)]
+        under_way = [greedy.Resolve(waiting) for _ in range(4)]
         await eventually(lambda: calls.used == 4)
         with pytest.raises(grpc.RpcError) as caught:
             await greedy.Resolve(waiting)
         assert_overdrawn(caught.value)
         assert (await other.Resolve(pb.ResolveRequest(tenant=ORG))).cluster == ORG
         assert (calls.used, calls.largest, calls.refused) == (4, 4, 1)
-        for call in held:
+        for call in under_way:
             call.cancel()
         await eventually(lambda: calls.used == 0)
         assert (await greedy.Resolve(pb.ResolveRequest(tenant=ORG))).cluster == ORG

@@ -49,7 +49,7 @@ def crd(number: int, established: str = "True", group: str = "g.example") -> Rec
 
 
 def binding(number: int) -> Record:
-    """Of a schema that is nowhere."""
+    """Of a schema that does not exist."""
     schema = {"UID": f"schema-{number}", "name": f"v1.x{number}.g.example", "identityHash": "i"}
     obj: Object = {
         "metadata": {"name": f"b{number}"},
@@ -119,19 +119,19 @@ async def test_who_follows_a_clusters_apis_is_told_when_they_are_read(monkeypatc
     """A watch asks at once whether its type is still the same."""
     async with bare_shard(crd(n) for n in range(MANY)) as shard:
         apis = shard.tenancy.apis
-        told = asyncio.Event()
+        notified = asyncio.Event()
         found: list[ApiSet] = []
 
         def changed() -> None:
             found.append(apis.for_cluster(CLUSTER))
-            told.set()
+            notified.set()
 
         stop = apis.subscribe(CLUSTER, changed)
         await apis.read(CLUSTER)
         name = "things8.g.example"
         with counted_turns(monkeypatch) as turn:
             await establish(shard, name, "False")
-            await asyncio.wait_for(told.wait(), PATIENCE_SECONDS)
+            await asyncio.wait_for(notified.wait(), PATIENCE_SECONDS)
         stop()
         assert found[-1].find("g.example", "v1", "things8") is None
         assert found[-1].find("g.example", "v1", "things9") is not None

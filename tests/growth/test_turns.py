@@ -163,11 +163,11 @@ async def test_an_event_costs_the_same_whatever_its_cluster_holds() -> None:
                 if before.key.resource not in watched:
                     continue
                 for event in (RecordEvent(before.key, 2, None, before), RecordEvent(before.key, 2, before, before)):
-                    ran = lines(partial(told, controller, event))
+                    ran = lines(partial(notify, controller, event))
                     assert ran < LINES_OF_AN_EVENT, f"{controller.name}, told of {event.key.resource}: {ran} lines"
 
 
-def told(controller: Controller[Any], event: RecordEvent) -> None:
+def notify(controller: Controller[Any], event: RecordEvent) -> None:
     for _ in controller.keys(event):
         pass
 

@@ -64,19 +64,19 @@ async def test_a_certificate_is_renewed_before_a_third_of_its_life_is_left_and_n
     clock: CertificateClock, certificates: Certificates
 ) -> None:
     got: list[Pair] = []
-    held = certificates.client("client", "x")
-    held.follow(got.append)
-    first = held.pair
+    certificate = certificates.client("client", "x")
+    certificate.follow(got.append)
+    first = certificate.pair
     clock.pass_by(YEAR_SECONDS / 2)
     await certificates.renew()
-    assert held.pair == first
+    assert certificate.pair == first
     clock.pass_by(YEAR_SECONDS * (2 / 3 - 1 / 2) - DAY_SECONDS)
     await certificates.renew()
-    assert got == [held.pair]
-    assert serial(held.pair.certificate) != serial(first.certificate)
-    assert Validity.of(held.pair.certificate).end == (clock.time + timedelta(seconds=YEAR_SECONDS)).timestamp()
+    assert got == [certificate.pair]
+    assert serial(certificate.pair.certificate) != serial(first.certificate)
+    assert Validity.of(certificate.pair.certificate).end == (clock.time + timedelta(seconds=YEAR_SECONDS)).timestamp()
     await certificates.renew()
-    assert got == [held.pair]
+    assert got == [certificate.pair]
 
 
 async def test_a_failure_is_logged_and_tried_again_soon_and_costs_the_others_nothing(
@@ -103,7 +103,7 @@ async def test_a_failure_is_logged_and_tried_again_soon_and_costs_the_others_not
 async def test_one_that_cannot_show_the_new_one_keeps_nobody_else_from_it_and_is_asked_again(
     clock: CertificateClock, certificates: Certificates
 ) -> None:
-    held = certificates.client("client", "x")
+    certificate = certificates.client("client", "x")
     failing = [OSError("first time")]
     others: list[Pair] = []
     asked: list[Pair] = []
@@ -113,14 +113,14 @@ async def test_one_that_cannot_show_the_new_one_keeps_nobody_else_from_it_and_is
         if failing:
             raise failing.pop()
 
-    held.follow(fails_once)
-    held.follow(others.append)
+    certificate.follow(fails_once)
+    certificate.follow(others.append)
     clock.pass_by(YEAR_SECONDS * 0.61)
     await certificates.renew()
-    assert (len(asked), others) == (1, [held.pair])
+    assert (len(asked), others) == (1, [certificate.pair])
     clock.pass_by(renewal.RETRY_SECONDS)
     await certificates.renew()
-    assert (len(asked), asked[-1], others[-1]) == (2, held.pair, held.pair)
+    assert (len(asked), asked[-1], others[-1]) == (2, certificate.pair, certificate.pair)
     clock.pass_by(renewal.RETRY_SECONDS)
     await certificates.renew()
     assert len(asked) == 2
@@ -129,13 +129,13 @@ async def test_one_that_cannot_show_the_new_one_keeps_nobody_else_from_it_and_is
 async def test_the_task_renews_by_itself_in_time() -> None:
     certificates = Certificates(CertificateAuthority.create(), life_seconds=5.0)
     renewed: asyncio.Queue[tuple[Pair, float]] = asyncio.Queue()
-    held = certificates.serving("serving", NAMES)
-    before = held.validity
-    held.follow(lambda pair: renewed.put_nowait((pair, datetime.now(UTC).timestamp())))
+    certificate = certificates.serving("serving", NAMES)
+    before = certificate.validity
+    certificate.follow(lambda pair: renewed.put_nowait((pair, datetime.now(UTC).timestamp())))
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
             pair, at = await renewed.get()
-        assert (at < before.end, held.pair) == (True, pair)
+        assert (at < before.end, certificate.pair) == (True, pair)
     finally:
         await certificates.stop()
 
@@ -173,9 +173,9 @@ async def test_files_that_others_read_are_written_again(
     before = lookup.pair, serving.pair
     clock.pass_by(YEAR_SECONDS * 0.61)
     await certificates.renew()
-    for held, old, name in ((lookup, before[0], "lookup-client"), (serving, before[1], "serving")):
+    for certificate, old, name in ((lookup, before[0], "lookup-client"), (serving, before[1], "serving")):
         pair = Pair.read(tmp_path / f"{name}.crt", tmp_path / f"{name}.key")
-        assert (pair == held.pair, pair != old) == (True, True)
+        assert (pair == certificate.pair, pair != old) == (True, True)
         pair_server_context(pair)
 
 
@@ -418,13 +418,13 @@ async def test_no_request_begins_on_a_connection_that_was_made_with_a_former_cer
     authority = CertificateAuthority.create()
     clients = [authority.issue_client("x") for _ in range(2)]
     used: list[int] = []
-    held, go_on = asyncio.Event(), asyncio.Event()
+    arrived, go_on = asyncio.Event(), asyncio.Event()
 
     async def handler(request: Request) -> Reply:
         assert request.client_certificate is not None
         used.append(x509.load_der_x509_certificate(request.client_certificate).serial_number)
         if request.path == "/wait":
-            held.set()
+            arrived.set()
             await go_on.wait()
         return Response(200, b"{}")
 
@@ -435,7 +435,7 @@ async def test_no_request_begins_on_a_connection_that_was_made_with_a_former_cer
     ask, wait = (b"GET /%s HTTP/1.1\r\nHost: x\r\n\r\n" % path for path in (b"", b"wait"))
     try:
         busy = asyncio.ensure_future(upstream.exchange(wait))
-        await held.wait()
+        await arrived.wait()
         await upstream.exchange(ask)
         assert (upstream.connections, upstream.idle) == (2, 1)
         upstream.renew(contexts[1])

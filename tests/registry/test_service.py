@@ -22,6 +22,7 @@ from tenantry.rpc.server import RpcLimits
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.rpc import RpcOnSocket, details, rpc_on_socket
 from tests.support.shards import FleetInMemory
+from tests.support.waiting import eventually
 
 
 class Service:
@@ -88,12 +89,12 @@ async def until(updates: AsyncIterator[Any], condition: Callable[[Any], object])
 async def test_lists_show_what_the_map_shows(service: Service, fleet: FleetInMemory) -> None:
     client = await service.client()
     one = await fleet.join("one")
-    await fleet.until(fleet.placed)
+    await eventually(fleet.placed)
     opened = await client.open_range({"region": "eu"}, fleet.map.version)
     await fleet.map.reached(opened.version)
-    await fleet.until(fleet.placed)
+    await eventually(fleet.placed)
     await fleet.report("one", 7)
-    await fleet.until(lambda: fleet.registries[0].loads.of("root").tenants)
+    await eventually(lambda: fleet.registries[0].loads.of("root").tenants)
     first, root = await client.ranges()
     assert (first.name, first.start, first.end, dict(first.labels)) == ("range-2", "000", "001", {"region": "eu"})
     assert (root.owner, root.shard, root.shard_url, root.generation) == (one.info.uid, "one", "https://one.test", 1)
@@ -105,7 +106,7 @@ async def test_lists_show_what_the_map_shows(service: Service, fleet: FleetInMem
 
 async def test_ranges_come_in_pages(service: Service, fleet: FleetInMemory) -> None:
     await fleet.join("one")
-    await fleet.until(fleet.placed)
+    await eventually(fleet.placed)
     await fleet.open(fleet.registries[0], 4)
     async with service.channel() as channel:
         stub = stubs.RegistryStub(channel)
@@ -152,7 +153,7 @@ async def test_watch_resumes_at_another_replica(service: Service, fleet: FleetIn
 
 async def test_watch_with_a_version_of_another_cell_gets_everything(service: Service, fleet: FleetInMemory) -> None:
     await fleet.join("one")
-    await fleet.until(fleet.placed)
+    await eventually(fleet.placed)
     async with service.channel() as channel:
         stub = stubs.RegistryStub(channel)
         known = pb.WatchRangesRequest(known_version=fleet.map.version, known_cell=99)
@@ -166,7 +167,7 @@ async def test_quiet_watches_get_heartbeats_and_too_many_are_refused(
 ) -> None:
     service = Service(fleet, authority)
     await service.start(RpcLimits(streams=1), heartbeat_seconds=0.02)
-    await fleet.until(fleet.map.ranges)
+    await eventually(fleet.map.ranges)
     async with service.stack, service.channel() as channel:
         stub = stubs.RegistryStub(channel)
         stream = stub.WatchRanges(pb.WatchRangesRequest(), timeout=5)
@@ -183,8 +184,8 @@ async def test_quiet_watches_get_heartbeats_and_too_many_are_refused(
 async def test_drain_and_undrain(service: Service, fleet: FleetInMemory) -> None:
     client = await service.client()
     await fleet.join("one")
-    await fleet.until(fleet.placed)
-    await fleet.until(fleet.registries[0].map.shards)
+    await eventually(fleet.placed)
+    await eventually(fleet.registries[0].map.shards)
     assert (await client.drain("one")).draining
     assert not (await client.undrain("one")).draining
     with pytest.raises(RegistryError, match="no shard with the name") as refused:
@@ -193,14 +194,14 @@ async def test_drain_and_undrain(service: Service, fleet: FleetInMemory) -> None
     with pytest.raises(RegistryError, match="shard is empty"):
         await client.drain("")
     await fleet.join("one")
-    await fleet.until(lambda: len(fleet.registries[0].map.shards()) == 2)
+    await eventually(lambda: len(fleet.registries[0].map.shards()) == 2)
     with pytest.raises(RegistryError) as refused:
         await client.drain("one")
     assert (refused.value.code, refused.value.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "AMBIGUOUS_NAME")
 
 
 async def test_refusals_carry_standard_details(service: Service, fleet: FleetInMemory, monkeypatch: pytest.MonkeyPatch) -> None:
-    await fleet.until(fleet.map.ranges)
+    await eventually(fleet.map.ranges)
     async with service.channel() as channel:
         stub = stubs.RegistryStub(channel)
 
@@ -246,7 +247,7 @@ async def test_a_page_token_of_nobody_is_refused(service: Service, fleet: FleetI
 
 async def test_strangers_may_look_and_not_touch(service: Service, fleet: FleetInMemory) -> None:
     client = await service.client("ada")
-    await fleet.until(fleet.map.ranges)
+    await eventually(fleet.map.ranges)
     assert await client.ranges()
     for call in (client.drain("one"), client.undrain("one"), client.open_range({}, 0)):
         with pytest.raises(RegistryError, match="certificate for ada may not") as refused:
@@ -263,8 +264,8 @@ async def test_calls_go_on_at_another_replica(service: Service, fleet: FleetInMe
     await service.start()
     client = await service.client()
     await fleet.join("one")
-    await fleet.until(fleet.placed)
-    await fleet.until(lambda: all(registry.map.shards() for registry in fleet.registries))
+    await eventually(fleet.placed)
+    await eventually(lambda: all(registry.map.shards() for registry in fleet.registries))
     await service.replicas[0].server.stop(0)
     for _ in range(4):
         assert len(await client.shards()) == 1

@@ -9,7 +9,7 @@ from registry.compaction import NOTES, Compaction
 from registry.stale_keys import delete_journals
 from tenantry.storage.keys import JOURNAL, SESSIONS, prefix_end
 from tenantry.storage.store import Delete, Fence, Put, Store
-from tests.registry.test_compaction import HOUR, Clock
+from tests.registry.clock import HOUR, Clock
 
 
 async def journal(store: Store, uid: str) -> int:

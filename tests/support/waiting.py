@@ -27,19 +27,25 @@ async def until(condition: Callable[[], object], seconds: float = PATIENCE_SECON
             await asyncio.sleep(0)
 
 
-async def eventually(condition: Callable[[], object], seconds: float = PATIENCE_SECONDS) -> None:
-    """Waits for what other threads and processes do, or the network: leaves them time between its looks. Raises TimeoutError."""
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - for what has no event of its own
-            await asyncio.sleep(_POLL_SECONDS)
+async def eventually(condition: Callable[[], T], seconds: float = PATIENCE_SECONDS, what: str = "") -> T:
+    """The first answer that is true: waits for what other threads and processes do, or the network, and leaves them time between
+    its looks. Raises TimeoutError, which says what was waited for."""
+
+    async def question() -> T:
+        return condition()
+
+    return await eventually_answers(question, seconds, what or str(condition))
 
 
-async def eventually_answers(question: Callable[[], Awaitable[T]], seconds: float = PATIENCE_SECONDS) -> T:
-    """The first answer that is true, of a question to another process. Raises TimeoutError."""
-    async with asyncio.timeout(seconds):
-        while not (answer := await question()):  # noqa: ASYNC110 - another process has no event to wait for
-            await asyncio.sleep(_POLL_SECONDS)
-        return answer
+async def eventually_answers(question: Callable[[], Awaitable[T]], seconds: float = PATIENCE_SECONDS, what: str = "") -> T:
+    """As `eventually`, of a question to another process."""
+    try:
+        async with asyncio.timeout(seconds):
+            while not (answer := await question()):  # noqa: ASYNC110 - another process has no event to wait for
+                await asyncio.sleep(_POLL_SECONDS)
+            return answer
+    except TimeoutError:
+        raise TimeoutError(f"not within {seconds:g} seconds: {what or question}") from None
 
 
 async def after_changes(look: Callable[[], Awaitable[T | None]], *sources: Subscribe) -> T:

@@ -22,7 +22,7 @@ from tenantry.virtual.view import Place, View
 from tenantry.virtual.view_scope import ViewScope
 from tests.support.people import MASTER, person
 from tests.support.tenancies import SCHEMA_VERSION, ServedShard, accepted, claim
-from tests.virtual.apiexport.test_api_export_view import NEAR, SHERIFF, base, cowboys, ranch
+from tests.virtual.apiexport.ranch import NEAR, SHERIFF, base, cowboys, ranch
 
 HOME = "rhome00000000000"
 SOMEBODY = person("somebody")

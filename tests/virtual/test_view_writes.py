@@ -13,7 +13,7 @@ from tenantry.virtual.apiexport.api_export_view import ApiExportView
 from tenantry.virtual.view import Place, View
 from tests.support.people import MASTER, person
 from tests.support.tenancies import ServedShard, claim
-from tests.virtual.apiexport.test_api_export_view import NEAR, SHERIFF, base, ranch
+from tests.virtual.apiexport.ranch import NEAR, SHERIFF, base, ranch
 from tests.virtual.lifecycle.test_writes import FIELDS
 
 MERGE = "application/merge-patch+json"

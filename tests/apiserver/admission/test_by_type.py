@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from tenantry.apiserver.admission.attributes import CREATE, AdmissionChain, Review
+from tenantry.apiserver.admission.attributes import CREATE, Review
 from tenantry.apiserver.admission.by_type import ByType
+from tenantry.apiserver.admission.chain import AdmissionChain
 from tenantry.apiserver.admission.plugin import Plugin
 from tenantry.apiserver.user import User
 from tenantry.kube.definition import ResourceDefinition

@@ -13,7 +13,7 @@ from tenantry.apiserver.records import parse_head
 from tenantry.http.messages import Response, Stream
 from tenantry.storage.cell import Cell
 from tests.apiserver.range_server import DEFINITIONS, RangeScope, RangeServer, cm
-from tests.storage.test_backfill import SlowHistory
+from tests.storage.slow_history import SlowHistory
 from tests.support.sinks import MemorySink
 from tests.support.waiting import quiet
 

@@ -67,12 +67,12 @@ async def test_a_schema_that_changes_again_shows_all_of_it(changed: RangeServer)
 @pytest.mark.parametrize("how", ["PUT", "PATCH", "apply"])
 async def test_it_can_be_written_and_deleted_as_it_is(changed: RangeServer, how: str) -> None:
     assert (await changed("DELETE", f"{THINGS}/great")).status == 200
-    held = (await changed("GET", f"{THINGS}/great")).json
-    assert held["metadata"]["deletionTimestamp"]
+    deleted = (await changed("GET", f"{THINGS}/great")).json
+    assert deleted["metadata"]["deletionTimestamp"]
     match how:
         case "PUT":
-            held["spec"]["size"] = 3
-            answer = await changed("PUT", f"{THINGS}/great", held)
+            deleted["spec"]["size"] = 3
+            answer = await changed("PUT", f"{THINGS}/great", deleted)
             assert (answer.status, answer.json["spec"]["list"]) == (200, MANY)
         case "apply":
             body = {**thing("great", size=3), "metadata": {"name": "great"}}

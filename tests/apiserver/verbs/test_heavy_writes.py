@@ -25,7 +25,7 @@ WORKERS = "tenantry.apiserver.verbs.write.workers"
 MUCH = {f"k{number}": "v" for number in range(2 * AT_ONCE)}
 
 
-class Held:
+class Gated:
     """In place of the threads: a part is computed at once, and its writer told when the test lets it."""
 
     def __init__(self) -> None:
@@ -58,17 +58,17 @@ class Meanwhile:
 
 
 @pytest.fixture
-def held(monkeypatch: pytest.MonkeyPatch) -> Held:
-    inside = Held()
+def gated(monkeypatch: pytest.MonkeyPatch) -> Gated:
+    inside = Gated()
     monkeypatch.setattr(WORKERS, inside)
     return inside
 
 
-async def test_a_light_write_takes_no_other_way_than_the_loop(server: RangeServer, held: Held) -> None:
+async def test_a_light_write_takes_no_other_way_than_the_loop(server: RangeServer, gated: Gated) -> None:
     write = asyncio.ensure_future(server("POST", CMS, cm("a", {"k": "v"})))
     await write
     await server("PATCH", CMS + "/a", {"data": {"k": "w"}})
-    assert held.parts == 0
+    assert gated.parts == 0
 
 
 async def test_a_heavy_write_leaves_the_loop_to_others(server: RangeServer) -> None:
@@ -91,12 +91,12 @@ async def test_a_heavy_write_leaves_the_loop_to_others(server: RangeServer) -> N
     assert turns >= 3
 
 
-async def test_a_precondition_must_hold_when_the_write_is_submitted(server: RangeServer, held: Held) -> None:
+async def test_a_precondition_must_hold_when_the_write_is_submitted(server: RangeServer, gated: Gated) -> None:
     seen = (await server("POST", CMS, cm("a"))).rv
     write = asyncio.ensure_future(server("PUT", CMS + "/a", cm("a", MUCH, resourceVersion=seen)))
-    await held.computed.wait()
+    await gated.computed.wait()
     quick = await server("PATCH", CMS + "/a", {"data": {"quick": "yes"}})
-    held.go.set()
+    gated.go.set()
 
     answer = await write
 
@@ -104,12 +104,12 @@ async def test_a_precondition_must_hold_when_the_write_is_submitted(server: Rang
     assert (await server("GET", CMS + "/a")).raw == quick.raw
 
 
-async def test_an_overtaken_write_is_computed_again(server: RangeServer, held: Held) -> None:
+async def test_an_overtaken_write_is_computed_again(server: RangeServer, gated: Gated) -> None:
     await server("POST", CMS, cm("a"))
     write = asyncio.ensure_future(server("PATCH", CMS + "/a", {"data": MUCH}))
-    await held.computed.wait()
+    await gated.computed.wait()
     await server("PATCH", CMS + "/a", {"data": {"quick": "yes"}})
-    held.go.set()
+    gated.go.set()
 
     assert (await write).json["data"] == {**MUCH, "quick": "yes"}
 
@@ -155,12 +155,12 @@ class Changing:
         assert review.object is None or review.object["metadata"]["labels"]["is"] == self.label
 
 
-async def test_admission_decides_on_what_is_when_the_write_is_submitted(server: RangeServer, held: Held) -> None:
+async def test_admission_decides_on_what_is_when_the_write_is_submitted(server: RangeServer, gated: Gated) -> None:
     admission = server.scope.admission = Changing()
     write = asyncio.ensure_future(server("POST", CMS, cm("a", MUCH)))
-    await held.computed.wait()
+    await gated.computed.wait()
     admission.closed = True
-    held.go.set()
+    gated.go.set()
     answer = await write
     assert (answer.status, admission.asked) == (403, 1)
     assert (await server("GET", CMS + "/a")).status == 404
@@ -184,36 +184,36 @@ async def test_what_mutating_admission_read_must_not_have_changed(server: RangeS
     assert inside.parts == 4
 
 
-async def test_a_range_that_is_lost_meanwhile_takes_no_write(server: RangeServer, held: Held) -> None:
+async def test_a_range_that_is_lost_meanwhile_takes_no_write(server: RangeServer, gated: Gated) -> None:
     write = asyncio.ensure_future(server("POST", CMS, cm("a", MUCH)))
-    await held.computed.wait()
+    await gated.computed.wait()
     await server.scope.cell.release(server.scope.range.name)
-    held.go.set()
+    gated.go.set()
     assert (await write).status == 503
     assert server.scope.range.count("core/configmaps") == 0
 
 
-async def test_a_client_that_leaves_before_its_write_is_submitted_leaves_nothing(server: RangeServer, held: Held) -> None:
+async def test_a_client_that_leaves_before_its_write_is_submitted_leaves_nothing(server: RangeServer, gated: Gated) -> None:
     write = asyncio.ensure_future(server("POST", CMS, cm("a", MUCH)))
-    await held.computed.wait()
+    await gated.computed.wait()
     write.cancel()
     with pytest.raises(asyncio.CancelledError):
         await write
-    held.go.set()
+    gated.go.set()
     assert (await server("POST", CMS, cm("a", MUCH))).status == 201
 
 
-async def test_what_is_not_in_memory_any_more_is_not_deleted_for_its_former_state(server: RangeServer, held: Held) -> None:
-    held.go.set()
+async def test_what_is_not_in_memory_any_more_is_not_deleted_for_its_former_state(server: RangeServer, gated: Gated) -> None:
+    gated.go.set()
     await server("POST", CMS, cm("a", MUCH))
-    held.go.clear()
-    held.computed.clear()
+    gated.go.clear()
+    gated.computed.clear()
     write = asyncio.ensure_future(server("DELETE", CMS + "/a"))
-    await held.computed.wait()
-    held_by = asyncio.ensure_future(server("PATCH", CMS + "/a", {"metadata": {"finalizers": ["a.b/c"]}}))
+    await gated.computed.wait()
+    finalized = asyncio.ensure_future(server("PATCH", CMS + "/a", {"metadata": {"finalizers": ["a.b/c"]}}))
     await one_turn()
-    held.go.set()
-    await asyncio.gather(write, held_by)
+    gated.go.set()
+    await asyncio.gather(write, finalized)
     # In whichever order they came, nobody's finalizer is passed over.
     left = await server("GET", CMS + "/a")
     assert left.status == 404 or left.json["metadata"]["finalizers"] == ["a.b/c"]

@@ -204,15 +204,15 @@ async def test_the_hub_ends_the_watches_of_a_range(filled: RangeServer) -> None:
 
 async def test_bookmarks_come_every_minute(filled: RangeServer) -> None:
     path = f"{CMS}?watch=true&allowWatchBookmarks=true&resourceVersion={await version(filled)}"
-    held = filled.scope.hubs.of(filled.scope.range)
+    watches = filled.scope.hubs.of(filled.scope.range)
     async with filled.watching(path) as sink, filled.watching(path.replace("allowWatch", "no")) as without:
         for _ in range(hub.BOOKMARK_SECONDS - 1):
-            held._tick()
+            watches._tick()
         assert sink.events == []
-        held._tick()
+        watches._tick()
         assert [e["type"] for e in sink.events] == ["BOOKMARK"]
         assert without.events == []
-    assert held._timer is None
+    assert watches._timer is None
 
 
 async def test_watchers_with_the_same_wish_share_their_bytes(filled: RangeServer) -> None:
@@ -374,11 +374,11 @@ async def test_a_wildcard_sees_every_cluster(filled: RangeServer) -> None:
 async def test_a_watch_that_comes_to_a_lost_range_ends_at_once(filled: RangeServer) -> None:
     """It was let in before the range was lost, and joins after everybody else was sent away."""
     stream = await filled.stream(f"{CMS}?watch=true&allowWatchBookmarks=true")
-    held = filled.scope.range
-    held.freeze()
-    filled.scope.hubs.end(held)
+    range_ = filled.scope.range
+    range_.freeze()
+    filled.scope.hubs.end(range_)
     sink = MemorySink()
     async with asyncio.timeout(PATIENCE_SECONDS):
         await stream.run(sink)
     assert [kind for kind, _ in sink.short] == ["ADDED", "ADDED", "BOOKMARK"]
-    assert filled.scope.hubs.of(held).watchers == 0
+    assert filled.scope.hubs.of(range_).watchers == 0

@@ -531,7 +531,7 @@ def create(name: str) -> Change:
 
 
 @pytest.mark.parametrize("lost", ["mute", "deaf"])
-async def test_a_lost_answer_is_settled_by_the_journal(lost: str, proxy: Proxy, open_store: Open) -> None:
+async def test_the_journal_says_what_became_of_a_lost_answer(lost: str, proxy: Proxy, open_store: Open) -> None:
     """The commit takes effect once, whether it was the request that was lost or the answer."""
     store, beside = await open_store(url(proxy)), await open_store()
     cell = Cell(store, "shard-1", parse_head)

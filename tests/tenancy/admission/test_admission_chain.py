@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 
@@ -16,9 +15,7 @@ from tenantry.tenancy.admission.object_count import parse_limit
 from tenantry.tenancy.resources import CONFIG_MAPS
 from tests.support.clusters import CLUSTER, RBAC, ServedCluster, config_map, definition
 from tests.support.people import MASTER, person
-
-BOB = person("bob", "devs")
-
+from tests.tenancy.rbac_objects import BOB, binding, role, rule, writers
 
 # --- namespaces
 
@@ -51,29 +48,6 @@ async def test_some_namespaces_stay(name: str) -> None:
 
 
 # --- grants
-
-
-def rule(verbs: str, resources: str, group: str = "", *names: str) -> Object:
-    found: Object = {"apiGroups": [group], "resources": resources.split(), "verbs": verbs.split()}
-    return found | ({"resourceNames": list(names)} if names else {})
-
-
-def role(name: str, *rules: Object, kind: str = "Role", **more: Any) -> Object:
-    return {"apiVersion": f"{RBAC}/v1", "kind": kind, "metadata": {"name": name}, "rules": list(rules), **more}
-
-
-def binding(name: str, to: str, *users: str, kind: str = "RoleBinding", role_kind: str = "Role") -> Object:
-    subjects = [{"kind": "User", "apiGroup": RBAC, "name": each} for each in users]
-    reference = {"apiGroup": RBAC, "kind": role_kind, "name": to}
-    return {"apiVersion": f"{RBAC}/v1", "kind": kind, "metadata": {"name": name}, "roleRef": reference, "subjects": subjects}
-
-
-async def writers(shard: ServedCluster, *more: Object) -> None:
-    """Lets bob enter, and write RBAC with no right to escalate."""
-    enter = {"nonResourceURLs": ["/"], "verbs": ["access"]}
-    writing = rule("get create update patch delete", "roles rolebindings clusterroles clusterrolebindings", RBAC)
-    await shard.role(CLUSTER, "writer", enter, writing, rule("get", "configmaps"), *more)
-    await shard.bind_role(CLUSTER, "writer", "writer", "bob")
 
 
 async def test_nobody_grants_what_they_do_not_hold() -> None:

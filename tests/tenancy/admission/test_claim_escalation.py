@@ -12,7 +12,7 @@ from tenantry.tenancy.admission.claim_escalation import granted
 from tests.support.clusters import CLUSTER, RBAC, ServedCluster
 from tests.support.people import person
 from tests.support.tenancies import accepted, claim
-from tests.tenancy.admission.test_admission_chain import rule
+from tests.tenancy.rbac_objects import rule
 
 CAROL = person("carol")
 BINDINGS = f"/clusters/{CLUSTER}/apis/apis.kcp.io/v1alpha2/apibindings"

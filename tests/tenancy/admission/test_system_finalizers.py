@@ -204,9 +204,9 @@ async def test_a_namespace_and_a_definition_never_leave_their_objects_behind(tmp
             await stack.eventually(marked)
             patch = {"metadata": {"finalizers": None}}
             assert (await stack.call("PATCH", dependent, TENANT, patch, content_type=MERGE))[0] == 200
-            held = (await found(stack, path) or {"metadata": {}})["metadata"].get("finalizers")
-            if held and HOLD in held:
-                left = [each for each in held if each != HOLD]
+            finalizers = (await found(stack, path) or {"metadata": {}})["metadata"].get("finalizers")
+            if finalizers and HOLD in finalizers:
+                left = [each for each in finalizers if each != HOLD]
                 await stack.call("PATCH", path, TENANT, {"metadata": {"finalizers": left}}, content_type=MERGE)
             if path == NAMESPACE:
                 await stack.call("PATCH", f"{path}/finalize", TENANT, {"spec": {"finalizers": []}}, content_type=MERGE)

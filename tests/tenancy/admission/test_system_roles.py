@@ -13,7 +13,7 @@ from tenantry.tenancy.resources import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES
 from tenantry.tenancy.well_known import SYSTEM_ADMIN
 from tests.support.clusters import CLUSTER, RBAC, ServedCluster
 from tests.support.people import MASTER, person
-from tests.tenancy.admission.test_admission_chain import BOB, binding, role, rule, writers
+from tests.tenancy.rbac_objects import BOB, binding, role, rule, writers
 
 EVE = person("eve")
 SECRETS = f"/clusters/{CLUSTER}/api/v1/secrets"

@@ -104,8 +104,8 @@ def test_removed_resource_stays_bound() -> None:
 
 
 def test_locked_by_other_binding() -> None:
-    held = locks.locked_by_others(locks.parse('{"cowboys.wild.west":{"n":"other"}}'), "b")
-    status = bind(locked=held)
+    locked = locks.locked_by_others(locks.parse('{"cowboys.wild.west":{"n":"other"}}'), "b")
+    status = bind(locked=locked)
     assert status["phase"] == "Binding"
     assert states(status)["BindingUpToDate"] == ("False", "NamingConflicts")
     assert states(status)["InitialBindingCompleted"] == ("False", "NamingConflicts")

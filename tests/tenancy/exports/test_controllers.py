@@ -27,7 +27,7 @@ CONSUMER = "rconsumer0000000"
 FAR = "000consumer00000"
 
 
-async def settle(shard: ServedShard) -> None:
+async def three_clusters(shard: ServedShard) -> None:
     await shard.cluster(PROVIDER, "root:provider")
     await shard.cluster(CONSUMER, "root:consumer")
     await shard.cluster(FAR, "root:far")
@@ -44,7 +44,7 @@ def labels(obj: Object | None) -> dict[str, str]:
 
 async def test_identity_is_the_hash_of_a_secret() -> None:
     async with ServedShard() as shard:
-        await settle(shard)
+        await three_clusters(shard)
         await shard.export(PROVIDER)
         export = shard.get(PROVIDER, API_EXPORTS, "cowboys")
         assert export is not None
@@ -60,7 +60,7 @@ async def test_identity_is_the_hash_of_a_secret() -> None:
 
 async def test_urls_on_the_export_behind_a_setting() -> None:
     async with ServedShard(publish_on_exports=True) as shard:
-        await settle(shard)
+        await three_clusters(shard)
         await shard.export(PROVIDER)
         export = shard.get(PROVIDER, API_EXPORTS, "cowboys")
         assert export is not None
@@ -71,7 +71,7 @@ async def test_urls_on_the_export_behind_a_setting() -> None:
 
 async def test_endpoints_follow_the_consumers() -> None:
     async with ServedShard() as shard:
-        await settle(shard)
+        await three_clusters(shard)
         await shard.export(PROVIDER)
         created = await shard.until(lambda: shard.get(PROVIDER, API_EXPORT_ENDPOINT_SLICES, "cowboys"))
         assert created["metadata"]["ownerReferences"][0]["kind"] == "APIExport"
@@ -95,7 +95,7 @@ async def test_endpoints_follow_the_consumers() -> None:
 
 async def test_binding_takes_locks_and_is_served() -> None:
     async with ServedShard() as shard:
-        await settle(shard)
+        await three_clusters(shard)
         await shard.export(PROVIDER)
         binding = await shard.bind(CONSUMER, "root:provider", "cowboys")
         assert labels(binding)["internal.apis.kcp.io/export"] == export_hash(PROVIDER, "cowboys")
@@ -112,7 +112,7 @@ async def test_binding_takes_locks_and_is_served() -> None:
 
 async def test_second_binding_of_the_same_resource_conflicts() -> None:
     async with ServedShard() as shard:
-        await settle(shard)
+        await three_clusters(shard)
         await shard.cluster("rprovider2000000", "root:provider2")
         await shard.export(PROVIDER)
         await shard.export("rprovider2000000")
@@ -136,7 +136,7 @@ async def test_second_binding_of_the_same_resource_conflicts() -> None:
 
 async def test_a_binding_takes_the_names_of_a_definition_that_goes() -> None:
     async with ServedShard() as shard:
-        await settle(shard)
+        await three_clusters(shard)
         await shard.export(PROVIDER)
         names = {"plural": "cowboys", "singular": "cowboy", "kind": "Cowboy", "listKind": "CowboyList"}
         definition: Object = {"metadata": {"name": "cowboys.wild.west"}, "spec": {"group": "wild.west", "names": names}}
@@ -154,7 +154,7 @@ async def test_a_binding_takes_the_names_of_a_definition_that_goes() -> None:
 
 async def test_an_identity_that_is_kept_elsewhere_is_looked_at_when_it_comes() -> None:
     async with ServedShard() as shard:
-        await settle(shard)
+        await three_clusters(shard)
         await shard.export(PROVIDER)
 
         def elsewhere(export: Object) -> None:
@@ -174,7 +174,7 @@ async def test_an_identity_that_is_kept_elsewhere_is_looked_at_when_it_comes() -
 
 async def test_export_that_grows_reaches_its_bindings() -> None:
     async with ServedShard() as shard:
-        await settle(shard)
+        await three_clusters(shard)
         await shard.export(PROVIDER)
         await shard.bind(FAR, "root:provider", "cowboys")
         await shard.export(PROVIDER, "ranches")
@@ -192,7 +192,7 @@ async def test_export_that_grows_reaches_its_bindings() -> None:
 
 async def test_unbinding_deletes_what_was_bound() -> None:
     async with ServedShard() as shard:
-        await settle(shard)
+        await three_clusters(shard)
         await shard.export(PROVIDER)
         await shard.bind(CONSUMER, "root:provider", "cowboys")
         path = f"/clusters/{CONSUMER}/apis/wild.west/v1/namespaces/default/cowboys"
@@ -227,7 +227,7 @@ async def test_unbinding_deletes_what_was_bound() -> None:
 
 async def test_accepting_and_rejecting_a_claim_relabels() -> None:
     async with ServedShard() as shard:
-        await settle(shard)
+        await three_clusters(shard)
         wanted = claim("", "configmaps", "get", "list")
         await shard.export(PROVIDER, claims=[wanted])
         await shard.namespace(CONSUMER, "default")
@@ -263,7 +263,7 @@ async def test_accepting_and_rejecting_a_claim_relabels() -> None:
 
 async def test_claim_selector_and_mismatch() -> None:
     async with ServedShard() as shard:
-        await settle(shard)
+        await three_clusters(shard)
         wanted = claim("", "secrets", "get")
         await shard.export(PROVIDER, claims=[wanted])
         await shard.namespace(CONSUMER, "default")
@@ -286,7 +286,7 @@ async def test_claim_selector_and_mismatch() -> None:
 
 async def test_binding_needs_the_bind_verb() -> None:
     async with ServedShard() as shard:
-        await settle(shard)
+        await three_clusters(shard)
         await shard.export(PROVIDER)
         await shard.bind_role(CONSUMER, "carol-admin", "cluster-admin", "carol")
         spec = {"reference": {"export": {"path": "root:provider", "name": "cowboys"}}}

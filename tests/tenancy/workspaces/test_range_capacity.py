@@ -85,14 +85,14 @@ async def test_no_header_of_a_client_goes_beyond_a_ranges_capacity(tmp_path: Pat
 
 
 async def far_range(stack: Stack) -> RangeInfo:
-    """A range with one workspace and room for one more, which another shard holds than the one that places root's workspaces."""
+    """A range with one workspace and room for one more, which another shard owns than the one that places root's workspaces."""
     for number in range(2 * CAPACITY):
         cluster = await stack.workspace("root", f"first-{number}")
         info = stack.tenancy.directory.range_of(cluster)
         assert info is not None
         if stack.tenancy_of(cluster) is not stack.tenancy and stack.tenancy.directory.tenants(info.name) == 1:
             return info
-    raise AssertionError("all ranges are held by one shard")
+    raise AssertionError("all ranges are owned by one shard")
 
 
 async def test_a_cluster_that_came_and_went_takes_no_place(tmp_path: Path) -> None:

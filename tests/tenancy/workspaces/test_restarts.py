@@ -58,7 +58,7 @@ def strays(stack: Stack) -> list[str]:
     return found
 
 
-async def settled(stack: Stack) -> None:
+async def cleaned_up(stack: Stack) -> None:
     async def check() -> bool:
         news = [shard.tenancy.catalog.list(ENDED) for shard in stack.shards.values()]
         return not strays(stack) and not any(news)
@@ -106,7 +106,7 @@ async def test_creation(tmp_path: Path, remote: bool) -> None:
             cluster = found["spec"]["cluster"]
             assert (await stack.call("GET", "/clusters/root:one/api/v1/namespaces/default"))[0] == 200
             assert (stack.tenancy_of(cluster) is not stack.tenancy) is remote
-            await settled(stack)
+            await cleaned_up(stack)
 
 
 @pytest.mark.parametrize("remote", [False, True])
@@ -123,7 +123,7 @@ async def test_deletion(tmp_path: Path, remote: bool) -> None:
     async def delete(stack: Stack) -> None:
         assert (await stack.call("DELETE", f"{PARENT}/one"))[0] == 200
         await stack.gone("root", "one")
-        await settled(stack)
+        await cleaned_up(stack)
 
     for store in await left_behind(tmp_path, prepare, delete, **shape):
         async with after(tmp_path, store, **shape) as stack:
@@ -131,7 +131,7 @@ async def test_deletion(tmp_path: Path, remote: bool) -> None:
             await stack.gone("root", "one")
             for gone in clusters:
                 assert not list(stack.tenancy_of(gone).cell.range_of(gone).resources(gone))
-            await settled(stack)
+            await cleaned_up(stack)
             assert await stack.workspace("root", "one") != clusters[0]
 
 
@@ -146,7 +146,7 @@ async def test_a_home(tmp_path: Path) -> None:
         async with after(tmp_path, store, **shape) as stack:
             await _home(stack)
             assert (await stack.call("GET", "/clusters/user:ada/api/v1/namespaces/default", who))[0] == 200
-            await settled(stack)
+            await cleaned_up(stack)
 
 
 async def _home(stack: Stack) -> None:
@@ -174,4 +174,4 @@ async def test_the_end_of_a_cluster_reaches_a_parent_that_was_away(tmp_path: Pat
         assert (await stack.call("GET", f"{PARENT}/one"))[0] == 200
     async with running(tmp_path, store=store, shards=2, capacity=1) as stack:
         await stack.gone("root", "one")
-        await settled(stack)
+        await cleaned_up(stack)

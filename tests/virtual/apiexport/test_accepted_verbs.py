@@ -11,7 +11,7 @@ from tenantry.kube.objects import Object
 from tenantry.tenancy.resources import API_BINDINGS
 from tests.support.people import MASTER
 from tests.support.tenancies import ServedShard, accepted, claim
-from tests.virtual.apiexport.test_api_export_view import NEAR, PROVIDER, SHERIFF, base, create, listed, ranch
+from tests.virtual.apiexport.ranch import NEAR, PROVIDER, SHERIFF, base, create, listed, ranch
 from tests.virtual.watching import Watch
 
 VERBS = [("get",), ("get", "list"), ("watch",), ("*",)]

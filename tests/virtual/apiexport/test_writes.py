@@ -6,17 +6,7 @@ from typing import Any
 
 from tests.support.people import MASTER
 from tests.support.tenancies import ServedShard, accepted, claim
-from tests.virtual.apiexport.test_api_export_view import (
-    NEAR,
-    SHERIFF,
-    base,
-    configmaps,
-    cowboys,
-    create,
-    listed,
-    ranch,
-    sheriff_rules,
-)
+from tests.virtual.apiexport.ranch import NEAR, SHERIFF, base, configmaps, cowboys, create, listed, ranch, sheriff_rules
 from tests.virtual.watching import Watch
 
 APPLY = "application/apply-patch+yaml"

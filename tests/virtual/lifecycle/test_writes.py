@@ -18,7 +18,7 @@ from tenantry.tenancy.types.logical_cluster import LOGICAL_CLUSTER
 from tenantry.tenancy.types.phase_fields import PHASE
 from tests.support.people import MASTER, person
 from tests.support.tenancies import ServedShard
-from tests.virtual.lifecycle.test_views import BUILDER, ID, NEW, OWNER, base, initializing, terminating, types
+from tests.virtual.lifecycle.waiting_workspaces import BUILDER, ID, NEW, OWNER, base, initializing, terminating, types
 
 OTHER = "other:two"
 MERGE = "application/merge-patch+json"

@@ -18,7 +18,7 @@ FILE = Path(__file__).parents[2] / "docker-compose.yml"
 STEP_SECONDS = 600.0
 
 
-class Stack:
+class ComposeStack:
     """A context manager. Images come from where the file says, unless the environment names others (docs/operations.md)."""
 
     def __init__(self, docker: str, directory: Path, **settings: str) -> None:
@@ -36,7 +36,7 @@ class Stack:
             **settings,
         }
 
-    def __enter__(self) -> Stack:
+    def __enter__(self) -> ComposeStack:
         try:
             self.scale(1, *(["--build"] if self._built is not None else []))
             # From now on, since a container's log goes with it.
@@ -66,7 +66,7 @@ class Stack:
         assert done.returncode == 0, f"docker compose {' '.join(arguments)}: {done.stderr[-3000:]}"
         return done.stdout
 
-    def scale(self, shards: int, *options: str) -> Stack:
+    def scale(self, shards: int, *options: str) -> ComposeStack:
         """Returns when so many shards, and all else, are healthy."""
         self.compose("up", *options, "--detach", "--wait", "--scale", f"shard={shards}")
         return self

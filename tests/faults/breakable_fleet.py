@@ -8,7 +8,6 @@ import shutil
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
-from typing import TypeVar
 
 from tenantry.storage.etcd.config import EtcdConfig
 from tenantry.storage.etcd.store import EtcdStore
@@ -17,7 +16,7 @@ from tenantry.storage.store import Event
 from tests.faults.record import ALL, present_revision
 from tests.support.fleet import Ended, Fleet, Process, Shard
 from tests.support.pace import session_ttl
-from tests.support.waiting import eventually_answers
+from tests.support.waiting import eventually, eventually_answers
 from tools.spawning import Spawn
 
 TENANTS = 6
@@ -25,10 +24,8 @@ STARTS_MAX = 3
 RESTARTS_MAX = 4
 RECOVERY_SECONDS_MAX = 180.0
 
-T = TypeVar("T")
 
-
-class Platform:
+class BreakableFleet:
     """Two registries, two gateways, three shards, and tenants that have a range each. Made by `start`, ended by `stop`."""
 
     def __init__(self, fleet: Fleet, store: EtcdStore, tenants: Sequence[str]) -> None:
@@ -39,7 +36,7 @@ class Platform:
         self._broken: set[Process] = set()
 
     @classmethod
-    async def start(cls, spawn: Spawn) -> Platform:
+    async def start(cls, spawn: Spawn) -> BreakableFleet:
         for attempt in range(STARTS_MAX):
             flags = {"registry": ("--range-capacity", "1"), "shard": await asyncio.to_thread(session_ttl, 5.0)}
             fleet = Fleet(registries=2, gateways=2, shards=3, flags=flags, spawn=spawn)
@@ -94,7 +91,7 @@ class Platform:
                     found.append((shard, tenants))
             return found
 
-        candidates = await self.eventually(look, "a shard that owns tenants")
+        candidates = await eventually(look, RECOVERY_SECONDS_MAX, "a shard that owns tenants")
         shard, tenants = chance.choice(candidates)
         self._broken.add(shard)
         return shard, tenants
@@ -140,7 +137,7 @@ class Platform:
                     if process.running or attempt == RESTARTS_MAX - 1:
                         raise
             if isinstance(process, Shard):
-                await self.eventually(lambda: self.lives(process), f"{process.name} lives again")
+                await eventually(lambda: self.lives(process), RECOVERY_SECONDS_MAX, f"{process.name} lives again")
             self._mending.pop(process, None)
 
         self._broken.discard(process)
@@ -162,13 +159,4 @@ class Platform:
             owned = all(info.shard and not info.target for info in self.fleet.ranges())
             return owned and len(shards) >= 2 and len(registries) >= 2 and all(map(self.lives, shards))
 
-        await self.eventually(look, f"every range is owned: {self.fleet.ranges()}, {self.fleet.living()}")
-
-    async def eventually(self, look: Callable[[], T], what: str) -> T:
-        async def question() -> T:
-            return look()
-
-        try:
-            return await eventually_answers(question, RECOVERY_SECONDS_MAX)
-        except TimeoutError:
-            raise AssertionError(f"not within {RECOVERY_SECONDS_MAX:.0f} seconds: {what}") from None
+        await eventually(look, RECOVERY_SECONDS_MAX, f"every range is owned: {self.fleet.ranges()}, {self.fleet.living()}")
