@@ -1,4 +1,4 @@
-"""Deletes the keys that processes left in the store when they were killed; one that ends in good order deletes its own."""
+"""Deletes the keys that processes left in the store when they were killed. One that stops normally deletes its own."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ PAGE = 100
 
 
 async def delete_journals(store: Store, before: int) -> int:
-    """Deletes the journals (`tenantry.storage.commit`) that were last written before a revision and whose shards have no session.
-    Returns how many.
+    """Deletes journals (`tenantry.storage.commit`) that were last written before the revision `before` and whose shards have no
+    session.
 
-    A shard that lives after all loses its ranges with its journal, so `before` should be long ago. Raises StoreError.
+    Returns their number. A shard that is still alive loses its ranges with its journal, so `before` should be an old revision.
+    Raises StoreError.
     """
     deleted = 0
     start, end = JOURNAL.encode(), prefix_end(JOURNAL.encode())
@@ -26,7 +27,7 @@ async def delete_journals(store: Store, before: int) -> int:
             if journal.mod_revision >= before:
                 continue
             try:
-                # Without a session at this moment, and not written since it was read.
+                # The shard must have no session now, and the journal must not have changed.
                 await store.commit([Fence(session, 0), Fence(journal.key, journal.mod_revision)], [], [Delete(journal.key)])
             except Fenced:
                 continue
@@ -35,7 +36,9 @@ async def delete_journals(store: Store, before: int) -> int:
 
 
 async def forget_processes(store: Store) -> None:
-    """Deletes what processes that were killed left in the store, and what living ones put there too: the caller must be the only
-    process that uses the store. Raises StoreError."""
+    """Deletes the keys that dead processes left in the store: sessions, loads, reports, elections and journals.
+
+    It deletes the keys of living processes, too, so the caller must be the only process that uses the store. Raises StoreError.
+    """
     deletes = [Delete(prefix.encode(), prefix_end(prefix.encode())) for prefix in (SESSIONS, LOADS, REACH, ELECTION, JOURNAL)]
     await store.commit([], [], deletes)

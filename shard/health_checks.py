@@ -13,6 +13,7 @@ from tenantry.storage.cell import Cell
 from tenantry.storage.store import Indeterminate, StoreError, Unavailable
 
 REMEMBERED_SECONDS = 10.0
+"""How long a failed write keeps the store check failing."""
 
 
 def add_checks(
@@ -34,7 +35,7 @@ def add_checks(
     def follows() -> str | None:
         if not ready():
             return "starting"
-        return None if catalog.following else "changes of other shards do not arrive"
+        return None if catalog.following else "the catalog does not get the changes of other shards"
 
     def controllers() -> str | None:
         broken = runner.broken
@@ -43,7 +44,7 @@ def add_checks(
     metrics.shares += cell.waiting
     metrics.gauge(
         "tenantry_storage_refused_writes",
-        "Writes refused because their logical cluster holds as much as it may.",
+        "Number of writes that were refused because their logical cluster reached its limit of objects or bytes.",
         lambda: cell.refused_growth,
     )
     health.add(f"{name}-store", store.check)

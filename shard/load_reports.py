@@ -60,4 +60,4 @@ async def _report(ranges: Mapping[str, Range], tenants: Callable[[str], int], se
             await session.report(loads)
             reported, reported_at = loads, now
         except StoreError as error:
-            logger.warning("the loads could not be reported", extra={"error": str(error)})
+            logger.warning("cannot report the loads, retrying", extra={"error": str(error)})

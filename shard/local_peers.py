@@ -23,6 +23,6 @@ class LocalPeers:
             raise unavailable(f"range {range_name} has no owner at the moment")
         handler = shard.handler_of(range_name)
         if handler is None:
-            # During a handover, its shard would call this again, without an end.
+            # During a handover, its shard would call this again in an endless loop.
             raise not_owner(f"range {range_name} is not loaded yet")
         return await handler(request)

@@ -1,4 +1,4 @@
-"""Registry and shards of one process: the parts of the distributed form, on a store that nobody else has open."""
+"""Registry and shards in one process, with the same parts as in separate processes, on a store that only it uses."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from tenantry.storage.store import Store
 from tenantry.tenancy.well_known import ROOT
 
 TTL_SECONDS = 30.0
-"""Nobody waits for a dead process here, so a machine that was busy for some seconds loses nothing."""
+"""The TTL of sessions. It is long because there is no other process that could take over: a busy machine then loses nothing."""
 LOADING_SECONDS = 600.0
 LOAD_REPORT_SECONDS = 2.0
-"""For `tenantry top`: ranges are not balanced here."""
+"""Interval of the load reports, which only `tenantry top` uses: there is no balancing in one process."""
 
 
 class MakeShard(Protocol):
@@ -32,20 +32,20 @@ class MakeShard(Protocol):
 
 
 class LocalFleet:
-    """The registry, the map, and a shard of each of `names`, which `make_shard` makes."""
+    """The registry, the map, and a shard for each of `names`, which `make_shard` makes. `capacity`: tenants of a range."""
 
     def __init__(self, store: Store, *, capacity: int, names: Iterable[str], make_shard: MakeShard) -> None:
         self._store = store
         self.map = RangeMap(store)
-        # Ranges are spread over the shards that are there when it begins; moving them within one process would gain nothing.
+        # Ranges are distributed over the shards at the start. Moving them within one process has no use.
         self.registry = Registry(store, capacity=capacity, balance=False, ttl_seconds=TTL_SECONDS, range_map=self.map)
         opening, peers = RangeOpening(self.map, self._open_range), LocalPeers(self._owner_of)
         self.shards = {name: make_shard(name=name, range_map=self.map, opening=opening, peers=peers) for name in names}
         self._stack = AsyncExitStack()
 
     async def start(self) -> None:
-        """Returns when all ranges are served. Raises StoreError, StatusError (a range could not be loaded)."""
-        # Whoever has a session in this store is dead.
+        """Returns when all ranges are served. Raises StoreError, or StatusError if ranges are not loaded in LOADING_SECONDS."""
+        # All sessions in this store are of dead processes.
         await forget_processes(self._store)
         await self.map.start()
         self._stack.push_async_callback(self.map.stop)
@@ -58,7 +58,7 @@ class LocalFleet:
             await self.map.moved()
         for shard in self.shards.values():
             await shard.ownership.loaded(LOADING_SECONDS)
-        # Root's shard first: it installs what the others look up.
+        # The shard of `root` starts first: it installs objects that the others look up.
         home = self.home
         await home.start()
         for shard in self.shards.values():
@@ -74,11 +74,12 @@ class LocalFleet:
 
     @property
     def home(self) -> Shard:
-        """The shard that has the range `root`. Raises KeyError before the start."""
+        """The shard that owns the range of `root`. Raises KeyError before `start`."""
         info = self.map.range_of(ROOT)
         return self.shards[info.shard if info is not None else ""]
 
     def tenants(self, info: RangeInfo) -> int:
+        """The number of tenants of a range."""
         shard = self.shards.get(info.shard)
         return shard.tenants(info.name) if shard is not None else 0
 
@@ -87,7 +88,7 @@ class LocalFleet:
         return self.shards.get(info.shard) if info is not None else None
 
     async def _open_range(self, labels: Mapping[str, str], after_version: int) -> OpenedRange:
-        """Returns when the shard that got the range serves it."""
+        """Opens a range. Returns when its shard serves it."""
         try:
             opened = await self.registry.open_range(labels, after_version)
         except CannotOpen as error:

@@ -49,10 +49,10 @@ from tenantry.tenancy.exports.export_urls import published_urls
 
 
 def run(settings: StartSettings) -> int:
-    """Serves until SIGINT or SIGTERM; the exit code."""
+    """Serves until SIGINT or SIGTERM. Returns the exit code."""
 
     async def opening(stack: AsyncExitStack) -> WholePlatform:
-        # The store first: whoever holds its directory decides, and a damaged one is left as it is.
+        # The store is opened first: it locks the directory. If it is damaged, nothing else is written.
         store = await SqliteStore.open(settings.root_directory / "data")
         stack.push_async_callback(store.close)
         return WholePlatform(settings, store, CertificateAuthority.load_or_create(settings.root_directory / "pki"))
@@ -61,9 +61,9 @@ def run(settings: StartSettings) -> int:
 
 
 class WholePlatform(Process[StartSettings]):
-    """Everything of one `tenantry start`.
+    """The process `tenantry start`: registry, shards and gateway.
 
-    The server listens first, because the URL of all that follows has its port; until the shards serve, it answers 503.
+    The server listens first, because the URL of all that follows has its port. Until the shards serve, it answers 503.
     """
 
     def __init__(self, settings: StartSettings, store: Store, authority: CertificateAuthority) -> None:
@@ -88,7 +88,7 @@ class WholePlatform(Process[StartSettings]):
         )
         self.port = await server.start(settings.bind_address, settings.secure_port)
         stack.push_async_callback(server.stop)
-        # The token is in the kubeconfig alone: it must be there before anything else can fail.
+        # The token is only in the kubeconfig, so it is written before anything else can fail.
         tokens = prepare(self._root, self._root / "admin.kubeconfig")
         kubeconfig.write(self._root / "admin.kubeconfig", url=self._url, ca_certificate=authority.certificate, tokens=tokens)
         identity, urls = self._identity(tokens), Urls(self._url)
@@ -192,6 +192,6 @@ class WholePlatform(Process[StartSettings]):
 
 
 def command_here() -> str:
-    """How a shell beside this one calls `tenantry`: by its path where a virtual environment holds it that is not active."""
+    """How to call `tenantry` from another shell: by its path if it is in a virtual environment that is not active."""
     called = sys.argv[0]
     return called if Path(called).name == "tenantry" and shutil.which("tenantry") is None else "tenantry"

@@ -1,4 +1,4 @@
-"""What the map shows: ranges and shards. `range_map` follows it in the store."""
+"""What the map of ranges shows: its values. `range_map.py` follows them in the store."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import NamedTuple
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RangeInfo:
-    """A range as the map shows it: the interval `[start, end)` of cluster ids and the shard that owns it.
+    """A range in the map: the interval `[start, end)` of cluster ids and the shard that owns it.
 
-    `shard` is the owner's name, empty while nobody alive owns the range; `owner` is the uid in the range's fence, `target` that
-    of the shard to which it moves, empty where it does not. `capacity` is the number of tenants at which the scheduler stops
-    placing new ones here; `labels` are those that it was opened with.
+    `shard`: the owner's name, empty while no living shard owns the range. `owner`: the uid in the range's fence. `target`: the
+    uid of the shard to which the range moves, empty if it does not move. `generation`: the number of owners so far.
+    `capacity`: the number of tenants from which on the scheduler places no new ones here. `labels`: given when it was
+    opened.
     """
 
     name: str
@@ -28,13 +29,14 @@ class RangeInfo:
     target: str = ""
 
     def holds(self, cluster: str) -> bool:
+        """Whether an id is in the interval."""
         return self.start <= cluster < self.end
 
 
 class ShardInfo(NamedTuple):
-    """A living shard process. `uid` is new with each of its starts; `url` is where its peers and gateways reach it.
+    """A living shard process. `uid`: new for each start. `url`: where other shards and gateways reach it.
 
-    `draining`: it gets no more ranges, and those that it has go to others.
+    `draining`: it gets no ranges, and its ranges move to other shards.
     """
 
     name: str

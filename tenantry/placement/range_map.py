@@ -1,4 +1,4 @@
-"""The map of ranges as every process knows it: which interval of ids is whose, and which shards live. Followed from the store."""
+"""The map of ranges of one process: the ranges, their owners and the living shards. It follows the store."""
 
 from __future__ import annotations
 
@@ -20,13 +20,16 @@ from tenantry.storage.store import Batch, Event, KeyValue, Store
 logger = logging.getLogger(__name__)
 
 LOG_ENTRIES = 8192
-"""Changes that are remembered for followers who resume; an older one gets the whole map."""
+"""How many changes are kept for followers that resume. A follower that is further behind gets the whole map."""
 AHEAD_SECONDS = 5.0
-"""How long a follower who knows a version that this process has not seen yet waits for it, before it gets the whole map."""
+"""How long `changes` waits for a version that another process has shown but this one has not seen. Then: the whole map."""
 
 
 class MapDelta(NamedTuple):
-    """What is different since a version; everything there is where `full`. `ranges` and `shards` are as they are now."""
+    """The changes since a version; with `full`, the whole map. `ranges` and `shards` have their present values.
+
+    `removed_ranges`: names. `removed_shards`: uids.
+    """
 
     version: int
     full: bool
@@ -41,18 +44,18 @@ class MapDelta(NamedTuple):
 
 
 class RangeMap:
-    """Look-ups are from memory, and go on while the store does not answer.
+    """The map of ranges and shards. Look-ups read memory, also while the store is unavailable.
 
-    `version` is the store's revision up to which the map is complete: the same in every process, so who follows can
-    resume anywhere.
+    `version`: the revision of the store up to which the map is complete. It is the same in every process, so a follower can
+    resume at any of them.
     """
 
     def __init__(self, store: Store) -> None:
         self.version = 0
         self.opened: tuple[OpenedRow, int] = (OpenedRow(1), 0)
-        """The last opening and the revision of its key (0: none yet)."""
+        """The row of the last opening and the revision of its key (0: no range was opened)."""
         self.unreadable: set[str] = set()
-        """Ranges whose rows are damaged, or of a newer version: their intervals are not known."""
+        """Names of the ranges whose rows cannot be decoded: their intervals are unknown."""
         self._records: dict[str, Stored[RangeRow]] = {}
         self._sessions: dict[str, Stored[SessionRow]] = {}
         self._drains: set[str] = set()
@@ -77,14 +80,14 @@ class RangeMap:
         return f"<RangeMap version={self.version} ranges={len(self._infos)} shards={sorted(self._shards)}>"
 
     async def start(self) -> None:
-        """Returns when the map is known. Raises Unavailable, Damaged."""
+        """Returns when the map is loaded. Raises Unavailable, Damaged."""
         await self._follower.start()
 
     async def stop(self) -> None:
         await self._follower.stop()
 
     def ranges(self) -> Sequence[RangeInfo]:
-        """In the order of `start`. The same value until a range changes."""
+        """All ranges, sorted by `start`. Returns the same object until a range changes."""
         return self._ordered
 
     def range_of(self, cluster: str) -> RangeInfo | None:
@@ -98,31 +101,32 @@ class RangeMap:
         return self._infos.get(name)
 
     def shards(self) -> Sequence[ShardInfo]:
-        """In the order of names."""
+        """The living shards, sorted by name."""
         return sorted(self._shards.values())
 
     def shard(self, uid: str) -> ShardInfo | None:
+        """The living shard with a uid; None if there is none."""
         return self._shards.get(uid)
 
     def records(self) -> Mapping[str, Stored[RangeRow]]:
-        """By name; do not change it."""
+        """The rows of the ranges by name. Do not change the mapping."""
         return self._records
 
     def sessions(self) -> Mapping[str, Stored[SessionRow]]:
-        """By uid; do not change it."""
+        """The rows of the sessions by uid. Do not change the mapping."""
         return self._sessions
 
     def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Calls back when a range or a shard changed. Returns how to unsubscribe."""
+        """Calls `callback` after each change of the map. Returns how to unsubscribe."""
         return self._changes.subscribe(callback)
 
     async def reached(self, version: int) -> None:
-        """Returns when the map shows what was committed to it at that revision of the store."""
+        """Returns when the map is complete up to a revision of the store."""
         while self.version < version:
             await self.moved()
 
     async def changes(self, after: int) -> MapDelta:
-        """Waits for something new after a version; that, or everything there is where the version is 0, too old, or unknown."""
+        """Waits for changes after a version and returns them; the whole map if the version is 0, too old or unknown."""
         if after > self.version:
             with suppress(TimeoutError):
                 async with asyncio.timeout(AHEAD_SECONDS):
@@ -133,7 +137,7 @@ class RangeMap:
         return delta
 
     def since(self, version: int) -> MapDelta:
-        """What is different since a version, possibly nothing; everything where that is not known."""
+        """The changes since a version, possibly none; the whole map if the version is too old or unknown."""
         if not self._log_start <= version <= self.version:
             return MapDelta(self.version, True, self._ordered, (), self.shards(), ())
         ranges: set[str] = set()
@@ -152,7 +156,7 @@ class RangeMap:
         )
 
     async def moved(self) -> None:
-        """Waits until the map is complete up to a later version, whether anything in it is different or not."""
+        """Returns when `version` has grown, also if no range and no shard has changed."""
         await self._moves.wait()
 
     def _loaded(self, kvs: Sequence[KeyValue], revision: int) -> None:
@@ -182,7 +186,7 @@ class RangeMap:
             shards.add(name)
 
     def _take(self, kv: KeyValue, deleted: bool) -> tuple[str, str]:
-        """Keeps a key's new state; which kind of thing it is about, and its name."""
+        """Stores the new value of a key. Returns (RANGES, name) or (SESSIONS, uid), or ("", "") for another key."""
         key = kv.key.decode()
         try:
             if key.startswith(RANGES):
@@ -206,16 +210,16 @@ class RangeMap:
             if key == RANGES_OPENED:
                 self.opened = (OpenedRow(1), 0) if deleted else (decode(kv.value, OpenedRow), kv.mod_revision)
         except ValueError as error:
-            # One damaged row must not blind the process to all others.
-            logger.error("a key of the map cannot be read and is left out", extra={"key": key, "error": str(error)})
+            # One damaged row must not hide the other ones.
+            logger.error("skipping an unreadable key of the map", extra={"key": key, "error": str(error)})
         return "", ""
 
     def _refresh(self, revision: int, names: Iterable[str], uids: Iterable[str]) -> bool:
-        """Makes what is given out right again, for these ranges and shards; whether anything is different."""
+        """Updates the infos of these ranges and shards from their rows. Returns whether any of them changed."""
         names = set(names)
         changed_uids = [uid for uid in uids if self._refresh_shard(uid)]
         if changed_uids:
-            # A range is shown with its owner's name, and with none when the owner is gone.
+            # The info of a range has the name of its owner, or no name if the owner is gone.
             gone_or_come = set(changed_uids)
             names.update(name for name, record in self._records.items() if record.row.owner in gone_or_come)
         changed_names = [name for name in names if self._refresh_range(name)]

@@ -1,4 +1,4 @@
-"""The URLs that a platform shows to its clients."""
+"""The URLs that clients see."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Urls:
-    """`external` is the address that clients use, without a trailing slash."""
+    """Makes URLs. `external`: the base URL that clients use, without a trailing slash."""
 
     external: str
 
