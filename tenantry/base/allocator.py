@@ -22,7 +22,7 @@ MMAP_THRESHOLD_BYTES = 4 << 20
 """Blocks from here on are mapped, and unmapped when they are freed. Setting it ends its growth. It is above what a TLS connection
 reads into, 256 KiB and a header for each read, above the pieces of lists and above bodies: fresh pages cost more than what they
 are for, and what those leave in the heaps goes back after the burst."""
-TRIM_THRESHOLD_BYTES = 16 << 20
+TRIM_THRESHOLD_BYTES = 32 << 20
 """What each heap keeps at its end for what comes next, so that ordinary lists get no fresh pages either."""
 ARENAS = 2
 LARGE_BYTES = 64 << 10
@@ -30,11 +30,11 @@ LARGE_BYTES = 64 << 10
 WORTH_BYTES = 1 << 20
 """So many bytes of large requests and answers may leave more behind than a look at all heaps is worth: the values made of a body
 take ten to twenty times as much. What was less is looked for after the next burst."""
-QUIET_SECONDS = 10.0
-"""A burst is over when nothing large came for so long. What is given back must be taken again by the next one, and clients that
-list again and again are no bursts."""
-LONGEST_SECONDS = 30.0
-"""One that does not end is interrupted: what its peak took is not needed for ever."""
+QUIET_SECONDS = 20.0
+"""A burst ends when no large request or answer came for this time. Clients that list every few seconds are one burst: pages that
+are given back between two of their lists have to be taken again, which costs about 1 ms for 1 MiB."""
+LONGEST_SECONDS = 300.0
+"""Pages are given back this long after the beginning of a burst that does not end: its peak may be over."""
 GROWTH_BYTES = 8 << 20
 """A process that became so much bigger may have free pages, whatever made it so: thousands of small requests, or controllers."""
 GROWTH_SECONDS = 30.0
@@ -88,7 +88,7 @@ class FreePages:
             await asyncio.sleep(GROWTH_SECONDS)
             now = self._resident()
             least = min(least, now)
-            if now - least >= GROWTH_BYTES:
+            if now - least >= GROWTH_BYTES and self._loop is None:
                 await asyncio.get_running_loop().run_in_executor(None, self._trim)
                 least = self._resident()
 

@@ -79,8 +79,9 @@ class GarbageCollection:
             self._pending -= gc.collect(0)
             return
         self._young_runs = 0
-        # CPython's rule: the whole is looked at when it grew by a quarter, so that a growing heap costs linear time.
-        if self._pending < max(OLD_PENDING, self._old // 4):
+        # CPython's rule with another number: the whole is looked at when it has doubled (CPython: grew by a quarter), so that a
+        # growing heap costs linear time. Cycles are few here, and those of bodies are collected by their bytes.
+        if self._pending < max(OLD_PENDING, self._old):
             self._pending -= gc.collect(1)
             return
         self._old += self._pending - gc.collect()

@@ -8,7 +8,6 @@ from typing import Any
 
 from aiohttp import StreamReader
 from aiohttp.http import RawRequestMessage
-from aiohttp.web import RequestPayloadError
 
 from tenantry.http.bodies import Bodies
 from tenantry.http.callers import Caller
@@ -23,6 +22,10 @@ _LARGE_BYTES = 64 * 1024
 
 class SlowBody(Exception):
     """A body did not come in the time that it may take."""
+
+
+class MalformedBody(Exception):
+    """The parser's error for a body that is no HTTP."""
 
 
 class Exchange:
@@ -120,7 +123,7 @@ class Exchange:
                     await self.pace(len(chunk))
         except SlowBody as error:
             raise BodyTimeout(str(error)) from error
-        except RequestPayloadError as error:
+        except MalformedBody as error:
             raise BadRequest(f"the body of the request could not be read: {error}") from error
         return b"".join(chunks)
 

@@ -267,12 +267,13 @@ class Range:
         return history
 
     def _remember(self, event: RecordEvent) -> None:
-        resource = event.key.resource
-        history = self._history(resource)
-        before = history.bytes
-        history.append(event)
-        self._history_bytes += history.bytes - before
-        self._histories[resource] = self._histories.pop(resource)
+        resource, histories = event.key.resource, self._histories
+        history = histories.pop(resource, None)
+        if history is None:
+            history = History(self._histories_start, self._limits)
+        # Behind the others: the order is that of the last writes.
+        histories[resource] = history
+        self._history_bytes += history.append(event)
 
     def _forget(self) -> None:
         """Drops histories, those that were not written for longest first, until the rest is within the limits of a range."""
