@@ -17,7 +17,7 @@ from typing import Any
 
 from cel_expr_python import cel as cpp
 
-from tenantry.kube.schema import cel
+from tenantry.kube.schema import cel, cel_engine
 from tools.alternatives import row
 
 VALUE = {
@@ -47,7 +47,7 @@ TYPES = 200
 
 def _cpp(text: str) -> Callable[[], Any]:
     variables = {"self": cpp.Type.DYN, "oldSelf": cpp.Type.DYN}
-    expression = cpp.NewEnv(variables=variables, extensions=cel.standard_extensions()).compile(text)
+    expression = cpp.NewEnv(variables=variables, extensions=cel_engine.standard_extensions()).compile(text)
     return lambda: expression.eval(data={"self": VALUE}).value()
 
 
@@ -103,7 +103,7 @@ def memory() -> None:
 
 def _environment(number: int) -> Any:
     variables = {"self": cpp.Type.DYN, "oldSelf": cpp.Type.DYN}
-    environment = cpp.NewEnv(variables=variables, extensions=cel.standard_extensions())
+    environment = cpp.NewEnv(variables=variables, extensions=cel_engine.standard_extensions())
     return environment, environment.compile(f"self.a{number} <= self.b{number}")
 
 
