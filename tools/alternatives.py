@@ -1,5 +1,7 @@
 """Compares hand-written parts with libraries that could replace them: the numbers of docs/decisions 20 to 23.
 
+Those of 19, 24, 25 and 26 are in `alternatives_cel.py`, `alternatives_codecs.py` and `alternatives_apply.py`.
+
     pip install --target /tmp/alternatives jsonpatch jsonpath-ng
     PYTHONPATH=/tmp/alternatives .venv/bin/python -m tools.alternatives
 

@@ -51,7 +51,7 @@ def test_details_that_are_none_are_left_out(trailers: Any) -> None:
 
 def test_a_server_that_is_no_gateway_is_named() -> None:
     error = from_rpc(failed(grpc.StatusCode.UNIMPLEMENTED, "unknown service"))
-    assert str(error) == "what answers there is no gateway, or another version of one (unknown service)"
+    assert str(error) == "the server there is not a gateway, or of another version (unknown service)"
 
 
 def test_failures_in_a_batch() -> None:

@@ -9,11 +9,10 @@ from typing import NamedTuple
 import pytest
 
 from tenantry.apiserver.forwarded import NOT_OWNER
-from tenantry.apiserver.records import parse_head
 from tenantry.http.messages import Response, Stream
-from tenantry.storage.cell import Cell
 from tests.apiserver.range_server import DEFINITIONS, RangeScope, RangeServer, cm
 from tests.storage.slow_history import SlowHistory
+from tests.support.ranges import root_range
 from tests.support.sinks import MemorySink
 from tests.support.waiting import quiet
 
@@ -30,13 +29,13 @@ class Taken(NamedTuple):
 @pytest.fixture
 async def taken() -> AsyncIterator[Taken]:
     store = SlowHistory()
-    first, second = Cell(store, "shard-1", parse_head), Cell(store, "shard-2", parse_head)
-    former = RangeServer(RangeScope(first, await first.adopt("root", "r", "t"), DEFINITIONS))
+    former = RangeServer(RangeScope(*await root_range(store), DEFINITIONS))
     await former("POST", CMS, cm("a"))
     before = (await former("GET", CMS)).rv
     await former("POST", CMS, cm("b"))
-    yield Taken(RangeServer(RangeScope(second, await second.adopt("root", "r", "t"), DEFINITIONS)), store, before)
-    await second.close()
+    cell, range_ = await root_range(store, "shard-2")
+    yield Taken(RangeServer(RangeScope(cell, range_, DEFINITIONS)), store, before)
+    await cell.close()
 
 
 async def test_what_is_asked_of_the_present_is_answered(taken: Taken) -> None:

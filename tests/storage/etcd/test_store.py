@@ -18,7 +18,6 @@ import pytest
 from tenantry._proto.etcd import rpc_pb2 as rpc
 from tenantry.http.certificates import CertificateAuthority
 from tenantry.storage import versions
-from tenantry.storage.cell import Cell
 from tenantry.storage.etcd import EtcdConfig, EtcdStore, link
 from tenantry.storage.etcd.leases import seconds_left
 from tenantry.storage.etcd.methods import RANGE
@@ -26,7 +25,7 @@ from tenantry.storage.etcd.refusals import NotPermitted
 from tenantry.storage.etcd.values import CELL_KEY
 from tenantry.storage.etcd.versions import reports_progress_on_request
 from tenantry.storage.keys import JOURNAL, Key
-from tenantry.storage.record import Change, Head
+from tenantry.storage.record import Change
 from tenantry.storage.store import (
     Compacted,
     Damaged,
@@ -43,6 +42,7 @@ from tests.storage.etcd.writes import ALL, collect, put_surely
 from tests.support.etcd import EtcdServer
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.proxy import Proxy
+from tests.support.ranges import cell_on
 from tests.support.stores import Watch
 from tests.support.waiting import eventually, eventually_answers
 
@@ -522,10 +522,6 @@ async def test_the_cells_number_stays(open_store: Open, server: EtcdServer) -> N
     await second.close()
 
 
-def parse_head(key: Key, value: bytes) -> Head:
-    return Head(uid=key.name)
-
-
 def create(name: str) -> Change:
     return Change(Key("root", RESOURCE, "default", name), b"{}", None, None)
 
@@ -534,7 +530,7 @@ def create(name: str) -> Change:
 async def test_the_journal_says_what_became_of_a_lost_answer(lost: str, proxy: Proxy, open_store: Open) -> None:
     """The commit takes effect once, whether it was the request that was lost or the answer."""
     store, beside = await open_store(url(proxy)), await open_store()
-    cell = Cell(store, "shard-1", parse_head)
+    cell = cell_on(store)
     range_ = await cell.adopt("root", "r", "t")
     await cell.commit([create("before")])
     before = (await beside.read(*ALL)).revision
@@ -566,7 +562,7 @@ async def journaled(store: Store, key: bytes, after: int) -> bool:
 
 async def test_versions_and_history_are_the_same_after_a_crash(server: EtcdServer, open_store: Open) -> None:
     store = await open_store()
-    cell = Cell(store, "shard-1", parse_head)
+    cell = cell_on(store)
     range_ = await cell.adopt("root", "r", "t")
     begin = range_.version
     made = await asyncio.gather(*(cell.commit([create(str(at))]) for at in range(60)))
@@ -575,7 +571,7 @@ async def test_versions_and_history_are_the_same_after_a_crash(server: EtcdServe
     await asyncio.gather(*(cell.commit([change]) for change in changes))
     server.kill()
     server.start()
-    again = await Cell(await open_store(), "shard-2", parse_head).adopt("root", "r", "t")
+    again = await cell_on(await open_store(), "shard-2").adopt("root", "r", "t")
     assert again.list(RESOURCE) == range_.list(RESOURCE)
     expected = range_.events_after(begin, RESOURCE)
     assert len(expected) == 90

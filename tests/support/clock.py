@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-HOUR = 3600.0
-
 
 class Clock:
-    now = 0.0
+    """Called, it says what the time is, in seconds."""
+
+    def __init__(self, now: float = 0.0) -> None:
+        self.now = now
 
     def __call__(self) -> float:
         return self.now
