@@ -1,1 +1,1 @@
-"""What every process is made of: supervised tasks, bounded caches and shares, flags, logs, metrics. No I/O, no Kubernetes."""
+"""What every process is made of: supervised tasks, bounded caches and shares, flags, logs, metrics. No network, no Kubernetes."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from bisect import bisect_right
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from sys import intern
@@ -43,24 +43,26 @@ class NotOwned(Exception):
 
     def __init__(self, cluster: str, owner: FenceValue | None = None) -> None:
         hint = f"; its owner is shard {owner.owner}" if owner else ""
-        super().__init__(f"the range of logical cluster {cluster} is not held by this shard{hint}")
+        super().__init__(f"the range of logical cluster {cluster} is not owned by this shard{hint}")
         self.cluster = cluster
         self.owner = owner
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterLimits:
-    """What one logical cluster may hold where it has no limits of its own; 0 is without a limit. Those of the platform itself
-    (`root`, `system:*`) have none."""
+    """What one logical cluster may have. 0: no limit."""
 
     objects: int = 0
     size_bytes: int = 0
 
-    def of(self, cluster: str) -> ClusterLimits:
-        return NO_LIMITS if cluster == "root" or cluster.startswith("system:") else self
-
 
 NO_LIMITS = ClusterLimits()
+LimitsOf = Callable[[str], ClusterLimits]
+"""Cluster id → its limits."""
+
+
+def unlimited(cluster: str) -> ClusterLimits:
+    return NO_LIMITS
 
 
 class Cell:
@@ -85,10 +87,10 @@ class Cell:
         limits: CommitLimits | None = None,
         history_limits: HistoryLimits | None = None,
         history_revisions: int = 2000,
-        cluster_limits: ClusterLimits = NO_LIMITS,
+        limits_of: LimitsOf = unlimited,
     ) -> None:
         self.store = store
-        self.cluster_limits = cluster_limits
+        self.limits_of = limits_of
         self.refused_growth = 0
         """Writes refused because their cluster holds as much as it may."""
         self.shard_uid = shard_uid

@@ -8,8 +8,10 @@ from copy import copy
 from tenantry.apiserver.admission.review import Admission
 from tenantry.apiserver.authorization import NO_OPINION, Attributes, Authorizer, Decision
 from tenantry.apiserver.endpoints.health import HEALTH_PATHS
-from tenantry.apiserver.scope import Connector, Scope, Visibility
+from tenantry.apiserver.hub import Hubs
+from tenantry.apiserver.scope import Connector, Scope
 from tenantry.apiserver.user import User
+from tenantry.apiserver.visibility import Visibility
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
@@ -46,6 +48,10 @@ class NotFoundScope:
     @property
     def range(self) -> Range:
         return self._scope.range
+
+    @property
+    def hubs(self) -> Hubs:
+        return self._scope.hubs
 
     @property
     def authorizer(self) -> Authorizer:

@@ -9,10 +9,12 @@ from typing import Any
 from tenantry.apiserver.admission.chain import AdmissionChain
 from tenantry.apiserver.admission.review import Admission
 from tenantry.apiserver.authorization import NO_OPINION, Attributes, Authorizer, Decision, Verdict
+from tenantry.apiserver.hub import Hubs
 from tenantry.apiserver.mount import Resolved
 from tenantry.apiserver.request import Request
-from tenantry.apiserver.scope import Connector, Visibility
+from tenantry.apiserver.scope import Connector
 from tenantry.apiserver.user import User
+from tenantry.apiserver.visibility import Visibility
 from tenantry.http.messages import BodyReader
 from tenantry.kube.api_set import ApiSet
 from tenantry.kube.definition import ResourceDefinition, Version
@@ -75,6 +77,7 @@ class FakeScope:
         self.authorizer = authorizer or Rules()
         self.cell: Any = None
         self.range = Range("root", "r", "t")
+        self.hubs = Hubs()
         self.admission: Admission = AdmissionChain(())
         self._apis = ApiSet(definitions)
 

@@ -27,7 +27,7 @@ class EtcdConfig(msgspec.Struct, frozen=True):
     `opening_seconds`: how long a process that starts waits for an etcd that does not answer yet, as kube-apiserver does.
     `deadline_seconds`: a call, with all its retries. `dial_seconds`: the first answer of one endpoint.
     `commit_seconds`: the answer to a commit that was sent. A member keeps one for 7 s whose leader died meanwhile; to call it
-    indeterminate and settle that with the new leader is sooner done.
+    indeterminate and ask the new leader what became of it is sooner done.
     `first_retry_seconds`, `last_retry_seconds`: the pause when no endpoint answers, doubled each time.
     `reconnect_seconds`: for how long a watch that lost its server tries to come back before it gives up.
     `keepalive_seconds`, `keepalive_timeout_seconds`: a connection with calls under way is probed this often, and given up when a

@@ -7,9 +7,12 @@ no later plugin may refuse a write that was charged.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from tenantry.apiserver.admission.chain import AdmissionChain
+from tenantry.apiserver.admission.review import Admission
 from tenantry.placement.catalog import Catalog
-from tenantry.placement.directory import Directory
+from tenantry.placement.paths.directory import Directory
 from tenantry.storage.cell import Cell
 from tenantry.tenancy.admission.escalation import EscalationAdmission
 from tenantry.tenancy.admission.namespace_lifecycle import NamespaceLifecycleAdmission
@@ -20,7 +23,7 @@ from tenantry.tenancy.admission.reserved_metadata import ReservedMetadataAdmissi
 from tenantry.tenancy.admission.resource_quota import ResourceQuotaAdmission
 from tenantry.tenancy.admission.system_finalizers import SystemFinalizersAdmission
 from tenantry.tenancy.admission.system_roles import SystemRolesAdmission
-from tenantry.tenancy.authorization.authorizer_chain import AuthorizerChain
+from tenantry.tenancy.authorization.cluster_authorizer import ClusterAuthorizer
 from tenantry.tenancy.exports.admission.claim_escalation import ClaimEscalationAdmission
 from tenantry.tenancy.exports.admission.export_plugins import plugins as export_plugins
 from tenantry.tenancy.exports.export_lookup import ExportLookup
@@ -29,6 +32,24 @@ from tenantry.tenancy.types import SystemDefinitions
 from tenantry.tenancy.workspaces.admission.workspace_plugins import plugins as workspace_plugins
 from tenantry.tenancy.workspaces.scheduler import Scheduler
 from tenantry.tenancy.workspaces.workspace_types import WorkspaceTypes
+
+
+class BuildAdmission(Protocol):
+    """Makes the admission chain of a shard of the parts that plugins need: `build`, or another one in tests."""
+
+    def __call__(
+        self,
+        *,
+        cell: Cell,
+        catalog: Catalog,
+        directory: Directory,
+        definitions: SystemDefinitions,
+        workspace_types: WorkspaceTypes,
+        scheduler: Scheduler,
+        exports: ExportLookup,
+        claims: Claims,
+        authorizer: ClusterAuthorizer,
+    ) -> Admission: ...
 
 
 def build(
@@ -41,7 +62,7 @@ def build(
     scheduler: Scheduler,
     exports: ExportLookup,
     claims: Claims,
-    authorizer: AuthorizerChain,
+    authorizer: ClusterAuthorizer,
 ) -> AdmissionChain:
     """The admission chain of a shard."""
     return AdmissionChain(

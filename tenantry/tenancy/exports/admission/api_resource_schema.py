@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tenantry.apiserver.admission.plugin import Plugin
 from tenantry.apiserver.admission.review import UPDATE, Review
-from tenantry.kube.custom import validate_api_resource_schema
 from tenantry.tenancy.admission.admission_errors import is_main_write, refuse
+from tenantry.tenancy.types.api_resource_schema_validation import validate_api_resource_schema
 
 
 class ApiResourceSchemaAdmission(Plugin):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from tenantry.apiserver.admission.by_type import ByType
 from tenantry.apiserver.admission.review import Admission
-from tenantry.placement.directory import Directory
+from tenantry.placement.paths.directory import Directory
 from tenantry.storage.cell import Cell
 from tenantry.tenancy.authorization.cluster_authorizer import ClusterAuthorizer
 from tenantry.tenancy.types import SystemDefinitions
