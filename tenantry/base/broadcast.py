@@ -1,7 +1,7 @@
-"""Telling any number of subscribers of a change, by calling them back on the loop, and waking those who wait for one.
+"""Broadcasts changes: calls any number of subscribers on the event loop, or wakes the tasks that wait for a change.
 
-Nothing is queued: a subscriber that needs time sets an event, or asks a queue of its own. One that raises is logged and counted
-(`tasks.call`), and the others are called all the same.
+Nothing is queued. A subscriber that needs time sets an event or fills a queue of its own. If a subscriber raises, the error is
+logged and counted (`tasks.call`), and the other subscribers are still called.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ K = TypeVar("K", bound=Hashable)
 
 
 class Broadcast(Generic[P]):
-    """The subscribers of one thing. `name` stands in the log when one of them raises."""
+    """The subscribers to one kind of change. `name`: for the log, when a subscriber raises."""
 
     __slots__ = ("_name", "_subscribers", "_tokens")
 
@@ -31,7 +31,7 @@ class Broadcast(Generic[P]):
         return len(self._subscribers)
 
     def subscribe(self, callback: Callable[P, object]) -> Callable[[], None]:
-        """Calls back with every `send` from now on. Returns how to unsubscribe, which may be called more than once."""
+        """Calls `callback` with every later `send`. Returns a function that unsubscribes, which may be called more than once."""
         token = next(self._tokens)
         self._subscribers[token] = callback
 
@@ -41,15 +41,15 @@ class Broadcast(Generic[P]):
         return unsubscribe
 
     def send(self, *args: P.args, **kwargs: P.kwargs) -> None:
-        """Calls every subscriber, in the order in which they came. Those who unsubscribe meanwhile are not called any more; those
-        who subscribe meanwhile hear of the next one."""
+        """Calls every subscriber, in the order of subscription. A subscriber that unsubscribes during the call is not called any
+        more. A subscriber that is added during the call gets the next `send`."""
         for token, callback in list(self._subscribers.items()):
             if token in self._subscribers:
                 call(callback, self._name, *args, **kwargs)
 
 
 class KeyedBroadcast(Generic[K, P]):
-    """A broadcast for each key; nothing is kept of keys without subscribers."""
+    """A broadcast for each key. Keys without subscribers use no memory."""
 
     __slots__ = ("_broadcasts", "_name")
 
@@ -86,7 +86,7 @@ class KeyedBroadcast(Generic[K, P]):
 
 
 class Signal:
-    """What tasks wait for. It remembers nothing: who begins to wait after a `send` waits for the next one."""
+    """Wakes waiting tasks. It keeps no state: a task that begins to wait after a `send` waits for the next one."""
 
     __slots__ = ("_waiters",)
 
@@ -94,11 +94,11 @@ class Signal:
         self._waiters: set[asyncio.Future[None]] = set()
 
     def __len__(self) -> int:
-        """How many wait now."""
+        """How many tasks wait now."""
         return len(self._waiters)
 
     async def wait(self, timeout_seconds: float | None = None) -> bool:
-        """Returns with the next `send`, or after so many seconds; whether it was sent."""
+        """Waits for the next `send`. Returns False if `timeout_seconds` passed before it."""
         waiter = asyncio.get_running_loop().create_future()
         self._waiters.add(waiter)
         try:
@@ -111,7 +111,7 @@ class Signal:
             self._waiters.discard(waiter)
 
     def send(self) -> None:
-        """Wakes all who wait now."""
+        """Wakes all waiting tasks."""
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)
