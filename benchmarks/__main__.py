@@ -1,6 +1,6 @@
-"""`make bench`: starts what it needs, measures every row at one go, prints the tables and writes the figures as JSON.
+"""`make bench`: measures all rows in one run, prints the tables and writes the figures as JSON.
 
-A stage whose programs are missing is left out, and said so. One that fails does not stop the others, but makes the run fail.
+A stage whose programs are missing is skipped with a message. A stage that fails does not stop the others, but makes the run fail.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--json", type=Path, default=Path("benchmarks.json"), help="where to write the figures")
     parser.add_argument("--only", action="append", choices=list(STAGES), help="run one stage; may be given several times")
-    parser.add_argument("--keep", type=Path, help="directory to use, and not to delete (logs are there)")
-    parser.add_argument("--beside", type=Path, help="measure nothing but the ratios to the code in this other checkout")
+    parser.add_argument("--keep", type=Path, help="directory to use and not to delete (it has the logs)")
+    parser.add_argument("--beside", type=Path, help="measure only the ratios to the code of this other checkout")
     options = parser.parse_args()
     folder = options.keep or Path(tempfile.mkdtemp(prefix="tenantry-bench-"))
     if options.beside:

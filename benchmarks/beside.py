@@ -1,7 +1,7 @@
-"""`make bench ARGS='--beside TREE'`: one process of this code and one of another checkout, measured in turns.
+"""`make bench ARGS='--beside TREE'`: compares one process of this code with one of another checkout.
 
-Two runs one after the other differ by what the machine did meanwhile. Here both serve at the same time, each row is measured on
-one and at once on the other, the order changes from round to round, and what counts is the median of the ratios of the rounds.
+Two consecutive runs also differ by the other load of the machine. Here both processes serve at the same time. Each row is
+measured on one and then at once on the other, in alternating order. The result is the median of the ratios of all rounds.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ _READ = objects.NAMESPACE
 
 
 class Checkout(Server):
-    """`tenantry start` of another checkout that has an environment of its own (`make install`)."""
+    """`tenantry start` of another checkout with its own environment (`make install`)."""
 
     def __init__(self, tree: Path, root: Path) -> None:
-        # -P: the working directory has a `tenantry`, too.
+        # -P: do not import the `tenantry` in the working directory.
         super().__init__(root, spawn=executed_by(str(tree / ".venv" / "bin" / "python"), "-P"))
 
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """Of one row: this code to the other, above 1 where this code does more. By quartile of the rounds."""
+    """The quartiles of the ratios of a row: this code to the other one. Above 1: this code is faster."""
 
     row: str
     here: float
@@ -52,7 +52,7 @@ class Ratio:
 
 
 Row = Callable[[Client, int], Awaitable[float]]
-"""(client, number of the round) → how much there is in a second."""
+"""(client, number of the round) → operations per second."""
 
 
 async def _create_1(client: Client, turn: int) -> float:
@@ -110,7 +110,7 @@ ROWS: Mapping[str, Row] = {
 
 
 def measure(tree: Path, folder: Path, rounds: int = ROUNDS) -> list[Ratio]:
-    """Every row, and the start and the memory when idle."""
+    """Measures all rows, the start, and the memory when idle."""
     starts = [_starts(tree, folder, turn) for turn in range(rounds)]
     with Server(folder / "here") as here, Checkout(tree, folder / "there") as there:
         memory = (1 / here.memory_bytes(), 1 / there.memory_bytes())
@@ -142,7 +142,7 @@ async def _rounds(clients: Sequence[Client], rounds: int) -> Mapping[str, list[t
     for client in clients:
         await _prepare(client)
     found: dict[str, list[tuple[float, float]]] = {row: [] for row in ROWS}
-    # What a process does only once, it does in a round that does not count.
+    # A first round, which does not count, does the work that a process does only once.
     for turn in range(-1, rounds):
         for row, measure_row in ROWS.items():
             figures = [0.0, 0.0]

@@ -1,4 +1,4 @@
-"""A load client: HTTP/1.1 over TLS with as little of its own as a measurement allows. One process, uvloop, keep-alive."""
+"""A load client for HTTP/1.1 over TLS with a minimum of overhead: one process, uvloop, keep-alive."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Answer:
 
 
 class Failed(Exception):
-    """An answer that a measurement must not count."""
+    """An unexpected answer, which a measurement must not count."""
 
 
 class Connection(asyncio.Protocol):
@@ -56,7 +56,7 @@ class Connection(asyncio.Protocol):
             self._whole_answer()
 
     async def request(self, method: str, path: str, body: bytes = b"", headers: str = "") -> Answer:
-        """Sends and waits for the whole answer. `headers` are complete lines, each with its line end."""
+        """Sends a request and waits for the whole answer. `headers`: complete lines with line ends."""
         assert self._transport is not None
         self._waiting = asyncio.get_running_loop().create_future()
         length = f"Content-Length: {len(body)}\r\n" if body else ""
@@ -65,8 +65,8 @@ class Connection(asyncio.Protocol):
             return await self._waiting
 
     async def half(self, path: str, seconds: float) -> int:
-        """Sends the head of a request and half of its body, and waits for what comes of it: the status of an answer, or 0 where
-        there is none within the time."""
+        """Sends the head of a request and half of its body. Returns the status of the answer, or 0 if there is none in
+        `seconds`."""
         assert self._transport is not None
         self._waiting = asyncio.get_running_loop().create_future()
         self._transport.write(f"GET {path}".encode() + self._fixed + b"Content-Length: 10\r\n\r\nhalf ")
@@ -77,7 +77,7 @@ class Connection(asyncio.Protocol):
             return 0
 
     async def watch(self, path: str, on_event: Callable[[int], None]) -> None:
-        """Returns when the stream has begun; `on_event` is called with the number of events in each piece that arrives."""
+        """Starts a watch and returns when it has begun. `on_event` is called with the number of events in each received piece."""
         assert self._transport is not None
         self._started = asyncio.get_running_loop().create_future()
         self._on_event = on_event
@@ -127,7 +127,7 @@ class Connection(asyncio.Protocol):
             self._count(rest)
 
     def _count(self, data: bytes) -> None:
-        # Each event ends a line, and nothing inside JSON does. A piece may end between the two bytes of the mark.
+        # Each event ends with a line end, and JSON has no other one. A piece may end between the two bytes of the mark.
         found = data.count(b"}\n") + (self._open and data.startswith(b"\n"))
         self._open = data.endswith(b"}")
         if found and self._on_event is not None:
@@ -144,7 +144,7 @@ def _unchunked(data: bytearray) -> bytes:
 
 
 class Client:
-    """Makes connections to one server with one token; with an empty one, without credentials."""
+    """Makes connections to one server with one token. An empty token: no credentials."""
 
     def __init__(self, url: str, token: str, ca: str) -> None:
         parts = urlsplit(url)

@@ -1,4 +1,4 @@
-"""Platforms of real processes to measure: nothing between them and etcd, and etcd on the disk that SQLite's rows use too."""
+"""Platforms of real processes for measurements: no proxy before etcd, and etcd on the same disk as the rows with SQLite."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ START_SECONDS_MAX = 180.0
 
 
 def without_etcd() -> str | None:
-    """Why there is no etcd; None where there is one."""
+    """The reason why there is no etcd; None if there is one."""
     if os.environ.get("ETCD") or shutil.which("etcd"):
         return None
     return "etcd is not installed (apt-get install etcd-server, or name the program in ETCD)"
@@ -28,7 +28,7 @@ def without_etcd() -> str | None:
 
 @contextmanager
 def fleet(root: Path, *, shards: int = 1, range_capacity: int = 1000, balance: bool = True) -> Iterator[Fleet]:
-    """One registry, one gateway and so many shards, serving. `root` gets etcd's data."""
+    """A platform that serves: one registry, one gateway and `shards` shards. `root`: directory for etcd's data."""
     root.mkdir(parents=True, exist_ok=True)
     flags = {"registry": ("--range-capacity", str(range_capacity), "--balance", str(balance).lower())}
     with Fleet(shards=shards, flags=flags, etcd=EtcdServer(directory=root), links=False, spawn=executed) as made:
@@ -36,13 +36,13 @@ def fleet(root: Path, *, shards: int = 1, range_capacity: int = 1000, balance: b
 
 
 def client(made: Fleet) -> Client:
-    """Through the gateway, as the administrator."""
+    """A client of the gateway with the administrator's token."""
     return Client(made.url, made.token(), str(made.ca))
 
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """A gateway without a platform. `address`: of its gRPC services."""
+    """A gateway without shards. `address`: of its gRPC services."""
 
     process: Process
     port: int
@@ -52,7 +52,7 @@ class Gateway:
 
 @contextmanager
 def gateway(folder: Path, etcd: EtcdServer) -> Iterator[Gateway]:
-    """One gateway on an etcd, serving. `folder` gets its log."""
+    """A gateway that serves on an etcd. `folder`: directory for its log."""
     folder.mkdir(parents=True, exist_ok=True)
     port, lookups = free_port(), free_port()
     where = ("--bind-address", "127.0.0.1", "--secure-port", str(port), "--gateway-port", str(lookups), "--health-port", "-1")

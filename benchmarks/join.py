@@ -1,4 +1,4 @@
-"""A shard joins others: which part of the load moves, as the registry weighs it, and how long that takes."""
+"""A shard joins a platform: the part of the load (the registry's weight) that moves, and how long it takes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHARDS = 4
 TENANTS = 60
 RANGE_CAPACITY = 2
 QUIET_SECONDS = 11.0
-"""Nothing has moved for so long when two rounds of balancing found nothing to do."""
+"""After this time without a move, two rounds of balancing have found nothing to do."""
 DEADLINE_SECONDS = 90.0
 
 
@@ -47,7 +47,7 @@ def measure(root: Path, results: Results) -> None:
 
 
 def _quiet(platform: Fleet) -> float:
-    """Waits until nothing moves any more; the time of the last move."""
+    """Waits until no range moves any more. Returns the time of the last move."""
     seen: object = None
     since = time.monotonic()
 
@@ -63,7 +63,7 @@ def _quiet(platform: Fleet) -> float:
 
 
 async def _weights(platform: Fleet) -> dict[str, float]:
-    """What the registry weighs the ranges by."""
+    """The registry's weight of each range."""
     pki = platform.access / "pki"
     async with RegistryClient(
         platform.registry_addresses,

@@ -1,4 +1,4 @@
-"""Load in a closed loop: so many clients, each sending its next request when the last one is answered."""
+"""Load in a closed loop: each of a number of clients sends its next request when the last one is answered."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from benchmarks.client import Client, Connection
 
 Step = Callable[[Connection, int], Awaitable[None]]
-"""(connection, number of the request) → one request, checked."""
+"""(connection, number of the request): sends one request and checks the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Result:
 
 
 async def closed_loop(client: Client, clients: int, step: Step, *, requests: int) -> Result:
-    """Sends `requests` in all over `clients` connections."""
+    """Sends `requests` requests in total over `clients` connections."""
     connections = [await client.connect() for _ in range(clients)]
     numbers = iter(range(requests))
     times: list[float] = []

@@ -1,5 +1,5 @@
-"""Look-ups: from a client's map, one by one and in batches over gRPC, the lag of the map to many clients, and what the front door
-adds to a GET. The gateway is a process of its own on an etcd; the shard behind it is one that answers at once."""
+"""Look-ups in a client's map, single and in batches over gRPC; the lag of the map at many clients; and the time that the gateway
+adds to a GET. The gateway is a process on an etcd. The shard behind it is a fake one that answers at once."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ async def resolve(address: str, who: Credentials, seeded: Seeded) -> Figures:
 
 
 async def _ask(program: str, address: str, who: Credentials, tenants: Sequence[str]) -> float:
-    """Single look-ups per second, 64 at a time; the Go program checks each answer."""
+    """Single look-ups per second, 64 concurrently. The Go program checks each answer."""
     with tempfile.TemporaryDirectory() as name:
         flags = access_flags(Path(name), address, who)
         asking = await asyncio.create_subprocess_exec(program, *flags, "ask", "12800", "64", *tenants, stdout=subprocess.PIPE)
@@ -138,7 +138,7 @@ async def _ask(program: str, address: str, who: Credentials, tenants: Sequence[s
 
 @contextmanager
 def _shard(ca: Pair) -> Iterator[int]:
-    """The port of a shard in a process of its own."""
+    """Starts a fake shard in its own process. Yields its port."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_answer, args=(theirs, ca), daemon=True)
@@ -151,7 +151,7 @@ def _shard(ca: Pair) -> Iterator[int]:
 
 
 def _answer(pipe: Connection, ca: Pair) -> None:
-    """Answers every request with the same small object: what is measured is the way to it."""
+    """Answers every request with the same small object, because only the way to the shard is measured."""
 
     async def run() -> None:
         authority = CertificateAuthority(ca)
@@ -170,7 +170,7 @@ def _answer(pipe: Connection, ca: Pair) -> None:
 
 
 async def _front_door(gateway_port: int, shard_port: int, who: Credentials, tenant: str, figures: Figures) -> None:
-    """One request at a time, direct and through the gateway by turns, so that both see the same machine."""
+    """Sends one request at a time, alternately direct and through the gateway, so that both have the same conditions."""
     with tempfile.TemporaryDirectory() as folder:
         certificate, key = Path(folder) / "crt", Path(folder) / "key"
         certificate.write_bytes(who.certificate)
@@ -208,8 +208,10 @@ async def _front_door(gateway_port: int, shard_port: int, who: Credentials, tena
 
 
 async def _lag(store: EtcdStore, seeded: Seeded, address: str, who: Credentials, figures: Figures) -> None:
-    """Ranges change hands as the registry's assignments do it; from the commit's answer until each follower, on a connection of
-    its own, has the change. The followers are in Go where there is Go, or they would be what is measured."""
+    """Changes owners as the registry does. Measures from the answer of the commit until each follower has the change.
+
+    Each follower has its own connection. The followers are a Go program if there is Go; in Python they would dominate the time.
+    """
     with tempfile.TemporaryDirectory() as name:
         flags = access_flags(Path(name), address, who)
         program = go_client()

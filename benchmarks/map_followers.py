@@ -1,6 +1,6 @@
 """Followers of the map in Python, for machines without Go.
 
-`python -m benchmarks.map_followers … follow COUNT` takes and prints what `tests/clients/resolve … follow COUNT` does.
+`python -m benchmarks.map_followers … follow COUNT` has the arguments and the output of `tests/clients/resolve … follow COUNT`.
 """
 
 from __future__ import annotations

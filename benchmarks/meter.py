@@ -1,4 +1,4 @@
-"""What a platform uses: CPU time, and the calls that etcd serves."""
+"""The resources that a platform uses: CPU time, and calls to etcd."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from tools.child import cpu_seconds
 
 DEADLINE_SECONDS = 10.0
 UPDATES = "updates"
-"""Among etcd's calls: messages that it sent to watches."""
+"""The name under which messages that etcd sent to watches are counted."""
 _SERVICES = ("etcdserverpb.KV", "etcdserverpb.Lease", "etcdserverpb.Watch")
 
 
 def etcd_calls(etcd: EtcdServer) -> Counter[str]:
-    """Calls since its start by method, each message of a stream counted as a call, and the messages sent to watches."""
+    """Calls to an etcd since its start, by method, and the messages that it sent to watches. A message of a stream is a call."""
     with urllib.request.urlopen(f"{etcd.url}/metrics", timeout=DEADLINE_SECONDS) as answer:
         text = answer.read().decode()
     calls: Counter[str] = Counter()
@@ -39,7 +39,7 @@ def etcd_calls(etcd: EtcdServer) -> Counter[str]:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """`cpu_seconds` by kind of process. `calls` that etcd served, by method."""
+    """Used resources. `cpu_seconds`: by kind of process. `calls`: to etcd, by method."""
 
     seconds: float
     cpu_seconds: Mapping[str, float]
@@ -47,7 +47,7 @@ class Usage:
 
 
 class Meter:
-    """Reads a fleet's processes. `begin`, then what is measured, then `end`."""
+    """Measures the processes of a platform. Call `begin`, send the requests, then call `end`."""
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
@@ -56,7 +56,7 @@ class Meter:
         self._began = 0.0
 
     def begin(self) -> None:
-        # Asking costs etcd a few milliseconds, which are not measured.
+        # Reading the numbers costs etcd a few milliseconds, which are not measured.
         self._calls = etcd_calls(self._fleet.etcd)
         self._cpu = self._read()
         self._began = time.perf_counter()

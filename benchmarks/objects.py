@@ -1,4 +1,4 @@
-"""Reading and writing ConfigMaps: the rows that kube-apiserver and kcp were measured with."""
+"""Reads and writes ConfigMaps: the rows with which kube-apiserver and kcp were measured."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def config_map(name: str) -> bytes:
 
 
 async def measure(client: Client, prefix: str, figures: Figures) -> None:
-    """Every row of ConfigMaps, in a workspace `bench` that is made for it. `prefix` begins the rows' names."""
+    """Measures all rows of ConfigMaps in a new workspace `bench`. `prefix`: of the rows' names."""
     await workspaces.create_all(client, ["bench"])
     warm = 200
     await create(client, NAMESPACE, "warm", 8, warm)
@@ -60,7 +60,7 @@ async def get(client: Client, base: str, prefix: str, objects: int, requests: in
 
 
 async def patch(client: Client, base: str, prefix: str, requests: int) -> Result:
-    """Over 200 objects in turn, as the reference was measured."""
+    """Patches 200 objects in turn, as in the reference measurement."""
 
     async def step(connection: Connection, number: int) -> None:
         body = orjson.dumps({"data": {"changed": str(number)}})
@@ -90,7 +90,7 @@ async def list_all(client: Client, base: str, requests: int) -> Result:
 
 
 async def fan_out(client: Client, base: str, watchers: int, changes: int) -> Result:
-    """Events delivered per second, from the first change sent to the last event seen by the last watcher."""
+    """Delivered events per second, from the first sent change to the last event at the last watcher."""
     writer = await client.connect()
     must(await writer.request("POST", base, config_map("watched"), JSON), 201, 409)
     listed = orjson.loads(must(await writer.request("GET", f"{base}?limit=1"), 200).body)

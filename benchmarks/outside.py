@@ -1,4 +1,4 @@
-"""`tests/clients/resolve`, the Go program: a client that is quick enough not to be what is measured."""
+"""The Go program `tests/clients/resolve`: a client that is fast enough not to dominate the measurement."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _FOLDER = TemporaryDirectory(prefix="tenantry-bench-go-")
 
 @cache
 def go_client() -> str | None:
-    """Its path, built once in a run; None without Go. Raises BuildFailed."""
+    """The path of the program, which is built once in a run; None without Go. Raises BuildFailed."""
     go = shutil.which("go")
     return str(build(go, Path(_FOLDER.name) / "resolve")) if go is not None else None
 
 
 def access_flags(folder: Path, address: str, who: Credentials) -> list[str]:
-    """How to reach a gateway's gRPC services, as arguments. The credentials are written to `folder`."""
+    """The arguments for a gateway's gRPC services. Writes the credentials to `folder`."""
     flags = ["-address", address]
     for name, content in (("ca", who.ca), ("cert", who.certificate), ("key", who.key)):
         (folder / name).write_bytes(content)

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.page`: puts the tables of a run into `docs/benchmarks.md`, between the marks that are there."""
+"""`python -m benchmarks.page`: writes the tables of a run into `docs/benchmarks.md`, between its marks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.page", description=__doc__)
-    parser.add_argument("json", type=Path, nargs="?", default=Path("benchmarks.json"), help="what `make bench` wrote")
+    parser.add_argument("json", type=Path, nargs="?", default=Path("benchmarks.json"), help="output file of `make bench`")
     results = msgspec.json.decode(parser.parse_args().json.read_bytes(), type=Results)
     page = PAGE.read_text()
     for mark, text in (("figures", tables.figures(results)), ("work", tables.work(results))):

@@ -1,8 +1,9 @@
-"""A platform of 1,000,000 tenants in 1,000 ranges: what the registry and a gateway cost and how fast they are, beside gateways
-of smaller platforms.
+"""A platform of 1,000,000 tenants in 1,000 ranges: cost and speed of the registry and of a gateway, compared with gateways of
+smaller platforms.
 
-Measures a registry's start and memory, how long it takes over the ranges of a shard that is gone, and how long it opens a range;
-a gateway's start and memory; and look-ups at all gateways by turns, so that they see the same machine.
+Of a registry it measures the start, the memory, the takeover of the ranges of a dead shard, and the opening of a range. Of a
+gateway it measures the start, the memory, and look-ups; these alternate between all gateways, so that they have the same
+conditions.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from tools.ports import free_port
 TENANTS = 1_000_000
 RANGES = 1_000
 SMALLER = {"few_tenants": (10_000, 1_000), "few_ranges": (10_000, 10)}
-"""Tenants and ranges of the platforms to compare with: one has as many ranges, which an answer about many tenants names."""
+"""Tenants and ranges of the smaller platforms. One has as many ranges as the big one, because a batch answer contains ranges."""
 SHARDS = 4
 OPENED = 20
 TURNS = 3
@@ -56,7 +57,7 @@ async def _measure(root: Path, figures: Figures) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Platform:
-    """An etcd with a platform's content, which took so many seconds to write."""
+    """An etcd with the content of a platform, and the seconds that writing it took."""
 
     etcd: EtcdServer
     store: EtcdStore
@@ -105,7 +106,7 @@ async def _registry(root: Path, platform: _Platform, figures: Figures) -> None:
 
 
 async def _open(client: RegistryClient, figures: Figures) -> None:
-    """Opening ranges one after the other, each wished for by somebody who knows all that there are."""
+    """Opens ranges one after the other. Each call has the newest version of the map, so each opens a new range."""
     times = []
     version = (await client.open_range({"bench": "0"}, 0)).version
     for number in range(1, OPENED + 1):
@@ -116,7 +117,7 @@ async def _open(client: RegistryClient, figures: Figures) -> None:
 
 
 async def _take_over(platform: _Platform, client: RegistryClient, figures: Figures) -> None:
-    """From the end of a shard's lease until a watch has shown a living owner for each of its ranges."""
+    """Measures from the end of a shard's lease until a watch shows a living owner for each of its ranges."""
     updates = client.watch_ranges()
     first = await anext(updates)
     waiting = {r.name for r in first.ranges if r.owner == "uid-0"}

@@ -1,19 +1,21 @@
-"""What a run found."""
+"""The results of a run."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 
 Figures = dict[str, float]
-"""By the names of rows."""
+"""Row's name → measured value."""
 IDLE = "idle"
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What one kind of request cost the platform, at one size of it. `calls`: of etcd, by method, for each request;
-    `cpu_microseconds`: by kind of process, for each request. `seconds`: how long all requests took. Of `IDLE`, a second takes the
-    place of a request."""
+    """The cost of one kind of request on a platform of one size.
+
+    `calls`: calls to etcd per request, by method. `cpu_microseconds`: per request, by kind of process. `seconds`: duration of all
+    requests. For `IDLE`, the values are per second.
+    """
 
     tenants: int
     ranges: int
@@ -27,7 +29,7 @@ class Work:
 
 @dataclass(slots=True)
 class Results:
-    """`left_out` and `failed`: stages, with the reason."""
+    """All results. `left_out`, `failed`: stage → the reason."""
 
     figures: Figures = field(default_factory=dict)
     work: list[Work] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""The figures: what is measured, the reference's figure on this kind of machine, and what is to be reached."""
+"""The rows: what is measured, the reference value on this kind of machine, and the goal."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """`kcp` and `prototype` are texts as they were measured; `reach` is the bound in `unit`, None where there is none;
-    `at_most` tells its direction."""
+    """One row. `kcp`, `prototype`: their measured values as text. `reach`: the goal in `unit`; None if there is none.
+
+    `at_most`: the goal is a maximum.
+    """
 
     name: str
     what: str
@@ -29,7 +31,7 @@ def _row(name: str, what: str, unit: str, reach: float | None = None, kcp: str =
 
 
 def _cost(name: str, what: str, unit: str, reach: float | None = None, kcp: str = "", prototype: str = "") -> Row:
-    """Less is better."""
+    """A row in which less is better."""
     return Row(name=name, what=what, unit=unit, reach=reach, at_most=True, kcp=kcp, prototype=prototype)
 
 
@@ -43,7 +45,7 @@ CONFIG_MAPS = (
     _row("watch_100", "one object changed 50 times, 100 watchers, events", "/s", 18000, "13,600", "22,000"),
     _row("watch_1000", "one object changed 50 times, 1,000 watchers, events", "/s", 25000, "4,900 (40 % late)", "32,000"),
 )
-"""Measured on one process and, with `PLATFORM` before the name, on a platform of processes."""
+"""Rows that are measured on one process and, with the prefix `PLATFORM`, on a platform of processes."""
 PLATFORM = "platform_"
 
 ONE_PROCESS = (
@@ -63,8 +65,8 @@ LOOK_UPS = (
     _row("resolve_batch", "BatchResolve of 1,000, over 1,000 ranges, tenants", "/s", 500_000, "", "1,220,000"),
     _cost("map_lag_p50", "a range's new owner, commit to each of 1,000 clients, p50", "ms"),
     _cost("map_lag_p99", "the same, p99", "ms", 150),
-    _cost("front_door_adds", "what the front door adds to a GET, p50", "ms", 1.0),
-    _row("front_door_get_32", "GET through the front door, 32 clients", "/s", 2000),
+    _cost("front_door_adds", "what the gateway adds to a GET, p50", "ms", 1.0),
+    _row("front_door_get_32", "GET through the gateway, 32 clients", "/s", 2000),
 )
 
 OWNERS = (

@@ -1,6 +1,6 @@
-"""A platform's content written straight into the store: shards, ranges and any number of tenants, without a process of it.
+"""Writes the content of a platform into the store without its processes: shards, ranges and any number of tenants.
 
-A tenant is written as what it is outside its own range: its entry of the path index in the catalog.
+Of a tenant it writes only its copy in the catalog, from which paths are resolved.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ CAPACITY = 1000
 
 @dataclass(frozen=True, slots=True)
 class Seeded:
-    """`intervals` of the ranges by name; `leases` of the shards `uid-0` and so on."""
+    """The written content. `intervals`: of the ranges, by name. `leases`: of the shards `uid-0`, `uid-1`, …"""
 
     tenants: int
     intervals: dict[str, tuple[str, str]]
     leases: Sequence[int]
 
     def cluster(self, number: int) -> str:
-        """The id of a tenant. They are spread evenly: tenant 0 is in the first range, tenant 1 in the second one."""
+        """The id of a tenant. Tenants are distributed evenly: tenant 0 is in the first range, tenant 1 in the second one."""
         return _cluster(list(self.intervals.values()), number)
 
     def owner_puts(self, name: str, owner: str, generation: int) -> list[Put]:
-        """What an assignment writes."""
+        """The writes of an assignment of a range to an owner."""
         start, end = self.intervals[name]
         return [
             Put(range_key(name), encode(RangeRow(start, end, CAPACITY, {}, owner, generation))),
@@ -57,7 +57,7 @@ class Seeded:
 
 
 async def seed(store: Store, *, tenants: int, ranges: int, urls: Sequence[str]) -> Seeded:
-    """`urls`: of the shards, each of which owns its share of the ranges."""
+    """Writes the content. `urls`: one for each shard; each shard owns the same number of ranges."""
     intervals = dict(zip(_names(ranges), [ROOT_INTERVAL, *islice(prefixes(), ranges - 1)], strict=True))
     leases = [await store.grant_lease(SESSION_SECONDS) for _ in urls]
     seeded = Seeded(tenants, intervals, leases)

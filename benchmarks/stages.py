@@ -1,4 +1,4 @@
-"""The stages of a run, in their order: each starts what it measures, and ends it."""
+"""The stages of a run, in order. Each starts and stops the processes that it measures."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ def _nothing() -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """`measure(folder, results)` adds what it found; the folder is its own. `missing` says what it lacks here, or None."""
+    """A stage. `measure(folder, results)` adds its results; `folder` is its own. `missing`: returns the missing program, or
+    None."""
 
     measure: Callable[[Path, Results], None]
     missing: Callable[[], str | None] = _nothing

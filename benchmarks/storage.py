@@ -1,7 +1,8 @@
-"""What the record costs: `python -m benchmarks.storage`. A few seconds; prints one figure a line, or JSON with `--json`.
+"""Measures the storage layer: `python -m benchmarks.storage`. It takes a few seconds and prints one value per line, or JSON with
+`--json`.
 
-Writes go through a Cell on SQLite with `synchronous=FULL`, so every commit waits for the disk. Where an `etcd` is installed, the
-same is done on a single member of it, which writes to the same disk and shares the cores.
+Writes go through a Cell on SQLite with `synchronous=FULL`, so every commit waits for the disk. If an `etcd` is installed, the
+same is measured on a single member, which writes to the same disk and shares the cores.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def parse_head(key: Key, value: bytes) -> Head:
 
 
 async def writers(cell: Cell, count: int, prefix: str, *, also: Callable[[], Awaitable[None]] | None = None) -> float:
-    """Creates per second by so many writers, each waiting for its own."""
+    """Creates per second by `count` writers, each of which waits for its own write."""
     end = time.perf_counter() + SECONDS
     made = 0
 
@@ -62,14 +63,14 @@ async def writers(cell: Cell, count: int, prefix: str, *, also: Callable[[], Awa
 
 
 async def busy() -> None:
-    """About what serving a write costs the event loop, which the writer thread competes with."""
+    """Uses about as much CPU time of the event loop as serving a write. The writer thread competes with it."""
     end = time.perf_counter() + 0.0003
     while time.perf_counter() < end:
         pass
 
 
 async def engine_milliseconds(store: Store, puts: int) -> float:
-    """The median of a bare commit."""
+    """The median duration of a commit of the store alone."""
     times = []
     for at in range(100):
         wanted = [Put(b"/bench/%d/%d/%d" % (puts, at, index), VALUE, index) for index in range(puts)]
@@ -91,7 +92,7 @@ def fsync_milliseconds(directory: Path) -> float:
 
 
 def record_bytes(count: int = 20_000) -> float:
-    """Memory for each object with a value of 500 bytes and a label, over the value itself."""
+    """Memory per object with a value of 500 bytes and a label, without the value."""
     gc.collect()
     tracemalloc.start()
     range_ = Range("root", "r", "t")
@@ -108,7 +109,7 @@ def record_bytes(count: int = 20_000) -> float:
 
 
 def workspace_bytes(count: int = 300, resources: int = 20) -> float:
-    """Memory for each cluster that holds one object of so many resources, values of 500 bytes included."""
+    """Memory per cluster that has one object of each of `resources` resources, including values of 500 bytes."""
     gc.collect()
     tracemalloc.start()
     range_ = Range("one", "000", "001")
@@ -144,7 +145,8 @@ async def load_seconds(store: Store) -> tuple[float, int]:
 
 
 async def replay_events_per_second(store: Store, revisions: int = 1000) -> float:
-    """Events of a watch that resumes so many revisions back, with previous values, up to its report of being caught up."""
+    """Events per second of a watch with previous values that resumes `revisions` revisions back, until it reports that it caught
+    up."""
     present = (await store.read(b"/none", b"/none")).revision
     begin = time.perf_counter()
     events = 0
@@ -157,7 +159,7 @@ async def replay_events_per_second(store: Store, revisions: int = 1000) -> float
 
 
 async def etcd(directory: Path, sqlite: Mapping[str, float]) -> dict[str, float]:
-    """The rows of SQLite on etcd, and for each the ratio."""
+    """The rows of SQLite measured on etcd, and the ratio of each."""
     server = EtcdServer(directory=directory)
     server.start()
     rows: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""A run's figures as Markdown, as `docs/benchmarks.md` shows them."""
+"""The results of a run as Markdown tables for `docs/benchmarks.md`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _section(title: str, rows: Sequence[Row], measured: Figures) -> str:
 
 
 def _ratios(measured: Figures) -> str:
-    """What processes and etcd cost, beside the same requests to one process on SQLite in the same run."""
+    """The cost of a platform of processes on etcd, relative to one process on SQLite in the same run."""
     lines = []
     for row in CONFIG_MAPS:
         direct, through = measured.get(row.name), measured.get(PLATFORM + row.name)
@@ -44,7 +44,7 @@ def _ratios(measured: Figures) -> str:
 
 
 def _growth(every_cell: Sequence[Work]) -> str:
-    """The smallest and the biggest platforms, without what they do anyhow."""
+    """Compares the smallest and the biggest platforms, without the cost of an idle platform."""
     if not every_cell:
         return ""
     few, many = min(cell.tenants for cell in every_cell), max(cell.tenants for cell in every_cell)
@@ -62,7 +62,7 @@ def _growth(every_cell: Sequence[Work]) -> str:
 
 
 def _net(cell: Work, idle: Work) -> tuple[float, float]:
-    """Calls of etcd and CPU microseconds for each request."""
+    """(calls to etcd, CPU microseconds) per request, without the cost of an idle platform."""
 
     def calls(of: Work) -> float:
         return sum(count for method, count in of.calls.items() if method != UPDATES)
@@ -98,7 +98,7 @@ def _stages(title: str, stages: dict[str, str]) -> str:
 
 
 def _table(title: str, head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """Empty where there are no lines."""
+    """A Markdown table; empty if there are no lines."""
     if not lines:
         return ""
     rows = [head, ["---"] * len(head), *lines]

@@ -1,7 +1,7 @@
-"""An owner is killed: the time until its tenants are served again, through the gateway, as their clients see it.
+"""Kills an owner and measures the time until its tenants are served again, as clients of the gateway see it.
 
-Every tenant of the killed shard is one sample. A client of each writes until a write is acknowledged, and then checks that what
-was written before is there.
+Every tenant of the killed shard is one sample. A client of each repeats a write until it is acknowledged, and then checks that
+the earlier writes are there.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ async def _served_again(writer: Connection, tenant: str, number: int, began: flo
             answer = await writer.request("POST", _base(tenant), config_map(f"after-{number}-{attempt}"), JSON)
             if answer.status == 201:
                 break
-            # 502: it went out and nobody knows what became of it. 503: nobody served in time.
+            # 502: the write was sent and its outcome is unknown. 503: no shard served in time.
             must(answer, 502, 503)
     seconds = time.perf_counter() - began
     for name in (f"before-{number}", f"after-{number}-{attempt}"):

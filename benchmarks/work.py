@@ -1,8 +1,8 @@
-"""Scaling by counting work: what a request costs etcd and each kind of process, as tenants and shards grow.
+"""Measures scaling by the work per request: the cost of a request for etcd and each kind of process, by tenants and shards.
 
-A few processes on a few cores cannot show that more shards do more; that a request costs as much on a platform of any size can be
-shown anywhere. The same requests go to platforms of so many shards and tenants, over all tenants in turn. Balancing is off, so
-that nothing moves meanwhile.
+A machine with few cores cannot show that more shards serve more requests. But it can show that the cost of a request does not
+depend on the size of the platform. The same requests go to all tenants in turn, on platforms with different numbers of shards and
+tenants. Balancing is off, so that no range moves.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tests.support.fleet import Fleet
 SHARDS = (1, 2, 4)
 TENANTS = (10, 100, 1000)
 RANGE_CAPACITY = 5
-"""Small, so that the tenants of the smallest platform are in several ranges, too."""
+"""Small, so that the smallest platform also has several ranges."""
 CLIENTS = 32
 CLIENTS_PER_SHARD = 16
 CREATES_BY_ONE = 200
@@ -44,7 +44,7 @@ def measure(root: Path, results: Results) -> None:
 
 
 class _Measurement:
-    """Of one platform, while it is given more and more tenants."""
+    """The measurement of one platform with a growing number of tenants."""
 
     def __init__(self, platform: Fleet, results: Results) -> None:
         self._platform = platform
@@ -77,7 +77,7 @@ class _Measurement:
         await asyncio.sleep(SETTLE_SECONDS)
 
     async def _warm(self) -> None:
-        """What is made once for a tenant and kept is not what a request costs."""
+        """Sends requests that are not measured, so that the work which is done once for each tenant does not count."""
         await self._get(CLIENTS, len(self._tenants))
         await self._create("warm", CLIENTS, len(self._tenants))
 

@@ -1,4 +1,4 @@
-"""Making and deleting workspaces, seen through a watch on their parent as any controller would see it."""
+"""Creates and deletes workspaces and observes them by a watch on their parent, as a controller does."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def workspace(name: str) -> bytes:
 
 
 class Watched(Connection):
-    """A watch whose events are decoded: phases by name, and who is gone."""
+    """A watch that decodes its events: the phases of workspaces by name, and the deleted ones."""
 
     def __init__(self, host: str, token: str) -> None:
         super().__init__(host, token)
@@ -60,7 +60,7 @@ async def watch(client: Client, on_phase: Callable[[str, str], None]) -> Connect
 
 
 async def until_all(client: Client, names: set[str], phase: str, act: Callable[[], asyncio.Future[object]]) -> float:
-    """Seconds from the start of `act` until every name was seen in the phase."""
+    """Seconds from the start of `act` until every workspace was seen in the phase."""
     left = set(names)
     done = asyncio.Event()
 
@@ -81,12 +81,12 @@ async def until_all(client: Client, names: set[str], phase: str, act: Callable[[
 
 
 async def create_many(client: Client, prefix: str, count: int, clients: int) -> float:
-    """Ready per second."""
+    """Workspaces per second that become Ready."""
     return count / await create_all(client, [f"{prefix}-{number}" for number in range(count)], clients)
 
 
 async def create_all(client: Client, names: Sequence[str], clients: int = 1) -> float:
-    """Seconds until all are Ready."""
+    """Creates workspaces. Returns the seconds until all are Ready."""
 
     async def step(connection: Connection, number: int) -> None:
         must(await connection.request("POST", BASE, workspace(names[number]), JSON), 201)
@@ -97,7 +97,7 @@ async def create_all(client: Client, names: Sequence[str], clients: int = 1) -> 
 
 
 async def delete_many(client: Client, prefix: str, count: int, clients: int) -> float:
-    """Gone per second."""
+    """Workspaces per second that are deleted."""
 
     async def step(connection: Connection, number: int) -> None:
         must(await connection.request("DELETE", f"{BASE}/{prefix}-{number}"), 200, 202)
@@ -110,7 +110,7 @@ async def delete_many(client: Client, prefix: str, count: int, clients: int) -> 
 
 
 async def create_one(client: Client, prefix: str, times: int) -> float:
-    """Median milliseconds from sending the POST to Ready seen on a watch that was open before."""
+    """Median milliseconds from sending the POST to the event with phase Ready on a watch that is already open."""
     ready: dict[str, asyncio.Future[float]] = {}
 
     def on_phase(name: str, phase: str) -> None:

@@ -1,1 +1,1 @@
-"""Where a tenant is: gRPC look-ups and the HTTP front door."""
+"""The gateway: answers gRPC look-ups and forwards HTTP requests to the shards."""

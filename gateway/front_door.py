@@ -1,7 +1,6 @@
-"""The HTTP front door in one process: each request goes to the shard that owns the range it is about.
+"""Routes HTTP requests to the shards of the same process (`tenantry start`). `proxy.py` does it between processes.
 
-It only routes: the shard authenticates, authorizes and answers, also to requests about things that do not exist. Between
-processes `proxy` takes its place.
+It only routes. The shard authenticates, authorizes and answers, also if the tenant does not exist.
 """
 
 from __future__ import annotations
@@ -16,8 +15,7 @@ from tenantry.placement.directory import Directory
 
 
 class FrontDoor:
-    """A request handler. `backends` maps shard names to handlers; `token_cluster` returns the cluster that a bearer
-    token is of."""
+    """A request handler. `backends`: shard name → handler. `token_cluster`: returns the cluster id in a bearer token."""
 
     def __init__(
         self, directory: Directory, backends: Mapping[str, Handler], *, token_cluster: Callable[[Request], str | None]

@@ -1,4 +1,4 @@
-"""The gRPC service `tenantry.gateway.v1.Gateway`: where tenants are."""
+"""The gRPC service `tenantry.gateway.v1.Gateway`: locates tenants."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from tenantry.rpc.server import RpcLimits
 SERVICE = "tenantry.gateway.v1.Gateway"
 BATCH_LIMIT = 10_000
 LIMITS = RpcLimits(streams=10_000)
-"""Streams are followers of the map."""
+"""`streams`: followers of the map."""
 NEWER_SECONDS = 2.0
-"""How long `Resolve` waits for a newer generation: a map's lag, with much to spare."""
+"""How long `Resolve` waits for a newer generation. The lag of the map is much shorter."""
 RETRY_SECONDS = 0.25
 _CODES = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
@@ -39,11 +39,11 @@ _TENANT = "tenantry.dev/tenant"
 _PATHS = "a path is names of lower-case letters, digits and dashes with colons between, like root:org:team"
 
 UrlSource = Callable[[str, str], Sequence[str] | None]
-"""(export cluster, export name) → the published URLs; None where there is no such export."""
+"""(export cluster, export name) → the published URLs; None if the export does not exist."""
 
 
 class Lookups(stubs.GatewayServicer):
-    """Answers from memory. `tenants` counts those of a range; `feed` serves those who follow the map."""
+    """The service's methods. They read memory. `tenants`: returns the number of tenants of a range. `feed`: serves WatchMap."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class Lookups(stubs.GatewayServicer):
             await refuse(
                 context,
                 grpc.StatusCode.UNAVAILABLE,
-                f"generation {location.generation} of range {location.range} is the newest known here",
+                f"this gateway knows no generation of range {location.range} newer than {location.generation}",
                 refusals.reason("STALE_GENERATION", {"range": location.range, "generation": str(location.generation)}),
                 refusals.retry_after(RETRY_SECONDS),
             )
@@ -94,10 +94,10 @@ class Lookups(stubs.GatewayServicer):
         )
 
     async def BatchResolve(self, request: pb.BatchResolveRequest, context: Any) -> bytes:
-        """An encoded BatchResolveResponse."""
+        """Returns an encoded BatchResolveResponse."""
         tenants = request.tenants
         if len(tenants) > BATCH_LIMIT:
-            text = f"{len(tenants)} tenants are asked for, at most {BATCH_LIMIT} may be in one call"
+            text = f"{len(tenants)} tenants in one call; the limit is {BATCH_LIMIT}"
             await refuse(context, grpc.StatusCode.INVALID_ARGUMENT, text, refusals.bad_field("tenants", text))
         infos = self._directory.map.ranges()
         starts = [info.start for info in infos]
@@ -108,7 +108,7 @@ class Lookups(stubs.GatewayServicer):
         behind_paths: dict[int, str] = {}
         failures: list[pb.Failure] = []
         for tenant in tenants:
-            # The index of the range, as in `Directory.range_of`: a call for each tenant would be half of the work.
+            # The index of the range, inlined from `Directory.range_of`: a call for each tenant would take half of the time.
             at = bisect_right(starts, tenant) - 1
             if not knows(tenant) or at < 0 or tenant >= infos[at].end or not infos[at].shard:
                 try:
@@ -134,7 +134,7 @@ class Lookups(stubs.GatewayServicer):
         async for update in self._feed.follow(request.known_version, request.known_cell):
             yield update
         await refuse(
-            context, grpc.StatusCode.UNAVAILABLE, "this gateway shuts down; another one resumes", refusals.retry_after(0)
+            context, grpc.StatusCode.UNAVAILABLE, "this gateway is shutting down; resume at another one", refusals.retry_after(0)
         )
 
     async def ListRanges(self, request: pb.ListRangesRequest, context: Any) -> pb.ListRangesResponse:
@@ -168,7 +168,7 @@ class Lookups(stubs.GatewayServicer):
         return pb.ListUrlsResponse(urls=urls)
 
     def add_to(self, server: grpc.aio.Server) -> None:
-        """As the generated function does, but for batches and updates of the map: these are bytes already."""
+        """Registers the methods, as the generated function does. BatchResolve and WatchMap already return encoded messages."""
         handlers = {
             "Resolve": _unary(self.Resolve, pb.ResolveRequest),
             "BatchResolve": grpc.unary_unary_rpc_method_handler(self.BatchResolve, pb.BatchResolveRequest.FromString, None),
@@ -180,7 +180,7 @@ class Lookups(stubs.GatewayServicer):
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
 
     def _locate(self, tenant: str) -> Location:
-        """Raises StatusError, also where an id is nobody's."""
+        """The location of a tenant. Raises StatusError, also 404 for an id that is not a tenant's."""
         directory = self._directory
         location = directory.resolve(tenant)
         if location.cluster == tenant and not directory.knows(tenant) and directory.path_of(tenant) is None:
@@ -188,7 +188,7 @@ class Lookups(stubs.GatewayServicer):
         return location
 
     async def _newer(self, tenant: str, known: int, context: Any) -> Location:
-        """The place as soon as its generation is above `known`, or as it is when the time is over."""
+        """Waits until the generation is above `known`, at most NEWER_SECONDS. Returns the last location in any case."""
         loop = asyncio.get_running_loop()
         remaining = context.time_remaining()
         deadline = loop.time() + min(
@@ -207,13 +207,13 @@ class Lookups(stubs.GatewayServicer):
 
     def _shard_url(self, range_name: str) -> str:
         if self._shard_urls is None:
-            registry = self._directory.map
-            urls = {shard.uid: shard.url for shard in registry.shards()}
-            self._shard_urls = {info.name: urls.get(info.owner, "") for info in registry.ranges()}
+            range_map = self._directory.map
+            urls = {shard.uid: shard.url for shard in range_map.shards()}
+            self._shard_urls = {info.name: urls.get(info.owner, "") for info in range_map.ranges()}
         return self._shard_urls.get(range_name, "")
 
     def _place(self, info: RangeInfo) -> bytes:
-        """An encoded BatchResolveResponse with this place alone: messages that stand one after the other are one message."""
+        """An encoded BatchResolveResponse with one place. Concatenated protobuf messages are one: repeated fields merge."""
         encoded = self._places.get(info.name)
         if encoded is None:
             place = pb.Place(
@@ -234,7 +234,7 @@ def _unary(method: Callable[..., Any], request: type[Message]) -> Any:
 
 
 def _text(error: StatusError) -> str:
-    """kcp's words of a bad path, which over HTTP are the wire format, do not say what a good one is."""
+    """The error text. kcp's text for an invalid path, which HTTP clients get, does not say what a valid path is; this adds it."""
     return f"{error.message}; {_PATHS}" if error.code == 400 else error.message
 
 

@@ -1,4 +1,4 @@
-"""One gateway as a process: it follows catalog and map from the store, and keeps nothing."""
+"""The process `tenantry gateway`. It follows the catalog and the map in the store, and has no state of its own."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from tenantry.tenancy.exports.export_urls import published_urls
 
 
 def run(settings: GatewaySettings) -> int:
-    """Serves until SIGINT or SIGTERM; the exit code."""
+    """Serves until SIGINT or SIGTERM. Returns the exit code."""
     return run_on_etcd(settings, Gateway)
 
 
@@ -147,7 +147,8 @@ class Gateway(Process[GatewaySettings]):
         self._stack.push_async_callback(self._feed.stop)
 
     def _root_owned(self) -> str | None:
-        """Only the first time: who was ready once stays so while an owner is replaced, or every gateway would go at once."""
+        """Checked once: a gateway that was ready stays ready during a takeover. Otherwise all gateways would become unready
+        together."""
         if not self._root_seen:
             root = self.map.range_of(ROOT)
             self._root_seen = root is not None and bool(root.shard)
@@ -163,7 +164,7 @@ class Gateway(Process[GatewaySettings]):
                 forwarding,
                 connections=connections,
                 cut=lambda: owners.cut,
-                subscribers=lambda: self._feed.followers,
+                followers=lambda: self._feed.followers,
                 version=lambda: self.map.version,
             )
         )

@@ -1,4 +1,5 @@
-"""The map of ranges for any number of followers: a change is encoded once, and of a follower nothing is kept but its position."""
+"""Sends the map of ranges to any number of followers. Each change is encoded once. The only state of a follower is its
+position."""
 
 from __future__ import annotations
 
@@ -14,14 +15,18 @@ from tenantry.placement.range_map import MapDelta, RangeMap
 from tenantry.placement.urls import Urls
 
 STEPS = 1024
-"""Changes that are kept encoded. A follower that is further behind reads too slowly, and gets the whole map."""
+"""How many encoded changes are kept. A follower that is further behind gets the whole map."""
 HEARTBEAT_SECONDS = 5.0
 AHEAD_SECONDS = 5.0
-"""How long a follower who comes from a gateway that knows more waits until this one does, too."""
+"""How long a follower that knows a newer version from another gateway waits for this gateway to reach it."""
 
 
 class MapFeed:
-    """Made, started, followed, stopped. `cell` is the store's number: versions of another mean nothing here."""
+    """Serves followers between `start` and `stop`.
+
+    `cell`: the number of the store. Versions of another store are ignored. `heartbeat_seconds`: interval of updates without a
+    change.
+    """
 
     def __init__(self, range_map: RangeMap, urls: Urls, *, cell: int, heartbeat_seconds: float = HEARTBEAT_SECONDS) -> None:
         self._map = range_map
@@ -37,6 +42,7 @@ class MapFeed:
         self._stop: Callable[[], None] | None = None
         self._ticker: asyncio.Task[None] | None = None
         self.followers = 0
+        """Number of followers now."""
 
     def start(self) -> None:
         self._version = self._map.version
@@ -44,7 +50,7 @@ class MapFeed:
         self._ticker = restarting(self._beat, name="map heartbeat")
 
     async def stop(self) -> None:
-        """Ends every follower's stream."""
+        """Ends the streams of all followers."""
         self._ended = True
         if self._stop is not None:
             self._stop()
@@ -54,7 +60,10 @@ class MapFeed:
         self._changes.send()
 
     async def follow(self, known_version: int, known_cell: int) -> AsyncGenerator[bytes, None]:
-        """Encoded `MapUpdate`s until the feed stops. The reader's pace is the follower's own."""
+        """Yields encoded `MapUpdate`s until the feed stops. Each follower reads at its own pace.
+
+        `known_version`, `known_cell`: what the follower has; 0: nothing.
+        """
         self.followers += 1
         try:
             await self._catch_up(known_version if known_cell == self._cell else 0)
@@ -87,7 +96,7 @@ class MapFeed:
         delta = self._map.since(known) if known else None
         if delta is None or delta.full:
             return self._whole()
-        # Whatever changes the map is published at once: the content now is that of our own version.
+        # Every change is published at once, so the map has the content of `_version`.
         return self._encode(self._update(delta, known, self._version))
 
     def _publish(self) -> None:
@@ -95,7 +104,7 @@ class MapFeed:
         if delta.version == self._version:
             return
         if delta.full:
-            # Steps do not lead here: every follower gets the whole.
+            # No steps lead to this version, so every follower gets the whole map.
             self._steps.clear()
         else:
             self._steps[self._version] = (delta.version, self._encode(self._update(delta, self._version, delta.version)))

@@ -1,4 +1,4 @@
-"""A gateway's metrics beside those of its requests."""
+"""Metrics of a gateway, in addition to those of its HTTP requests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tenantry.placement.forwarding import Forwarding
 
 
 class GatewayMetrics(Collector):
-    """For a metrics registry. The callables are asked when the metrics are read."""
+    """A Prometheus collector. The callables are called when the metrics are read."""
 
     def __init__(
         self,
@@ -19,38 +19,45 @@ class GatewayMetrics(Collector):
         *,
         connections: Callable[[], tuple[int, int, int]],
         cut: Callable[[], int],
-        subscribers: Callable[[], int],
+        followers: Callable[[], int],
         version: Callable[[], int],
     ) -> None:
-        """`connections`: to shards, (open, idle of these, made so far)."""
+        """`connections`: returns (open, idle, opened so far) of the connections to shards. `cut`: returns the number of aborted
+        exchanges. `followers`: returns the number of followers of the map. `version`: returns the version of the map."""
         self._forwarding = forwarding
         self._connections = connections
         self._cut = cut
-        self._subscribers = subscribers
+        self._followers = followers
         self._version = version
 
     def describe(self) -> Iterable[Metric]:
         return ()
 
     def collect(self) -> Iterator[Metric]:
-        yield CounterMetricFamily("tenantry_gateway_retries", "Attempts after a request's first.", self._forwarding.retries)
+        yield CounterMetricFamily(
+            "tenantry_gateway_retries", "Number of retries: attempts after the first one of a request.", self._forwarding.retries
+        )
         yield CounterMetricFamily(
             "tenantry_gateway_unknown_outcomes",
-            "Writes whose shard went away before it answered.",
+            "Number of writes whose connection to the shard ended before the answer: they may have been executed.",
             self._forwarding.unknown_outcomes,
         )
         yield CounterMetricFamily(
             "tenantry_gateway_cut_exchanges",
-            "Requests and watches cut because their shard kept a range it had lost.",
+            "Number of requests and watches aborted because their range has a new owner and the old one did not end them.",
             self._cut(),
         )
         connections, idle, made = self._connections()
-        states = GaugeMetricFamily("tenantry_gateway_upstream_connections", "Connections to shards.", labels=("state",))
+        states = GaugeMetricFamily(
+            "tenantry_gateway_upstream_connections", "Number of open connections to shards.", labels=("state",)
+        )
         states.add_metric(("idle",), idle)
         states.add_metric(("busy",), connections - idle)
         yield states
-        yield CounterMetricFamily("tenantry_gateway_upstream_connections_opened", "Connections made to shards.", made)
-        yield GaugeMetricFamily("tenantry_gateway_map_subscribers", "Clients that follow the map.", self._subscribers())
+        yield CounterMetricFamily(
+            "tenantry_gateway_upstream_connections_opened", "Number of connections to shards opened so far.", made
+        )
+        yield GaugeMetricFamily("tenantry_gateway_map_subscribers", "Number of clients that follow the map.", self._followers())
         yield GaugeMetricFamily(
-            "tenantry_gateway_map_version", "The store's revision up to which the map is known.", self._version()
+            "tenantry_gateway_map_version", "The revision of the store up to which the map is complete.", self._version()
         )

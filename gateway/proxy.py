@@ -1,7 +1,7 @@
-"""The HTTP front door between processes: each request goes on to the shard that owns its range, over mutual TLS.
+"""Forwards HTTP requests to the shards that own their ranges, over mutual TLS.
 
-A body is whole before it is passed on: one that is still on its way holds neither a place here nor one at a shard, and one that
-is here can be sent again. Answers pass as they come.
+A request body is read completely before it is forwarded, so that it can be sent again and an incomplete body uses no slot of a
+shard. Answers are relayed as they arrive.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from tenantry.http.upstream_connection import Answer, UpstreamConnection
 from tenantry.placement.forwarding import Forwarding
 
 _BODY_LIMIT_BYTES = 1 << 30
-"""None of its own: the server in front has one."""
+"""No limit of its own: the HTTP server enforces the limit of a body."""
 _BODILESS = frozenset(("GET", "HEAD"))
 
 
 class Proxy:
-    """A request handler. `identities` knows callers by their client certificates; None where there are none."""
+    """A request handler. `identities`: authenticates client certificates; None: there are no client certificates."""
 
     def __init__(self, router: Router, forwarding: Forwarding, *, identities: ClientCertificates | None, health: Health) -> None:
         self._router = router
@@ -46,7 +46,7 @@ class Proxy:
         return await self._forwarding.send(request, lambda: self._router.range_of(request), exchange)
 
     async def _sent(self, request: Request) -> bytes | None:
-        """The body, None where there is none. That of a read means nothing, and is not waited for."""
+        """The body; None if there is none. The body of a GET or HEAD has no meaning and is not read."""
         headers = request.headers
         if request.method in _BODILESS or ("content-length" not in headers and "transfer-encoding" not in headers):
             return None

@@ -1,4 +1,4 @@
-"""Which range a request is about, by its path alone."""
+"""Finds the range of a request from its path."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _RANGES = "/ranges/"
 
 
 class Router:
-    """`token_cluster` returns the cluster that a bearer token is of.
+    """Finds ranges. `token_cluster`: returns the cluster id in a bearer token.
 
-    Requests about what does not exist go to root's range, whose shard answers them as kcp does.
+    Requests for tenants that do not exist go to the range of `root`, whose shard answers them as kcp does.
     """
 
     def __init__(self, directory: Directory, *, token_cluster: Callable[[Request], str | None]) -> None:
@@ -25,7 +25,7 @@ class Router:
         self._token_cluster = token_cluster
 
     def range_of(self, request: Request) -> RangeInfo | None:
-        """None while there is not even root's."""
+        """The range of a request; None if there is no range of `root` either."""
         path = request.path
         if path.startswith(_CLUSTERS):
             return self._holding(path[len(_CLUSTERS) :].partition("/")[0])
@@ -36,8 +36,8 @@ class Router:
         return self._holding(self._token_cluster(request) or ROOT)
 
     def _holding(self, tenant: str) -> RangeInfo | None:
-        """The range of a path or id; of a path that is not known, its nearest known ancestor's, whose owner is the first to know
-        of new workspaces in it."""
+        """The range of a cluster by path or id. For an unknown path, the range of its nearest known ancestor: its owner learns
+        of new children first."""
         directory = self._directory
         try:
             while tenant:
@@ -46,6 +46,6 @@ class Router:
                     return directory.range_of(cluster) or directory.range_of(ROOT)
                 tenant = tenant.rpartition(":")[0]
         except StatusError:
-            # No path at all, or one through an unavailable workspace.
+            # The text is not a path, or a workspace in the path is unavailable.
             pass
         return directory.range_of(ROOT)

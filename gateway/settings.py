@@ -1,4 +1,4 @@
-"""Every setting of `tenantry gateway`."""
+"""The settings of `tenantry gateway`."""
 
 from __future__ import annotations
 
@@ -14,33 +14,35 @@ class GatewaySettings(HttpsSettings, PlatformSettings, EtcdProcessSettings):
         6444, "port of the gRPC look-ups; 0 takes a free one", "the next one after the API's", bounds=PORTS
     )
     serving_names: str = setting(
-        "", "further names and addresses for the serving certificates, separated by commas", "the external URL's is always in"
+        "",
+        "additional names and addresses in the serving certificates, separated by commas",
+        "the external URL's is always included",
     )
     access_directory: str = setting(
         "",
-        "directory in which to leave the addresses and certificates that `tenantry ranges` and its siblings need",
-        "empty: none, a gateway writes no files",
+        "directory to which to write the addresses and certificates that commands such as `tenantry ranges` need",
+        "empty: a gateway writes no files",
     )
     patience_seconds: float = setting(
         5.0,
-        "how long a request waits for its range to be served",
-        "a dead shard's ranges are taken over within this time",
+        "how long a request waits until its range is served",
+        "a dead shard's ranges have a new owner within this time",
         bounds=(0, 60),
     )
     stale_owner_seconds: float = setting(
         1.0,
-        "how long after a move what is still under way to the former owner is cut",
-        "an owner that lives ends its watches itself, in milliseconds; one that is stopped never does",
+        "how long after a move requests and watches at the former owner are aborted",
+        "a live owner ends its watches itself within milliseconds; a frozen one never does",
         bounds=(0, 60),
     )
     max_map_followers: int = setting(
         10000,
-        "clients that follow the map at the same time",
-        "a change reaches 1,000 in 0.1 s; more gateways serve more",
+        "maximum number of clients that follow the map at the same time",
+        "a change reaches 1,000 clients in 0.1 s; add gateways to serve more",
         bounds=(1, 1_000_000),
     )
-    max_requests_inflight: int = other_default(1600, "four shards' worth; each shard has its own bound behind")
+    max_requests_inflight: int = other_default(1600, "the requests of four shards; each shard has its own limit")
     max_mutating_requests_inflight: int = other_default(800, "as for reads")
-    max_watches: int = other_default(20000, "each costs about 110 KB with TLS on both sides, so this is about 2 GB at the worst")
-    log_level: str = other_default("info", "malformed requests at info, answers that were cut short at warning")
-    access_log: bool = other_default(False, "a tenth of the cost of a request that is passed on")
+    max_watches: int = other_default(20000, "a watch takes about 110 KB with TLS on both sides, so this is at most about 2 GB")
+    log_level: str = other_default("info", "malformed requests are logged at info, truncated answers at warning")
+    access_log: bool = other_default(False, "it takes a tenth of the time of a forwarded request")

@@ -1,1 +1,1 @@
-"""Which range belongs to which shard."""
+"""The registry: decides which shard owns which range, and writes it into the store."""

@@ -1,8 +1,8 @@
-"""Who should own which range: a pure function of what is known. It decides; `registry.assignments` acts.
+"""Decides which shard should own which range, as a pure function. `registry.assignments` writes the decisions.
 
-Three reasons for a change, in this order: the owner is gone, the owner is draining, or the shards are loaded too differently.
-The last one is bounded: a new shard is filled to the mean at once, and beyond that a round moves a small part of the load
-(reference: sharding §8.5, §9).
+A range moves for one of three reasons, in this order: its owner is gone, its owner is draining, or the loads of the shards differ
+too much. Balancing is limited: a new shard is filled to the mean at once; beyond that, one round moves a small part of the load
+(Adya et al., "Slicer: Auto-Sharding for Datacenter Applications", OSDI 2016, limits the same as "key churn").
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from typing import NamedTuple
 from tenantry.placement.map import ShardInfo
 
 GAIN = 0.99
-"""A shard is filled with ranges that are lighter than this part of what it is apart from the giver."""
+"""A new shard gets only ranges whose weight is below this part of the load difference to the giving shard."""
 
 
 class WeightedRange(NamedTuple):
-    """A range and how much it loads its shard: `weight` is positive.
+    """A range and its load.
 
-    `owner`, and `target` while it moves, are shards' uids, alive or not, or empty.
+    `owner`: uid of a shard, living or not; empty if there is none. `weight`: a positive number. `target`: uid of the shard to
+    which the range moves; empty if it does not move.
     """
 
     name: str
@@ -30,7 +31,7 @@ class WeightedRange(NamedTuple):
 
 
 class Move(NamedTuple):
-    """Range `name` should go from `owner` (as in WeightedRange) to the shard `target`."""
+    """A decision: the range `name` moves from `owner` (as in WeightedRange) to the shard with the uid `target`."""
 
     name: str
     owner: str
@@ -39,13 +40,12 @@ class Move(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """How much may be moved for balance. Loads are compared with the mean of the shards that serve.
+    """Limits of balancing. All fractions are of the mean load of the shards that are not draining, except `churn`.
 
-    `tolerance`: a shard this much above or below the mean is left alone, and a move that makes two shards less alike than that,
-    only the other way round, is not worth it.
-    `churn`: the part of the whole load that one round may move, shards that are being filled excepted.
-    `overfill`: no shard is given more than this many times the mean for balance, so a join moves at most that share.
-    `filling`: a shard below this part of the mean counts as new, and is filled at once.
+    `tolerance`: shards within this fraction of the mean are not balanced, and a move that would only swap two loads is not made.
+    `churn`: the fraction of the total load that one round may move. It does not limit the filling of new shards.
+    `overfill`: balancing loads no shard above this multiple of the mean, so a joining shard gets at most this much.
+    `filling`: a shard below this fraction of the mean counts as new and is filled at once.
     """
 
     tolerance: float = 0.10
@@ -73,11 +73,10 @@ class _Shard:
 def decide(
     ranges: Iterable[WeightedRange], shards: Iterable[ShardInfo], *, balance: bool = True, policy: Policy | None = None
 ) -> list[Move]:
-    """What has to change now, each range at most once. The same input in any order gives the same moves.
+    """Returns the moves to make now, at most one for each range. The order of the input does not matter.
 
-    `shards` are the living ones; among equals the one with the first name is taken. Without one that is not draining there is
-    nobody to move to, and the answer is empty. `balance` False: only what cannot wait, the
-    ranges of shards that are gone or draining.
+    `shards`: the living ones. Ties are broken by name. If all of them are draining, the result is empty.
+    `balance` False: move only the ranges of shards that are gone or draining.
     """
     living = sorted(shards)
     serving = {shard.uid: _Shard(shard.uid, shard.name) for shard in living if not shard.draining}
@@ -88,7 +87,7 @@ def decide(
     moves: list[Move] = []
     for range_ in sorted(ranges):
         if (target := serving.get(range_.target)) is not None:
-            # On its way: it counts where it will be. An owner that lives lets it go first; one that does not need not.
+            # A moving range counts at its target. A living owner has to release it first, so no new move is needed.
             target.take(range_)
             if range_.owner not in alive:
                 moves.append(Move(range_.name, range_.owner, target.uid))
@@ -96,7 +95,7 @@ def decide(
             owner.take(range_)
         else:
             unowned.append(range_)
-    # The heaviest first: the light ones then even out what the heavy ones left uneven.
+    # The heaviest range first: the light ones can then level the loads.
     for range_ in sorted(unowned, key=lambda r: (-r.weight, r.name)):
         target = _least(serving.values())
         target.take(range_)
@@ -107,7 +106,7 @@ def decide(
 
 
 def least_loaded(ranges: Iterable[WeightedRange], shards: Iterable[ShardInfo]) -> str | None:
-    """The uid of the shard where a new range goes; None where none serves."""
+    """The uid of the shard that gets a new range; None if every living shard is draining."""
     serving = {shard.uid: _Shard(shard.uid, shard.name) for shard in shards if not shard.draining}
     for range_ in ranges:
         if (owner := serving.get(range_.target) or serving.get(range_.owner)) is not None:
@@ -120,10 +119,10 @@ def _least(shards: Iterable[_Shard]) -> _Shard:
 
 
 def _balance(shards: Sequence[_Shard], policy: Policy) -> list[Move]:
-    """Moves from the heavy to the light, the best first, until the loads are alike or the round's bound is reached.
+    """Moves ranges from heavy to light shards, the best move first, until the loads are similar or the limit is reached.
 
-    A range is moved only if giver and taker are closer to each other afterwards, so the sum of the squares of all loads falls
-    with each move, and rounds over unchanged loads come to an end. A round in which shards are filled does nothing else.
+    Each move makes the loads of its two shards more similar, so the sum of the squares of all loads decreases. Therefore rounds
+    with unchanged loads come to an end. A round that fills new shards makes no other moves.
     """
     total = sum(shard.load for shard in shards)
     mean = total / len(shards)
@@ -134,7 +133,7 @@ def _balance(shards: Sequence[_Shard], policy: Policy) -> list[Move]:
     while True:
         best = _best(shards, mean, policy, filling, budget, moved)
         if best is None and filling and not moves:
-            # What is too light cannot be helped with ranges as heavy as these; the others still can.
+            # All ranges are too heavy for the new shards. Balance the other shards.
             filling = set()
             continue
         if best is None:
@@ -151,7 +150,7 @@ def _balance(shards: Sequence[_Shard], policy: Policy) -> list[Move]:
 def _best(
     shards: Sequence[_Shard], mean: float, policy: Policy, filling: set[str], budget: float, moved: set[str]
 ) -> tuple[_Shard, _Shard, WeightedRange] | None:
-    """The next move: into the lightest shard that can be helped, from the heaviest that can help it."""
+    """The next move as (giver, taker, range): to the lightest shard possible, from the heaviest shard possible. None: no move."""
     for taker in sorted(shards, key=lambda s: (s.load, s.name, s.uid)):
         if taker.load >= mean:
             return None
@@ -164,14 +163,14 @@ def _best(
             uneven = giver.load > (1 + policy.tolerance) * mean or taker.load < (1 - policy.tolerance) * mean
             if apart <= 0 or not (uneven or fills):
                 break
-            # What would leave two shards as they are, only the other way round, is moved for ever, to and fro.
+            # A move that only swaps the loads would be repeated forever.
             worth = GAIN * apart if fills else min(budget, apart - policy.tolerance * mean)
-            # What brings one of them to the mean: then none of those that gave has to be given anything back.
+            # The best weight brings one of the two shards to the mean, so that the giver needs nothing back.
             wanted = min(giver.load - mean, mean - taker.load)
             can_go = [r for r in giver.ranges if r.weight < apart and r.weight <= worth and r.name not in moved]
             found = [r for r in can_go if r.weight <= room]
             if not found and not taker.ranges:
-                # A shard with nothing may get a range that is more than its share: half of two ranges cannot be had.
+                # An empty shard may get a range above `overfill`, because a range cannot be split.
                 found = can_go
             if found:
                 return giver, taker, min(found, key=lambda r: (abs(r.weight - wanted), r.name))

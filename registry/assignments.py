@@ -1,7 +1,7 @@
-"""What the leader does: carry out the assigner's decisions, each by a transaction that compares what it was based on.
+"""The work of the leading registry: it writes the assigner's decisions, each in a transaction that compares its inputs.
 
-Nothing is kept but what is in the store, so a leader that dies in the middle leaves less to decide to the next one, and two
-leaders at once refuse each other's transactions where they disagree, and repeat nothing where they agree.
+All state is in the store, so a new leader continues where the last one stopped. Two leaders at the same time are harmless: a
+transaction fails if the other leader changed one of its inputs.
 """
 
 from __future__ import annotations
@@ -27,17 +27,18 @@ from tenantry.storage.store import Fence, Fenced, Indeterminate, Put, Store, Una
 logger = logging.getLogger(__name__)
 
 MOVES_IN_TRANSACTION = 40
-"""Each may compare three keys, of the 128 that etcd allows."""
+"""Each move compares up to three keys, and etcd allows 128 comparisons in a transaction (--max-txn-ops)."""
 ROUND_SECONDS = 5.0
-"""Between two rounds of balancing. What cannot wait is done at once."""
+"""Time between two rounds of balancing. Ranges of shards that are gone or draining move at once."""
 RETRY_SECONDS = 0.1
 
 
 class Assignments:
-    """`capacity`, the operator's present setting, is written into the rows of ranges that have another one.
+    """Assigns ranges to shards.
 
-    `balance` False: ranges move only away from shards that are gone or draining. `reach`: who is reached; without it all shards
-    are. `clock`: seconds, monotonic.
+    `capacity`: tenants of a range. It is written into the rows of ranges that have another value.
+    `balance` False: move only the ranges of shards that are gone or draining. `reach`: which shards are reachable; None: all.
+    `clock`: monotonic seconds.
     """
 
     def __init__(
@@ -63,10 +64,10 @@ class Assignments:
         self._reach = reach
         self._clock = clock
         self.moves = 0
-        """How many were begun here."""
+        """Number of moves that this registry wrote."""
 
     async def run(self) -> None:
-        """Leads until cancelled."""
+        """Decides and writes until cancelled."""
         changed = asyncio.Event()
         stops = [self._map.subscribe(changed.set)]
         if self._reach is not None:
@@ -81,14 +82,14 @@ class Assignments:
                     await self._set_capacity()
                     now = self._clock()
                     serving = {shard.uid for shard in reachable_shards(self._map, self._reach) if not shard.draining}
-                    # Somebody new is given its share at once.
+                    # A new shard gets its share at once.
                     shards &= serving
                     due = now >= next_round or serving > shards
                     if due:
                         next_round, shards = now + ROUND_SECONDS, serving
                     await self.act(self.decide(balance=self._balance and due))
                 except (Unavailable, Indeterminate) as error:
-                    logger.warning("assignments could not be written; trying again", extra={"error": str(error)})
+                    logger.warning("cannot write assignments, retrying", extra={"error": str(error)})
                     await asyncio.sleep(RETRY_SECONDS)
                     continue
                 with suppress(TimeoutError):
@@ -99,7 +100,7 @@ class Assignments:
                 stop()
 
     def decide(self, *, balance: bool) -> list[Move]:
-        """What the map as it is now asks for."""
+        """The moves that the present map needs."""
         return decide(
             (
                 WeightedRange(name, record.row.owner, self._loads.weight(name), record.row.target)
@@ -111,7 +112,7 @@ class Assignments:
         )
 
     async def act(self, moves: Sequence[Move]) -> None:
-        """Writes the moves that still agree with the map; the others are left to the next decision.
+        """Writes the moves that still match the map and drops the others: the next decision repeats them.
 
         Raises Unavailable, Indeterminate.
         """
@@ -122,7 +123,7 @@ class Assignments:
                     await self._write([move])
 
     async def _write(self, moves: Sequence[Move]) -> bool:
-        """One transaction; False where somebody else was quicker, about any of them."""
+        """Writes all moves in one transaction. False if a row or session of any of them has changed."""
         records, sessions = self._map.records(), self._map.sessions()
         conditions: dict[bytes, Fence] = {}
         puts: list[Put] = []
@@ -131,15 +132,15 @@ class Assignments:
             if record is None or session is None or record.row.owner != move.owner:
                 return False
             row, key = record.row, range_key(move.name)
-            # The row changes with every fence, so comparing it compares the fence. A target that is gone must not be written.
+            # The row changes with every fence, so this compares the fence, too. The target must be alive.
             conditions[key] = Fence(key, record.mod_revision)
             conditions[session_key(move.target)] = Fence(session_key(move.target), session.mod_revision)
             if row.owner in sessions:
-                # The owner may be answering reads: it is asked to hand the range over.
+                # A living owner may be serving reads, so it has to hand the range over.
                 puts.append(Put(key, encode(replace(row, target=move.target))))
                 continue
             if row.owner:
-                # And if it has come back to life since the map was read, it has to be asked, too.
+                # The owner is dead in the map. If it has a new session, the transaction must fail.
                 conditions[session_key(row.owner)] = Fence(session_key(row.owner), 0)
             generation = row.generation + 1
             puts.append(Put(key, encode(replace(row, owner=move.target, generation=generation, target=""))))
@@ -147,7 +148,7 @@ class Assignments:
         try:
             revision = await self._store.commit(list(conditions.values()), puts, [])
         except Fenced as fenced:
-            logger.info("another registry was quicker", extra={"about": fenced.name, "moves": len(moves)})
+            logger.info("assignment conflicted with another registry", extra={"about": fenced.name, "moves": len(moves)})
             return False
         self.moves += len(moves)
         logger.info("moved ranges", extra={"ranges": len(moves), "first": moves[0].name, "revision": revision})

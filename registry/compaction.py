@@ -1,9 +1,9 @@
-"""Compacting the store's history, which etcd keeps for ever otherwise (kube-apiserver compacts its etcd too).
+"""Compacts the store's history, as kube-apiserver does: etcd does not delete old revisions by itself.
 
-Every registry notes now and then which revision is the present one; the leader compacts the store up to the newest note that is
-old enough, and deletes the journals of shards that were killed by then. Ages are by its own monotonic clock, so a
-clock that jumps deletes nothing, and a new leader, which has notes of its own, goes on where the last one stopped. Two leaders at
-once are harmless: the store compares the last compaction.
+Every registry samples the present revision periodically. The leader compacts the store up to the newest sample that is old
+enough, and deletes the journals of shards that were killed before it. Ages come from the monotonic clock, so a jump of the wall
+clock deletes nothing. A new leader has its own samples and continues at once. Two leaders at the same time are harmless, because
+the transaction compares the last compaction.
 """
 
 from __future__ import annotations
@@ -21,14 +21,17 @@ from tenantry.storage.store import Fence, Fenced, Put, Store, StoreError
 
 logger = logging.getLogger(__name__)
 
-NOTES = 12
-"""In one retention: history is kept for that long, and at most a twelfth longer."""
+SAMPLES = 12
+"""How many (time, revision) samples are kept for one retention period. History is kept for the retention plus at most 1/12."""
 
 KEY = COMPACTION.encode()
 
 
 class Compaction:
-    """`leading()` says whether this registry acts, `clock` is monotonic, in seconds."""
+    """Compacts while this registry leads.
+
+    `retention_seconds`: how long history is kept. `leading()`: whether this registry leads. `clock`: monotonic seconds.
+    """
 
     def __init__(
         self,
@@ -42,7 +45,7 @@ class Compaction:
         self._retention_seconds = retention_seconds
         self._leading = leading
         self._clock = clock
-        self._notes: deque[tuple[float, int]] = deque(maxlen=NOTES + 1)
+        self._samples: deque[tuple[float, int]] = deque(maxlen=SAMPLES + 1)
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -55,12 +58,12 @@ class Compaction:
             await asyncio.gather(task, return_exceptions=True)
 
     async def step(self) -> int:
-        """Takes a note, and compacts where this registry leads; the revision that was compacted now, or 0. Raises StoreError."""
+        """Takes a sample, and compacts if this registry leads. Returns the compacted revision, or 0. Raises StoreError."""
         page = await self._store.read(KEY, KEY + b"\0")
-        # Younger than it is, if anything: the clock is read after the answer.
+        # The clock is read after the answer, so a sample may look younger than it is, never older.
         now = self._clock()
-        self._notes.append((now, page.revision))
-        old_enough = [revision for at, revision in self._notes if now - at >= self._retention_seconds]
+        self._samples.append((now, page.revision))
+        old_enough = [revision for at, revision in self._samples if now - at >= self._retention_seconds]
         if not old_enough or not self._leading():
             return 0
         revision = old_enough[-1]
@@ -70,11 +73,11 @@ class Compaction:
         try:
             await self._store.commit([Fence(KEY, last_revision)], [Put(KEY, b"%d" % revision)], [])
         except Fenced:
-            # Another leader is at it.
+            # Another leader compacts.
             return 0
         await self._store.compact(revision)
         journals = await delete_journals(self._store, revision)
-        logger.info("the store was compacted", extra={"before": revision, "journals": journals})
+        logger.info("compacted the store", extra={"before": revision, "journals": journals})
         return revision
 
     async def _run(self) -> None:
@@ -82,7 +85,7 @@ class Compaction:
             try:
                 await self.step()
             except StoreError as error:
-                logger.warning("the store could not be compacted; trying again", extra={"error": str(error)})
+                logger.warning("cannot compact the store, retrying", extra={"error": str(error)})
             except ValueError as error:
-                logger.error("%s holds no revision; delete it", COMPACTION, extra={"error": str(error)})
-            await asyncio.sleep(self._retention_seconds / NOTES)
+                logger.error("the key %s is not a revision; delete it", COMPACTION, extra={"error": str(error)})
+            await asyncio.sleep(self._retention_seconds / SAMPLES)

@@ -1,8 +1,7 @@
-"""Which cluster ids belong to which range: intervals over base36 ids that never overlap.
+"""The intervals of cluster ids that ranges take. Ids are base36 texts, and intervals never overlap.
 
-The first range holds every id that begins with r or s, so the clusters `root` and `system:*` are inside without a special case.
-Each later one takes an unused prefix of three characters: 36¹³ ids, far more than a range will ever hold, so minted ids are as
-good as random ones.
+The first range has every id that begins with r or s, which includes `root` and `system:*`. Each later range takes an unused
+prefix of three characters. That leaves 36¹³ ids, so many that random ids do not collide.
 """
 
 from __future__ import annotations
@@ -16,11 +15,11 @@ PREFIX_LENGTH = 3
 
 
 class Exhausted(Exception):
-    """Every prefix is in use."""
+    """All prefixes are in use."""
 
 
 def prefixes() -> Iterator[tuple[str, str]]:
-    """All intervals that ranges may take, in order."""
+    """All intervals `(start, end)` that later ranges may take, in order."""
     for first in DIGITS:
         if ROOT_INTERVAL[0] <= first < ROOT_INTERVAL[1]:
             continue
@@ -31,7 +30,7 @@ def prefixes() -> Iterator[tuple[str, str]]:
 
 
 def unused(taken: Iterable[tuple[str, str]]) -> tuple[str, str]:
-    """The first interval that overlaps none of `taken`, which do not overlap each other. Raises Exhausted."""
+    """The first interval that overlaps none of `taken`. The intervals of `taken` must not overlap. Raises Exhausted."""
     intervals = sorted(taken)
     at = 0
     for start, end in prefixes():
@@ -43,7 +42,7 @@ def unused(taken: Iterable[tuple[str, str]]) -> tuple[str, str]:
 
 
 def _after(prefix: str) -> str:
-    """The least text above every text with this prefix, that is itself made of digits (or of one character past them)."""
+    """The smallest text of DIGITS above all texts with this prefix; AFTER_LAST if there is none."""
     kept = prefix.rstrip(DIGITS[-1])
     if not kept:
         return AFTER_LAST

@@ -1,4 +1,4 @@
-"""Deleting the journals (`tenantry.storage.commit`) of shards that were killed; one that ends in good order deletes its own."""
+"""Deletes the journals (`tenantry.storage.commit`) of shards that were killed. A shard that stops normally deletes its own."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ PAGE = 100
 
 
 async def delete_journals(store: Store, before: int) -> int:
-    """Deletes the journals that were last written before a revision and whose shards have no session; how many.
+    """Deletes journals that were last written before the revision `before` and whose shards have no session.
 
-    A shard that lives after all loses its ranges with its journal, so `before` should be long ago. Raises
-    StoreError.
+    Returns their number. A shard that is still alive loses its ranges with its journal, so `before` should be an old revision.
+    Raises StoreError.
     """
     deleted = 0
     start, end = JOURNAL.encode(), prefix_end(JOURNAL.encode())
@@ -26,7 +26,7 @@ async def delete_journals(store: Store, before: int) -> int:
             if journal.mod_revision >= before:
                 continue
             try:
-                # Without a session at this moment, and not written since it was read.
+                # The shard must have no session now, and the journal must not have changed.
                 await store.commit([Fence(session, 0), Fence(journal.key, journal.mod_revision)], [], [Delete(journal.key)])
             except Fenced:
                 continue

@@ -1,4 +1,4 @@
-"""The loads of ranges, as the shards report them."""
+"""The loads of the ranges, as reported by the shards."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from tenantry.storage.store import Batch, KeyValue, Store
 logger = logging.getLogger(__name__)
 
 OBJECTS_IN_TENANT = 10
-"""So many objects weigh as much as one tenant without any, or as one request in a second."""
+"""This number of objects weighs as much as one empty tenant or one request per second."""
 EMPTY_WEIGHT = 10.0
-"""The weight of a range that holds nothing: it will fill, and moving it is not free."""
+"""The weight of an empty range: it will get tenants, and a move has a cost."""
 _NOTHING = RangeLoad()
 
 
 def weight(tenants: int, objects: int, requests: float) -> float:
-    """Of a range with so many tenants and objects that answers so many requests in a second; positive."""
+    """The load of a range: EMPTY_WEIGHT + tenants + objects / OBJECTS_IN_TENANT + requests per second."""
     return EMPTY_WEIGHT + tenants + objects / OBJECTS_IN_TENANT + requests
 
 
 class Loads:
-    """Follows `/loads/`. A range whose owner is gone keeps its last load."""
+    """Follows the reports under `/loads/`. A range whose owner is gone keeps its last load."""
 
     def __init__(self, store: Store) -> None:
         self._ranges: dict[str, RangeLoad] = {}
@@ -60,4 +60,4 @@ class Loads:
         try:
             self._ranges.update(decode(kv.value, LoadRow).ranges)
         except ValueError as error:
-            logger.error("a load cannot be read and is left out", extra={"key": kv.key.decode(), "error": str(error)})
+            logger.error("skipping an unreadable load report", extra={"key": kv.key.decode(), "error": str(error)})

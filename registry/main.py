@@ -1,4 +1,4 @@
-"""One registry as a process. Any number may run: all answer, one leads."""
+"""The process `tenantry registry`. Any number may run: all of them answer, one leads."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tenantry.storage.store import Store
 
 
 def run(settings: RegistrySettings) -> int:
-    """Serves until SIGINT or SIGTERM; the exit code."""
+    """Serves until SIGINT or SIGTERM. Returns the exit code."""
     return run_on_etcd(settings, RegistryProcess)
 
 
@@ -73,19 +73,23 @@ class RegistryProcess(Process[RegistrySettings]):
 
     def _register_metrics(self) -> None:
         registry, gauge = self.registry, self.metrics.gauge
-        gauge("tenantry_registry_leading", "1 while this registry leads.", lambda: registry.election.leading)
-        gauge("tenantry_registry_ranges", "Ranges in the map.", lambda: len(registry.map.ranges()))
+        gauge("tenantry_registry_leading", "1 if this registry leads, else 0.", lambda: registry.election.leading)
+        gauge("tenantry_registry_ranges", "Number of ranges in the map.", lambda: len(registry.map.ranges()))
         gauge(
             "tenantry_registry_ranges_without_owner",
-            "Ranges that no living shard owns.",
+            "Number of ranges that no living shard owns.",
             lambda: sum(not info.shard for info in registry.map.ranges()),
         )
-        gauge("tenantry_registry_shards", "Living shards.", lambda: len(registry.map.shards()))
+        gauge("tenantry_registry_shards", "Number of living shards.", lambda: len(registry.map.shards()))
         gauge(
             "tenantry_registry_shards_out_of_reach",
-            "Living shards that get no ranges because gateways and other shards do not reach them.",
+            "Number of living shards that get no ranges because gateways and other shards cannot reach them.",
             lambda: sum(bool(registry.reach.why_not(shard.uid)) for shard in registry.map.shards()),
         )
         clock_gauge(self.metrics, registry.reach)
-        gauge("tenantry_registry_map_version", "The store's revision up to which the map is known.", lambda: registry.map.version)
-        gauge("tenantry_registry_moves", "Moves that this registry began.", lambda: registry.assignments.moves)
+        gauge(
+            "tenantry_registry_map_version",
+            "The revision of the store up to which the map is complete.",
+            lambda: registry.map.version,
+        )
+        gauge("tenantry_registry_moves", "Number of range moves that this registry started.", lambda: registry.assignments.moves)

@@ -1,8 +1,8 @@
-"""Opening ranges over unused ids, by any replica, also by several at once.
+"""Opens ranges over unused ids. Any registry may do it, also several at the same time.
 
-One transaction writes the range, its fence and the key of openings, and compares that key as the map showed it: a replica that
-does not know of the last opening is refused, looks again, and finds that range. So two ranges never overlap, and callers that
-want the same at one time get one range.
+One transaction writes the range, its fence and the key `/ranges-opened`, and compares the revision of that key in the map. The
+transaction of a registry that has not seen the last opening fails; it retries and finds the new range. So ranges never overlap,
+and concurrent callers that ask for the same labels get the same range.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MAP_LAG_SECONDS = 0.2
 
 
 class Openings:
-    """`capacity`: tenants that a range holds before the next one opens. `reach`: who is reached; without it all shards are."""
+    """Opens ranges. `capacity`: tenants of a range. `reach`: which shards are reachable; None: all."""
 
     def __init__(self, store: Store, range_map: RangeMap, loads: Loads, *, capacity: int, reach: Reach | None = None) -> None:
         self._store = store
@@ -43,14 +43,14 @@ class Openings:
         self._turn = asyncio.Lock()
 
     async def __call__(self, labels: Mapping[str, str], after_version: int) -> Opened:
-        """A range with exactly these labels that was opened after that version of the map, or a new one.
+        """Returns a range with exactly these labels that was opened after a version of the map, or opens one.
 
-        A new one goes to the least loaded shard. Raises StatusError 503 where no shard serves, too many others open ranges, or a
-        range's row cannot be read; Unavailable, Exhausted; Indeterminate (ask again with the same version: a range that was
-        opened is found).
+        A new range goes to the least loaded shard. Raises StatusError 503 if no shard is available, if the transaction conflicts
+        with other openings ATTEMPTS_MAX times, or if the row of a range is unreadable. Raises Unavailable, Exhausted, and
+        Indeterminate: then call again with the same version, which finds the range if it was opened.
         """
-        # That version is not waited for: etcd may have reported it to the caller and, as nothing of the map changed in it, not to
-        # this process, for half a minute to come. Where the map here is behind, the transaction fails.
+        # This does not wait for `after_version`. etcd may have shown that revision to the caller only: a watch in which no key
+        # changes gets progress notifications every half minute. If the map is behind, the transaction fails.
         await self.ensure_root()
         async with self._turn:
             for _ in range(ATTEMPTS_MAX):
@@ -60,14 +60,14 @@ class Openings:
                 try:
                     return await self._open(dict(labels))
                 except Fenced:
-                    # Another replica opened one, or the shard went away: the map shows it soon, if it does not already.
+                    # Another registry opened a range, or the shard ended. The map shows it soon.
                     with suppress(TimeoutError):
                         async with asyncio.timeout(MAP_LAG_SECONDS):
                             await self._map.moved()
-        raise unavailable("no range could be opened: other registries were quicker each time; try again", 1)
+        raise unavailable("no range could be opened: each attempt conflicted with another registry; try again", 1)
 
     async def ensure_root(self) -> None:
-        """The range `root`, without an owner yet, where there is no range at all. Raises Unavailable, Indeterminate."""
+        """Creates the range `root`, without an owner, if there is no range. Raises Unavailable, Indeterminate."""
         if self._map.records():
             return
         row = RangeRow(*ROOT_INTERVAL, self._capacity)
@@ -78,7 +78,7 @@ class Openings:
                 [],
             )
         except Fenced:
-            # Another replica was quicker.
+            # Another registry created it.
             key = RANGES_OPENED.encode()
             page = await self._store.read(key, key + b"\0")
             revision = page.kvs[0].mod_revision if page.kvs else 0
@@ -91,19 +91,17 @@ class Openings:
         return None
 
     async def _open(self, labels: dict[str, str]) -> Opened:
-        """One attempt. Raises Fenced where the map is behind, StatusError 503."""
+        """Makes one attempt to open a range. Raises Fenced if the map is behind, StatusError 503."""
         if self._map.unreadable:
             names = ", ".join(sorted(self._map.unreadable))
-            raise unavailable(
-                f"no range is opened while it is not known which ids these have, whose rows cannot be read: {names}", 1
-            )
+            raise unavailable(f"cannot open a range: the intervals of these ranges are unreadable: {names}", 1)
         records, sessions = self._map.records(), self._map.sessions()
         weighted = [
             WeightedRange(name, record.row.owner, self._loads.weight(name), record.row.target) for name, record in records.items()
         ]
         target = least_loaded(weighted, reachable_shards(self._map, self._reach))
         if target is None:
-            raise unavailable("no shard serves at the moment that could take a new range", 1)
+            raise unavailable("no shard serves that could take a new range; try again", 1)
         last, last_revision = self._map.opened
         number = max(last.number, *(_number(known) for known in records)) + 1
         name = f"range-{number}"

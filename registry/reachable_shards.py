@@ -1,4 +1,4 @@
-"""The living shards as the assigner is to see them."""
+"""The living shards as input of the assigner."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tenantry.placement.reach import Reach
 
 
 def reachable_shards(range_map: RangeMap, reach: Reach | None) -> list[ShardInfo]:
-    """One that gateways and peers do not reach is shown as draining: what it owns would be served to nobody."""
+    """The living shards. A shard that gateways and other shards cannot reach counts as draining: it cannot serve its ranges."""
     shards = range_map.shards()
     if reach is None:
         return list(shards)

@@ -26,7 +26,7 @@ HEARTBEAT_SECONDS = 10.0
 PAGE_RANGES_MAX = 1000
 LABELS_MAX = 64
 TOKEN_CHARACTERS = set(DIGITS)
-"""A page's token is the first id of its last range."""
+"""The characters of a page token, which is the first id of the last range of a page."""
 LIMITS = RpcLimits(streams=512)
 """Streams are watches of ranges and shards."""
 RETRY_SECONDS = 1.0
@@ -35,8 +35,12 @@ T = TypeVar("T")
 
 
 class RegistryService(stubs.RegistryServicer):
-    """`cell` numbers the store. `may_change(name)` says whether the holder of a certificate with that common name may call what
-    changes anything; reading is for everybody with a certificate of the CA."""
+    """The service's methods.
+
+    `cell`: the number of the store. `may_change(name)`: whether a caller whose certificate has this common name may call
+    OpenRange, Drain and Undrain. Every caller with a certificate of the CA may call the other methods. `heartbeat_seconds`:
+    interval of the heartbeats of a watch.
+    """
 
     def __init__(
         self,
@@ -110,17 +114,17 @@ class RegistryService(stubs.RegistryServicer):
     async def _check_caller(self, context: Any) -> None:
         names = [name.decode() for name in context.auth_context().get("x509_common_name", ())]
         if not any(map(self._may_change, names)):
-            text = f"a certificate for {', '.join(names) or 'nobody'} may not change anything here"
+            text = f"the certificate of {', '.join(names) or 'nobody'} does not permit changes"
             await refuse(context, grpc.StatusCode.PERMISSION_DENIED, text, reason("NOT_PERMITTED"))
 
     async def _bounded(self, context: Any, work: Awaitable[T]) -> T:
-        """Waits for at most the call's deadline, and a bound of our own; errors become gRPC statuses."""
+        """Awaits `work` until the call's deadline, at most DEADLINE_SECONDS. Turns errors into gRPC statuses."""
         remaining = context.time_remaining()
         try:
             async with asyncio.timeout(DEADLINE_SECONDS if remaining is None else min(remaining, DEADLINE_SECONDS)):
                 return await work
         except TimeoutError:
-            text = "no answer in time; what was asked for may still happen, and may be asked for again"
+            text = "deadline exceeded; the change may still happen, and the call may be repeated"
             await refuse(context, grpc.StatusCode.DEADLINE_EXCEEDED, text)
         except StatusError as error:
             if error.code != 503:
@@ -134,7 +138,7 @@ class RegistryService(stubs.RegistryServicer):
             await refuse(context, grpc.StatusCode.UNAVAILABLE, str(error), *details)
 
     async def _watch(self, request: Any, update: Callable[[int, bool], T | None]) -> AsyncIterator[T]:
-        """`update(after, heartbeat)` is what to send to a watcher that knows the map at that version; None: nothing."""
+        """Yields a watch's updates. `update(after, heartbeat)`: the message with the changes since a version; None: nothing."""
         known = request.known_version if request.known_cell == self._cell else 0
         range_map = self._registry.map
         while True:
@@ -147,7 +151,7 @@ class RegistryService(stubs.RegistryServicer):
                 if heartbeat is not None:
                     yield heartbeat
                 continue
-            # Nothing is awaited between the delta and its message, so both are of one version.
+            # No await between the delta and its message, so both have the same version.
             message = update(known, False)
             known = delta.version
             if message is not None:
@@ -167,7 +171,7 @@ class RegistryService(stubs.RegistryServicer):
 
     def _shards_update(self, after: int, heartbeat: bool) -> pb.ShardsUpdate | None:
         delta = self._registry.map.since(after)
-        # Shards that acquired or released a range are shown with their new numbers; which ones released it is not known any more.
+        # A move changes the numbers of two shards. The former owner is not known any more, so all shards are sent.
         shards = self._registry.map.shards() if delta.ranges else delta.shards
         if not (delta.full or shards or delta.removed_shards or heartbeat):
             return None

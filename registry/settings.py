@@ -1,4 +1,4 @@
-"""Every setting of `tenantry registry`."""
+"""The settings of `tenantry registry`."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ RETENTION_SECONDS_MIN = 60.0
 
 @dataclass(frozen=True, kw_only=True)
 class RangeSettings(Settings):
-    """What all registries of a platform must have alike."""
+    """Settings that must be equal in all registries of a platform."""
 
     range_capacity: int = setting(
         1000,
-        "tenants that a range holds before the next one opens",
-        "one published URL for each thousand tenants: a controller's informer on a URL stays of a handy size",
+        "tenants of a range; when a range is full, the next one opens",
+        "one published URL for each thousand tenants keeps a controller's informer on a URL small",
         bounds=(1, 1_000_000),
     )
 
@@ -29,36 +29,36 @@ class RegistrySettings(RangeSettings, EtcdProcessSettings):
     )
     serving_names: str = setting(
         "",
-        "further names and addresses for the serving certificate, separated by commas",
-        "tenantry-registry, which is what shards and commands expect, is always in",
+        "additional names and addresses in the serving certificate, separated by commas",
+        "tenantry-registry, which shards and commands expect, is always included",
     )
     balance: bool = setting(
-        True, "move ranges between shards so that they are loaded alike", "a shard that joins should get its share by itself"
+        True, "move ranges between shards so that their loads are similar", "a shard that joins gets its share automatically"
     )
     balance_churn: float = setting(
         0.09,
-        "part of the whole load that a round of balancing moves at most; new shards are filled at once in any case",
-        "Google's Slicer moves no more at once",
+        "maximum fraction of the total load that a round of balancing moves; new shards are filled at once",
+        "the limit of Google's Slicer",
         bounds=(0.001, 1),
     )
     election_ttl_seconds: float = setting(
         2.0,
-        "how long a dead leader still counts as one",
-        "etcd grants no less, and takes over dead shards' ranges wait for it",
+        "how long a dead leader still counts as the leader",
+        "etcd grants no shorter lease, and ranges of dead shards wait for the next leader",
         bounds=(1, 60),
     )
     etcd_retention_seconds: float = setting(
         3600.0,
-        "for how long etcd keeps its history; 0: something else has etcd compacted",
-        "time to load a range and to resume a watch at a range's new owner; without compaction etcd only grows",
+        "how long etcd keeps its history; 0: do not compact etcd",
+        "long enough to load a range and to resume a watch at a new owner; without compaction etcd grows without limit",
         bounds=(0, 30 * 24 * 3600),
     )
-    shutdown_grace_seconds: float = other_default(2.0, "calls take milliseconds, and any other registry answers them too")
+    shutdown_grace_seconds: float = other_default(2.0, "calls take milliseconds, and every registry answers them")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if 0 < self.etcd_retention_seconds < RETENTION_SECONDS_MIN:
             raise SettingError(
-                f"--etcd-retention-seconds must be 0 or at least {RETENTION_SECONDS_MIN:g}: ranges have to be read in less time "
-                "than etcd keeps the revision that they are read at"
+                f"--etcd-retention-seconds must be 0 or at least {RETENTION_SECONDS_MIN:g}: etcd has to keep a revision until a "
+                "range is completely read at it"
             )

@@ -1,4 +1,4 @@
-"""One registry: the map, the loads, the openings, and the assignments while this one leads. Any number of them may run."""
+"""Wires the parts of one registry: map, loads, openings, and the assignments of the leader. Any number may run."""
 
 from __future__ import annotations
 
@@ -23,18 +23,19 @@ SERVICE = "registry"
 
 
 class UnknownShard(Exception):
-    """No living shard has that name or uid."""
+    """No living shard has this name or uid."""
 
 
 class AmbiguousShard(Exception):
-    """Several living shards have that name."""
+    """Several living shards have this name."""
 
 
 class Registry:
-    """Made, started, stopped. `map` is how it sees the ranges, and may be shared by the other parts of its process.
+    """One registry. Call `start` and `stop`.
 
-    `capacity`: tenants that a range holds before the next one opens. `ttl_seconds`: how long a dead leader still counts as one.
-    `retention_seconds`: for how long the store keeps its history; 0: it is compacted by something else.
+    `capacity`: tenants of a range. `identity`: of this registry in the election. `balance`, `policy`: see `Assignments`.
+    `ttl_seconds`: how long a dead leader still counts as the leader. `range_map`: a map that other parts of the process use, too;
+    None: the registry makes one. `retention_seconds`: how long the store keeps its history; 0: this registry does not compact it.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class Registry:
         return f"<Registry {self.identity} leading={self.election.leading} {self.map!r}>"
 
     async def start(self) -> None:
-        """Returns when the map is known; it leads when it is elected. Raises Unavailable, Damaged."""
+        """Returns when the map is loaded. The registry leads when it is elected. Raises Unavailable, Damaged."""
         if self._own_map:
             await self.map.start()
         await self.loads.start()
@@ -93,7 +94,7 @@ class Registry:
         return await self.openings(labels, after_version)
 
     async def drain(self, shard: str) -> ShardInfo:
-        """Moves all ranges away from a shard (name or uid) and gives it no more, until `undrain` or its end. Idempotent.
+        """Moves all ranges away from a shard (name or uid). It gets no ranges until `undrain`, or until it ends. Idempotent.
 
         Raises UnknownShard, AmbiguousShard, Unavailable, Indeterminate.
         """
@@ -103,7 +104,7 @@ class Registry:
             raise UnknownShard(f"shard {shard} has just ended")
         key = drain_key(info.uid)
         try:
-            # It ends with the session, whose lease it shares.
+            # The key has the lease of the session, so it ends with the session.
             revision = await self._store.commit([Fence(key, 0)], [Put(key, self.identity.encode(), 0, session.row.lease)], [])
         except Fenced:
             revision = 0
@@ -113,7 +114,7 @@ class Registry:
         return self.map.shard(info.uid) or info._replace(draining=True)
 
     async def undrain(self, shard: str) -> ShardInfo:
-        """Revokes `drain`; a shard that drains because it ends goes on draining. Idempotent. Raises as `drain` does."""
+        """Reverts `drain`. A shard that drains because it is ending keeps draining. Idempotent. Raises the errors of `drain`."""
         info = self._shard(shard)
         key = drain_key(info.uid)
         page = await self._store.read(key, key + b"\0")
@@ -133,7 +134,9 @@ class Registry:
 
 
 async def forget_processes(store: Store) -> None:
-    """Deletes what processes that died left in the store. It deletes what living ones put there, too, so the caller must be the
-    only process that uses the store."""
+    """Deletes the keys that dead processes left in the store: sessions, loads, reports and elections.
+
+    It deletes the keys of living processes, too, so the caller must be the only process that uses the store.
+    """
     deletes = [Delete(prefix.encode(), prefix_end(prefix.encode())) for prefix in (SESSIONS, LOADS, REACH, ELECTION)]
     await store.commit([], [], deletes)

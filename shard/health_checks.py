@@ -12,6 +12,7 @@ from tenantry.storage.store import Indeterminate, StoreError, Unavailable
 from tenantry.tenancy.wiring import Tenancy
 
 REMEMBERED_SECONDS = 10.0
+"""How long a failed write keeps the store check failing."""
 
 
 def add_checks(tenancy: Tenancy, health: Health, metrics: Metrics) -> None:
@@ -25,7 +26,7 @@ def add_checks(tenancy: Tenancy, health: Health, metrics: Metrics) -> None:
     def catalog() -> str | None:
         if not tenancy.ready.is_set():
             return "starting"
-        return None if tenancy.catalog.following else "changes of other shards do not arrive"
+        return None if tenancy.catalog.following else "the catalog does not get the changes of other shards"
 
     def controllers() -> str | None:
         broken = tenancy.runner.broken
@@ -34,7 +35,7 @@ def add_checks(tenancy: Tenancy, health: Health, metrics: Metrics) -> None:
     metrics.shares += tenancy.cell.waiting
     metrics.gauge(
         "tenantry_storage_refused_writes",
-        "Writes refused because their logical cluster holds as much as it may.",
+        "Number of writes that were refused because their logical cluster reached its limit of objects or bytes.",
         lambda: tenancy.cell.refused_growth,
     )
     health.add(f"{tenancy.name}-store", store.check)

@@ -57,4 +57,4 @@ async def _report(shard: Shard, interval_seconds: float) -> None:
             await shard.session.report(loads)
             reported, reported_at = loads, now
         except StoreError as error:
-            logger.warning("the loads could not be reported", extra={"error": str(error)})
+            logger.warning("cannot report the loads, retrying", extra={"error": str(error)})

@@ -26,6 +26,6 @@ class LocalPeers:
             raise unavailable(f"range {range_name} has no owner at the moment")
         range_ = shard.cell.ranges.get(range_name)
         if range_ is None or not range_.owned:
-            # During a handover, its shard would call this again, without an end.
+            # During a handover, its shard would call this again in an endless loop.
             raise not_owner(f"range {range_name} is not loaded yet")
         return await shard.handle(request)

@@ -46,7 +46,7 @@ from tenantry.storage.etcd.store import EtcdStore
 from tenantry.storage.history import HistoryLimits
 from tenantry.storage.store import Store, StoreError
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _DRAIN_RETRY_SECONDS = 0.2
 
@@ -159,7 +159,7 @@ class ShardProcess(Process[ShardSettings]):
                 while self._owned() and self._others():
                     await self.map.moved()
         except TimeoutError:
-            log.warning("ranges were not handed over in time: %s", ", ".join(self._owned()))
+            logger.warning("ranges were not handed over in time: %s", ", ".join(self._owned()))
 
     async def _request_drain(self, shard: Shard) -> None:
         while True:
@@ -167,7 +167,7 @@ class ShardProcess(Process[ShardSettings]):
                 await shard.session.drain()
                 return
             except StoreError as error:
-                log.warning("the session cannot be marked as draining; trying again", extra={"error": str(error)})
+                logger.warning("cannot mark the session as draining, retrying", extra={"error": str(error)})
                 await asyncio.sleep(_DRAIN_RETRY_SECONDS)
 
     def _owned(self) -> list[str]:
@@ -189,14 +189,14 @@ class ShardProcess(Process[ShardSettings]):
     def _session_check(self) -> str | None:
         if self.shard is None:
             return "starting"
-        return None if self.shard.cell.guard.alive else "the store does not know for sure that this shard lives"
+        return None if self.shard.cell.guard.alive else "the session lease is not confirmed"
 
     def _reachable_check(self) -> str | None:
         why = self.reach.why_not(self.uid)
         if not why:
             return None
         difference = self.reach.clock_difference_seconds
-        off = f"; its clock is {ahead(difference)} of theirs" if abs(difference) >= CLOCK_WARNING_SECONDS else ""
+        off = f"; its clock is off: {ahead(difference)}" if abs(difference) >= CLOCK_WARNING_SECONDS else ""
         return f"this shard gets no ranges: {why}{off}"
 
     async def _open_range(self, labels: Mapping[str, str], after_version: int) -> Opened:
@@ -280,7 +280,7 @@ def own_address(target: str) -> str:
         with suppress(OSError), socket.socket(family, kind) as probe:
             probe.connect(address)
             return str(probe.getsockname()[0])
-    raise OSError(f"it is not clear by which address others reach this shard: {target} is not reached; say --advertise-address")
+    raise OSError(f"cannot find the address of this shard, because there is no route to {target}; set --advertise-address")
 
 
 def _issuer_of(path: str) -> TokenIssuer | None:

@@ -36,6 +36,8 @@ class ServiceAccountLookup:
             return None
         if not isinstance(reply, Response) or reply.status != 200:
             # A token is not invalid because its range has no owner at the moment.
-            raise unavailable(f"whether the token's service account exists cannot be told: range {info.name} does not answer now")
+            raise unavailable(
+                f"cannot check whether the token's service account exists: range {info.name} does not answer; try again"
+            )
         metadata = orjson.loads(reply.body)["metadata"]
         return None if metadata.get("deletionTimestamp") else str(metadata["uid"])

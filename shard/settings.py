@@ -1,4 +1,4 @@
-"""Every setting of `tenantry shard`."""
+"""The settings of `tenantry shard`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ class TenantSettings(Settings):
         "", 'CSV of static tokens: token,user,uid,"group1,group2"', "kube-apiserver's format, for trials and tests"
     )
     anonymous_auth: bool = setting(
-        True, "let requests without credentials in as system:anonymous", "health and version must answer probes without a token"
+        True,
+        "accept requests without credentials as system:anonymous",
+        "health and version endpoints must answer probes without a token",
     )
     enable_home_workspaces: bool = setting(
         True, "give users a workspace of their own when they ask for `workspaces/~` in root", "kcp's default"
@@ -28,45 +30,45 @@ class TenantSettings(Settings):
     )
     watch_buffer_bytes: int = setting(
         8 * 1024 * 1024,
-        "bytes that may wait for a slow watcher before it is dropped",
-        "a list of thousands of objects fits once",
+        "bytes that may wait for a slow watcher before its watch is ended",
+        "room for the events of a list of thousands of objects",
         bounds=(64 * 1024, 1 << 32),
     )
     history_events: int = setting(
         5000,
         "events kept for each resource of a range, for watches that resume",
-        "minutes of a busy resource, a few MB",
+        "some minutes of a busy resource, a few MB",
         bounds=(16, 10_000_000),
     )
     max_cluster_objects: int = setting(
         100_000,
-        "objects that a workspace may hold, events not counted, unless core.kcp.io/max-total-objects of its "
-        "LogicalCluster says otherwise; 0 is without a limit",
+        "maximum number of objects of a workspace, without events; core.kcp.io/max-total-objects of its LogicalCluster "
+        "overrides it; 0: no limit",
         "a list of all of them is 100 MB; root and system:* have no limit",
         bounds=(0, 1 << 40),
     )
     max_cluster_bytes: int = setting(
         512 * 1024 * 1024,
-        "bytes that a workspace's objects may have together; 0 is without a limit",
+        "maximum total size of a workspace's objects in bytes; 0: no limit",
         "a quarter of etcd's default quota; a shard holds them in memory",
         bounds=(0, 1 << 50),
     )
     max_waiting_writes: int = setting(
         10_000,
-        "writes that may wait for the store; one workspace has at most its share of them (--largest-tenant-share)",
-        "a second or two of what etcd commits",
+        "maximum number of writes that wait for the store; one workspace gets at most --largest-tenant-share of it",
+        "what etcd commits in one or two seconds",
         bounds=(200, 10_000_000),
     )
     max_waiting_write_bytes: int = setting(
         64 * 1024 * 1024,
-        "bytes of writes that may wait for the store; one workspace has at most its share of them (--largest-tenant-share)",
-        "64 transactions of the largest size that etcd takes",
+        "maximum size of the writes that wait for the store, in bytes; one workspace gets at most --largest-tenant-share of it",
+        "64 transactions of the largest size that etcd accepts",
         bounds=(8 * 1024 * 1024, 1 << 40),
     )
     api_export_urls: bool = setting(
         False,
         "also publish URLs in the deprecated APIExport.status.virtualWorkspaces",
-        "off as kcp's feature gate for it: endpoint slices list only ranges with consumers, this field lists all",
+        "off like kcp's feature gate; endpoint slices list only ranges with consumers, this field lists all ranges",
     )
 
     def cluster_limits(self) -> ClusterLimits:
@@ -87,41 +89,43 @@ class TenantSettings(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class ShardSettings(TenantSettings, HttpsSettings, PlatformSettings, EtcdProcessSettings):
-    shard_name: str = setting("", "name of the shard for people; the platform uses a unique id", "empty: the host's name")
+    shard_name: str = setting("", "display name of the shard; the platform uses a unique id", "empty: the host's name")
     advertise_address: str = setting(
-        "", "host name or address by which gateways and other shards reach it", "empty: the address from which etcd is reached"
+        "",
+        "host name or address at which gateways and other shards reach it",
+        "empty: the local address of the connection to etcd",
     )
     registry_servers: str = setting(
-        "127.0.0.1:6445", "host:port of the registries, separated by commas; they are asked for new ranges", "one on this machine"
+        "127.0.0.1:6445", "host:port of the registries, separated by commas; they open new ranges", "a registry on this machine"
     )
     service_account_key_file: str = setting(
-        "", "RSA key in PEM that signs service account tokens", "empty: the one in etcd, made by the first shard"
+        "", "RSA key in PEM that signs service account tokens", "empty: the key in etcd, which the first shard creates"
     )
     session_ttl_seconds: float = setting(
         2.0,
-        "how long a shard that gives no sign of life still counts as alive",
-        "a dead shard's ranges wait for it; etcd grants no less than its own election takes",
+        "how long a shard without a heartbeat still counts as alive",
+        "a dead shard's ranges are unavailable for this time; etcd grants no lease shorter than its own election",
         bounds=(1, 60),
     )
     handover_seconds: float = setting(
         45.0,
-        "how long after SIGTERM to wait until other shards have its ranges",
-        "a range takes well under a second; what is left is taken over as from a dead shard",
+        "how long to wait after SIGTERM until other shards own the ranges",
+        "a range takes well under a second; the remaining ranges are taken over as from a dead shard",
         bounds=(0, 3600),
     )
     load_report_seconds: float = setting(
         2.0,
-        "how often the load of the ranges is reported to the registry",
-        "balancing looks every 5 s, and one write is cheap",
+        "interval of the load reports to the registry",
+        "balancing runs every 5 s, and a report is one write",
         bounds=(0.1, 3600),
     )
     peer_patience_seconds: float = setting(
         5.0,
-        "how long a call to another shard waits for a range to be served",
-        "a dead shard's ranges are taken over by then",
+        "how long a call to another shard waits until its range is served",
+        "a dead shard's ranges have a new owner within this time",
         bounds=(0, 60),
     )
-    secure_port: int = other_default(6443, "the same as the gateways', which call it here, as other shards do")
+    secure_port: int = other_default(6443, "the same as the gateways'; gateways and other shards connect to it")
 
     def __post_init__(self) -> None:
         super().__post_init__()

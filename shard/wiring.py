@@ -48,7 +48,7 @@ from tenantry.virtual.view import ViewContext
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """How callers are authenticated: the same for all shards of a process."""
+    """How callers are authenticated. All shards of a process share it."""
 
     requests: Sequence[RequestAuthenticator]
     tokens: Sequence[TokenAuthenticator]

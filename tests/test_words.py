@@ -54,7 +54,12 @@ PLAIN = {
 """Patterns, and what to write instead."""
 
 REWRITTEN = (
+    "gateway/",
+    "protos/",
+    "shard/",
     "tenantry/base/",
+    "tenantry/client/",
+    "tenantry/controllers/",
     "tenantry/http/",
     "tenantry/kube/",
     "tenantry/rpc/",

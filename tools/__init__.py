@@ -1,1 +1,1 @@
-"""What building, testing and measuring need and nobody installs."""
+"""Helpers for building, testing and measuring. They are not installed."""

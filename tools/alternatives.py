@@ -1,9 +1,11 @@
-"""Hand-written parts beside the libraries that were weighed for them: the numbers of docs/decisions 20 to 23.
+"""Compares hand-written parts with libraries that could replace them: the numbers of docs/decisions 20 to 23.
+
+Those of 19, 24, 25 and 26 are in `alternatives_cel.py`, `alternatives_codecs.py` and `alternatives_apply.py`.
 
     pip install --target /tmp/alternatives jsonpatch jsonpath-ng
     PYTHONPATH=/tmp/alternatives .venv/bin/python -m tools.alternatives
 
-Each row is the best of forty rounds in which both take turns, in processor time: who else uses the machine matters little.
+Each row is the best of forty rounds in which both run alternately. It is CPU time, so other processes hardly affect it.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ _SCALARS = {
 
 
 def row(title: str, times: int, ours: Callable[[], object], theirs: Callable[[], object]) -> None:
-    """Prints microseconds of a call, of each, and how many times longer the library takes."""
+    """Prints the microseconds per call of both, and how many times longer the library takes."""
     best = [float("inf")] * 2
     for _ in range(ROUNDS):
         for which, work in enumerate((ours, theirs)):
@@ -108,7 +110,7 @@ def json_paths() -> None:
 
 
 def label_selectors() -> None:
-    """Beside no library, as there is none, but the plainest matcher that one could have."""
+    """Compares with the simplest possible matcher, because there is no library."""
 
     def interpreted(selector: labels.LabelSelector, of: dict[str, str]) -> bool:
         for key, operator, values in selector.requirements:
@@ -151,7 +153,7 @@ def protobuf_messages() -> None:
 
 
 def _classes(root: messages.Message) -> Any:
-    """protobuf's own class for a table, as protoc would generate it. Times and JSON are left out."""
+    """The protobuf class for a table, as protoc would generate it, without times and JSON."""
     file = descriptor_pb2.FileDescriptorProto(name="tables.proto", package="tables", syntax="proto2")
 
     def add(message: messages.Message) -> None:
@@ -184,7 +186,7 @@ def _classes(root: messages.Message) -> Any:
 
 
 def _plain(message: Any) -> dict[str, Any]:
-    """The JSON value of a message, without what json_format does for other users."""
+    """The JSON value of a message, without the steps of json_format that are not needed here."""
     out: dict[str, Any] = {}
     for field, value in message.ListFields():
         if field.message_type is not None and field.message_type.GetOptions().map_entry:

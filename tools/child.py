@@ -1,4 +1,4 @@
-"""A process of the product that a test or a measurement started: signalled, waited for, measured."""
+"""A process of the product that a test or a benchmark started: signals, waiting and measurements."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ STOP_SECONDS_MAX = 60.0
 
 
 class Child:
-    """Whoever starts it sets `_process`. `log` is the file of what it writes."""
+    """A child process. The subclass that starts it sets `_process`. `log`: the file of its output."""
 
     alive: ClassVar[WeakSet[Child]] = WeakSet()
-    """All that this process has made and not let go of: whoever reports a failure shows their logs."""
+    """All live instances. The report of a failed test shows their logs."""
 
     def __init__(self, name: str, log: Path) -> None:
         Child.alive.add(self)
@@ -45,7 +45,7 @@ class Child:
         self.process.send_signal(number)
 
     def wait(self, seconds: float = STOP_SECONDS_MAX) -> int:
-        """Waits for its end; the exit code. One that does not end is killed, and that is an error."""
+        """Waits until the process ends and returns its exit code. If it does not end in time, it is killed, which is an error."""
         process, self._process = self.process, None
         try:
             return process.wait(seconds)
@@ -55,18 +55,18 @@ class Child:
             raise RuntimeError(f"{self.name} did not end within {seconds:g} seconds; see {self.log}") from None
 
     def stop(self) -> int:
-        """Ends it as an operator would; the exit code."""
+        """Sends SIGTERM, waits, and returns the exit code."""
         self.signal(signal.SIGTERM)
         return self.wait()
 
     def kill(self) -> None:
-        """Ends it as a crash would, unless it has ended."""
+        """Sends SIGKILL, unless the process has ended."""
         if self._process is not None:
             self.signal(signal.SIGKILL)
             self.wait()
 
     def memory_bytes(self) -> int:
-        """Resident memory, file pages included."""
+        """Resident memory including file pages."""
         return memory_bytes(self.pid)
 
     def cpu_seconds(self) -> float:
@@ -74,14 +74,16 @@ class Child:
 
 
 def memory_bytes(pid: int, line: str = "VmRSS") -> int:
-    """File pages included. `line`: VmRSS is what is resident now, VmHWM the most that ever was."""
+    """Memory of a process in bytes, including file pages. `line`: VmRSS (resident now) or VmHWM (the maximum so far)."""
     status = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(entry.split()[1]) * 1024 for entry in status if entry.startswith(f"{line}:"))
 
 
 def cpu_seconds(pid: int) -> float:
-    """Of all its threads, those that have ended too: the process's own clock (clock_getcpuclockid(3)), which counts in
-    nanoseconds where /proc counts in hundredths of a second."""
+    """CPU time of all threads of a process, including ended ones.
+
+    It is read from the clock of the process (clock_getcpuclockid(3)), which has a resolution of nanoseconds. /proc has 10 ms.
+    """
     return time.clock_gettime((~pid << 3) | 2)
 
 

@@ -1,7 +1,6 @@
-"""`make explore`: property-based tests with other examples each time, for as long as one likes.
+"""`make explore`: runs the property-based tests repeatedly, with random examples, for a given time.
 
-Runs the tests again and again until the time is over. Each failure is written to tests/cases/explored, where every later test run
-finds it (tests/support/explored.py), and is tried first here too.
+Each failure is written to tests/cases/explored. Later test runs read it there (tests/support/explored.py), and it is tried first.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ NO_TESTS, INTERRUPTED = 5, 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """0 where nothing was found, and 1 where something was."""
+    """Runs the tests. Returns 0 if no test failed, else 1."""
     parser = argparse.ArgumentParser(prog="make explore", description=__doc__)
     parser.add_argument("--seconds", type=float, required=True, help="how long to search")
     parser.add_argument("--workers", type=int, default=1, help="processes that search; default: 1")
@@ -42,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def having_properties() -> list[str]:
-    """The test files that use hypothesis: to collect all the others takes longer than a round."""
+    """The test files that use hypothesis. Collecting all files would take longer than a round."""
     files = sorted((ROOT / "tests").rglob("test_*.py"))
     return [str(file.relative_to(ROOT)) for file in files if "hypothesis" in file.read_text()]
 

@@ -1,5 +1,5 @@
-"""Imported last by a process from which others are forked: its objects are theirs without a copy, for as long as nothing counts
-them in a search for garbage (https://docs.python.org/3/library/gc.html#gc.freeze)."""
+"""Freezes the garbage collector. Imported last by a process that is forked: the children share its objects without a copy as long
+as the garbage collector does not touch them (https://docs.python.org/3/library/gc.html#gc.freeze)."""
 
 import gc
 

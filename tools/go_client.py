@@ -16,11 +16,11 @@ BUILD_SECONDS = 300
 
 
 class BuildFailed(Exception):
-    """The text is the compiler's."""
+    """The build failed. The text is the output of the compiler."""
 
 
 def build(go: str, folder: Path) -> Path:
-    """The program, built in `folder`, which is made. Raises BuildFailed."""
+    """Builds the program in `folder`, which it creates, and returns its path. Raises BuildFailed."""
     shutil.copytree(SOURCE, folder)
     for generator in GENERATORS:
         _run(folder, go, "build", "-o", folder / "bin" / generator.rpartition("/")[2], generator)

@@ -1,4 +1,4 @@
-"""Contracts of import-linter that are this project's own."""
+"""Contracts for import-linter that are specific to this project."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from importlinter import Contract, ContractCheck, output
 
 
 class NoCycles(Contract):
-    """No module imports itself through others, imports for type checking included."""
+    """Forbids import cycles between modules, including imports for type checking."""
 
     def check(self, graph: ImportGraph, verbose: bool) -> ContractCheck:
         own = {module for module in graph.modules if not graph.is_module_squashed(module)}

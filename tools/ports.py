@@ -1,4 +1,4 @@
-"""TCP ports of this machine for servers that are told theirs, and find it free again when they start once more."""
+"""Free TCP ports for servers that get a fixed port, and that can use it again after a restart."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _FIRST, _LAST_KERNEL_FIRST = 10_000, 32_768
 
 
 def _candidates() -> itertools.cycle[int]:
-    """Those below what the kernel takes for outgoing connections, begun anywhere: other test runs have begun elsewhere."""
+    """The ports below the range of outgoing connections, from a random one on, so that parallel test runs use different ones."""
     try:
         end = int(_KERNEL_CHOICE.read_text().split()[0])
     except OSError:
@@ -22,7 +22,7 @@ def _candidates() -> itertools.cycle[int]:
     if len(ports) < 1000:
         raise RuntimeError(f"{_KERNEL_CHOICE} leaves servers no ports of their own: let it begin at {_LAST_KERNEL_FIRST}")
     if worker := os.environ.get("PYTEST_XDIST_WORKER"):
-        # Side by side with others of one test run, each of which has a share of its own.
+        # A worker of a test run with several workers: each has its own part of the ports.
         ports = ports[int(worker.removeprefix("gw")) :: int(os.environ["PYTEST_XDIST_WORKER_COUNT"])]
     begin = random.randrange(len(ports))
     return itertools.cycle([*ports[begin:], *ports[:begin]])
@@ -32,7 +32,7 @@ _next = _candidates()
 
 
 def free_port() -> int:
-    """A port on which nobody listens. This process gives it out once, and no outgoing connection ever gets it."""
+    """A port on which no process listens. It is returned only once, and no outgoing connection uses it."""
     for port in _next:
         with socket.socket() as probe:
             try:

@@ -27,7 +27,7 @@ def main() -> int:
     )
     if code:
         return code
-    # protoc writes imports for a root of its own; ours is below tenantry._proto.
+    # protoc writes imports relative to its root, which is tenantry._proto here.
     roots = "|".join(re.escape(folder.name) for folder in (ROOT / "protos").iterdir() if folder.is_dir())
     own_import = re.compile(rf"^(from|import) (?!tenantry\._proto\b)({roots})\b", re.MULTILINE)
     for generated in (*OUT.rglob("*.py"), *OUT.rglob("*.pyi")):

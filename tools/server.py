@@ -1,4 +1,4 @@
-"""A `tenantry start` of its own, for a test or a measurement: started, waited for, measured, stopped."""
+"""A `tenantry start` process for a test or a benchmark."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _POLL_SECONDS = 0.01
 
 
 class Server(Child):
-    """Runs `tenantry start` on a directory, on free ports unless `arguments` name some. A context manager.
+    """Runs `tenantry start` on a directory, on free ports unless `arguments` name ports. A context manager.
 
-    The directory stays for a later start, and its log is beside it. `arguments` may be others for a later start.
+    The directory remains for a later start, which may have other `arguments`. The log is next to the directory.
     """
 
     def __init__(self, root: Path, *arguments: str, spawn: Spawn = executed) -> None:
@@ -35,13 +35,13 @@ class Server(Child):
         self.stop()
 
     def start(self) -> Server:
-        """Starts it and waits until it serves."""
+        """Starts the process and waits until it serves."""
         began = time.perf_counter()
         self.root.parent.mkdir(parents=True, exist_ok=True)
         printed = self.root.parent / f"{self.root.name}.out"
         printed.write_bytes(b"")
         self._process = self._spawn(self.command, printed, self.log)
-        # It prints its address when it is ready to serve and not before.
+        # It prints its address when it is ready to serve.
         while not printed.read_bytes().endswith(b"\n"):
             if not self.running:
                 raise RuntimeError(f"tenantry start did not come up: {self.log.read_text()[-2000:]}")
@@ -53,11 +53,11 @@ class Server(Child):
         return self
 
     def stop(self) -> int:
-        """As `Child.stop`; 0 where it has ended."""
+        """As `Child.stop`; returns 0 if the process has already ended."""
         return super().stop() if self._process is not None else 0
 
     def refusal(self, seconds: float = START_SECONDS_MAX) -> tuple[int, str]:
-        """For a start that must fail: the exit code and what it wrote to standard error."""
+        """Starts a process that must fail. Returns its exit code and its standard error."""
         found = done(self._spawn, self.command, seconds)
         return found.code, found.errors
 
@@ -83,5 +83,5 @@ class Server(Child):
         return token_in(self.kubeconfig, context)
 
     def limit_file_bytes(self, limit: int) -> None:
-        """From now on no file of the process may grow past `limit`: to the process, the disk is full."""
+        """Limits the size of files that the process writes. For the process, the disk is full."""
         resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))

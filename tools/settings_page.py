@@ -1,4 +1,4 @@
-"""Writes docs/settings.md from the settings themselves; `make docs` runs it and a test holds the page to it."""
+"""Writes docs/settings.md from the settings classes. `make docs` runs it, and a test compares the page with it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""How a process of the product comes up: executed as its users do it, or forked off one that has imported everything.
+"""Starts processes of the product: by executing the command, or by forking a process that has imported everything.
 
-What a process imports costs it more than the rest of its start. Tests, which start hundreds, fork; what measures a process, and
-what tests how a user starts one, executes. From the first line of the command on, both are the same.
+Imports take longer than the rest of a start. Tests start hundreds of processes, so they fork. Benchmarks, and tests of how users
+start the product, execute. From the first line of the command on, both are the same.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Protocol
 
 MODULES = ("tenantry.cli.commands", "tenantry.cli.start", "registry.main", "shard.main", "gateway.main")
-"""What the commands import, each when it is given."""
+"""The modules that the commands import when they run."""
 _PYTHONPATH = os.environ.get("PYTHONPATH")
 
 
 class Running(Protocol):
-    """What `subprocess.Popen` has of a process, as far as it is used here."""
+    """The part of `subprocess.Popen` that is used here."""
 
     @property
     def pid(self) -> int: ...
@@ -33,7 +33,7 @@ class Running(Protocol):
     def poll(self) -> int | None: ...
 
     def wait(self, timeout: float | None = None) -> int:
-        """Raises subprocess.TimeoutExpired."""
+        """Waits for the exit code. Raises subprocess.TimeoutExpired."""
 
     def send_signal(self, sig: int) -> None: ...
 
@@ -41,11 +41,11 @@ class Running(Protocol):
 
 
 Spawn = Callable[[Sequence[str], Path, Path], Running]
-"""Starts `tenantry` with arguments. What it prints is appended to the first file, and its standard error to the second."""
+"""Starts `tenantry` with arguments. Standard output is appended to the first file, standard error to the second one."""
 
 
 def executed_by(*python: str) -> Spawn:
-    """`python`: the command of an interpreter whose environment has the product."""
+    """Executes processes. `python`: the command of an interpreter whose environment has the product."""
 
     def spawn(arguments: Sequence[str], printed: Path, errors: Path) -> Running:
         command = [*python, "-m", "tenantry.cli.main", *arguments]
@@ -59,11 +59,11 @@ executed = executed_by(sys.executable)
 
 
 def forked(arguments: Sequence[str], printed: Path, errors: Path) -> Running:
-    """Other variables of the environment are as they are now; what decides on imports must be as it was."""
+    """Forks a process. It gets the present environment, but variables that affect imports must not have changed."""
     assert os.environ.get("PYTHONPATH") == _PYTHONPATH, "a process that is to import something else has to be executed"
     for path in (printed, errors):
         path.touch()
-    # A daemon to multiprocessing: it is not waited for when this process ends, but ended.
+    # A daemon of multiprocessing: when this process ends, it is terminated and not awaited.
     process = _server().Process(target=_run, args=(list(arguments), printed, errors, dict(os.environ)), daemon=True)
     process.start()
     return _Forked(process, arguments)
@@ -71,7 +71,7 @@ def forked(arguments: Sequence[str], printed: Path, errors: Path) -> Running:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A command that ended, and all that it wrote."""
+    """A command that has ended, with its exit code and its output."""
 
     code: int
     printed: str
@@ -79,7 +79,7 @@ class Done:
 
 
 def done(spawn: Spawn, arguments: Sequence[str], seconds: float) -> Done:
-    """Runs a command to its end. One that does not end is killed. Raises subprocess.TimeoutExpired."""
+    """Runs a command until it ends. After `seconds` it is killed. Raises subprocess.TimeoutExpired."""
     with tempfile.NamedTemporaryFile() as printed, tempfile.NamedTemporaryFile() as errors:
         process = spawn(arguments, Path(printed.name), Path(errors.name))
         try:
@@ -128,7 +128,7 @@ class _Forked:
         return code
 
     def send_signal(self, sig: int) -> None:
-        # Whose end is known may have given its pid to another.
+        # After the process was reaped, its pid may belong to another process.
         if self.poll() is None:
             os.kill(self.pid, sig)
 

@@ -1,1 +1,1 @@
-"""`make hostile`: what one tenant that means harm costs its neighbours, beside the same requests to kube-apiserver."""
+"""`make hostile`: the effect of a hostile tenant on its neighbours, compared with the same requests to kube-apiserver."""

@@ -1,4 +1,4 @@
-"""`make hostile`: every attack family against every server, one after the other, and the table of what quiet tenants noticed."""
+"""`make hostile`: runs every attack family against every server and prints a table of the effects on quiet tenants."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def main() -> int:
     parser.add_argument("--json", type=Path, default=Path("hostile.json"), help="where to write the figures")
     parser.add_argument("--only", action="append", choices=list(FAMILIES), help="run one family; may be given several times")
     parser.add_argument("--server", action="append", choices=list(KINDS), help="attack one server; may be given several times")
-    parser.add_argument("--seconds", type=float, default=20.0, help="how long each attack lasts, and the quiet before it")
-    parser.add_argument("--settle-seconds", type=float, default=60.0, help="how long after it the memory is read")
-    parser.add_argument("--keep", type=Path, help="directory to use, and not to delete (logs are there)")
+    parser.add_argument("--seconds", type=float, default=20.0, help="duration of each attack and of the quiet time before it")
+    parser.add_argument("--settle-seconds", type=float, default=60.0, help="how long after the attack the memory is read")
+    parser.add_argument("--keep", type=Path, help="directory to use and not to delete (it has the logs)")
     options = parser.parse_args()
     folder = options.keep or Path(tempfile.mkdtemp(prefix="tenantry-hostile-"))
     rows: list[Row] = []
@@ -40,7 +40,7 @@ def main() -> int:
                 continue
             try:
                 _attack(name, kind, folder / name, options, rows, failed)
-            except Exception as error:  # one server that fails must not cost the rows of the others
+            except Exception as error:  # the other servers are still measured
                 traceback.print_exc()
                 failed.append(f"{name}: {type(error).__name__}: {error}")
     finally:

@@ -1,6 +1,6 @@
-"""The hostile tenant: a process of its own, which reads what it is to send from standard input and prints what it was answered.
+"""The hostile tenant: a process that reads its requests from standard input and prints the answers.
 
-It runs at the lowest priority: on a machine of its own it would take no time from the server either.
+It runs at the lowest priority, so that it takes no CPU time from the server, as if it were on another machine.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _PAUSE_SECONDS = 0.05
 
 @dataclass(slots=True)
 class Attack:
-    """One family against one server. `answers`: how often each status came; 0 stands for a connection that was lost."""
+    """One family against one server. `answers`: status → number of answers; 0 stands for a lost connection."""
 
     url: str
     ca: str
@@ -42,12 +42,12 @@ class Attack:
     answers: Counter[int]
 
     async def prepare(self) -> None:
-        """Raises Failed where a step is refused."""
+        """Sends the preparing requests. Raises Failed if one is refused."""
         connection = await self._connect()
         for request in self.family.prepare(self.site):
             for _ in range(100):
                 answer = await connection.request(request.method, request.path, request.body, request.headers)
-                # A definition takes a moment until its type is served.
+                # A type is served a moment after its definition was created.
                 if answer.status not in (404, 429):
                     break
                 await asyncio.sleep(_PAUSE_SECONDS)
@@ -64,12 +64,12 @@ class Attack:
         await asyncio.gather(*(drive(end, number) for number in range(CLIENTS)))
 
     async def _requests(self, end: float, client: int) -> None:
-        """A request after the other, also after a refusal: it does not care for Retry-After."""
+        """Sends one request after the other, also after an error: it ignores Retry-After."""
         made: Sequence[Request] = self.family.requests(self.site)
         anonymous = made[0].anonymous
         connection = await self._again(end, "" if anonymous else self.site.token)
         number = client * 10_000_000
-        # A create and its deletion have the same number.
+        # A create and its delete have the same number.
         for turn in cycle(range(len(made))):
             if time.monotonic() > end:
                 break

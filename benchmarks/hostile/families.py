@@ -1,7 +1,7 @@
-"""The attack families: what a tenant may send that costs the server more than it costs the sender.
+"""The attack families: requests that cost the server more than the sender.
 
-Every request is valid in form, and is one that kube-apiserver answers too. A family prepares what it needs as an ordinary user
-would, and then gives one request after the other; `@` in a path or a body stands for the number of the request.
+Every request is well-formed, and kube-apiserver answers it, too. A family creates the objects that it needs as an ordinary user,
+and then yields one request after the other. `@` in a path or body stands for the number of the request.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MARK = b"@"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """`headers` are complete lines. `anonymous` brings no token."""
+    """One request. `headers`: complete lines. `anonymous`: it is sent without a token."""
 
     method: str
     path: str
@@ -35,7 +35,7 @@ class Request:
     anonymous: bool = False
 
     def numbered(self, number: int) -> Request:
-        """With the number of the request in place of the mark."""
+        """The request with its number in place of `@`."""
         text = str(number)
         body = self.body.replace(MARK, text.encode()) if MARK in self.body else self.body
         return Request(self.method, self.path.replace("@", text), body, self.headers, self.anonymous)
@@ -43,8 +43,11 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """`prepare` is sent once, in its order, and each must succeed (or be there already); `requests` are sent in turn. `driver`
-    names another way of sending than a request after the other. `kubernetes`: it means something to kube-apiserver too."""
+    """One family.
+
+    `prepare`: requests that are sent once, in order; each must succeed, or its object must exist. `requests`: sent in turn.
+    `driver`: name of a way of sending other than one request after the other. `kubernetes`: it applies to kube-apiserver, too.
+    """
 
     what: str
     requests: Callable[[Site], Sequence[Request]] = lambda site: ()
@@ -93,7 +96,7 @@ _ANYTHING = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 
 
 def _rules(site: Site) -> Sequence[Request]:
-    """Rules that walk a list for each of its items, as far as the estimate of their cost lets them."""
+    """Validation rules that iterate over a list for each of its items, up to the limit of the estimated cost."""
     items = {"type": "array", "maxItems": 100, "items": {"type": "string", "maxLength": 64}}
     rule = "self.items.all(x, self.items.exists(y, y.contains(x)))"
     spec = {"type": "object", "properties": {"items": items}, "x-kubernetes-validations": [{"rule": rule}]}
@@ -111,7 +114,7 @@ def _patterns(site: Site) -> Sequence[Request]:
 
 
 def _patterns_requests(site: Site) -> Sequence[Request]:
-    # Short, so that no engine hangs; many, so that one which goes back for each letter is a hundred times slower.
+    # Short, so that no engine hangs. Many, so that an engine with backtracking is a hundred times slower.
     body = _custom(site, "patterns", {"texts": ["ab" * 8] * 1000})
     return [Request("POST", f"{_custom_path(site, 'patterns')}?dryRun=All", body)]
 
@@ -193,7 +196,7 @@ def _roles_requests(site: Site) -> Sequence[Request]:
 
 
 def _bodies_requests(site: Site) -> Sequence[Request]:
-    """Bodies just below the limit of 3 MiB, each of another shape."""
+    """Bodies just below the limit of 3 MiB, with different structures."""
     where = f"{_custom_path(site, 'bodies')}?dryRun=All"
     room = 3 * MIB - 4096
     deep = b'{"a":' * 90 + b"1" + b"}" * 90
@@ -250,7 +253,7 @@ def _names_requests(site: Site) -> Sequence[Request]:
 
 
 def _reads_requests(site: Site) -> Sequence[Request]:
-    """As many valid lists as it can, of many big objects."""
+    """As many lists of many big objects as possible."""
     return [Request("GET", f"{site.core('configmaps')}?limit=500&n=@", headers="")]
 
 
@@ -268,14 +271,14 @@ def _writes_requests(site: Site) -> Sequence[Request]:
 
 
 def _workspaces_requests(site: Site) -> Sequence[Request]:
-    """Makes workspaces and deletes them: what one request has the reconcilers do."""
+    """Creates and deletes workspaces: one request causes much work of the controllers."""
     where = site.group("tenancy.kcp.io/v1alpha1", "workspaces")
     body = _dumps({"apiVersion": "tenancy.kcp.io/v1alpha1", "kind": "Workspace", "metadata": {"name": "w@"}})
     return [Request("POST", where, body), Request("DELETE", f"{where}/w@")]
 
 
 def _strangers_requests(site: Site) -> Sequence[Request]:
-    """Nobody, asking for what does not exist, each time another one."""
+    """Anonymous requests for tenants that do not exist, each time another one."""
     paths = ("/clusters/nobody@/livez", "/clusters/root:nobody@/api/v1/configmaps", "/services/nobody@/x")
     return [Request("GET", path, headers="", anonymous=True) for path in paths]
 

@@ -1,4 +1,4 @@
-"""kube-apiserver on an etcd of its own, built from its Go module: what the same attacks do to it."""
+"""kube-apiserver on its own etcd, built from its Go module, to compare the effect of the attacks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tools.ports import free_port
 VERSION = "1.37.2"
 MODULE = f"k8s.io/kubernetes@v{VERSION}"
 PROGRAM = "KUBE_APISERVER"
-"""Names a program in place of the one that is built, in the environment."""
+"""The environment variable with the path of a program to use instead of building one."""
 BUILD_SECONDS_MAX = 7200.0
 START_SECONDS_MAX = 120.0
 _MAIN = """package main
@@ -43,18 +43,18 @@ func main() { os.Exit(cli.Run(app.NewAPIServerCommand())) }
 
 
 class BuildFailed(Exception):
-    """The text is the compiler's."""
+    """The build failed. The text is the output of the compiler."""
 
 
 def missing() -> str | None:
-    """Why there can be none here; None where there can."""
+    """The reason why kube-apiserver cannot run here; None if it can."""
     if os.environ.get(PROGRAM) or _cached().exists() or shutil.which("go"):
         return None
     return f"Go is not installed, and {PROGRAM} names no kube-apiserver"
 
 
 def program() -> Path:
-    """Its path; the first time on a machine it is built, which takes some ten minutes. Raises BuildFailed."""
+    """The path of the program. On a machine's first run it is built, which takes about ten minutes. Raises BuildFailed."""
     given = os.environ.get(PROGRAM)
     if given:
         return Path(given)
@@ -122,12 +122,13 @@ class _Child(Child):
 
 @contextmanager
 def kube_apiserver(root: Path, tokens: Path) -> Iterator[KubeApiserver]:
-    """One that serves, with its defaults, for the users of a token file. `root` gets its files and etcd's data."""
+    """A kube-apiserver that serves the users of a token file, with default settings. `root`: directory for its files and etcd's
+    data."""
     root.mkdir(parents=True, exist_ok=True)
     authority = CertificateAuthority.load_or_create(root / "pki")
     certificate, key = authority.serving(root / "pki", ["127.0.0.1"])
     signing, verifying = root / "pki" / "ca.key", root / "pki" / "ca.pub"
-    # It signs with an EC key in PKCS#8, and verifies with none that is in a private key's file of that form.
+    # kube-apiserver can sign with an EC key in PKCS#8, but it cannot verify with a private key file in that format.
     loaded = x509.load_pem_x509_certificate((root / "pki" / "ca.crt").read_bytes())
     verifying.write_bytes(loaded.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
     etcd = EtcdServer(directory=root)
@@ -151,7 +152,7 @@ def kube_apiserver(root: Path, tokens: Path) -> Iterator[KubeApiserver]:
                 "--service-account-issuer=https://kubernetes.default.svc",
                 f"--service-account-signing-key-file={signing}",
                 f"--service-account-key-file={verifying}",
-                # Nobody makes the tokens and accounts that it would wait for.
+                # No controller creates the service accounts and tokens for which this plugin would wait.
                 "--disable-admission-plugins=ServiceAccount",
             ]
         )

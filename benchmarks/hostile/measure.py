@@ -1,4 +1,5 @@
-"""One family against one server: quiet, attack, quiet for a minute, of which the end is what the next family is held against."""
+"""Runs one family against one server: quiet, attack, a quiet minute. The end of that minute is the baseline of the next
+family."""
 
 from __future__ import annotations
 
@@ -20,15 +21,18 @@ _END_SECONDS_MAX = 180.0
 
 
 class AttackFailed(Exception):
-    """The hostile tenant could not prepare what it needs, or ended before its time. The text is what it said last."""
+    """The hostile tenant could not prepare its objects, or ended too early. The text is the end of its output."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """`hostile`: its answers by status, 0 for lost connections. `kept_bytes`: resident memory a minute after, above that before.
-    `failed`: what quiet tenants were told in place of their answers. `changed_hands`: ranges that have another owner.
-    `longest_stall_cpu_seconds`: what a loop itself computed in a stall; for the rest it waited for a processor. The stalls of the
-    quiet minute before are what the machine does to a loop by itself."""
+    """The result of one family on one server.
+
+    `hostile`: the hostile tenant's answers by status, 0 for lost connections. `kept_bytes`: growth of the resident memory, a
+    minute after the attack. `failed`: the errors of the quiet tenants. `changed_hands`: ranges that have another owner.
+    `longest_stall_cpu_seconds`: CPU time of the loop in a stall; in the rest of the stall it waited for a CPU. The stalls of the
+    quiet minute before the attack are caused by the machine alone.
+    """
 
     family: str
     server: str
@@ -45,7 +49,7 @@ class Row:
 
     @property
     def server_errors(self) -> int:
-        """Answers of 500 and more, to whomever; 0 stands for none at all."""
+        """Number of answers with a status of 500 or more to all tenants. For quiet tenants, lost connections count, too."""
         hostile = sum(count for status, count in self.hostile.items() if int(status) >= 500)
         return hostile + sum(count for what, count in self.failed.items() if what[:1] == "5" or what.startswith("lost"))
 
@@ -54,7 +58,7 @@ class Row:
 
 
 class Measurement:
-    """Of one server. A context manager: quiet tenants have their objects and connections when it is entered."""
+    """The measurement of one server. A context manager; on entry the quiet tenants get their objects and connections."""
 
     def __init__(self, name: str, serving: Serving, *, seconds: float, settle_seconds: float) -> None:
         self._name = name
@@ -67,7 +71,7 @@ class Measurement:
 
     def __enter__(self) -> Measurement:
         self._loop.run_until_complete(self._quiet.prepare())
-        # What a process does only once, it has done.
+        # The work that a process does only once is done now.
         self._tenants(self._seconds / 4)
         return self
 
@@ -77,7 +81,7 @@ class Measurement:
         self._loop.close()
 
     def row(self, family: str) -> Row:
-        """Raises AttackFailed."""
+        """Runs one family and returns its result. Raises AttackFailed."""
         serving = self._serving
         before = self._before or self._tenants(self._seconds)
         self._before = None
@@ -120,7 +124,7 @@ class Measurement:
         return self._loop.run_until_complete(self._quiet.measure(seconds))
 
     def _start(self, family: str) -> subprocess.Popen[str]:
-        """The hostile tenant, prepared and waiting."""
+        """Starts the hostile tenant. Returns when it has prepared its objects and waits."""
         serving = self._serving
         told = {
             "url": serving.url,

@@ -1,4 +1,4 @@
-"""Four quiet tenants: each reads and writes a little, at a steady pace, and notes how long each answer took."""
+"""Four quiet tenants. Each reads and writes at a low, constant rate and records the latency of each answer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LOST = (ConnectionError, OSError, TimeoutError)
 
 @dataclass(slots=True)
 class Answers:
-    """`seconds` that each answer took; `failed`: answers that were none of success, by what they said."""
+    """The answers. `seconds`: latency of each one. `failed`: number of failed ones by error text."""
 
     seconds: list[float] = field(default_factory=list)
     failed: dict[str, int] = field(default_factory=dict)
@@ -38,8 +38,11 @@ class Answers:
 
 
 class QuietTenants:
-    """Prepared once; `measure` any number of times. The next request of a tenant begins a fixed time after the one before began,
-    or when that one is answered: what is late is not left out."""
+    """Prepare it once, then call `measure` any number of times.
+
+    The next request of a tenant begins a fixed time after the start of the previous one, or when that one is answered. So no late
+    request is omitted.
+    """
 
     def __init__(self, url: str, ca: str, sites: Sequence[Site]) -> None:
         self._url, self._ca, self._sites = url, ca, sites

@@ -1,5 +1,8 @@
-"""The servers under attack: `tenantry start`, a platform of processes on etcd, and kube-apiserver. Each has a hostile tenant and
-four quiet ones, who are administrators of a workspace (there: of a namespace and, for the types of attacks, of the cluster)."""
+"""The servers under attack: `tenantry start`, a platform of processes on etcd, and kube-apiserver.
+
+Each has a hostile tenant and four quiet ones. They are administrators of a workspace; in kube-apiserver, of a namespace and, for
+the types of the attacks, of the cluster.
+"""
 
 from __future__ import annotations
 
@@ -49,8 +52,8 @@ def _token_file(folder: Path) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """A server that serves. `pids`: of its own processes, etcd excluded. `metrics`: URLs whose figures have the longest stall.
-    `owners`: by range, the generation of its owner."""
+    """A running server. `pids`: of its processes, without etcd. `metrics`: URLs of metrics that have the longest stall. `owners`:
+    returns range → generation."""
 
     url: str
     ca: str
@@ -71,7 +74,8 @@ class Serving:
         return sum(memory_bytes(pid) for pid in self.pids())
 
     def longest_stall_seconds(self) -> tuple[float | None, float | None]:
-        """Of all loops in the last minute, and the most processor time in one; None where there are no such figures."""
+        """(longest stall of all loops in the last minute, most CPU time in a stall) in seconds; None if there are no such
+        metrics."""
         found: dict[bytes, list[float]] = {b"": [], b"_cpu": []}
         trusted = ssl.create_default_context(cafile=self.ca)
         for url in self.metrics:
@@ -91,7 +95,7 @@ def one_process(folder: Path) -> Iterator[Serving]:
 
 @contextmanager
 def platform(folder: Path) -> Iterator[Serving]:
-    """One registry, one gateway, two shards."""
+    """A platform with one registry, one gateway and two shards."""
     flags = {"shard": ("--token-auth-file", str(_token_file(folder))), "registry": ("--range-capacity", "3")}
     with Fleet(shards=2, flags=flags, etcd=EtcdServer(directory=folder), links=False, spawn=executed) as fleet:
         ca = str(fleet.ca)
@@ -104,7 +108,7 @@ def platform(folder: Path) -> Iterator[Serving]:
         def pids() -> Sequence[int]:
             return [process.pid for process in fleet.processes]
 
-        # The port of the API asks root's RBAC who may read them, and a shard without root cannot.
+        # On the API port, RBAC of `root` decides who may read metrics, and a shard without `root` cannot check that.
         metrics = [process.metrics_url for process in (*fleet.gateways, *fleet.shards.values())]
         yield Serving(fleet.url, ca, sites, pids, metrics, owners)
 
@@ -119,7 +123,7 @@ def kubernetes(folder: Path) -> Iterator[Serving]:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """`missing` says what there lacks for it here, or None."""
+    """A kind of server. `missing`: returns the missing program, or None."""
 
     what: str
     serve: Callable[[Path], AbstractContextManager[Serving]]

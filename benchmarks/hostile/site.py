@@ -1,4 +1,4 @@
-"""Where a tenant is on a server under attack: a workspace of ours, or a namespace of kube-apiserver."""
+"""The place of a tenant on a server under attack: a workspace of tenantry, or a namespace of kube-apiserver."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """`prefix` begins its paths: `/clusters/<id>`, or nothing. `token` is its administrator's, who is nobody elsewhere."""
+    """One place. `prefix`: of its paths, `/clusters/<id>` or empty. `token`: of its administrator, who has no rights
+    elsewhere."""
 
     prefix: str
     namespace: str

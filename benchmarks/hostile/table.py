@@ -1,4 +1,4 @@
-"""The rows of a run as Markdown, held against their bounds and against kube-apiserver."""
+"""The results of a run as Markdown, compared with their limits and with kube-apiserver."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KUBERNETES = "kube-apiserver"
 
 
 def misses(row: Row, peer: Row | None) -> list[str]:
-    """The bounds that a row of ours does not reach. `peer`: kube-apiserver's row of that family, in the same run."""
+    """The limits that a row of tenantry exceeds. `peer`: the row of kube-apiserver for that family in the same run."""
     found = []
     if row.attacked_p99_ms > P99_RATIO_MAX * row.quiet_p99_ms:
         found.append(f"p99 > {P99_RATIO_MAX:g} times the quiet one")

@@ -20,24 +20,21 @@ logger = logging.getLogger(__name__)
 
 MMAP_THRESHOLD_BYTES = 4 << 20
 """The mmap threshold (M_MMAP_THRESHOLD). Setting it stops its growth. It is above the buffer of a TLS read (256 KiB and a
-header),
-the pieces of lists, and bodies: to map new pages for them costs more than to use them. `FreePages` returns what they leave in the
-heaps."""
-TRIM_THRESHOLD_BYTES = 16 << 20
+header), the pieces of lists, and bodies: to map new pages for them costs more than to use them. `FreePages` returns what they
+leave in the heaps."""
+TRIM_THRESHOLD_BYTES = 32 << 20
 """How many free bytes each heap keeps at its end (M_TRIM_THRESHOLD), so that ordinary lists need no new pages either."""
 ARENAS = 2
 LARGE_BYTES = 64 << 10
 """From which size a request or an answer counts as large. The memory of smaller ones is reused at once."""
 WORTH_BYTES = 1 << 20
 """How many bytes of large requests and answers make a trim worthwhile. The values that are made from a body take 10 to 20 times
-its
-memory. After fewer bytes there is no trim; they count for the next burst."""
-QUIET_SECONDS = 10.0
-"""How long without large requests until a burst counts as over. It is long, because the next burst has to map returned pages
-again,
-and clients that list regularly are not bursts."""
-LONGEST_SECONDS = 30.0
-"""The longest time until a trim. A burst that does not end is trimmed too, because its peak is over at some time."""
+its memory. After fewer bytes there is no trim; they count for the next burst."""
+QUIET_SECONDS = 20.0
+"""A burst ends when no large request or answer came for this time. Clients that list every few seconds are one burst: pages that
+are returned between two of their lists have to be mapped again, which costs about 1 ms for 1 MiB."""
+LONGEST_SECONDS = 300.0
+"""Pages are returned this long after the beginning of a burst that does not end: its peak may be over."""
 GROWTH_BYTES = 8 << 20
 """How much a process must grow for a trim without a burst. Thousands of small requests or controllers leave free pages too."""
 GROWTH_SECONDS = 30.0
@@ -58,8 +55,7 @@ def give_memory_back() -> None:
 
 class FreePages:
     """Returns free pages inside the heaps to the operating system: after a burst of large requests and answers, and when the
-    process
-    has grown.
+    process has grown.
 
     `trim`: called in a thread, because it looks at every free block (some milliseconds for 100 MB). None: nothing is done.
     `resident`: the resident memory of the process in bytes.
@@ -92,7 +88,7 @@ class FreePages:
             await asyncio.sleep(GROWTH_SECONDS)
             now = self._resident()
             least = min(least, now)
-            if now - least >= GROWTH_BYTES:
+            if now - least >= GROWTH_BYTES and self._loop is None:
                 await asyncio.get_running_loop().run_in_executor(None, self._trim)
                 least = self._resident()
 

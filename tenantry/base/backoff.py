@@ -16,8 +16,7 @@ class Backoff:
     """Pauses that double from `first_seconds` up to `last_seconds`.
 
     `jitter`: the random part of each pause, from 0 to 1. It keeps many clients that failed together from retrying together. 0:
-    exact
-    pauses.
+    exact pauses.
     """
 
     __slots__ = ("_first_seconds", "_jitter", "_last_seconds", "seconds")

@@ -30,8 +30,7 @@ V = TypeVar("V")
 
 KEY_BYTES_MAX = 1024
 """Values of longer keys are not kept. The size includes Python's overhead. Keys that are used often are short: names, selectors,
-media
-types. Long keys are usually an attack."""
+media types. Long keys are usually an attack."""
 ENTRY_BYTES = 200
 """The measured memory of an entry without its key and value: its slot in a dict, and its size."""
 GENERATIONS = 3
@@ -55,8 +54,7 @@ class Cache(Generic[K, V]):
     """Values by key; see the module. `name`: the label in metrics, a constant, the same for caches of the same purpose.
 
     `size`: returns the bytes of memory that a value takes because the cache keeps it. The default counts everything that the
-    value
-    refers to, which is right for Python values that share nothing large with others.
+    value refers to, which is right for Python values that share nothing large with others.
 
     `keeps_large`: an entry above `entry_bytes_max` is kept, and counts as one of that size. This is for values that take too long
     to compute each time and whose size something else bounds.
@@ -131,8 +129,7 @@ class Cache(Generic[K, V]):
 
     def put(self, key: K, value: V, size_bytes: int | None = None) -> bool:
         """Keeps a value until it is evicted. `size_bytes`: the size of the value, if the caller knows it. Returns False if the
-        key
-        is too long or the entry too large; then the previous value of the key is dropped."""
+        key is too long or the entry too large; then the previous value of the key is dropped."""
         size = _key_bytes(key)
         if size > KEY_BYTES_MAX:
             return False
@@ -289,8 +286,7 @@ def size_of(value: object, limit_bytes: int = sys.maxsize, *, shared: Iterable[o
     code).
 
     Counting stops above `limit_bytes`, which bounds the time that it takes. `shared`: objects that are not counted either,
-    because
-    they stay in memory anyway.
+    because they stay in memory anyway.
     """
     if type(value) is str:
         return sys.getsizeof(value)

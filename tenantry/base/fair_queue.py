@@ -19,11 +19,9 @@ class FairQueue(Generic[Item]):
     """Items wait by their owners. Items of the same owners are served in their order.
 
     Each owner has a virtual time, which grows by the cost of everything it is served. The rank of an item is the latest time of
-    its
-    owners, and the item with the lowest rank is next. So a tenant gains nothing by having many users, nor a user by using many
-    tenants. An owner that is new or returns starts at the time of the owners that are served now, without credit or debt from
-    before
-    (start-time fair queuing, Goyal 1996). When the queue is empty, it keeps no state.
+    its owners, and the item with the lowest rank is next. So a tenant gains nothing by having many users, nor a user by using
+    many tenants. An owner that is new or returns starts at the time of the owners that are served now, without credit or debt
+    from before (start-time fair queuing, Goyal 1996). When the queue is empty, it keeps no state.
     """
 
     def __init__(self) -> None:
@@ -62,8 +60,7 @@ class FairQueue(Generic[Item]):
 
     def pop(self, fits: Callable[[Owners, Item], bool] | None = None, *, cost: float = 1.0) -> tuple[Owners, Item] | None:
         """Takes the next item. None: there is none. `fits`: owners are skipped this time if it refuses their first item. `cost`:
-        it
-        is charged to the owners; use `charge` to correct it when the true cost is known."""
+        it is charged to the owners; use `charge` to correct it when the true cost is known."""
         if not self._flows:
             return None
         if len(self._flows) == 1:
@@ -143,8 +140,7 @@ class FairQueue(Generic[Item]):
 
     def charge(self, owners: Owners, cost: float) -> None:
         """Adds a cost to the owners' times; it may be negative. It has no effect while the queue is empty, because then it delays
-        no
-        other owner."""
+        no other owner."""
         if not self._flows:
             return
         times, now = self._times, self._now

@@ -16,12 +16,10 @@ YOUNG_IN_MIDDLE = 10
 """How many collections of the youngest generation there are for each of the middle one. CPython's own value."""
 LARGE_BYTES = 8 << 20
 """How many bytes of bodies cause a collection. An error and its frames are a cycle of few containers, but it can refer to a body
-and
-to everything that was made from it."""
+and to everything that was made from it."""
 OLD_PENDING = 50_000
 """By how many containers the oldest generation must grow before it is collected. The cost of that collection grows with the
-objects
-of a shard."""
+objects of a shard."""
 
 
 class Bodies:
@@ -82,8 +80,9 @@ class GarbageCollection:
             self._pending -= gc.collect(0)
             return
         self._young_runs = 0
-        # CPython's rule: a full collection when the heap has grown by a quarter, so that a growing heap costs linear time.
-        if self._pending < max(OLD_PENDING, self._old // 4):
+        # CPython's rule with another number: a full collection when the heap has doubled (CPython: grown by a quarter), so that a
+        # growing heap costs linear time. There are few cycles, and those of bodies are collected by their bytes.
+        if self._pending < max(OLD_PENDING, self._old):
             self._pending -= gc.collect(1)
             return
         self._old += self._pending - gc.collect()

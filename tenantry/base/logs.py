@@ -40,8 +40,7 @@ def configure(level: str = "info", stream: IO[str] | None = None) -> None:
 
 class AccessLog:
     """Writes one line for each request. A thread writes the buffered lines, so that a blocked pipe never delays requests. Lines
-    that
-    do not fit into `buffer_bytes` are dropped and counted in `dropped`."""
+    that do not fit into `buffer_bytes` are dropped and counted in `dropped`."""
 
     def __init__(self, stream: IO[bytes], *, buffer_bytes: int = 4 * 1024 * 1024) -> None:
         self.dropped = 0

@@ -1,10 +1,8 @@
 """Measures how long each turn of the event loop takes, without a timer.
 
 Code that works on the loop reports how long it took (`turns_of_loop.worked`): requests, background tasks, reads from a socket.
-When
-the reports of a turn reach a millisecond, a callback is scheduled. The turn is over when the loop calls it; everything else on
-the
-loop waited for that long. Short turns need no callback, and an idle process is not woken.
+When the reports of a turn reach a millisecond, a callback is scheduled. The turn is over when the loop calls it; everything else
+on the loop waited for that long. Short turns need no callback, and an idle process is not woken.
 """
 
 from __future__ import annotations
@@ -20,8 +18,7 @@ What = tuple[str, ...]
 """What took the time, in words for the log."""
 Ended = Callable[[float, float, What], None]
 """Called after a measured turn, with its length in seconds, the processor time of the loop's thread in seconds (0 for a short
-turn),
-and what took longest in it."""
+turn), and what took longest in it."""
 SHORTEST_SECONDS = 0.005
 """The processor time of shorter turns is not measured, and they are not stalls."""
 LOOK_SECONDS = 0.001

@@ -54,8 +54,7 @@ class InFlight:
 
 class Metrics(Collector):
     """The metrics of one server. The metrics of requests have kube-apiserver's names. `text` adds the metrics in
-    prometheus_client's
-    own registry: those of other packages and of the process."""
+    prometheus_client's own registry: those of other packages and of the process."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry(auto_describe=False)
@@ -76,8 +75,7 @@ class Metrics(Collector):
 
     def request(self, verb: str, code: int, seconds: float | None) -> None:
         """Counts a finished request. `verb`: the API verb, empty if the request was refused before it was known. `seconds`: None
-        for
-        a watch, whose length has no meaning."""
+        for a watch, whose length has no meaning."""
         key = (verb, code)
         self._requests[key] = self._requests.get(key, 0) + 1
         if seconds is None:

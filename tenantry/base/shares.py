@@ -12,16 +12,12 @@ class Shares:
     """A `total` amount (of requests, bytes or connections), and how much of it each owner uses.
 
     How much an owner may use depends on the free amount: with a `largest` share of one half, as much as is free. So one owner
-    alone
-    gets half of the total, two get a third each, n get 1/(n+1), and some is left for the next one (dynamic thresholds, Choudhury
-    and
-    Hahne 1998). The first piece of an owner is never refused if it fits into the free amount. With a `largest` of 1 the total is
-    the
-    only limit. Owners that use nothing take no memory.
+    alone gets half of the total, two get a third each, n get 1/(n+1), and some is left for the next one (dynamic thresholds,
+    Choudhury and Hahne 1998). The first piece of an owner is never refused if it fits into the free amount. With a `largest` of 1
+    the total is the only limit. Owners that use nothing take no memory.
 
     An amount is taken for several owners, such as a tenant and a user. Each of them must have room for it. Without owners only
-    the
-    total counts.
+    the total counts.
     """
 
     __slots__ = ("_by_owner", "_ratio", "name", "refused", "total", "used")
@@ -56,8 +52,7 @@ class Shares:
 
     def take(self, owners: Iterable[Hashable], amount: int = 1) -> bool:
         """Takes an amount if all owners have room for it. Returns False and counts a refusal otherwise. Give it back with the
-        same
-        owners."""
+        same owners."""
         if self.grant(owners, amount):
             return True
         self.refused += 1

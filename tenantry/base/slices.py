@@ -1,8 +1,7 @@
 """Time slices for long work on the event loop.
 
 Work that grows with the objects of tenants (lists, the first look at a range, the dependents of an owner) is written as an
-iteration
-with rests between its items. All such work together gets one slice of each turn of the loop.
+iteration with rests between its items. All such work together gets one slice of each turn of the loop.
 """
 
 from __future__ import annotations
@@ -25,8 +24,7 @@ class Turns:
     """Divides the turns of an event loop among all long work on it.
 
     `await turns.rest()` between two pieces returns at once while the slice of this turn lasts. After that callers wait in a
-    queue,
-    and each turn of the loop wakes the first of them for a slice of its own.
+    queue, and each turn of the loop wakes the first of them for a slice of its own.
     """
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter, slice_seconds: float = SLICE_SECONDS) -> None:
@@ -85,8 +83,7 @@ async def in_slices(items: Iterable[Item], piece: int | None = None) -> AsyncIte
     """Yields the items, with a rest after every `piece` of them (default `PIECE`). Use 1 if an item may be large.
 
     The next item is taken from the iterable after the rest, so a lazy iterable yields the present state. State that was read
-    before
-    the rest may be outdated.
+    before the rest may be outdated.
     """
     piece = piece or PIECE
     for number, item in enumerate(items, 1):

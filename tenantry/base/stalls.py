@@ -27,8 +27,7 @@ class Stalls(Collector):
     waited for that long.
 
     `cpu_seconds`: the processor time that the loop's own thread used in the stall, so the time of the code on the loop. During
-    the
-    rest it waited for a processor, or for another thread to release the GIL.
+    the rest it waited for a processor, or for another thread to release the GIL.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -108,8 +107,7 @@ class LoopMonitor:
     """Monitors the turns of the running loop from `start` to `stop`.
 
     `warn_seconds`: stalls of at least this length are logged, with what took longest in them. `housekeeping`: it runs between
-    turns
-    (None: nothing does), and its time counts as a stall.
+    turns (None: nothing does), and its time counts as a stall.
     """
 
     def __init__(self, stalls: Stalls, *, warn_seconds: float, housekeeping: Housekeeping | None = None) -> None:

@@ -1,10 +1,8 @@
 """Supervised background tasks. Each task has an owner that cancels it. Any other end is logged at once.
 
 There are two kinds. A `restarting` task is restarted after a growing pause. An `essential` task may leave inconsistent state, so
-its
-failure ends the process, and the supervisor of the process (Kubernetes, systemd) starts a new one. `asyncio.create_task` alone
-would
-report an error only when the task is garbage-collected.
+its failure ends the process, and the supervisor of the process (Kubernetes, systemd) starts a new one. `asyncio.create_task`
+alone would report an error only when the task is garbage-collected.
 """
 
 from __future__ import annotations
@@ -55,8 +53,7 @@ def essential(work: Coroutine[Any, Any, None], *, name: str, ends: bool = False)
 
 def fatal(why: str, error: BaseException | None = None) -> None:
     """Ends the process: calls the loop's exception handler with `FATAL` in the context. `run_process` logs it and stops. Call it
-    on
-    the event loop."""
+    on the event loop."""
     FAILURES.inc()
     context: dict[str, Any] = {"message": why, FATAL: True}
     if error is not None:

@@ -1,4 +1,4 @@
-"""How the commands that ask find whom to ask: addresses and certificates."""
+"""Finds the addresses and certificates with which the commands call gateways and registries."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from tenantry.client.registry import RegistryError
 
 
 class AskingFailed(Exception):
-    """Nobody could be asked; the text says why and what to do."""
+    """A command cannot be executed. The text says why and what to do."""
 
 
 Command = Callable[[argparse.Namespace], int]
 INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it."""
+"""Exit code after Ctrl-C: 128 + SIGINT, as shells report it."""
 
 
 def flags() -> argparse.ArgumentParser:
-    """A parent of every command's parser."""
+    """A parent parser with the flags that all these commands share."""
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument(
         "--root-directory",
         type=Path,
         default=Path(os.environ.get("TENANTRY_ROOT_DIRECTORY", ".tenantry")),
-        help="directory of a `tenantry start` on this machine, or a gateway's --access-directory, for its address and "
+        help="directory of a `tenantry start` on this machine, or a gateway's --access-directory; it has the address and the "
         "certificates; default: .tenantry",
     )
     shared.add_argument(
@@ -43,16 +43,17 @@ def flags() -> argparse.ArgumentParser:
 
 
 def gateways(options: argparse.Namespace, *, follow: bool = False) -> SyncClient:
-    """Raises AskingFailed."""
+    """A client of the gateways. `follow`: it follows the map. Raises AskingFailed."""
     return SyncClient(_addresses(options, options.gateway, "gateway"), credentials(options), follow=follow)
 
 
 def registries(options: argparse.Namespace) -> list[str]:
-    """Their addresses. Raises AskingFailed."""
+    """The addresses of the registries. Raises AskingFailed."""
     return _addresses(options, options.registry, "registry")
 
 
 def credentials(options: argparse.Namespace) -> Credentials:
+    """Reads the certificates. Raises AskingFailed."""
     pki: Path = options.root_directory / "pki"
     try:
         return Credentials.read(pki / "ca.crt", pki / "lookup-client.crt", pki / "lookup-client.key")
@@ -61,7 +62,7 @@ def credentials(options: argparse.Namespace) -> Credentials:
 
 
 def command(work: Command, *, interrupted: int = INTERRUPTED) -> Command:
-    """Says what went wrong in one line. `interrupted`: the exit code after Ctrl-C, 0 where that is how one ends it."""
+    """Makes a command print its error as one line. `interrupted`: exit code after Ctrl-C; 0 for commands that run until then."""
 
     def run(options: argparse.Namespace) -> int:
         try:
@@ -89,12 +90,12 @@ def _addresses(options: argparse.Namespace, given: str, key: str) -> list[str]:
     except (OSError, ValueError) as error:
         raise _nothing(options.root_directory, error) from None
     if key not in found:
-        # A gateway leaves its own address only.
-        raise AskingFailed(f"{path} tells of no {key}: name one with --{key}")
+        # A gateway writes only its own address.
+        raise AskingFailed(f"{path} has no address of a {key}: set --{key}")
     return [found[key]]
 
 
 def _nothing(root: Path, error: Exception) -> AskingFailed:
     return AskingFailed(
-        f"nothing to ask under {root} ({error}); is `tenantry start` running there? Name its directory with --root-directory"
+        f"no server found under {root} ({error}); is `tenantry start` running there? Set its directory with --root-directory"
     )

@@ -21,7 +21,7 @@ from tenantry.cli.standard_output import Parser, VersionAction
 
 
 class Server(msgspec.Struct, frozen=True):
-    """A command that serves until it is told to end. `module` has `run`, which takes the settings and returns the exit code."""
+    """A command that runs a server. `module` has a function `run`, which takes the settings and returns the exit code."""
 
     name: str
     settings: type[Any]
@@ -42,7 +42,7 @@ SERVERS = (
         "registry",
         RegistrySettings,
         "registry.main",
-        "run one registry: which shard serves which range of tenants",
+        "run one registry: it decides which shard serves which range of tenants",
         "Runs one registry on etcd. Run any number: all answer, one leads.",
     ),
     Server(
@@ -50,13 +50,13 @@ SERVERS = (
         ShardSettings,
         "shard.main",
         "run one shard: it serves the tenants that the registry gives it",
-        "Runs one shard on etcd. Run any number; each joins and leaves by itself.",
+        "Runs one shard on etcd. Run any number; each joins and leaves automatically.",
     ),
     Server(
         "gateway",
         GatewaySettings,
         "gateway.main",
-        "run one gateway: the HTTPS front door and the gRPC look-ups",
+        "run one gateway: it forwards HTTPS requests and answers gRPC look-ups",
         "Runs one gateway on etcd. It keeps no state: run any number.",
     ),
 )
@@ -64,6 +64,7 @@ _VARIABLES = "Each flag can be given as an environment variable: --bind-address 
 
 
 def parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
     top = Parser(prog="tenantry", description="A Kubernetes-compatible control plane for very many tenants.")
     top.add_argument("--version", action=VersionAction, const=f"tenantry {version('tenantry')}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
@@ -85,7 +86,7 @@ def _runner(server: Server) -> Command:
         except SettingError as error:
             print(f"tenantry: {error}", file=sys.stderr)
             return 2
-        # A server's modules are a second of imports that the other commands do not need.
+        # Importing a server takes about a second, so it is done only for this command.
         return int(import_module(server.module).run(settings))
 
     return run

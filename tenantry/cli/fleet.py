@@ -1,4 +1,4 @@
-"""`tenantry drain|undrain|top`: what operators do with shards, over the registry's gRPC."""
+"""`tenantry drain|undrain|top`: operate shards, by gRPC calls to the registry."""
 
 from __future__ import annotations
 
@@ -26,27 +26,31 @@ Asking = Coroutine[Any, Any, int]
 
 
 def add_commands(commands: Any) -> None:
-    """The sub-commands, on an argparse sub-parser collection."""
+    """Adds the sub-commands to an argparse sub-parser collection."""
     shared = access.flags()
     drain = commands.add_parser(
-        "drain", parents=[shared], help="move all ranges away from a shard, and give it none", description=_DRAIN
+        "drain", parents=[shared], help="move all ranges away from a shard and give it no others", description=_DRAIN
     )
-    drain.add_argument("shard", help="its name or uid")
-    drain.add_argument("--no-wait", action="store_true", help="return at once, and let it go on")
-    drain.add_argument("--timeout-seconds", type=seconds, default=300.0, help="how long to wait for it; default: 300")
+    drain.add_argument("shard", help="name or uid of the shard")
+    drain.add_argument("--no-wait", action="store_true", help="do not wait until the ranges have moved")
+    drain.add_argument(
+        "--timeout-seconds", type=seconds, default=300.0, help="how long to wait until the ranges have moved; default: 300"
+    )
     drain.set_defaults(run=access.command(lambda options: _run(_drain(options))))
-    undrain = commands.add_parser("undrain", parents=[shared], help="give a shard ranges again")
-    undrain.add_argument("shard", help="its name or uid")
+    undrain = commands.add_parser("undrain", parents=[shared], help="revert drain: the shard gets ranges again")
+    undrain.add_argument("shard", help="name or uid of the shard")
     undrain.set_defaults(run=access.command(lambda options: _run(_undrain(options))))
-    top = commands.add_parser("top", parents=[shared], help="shards and ranges with their load, live")
-    top.add_argument("--once", action="store_true", help="print it once")
-    top.add_argument("-o", "--output", choices=FORMS, default="table", help="json and yaml print it once; default: table")
+    top = commands.add_parser("top", parents=[shared], help="show shards and ranges with their load, and update it")
+    top.add_argument("--once", action="store_true", help="print it once and exit")
+    top.add_argument(
+        "-o", "--output", choices=FORMS, default="table", help="output format; json and yaml print it once; default: table"
+    )
     top.set_defaults(run=access.command(lambda options: _run(_top(options)), interrupted=0))
 
 
 _DRAIN = (
-    "Has the registry move all ranges away from a shard, and waits until it holds none. The shard goes on running; it gets "
-    "ranges again after `tenantry undrain`, or when it is started again. A shard that is sent SIGTERM drains by itself."
+    "Moves all ranges away from a shard and waits until it owns none. The shard keeps running. It gets ranges again after "
+    "`tenantry undrain` or after a restart. A shard that receives SIGTERM drains itself."
 )
 
 
@@ -76,9 +80,9 @@ async def _drain(options: argparse.Namespace) -> int:
             raise access.AskingFailed(f"no other shard could take the ranges of {options.shard}: start one first")
         shard = await registry.drain(options.shard)
         if options.no_wait:
-            print(f"shard {shard.name} is drained; `tenantry shards -w` shows how far it is")
+            print(f"shard {shard.name} is being drained; `tenantry shards -w` shows the progress")
             return 0
-        # What it held before: some may have moved before the first look.
+        # The number before the drain, because some ranges may have moved before the first poll.
         total = left = next((int(one.ranges) for one in wanted if one.uid == shard.uid), 0)
         bar = ProgressBar(f"draining {shard.name}", total)
         try:
@@ -89,20 +93,20 @@ async def _drain(options: argparse.Namespace) -> int:
             bar.show(total, " ranges moved")
         except TimeoutError:
             raise access.AskingFailed(
-                f"shard {shard.name} still holds {left} ranges after {options.timeout_seconds:g} s; it goes on being drained"
+                f"shard {shard.name} still owns {left} ranges after {options.timeout_seconds:g} s; draining continues"
             ) from None
         except asyncio.CancelledError:
             bar.end()
-            print(f"shard {shard.name} goes on being drained; `tenantry undrain {shard.name}` takes that back", file=sys.stderr)
+            print(f"draining of shard {shard.name} continues; `tenantry undrain {shard.name}` reverts it", file=sys.stderr)
             raise
         finally:
             bar.end()
-        print(f"shard {shard.name} holds no range")
+        print(f"shard {shard.name} owns no range")
     return 0
 
 
 async def _ranges_left(registry: RegistryClient, uid: str) -> int:
-    """0 also where the shard has ended meanwhile."""
+    """The number of ranges that a shard owns; 0 also if it has ended."""
     return next((int(shard.ranges) for shard in await registry.shards() if shard.uid == uid), 0)
 
 
@@ -110,7 +114,7 @@ async def _undrain(options: argparse.Namespace) -> int:
     async with _registry(options) as registry:
         shard = await registry.undrain(options.shard)
         print(
-            f"shard {shard.name} gets ranges again" if not shard.draining else f"shard {shard.name} is ending, and stays drained"
+            f"shard {shard.name} gets ranges again" if not shard.draining else f"shard {shard.name} is ending and stays drained"
         )
     return 0
 
@@ -124,7 +128,7 @@ async def _top(options: argparse.Namespace) -> int:
             except RegistryError as error:
                 if options.once or options.output != "table" or not screen.shown:
                     raise
-                # Who watches wants to see it come back.
+                # Keep running, so that the user sees when the registry is back.
                 screen.show(str(error))
             else:
                 if options.output != "table":
@@ -154,7 +158,7 @@ def _shard_rows(shards: Sequence[Any]) -> list[dict[str, Any]]:
 
 
 def _range_rows(ranges: Sequence[Any]) -> list[dict[str, Any]]:
-    """The busiest first."""
+    """Rows of the ranges, the busiest first."""
     busiest = sorted(ranges, key=lambda r: (-r.load.requests_per_second, -r.load.tenants, r.name))
     return [{"name": r.name, "shard": r.shard, "capacity": r.capacity, **_load(r.load)} for r in busiest]
 

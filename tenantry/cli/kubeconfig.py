@@ -1,4 +1,4 @@
-"""admin.kubeconfig, with kcp's clusters, users and contexts."""
+"""Makes admin.kubeconfig with the clusters, users and contexts that kcp has in it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,16 @@ from tenantry.base.files import write_private
 
 
 def write(path: Path, *, url: str, ca_certificate: bytes, tokens: AdminTokens) -> None:
-    """Writes it to a file that nobody else may read."""
+    """Writes the kubeconfig to a file with mode 0600."""
     write_private(path, text(url=url, ca_certificate=ca_certificate, tokens=tokens).encode())
 
 
 def text(*, url: str, ca_certificate: bytes, tokens: AdminTokens) -> str:
-    """Contexts `root` (current) and `base` for kcp-admin, `system:admin` and `shard-base` for shard-admin, who may do all."""
+    """The kubeconfig as YAML.
+
+    Its contexts are `root` (current) and `base` for kcp-admin, and `system:admin` and `shard-base` for shard-admin, who may do
+    everything.
+    """
     ca = base64.b64encode(ca_certificate).decode()
     clusters = {"root": f"{url}/clusters/root", "base": url, "system:admin": f"{url}/clusters/system:admin"}
     contexts = {

@@ -1,4 +1,4 @@
-"""Registry and shards of one process: the parts of the distributed form, on a store that nobody else has open."""
+"""Registry and shards in one process, with the same parts as in separate processes, on a store that only it uses."""
 
 from __future__ import annotations
 
@@ -15,27 +15,30 @@ from tenantry.storage.store import Store
 from tenantry.tenancy.well_known import ROOT
 
 TTL_SECONDS = 30.0
-"""Nobody waits for a dead process here, so a machine that was busy for some seconds loses nothing."""
+"""The TTL of sessions. It is long because there is no other process that could take over: a busy machine then loses nothing."""
 LOADING_SECONDS = 600.0
 LOAD_REPORT_SECONDS = 2.0
-"""For `tenantry top`: ranges are not balanced here."""
+"""Interval of the load reports, which only `tenantry top` uses: there is no balancing in one process."""
 
 
 class LocalFleet:
-    """Made; shards, which are given `map` and `peers`, are put into `shards` by their names; started, stopped."""
+    """The registry and the shards. Make the shards with `map` and `peers`, put them into `shards` by name, then call `start`.
+
+    `capacity`: tenants of a range.
+    """
 
     def __init__(self, store: Store, *, capacity: int) -> None:
         self._store = store
         self.map = RangeMap(store, opener=self._open_range)
-        # Ranges are spread over the shards that are there when it begins; moving them within one process would gain nothing.
+        # Ranges are distributed over the shards at the start. Moving them within one process has no use.
         self.registry = Registry(store, capacity=capacity, balance=False, ttl_seconds=TTL_SECONDS, range_map=self.map)
         self.shards: dict[str, Shard] = {}
         self.peers = LocalPeers(self.map, self.shards)
         self._stack = AsyncExitStack()
 
     async def start(self) -> None:
-        """Returns when all ranges are served. Raises StoreError, StatusError (a range could not be loaded)."""
-        # Whoever has a session in this store is dead.
+        """Returns when all ranges are served. Raises StoreError, or StatusError if ranges are not loaded in LOADING_SECONDS."""
+        # All sessions in this store are of dead processes.
         await forget_processes(self._store)
         await self.map.start()
         self._stack.push_async_callback(self.map.stop)
@@ -48,7 +51,7 @@ class LocalFleet:
             await self.map.moved()
         for shard in self.shards.values():
             await shard.ownership.loaded(LOADING_SECONDS)
-        # Root's shard first: it installs what the others look up.
+        # The shard of `root` starts first: it installs objects that the others look up.
         home = self.home
         await home.start()
         for shard in self.shards.values():
@@ -62,16 +65,17 @@ class LocalFleet:
 
     @property
     def home(self) -> Shard:
-        """The shard that has the range `root`. Raises KeyError before the start."""
+        """The shard that owns the range of `root`. Raises KeyError before `start`."""
         info = self.map.range_of(ROOT)
         return self.shards[info.shard if info is not None else ""]
 
     def tenants(self, info: RangeInfo) -> int:
+        """The number of tenants of a range."""
         shard = self.shards.get(info.shard)
         return shard.tenants(info.name) if shard is not None else 0
 
     async def _open_range(self, labels: Mapping[str, str], after_version: int) -> Opened:
-        """Returns when the shard that got the range serves it."""
+        """Opens a range. Returns when its shard serves it."""
         opened = await self.registry.open_range(labels, after_version)
         await self.map.reached(opened.version)
         info = self.map.named(opened.name)

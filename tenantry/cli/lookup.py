@@ -1,4 +1,4 @@
-"""`tenantry ranges|shards|resolve|urls`: questions to a gateway over gRPC."""
+"""`tenantry ranges|shards|resolve|urls`: gRPC look-ups at a gateway."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from tenantry.cli.screen import Screen
 from tenantry.client import ClientError, InvalidArgument, NoOwner, NotFound, SyncClient
 
 WATCH_SECONDS = 1.0
-"""Numbers of tenants change without a change of the map, so that a watch asks again after this time at the latest."""
+"""Maximum interval between two look-ups of a watch: numbers of tenants change without a change of the map."""
 
 
 class Found(NamedTuple):
-    """`columns` are shown by every table, `more` by a wide one. `errors`: what was asked for and is not among the rows."""
+    """The result of a look-up. `columns`: of every table. `more`: further columns of a wide table. `errors`: of arguments without
+    a row."""
 
     rows: Sequence[Row]
     columns: Columns
@@ -30,20 +31,20 @@ Question = Callable[[SyncClient, argparse.Namespace], Found]
 
 
 def add_commands(commands: Any) -> None:
-    """The sub-commands, on an argparse sub-parser collection."""
+    """Adds the sub-commands to an argparse sub-parser collection."""
     shared = argparse.ArgumentParser(add_help=False, parents=[access.flags()])
     shared.add_argument(
-        "-o", "--output", choices=FORMS, default="table", help="how to print; wide has more columns; default: table"
+        "-o", "--output", choices=FORMS, default="table", help="output format; wide has more columns; default: table"
     )
-    shared.add_argument("-w", "--watch", action="store_true", help="stay, and show every change")
-    ranges = commands.add_parser("ranges", parents=[shared], help="the ranges of tenants and who serves them")
+    shared.add_argument("-w", "--watch", action="store_true", help="watch for changes")
+    ranges = commands.add_parser("ranges", parents=[shared], help="list the ranges of tenants and the shards that serve them")
     ranges.set_defaults(run=_command(_ranges))
-    shards = commands.add_parser("shards", parents=[shared], help="the serving processes")
+    shards = commands.add_parser("shards", parents=[shared], help="list the shards")
     shards.set_defaults(run=_command(_shards))
-    resolve = commands.add_parser("resolve", parents=[shared], help="where a tenant lives, by path (root:a:b) or id")
+    resolve = commands.add_parser("resolve", parents=[shared], help="locate tenants by path (root:a:b) or id")
     resolve.add_argument("tenant", nargs="+", help="a path such as root:org:team, or an id")
     resolve.set_defaults(run=_command(_resolve))
-    urls = commands.add_parser("urls", parents=[shared], help="the virtual workspace URLs of an export")
+    urls = commands.add_parser("urls", parents=[shared], help="list the virtual workspace URLs of an export")
     urls.add_argument("export", metavar="PATH:EXPORT", help="for example root:provider:cowboys")
     urls.set_defaults(run=_command(_urls))
 
@@ -84,7 +85,7 @@ def _resolve(client: SyncClient, options: argparse.Namespace) -> Found:
 def _urls(client: SyncClient, options: argparse.Namespace) -> Found:
     workspace, colon, export = options.export.rpartition(":")
     if not colon:
-        raise access.AskingFailed(f"{options.export!r} names no workspace: write PATH:EXPORT, for example root:provider:cowboys")
+        raise access.AskingFailed(f"{options.export!r} names no workspace: use PATH:EXPORT, for example root:provider:cowboys")
     return Found([{"url": url} for url in client.urls(workspace, export)], _columns("url"))
 
 
@@ -103,7 +104,7 @@ def _command(question: Question) -> access.Command:
 def _once(question: Question, client: SyncClient, options: argparse.Namespace) -> int:
     found = question(client, options)
     if found.rows or not found.errors:
-        # Before the errors, also where both go to one file.
+        # Flushed, so that it is before the errors if both streams go to one file.
         print(render(found.rows, found.columns, options.output, found.more), flush=True)
     for error in found.errors:
         print(f"tenantry: {error}", file=sys.stderr)
@@ -118,6 +119,6 @@ def _watch(question: Question, client: SyncClient, options: argparse.Namespace) 
             table = [render(found.rows, found.columns, options.output, found.more)] if found.rows or not found.errors else []
             screen.show("\n".join([*table, *map(str, found.errors)]))
         except ClientError as error:
-            # Who watches wants to see it come back.
+            # Keep running, so that the user sees when the gateway is back.
             screen.show(str(error))
         client.changed(WATCH_SECONDS)

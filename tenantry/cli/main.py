@@ -11,7 +11,7 @@ from tenantry.cli.standard_output import Parser, all_written
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; its exit code. Raises SystemExit(2) for wrong usage."""
+    """Runs one command and returns its exit code. Raises SystemExit(2) for wrong usage."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     return all_written(lambda: _run(given))
 
@@ -22,7 +22,7 @@ def _run(given: Sequence[str]) -> int:
     except SystemExit as ended:
         if ended.code:
             raise
-        # It printed a help text, or the version.
+        # argparse printed a help text or the version.
         return 0
     code: int = options.run(options)
     return code
@@ -30,7 +30,7 @@ def _run(given: Sequence[str]) -> int:
 
 def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
     if given[:1] == ["probe"]:
-        # Every container is asked every few seconds, and what the other commands import costs several times what asking does.
+        # Containers are probed every few seconds, and importing the other commands takes several times as long as a probe.
         top = Parser(prog="tenantry")
         probe.add_command(top.add_subparsers(required=True))
         return top

@@ -1,4 +1,4 @@
-"""How commands print: a table for people, JSON or YAML for programs."""
+"""Output of the commands: a table for people, JSON or YAML for programs."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ FORMS = ("table", "wide", "json", "yaml")
 
 
 def data(value: Any, form: str) -> str:
-    """As JSON or YAML, as `form` says."""
+    """A value as JSON or YAML. `form`: `json` or `yaml`."""
     return json.dumps(value, indent=2) if form == "json" else str(yaml.safe_dump(value, sort_keys=False)).rstrip()
 
 
 def render(rows: Sequence[Row], columns: Columns, form: str, more: Columns = ()) -> str:
-    """`form` is one of FORMS. A table has a header line, as kubectl prints one; a wide one has the columns of `more` too."""
+    """The rows as text. `form`: one of FORMS. A table has a header line, as in kubectl; `wide` adds the columns of `more`."""
     if form in ("json", "yaml"):
         return data([dict(row) for row in rows], form)
     if form == "wide":
@@ -33,7 +33,7 @@ def render(rows: Sequence[Row], columns: Columns, form: str, more: Columns = ())
 
 
 def state_of(row: Row) -> str:
-    """Of a shard."""
+    """The state of a shard's row: `draining` or `serving`."""
     return "draining" if row["draining"] else "serving"
 
 

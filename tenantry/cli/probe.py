@@ -1,4 +1,4 @@
-"""`tenantry probe`: is a server ready? For health checks of containers, whose images have no curl and no grpc_health_probe."""
+"""`tenantry probe`: checks whether a server is ready. For containers, whose images have no curl and no grpc_health_probe."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ DEFAULT_URL = "https://127.0.0.1:6443/readyz"
 
 
 class NotReady(Exception):
-    """The server said no, or nothing; the text says which."""
+    """The server is not ready, or does not answer. The text says why."""
 
 
 def add_command(commands: Any) -> None:
-    """The sub-command, on an argparse sub-parser collection."""
+    """Adds the sub-command to an argparse sub-parser collection."""
     probe = commands.add_parser(
         "probe",
-        help="exit with 0 if a server is ready, else with 1",
-        description="Exits with 0 if a server is ready, else with 1 and the reason. https:// asks for a page, and does not check "
-        "who answers, as a kubelet does not. grpc:// asks gRPC's health service, with the certificates under the root directory; "
-        "a path is the name of one service.",
+        help="check whether a server is ready",
+        description="Exits with 0 if a server is ready, else with 1 and the reason. https:// requests a page and does not verify "
+        "the certificate, as the kubelet. grpc:// calls gRPC's health service with the certificates under the root directory; "
+        "the path is the name of a service.",
     )
     probe.add_argument(
         "url",
         nargs="?",
         default=os.environ.get("TENANTRY_PROBE_URL", DEFAULT_URL),
-        help=f"https://host:port/page, http://… or grpc://host:port[/service]; default: TENANTRY_PROBE_URL, or {DEFAULT_URL}",
+        help=f"https://host:port/page, http://… or grpc://host:port[/service]; default: TENANTRY_PROBE_URL or {DEFAULT_URL}",
     )
     probe.add_argument("--timeout-seconds", type=seconds, default=3.0, help="how long to wait for the answer; default: 3")
     probe.add_argument(
@@ -55,7 +55,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def probe(url: str, *, timeout_seconds: float, root: Path) -> None:
-    """Returns when the server at `url` says that it is ready. Raises NotReady."""
+    """Returns if the server at `url` is ready. Raises NotReady."""
     parts = urlsplit(url)
     if parts.scheme == "grpc" and parts.netloc:
         _probe_grpc(parts, timeout_seconds, root / "pki")
@@ -69,7 +69,7 @@ def _probe_http(parts: SplitResult, timeout_seconds: float) -> None:
     assert parts.hostname is not None
     connection: http.client.HTTPConnection
     if parts.scheme == "https":
-        # It asks for one word about itself, and tells the server nothing.
+        # No verification is needed: the request has no secret, and the answer is only used as a health status.
         context = ssl.create_default_context()
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -88,7 +88,7 @@ def _probe_http(parts: SplitResult, timeout_seconds: float) -> None:
 
 
 def _probe_grpc(parts: SplitResult, timeout_seconds: float, pki: Path) -> None:
-    # A tenth of a second of imports, which a probe over HTTP does not need.
+    # These imports take 0.1 s, which a probe over HTTP does not need.
     import grpc
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 
@@ -97,7 +97,7 @@ def _probe_grpc(parts: SplitResult, timeout_seconds: float, pki: Path) -> None:
             (pki / "ca.crt").read_bytes(), (pki / "lookup-client.key").read_bytes(), (pki / "lookup-client.crt").read_bytes()
         )
     except OSError as error:
-        raise NotReady(f"there are no certificates to ask with ({error}); is --root-directory right?") from error
+        raise NotReady(f"cannot read the client certificates ({error}); check --root-directory") from error
     with grpc.secure_channel(parts.netloc, credentials) as channel:
         try:
             answer = health_pb2_grpc.HealthStub(channel).Check(

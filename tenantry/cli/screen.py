@@ -1,4 +1,4 @@
-"""What changes while one looks: on a terminal drawn anew in place, elsewhere printed again when it is different."""
+"""Output that is updated: a terminal is redrawn in place; to a file or pipe, each different text is printed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ BAR_CELLS = 30
 
 
 class Screen:
-    """`show` the whole text each time. Raises BrokenPipeError where nobody reads any more, also if there is nothing new."""
+    """Shows a text, and later replaces it. `show` takes the whole text.
+
+    `show` raises BrokenPipeError if the reader of a pipe is gone, also if the text has not changed.
+    """
 
     def __init__(self, out: TextIO | None = None) -> None:
         self._out = out or sys.stdout
@@ -23,19 +26,19 @@ class Screen:
 
     @property
     def shown(self) -> bool:
-        """Whether there is a picture already."""
+        """Whether a text was shown."""
         return self._last is not None
 
     @property
     def lines(self) -> int:
-        """How many fit; a thousand where nothing has to."""
+        """How many lines fit on the terminal; 1000 for a file or pipe."""
         return shutil.get_terminal_size().lines if self._live else 1000
 
     def show(self, text: str) -> None:
         if self._live:
             first = _CLEAR if self._last is None else ""
             size = shutil.get_terminal_size()
-            # A line that wraps would push the first ones out.
+            # Lines are cut, because wrapped lines would scroll the first ones away.
             fitting = [line[: size.columns] for line in text.split("\n")[: size.lines - 1]]
             self._out.write(first + _HOME + "".join(f"{line}{_CLEAR_LINE}\n" for line in fitting) + _CLEAR_BELOW)
         elif text != self._last:
@@ -47,7 +50,7 @@ class Screen:
 
 
 def _abandoned(out: TextIO) -> bool:
-    """Whether it is a pipe whose reader is gone, which else only writing would tell."""
+    """Whether it is a pipe whose reader is gone. Without a write, only poll reports that."""
     try:
         descriptor = out.fileno()
     except OSError:
@@ -58,7 +61,7 @@ def _abandoned(out: TextIO) -> bool:
 
 
 class ProgressBar:
-    """One line that fills: on a terminal in place, elsewhere a line for each change. To standard error."""
+    """A progress bar on standard error: on a terminal in place, else one line for each change."""
 
     def __init__(self, what: str, total: int, out: TextIO | None = None) -> None:
         self._what = what

@@ -1,4 +1,4 @@
-"""Every setting of `tenantry start`. Flags that kcp has are named as there."""
+"""The settings of `tenantry start`. Flags that kcp has, too, have the same names."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from tenantry.base.flags import other_default, setting
 
 @dataclass(frozen=True, kw_only=True)
 class StartSettings(RangeSettings, TenantSettings, HttpsSettings, ProcessSettings):
-    """Of one process that runs everything."""
+    """Settings of a process that runs everything."""
 
     root_directory: Path = setting(
         Path(".tenantry"),
         "directory of the data, the certificates and admin.kubeconfig",
-        "as kcp's .kcp: beside the work, easy to throw away",
+        "as kcp's .kcp: in the working directory, easy to delete",
     )
     external_hostname: str = setting(
-        "", "host name that clients use, put into published URLs and the serving certificate", "empty means the bind address"
+        "", "host name that clients use; it is in published URLs and in the serving certificate", "empty: the bind address"
     )
     gateway_port: int = setting(
         6444,
@@ -29,9 +29,14 @@ class StartSettings(RangeSettings, TenantSettings, HttpsSettings, ProcessSetting
         "the next one after the API's",
         bounds=PORTS,
     )
-    shards: int = setting(1, "shards to run in this process", "one core serves one; more show how ranges spread", bounds=(1, 64))
-    bind_address: str = other_default(
-        "127.0.0.1", "a trial on a laptop should not be reachable from the network; kcp's own default is 0.0.0.0"
+    shards: int = setting(
+        1,
+        "number of shards in this process",
+        "a shard uses one core; more shards show how ranges are distributed",
+        bounds=(1, 64),
     )
-    tls_cert_file: str = other_default("", "empty: one is made from the CA under the root directory")
+    bind_address: str = other_default(
+        "127.0.0.1", "a trial on a laptop should not be reachable from the network; kcp's default is 0.0.0.0"
+    )
+    tls_cert_file: str = other_default("", "empty: a certificate is issued by the CA under the root directory")
     client_ca_file: str = other_default("", "empty: the CA under the root directory")

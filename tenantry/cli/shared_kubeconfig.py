@@ -1,4 +1,4 @@
-"""`tenantry kubeconfig`: the administrators' kubeconfig of a platform in etcd. Whoever may read etcd may have it."""
+"""`tenantry kubeconfig`: prints the administrators' kubeconfig of a platform on etcd. It needs read access to etcd."""
 
 from __future__ import annotations
 
@@ -17,24 +17,26 @@ from tenantry.storage.etcd.settings import EtcdSettings
 @dataclass(frozen=True, kw_only=True)
 class KubeconfigSettings(PlatformSettings, EtcdSettings):
     certificate_authority_file: str = setting(
-        "", "CA in PEM of the gateways' certificate", "empty: the platform's, which is right unless gateways have --tls-cert-file"
+        "",
+        "CA (PEM) of the gateways' certificate",
+        "empty: the platform's CA, which is correct unless gateways have --tls-cert-file",
     )
 
 
 def add_command(commands: Any) -> None:
-    """The sub-command, on an argparse sub-parser collection."""
+    """Adds the sub-command to an argparse sub-parser collection."""
     command = commands.add_parser(
         "kubeconfig",
         help="print the administrators' kubeconfig of a platform on etcd",
-        description="Prints a kubeconfig with kcp's contexts, from what etcd holds. A platform that was never started gets its "
-        "secrets now. Each flag can be given as an environment variable.",
+        description="Prints a kubeconfig with kcp's contexts, made from the secrets in etcd. It creates the secrets if the "
+        "platform was never started. Each flag can be given as an environment variable.",
     )
     add_flags(command, KubeconfigSettings)
     command.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace) -> int:
-    # Cryptography and the store are half a second of imports that other commands do not need.
+    # These imports take 0.5 s, which other commands do not need.
     from tenantry.apiserver.authentication.service_account import KeyFileError
     from tenantry.http.certificates import CertificateError
     from tenantry.storage.store import StoreError

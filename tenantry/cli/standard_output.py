@@ -1,4 +1,4 @@
-"""Standard output of the commands: what could not be written is an error, or the end where nobody reads any more."""
+"""Standard output of the commands: a failed write is an error; a closed pipe ends the command."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 
 
 def all_written(run: Callable[[], int]) -> int:
-    """The exit code of `run`, once all that it printed is written.
+    """Calls `run`, flushes standard output, and returns the exit code.
 
-    Without this, Python writes the rest while it ends: a failure is then a traceback and the exit code 120. Here an OSError of
-    `run` or of the last write is one line on standard error and the exit code 1. A reader that is gone, as `head` is, has seen
-    enough: exit code 0. Where `run` has failed already, its own exit code stays.
+    Without this, Python flushes at exit, and a failure is a traceback with exit code 120. Here, an OSError of `run` or of the
+    flush is one line on standard error and exit code 1. If the reader of a pipe is gone (`head`), the exit code is 0. If `run`
+    failed, its exit code is returned.
     """
     try:
         code = run()
@@ -33,7 +33,7 @@ def all_written(run: Callable[[], int]) -> int:
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse's own loses what it cannot write of a help text, and ends with a success."""
+    """A parser that reports failed writes. argparse ignores errors when it prints a help text, and exits with 0."""
 
     def print_help(self, file: Any = None) -> None:
         """Raises OSError."""
@@ -41,7 +41,7 @@ class Parser(argparse.ArgumentParser):
 
 
 class VersionAction(argparse.Action):
-    """`--version`: prints `const` and ends with the exit code 0. Raises OSError where it cannot be written."""
+    """`--version`: prints `const` and exits with 0. Raises OSError if the write fails."""
 
     def __init__(self, option_strings: list[str], dest: str, const: str) -> None:
         super().__init__(option_strings, argparse.SUPPRESS, nargs=0, const=const, help="show program's version number and exit")
@@ -52,7 +52,7 @@ class VersionAction(argparse.Action):
 
 
 def _flush() -> None:
-    # None where the process was started without one.
+    # It is None if the process was started without standard output.
     if sys.stdout is not None:
         sys.stdout.flush()
 
@@ -65,5 +65,5 @@ def _write_rest() -> None:
 
 
 def _drop() -> None:
-    """Python still holds what could not be written, and would try again when it ends."""
+    """Redirects standard output to /dev/null: Python would write its buffer again at exit and fail again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -46,13 +46,13 @@ from tenantry.tenancy.exports.export_urls import published_urls
 
 
 def run(settings: StartSettings) -> int:
-    """Serves until SIGINT or SIGTERM; the exit code."""
+    """Serves until SIGINT or SIGTERM. Returns the exit code."""
 
     async def opening(stack: AsyncExitStack) -> WholePlatform:
-        # The store first: whoever holds its directory decides, and a damaged one is left as it is.
+        # The store is opened first: it locks the directory. If it is damaged, nothing else is written.
         store = await SqliteStore.open(settings.root_directory / "data")
         stack.push_async_callback(store.close)
-        # The directory is this process's alone, so what journals are there are of processes that were killed.
+        # Only this process uses the directory, so all journals in it are of processes that were killed.
         journals = JOURNAL.encode()
         await store.commit([], [], [Delete(journals, prefix_end(journals))])
         return WholePlatform(settings, store, CertificateAuthority.load_or_create(settings.root_directory / "pki"))
@@ -61,7 +61,7 @@ def run(settings: StartSettings) -> int:
 
 
 class WholePlatform(Process[StartSettings]):
-    """Everything of one `tenantry start`."""
+    """The process `tenantry start`: registry, shards and gateway."""
 
     def __init__(self, settings: StartSettings, store: Store, authority: CertificateAuthority) -> None:
         super().__init__(settings, store, authority)
@@ -86,7 +86,7 @@ class WholePlatform(Process[StartSettings]):
         )
         self.port = await server.start(settings.bind_address, settings.secure_port)
         stack.push_async_callback(server.stop)
-        # The token is in the kubeconfig alone: it must be there before anything else can fail.
+        # The token is only in the kubeconfig, so it is written before anything else can fail.
         tokens = prepare(self._root, self._root / "admin.kubeconfig")
         kubeconfig.write(self._root / "admin.kubeconfig", url=self._url, ca_certificate=authority.certificate, tokens=tokens)
         identity = self._identity(tokens)
@@ -201,6 +201,6 @@ class WholePlatform(Process[StartSettings]):
 
 
 def command_here() -> str:
-    """How a shell beside this one calls `tenantry`: by its path where a virtual environment holds it that is not active."""
+    """How to call `tenantry` from another shell: by its path if it is in a virtual environment that is not active."""
     called = sys.argv[0]
     return called if Path(called).name == "tenantry" and shutil.which("tenantry") is None else "tenantry"

@@ -1,4 +1,4 @@
-"""Clients of the platform's gRPC services: where tenants are (`Client`, `SyncClient`). See docs/client.md."""
+"""Clients of the gRPC services. `Client` and `SyncClient` locate tenants. See docs/client.md."""
 
 from tenantry.client.aio import Client
 from tenantry.client.channels import Credentials

@@ -1,4 +1,4 @@
-"""The asynchronous client of the gateways."""
+"""The asynchronous client of the gateways: `tenantry.gateway.v1.Gateway`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tenantry._proto.tenantry.gateway.v1 import gateway_pb2 as pb
 from tenantry._proto.tenantry.gateway.v1 import gateway_pb2_grpc as stubs
 from tenantry.base.backoff import Backoff
 from tenantry.client.channels import Channels, Credentials
-from tenantry.client.errors import ClientError, Closed, from_failure
+from tenantry.client.errors import ClientError, Closed, Unreachable, from_failure, from_rpc
 from tenantry.client.tenant_map import Gap, Location, Range, Shard, TenantMap, range_from, shard_from, whole
 
 logger = logging.getLogger(__name__)
@@ -23,18 +23,29 @@ BATCH_LIMIT = 10_000
 _FIRST_RETRY_SECONDS = 0.05
 _LAST_RETRY_SECONDS = 5.0
 _SILENCE_SECONDS = 10.0
-"""Until the first update has said how long a stream may be silent."""
+"""How long a stream may be silent before the first update has told the limit."""
+_ATTEMPT_SECONDS = 2.5
+"""The minimum time for a gateway to answer before the next one is called. `Resolve` waits up to 2 s for a newer generation."""
+_LEAVE = frozenset(
+    (
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.CANCELLED,
+    )
+)
+"""Statuses after which the next gateway is called."""
 
 
 class Client:
-    """Resolves tenants to places: ids from a map in memory that it keeps up to date, paths by asking.
+    """Locates tenants: ids in memory, from a map that it follows; paths by calls to a gateway.
 
         async with Client(["gateway:6444"], Credentials.read("ca.crt", "client.crt", "client.key")) as client:
             location = await client.resolve("root:org:team")
             location = client.locate("2x3k5a7f9c1e4d6b")
 
-    `follow=False`: no map is kept, and everything is asked. To be used on one event loop. `addresses`: of any number of gateways;
-    one is in use at a time. `timeout_seconds`: for a call, those to other gateways among it that are made where one is silent.
+    Use it on one event loop. `addresses`: `host:port` of the gateways; one of them is used at a time. `follow=False`: keep no
+    map and ask a gateway for everything. `timeout_seconds`: of a call, including the attempts at other gateways.
     """
 
     def __init__(
@@ -51,7 +62,7 @@ class Client:
         self._update_came: asyncio.Future[None] | None = None
         self._from_nothing = False
         self.resyncs = 0
-        """How often the map had to be read whole because updates were missing."""
+        """How often the whole map was read because updates were missing."""
 
     def __repr__(self) -> str:
         return f"<Client {','.join(self._addresses)} {self._map!r}>"
@@ -64,7 +75,7 @@ class Client:
         await self.close()
 
     def start(self) -> None:
-        """Begins to follow the map; does not wait for it."""
+        """Starts to follow the map and does not wait for it. Raises ValueError without an address."""
         self._channels = Channels(self._addresses, self._credentials, stubs.GatewayStub)
         if self._follow:
             self._follower = asyncio.create_task(self._keep_following(), name="tenant map")
@@ -75,7 +86,7 @@ class Client:
             await asyncio.gather(self._follower, return_exceptions=True)
             self._follower = None
         if self._update_came is not None and not self._update_came.done():
-            # No update comes any more: who waits for one must learn it.
+            # No more updates arrive: end the waiting calls.
             self._update_came.set_exception(Closed("the client was closed"))
             self._update_came.exception()
         self._update_came = None
@@ -85,22 +96,22 @@ class Client:
 
     @property
     def map(self) -> TenantMap | None:
-        """As it is known now; None before the first answer. Stays usable when no gateway can be reached."""
+        """The present map; None before the first answer. It stays usable while no gateway is reachable."""
         return self._map
 
     def locate(self, cluster: str) -> Location | None:
-        """The place of an id from memory, at once; None where no range holds it or no map has come yet.
+        """The location of an id from memory; None if it is in no range or if there is no map yet.
 
-        It is not asked whether the tenant exists. `shard` is empty while nobody alive owns its range.
+        It does not check whether the tenant exists. `shard` is empty while no living shard owns the range.
         """
         known = self._map
         return known.locate(cluster) if known is not None else None
 
     async def resolve(self, tenant: str, *, newer_than: int = 0) -> Location:
-        """The place of a path or id: of an id from memory where that is possible, else by asking.
+        """The location of a path or id: of an id from memory if possible, else from a gateway.
 
-        `newer_than`: the generation of an answer that proved wrong; what comes is newer. Raises NotFound, InvalidArgument,
-        NoOwner, Unreachable.
+        `newer_than`: the generation of a location that was wrong; the result is newer. Raises NotFound, InvalidArgument, NoOwner,
+        Unreachable.
         """
         if ":" not in tenant:
             found = self.locate(tenant)
@@ -109,12 +120,12 @@ class Client:
         return await self.ask(tenant, newer_than=newer_than)
 
     async def ask(self, tenant: str, *, newer_than: int = 0) -> Location:
-        """As `resolve`, never from memory: also raises NotFound for an id that is no tenant's."""
+        """As `resolve`, but always asks a gateway, so it also raises NotFound for an id that is not a tenant's."""
         answer = await self._call("Resolve", pb.ResolveRequest(tenant=tenant, newer_than_generation=newer_than))
         return Location(answer.cluster, answer.range, answer.shard, answer.generation, answer.url, answer.shard_url, answer.path)
 
     async def resolve_many(self, tenants: Sequence[str]) -> list[Location | ClientError]:
-        """The place of each, or what is wrong with it, in the same order. Raises Unreachable."""
+        """The location of each tenant, or its error, in the order of `tenants`. Raises Unreachable."""
         out: list[Location | ClientError] = []
         for at in range(0, len(tenants), BATCH_LIMIT):
             part = tenants[at : at + BATCH_LIMIT]
@@ -130,25 +141,25 @@ class Client:
         return out
 
     async def ranges(self) -> list[Range]:
-        """All, in the order of their starts, with their tenants counted."""
+        """All ranges with their numbers of tenants, sorted by `start`. Raises Unreachable."""
         return [range_from(message) for message in (await self._call("ListRanges", pb.ListRangesRequest())).ranges]
 
     async def shards(self) -> list[Shard]:
-        """All that live, with what they hold."""
+        """The living shards with their ranges and numbers of tenants. Raises Unreachable."""
         return [shard_from(message) for message in (await self._call("ListShards", pb.ListShardsRequest())).shards]
 
     async def urls(self, workspace: str, export: str) -> list[str]:
-        """Where an export's objects are served. Raises NotFound."""
+        """The URLs at which the objects of an export are served. Raises NotFound, InvalidArgument, Unreachable."""
         return list((await self._call("ListUrls", pb.ListUrlsRequest(workspace=workspace, export=export))).urls)
 
     async def ready(self) -> TenantMap:
-        """The map, as soon as there is one."""
+        """Waits for the first map and returns it. Raises Closed."""
         while self._map is None:
             await self.changed()
         return self._map
 
     async def maps(self) -> AsyncIterator[TenantMap]:
-        """The map now, and again whenever it has changed; versions between may be left out."""
+        """Yields the present map, and the new one after each change. It may skip versions. Raises Closed."""
         seen = await self.ready()
         yield seen
         while True:
@@ -158,7 +169,29 @@ class Client:
             yield seen
 
     async def _call(self, method: str, request: Any) -> Any:
-        return await self._open().call(method, request, timeout_seconds=self._timeout_seconds)
+        """A unary call. If a gateway does not answer, each other one is called once, until the timeout. Raises ClientError."""
+        channels = self._open()
+        failed: ClientError | None = None
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._timeout_seconds
+        for others in reversed(range(len(channels.addresses))):
+            left = deadline - loop.time()
+            if left <= 0:
+                break
+            async with channels.use() as stub:
+                try:
+                    return await getattr(stub, method)(request, timeout=min(left, max(left / (others + 1), _ATTEMPT_SECONDS)))
+                except grpc.RpcError as error:
+                    failed = from_rpc(error)
+                    if failed.reason or error.code() not in _LEAVE:
+                        try:
+                            raise failed from None
+                        finally:
+                            del failed
+                    channels.leave(stub)
+        assert failed is not None
+        addresses = ", ".join(channels.addresses)
+        raise Unreachable(f"no answer from {addresses}: {failed}", retry_after_seconds=failed.retry_after_seconds)
 
     def _open(self) -> Channels:
         if self._channels is None:
@@ -166,9 +199,9 @@ class Client:
         return self._channels
 
     async def changed(self) -> None:
-        """Returns when the next update has come, a heartbeat among them. Raises Closed."""
+        """Waits for the next update, which may be a heartbeat. Raises Closed."""
         if self._follower is None:
-            raise RuntimeError("this client follows no map: make it with follow=True, and start it")
+            raise RuntimeError("this client follows no map: make it with follow=True and start it")
         if self._update_came is None:
             self._update_came = asyncio.get_running_loop().create_future()
         await asyncio.shield(self._update_came)
@@ -178,27 +211,31 @@ class Client:
         backoff = Backoff(_FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS, jitter=1.0)
         gaps = 0
         while True:
-            stub = channels.current
             before = self._map
-            try:
-                await self._follow_once(stub)
-            except Gap:
-                # Of a whole map nothing can be missing. A gateway with a gap again is asked after a pause, as a silent one.
-                self._from_nothing = True
-                self.resyncs += 1
-                gaps += 1
-                if gaps == 1:
-                    continue
-            except (grpc.RpcError, TimeoutError) as error:
-                code = error.code() if isinstance(error, grpc.RpcError) else "no heartbeat"
-                logger.info("the map is followed anew", extra={"address": channels.address, "error": str(code)})
-            except Exception:
-                # Whatever an update got wrong, a map that nobody follows any more would be wrong without a word.
-                logger.exception("an update of the map could not be applied", extra={"address": channels.address})
-                self._from_nothing = True
-            channels.leave(stub)
+            async with channels.use() as stub:
+                try:
+                    await self._follow_once(stub)
+                except Gap:
+                    # Ask for the whole map at once. If it has a gap again, pause as after an error.
+                    self._from_nothing = True
+                    self.resyncs += 1
+                    gaps += 1
+                    if gaps == 1:
+                        continue
+                except (grpc.RpcError, TimeoutError) as error:
+                    code = error.code() if isinstance(error, grpc.RpcError) else "no heartbeat"
+                    logger.info(
+                        "lost the stream of the map; following it again", extra={"address": channels.address, "error": str(code)}
+                    )
+                except Exception:
+                    # Without a retry after an unexpected error, the map would silently become stale.
+                    logger.exception(
+                        "cannot apply an update of the map; reading the whole map", extra={"address": channels.address}
+                    )
+                    self._from_nothing = True
+                channels.leave(stub)
             gaps = 0
-            # After a stream that brought something the first attempt is made soon, and not by everybody at the same time.
+            # After a stream with updates, the first retry is soon. The jitter keeps clients from retrying together.
             if self._map is not before:
                 backoff.reset()
             await backoff.pause()

@@ -1,4 +1,4 @@
-"""What can go wrong in asking, as types. Every text says what to do, where something can be done."""
+"""The errors of the clients, as types. A text says what to do, if something can be done."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ _DETAILS = "grpc-status-details-bin"
 
 
 class ClientError(Exception):
-    """Base of all. `reason` is the service's own name for the rule that refused (ErrorInfo), empty where it gave none."""
+    """The base class. `reason`: of google.rpc.ErrorInfo, the service's name for the cause; empty if there is none.
+
+    `retry_after_seconds`: of google.rpc.RetryInfo; None if there is none.
+    """
 
     def __init__(self, text: str, *, reason: str = "", retry_after_seconds: float | None = None) -> None:
         super().__init__(text)
@@ -21,16 +24,18 @@ class ClientError(Exception):
 
 
 class NotFound(ClientError):
-    """No tenant, export or shard of that name."""
+    """There is no tenant, export or shard with this name."""
 
 
 class InvalidArgument(ClientError):
-    """The question is malformed: asking again does not help."""
+    """The request is malformed. A retry does not help."""
 
 
 class NoOwner(ClientError):
-    """The tenant exists, and no living shard serves it now, or none newer than the caller knows. Ask again after
-    `retry_after_seconds`."""
+    """The tenant exists, but no living shard serves it now, or the gateway knows no newer location than the caller.
+
+    Call again after `retry_after_seconds`.
+    """
 
 
 class Unreachable(ClientError):
@@ -38,11 +43,11 @@ class Unreachable(ClientError):
 
 
 class Closed(ClientError):
-    """The client was closed while something was waited for."""
+    """The client was closed during a call."""
 
 
 class Refused(ClientError):
-    """Anything else that the service says no to: missing rights, a failed precondition, an error of its own."""
+    """Any other error of the service: missing permissions, a failed precondition, an internal error."""
 
 
 _TYPES: dict[grpc.StatusCode, type[ClientError]] = {
@@ -56,17 +61,17 @@ _NO_OWNER = frozenset(("NO_OWNER", "STALE_GENERATION"))
 
 
 def from_rpc(error: Any) -> ClientError:
-    """`error` is a grpc.RpcError of a call that ended."""
+    """The error of a failed call. `error`: its grpc.RpcError."""
     reason, retry_after = _details(error)
     kind = NoOwner if reason in _NO_OWNER else _TYPES.get(error.code(), Refused)
     text = error.details() or str(error.code())
     if error.code() is grpc.StatusCode.UNIMPLEMENTED:
-        text = f"what answers there is no gateway, or another version of one ({text})"
+        text = f"the server there is not a gateway, or of another version ({text})"
     return kind(text, reason=reason, retry_after_seconds=retry_after)
 
 
 def from_failure(code: int, text: str) -> ClientError:
-    """Of one tenant in a batch; `code` as google.rpc.Code."""
+    """The error of one tenant in a batch. `code`: google.rpc.Code."""
     return {3: InvalidArgument, 5: NotFound, 14: NoOwner}.get(code, Refused)(text)
 
 

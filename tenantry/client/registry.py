@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
@@ -20,21 +19,24 @@ from grpc_status import rpc_status
 from tenantry._proto.tenantry.registry.v1 import registry_pb2 as pb
 from tenantry._proto.tenantry.registry.v1 import registry_pb2_grpc as stubs
 from tenantry.base.backoff import Backoff
+from tenantry.client.channels import Channels, Credentials
 
 DEADLINE_SECONDS = 10.0
 ATTEMPT_SECONDS = 3.0
-"""For one replica, before another one is asked."""
+"""How long one replica may take before another one is called."""
 FIRST_RETRY_SECONDS = 0.05
 LAST_RETRY_SECONDS = 2.0
 SILENCE_SECONDS = 30.0
-"""A watch without a heartbeat for so long is broken."""
-MESSAGE_LIMIT_BYTES = 64 * 1024 * 1024
+"""A watch without a heartbeat for this time is broken."""
 
 T = TypeVar("T")
 
 
 class RegistryError(Exception):
-    """The registry refused, or no replica answered in time. `reason` is that of google.rpc's ErrorInfo, where there is one."""
+    """The registry refused the call, or no replica answered in time.
+
+    `code`: the gRPC status. `reason`: of google.rpc.ErrorInfo; empty if there is none.
+    """
 
     def __init__(self, code: grpc.StatusCode, text: str, reason: str = "") -> None:
         super().__init__(text)
@@ -43,46 +45,32 @@ class RegistryError(Exception):
 
 
 class OpenedRange(NamedTuple):
-    """`version` is that of the map that shows the range."""
+    """An opened range. `version`: the version of the map that shows it."""
 
     name: str
     version: int
 
 
-class _Channels:
-    """One for each replica, all with the same certificate."""
-
-    def __init__(self, channels: Sequence[grpc.aio.Channel]) -> None:
-        self.channels = channels
-        self.stubs = [stubs.RegistryStub(channel) for channel in channels]  # type: ignore[no-untyped-call]
-        self.calls = 0
-        """Under way, watches among them."""
-
-    async def close(self) -> None:
-        for channel in self.channels:
-            await channel.close()
-
-
 class RegistryClient:
-    """`addresses`: `host:port` of the replicas; any will do, and one that does not answer is left for the next.
+    """A client of all replicas of the registry. If one does not answer, the next one is called.
 
-    `ca`, `certificate`, `key`: PEM. `server_name`: whom the servers' certificates name, where that is not the address's host.
-    Everything here may be repeated without harm, so what did not arrive is sent again until the deadline.
+    `addresses`: `host:port` of the replicas. `ca`, `certificate`, `key`: PEM. `server_name`: the name in the servers'
+    certificates, if it is not the host of the address. All calls are idempotent, so a failed call is repeated until its deadline.
+    Raises ValueError without an address.
     """
 
     def __init__(self, addresses: Sequence[str], *, ca: bytes, certificate: bytes, key: bytes, server_name: str = "") -> None:
-        if not addresses:
-            raise ValueError("no address of a registry is given")
-        self._addresses = tuple(addresses)
         self._ca = ca
-        self._server_name = server_name
-        self._channels = self._connect(certificate, key)
-        self._former: set[_Channels] = set()
-        self._closed = False
-        self._at = random.randrange(len(self._addresses))
+        self._channels = Channels(
+            addresses,
+            Credentials(ca, certificate, key),
+            stubs.RegistryStub,
+            server_name=server_name,
+            first=random.randrange(len(addresses) or 1),
+        )
 
     def __repr__(self) -> str:
-        return f"<RegistryClient {', '.join(self._addresses)}>"
+        return f"<RegistryClient {', '.join(self._channels.addresses)}>"
 
     async def __aenter__(self) -> RegistryClient:
         return self
@@ -91,59 +79,23 @@ class RegistryClient:
         await self.close()
 
     async def close(self) -> None:
-        """Ends all connections, and the calls and watches on them."""
-        self._closed = True
-        for channels in (*self._former, self._channels):
-            await channels.close()
-        self._former.clear()
+        """Closes all connections and ends the calls and watches on them."""
+        await self._channels.close()
 
     async def renew(self, certificate: bytes, key: bytes) -> None:
-        """Shows another certificate (PEM) from now on. Calls and watches under way go on over the connections they have."""
-        if self._closed:
-            return
-        former, self._channels = self._channels, self._connect(certificate, key)
-        self._former.add(former)
-        await self._close_unused(former)
-
-    def _connect(self, certificate: bytes, key: bytes) -> _Channels:
-        options: list[tuple[str, Any]] = [
-            ("grpc.max_receive_message_length", MESSAGE_LIMIT_BYTES),
-            ("grpc.keepalive_time_ms", 10_000),
-            ("grpc.keepalive_timeout_ms", 5_000),
-            ("grpc.max_reconnect_backoff_ms", 2_000),
-        ]
-        if self._server_name:
-            options.append(("grpc.ssl_target_name_override", self._server_name))
-        credentials = grpc.ssl_channel_credentials(self._ca, key, certificate)
-        return _Channels([grpc.aio.secure_channel(address, credentials, options) for address in self._addresses])
-
-    @asynccontextmanager
-    async def _stub(self) -> AsyncIterator[Any]:
-        """The stub of the replica to call now. Its channel stays open until the call has ended."""
-        channels = self._channels
-        channels.calls += 1
-        try:
-            yield channels.stubs[self._at]
-        finally:
-            channels.calls -= 1
-            await self._close_unused(channels)
-
-    async def _close_unused(self, channels: _Channels) -> None:
-        """Closes connections of a former certificate that nobody uses any more."""
-        if channels in self._former and not channels.calls:
-            self._former.discard(channels)
-            await channels.close()
+        """Uses another certificate and key (PEM) for new calls. Calls and watches in progress keep their connections."""
+        await self._channels.renew(Credentials(self._ca, certificate, key))
 
     async def open_range(
         self, labels: Mapping[str, str], after_version: int, *, deadline_seconds: float = DEADLINE_SECONDS
     ) -> OpenedRange:
-        """A range with these labels that was opened after a version of the map, or a new one. Raises RegistryError."""
+        """Returns a range with these labels that was opened after a version of the map, or opens one. Raises RegistryError."""
         request = pb.OpenRangeRequest(labels=labels, after_version=after_version)
         answer = await self._call(lambda stub, seconds: stub.OpenRange(request, timeout=seconds), deadline_seconds)
         return OpenedRange(answer.name, answer.version)
 
     async def ranges(self, *, deadline_seconds: float = DEADLINE_SECONDS) -> list[pb.Range]:
-        """All ranges, in the order of their intervals. Raises RegistryError."""
+        """All ranges, sorted by interval. Raises RegistryError."""
         found: list[pb.Range] = []
         token = ""
         while True:
@@ -155,29 +107,29 @@ class RegistryClient:
                 return found
 
     async def shards(self, *, deadline_seconds: float = DEADLINE_SECONDS) -> list[pb.Shard]:
-        """The living shards, in the order of their names. Raises RegistryError."""
+        """The living shards, sorted by name. Raises RegistryError."""
         request = pb.ListShardsRequest()
         answer = await self._call(lambda stub, seconds: stub.ListShards(request, timeout=seconds), deadline_seconds)
         return list(answer.shards)
 
     async def drain(self, shard: str, *, deadline_seconds: float = DEADLINE_SECONDS) -> pb.Shard:
-        """Begins to move all ranges away from a shard (name or uid). Raises RegistryError."""
+        """Starts to move all ranges away from a shard (name or uid). Raises RegistryError."""
         request = pb.DrainRequest(shard=shard)
         answer = await self._call(lambda stub, seconds: stub.Drain(request, timeout=seconds), deadline_seconds)
         shown: pb.Shard = answer.shard
         return shown
 
     async def undrain(self, shard: str, *, deadline_seconds: float = DEADLINE_SECONDS) -> pb.Shard:
-        """Revokes `drain`. Raises RegistryError."""
+        """Reverts `drain`. Raises RegistryError."""
         request = pb.UndrainRequest(shard=shard)
         answer = await self._call(lambda stub, seconds: stub.Undrain(request, timeout=seconds), deadline_seconds)
         shown: pb.Shard = answer.shard
         return shown
 
     def watch_ranges(self) -> AsyncIterator[pb.RangesUpdate]:
-        """Everything, then every change, for ever; resumes at another replica where one ends. Heartbeats are left out.
+        """Yields all ranges, then every change. Resumes at another replica when a stream ends. Heartbeats are not yielded.
 
-        Raises RegistryError on refusals that trying again does not mend.
+        The iteration does not end. Raises RegistryError for errors that a retry does not fix.
         """
         return self._watch(
             lambda stub, update: stub.WatchRanges(pb.WatchRangesRequest(known_version=update.version, known_cell=update.cell)),
@@ -186,7 +138,7 @@ class RegistryClient:
         )
 
     def watch_shards(self) -> AsyncIterator[pb.ShardsUpdate]:
-        """As `watch_ranges`, for shards."""
+        """Yields all shards, then every change, as `watch_ranges` does."""
         return self._watch(
             lambda stub, update: stub.WatchShards(pb.WatchShardsRequest(known_version=update.version, known_cell=update.cell)),
             pb.ShardsUpdate(),
@@ -200,19 +152,19 @@ class RegistryClient:
         while True:
             left = deadline - loop.time()
             try:
-                async with self._stub() as stub:
+                async with self._channels.use() as stub:
                     return await call(stub, max(0.001, min(left, ATTEMPT_SECONDS)))
             except grpc.aio.AioRpcError as error:
                 pause_seconds = backoff.next_seconds()
                 if not _passing(error) or deadline - loop.time() <= pause_seconds:
                     raise _translated(error) from error
-            self._next()
+            self._channels.leave(stub)
             await asyncio.sleep(pause_seconds)
 
     async def _watch(self, call: Callable[[Any, Any], Any], known: T, holds: Callable[[Any], object]) -> AsyncIterator[T]:
         backoff = Backoff(FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS)
         while True:
-            async with self._stub() as stub:
+            async with self._channels.use() as stub:
                 stream = call(stub, known)
                 try:
                     while True:
@@ -228,15 +180,12 @@ class RegistryClient:
                     if not _passing(error):
                         raise _translated(error) from error
                 except TimeoutError:
-                    # The replica is stuck, or the network swallowed the end of the stream: resume elsewhere.
+                    # The replica hangs, or the network lost the end of the stream. Resume at another replica.
                     pass
                 finally:
                     stream.cancel()
-            self._next()
+            self._channels.leave(stub)
             await backoff.pause()
-
-    def _next(self) -> None:
-        self._at = (self._at + 1) % len(self._addresses)
 
 
 def _list_ranges(request: pb.ListRangesRequest, stub: Any, seconds: float) -> Awaitable[pb.ListRangesResponse]:
@@ -248,7 +197,7 @@ _PASSING = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
 
 
 def _passing(error: grpc.aio.AioRpcError) -> bool:
-    """Whether trying again may help: nobody answered, or the answer says when to ask again."""
+    """Whether a retry may help: no replica answered, or the answer has RetryInfo."""
     return error.code() in _PASSING or _detail(error, error_details_pb2.RetryInfo()) is not None
 
 
@@ -256,12 +205,12 @@ def _translated(error: grpc.aio.AioRpcError) -> RegistryError:
     info = _detail(error, error_details_pb2.ErrorInfo())
     text = error.details() or str(error.code())
     if error.code() is grpc.StatusCode.UNIMPLEMENTED:
-        text = f"what answers there is no registry, or another version of one ({text})"
+        text = f"the server there is not a registry, or of another version ({text})"
     return RegistryError(error.code(), text, info.reason if info is not None else "")
 
 
 def _detail(error: grpc.aio.AioRpcError, wanted: T) -> T | None:
-    """One of google.rpc's details of an error."""
+    """The detail of google.rpc of the type of `wanted`; None if the error has none."""
     for key, value in error.trailing_metadata() or ():
         if key == rpc_status.GRPC_DETAILS_METADATA_KEY:
             for detail in status_pb2.Status.FromString(value).details:

@@ -1,4 +1,4 @@
-"""The same client for programs without an event loop. Safe to use from any number of threads."""
+"""The client for programs without an event loop. It is thread-safe."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 
 
 class LoopThread:
-    """An event loop in a thread of its own."""
+    """An event loop in its own thread. `name`: of the thread."""
 
     def __init__(self, name: str) -> None:
         self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
@@ -27,7 +27,10 @@ class LoopThread:
         self._thread.start()
 
     def run(self, work: Coroutine[Any, Any, Result], timeout_seconds: float | None = None) -> Result:
-        """Its result, waited for in the calling thread. Raises what it raises, and TimeoutError, which cancels it."""
+        """Runs `work` on the loop and waits for its result in the calling thread.
+
+        Raises what `work` raises. After the timeout it cancels `work` and raises TimeoutError.
+        """
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result(timeout_seconds)
@@ -36,7 +39,7 @@ class LoopThread:
             raise
 
     def stop(self) -> None:
-        """Cancels what still runs, and waits for its end."""
+        """Cancels the running tasks and waits for the end of the thread."""
         self._loop.call_soon_threadsafe(self._stopped.set)
         self._thread.join()
 
@@ -46,7 +49,7 @@ class LoopThread:
 
 
 class SyncClient:
-    """See `tenantry.client.Client`: the same methods, which wait. `locate` and `map` are from memory and never do."""
+    """The methods of `tenantry.client.Client`, but blocking. `locate` and `map` read memory and do not block."""
 
     def __init__(
         self, addresses: Sequence[str], credentials: Credentials, *, follow: bool = True, timeout_seconds: float = 5.0
@@ -102,14 +105,14 @@ class SyncClient:
         return self._thread.run(self._client.urls(workspace, export))
 
     def ready(self, timeout_seconds: float = 5.0) -> TenantMap:
-        """Raises Unreachable where no map came in that time."""
+        """Waits for the first map and returns it. Raises Unreachable after the timeout."""
         try:
             return self._thread.run(self._client.ready(), timeout_seconds)
         except TimeoutError:
-            raise Unreachable(f"no map came in {timeout_seconds:g} s") from None
+            raise Unreachable(f"no map arrived within {timeout_seconds:g} s") from None
 
     def changed(self, timeout_seconds: float) -> bool:
-        """Whether an update came within that time."""
+        """Waits for the next update. Returns whether one arrived within the timeout."""
         try:
             self._thread.run(self._client.changed(), timeout_seconds)
         except TimeoutError:

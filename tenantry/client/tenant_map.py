@@ -1,4 +1,4 @@
-"""The map of ranges in a client's memory: made of updates, never changed, replaced as a whole."""
+"""The map of ranges in a client. It is immutable: each update makes a new one."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from tenantry._proto.tenantry.gateway.v1 import gateway_pb2 as pb
 
 
 class Gap(Exception):
-    """An update does not follow the map it was applied to: updates are missing."""
+    """An update does not follow the present map: updates are missing."""
 
 
 class Shard(NamedTuple):
-    """A serving process. `uid` is new with each of its starts; `url` is where gateways and peers reach it.
+    """A living shard process. `uid`: new for each start. `url`: where gateways and other shards reach it.
 
-    `ranges` and `tenants` are what it had when `shards()` was called; in a map they are empty and 0.
+    `draining`: it gets no ranges, and its ranges move to other shards. `ranges`, `tenants`: the names of its ranges and its
+    number of tenants when `shards()` was called; in a map they are empty and 0.
     """
 
     name: str
@@ -28,9 +29,10 @@ class Shard(NamedTuple):
 
 
 class Range(NamedTuple):
-    """An interval `[start, end)` of cluster ids. `shard` is its owner's name, empty while there is none alive; `owner` its uid.
+    """An interval `[start, end)` of cluster ids.
 
-    `tenants` is how many it had when `ranges()` was called, 0 in a map. `url` is the base URL of the range as a kcp Shard.
+    `shard`: the owner's name, empty while no living shard owns it. `owner`: its uid. `tenants`: the number of tenants when
+    `ranges()` was called; 0 in a map. `url`: the base URL of the range's Shard object (kcp).
     """
 
     name: str
@@ -46,9 +48,9 @@ class Range(NamedTuple):
 
 
 class Location(NamedTuple):
-    """Where a tenant is. `url` is the base of its API (append `/api/v1/…`), `shard_url` that of the process that serves it.
+    """Where a tenant is. `url`: the base URL of its API (append `/api/v1/…`). `shard_url`: the URL of its shard process.
 
-    `path` is known where a gateway was asked about this one tenant, else empty.
+    `path`: set only by `Client.ask` and by `Client.resolve` when it asks a gateway; else empty.
     """
 
     cluster: str
@@ -61,12 +63,12 @@ class Location(NamedTuple):
 
 
 class TenantMap:
-    """Every range and shard at one version. Safe to use from any thread: nothing in it ever changes."""
+    """All ranges and shards at one version. It is immutable, so it is thread-safe."""
 
     __slots__ = ("_ends", "_places", "_starts", "cell", "ranges", "shards", "url_prefix", "version")
 
     def __init__(self, version: int, cell: int, url_prefix: str, ranges: Sequence[Range], shards: Mapping[str, Shard]) -> None:
-        """`ranges` in the order of their starts; `shards` by uid."""
+        """`ranges`: sorted by `start`. `shards`: by uid. `cell`: the number of the store."""
         self.version = version
         self.cell = cell
         self.url_prefix = url_prefix
@@ -80,9 +82,9 @@ class TenantMap:
         return f"<TenantMap version={self.version} ranges={len(self.ranges)} shards={len(self.shards)}>"
 
     def locate(self, cluster: str) -> Location | None:
-        """The place of a cluster id, None where no range holds it. Whether the tenant exists, only a gateway knows.
+        """The location of a cluster id; None if it is in no range. It does not check whether the tenant exists.
 
-        `shard` is empty while nobody alive owns the range.
+        `shard` is empty while no living shard owns the range.
         """
         at = bisect_right(self._starts, cluster) - 1
         if at < 0 or cluster >= self._ends[at]:
@@ -91,11 +93,12 @@ class TenantMap:
         return Location(cluster, name, shard, generation, self.url_prefix + cluster, shard_url)
 
     def range_of(self, cluster: str) -> Range | None:
+        """The range whose interval contains an id; None if there is none."""
         at = bisect_right(self._starts, cluster) - 1
         return self.ranges[at] if at >= 0 and cluster < self._ends[at] else None
 
     def applied(self, update: pb.MapUpdate) -> TenantMap:
-        """The map after an update that is not full. Raises Gap where it does not follow this map."""
+        """The map after an update that is not full. Raises Gap if the update does not follow this map."""
         if update.from_version != self.version or update.cell != self.cell:
             raise Gap(f"an update from version {update.from_version} does not follow version {self.version}")
         if not (update.ranges or update.removed_ranges or update.shards or update.removed_shards):
@@ -120,7 +123,7 @@ class TenantMap:
         return True
 
     def _with_owners(self, update: pb.MapUpdate) -> TenantMap:
-        """The frequent case, at the cost of two copied lists: ranges changed hands."""
+        """The frequent case, in which only owners changed: it copies two lists and keeps the rest."""
         after = self._at(update.version)
         ranges, after._places = list(self.ranges), list(self._places)
         for message in update.ranges:

@@ -1,4 +1,4 @@
-"""The clock of retries and of measured times, so that tests need not wait."""
+"""The clock of retries and measurements. Tests replace it, so that they do not wait."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ class Clock(Protocol):
     """Time, and callbacks at a given time."""
 
     def now(self) -> float:
-        """Seconds, monotonic."""
+        """The present time in monotonic seconds."""
         ...
 
     def call_at(self, when: float, callback: Callable[[], None]) -> Callable[[], None]:
-        """Calls back when `now` reaches `when`. Returns how to cancel that."""
+        """Calls `callback` when `now` reaches `when`. Returns how to cancel it."""
         ...
 
 
 class LoopClock:
-    """The clock of the event loop in which it is first asked."""
+    """The clock of the event loop that runs at the first call."""
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None

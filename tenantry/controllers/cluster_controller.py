@@ -9,7 +9,7 @@ from tenantry.storage.keys import Key
 
 
 class ClusterController(Controller[str]):
-    """Base of controllers that look at a logical cluster as a whole: their keys are ids of clusters."""
+    """Base class of controllers that reconcile a whole logical cluster. Their keys are ids of clusters."""
 
     def cluster_of(self, key: str) -> str:
         return key

@@ -1,4 +1,4 @@
-"""What a controller is to the runtime: a name, the events that concern it, and a function that reconciles one key."""
+"""The base class of controllers: a name, the events that concern it, and a function that reconciles one key."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ K = TypeVar("K", bound=Hashable)
 
 
 class Retry(Exception):
-    """Raised by `reconcile`: not done yet, call again after `after_seconds`; None: after the next pause of the key's back-off."""
+    """Raised by `reconcile` to be called again.
+
+    `after_seconds`: when; None: after the next pause of the key's back-off. `why`: the reason.
+    """
 
     def __init__(self, after_seconds: float | None = None, why: str = "") -> None:
         super().__init__(why or "not done yet")
@@ -24,74 +27,84 @@ class Retry(Exception):
 
 
 class Controller(ABC, Generic[K]):
-    """Base of all controllers. A key is what one call of `reconcile` brings in order, and may be of any hashable type: an object
-    (`ObjectController`), a logical cluster (`ClusterController`), or a type of the controller's own.
+    """Base class of all controllers.
 
-    Several workers call `reconcile` for different keys at a time. One controller works all ranges of a shard.
+    A key identifies what one call of `reconcile` processes. It may have any hashable type: an object (`ObjectController`), a
+    logical cluster (`ClusterController`), or the controller's own type. Several workers call `reconcile` concurrently for
+    different keys. One controller serves all ranges of a shard.
     """
 
     name = ""
-    """Of its metrics and log entries, unique in a shard."""
+    """The name in metrics and log entries. It is unique in a shard."""
     workers = 4
-    """How many keys of one logical cluster are reconciled at a time; of several, twice as many. 1: one at a time, whosever they
-    are."""
+    """How many keys of one logical cluster are reconciled concurrently. For several clusters together it is twice as many.
+
+    1: one key at a time for all clusters.
+    """
 
     _queue: WorkQueue[K]
     _listings: Listings[K]
 
     def attach(self, queue: WorkQueue[K], listings: Listings[K]) -> None:
-        """Called by the runtime: where `enqueue` and `enqueue_all` lead to."""
+        """Sets the queue of `enqueue` and the listings of `enqueue_all`. The runtime calls it before everything else."""
         self._queue = queue
         self._listings = listings
 
     @property
     @abstractmethod
     def resources(self) -> Sequence[str] | None:
-        """The resources whose events concern it, as they stand in keys of the store: `<group|core>/<plural>[:<identity>]`. None:
-        every resource. Read when a range is acquired."""
+        """The resources whose events the controller gets, as in keys of the store: `<group|core>/<plural>[:<identity>]`.
+
+        None: all resources. It is read when a range is acquired.
+        """
 
     @abstractmethod
     def cluster_of(self, key: K) -> str:
-        """The logical cluster whose share of queue and workers a key takes. The key is reconciled by the owner of the range that
-        holds this cluster."""
+        """The logical cluster of a key. The key uses its share of the queue and of the workers, and is reconciled by the owner of
+        its range."""
 
     @abstractmethod
     def keys(self, event: RecordEvent) -> Iterable[K]:
         """The keys that an event concerns.
 
-        It runs inside the commit's callbacks, and must be quick whatever the cluster holds. What concerns many keys is one key of
-        its own, whose `reconcile` goes through them, or an `enqueue_all`.
+        It runs in the callbacks of a commit, so its time must not depend on the size of the cluster. For an event that concerns
+        many keys, return one key whose `reconcile` iterates over them, or call `enqueue_all`.
         """
 
     def fallback_keys(self, key: Key) -> Iterable[K]:
-        """The keys to look at where `keys` raised for an event of the object `key`. By default none."""
+        """The keys to reconcile if `keys` raised an error for an event of the object `key`. By default none."""
         return ()
 
     @abstractmethod
     def initial_keys(self, range_: Range) -> Iterable[K | None]:
-        """The keys to look at when a range is acquired.
+        """The keys to reconcile when a range is acquired.
 
-        It is gone through in slices while the range changes, so it is a lazy iteration, with None for each thing that it looks at
-        and that concerns nobody. Events come from before its beginning. No key of the range is reconciled before its end, so what
-        the controller notes meanwhile may be relied upon.
+        It runs in slices while the range changes, so it has to be lazy. It yields None for each item that it examines and that
+        is no key. Events arrive from before its beginning. No key of the range is reconciled before its end, so `reconcile` may
+        rely on what this method records.
         """
 
     async def wait_for_sync(self, range_: Range) -> None:
-        """Returns when what this controller reads besides a range is complete. Called before `initial_keys`."""
+        """Waits until the data that this controller reads outside of a range is complete. Called before `initial_keys`."""
 
     def released(self, range_: Range) -> None:
-        """Another shard owns the range from now on: drop what was kept of it. By default nothing is."""
+        """Called when the shard has released a range: drop the data about it. By default it does nothing."""
 
     @abstractmethod
     async def reconcile(self, range_: Range, key: K) -> None:
-        """Brings one key in order; `range_` holds its cluster. Never runs twice at a time for one key. Raise `Retry` to be called
-        again; any other error is logged and retried after a pause that grows."""
+        """Reconciles one key. `range_`: the range of its cluster. It never runs twice at a time for one key.
+
+        Raise `Retry` to be called again. Any other error is logged, and the key is retried with exponential back-off.
+        """
 
     def enqueue(self, key: K) -> None:
-        """Reconciles a key soon, for reasons that are no event of `resources` (the catalog, another range)."""
+        """Reconciles a key soon. For causes other than events of `resources`, such as the catalog or another range."""
         self._queue.add(key)
 
     def enqueue_all(self, purpose: Hashable, keys: Callable[[], Iterable[K | None]]) -> None:
-        """Reconciles many keys soon: `keys()` is gone through in slices, as `initial_keys` is. What is asked for again for the
-        same `purpose` before it began is gone through once; what is under way, once more."""
+        """Reconciles many keys soon. `keys()` is iterated in slices, as `initial_keys`.
+
+        Several calls with the same `purpose` before the iteration begins cause one iteration. A call during the iteration causes
+        another one.
+        """
         self._listings.add(purpose, keys)

@@ -1,4 +1,4 @@
-"""Keys that enter their work queues later (client-go's delaying queue): one heap and one timer for all controllers."""
+"""Keys that are added to their work queues later (client-go: delaying queue). All controllers share one heap and one timer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tenantry.controllers.queue import WorkQueue
 K = TypeVar("K", bound=Hashable)
 
 BATCH_MAX = 128
-"""Keys that are moved to their work queues in one turn of the loop."""
+"""Maximum number of keys that are moved to their work queues in one turn of the loop."""
 _STALE_ENTRIES_MAX = 64
 
 
@@ -26,23 +26,23 @@ class _Entry(NamedTuple):
 
 
 class DelayQueue:
-    """Keys by the time when they are due, each once: of two times for one key the earlier counts."""
+    """Keys with the time at which they are due. Each key is in it once; if it is added again, the earlier time counts."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._heap: list[_Entry] = []
         self._current: dict[tuple[WorkQueue[Any], Any], _Entry] = {}
-        """The entry that counts for each key. Others in the heap are stale, and skipped when they are due."""
+        """The valid entry of each key. Other entries in the heap are stale and are skipped when they are due."""
         self._numbers = itertools.count()
         self._timer_due = 0.0
         self._cancel_timer: Callable[[], None] | None = None
 
     def __len__(self) -> int:
-        """How many keys wait for their time."""
+        """The number of waiting keys."""
         return len(self._current)
 
     def add_after(self, queue: WorkQueue[K], key: K, seconds: float) -> None:
-        """Adds a key to a work queue after so many seconds. Never at once: not before the next turn of the loop."""
+        """Adds a key to a work queue after `seconds`, but not before the next turn of the loop."""
         due = self._clock.now() + seconds
         current = self._current.get((queue, key))
         if current is not None and current.due <= due:
@@ -53,13 +53,13 @@ class DelayQueue:
         self._set_timer()
 
     def discard(self, queue: WorkQueue[K], concerned: Callable[[K], bool]) -> None:
-        """Forgets the keys of a work queue that are `concerned`."""
+        """Removes the keys of a work queue for which `concerned` is true."""
         for place in [(of, key) for of, key in self._current if of is queue and concerned(key)]:
             del self._current[place]
         self._drop_stale()
 
     def stop(self) -> None:
-        """Moves no more keys, until one is added."""
+        """Stops the timer until a key is added."""
         if self._cancel_timer is not None:
             self._cancel_timer()
             self._cancel_timer = None
@@ -68,7 +68,7 @@ class DelayQueue:
         return self._current.get((entry.queue, entry.key)) is entry
 
     def _drop_stale(self) -> None:
-        """Bounds the heap by what counts in it: a stale entry would stay until it is due."""
+        """Removes stale entries if there are too many, because otherwise they stay until they are due."""
         if len(self._heap) > 2 * len(self._current) + _STALE_ENTRIES_MAX:
             self._heap = [entry for entry in self._heap if self._is_current(entry)]
             heapq.heapify(self._heap)

@@ -1,7 +1,7 @@
-"""Listings: what a controller goes through from end to end, in slices of the loop's turns.
+"""Listings: complete iterations of a controller over many keys, in slices of the loop's turns.
 
-A listing has no bound, it may be a whole range. So it is an iteration that is rested in: all listings of a process, and its other
-long work, share one slice of each turn of the loop (`tenantry.base.slices`), and take turns in it.
+A listing may cover a whole range, so it has no size limit. All listings and other long tasks of a process share one slice of each
+turn of the loop (`tenantry.base.slices`), and take turns in it.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from tenantry.base.tasks import FAILURES, restarting
 from tenantry.controllers.queue import WorkQueue
 from tenantry.storage.range import Range
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 K = TypeVar("K", bound=Hashable)
 
 
 class _Acquired(NamedTuple):
-    """What the first listing of a range is more than another one."""
+    """What the first listing of an acquired range needs in addition."""
 
     range_: Range
     wait_for_sync: Callable[[], Awaitable[None]]
@@ -34,9 +34,9 @@ class _Listing(NamedTuple, Generic[K]):
 
 
 class Listings(Generic[K]):
-    """The listings of one controller: one after the other, each once however often it is asked for before it begins.
+    """The listings of one controller. They run one after the other; several requests for a waiting listing are one listing.
 
-    The keys of a listing are added to the work queue. An iteration gives None for what it looks at and what concerns nobody.
+    The keys of a listing are added to the work queue. An iteration yields None for an item that is no key.
     """
 
     def __init__(self, name: str, queue: WorkQueue[K]) -> None:
@@ -44,13 +44,13 @@ class Listings(Generic[K]):
         self._queue = queue
         self._waiting: dict[Hashable, _Listing[K]] = {}
         self._current: Hashable = None
-        """The purpose of the listing under way."""
+        """The purpose of the running listing."""
         self._task: asyncio.Task[None] | None = None
         self._running = False
 
     @property
     def idle(self) -> bool:
-        """No listing waits, and none is under way."""
+        """Whether no listing is waiting or running."""
         return not self._waiting and self._task is None
 
     def start(self) -> None:
@@ -58,7 +58,7 @@ class Listings(Generic[K]):
         self._begin()
 
     def stop(self) -> asyncio.Task[None] | None:
-        """Ends the listing under way. Returns its task, which has to be waited for."""
+        """Cancels the running listing. Returns its task, which the caller has to await."""
         self._running = False
         task, self._task = self._task, None
         if task is not None:
@@ -66,21 +66,21 @@ class Listings(Generic[K]):
         return task
 
     def add(self, purpose: Hashable, keys: Callable[[], Iterable[K | None]]) -> None:
-        """Asks for a listing of `keys()`. One that waits for the same purpose is replaced."""
+        """Requests a listing of `keys()`. It replaces a waiting listing with the same purpose."""
         self._waiting[purpose] = _Listing(keys)
         self._begin()
 
     def add_range(
         self, range_: Range, keys: Callable[[], Iterable[K | None]], wait_for_sync: Callable[[], Awaitable[None]]
     ) -> None:
-        """Asks for the first listing of a range that was acquired, after `wait_for_sync()`. No key of the range is processed
-        before its end."""
+        """Requests the first listing of an acquired range, after `wait_for_sync()`. No key of the range is processed before the
+        end of the listing."""
         self._queue.pause(range_)
         self._waiting[range_] = _Listing(keys, _Acquired(range_, wait_for_sync))
         self._begin()
 
     def discard_range(self, range_: Range) -> None:
-        """The range was released: its first listing is not begun, or ends."""
+        """Cancels the first listing of a range that was released."""
         self._waiting.pop(range_, None)
         self._queue.resume(range_)
         if self._current is range_:
@@ -98,12 +98,12 @@ class Listings(Generic[K]):
             try:
                 if acquired is not None:
                     await acquired.wait_for_sync()
-                # Many listings begin in one turn of the loop, when a range is acquired. None gets a slice before its turn.
+                # When a range is acquired, many listings begin in one turn of the loop. Each waits for its slice.
                 await turns.rest()
                 await self._add_keys(purpose, keys())
-            except Exception:  # listings serve every tenant: whatever one object provokes must not end those that follow
+            except Exception:  # one object may cause any error; it must not end the listings of other tenants
                 FAILURES.inc()
-                log.exception("a listing of controller %s failed", self._name)
+                logger.exception("a listing of controller %s failed", self._name)
                 self._queue.relist_all = True
             if acquired is not None and self._current is purpose:
                 await self._add_keys(purpose, self._queue.resume(acquired.range_))
@@ -111,7 +111,7 @@ class Listings(Generic[K]):
         self._task = None
 
     async def _add_keys(self, purpose: Hashable, keys: Iterable[K | None]) -> None:
-        """Ends early when the range that is listed is released."""
+        """Adds keys to the work queue. Ends early if the listed range is released."""
         async for key in in_slices(keys):
             if self._current is not purpose:
                 return

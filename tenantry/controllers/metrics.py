@@ -1,5 +1,5 @@
-"""The metrics of all controllers of a process, labelled with a controller's name. Recording is an addition; the text is made when
-it is asked for."""
+"""The metrics of all controllers of a process, with the controller's name as label. Recording only adds numbers; the text is made
+when the metrics are read."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from prometheus_client.registry import Collector
 from tenantry.base.metrics import Histogram
 
 DONE, RETRY, ERROR = "done", "retry", "error"
-"""Outcomes of a reconciliation."""
+"""The outcomes of a reconciliation."""
 _BOUNDS_SECONDS = (0.001, 0.01, 0.1, 1.0, 10.0)
 
 
 class ControllerMetrics:
-    """What one controller counts, over all of its workers."""
+    """The numbers of one controller, for all of its workers."""
 
     __slots__ = ("outcomes", "overflows", "queue_depth", "seconds")
 
@@ -26,11 +26,11 @@ class ControllerMetrics:
         self.seconds = Histogram(_BOUNDS_SECONDS)
         self.queue_depth = 0
         self.overflows = 0
-        """Logical clusters that were listed again."""
+        """Number of logical clusters that were listed again."""
 
 
 class AllControllerMetrics(Collector):
-    """By the name of the controller."""
+    """A Prometheus collector of the metrics of all controllers, by name."""
 
     def __init__(self) -> None:
         self._by_name: dict[str, ControllerMetrics] = {}
@@ -45,12 +45,18 @@ class AllControllerMetrics(Collector):
         return ()
 
     def collect(self) -> Iterator[Metric]:
-        reconciles = CounterMetricFamily("tenantry_reconciles", "Reconciliations by outcome.", labels=("controller", "outcome"))
-        seconds = HistogramMetricFamily("tenantry_reconcile_seconds", "Time of one reconciliation.", labels=("controller",))
-        depth = GaugeMetricFamily("tenantry_reconcile_queue_depth", "Keys that wait for a reconciler.", labels=("controller",))
+        reconciles = CounterMetricFamily(
+            "tenantry_reconciles", "Number of reconciliations by outcome.", labels=("controller", "outcome")
+        )
+        seconds = HistogramMetricFamily(
+            "tenantry_reconcile_seconds", "Duration of a reconciliation in seconds.", labels=("controller",)
+        )
+        depth = GaugeMetricFamily(
+            "tenantry_reconcile_queue_depth", "Number of keys that wait in the work queue.", labels=("controller",)
+        )
         overflows = CounterMetricFamily(
             "tenantry_reconcile_overflows",
-            "Logical clusters that were listed again, because keys of theirs found no room.",
+            "Number of logical clusters that were listed again because the work queue dropped keys of them.",
             labels=("controller",),
         )
         for name, metrics in self._by_name.items():
@@ -63,5 +69,5 @@ class AllControllerMetrics(Collector):
 
 
 controller_metrics = AllControllerMetrics()
-"""Those of the process."""
+"""The metrics of this process."""
 REGISTRY.register(controller_metrics)

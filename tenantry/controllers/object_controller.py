@@ -13,7 +13,7 @@ from tenantry.storage.record import Record, RecordEvent
 
 
 class ObjectController(Controller[Key]):
-    """Base of controllers whose keys are objects. By default every object of `resources` is one."""
+    """Base class of controllers whose keys are objects. By default every object of `resources` is a key."""
 
     def cluster_of(self, key: Key) -> str:
         return key.cluster
@@ -31,16 +31,20 @@ class ObjectController(Controller[Key]):
 
 
 class ObjectCollection(NamedTuple):
-    """A key that stands for all objects of a controller in a namespace, or in the whole logical cluster where `namespace` is
-    empty. An event that concerns them all is one key, however many they are."""
+    """A key for all objects of a controller in a namespace, or in the whole logical cluster if `namespace` is empty.
+
+    So an event that concerns all of them needs only one key.
+    """
 
     cluster: str
     namespace: str = ""
 
 
 class CollectionController(Controller[Key | ObjectCollection]):
-    """Base of controllers whose keys are objects and collections of these. `reconcile` of a collection adds the objects that are
-    concerned (`enqueue_where`)."""
+    """Base class of controllers whose keys are objects and collections of objects.
+
+    `reconcile` of a collection adds the objects that are concerned (`enqueue_where`).
+    """
 
     def cluster_of(self, key: Key | ObjectCollection) -> str:
         return key.cluster
@@ -52,7 +56,7 @@ class CollectionController(Controller[Key | ObjectCollection]):
 async def enqueue_where(
     enqueue: Callable[[Key], None], records: Iterable[Record], concerned: Callable[[Record], bool], *, piece: int | None = None
 ) -> None:
-    """Calls `enqueue` for the objects that are `concerned`. They are gone through in slices; `piece` is that of `in_slices`."""
+    """Calls `enqueue` for the objects for which `concerned` is true. It iterates in slices. `piece`: see `in_slices`."""
     async for record in in_slices(records, piece):
         if concerned(record):
             enqueue(record.key)

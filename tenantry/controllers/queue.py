@@ -14,21 +14,23 @@ from tenantry.storage.range import Range
 K = TypeVar("K", bound=Hashable)
 
 KEYS_MAX = 400_000
-"""Keys that wait in one work queue, shared among logical clusters."""
+"""Maximum number of waiting keys of one work queue. Logical clusters share it."""
 ESTIMATED_SECONDS = 0.001
-"""What a reconciliation is charged with until its time is known."""
+"""The assumed time of a reconciliation until its real time is known."""
 _UNLIMITED = 1 << 30
 
 
 class WorkQueue(Generic[K]):
-    """Keys to reconcile (client-go's `workqueue`): each waits once however often it is added, and none is processed twice at a
-    time. A key that is added while it is processed is dirty, and waits again once it is done.
+    """Keys to reconcile (client-go: `workqueue`).
 
-    Logical clusters take turns by the time that their keys took. One of them gets at most half of the workers, or of those that
-    the others leave, so that neither many keys of one cluster nor slow ones delay another cluster's.
+    A key waits once, even if it is added several times, and is never processed twice at a time. A key that is added while it is
+    processed is dirty: it waits again when its processing is done.
 
-    The room for keys is shared in the same way. A key that finds no room is dropped and its cluster overflows: whoever takes keys
-    off lists that cluster again once none of its keys waits any more (`to_relist`).
+    Logical clusters take turns by the time that their keys took. A cluster gets at most half of the workers, or half of those
+    that the other clusters leave. So neither many nor slow keys of one cluster delay the keys of another.
+
+    The number of waiting keys is limited and shared in the same way. A key above the limit is dropped, and its cluster
+    overflows: the workers list the cluster again when none of its keys waits any more (`to_relist`).
     """
 
     def __init__(
@@ -39,8 +41,8 @@ class WorkQueue(Generic[K]):
         workers: int = _UNLIMITED,
         range_of: Callable[[str], Range | None] = lambda cluster: None,
     ) -> None:
-        """`cluster_of(key)` is the logical cluster whose share a key takes; `range_of(cluster)` is asked only while a range is
-        paused. `workers`: how many keys may be processed at a time."""
+        """`cluster_of(key)`: the logical cluster whose share a key uses. `keys_max`: limit of waiting keys. `workers`: how many
+        keys may be processed at a time. `range_of(cluster)`: its range; called only while a range is paused."""
         self.cluster_of = cluster_of
         self._range_of = range_of
         self._keys_max = keys_max
@@ -54,31 +56,31 @@ class WorkQueue(Generic[K]):
         self._workers = Shares("reconcile_workers", workers)
         self._getters: deque[asyncio.Future[None]] = deque()
         self._woken = 0
-        """Getters that were woken and have not looked yet. One is enough: it wakes the next one where more keys wait."""
+        """Getters that were woken and have not run yet. One is enough: it wakes the next one if more keys wait."""
         self._refused = False
-        """A getter found keys, and none that may be processed before another one is done."""
+        """Whether a getter found only keys that have to wait until another key is done."""
         self.overflowed: set[str] = set()
-        """The logical clusters that have keys which found no room."""
+        """The logical clusters whose keys were dropped."""
         self.relist_all = False
-        """A listing failed: everything has to be listed again when the queue is empty."""
+        """A listing failed, so everything is listed again when the queue is empty."""
 
     def __len__(self) -> int:
-        """How many keys wait."""
+        """The number of waiting keys."""
         return len(self._waiting)
 
     @property
     def idle(self) -> bool:
-        """No key waits, and none is processed."""
+        """Whether no key waits or is processed."""
         return not self._waiting and not self._processing
 
     @property
     def getters(self) -> int:
-        """How many workers wait for a key."""
+        """The number of workers that wait for a key."""
         return sum(not getter.done() for getter in self._getters)
 
     @property
     def largest(self) -> int:
-        """How many keys wait of the logical cluster that has the most."""
+        """The number of waiting keys of the logical cluster that has the most."""
         return self._room.largest
 
     def add(self, key: K) -> None:
@@ -92,7 +94,7 @@ class WorkQueue(Generic[K]):
             return
         owners = (self.cluster_of(key),)
         room = self._room
-        # As `take`, without its calls: this runs for each event of a range.
+        # `Shares.take`, inlined because this runs for each event of a range.
         if not room.fits(owners):
             room.refused += 1
             self.overflowed.add(owners[0])
@@ -104,7 +106,7 @@ class WorkQueue(Generic[K]):
             self._wake_getter()
 
     async def get(self) -> K:
-        """The next key to process: of the logical cluster that may have another worker, and whose keys took the least time."""
+        """Waits for the next key: of the cluster that may use another worker and whose keys took the least time."""
         while (found := self._waiting.pop(self._may_process, cost=0.0)) is None:
             self._refused = bool(self._waiting)
             await self._wake_up()
@@ -120,7 +122,7 @@ class WorkQueue(Generic[K]):
         return key
 
     def done(self, key: K, seconds: float = ESTIMATED_SECONDS) -> None:
-        """A key that `get` returned is processed, and took so long. Raises KeyError for another one."""
+        """Marks a key that `get` returned as processed. `seconds`: the time it took. Raises KeyError for any other key."""
         owners = self._processing.pop(key)
         self._workers.give(owners)
         self._waiting.charge(owners, seconds - ESTIMATED_SECONDS)
@@ -132,15 +134,15 @@ class WorkQueue(Generic[K]):
             self._wake_getter()
 
     def pause(self, range_: Range) -> None:
-        """Keeps the keys of a range aside until `resume`: none of them is processed while the range is being listed."""
+        """Sets the keys of a range aside until `resume`, so that none of them is processed while the range is listed."""
         self._paused.setdefault(range_, {})
 
     def resume(self, range_: Range) -> Iterable[K]:
-        """Ends `pause`. Returns the keys that were kept aside, which the caller adds."""
+        """Ends `pause`. Returns the keys that were added meanwhile; the caller adds them again."""
         return self._paused.pop(range_, {})
 
     def to_relist(self) -> set[str]:
-        """Takes off the logical clusters that overflowed and of which no key waits any more."""
+        """Removes and returns the overflowed logical clusters of which no key waits any more."""
         found = {cluster for cluster in self.overflowed if not self._waiting.waits((cluster,))}
         self.overflowed -= found
         return found
@@ -160,14 +162,14 @@ class WorkQueue(Generic[K]):
         return self._workers.fits(owners)
 
     async def _wake_up(self) -> None:
-        """Returns when there may be a key for another getter."""
+        """Returns when there may be a key for this getter."""
         getter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._getters.append(getter)
         try:
             await getter
         except asyncio.CancelledError:
             if not getter.cancelled():
-                # It was woken, and cancelled before it looked.
+                # It was woken and then cancelled before it ran, so another getter is woken.
                 self._woken -= 1
                 self._wake_getter()
             raise

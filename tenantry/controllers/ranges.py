@@ -1,4 +1,4 @@
-"""What the controller runtime asks of the shard that it runs in."""
+"""The interfaces that the controller runtime needs from its shard."""
 
 from __future__ import annotations
 
@@ -9,22 +9,25 @@ from tenantry.storage.range import Range
 
 
 class OwnedRanges(Protocol):
-    """The ranges that this shard owns now, such as a `tenantry.storage.cell.Cell`."""
+    """The ranges that this shard owns now. `tenantry.storage.cell.Cell` implements it."""
 
     @property
     def ranges(self) -> Mapping[str, Range]:
-        """By name."""
+        """The owned ranges by name."""
         ...
 
     def owned(self, cluster: str) -> Range | None:
-        """The owned range of a logical cluster; None where another shard owns it."""
+        """The owned range of a logical cluster; None if another shard owns it."""
         ...
 
 
 class FollowRanges(Protocol):
-    """How to learn of ranges that this shard acquires and releases."""
+    """Follows the ranges that this shard acquires and releases."""
 
     def __call__(self, acquired: Callable[[Range], Callable[[], None]], /) -> Callable[[], None]:
-        """Calls `acquired` for every range that the shard owns, and for every one that it acquires later. What `acquired` returns
-        is called when that range is released, or when the follower stops. Returns how to stop."""
+        """Calls `acquired` for every range that the shard owns, and for every range that it acquires later.
+
+        The function that `acquired` returns is called when the range is released, or when the follower stops. Returns how to
+        stop.
+        """
         ...

@@ -16,7 +16,7 @@ from tenantry.storage.range import Range
 
 
 class ControllerRunner:
-    """All controllers of a shard, with one delay queue. A few workers each serve however many logical clusters there are."""
+    """All controllers of a shard, with one delay queue. Each has a fixed number of workers for all logical clusters."""
 
     def __init__(
         self,
@@ -27,7 +27,7 @@ class ControllerRunner:
         expected_errors: tuple[type[Exception], ...] = (),
         clock: Clock | None = None,
     ) -> None:
-        """`expected_errors`: what `reconcile` raises where something is as it should not be; logged without a traceback."""
+        """`expected_errors`: errors of `reconcile` whose cause is data, not a bug. They are logged without a traceback."""
         self._ranges = ranges
         self._follow_ranges = follow_ranges
         self._expected_errors = expected_errors
@@ -43,9 +43,9 @@ class ControllerRunner:
         return [workers.controller for workers in self._workers]
 
     def add(self, *controllers: Controller[Any]) -> None:
-        """Raises RuntimeError once running, ValueError for a controller without a name."""
+        """Adds controllers. Raises RuntimeError after `start`, ValueError for a controller without a name."""
         if self._running:
-            raise RuntimeError("controllers are added before the runner starts; add them where the shard is wired")
+            raise RuntimeError("controllers have to be added before the runner starts; add them where the shard is wired")
         for controller in controllers:
             if not controller.name:
                 raise ValueError(f"{type(controller).__name__} has no name; set `name` on the class")
@@ -58,7 +58,7 @@ class ControllerRunner:
             workers.start()
 
     async def stop(self) -> None:
-        """Returns when no worker runs any more."""
+        """Stops the workers. Returns when all of them have ended."""
         self._running = False
         if self._stop_following is not None:
             self._stop_following()
@@ -68,12 +68,12 @@ class ControllerRunner:
 
     @property
     def idle(self) -> bool:
-        """Nothing waits or is under way; retries that are not due do not count."""
+        """Whether nothing waits or runs. Retries that are not due do not count."""
         return all(workers.idle for workers in self._workers)
 
     @property
     def broken(self) -> str:
-        """The name of a worker that ended, which none ever should; empty when all is well."""
+        """The name of a worker that ended unexpectedly; empty if all workers run."""
         if not self._running:
             return "all: not started"
         return next((ended for workers in self._workers if (ended := workers.ended)), "")

@@ -1,4 +1,4 @@
-"""The workers of one controller: they take keys from its work queue, reconcile them, and see to retries."""
+"""The workers of one controller. They take keys from its work queue, reconcile them and schedule retries."""
 
 from __future__ import annotations
 
@@ -21,21 +21,20 @@ from tenantry.storage.cell import NotOwned, Stale
 from tenantry.storage.range import Range
 from tenantry.storage.record import RecordEvent
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 K = TypeVar("K", bound=Hashable)
 
 FIRST_RETRY_SECONDS = 0.005
 LAST_RETRY_SECONDS = 30.0
 SLICE_SECONDS = 0.002
-"""How long a worker keeps the loop while keys need no waiting: a long queue must not delay requests."""
+"""How long a worker may use the loop without a pause, so that a long queue does not delay requests."""
 
 
 class Workers(Generic[K]):
-    """One controller at work on every range that it is given by `acquire`.
+    """Runs one controller over the ranges that `acquire` gets.
 
-    `expected_errors` say that something is as it should not be, and are logged in one line; other errors are logged with their
-    traceback. All are retried.
+    `expected_errors` are logged in one line, other errors with a traceback. After any error the key is retried.
     """
 
     def __init__(
@@ -64,7 +63,7 @@ class Workers(Generic[K]):
             self._tasks.add(restarting(self._work, name=f"{self.controller.name}-{number}"))
 
     def stop(self) -> set[asyncio.Task[None]]:
-        """Cancels the workers and the listing under way. Returns their tasks, which have to be waited for."""
+        """Cancels the workers and the running listing. Returns their tasks, which the caller has to await."""
         tasks, self._tasks = self._tasks, set()
         for task in tasks:
             task.cancel()
@@ -73,16 +72,16 @@ class Workers(Generic[K]):
 
     @property
     def idle(self) -> bool:
-        """Nothing waits or is under way; retries that are not due do not count."""
+        """Whether nothing waits or runs. Retries that are not due do not count."""
         return self._queue.idle and self._listings.idle
 
     @property
     def ended(self) -> str:
-        """The name of a worker that ended although it was not stopped; empty when there is none."""
+        """The name of a worker that ended without `stop`; empty if there is none."""
         return next((task.get_name() for task in self._tasks if task.done()), "")
 
     def acquire(self, range_: Range) -> Callable[[], None]:
-        """Follows the events of a range, and lists it. Returns what to call when the range is released."""
+        """Follows the events of a range and lists it. Returns the function to call when the range is released."""
         controller = self.controller
         resources = controller.resources
         changed = self._changed()
@@ -102,7 +101,7 @@ class Workers(Generic[K]):
         self._delayed.discard(self._queue, is_of_range)
 
     def _changed(self) -> Callable[[Sequence[RecordEvent]], None]:
-        """The subscriber of a range's events. It runs once for each event of the range, so it looks nothing up that stays."""
+        """The subscriber of a range's events. It runs for each event, so it has its constants in local variables."""
         controller, keys, add = self.controller, self.controller.keys, self._queue.add
 
         def changed(events: Sequence[RecordEvent]) -> None:
@@ -143,7 +142,7 @@ class Workers(Generic[K]):
                 self._relist()
 
     async def _reconcile(self, key: K) -> str:
-        """The outcome."""
+        """Reconciles a key and returns the outcome: DONE, RETRY or ERROR."""
         controller, cluster = self.controller, self.controller.cluster_of(key)
         range_ = self._ranges.owned(cluster)
         if range_ is None:
@@ -154,24 +153,24 @@ class Workers(Generic[K]):
                 await controller.reconcile(range_, key)
             finally:
                 if not range_.owned and self._ranges.owned(cluster) is None:
-                    # The range was released meanwhile. What the controller noted of it since then is dropped here or never.
+                    # The range was released during the call. Drop what the controller recorded about it since then.
                     controller.released(range_)
         except Retry as retry:
             self._retry(key, self._backoff.next_seconds(key) if retry.after_seconds is None else retry.after_seconds)
             return RETRY
         except (Stale, NotOwned):
-            # Another writer was quicker, so the first retry is at once. The others wait longer and longer: what expects something
-            # that never becomes true would be busy for ever.
+            # A conflict with another writer: the first retry is immediate. Later ones use the back-off, because a controller that
+            # expects a state that never comes would retry forever without a pause.
             is_first = not self._backoff.failures(key)
             seconds = self._backoff.next_seconds(key)
             self._retry(key, 0.0 if is_first else seconds)
             return RETRY
         except self._expected_errors as error:
-            log.info("not reconciled", extra={"controller": controller.name, "key": str(key), "error": str(error)})
+            logger.info("reconcile failed, retrying", extra={"controller": controller.name, "key": str(key), "error": str(error)})
             self._retry(key, self._backoff.next_seconds(key))
             return ERROR
-        except Exception:  # a worker serves every tenant: whatever one object provokes must not end it
-            log.exception("reconciler failed", extra={"controller": controller.name, "key": str(key)})
+        except Exception:  # one object may cause any error; it must not end a worker, which serves all tenants
+            logger.exception("reconciler failed", extra={"controller": controller.name, "key": str(key)})
             self._retry(key, self._backoff.next_seconds(key))
             return ERROR
         self._backoff.reset(key)
@@ -182,7 +181,7 @@ class Workers(Generic[K]):
             self._delayed.add_after(self._queue, key, seconds)
 
     def _relist(self, clusters: frozenset[str] | None = None) -> None:
-        """Adds all keys of some logical clusters once more (None: of all)."""
+        """Lists the keys of some logical clusters again (None: of all)."""
         cluster_of, initial_keys = self.controller.cluster_of, self.controller.initial_keys
 
         def keys(range_: Range) -> Iterable[K | None]:

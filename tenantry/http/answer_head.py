@@ -27,8 +27,7 @@ class AnswerHead:
     `status`: the code. `header`: the lines to pass on, each ended by CRLF, with the framing. `fields`: the headers by lower-case
     name;
     of a repeated one the last. `length`: the length of the body in bytes, None for a chunked body. `keeps`: whether the server
-    keeps
-    the connection open for another request.
+    keeps the connection open for another request.
     """
 
     __slots__ = ("fields", "header", "keeps", "length", "status")

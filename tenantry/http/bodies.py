@@ -33,8 +33,7 @@ BodyT = TypeVar("BodyT", bound=Body)
 
 class Bodies(Generic[BodyT]):
     """The bodies of one server. `memory`: the bytes of all requests. The bytes of a body count from when they arrive until the
-    request
-    is answered."""
+    request is answered."""
 
     def __init__(self, limits: Limits, memory: Shares, pacing: Pacing) -> None:
         self.memory = memory
@@ -104,8 +103,7 @@ class Bodies(Generic[BodyT]):
 
     def late(self, now: float) -> list[BodyT]:
         """The bodies that take too long. `now`: by the loop's clock. The time of a body grows with the bytes that were received,
-        so a
-        large body is not too slow as long as it arrives at the lowest rate."""
+        so a large body is not too slow as long as it arrives at the lowest rate."""
         limits = self._limits
         found = [
             body

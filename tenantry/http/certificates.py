@@ -198,8 +198,7 @@ class CertificateAuthority:
 
     def serving(self, directory: Path, names: Sequence[str], *, life_seconds: float = LIFE_SECONDS) -> tuple[Path, Path]:
         """The files `serving.crt` and `serving.key` of a directory. They are issued again if they do not match `names` or this
-        CA, are
-        due for renewal, or are valid for longer than `life_seconds`. Raises CertificateError, OSError."""
+        CA, are due for renewal, or are valid for longer than `life_seconds`. Raises CertificateError, OSError."""
         certificate_path, key_path = directory / "serving.crt", directory / "serving.key"
         Pair.recover(certificate_path, key_path)
         existing = certificate_path.exists() and key_path.exists()

@@ -16,11 +16,10 @@ from contextlib import suppress
 from aiohttp import StreamReader
 from aiohttp.http import HttpProcessingError, HttpRequestParser, RawRequestMessage
 from aiohttp.http_exceptions import LineTooLong
-from aiohttp.web import RequestPayloadError
 
 from tenantry.base.loop_turns import turns_of_loop
 from tenantry.http.connections import Connections
-from tenantry.http.exchange import Exchange
+from tenantry.http.exchange import Exchange, MalformedBody
 from tenantry.http.messages import credential_of
 
 logger = logging.getLogger(__name__)
@@ -90,7 +89,7 @@ class Connection(asyncio.Protocol):
             max_line_size=limits.header_line_bytes,
             max_field_size=limits.header_line_bytes,
             max_headers=limits.headers,
-            payload_exception=RequestPayloadError,
+            payload_exception=MalformedBody,
             auto_decompress=False,
             max_msg_queue_size=_QUEUED_REQUESTS,
         )
@@ -219,8 +218,7 @@ class Connection(asyncio.Protocol):
 
     def hold_reading(self) -> None:
         """Pauses reading and decrypting until `go_on_reading`. What does not fit into the buffers of the connection stays with
-        the
-        client, and the end of the client may be noticed late."""
+        the client, and the end of the client may be noticed late."""
         self._on_hold = True
         self._pause_transport()
 

@@ -1,8 +1,7 @@
 """The connections of a server: their limit, and which one is closed when there are too many.
 
 Connections without accepted credentials have a limit of their own: when it is reached, the oldest of them is closed. The idle
-time of
-such connections is limited too, and so are the time and memory of incomplete request heads.
+time of such connections is limited too, and so are the time and memory of incomplete request heads.
 """
 
 from __future__ import annotations

@@ -8,7 +8,6 @@ from typing import Any
 
 from aiohttp import StreamReader
 from aiohttp.http import RawRequestMessage
-from aiohttp.web import RequestPayloadError
 
 from tenantry.http.bodies import Bodies
 from tenantry.http.callers import Caller
@@ -23,6 +22,10 @@ _LARGE_BYTES = 64 * 1024
 
 class SlowBody(Exception):
     """A body did not arrive in time."""
+
+
+class MalformedBody(Exception):
+    """The parser found a body that is not valid HTTP."""
 
 
 class Exchange:
@@ -106,8 +109,7 @@ class Exchange:
 
     async def _receive(self, limit_bytes: int | None) -> bytes:
         """Reads the rest of the body at its pace. With a limit, the bytes are counted and returned, up to the first piece above
-        the
-        limit. Without one (None), they are dropped."""
+        the limit. Without one (None), they are dropped."""
         size = 0
         chunks: list[bytes] = []
         try:
@@ -122,7 +124,7 @@ class Exchange:
                     await self.pace(len(chunk))
         except SlowBody as error:
             raise BodyTimeout(str(error)) from error
-        except RequestPayloadError as error:
+        except MalformedBody as error:
             raise BadRequest(f"the body of the request could not be read: {error}") from error
         return b"".join(chunks)
 

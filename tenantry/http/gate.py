@@ -6,10 +6,8 @@
                   queue by tenant and user ──► the least served is next; 429 if it waits too long, or too many wait
 
 This is Kubernetes' API Priority and Fairness for tenants: a seat is a place among the requests in progress. A handler also keeps
-the
-event loop until it first waits, which delays all other answers, so its time is measured. When requests have used up their part of
-a
-turn, the others wait for the next one: first the loop reads from sockets and runs timers.
+the event loop until it first waits, which delays all other answers, so its time is measured. When requests have used up their
+part of a turn, the others wait for the next one: first the loop reads from sockets and runs timers.
 """
 
 from __future__ import annotations
@@ -115,8 +113,7 @@ class Gate:
         """Takes a seat if one is free. Returns whether it did.
 
         While others wait, only a tenant that has not run in this turn may begin. It does not delay the others: they wait for the
-        next
-        turn, or for room in their own shares.
+        next turn, or for room in their own shares.
         """
         if caller.exempt:
             lane.in_flight.requests += 1
@@ -185,8 +182,7 @@ class Gate:
 
     def run(self, caller: Caller, work: Coroutine[Any, Any, Result], what: What = ()) -> Awaitable[Result]:
         """Awaits the work and returns its result. The time that it keeps the loop counts for the caller. `what`: the work in
-        words,
-        for the log."""
+        words, for the log."""
         return in_steps(work, what, partial(self.spent, caller), self._clock)
 
     def spent(self, caller: Caller, seconds: float, now: float) -> None:
@@ -232,8 +228,7 @@ class Gate:
 
     def _admit(self, lane: Lane, planned: dict[Hashable, float]) -> None:
         """Gives free seats to waiting requests, as many as fit into one turn. `planned`: the seconds that each tenant is expected
-        to
-        use of it."""
+        to use of it."""
 
         def fits(owners: tuple[Hashable, ...], _: asyncio.Future[None]) -> bool:
             return planned.get(owners[0], 0.0) < self._tenant_seconds and lane.seats.fits(owners)

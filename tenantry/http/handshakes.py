@@ -5,8 +5,7 @@
                   │ is closed
 
 The client has sent no credentials yet. Such a connection costs about 40 KB, and about a millisecond of the loop, most of it in
-one
-step.
+one step.
 """
 
 from __future__ import annotations
@@ -44,8 +43,7 @@ _BACKSTOP_SECONDS = 5.0
 
 class ServerContext(ssl.SSLContext):
     """The TLS context of a server. `starting`: handshakes for which the loop has not created a TLS object yet. It creates them in
-    the
-    order in which handshakes start, so the first handshake belongs to the next object."""
+    the order in which handshakes start, so the first handshake belongs to the next object."""
 
     starting: deque[Handshake]
 
@@ -60,8 +58,7 @@ class ServerContext(ssl.SSLContext):
 
 class PacedObject(AlertingObject):
     """The TLS object of one connection. If a turn has no time for a step of its handshake, it raises SSLWantReadError, as if it
-    waited
-    for more bytes."""
+    waited for more bytes."""
 
     _handshake: Handshake | None
 
@@ -114,8 +111,7 @@ class Handshake(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Receives bytes before the handshake starts (uvloop reads before it can be paused), and after its end (bytes that
-        arrived
-        with the last packet of the handshake)."""
+        arrived with the last packet of the handshake)."""
         if self.made is not None:
             self.made.data_received(data)
             return
@@ -275,8 +271,7 @@ class Handshakes:
 
     def _evict(self, address: str) -> None:
         """Closes a handshake to make room for a new one from an address: the oldest one of that address, so that no address
-        displaces
-        others. If it has none, one of the oldest of all, from the address with the most handshakes."""
+        displaces others. If it has none, one of the oldest of all, from the address with the most handshakes."""
         self.evicted += 1
         own = self._by_address.get(address)
         if own:

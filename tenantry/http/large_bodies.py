@@ -1,8 +1,7 @@
 """Limits how many bytes of large bodies are processed at the same time for one tenant.
 
 The values that are made from a body take ten times its memory until the request is answered. If many bodies are processed
-together,
-that memory is hard to return: CPython's allocator frees an arena of a megabyte only when nothing in it is used.
+together, that memory is hard to return: CPython's allocator frees an arena of a megabyte only when nothing in it is used.
 """
 
 from __future__ import annotations
@@ -29,8 +28,7 @@ class _Tenant:
 
 class LargeBodies:
     """The large bodies of one server. `bytes_of_one`: how many bytes of bodies of one tenant are processed at a time, but at
-    least one
-    body; 0: no limit. The users of a tenant take turns, by bytes.
+    least one body; 0: no limit. The users of a tenant take turns, by bytes.
     """
 
     def __init__(self, bytes_of_one: int) -> None:

@@ -22,8 +22,7 @@ class Limits:
 
     head_bytes: int = 256 * 1024
     """How many bytes of an incomplete request head, or of requests after the present one, one connection may have. Go's limit for
-    a
-    head is 1 MiB. In practice the longest heads that the two limits above allow have tokens of 32 KiB."""
+    a head is 1 MiB. In practice the longest heads that the two limits above allow have tokens of 32 KiB."""
 
     head_timeout_seconds: float = 10.0
     """How long a request head may take from its first byte to its last. It usually arrives in one or two packets."""
@@ -36,13 +35,11 @@ class Limits:
 
     large_body_bytes_per_second: int = 16 * 1024 * 1024
     """The rate at which all bodies of more than 64 KiB together are read while more than one tenant uses the server. 0: no limit.
-    It
-    is five bodies of 3 MiB per second. It exists because the work for each body delays all other requests (GIL)."""
+    It is five bodies of 3 MiB per second. It exists because the work for each body delays all other requests (GIL)."""
 
     large_body_bytes_at_once: int = 1024 * 1024
     """How many bytes of such bodies of one tenant are processed at the same time, but at least one body. 0: no limit. The values
-    that
-    are made from a body take ten times its memory."""
+    that are made from a body take ten times its memory."""
 
     largest_share: float = LARGEST_SHARE
     """The largest share of each limit for one tenant or user (`Shares`). Half, so that the same amount is left for the next
@@ -53,16 +50,14 @@ class Limits:
 
     queue_seconds: float = 2.0
     """How long a request waits for a seat or a turn before 429. It is long enough for a burst. A client that gets 429 earlier
-    retries
-    after a pause."""
+    retries after a pause."""
 
     receiving_bodies: int = 4000
     """Bodies that are received at the same time; more are refused with 429. They need no seat, only a connection and memory."""
 
     request_memory_bytes: int = 256 * 1024 * 1024
     """Bytes of requests in memory: incomplete heads, bodies that are received, and bodies of requests in progress. Half of it,
-    the
-    share of one tenant, is forty bodies of the largest size."""
+    the share of one tenant, is forty bodies of the largest size."""
 
     connections: int = 50_000
     """Open connections. Each watch has its own. An idle connection costs about 50 KB with TLS."""
@@ -80,8 +75,7 @@ class Limits:
 
     writing_requests: int = 200
     """Writes in progress at the same time; more wait (`queued_requests`). Writes have their own limit, so that a burst of writes
-    that
-    wait for the store does not delay reads. kube-apiserver's default."""
+    that wait for the store does not delay reads. kube-apiserver's default."""
 
     watches: int = 20_000
     """Open watches. One costs about 50 KB with TLS, so this is 1 GB; more are refused with 429."""
@@ -95,8 +89,7 @@ class Limits:
 
     idle_timeout_seconds: float = 90.0
     """How long a connection may be idle before the head of its next request is complete. Go's HTTP server in kube-apiserver has
-    the
-    same time-out, so connection pools of clients work with it."""
+    the same time-out, so connection pools of clients work with it."""
 
     tls_handshakes: int = 2000
     """Connections in the TLS handshake; one more closes the oldest. Each costs 40 KB, and a client needs two packets for its

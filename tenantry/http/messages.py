@@ -33,8 +33,7 @@ class Request:
     """One HTTP request.
 
     `path`: decoded, without the query. `headers`: use lower-case names for look-ups. The mapping ignores case, so lower the names
-    when
-    you iterate over it. `header_values` finds repeated headers.
+    when you iterate over it. `header_values` finds repeated headers.
 
     `client_certificate`: the client's certificate in DER, verified by TLS, None if there is none. `remote`: the client's address.
     `request_id`: sent back as `Audit-Id`. `verb`: set by the handler, for logs and metrics. `known_credential`: the value of
@@ -139,8 +138,7 @@ def frame(payload: bytes) -> bytes:
 @dataclass(slots=True, eq=False)
 class Stream:
     """A streamed answer of unknown length. `run`: writes to the sink and returns when the stream is over. It must not block the
-    loop,
-    and it is cancelled when the client closes the connection."""
+    loop, and it is cancelled when the client closes the connection."""
 
     run: Callable[[Sink], Coroutine[Any, Any, None]]
     status: int = 200
@@ -177,9 +175,8 @@ class Relay:
     `header`: header lines, each ended by CRLF, with the framing (Content-Length or Transfer-Encoding), without hop-by-hop
     headers.
     `body`: the part of the framed body that is known. `run`: writes the rest. It returns True if that was all, False if it
-    stopped
-    between two chunks, and raises if it stopped elsewhere. It is cancelled when the client closes the connection. `chunked`: the
-    answer counts as a watch. `close`: called if the answer is dropped before `run` began.
+    stopped between two chunks, and raises if it stopped elsewhere. It is cancelled when the client closes the connection.
+    `chunked`: the answer counts as a watch. `close`: called if the answer is dropped before `run` began.
     """
 
     status: int

@@ -4,8 +4,7 @@ server.
     piece read ──► queue by tenant and user ──► the owner with the fewest bytes is next, when the rate allows its piece
 
 A piece is the result of one read, mostly 256 KiB. Decrypting it releases the GIL a dozen times, and other requests have to wait
-while
-a large body is decoded.
+while a large body is decoded.
 """
 
 from __future__ import annotations

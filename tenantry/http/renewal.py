@@ -119,8 +119,7 @@ class Issued(Certificate):
 
 class FromFiles(Certificate):
     """An operator's certificate. It is loaded again when its files change, as kube-apiserver does. If the new pair cannot be
-    used, the
-    error is logged and the previous one stays in use."""
+    used, the error is logged and the previous one stays in use."""
 
     def __init__(self, name: str, certificate_path: Path, key_path: Path) -> None:
         """Raises CertificateError."""

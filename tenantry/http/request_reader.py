@@ -60,8 +60,7 @@ def is_no_operation(message: RawRequestMessage) -> bool:
 
 def origin_form(target: str) -> str:
     """The path and query of a target in the absolute form, which proxies send (RFC 9112 §3.2.2). Unlike `urllib.parse.urlsplit`,
-    it
-    does not cache its argument."""
+    it does not cache its argument."""
     scheme, absolute, rest = target.partition("://")
     if not absolute or not scheme.isalnum():
         return target

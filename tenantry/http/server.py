@@ -45,8 +45,7 @@ _CLIENT_CLOSED = 499
 
 Refusal = Callable[[Exception, RequestT], Response | None]
 """Makes the answer for an error: for every `HttpError`, and for all errors that a handler raises on purpose. It returns None for
-an
-error that is a bug: that is logged, and answered as an InternalError."""
+an error that is a bug: that is logged, and answered as an InternalError."""
 
 
 class RequestLog(Protocol[AnyRequest]):
@@ -69,10 +68,8 @@ class HttpServer(Generic[RequestT]):
     """Serves `handler` on one address.
 
     `make`: the class of the requests. `refusal`: makes the answers for errors. `callers`: finds the callers of requests, among
-    whom
-    the limits are shared. `probes`: paths of health checks; requests for them do not wait and use no share. `tls`: None for plain
-    HTTP
-    (tests, or behind a proxy that terminates TLS). All methods must be called on the loop that `start` ran on.
+    whom the limits are shared. `probes`: paths of health checks; requests for them do not wait and use no share. `tls`: None for
+    plain HTTP (tests, or behind a proxy that terminates TLS). All methods must be called on the loop that `start` ran on.
     """
 
     def __init__(
@@ -117,8 +114,7 @@ class HttpServer(Generic[RequestT]):
 
     async def start(self, host: str, port: int, flag: str = "--secure-port") -> int:
         """Starts listening. Returns the port, which the system chooses if `port` is 0. `flag`: the flag that sets the port, for
-        the
-        text of the error. Raises ListenError.
+        the text of the error. Raises ListenError.
         """
         loop = asyncio.get_running_loop()
         protocol = self._connection if self._tls is None else self._handshakes.protocol

@@ -1,8 +1,7 @@
 """The outputs of streams and relayed answers. They write directly to the transport.
 
 A watch event is framed once and written to the transport of every watcher. With a task, a queue and a response writer for each
-watcher,
-the same deliveries took three times the CPU.
+watcher, the same deliveries took three times the CPU.
 """
 
 from __future__ import annotations

@@ -1,12 +1,9 @@
 """TLS alerts that refuse a certificate (RFC 8446 §6.2): a server that sends them, and a client that reads them.
 
 With TLS 1.3 the client's handshake ends before the server has checked the client's certificate. So an alert may come after a
-request
-was written. That request was not executed, because a server reads no request before its own handshake has ended. But a server
-that
-crashes in between sends no alert. So our clients send nothing until they have a session ticket, the first thing that a server
-sends
-after its handshake (RFC 8446 §4.6.1).
+request was written. That request was not executed, because a server reads no request before its own handshake has ended. But a
+server that crashes in between sends no alert. So our clients send nothing until they have a session ticket, the first thing that
+a server sends after its handshake (RFC 8446 §4.6.1).
 """
 
 from __future__ import annotations
@@ -37,8 +34,7 @@ _REFUSALS = frozenset(
     )
 )
 """Alerts that are sent only in a handshake. Others, such as `internal error`, may come at any time and do not prove that a
-request was
-not executed."""
+request was not executed."""
 
 
 def refusal(error: BaseException | None) -> str:
@@ -56,8 +52,7 @@ def refusal(error: BaseException | None) -> str:
 
 class TicketedObject(ssl.SSLObject):
     """A client's SSLObject that reports when the server has completed its handshake too: when it has sent a session ticket (RFC
-    8446
-    §4.6.1). Set it as `SSLContext.sslobject_class`."""
+    8446 §4.6.1). Set it as `SSLContext.sslobject_class`."""
 
     _accepted: bool
     _notify: Callable[[], None] | None
@@ -94,10 +89,8 @@ class AlertingObject(ssl.SSLObject):
     """A server's SSLObject that sends alerts. Set it as `SSLContext.sslobject_class`.
 
     When a handshake fails, asyncio and uvloop close the connection without sending the pending bytes, which are the alert. So
-    this class
-    first raises SSLWantReadError, as if the handshake waited for more bytes, and the loop sends the alert. Then the client closes
-    the
-    connection, or the time limit of the handshake ends it.
+    this class first raises SSLWantReadError, as if the handshake waited for more bytes, and the loop sends the alert. Then the
+    client closes the connection, or the time limit of the handshake ends it.
     """
 
     _incoming: ssl.MemoryBIO

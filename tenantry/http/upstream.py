@@ -22,13 +22,11 @@ class UpstreamLimits:
 
     connecting: int = 16
     """How many connections are opened at the same time. If a burst opened all of its connections at once, each would take as long
-    as
-    all of them together, and all would time out."""
+    as all of them together, and all would time out."""
 
     accept_timeout_seconds: float = 0.5
     """How long a request on a new connection waits for the end of the server's TLS handshake. After that it is sent anyway; then
-    it
-    may have been executed if the connection breaks."""
+    it may have been executed if the connection breaks."""
 
     idle_seconds: float = 30.0
     """How long an idle connection is kept. It is less than the server's 90 s, so that the server rarely closes one in use."""
@@ -102,8 +100,7 @@ class Upstream:
 
     def renew(self, tls: ssl.SSLContext) -> None:
         """Uses another certificate for new connections. Older connections get no more requests: the server checks the certificate
-        of
-        the connection at every request, and refuses an expired one."""
+        of the connection at every request, and refuses an expired one."""
         self._tls = tls
         self._current.clear()
         for connection in self._idle:

@@ -39,10 +39,8 @@ class UpstreamError(Exception):
 @dataclass(slots=True, eq=False)
 class Answer:
     """An answer of the other server. `header`: the header lines to pass on, each ended by CRLF, with the framing. `fields`: the
-    headers
-    by lower-case name; of a repeated one the last. `body`: the whole body, or empty if `rest` has it. `rest`: call its `pump` for
-    the
-    body; None if `body` is complete."""
+    headers by lower-case name; of a repeated one the last. `body`: the whole body, or empty if `rest` has it. `rest`: call its
+    `pump` for the body; None if `body` is complete."""
 
     status: int
     header: bytes
@@ -54,8 +52,7 @@ class Answer:
 
 class UpstreamConnection(asyncio.Protocol):
     """A connection that a pool creates. `released`: called when an exchange has ended and another may begin. `lost`: called when
-    the
-    connection is closed."""
+    the connection is closed."""
 
     def __init__(self, released: Callable[[UpstreamConnection], None], lost: Callable[[UpstreamConnection], None]) -> None:
         self.used = 0
@@ -147,8 +144,7 @@ class UpstreamConnection(asyncio.Protocol):
         """Sends a request with its body, and returns when the head of the answer was received.
 
         `head_only`: no body follows, whatever the head says (HEAD). Raises UpstreamError; then the connection is aborted.
-        Cancelling
-        the exchange aborts it too, which tells the other server to stop.
+        Cancelling the exchange aborts it too, which tells the other server to stop.
         """
         transport = self._transport
         if transport is None or not self.usable:
@@ -171,8 +167,7 @@ class UpstreamConnection(asyncio.Protocol):
         """Writes the rest of a body to a sink. Returns and raises as `Relay.run`.
 
         If a chunked answer has to end early, it ends after some of it was passed on, or one second after the request. Then the
-        client
-        resumes the watch, and gets the missed events from the new owner.
+        client resumes the watch, and gets the missed events from the new owner.
         """
         sink.on_ending(self._wake)
         may_end = False
@@ -220,8 +215,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _leave(self) -> None:
         """Called when an answer is cancelled. Asks the server to end a watch, so that the connection can be reused: a new one
-        costs
-        both sides a handshake, which is more than everything else of a watch."""
+        costs both sides a handshake, which is more than everything else of a watch."""
         if self._scanner is None or not self._keep or self._ended or self._transport is None:
             self.abort()
             return

@@ -61,7 +61,7 @@ def naming_conditions(crd: Object, others: Iterable[Object], now: datetime | Non
 
 
 def named_status(crd: Object, taken: TakenNames, now: datetime | None = None) -> Object:
-    """`naming_conditions`, where the names of the others are collected already."""
+    """As `naming_conditions`, but `taken` has the names of the other definitions, collected before."""
     wanted: Object = crd["spec"]["names"]
     status: Object = dict(crd.get("status") or {})
     resources, kinds = taken.resources, taken.kinds

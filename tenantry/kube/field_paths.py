@@ -45,7 +45,7 @@ class ReportedPaths:
     def __init__(self) -> None:
         self._paths: dict[str, None] = {}
         self.count = 0
-        """How many were added, with those beyond the first hundred."""
+        """How many paths were added, including those after the first hundred, which are not kept."""
 
     def add(self, path: Path) -> None:
         self.count += 1

@@ -70,7 +70,7 @@ class FieldType:
 
     @property
     def go_type(self) -> str:
-        """How Go's reflection prints it."""
+        """The type as Go's reflection prints it."""
         prefix = {"list": "[]", "map": "map[string]"}.get(self.container, "")
         return prefix + self.go_name
 

@@ -139,7 +139,7 @@ def dns1035_label_errors(name: str, *, prefix: bool = False) -> list[str]:
 
 
 def path_segment_errors(name: str, *, prefix: bool = False) -> list[str]:
-    """For names that only have to be a valid URL path segment (RBAC objects)."""
+    """The errors of a name that only has to be a valid URL path segment (RBAC objects)."""
     if not prefix and name in (".", ".."):
         return [f"may not be '{name}'"]
     return [f"may not contain '{part}'" for part in ("/", "%") if part in name]

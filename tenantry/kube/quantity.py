@@ -14,7 +14,7 @@ _DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "
 _NANO = Decimal("1e-9")
 _MAX_DIGITS = 64
 _EXACT = Context(prec=4 * _MAX_DIGITS)
-"""As many digits as a quantity can have. Python's default is 28."""
+"""A context with as many digits as a quantity can have. Python's default is 28."""
 
 SYNTAX_ERROR = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
 

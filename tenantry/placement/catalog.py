@@ -1,7 +1,7 @@
-"""The catalog as this process knows it: copies of what every shard needs to serve its own ranges.
+"""The catalog of one process: copies of the objects of other ranges that every shard needs.
 
-Copies are written in the transaction of their originals. This shard's own are applied the moment they are committed, so it
-reads its own writes; those of others arrive by the store's watch.
+A copy is written in the transaction of its original. The copies that this shard writes are applied when they are committed, so
+the shard reads its own writes. The copies of other shards arrive by a watch of the store.
 """
 
 from __future__ import annotations
@@ -23,23 +23,22 @@ from tenantry.storage.keys import CATALOG, prefix_end
 from tenantry.storage.record import Change
 from tenantry.storage.store import Batch, Page, Store
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 PREFIX = CATALOG.encode()
 DECODED_AGAIN_BYTES = 256
-"""A copy up to here is decoded whenever it is looked at, in half a microsecond: kept, it would take 400 bytes, and there is one
-for each tenant."""
+"""Copies up to this size are decoded at each use (0.5 µs). Caching them would take 400 bytes for each tenant."""
 
 _decoded: Cache[int, Object] = Cache("catalog_objects", bytes_max=128 << 20)
-"""By the number of an entry, which it has from the first look on."""
+"""Decoded copies by the number of their entry. An entry gets its number when it is decoded for the first time."""
 _numbers = count()
 
 Subscriber = Callable[[str, str, str, Object | None], None]
-"""Called with resource, cluster, name and the object now (None: gone). On the loop; must not wait."""
+"""Called with resource, cluster, name and the present object (None: deleted). Runs on the event loop and must not block."""
 
 
 class Entry:
-    """One copy, decoded when it is looked at. `revision` is the store's revision that wrote it."""
+    """One copy, decoded when it is read. `raw`: the copy as JSON. `revision`: the store's revision that wrote it."""
 
     __slots__ = ("_number", "raw", "revision")
 
@@ -62,15 +61,16 @@ class Entry:
 
 
 class Catalog:
-    """Look-ups are synchronous. `resource` is `<group|core>/<plural>` without identity, for example `apis.kcp.io/apiexports`.
+    """The copies by resource, cluster and name. Look-ups are synchronous.
 
-    Objects that are given out are shared: never change them.
+    `resource` is `<group|core>/<plural>` without identity, for example `apis.kcp.io/apiexports`. Returned objects are shared:
+    do not change them.
     """
 
     def __init__(self, store: Store) -> None:
         self._entries: dict[str, dict[str, dict[str, Entry]]] = {}
         self._gone: dict[bytes, int] = {}
-        """Deleted copies by key, with the revision, until the watch has passed it: what it still shows of them is old."""
+        """Deleted copies: key → revision. Kept until the watch has passed the revision, so that older events are ignored."""
         self._changes: KeyedBroadcast[str, [str, str, str, Object | None]] = KeyedBroadcast("a subscriber of a resource's copies")
         self._all_changes: Broadcast[[str, str, str, Object | None]] = Broadcast("a subscriber of the catalog")
         self._follower = Follower(
@@ -82,59 +82,61 @@ class Catalog:
         return entry.object if entry is not None else None
 
     def entry(self, resource: str, cluster: str, name: str) -> Entry | None:
-        """The copy itself: its bytes and the revision that wrote it, for callers that cache what they derive from it."""
+        """The copy with its bytes and its revision, for callers that cache what they derive from it. None if there is none."""
         by_name = self._entries.get(resource, {}).get(cluster)
         return by_name.get(name) if by_name is not None else None
 
     def list(self, resource: str, cluster: str | None = None) -> list[tuple[str, str, Object]]:
-        """(cluster, name, object) of every copy, or of one cluster's; in no order that means anything."""
+        """(cluster, name, object) of every copy, or of the copies of one cluster. The order has no meaning."""
         by_cluster = self._entries.get(resource, {})
         clusters = by_cluster.keys() if cluster is None else (cluster,)
         return [(c, name, entry.object) for c in clusters for name, entry in by_cluster.get(c, {}).items()]
 
     def each(self, resource: str) -> Iterator[tuple[str, str, Object]]:
-        """As `list` for all clusters, one at a time, so that of a million copies one is decoded at once. Not to be kept over an
-        await, nor over a change of the catalog."""
+        """As `list` for all clusters, but lazy: one copy is decoded at a time. Do not await and do not change the catalog during
+        the iteration."""
         for cluster, by_name in self._entries.get(resource, {}).items():
             for name, entry in by_name.items():
                 yield cluster, name, entry.object
 
     def names(self, resource: str) -> Iterator[tuple[str, Iterable[str]]]:
-        """The clusters that have any, each with the names. The catalog may change meanwhile, so it can be iterated in slices."""
+        """The clusters that have copies, each with the names. The catalog may change during the iteration, so that it can run in
+        slices."""
         for cluster, by_name in tuple(self._entries.get(resource, {}).items()):
             yield cluster, tuple(by_name)
 
     def names_in(self, resource: str, cluster: str) -> Iterable[str]:
-        """The names in one cluster, as they are now."""
+        """The present names in one cluster."""
         return tuple(self._entries.get(resource, {}).get(cluster, ()))
 
     def has_any(self, resource: str, cluster: str) -> bool:
         return bool(self._entries.get(resource, {}).get(cluster))
 
     def subscribe(self, resource: str | None, callback: Subscriber) -> Callable[[], None]:
-        """Calls back for every later change of a resource (None: of any). Returns how to unsubscribe."""
+        """Calls `callback` for every later change of a resource (None: of any resource). Returns how to unsubscribe."""
         if resource is None:
             return self._all_changes.subscribe(callback)
         return self._changes.subscribe(resource, callback)
 
     @property
     def following(self) -> bool:
-        """Whether changes of other shards arrive."""
+        """Whether changes of other shards arrive: False while the watch of the store is interrupted."""
         return self._follower.following
 
     async def start(self) -> None:
-        """Reads all there is, then follows. Raises StoreError where the store cannot be read."""
+        """Reads all copies, then follows their changes. Raises StoreError if the store cannot be read."""
         await self._follower.start()
 
     async def stop(self) -> None:
         await self._follower.stop()
 
     async def reached(self, revision: int) -> None:
-        """Returns when everything up to a revision of the store is here, also before `start`. Raises StoreError."""
+        """Returns when the catalog is complete up to a revision of the store. May be called before `start`. Raises StoreError."""
         await self._follower.reached(revision)
 
     def committed(self, revision: int, changes: Sequence[Change]) -> None:
-        """What this shard committed itself. A subscriber of `Cell.commits`, so that it is known before the writer's answer."""
+        """Applies the copies that this shard committed. It subscribes to `Cell.commits`, which runs before the writer gets its
+        answer."""
         for change in changes:
             for key, value in change.catalog.items():
                 self._apply(revision, key, value)
@@ -167,7 +169,7 @@ class Catalog:
         try:
             group, plural, cluster, name = key.decode().removeprefix(CATALOG).split("/", 3)
         except ValueError:
-            log.error("a key of the catalog cannot be read and is left out", extra={"key": repr(key)})
+            logger.error("skipping an unreadable key of the catalog", extra={"key": repr(key)})
             return
         resource = f"{group}/{plural}"
         by_cluster = self._entries.setdefault(resource, {})

@@ -1,4 +1,4 @@
-"""Where every tenant is: paths to ids, ids to ranges, ranges to shards (kcp's workspace index)."""
+"""Where every tenant is: maps paths to ids, ids to ranges and ranges to shards (kcp: workspace index)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tenantry.placement.urls import Urls
 
 
 class Location(NamedTuple):
-    """Where a logical cluster is served. `url` is the address of its range's base (no trailing slash)."""
+    """Where a logical cluster is served. `url`: base URL of its range, without a trailing slash. `generation`: of the range."""
 
     cluster: str
     range: str
@@ -35,9 +35,9 @@ class Location(NamedTuple):
 
 
 class Directory:
-    """Answers from memory, from the catalog's copies of workspaces and homes, and from the map of ranges.
+    """Resolves tenants in memory, from the catalog's copies of workspaces and homes and from the map of ranges.
 
-    `external_url`: the address that clients use, without a trailing slash.
+    `external_url`: the URL that clients use, without a trailing slash.
     """
 
     def __init__(self, catalog: Catalog, map_: Map, external_url: str) -> None:
@@ -54,15 +54,15 @@ class Directory:
         self._stops: list[Callable[[], None]] = []
 
     def start(self) -> None:
-        """Index what the catalog holds and follow it."""
+        """Indexes the catalog and follows its changes."""
         self._stops = [
             self._catalog.subscribe(WORKSPACES, self._workspace_changed),
             self._catalog.subscribe(HOMES, self._home_changed),
             self.map.subscribe(self._map_changed),
         ]
         self._map_changed()
-        for parent, name, projection in self._catalog.each(WORKSPACES):
-            self._workspace_changed(WORKSPACES, parent, name, projection)
+        for parent, name, copy in self._catalog.each(WORKSPACES):
+            self._workspace_changed(WORKSPACES, parent, name, copy)
         for cluster, key, home in self._catalog.each(HOMES):
             self._home_changed(HOMES, cluster, key, home)
 
@@ -72,10 +72,10 @@ class Directory:
         self._stops = []
 
     def resolve(self, path_or_id: str) -> Location:
-        """The place of a path (`root:org:team`, `<id>:team`, `user:ada:team`) or an id.
+        """The location of a path (`root:org:team`, `<id>:team`, `user:ada:team`) or of an id.
 
-        Raises StatusError: 400 where the text is no path, 404 where nothing of that name exists. An id alone is not looked
-        up (as in kcp), only its range is; authorization refuses clusters that do not exist.
+        Raises StatusError: 400 if the text is not a path, 404 if the path does not exist, 503 if its range has no owner. For an
+        id, only the range is looked up, as in kcp: authorization refuses clusters that do not exist.
         """
         cluster = self.cluster_of(path_or_id)
         if cluster is None:
@@ -83,7 +83,10 @@ class Directory:
         return self.locate(cluster, path_or_id)
 
     def locate(self, cluster: str, shown: str = "") -> Location:
-        """The place of a cluster id. Raises StatusError 404 naming `shown` where no range holds it."""
+        """The location of a cluster id. Raises StatusError: 404 if it is in no range, 503 if its range has no owner.
+
+        `shown`: the name of the tenant in the error text; by default the id.
+        """
         found = self.range_of(cluster)
         if found is None:
             raise not_found(WORKSPACE_RESOURCE, shown or cluster)
@@ -92,6 +95,7 @@ class Directory:
         return Location(cluster, found.name, found.shard, self._urls.range(found.name), found.generation)
 
     def range_of(self, cluster: str) -> RangeInfo | None:
+        """The range whose interval contains an id; None if there is none."""
         index = bisect_right(self._starts, cluster) - 1
         if index < 0:
             return None
@@ -99,9 +103,9 @@ class Directory:
         return found if cluster < found.end else None
 
     def cluster_of(self, path: str) -> str | None:
-        """The id behind a path or id; None where a step does not exist.
+        """The id of a path or id; None if a step of the path does not exist.
 
-        Raises StatusError: 400 where it is no path, 503 where a workspace on the way is Unavailable.
+        Raises StatusError: 400 if the text is not a path, 503 if a workspace in the path is Unavailable.
         """
         if path in self._parents or path.startswith("system:"):
             return path
@@ -118,33 +122,33 @@ class Directory:
                 return None
             cluster, names = home, names[1:]
         for name in names:
-            projection = self._catalog.get(WORKSPACES, cluster, name)
-            if projection is None or projection.get("phase") == "Scheduling":
+            copy = self._catalog.get(WORKSPACES, cluster, name)
+            if copy is None or copy.get("phase") == "Scheduling":
                 return None
-            if projection.get("phase") == "Unavailable":
+            if copy.get("phase") == "Unavailable":
                 raise unavailable(f"workspace {path} is not available")
-            cluster = projection["cluster"]
+            cluster = copy["cluster"]
         return cluster
 
     def workspace(self, parent: str, name: str) -> Object | None:
-        """The projection of a workspace (see `WORKSPACES`); None where there is none."""
+        """The catalog's copy of a workspace (see `WORKSPACES`); None if there is none."""
         return self._catalog.get(WORKSPACES, parent, name)
 
     def home_of(self, user_name: str) -> str | None:
-        """The cluster of a user's home workspace; None where it was never asked for."""
+        """The cluster of a user's home workspace; None if the user has none yet."""
         home = self._catalog.get(HOMES, ROOT, home_key(user_name))
         return home["cluster"] if home is not None else None
 
     def knows(self, cluster: str) -> bool:
-        """Whether a cluster is a workspace's, or a home, and so counts among the tenants of its range."""
+        """Whether a cluster belongs to a workspace or is a home. Only these count as tenants of their range."""
         return cluster in self._parents or cluster in self._homes
 
     def parent_of(self, cluster: str) -> tuple[str, str] | None:
-        """The (parent cluster, workspace name) that own a cluster; None for `root` and `system:*`."""
+        """(parent cluster, workspace name) of the workspace of a cluster; None for `root` and `system:*`."""
         return self._parents.get(cluster)
 
     def path_of(self, cluster: str) -> str | None:
-        """The canonical path of a cluster, None where it has no workspace and is not a root of paths."""
+        """The canonical path of a cluster; None if it has no workspace and no path begins with it."""
         names: list[str] = []
         for _ in range(DEPTH_MAX):
             parent = self._parents.get(cluster)
@@ -160,12 +164,12 @@ class Directory:
         return None
 
     def tenants(self, range_name: str) -> int:
-        """How many workspaces' clusters and homes lie in a range."""
+        """The number of workspaces and homes in a range."""
         return self._tenants.get(range_name, 0)
 
-    def _workspace_changed(self, _: str, parent: str, name: str, projection: Object | None) -> None:
+    def _workspace_changed(self, _: str, parent: str, name: str, copy: Object | None) -> None:
         place = (parent, name)
-        cluster = projection["cluster"] if projection is not None else None
+        cluster = copy["cluster"] if copy is not None else None
         former = self._clusters.get(place)
         if former == cluster:
             return
@@ -198,7 +202,7 @@ class Directory:
     def _map_changed(self) -> None:
         former, self._ranges = self._ranges, self.map.ranges()
         if [(r.name, r.start, r.end) for r in former] == [(r.name, r.start, r.end) for r in self._ranges]:
-            # Another owner moves no tenant to another range, and counting a million takes a second.
+            # Only owners changed. Tenants stay in their ranges, and counting a million tenants takes a second.
             return
         self._starts = [r.start for r in self._ranges]
         self._tenants = {}

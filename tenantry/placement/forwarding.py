@@ -1,7 +1,8 @@
-"""Requests that go on to the shard that owns their range, and what is tried again when it cannot answer.
+"""Forwards requests to the shard that owns their range, and retries them.
 
-Tried again, for a bounded time: what was never sent; reads; and what a shard refused because it does not own the range
-(`NOT_OWNER`). A write that was sent and not answered may have been carried out, so its client gets an error that says so.
+These are retried for a bounded time: requests that were not sent, reads, and requests that a shard refused because it does not
+own the range (`NOT_OWNER`). A write that was sent and not answered may have been executed, so it is not retried: its client
+gets an error that says so.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _NOT_OWNER = NOT_OWNER.lower().encode()
 Exchange = Callable[[UpstreamConnection], Awaitable[Answer]]
 """Sends the request on a connection. Raises UpstreamError."""
 Take = Callable[[Answer], Awaitable[Reply | None]]
-"""Makes a reply of an answer before another exchange may end it; None leaves it to be passed on as it comes."""
+"""Makes a reply from an answer while its connection is in use; None: the answer is relayed as it arrives."""
 
 
 async def _pass_on(answer: Answer) -> Reply | None:
@@ -34,15 +35,15 @@ async def _pass_on(answer: Answer) -> Reply | None:
 
 
 class Forwarding:
-    """`patience_seconds`: for how long a request waits for its range to have an owner that serves it."""
+    """Forwards requests. `patience_seconds`: how long a request waits until its range has an owner that serves it."""
 
     def __init__(self, owners: Owners, *, patience_seconds: float) -> None:
         self._owners = owners
         self._patience_seconds = patience_seconds
         self.retries = 0
-        """Attempts after a request's first."""
+        """Number of attempts after the first one of a request."""
         self.unknown_outcomes = 0
-        """Writes whose shard went away before it answered."""
+        """Number of writes whose connection ended before the answer: nobody knows whether they were executed."""
 
     async def send(
         self,
@@ -52,9 +53,9 @@ class Forwarding:
         *,
         take: Take = _pass_on,
     ) -> Reply:
-        """`find`: the range, asked before each attempt.
+        """Sends a request. `find` returns the range; it is called before each attempt.
 
-        Raises StatusError: 503 where the range is not served in time, 502 where a shard went away with a write.
+        Raises StatusError: 503 if no shard serves the range in time, 502 if the connection ended during a write.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._patience_seconds
@@ -64,9 +65,9 @@ class Forwarding:
         while True:
             info = find()
             if info is not None and info.generation != generation:
-                # A new owner serves within a moment, however long the last one was waited for.
+                # Restart the back-off: a new owner serves soon.
                 generation, backoff = info.generation, None
-            why = "nobody owns it"
+            why = "no shard owns it"
             at_once = False
             if info is not None:
                 try:
@@ -76,24 +77,24 @@ class Forwarding:
                         self.unknown_outcomes += 1
                         raise _unknown_outcome(info, error) from error
                     why = str(error)
-                    # That the shard had closed a kept connection meanwhile means nothing.
+                    # The shard closed an idle connection: retry at once on a new one.
                     at_once = error.sent and not fresh
                     fresh = True
                 else:
                     if reply is not None:
                         return reply
-                    why = f"shard {info.shard} does not serve it yet, or not any more" if info.shard else why
+                    why = f"shard {info.shard} does not serve it" if info.shard else why
             if loop.time() >= deadline:
                 name = info.name if info is not None else "of this tenant"
                 raise unavailable(f"range {name} is not served at the moment: {why}")
             self.retries += 1
             if not at_once:
-                # Many wait at the same time: not all should come back at the same time.
+                # The back-off has jitter, because many requests wait for the same owner.
                 backoff = backoff or Backoff(_FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS)
                 await self._owners.changed(backoff.next_seconds())
 
     async def _attempt(self, info: RangeInfo, request: Request, exchange: Exchange, take: Take, fresh: bool) -> Reply | None:
-        """None where another attempt may be made, and nothing was done. Raises UpstreamError, StatusError."""
+        """The reply; None if the request was not executed and may be retried. Raises UpstreamError, StatusError."""
         upstream = self._owners.of(info)
         if upstream is None:
             return None
@@ -136,7 +137,5 @@ class Forwarding:
 
 
 def _unknown_outcome(info: RangeInfo, error: UpstreamError) -> StatusError:
-    """502 and no Retry-After: client-go would send it again by itself."""
-    return StatusError(
-        502, "", f"shard {info.shard} went away before it answered; the request may or may not have been carried out ({error})"
-    )
+    """502 without Retry-After: with it, client-go would repeat the write."""
+    return StatusError(502, "", f"shard {info.shard} did not answer; the request may or may not have been executed ({error})")

@@ -1,4 +1,4 @@
-"""Renewing the lease of a shard's session in time, whatever the event loop is busy with."""
+"""Renews the lease of a shard's session in time, also while the event loop is busy."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from tenantry.storage.store import LeaseGone, Store, StoreError
 logger = logging.getLogger(__name__)
 
 RENEWALS = 4
-"""Keepalives in the life of a lease: three may fail before it ends."""
+"""Keepalives during the TTL of a lease: three may fail before it expires."""
 MARGIN = 0.1
-"""The part of the lease's life by which a shard stops reading earlier than the store may end it: clocks run differently fast."""
+"""A shard stops reading this part of the TTL before the store may end the lease, because clocks run at different speeds."""
 
 OpenStore = Callable[[], Awaitable[Store]]
 
 
 class RenewedLease(NamedTuple):
-    """`proves`: an acknowledged renewal proves that this shard's ranges are still its own."""
+    """The lease to renew. `proves`: an acknowledged renewal proves that the shard still owns its ranges."""
 
     lease: int
     proves: bool
 
 
 class Heartbeat:
-    """Renews one lease after the other. `guard` gets the time at which each acknowledged keepalive was sent.
+    """Renews the lease of the present session. `guard` gets the time at which each acknowledged keepalive was sent.
 
-    With `open_store` it has a thread, an event loop and a connection of its own: a loop that computes for seconds must not cost
-    the shard its ranges. Without, it runs on the loop that started it and uses `store` (an engine that knows one process only).
-    `gone(lease)` is called on the loop that started it when the store says that a lease has ended.
+    With `open_store` it has its own thread, event loop and connection, so that a shard whose loop computes for seconds does not
+    lose its ranges. Without it, it runs on the loop that called `start` and uses `store` (SQLite, which serves one process).
+    `ttl_seconds`: of the lease. `gone(lease)` is called on the loop that called `start`, when the lease has expired.
     """
 
     def __init__(
@@ -69,9 +69,9 @@ class Heartbeat:
         self._thread.start()
 
     async def stop(self) -> None:
-        """Returns when nothing is renewed any more."""
+        """Stops the renewal. Returns when it has ended."""
         self._renewed = None
-        # Read by the thread after it has shown its task here: one of the two sees the other, whoever is quicker.
+        # The thread sets `_task` and then reads this flag. So either the thread sees the flag, or this call sees the task.
         self._stopping = True
         if self._thread is None:
             if self._task is not None:
@@ -79,16 +79,16 @@ class Heartbeat:
                 await asyncio.gather(self._task, return_exceptions=True)
         else:
             if self._loop is not None and self._task is not None:
-                with suppress(RuntimeError):  # its loop has ended already
+                with suppress(RuntimeError):  # the thread's loop has ended
                     self._loop.call_soon_threadsafe(self._task.cancel)
             await asyncio.to_thread(self._thread.join)
 
     def renew(self, lease: int, *, proves: bool) -> None:
-        """Renews this lease from now on. May be called from any thread, as everything that it changes is one reference."""
+        """Renews this lease from now on. May be called from any thread: it assigns one reference."""
         self._renewed = RenewedLease(lease, proves)
 
     def acknowledged(self, sent_at: float) -> None:
-        """The session was proved at a moment of the monotonic clock."""
+        """Extends the time in which reads are allowed. `sent_at`: when an acknowledged keepalive was sent (monotonic seconds)."""
         self._guard.renewed(sent_at, self._ttl_seconds, self._ttl_seconds * MARGIN)
 
     def _run(self, open_store: OpenStore) -> None:
@@ -98,7 +98,7 @@ class Heartbeat:
                 runner.run(self._own(open_store))
             except asyncio.CancelledError:
                 return
-            except Exception as error:  # nobody renews the lease any more: the shard must not live on as if somebody did
+            except Exception as error:  # without renewals the process must not go on
                 self._on_owner_loop(fatal, "the heartbeat ended", error)
 
     async def _own(self, open_store: OpenStore) -> None:
@@ -110,7 +110,7 @@ class Heartbeat:
                 store = await open_store()
                 break
             except StoreError as error:
-                logger.warning("the heartbeat has no connection; trying again", extra={"error": str(error)})
+                logger.warning("the heartbeat cannot connect to the store, retrying", extra={"error": str(error)})
                 await asyncio.sleep(self._ttl_seconds / RENEWALS)
         try:
             await self._beat(store)
@@ -135,12 +135,12 @@ class Heartbeat:
                     self._guard.deadline = 0.0
                     self._on_owner_loop(self._gone, renewed.lease)
             except StoreError as error:
-                logger.warning("the session could not be renewed", extra={"error": str(error)})
+                logger.warning("cannot renew the session lease, retrying", extra={"error": str(error)})
             else:
                 if renewed.proves and self._renewed == renewed:
                     self.acknowledged(sent_at)
 
     def _on_owner_loop(self, callback: Callable[..., None], *args: object) -> None:
         assert self._owner_loop is not None
-        with suppress(RuntimeError):  # the shard's loop has ended, and nobody needs to know any more
+        with suppress(RuntimeError):  # the shard's loop has ended
             self._owner_loop.call_soon_threadsafe(callback, *args)

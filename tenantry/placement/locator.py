@@ -1,4 +1,4 @@
-"""Where a logical cluster is: in a range of this shard, or in one that another shard owns."""
+"""Finds out whether this shard or another one owns the range of a logical cluster."""
 
 from __future__ import annotations
 
@@ -12,34 +12,33 @@ from tenantry.storage.range import Range
 
 
 class Here(NamedTuple):
-    """A logical cluster id, and the range in memory that it is in. Whether such a cluster exists is not looked up."""
+    """A cluster id in a range that this shard owns. Whether the cluster exists is not checked."""
 
     cluster: str
     range: Range
 
 
 class There(NamedTuple):
-    """A logical cluster id, and the name of the range of another shard that it is in."""
+    """A cluster id in a range that another shard owns."""
 
     cluster: str
     range_name: str
 
 
 class Locator:
-    """Answers from memory: the directory, and the ranges that this shard holds."""
+    """Looks clusters up in memory: in the directory and in the ranges that this shard owns."""
 
     def __init__(self, cell: Cell, directory: Directory) -> None:
         self._cell = cell
         self._directory = directory
 
     def locate(self, path_or_id: str, *, range_name: str | None = None) -> Here | There:
-        """Where a path (`root:org:team`) or an id leads; with `range_name` only within that range.
+        """Locates a path (`root:org:team`) or an id. `range_name`: only look in this range.
 
-        Raises StatusError: 400 where the text is no path, 404 where nothing of that name is known, 503 where a workspace on the
-        way is Unavailable.
+        Raises StatusError: 400 if the text is not a path, 404 if it is not known, 503 if a workspace in the path is Unavailable.
         """
         cluster = self._directory.cluster_of(path_or_id)
-        # The fence decides, of which the map may be behind.
+        # Owned ranges first: ownership is decided by the fence, and the map may be behind it.
         range_ = self._cell.owned(cluster) if cluster is not None else None
         if cluster is not None and range_ is not None and range_name in (None, range_.name):
             return Here(cluster, range_)

@@ -1,4 +1,4 @@
-"""What the map of ranges shows, and what is asked of it. `range_map` follows it in the store."""
+"""The interface of the map of ranges and its values. `range_map.py` implements it on the store."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import NamedTuple, Protocol
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RangeInfo:
-    """A range as the map shows it: the interval `[start, end)` of cluster ids and the shard that owns it.
+    """A range in the map: the interval `[start, end)` of cluster ids and the shard that owns it.
 
-    `shard` is the owner's name, empty while nobody alive owns the range; `owner` is the uid in the range's fence, `target` that
-    of the shard to which it moves, empty where it does not.
-    `capacity` is the number of tenants at which the scheduler stops placing new ones here; `labels` are those that its Shard
-    object begins with.
+    `shard`: the owner's name, empty while no living shard owns the range. `owner`: the uid in the range's fence. `target`: the
+    uid of the shard to which the range moves, empty if it does not move. `generation`: the number of owners so far.
+    `capacity`: the number of tenants from which on the scheduler places no new ones here. `labels`: the initial labels of the
+    range's Shard object.
     """
 
     name: str
@@ -29,13 +29,14 @@ class RangeInfo:
     target: str = ""
 
     def holds(self, cluster: str) -> bool:
+        """Whether an id is in the interval."""
         return self.start <= cluster < self.end
 
 
 class ShardInfo(NamedTuple):
-    """A living shard process. `uid` is new with each of its starts; `url` is where its peers and gateways reach it.
+    """A living shard process. `uid`: new for each start. `url`: where other shards and gateways reach it.
 
-    `draining`: it gets no more ranges, and those that it has go to others.
+    `draining`: it gets no ranges, and its ranges move to other shards.
     """
 
     name: str
@@ -45,22 +46,28 @@ class ShardInfo(NamedTuple):
 
 
 class Map(Protocol):
-    """The map of ranges, and how a range is added to it. Look-ups are from memory."""
+    """The map of ranges. Look-ups read memory and do not block."""
 
     def ranges(self) -> Sequence[RangeInfo]:
-        """In the order of `start`. The same value until something changes."""
+        """All ranges, sorted by `start`. Returns the same object until the map changes."""
         ...
 
-    def range_of(self, cluster: str) -> RangeInfo | None: ...
+    def range_of(self, cluster: str) -> RangeInfo | None:
+        """The range whose interval contains an id; None if there is none."""
+        ...
 
-    def named(self, name: str) -> RangeInfo | None: ...
+    def named(self, name: str) -> RangeInfo | None:
+        """The range with a name; None if there is none."""
+        ...
 
-    def shards(self) -> Sequence[ShardInfo]: ...
+    def shards(self) -> Sequence[ShardInfo]:
+        """The living shards, sorted by name."""
+        ...
 
     async def open_range(self, labels: Mapping[str, str]) -> RangeInfo:
-        """A new range over unused ids, placed on the least loaded shard. Returns when that shard serves it."""
+        """Opens a range over unused ids, on the least loaded shard. `labels`: of the range."""
         ...
 
     def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Calls back when the map changed; returns how to stop."""
+        """Calls `callback` after each change of the map. Returns how to unsubscribe."""
         ...

@@ -1,7 +1,7 @@
-"""What the store keeps of ranges, of shards' sessions, and of their loads.
+"""The rows of the map in the store: ranges, sessions and loads of shards, and which shards are reachable.
 
-A range's row is put in the same transaction as its fence, with the same owner and generation: whoever follows rows and sessions
-sees every change of owner in the store's order, by one watch. What proves ownership is the fence alone.
+The row and the fence of a range are put in one transaction, with the same owner and generation. So one watch of rows and
+sessions shows every change of owner in the store's order. Only the fence proves ownership.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from tenantry.storage.keys import LOADS, RANGES, REACH, SESSIONS
 
 
 class RangeRow(msgspec.Struct, frozen=True):
-    """`/ranges/<name>`. `owner` is a shard's uid, empty while there is none; `generation` counts the owners that it had.
+    """`/ranges/<name>`. `owner`: a shard's uid, empty while there is none. `generation`: the number of owners so far.
 
-    `target` is the uid of the shard that is to own it next. A living owner that sees one stops serving the range, then puts the
-    row without an owner, and only then is the fence rewritten: an owner answers reads from memory while its session lives, so
-    it must not be replaced before it knows.
+    `target`: the uid of the next owner. A living owner that sees a target stops serving the range and puts the row without an
+    owner; after that, the registry rewrites the fence. The owner has to agree because it answers reads from memory as long as
+    its session lives.
     """
 
     start: str
@@ -31,8 +31,8 @@ class RangeRow(msgspec.Struct, frozen=True):
 
 
 class SessionRow(msgspec.Struct, frozen=True):
-    """`/sessions/<uid>`, leased: a living shard. `lease` is that lease, so that rows which others put about the session can end
-    with it."""
+    """`/sessions/<uid>`, with a lease: a living shard. `lease`: the id of the lease, so that keys that other processes put about
+    the session can expire with it."""
 
     name: str
     url: str
@@ -41,7 +41,7 @@ class SessionRow(msgspec.Struct, frozen=True):
 
 
 class RangeLoad(msgspec.Struct, frozen=True):
-    """`requests` is the number in one second, lately."""
+    """The load of one range. `requests`: requests per second since the last report."""
 
     tenants: int = 0
     objects: int = 0
@@ -49,14 +49,17 @@ class RangeLoad(msgspec.Struct, frozen=True):
 
 
 class LoadRow(msgspec.Struct, frozen=True):
-    """`/loads/<uid>`, leased like the session: what the shard's ranges hold, by their names."""
+    """`/loads/<uid>`, with the lease of the session: the loads of the shard's ranges by name."""
 
     ranges: dict[str, RangeLoad]
 
 
 class ReachRow(msgspec.Struct, frozen=True):
-    """`/reach/<uid>`, leased: which shards a gateway or another shard reached when it last tried, and why it did not reach the
-    others, both by uids. `clock_seconds`: when it was put, since the epoch, by the clock of who put it."""
+    """`/reach/<uid>`, with a lease: the report of a gateway or shard about the shards that it tried to reach.
+
+    `reached`: the uids of the reachable shards. `unreached`: uid → the reason. `clock_seconds`: seconds since the epoch by the
+    reporter's clock when the row was put.
+    """
 
     name: str
     clock_seconds: float
@@ -65,9 +68,9 @@ class ReachRow(msgspec.Struct, frozen=True):
 
 
 class OpenedRow(msgspec.Struct, frozen=True):
-    """`/ranges-opened`: put whenever a range is opened, so that comparing it proves that all ranges are known.
+    """`/ranges-opened`: put whenever a range is opened. A transaction that compares it proves that its writer knows all ranges.
 
-    `number` is the last one that a name was made of; names are not used twice.
+    `number`: the number in the name of the last range. Names are not reused.
     """
 
     number: int
@@ -77,7 +80,7 @@ Row = TypeVar("Row", bound=msgspec.Struct)
 
 
 class Stored(NamedTuple, Generic[Row]):
-    """A row with the store's revisions, for transactions that compare it."""
+    """A row with its revisions in the store, for transactions that compare them."""
 
     row: Row
     mod_revision: int
@@ -89,7 +92,7 @@ def encode(row: msgspec.Struct) -> bytes:
 
 
 def decode(value: bytes, kind: type[Row]) -> Row:
-    """Raises ValueError. Fields that are not known are ignored: a newer version may have written them."""
+    """Decodes a row. Ignores unknown fields, because a newer version may have written them. Raises ValueError."""
     try:
         return msgspec.json.decode(value, type=kind)
     except msgspec.DecodeError as error:
@@ -105,7 +108,7 @@ def session_key(uid: str) -> bytes:
 
 
 def drain_key(uid: str) -> bytes:
-    """Exists while an operator wants that shard to be emptied."""
+    """The key that exists while an operator drains the shard."""
     return f"{SESSIONS}{uid}/drain".encode()
 
 

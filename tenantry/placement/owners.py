@@ -1,4 +1,4 @@
-"""Connections to the shards that own ranges, kept as the map changes."""
+"""Connections to the shards that own ranges. They follow the map."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from tenantry.placement.map import Map, RangeInfo
 
 @dataclass(slots=True, eq=False)
 class Use:
-    """One exchange with a range's owner, from the request's first byte to the answer's last."""
+    """One exchange with the owner of a range, from the first byte of the request to the last byte of the answer.
+
+    `range`: its name. `uid`: the owner's.
+    """
 
     range: str
     uid: str
@@ -23,10 +26,10 @@ class Use:
 
 
 class Owners:
-    """Pools of connections by shard, and the exchanges under way on them by range.
+    """A pool of connections for each shard, and the exchanges in progress of each range.
 
-    An owner that releases a range ends its requests and watches itself. One that is stopped, or cut off, does not: what is still
-    under way to it `grace_seconds` after the map has named another is cut here.
+    `grace_seconds`: after the map names a new owner, exchanges with the old one are aborted after this time. A live owner ends
+    them itself. An owner that is frozen or disconnected does not.
     """
 
     def __init__(
@@ -48,7 +51,7 @@ class Owners:
         self._timers: set[asyncio.TimerHandle] = set()
         self._stop: Callable[[], None] | None = None
         self.cut = 0
-        """Exchanges that were cut because their shard did not release a range."""
+        """Number of exchanges that were aborted because the old owner did not end them."""
 
     def start(self) -> None:
         self._stop = self._map.subscribe(self._changed)
@@ -64,16 +67,17 @@ class Owners:
             upstream.close()
 
     def renew(self, tls: ssl.SSLContext) -> None:
-        """Shards are shown another certificate from now on."""
+        """Uses another client certificate for new connections."""
         self._tls = tls
         for upstream in self._upstreams.values():
             upstream.renew(tls)
 
     def of(self, info: RangeInfo) -> Upstream | None:
-        """None while nobody alive owns the range."""
+        """The connections to the owner of a range; None while no living shard owns it."""
         return self._upstreams.get(info.owner) if info.shard else None
 
     def begin(self, info: RangeInfo, connection: UpstreamConnection) -> Use:
+        """Registers an exchange; the caller ends it with `end`."""
         use = Use(info.name, info.owner, connection)
         self._uses.setdefault(info.name, set()).add(use)
         return use
@@ -86,11 +90,11 @@ class Owners:
                 del self._uses[use.range]
 
     async def changed(self, timeout_seconds: float) -> None:
-        """Returns when the map changed, or after the time."""
+        """Returns when the map has changed, or after `timeout_seconds`."""
         await self._changes.wait(timeout_seconds)
 
     def by_shard(self) -> Mapping[str, Upstream]:
-        """The pools of the living shards, by their uids; do not change it."""
+        """The pools of the living shards by uid. Do not change the mapping."""
         return self._upstreams
 
     @property

@@ -1,4 +1,4 @@
-"""Owning exactly the ranges whose fences name this shard: acquiring and releasing them as the map says."""
+"""Acquires and releases the ranges of a shard as the map says: it owns exactly the ranges whose fences name it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tenantry.storage.store import Fence, Fenced, Put, StoreError
 logger = logging.getLogger(__name__)
 
 LOADS_AT_ONCE = 4
-"""Ranges that are read from the store at the same time: more would only share its bandwidth, and finish later."""
+"""How many ranges are loaded at the same time. They share the store's bandwidth, so more would not be faster."""
 FIRST_RETRY_SECONDS = 0.05
 LAST_RETRY_SECONDS = 1.0
 
@@ -34,10 +34,10 @@ async def _nothing_to_prepare(revision: int) -> None:
 
 
 class Ownership:
-    """Keeps a cell's ranges as the map says. `changed` is called whenever the cell acquired or released one.
+    """Acquires and releases the ranges of `cell`. `changed()` is called after each of them.
 
-    `prepared(revision)` returns when this process knows what all owners committed about other ranges up to a revision of the
-    store, because a range's next owner has to know what the former one knew. Raises StoreError. A first owner need not ask.
+    `prepared(revision)` returns when the catalog of this process is complete up to a revision of the store, and raises
+    StoreError. A new owner waits for it, because it has to know what the former owner knew. The first owner does not wait.
     """
 
     def __init__(
@@ -53,11 +53,11 @@ class Ownership:
         self._changed = changed
         self._prepared = prepared
         self._sessions = 0
-        """How many sessions of this shard have ended."""
+        """How many sessions of this shard have expired."""
         self._loading = asyncio.Semaphore(LOADS_AT_ONCE)
         self._acquiring: dict[str, asyncio.Task[None]] = {}
         self._releasing: dict[str, asyncio.Task[None]] = {}
-        """Those that are being handed over among them."""
+        """Includes the ranges that are being handed over."""
         self._changes = Signal()
         self._unsubscribe: Callable[[], None] = lambda: None
 
@@ -67,7 +67,7 @@ class Ownership:
         self._reconcile()
 
     async def stop(self) -> None:
-        """Acquires nothing more. What is owned stays."""
+        """Acquires and releases nothing from now on. The cell keeps its ranges."""
         self._unsubscribe()
         tasks = [*self._acquiring.values(), *self._releasing.values()]
         for task in tasks:
@@ -75,25 +75,25 @@ class Ownership:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def give_up(self) -> None:
-        """Releases everything at once, because others may own it, and acquires anew what the fences give this shard."""
-        # What is being loaded may have been acquired by others, changed and given back meanwhile.
+        """Releases all ranges, because other shards may own them. Then acquires those whose fences still name this shard."""
+        # A range that is being loaded may have been acquired, changed and returned by another shard, so it is loaded again.
         self._sessions += 1
         for name in list(self._cell.ranges):
             self._begin_release(name)
             end_watches(self._cell.ranges[name])
 
     def end_watches(self) -> None:
-        """Ends every watch in good order, because others may own the ranges; clients resume where that is known."""
+        """Ends all watches cleanly, because other shards may own the ranges. Clients resume them at the owner."""
         for range_ in self._cell.ranges.values():
             end_watches(range_)
 
     async def serving(self, name: str) -> None:
-        """Returns when the cell has a range. The caller bounds the wait."""
+        """Returns when the cell has loaded a range. The caller limits the wait."""
         while name not in self._cell.ranges:
             await self._changes.wait()
 
     async def loaded(self, timeout_seconds: float) -> None:
-        """Returns when the cell has all ranges that the map gives it. Raises StatusError 503 after so many seconds."""
+        """Returns when all ranges that the map assigns to this shard are loaded. Raises StatusError 503 after the timeout."""
         try:
             async with asyncio.timeout(timeout_seconds):
                 for info in self._wanted().values():
@@ -102,15 +102,15 @@ class Ownership:
             raise unavailable("the ranges of this shard could not be loaded in time") from None
 
     def _wanted(self) -> dict[str, RangeInfo]:
-        """The ranges to serve: this shard's own, but for those that are to go to another one."""
+        """The ranges to serve by name: those that this shard owns and that do not move to another one."""
         return {info.name: info for info in self._map.ranges() if info.owner == self._cell.shard_uid and not info.target}
 
     def _to_hand_over(self) -> list[str]:
-        """The ranges that this shard has to release before another one gets them."""
+        """The names of the ranges that this shard owns and that move to another one: it has to release them first."""
         return [info.name for info in self._map.ranges() if info.owner == self._cell.shard_uid and info.target]
 
     def _reconcile(self) -> None:
-        """Begins whatever has to be done for the cell to be as the map says."""
+        """Starts the tasks that make the cell's ranges match the map."""
         wanted = self._wanted()
         for name in list(self._cell.ranges):
             if name not in wanted:
@@ -123,7 +123,7 @@ class Ownership:
                 self._releasing[name] = essential(self._hand_over(name), name=f"hand over range {name}", ends=True)
 
     async def _acquire(self, info: RangeInfo) -> None:
-        """Returns when the range is loaded, or is not this shard's any more."""
+        """Returns when the range is loaded, or when the map no longer assigns it to this shard."""
         name, backoff = info.name, _backoff()
         try:
             if (releasing := self._releasing.get(name)) is not None:
@@ -139,12 +139,12 @@ class Ownership:
                         break
                     await self._cell.release(name)
                 except NotOwned:
-                    # The map is behind the fence, or ahead of it by a moment: it changes again.
+                    # The map and the fence differ for a moment. The map will change.
                     await self._map.moved()
-                except Exception as error:  # whatever an object that is loaded provokes: the range must not stay unserved quietly
+                except Exception as error:  # a damaged object may raise anything; without a retry the range is not served
                     known = isinstance(error, StoreError | ValueError)
                     about = {"error": str(error)}
-                    logger.warning("range %s cannot be loaded; trying again", name, extra=about, exc_info=not known)
+                    logger.warning("cannot load range %s, retrying", name, extra=about, exc_info=not known)
                     await backoff.pause()
         finally:
             self._acquiring.pop(name, None)
@@ -161,7 +161,7 @@ class Ownership:
             self._releasing[name] = essential(self._release(name, range_), name=f"release range {name}", ends=True)
 
     async def _hand_over(self, name: str) -> None:
-        """Writes into the range's row that nothing of the range is served here any more."""
+        """Removes the owner from the range's row: this shard has released the range."""
         backoff = _backoff()
         try:
             while (record := self._map.records().get(name)) is not None and name in self._to_hand_over():
@@ -173,24 +173,24 @@ class Ownership:
                 except Fenced:
                     await self._map.moved()
                 except StoreError as error:
-                    logger.warning("range %s cannot be handed over; trying again", name, extra={"error": str(error)})
+                    logger.warning("cannot hand over range %s, retrying", name, extra={"error": str(error)})
                     await backoff.pause()
         finally:
             self._releasing.pop(name, None)
         logger.info("handed over range %s", name)
 
     def _demoted(self, range_: Range, _: FenceValue | None) -> None:
-        """A commit was refused, because another shard owns the range."""
+        """Called when a commit was refused because another shard owns the range."""
         end_watches(range_)
         self._notify()
         self._reconcile()
 
     async def _release(self, name: str, range_: Range) -> None:
-        """Commits what waits; its watchers get that, and then a bookmark and a clean end."""
+        """Commits the waiting writes, then ends the watches with a bookmark."""
         try:
             await self._cell.release(name)
         except KeyError:
-            logger.debug("range %s was released by a refused commit before", name)
+            logger.debug("range %s was already released by a refused commit", name)
         finally:
             self._releasing.pop(name, None)
         end_watches(range_)

@@ -1,4 +1,4 @@
-"""What the shards of a platform ask of each other."""
+"""The interface for calls from one shard to another."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from tenantry.http.messages import Reply
 
 
 class Peers(Protocol):
-    """The way to the shards that own other ranges."""
+    """Calls the shards that own other ranges."""
 
     async def call(self, range_name: str, request: Request) -> Reply:
-        """The answer of the range's owner to a request whose `user` is preset and whose `path` starts at `/clusters/…` or
-        `/services/…`. Raises StatusError 503 where the owner cannot be reached."""
+        """Sends a request to the owner of a range. Its `user` is set, its `path` begins with `/clusters/` or `/services/`.
+
+        Raises StatusError 503 if the owner cannot be reached.
+        """
         ...

@@ -1,4 +1,4 @@
-"""The map of ranges as every process knows it: which interval of ids is whose, and which shards live. Followed from the store."""
+"""The map of ranges of one process: the ranges, their owners and the living shards. It follows the store."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from tenantry.storage.store import Batch, Event, KeyValue, Store
 logger = logging.getLogger(__name__)
 
 LOG_ENTRIES = 8192
-"""Changes that are remembered for followers who resume; an older one gets the whole map."""
+"""How many changes are kept for followers that resume. A follower that is further behind gets the whole map."""
 AHEAD_SECONDS = 5.0
-"""How long a follower who knows a version that this process has not seen yet waits for it, before it gets the whole map."""
+"""How long `changes` waits for a version that another process has shown but this one has not seen. Then: the whole map."""
 
 
 class Opened(NamedTuple):
-    """A range that was opened, and the version of the map that shows it."""
+    """An opened range. `version`: the version of the map that shows it."""
 
     name: str
     version: int
@@ -34,12 +34,15 @@ class Opened(NamedTuple):
 
 class RangeOpener(Protocol):
     async def __call__(self, labels: Mapping[str, str], after_version: int) -> Opened:
-        """A range with these labels that was opened after the map's version, or a new one. Raises StatusError, OSError."""
+        """Returns a range with these labels that was opened after `after_version`, or opens one. Raises StatusError, OSError."""
         ...
 
 
 class MapDelta(NamedTuple):
-    """What is different since a version; everything there is where `full`. `ranges` and `shards` are as they are now."""
+    """The changes since a version; with `full`, the whole map. `ranges` and `shards` have their present values.
+
+    `removed_ranges`: names. `removed_shards`: uids.
+    """
 
     version: int
     full: bool
@@ -54,20 +57,20 @@ class MapDelta(NamedTuple):
 
 
 class RangeMap:
-    """Implements `tenantry.placement.map.Map`. Look-ups are from memory, and go on while the store does not answer.
+    """Implements `tenantry.placement.map.Map`. Look-ups read memory, also while the store is unavailable.
 
-    `opener` is who opens ranges; the wiring sets it where ranges are to be opened.
-    `version` is the store's revision up to which the map is complete: the same in every process, so who follows can
-    resume anywhere.
+    `opener`: opens ranges; set only in processes that open ranges.
+    `version`: the revision of the store up to which the map is complete. It is the same in every process, so a follower can
+    resume at any of them.
     """
 
     def __init__(self, store: Store, *, opener: RangeOpener | None = None) -> None:
         self.opener = opener
         self.version = 0
         self.opened: tuple[OpenedRow, int] = (OpenedRow(1), 0)
-        """The last opening and the revision of its key (0: none yet)."""
+        """The row of the last opening and the revision of its key (0: no range was opened)."""
         self.unreadable: set[str] = set()
-        """Ranges whose rows are damaged, or of a newer version: their intervals are not known."""
+        """Names of the ranges whose rows cannot be decoded: their intervals are unknown."""
         self._records: dict[str, Stored[RangeRow]] = {}
         self._sessions: dict[str, Stored[SessionRow]] = {}
         self._drains: set[str] = set()
@@ -92,7 +95,7 @@ class RangeMap:
         return f"<RangeMap version={self.version} ranges={len(self._infos)} shards={sorted(self._shards)}>"
 
     async def start(self) -> None:
-        """Returns when the map is known. Raises Unavailable, Damaged."""
+        """Returns when the map is loaded. Raises Unavailable, Damaged."""
         await self._follower.start()
 
     async def stop(self) -> None:
@@ -112,41 +115,42 @@ class RangeMap:
         return self._infos.get(name)
 
     def shards(self) -> Sequence[ShardInfo]:
-        """In the order of names."""
+        """The living shards, sorted by name."""
         return sorted(self._shards.values())
 
     def shard(self, uid: str) -> ShardInfo | None:
+        """The living shard with a uid; None if there is none."""
         return self._shards.get(uid)
 
     def records(self) -> Mapping[str, Stored[RangeRow]]:
-        """By name; do not change it."""
+        """The rows of the ranges by name. Do not change the mapping."""
         return self._records
 
     def sessions(self) -> Mapping[str, Stored[SessionRow]]:
-        """By uid; do not change it."""
+        """The rows of the sessions by uid. Do not change the mapping."""
         return self._sessions
 
     async def open_range(self, labels: Mapping[str, str]) -> RangeInfo:
-        """A range with room for callers that found none in the map as it is now. Raises as the opener does."""
+        """Opens a range for a caller that found none with free capacity in the present map. Raises what the opener raises."""
         if self.opener is None:
-            raise RuntimeError("nobody opens ranges here: the wiring set no opener")
+            raise RuntimeError("this process does not open ranges: it has no opener")
         opened = await self.opener(labels, self.version)
         await self.reached(opened.version)
         info = self._infos.get(opened.name)
         if info is None:
-            raise RuntimeError(f"range {opened.name} was opened, and is not in the map at version {self.version}")
+            raise RuntimeError(f"range {opened.name} was opened but is not in the map at version {self.version}")
         return info
 
     def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
         return self._changes.subscribe(callback)
 
     async def reached(self, version: int) -> None:
-        """Returns when the map shows what was committed to it at that revision of the store."""
+        """Returns when the map is complete up to a revision of the store."""
         while self.version < version:
             await self.moved()
 
     async def changes(self, after: int) -> MapDelta:
-        """Waits for something new after a version; that, or everything there is where the version is 0, too old, or unknown."""
+        """Waits for changes after a version and returns them; the whole map if the version is 0, too old or unknown."""
         if after > self.version:
             with suppress(TimeoutError):
                 async with asyncio.timeout(AHEAD_SECONDS):
@@ -157,7 +161,7 @@ class RangeMap:
         return delta
 
     def since(self, version: int) -> MapDelta:
-        """What is different since a version, possibly nothing; everything where that is not known."""
+        """The changes since a version, possibly none; the whole map if the version is too old or unknown."""
         if not self._log_start <= version <= self.version:
             return MapDelta(self.version, True, self._ordered, (), self.shards(), ())
         ranges: set[str] = set()
@@ -176,7 +180,7 @@ class RangeMap:
         )
 
     async def moved(self) -> None:
-        """Waits until the map is complete up to a later version, whether anything in it is different or not."""
+        """Returns when `version` has grown, also if no range and no shard has changed."""
         await self._moves.wait()
 
     def _loaded(self, kvs: Sequence[KeyValue], revision: int) -> None:
@@ -206,7 +210,7 @@ class RangeMap:
             shards.add(name)
 
     def _take(self, kv: KeyValue, deleted: bool) -> tuple[str, str]:
-        """Keeps a key's new state; which kind of thing it is about, and its name."""
+        """Stores the new value of a key. Returns (RANGES, name) or (SESSIONS, uid), or ("", "") for another key."""
         key = kv.key.decode()
         try:
             if key.startswith(RANGES):
@@ -230,16 +234,16 @@ class RangeMap:
             if key == RANGES_OPENED:
                 self.opened = (OpenedRow(1), 0) if deleted else (decode(kv.value, OpenedRow), kv.mod_revision)
         except ValueError as error:
-            # One damaged row must not blind the process to all others.
-            logger.error("a key of the map cannot be read and is left out", extra={"key": key, "error": str(error)})
+            # One damaged row must not hide the other ones.
+            logger.error("skipping an unreadable key of the map", extra={"key": key, "error": str(error)})
         return "", ""
 
     def _refresh(self, revision: int, names: Iterable[str], uids: Iterable[str]) -> bool:
-        """Makes what is given out right again, for these ranges and shards; whether anything is different."""
+        """Updates the infos of these ranges and shards from their rows. Returns whether any of them changed."""
         names = set(names)
         changed_uids = [uid for uid in uids if self._refresh_shard(uid)]
         if changed_uids:
-            # A range is shown with its owner's name, and with none when the owner is gone.
+            # The info of a range has the name of its owner, or no name if the owner is gone.
             gone_or_come = set(changed_uids)
             names.update(name for name, record in self._records.items() if record.row.owner in gone_or_come)
         changed_names = [name for name in names if self._refresh_range(name)]

@@ -1,7 +1,7 @@
-"""Which shards gateways and other shards reach, and how far this process's clock is from theirs: followed from the store.
+"""Follows the reports of gateways and shards in the store: which shards they reach, and what their clocks show.
 
-Certificates are judged by clocks and addresses are what an operator wrote, so a shard can be well and out of everybody's reach.
-What it owned then would be served to nobody.
+A shard may work and still be unreachable, because of a wrong clock (certificates) or a wrong address. Ranges that it owned would
+not be served.
 """
 
 from __future__ import annotations
@@ -22,20 +22,22 @@ from tenantry.storage.store import Batch, KeyValue, Store
 logger = logging.getLogger(__name__)
 
 CLOCK_WARNING_SECONDS = 5.0
-"""A difference that is logged. Certificates begin five minutes before they are issued, so from there on TLS refuses."""
+"""Clock differences from this value on are logged. TLS fails from five minutes on: certificates are valid from five minutes
+before their issue."""
 WARNINGS_APART_SECONDS = 60.0
 _SAMPLES = 4
 
 
 class Reach:
-    """`own`: the uid under which this process reports, where it does. `wall`: seconds since the epoch."""
+    """The reports of all processes. `own`: the uid under which this process reports, if it does. `wall`: returns seconds since
+    the epoch."""
 
     def __init__(self, store: Store, *, own: str = "", wall: Callable[[], float] = time.time) -> None:
         self._own = own
         self._wall = wall
         self._rows: dict[str, ReachRow] = {}
         self._ahead: dict[str, deque[float]] = {}
-        """By observers: how far our clock was ahead of theirs, each time when a row of theirs came."""
+        """Reporter's uid → how far our clock was ahead (seconds) when each of the last reports arrived."""
         self._warned: float | None = None
         self._changes: Broadcast[[]] = Broadcast("a subscriber of who reaches whom")
         prefix = REACH.encode()
@@ -54,8 +56,11 @@ class Reach:
         return self._changes.subscribe(callback)
 
     def why_not(self, uid: str) -> str:
-        """Why a shard is to own nothing: more of those who tried do not reach it than do, or nobody has tried yet. Empty where
-        it may, also where nobody reports at all."""
+        """The reason why a shard gets no ranges; empty if it may have some.
+
+        A shard gets none if more reporters fail to reach it than reach it, or if no reporter has tried yet. Without any
+        reports, every shard may have ranges.
+        """
         others = [row for observer, row in self._rows.items() if observer != uid]
         reached = sum(uid in row.reached for row in others)
         refused = sorted((row.name, row.unreached[uid]) for row in others if uid in row.unreached)
@@ -68,9 +73,8 @@ class Reach:
 
     @property
     def clock_difference_seconds(self) -> float:
-        """How far this process's clock is ahead of the median of the others', negative where it is behind; 0 while there are no
-        others."""
-        # A row takes its time to come, which makes ours look ahead: the quickest of the last ones is the nearest to the truth.
+        """How far our clock is ahead of the median of the other clocks; negative if it is behind. 0 without reports."""
+        # Delivery delays make our clock look ahead. The smallest of the last samples has the least delay.
         found = [min(samples) for samples in self._ahead.values()]
         return statistics.median(found) if found else 0.0
 
@@ -99,7 +103,7 @@ class Reach:
             row = self._rows[key.removeprefix(REACH)] = decode(kv.value, ReachRow)
         except ValueError as error:
             self._rows.pop(key.removeprefix(REACH), None)
-            logger.error("a report cannot be read and is left out", extra={"key": key, "error": str(error)})
+            logger.error("skipping an unreadable report about reachable shards", extra={"key": key, "error": str(error)})
             return None
         return row
 
@@ -110,14 +114,14 @@ class Reach:
             return
         self._warned = now
         logger.warning(
-            "this clock is %s of those of the other processes; synchronize it, for certificates and tokens are judged by it",
+            "the clock differs from the clocks of the other processes: %s; synchronize it (NTP), TLS and tokens depend on it",
             ahead(difference),
             extra={"difference_seconds": round(difference, 3), "others": len(self._ahead)},
         )
 
 
 def ahead(seconds: float) -> str:
-    """In words."""
+    """A clock difference as text: `7 s ahead`, `7 s behind`."""
     return f"{abs(seconds):.0f} s {'ahead' if seconds > 0 else 'behind'}"
 
 

@@ -1,4 +1,4 @@
-"""A gateway or shard tries whether it reaches the shards, and reports that in the store (`reach` follows all reports)."""
+"""Checks which shards this gateway or shard reaches, and puts a report into the store (`reach.py` follows the reports)."""
 
 from __future__ import annotations
 
@@ -21,19 +21,22 @@ logger = logging.getLogger(__name__)
 
 INTERVAL_SECONDS = 10.0
 RETRY_SECONDS = 1.0
-"""Before a shard counts as not reached, for the network drops a packet now and then."""
+"""A failed check is repeated after this time before it is reported, because networks drop packets."""
 ANSWER_SECONDS = 5.0
 AGAIN_SECONDS = 30.0
-"""When a report is put once more: it has the time of this clock, which the others compare with theirs."""
+"""An unchanged report is repeated after this time: the other processes compare its clock with theirs."""
 NEIGHBOURS = 8
-"""So many shards try each shard, so that the work grows with their number, not with its square."""
+"""How many shards check each shard, so that the work grows linearly with the number of shards."""
 _LONGEST_REASON = 300
 _REQUEST = b"GET /livez HTTP/1.1\r\nHost: tenantry\r\n\r\n"
 
 
 class ReachProbe:
-    """Started after `owners`, stopped before them. `uid` and `name`: under which it reports, a shard's own where it is one:
-    then it tries its `neighbours` next ones alone, and not itself; a gateway, with None, tries all."""
+    """Checks and reports. Start it after `owners` and stop it before them.
+
+    `uid`, `name`: of the report; a shard uses its own. `neighbours`: how many shards a shard checks, the next ones in the ring
+    of uids, never itself. None (a gateway): all. `wall`: returns seconds since the epoch.
+    """
 
     def __init__(
         self,
@@ -58,9 +61,9 @@ class ReachProbe:
         self._retry_seconds = retry_seconds
         self._wall = wall
         self._reasons: dict[str, str] = {}
-        """By shards: why it is not reached, empty where it is."""
+        """Shard's uid → why it is not reachable; empty if it is."""
         self._failing: set[str] = set()
-        """Those that failed once, which is not reported yet."""
+        """Shards whose last check failed once; that is not reported yet."""
         self._reported: tuple[dict[str, str], float] | None = None
         self._lease = 0
         self._changed = asyncio.Event()
@@ -72,7 +75,7 @@ class ReachProbe:
         self._task = restarting(self._run, name="who is reached")
 
     async def stop(self) -> None:
-        """Takes the report back."""
+        """Stops the checks and deletes the report."""
         if self._unsubscribe is not None:
             self._unsubscribe()
         if self._task is not None:
@@ -112,21 +115,21 @@ class ReachProbe:
                 self._reasons[uid] = ""
             elif uid in self._failing:
                 if not self._reasons.get(uid):
-                    logger.warning("a shard is not reached", extra={"shard": uid, "error": why})
+                    logger.warning("cannot reach a shard", extra={"shard": uid, "error": why})
                 self._failing.discard(uid)
                 self._reasons[uid] = why[:_LONGEST_REASON]
             elif not self._reasons.get(uid):
-                # Once more in a moment, before it is reported.
+                # Checked again after `retry_seconds`, before it is reported.
                 self._failing.add(uid)
 
     def _forget(self, upstreams: Mapping[str, Upstream]) -> None:
-        """Those that ended, or are others' to try."""
+        """Drops the results of shards that ended or that other shards check now."""
         for uid in [uid for uid in self._reasons if uid not in upstreams]:
             del self._reasons[uid]
         self._failing.intersection_update(upstreams)
 
     async def _report(self, *, keep: bool) -> None:
-        """Puts the report where it is new, or old. What cannot be put now is put with the next round."""
+        """Puts the report if it changed, or if the last one is too old. After a failure it is put in the next round."""
         now = asyncio.get_running_loop().time()
         try:
             if self._lease and keep:
@@ -138,7 +141,7 @@ class ReachProbe:
             self._reported = dict(self._reasons), now
         except StoreError as error:
             self._reported = None
-            logger.warning("it could not be reported which shards are reached", extra={"error": str(error)})
+            logger.warning("cannot report which shards are reachable, retrying", extra={"error": str(error)})
 
     async def _put(self) -> None:
         row = encode(
@@ -158,12 +161,12 @@ class ReachProbe:
 
 
 async def reaches(upstream: Upstream) -> str:
-    """Why a shard does not answer, empty where it does, whatever the answer: it heard us, and knows who we are."""
+    """Why a shard does not answer; empty if it does. The status does not matter: any answer proves TLS and the connection."""
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
             answer = await upstream.exchange(_REQUEST)
     except UpstreamError as error:
-        return str(error) or "it cannot be reached"
+        return str(error) or "connection failed"
     except TimeoutError:
         return f"no answer in {ANSWER_SECONDS:g} seconds"
     if answer.rest is not None:
@@ -172,8 +175,10 @@ async def reaches(upstream: Upstream) -> str:
 
 
 def chosen(uids: Mapping[str, object], own: str, neighbours: int | None) -> list[str]:
-    """Whom to try: all but oneself, or as many as that of those who come next in the ring of all uids, so that each is tried by
-    as many."""
+    """The shards to check: all except `own` (None), or the next `neighbours` ones in the ring of uids.
+
+    With the ring, every shard is checked by `neighbours` other ones.
+    """
     others = sorted(uid for uid in uids if uid != own)
     if neighbours is None or len(others) <= neighbours:
         return others

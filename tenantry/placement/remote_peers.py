@@ -1,4 +1,4 @@
-"""Calls to the shards that own other ranges: HTTPS with mutual TLS, the caller's identity in headers, streams as they come."""
+"""Calls to other shards over HTTPS with mutual TLS. The caller's identity is in headers. Streams are relayed as they arrive."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from tenantry.placement.owners import Owners
 from tenantry.placement.range_map import RangeMap
 
 ANSWER_BYTES_LIMIT = 64 << 20
-"""The longest answer that this process reads itself; what it passes on to a client is not limited."""
+"""Maximum size of an answer that this process reads itself. Answers that it relays to a client have no limit."""
 _IMPERSONATION = "impersonate-"
 
 
 class RemotePeers:
-    """`Peers` between processes.
+    """Implements `Peers` between processes.
 
-    A request of this process (`user` is preset) is sent in that name, and its whole answer is returned. What came from outside
-    goes on with the identity that `identities` find in its certificate, or with its token as it is, and its answer is a Relay.
+    A request of this process has a `user`: it is sent as that user, and the complete answer is returned. A request of a client
+    is sent with the identity that `identities` read from its certificate, or with its token unchanged; its answer is a Relay.
 
-    `patience_seconds`: as in `Forwarding`. `answer_seconds`: until the answer begins. `body_bytes`: of a request, which is read
-    first, so that it can be sent again.
+    `patience_seconds`: as in `Forwarding`. `answer_seconds`: limit until the answer begins. `body_bytes`: limit of a request
+    body, which is read completely first, so that it can be sent again. `own(range)`: the handler if this shard owns the range.
     """
 
     def __init__(
@@ -55,12 +55,12 @@ class RemotePeers:
         self._body_bytes = body_bytes
 
     async def call(self, range_name: str, request: Request) -> Reply:
-        """Raises StatusError: 503 where the owner is not known or cannot be reached, 502 where it went away with the request."""
+        """Raises StatusError: 503 if the owner is unknown or cannot be reached, 502 if its connection ended during a write."""
         if request.header(FROM_PEER.lower()):
-            # Two shards that each take the other one for the owner would send it to and fro.
-            raise not_owner(f"range {range_name} is not held by this shard")
+            # Otherwise two shards that each take the other one for the owner would forward it in a loop.
+            raise not_owner(f"range {range_name} is not owned by this shard")
         if (handler := self._own(range_name)) is not None:
-            # It came here between the caller's decision and now.
+            # This shard acquired the range after the caller's look-up.
             return await handler(request)
         body = await request.read_body(self._body_bytes)
         sent = self._head(request, len(body)) + body
@@ -79,7 +79,7 @@ class RemotePeers:
     def _head(self, request: Request, length: int) -> bytes:
         user: User | None = request.user
         if user is not None:
-            # Impersonation was resolved before.
+            # Impersonation was already applied.
             lowered = ((name.lower(), value) for name, value in request.headers.items())
             headers = {name: value for name, value in lowered if not name.startswith(_IMPERSONATION)}
             headers.pop("authorization", None)
@@ -105,7 +105,7 @@ class RemotePeers:
 
 
 class _Gathered:
-    """A RelaySink that keeps what is written."""
+    """A RelaySink that collects what is written."""
 
     ending = False
 

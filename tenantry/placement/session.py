@@ -1,4 +1,5 @@
-"""A shard's session: the leased key that says that it lives. While that is proved, reads may be answered from memory."""
+"""The session of a shard: a key with a lease that says that the shard lives. While the lease is confirmed, reads are served
+from memory."""
 
 from __future__ import annotations
 
@@ -20,14 +21,16 @@ RETRY_SECONDS = 0.2
 
 
 class Session:
-    """The session of one shard. `guard` is renewed by each acknowledged keepalive, from the moment when it was sent.
+    """The session of one shard.
 
-    `seen(revision)` returns when the shard has seen the map of ranges at that revision: what others acquired while there was
-    no session is known by then, and from then on nobody acquires anything of this shard unasked.
-    `lost` is called when the lease ended although the shard lives: from then on others may own its ranges, so it has to
-    release all of them; then the session begins anew, and those whose fences still name it can be acquired again.
-    `doubted` is called when the session was not proved in time, so that reads are refused: it may be alive, and may be lost.
-    `open_store` makes a connection for the heartbeat alone; without one it shares `store` and the loop.
+    `guard`: each acknowledged keepalive extends it, from the time at which the keepalive was sent.
+    `ttl_seconds`: of the lease.
+    `seen(revision)`: waits until the map has reached a revision. The map then shows what other shards acquired while there was
+    no session. From then on, no shard acquires a range of this one without its consent.
+    `lost()`: the lease expired, so other shards may own the ranges: release all of them. A new session starts, and ranges whose
+    fences still name this shard can be acquired again.
+    `doubted()`: no keepalive was acknowledged in time. Reads are refused until one is.
+    `open_store`: opens a connection for the heartbeat; without it, the heartbeat uses `store` and the present event loop.
     """
 
     def __init__(
@@ -66,16 +69,16 @@ class Session:
         self._proof_watch = restarting(self._watch_proof, name=f"session {self._info.name}")
 
     async def drain(self) -> None:
-        """Writes that the ranges should go to other shards. Raises StoreError."""
+        """Marks the session as draining: the registry moves the ranges to other shards. Raises StoreError."""
         self._draining = True
         await self._write()
 
     async def report(self, loads: Mapping[str, RangeLoad]) -> None:
-        """What the ranges hold, for the registry's balance. Raises StoreError."""
+        """Puts the loads of the ranges by name, for the registry's balancing. Raises StoreError."""
         await self._store.commit([], [Put(load_key(self._info.uid), encode(LoadRow(dict(loads))), 0, self._lease)], [])
 
     async def stop(self) -> None:
-        """Ends the session now; whatever the shard still owns goes to others. Reads are refused from here on."""
+        """Ends the session: the registry gives the remaining ranges to other shards. Reads are refused from now on."""
         tasks = [task for task in (self._beginning, self._proof_watch) if task is not None]
         for task in tasks:
             task.cancel()
@@ -87,12 +90,12 @@ class Session:
         try:
             await self._store.revoke_lease(self._lease)
         except StoreError as error:
-            logger.warning("the session ends when its time is over", extra={"error": str(error)})
+            logger.warning("cannot revoke the session lease; it expires by itself", extra={"error": str(error)})
 
     async def _begin(self) -> None:
         sent_at = time.monotonic()
         lease = self._lease = await self._store.grant_lease(self._ttl_seconds)
-        # It is kept alive at once, but proves nothing before it is known what others have acquired.
+        # The lease is renewed at once, but it confirms ownership only when `seen` has returned.
         self._heartbeat.renew(lease, proves=False)
         await self._seen(await self._write())
         self._heartbeat.renew(lease, proves=True)
@@ -106,7 +109,7 @@ class Session:
     def _gone(self, lease: int) -> None:
         if lease != self._lease or (self._beginning is not None and not self._beginning.done()):
             return
-        logger.error("the session of shard %s has ended; it begins anew", self._info.name)
+        logger.error("the session of shard %s expired; starting a new one", self._info.name)
         self._lost()
         self._beginning = restarting(self._again, name=f"new session {self._info.name}", ends=True)
 
@@ -116,13 +119,13 @@ class Session:
                 await self._begin()
                 return
             except LeaseGone:
-                logger.warning("a session ended before it began; trying again")
+                logger.warning("the new session expired before it was usable, retrying")
             except StoreError as error:
-                logger.warning("no session can be begun; trying again", extra={"error": str(error)})
+                logger.warning("cannot create a session, retrying", extra={"error": str(error)})
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _watch_proof(self) -> None:
-        """Notices when the proof ran out."""
+        """Calls `doubted` when the lease was not confirmed in time."""
         alive = True
         while True:
             left = self._guard.deadline - time.monotonic()
@@ -132,6 +135,6 @@ class Session:
                 continue
             if alive:
                 alive = False
-                logger.warning("the session of shard %s is not proved; reads are refused", self._info.name)
+                logger.warning("the session lease of shard %s was not renewed in time; refusing reads", self._info.name)
                 self._doubted()
             await asyncio.sleep(self._ttl_seconds / 8)

@@ -1,4 +1,4 @@
-"""The logical cluster that a request's path is about, from whose share of a process the request takes."""
+"""The logical cluster of a request's path. Limits that tenants share are counted for it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _SERVICES = "/services/"
 
 
 def tenant_of(directory: Directory, path: str) -> str:
-    """The id of the logical cluster, by whichever of its names it is called; empty where there is none.
+    """The id of the logical cluster of a path, empty if there is none. The path may have an id or a path of workspaces.
 
-    That of a virtual workspace is the cluster that its arguments begin with: its provider, and not those whose objects it shows.
+    For a virtual workspace it is the cluster in its arguments, which is the provider, not a cluster whose objects it shows.
     """
     if path.startswith(_RANGES):
         path = path[path.find("/", len(_RANGES)) :] if path.find("/", len(_RANGES)) > 0 else ""

@@ -1,4 +1,4 @@
-"""The URLs that a platform shows to its clients."""
+"""The URLs that clients see."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Urls:
-    """`external` is the address that clients use, without a trailing slash."""
+    """Makes URLs. `external`: the base URL that clients use, without a trailing slash."""
 
     external: str
 
@@ -15,5 +15,5 @@ class Urls:
         return f"{self.external}/clusters/{path_or_id}"
 
     def range(self, name: str) -> str:
-        """The base URL of a range: its Shard's baseURL and virtualWorkspaceURL."""
+        """The base URL of a range: `baseURL` and `virtualWorkspaceURL` of its Shard object."""
         return f"{self.external}/ranges/{name}"

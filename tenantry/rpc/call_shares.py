@@ -21,8 +21,7 @@ class CallShares(WrappingInterceptor):
     """Answers RESOURCE_EXHAUSTED with RetryInfo to a client that has reached its share of `calls` or `streams`.
 
     Streams have no time limit, so they are counted separately from calls with one answer. A client is a certificate together with
-    an
-    address: processes with the same certificate on different machines have separate shares.
+    an address: processes with the same certificate on different machines have separate shares.
     """
 
     def __init__(self, calls: Shares, streams: Shares) -> None:

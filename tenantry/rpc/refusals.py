@@ -13,8 +13,7 @@ from grpc_status import rpc_status
 DOMAIN = "tenantry.dev"
 TEXT_BYTES = 800
 """The longest text in an error, in bytes. All texts are in the trailers of the answer. Clients accept 8 KiB of trailers, and
-input of
-the caller is repeated up to three times."""
+input of the caller is repeated up to three times."""
 
 
 async def refuse(context: Any, code: grpc.StatusCode, text: str, *details: Message) -> NoReturn:

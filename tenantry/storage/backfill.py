@@ -21,8 +21,7 @@ logger = logging.getLogger(__name__)
 
 AT_ONCE = 4
 """How many ranges are backfilled at the same time. For each of them the store reads every revision of all ranges, so more would
-not
-be faster."""
+not be faster."""
 FIRST_RETRY_SECONDS = 0.05
 LAST_RETRY_SECONDS = 1.0
 

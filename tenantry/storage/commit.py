@@ -3,8 +3,7 @@
 One batch is in flight at a time, so memory sees revisions in order. A batch compares the fences of the ranges that it writes and
 the journal key of the shard, and puts its number into the journal. If the answer to a batch is lost, the committer reads the
 journal. If the journal does not show the batch, the committer sends it again. At most one of the attempts can succeed: each
-compares
-the old revision of the journal, and the first that succeeds changes it.
+compares the old revision of the journal, and the first that succeeds changes it.
 """
 
 from __future__ import annotations
@@ -76,8 +75,7 @@ class Committer:
     `fail_range`.
     `finished(transaction)`: called for every transaction, before its writer gets the outcome.
     `measured(seconds, changes, error)`: called for every batch that was sent. `seconds`: how long the store took. `error`: None
-    if
-    it succeeded.
+    if it succeeded.
     """
 
     def __init__(

@@ -20,8 +20,7 @@ LAST_RETRY_SECONDS = 1.0
 
 Load = Callable[[AsyncIterator[Page]], Awaitable[None]]
 """Receives everything at one revision, in pages of at most `PAGE_KEYS`. It is called again if the revision that the watch needs
-was
-compacted, or if the revision that it reads was compacted meanwhile."""
+was compacted, or if the revision that it reads was compacted meanwhile."""
 
 
 def gathered(loaded: Callable[[Sequence[KeyValue], int], None]) -> Load:
@@ -44,8 +43,8 @@ class Follower:
     `changed` must not block. If it raises, everything is loaded again, because the state of the subscriber may be inconsistent.
 
     `parts`: intervals of keys in ascending order. They are read one by one, and watched as one interval from the first to the
-    last,
-    so that the writes of one transaction to several parts arrive together. Keys between the parts are delivered too; ignore them.
+    last, so that the writes of one transaction to several parts arrive together. Keys between the parts are delivered too; ignore
+    them.
     `name`: for the log.
     """
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 from tenantry.storage.transaction import Place
 
@@ -19,11 +19,22 @@ class PendingGrowth:
 
     def begin(self, places: Iterable[Place]) -> Growth:
         """Starts to count a write. Returns the argument for `end`."""
-        growth = list(_growth(places))
-        for cluster, resource, objects, size in growth:
-            counts = self._objects.setdefault(cluster, {})
+        growth: list[tuple[str, str, int, int]] = []
+        for place in places:
+            change, current = place.change, place.current
+            if change.value is None:
+                continue
+            objects, size = (1, len(change.value)) if current is None else (0, len(change.value) - len(current.value))
+            if size <= 0 and not objects:
+                continue
+            cluster, resource, _, _ = change.key
+            growth.append((cluster, resource, objects, size))
+            counts = self._objects.get(cluster)
+            if counts is None:
+                counts = self._objects[cluster] = {}
+                self._bytes[cluster] = 0
             counts[resource] = counts.get(resource, 0) + objects
-            self._bytes[cluster] = self._bytes.get(cluster, 0) + size
+            self._bytes[cluster] += size
         return growth
 
     def end(self, growth: Growth) -> None:
@@ -42,13 +53,3 @@ class PendingGrowth:
 
     def size_bytes(self, cluster: str) -> int:
         return self._bytes.get(cluster, 0)
-
-
-def _growth(places: Iterable[Place]) -> Iterator[tuple[str, str, int, int]]:
-    for place in places:
-        value, current = place.change.value, place.current
-        if value is not None:
-            objects = int(current is None)
-            size = max(0, len(value) - len(current.value)) if current is not None else len(value)
-            if objects or size:
-                yield place.change.key.cluster, place.change.key.resource, objects, size

@@ -27,8 +27,7 @@ class HistoryLimits(msgspec.Struct, frozen=True):
     count, so that large objects cannot fill the memory. Values that are shared with live objects count too.
 
     `resources`, `range_bytes` (values and events): the limits of all histories of a range. They exist because tenants can create
-    any
-    number of types. When one of them is exceeded, the history that was not written for longest is dropped as a whole.
+    any number of types. When one of them is exceeded, the history that was not written for longest is dropped as a whole.
     """
 
     events: int = 4096
@@ -60,14 +59,20 @@ class History:
         """The version of the last event, `oldest` if there is none."""
         return self._events[-1].version if self._events else self.oldest
 
-    def append(self, event: RecordEvent) -> None:
-        events = self._events
+    def append(self, event: RecordEvent) -> int:
+        """Adds the next event and drops the oldest ones that are above the limits. Returns by how many bytes the history grew."""
+        events, limits = self._events, self._limits
         events.append(event)
-        self._value_bytes += _size(event)
-        while len(events) > self._limits.events or self._value_bytes > self._limits.value_bytes:
+        growth = _size(event)
+        self._value_bytes += growth
+        growth += EVENT_BYTES
+        while len(events) > limits.events or self._value_bytes > limits.value_bytes:
             dropped = events.popleft()
-            self._value_bytes -= _size(dropped)
+            size = _size(dropped)
+            self._value_bytes -= size
+            growth -= size + EVENT_BYTES
             self.oldest = dropped.version
+        return growth
 
     def after(self, version: int) -> list[RecordEvent]:
         """The events with a higher version, oldest first. Raises TooOld."""

@@ -15,8 +15,7 @@ logger = logging.getLogger(__name__)
 
 ATTEMPTS = 20
 """Writers of one key take turns, so one attempt more than there are writers is enough. The limit ends a computation that
-conflicts
-with itself, because it expects a record that never exists."""
+conflicts with itself, because it expects a record that never exists."""
 
 
 class Attempts:
@@ -28,8 +27,7 @@ class Attempts:
                 return
 
     An attempt begins when no write of the keys is in progress; keys on which earlier attempts conflicted are added to them.
-    Between
-    attempts other tasks run. After the last attempt Stale is raised.
+    Between attempts other tasks run. After the last attempt Stale is raised.
     """
 
     def __init__(self, cell: Cell, keys: Iterable[Key] = (), *, limit: int = ATTEMPTS) -> None:

@@ -196,8 +196,7 @@ class Range:
 
     def backfill(self, events: Iterable[RecordEvent], oldest: int) -> None:
         """Puts the store's history before the events since the load. `events`: all events after version `oldest` and up to the
-        load,
-        in the order of versions. A history that has dropped events since the load is not changed."""
+        load, in the order of versions. A history that has dropped events since the load is not changed."""
         histories: dict[str, History] = {}
         for event in events:
             self.append_backfill(histories, event, oldest)
@@ -274,12 +273,13 @@ class Range:
         return history
 
     def _remember(self, event: RecordEvent) -> None:
-        resource = event.key.resource
-        history = self._history(resource)
-        before = history.bytes
-        history.append(event)
-        self._history_bytes += history.bytes - before
-        self._histories[resource] = self._histories.pop(resource)
+        resource, histories = event.key.resource, self._histories
+        history = histories.pop(resource, None)
+        if history is None:
+            history = History(self._histories_start, self._limits)
+        # Behind the others: the order is that of the last writes.
+        histories[resource] = history
+        self._history_bytes += history.append(event)
 
     def _forget(self) -> None:
         """Drops histories, the least recently written first, until the rest is within the limits of a range."""

@@ -21,8 +21,7 @@ class ReadGuard:
 
     def renewed(self, sent_at: float, ttl_seconds: float, margin_seconds: float) -> None:
         """Called when a keepalive was acknowledged. `sent_at`: when it was sent, by `clock`. The time counts from there, because
-        the
-        answer may have been slow."""
+        the answer may have been slow."""
         self.deadline = sent_at + ttl_seconds - margin_seconds
 
     @property

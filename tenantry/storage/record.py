@@ -24,8 +24,7 @@ class Head(msgspec.Struct, frozen=True, gc=False):
 
 class Record(msgspec.Struct, frozen=True, gc=False):
     """One object. `value`: JSON that begins with `{"metadata":{`, without apiVersion, kind and resourceVersion. They are added
-    when
-    the object is served (`tenantry.kube.codec.stored`)."""
+    when the object is served (`tenantry.kube.codec.stored`)."""
 
     key: Key
     value: bytes

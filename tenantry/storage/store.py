@@ -52,8 +52,7 @@ class Fenced(StoreError):
     """A fence did not have the expected revision: another shard owns that range now. Nothing was changed.
 
     `name`: the first fence, in the given order, that did not match (`keys.fence_name`). `value`: its present value, None if the
-    key
-    does not exist.
+    key does not exist.
     """
 
     def __init__(self, name: str, value: bytes | None) -> None:
@@ -152,13 +151,11 @@ class Store(Protocol):
         """Writes all operations in one transaction, if all fences match. Returns its revision.
 
         A commit has at most 128 operations, each key once. A commit that changes nothing (no puts, and deletions of keys that do
-        not
-        exist) makes no revision: the present one is returned. A put without a lease detaches the key from its old lease. An
+        not exist) makes no revision: the present one is returned. A put without a lease detaches the key from its old lease. An
         acknowledged commit survives a power failure.
 
         Raises Fenced, LeaseGone (the lease of a put), Indeterminate, Unavailable, TooLarge, ValueError (too many operations, or a
-        key
-        twice).
+        key twice).
         """
         ...
 
@@ -166,8 +163,7 @@ class Store(Protocol):
         """Yields batches with `revision >= from_revision`, without gaps and repetitions, until it is closed with `aclose`.
 
         It reports progress with a batch without events: the watch has shown everything up to that revision. It does so when it
-        has
-        shown all that existed when it began, and perhaps later. Raises Compacted, Unavailable.
+        has shown all that existed when it began, and perhaps later. Raises Compacted, Unavailable.
         """
         ...
 

@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 
 import pytest
 
@@ -222,6 +223,19 @@ async def test_watchers_with_the_same_wish_share_their_bytes(filled: Server) -> 
         await two.wait(1)
         assert one.chunks[0] is two.chunks[0]
         assert table.events[0]["object"]["kind"] == "Table"
+
+
+async def test_a_watcher_costs_the_task_of_its_request(filled: Server) -> None:
+    path = f"{CMS}?watch=true&allowWatchBookmarks=true&resourceVersion={await version(filled)}"
+    before = len(asyncio.all_tasks())
+    async with AsyncExitStack() as watches:
+        sinks = [await watches.enter_async_context(filled.watching(path)) for _ in range(100)]
+        await filled("PATCH", CMS + "/a", {"data": {"v": "2"}})
+        for sink in sinks:
+            await sink.wait(1)
+        assert len(asyncio.all_tasks()) <= before + 100
+    await one_turn()
+    assert len(asyncio.all_tasks()) <= before
 
 
 async def test_tables_have_columns_once(filled: Server) -> None:

@@ -114,6 +114,28 @@ async def test_what_a_process_grew_by_is_looked_through(monkeypatch: pytest.Monk
     assert threading.get_ident() not in trim.threads
 
 
+async def test_growth_within_a_burst_waits_for_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(allocator, "GROWTH_SECONDS", 0.001)
+    trim, looks, size = Trim(), 0, 100 << 20
+
+    def resident() -> int:
+        nonlocal looks
+        looks += 1
+        return size
+
+    pages = FreePages(trim, resident)
+    following = asyncio.create_task(pages.follow_growth())
+    pages.passed(WORTH_BYTES)
+    await eventually(lambda: looks > 0)
+    size, seen = 200 << 20, looks
+    await eventually(lambda: looks > seen + 5)
+    assert not trim.threads
+    with monkeypatch.context() as patch:
+        patch.setattr(pages, "_loop", None)  # as after the burst
+        await trim.called()
+    following.cancel()
+
+
 def test_the_size_of_the_process_is_known() -> None:
     assert 1 << 20 < allocator._resident_bytes() < 1 << 40
 

@@ -158,7 +158,7 @@ def test_urls_need_a_workspace_and_an_export(say: Any) -> None:
 def test_drain_moves_everything_away_and_undrain_takes_it_back(platform: Platform, say: Any) -> None:
     owner, other = platform.owner(), platform.other()
     said = say("drain", owner)
-    assert (said.code, said.out) == (0, f"shard {owner} holds no range\n")
+    assert (said.code, said.out) == (0, f"shard {owner} owns no range\n")
     assert said.err.splitlines()[-1].endswith("1/1 ranges moved")
     platform.placed()
     assert platform.owner() == other
@@ -167,7 +167,7 @@ def test_drain_moves_everything_away_and_undrain_takes_it_back(platform: Platfor
     refused = say("drain", other)
     assert refused.code == 1 and "no other shard could take the ranges" in refused.err
     assert say("undrain", owner).out == f"shard {owner} gets ranges again\n"
-    assert "is drained" in say("drain", other, "--no-wait").out
+    assert "is being drained" in say("drain", other, "--no-wait").out
     for verb in ("drain", "undrain"):
         said = say(verb, "nobody")
         assert said.code == 1 and "no shard with the name or uid 'nobody'" in said.err
@@ -176,7 +176,7 @@ def test_drain_moves_everything_away_and_undrain_takes_it_back(platform: Platfor
 def test_a_drain_that_takes_too_long_says_how_far_it_is(platform: Platform, say: Any) -> None:
     said = say("drain", platform.owner(), "--timeout-seconds", "0.000001")
     assert said.code == 1
-    assert "still holds 1 ranges after 1e-06 s; it goes on being drained" in said.err
+    assert "still owns 1 ranges after 1e-06 s; draining continues" in said.err
 
 
 def test_top_is_a_picture_for_people_and_data_for_programs(platform: Platform, say: Any) -> None:
@@ -193,10 +193,10 @@ def test_top_is_a_picture_for_people_and_data_for_programs(platform: Platform, s
 def test_whoever_is_asked_in_vain_is_named(platform: Platform, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     root = ["--root-directory", str(platform.root)]
     for arguments, text in (
-        (["top", *root], "tells of no registry: name one with --registry"),
+        (["top", *root], "has no address of a registry: set --registry"),
         (["top", *root, "--registry", "localhost"], "--registry takes host:port"),
         (["ranges", *root, "--gateway", "somewhere:"], "--gateway takes host:port"),
-        (["ranges", *root, "--gateway", platform.registry], "what answers there is no gateway"),
+        (["ranges", *root, "--gateway", platform.registry], "the server there is not a gateway"),
         (["ranges", *root, "--gateway", "127.0.0.1:1"], "no answer from 127.0.0.1:1"),
         (["ranges", "--root-directory", str(tmp_path / "none")], "is `tenantry start` running there?"),
     ):
@@ -245,7 +245,7 @@ def test_an_interrupted_drain_is_no_success(platform: Platform, say: Any, monkey
     finally:
         signal.signal(signal.SIGINT, before)
     assert said.code == 130
-    assert "goes on being drained; `tenantry undrain" in said.err
+    assert "continues; `tenantry undrain" in said.err
 
 
 class Terminal:

@@ -53,7 +53,7 @@ def test_refuses_what_is_no_url_of_a_server(url: str, tmp_path: Path) -> None:
 def test_says_that_nobody_listens(tmp_path: Path) -> None:
     with pytest.raises(NotReady, match="ConnectionRefusedError"):
         probe("https://127.0.0.1:9/readyz", timeout_seconds=1, root=tmp_path)
-    with pytest.raises(NotReady, match=r"no certificates to ask with .*; is --root-directory right\?"):
+    with pytest.raises(NotReady, match=r"cannot read the client certificates .*; check --root-directory"):
         probe("grpc://127.0.0.1:9", timeout_seconds=1, root=tmp_path)
 
 

@@ -44,7 +44,7 @@ def test_ranges_that_change_hands_answer_or_ask_to_wait(server: Server) -> None:
     try:
         for _ in range(TURNS):
             for name in ("shard-1", "shard-2"):
-                assert tenantry("drain", name, *where).printed == f"shard {name} holds no range\n"
+                assert tenantry("drain", name, *where).printed == f"shard {name} owns no range\n"
                 assert tenantry("undrain", name, *where).printed == f"shard {name} gets ranges again\n"
     finally:
         done.set()

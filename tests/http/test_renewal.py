@@ -543,9 +543,9 @@ async def test_grpc_servers_and_clients_go_on_over_a_renewal() -> None:
             assert await serials() == held(serving, client)
             shards.more.set()
             assert (await anext(watch)).version == 2
-            assert len(registries._former) == 1, "the watch's connections"
+            assert len(registries._channels._former) == 1, "the watch's connections"
             await watch.aclose()  # type: ignore[attr-defined]
-            assert not registries._former
+            assert not registries._channels._former
             await registries.shards()
     finally:
         await registries.close()

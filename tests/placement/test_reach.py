@@ -97,7 +97,7 @@ async def test_clocks_are_compared(reach: Reach, store: Store, caplog: pytest.Lo
             for observer in ("a", "b"):
                 await report(store, observer, clock_seconds=1000 - 2 * CLOCK_WARNING_SECONDS)
         await eventually(lambda: reach.clock_difference_seconds == pytest.approx(2 * CLOCK_WARNING_SECONDS))
-    await eventually(lambda: "this clock is 10 s ahead" in caplog.text)
+    await eventually(lambda: "the clock differs from the clocks of the other processes: 10 s ahead" in caplog.text)
 
 
 async def test_a_damaged_report_is_left_out(reach: Reach, store: Store) -> None:

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from registry import compaction
-from registry.compaction import KEY, NOTES, Compaction
+from registry.compaction import KEY, SAMPLES, Compaction
 from registry.settings import RegistrySettings
 from registry.wiring import Registry
 from tenantry.base.flags import SettingError
@@ -44,14 +44,14 @@ async def test_the_past_is_kept_for_the_retention_and_a_note_longer(store: Store
     leader = Compaction(store, retention_seconds=HOUR, leading=lambda: True, clock=clock)
     written: list[tuple[float, int]] = []
     compacted = 0
-    for _ in range(3 * NOTES):
+    for _ in range(3 * SAMPLES):
         written.append((clock.now, await write(store)))
         compacted = await leader.step() or compacted
         first = await oldest(store, *(revision for _, revision in written))
         kept = next(at for at, revision in written if revision == first)
         age = clock.now - kept
-        assert clock.now <= HOUR or HOUR <= age <= HOUR * (1 + 1 / NOTES)
-        clock.now += HOUR / NOTES
+        assert clock.now <= HOUR or HOUR <= age <= HOUR * (1 + 1 / SAMPLES)
+        clock.now += HOUR / SAMPLES
     page = await store.read(KEY, KEY + b"\0")
     assert int(page.kvs[0].value) == compacted > 0
 
@@ -61,13 +61,13 @@ async def test_a_new_leader_goes_on_at_once(store: Store) -> None:
     first_leads = True
     first = Compaction(store, retention_seconds=HOUR, leading=lambda: first_leads, clock=clock)
     second = Compaction(store, retention_seconds=HOUR, leading=lambda: not first_leads, clock=clock)
-    for _ in range(NOTES):
+    for _ in range(SAMPLES):
         await write(store)
         assert (await first.step(), await second.step()) == (0, 0)
-        clock.now += HOUR / NOTES
+        clock.now += HOUR / SAMPLES
     assert await first.step()
     first_leads = False
-    clock.now += HOUR / NOTES
+    clock.now += HOUR / SAMPLES
     assert await second.step()
 
 
@@ -88,7 +88,7 @@ async def test_nothing_is_forgotten_that_a_stopped_clock_calls_young(store: Stor
     clock = Clock()
     leader = Compaction(store, retention_seconds=HOUR, leading=lambda: True, clock=clock)
     first = await write(store)
-    for _ in range(2 * NOTES):
+    for _ in range(2 * SAMPLES):
         await write(store)
         assert await leader.step() == 0
     assert await oldest(store, first) == first

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from registry import journals
-from registry.compaction import NOTES, Compaction
+from registry.compaction import SAMPLES, Compaction
 from registry.journals import delete_journals
 from tenantry.storage.keys import JOURNAL, SESSIONS, prefix_end
 from tenantry.storage.store import Delete, Fence, Put, Store
@@ -55,9 +55,9 @@ async def test_they_go_with_the_past(store: Store) -> None:
     leader = Compaction(store, retention_seconds=HOUR, leading=lambda: True, clock=clock)
     await journal(store, "killed")
     await store.commit([], [Put(b"/a", b"")], [])
-    for _ in range(NOTES):
+    for _ in range(SAMPLES):
         await leader.step()
-        clock.now += HOUR / NOTES
+        clock.now += HOUR / SAMPLES
         assert await left(store) == ["killed"]
     await leader.step()
     assert await left(store) == []

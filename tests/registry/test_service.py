@@ -147,7 +147,7 @@ async def test_watches_show_everything_and_then_changes(service: Service, fleet:
 async def test_watch_resumes_at_another_replica(service: Service, fleet: FleetInMemory) -> None:
     other = await service.start()
     client = await service.client(addresses=[service.addresses[0], other])
-    client._at = 0
+    client._channels._at = 0
     updates = client.watch_ranges()
     assert (await until(updates, lambda u: u.full)).full
     await service.servers[0].stop(0)
@@ -258,7 +258,7 @@ async def test_strangers_may_look_and_not_touch(service: Service, fleet: FleetIn
     await fleet.until(fleet.map.ranges)
     assert await client.ranges()
     for call in (client.drain("one"), client.undrain("one"), client.open_range({}, 0)):
-        with pytest.raises(RegistryError, match="certificate for ada may not") as refused:
+        with pytest.raises(RegistryError, match="certificate of ada does not") as refused:
             await call
         assert refused.value.code == grpc.StatusCode.PERMISSION_DENIED
     other = CertificateAuthority.create().issue_client("tenantry-test")

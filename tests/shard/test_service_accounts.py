@@ -36,6 +36,6 @@ async def test_an_account_is_there_or_not_or_nobody_knows(tmp_path: Path) -> Non
             assert await lookup(cluster, "serviceaccounts", "default", "one") == uid
         for status in (429, 500, 503):
             lookup = ServiceAccountLookup(tenancy.cell, tenancy.range_map, Answers(Response(status, b"{}")))
-            with pytest.raises(StatusError, match="cannot be told") as refused:
+            with pytest.raises(StatusError, match="cannot check whether") as refused:
                 await lookup(cluster, "serviceaccounts", "default", "one")
             assert refused.value.code == 503

@@ -166,6 +166,17 @@ async def lives(stack: Stack, first: int, count: int) -> None:
     await idle(stack)
 
 
+async def test_a_workspace_adds_no_task(tmp_path: Path) -> None:
+    async with running(tmp_path) as stack:
+        await stack.workspace("root", "first")
+        await idle(stack)
+        before = len(asyncio.all_tasks())
+        for number in range(20):
+            await stack.workspace("root", f"w{number}")
+        await idle(stack)
+        await eventually(lambda: len(asyncio.all_tasks()) <= before, 10)
+
+
 async def test_nothing_is_kept_of_workspaces_that_are_gone(tmp_path: Path) -> None:
     for shards, capacity in ((1, 1000), (2, 2)):
         async with running(tmp_path, shards=shards, capacity=capacity) as stack:

@@ -23,7 +23,8 @@ GRANTS_MAX = 1000
 BUDGET = 200_000
 """Steps of a comparison, in addition to the size of the rules. They take some tens of milliseconds."""
 _SHOWN_MAX, _SHOWN_CHARACTERS, _VALUE_CHARACTERS = 100, 16 * 1024, 256
-"""How much an error shows: rules, characters in total, characters of one value. Valid names are shorter than the last."""
+"""What an error shows at most: rules, characters in total, characters of one value. Valid names are shorter than the last
+limit."""
 
 _Box = tuple[frozenset[Any] | None, ...]
 """The values of an owner's rule in each dimension. None where it has all values in question."""
@@ -208,7 +209,7 @@ class _OwnerRule:
 
     @property
     def width(self) -> int:
-        """How many dimensions have `*`. Rules with more are tried first."""
+        """The number of dimensions that have `*`. Rules with more of them are tried first."""
         return ("*" in self.verbs) + ("*" in self.groups) + ("*" in self.resources) + ("" in self.prefixes)
 
 

@@ -11,11 +11,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable
-from functools import cache
 from typing import Any
-
-from cel_expr_python import cel
-from cel_expr_python.ext import ext_bindings, ext_encoders, ext_math, ext_optional, ext_strings
 
 from tenantry.base.cache import cached
 from tenantry.kube.schema import cel_syntax, cel_time
@@ -36,7 +32,6 @@ __all__ = [
     "escape",
     "program",
     "refuse_too_large",
-    "standard_extensions",
 ]
 
 CALL_LIMIT = 1_000_000
@@ -111,22 +106,6 @@ def escape(name: str) -> str | None:
     return escaped if _IDENTIFIER.fullmatch(escaped) else None
 
 
-def standard_extensions() -> list[cel.CelExtensionBase]:
-    return [
-        ext_optional.ExtOptional(),
-        ext_strings.ExtStrings(),
-        ext_math.ExtMath(),
-        ext_bindings.ExtBindings(),
-        ext_encoders.ExtEncoders(),
-    ]
-
-
-@cache
-def _reader() -> cel.Env:
-    """The engine for parsing. Types and functions do not matter for it."""
-    return cel.NewEnv(extensions=standard_extensions())
-
-
 def refuse_too_large(expression: str) -> None:
     """Raises CelError for an expression that becomes too large, before the engine parses it. The engine has no limit: a macro
     doubles the expression in front of it."""
@@ -142,9 +121,12 @@ class Program:
 
     def __init__(self, expression: str) -> None:
         """Raises CelError."""
+        # Not at the top: the engine takes 17 MB, and most processes never need it.
+        from tenantry.kube.schema import cel_engine
+
         refuse_too_large(expression)
         try:
-            serialized = _reader().compile(expression, disable_check=True).serialize()
+            serialized = cel_engine.parse(expression)
         except RuntimeError as error:
             raise CelError(compile_text(str(error))) from None
         self._compiled = Compiled(cel_syntax.parsed(serialized), ("self", "oldSelf"))

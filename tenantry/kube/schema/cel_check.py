@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from cel_expr_python import cel
 from google.protobuf import descriptor_pb2, descriptor_pool, duration_pb2, struct_pb2, timestamp_pb2
 
-from tenantry.kube.schema.cel import CelError, compile_text, escape, refuse_too_large, standard_extensions
-from tenantry.kube.schema.cel_library import library
+from tenantry.kube.schema.cel import CelError, compile_text, escape, refuse_too_large
+from tenantry.kube.schema.cel_engine import kubernetes_library, standard_extensions
 from tenantry.kube.schema.cel_library.declarations import OPAQUE, PACKAGE
 from tenantry.kube.schema.structural import Schema
 
@@ -42,7 +42,7 @@ class Checker:
 
     def __init__(self, types: Types, own: cel.Type) -> None:
         variables = {"self": own, "oldSelf": own}
-        extensions = [*standard_extensions(), library.for_checking()]
+        extensions = [*standard_extensions(), kubernetes_library()]
         self._environment = cel.NewEnv(types.pool, variables=variables, extensions=extensions)
 
     def check(self, expression: str, *, optional_old: bool = False) -> CheckedExpression:

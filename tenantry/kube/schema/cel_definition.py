@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ from tenantry.kube.jsonpath import field_names
 from tenantry.kube.schema import cel, cel_cost
 from tenantry.kube.schema.cel_check import CheckedExpression, Checker, Types
 from tenantry.kube.schema.ratchet import child_schema
+from tenantry.kube.schema.ruled_schemas import RuledSchema, ruled_schemas
 from tenantry.kube.schema.structural import Rule, Schema
 from tenantry.kube.status import FieldError
 
@@ -22,46 +23,36 @@ _HINT = (
 
 @dataclass(slots=True)
 class _Budget:
-    """The total cost of the rules of one schema. `root` is the path of the schema."""
+    """The total cost of the rules of one schema, and the paths of those that cost much."""
 
-    root: str
     total: float = 0
     over: list[str] = field(default_factory=list)
 
 
 def rule_errors(schema: Schema, path: str) -> list[FieldError]:
     """The errors of the rules in a structural schema at `path`."""
-    budget = _Budget(path)
-    errors = list(_walk(schema, path, 1, None, budget, None))
+    return errors_of(ruled_schemas(schema, path), path)
+
+
+def errors_of(found: Sequence[RuledSchema], path: str) -> list[FieldError]:
+    """The errors of the rules of schemas (`ruled_schemas`) in a structural schema at `path`."""
+    budget = _Budget()
+    errors: list[FieldError] = []
+    types: list[Types] = []
+    for ruled in found:
+        schema = ruled.schema
+        own = types[ruled.above].covering(schema) if ruled.above is not None else Types(schema, is_root=ruled.path == path)
+        types.append(own)
+        checker = own.checker(schema)
+        for index, rule in enumerate(schema.rules):
+            place = f"{ruled.path}.x-kubernetes-validations[{index}]"
+            errors += _rule(rule, schema, checker, place, ruled.times, ruled.uncorrelated, budget)
     if budget.total > cel_cost.DEFINITION_LIMIT:
         whole = "x-kubernetes-validations estimated rule cost total for entire OpenAPIv3 schema"
         errors.append(forbidden(path, _over_budget(whole, budget.total, cel_cost.DEFINITION_LIMIT)))
         contributed = "contributed to estimated rule cost total exceeding cost limit for entire OpenAPIv3 schema"
         errors += [forbidden(place, contributed) for place in budget.over]
     return errors
-
-
-def _walk(
-    schema: Schema, path: str, times: float, uncorrelated: str | None, budget: _Budget, types: Types | None
-) -> Iterator[FieldError]:
-    """Yields the errors of the rules in a schema and below it. `times` is how often a value of the schema may occur in an object.
-    `uncorrelated` is the path of an enclosing list or map whose items cannot be matched with the old object."""
-    if schema.rules:
-        types = types.covering(schema) if types is not None else Types(schema, is_root=path == budget.root)
-        checker = types.checker(schema)
-        for index, rule in enumerate(schema.rules):
-            place = f"{path}.x-kubernetes-validations[{index}]"
-            yield from _rule(rule, schema, checker, place, times, uncorrelated, budget)
-    for name, child in schema.properties.items():
-        inside = uncorrelated or (path if schema.map_type == "atomic" else None)
-        yield from _walk(child, f"{path}.properties[{name}]", times, inside, budget, types)
-    if schema.items is not None:
-        inside = uncorrelated or (path if schema.list_type != "map" else None)
-        yield from _walk(schema.items, f"{path}.items", times * cel_cost.largest_size(schema), inside, budget, types)
-    if isinstance(schema.additional, Schema):
-        inside = uncorrelated or (path if schema.map_type == "atomic" else None)
-        often = times * cel_cost.largest_size(schema)
-        yield from _walk(schema.additional, f"{path}.additionalProperties", often, inside, budget, types)
 
 
 def _rule(

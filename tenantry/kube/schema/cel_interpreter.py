@@ -354,7 +354,7 @@ def _pairs(over: Any) -> Any:
 
 
 def _dotted(node: Node) -> str | None:
-    """`a.b.c` where a node is a name followed by fields."""
+    """The text `a.b.c` of a node that is a name followed by fields; None for any other node."""
     names: list[str] = []
     while isinstance(node, Select) and not node.test:
         names.append(node.field)

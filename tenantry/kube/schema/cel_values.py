@@ -49,7 +49,7 @@ class Cost:
             raise CostExceeded
 
     def text(self, length: int, factor: float = 1.0) -> None:
-        """Charges for reading so many characters."""
+        """Charges for reading a number of characters."""
         self.charge(length * PER_CHARACTER * factor)
 
     @property

@@ -52,7 +52,7 @@ class ValidationBudget:
         self._steps = self.STEPS
 
     def match(self, steps: int) -> None:
-        """Called before a pattern is matched that may take so many steps. Raises TooMuchMatching."""
+        """Charges the steps that matching a pattern may take. Called before the match. Raises TooMuchMatching."""
         self._steps -= steps
         if self._steps < 0:
             raise TooMuchMatching

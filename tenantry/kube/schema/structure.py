@@ -11,11 +11,11 @@ import orjson
 
 from tenantry.kube.field_errors import VALUE_CHARACTERS, below, forbidden, invalid, not_supported, required
 from tenantry.kube.objects import Object
-from tenantry.kube.schema.cel_definition import rule_errors
 from tenantry.kube.schema.default import default
 from tenantry.kube.schema.parse import from_openapi
 from tenantry.kube.schema.prune import prune
 from tenantry.kube.schema.regex import syntax_error
+from tenantry.kube.schema.ruled_schemas import ruled_schemas
 from tenantry.kube.schema.structural import Schema
 from tenantry.kube.schema.validate import validate
 from tenantry.kube.status import CAUSES_MAX, FieldError, cut
@@ -50,7 +50,13 @@ def schema_errors(document: Object, path: str) -> list[FieldError]:
         return errors
     schema = from_openapi(document)
     errors += _defaults(document, schema, path, is_root=True)
-    return errors + rule_errors(schema, path)
+    ruled = ruled_schemas(schema, path)
+    if ruled:
+        # Not at the top: the engine takes 17 MB, and most processes never need it.
+        from tenantry.kube.schema.cel_definition import errors_of
+
+        errors += errors_of(ruled, path)
+    return errors
 
 
 def children(document: Object, path: str) -> Iterator[tuple[Object, str, str]]:

@@ -10,8 +10,8 @@ Labels = Mapping[str, str]
 Predicate = Callable[[Labels], bool]
 
 _FEW = 8
-"""Up to so many requirements are checked one after the other. More are grouped by key, so that the time does not grow with the
-number of requirements times that of objects."""
+"""Up to this number, requirements are checked one after the other. More are grouped by key, so that the time does not grow with
+the number of requirements times that of objects."""
 
 
 def _always(labels: Labels) -> bool:

@@ -14,7 +14,7 @@ from tenantry.kube.types.reset import keep
 
 NAME_LABEL = "kubernetes.io/metadata.name"
 FINALIZER = "kubernetes"
-"""In spec.finalizers until everything in the namespace is deleted."""
+"""The finalizer in spec.finalizers. It is removed when everything in the namespace is deleted."""
 ACTIVE, TERMINATING = "Active", "Terminating"
 PROTECTED = frozenset({"default", "kube-system", "kube-public"})
 """Namespaces that cannot be deleted (upstream's NamespaceLifecycle)."""

@@ -23,8 +23,7 @@ class EtcdConfig(msgspec.Struct, frozen=True):
     connection, so they may be renewed in place. `server_name`: the name in the server's certificate, if it is not the endpoint's
     host.
     `user`, `password`: for an etcd with password authentication. The user needs the role root: etcd 3.6 and later tells its
-    version
-    only to root, and before 3.5.13 a watch of history has to read all keys (`watch`).
+    version only to root, and before 3.5.13 a watch of history has to read all keys (`watch`).
     `opening_seconds`: how long a starting process waits for an etcd that does not answer yet, as kube-apiserver does.
     `deadline_seconds`: the deadline of a call with all its retries. `dial_seconds`: the deadline of the first answer of an
     endpoint.
@@ -33,8 +32,7 @@ class EtcdConfig(msgspec.Struct, frozen=True):
     `first_retry_seconds`, `last_retry_seconds`: the pause when no endpoint answers, doubled each time.
     `reconnect_seconds`: how long a watch that lost its connection tries to resume before it fails.
     `keepalive_seconds`, `keepalive_timeout_seconds`: how often a connection with calls in progress is probed, and how long an
-    answer
-    may take before the connection is closed. etcd refuses clients that probe more often than every 5 s.
+    answer may take before the connection is closed. etcd refuses clients that probe more often than every 5 s.
     `progress_seconds`: how often a quiet watch requests progress, so that it resumes from a recent revision.
     """
 

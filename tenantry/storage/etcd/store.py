@@ -46,8 +46,7 @@ class CellValue(msgspec.Struct, frozen=True):
 
 class EtcdStore:
     """A store on etcd. Create it with `open`. Any number of them may use one etcd. Nothing else should use that etcd: other keys
-    cost
-    revisions."""
+    cost revisions."""
 
     def __init__(self, connection: Connection, cell: int) -> None:
         self._connection = connection

@@ -11,8 +11,7 @@ only."""
 
 class Retention:
     """Decides when to compact. `revisions`: how many are kept, for watches that resume. `value_bytes`: how many bytes of values
-    are
-    kept; it bounds the file if every revision is a large object."""
+    are kept; it bounds the file if every revision is a large object."""
 
     def __init__(self, revisions: int, value_bytes: int) -> None:
         self._revisions = revisions

@@ -63,8 +63,7 @@ class SqliteStore:
         `cell`: the number of a new store, from 0 to 127; an existing store keeps its own. `clock`: seconds, monotonic, for
         leases.
         `retain_revisions`, `retain_bytes` (of values): how much history is kept, whichever is less. A watch that resumes from
-        before
-        has to read again.
+        before has to read again.
         Raises AlreadyOpen (another process uses it), Damaged (nothing was changed), Unavailable, ValueError (`cell`).
         """
         if not 0 <= cell < 128:

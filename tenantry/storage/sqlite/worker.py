@@ -25,8 +25,7 @@ class Worker:
 
     def call(self, function: Callable[..., T], *args: Any, then: Callable[[T], None] | None = None) -> asyncio.Future[T]:
         """Runs `function(*args)` on the thread. `then(result)` is called on the event loop before the future resolves, even if
-        the
-        future was cancelled. Raises RuntimeError after `stop`."""
+        the future was cancelled. Raises RuntimeError after `stop`."""
         if self._stopped:
             raise RuntimeError("the worker was stopped")
         future: asyncio.Future[T] = self._loop.create_future()

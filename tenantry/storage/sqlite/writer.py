@@ -18,8 +18,7 @@ from tenantry.storage.store import Batch, Delete, Fence, Fenced, LeaseGone, Put,
 Interval = tuple[bytes, bytes]
 Operation = tuple[bytes, bytes | None, int, int]
 # The largest number of rows of one statement. A commit has few statements, because each one releases the GIL and has to wait for
-# it
-# when the event loop is busy. Statements have a few sizes, padded with empty rows, so that few of them are prepared.
+# it when the event loop is busy. Statements have a few sizes, padded with empty rows, so that few of them are prepared.
 STATEMENT_ROWS = 128
 
 

@@ -28,6 +28,10 @@ def is_true(status: Object, kind: str) -> bool:
 def mark_true(status: Object, kind: str, now: str) -> None:
     """Sets a condition to True in the status, in place. lastTransitionTime changes only with another field. `now`:
     metav1.Time."""
+    old = find(status, kind)
+    if old is not None and len(old) == 3 and old.get("status") == TRUE and "lastTransitionTime" in old:
+        # Nothing changes: the common case, for each condition of each reconciliation.
+        return
     _put(status, {"type": kind, "status": TRUE}, now)
 
 

@@ -5,27 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from cel_expr_python import cel
-
 from tenantry.kube.schema.cel_functions.arguments import Function, text_of
 from tenantry.kube.schema.cel_values import CelError, Cost, NoOverload, Opaque
 
 PACKAGE = "kubernetes"
 OPAQUE = ("Quantity", "URL", "IP", "CIDR", "Semver")
-PLAIN = {
-    "string": cel.Type.STRING,
-    "int": cel.Type.INT,
-    "bool": cel.Type.BOOL,
-    "double": cel.Type.DOUBLE,
-    "dyn": cel.Type.DYN,
-    "list": cel.Type.List(cel.Type.DYN),
-    "strings": cel.Type.List(cel.Type.STRING),
-    "query": cel.Type.Map(cel.Type.STRING, cel.Type.List(cel.Type.STRING)),
-}
 
 
 class FunctionDeclaration(NamedTuple):
-    """The declaration `name(parameters)`, or `first.name(others)` for a member. Types are words of `PLAIN` and `OPAQUE`."""
+    """The declaration `name(parameters)`, or `first.name(others)` for a member. Types are words: those of `OPAQUE`, and
+    those that `cel_engine` knows."""
 
     name: str
     member: bool
