@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 from collections.abc import AsyncIterator, Generator
 from pathlib import Path
@@ -12,6 +13,8 @@ from xdist.workermanage import WorkerController
 from tenantry.storage.store import Store
 from tests.support import explored, informers, logs, summaries
 from tests.support.failures import Failures
+from tests.support.lookups import GatewayLookups, gateway_lookups
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.stores import ENGINES, Engine
 from tests.support.workers import Scheduling, turn
 
@@ -30,6 +33,12 @@ async def engine(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
 @pytest.fixture
 def store(engine: Engine) -> Store:
     return engine.store
+
+
+@pytest.fixture
+async def gateway() -> AsyncIterator[GatewayLookups]:
+    async with gateway_lookups() as made, asyncio.timeout(PATIENCE_SECONDS):
+        yield made
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

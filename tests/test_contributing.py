@@ -73,8 +73,8 @@ def test_the_files_of_a_walk_have_the_names_that_it_says(title: str) -> None:
         ("tenantry/virtual/builtin_views.py", "builtin_views"),
         ("tenantry/virtual/view.py", "allows"),
         ("tests/growth/test_queries.py", "PARAMETERS"),
-        ("tests/kube/test_builtin_types.py", "test_every_type_is_consistent"),
-        ("tests/kube/test_discovery_openapi.py", "test_paths"),
+        ("tests/kube/types/test_builtin_types.py", "test_every_type_is_consistent"),
+        ("tests/kube/openapi/test_openapi.py", "test_paths"),
     ],
 )
 def test_the_name_is_there(path: str, name: str) -> None:

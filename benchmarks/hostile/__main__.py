@@ -24,7 +24,7 @@ def main() -> int:
     parser.add_argument("--only", action="append", choices=list(FAMILIES), help="run one family; may be given several times")
     parser.add_argument("--server", action="append", choices=list(KINDS), help="attack one server; may be given several times")
     parser.add_argument("--seconds", type=float, default=20.0, help="duration of each attack and of the quiet time before it")
-    parser.add_argument("--settle-seconds", type=float, default=60.0, help="how long after the attack the memory is read")
+    parser.add_argument("--memory-after-seconds", type=float, default=60.0, help="how long after the attack the memory is read")
     parser.add_argument("--keep", type=Path, help="directory to use and not to delete (it has the logs)")
     options = parser.parse_args()
     folder = options.keep or Path(tempfile.mkdtemp(prefix="tenantry-hostile-"))
@@ -58,7 +58,7 @@ def _attack(name: str, kind: Kind, folder: Path, options: argparse.Namespace, ro
     print(f"{name}: {kind.what} …", file=sys.stderr, flush=True)
     with (
         kind.serve(folder) as serving,
-        Measurement(name, serving, seconds=options.seconds, settle_seconds=options.settle_seconds) as measurement,
+        Measurement(name, serving, seconds=options.seconds, memory_after_seconds=options.memory_after_seconds) as measurement,
     ):
         for family, what in FAMILIES.items():
             if (options.only and family not in options.only) or (name == KUBERNETES and not what.kubernetes):

@@ -132,8 +132,8 @@ class Attack:
 
 
 async def _main() -> None:
-    told = json.loads(sys.stdin.readline())
-    attack = Attack(told["url"], told["ca"], Site(**told["site"]), FAMILIES[told["family"]], told["seconds"], Counter())
+    order = json.loads(sys.stdin.readline())
+    attack = Attack(order["url"], order["ca"], Site(**order["site"]), FAMILIES[order["family"]], order["seconds"], Counter())
     await attack.prepare()
     print(READY, flush=True)
     sys.stdin.readline()

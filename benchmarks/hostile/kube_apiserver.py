@@ -72,9 +72,9 @@ def _cached() -> Path:
 def _build(target: Path) -> None:
     source = target.parent / f"{target.name}-source"
     source.mkdir(parents=True, exist_ok=True)
-    told = json.loads(_go(source, "mod", "download", "-json", MODULE))
+    module = json.loads(_go(source, "mod", "download", "-json", MODULE))
     staging = f"v0.{VERSION.partition('.')[2]}"
-    required = re.findall(r"^\s*(?:require )?(\S+\.\S+/\S+) (v\S+)", Path(told["GoMod"]).read_text(), re.MULTILINE)
+    required = re.findall(r"^\s*(?:require )?(\S+\.\S+/\S+) (v\S+)", Path(module["GoMod"]).read_text(), re.MULTILINE)
     staged = [module for module, version in required if version == "v0.0.0"]
     lines = [f"{module} {staging if version == 'v0.0.0' else version}" for module, version in required]
     (source / "go.mod").write_text(
@@ -91,7 +91,7 @@ def _build(target: Path) -> None:
             ]
         )
     )
-    shutil.copyfile(Path(told["Dir"]) / "go.sum", source / "go.sum")
+    shutil.copyfile(Path(module["Dir"]) / "go.sum", source / "go.sum")
     (source / "go.sum").chmod(0o644)
     (source / "main.go").write_text(_MAIN)
     stamp = f"-s -w -X k8s.io/component-base/version.gitVersion=v{VERSION}"

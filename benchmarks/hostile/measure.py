@@ -60,11 +60,11 @@ class Row:
 class Measurement:
     """The measurement of one server. A context manager; on entry the quiet tenants get their objects and connections."""
 
-    def __init__(self, name: str, serving: Serving, *, seconds: float, settle_seconds: float) -> None:
+    def __init__(self, name: str, serving: Serving, *, seconds: float, memory_after_seconds: float) -> None:
         self._name = name
         self._serving = serving
         self._seconds = seconds
-        self._settle_seconds = settle_seconds
+        self._memory_after_seconds = memory_after_seconds
         self._quiet = QuietTenants(serving.url, serving.ca, serving.quiet)
         self._loop = uvloop.new_event_loop()
         self._before: Answers | None = None
@@ -94,14 +94,14 @@ class Measurement:
             attack.stdin.flush()
             during = self._tenants(self._seconds)
             stall, stall_cpu = serving.longest_stall_seconds()
-            told, said = attack.communicate(timeout=_END_SECONDS_MAX)
+            answers, said = attack.communicate(timeout=_END_SECONDS_MAX)
         except subprocess.TimeoutExpired as late:
             raise AttackFailed(f"it did not end within {_END_SECONDS_MAX:g} s") from late
         finally:
             attack.kill()
         if attack.returncode:
             raise AttackFailed(said[-1500:])
-        after = self._tenants(max(0.0, self._settle_seconds - self._seconds))
+        after = self._tenants(max(0.0, self._memory_after_seconds - self._seconds))
         self._before = self._tenants(self._seconds)
         now = serving.owners()
         failed = Counter(during.failed) + Counter(after.failed) + Counter(self._before.failed)
@@ -116,7 +116,7 @@ class Measurement:
             stall_cpu,
             serving.memory_bytes() - memory,
             sum(now.get(name) != generation for name, generation in owners.items()),
-            json.loads(told),
+            json.loads(answers),
             dict(failed),
         )
 
@@ -126,7 +126,7 @@ class Measurement:
     def _start(self, family: str) -> subprocess.Popen[str]:
         """Starts the hostile tenant. Returns when it has prepared its objects and waits."""
         serving = self._serving
-        told = {
+        order = {
             "url": serving.url,
             "ca": serving.ca,
             "site": asdict(serving.hostile),
@@ -142,7 +142,7 @@ class Measurement:
             stderr=subprocess.PIPE,
         )
         assert attack.stdin is not None and attack.stdout is not None and attack.stderr is not None
-        attack.stdin.write(json.dumps(told) + "\n")
+        attack.stdin.write(json.dumps(order) + "\n")
         attack.stdin.flush()
         if attack.stdout.readline().strip() != READY:
             attack.kill()

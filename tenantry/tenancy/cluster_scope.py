@@ -52,7 +52,7 @@ class ClusterScopes:
         """
         range_ = self.cell.ranges.get(range_name)
         if range_ is None:
-            raise not_owner(f"range {range_name} is not held by shard {self.shard_name}")
+            raise not_owner(f"range {range_name} is not owned by shard {self.shard_name}")
         return WildcardScope(self, range_, resource=resource, identity=identity)
 
 

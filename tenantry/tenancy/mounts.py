@@ -113,7 +113,7 @@ class ClustersMount:
             range_name = owned[0]
         range_ = self.scopes.cell.ranges.get(range_name)
         if range_ is None:
-            raise not_owner(f"range {range_name} is not held by shard {self.scopes.shard_name}")
+            raise not_owner(f"range {range_name} is not owned by shard {self.scopes.shard_name}")
         check_readable(range_)
         return WildcardPlace(self.scopes, range_.name, rest)
 

@@ -2,11 +2,11 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
-from tests.apiserver.kit import Server, start
+from tests.apiserver.range_server import RangeServer, start
 
 
 @pytest_asyncio.fixture
-async def server() -> AsyncIterator[Server]:
+async def server() -> AsyncIterator[RangeServer]:
     running = await start()
     yield running
     await running.scope.cell.close()

@@ -7,12 +7,12 @@ from tenantry.apiserver.verbs.options import DeleteOptions
 from tenantry.kube.objects import Object
 from tenantry.kube.status import StatusError
 from tenantry.kube.types import config_map
-from tests.apiserver.kit import Server, cm, thing
+from tests.apiserver.range_server import RangeServer, cm, thing
 
 CM = config_map.DEFINITION
 
 
-async def test_create_read_update_delete(server: Server) -> None:
+async def test_create_read_update_delete(server: RangeServer) -> None:
     scope = server.scope
     source = cm("a", {"k": "v"})
     created = await objects.create(scope, CM, source, namespace="default")
@@ -38,7 +38,7 @@ async def test_create_read_update_delete(server: Server) -> None:
     assert await objects.delete(scope, CM, "default", "a") is None
 
 
-async def test_updates_start_again_when_overtaken(server: Server) -> None:
+async def test_updates_start_again_when_overtaken(server: RangeServer) -> None:
     await objects.create(server.scope, CM, cm("a", {}), namespace="default")
 
     async def add(index: int) -> None:
@@ -51,7 +51,7 @@ async def test_updates_start_again_when_overtaken(server: Server) -> None:
     assert len((objects.read(server.scope, CM, "default", "a") or {})["data"]) == 20
 
 
-async def test_the_last_finalizer_removes_a_deleted_object(server: Server) -> None:
+async def test_the_last_finalizer_removes_a_deleted_object(server: RangeServer) -> None:
     await objects.create(server.scope, CM, cm("a", finalizers=["x.example/y"]), namespace="default")
     marked = await objects.delete(server.scope, CM, "default", "a", options=DeleteOptions())
     assert marked is not None
@@ -65,7 +65,7 @@ async def test_the_last_finalizer_removes_a_deleted_object(server: Server) -> No
     assert objects.read(server.scope, CM, "default", "a") is None
 
 
-async def test_refusals_are_those_of_clients(server: Server) -> None:
+async def test_refusals_are_those_of_clients(server: RangeServer) -> None:
     with pytest.raises(StatusError) as refused:
         await objects.create(server.scope, CM, cm("Bad_"), namespace="default")
     assert refused.value.code == 422
@@ -77,7 +77,7 @@ async def test_refusals_are_those_of_clients(server: Server) -> None:
     assert refused.value.reason == "AlreadyExists"
 
 
-async def test_status_is_written_through_its_subresource(server: Server) -> None:
+async def test_status_is_written_through_its_subresource(server: RangeServer) -> None:
     await objects.create(server.scope, server.thing, thing("t", a="x"), namespace="default")
     updated = await objects.update(
         server.scope,

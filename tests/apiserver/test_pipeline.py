@@ -30,7 +30,7 @@ TOKENS = {
 }
 
 
-class World:
+class ServedScopes:
     def __init__(self, **options: Any) -> None:
         self.rules = Rules()
         self.root = FakeScope("root", self.rules)
@@ -75,8 +75,8 @@ class World:
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    made = World()
+def served(monkeypatch: pytest.MonkeyPatch) -> ServedScopes:
+    made = ServedScopes()
 
     async def carry_out(call: Call, info: Any) -> Reply:
         made.calls.append(call)
@@ -86,31 +86,31 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     return made
 
 
-async def test_a_resource_reaches_its_verb(world: World) -> None:
-    world.allow("get", resource="configmaps")
+async def test_a_resource_reaches_its_verb(served: ServedScopes) -> None:
+    served.allow("get", resource="configmaps")
 
-    reply = await world.ask("/clusters/abc/api/v1/namespaces/default/configmaps/a", "alice")
+    reply = await served.ask("/clusters/abc/api/v1/namespaces/default/configmaps/a", "alice")
 
     assert reply.status == 200
-    call = world.calls[0]
+    call = served.calls[0]
     assert (call.definition, call.namespace, call.name, call.verb, call.scope) == (
         CONFIG_MAPS,
         "default",
         "a",
         "get",
-        world.other,
+        served.other,
     )
     assert call.user.name == "alice"
-    asked = world.rules.asked[0]
+    asked = served.rules.asked[0]
     assert (asked.cluster, asked.version, asked.name) == ("abc", "v1", "a")
-    assert (world.request.verb, world.request.user) == ("get", call.user)
+    assert (served.request.verb, served.request.user) == ("get", call.user)
 
 
-async def test_cluster_scoped_resources_have_no_namespace(world: World) -> None:
-    await world.ask("/clusters/abc/api/v1/namespaces/default", "master")
+async def test_cluster_scoped_resources_have_no_namespace(served: ServedScopes) -> None:
+    await served.ask("/clusters/abc/api/v1/namespaces/default", "master")
 
-    assert (world.calls[0].namespace, world.calls[0].name) == ("", "default")
-    assert world.rules.asked[0].namespace == "default"
+    assert (served.calls[0].namespace, served.calls[0].name) == ("", "default")
+    assert served.rules.asked[0].namespace == "default"
 
 
 @pytest.mark.parametrize(
@@ -133,30 +133,30 @@ async def test_cluster_scoped_resources_have_no_namespace(world: World) -> None:
         ("/apis", 'forbidden: User "alice" cannot get path "/apis"'),
     ],
 )
-async def test_forbidden_in_upstreams_words(world: World, path: str, message: str) -> None:
-    assert await world.status(f"/clusters/abc{path}", "alice") == (403, message)
-    world.rules.reason = "access denied"
-    assert await world.status(f"/clusters/abc{path}", "alice") == (403, f"{message}: access denied")
+async def test_forbidden_in_upstreams_words(served: ServedScopes, path: str, message: str) -> None:
+    assert await served.status(f"/clusters/abc{path}", "alice") == (403, message)
+    served.rules.reason = "access denied"
+    assert await served.status(f"/clusters/abc{path}", "alice") == (403, f"{message}: access denied")
 
 
-async def test_identity_comes_before_everything_inside_a_cluster(world: World) -> None:
-    assert await world.status("/clusters/abc/nope", "wrong") == (401, "Unauthorized")
-    assert (await world.status("/clusters/abc/nope"))[1] == 'forbidden: User "system:anonymous" cannot get path "/nope"'
+async def test_identity_comes_before_everything_inside_a_cluster(served: ServedScopes) -> None:
+    assert await served.status("/clusters/abc/nope", "wrong") == (401, "Unauthorized")
+    assert (await served.status("/clusters/abc/nope"))[1] == 'forbidden: User "system:anonymous" cannot get path "/nope"'
 
 
 async def test_no_credentials_without_anonymous_are_401() -> None:
-    world = World(anonymous=False)
-    assert (await world.status("/clusters/abc/api"))[0] == 401
-    assert (await world.status("/api"))[0] == 401
-    assert await world.text("/livez") == (200, "ok")
+    served = ServedScopes(anonymous=False)
+    assert (await served.status("/clusters/abc/api"))[0] == 401
+    assert (await served.status("/api"))[0] == 401
+    assert await served.text("/livez") == (200, "ok")
 
 
 @pytest.mark.parametrize(
     "path",
     ["/nope", "/apis/nope.dev", "/apis/nope.dev/v1", "/apis/nope.dev/v1/things", "/apis/example.dev/v2/widgets", "/openapi/v4"],
 )
-async def test_unknown_paths_are_a_page(world: World, path: str) -> None:
-    assert await world.text(f"/clusters/abc{path}", "master") == (404, "404 page not found\n")
+async def test_unknown_paths_are_a_page(served: ServedScopes, path: str) -> None:
+    assert await served.text(f"/clusters/abc{path}", "master") == (404, "404 page not found\n")
 
 
 @pytest.mark.parametrize(
@@ -169,103 +169,106 @@ async def test_unknown_paths_are_a_page(world: World, path: str) -> None:
         "/apis/rbac.authorization.k8s.io/v9/roles",
     ],
 )
-async def test_unknown_resources_of_built_in_groups_are_a_status(world: World, path: str) -> None:
-    assert await world.status(f"/clusters/abc{path}", "master") == (404, "the server could not find the requested resource")
+async def test_unknown_resources_of_built_in_groups_are_a_status(served: ServedScopes, path: str) -> None:
+    assert await served.status(f"/clusters/abc{path}", "master") == (404, "the server could not find the requested resource")
 
 
-async def test_a_preset_user_is_trusted(world: World) -> None:
+async def test_a_preset_user_is_trusted(served: ServedScopes) -> None:
     request = Request("GET", "/clusters/abc/api/v1/configmaps", headers={"impersonate-user": "x"}, user=TOKENS["master"])
-    assert (await world.pipeline(request)).status == 200
-    assert world.calls[0].user is TOKENS["master"]
+    assert (await served.pipeline(request)).status == 200
+    assert served.calls[0].user is TOKENS["master"]
 
 
-async def test_views_and_unknown_services(world: World) -> None:
-    world.mounts["services/mine"] = Clusters({"abc": world.other})
-    assert (await world.ask("/services/mine/abc/api/v1/configmaps", "master")).status == 200
-    assert await world.text("/services/other/abc", "master") == (404, "404 page not found\n")
-    code, message = await world.status("/services/other/abc", "alice")
+async def test_views_and_unknown_services(served: ServedScopes) -> None:
+    served.mounts["services/mine"] = Clusters({"abc": served.other})
+    assert (await served.ask("/services/mine/abc/api/v1/configmaps", "master")).status == 200
+    assert await served.text("/services/other/abc", "master") == (404, "404 page not found\n")
+    code, message = await served.status("/services/other/abc", "alice")
     assert (code, message) == (403, 'forbidden: User "alice" cannot get path "/services/other/abc"')
 
 
-async def test_what_is_elsewhere_is_answered_there(world: World) -> None:
+async def test_what_is_elsewhere_is_answered_there(served: ServedScopes) -> None:
     class Ranges:
         def locate(self, path: str) -> RemotePlace:
             return RemotePlace("range-2", f"/ranges{path}")
 
-    world.mounts["ranges"] = Ranges()
-    assert await world.text("/ranges/range-2/clusters/x") == (200, "range-2 /ranges/range-2/clusters/x")
+    served.mounts["ranges"] = Ranges()
+    assert await served.text("/ranges/range-2/clusters/x") == (200, "range-2 /ranges/range-2/clusters/x")
 
 
-async def test_health(world: World) -> None:
+async def test_health(served: ServedScopes) -> None:
     wrong: list[str] = []
-    world.health.add("store", lambda: wrong[0] if wrong else None)
+    served.health.add("store", lambda: wrong[0] if wrong else None)
     for path in ("/healthz", "/livez", "/readyz", "/clusters/abc/readyz"):
-        assert await world.text(path) == (200, "ok")
-    assert await world.text("/readyz", query="verbose") == (200, "[+]ping ok\n[+]shutdown ok\n[+]store ok\nreadyz check passed\n")
+        assert await served.text(path) == (200, "ok")
+    assert await served.text("/readyz", query="verbose") == (
+        200,
+        "[+]ping ok\n[+]shutdown ok\n[+]store ok\nreadyz check passed\n",
+    )
     wrong.append("disk full")
-    assert await world.text("/livez") == (200, "ok")
-    code, body = await world.text("/readyz")
+    assert await served.text("/livez") == (200, "ok")
+    code, body = await served.text("/readyz")
     assert (code, body) == (500, "[+]ping ok\n[+]shutdown ok\n[-]store failed: reason withheld\nreadyz check failed\n")
-    assert await world.text("/readyz", query="exclude=store") == (200, "ok")
-    assert (await world.status("/readyz/store", "alice"))[0] == 403
-    assert await world.text("/readyz/store", "master") == (500, "internal server error: disk full\n")
-    assert await world.text("/readyz/ping", "master") == (200, "ok")
-    assert await world.text("/clusters/abc/readyz/none", "master") == (404, "404 page not found\n")
-    assert (await world.status("/healthz", "wrong"))[0] == 401
+    assert await served.text("/readyz", query="exclude=store") == (200, "ok")
+    assert (await served.status("/readyz/store", "alice"))[0] == 403
+    assert await served.text("/readyz/store", "master") == (500, "internal server error: disk full\n")
+    assert await served.text("/readyz/ping", "master") == (200, "ok")
+    assert await served.text("/clusters/abc/readyz/none", "master") == (404, "404 page not found\n")
+    assert (await served.status("/healthz", "wrong"))[0] == 401
     wrong.clear()
-    world.health.drain()
-    assert (await world.text("/readyz"))[0] == 500
+    served.health.drain()
+    assert (await served.text("/readyz"))[0] == 500
 
 
-async def test_version(world: World) -> None:
+async def test_version(served: ServedScopes) -> None:
     for path in ("/version", "/clusters/abc/version", "/clusters/abc/version/"):
-        reply = await world.ask(path, "master")
+        reply = await served.ask(path, "master")
         assert isinstance(reply, Response)
         assert orjson.loads(reply.body)["gitVersion"].startswith("v1.")
-    assert (await world.ask("/version")).status == 200
-    assert (await world.status("/clusters/abc/version", "alice"))[0] == 403
-    code, message = await world.status("/version", "master", method="POST")
+    assert (await served.ask("/version")).status == 200
+    assert (await served.status("/clusters/abc/version", "alice"))[0] == 403
+    code, message = await served.status("/version", "master", method="POST")
     assert (code, message) == (405, "the server does not allow this method on the requested resource")
 
 
-async def test_metrics_belong_to_the_process(world: World) -> None:
+async def test_metrics_belong_to_the_process(served: ServedScopes) -> None:
     for token in ("master", "alice", "wrong"):
-        assert (await world.text("/clusters/root/metrics", token))[0] == 501
-    assert await world.status("/metrics", "alice") == (403, 'forbidden: User "alice" cannot get path "/metrics"')
-    world.allow("get", path="/metrics")
-    reply = await world.ask("/metrics", "alice")
+        assert (await served.text("/clusters/root/metrics", token))[0] == 501
+    assert await served.status("/metrics", "alice") == (403, 'forbidden: User "alice" cannot get path "/metrics"')
+    served.allow("get", path="/metrics")
+    reply = await served.ask("/metrics", "alice")
     assert isinstance(reply, Response)
     assert b"apiserver_current_inflight_requests" in reply.body
 
 
-async def test_paths_without_a_cluster_are_for_masters(world: World) -> None:
-    world.rules.allowed = lambda attributes: True
-    assert (await world.status("/api", "admin"))[0] == 403
-    assert (await world.status("/api", "master"))[0] == 200
-    reply = await world.ask("/", "master")
+async def test_paths_without_a_cluster_are_for_masters(served: ServedScopes) -> None:
+    served.rules.allowed = lambda attributes: True
+    assert (await served.status("/api", "admin"))[0] == 403
+    assert (await served.status("/api", "master"))[0] == 200
+    reply = await served.ask("/", "master")
     assert isinstance(reply, Response)
     assert {"/api", "/api/v1", "/apis/example.dev", "/apis/example.dev/v1", "/readyz"} <= set(orjson.loads(reply.body)["paths"])
 
 
 async def test_a_service_account_may_leave_out_its_cluster() -> None:
-    world = World(token_cluster=lambda request: "abc")
-    world.rules.allowed = lambda attributes: True
-    assert (await world.ask("/api", "alice")).status == 200
-    assert world.rules.asked[-1].cluster == "abc"
-    assert (await world.status("/api", "alice", headers={"X-Kubernetes-Sharded-Request": "1"}))[0] == 403
+    served = ServedScopes(token_cluster=lambda request: "abc")
+    served.rules.allowed = lambda attributes: True
+    assert (await served.ask("/api", "alice")).status == 200
+    assert served.rules.asked[-1].cluster == "abc"
+    assert (await served.status("/api", "alice", headers={"X-Kubernetes-Sharded-Request": "1"}))[0] == 403
 
 
 def impersonating(**headers: str) -> dict[str, str]:
     return {f"Impersonate-{name.replace('_', '-')}": value for name, value in headers.items()}
 
 
-async def whoami(world: World, token: str, headers: Any) -> User:
-    await world.ask("/clusters/abc/api/v1/configmaps", token, headers=headers)
-    return world.calls[-1].user
+async def whoami(served: ServedScopes, token: str, headers: Any) -> User:
+    await served.ask("/clusters/abc/api/v1/configmaps", token, headers=headers)
+    return served.calls[-1].user
 
 
-async def test_masters_impersonate_anyone(world: World) -> None:
-    world.rules.allowed = lambda attributes: True
+async def test_masters_impersonate_anyone(served: ServedScopes) -> None:
+    served.rules.allowed = lambda attributes: True
     headers = CIMultiDict(
         [
             ("Impersonate-User", "zoe"),
@@ -275,11 +278,11 @@ async def test_masters_impersonate_anyone(world: World) -> None:
             ("Impersonate-Extra-Acme.com%2Fproject", "x"),
         ]
     )
-    user = await whoami(world, "master", headers)
+    user = await whoami(served, "master", headers)
 
     assert user == User("zoe", ("devs", MASTERS_GROUP, "system:authenticated"), "u-1", (("acme.com/project", ("x",)),))
-    assert world.request.impersonator is not None
-    assert world.request.impersonator.name == "root"
+    assert served.request.impersonator is not None
+    assert served.request.impersonator.name == "root"
 
 
 @pytest.mark.parametrize(
@@ -290,27 +293,27 @@ async def test_masters_impersonate_anyone(world: World) -> None:
         ("system:serviceaccount:ns:robot", ("system:serviceaccounts", "system:serviceaccounts:ns", "system:authenticated")),
     ],
 )
-async def test_groups_by_default(world: World, name: str, groups: tuple[str, ...]) -> None:
-    world.rules.allowed = lambda attributes: True
-    assert (await whoami(world, "master", impersonating(User=name))).groups == groups
+async def test_groups_by_default(served: ServedScopes, name: str, groups: tuple[str, ...]) -> None:
+    served.rules.allowed = lambda attributes: True
+    assert (await whoami(served, "master", impersonating(User=name))).groups == groups
 
 
-async def test_others_need_the_verb_impersonate_and_are_confined_to_the_cluster(world: World) -> None:
+async def test_others_need_the_verb_impersonate_and_are_confined_to_the_cluster(served: ServedScopes) -> None:
     asked: list[Attributes] = []
 
     def allowed(attributes: Attributes) -> bool:
         asked.append(attributes)
         return attributes.verb != "impersonate" or attributes.name in ("zoe", "devs", "u")
 
-    world.rules.allowed = allowed
-    user = await whoami(world, "alice", impersonating(User="zoe", Group="devs", Uid="u"))
+    served.rules.allowed = allowed
+    user = await whoami(served, "alice", impersonating(User="zoe", Group="devs", Uid="u"))
     assert user.extra_values(SCOPES_EXTRA) == ("cluster:abc",)
     assert [(a.group, a.resource, a.name) for a in asked if a.verb == "impersonate"] == [
         ("", "users", "zoe"),
         ("", "groups", "devs"),
         ("authentication.k8s.io", "uids", "u"),
     ]
-    code, message = await world.status("/clusters/abc/api", "alice", headers=impersonating(User="max"))
+    code, message = await served.status("/clusters/abc/api", "alice", headers=impersonating(User="max"))
     assert (code, message) == (
         403,
         'users "max" is forbidden: User "alice" cannot impersonate resource "users" in API group "" at the cluster scope',
@@ -329,9 +332,9 @@ async def test_others_need_the_verb_impersonate_and_are_confined_to_the_cluster(
         ("master", "system:kcp:initializer:root:universal", 200),
     ],
 )
-async def test_nobody_climbs_the_ladder_of_privileged_groups(world: World, token: str, group: str, code: int) -> None:
-    world.rules.allowed = lambda attributes: True
-    reply = await world.ask("/clusters/abc/api/v1/configmaps", token, headers=impersonating(User="zoe", Group=group))
+async def test_nobody_climbs_the_ladder_of_privileged_groups(served: ServedScopes, token: str, group: str, code: int) -> None:
+    served.rules.allowed = lambda attributes: True
+    reply = await served.ask("/clusters/abc/api/v1/configmaps", token, headers=impersonating(User="zoe", Group=group))
     assert reply.status == code
 
 
@@ -345,26 +348,26 @@ async def test_nobody_climbs_the_ladder_of_privileged_groups(world: World, token
         ("master", "authorization.kcp.io%2Fwarrant", 200),
     ],
 )
-async def test_nobody_impersonates_what_counts_in_every_cluster(world: World, token: str, key: str, code: int) -> None:
-    world.rules.allowed = lambda attributes: True
+async def test_nobody_impersonates_what_counts_in_every_cluster(served: ServedScopes, token: str, key: str, code: int) -> None:
+    served.rules.allowed = lambda attributes: True
     headers = {**impersonating(User="zoe"), f"Impersonate-Extra-{key}": "x"}
-    reply = await world.ask("/clusters/abc/api/v1/configmaps", token, headers=headers)
+    reply = await served.ask("/clusters/abc/api/v1/configmaps", token, headers=headers)
     assert reply.status == code
 
 
-async def test_a_group_without_a_user_is_400(world: World) -> None:
-    assert await world.status("/clusters/abc/api", "alice", headers=impersonating(Group="devs")) == (
+async def test_a_group_without_a_user_is_400(served: ServedScopes) -> None:
+    assert await served.status("/clusters/abc/api", "alice", headers=impersonating(Group="devs")) == (
         400,
         'requested &user.DefaultInfo{Name:"", UID:"", Groups:[]string{"devs"}, Extra:map[string][]string(nil)}'
         " without impersonating a user name",
     )
 
 
-async def test_refusals_in_yaml(world: World) -> None:
-    reply = await world.ask("/clusters/abc/api", "alice", headers={"Accept": "application/yaml"})
+async def test_refusals_in_yaml(served: ServedScopes) -> None:
+    reply = await served.ask("/clusters/abc/api", "alice", headers={"Accept": "application/yaml"})
     assert isinstance(reply, Response)
     assert (reply.status, reply.content_type) == (403, "application/yaml")
-    reply = await world.ask("/clusters/abc/api", "alice", headers={"Accept": "application/vnd.kubernetes.protobuf"})
+    reply = await served.ask("/clusters/abc/api", "alice", headers={"Accept": "application/vnd.kubernetes.protobuf"})
     assert isinstance(reply, Response)
     assert reply.content_type == "application/json"
 
@@ -372,9 +375,9 @@ async def test_refusals_in_yaml(world: World) -> None:
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v={};as=APIGroupDiscoveryList"
 
 
-async def test_discovery(world: World) -> None:
+async def test_discovery(served: ServedScopes) -> None:
     async def get(path: str, accept: str = "", **headers: str) -> Response:
-        reply = await world.ask(f"/clusters/abc{path}", "master", headers={"Accept": accept, **headers})
+        reply = await served.ask(f"/clusters/abc{path}", "master", headers={"Accept": accept, **headers})
         assert isinstance(reply, Response)
         return reply
 
@@ -392,12 +395,12 @@ async def test_discovery(world: World) -> None:
     assert orjson.loads((await get("/apis", f"{AGGREGATED.format('v9')},application/json")).body)["kind"] == "APIGroupList"
     assert (await get("/apis", AGGREGATED.format("v9"))).status == 406
     assert (await get("/api/v1", "text/html")).status == 406
-    assert (await world.ask("/clusters/abc/api/v1", "master", method="POST")).status == 405
+    assert (await served.ask("/clusters/abc/api/v1", "master", method="POST")).status == 405
 
 
-async def test_openapi(world: World) -> None:
+async def test_openapi(served: ServedScopes) -> None:
     async def get(path: str, query: str = "", **headers: str) -> Response:
-        reply = await world.ask(f"/clusters/abc{path}", "master", query=query, headers=headers)
+        reply = await served.ask(f"/clusters/abc{path}", "master", query=query, headers=headers)
         assert isinstance(reply, Response)
         return reply
 
@@ -422,12 +425,12 @@ async def test_openapi(world: World) -> None:
     assert (await get("/openapi/v2", Accept="application/xml")).status == 406
 
 
-async def test_issuer(world: World, tmp_path: Path) -> None:
+async def test_issuer(served: ServedScopes, tmp_path: Path) -> None:
     issuer = TokenIssuer.load(tmp_path / "sa.key")
-    world = World(issuer=IssuerEndpoint(issuer, "https://host:6443"))
+    served = ServedScopes(issuer=IssuerEndpoint(issuer, "https://host:6443"))
 
     async def get(path: str, accept: str = "") -> Response:
-        reply = await world.ask(f"/clusters/abc{path}", "master", headers={"Accept": accept} if accept else {})
+        reply = await served.ask(f"/clusters/abc{path}", "master", headers={"Accept": accept} if accept else {})
         assert isinstance(reply, Response)
         return reply
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from tenantry.apiserver.work import AT_ONCE, Turns, WorkerThreads, is_light, run_weighed, weigh, workers
 from tenantry.kube.codec import json_size
 from tenantry.kube.status import StatusError
+from tests.support.clock import Clock
 from tests.support.waiting import one_turn
 
 
@@ -163,14 +164,6 @@ def test_a_loop_that_has_ended_does_not_end_the_threads() -> None:
         return await workers.run("a", lambda: "here")
 
     assert asyncio.run(come_back()) == "here"
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 async def test_long_work_shares_one_slice_of_each_turn() -> None:

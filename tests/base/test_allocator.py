@@ -56,12 +56,12 @@ async def test_before_that_what_cycles_hold_of_bodies_is_freed(short: None) -> N
     collection.start()
     try:
         trim = Trim()
-        held = weakref.ref(Request())
-        assert held() is not None
+        reference = weakref.ref(Request())
+        assert reference() is not None
         garbage.bodies.pending_bytes += WORTH_BYTES
         FreePages(trim).passed(WORTH_BYTES)
         await trim.called()
-        assert held() is None
+        assert reference() is None
     finally:
         collection.stop()
 

@@ -21,22 +21,22 @@ def test_shares_stay_within_their_bounds_and_are_given_back_whole(
     steps: list[tuple[bool, str, str, int]], largest: float
 ) -> None:
     shares = Shares("things", TOTAL, largest=largest)
-    held: list[tuple[tuple[str, str], int]] = []
+    taken: list[tuple[tuple[str, str], int]] = []
     for takes, tenant, user, amount in steps:
         if takes:
             owners = (f"tenant {tenant}", f"user {user}")
             before = shares.used
             if shares.take(owners, amount):
-                held.append((owners, amount))
+                taken.append((owners, amount))
                 assert shares.used == before + amount
             else:
                 assert shares.used == before
-        elif held:
-            shares.give(*held.pop(amount % len(held)))
-        assert shares.used == sum(amount for _, amount in held) <= TOTAL
-        for owner in {owner for owners, _ in held for owner in owners}:
-            assert shares.held(owner) == sum(amount for owners, amount in held if owner in owners)
-    for owners, amount in held:
+        elif taken:
+            shares.give(*taken.pop(amount % len(taken)))
+        assert shares.used == sum(amount for _, amount in taken) <= TOTAL
+        for owner in {owner for owners, _ in taken for owner in owners}:
+            assert shares.held(owner) == sum(amount for owners, amount in taken if owner in owners)
+    for owners, amount in taken:
         shares.give(owners, amount)
     assert (shares.used, shares.largest) == (0, 0)
 

@@ -19,7 +19,7 @@ def test_metrics_text() -> None:
     metrics.reading.requests = 2
     metrics.watches = 3
     metrics.store_commit(0.004, 7)
-    metrics.gauge("tenantry_ranges", "Ranges held.", lambda: 5)
+    metrics.gauge("tenantry_ranges", "Ranges owned.", lambda: 5)
 
     lines = metrics.text().decode().splitlines()
 

@@ -23,20 +23,13 @@ from tenantry.base.tasks import essential, restarting
 from tenantry.http.callers import Caller
 from tenantry.http.gate import Gate
 from tenantry.http.limits import Limits
+from tests.support.clock import Clock
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.waiting import one_turn, quiet
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def test_the_longest_stall_since_the_start_and_of_the_last_minute() -> None:
-    clock = Clock()
+    clock = Clock(1000.0)
     stalls = Stalls(clock)
 
     stalls.observe(0.5, 0.1)

@@ -63,8 +63,8 @@ async def test_work_that_may_end_is_over_when_it_returns() -> None:
 
 @pytest.mark.parametrize("fails", [True, False])
 async def test_the_end_of_an_essential_task_is_fatal(fails: bool) -> None:
-    told: list[dict[str, Any]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    reported: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
 
     async def work() -> None:
         if fails:
@@ -72,7 +72,7 @@ async def test_the_end_of_an_essential_task_is_fatal(fails: bool) -> None:
 
     await ended(essential(work(), name="the work"))
     await quiet()
-    (context,) = told
+    (context,) = reported
     assert context[FATAL]
     assert "the work" in context["message"]
     assert isinstance(context.get("exception"), ZeroDivisionError) is fails
@@ -83,13 +83,13 @@ async def forever() -> None:
 
 
 async def test_nothing_is_told_of_tasks_that_end_as_they_should() -> None:
-    told: list[dict[str, Any]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    reported: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
     task = essential(forever(), name="the work")
     task.cancel()
     await ended(task)
     await ended(essential(one_turn(), name="the work", ends=True))
-    assert told == []
+    assert reported == []
 
 
 def test_a_callback_that_raises_costs_the_others_nothing(caplog: pytest.LogCaptureFixture) -> None:

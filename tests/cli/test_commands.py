@@ -30,6 +30,7 @@ from tenantry.storage.memory import MemoryStore
 from tests.cli.executed import executed
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.shards import FleetInMemory
+from tests.support.waiting import eventually
 
 SHARDS = ("one", "two")
 
@@ -58,7 +59,7 @@ class Platform:
         self.loop.run(self._placed(), PATIENCE_SECONDS)
 
     async def _placed(self) -> None:
-        await self.fleet.until(self.fleet.placed)
+        await eventually(self.fleet.placed)
         await self.gateway.map.reached(self.fleet.map.version)
 
 
@@ -89,7 +90,7 @@ def platform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platfo
         fleet = FleetInMemory(store)
         for name in SHARDS:
             await fleet.join(name)
-        await fleet.until(fleet.placed)
+        await eventually(fleet.placed)
         await gateway.map.reached(fleet.map.version)
         return fleet, registry, gateway
 

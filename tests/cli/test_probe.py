@@ -15,7 +15,7 @@ import pytest
 from tenantry.cli.main import main
 from tenantry.cli.probe import NotReady, probe
 from tenantry.http.certificates import CertificateAuthority
-from tenantry.rpc.server import serve
+from tests.support.rpc import rpc_on_socket
 
 
 @pytest.fixture
@@ -68,14 +68,12 @@ async def test_grpc(tmp_path: Path) -> None:
     pki.mkdir()
     authority = CertificateAuthority.load_or_create(pki)
     authority.issue_client("probe").write(pki / "lookup-client.crt", pki / "lookup-client.key")
-    serving = authority.issue_serving(["127.0.0.1"])
-    server = await serve({}, "127.0.0.1:0", ca=authority.certificate, certificate=serving.certificate, key=serving.key)
-    try:
-        failures: list[NotReady] = []
+    failures: list[NotReady] = []
+    async with rpc_on_socket({}, authority=authority) as served:
 
         def ask(service: str) -> None:
             try:
-                probe(f"grpc://127.0.0.1:{server.port}{service}", timeout_seconds=5, root=tmp_path)
+                probe(f"grpc://{served.address}{service}", timeout_seconds=5, root=tmp_path)
             except NotReady as error:
                 failures.append(error)
 
@@ -83,8 +81,6 @@ async def test_grpc(tmp_path: Path) -> None:
         assert not failures
         await asyncio.to_thread(ask, "/no.such.Service")
         assert "NOT_FOUND" in str(failures.pop())
-        await server.health.enter_graceful_shutdown()
+        await served.server.health.enter_graceful_shutdown()
         await asyncio.to_thread(ask, "")
         assert str(failures.pop()) == "NOT_SERVING"
-    finally:
-        await server.stop(0)

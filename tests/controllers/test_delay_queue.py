@@ -7,7 +7,8 @@ from operator import attrgetter
 from tenantry.controllers.delay_queue import BATCH_MAX, DelayQueue
 from tenantry.controllers.queue import WorkQueue
 from tenantry.storage.keys import Key
-from tests.controllers.world import VirtualClock, key
+from tests.controllers.recorder import key
+from tests.controllers.virtual_clock import VirtualClock
 
 
 def made() -> tuple[DelayQueue, WorkQueue[Key], VirtualClock]:

@@ -17,7 +17,7 @@ from tenantry.controllers.queue import WorkQueue
 from tenantry.controllers.runner import ControllerRunner
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
-from tests.controllers.world import FakeRange, FakeShard, Recorder, key, record
+from tests.controllers.recorder import FakeRange, FakeShard, Recorder, key, record
 from tests.growth.turns import counted_turns
 from tests.support.waiting import until
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tenantry.controllers.queue import WorkQueue
 from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
-from tests.controllers.world import key
+from tests.controllers.recorder import key
 from tests.support.waiting import until
 
 cluster_of = attrgetter("cluster")

@@ -16,7 +16,8 @@ from tenantry.storage.keys import Key
 from tenantry.storage.range import Range
 from tenantry.storage.record import RecordEvent
 from tenantry.tenancy.resources import CONFIG_MAPS
-from tests.controllers.world import FakeRange, FakeShard, Recorder, VirtualClock, key, record, started
+from tests.controllers.recorder import FakeRange, FakeShard, Recorder, key, record, started
+from tests.controllers.virtual_clock import VirtualClock
 from tests.support.waiting import until
 
 

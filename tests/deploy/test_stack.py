@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.deploy.stack import STEP_SECONDS, Stack
+from tests.deploy.compose_stack import STEP_SECONDS, ComposeStack
 from tests.e2e.provider import COWBOYS, Provider, cowboy, schema
 from tests.e2e.readme import blocks, follow
 from tests.support.api import CONFIG_MAPS, Api, Refused, config_map
@@ -31,14 +31,14 @@ pytestmark = [pytest.mark.e2e, pytest.mark.client, pytest.mark.timeout(3 * STEP_
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComposeStack]:
     docker = program("docker", "it runs docker-compose.yml")
     for question, lack in ((("version",), "no Docker engine answers"), (("compose", "version"), "docker has no compose plug-in")):
         done = subprocess.run([docker, *question], capture_output=True, text=True, check=False)
         if done.returncode:
             missing(f"{lack}: {done.stderr.strip()}")
     directory = tmp_path_factory.mktemp("stack")
-    with Stack(docker, directory, TENANTRY_RANGE_CAPACITY=str(RANGE_CAPACITY)) as running:
+    with ComposeStack(docker, directory, TENANTRY_RANGE_CAPACITY=str(RANGE_CAPACITY)) as running:
         yield running
 
 
@@ -91,22 +91,22 @@ class Writer:
         raise AssertionError(f"{name} could not be written")
 
 
-def holders(stack: Stack) -> dict[str, int]:
+def tenants_of_shards(stack: ComposeStack) -> dict[str, int]:
     """How many ranges each shard holds."""
     return {shard["name"]: len(shard["ranges"]) for shard in stack.ask("shards")}
 
 
-def placed(stack: Stack, shards: int) -> None:
+def placed(stack: ComposeStack, shards: int) -> None:
     """Waits until exactly so many shards share all ranges."""
 
     def check() -> bool:
-        held = holders(stack)
-        return len(held) == shards and all(held.values()) and all(r["shard"] for r in stack.ask("ranges"))
+        tenants = tenants_of_shards(stack)
+        return len(tenants) == shards and all(tenants.values()) and all(r["shard"] for r in stack.ask("ranges"))
 
     wait_for(check, f"{shards} shards share the ranges", seconds=120)
 
 
-def test_the_story_of_the_readme(stack: Stack, tmp_path: Path) -> None:
+def test_the_story_of_the_readme(stack: ComposeStack, tmp_path: Path) -> None:
     """First of all: its range holds just as many tenants as it makes."""
     program("kubectl", "it comes with kubernetes-client")
     (tmp_path / ".tenantry").mkdir()
@@ -114,7 +114,7 @@ def test_the_story_of_the_readme(stack: Stack, tmp_path: Path) -> None:
     follow(blocks("A provider and its consumers"), tmp_path)
 
 
-def test_nothing_is_lost_while_shards_come_and_go(stack: Stack, informers_binary: Path, tmp_path: Path) -> None:
+def test_nothing_is_lost_while_shards_come_and_go(stack: ComposeStack, informers_binary: Path, tmp_path: Path) -> None:
     root = stack.root()
     provider = Provider.install(root.workspace("herd"), schema())
     consumers = {f"cowboy-{n}": provider.bind(root.workspace(f"consumer-{n}")) for n in range(CONSUMERS)}
@@ -156,7 +156,7 @@ def test_nothing_is_lost_while_shards_come_and_go(stack: Stack, informers_binary
         for event in informers.events[seen:]:
             assert event["event"] == "update", event
             delivered[event["object"]].append(event["value"])
-        print({"writes": sum(map(len, written.values())), "retries": sum(w.retries for w in writers)}, holders(stack))
+        print({"writes": sum(map(len, written.values())), "retries": sum(w.retries for w in writers)}, tenants_of_shards(stack))
         # Watches went on where they were, and nobody had to list again: each acknowledged write is there, once and in order.
         lists = Counter(request["url"] for request in informers.requests if request["event"] == "list")
         assert lists == dict.fromkeys(provider.urls(), 1)
@@ -177,7 +177,7 @@ def provider_sees(consumer: Api, name: str) -> str:
     return found
 
 
-def test_etcd_and_the_registry_may_be_restarted(stack: Stack) -> None:
+def test_etcd_and_the_registry_may_be_restarted(stack: ComposeStack) -> None:
     root = stack.root()
     place = root.workspace("before")
     place.create(CONFIG_MAPS, config_map("kept"))

@@ -64,10 +64,10 @@ def test_top_tells_what_ranges_hold_and_how_busy_they_are(server: Server) -> Non
     for number in range(3):
         root.workspace(f"tenant-{number}")
 
-    def told() -> Any:
+    def counted() -> Any:
         found = json.loads(tenantry("top", "-o", "json", *where).printed)
         return found if sum(row["tenants"] for row in found["ranges"]) == 3 else None
 
-    found = wait_for(told)
+    found = wait_for(counted)
     assert {row["name"] for row in found["shards"]} == {"shard-1", "shard-2"}
     assert all(row["objects"] > 0 for row in found["ranges"])

@@ -34,7 +34,7 @@ PERSONAL = "/services/workspaces/root/apis/tenancy.kcp.io/v1alpha1/workspaces"
 
 
 @dataclass(frozen=True)
-class World:
+class Neighbours:
     """`mine` belongs to `me`, who may do everything there; `theirs` holds the secret."""
 
     me: Person
@@ -52,14 +52,14 @@ class World:
 
 
 @pytest.fixture
-def world(root: Api, unique: Callable[[str], str], person: Callable[[], Person]) -> World:
+def neighbours(root: Api, unique: Callable[[str], str], person: Callable[[], Person]) -> Neighbours:
     me, mine, theirs = person(), root.workspace(unique("mine")), root.workspace(unique("theirs"))
     bind(mine, me.subject, "cluster-admin", name="me")
     grant(mine, me.subject, ACCESS, name="me-too")
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "treasure"}, "stringData": {"k": TREASURE}}
     theirs.create(SECRETS, secret)
     theirs.create(CONFIG_MAPS, config_map("treasure", {"k": TREASURE}))
-    return World(me, mine.caller(me.token), theirs)
+    return Neighbours(me, mine.caller(me.token), theirs)
 
 
 def name_of(root: Api, api: Api) -> str:
@@ -68,9 +68,9 @@ def name_of(root: Api, api: Api) -> str:
     return name
 
 
-def test_no_spelling_of_a_path_leads_there(world: World, root: Api) -> None:
-    mine, path = world.mine.name, f"root:{name_of(root, world.theirs)}"
-    for theirs in (world.theirs.name, path):
+def test_no_spelling_of_a_path_leads_there(neighbours: Neighbours, root: Api) -> None:
+    mine, path = neighbours.mine.name, f"root:{name_of(root, neighbours.theirs)}"
+    for theirs in (neighbours.theirs.name, path):
         for target in (
             f"/clusters/{theirs}{SECRET}",
             f"//clusters/{theirs}{SECRET}",
@@ -112,7 +112,7 @@ def test_no_spelling_of_a_path_leads_there(world: World, root: Api) -> None:
             f"/services/initializingworkspaces/root:universal/clusters/{theirs}{SECRET}",
             f"https://x/clusters/{theirs}{SECRET}",
         ):
-            code = world.steal("GET", target).split()[1]
+            code = neighbours.steal("GET", target).split()[1]
             assert code in (b"400", b"401", b"403", b"404", b"405", b"431"), (target, code)
 
 
@@ -133,27 +133,27 @@ def test_no_spelling_of_a_path_leads_there(world: World, root: Api) -> None:
         ("X-HTTP-Method-Override: GET",),
     ],
 )
-def test_no_header_makes_another_of_me(world: World, headers: tuple[str, ...]) -> None:
-    code = world.steal("GET", f"/clusters/{world.theirs.name}{SECRET}", *headers).split()[1]
+def test_no_header_makes_another_of_me(neighbours: Neighbours, headers: tuple[str, ...]) -> None:
+    code = neighbours.steal("GET", f"/clusters/{neighbours.theirs.name}{SECRET}", *headers).split()[1]
     assert code in (b"400", b"401", b"403")
 
 
-def test_everything_in_mine_is_nothing_in_theirs(world: World) -> None:
+def test_everything_in_mine_is_nothing_in_theirs(neighbours: Neighbours) -> None:
     """Impersonation in the workspace where I may do everything stays in it, and no right of mine there is one elsewhere."""
     owner = {"Impersonate-User": "shard-admin"}
-    assert world.mine.status_of("GET", SECRETS, headers=owner) in (200, 403)
-    assert world.theirs.caller(world.me.token).status_of("GET", SECRET, headers=owner) == 403
-    world.mine.create(SERVICE_ACCOUNTS, {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "robot"}})
-    bind(world.mine, {"kind": "ServiceAccount", "name": "robot", "namespace": "default"}, "cluster-admin", name="robot")
-    bind(world.theirs, {"kind": "ServiceAccount", "name": "robot", "namespace": "default"}, "cluster-admin", name="robot")
-    token = token_of(world.mine, "robot")
-    assert world.mine.caller(token).status_of("GET", SECRETS) == 200
-    assert world.theirs.caller(token).status_of("GET", SECRET) == 403, "it is a robot of the same name only"
-    assert world.mine.caller(token_of(world.mine, "robot", audiences=["elsewhere"])).status_of("GET", SECRETS) == 401
-    world.mine.delete(f"{SERVICE_ACCOUNTS}/robot")
-    assert world.mine.caller(token).status_of("GET", SECRETS) == 401
-    world.mine.create(SERVICE_ACCOUNTS, {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "robot"}})
-    assert world.mine.caller(token).status_of("GET", SECRETS) == 401, "its successor is another"
+    assert neighbours.mine.status_of("GET", SECRETS, headers=owner) in (200, 403)
+    assert neighbours.theirs.caller(neighbours.me.token).status_of("GET", SECRET, headers=owner) == 403
+    neighbours.mine.create(SERVICE_ACCOUNTS, {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "robot"}})
+    bind(neighbours.mine, {"kind": "ServiceAccount", "name": "robot", "namespace": "default"}, "cluster-admin", name="robot")
+    bind(neighbours.theirs, {"kind": "ServiceAccount", "name": "robot", "namespace": "default"}, "cluster-admin", name="robot")
+    token = token_of(neighbours.mine, "robot")
+    assert neighbours.mine.caller(token).status_of("GET", SECRETS) == 200
+    assert neighbours.theirs.caller(token).status_of("GET", SECRET) == 403, "it is a robot of the same name only"
+    assert neighbours.mine.caller(token_of(neighbours.mine, "robot", audiences=["elsewhere"])).status_of("GET", SECRETS) == 401
+    neighbours.mine.delete(f"{SERVICE_ACCOUNTS}/robot")
+    assert neighbours.mine.caller(token).status_of("GET", SECRETS) == 401
+    neighbours.mine.create(SERVICE_ACCOUNTS, {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "robot"}})
+    assert neighbours.mine.caller(token).status_of("GET", SECRETS) == 401, "its successor is another"
 
 
 def token_of(api: Api, name: str, **spec: object) -> str:
@@ -162,9 +162,9 @@ def token_of(api: Api, name: str, **spec: object) -> str:
     return token
 
 
-def test_rights_in_a_namespace_reach_no_further(world: World, person: Callable[[], Person]) -> None:
+def test_rights_in_a_namespace_reach_no_further(neighbours: Neighbours, person: Callable[[], Person]) -> None:
     somebody = person()
-    place = world.theirs
+    place = neighbours.theirs
     place.create(f"{NAMESPACES}", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "open"}})
     grant(place, somebody.subject, ACCESS, name="visitor")
     everything = [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]
@@ -194,55 +194,56 @@ def test_rights_in_a_namespace_reach_no_further(world: World, person: Callable[[
     assert visitor.status_of("POST", f"{NAMESPACES}/open/configmaps", config_map("x", namespace="default")) == 400
 
 
-def test_being_let_into_a_view_is_no_right_to_be_another(world: World, root: Api, person: Callable[[], Person]) -> None:
+def test_being_let_into_a_view_is_no_right_to_be_another(neighbours: Neighbours, root: Api, person: Callable[[], Person]) -> None:
     """Everybody may enter the view of personal workspaces, and everybody sees their own."""
     other = person()
-    grant(world.theirs, other.subject, ACCESS, name="other")
-    theirs = name_of(root, world.theirs)
+    grant(neighbours.theirs, other.subject, ACCESS, name="other")
+    theirs = name_of(root, neighbours.theirs)
     view = root.at("")
     assert theirs in view.caller(other.token).names(PERSONAL)
-    me = view.caller(world.me.token)
-    assert me.names(PERSONAL) == [name_of(root, world.mine)]
+    me = view.caller(neighbours.me.token)
+    assert me.names(PERSONAL) == [name_of(root, neighbours.mine)]
     assert me.status_of("GET", PERSONAL, headers={"Impersonate-User": other.name}) == 403
     assert view.caller("").status_of("GET", PERSONAL) == 403
 
 
-def test_tokens_to_go_on_with_open_nothing(world: World) -> None:
+def test_tokens_to_go_on_with_open_nothing(neighbours: Neighbours) -> None:
     """A continue token says where to go on and not in what."""
     for number in range(4):
-        world.theirs.create(CONFIG_MAPS, config_map(f"c{number}", {"k": TREASURE}))
-        world.mine.create(CONFIG_MAPS, config_map(f"c{number}", {"k": "mine"}))
-    token = world.theirs.get(CONFIG_MAPS, limit=1)["metadata"]["continue"]
+        neighbours.theirs.create(CONFIG_MAPS, config_map(f"c{number}", {"k": TREASURE}))
+        neighbours.mine.create(CONFIG_MAPS, config_map(f"c{number}", {"k": "mine"}))
+    token = neighbours.theirs.get(CONFIG_MAPS, limit=1)["metadata"]["continue"]
     said = json.loads(base64.urlsafe_b64decode(token + "=="))
-    starts = ("\0", f"{world.theirs.name}/default/a\0", "../\0", "~\0")
+    starts = ("\0", f"{neighbours.theirs.name}/default/a\0", "../\0", "~\0")
     forged = [base64.urlsafe_b64encode(json.dumps({**said, "start": start}).encode()).decode().rstrip("=") for start in starts]
     for path in (CONFIG_MAPS, "/api/v1/configmaps", SECRETS):
         for each in (token, *forged):
-            found = world.mine.request("GET", path, **{"continue": each})
+            found = neighbours.mine.request("GET", path, **{"continue": each})
             assert found.status in (200, 400, 410)
             assert TREASURE not in found.text
-    version = world.theirs.get(CONFIG_MAPS)["metadata"]["resourceVersion"]
-    with world.mine.watch(CONFIG_MAPS, resourceVersion=version, timeoutSeconds=1) as watch:
+    version = neighbours.theirs.get(CONFIG_MAPS)["metadata"]["resourceVersion"]
+    with neighbours.mine.watch(CONFIG_MAPS, resourceVersion=version, timeoutSeconds=1) as watch:
         assert list(watch) == []
 
 
-def test_the_server_says_where_an_object_lives(world: World) -> None:
+def test_the_server_says_where_an_object_lives(neighbours: Neighbours) -> None:
     """Annotations, owners and namespaces are what a client says; the place is the URL's."""
-    lie = {"kcp.io/cluster": world.theirs.name}
-    made = world.mine.create(CONFIG_MAPS, config_map("liar", annotations=lie))
-    assert provider.home(made) == world.mine.name
-    changed = world.mine.patch(f"{CONFIG_MAPS}/liar", {"metadata": {"annotations": lie}})
-    assert provider.home(changed) == world.mine.name
-    target = world.theirs.get(f"{CONFIG_MAPS}/treasure")
+    lie = {"kcp.io/cluster": neighbours.theirs.name}
+    made = neighbours.mine.create(CONFIG_MAPS, config_map("liar", annotations=lie))
+    assert provider.home(made) == neighbours.mine.name
+    changed = neighbours.mine.patch(f"{CONFIG_MAPS}/liar", {"metadata": {"annotations": lie}})
+    assert provider.home(changed) == neighbours.mine.name
+    target = neighbours.theirs.get(f"{CONFIG_MAPS}/treasure")
     owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "treasure", "uid": target["metadata"]["uid"]}
-    world.mine.create(CONFIG_MAPS, config_map("owned", ownerReferences=[owner]))
-    world.mine.gone(f"{CONFIG_MAPS}/owned")
-    assert world.theirs.status_of("GET", f"{CONFIG_MAPS}/treasure") == 200
-    assert world.mine.status_of("PATCH", f"{CONFIG_MAPS}/liar", {"metadata": {"uid": "x"}}, content_type=PATCHES["merge"]) == 422
+    neighbours.mine.create(CONFIG_MAPS, config_map("owned", ownerReferences=[owner]))
+    neighbours.mine.gone(f"{CONFIG_MAPS}/owned")
+    assert neighbours.theirs.status_of("GET", f"{CONFIG_MAPS}/treasure") == 200
+    refused = neighbours.mine.request("PATCH", f"{CONFIG_MAPS}/liar", {"metadata": {"uid": "x"}}, content_type=PATCHES["merge"])
+    assert refused.status == 422
 
 
-def test_dry_runs_leave_nothing(world: World) -> None:
-    place = world.mine
+def test_dry_runs_leave_nothing(neighbours: Neighbours) -> None:
+    place = neighbours.mine
     place.create(CONFIG_MAPS, config_map("here"))
     before = place.get(CONFIG_MAPS)
     workspace: Object = {"apiVersion": "tenancy.kcp.io/v1alpha1", "kind": "Workspace", "metadata": {"name": "dry"}}

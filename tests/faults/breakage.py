@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from tenantry.placement.map_rows import RangeRow, decode
 from tenantry.storage.keys import RANGES, SESSIONS
 from tenantry.storage.store import Event
+from tests.faults.breakable_fleet import RECOVERY_SECONDS_MAX, BreakableFleet
 from tests.faults.load import Load
 from tests.faults.log import Fault, Log, TakenOver, now
-from tests.faults.platform import RECOVERY_SECONDS_MAX, Platform
 from tests.support.fleet import Shard
+from tests.support.waiting import eventually
 
 LONG_OUTAGE_SECONDS = 10.0
 SHORT_OUTAGE_SECONDS = (0.3, 3.0)
@@ -29,7 +30,7 @@ ATTACK_SECONDS = 0.7
 class Round:
     """What a fault has to do with. `together`: others are at work at the same time, so that its take-overs are counted apart."""
 
-    platform: Platform
+    platform: BreakableFleet
     load: Load
     log: Log
     chance: random.Random
@@ -182,7 +183,7 @@ def _begins_move(event: Event) -> bool:
 async def _back(round_: Round, shard: Shard, ended: asyncio.Event) -> None:
     """An owner that was away is part of the platform again."""
     await asyncio.sleep(ATTACK_SECONDS)
-    await round_.platform.eventually(lambda: round_.platform.lives(shard), f"{shard.name} lives again")
+    await eventually(lambda: round_.platform.lives(shard), RECOVERY_SECONDS_MAX, f"{shard.name} lives again")
     ended.set()
     round_.platform.mended(shard)
 

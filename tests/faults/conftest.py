@@ -8,7 +8,7 @@ import pytest
 from tests.faults.rounds import Rounds
 from tests.faults.verdict import Verdict
 from tests.support.etcd import etcd_program
-from tests.support.summaries import told
+from tests.support.summaries import show_at_end
 
 SEED = "tenantry"
 _TOTAL = pytest.StashKey[Verdict]()
@@ -35,4 +35,4 @@ def total(pytestconfig: pytest.Config, rounds: Rounds) -> Verdict:
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if (total := session.config.stash.get(_TOTAL, None)) is not None:
-        told(session.config, f"rounds of faults, seed {SEED}", total.summary())
+        show_at_end(session.config, f"rounds of faults, seed {SEED}", total.summary())

@@ -226,7 +226,7 @@ class Stream:
         self._clusters = tuple(clusters)
         self._chance = chance
         self._version = 0
-        self._told: dict[str, int] = {}
+        self._newest: dict[str, int] = {}
         self._moved = asyncio.Event()
         self.opened = asyncio.Event()
 
@@ -245,7 +245,7 @@ class Stream:
 
     async def reached(self, newest: Mapping[str, int]) -> None:
         """Returns when the watch told these versions of its clusters, or later ones."""
-        while any(self._told.get(cluster, 0) < newest[cluster] for cluster in self._clusters):
+        while any(self._newest.get(cluster, 0) < newest[cluster] for cluster in self._clusters):
             self._moved.clear()
             await self._moved.wait()
 
@@ -284,7 +284,7 @@ class Stream:
             if cluster in self._clusters and name.startswith(self._client.prefix) and metadata["namespace"] == "default":
                 value, _ = value_of(obj.get("data", {}))
                 self._client.log.add(Watched(self._number, at, kind, version, cluster, name, value))
-                self._told[cluster] = version
+                self._newest[cluster] = version
                 self._moved.set()
         self._version = version
 

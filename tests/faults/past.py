@@ -62,7 +62,7 @@ class Past:
     def read(self, verdict: Verdict) -> None:
         """What etcd shows must itself be sound: versions that grow with its revisions, each value once, and whole."""
         last = 0
-        held: set[tuple[str, int]] = set()
+        known: set[tuple[str, int]] = set()
         for stored in self.stored:
             key = (stored.cluster, stored.name)
             if stored.version < last or versions.revision_of(stored.version) != stored.revision:
@@ -70,9 +70,9 @@ class Past:
             last = stored.version
             # Deletions of one revision in two ranges have the same: nobody is told of both.
             place = (self._range_of(stored.cluster) if stored.value is None else "", stored.version)
-            if place in held:
+            if place in known:
                 verdict.wrong(ORDER, f"version {stored.version} of {key} is another write's, too")
-            held.add(place)
+            known.add(place)
             if key not in self._states:
                 self._states[key] = States()
                 self._keys[stored.cluster].append(key)

@@ -27,19 +27,19 @@ class _Seen:
     """What somebody learned about a key between two moments: that it was in a state, or in one of a sort.
 
     `exact` is that state's number. Where there is none, `present` says whether the object existed, and `not_version` which state
-    it was not in. `how`: "told" by a watch, which may be late, but holds for all that begins afterwards.
+    it was not in. `how`: "watched", which may be late, but holds for all that begins afterwards.
     """
 
     began: float
     ended: float
     what: str
-    how: Literal["read", "write", "told"]
+    how: Literal["read", "write", "watched"]
     exact: int | None = None
     present: bool = False
     not_version: int = NO_VERSION
 
 
-def check_reads(past: Past, operations: Sequence[Operation], told: Iterable[Watched], verdict: Verdict) -> None:
+def check_reads(past: Past, operations: Sequence[Operation], watched: Iterable[Watched], verdict: Verdict) -> None:
     seen: dict[Key, list[_Seen]] = defaultdict(list)
     for operation in operations:
         if operation.kind == "list":
@@ -47,11 +47,11 @@ def check_reads(past: Past, operations: Sequence[Operation], told: Iterable[Watc
                 seen[key].append(what)
         elif (found := _seen_by(past, operation, verdict)) is not None:
             seen[operation.key].append(found)
-    for entry in told:
+    for entry in watched:
         key = (entry.cluster, entry.name)
         number = past.states(key).number(entry.version)
         if entry.kind != "BOOKMARK" and number is not None:
-            seen[key].append(_Seen(entry.at, entry.at, "", "told", number))
+            seen[key].append(_Seen(entry.at, entry.at, "", "watched", number))
     for key, found_ in seen.items():
         _check_key(past, key, found_, verdict)
 

@@ -17,12 +17,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.faults.breakable_fleet import RECOVERY_SECONDS_MAX, BreakableFleet
 from tests.faults.breakage import Round, fault_of
 from tests.faults.checker import check
 from tests.faults.client import http_session
 from tests.faults.load import Load
 from tests.faults.log import Log
-from tests.faults.platform import RECOVERY_SECONDS_MAX, Platform
 from tests.faults.record import present_revision, recorded
 from tests.faults.verdict import Verdict
 from tests.support.logs import excerpts
@@ -52,7 +52,7 @@ class Rounds:
         self._keep = keep
         self._spawn = spawn
         self._runner = asyncio.Runner()
-        self._platform: Platform | None = None
+        self._platform: BreakableFleet | None = None
         self._used = 0
 
     def __enter__(self) -> Rounds:
@@ -70,7 +70,7 @@ class Rounds:
         if self._used >= PLATFORM_ROUNDS_MAX:
             await self._discard()
         if self._platform is None:
-            self._platform, self._used = await Platform.start(self._spawn), 0
+            self._platform, self._used = await BreakableFleet.start(self._spawn), 0
         self._used += 1
         path = self.folder / f"round-{number}.log"
         path.unlink(missing_ok=True)
@@ -99,7 +99,7 @@ class Rounds:
         failed.add_note(excerpts(sorted(path.with_suffix(".processes").glob("*.log"))))
         raise failed
 
-    async def _round(self, platform: Platform, number: int, log: Log) -> None:
+    async def _round(self, platform: BreakableFleet, number: int, log: Log) -> None:
         seed = f"{self.seed} {number}"
         prefix = f"f{number}-"
         await platform.whole()

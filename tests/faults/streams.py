@@ -12,9 +12,9 @@ from tests.faults.past import Past
 from tests.faults.verdict import RELIST, WATCH, Verdict
 
 
-def check_streams(past: Past, told: Iterable[Opened | Watched], verdict: Verdict) -> None:
+def check_streams(past: Past, watched: Iterable[Opened | Watched], verdict: Verdict) -> None:
     streams: dict[int, list[Opened | Watched]] = defaultdict(list)
-    for entry in told:
+    for entry in watched:
         streams[entry.stream].append(entry)
     verdict.counts["streams"] += len(streams)
     for stream, entries in streams.items():

@@ -85,7 +85,7 @@ class Story:
     def opened(self, version: int, *, relisted: bool = False) -> None:
         self.entries.append(Opened(1, (C,), version, float(next(self.seconds)), relisted))
 
-    def told(self, kind: Any, version: int, value: str = "", name: str = "k") -> None:
+    def watched(self, kind: Any, version: int, value: str = "", name: str = "k") -> None:
         where = {} if kind == "BOOKMARK" else {"cluster": C, "name": name}
         self.entries.append(Watched(1, float(next(self.seconds)), kind, version, value=value, **where))
 
@@ -104,20 +104,20 @@ def test_a_good_story(story: Story) -> None:
     story.listed(v(11, 127), ("k", second, "v2"))
     story.did("update", value="refused", base=first, outcome="fail", status=409, present=True)
     story.did("create", value="refused too", outcome="fail", status=409, present=True)
-    story.told("ADDED", first, "v1")
-    story.told("BOOKMARK", v(10, 127))
+    story.watched("ADDED", first, "v1")
+    story.watched("BOOKMARK", v(10, 127))
     story.opened(v(10, 127))
-    story.told("MODIFIED", second, "v2")
+    story.watched("MODIFIED", second, "v2")
     gone = story.wrote(12, "delete", base=second)
-    story.told("DELETED", gone, "v2")
+    story.watched("DELETED", gone, "v2")
     story.absent()
     story.listed(v(12, 127))
     story.did("update", value="late", base=second, outcome="fail", status=404, present=False)
     story.did("update", value="never", base=second, outcome="unknown")
     story.own(13, "B")
     again = story.wrote(14, writer="B")
-    story.told("ADDED", again, "v3")
-    story.told("BOOKMARK", v(20))
+    story.watched("ADDED", again, "v3")
+    story.watched("BOOKMARK", v(20))
     story.entries += [
         Fault("kill owner", "shard-1", 1, 2),
         TakenOver("one", "kill owner", 2.5),
@@ -136,7 +136,7 @@ def test_a_log_is_judged_as_it_was_written(story: Story, tmp_path: Path, capsys:
     first = story.wrote(10)
     story.listed(v(10, 127), ("k", first, "v1"))
     story.opened(first)
-    story.told("BOOKMARK", first)
+    story.watched("BOOKMARK", first)
     with Log(tmp_path / "log") as log:
         log.add(*story.entries)
     assert list(read_log(tmp_path / "log")) == story.entries
@@ -364,8 +364,8 @@ def test_a_read_goes_back_behind_a_watch(story: Story) -> None:
     story.opened(v(5))
     first = story.wrote(10, at=(1, 2))
     second = story.wrote(11, "update", base=first, at=(3, 90))
-    story.told("ADDED", first, "v1")
-    story.told("MODIFIED", second, "v2")
+    story.watched("ADDED", first, "v1")
+    story.watched("MODIFIED", second, "v2")
     story.got(first, "v1", at=(60, 61))
     assert story.rules() == {STALE}
 
@@ -448,81 +448,81 @@ def watched(story: Story) -> tuple[Story, list[int]]:
 
 def test_a_watch_has_a_gap(watched: tuple[Story, list[int]]) -> None:
     story, (first, _, third) = watched
-    story.told("ADDED", first, "v1")
-    story.told("DELETED", third, "v2")
+    story.watched("ADDED", first, "v1")
+    story.watched("DELETED", third, "v2")
     assert story.rules() == {WATCH}
 
 
 def test_a_watch_ends_early(watched: tuple[Story, list[int]]) -> None:
     story, (first, second, _) = watched
-    story.told("ADDED", first, "v1")
-    story.told("MODIFIED", second, "v2")
+    story.watched("ADDED", first, "v1")
+    story.watched("MODIFIED", second, "v2")
     assert story.rules() == {WATCH}
 
 
 def test_a_watch_repeats_after_it_was_resumed(watched: tuple[Story, list[int]]) -> None:
     story, (first, second, third) = watched
-    story.told("ADDED", first, "v1")
-    story.told("MODIFIED", second, "v2")
+    story.watched("ADDED", first, "v1")
+    story.watched("MODIFIED", second, "v2")
     story.opened(second)
-    story.told("MODIFIED", second, "v2")
-    story.told("DELETED", third, "v2")
+    story.watched("MODIFIED", second, "v2")
+    story.watched("DELETED", third, "v2")
     assert story.rules() == {WATCH}
 
 
 def test_a_watch_is_out_of_order(watched: tuple[Story, list[int]]) -> None:
     story, (first, second, third) = watched
-    story.told("MODIFIED", second, "v2")
-    story.told("ADDED", first, "v1")
-    story.told("DELETED", third, "v2")
+    story.watched("MODIFIED", second, "v2")
+    story.watched("ADDED", first, "v1")
+    story.watched("DELETED", third, "v2")
     assert story.rules() == {WATCH}
 
 
 def test_a_watch_tells_of_another_kind(watched: tuple[Story, list[int]]) -> None:
     story, (first, second, third) = watched
-    story.told("ADDED", first, "v1")
-    story.told("ADDED", second, "v2")
-    story.told("DELETED", third, "v2")
+    story.watched("ADDED", first, "v1")
+    story.watched("ADDED", second, "v2")
+    story.watched("DELETED", third, "v2")
     assert story.rules() == {WATCH}
 
 
 def test_a_watch_tells_what_never_was(watched: tuple[Story, list[int]]) -> None:
     story, (first, second, third) = watched
-    story.told("ADDED", first, "v1")
-    story.told("MODIFIED", second, "v2")
-    story.told("DELETED", third, "v2")
-    story.told("ADDED", v(13), "v3")
+    story.watched("ADDED", first, "v1")
+    story.watched("MODIFIED", second, "v2")
+    story.watched("DELETED", third, "v2")
+    story.watched("ADDED", v(13), "v3")
     assert story.rules() == {WATCH}
 
 
 def test_a_bookmark_promises_what_was_not_told(watched: tuple[Story, list[int]]) -> None:
     story, (first, _, third) = watched
-    story.told("ADDED", first, "v1")
-    story.told("BOOKMARK", v(11, 127))
-    story.told("DELETED", third, "v2")
+    story.watched("ADDED", first, "v1")
+    story.watched("BOOKMARK", v(11, 127))
+    story.watched("DELETED", third, "v2")
     assert story.rules() == {WATCH}
 
 
 def test_a_bookmark_goes_back(watched: tuple[Story, list[int]]) -> None:
     story, (first, second, third) = watched
-    story.told("ADDED", first, "v1")
-    story.told("MODIFIED", second, "v2")
-    story.told("BOOKMARK", v(10, 127))
-    story.told("DELETED", third, "v2")
+    story.watched("ADDED", first, "v1")
+    story.watched("MODIFIED", second, "v2")
+    story.watched("BOOKMARK", v(10, 127))
+    story.watched("DELETED", third, "v2")
     assert story.rules() == {WATCH}
 
 
 def test_a_watch_has_to_list_again(watched: tuple[Story, list[int]]) -> None:
     story, (first, _, third) = watched
-    story.told("ADDED", first, "v1")
+    story.watched("ADDED", first, "v1")
     story.opened(v(11, 127), relisted=True)
-    story.told("DELETED", third, "v2")
+    story.watched("DELETED", third, "v2")
     assert story.rules() == {RELIST}
 
 
 def test_a_watch_tells_of_a_deletion_by_its_own_version(watched: tuple[Story, list[int]]) -> None:
     story, (first, second, _) = watched
-    story.told("ADDED", first, "v1")
-    story.told("MODIFIED", second, "v2")
-    story.told("DELETED", second, "v2")
+    story.watched("ADDED", first, "v1")
+    story.watched("MODIFIED", second, "v2")
+    story.watched("DELETED", second, "v2")
     assert story.rules() == {WATCH}

@@ -71,8 +71,8 @@ class Verdict:
         for fault, seconds in sorted(self.taken_over.items()):
             times = sorted(seconds)
             middle, late = _quantile(times, 0.5), _quantile(times, 0.99)
-            figures = f"p50 {middle:.2f} s, p99 {late:.2f} s, max {times[-1]:.2f} s"
-            lines.append(f"{fault}: {len(times)} ranges were served again after {figures}")
+            quantiles = f"p50 {middle:.2f} s, p99 {late:.2f} s, max {times[-1]:.2f} s"
+            lines.append(f"{fault}: {len(times)} ranges were served again after {quantiles}")
         lines += [f"  {violation.rule}: {violation.text}" for violation in self.violations[:SHOWN_MAX]]
         return "\n".join(lines)
 

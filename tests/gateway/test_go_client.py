@@ -10,12 +10,11 @@ from typing import Any
 
 import pytest
 
-from tests.gateway.test_lookups import LOST, ORG, TEAM, URL, World, world
+from tests.support.lookups import LOST, ORG, TEAM, URL, GatewayLookups
 from tests.support.tools import program
 from tools.go_client import build
 
 pytestmark = pytest.mark.client
-__all__ = ["world"]
 
 
 @pytest.fixture(scope="module")
@@ -24,13 +23,13 @@ def binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def arguments(world: World, tmp_path: Path) -> list[str]:
-    who = world.credentials
+def arguments(gateway: GatewayLookups, tmp_path: Path) -> list[str]:
+    who = gateway.credentials
     named = {"ca": who.ca, "cert": who.certificate, "key": who.key}
     for name, content in named.items():
         (tmp_path / name).write_bytes(content)
     files = [part for name in named for part in (f"-{name}", str(tmp_path / name))]
-    return ["-address", world.address, *files]
+    return ["-address", gateway.address, *files]
 
 
 async def lines(process: Process) -> list[dict[str, Any]]:
@@ -39,7 +38,7 @@ async def lines(process: Process) -> list[dict[str, Any]]:
     return [json.loads(line) for line in out.splitlines()]
 
 
-async def test_go_resolves_and_reads_the_details_of_refusals(binary: Path, world: World, arguments: list[str]) -> None:
+async def test_go_resolves_and_reads_the_details_of_refusals(binary: Path, gateway: GatewayLookups, arguments: list[str]) -> None:
     tenants = ["root:org:team", TEAM, "root:nobody", "A b", LOST]
     command = [str(binary), *arguments]
     found = await lines(await asyncio.create_subprocess_exec(*command, "resolve", *tenants, stdout=PIPE, stderr=PIPE))
@@ -63,13 +62,13 @@ async def test_go_resolves_and_reads_the_details_of_refusals(binary: Path, world
     assert found == [{"urls": [f"{URL}/clusters/{TEAM}", f"{URL}/clusters/{ORG}", ""]}]
 
 
-async def test_go_follows_the_map(binary: Path, world: World, arguments: list[str]) -> None:
+async def test_go_follows_the_map(binary: Path, gateway: GatewayLookups, arguments: list[str]) -> None:
     process = await asyncio.create_subprocess_exec(str(binary), *arguments, "watch", stdout=PIPE, stderr=PIPE)
     assert process.stdout is not None
     try:
         first = json.loads(await process.stdout.readline())
         assert first["full"] and first["shards"]["range-3"] == "shard-2"
-        version = await world.give("range-3", "u1", 2)
+        version = await gateway.give("range-3", "u1", 2)
         update = first
         while update["version"] < version:
             update = json.loads(await process.stdout.readline())

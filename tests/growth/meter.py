@@ -81,7 +81,7 @@ def _seconds(work: Callable[[], object]) -> float:
 
 def assert_time_is_linear(make: Callable[[int], Callable[[], object]], small: int = 256, attempts: int = 15) -> None:
     """The same by the processor's time, over a wide growth. Asked again before it fails: a busy machine is no fault."""
-    told = ""
+    times = ""
     first = second = float("inf")
     for _ in range(attempts):
         # The shorter one is what a pause would make longer by many times, and with it what the other one may take.
@@ -89,5 +89,5 @@ def assert_time_is_linear(make: Callable[[int], Callable[[], object]], small: in
         second = min(second, _seconds(make(TIME_GROWTH * small)))
         if second <= max(NOISE_SECONDS, TIME_GROWTH * TIME_FACTOR * first):
             return
-        told = f"{small} → {TIME_GROWTH * small} of input, {first:.4f} → {second:.4f} s"
-    raise AssertionError(told)
+        times = f"{small} → {TIME_GROWTH * small} of input, {first:.4f} → {second:.4f} s"
+    raise AssertionError(times)

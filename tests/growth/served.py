@@ -23,7 +23,9 @@ from tenantry.apiserver.request import Request
 from tenantry.apiserver.work import WorkerThreads
 from tenantry.http.messages import Response, Stream
 from tests.growth.meter import GROWTH, SLACK, lines
-from tests.support.one_process import MASTER, Stack, person, running
+from tests.support.one_process import Stack, running
+from tests.support.people import MASTER, person
+from tests.support.sinks import MemorySink
 from tests.support.waiting import until
 
 _NOISE_LINES = 800
@@ -56,22 +58,16 @@ class Sent:
 Make = Callable[[int], Sent]
 
 
-class Closed:
-    """A sink whose client has gone: a stream writes what it begins with, and ends."""
-
-    aborted = False
-    buffered_bytes = 0
-    buffer_limit_bytes = 8 << 20
+class Closed(MemorySink):
+    """Of a client that has gone: a stream writes what it begins with, and ends."""
 
     def __init__(self) -> None:
-        self.closed = asyncio.Event()
+        super().__init__()
         self.closed.set()
         self.written = 0
 
     def send(self, framed: bytes) -> None:
         self.written += len(framed)
-
-    def abort(self) -> None: ...
 
 
 @dataclass
@@ -127,19 +123,18 @@ class Served:
                 answer.extend((reply.status, sink.written, b""))
             else:
                 assert isinstance(reply, Response)
-                told = b"".join((reply.body, *reply.more))
-                size = len(told) + sum(map(len, reply.warnings)) + sum(map(len, reply.headers.values()))
-                answer.extend((reply.status, size, told))
+                content = b"".join((reply.body, *reply.more))
+                size = len(content) + sum(map(len, reply.warnings)) + sum(map(len, reply.headers.values()))
+                answer.extend((reply.status, size, content))
 
         counted = lines(lambda: self.run(answered()))
-        self.settle()
-        status, size, told = answer
-        assert size <= 3 * (sent.size + sent.touched) + _ANSWER_BYTES, (status, size, sent.size, told[:500])
+        self.idle()
+        status, size, content = answer
+        assert size <= 3 * (sent.size + sent.touched) + _ANSWER_BYTES, (status, size, sent.size, content[:500])
         return counted, status
 
-    def settle(self) -> None:
+    def idle(self) -> None:
         """Lets the controllers do what a request left them."""
-
         self.run(until(lambda: all(shard.tenancy.runner.idle for shard in self.stack.shards.values())))
 
     def faults(self, make: Make, small: int) -> str:
@@ -187,7 +182,7 @@ def served(keys: Path) -> Iterator[Served]:
             found = Served(loop, loop.run_until_complete(context.__aenter__()))
             try:
                 found.cluster = found.workspace()
-                found.settle()
+                found.idle()
                 yield found
             finally:
                 loop.run_until_complete(context.__aexit__(None, None, None))

@@ -19,9 +19,9 @@ from tenantry.tenancy.cluster_apis import ClusterApis
 from tenantry.tenancy.resources import API_BINDINGS, CUSTOM_RESOURCE_DEFINITIONS
 from tests.growth.meter import assert_linear
 from tests.growth.turns import counted_turns
-from tests.support.one_process import MASTER
+from tests.support.clusters import CLUSTER, ServedCluster
 from tests.support.patience import PATIENCE_SECONDS
-from tests.tenancy.plain_world import CLUSTER, World
+from tests.support.people import MASTER
 
 MANY = 300
 LINES_OF_A_TURN = 4_000 + 60 * MANY
@@ -49,7 +49,7 @@ def crd(number: int, established: str = "True", group: str = "g.example") -> Rec
 
 
 def binding(number: int) -> Record:
-    """Of a schema that is nowhere."""
+    """Of a schema that does not exist."""
     schema = {"UID": f"schema-{number}", "name": f"v1.x{number}.g.example", "identityHash": "i"}
     obj: Object = {
         "metadata": {"name": f"b{number}"},
@@ -60,40 +60,40 @@ def binding(number: int) -> Record:
 
 
 @asynccontextmanager
-async def world(records: Iterator[Record]) -> AsyncIterator[World]:
-    async with World() as made:
-        await made.tenancy.runner.stop()
-        made.cell.range_of(CLUSTER).load(records)
-        made.tenancy.apis._clusters.clear()
-        yield made
+async def bare_shard(records: Iterator[Record]) -> AsyncIterator[ServedCluster]:
+    async with ServedCluster() as shard:
+        await shard.tenancy.runner.stop()
+        shard.cell.range_of(CLUSTER).load(records)
+        shard.tenancy.apis._clusters.clear()
+        yield shard
 
 
 @pytest.mark.parametrize("kind", ["served", "not served", "bound"])
 async def test_apis_are_found_out_in_slices(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     records = (binding(n) if kind == "bound" else crd(n, str(kind == "served")) for n in range(MANY))
-    async with world(records) as made:
+    async with bare_shard(records) as shard:
         for path in ("/apis", "/api/v1/configmaps", "/apis"):
             with counted_turns(monkeypatch) as turn:
-                status, _ = await made.call("GET", f"/clusters/{CLUSTER}{path}", MASTER)
+                status, _ = await shard.call("GET", f"/clusters/{CLUSTER}{path}", MASTER)
             assert status == 200
             assert 0 < turn.longest < LINES_OF_A_TURN, f"{turn.longest} lines in one turn, most of them in {turn.where}"
         if kind == "served":
-            assert (await made.call("GET", f"/clusters/{CLUSTER}/apis/g.example/v1/things7", MASTER))[0] == 200
+            assert (await shard.call("GET", f"/clusters/{CLUSTER}/apis/g.example/v1/things7", MASTER))[0] == 200
 
 
 async def test_the_first_request_is_sliced_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with world(crd(n) for n in range(MANY)) as made:
+    async with bare_shard(crd(n) for n in range(MANY)) as shard:
         with counted_turns(monkeypatch) as turn:
-            assert (await made.call("GET", f"/clusters/{CLUSTER}/apis/g.example/v1/things7", MASTER))[0] == 200
+            assert (await shard.call("GET", f"/clusters/{CLUSTER}/apis/g.example/v1/things7", MASTER))[0] == 200
         assert 0 < turn.longest < LINES_OF_A_TURN, f"{turn.longest} lines in one turn, most of them in {turn.where}"
 
 
 @pytest.mark.parametrize("path", ["/", "/apis", "/apis/g.example/v1", *(f"/openapi{path}" for path in OPENAPI)])
 async def test_documents_of_many_types_are_made_in_slices(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
-    async with world(crd(n) for n in range(MANY)) as made:
+    async with bare_shard(crd(n) for n in range(MANY)) as shard:
         for accept in ("application/json", AGGREGATED) if path == "/apis" else ("application/json",):
             with counted_turns(monkeypatch) as turn:
-                status, _ = await made.call("GET", f"/clusters/{CLUSTER}{path}", MASTER, accept=accept)
+                status, _ = await shard.call("GET", f"/clusters/{CLUSTER}{path}", MASTER, accept=accept)
             assert status == 200
             assert 0 < turn.longest < LINES_OF_A_TURN, f"{turn.longest} lines in one turn, most of them in {turn.where}"
 
@@ -106,32 +106,32 @@ def test_documents_grow_with_the_types_however_many_groups_they_are_in() -> None
     assert_linear(make)
 
 
-async def establish(made: World, name: str, status: str) -> None:
+async def establish(shard: ServedCluster, name: str, status: str) -> None:
     """The condition Established of a definition, which decides whether its type is served."""
 
     def change(obj: Object) -> None:
         obj["status"]["conditions"][0].update(status=status)
 
-    await made.edit(CLUSTER, "apiextensions.k8s.io", "customresourcedefinitions", name, change)
+    await shard.edit(CLUSTER, "apiextensions.k8s.io", "customresourcedefinitions", name, change)
 
 
 async def test_who_follows_a_clusters_apis_is_told_when_they_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """A watch asks at once whether its type is still the same."""
-    async with world(crd(n) for n in range(MANY)) as made:
-        apis = made.tenancy.apis
-        told = asyncio.Event()
+    async with bare_shard(crd(n) for n in range(MANY)) as shard:
+        apis = shard.tenancy.apis
+        notified = asyncio.Event()
         found: list[ApiSet] = []
 
         def changed() -> None:
             found.append(apis.for_cluster(CLUSTER))
-            told.set()
+            notified.set()
 
         stop = apis.subscribe(CLUSTER, changed)
         await apis.read(CLUSTER)
         name = "things8.g.example"
         with counted_turns(monkeypatch) as turn:
-            await establish(made, name, "False")
-            await asyncio.wait_for(told.wait(), PATIENCE_SECONDS)
+            await establish(shard, name, "False")
+            await asyncio.wait_for(notified.wait(), PATIENCE_SECONDS)
         stop()
         assert found[-1].find("g.example", "v1", "things8") is None
         assert found[-1].find("g.example", "v1", "things9") is not None
@@ -147,12 +147,12 @@ async def test_what_did_not_change_is_not_read_again(monkeypatch: pytest.MonkeyP
         return define(apis, crd)
 
     monkeypatch.setattr(ClusterApis, "_defined_by", defined_by)
-    async with world(crd(n, "True" if n % 2 else "False") for n in range(MANY)) as made:
+    async with bare_shard(crd(n, "True" if n % 2 else "False") for n in range(MANY)) as shard:
         path = f"/clusters/{CLUSTER}/apis/g.example/v1/things7"
-        assert (await made.call("GET", path, MASTER))[0] == 200
+        assert (await shard.call("GET", path, MASTER))[0] == 200
         assert len(read) == MANY
         read.clear()
         name = "things8.g.example"
-        await establish(made, name, "True")
-        assert (await made.call("GET", path.replace("things7", "things8"), MASTER))[0] == 200
+        await establish(shard, name, "True")
+        assert (await shard.call("GET", path.replace("things7", "things8"), MASTER))[0] == 200
         assert set(read) == {name}

@@ -9,7 +9,8 @@ from typing import Any
 import orjson
 
 from tenantry.kube.codec import json_size
-from tests.support.one_process import MASTER, running
+from tests.support.one_process import running
+from tests.support.people import MASTER
 
 CRDS = "apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 PROPERTIES = 15_000
@@ -24,16 +25,16 @@ def properties(number: count[int], left: int, depth: int) -> tuple[dict[str, Any
         if left <= 0:
             break
         left -= 1
-        told = {"description": TEXT}
+        described = {"description": TEXT}
         name = f"field{next(number)}"
         if at % 4 == 3 and depth < 8:
             below, left = properties(number, left, depth + 1)
             inner = {"type": "object", "properties": below, "required": list(below)[:1]}
-            found[name] = {**told, **inner} if at % 8 == 3 else {**told, "type": "array", "items": inner}
+            found[name] = {**described, **inner} if at % 8 == 3 else {**described, "type": "array", "items": inner}
         elif at % 4 == 2:
-            found[name] = {**told, "type": "array", "items": {"type": "string"}, "x-kubernetes-list-type": "set"}
+            found[name] = {**described, "type": "array", "items": {"type": "string"}, "x-kubernetes-list-type": "set"}
         else:
-            found[name] = {**told, "type": "integer", "format": "int32"} if at % 4 else {**told, "type": "string"}
+            found[name] = {**described, "type": "integer", "format": "int32"} if at % 4 else {**described, "type": "string"}
     return found, left
 
 

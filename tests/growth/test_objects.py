@@ -69,9 +69,9 @@ def taken_in(definition: ResourceDefinition, body: bytes) -> Object | None:
         if errors:
             raise invalid(definition.group, definition.kind, "x", errors)
     except (StatusError, Mismatch) as refusal:
-        told = orjson.dumps(refusal.to_object()) if isinstance(refusal, StatusError) else refusal.text().encode()
-        assert len(told) <= 2 * len(body) + 65536
-        assert told.count(b'"reason"') <= 201
+        answer = orjson.dumps(refusal.to_object()) if isinstance(refusal, StatusError) else refusal.text().encode()
+        assert len(answer) <= 2 * len(body) + 65536
+        assert answer.count(b'"reason"') <= 201
         return None
     for column in definition.versions[version].columns:
         column.cell(obj, datetime.now(UTC))

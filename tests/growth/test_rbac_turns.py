@@ -19,9 +19,9 @@ from tenantry.storage.record import Head, Record
 from tenantry.tenancy.authorization.authorizer_chain import AuthorizerChain
 from tenantry.tenancy.resources import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS
 from tests.growth.turns import counted_turns
-from tests.support.one_process import person
+from tests.support.clusters import CLUSTER, RBAC, ServedCluster
+from tests.support.people import person
 from tests.support.waiting import until
-from tests.tenancy.plain_world import CLUSTER, RBAC, World
 
 MANY = 2_000
 LINES_OF_A_TURN = 4_000 + 4 * MANY
@@ -59,24 +59,24 @@ def roles() -> Iterator[Record]:
 
 
 @asynccontextmanager
-async def world(*records: Iterator[Record]) -> AsyncIterator[World]:
-    async with World() as made:
-        await made.tenancy.runner.stop()
-        held = made.cell.range_of(CLUSTER)
+async def bare_shard(*records: Iterator[Record]) -> AsyncIterator[ServedCluster]:
+    async with ServedCluster() as shard:
+        await shard.tenancy.runner.stop()
+        range_ = shard.cell.range_of(CLUSTER)
         for each in records:
-            held.load(each)
-        made.connectors.update(reviews.connectors(UnionAuthenticator(anonymous=True)))
-        chain_of(made)._clusters.clear()
-        yield made
+            range_.load(each)
+        shard.connectors.update(reviews.connectors(UnionAuthenticator(anonymous=True)))
+        chain_of(shard)._clusters.clear()
+        yield shard
 
 
-def chain_of(made: World) -> AuthorizerChain:
-    assert isinstance(made.tenancy.authorizer, AuthorizerChain)
-    return made.tenancy.authorizer
+def chain_of(shard: ServedCluster) -> AuthorizerChain:
+    assert isinstance(shard.tenancy.authorizer, AuthorizerChain)
+    return shard.tenancy.authorizer
 
 
-async def asked(made: World, who: str = "ada") -> int:
-    return (await made.call("GET", made.url("configmaps"), person(who)))[0]
+async def asked(shard: ServedCluster, who: str = "ada") -> int:
+    return (await shard.call("GET", shard.url("configmaps"), person(who)))[0]
 
 
 REVIEW = {"spec": {"user": "ada", "resourceAttributes": {"verb": "get", "resource": "secrets", "name": "one"}}}
@@ -94,46 +94,46 @@ REQUESTS: dict[str, tuple[str, str, Any]] = {
 @pytest.mark.parametrize("request_", REQUESTS)
 @pytest.mark.parametrize("named", WHO)
 async def test_rbac_is_read_in_slices(monkeypatch: pytest.MonkeyPatch, named: str, request_: str) -> None:
-    async with world(bindings(WHO[named]), roles()) as made:
+    async with bare_shard(bindings(WHO[named]), roles()) as shard:
         method, path, body = REQUESTS[request_]
         for _ in range(2):
             with counted_turns(monkeypatch) as turn:
-                status, answer = await made.call(method, path, person("ada"), body)
+                status, answer = await shard.call(method, path, person("ada"), body)
             assert status in (200, 201), answer
             assert 0 < turn.longest < LINES_OF_A_TURN, f"{turn.longest} lines in one turn, most of them in {turn.where}"
 
 
 async def test_a_binding_that_changes_is_taken_in_alone() -> None:
-    async with world(bindings(WHO["each names another user"])) as made:
-        assert (await asked(made), await asked(made, "eve")) == (200, 403)
-        policy = chain_of(made)._of_cluster(CLUSTER).policy
+    async with bare_shard(bindings(WHO["each names another user"])) as shard:
+        assert (await asked(shard), await asked(shard, "eve")) == (200, 403)
+        policy = chain_of(shard)._of_cluster(CLUSTER).policy
         viewers: Object = {
             "metadata": {"name": "viewers"},
             "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": "cluster-admin"},
             "subjects": [{"apiGroup": RBAC, "kind": "User", "name": "eve"}],
         }
-        await made.post("clusterrolebindings", viewers, "")
-        assert await asked(made, "eve") == 200
-        await made.delete("clusterrolebindings", "viewers", "")
-        assert (await asked(made), await asked(made, "eve")) == (200, 403)
-        assert chain_of(made)._of_cluster(CLUSTER).policy is policy
+        await shard.post("clusterrolebindings", viewers, "")
+        assert await asked(shard, "eve") == 200
+        await shard.delete("clusterrolebindings", "viewers", "")
+        assert (await asked(shard), await asked(shard, "eve")) == (200, 403)
+        assert chain_of(shard)._of_cluster(CLUSTER).policy is policy
 
 
 @pytest.mark.parametrize("size", [1, MANY])
 async def test_what_changes_while_rbac_is_read_counts(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     """Small bindings are taken in on the way; a large one has the reading begin again."""
-    async with world(bindings(WHO["each names another user"])) as made:
-        await made.post("clusterrolebindings", admins("old", "bob"), "")
-        chain = chain_of(made)
+    async with bare_shard(bindings(WHO["each names another user"])) as shard:
+        await shard.post("clusterrolebindings", admins("old", "bob"), "")
+        chain = chain_of(shard)
         chain._clusters.clear()
         monkeypatch.setattr(slices.turns, "_slice_seconds", 0.0)
         monkeypatch.setattr(slices, "PIECE", 1)
-        reading = [asyncio.create_task(asked(made, who)) for who in ("ada", "eve", "bob")]
+        reading = [asyncio.create_task(asked(shard, who)) for who in ("ada", "eve", "bob")]
         await until(lambda: chain._making and chain._making[CLUSTER].count([person("user-9")]))
         others = [f"other-{n}" for n in range(size - 1)]
         # Past admission, which takes turns of its own.
-        await made.put(CLUSTER, RBAC, "clusterrolebindings", admins("new", "eve", *others))
-        await made.delete("clusterrolebindings", "old", "")
+        await shard.put(CLUSTER, RBAC, "clusterrolebindings", admins("new", "eve", *others))
+        await shard.delete("clusterrolebindings", "old", "")
         assert chain._making or not any(task.done() for task in reading)
         assert await asyncio.gather(*reading) == [200, 200, 403]
         assert not chain._making
@@ -148,8 +148,8 @@ def admins(name: str, *users: str) -> Object:
 
 
 async def test_what_changes_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with world(bindings(WHO["all name the caller"])) as made:
-        chain = chain_of(made)
+    async with bare_shard(bindings(WHO["all name the caller"])) as shard:
+        chain = chain_of(shard)
         find = chain._find_access
 
         async def changed(*who: Any) -> None:
@@ -157,4 +157,4 @@ async def test_what_changes_without_end_is_refused(monkeypatch: pytest.MonkeyPat
             chain._policies.forget_all()
 
         monkeypatch.setattr(chain, "_find_access", changed)
-        assert await asked(made) == 429
+        assert await asked(shard) == 429

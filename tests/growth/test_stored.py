@@ -88,7 +88,7 @@ def changing(platform: Served, stored: str, media_type: str, patch: Callable[[in
         name = f"o{platform.number()}"
         body.setdefault("metadata", {})["name"] = name
         platform.must("POST", place(platform, plural), body)
-        platform.settle()
+        platform.idle()
         change = patch(n)
         query = "fieldManager=me"
         if media_type == APPLY:
@@ -131,7 +131,7 @@ def test_a_replacement_costs_what_it_is(platform: Served) -> None:
                 name = f"o{platform.number()}"
                 body.setdefault("metadata", {})["name"] = name
                 platform.must("POST", place(platform, plural), body)
-                platform.settle()
+                platform.idle()
                 body["metadata"]["labels"] = {"a": "b"}
                 return Sent(method="PUT", path=f"{place(platform, plural)}/{name}", body=body, touched=len(orjson.dumps(body)))
 

@@ -46,8 +46,8 @@ from tenantry.tenancy.resources import (
 from tenantry.tenancy.workspaces.logical_cluster_deletion import LogicalClusterDeletion
 from tests.growth.meter import lines
 from tests.growth.turns import Turn, counted_turns
+from tests.support.clusters import CLUSTER, ServedCluster
 from tests.support.waiting import until
-from tests.tenancy.plain_world import CLUSTER, World
 
 MANY = 600
 LINES_OF_A_TURN = 400
@@ -97,12 +97,12 @@ def crowd(resource: str) -> Iterator[Record]:
 
 
 @asynccontextmanager
-async def world() -> AsyncIterator[World]:
+async def bare_shard() -> AsyncIterator[ServedCluster]:
     """Nothing runs in it by itself."""
-    async with World() as made:
-        await made.tenancy.runner.stop()
-        made.tenancy.runner.add(*made.tenancy.workspace_controllers())
-        yield made
+    async with ServedCluster() as shard:
+        await shard.tenancy.runner.stop()
+        shard.tenancy.runner.add(*shard.tenancy.workspace_controllers())
+        yield shard
 
 
 def attached(controller: Controller[Any], range_: Range | None = None) -> tuple[WorkQueue[Any], Listings[Any]]:
@@ -121,22 +121,22 @@ def assert_short(turn: Turn, most: int = LINES_OF_A_TURN) -> None:
     assert 0 < turn.longest < most, f"{turn.longest} lines in one turn, most of them in {turn.where}"
 
 
-def controllers_of(made: World) -> Sequence[Controller[Any]]:
-    return made.tenancy.runner.controllers
+def controllers_of(shard: ServedCluster) -> Sequence[Controller[Any]]:
+    return shard.tenancy.runner.controllers
 
 
 async def test_a_range_that_comes_is_gone_through_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with world() as made:
-        held = made.cell.range_of(CLUSTER)
+    async with bare_shard() as shard:
+        range_ = shard.cell.range_of(CLUSTER)
         for resource in RESOURCES:
-            held.load(crowd(resource))
-        for controller in controllers_of(made):
+            range_.load(crowd(resource))
+        for controller in controllers_of(shard):
             if controller.name == "apibinding-maintain":
                 controller._maintained = {("root", "type")}  # type: ignore[attr-defined]
-            queue, listings = attached(controller, held)
+            queue, listings = attached(controller, range_)
             with counted_turns(monkeypatch) as turn:
                 listings.start()
-                listings.add_range(held, partial(controller.initial_keys, held), partial(asyncio.sleep, 0))
+                listings.add_range(range_, partial(controller.initial_keys, range_), partial(asyncio.sleep, 0))
                 await finished(listings)
             assert turn.longest < LINES_OF_A_TURN, f"{controller.name}: {turn.longest} lines in one turn, in {turn.where}"
             resources = controller.resources
@@ -145,14 +145,14 @@ async def test_a_range_that_comes_is_gone_through_in_slices(monkeypatch: pytest.
 
 
 async def test_an_event_costs_the_same_whatever_its_cluster_holds() -> None:
-    async with world() as made:
-        held = made.cell.range_of(CLUSTER)
+    async with bare_shard() as shard:
+        range_ = shard.cell.range_of(CLUSTER)
         for resource in RESOURCES:
-            held.load(crowd(resource))
+            range_.load(crowd(resource))
         owner = record(CONFIG_MAPS, "owner")
-        for controller in controllers_of(made):
+        for controller in controllers_of(shard):
             attached(controller)
-            for _ in controller.initial_keys(held):
+            for _ in controller.initial_keys(range_):
                 pass
             if isinstance(controller, GarbageCollector):
                 for number in range(MANY):
@@ -163,11 +163,11 @@ async def test_an_event_costs_the_same_whatever_its_cluster_holds() -> None:
                 if before.key.resource not in watched:
                     continue
                 for event in (RecordEvent(before.key, 2, None, before), RecordEvent(before.key, 2, before, before)):
-                    ran = lines(partial(told, controller, event))
+                    ran = lines(partial(notify, controller, event))
                     assert ran < LINES_OF_AN_EVENT, f"{controller.name}, told of {event.key.resource}: {ran} lines"
 
 
-def told(controller: Controller[Any], event: RecordEvent) -> None:
+def notify(controller: Controller[Any], event: RecordEvent) -> None:
     for _ in controller.keys(event):
         pass
 
@@ -184,68 +184,68 @@ def owned(number: int, *, finalizer: bool = False) -> Record:
 
 @pytest.mark.parametrize("ending", ["foreground", "gone"])
 async def test_the_dependents_of_an_owner_are_gone_through_in_slices(monkeypatch: pytest.MonkeyPatch, ending: str) -> None:
-    async with world() as made:
-        held = made.cell.range_of(CLUSTER)
-        held.load(owned(number) for number in range(MANY))
-        (collector,) = [each for each in controllers_of(made) if isinstance(each, GarbageCollector)]
+    async with bare_shard() as shard:
+        range_ = shard.cell.range_of(CLUSTER)
+        range_.load(owned(number) for number in range(MANY))
+        (collector,) = [each for each in controllers_of(shard) if isinstance(each, GarbageCollector)]
         queue, _ = attached(collector)
-        for _ in collector.initial_keys(held):
+        for _ in collector.initial_keys(range_):
             pass
         owner = record(CONFIG_MAPS, "owner", deleting=True)
         with counted_turns(monkeypatch) as turn:
             if ending == "gone":
                 for key in collector.keys(RecordEvent(owner.key, 2, None, owner)):
-                    await collector.reconcile(held, key)
+                    await collector.reconcile(range_, key)
             else:
-                await collector._foreground(held, owner)
+                await collector._foreground(range_, owner)
         assert_short(turn)
         assert len(queue) == MANY
 
 
 async def test_indexes_are_filled_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with world() as made:
-        held = made.cell.range_of(CLUSTER)
-        held.load(crowd(API_BINDINGS))
-        held.load(crowd(EVENTS))
+    async with bare_shard() as shard:
+        range_ = shard.cell.range_of(CLUSTER)
+        range_.load(crowd(API_BINDINGS))
+        range_.load(crowd(EVENTS))
         with counted_turns(monkeypatch) as turn:
-            index = BindingIndex(local_ranges=made.tenancy.local_ranges)
-            await index.filled(held)
+            index = BindingIndex(local_ranges=shard.tenancy.local_ranges)
+            await index.filled(range_)
         assert_short(turn)
-        assert index.count(held.name, "consumed") == MANY
+        assert index.count(range_.name, "consumed") == MANY
         index.stop()
         with counted_turns(monkeypatch) as turn:
-            expiry = EventExpiry(cell=made.cell, local_ranges=made.tenancy.local_ranges)
-            stop = expiry._follow(held)
-            await until(lambda: len(expiry._writes[held.name]._second_of) >= MANY)
+            expiry = EventExpiry(cell=shard.cell, local_ranges=shard.tenancy.local_ranges)
+            stop = expiry._follow(range_)
+            await until(lambda: len(expiry._writes[range_.name]._second_of) >= MANY)
         assert_short(turn)
         stop()
 
 
 async def test_a_namespace_and_a_workspace_are_emptied_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with world() as made:
-        held = made.cell.range_of(CLUSTER)
+    async with bare_shard() as shard:
+        range_ = shard.cell.range_of(CLUSTER)
         many = MANY_MORE
-        held.load(owned(number, finalizer=True) for number in range(many))
-        (deletion,) = [each for each in controllers_of(made) if isinstance(each, NamespaceDeletionController)]
+        range_.load(owned(number, finalizer=True) for number in range(many))
+        (deletion,) = [each for each in controllers_of(shard) if isinstance(each, NamespaceDeletionController)]
         namespace = Key(CLUSTER, NAMESPACES, "", "default")
-        there = held.get(namespace)
+        there = range_.get(namespace)
         assert there is not None
         marked = Record(namespace, there.value, there.version, Head(there.head.uid, {}, there.head.fields, True))
-        held.load([marked, *(each_marked(owned(number, finalizer=True)) for number in range(many))])
+        range_.load([marked, *(each_marked(owned(number, finalizer=True)) for number in range(many))])
         with counted_turns(monkeypatch) as turn:
-            await deletion.reconcile(held, namespace)
+            await deletion.reconcile(range_, namespace)
         assert_short(turn, LINES_OF_A_WRITE)
-        logical_cluster = held.get(Key(CLUSTER, LOGICAL_CLUSTERS, "", "cluster"))
+        logical_cluster = range_.get(Key(CLUSTER, LOGICAL_CLUSTERS, "", "cluster"))
         assert logical_cluster is not None
-        in_steps = LogicalClusterDeletion(cell=made.cell, definitions=made.tenancy.definitions, changes=made.tenancy.changes)
+        in_steps = LogicalClusterDeletion(cell=shard.cell, definitions=shard.tenancy.definitions, changes=shard.tenancy.changes)
         with counted_turns(monkeypatch) as turn:
-            assert not await in_steps.step(held, logical_cluster)
+            assert not await in_steps.step(range_, logical_cluster)
         assert_short(turn, LINES_OF_A_TRANSACTION)
-        held.load(record(CONFIG_MAPS, f"n{number}") for number in range(many))
+        range_.load(record(CONFIG_MAPS, f"n{number}") for number in range(many))
         with counted_turns(monkeypatch) as turn:
-            await in_steps.step(held, logical_cluster)
+            await in_steps.step(range_, logical_cluster)
         assert_short(turn, LINES_OF_A_TRANSACTION)
-        assert held.count(CONFIG_MAPS, CLUSTER) == 0
+        assert range_.count(CONFIG_MAPS, CLUSTER) == 0
 
 
 def each_marked(found: Record) -> Record:
@@ -262,12 +262,12 @@ async def test_a_range_is_loaded_and_gets_its_past_in_slices(monkeypatch: pytest
     def parse(key: Key, value: bytes) -> Head:
         return Head()
 
-    held = Range("root", "r", "t")
+    range_ = Range("root", "r", "t")
     with counted_turns(monkeypatch) as turn:
-        await load_range(store, held, parse)
+        await load_range(store, range_, parse)
     # The store reads a page in a thread, or is another process, but for this one.
     assert_short(turn, LINES_OF_A_WRITE + 4 * MANY_MORE)
-    assert held.size == MANY_MORE
+    assert range_.size == MANY_MORE
     with counted_turns(monkeypatch) as turn:
-        await backfill_range(store, held, parse, revision, MANY_MORE)
+        await backfill_range(store, range_, parse, revision, MANY_MORE)
     assert_short(turn, LINES_OF_A_WRITE)

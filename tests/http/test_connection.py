@@ -244,7 +244,7 @@ async def test_what_ended_is_freed_at_once(serve: Serve, end: str, monkeypatch: 
     reader, writer = await served.connect()
     writer.write(get("/first"))
     await answer(reader)
-    held = weakref.ref(served.connection)
+    reference = weakref.ref(served.connection)
     gc.collect()
     gc.disable()
     try:
@@ -268,6 +268,6 @@ async def test_what_ended_is_freed_at_once(serve: Serve, end: str, monkeypatch: 
                 writer.write(get("/watch"))
                 await reader.readuntil(b"\r\n\r\n")
         writer.transport.abort()
-        await eventually(lambda: held() is None)
+        await eventually(lambda: reference() is None)
     finally:
         gc.enable()

@@ -41,13 +41,13 @@ def client_hello() -> bytes:
 class Served:
     def __init__(self, server: HttpServer[Request], port: int) -> None:
         self.server, self.port = server, port
-        self.held: list[asyncio.StreamWriter] = []
+        self.open: list[asyncio.StreamWriter] = []
         self.plain: list[socket.socket] = []
 
     async def silent(self, first: bytes = b"", *, address: str = "127.0.0.1") -> asyncio.StreamReader:
         """A connection that sends this and no more."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port, local_addr=(address, 0))
-        self.held.append(writer)
+        self.open.append(writer)
         writer.write(first)
         return reader
 
@@ -55,7 +55,7 @@ class Served:
         """The first line of the answer to a request on a connection of its own."""
         async with asyncio.timeout(DEADLINE_SECONDS):
             reader, writer = await asyncio.open_connection("127.0.0.1", self.port, ssl=CLIENT)
-            self.held.append(writer)
+            self.open.append(writer)
             writer.write(REQUEST)
             return await reader.readline()
 
@@ -95,7 +95,7 @@ async def serve() -> AsyncIterator[Serve]:
 
     yield start
     for served in running:
-        for writer in served.held:
+        for writer in served.open:
             writer.transport.abort()
         for plain in served.plain:
             plain.close()
@@ -149,7 +149,7 @@ async def test_who_goes_away_leaves_nothing(serve: Serve) -> None:
     for first in (b"", client_hello()[:100], client_hello(), b"GET / HTTP/1.1\r\n\r\n"):
         await served.silent(first)
     await eventually(lambda: served.used >= 3, DEADLINE_SECONDS)
-    for writer in served.held:
+    for writer in served.open:
         writer.close()
     await eventually(lambda: served.used == 0, DEADLINE_SECONDS)
     assert served.metric("tenantry_limit_used", "connections") == 0

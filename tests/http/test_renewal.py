@@ -8,25 +8,20 @@ import re
 import ssl
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import grpc
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from prometheus_client import CollectorRegistry, generate_latest
 
-from tenantry._proto.tenantry.registry.v1 import registry_pb2 as pb
-from tenantry._proto.tenantry.registry.v1 import registry_pb2_grpc as stubs
 from tenantry.apiserver.authentication.client_authority import ClientAuthority
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.serving import http_server, https_server
 from tenantry.apiserver.settings import HttpsSettings
 from tenantry.base.metrics import Metrics
-from tenantry.client.registry import RegistryClient
 from tenantry.http import renewal
 from tenantry.http.certificates import (
     CertificateAuthority,
@@ -39,57 +34,23 @@ from tenantry.http.certificates import (
 )
 from tenantry.http.limits import Limits
 from tenantry.http.messages import Reply, Response
-from tenantry.http.renewal import LOOK_SECONDS, Certificate, Certificates
+from tenantry.http.renewal import LOOK_SECONDS, Certificates
 from tenantry.http.upstream import Upstream
 from tenantry.http.upstream_connection import UpstreamError
-from tenantry.rpc.server import serve
+from tests.support.certificates import DAY_SECONDS, NAMES, YEAR_SECONDS, CertificateClock, serial, shown
 from tests.support.patience import PATIENCE_SECONDS
 
-DAY_SECONDS = 86400.0
-YEAR_SECONDS = 365 * DAY_SECONDS
-NAMES = ["127.0.0.1"]
 
-
-class Clock:
-    """A certificate authority's, which the test sets. TLS has a clock of its own: what it shall accept is issued in the past."""
-
-    def __init__(self, seconds_ago: float = 0.0) -> None:
-        self.time = datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=seconds_ago)
-
-    def __call__(self) -> datetime:
-        return self.time
-
-    def pass_by(self, seconds: float) -> None:
-        self.time += timedelta(seconds=seconds)
+@pytest.fixture
+def clock() -> CertificateClock:
+    return CertificateClock()
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-async def certificates(clock: Clock) -> Any:
+async def certificates(clock: CertificateClock) -> Any:
     made = Certificates(CertificateAuthority.create(now=clock), life_seconds=YEAR_SECONDS)
     yield made
     await made.stop()
-
-
-def serial(pem: bytes) -> int:
-    return x509.load_pem_x509_certificate(pem).serial_number
-
-
-async def shown(port: int, ca: bytes, client: Pair | None = None) -> x509.Certificate:
-    """What a server shows to a client that connects now."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if client is None else pair_client_context(ca, client)
-    context.load_verify_locations(cadata=ca.decode())
-    context.set_alpn_protocols(["h2", "http/1.1"])
-    _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
-    try:
-        der = writer.get_extra_info("ssl_object").getpeercert(True)
-        return x509.load_der_x509_certificate(der)
-    finally:
-        writer.close()
 
 
 async def hello(_: Request) -> Reply:
@@ -100,26 +61,26 @@ async def hello(_: Request) -> Reply:
 
 
 async def test_a_certificate_is_renewed_before_a_third_of_its_life_is_left_and_not_much_earlier(
-    clock: Clock, certificates: Certificates
+    clock: CertificateClock, certificates: Certificates
 ) -> None:
     got: list[Pair] = []
-    held = certificates.client("client", "x")
-    held.follow(got.append)
-    first = held.pair
+    certificate = certificates.client("client", "x")
+    certificate.follow(got.append)
+    first = certificate.pair
     clock.pass_by(YEAR_SECONDS / 2)
     await certificates.renew()
-    assert held.pair == first
+    assert certificate.pair == first
     clock.pass_by(YEAR_SECONDS * (2 / 3 - 1 / 2) - DAY_SECONDS)
     await certificates.renew()
-    assert got == [held.pair]
-    assert serial(held.pair.certificate) != serial(first.certificate)
-    assert Validity.of(held.pair.certificate).end == (clock.time + timedelta(seconds=YEAR_SECONDS)).timestamp()
+    assert got == [certificate.pair]
+    assert serial(certificate.pair.certificate) != serial(first.certificate)
+    assert Validity.of(certificate.pair.certificate).end == (clock.time + timedelta(seconds=YEAR_SECONDS)).timestamp()
     await certificates.renew()
-    assert got == [held.pair]
+    assert got == [certificate.pair]
 
 
 async def test_a_failure_is_logged_and_tried_again_soon_and_costs_the_others_nothing(
-    clock: Clock, certificates: Certificates, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    clock: CertificateClock, certificates: Certificates, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     issue = certificates.authority.issue_client
     client, serving = certificates.client("client", "x"), certificates.serving("serving", NAMES)
@@ -140,9 +101,9 @@ async def test_a_failure_is_logged_and_tried_again_soon_and_costs_the_others_not
 
 
 async def test_one_that_cannot_show_the_new_one_keeps_nobody_else_from_it_and_is_asked_again(
-    clock: Clock, certificates: Certificates
+    clock: CertificateClock, certificates: Certificates
 ) -> None:
-    held = certificates.client("client", "x")
+    certificate = certificates.client("client", "x")
     failing = [OSError("first time")]
     others: list[Pair] = []
     asked: list[Pair] = []
@@ -152,14 +113,14 @@ async def test_one_that_cannot_show_the_new_one_keeps_nobody_else_from_it_and_is
         if failing:
             raise failing.pop()
 
-    held.follow(fails_once)
-    held.follow(others.append)
+    certificate.follow(fails_once)
+    certificate.follow(others.append)
     clock.pass_by(YEAR_SECONDS * 0.61)
     await certificates.renew()
-    assert (len(asked), others) == (1, [held.pair])
+    assert (len(asked), others) == (1, [certificate.pair])
     clock.pass_by(renewal.RETRY_SECONDS)
     await certificates.renew()
-    assert (len(asked), asked[-1], others[-1]) == (2, held.pair, held.pair)
+    assert (len(asked), asked[-1], others[-1]) == (2, certificate.pair, certificate.pair)
     clock.pass_by(renewal.RETRY_SECONDS)
     await certificates.renew()
     assert len(asked) == 2
@@ -168,18 +129,18 @@ async def test_one_that_cannot_show_the_new_one_keeps_nobody_else_from_it_and_is
 async def test_the_task_renews_by_itself_in_time() -> None:
     certificates = Certificates(CertificateAuthority.create(), life_seconds=5.0)
     renewed: asyncio.Queue[tuple[Pair, float]] = asyncio.Queue()
-    held = certificates.serving("serving", NAMES)
-    before = held.validity
-    held.follow(lambda pair: renewed.put_nowait((pair, datetime.now(UTC).timestamp())))
+    certificate = certificates.serving("serving", NAMES)
+    before = certificate.validity
+    certificate.follow(lambda pair: renewed.put_nowait((pair, datetime.now(UTC).timestamp())))
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
             pair, at = await renewed.get()
-        assert (at < before.end, held.pair) == (True, pair)
+        assert (at < before.end, certificate.pair) == (True, pair)
     finally:
         await certificates.stop()
 
 
-async def test_no_certificate_outlives_the_authority_and_an_ended_one_issues_none(clock: Clock) -> None:
+async def test_no_certificate_outlives_the_authority_and_an_ended_one_issues_none(clock: CertificateClock) -> None:
     authority = CertificateAuthority.create(now=clock)
     end = Validity.of(authority.certificate).end
     clock.pass_by(end - clock.time.timestamp() - DAY_SECONDS)
@@ -189,7 +150,7 @@ async def test_no_certificate_outlives_the_authority_and_an_ended_one_issues_non
         authority.issue_client("x")
 
 
-async def test_metrics_tell_when_each_ends(certificates: Certificates, clock: Clock) -> None:
+async def test_metrics_tell_when_each_ends(certificates: Certificates, clock: CertificateClock) -> None:
     registry = CollectorRegistry()
     registry.register(certificates)
     certificates.serving("serving", NAMES)
@@ -204,19 +165,23 @@ async def test_metrics_tell_when_each_ends(certificates: Certificates, clock: Cl
 # Files
 
 
-async def test_files_that_others_read_are_written_again(tmp_path: Path, clock: Clock, certificates: Certificates) -> None:
+async def test_files_that_others_read_are_written_again(
+    tmp_path: Path, clock: CertificateClock, certificates: Certificates
+) -> None:
     lookup = certificates.client_files("lookup-client", tmp_path, "tenantry-lookup")
     serving = certificates.serving_files("serving", tmp_path, NAMES)
     before = lookup.pair, serving.pair
     clock.pass_by(YEAR_SECONDS * 0.61)
     await certificates.renew()
-    for held, old, name in ((lookup, before[0], "lookup-client"), (serving, before[1], "serving")):
+    for certificate, old, name in ((lookup, before[0], "lookup-client"), (serving, before[1], "serving")):
         pair = Pair.read(tmp_path / f"{name}.crt", tmp_path / f"{name}.key")
-        assert (pair == held.pair, pair != old) == (True, True)
+        assert (pair == certificate.pair, pair != old) == (True, True)
         pair_server_context(pair)
 
 
-async def test_a_serving_file_is_kept_over_a_start_unless_it_lives_longer_than_it_should(tmp_path: Path, clock: Clock) -> None:
+async def test_a_serving_file_is_kept_over_a_start_unless_it_lives_longer_than_it_should(
+    tmp_path: Path, clock: CertificateClock
+) -> None:
     authority = CertificateAuthority.create(now=clock)
     first = Pair.read(*authority.serving(tmp_path, NAMES, life_seconds=YEAR_SECONDS))
     assert Pair.read(*authority.serving(tmp_path, NAMES, life_seconds=YEAR_SECONDS)) == first
@@ -278,7 +243,7 @@ def test_a_serving_pair_that_does_not_fit_is_made_anew(tmp_path: Path) -> None:
 
 
 async def test_an_operators_files_are_loaded_again_when_they_change_and_a_broken_pair_is_not_shown(
-    tmp_path: Path, clock: Clock, certificates: Certificates, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, clock: CertificateClock, certificates: Certificates, caplog: pytest.LogCaptureFixture
 ) -> None:
     crt, key = tmp_path / "tls.crt", tmp_path / "tls.key"
     other = CertificateAuthority.create("operator")
@@ -320,7 +285,7 @@ async def test_an_operators_files_are_loaded_again_when_they_change_and_a_broken
 
 
 async def test_the_ca_of_clients_is_loaded_again_when_its_file_changes_and_a_broken_one_is_not(
-    tmp_path: Path, clock: Clock, certificates: Certificates, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, clock: CertificateClock, certificates: Certificates, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "clients.crt"
     first, second = CertificateAuthority.create("first"), CertificateAuthority.create("second")
@@ -419,7 +384,7 @@ def test_a_pair_that_does_not_fit_changes_nothing_of_a_context() -> None:
 
 
 async def test_an_https_server_shows_the_new_one_to_who_connects_anew_and_keeps_who_is_connected() -> None:
-    clock = Clock(YEAR_SECONDS * 0.61)
+    clock = CertificateClock(YEAR_SECONDS * 0.61)
     certificates = Certificates(CertificateAuthority.create(now=clock))
     ca = certificates.authority.certificate
     serving = certificates.serving("serving", NAMES)
@@ -453,13 +418,13 @@ async def test_no_request_begins_on_a_connection_that_was_made_with_a_former_cer
     authority = CertificateAuthority.create()
     clients = [authority.issue_client("x") for _ in range(2)]
     used: list[int] = []
-    held, go_on = asyncio.Event(), asyncio.Event()
+    arrived, go_on = asyncio.Event(), asyncio.Event()
 
     async def handler(request: Request) -> Reply:
         assert request.client_certificate is not None
         used.append(x509.load_der_x509_certificate(request.client_certificate).serial_number)
         if request.path == "/wait":
-            held.set()
+            arrived.set()
             await go_on.wait()
         return Response(200, b"{}")
 
@@ -470,7 +435,7 @@ async def test_no_request_begins_on_a_connection_that_was_made_with_a_former_cer
     ask, wait = (b"GET /%s HTTP/1.1\r\nHost: x\r\n\r\n" % path for path in (b"", b"wait"))
     try:
         busy = asyncio.ensure_future(upstream.exchange(wait))
-        await held.wait()
+        await arrived.wait()
         await upstream.exchange(ask)
         assert (upstream.connections, upstream.idle) == (2, 1)
         upstream.renew(contexts[1])
@@ -486,84 +451,3 @@ async def test_no_request_begins_on_a_connection_that_was_made_with_a_former_cer
     finally:
         upstream.close()
         await server.stop()
-
-
-class Shards(stubs.RegistryServicer):
-    """A registry that only tells shards. Each call is told the certificate's serial number."""
-
-    def __init__(self) -> None:
-        self.callers: list[int] = []
-        self.more = asyncio.Event()
-
-    async def ListShards(self, _: Any, context: Any) -> pb.ListShardsResponse:
-        self.callers.append(serial(context.auth_context()["x509_pem_cert"][0]))
-        return pb.ListShardsResponse()
-
-    async def WatchShards(self, _: Any, context: Any) -> Any:
-        yield pb.ShardsUpdate(full=True, version=1)
-        await self.more.wait()
-        yield pb.ShardsUpdate(full=True, version=2)
-        await asyncio.Event().wait()
-
-
-async def test_grpc_servers_and_clients_go_on_over_a_renewal() -> None:
-    clock = Clock(YEAR_SECONDS * 0.61)
-    certificates = Certificates(CertificateAuthority.create(now=clock))
-    ca = certificates.authority.certificate
-    serving, client = certificates.serving("serving", NAMES), certificates.client("client", "x")
-    shards = Shards()
-    server = await serve(
-        {"tenantry.registry.v1.Registry": partial(stubs.add_RegistryServicer_to_server, shards)},
-        "127.0.0.1:0",
-        ca=ca,
-        certificate=serving.pair.certificate,
-        key=serving.pair.key,
-    )
-    serving.follow(server.renew)
-    registries = RegistryClient([f"127.0.0.1:{server.port}"], ca=ca, certificate=client.pair.certificate, key=client.pair.key)
-    client.follow(lambda pair: registries.renew(pair.certificate, pair.key))
-
-    async def serials() -> tuple[int, int]:
-        """What the server shows, and what the client does."""
-        await registries.shards()
-        return (await shown(server.port, ca, client.pair)).serial_number, shards.callers[-1]
-
-    def held(*those: Certificate) -> tuple[int, ...]:
-        return tuple(serial(one.pair.certificate) for one in those)
-
-    watch = registries.watch_shards()
-    try:
-        async with asyncio.timeout(30):
-            assert (await anext(watch)).version == 1
-            first = held(serving, client)
-            assert await serials() == first
-            clock.pass_by(YEAR_SECONDS * 0.61)
-            await certificates.renew()
-            assert set(held(serving, client)).isdisjoint(first)
-            assert await serials() == held(serving, client)
-            shards.more.set()
-            assert (await anext(watch)).version == 2
-            assert len(registries._channels._former) == 1, "the watch's connections"
-            await watch.aclose()  # type: ignore[attr-defined]
-            assert not registries._channels._former
-            await registries.shards()
-    finally:
-        await registries.close()
-        await server.stop(0)
-        await certificates.stop()
-
-
-async def test_a_grpc_server_takes_nobody_without_a_certificate_after_a_renewal() -> None:
-    authority = CertificateAuthority.create()
-    serving = authority.issue_serving(NAMES)
-    server = await serve({}, "127.0.0.1:0", ca=authority.certificate, certificate=serving.certificate, key=serving.key)
-    server.renew(authority.issue_serving(NAMES))
-    try:
-        for pair in (None, CertificateAuthority.create("another").issue_client("x")):
-            credentials = grpc.ssl_channel_credentials(authority.certificate, *((pair.key, pair.certificate) if pair else ()))
-            async with grpc.aio.secure_channel(f"127.0.0.1:{server.port}", credentials) as channel:
-                with pytest.raises(grpc.aio.AioRpcError) as refused:
-                    await channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=5)
-                assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
-    finally:
-        await server.stop(0)

@@ -96,7 +96,7 @@ class Door:
 
     def __init__(self) -> None:
         self.gate = asyncio.Event()
-        self.held = 0
+        self.waiting = 0
         self.spin_seconds = 0.0
 
     async def __call__(self, request: Request) -> Reply:
@@ -106,9 +106,9 @@ class Door:
         request.user = User(token or ANONYMOUS, (MASTERS_GROUP,) if token == "master" else ())
         what = request.path.rpartition("/")[2]
         if what == "held":
-            self.held += 1
+            self.waiting += 1
             await self.gate.wait()
-            self.held -= 1
+            self.waiting -= 1
         if what == "spin":
             until = time.perf_counter() + self.spin_seconds
             while time.perf_counter() < until:
@@ -298,7 +298,7 @@ async def test_a_head_that_begins_before_its_sender_is_known_is_forgotten_whole(
     served = await serve(door)
     ada = await served.connect()
     ada.send("/a/held", token="ada")
-    await eventually(lambda: door.held == 1, DEADLINE_SECONDS)
+    await eventually(lambda: door.waiting == 1, DEADLINE_SECONDS)
     ada.writer.write(b"GET /a/x HTTP/1.1\r\n")
     await eventually(lambda: served.used("request_memory_bytes") > 0, DEADLINE_SECONDS)
     door.gate.set()
@@ -362,7 +362,7 @@ async def test_one_tenant_holds_half_of_the_seats_whatever_it_asks(serve: Serve)
     await known(served, "b", "bob")
     for number in range(30):
         (await served.connect()).send("/a/held", token=("ada", "ann")[number % 2])
-    await eventually(lambda: door.held == 4 and served.used("queued_requests") == 20, DEADLINE_SECONDS)
+    await eventually(lambda: door.waiting == 4 and served.used("queued_requests") == 20, DEADLINE_SECONDS)
     bob = await served.connect()
     assert await bob.asked("/b/x", token="bob") == 200
     more = await served.connect()
@@ -389,7 +389,7 @@ async def test_a_client_that_leaves_the_queue_leaves_nothing(serve: Serve) -> No
     served = await serve(door, reading_requests=2, queue_seconds=30)
     await known(served, "a", "ada")
     (await served.connect()).send("/a/held", token="ada")
-    await eventually(lambda: door.held == 1, DEADLINE_SECONDS)
+    await eventually(lambda: door.waiting == 1, DEADLINE_SECONDS)
     waiting = [await served.connect() for _ in range(5)]
     for client in waiting:
         client.send("/a/held", token="ada")
@@ -407,7 +407,7 @@ async def test_masters_and_probes_have_a_lane_of_their_own(serve: Serve) -> None
     served = await serve(door, reading_requests=1, queued_requests=0)
     await known(served, "a", "master")
     (await served.connect()).send("/a/held")
-    await eventually(lambda: door.held == 1, DEADLINE_SECONDS)
+    await eventually(lambda: door.waiting == 1, DEADLINE_SECONDS)
     assert await (await served.connect()).asked("/a/x") == 429
     assert await (await served.connect()).asked("/a/x", token="master") == 200
     assert await (await served.connect()).asked("/livez") == 200
@@ -420,7 +420,7 @@ async def test_invented_credentials_and_paths_are_all_nobodys(serve: Serve) -> N
     await known(served, "b", "bob")
     for number in range(20):
         (await served.connect()).send(f"/tenant-{number}/held", token=f"invented-{number}")
-    await eventually(lambda: door.held == 4, DEADLINE_SECONDS)
+    await eventually(lambda: door.waiting == 4, DEADLINE_SECONDS)
     assert await (await served.connect()).asked("/b/x", token="bob") == 200
     door.gate.set()
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from tenantry.kube.api_set import ApiSet
 from tenantry.kube.custom import definition_from_crd
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.kube.objects import Object
+from tenantry.kube.types import BUILTINS
 from tenantry.kube.types.custom_resource_definition import DEFINITION
 
 S: Object = {"type": "string"}
@@ -47,3 +49,16 @@ def created(definition: Object) -> Object:
 
 def define(*versions: Object, **more: Any) -> ResourceDefinition:
     return definition_from_crd(created(crd(*versions, **more)))
+
+
+_SUBRESOURCES = {"status": {}, "scale": {"specReplicasPath": ".spec.n", "statusReplicasPath": ".status.n"}}
+_SCHEMA = obj_schema(
+    spec=obj_schema("a", a=S | {"default": "x"}, n=I, q={"x-kubernetes-int-or-string": True}), status=obj_schema(n=I)
+)
+THINGS = define(
+    version(_SCHEMA | {"description": "Thing is a thing."}, subresources=_SUBRESOURCES),
+    version(_SCHEMA, "v1beta1", storage=False),
+)
+CLUSTER_THINGS = define(version(obj_schema(a=S)), plural="cthings", kind="CThing", scope="Cluster")
+APIS = ApiSet([*BUILTINS, THINGS, CLUSTER_THINGS])
+"""All built-in types, and two custom ones."""

@@ -359,7 +359,7 @@ def test_naming() -> None:
         assert status["storedVersions"] == ["v1"]
 
 
-def test_a_settled_status_does_not_change() -> None:
+def test_a_status_that_is_complete_does_not_change() -> None:
     body = created(crd(version(obj_schema())))
     body["status"] = naming_conditions(body, [])
     assert naming_conditions(body, []) == body["status"]

@@ -35,7 +35,7 @@ def crd(schema: dict[str, Any]) -> bytes:
     return orjson.dumps({"metadata": {"name": "things.x.example", "uid": "u"}, "spec": spec, "status": {"acceptedNames": names}})
 
 
-def held_bytes() -> int:
+def used_bytes() -> int:
     for cache in caches():
         cache.clear()
     gc.collect()
@@ -73,10 +73,10 @@ def test_a_definition_tells_what_it_takes(schema: dict[str, Any]) -> None:
     used()
     tracemalloc.start()
     try:
-        before = held_bytes()
+        before = used_bytes()
         apis = used()
-        taken = held_bytes() - before
+        taken = used_bytes() - before
     finally:
         tracemalloc.stop()
-    told = apis.definitions[0].memory_bytes
-    assert taken / 2 <= told <= 6 * taken, (taken, told)
+    estimated = apis.definitions[0].memory_bytes
+    assert taken / 2 <= estimated <= 6 * taken, (taken, estimated)

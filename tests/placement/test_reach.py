@@ -127,6 +127,10 @@ class Shards:
             callback()
 
 
+def probe_of(store: Store, shards: Shards, *, name: str = "gateway", **settings: Any) -> ReachProbe:
+    return ReachProbe(store, cast(Map, shards), cast(Owners, shards), uid="prober", name=name, **settings)
+
+
 async def answering(request: Request) -> Reply:
     return Response(503, b"starting")
 
@@ -137,16 +141,7 @@ async def test_a_probe_says_whom_it_reaches(store: Store, reach: Reach) -> None:
     there = f"http://127.0.0.1:{await edge.start('127.0.0.1', 0)}"
     shards = Shards()
     shards.set(well=there)
-    probe = ReachProbe(
-        store,
-        cast(Map, shards),
-        cast(Owners, shards),
-        uid="prober",
-        name="gateway one",
-        interval_seconds=3600,
-        retry_seconds=0.01,
-        wall=lambda: 1234.5,
-    )
+    probe = probe_of(store, shards, name="gateway one", interval_seconds=3600, retry_seconds=0.01, wall=lambda: 1234.5)
     probe.start()
     try:
         await eventually(lambda: "prober" in reach._rows)
@@ -163,7 +158,7 @@ async def test_a_probe_says_whom_it_reaches(store: Store, reach: Reach) -> None:
     await eventually(lambda: not reach._rows)
 
 
-async def test_one_failure_is_told_nobody(store: Store, reach: Reach, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_one_failure_is_not_reported(store: Store, reach: Reach, monkeypatch: pytest.MonkeyPatch) -> None:
     """The network drops a packet now and then: the only gateway's report of a shard must not come and go with it."""
     answers = iter(["", "broken", "", "broken", "broken"])
     seen: list[str] = []
@@ -175,15 +170,7 @@ async def test_one_failure_is_told_nobody(store: Store, reach: Reach, monkeypatc
     shards = Shards()
     shards.set(shard="http://127.0.0.1:1")
     reach.subscribe(lambda: seen.append(reach.why_not("shard")))
-    probe = ReachProbe(
-        store,
-        cast(Map, shards),
-        cast(Owners, shards),
-        uid="prober",
-        name="gateway",
-        interval_seconds=0.03,
-        retry_seconds=0.001,
-    )
+    probe = probe_of(store, shards, interval_seconds=0.03, retry_seconds=0.001)
     probe.start()
     try:
         await eventually(lambda: "broken" in reach.why_not("shard"))
@@ -195,15 +182,7 @@ async def test_one_failure_is_told_nobody(store: Store, reach: Reach, monkeypatc
 
 async def test_a_probe_goes_on_with_a_new_lease(store: Store, reach: Reach) -> None:
     shards = Shards()
-    probe = ReachProbe(
-        store,
-        cast(Map, shards),
-        cast(Owners, shards),
-        uid="prober",
-        name="gateway",
-        interval_seconds=0.05,
-        retry_seconds=0.01,
-    )
+    probe = probe_of(store, shards, interval_seconds=0.05, retry_seconds=0.01)
     probe.start()
     try:
         await eventually(lambda: "prober" in reach._rows)

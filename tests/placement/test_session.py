@@ -148,8 +148,8 @@ async def test_a_heartbeat_that_is_stopped_at_once_ends() -> None:
 
 
 async def test_the_death_of_a_heartbeat_ends_the_process() -> None:
-    told: asyncio.Future[dict[str, object]] = asyncio.get_running_loop().create_future()
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: None if told.done() else told.set_result(context))
+    reported: asyncio.Future[dict[str, object]] = asyncio.get_running_loop().create_future()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: None if reported.done() else reported.set_result(context))
 
     class Broken(Leases):
         async def keep_alive(self, lease: int) -> float:
@@ -162,6 +162,6 @@ async def test_the_death_of_a_heartbeat_ends_the_process() -> None:
     heartbeat.start()
     heartbeat.renew(1, proves=True)
     async with asyncio.timeout(PATIENCE_SECONDS):
-        context = await told
+        context = await reported
     assert context[FATAL]
     await heartbeat.stop()

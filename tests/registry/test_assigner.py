@@ -17,7 +17,7 @@ def shard(uid: str, *, draining: bool = False) -> ShardInfo:
     return ShardInfo(uid, uid, "", draining)
 
 
-class World:
+class Placement:
     """Ranges and shards on which decisions are carried out."""
 
     def __init__(self, weights: list[float], shards: int) -> None:
@@ -46,7 +46,7 @@ class World:
             self.ranges[move.name] = self.ranges[move.name]._replace(owner=move.target)
         return moves
 
-    def settle(self) -> list[Move]:
+    def rounds(self) -> list[Move]:
         """Rounds until nothing moves; all moves."""
         moves: list[Move] = []
         for _ in range(ROUNDS_MAX):
@@ -84,45 +84,45 @@ def uneven(least: int) -> st.SearchStrategy[tuple[list[float], int]]:
 @given(lumps, st.data())
 @settings(max_examples=100, deadline=None)
 def test_every_range_gets_one_living_owner_whatever_happens(fleet: tuple[list[float], int], data: st.DataObject) -> None:
-    world = World(*fleet)
+    placement = Placement(*fleet)
     for number in range(data.draw(st.integers(1, 6))):
         match data.draw(st.sampled_from(["join", "leave", "drain", "undrain", "grow"])):
             case "join":
-                world.shards[f"new-{number}"] = shard(f"new-{number}")
-            case "leave" if len(world.shards) > 1:
-                del world.shards[data.draw(st.sampled_from(sorted(world.shards)))]
+                placement.shards[f"new-{number}"] = shard(f"new-{number}")
+            case "leave" if len(placement.shards) > 1:
+                del placement.shards[data.draw(st.sampled_from(sorted(placement.shards)))]
             case "drain":
-                uid = data.draw(st.sampled_from(sorted(world.shards)))
-                world.shards[uid] = shard(uid, draining=True)
+                uid = data.draw(st.sampled_from(sorted(placement.shards)))
+                placement.shards[uid] = shard(uid, draining=True)
             case "undrain":
-                uid = data.draw(st.sampled_from(sorted(world.shards)))
-                world.shards[uid] = shard(uid)
-            case "grow" if world.ranges:
-                name = data.draw(st.sampled_from(sorted(world.ranges)))
-                world.ranges[name] = world.ranges[name]._replace(weight=data.draw(st.integers(1, 10_000).map(float)))
-        if all(s.draining for s in world.shards.values()):
-            assert world.round() == [], "nobody may take anything"
-            uid = min(world.shards)
-            world.shards[uid] = shard(uid)
-        world.settle()
-        world.check_owned()
-        assert world.round() == []
+                uid = data.draw(st.sampled_from(sorted(placement.shards)))
+                placement.shards[uid] = shard(uid)
+            case "grow" if placement.ranges:
+                name = data.draw(st.sampled_from(sorted(placement.ranges)))
+                placement.ranges[name] = placement.ranges[name]._replace(weight=data.draw(st.integers(1, 10_000).map(float)))
+        if all(s.draining for s in placement.shards.values()):
+            assert placement.round() == [], "nobody may take anything"
+            uid = min(placement.shards)
+            placement.shards[uid] = shard(uid)
+        placement.rounds()
+        placement.check_owned()
+        assert placement.round() == []
 
 
 @given(fleets)
 @settings(max_examples=100, deadline=None)
 def test_join_moves_its_share_and_no_more(fleet: tuple[list[float], int]) -> None:
-    world = World(*fleet)
-    world.settle()
-    count = len(world.shards)
-    world.shards["new"] = shard("new")
-    first = world.round()
+    placement = Placement(*fleet)
+    placement.rounds()
+    count = len(placement.shards)
+    placement.shards["new"] = shard("new")
+    first = placement.round()
     assert all(move.target == "new" for move in first)
-    mean = world.total / (count + 1)
-    assert 0.85 * mean <= world.loads()["new"] <= 1.25 * mean, "it is filled at once"
-    moved = world.weight(first + world.settle())
-    assert moved <= 1.25 / (count + 1) * world.total
-    assert max(world.loads().values()) <= 1.25 * mean
+    mean = placement.total / (count + 1)
+    assert 0.85 * mean <= placement.loads()["new"] <= 1.25 * mean, "it is filled at once"
+    moved = placement.weight(first + placement.rounds())
+    assert moved <= 1.25 / (count + 1) * placement.total
+    assert max(placement.loads().values()) <= 1.25 * mean
 
 
 @given(uneven(8))
@@ -132,28 +132,28 @@ def test_join_to_uneven_ranges_moves_its_share_and_no_more(fleet: tuple[list[flo
     weights, count = fleet
     while max(weights) > (third := sum(weights) / (count + 1) / 3):
         weights = [min(weight, 0.99 * third) for weight in weights]
-    world = World(weights, count)
-    world.settle()
-    world.shards["new"] = shard("new")
-    share = world.total / len(world.shards)
-    first = world.round()
+    placement = Placement(weights, count)
+    placement.rounds()
+    placement.shards["new"] = shard("new")
+    share = placement.total / len(placement.shards)
+    first = placement.round()
     assert all(move.target == "new" for move in first)
-    assert 0.75 * share <= world.loads()["new"] <= 1.25 * share
-    assert world.weight(first + world.settle()) <= 1.25 * share
+    assert 0.75 * share <= placement.loads()["new"] <= 1.25 * share
+    assert placement.weight(first + placement.rounds()) <= 1.25 * share
 
 
 @given(uneven(2))
 @settings(max_examples=100, deadline=None)
 def test_join_of_anything_moves_more_than_its_share_only_in_one_piece(fleet: tuple[list[float], int]) -> None:
-    world = World(*fleet)
-    world.settle()
-    world.shards["new"] = shard("new")
-    first = world.round()
-    room = 1.25 * world.total / len(world.shards)
-    if world.weight(first) > room:
+    placement = Placement(*fleet)
+    placement.rounds()
+    placement.shards["new"] = shard("new")
+    first = placement.round()
+    room = 1.25 * placement.total / len(placement.shards)
+    if placement.weight(first) > room:
         assert len(first) == 1
-        assert all(r.weight > room for r in world.ranges.values() if r.owner == first[0].owner)
-    world.settle()
+        assert all(r.weight > room for r in placement.ranges.values() if r.owner == first[0].owner)
+    placement.rounds()
 
 
 def test_what_is_alike_but_for_rounding_is_left_alone() -> None:
@@ -168,41 +168,41 @@ def test_what_is_alike_but_for_rounding_is_left_alone() -> None:
 @given(lumps)
 @settings(max_examples=100, deadline=None)
 def test_join_of_lumps_moves_at_most_one_range_more_than_its_share(fleet: tuple[list[float], int]) -> None:
-    world = World(*fleet)
-    world.settle()
-    world.shards["new"] = shard("new")
-    taken = world.weight(world.round())
-    share = 1.25 / len(world.shards) * world.total
-    assert taken <= max(share, max((r.weight for r in world.ranges.values()), default=0))
+    placement = Placement(*fleet)
+    placement.rounds()
+    placement.shards["new"] = shard("new")
+    taken = placement.weight(placement.round())
+    share = 1.25 / len(placement.shards) * placement.total
+    assert taken <= max(share, max((r.weight for r in placement.ranges.values()), default=0))
 
 
 @given(fleets, st.data())
 @settings(max_examples=100, deadline=None)
 def test_leave_moves_exactly_the_leavers_ranges(fleet: tuple[list[float], int], data: st.DataObject) -> None:
-    world = World(*fleet)
-    world.settle()
-    world.shards["spare"] = shard("spare")
-    world.settle()
-    leaver = data.draw(st.sampled_from(sorted(world.shards)))
-    share = {r.name for r in world.ranges.values() if r.owner == leaver}
+    placement = Placement(*fleet)
+    placement.rounds()
+    placement.shards["spare"] = shard("spare")
+    placement.rounds()
+    leaver = data.draw(st.sampled_from(sorted(placement.shards)))
+    share = {r.name for r in placement.ranges.values() if r.owner == leaver}
     if data.draw(st.booleans()):
-        del world.shards[leaver]
+        del placement.shards[leaver]
     else:
-        world.shards[leaver] = shard(leaver, draining=True)
-    moves = world.round()
+        placement.shards[leaver] = shard(leaver, draining=True)
+    moves = placement.round()
     assert {move.name for move in moves} == share
     assert all(move.owner == leaver for move in moves)
-    world.check_owned()
+    placement.check_owned()
 
 
 @given(lumps, st.randoms(use_true_random=False))
 @settings(max_examples=100, deadline=None)
 def test_decisions_depend_on_the_state_alone(fleet: tuple[list[float], int], chance: random.Random) -> None:
-    world = World(*fleet)
-    for range_ in world.ranges.values():
-        owner = chance.choice([*sorted(world.shards), "gone", ""])
-        world.ranges[range_.name] = range_._replace(owner=owner)
-    ranges, shards = list(world.ranges.values()), list(world.shards.values())
+    placement = Placement(*fleet)
+    for range_ in placement.ranges.values():
+        owner = chance.choice([*sorted(placement.shards), "gone", ""])
+        placement.ranges[range_.name] = range_._replace(owner=owner)
+    ranges, shards = list(placement.ranges.values()), list(placement.shards.values())
     wanted = decide(ranges, shards)
     chance.shuffle(ranges)
     chance.shuffle(shards)
@@ -213,35 +213,37 @@ def test_decisions_depend_on_the_state_alone(fleet: tuple[list[float], int], cha
 @settings(max_examples=60, deadline=None)
 def test_churn_of_a_round_is_bounded(fleet: tuple[list[float], int], data: st.DataObject) -> None:
     """Loads that drift apart are evened out, a little in each round."""
-    world = World(*fleet)
-    world.settle()
-    heavy = data.draw(st.sampled_from(sorted(world.shards)))
-    for range_ in list(world.ranges.values()):
+    placement = Placement(*fleet)
+    placement.rounds()
+    heavy = data.draw(st.sampled_from(sorted(placement.shards)))
+    for range_ in list(placement.ranges.values()):
         if range_.owner == heavy:
-            world.ranges[range_.name] = range_._replace(weight=range_.weight * 1.6)
-    filling = {uid for uid, load in world.loads().items() if load < Policy().filling * world.total / len(world.shards)}
-    moves = world.round()
-    assert world.weight([move for move in moves if move.target not in filling]) <= Policy().churn * world.total
-    world.settle()
-    heaviest = max(r.weight for r in world.ranges.values())
-    loads = world.loads().values()
-    assert max(loads) <= 1.1 * world.total / len(world.shards) + heaviest
+            placement.ranges[range_.name] = range_._replace(weight=range_.weight * 1.6)
+    filling = {
+        uid for uid, load in placement.loads().items() if load < Policy().filling * placement.total / len(placement.shards)
+    }
+    moves = placement.round()
+    assert placement.weight([move for move in moves if move.target not in filling]) <= Policy().churn * placement.total
+    placement.rounds()
+    heaviest = max(r.weight for r in placement.ranges.values())
+    loads = placement.loads().values()
+    assert max(loads) <= 1.1 * placement.total / len(placement.shards) + heaviest
 
 
 def test_nothing_moves_for_balance_when_told_so() -> None:
-    world = World([1.0] * 10, 1)
-    world.settle()
-    world.shards["new"] = shard("new")
-    assert world.round(balance=False) == []
-    assert len(world.round()) == 5
+    placement = Placement([1.0] * 10, 1)
+    placement.rounds()
+    placement.shards["new"] = shard("new")
+    assert placement.round(balance=False) == []
+    assert len(placement.round()) == 5
 
 
 def test_two_ranges_on_two_shards_are_one_each() -> None:
-    world = World([5.0, 5.0], 1)
-    world.settle()
-    world.shards["new"] = shard("new")
-    world.settle()
-    assert sorted(world.loads().values()) == [5.0, 5.0]
+    placement = Placement([5.0, 5.0], 1)
+    placement.rounds()
+    placement.shards["new"] = shard("new")
+    placement.rounds()
+    assert sorted(placement.loads().values()) == [5.0, 5.0]
 
 
 def test_a_new_range_goes_to_the_least_loaded() -> None:

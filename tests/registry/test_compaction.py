@@ -12,16 +12,10 @@ from registry.settings import RegistrySettings
 from registry.wiring import Registry
 from tenantry.base.flags import SettingError
 from tenantry.storage.store import Compacted, Put, Store
+from tests.support.clock import Clock
 from tests.support.patience import PATIENCE_SECONDS
 
 HOUR = 3600.0
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 async def write(store: Store) -> int:

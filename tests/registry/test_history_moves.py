@@ -8,6 +8,7 @@ from tenantry.storage.history import TooOld
 from tenantry.storage.record import Change, Record, RecordEvent
 from tenantry.storage.store import Store
 from tests.support.shards import FleetInMemory, Member
+from tests.support.waiting import eventually
 
 RESOURCE = "core/configmaps"
 
@@ -16,7 +17,7 @@ async def hand_over(fleet: FleetInMemory, giver: str, taker: str) -> Member:
     """A planned one, as before the giver's end."""
     member = fleet.members.get(taker) or await fleet.join(taker)
     await fleet.members[giver].session.drain()
-    await fleet.until(lambda: fleet.placed() and set(fleet.owners().values()) == {taker})
+    await eventually(lambda: fleet.placed() and set(fleet.owners().values()) == {taker})
     return member
 
 
@@ -44,7 +45,7 @@ def brief(event: RecordEvent) -> tuple[str, int, bytes | None, bytes | None]:
 async def test_history_is_the_same_after_two_changes_of_owner(fleet: FleetInMemory, killed: bool) -> None:
     await fleet.registry()
     member = await fleet.join("one")
-    await fleet.until(fleet.placed)
+    await eventually(fleet.placed)
     begin = member.cell.ranges["root"].version
     seen: list[RecordEvent] = []
     for number, taker in enumerate(("two", "three", "")):
@@ -61,7 +62,7 @@ async def test_history_is_the_same_after_two_changes_of_owner(fleet: FleetInMemo
             name = member.info.name
             successor = await fleet.join(taker)
             await fleet.kill(name)
-            await fleet.until(lambda taker=taker: fleet.placed() and set(fleet.owners().values()) == {taker})  # type: ignore[misc]
+            await eventually(lambda taker=taker: fleet.placed() and set(fleet.owners().values()) == {taker})  # type: ignore[misc]
             member = successor
         elif taker:
             member = await hand_over(fleet, member.info.name, taker)
@@ -70,7 +71,7 @@ async def test_history_is_the_same_after_two_changes_of_owner(fleet: FleetInMemo
 async def test_compacted_history_is_refused_at_the_next_owner(fleet: FleetInMemory, store: Store) -> None:
     await fleet.registry()
     one = await fleet.join("one")
-    await fleet.until(fleet.placed)
+    await eventually(fleet.placed)
     first = one.cell.ranges["root"].version
     for number in range(6):
         await write(one, number)

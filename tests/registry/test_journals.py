@@ -9,7 +9,9 @@ from registry.compaction import SAMPLES, Compaction
 from registry.journals import delete_journals
 from tenantry.storage.keys import JOURNAL, SESSIONS, prefix_end
 from tenantry.storage.store import Delete, Fence, Put, Store
-from tests.registry.test_compaction import HOUR, Clock
+from tests.support.clock import Clock
+
+HOUR = 3600.0
 
 
 async def journal(store: Store, uid: str) -> int:

@@ -19,6 +19,7 @@ from tenantry.base.flags import SettingError
 from tenantry.client.registry import RegistryClient
 from tenantry.storage.store import Store
 from tests.support.shards import FleetInMemory
+from tests.support.waiting import eventually
 
 SETTINGS = RegistrySettings(bind_address="127.0.0.1", registry_port=0, health_port=0, range_capacity=7)
 
@@ -34,10 +35,10 @@ async def test_process_answers_and_says_how_it_is(store: Store, fleet: FleetInMe
     await second.start()
     try:
         await fleet.join("one")
-        await fleet.until(fleet.placed)
+        await eventually(fleet.placed)
         # Each registry follows the map by itself, and whichever the client asks tells what it has seen of it.
         for process in (first, second):
-            await fleet.until(partial(_has_owners, process))
+            await eventually(partial(_has_owners, process))
         pair = (await shared_authority(store)).issue_client("tenantry-shard")
         client = RegistryClient(
             [f"127.0.0.1:{first.port}", f"127.0.0.1:{second.port}"],
@@ -61,7 +62,7 @@ async def test_process_answers_and_says_how_it_is(store: Store, fleet: FleetInMe
             # The leader ends in order: the other one leads at once, and clients go on.
             leader, other_one = (first, second) if first.registry.election.leading else (second, first)
             await leader.stop()
-            await fleet.until(lambda: other_one.registry.election.leading)
+            await eventually(lambda: other_one.registry.election.leading)
             assert (await client.open_range({}, fleet.map.version)).name == "range-2"
     finally:
         await first.stop()

@@ -13,17 +13,17 @@ async def test_ranges_leave_a_shard_that_nobody_reaches_and_none_come(fleet: Fle
     first = await fleet.join("first")
     second = await fleet.join("second")
     await fleet.open(registry, 4)
-    await fleet.until(lambda: fleet.placed() and set(fleet.owners().values()) == {"first", "second"})
+    await eventually(lambda: fleet.placed() and set(fleet.owners().values()) == {"first", "second"})
 
     everybody = [first.info.uid, second.info.uid]
     await report(store, "gateway", reached=everybody)
     await report(store, "gateway", reached=[first.info.uid], unreached={second.info.uid: REASON})
-    await fleet.until(lambda: fleet.placed() and set(fleet.owners().values()) == {"first"})
+    await eventually(lambda: fleet.placed() and set(fleet.owners().values()) == {"first"})
     await fleet.open(registry, 2)
-    await fleet.until(lambda: fleet.placed() and set(fleet.owners().values()) == {"first"})
+    await eventually(lambda: fleet.placed() and set(fleet.owners().values()) == {"first"})
 
     await report(store, "gateway", reached=everybody)
-    await fleet.until(lambda: fleet.placed() and set(fleet.owners().values()) == {"first", "second"})
+    await eventually(lambda: fleet.placed() and set(fleet.owners().values()) == {"first", "second"})
     await fleet.check_fences()
 
 
@@ -32,7 +32,7 @@ async def test_nothing_moves_where_nobody_is_reached(fleet: FleetInMemory, store
     registry = await fleet.registry()
     member = await fleet.join("first")
     await fleet.open(registry, 1)
-    await fleet.until(fleet.placed)
+    await eventually(fleet.placed)
     await report(store, "gateway", unreached={member.info.uid: REASON})
     await eventually(lambda: registry.reach.why_not(member.info.uid))
     assert registry.assignments.decide(balance=True) == []

@@ -9,7 +9,6 @@ from typing import Any
 
 import grpc
 import pytest
-from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
@@ -19,9 +18,11 @@ from tenantry._proto.tenantry.registry.v1 import registry_pb2 as pb
 from tenantry._proto.tenantry.registry.v1 import registry_pb2_grpc as stubs
 from tenantry.client.registry import RegistryClient, RegistryError
 from tenantry.http.certificates import CertificateAuthority
-from tenantry.rpc.server import RpcLimits, serve
+from tenantry.rpc.server import RpcLimits
 from tests.support.patience import PATIENCE_SECONDS
+from tests.support.rpc import RpcOnSocket, details, rpc_on_socket
 from tests.support.shards import FleetInMemory
+from tests.support.waiting import eventually
 
 
 class Service:
@@ -31,7 +32,7 @@ class Service:
         self.fleet = fleet
         self.authority = authority
         self.stack = AsyncExitStack()
-        self.addresses: list[str] = []
+        self.replicas: list[RpcOnSocket] = []
 
     async def start(self, limits: RpcLimits = LIMITS, **settings: Any) -> str:
         """One more replica; its address."""
@@ -41,19 +42,15 @@ class Service:
             may_change=lambda name: name.startswith("tenantry-"),
             **settings,
         )
-        serving = self.authority.issue_serving(["localhost", "127.0.0.1"])
-        server = await serve(
-            {SERVICE: service.add_to},
-            "127.0.0.1:0",
-            ca=self.authority.certificate,
-            certificate=serving.certificate,
-            key=serving.key,
-            limits=limits,
+        served = await self.stack.enter_async_context(
+            rpc_on_socket({SERVICE: service.add_to}, authority=self.authority, limits=limits)
         )
-        self.stack.push_async_callback(server.stop, 0)
-        self.addresses.append(f"127.0.0.1:{server.port}")
-        self.servers = [*getattr(self, "servers", []), server]
-        return self.addresses[-1]
+        self.replicas.append(served)
+        return served.address
+
+    @property
+    def addresses(self) -> list[str]:
+        return [served.address for served in self.replicas]
 
     async def client(self, name: str = "tenantry-test", addresses: list[str] | None = None) -> RegistryClient:
         pair = self.authority.issue_client(name)
@@ -64,9 +61,7 @@ class Service:
         return client
 
     def channel(self) -> grpc.aio.Channel:
-        pair = self.authority.issue_client("tenantry-test")
-        credentials = grpc.ssl_channel_credentials(self.authority.certificate, pair.key, pair.certificate)
-        return grpc.aio.secure_channel(self.addresses[0], credentials)
+        return self.replicas[0].channel()
 
 
 @pytest.fixture(scope="module")
@@ -94,12 +89,12 @@ async def until(updates: AsyncIterator[Any], condition: Callable[[Any], object])
 async def test_lists_show_what_the_map_shows(service: Service, fleet: FleetInMemory) -> None:
     client = await service.client()
     one = await fleet.join("one")
-    await fleet.until(fleet.placed)
+    await eventually(fleet.placed)
     opened = await client.open_range({"region": "eu"}, fleet.map.version)
     await fleet.map.reached(opened.version)
-    await fleet.until(fleet.placed)
+    await eventually(fleet.placed)
     await fleet.report("one", 7)
-    await fleet.until(lambda: fleet.registries[0].loads.of("root").tenants)
+    await eventually(lambda: fleet.registries[0].loads.of("root").tenants)
     first, root = await client.ranges()
     assert (first.name, first.start, first.end, dict(first.labels)) == ("range-2", "000", "001", {"region": "eu"})
     assert (root.owner, root.shard, root.shard_url, root.generation) == (one.info.uid, "one", "https://one.test", 1)
@@ -111,7 +106,7 @@ async def test_lists_show_what_the_map_shows(service: Service, fleet: FleetInMem
 
 async def test_ranges_come_in_pages(service: Service, fleet: FleetInMemory) -> None:
     await fleet.join("one")
-    await fleet.until(fleet.placed)
+    await eventually(fleet.placed)
     await fleet.open(fleet.registries[0], 4)
     async with service.channel() as channel:
         stub = stubs.RegistryStub(channel)
@@ -150,7 +145,7 @@ async def test_watch_resumes_at_another_replica(service: Service, fleet: FleetIn
     client._channels._at = 0
     updates = client.watch_ranges()
     assert (await until(updates, lambda u: u.full)).full
-    await service.servers[0].stop(0)
+    await service.replicas[0].server.stop(0)
     await fleet.join("one")
     update = await until(updates, lambda u: any(r.shard == "one" for r in u.ranges))
     assert not update.full, "it went on where it was"
@@ -158,7 +153,7 @@ async def test_watch_resumes_at_another_replica(service: Service, fleet: FleetIn
 
 async def test_watch_with_a_version_of_another_cell_gets_everything(service: Service, fleet: FleetInMemory) -> None:
     await fleet.join("one")
-    await fleet.until(fleet.placed)
+    await eventually(fleet.placed)
     async with service.channel() as channel:
         stub = stubs.RegistryStub(channel)
         known = pb.WatchRangesRequest(known_version=fleet.map.version, known_cell=99)
@@ -172,7 +167,7 @@ async def test_quiet_watches_get_heartbeats_and_too_many_are_refused(
 ) -> None:
     service = Service(fleet, authority)
     await service.start(RpcLimits(streams=1), heartbeat_seconds=0.02)
-    await fleet.until(fleet.map.ranges)
+    await eventually(fleet.map.ranges)
     async with service.stack, service.channel() as channel:
         stub = stubs.RegistryStub(channel)
         stream = stub.WatchRanges(pb.WatchRangesRequest(), timeout=5)
@@ -189,8 +184,8 @@ async def test_quiet_watches_get_heartbeats_and_too_many_are_refused(
 async def test_drain_and_undrain(service: Service, fleet: FleetInMemory) -> None:
     client = await service.client()
     await fleet.join("one")
-    await fleet.until(fleet.placed)
-    await fleet.until(fleet.registries[0].map.shards)
+    await eventually(fleet.placed)
+    await eventually(fleet.registries[0].map.shards)
     assert (await client.drain("one")).draining
     assert not (await client.undrain("one")).draining
     with pytest.raises(RegistryError, match="no shard with the name") as refused:
@@ -199,32 +194,30 @@ async def test_drain_and_undrain(service: Service, fleet: FleetInMemory) -> None
     with pytest.raises(RegistryError, match="shard is empty"):
         await client.drain("")
     await fleet.join("one")
-    await fleet.until(lambda: len(fleet.registries[0].map.shards()) == 2)
+    await eventually(lambda: len(fleet.registries[0].map.shards()) == 2)
     with pytest.raises(RegistryError) as refused:
         await client.drain("one")
     assert (refused.value.code, refused.value.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "AMBIGUOUS_NAME")
 
 
 async def test_refusals_carry_standard_details(service: Service, fleet: FleetInMemory, monkeypatch: pytest.MonkeyPatch) -> None:
-    await fleet.until(fleet.map.ranges)
+    await eventually(fleet.map.ranges)
     async with service.channel() as channel:
         stub = stubs.RegistryStub(channel)
 
-        async def details(request: pb.OpenRangeRequest) -> tuple[grpc.StatusCode, list[str]]:
+        async def refusal(request: pb.OpenRangeRequest) -> tuple[grpc.StatusCode, list[str]]:
             with pytest.raises(grpc.aio.AioRpcError) as refused:
                 await stub.OpenRange(request, timeout=5)
-            metadata = dict(refused.value.trailing_metadata() or ())
-            status = status_pb2.Status.FromString(metadata["grpc-status-details-bin"])
-            return refused.value.code(), [detail.type_url.rpartition(".")[2] for detail in status.details]
+            return refused.value.code(), sorted(details(refused.value))
 
         version = fleet.map.version
-        no_shard = await details(pb.OpenRangeRequest(after_version=version))
+        no_shard = await refusal(pb.OpenRangeRequest(after_version=version))
         assert no_shard == (grpc.StatusCode.UNAVAILABLE, ["ErrorInfo", "RetryInfo"])
-        bad_label = await details(pb.OpenRangeRequest(labels={"a b": "c"}, after_version=version))
+        bad_label = await refusal(pb.OpenRangeRequest(labels={"a b": "c"}, after_version=version))
         assert bad_label == (grpc.StatusCode.INVALID_ARGUMENT, ["BadRequest"])
-        long_label = await details(pb.OpenRangeRequest(labels={"\N{GRINNING FACE}" * 100_000: "v"}))
+        long_label = await refusal(pb.OpenRangeRequest(labels={"\N{GRINNING FACE}" * 100_000: "v"}))
         assert long_label == (grpc.StatusCode.INVALID_ARGUMENT, ["BadRequest"])
-        many = await details(pb.OpenRangeRequest(labels={f"l{n}": "" for n in range(65)}))
+        many = await refusal(pb.OpenRangeRequest(labels={f"l{n}": "" for n in range(65)}))
         assert many == (grpc.StatusCode.INVALID_ARGUMENT, ["BadRequest"])
         # The call's own deadline ends the wait for what does not come.
         never = asyncio.Event()
@@ -232,7 +225,6 @@ async def test_refusals_carry_standard_details(service: Service, fleet: FleetInM
         with pytest.raises(grpc.aio.AioRpcError) as late:
             await stub.OpenRange(pb.OpenRangeRequest(after_version=version), timeout=0.2)
         assert late.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
-    assert error_details_pb2.RetryInfo.DESCRIPTOR is not None
 
 
 async def test_what_is_refused_is_quoted_in_part_only(service: Service, fleet: FleetInMemory) -> None:
@@ -255,7 +247,7 @@ async def test_a_page_token_of_nobody_is_refused(service: Service, fleet: FleetI
 
 async def test_strangers_may_look_and_not_touch(service: Service, fleet: FleetInMemory) -> None:
     client = await service.client("ada")
-    await fleet.until(fleet.map.ranges)
+    await eventually(fleet.map.ranges)
     assert await client.ranges()
     for call in (client.drain("one"), client.undrain("one"), client.open_range({}, 0)):
         with pytest.raises(RegistryError, match="certificate of ada does not") as refused:
@@ -272,9 +264,9 @@ async def test_calls_go_on_at_another_replica(service: Service, fleet: FleetInMe
     await service.start()
     client = await service.client()
     await fleet.join("one")
-    await fleet.until(fleet.placed)
-    await fleet.until(lambda: all(registry.map.shards() for registry in fleet.registries))
-    await service.servers[0].stop(0)
+    await eventually(fleet.placed)
+    await eventually(lambda: all(registry.map.shards() for registry in fleet.registries))
+    await service.replicas[0].server.stop(0)
     for _ in range(4):
         assert len(await client.shards()) == 1
     version = fleet.map.version

@@ -118,7 +118,7 @@ class Registries(RuleBasedStateMachine):
         return self.runner.run(work)
 
     def teardown(self) -> None:
-        self.run(self._settle())
+        self.run(self._come_to_rest())
         self.runner.close()
 
     @initialize(ranges=st.integers(0, 4))
@@ -259,7 +259,7 @@ class Registries(RuleBasedStateMachine):
         page = self.run(self.store.read(RANGES.encode(), prefix_end(RANGES.encode())))
         return {kv.key.decode().removeprefix(RANGES): decode(kv.value, RangeRow) for kv in page.kvs}
 
-    async def _settle(self) -> None:
+    async def _come_to_rest(self) -> None:
         """Whatever happened, one leader and shards that live bring everything to rest."""
         for shard in self.shards:
             await self.store.commit([], [], [Delete(drain_key(shard.uid))])

@@ -12,12 +12,13 @@ from tenantry.base.metrics import Metrics
 from tenantry.storage.cell import Cell
 from tenantry.storage.keys import Key
 from tenantry.storage.memory import MemoryStore
-from tenantry.storage.record import Change, Head
+from tenantry.storage.record import Change
 from tenantry.storage.store import Fenced, TooLarge, Unavailable
+from tests.support.ranges import cell_on
 
 
 async def cell_with(store: MemoryStore) -> Cell:
-    cell = Cell(store, "uid", lambda key, value: Head())
+    cell = cell_on(store)
     await cell.adopt("root", "r", "t")
     return cell
 

@@ -12,7 +12,8 @@ from tenantry.apiserver.forwarded import NOT_OWNER
 from tenantry.apiserver.request import Request
 from tenantry.apiserver.user import User
 from tenantry.http.messages import Reply, Response
-from tests.support.one_process import MASTER, Stack, person, running
+from tests.support.one_process import Stack, running
+from tests.support.people import MASTER, person
 
 ADA = person("ada")
 REVIEW = {

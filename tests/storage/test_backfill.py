@@ -3,34 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
 
 import pytest
 
 from tenantry.storage import backfill
-from tenantry.storage.memory import MemoryStore
 from tenantry.storage.range import Range, TooOld
-from tenantry.storage.store import Batch, Damaged, StoreError, Unavailable
+from tenantry.storage.store import Damaged, Unavailable
+from tests.storage.slow_history import SlowHistory
 from tests.support.ranges import RESOURCE, cell_on, create, key, there
 from tests.support.waiting import quiet
-
-
-class SlowHistory(MemoryStore):
-    """Its watches show nothing before `open` is set, and fail first with what is in `errors`."""
-
-    def __init__(self) -> None:
-        super().__init__(cell=1)
-        self.open = asyncio.Event()
-        self.asked = asyncio.Event()
-        self.errors: list[StoreError] = []
-
-    async def watch(self, start: bytes, end: bytes, *, from_revision: int) -> AsyncGenerator[Batch, None]:
-        self.asked.set()
-        await self.open.wait()
-        if self.errors:
-            raise self.errors.pop()
-        async for batch in super().watch(start, end, from_revision=from_revision):
-            yield batch
 
 
 async def taken(store: SlowHistory) -> tuple[Range, int, int]:

@@ -114,7 +114,7 @@ async def test_expectations_are_compared_by_the_call_itself() -> None:
     assert await cell.commit([Change(key("a"), None, None, changed)]) == [None]
 
 
-async def test_settled_waits_for_the_write_under_way() -> None:
+async def test_who_waits_for_writes_waits_for_the_one_under_way() -> None:
     store = FaultyStore()
     cell = cell_on(store)
     range_ = await cell.adopt("root", "r", "t")
@@ -273,7 +273,9 @@ async def test_one_cluster_does_not_fill_the_queue_and_others_do_not_wait_behind
 @pytest.mark.parametrize(
     "faults", [["lost before"], ["lost after"], ["late"], ["lost before", "late", "unavailable", "lost after"]]
 )
-async def test_a_lost_answer_is_settled_and_nothing_happens_twice(faults: list[str], silent_reads: int) -> None:
+async def test_it_is_found_out_what_became_of_a_lost_answer_and_nothing_happens_twice(
+    faults: list[str], silent_reads: int
+) -> None:
     store = FaultyStore()
     cell = cell_on(store, limits=CommitLimits(first_retry_seconds=0.001))
     range_ = await cell.adopt("root", "r", "t")
@@ -410,11 +412,11 @@ async def test_writers_of_a_lost_range_are_told_a_few_in_a_turn() -> None:
     kept = asyncio.ensure_future(cell.commit([create("kept", cluster="000x")]))
     await quiet()
     store.gate.set()
-    most = told = 0
-    while told < len(writes):
+    most = answered = 0
+    while answered < len(writes):
         await one_turn()
         done = sum(write.done() for write in writes)
-        most, told = max(most, done - told), done
+        most, answered = max(most, done - answered), done
     assert most <= 64
     assert all(type(write.exception()) is NotOwned for write in writes)
     await kept

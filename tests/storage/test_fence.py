@@ -34,7 +34,7 @@ async def rewritten_by_nobody(store: Store, one: StoredFence, two: StoredFence) 
     return one
 
 
-async def test_a_lost_answer_is_settled_by_reading() -> None:
+async def test_reading_says_what_became_of_a_lost_answer() -> None:
     store = FaultyStore()
     store.faults.append("lost after")
     fence = await acquire_fence(store, "root", "a")

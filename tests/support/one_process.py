@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from itertools import cycle
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
@@ -17,33 +16,29 @@ from tenantry.apiserver.authentication.authenticator import TokenAuthenticator
 from tenantry.apiserver.authentication.service_account import TokenIssuer
 from tenantry.apiserver.endpoints.health import Health
 from tenantry.apiserver.request import Request
-from tenantry.apiserver.user import AUTHENTICATED_GROUP, KCP_ADMIN_GROUP, MASTERS_GROUP, User
+from tenantry.apiserver.user import AUTHENTICATED_GROUP, User
 from tenantry.base.metrics import Metrics
 from tenantry.cli.local_fleet import TTL_SECONDS, LocalFleet
 from tenantry.http.messages import Reply, Response
 from tenantry.kube.objects import Object
 from tenantry.placement.urls import Urls
 from tenantry.storage.memory import MemoryStore
-from tenantry.storage.range import Range
 from tenantry.storage.store import Store
 from tenantry.tenancy.well_known import ROOT
 from tenantry.tenancy.wiring import Tenancy
-from tests.support.patience import PATIENCE_SECONDS
+from tests.support.people import MASTER
+from tests.support.tenancies import changes_of
+from tests.support.waiting import after_changes
 
 URL = "https://tenantry.test:6443"
-MASTER = User("system:admin", (MASTERS_GROUP, AUTHENTICATED_GROUP))
-ADMIN = User("kcp-admin", (KCP_ADMIN_GROUP, AUTHENTICATED_GROUP))
 WORKSPACES = "apis/tenancy.kcp.io/v1alpha1/workspaces"
+T = TypeVar("T")
 _cells = cycle(range(2, 250))
 
 
 def new_cell() -> int:
     """The number of a store's cell. What the process remembers by resource version must not meet another store's."""
     return next(_cells)
-
-
-def person(name: str, *groups: str) -> User:
-    return User(name, (*groups, AUTHENTICATED_GROUP))
 
 
 class Stack:
@@ -150,29 +145,9 @@ class Stack:
 
         await self.eventually(check)
 
-    async def eventually(self, check: Callable[[], Any]) -> Any:
+    async def eventually(self, check: Callable[[], Awaitable[T | None]]) -> T:
         """The first true result of `check`, which is awaited after each commit anywhere."""
-        changed = asyncio.Event()
-
-        def acquired(range_: Range) -> Callable[[], None]:
-            changed.set()
-            return range_.subscribe(lambda _: changed.set())
-
-        # A shard acquires a range after the map has it.
-        stops = [shard.tenancy.local_ranges.follow(acquired) for shard in self.shards.values()]
-        stops += [shard.tenancy.catalog.subscribe(None, lambda *_: changed.set()) for shard in self.shards.values()]
-        stops += [self.map.subscribe(changed.set)]
-        try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                while True:
-                    changed.clear()
-                    found = await check()
-                    if found:
-                        return found
-                    await changed.wait()
-        finally:
-            for stop in stops:
-                stop()
+        return await after_changes(check, self.map.subscribe, *(changes_of(shard.tenancy) for shard in self.shards.values()))
 
 
 @asynccontextmanager

@@ -37,7 +37,7 @@ def there(record: Record | None) -> Record:
     return record
 
 
-async def root_range(store: Store | None = None) -> tuple[Cell, Range]:
+async def root_range(store: Store | None = None, uid: str = "shard-1") -> tuple[Cell, Range]:
     """A cell of the apiserver's, and in it the range in which every cluster of a new platform is."""
-    cell = Cell(store or MemoryStore(), "shard-1", parse_head)
+    cell = Cell(store or MemoryStore(), uid, parse_head)
     return cell, await cell.adopt("root", "r", "t")

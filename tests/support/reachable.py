@@ -27,7 +27,7 @@ def modules() -> list[ModuleType]:
     return [module for name, module in list(sys.modules.items()) if name.partition(".")[0] in OURS and "_proto" not in name]
 
 
-def held(*roots: object, beside: tuple[type, ...] = ()) -> Counter[str]:
+def lengths(*roots: object, beside: tuple[type, ...] = ()) -> Counter[str]:
     """Lengths and instances by name, of all that `roots` and the product's modules refer to. What is of a type in `beside` is
     counted as an instance and not looked into."""
     found: Counter[str] = Counter()

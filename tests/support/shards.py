@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
-from contextlib import suppress
 from itertools import count
 
 from registry.assigner import Policy
@@ -20,7 +17,7 @@ from tenantry.storage.keys import Key
 from tenantry.storage.read_guard import ReadGuard
 from tenantry.storage.record import Change, Head
 from tenantry.storage.store import Store
-from tests.support.patience import PATIENCE_SECONDS
+from tests.support.waiting import eventually
 
 CAPACITY = 100
 
@@ -90,13 +87,6 @@ class FleetInMemory:
             info.shard and not info.target and owners[info.name] == {info.owner} for info in self.map.ranges()
         )
 
-    async def until(self, condition: Callable[[], object]) -> None:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while not condition():
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(0.02):
-                        await self.map.moved()
-
     async def check_fences(self) -> None:
         """The map shows what the fences hold."""
         for info in self.map.ranges():
@@ -111,7 +101,7 @@ class FleetInMemory:
 
     async def open(self, registry: Registry, ranges: int) -> list[RangeInfo]:
         """Opens ranges one after the other; all but `root`, as the map shows them."""
-        await self.until(self.map.ranges)
+        await eventually(self.map.ranges)
         for _ in range(ranges):
             opened = await registry.open_range({}, self.map.version)
             await self.map.reached(opened.version)

@@ -9,15 +9,8 @@ from tenantry.storage.etcd import EtcdConfig, EtcdStore
 from tenantry.storage.memory import MemoryStore
 from tenantry.storage.sqlite import SqliteStore
 from tenantry.storage.store import Batch, Event, KeyValue, LeaseGone, Put, Store
+from tests.support.clock import Clock
 from tests.support.etcd import EtcdServer
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Engine:
@@ -26,7 +19,7 @@ class Engine:
     durable = False
 
     def __init__(self, directory: Path) -> None:
-        self.clock = Clock()
+        self.clock = Clock(1000.0)
         self.store: Store
         self._leases: Any
 

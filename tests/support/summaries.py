@@ -10,7 +10,7 @@ _SECTIONS = pytest.StashKey[dict[str, str]]()
 _KEY = "sections"
 
 
-def told(config: pytest.Config, title: str, text: str) -> None:
+def show_at_end(config: pytest.Config, title: str, text: str) -> None:
     """Shows a text under a title. To be called when the session of a worker, or of a run without workers, finishes."""
     output: dict[str, Any] | None = getattr(config, "workeroutput", None)
     sections = config.stash.setdefault(_SECTIONS, {}) if output is None else output.setdefault(_KEY, {})
@@ -18,7 +18,7 @@ def told(config: pytest.Config, title: str, text: str) -> None:
 
 
 def collect(config: pytest.Config, output: dict[str, Any] | None) -> None:
-    """Takes over what a worker that has finished was told; None of one that died."""
+    """Takes over what a worker that has finished shows; None of one that died."""
     config.stash.setdefault(_SECTIONS, {}).update((output or {}).get(_KEY, {}))
 
 

@@ -16,6 +16,9 @@ _POLL_SECONDS = 0.005
 
 T = TypeVar("T")
 
+Subscribe = Callable[[Callable[[], None]], Callable[[], None]]
+"""Calls a function after each change; what it returns ends that."""
+
 
 async def until(condition: Callable[[], object], seconds: float = PATIENCE_SECONDS) -> None:
     """Waits for what happens on this event loop: looks at each of its turns. Raises TimeoutError."""
@@ -24,19 +27,44 @@ async def until(condition: Callable[[], object], seconds: float = PATIENCE_SECON
             await asyncio.sleep(0)
 
 
-async def eventually(condition: Callable[[], object], seconds: float = PATIENCE_SECONDS) -> None:
-    """Waits for what other threads and processes do, or the network: leaves them time between its looks. Raises TimeoutError."""
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - for what has no event of its own
-            await asyncio.sleep(_POLL_SECONDS)
+async def eventually(condition: Callable[[], T], seconds: float = PATIENCE_SECONDS, what: str = "") -> T:
+    """The first answer that is true: waits for what other threads and processes do, or the network, and leaves them time between
+    its looks. Raises TimeoutError, which says what was waited for."""
+
+    async def question() -> T:
+        return condition()
+
+    return await eventually_answers(question, seconds, what or str(condition))
 
 
-async def eventually_answers(question: Callable[[], Awaitable[T]], seconds: float = PATIENCE_SECONDS) -> T:
-    """The first answer that is true, of a question to another process. Raises TimeoutError."""
-    async with asyncio.timeout(seconds):
-        while not (answer := await question()):  # noqa: ASYNC110 - another process has no event to wait for
-            await asyncio.sleep(_POLL_SECONDS)
-        return answer
+async def eventually_answers(question: Callable[[], Awaitable[T]], seconds: float = PATIENCE_SECONDS, what: str = "") -> T:
+    """As `eventually`, of a question to another process."""
+    try:
+        async with asyncio.timeout(seconds):
+            while not (answer := await question()):  # noqa: ASYNC110 - another process has no event to wait for
+                await asyncio.sleep(_POLL_SECONDS)
+            return answer
+    except TimeoutError:
+        raise TimeoutError(f"not within {seconds:g} seconds: {what or question}") from None
+
+
+async def after_changes(look: Callable[[], Awaitable[T | None]], *sources: Subscribe) -> T:
+    """The first answer of `look` that is true, which is asked now, and again after each change that a source tells of.
+
+    For what happens on this event loop and has events. Raises TimeoutError.
+    """
+    changed = asyncio.Event()
+    stops = [subscribe(changed.set) for subscribe in sources]
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while True:
+                changed.clear()
+                if answer := await look():
+                    return answer
+                await changed.wait()
+    finally:
+        for stop in stops:
+            stop()
 
 
 async def quiet(seconds: float = PATIENCE_SECONDS) -> None:

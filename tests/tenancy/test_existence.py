@@ -21,7 +21,8 @@ from tenantry.apiserver.user import (
 )
 from tenantry.http.messages import Response
 from tenantry.storage.keys import Key
-from tests.support.one_process import MASTER, Stack, person, running
+from tests.support.one_process import Stack, running
+from tests.support.people import MASTER, person
 
 ANONYMOUS = User("system:anonymous", (UNAUTHENTICATED_GROUP,))
 STRANGER = person("stranger")

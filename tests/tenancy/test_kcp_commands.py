@@ -10,8 +10,9 @@ import pytest
 
 from tenantry.apiserver.user import User
 from tenantry.kube.objects import Object
-from tests.support.one_process import ADMIN, URL, WORKSPACES, Stack, person, running
-from tests.tenancy.test_retained_schemas import EXPORT, SCHEMA
+from tests.support.one_process import URL, WORKSPACES, Stack, running
+from tests.support.people import ADMIN, person
+from tests.tenancy.cowboys import EXPORT, SCHEMA
 
 BINDINGS = "apis/apis.kcp.io/v1alpha2/apibindings"
 ADA = person("ada")

@@ -29,12 +29,12 @@ from tenantry.tenancy.types.conversion import (
 )
 from tenantry.tenancy.workspaces.owner_annotation import owner_user
 from tenantry.tenancy.workspaces.state import set_phase
-from tests.tenancy.exports_world import accepted, claim, user
-from tests.tenancy.plain_world import CLUSTER, config_map
-from tests.tenancy.plain_world import World as PlainWorld
-from tests.tenancy.test_reserved_metadata import KEYS
+from tests.support.clusters import CLUSTER, ServedCluster, config_map
+from tests.support.people import person
+from tests.support.tenancies import accepted, claim
+from tests.tenancy.admission.test_reserved_metadata import KEYS
 
-ADA = user("ada")
+ADA = person("ada")
 GARBAGE = (
     "",
     "x",
@@ -93,7 +93,7 @@ json_values = st.recursive(
 texts = json_values.map(lambda value: orjson.dumps(value).decode()) | st.text(max_size=20)
 
 
-class World(PlainWorld):
+class WholeShard(ServedCluster):
     """With the controllers of workspaces as well: all that a shard has."""
 
     def __init__(self) -> None:
@@ -105,19 +105,19 @@ def failures(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [f"{r.message} {r.__dict__.get('key', '')} {r.exc_text or ''}" for r in caplog.records if r.levelno >= logging.ERROR]
 
 
-async def everything(world: PlainWorld) -> list[tuple[str, str, str, str]]:
+async def everything(shard: ServedCluster) -> list[tuple[str, str, str, str]]:
     """(cluster, group, plural, name) of one object of each type that carries what the platform reads."""
-    await world.export(CLUSTER, claims=[claim("", "configmaps")])
-    await world.bind(CLUSTER, CLUSTER, "cowboys", claims=[accepted(claim("", "configmaps"))])
+    await shard.export(CLUSTER, claims=[claim("", "configmaps")])
+    await shard.bind(CLUSTER, CLUSTER, "cowboys", claims=[accepted(claim("", "configmaps"))])
     maintained = {
         "defaultAPIBindings": [{"path": CLUSTER, "export": "cowboys"}],
         "defaultAPIBindingLifecycle": "Maintain",
         "additionalWorkspaceLabels": {"tenancy.kcp.io/phase": "Ready", "fine": "yes"},
     }
-    await world.put("root", "tenancy.kcp.io", "workspacetypes", {"metadata": {"name": "special"}, "spec": maintained})
+    await shard.put("root", "tenancy.kcp.io", "workspacetypes", {"metadata": {"name": "special"}, "spec": maintained})
     reference = {"type": {"name": "universal", "path": "root"}}
-    await world.put("root", "tenancy.kcp.io", "workspaces", {"metadata": {"name": "child"}, "spec": reference})
-    await world.settled()
+    await shard.put("root", "tenancy.kcp.io", "workspaces", {"metadata": {"name": "child"}, "spec": reference})
+    await shard.idle()
     return [
         (CLUSTER, "core.kcp.io", "logicalclusters", "cluster"),
         (CLUSTER, "apis.kcp.io", "apibindings", "cowboys"),
@@ -127,17 +127,17 @@ async def everything(world: PlainWorld) -> list[tuple[str, str, str, str]]:
     ]
 
 
-async def touched(world: PlainWorld) -> None:
+async def touched(shard: ServedCluster) -> None:
     """A type and an export change, so that who looks at all clusters looks again."""
-    await world.edit("root", "tenancy.kcp.io", "workspacetypes", "special", lambda obj: obj["metadata"].update(labels={"a": "b"}))
-    await world.edit("root", "tenancy.kcp.io", "workspacetypes", "special", lambda obj: obj["metadata"].pop("labels"))
-    await world.settled()
+    await shard.edit("root", "tenancy.kcp.io", "workspacetypes", "special", lambda obj: obj["metadata"].update(labels={"a": "b"}))
+    await shard.edit("root", "tenancy.kcp.io", "workspacetypes", "special", lambda obj: obj["metadata"].pop("labels"))
+    await shard.idle()
 
 
 @pytest.mark.parametrize("text", GARBAGE, ids=lambda text: text[:12].encode("unicode_escape").decode() or "empty")
 async def test_no_annotation_or_label_makes_a_controller_or_admission_fail(text: str, caplog: pytest.LogCaptureFixture) -> None:
-    async with World() as world:
-        places = await everything(world)
+    async with WholeShard() as shard:
+        places = await everything(shard)
         caplog.clear()
 
         def spoil(obj: Object) -> None:
@@ -147,23 +147,23 @@ async def test_no_annotation_or_label_makes_a_controller_or_admission_fail(text:
             obj["metadata"]["labels"] = {**(obj["metadata"].get("labels") or {}), **labels}
 
         for place in places:
-            await world.edit(*place, spoil)
-        await touched(world)
+            await shard.edit(*place, spoil)
+        await touched(shard)
         assert failures(caplog) == []
-        assert not world.tenancy.runner.broken
+        assert not shard.tenancy.runner.broken
         if text == "true":
-            await world.edit(*places[0], lambda obj: [obj["metadata"]["annotations"].pop(key) for key in INACTIVE])
-            await world.settled()
+            await shard.edit(*places[0], lambda obj: [obj["metadata"]["annotations"].pop(key) for key in INACTIVE])
+            await shard.idle()
         # Administrators still work: with the cluster, and with the objects in both versions.
-        master = user("boss", "system:masters")
-        assert (await world.call("POST", world.url("configmaps", ""), master, config_map("m")))[0] == 201
+        master = person("boss", "system:masters")
+        assert (await shard.call("POST", shard.url("configmaps", ""), master, config_map("m")))[0] == 201
         for version in ("v1alpha1", "v1alpha2"):
             for plural in ("apibindings", "apiexports"):
                 path = f"/clusters/{CLUSTER}/apis/apis.kcp.io/{version}/{plural}"
-                status, answer = await world.call("GET", path, master)
+                status, answer = await shard.call("GET", path, master)
                 assert status == 200, answer
-        await world.export(CLUSTER, "sheriffs")
-        await world.bind(CLUSTER, CLUSTER, "sheriffs")
+        await shard.export(CLUSTER, "sheriffs")
+        await shard.bind(CLUSTER, CLUSTER, "sheriffs")
         assert failures(caplog) == []
 
 
@@ -205,39 +205,39 @@ def _with_status(status: Any, obj: Object) -> None:
 
 
 async def test_no_status_makes_a_controller_fail(caplog: pytest.LogCaptureFixture) -> None:
-    async with World() as world:
-        places = await everything(world)
+    async with WholeShard() as shard:
+        places = await everything(shard)
         caplog.clear()
         for place in places:
             for status in STATUSES[place[2]]:
-                await world.edit(*place, partial(_with_status, status))
-                await touched(world)
+                await shard.edit(*place, partial(_with_status, status))
+                await touched(shard)
         assert failures(caplog) == []
 
 
 async def test_selectors_that_are_none_are_refused_and_stop_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    async with World() as world:
-        await everything(world)
+    async with WholeShard() as shard:
+        await everything(shard)
         bad = {"matchExpressions": [{"key": "a b", "operator": "Foo"}]}
         reference = {"export": {"path": CLUSTER, "name": "cowboys"}}
         spec = {"reference": reference, "permissionClaims": [accepted(claim("", "configmaps"), **bad)]}
         body: Object = {"apiVersion": "apis.kcp.io/v1alpha2", "kind": "APIBinding", "metadata": {"name": "bad"}, "spec": spec}
-        status, answer = await world.call("POST", f"/clusters/{CLUSTER}/apis/apis.kcp.io/v1alpha2/apibindings", ADA, body)
+        status, answer = await shard.call("POST", f"/clusters/{CLUSTER}/apis/apis.kcp.io/v1alpha2/apibindings", ADA, body)
         assert (status, '"Foo" is not a valid label selector operator' in answer["message"]) == (403, True)
-        await world.put(CLUSTER, "apis.kcp.io", "apibindings", {"metadata": {"name": "bad"}, "spec": spec})
+        await shard.put(CLUSTER, "apis.kcp.io", "apibindings", {"metadata": {"name": "bad"}, "spec": spec})
         place: Object = {"location": {"selector": bad}, "type": {"name": "universal", "path": "root"}}
-        await world.put("root", "tenancy.kcp.io", "workspaces", {"metadata": {"name": "nowhere"}, "spec": place})
-        await world.settled()
-        await world.post("configmaps", config_map("m"), who=ADA)
-        found = world.get("root", world.tenancy.definitions.workspaces.storage_key, "nowhere") or {}
+        await shard.put("root", "tenancy.kcp.io", "workspaces", {"metadata": {"name": "nowhere"}, "spec": place})
+        await shard.idle()
+        await shard.post("configmaps", config_map("m"), who=ADA)
+        found = shard.get("root", shard.tenancy.definitions.workspaces.storage_key, "nowhere") or {}
         conditions = {c["type"]: c for c in (found.get("status") or {}).get("conditions") or ()}
         assert "is not a valid label selector operator" in conditions["WorkspaceScheduled"]["message"]
         assert failures(caplog) == []
 
 
 async def test_what_an_old_version_keeps_in_annotations_is_validated() -> None:
-    async with World() as world:
-        await world.export(CLUSTER, claims=[claim("", "configmaps")])
+    async with WholeShard() as shard:
+        await shard.export(CLUSTER, claims=[claim("", "configmaps")])
         base = f"/clusters/{CLUSTER}/apis/apis.kcp.io/v1alpha1"
         kept: tuple[Any, ...] = (
             [{"resource": "configmaps", "verbs": "x"}],
@@ -255,7 +255,7 @@ async def test_what_an_old_version_keeps_in_annotations_is_validated() -> None:
                     "permissionClaims": [{"resource": "configmaps", "all": True, "state": "Accepted"}],
                 },
             }
-            assert (await world.call("POST", f"{base}/apibindings", ADA, body))[0] in (403, 422), each
+            assert (await shard.call("POST", f"{base}/apibindings", ADA, body))[0] in (403, 422), each
         resources: tuple[Any, ...] = (
             [{"schema": "x"}],
             [{"schema": 5}],
@@ -269,7 +269,7 @@ async def test_what_an_old_version_keeps_in_annotations_is_validated() -> None:
                 "metadata": {"name": "other", "annotations": {RESOURCE_SCHEMAS: orjson.dumps(each).decode()}},
                 "spec": {"latestResourceSchemas": ["v1.cowboys.wild.west"]},
             }
-            status, answer = await world.call("POST", f"{base}/apiexports", ADA, export, "dryRun=All")
+            status, answer = await shard.call("POST", f"{base}/apiexports", ADA, export, "dryRun=All")
             if each != [{"schema": 5}]:
                 assert status in (403, 422), (each, answer)
 
@@ -320,11 +320,11 @@ def test_a_selector_that_is_none_selects_nothing() -> None:
 
 
 async def test_labels_of_the_platform_do_not_come_from_a_type() -> None:
-    async with World() as world:
-        await everything(world)
-        resolved = world.tenancy.workspace_types.resolve("root", "special")
+    async with WholeShard() as shard:
+        await everything(shard)
+        resolved = shard.tenancy.workspace_types.resolve("root", "special")
         assert resolved.labels == {"fine": "yes"}
-        await world.bind_role("root", "ada", "cluster-admin", "ada")
+        await shard.bind_role("root", "ada", "cluster-admin", "ada")
         body: Object = {
             "apiVersion": "tenancy.kcp.io/v1alpha1",
             "kind": "WorkspaceType",
@@ -332,6 +332,6 @@ async def test_labels_of_the_platform_do_not_come_from_a_type() -> None:
             "spec": {"additionalWorkspaceLabels": {"internal.kcp.io/x": "y"}},
         }
         path = "/clusters/root/apis/tenancy.kcp.io/v1alpha1/workspacetypes"
-        status, answer = await world.call("POST", path, ADA, body)
+        status, answer = await shard.call("POST", path, ADA, body)
         assert (status, "additionalWorkspaceLabels[internal.kcp.io/x]" in answer["message"]) == (403, True)
-        assert world.cell.range_of("root").get(Key("root", "tenancy.kcp.io/workspacetypes", "", "mine")) is None
+        assert shard.cell.range_of("root").get(Key("root", "tenancy.kcp.io/workspacetypes", "", "mine")) is None

@@ -24,9 +24,10 @@ from tenantry.storage.range import Range
 from tenantry.storage.record import Record
 from tenantry.tenancy.authorization.cluster_access import Access
 from tenantry.tenancy.authorization.policy import Policy
-from tests.apiserver.kit import MemorySink
-from tests.support.one_process import MASTER, Stack, person, running
-from tests.support.reachable import alive, growth, held
+from tests.support.one_process import Stack, running
+from tests.support.people import MASTER, person
+from tests.support.reachable import alive, growth, lengths
+from tests.support.sinks import MemorySink
 from tests.support.waiting import eventually
 
 BESIDE = (Cache, History, MemoryStore, asyncio.Event)
@@ -65,12 +66,12 @@ async def idle(stack: Stack) -> None:
 
 
 def everything(stack: Stack) -> Any:
-    """What is held beside what caches keep, which their bytes bound: they are emptied."""
+    """What is kept beside what is in caches, which their bytes bound: they are emptied."""
     for cache in caches():
         assert cache.bytes <= cache.bytes_max, cache.name
         cache.clear()
     gc.collect()
-    return held(stack.fleet, stack._front, beside=BESIDE)
+    return lengths(stack.fleet, stack._front, beside=BESIDE)
 
 
 def left(grown: dict[str, Any]) -> dict[str, Any]:

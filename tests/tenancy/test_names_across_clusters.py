@@ -18,7 +18,8 @@ from tenantry.apiserver.user import (
     service_account_groups,
     service_account_name,
 )
-from tests.support.one_process import Stack, person, running
+from tests.support.one_process import Stack, running
+from tests.support.people import person
 
 RBAC = "apis/rbac.authorization.k8s.io/v1"
 LOGICAL_CLUSTER = "apis/core.kcp.io/v1alpha1/logicalclusters/cluster"
@@ -160,13 +161,13 @@ async def test_an_initializer_acts_as_a_service_account_under_its_global_name_as
     """What other workspaces grant to the account, or to all of its cluster, and nothing by its local name."""
     async with running(tmp_path) as stack:
         home, other = await stack.workspace("root", "home"), await stack.workspace("root", "other")
-        local, world = service_account_name("default", "robot"), f"system:kcp:serviceaccount:{home}:default:robot"
+        local, everywhere = service_account_name("default", "robot"), f"system:kcp:serviceaccount:{home}:default:robot"
         await admin(stack, home, "ada", local)
         view = await prepared(stack, account(home))
         assert (await stack.call("GET", f"{view}/api/v1/secrets", person("ada")))[0] == 200
         types = f"/clusters/{other}/apis/tenancy.kcp.io/v1alpha1/workspacetypes"
         grants = {
-            "by-global-name": ("User", world),
+            "by-global-name": ("User", everywhere),
             "by-cluster": ("Group", f"system:cluster:{home}"),
             "by-local-name": ("User", local),
             "by-accounts": ("Group", "system:serviceaccounts"),

@@ -22,10 +22,11 @@ from tenantry.kube.codec import json_size
 from tenantry.storage.cell import Cell, Stale
 from tenantry.storage.keys import Key
 from tenantry.storage.overtaken import Attempts
-from tests.support.one_process import MASTER, Stack, person, running
+from tests.support.clusters import definition
+from tests.support.one_process import Stack, running
+from tests.support.people import MASTER, person
 from tests.support.sources import OURS
 from tests.support.waiting import one_turn
-from tests.tenancy.plain_world import definition
 
 MANY = 3 * AT_ONCE
 APPLY = "application/apply-patch+yaml"
@@ -151,7 +152,7 @@ REQUESTS: dict[str, tuple[int, str, str, str, bytes]] = {
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[Stack, str]]:
+async def workspace(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[Stack, str]]:
     async with running(tmp_path_factory.mktemp("keys")) as stack:
         cluster = await stack.workspace("root", "freed")
         status, answer = await stack.call(
@@ -181,8 +182,8 @@ async def ask(stack: Stack, path: str, who: Any, method: str, more: str, body: b
 
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("name", REQUESTS)
-async def test_of_a_refusal(world: tuple[Stack, str], name: str) -> None:
-    stack, cluster = world
+async def test_of_a_refusal(workspace: tuple[Stack, str], name: str) -> None:
+    stack, cluster = workspace
     expected, method, path, more, body = REQUESTS[name]
     who = MASTER
     if expected == 403:

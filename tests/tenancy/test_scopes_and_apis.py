@@ -15,7 +15,7 @@ from tenantry.kube.status import StatusError
 from tenantry.tenancy.cluster_scope import ClusterScope, WildcardScope
 from tenantry.tenancy.mounts import ClustersMount, RangesMount
 from tenantry.tenancy.resource_identity import split_identity
-from tests.tenancy.world import running
+from tests.tenancy.open_platform import running
 
 GET = Request("GET", "/")
 
@@ -42,9 +42,9 @@ def test_an_empty_identity_is_an_internal_error() -> None:
 
 
 async def test_clusters_are_found_by_path_and_id() -> None:
-    async with running() as world:
-        cluster = (await world.workspace("root", "one"))["spec"]["cluster"]
-        mount = world.tenancy.clusters
+    async with running() as platform:
+        cluster = (await platform.workspace("root", "one"))["spec"]["cluster"]
+        mount = platform.tenancy.clusters
         for text in (cluster, "root:one"):
             scope, rest = resolved(mount, f"{text}/api/v1/namespaces")
             assert isinstance(scope, ClusterScope)
@@ -69,28 +69,28 @@ async def refusal(mount: ClustersMount | RangesMount, path: str, who: User = SYS
 
 @pytest.mark.parametrize(("text", "code"), [("root:none", 404), ("NO", 400), ("zzzzzzzz", 404)])
 async def test_what_is_no_cluster_is_refused(text: str, code: int) -> None:
-    async with running() as world:
-        assert await refusal(world.tenancy.clusters, f"{text}/api") == code
+    async with running() as platform:
+        assert await refusal(platform.tenancy.clusters, f"{text}/api") == code
 
 
 async def test_an_inactive_cluster_shows_only_itself() -> None:
-    async with running() as world:
-        cluster = (await world.workspace("root", "one"))["spec"]["cluster"]
+    async with running() as platform:
+        cluster = (await platform.workspace("root", "one"))["spec"]["cluster"]
 
         def stop(obj: Object) -> Object:
             obj["metadata"]["annotations"]["core.kcp.io/inactive"] = "true"
             return obj
 
-        await world.update(cluster, world.tenancy.definitions.logical_clusters, "cluster", stop)
-        mount = world.tenancy.clusters
+        await platform.update(cluster, platform.tenancy.definitions.logical_clusters, "cluster", stop)
+        mount = platform.tenancy.clusters
         assert await refusal(mount, f"{cluster}/api/v1/configmaps") == 403
         assert await refusal(mount, f"{cluster}/apis/core.kcp.io/v1alpha1/logicalclusters/cluster") == 0
 
 
 async def test_a_range_serves_its_own_clusters() -> None:
-    async with running() as world:
-        await world.registry.open_range({})
-        mount = RangesMount(world.tenancy.range_map, world.tenancy.scopes, {"clusters": world.tenancy.clusters})
+    async with running() as platform:
+        await platform.map.open_range({})
+        mount = RangesMount(platform.tenancy.range_map, platform.tenancy.scopes, {"clusters": platform.tenancy.clusters})
         assert await refusal(mount, "/root/readyz") == 0
         assert await refusal(mount, "/root/clusters/root/api") == 0
         for path in ("/range-2/clusters/root/api", "/nowhere/readyz", "/nowhere/clusters/root/api", "/root/other"):
@@ -98,8 +98,8 @@ async def test_a_range_serves_its_own_clusters() -> None:
 
 
 async def test_the_wildcard_lists_and_watches_for_masters_only() -> None:
-    async with running() as world:
-        scope = world.tenancy.scopes.wildcard("root")
+    async with running() as platform:
+        scope = platform.tenancy.scopes.wildcard("root")
         question = {"cluster": "*", "version": "v1", "resource": "configmaps"}
         assert scope.authorizer.authorize(Attributes(user=SYSTEM, verb="list", **question)).allowed
         assert not scope.authorizer.authorize(Attributes(user=User("ada"), verb="list", **question)).allowed
@@ -109,10 +109,10 @@ async def test_the_wildcard_lists_and_watches_for_masters_only() -> None:
 
 
 async def test_the_wildcard_has_bound_resources_by_identity_only() -> None:
-    async with running() as world:
-        definition = world.tenancy.definitions.workspaces
-        assert world.tenancy.scopes.wildcard("root").apis().find("tenancy.kcp.io", "v1alpha1", "workspaces") is None
-        scope, rest = resolved(world.tenancy.clusters, f"*/apis/tenancy.kcp.io/v1alpha1/workspaces:{definition.identity}")
+    async with running() as platform:
+        definition = platform.tenancy.definitions.workspaces
+        assert platform.tenancy.scopes.wildcard("root").apis().find("tenancy.kcp.io", "v1alpha1", "workspaces") is None
+        scope, rest = resolved(platform.tenancy.clusters, f"*/apis/tenancy.kcp.io/v1alpha1/workspaces:{definition.identity}")
         assert isinstance(scope, WildcardScope)
         assert rest == "/apis/tenancy.kcp.io/v1alpha1/workspaces"
         found = scope.apis().find("tenancy.kcp.io", "v1alpha1", "workspaces")
@@ -121,15 +121,15 @@ async def test_the_wildcard_has_bound_resources_by_identity_only() -> None:
 
 
 async def test_a_crd_is_served_while_it_is_established() -> None:
-    async with running() as world:
-        definitions = world.tenancy.definitions
+    async with running() as platform:
+        definitions = platform.tenancy.definitions
         crds = definitions.get("apiextensions.k8s.io", "customresourcedefinitions")
-        cluster = (await world.workspace("root", "one"))["spec"]["cluster"]
+        cluster = (await platform.workspace("root", "one"))["spec"]["cluster"]
         changes: list[int] = []
-        stop = world.tenancy.apis.subscribe(cluster, lambda: changes.append(1))
-        shared = world.tenancy.apis.for_cluster(cluster)
-        await world.create(cluster, crds, crd())
-        assert world.tenancy.apis.definition(cluster, "example.org", "widgets") is None
+        stop = platform.tenancy.apis.subscribe(cluster, lambda: changes.append(1))
+        shared = platform.tenancy.apis.for_cluster(cluster)
+        await platform.create(cluster, crds, crd())
+        assert platform.tenancy.apis.definition(cluster, "example.org", "widgets") is None
 
         def establish(obj: Object) -> Object:
             condition = {"type": "Established", "status": "True", "reason": "", "message": "", "lastTransitionTime": None}
@@ -140,17 +140,17 @@ async def test_a_crd_is_served_while_it_is_established() -> None:
             }
             return obj
 
-        await world.update(cluster, crds, "widgets.example.org", establish, subresource="status")
-        definition = world.tenancy.apis.definition(cluster, "example.org", "widgets")
+        await platform.update(cluster, crds, "widgets.example.org", establish, subresource="status")
+        definition = platform.tenancy.apis.definition(cluster, "example.org", "widgets")
         assert definition is not None
         assert not definition.terminating
         assert len(changes) == 2
         stop()
-        await world.delete(cluster, crds, "widgets.example.org")
-        found = world.tenancy.apis.definition(cluster, "example.org", "widgets")
+        await platform.delete(cluster, crds, "widgets.example.org")
+        found = platform.tenancy.apis.definition(cluster, "example.org", "widgets")
         assert found is None or found.terminating
         if found is None:
-            assert world.tenancy.apis.for_cluster(cluster) is shared
+            assert platform.tenancy.apis.for_cluster(cluster) is shared
 
 
 def crd() -> Object:

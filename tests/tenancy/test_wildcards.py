@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from tenantry.kube.objects import Object
-from tests.support.one_process import ADMIN, Stack, running
-from tests.tenancy.test_retained_schemas import APIS, EXPORT, SCHEMA, binding, bound, post
+from tests.support.one_process import Stack, running
+from tests.support.people import ADMIN
+from tests.tenancy.cowboys import APIS, EXPORT, SCHEMA, binding, bound, post
 
 COWBOYS = "apis/wild.west/v1"
 

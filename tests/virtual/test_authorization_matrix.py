@@ -24,7 +24,7 @@ from tenantry.kube.objects import Object
 from tenantry.virtual.lifecycle.initializing_workspaces import InitializingWorkspaces
 from tenantry.virtual.lifecycle.lifecycle_view import lifecycle_label
 from tenantry.virtual.lifecycle.terminating_workspaces import TerminatingWorkspaces
-from tests.tenancy.exports_world import World, accepted, claim
+from tests.support.tenancies import ServedShard, accepted, claim
 
 HERE, ELSEWHERE, PROVIDER, TYPES, NEW, OLD = (
     f"r{name:0<15}" for name in ("here", "elsewhere", "provider", "types", "new", "old")
@@ -285,7 +285,7 @@ def cells() -> Iterator[tuple[str, str, str, str, str, str]]:
                 yield name, "export view *", f"{start}/services/{EXPORT}/clusters/*", verb, what, across(seen, EXPORT, verb, what)
 
 
-# The world of the model.
+# The shard of the model.
 
 ENTER: Object = {"nonResourceURLs": ["/"], "verbs": ["access"]}
 
@@ -294,44 +294,44 @@ def rule(group: str, resource: str, *verbs: str) -> Object:
     return {"apiGroups": [group], "resources": [resource], "verbs": list(verbs)}
 
 
-async def build(world: World) -> None:
+async def build(shard: ServedShard) -> None:
     for cluster, name in ((HERE, "here"), (ELSEWHERE, "elsewhere"), (PROVIDER, "provider"), (TYPES, "types")):
-        await world.cluster(cluster, f"root:{name}")
-        await world.namespace(cluster, "default")
+        await shard.cluster(cluster, f"root:{name}")
+        await shard.namespace(cluster, "default")
     asked = [claim("", "configmaps", *CLAIMS["configmaps"]), claim("", "secrets", *VERBS), claim("", "serviceaccounts", "create")]
-    await world.export(PROVIDER, claims=asked, maximalPermissionPolicy={"local": {}})
+    await shard.export(PROVIDER, claims=asked, maximalPermissionPolicy={"local": {}})
     agreed = [{**accepted(each), "verbs": sorted(CLAIMS[each["resource"]])} for each in asked]
-    await world.bind(HERE, "root:provider", "cowboys", claims=agreed)
+    await shard.bind(HERE, "root:provider", "cowboys", claims=agreed)
     prefix = "apis.kcp.io:binding:"
-    await world.role(PROVIDER, "readers", rule("wild.west", "*", *READ))
-    await world.bind_role(PROVIDER, "readers", "readers", f"{prefix}system:authenticated", group=True)
-    await world.role(PROVIDER, "vips", rule("wild.west", "*", "*"))
-    await world.bind_role(PROVIDER, "vips", "vips", f"{prefix}vip", group=True)
+    await shard.role(PROVIDER, "readers", rule("wild.west", "*", *READ))
+    await shard.bind_role(PROVIDER, "readers", "readers", f"{prefix}system:authenticated", group=True)
+    await shard.role(PROVIDER, "vips", rule("wild.west", "*", "*"))
+    await shard.bind_role(PROVIDER, "vips", "vips", f"{prefix}vip", group=True)
     content = "apiexports/content"
-    await world.role(PROVIDER, "sheriff", ENTER, rule("apis.kcp.io", content, "*"))
-    await world.bind_role(PROVIDER, "sheriff", "sheriff", "sheriff")
-    await world.role(PROVIDER, "deputy", ENTER, rule("apis.kcp.io", content, *READ))
-    await world.bind_role(PROVIDER, "deputy", "deputy", "deputy")
+    await shard.role(PROVIDER, "sheriff", ENTER, rule("apis.kcp.io", content, "*"))
+    await shard.bind_role(PROVIDER, "sheriff", "sheriff", "sheriff")
+    await shard.role(PROVIDER, "deputy", ENTER, rule("apis.kcp.io", content, *READ))
+    await shard.bind_role(PROVIDER, "deputy", "deputy", "deputy")
 
-    await world.role(HERE, "member", ENTER, rule("", "configmaps", *READ))
-    await world.bind_role(HERE, "member", "member", "member")
-    await world.role(HERE, "worker", rule("", "configmaps", "*"))
-    await world.bind_role(HERE, "worker", "worker", "outsider", "system:serviceaccount:default:robot")
+    await shard.role(HERE, "member", ENTER, rule("", "configmaps", *READ))
+    await shard.bind_role(HERE, "member", "member", "member")
+    await shard.role(HERE, "worker", rule("", "configmaps", "*"))
+    await shard.bind_role(HERE, "worker", "worker", "outsider", "system:serviceaccount:default:robot")
     for cluster, owner in ((HERE, "admin"), (ELSEWHERE, "rival")):
-        await world.bind_role(cluster, "owner", "cluster-admin", owner)
-        await world.bind_role(cluster, "vip", "cluster-admin", "vip", group=True)
+        await shard.bind_role(cluster, "owner", "cluster-admin", owner)
+        await shard.bind_role(cluster, "vip", "cluster-admin", "vip", group=True)
 
-    await world.put(TYPES, "tenancy.kcp.io", "workspacetypes", {"metadata": {"name": "special"}, "spec": {}})
-    await world.role(TYPES, "builder", rule("tenancy.kcp.io", "workspacetypes", "initialize"))
+    await shard.put(TYPES, "tenancy.kcp.io", "workspacetypes", {"metadata": {"name": "special"}, "spec": {}})
+    await shard.role(TYPES, "builder", rule("tenancy.kcp.io", "workspacetypes", "initialize"))
     courier = f"system:kcp:serviceaccount:{ELSEWHERE}:default:courier"
-    await world.bind_role(TYPES, "builder", "builder", "builder", courier)
-    await world.role(TYPES, "wrecker", rule("tenancy.kcp.io", "workspacetypes", "terminate"))
-    await world.bind_role(TYPES, "wrecker", "wrecker", "wrecker")
-    await world.bind_role(HERE, "courier", "member", courier)
-    await world.bind_role(PROVIDER, "courier", "deputy", courier)
+    await shard.bind_role(TYPES, "builder", "builder", "builder", courier)
+    await shard.role(TYPES, "wrecker", rule("tenancy.kcp.io", "workspacetypes", "terminate"))
+    await shard.bind_role(TYPES, "wrecker", "wrecker", "wrecker")
+    await shard.bind_role(HERE, "courier", "member", courier)
+    await shard.bind_role(PROVIDER, "courier", "deputy", courier)
     identifier = f"{TYPES}:special"
     key, value = lifecycle_label(InitializingWorkspaces.label_prefix, identifier)
-    await world.cluster(
+    await shard.cluster(
         NEW,
         owner="olivia",
         metadata={"labels": {"tenancy.kcp.io/phase": "Initializing", key: value}},
@@ -339,7 +339,7 @@ async def build(world: World) -> None:
         status={"phase": "Initializing", "initializers": [identifier]},
     )
     key, value = lifecycle_label(TerminatingWorkspaces.label_prefix, identifier)
-    await world.cluster(
+    await shard.cluster(
         OLD,
         owner="olivia",
         metadata={
@@ -351,18 +351,18 @@ async def build(world: World) -> None:
         status={"phase": "Terminating", "terminators": [identifier]},
     )
     for cluster in (NEW, OLD):
-        await world.namespace(cluster, "default")
+        await shard.namespace(cluster, "default")
     for cluster, resource in product((HERE, ELSEWHERE, NEW, OLD), RESOURCES):
         if resource != "cowboys" or cluster == HERE:
             path = f"/clusters/{cluster}{RESOURCES[resource]}"
-            status, answer = await world.call("POST", path, CALLERS["system:masters"].user, body_of(resource))
+            status, answer = await shard.call("POST", path, CALLERS["system:masters"].user, body_of(resource))
             assert status == 201, answer
-    await world.until(lambda: all_labelled(world))
+    await shard.until(lambda: all_labelled(shard))
 
 
-def all_labelled(world: World) -> bool:
+def all_labelled(shard: ServedShard) -> bool:
     """Whether the claims show in what is claimed."""
-    return all((world.get(HERE, f"core/{each}", "x", "default") or {})["metadata"].get("labels") for each in CLAIMS)
+    return all((shard.get(HERE, f"core/{each}", "x", "default") or {})["metadata"].get("labels") for each in CLAIMS)
 
 
 KINDS = {
@@ -424,17 +424,17 @@ def meaning(code: int) -> str:
 
 
 async def test_everybody_may_do_what_the_model_says_and_nothing_else(tmp_path: Path) -> None:
-    async with World(authenticator=ByHeader(anonymous=True)) as world:
+    async with ServedShard(authenticator=ByHeader(anonymous=True)) as shard:
         tokens = token_request.connectors(
-            TokenIssuer.load(tmp_path / "key"), ServiceAccountLookup(world.cell, world.tenancy.range_map, world.tenancy.peers)
+            TokenIssuer.load(tmp_path / "key"), ServiceAccountLookup(shard.cell, shard.tenancy.range_map, shard.tenancy.peers)
         )
-        world.connectors.update(tokens)
-        await build(world)
+        shard.connectors.update(tokens)
+        await build(shard)
         wrong: list[str] = []
         count = 0
         for name, place, base, verb, what, wanted in cells():
             count += 1
-            reply = await world.pipeline(request_of(CALLERS[name], base, verb, what))
+            reply = await shard.pipeline(request_of(CALLERS[name], base, verb, what))
             code = reply.status if isinstance(reply, Response) else 200
             if meaning(code) != wanted:
                 said = reply.body[:300].decode() if isinstance(reply, Response) else "a stream"

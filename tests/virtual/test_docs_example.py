@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from tenantry.virtual.view import View, ViewContext
-from tests.tenancy.exports_world import World, user
+from tests.support.people import person
+from tests.support.tenancies import ServedShard
 
 PAGE = Path(__file__).parents[2] / "docs" / "virtual-workspaces.md"
 CLUSTERS = ("rteam00000000000", "000team000000000")
@@ -33,30 +34,30 @@ def test_the_page_names_all_of_a_view_and_its_context() -> None:
 
 
 async def test_the_view_on_the_page() -> None:
-    async with World(example()) as world:
+    async with ServedShard(example()) as shard:
         for cluster in CLUSTERS:
-            await world.cluster(cluster)
+            await shard.cluster(cluster)
             labels = {"published": "yes"}
-            await world.put(
+            await shard.put(
                 cluster,
                 "",
                 "configmaps",
                 {"metadata": {"name": "open", "namespace": "default", "labels": labels}, "data": {"a": "b"}},
             )
-            await world.put(cluster, "", "configmaps", {"metadata": {"name": "shut", "namespace": "default"}, "data": {"a": "b"}})
-        somebody = user("somebody")
+            await shard.put(cluster, "", "configmaps", {"metadata": {"name": "shut", "namespace": "default"}, "data": {"a": "b"}})
+        somebody = person("somebody")
         for name, cluster in zip(("root", "range-2"), CLUSTERS, strict=True):
             base = f"/ranges/{name}/services/published/clusters"
-            status, found = await world.call("GET", f"{base}/*/api/v1/configmaps", somebody)
+            status, found = await shard.call("GET", f"{base}/*/api/v1/configmaps", somebody)
             assert status == 200
             assert [
                 (o["metadata"]["name"], o["metadata"]["annotations"]["kcp.io/cluster"], o["data"]) for o in found["items"]
             ] == [("open", cluster, {"a": "…"})]
-            status, one = await world.call("GET", f"{base}/{cluster}/api/v1/namespaces/default/configmaps/open", somebody)
+            status, one = await shard.call("GET", f"{base}/{cluster}/api/v1/namespaces/default/configmaps/open", somebody)
             assert (status, one["data"]) == (200, {"a": "…"})
-            status, _ = await world.call("GET", f"{base}/{cluster}/api/v1/namespaces/default/configmaps/shut", somebody)
+            status, _ = await shard.call("GET", f"{base}/{cluster}/api/v1/namespaces/default/configmaps/shut", somebody)
             assert status == 404
-            status, _ = await world.call("DELETE", f"{base}/{cluster}/api/v1/namespaces/default/configmaps/open", somebody)
+            status, _ = await shard.call("DELETE", f"{base}/{cluster}/api/v1/namespaces/default/configmaps/open", somebody)
             assert status == 405
-            status, listed = await world.call("GET", f"{base}/*/api/v1", somebody)
+            status, listed = await shard.call("GET", f"{base}/*/api/v1", somebody)
             assert [(r["name"], r["verbs"]) for r in listed["resources"]] == [("configmaps", ["get", "list", "watch"])]

@@ -10,9 +10,10 @@ from tenantry.apiserver.authorization import Attributes
 from tenantry.kube.definition import ResourceDefinition
 from tenantry.virtual.mount import load_views
 from tenantry.virtual.view import Place, View
-from tests.tenancy.exports_world import MASTER, World, user
+from tests.support.people import MASTER, person
+from tests.support.tenancies import ServedShard
 
-SOMEBODY = user("somebody")
+SOMEBODY = person("somebody")
 
 
 class Open(View):
@@ -43,22 +44,22 @@ async def test_a_name_twice_does_not_start() -> None:
     with pytest.raises(
         ValueError, match=r"two views are named 'open': tests\.virtual\.test_mount\.Open and tests\.virtual\.test_mount\.Again"
     ):
-        load_views([], World(Open).context, [Open, Again])
+        load_views([], ServedShard(Open).context, [Open, Again])
     with pytest.raises(ValueError, match="must be a lower-case DNS label"):
-        load_views([], World(Open).context, [Nameless])
+        load_views([], ServedShard(Open).context, [Nameless])
 
 
 async def test_arguments_and_cluster() -> None:
-    async with World(Open) as world:
-        await world.cluster("rone000000000000")
-        await world.cluster("000two0000000000")
-        status, found = await world.call("GET", f"/services/open/a/b/clusters/*{LIST}", SOMEBODY)
+    async with ServedShard(Open) as shard:
+        await shard.cluster("rone000000000000")
+        await shard.cluster("000two0000000000")
+        status, found = await shard.call("GET", f"/services/open/a/b/clusters/*{LIST}", SOMEBODY)
         assert status == 200
         assert "rone000000000000" in [o["metadata"]["annotations"]["kcp.io/cluster"] for o in found["items"]]
-        status, found = await world.call("GET", f"/services/open/a/b/clusters/000two0000000000{LIST}", SOMEBODY)
+        status, found = await shard.call("GET", f"/services/open/a/b/clusters/000two0000000000{LIST}", SOMEBODY)
         assert [o["metadata"]["annotations"]["kcp.io/cluster"] for o in found["items"]] == ["000two0000000000"]
-        assert (await world.call("GET", f"/services/open/a/c/clusters/*{LIST}", SOMEBODY))[0] == 403
-        status, found = await world.call("GET", "/services/open/a/b/clusters/*", SOMEBODY)
+        assert (await shard.call("GET", f"/services/open/a/c/clusters/*{LIST}", SOMEBODY))[0] == 403
+        status, found = await shard.call("GET", "/services/open/a/b/clusters/*", SOMEBODY)
         assert status == 200
         assert LIST.rpartition("/")[0] in found["paths"]
 
@@ -77,12 +78,12 @@ async def test_arguments_and_cluster() -> None:
     ],
 )
 async def test_paths_of_no_view(path: str) -> None:
-    async with World(Open) as world:
-        assert (await world.call("GET", f"{path}{LIST}", SOMEBODY))[0] == 403
-        assert (await world.call("GET", f"{path}{LIST}", MASTER))[0] == 404
+    async with ServedShard(Open) as shard:
+        assert (await shard.call("GET", f"{path}{LIST}", SOMEBODY))[0] == 403
+        assert (await shard.call("GET", f"{path}{LIST}", MASTER))[0] == 404
 
 
 async def test_ranges_of_others_are_passed_on() -> None:
-    async with World(Open) as world:
+    async with ServedShard(Open) as shard:
         path = f"/services/open/a/b/clusters/900other00000000{LIST}"
-        assert await world.call("GET", path, SOMEBODY) == (200, {"passed": "range-9", "path": f"/ranges/range-9{path}"})
+        assert await shard.call("GET", path, SOMEBODY) == (200, {"passed": "range-9", "path": f"/ranges/range-9{path}"})

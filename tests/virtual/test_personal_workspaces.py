@@ -12,75 +12,76 @@ from tenantry.apiserver.user import UNAUTHENTICATED_GROUP, User
 from tenantry.kube.objects import Object
 from tenantry.tenancy.resources import CLUSTER_ROLE_BINDINGS
 from tenantry_personal_workspaces import PersonalWorkspaces
-from tests.tenancy.exports_world import MASTER, World, user
+from tests.support.people import MASTER, person
+from tests.support.tenancies import ServedShard
 from tests.virtual.watching import Watch
 
 ORG = "rorg000000000000"
 PATH = "/services/workspaces/root:org/apis/tenancy.kcp.io/v1alpha1/workspaces"
-ANN, BOB = user("ann"), user("bob")
+ANN, BOB = person("ann"), person("bob")
 
 
-async def organisation(world: World) -> None:
-    await world.cluster(ORG, "root:org")
-    await world.cluster("rann000000000000", "root:org:anns", owner="ann")
-    await world.cluster("000bob0000000000", "root:org:bobs", owner="bob")
-    await world.cluster("rshared000000000", "root:org:shared", owner="ann")
+async def organisation(shard: ServedShard) -> None:
+    await shard.cluster(ORG, "root:org")
+    await shard.cluster("rann000000000000", "root:org:anns", owner="ann")
+    await shard.cluster("000bob0000000000", "root:org:bobs", owner="bob")
+    await shard.cluster("rshared000000000", "root:org:shared", owner="ann")
 
 
-async def names(world: World, who: User, path: str = PATH) -> list[str]:
-    status, answer = await world.call("GET", path, who)
+async def names(shard: ServedShard, who: User, path: str = PATH) -> list[str]:
+    status, answer = await shard.call("GET", path, who)
     assert status == 200, answer
     return [obj["metadata"]["name"] for obj in answer["items"]]
 
 
 async def test_everybody_sees_their_own() -> None:
-    async with World(PersonalWorkspaces) as world:
-        await organisation(world)
-        assert await names(world, ANN) == ["anns", "shared"]
-        assert await names(world, BOB) == ["bobs"]
-        assert await names(world, ANN, PATH.replace("root:org", ORG)) == ["anns", "shared"]
-        assert (await world.call("GET", f"{PATH}/anns", ANN))[0] == 200
-        assert (await world.call("GET", f"{PATH}/anns", BOB))[0] == 404
-        assert (await world.call("DELETE", f"{PATH}/anns", ANN))[0] == 405
+    async with ServedShard(PersonalWorkspaces) as shard:
+        await organisation(shard)
+        assert await names(shard, ANN) == ["anns", "shared"]
+        assert await names(shard, BOB) == ["bobs"]
+        assert await names(shard, ANN, PATH.replace("root:org", ORG)) == ["anns", "shared"]
+        assert (await shard.call("GET", f"{PATH}/anns", ANN))[0] == 200
+        assert (await shard.call("GET", f"{PATH}/anns", BOB))[0] == 404
+        assert (await shard.call("DELETE", f"{PATH}/anns", ANN))[0] == 405
         body = {"status": {"phase": "Ready"}}
         for path in (f"{PATH}/anns", f"{PATH}/anns/status"):
-            assert (await world.call("PATCH", path, ANN, body, content_type="application/merge-patch+json"))[0] in (404, 405)
+            assert (await shard.call("PATCH", path, ANN, body, content_type="application/merge-patch+json"))[0] in (404, 405)
 
 
 async def test_anonymous_callers_and_unknown_parents() -> None:
-    async with World(PersonalWorkspaces) as world:
-        await organisation(world)
-        assert (await world.call("GET", PATH, User("system:anonymous", (UNAUTHENTICATED_GROUP,))))[0] == 403
-        assert (await world.call("GET", PATH.replace("root:org", "root:none"), MASTER))[0] == 404
+    async with ServedShard(PersonalWorkspaces) as shard:
+        await organisation(shard)
+        assert (await shard.call("GET", PATH, User("system:anonymous", (UNAUTHENTICATED_GROUP,))))[0] == 403
+        assert (await shard.call("GET", PATH.replace("root:org", "root:none"), MASTER))[0] == 404
         # A parent that is not there looks like one in which there is nothing of one's own.
-        nothing = user("eve")
+        nothing = person("eve")
         for parent in ("root:org", "root:none", "rnone00000000000", "9none00000000000", "NO", "root:org:x"):
             path = PATH.replace("root:org", parent)
-            assert await names(world, nothing, path) == []
-            assert (await world.call("GET", f"{path}/anns", nothing))[0] == 404
-            assert (await world.call("POST", path, nothing, {}))[0] == 405
-            async with Watch(world, path, nothing):
+            assert await names(shard, nothing, path) == []
+            assert (await shard.call("GET", f"{path}/anns", nothing))[0] == 404
+            assert (await shard.call("POST", path, nothing, {}))[0] == 405
+            async with Watch(shard, path, nothing):
                 pass
 
 
 async def test_discovery() -> None:
-    async with World(PersonalWorkspaces) as world:
-        await organisation(world)
-        _, found = await world.call("GET", "/services/workspaces/root:org/apis/tenancy.kcp.io/v1alpha1", ANN)
+    async with ServedShard(PersonalWorkspaces) as shard:
+        await organisation(shard)
+        _, found = await shard.call("GET", "/services/workspaces/root:org/apis/tenancy.kcp.io/v1alpha1", ANN)
         assert [(r["name"], sorted(r["verbs"])) for r in found["resources"]] == [("workspaces", ["get", "list", "watch"])]
 
 
 async def test_watch_follows_rbac() -> None:
-    async with World(PersonalWorkspaces) as world:
-        await organisation(world)
-        async with Watch(world, PATH, BOB) as watch:
+    async with ServedShard(PersonalWorkspaces) as shard:
+        await organisation(shard)
+        async with Watch(shard, PATH, BOB) as watch:
             assert await watch.next() == ("ADDED", "bobs")
-            await world.bind_role("rshared000000000", "guest", "cluster-admin", "bob")
+            await shard.bind_role("rshared000000000", "guest", "cluster-admin", "bob")
             assert await watch.next() == ("ADDED", "shared")
             path = "/clusters/rshared000000000/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/guest"
-            assert (await world.call("DELETE", path, ANN))[0] == 200
+            assert (await shard.call("DELETE", path, ANN))[0] == 200
             assert await watch.next() == ("DELETED", "shared")
-            await world.cluster("rlate00000000000", "root:org:late", owner="bob")
+            await shard.cluster("rlate00000000000", "root:org:late", owner="bob")
             assert await watch.next() == ("ADDED", "late")
 
 
@@ -90,10 +91,10 @@ OWNER_BINDING = f"{RBAC}/clusterrolebindings/workspace-admin"
 
 
 @asynccontextmanager
-async def away(**logical_cluster: Any) -> AsyncIterator[tuple[World, World]]:
+async def away(**logical_cluster: Any) -> AsyncIterator[tuple[ServedShard, ServedShard]]:
     """The organisation here, and a workspace of ann's in it whose logical cluster another shard holds."""
-    async with World(PersonalWorkspaces) as here:
-        there = World(PersonalWorkspaces, store=here.store, name="there", ranges={"range-9": ("900", "901")})
+    async with ServedShard(PersonalWorkspaces) as here:
+        there = ServedShard(PersonalWorkspaces, store=here.store, name="there")
         async with there:
             await here.cluster(ORG, "root:org")
             created_by = {"createdBy": {"username": "ann", "groups": ["system:authenticated"]}}
@@ -108,8 +109,8 @@ async def away(**logical_cluster: Any) -> AsyncIterator[tuple[World, World]]:
             yield here, there
 
 
-def copied(world: World, resource: str, name: str) -> Callable[[], bool]:
-    return lambda: world.tenancy.catalog.entry(f"rbac.authorization.k8s.io/{resource}", AWAY, name) is not None
+def copied(shard: ServedShard, resource: str, name: str) -> Callable[[], bool]:
+    return lambda: shard.tenancy.catalog.entry(f"rbac.authorization.k8s.io/{resource}", AWAY, name) is not None
 
 
 async def test_owners_are_known_without_a_copy() -> None:
@@ -130,7 +131,7 @@ async def test_whoever_is_let_in_on_another_shard_sees_it_here() -> None:
         await there.role(AWAY, "guests", access)
         await there.bind_role(AWAY, "guests", "guests", "friends", group=True)
         await here.until(copied(here, "clusterrolebindings", "guests"))
-        assert await names(here, user("eve", "friends")) == ["away"]
+        assert await names(here, person("eve", "friends")) == ["away"]
         assert await names(here, BOB) == []
         await there.bind_role(AWAY, "early", "later", "bob")
         await there.role(AWAY, "later", access)
@@ -171,7 +172,7 @@ async def test_required_groups_hold_from_afar() -> None:
     annotations = {"authorization.kcp.io/required-groups": "staff"}
     async with away(metadata={"annotations": annotations}) as (here, _):
         assert await names(here, ANN) == []
-        assert await names(here, user("ann", "staff")) == ["away"]
+        assert await names(here, person("ann", "staff")) == ["away"]
 
 
 async def test_nothing_stays_of_a_cluster_that_is_gone() -> None:

@@ -20,11 +20,12 @@ from tenantry.tenancy.exports.claimable import CLAIMABLE
 from tenantry.virtual.restrict import STATUS, restricted
 from tenantry.virtual.view import Place, View
 from tenantry.virtual.view_scope import ViewScope
-from tests.tenancy.exports_world import MASTER, SCHEMA_VERSION, World, accepted, claim, user
-from tests.virtual.test_apiexport import NEAR, SHERIFF, base, cowboys, ranch
+from tests.support.people import MASTER, person
+from tests.support.tenancies import SCHEMA_VERSION, ServedShard, accepted, claim
+from tests.virtual.apiexport.ranch import NEAR, SHERIFF, base, cowboys, ranch
 
 HOME = "rhome00000000000"
-SOMEBODY = user("somebody")
+SOMEBODY = person("somebody")
 TOKEN: dict[str, Any] = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
 
 
@@ -73,15 +74,15 @@ async def issue(call: Call) -> Reply:
     return Response(201, orjson.dumps({"token": call.name}))
 
 
-async def world_of(*views: type[View]) -> World:
-    world = World(*views)
-    await world.__aenter__()
-    world.connectors.update({("", "serviceaccounts", "token"): issue})
-    await world.cluster(HOME)
-    await world.namespace(HOME, "default")
+async def world_of(*views: type[View]) -> ServedShard:
+    shard = ServedShard(*views)
+    await shard.__aenter__()
+    shard.connectors.update({("", "serviceaccounts", "token"): issue})
+    await shard.cluster(HOME)
+    await shard.namespace(HOME, "default")
     for name, labels in (("seen", {"shown": ""}), ("unseen", {})):
-        await world.put(HOME, "", "serviceaccounts", {"metadata": {"name": name, "namespace": "default", "labels": labels}})
-    return world
+        await shard.put(HOME, "", "serviceaccounts", {"metadata": {"name": name, "namespace": "default", "labels": labels}})
+    return shard
 
 
 def account(view: str, name: str) -> str:
@@ -100,17 +101,17 @@ def account(view: str, name: str) -> str:
     ],
 )
 async def test_a_connector_is_there_where_it_is_named_and_its_object_seen(view: str, name: str, expected: int) -> None:
-    world = await world_of(Accounts, Tokens, Careless, Reader)
+    shard = await world_of(Accounts, Tokens, Careless, Reader)
     try:
-        status, answer = await world.call("POST", f"{account(view, name)}/token", SOMEBODY, TOKEN)
+        status, answer = await shard.call("POST", f"{account(view, name)}/token", SOMEBODY, TOKEN)
         assert status == expected, answer
-        _, found = await world.call("GET", f"/services/{view}/clusters/{HOME}/api/v1", SOMEBODY)
+        _, found = await shard.call("GET", f"/services/{view}/clusters/{HOME}/api/v1", SOMEBODY)
         names = {entry["name"] for entry in found["resources"]}
         assert ("serviceaccounts/token" in names) == (view == "tokens")
         assert "namespaces/finalize" not in names
         assert ("namespaces/status" in names) == (view != "reader")
     finally:
-        await world.__aexit__()
+        await shard.__aexit__()
 
 
 async def test_subresources_have_the_verbs_of_the_view() -> None:
@@ -118,24 +119,24 @@ async def test_subresources_have_the_verbs_of_the_view() -> None:
         name = "putting"
         verbs = ("get", "list", "update")
 
-    async with World(Putting) as world:
-        await world.cluster(HOME)
-        await world.put(
+    async with ServedShard(Putting) as shard:
+        await shard.cluster(HOME)
+        await shard.put(
             HOME, "", "namespaces", {"metadata": {"name": "n", "labels": {"shown": ""}}, "status": {"phase": "Active"}}
         )
         path = f"/services/putting/clusters/{HOME}/api/v1/namespaces/n/status"
-        status, found = await world.call("GET", path, SOMEBODY)
+        status, found = await shard.call("GET", path, SOMEBODY)
         assert status == 200
-        assert (await world.call("PUT", path, SOMEBODY, found))[0] == 200
+        assert (await shard.call("PUT", path, SOMEBODY, found))[0] == 200
         merge = "application/merge-patch+json"
-        assert (await world.call("PATCH", path, SOMEBODY, {}, content_type=merge))[0] == 405
+        assert (await shard.call("PATCH", path, SOMEBODY, {}, content_type=merge))[0] == 405
 
 
 async def test_no_type_has_another_subresource_in_a_view_that_names_none() -> None:
     """For every type that there is, with a subresource that nobody thought of."""
-    async with World() as world:
-        await world.cluster(HOME)
-        for definition in world.tenancy.apis.for_cluster(HOME):
+    async with ServedShard() as shard:
+        await shard.cluster(HOME)
+        for definition in shard.tenancy.apis.for_cluster(HOME):
             versions = {
                 name: replace(version, subresources=version.subresources | {"status", "scale", "token", "novel"}, memo={})
                 for name, version in definition.versions.items()
@@ -149,13 +150,13 @@ async def test_no_type_has_another_subresource_in_a_view_that_names_none() -> No
 async def test_subresources_of_the_view_of_an_export() -> None:
     """Status of everything that has one, scale of the export's own types, and nothing else of anything that can be claimed."""
     claims = [claim(group, resource) for group, resource in sorted(CLAIMABLE)]
-    async with World() as world:
-        await ranch(world, claims=claims)
+    async with ServedShard() as shard:
+        await ranch(shard, claims=claims)
         found: set[str] = set()
-        _, groups = await world.call("GET", f"{base(NEAR)}/apis", SHERIFF)
+        _, groups = await shard.call("GET", f"{base(NEAR)}/apis", SHERIFF)
         versions = [version["groupVersion"] for group in groups["groups"] for version in group["versions"]]
         for path in ("/api/v1", *(f"/apis/{version}" for version in versions)):
-            _, document = await world.call("GET", base(NEAR) + path, SHERIFF)
+            _, document = await shard.call("GET", base(NEAR) + path, SHERIFF)
             found |= {entry["name"] for entry in document["resources"] if "/" in entry["name"]}
         assert {name.partition("/")[2] for name in found} == {"status"}
         assert {"namespaces/status", "logicalclusters/status", "cowboys/status"} <= found
@@ -164,33 +165,33 @@ async def test_subresources_of_the_view_of_an_export() -> None:
 async def test_what_is_not_shown_has_no_subresource() -> None:
     """The objects that a consumer did not share, and the verbs that it did not give."""
     wanted = claim("", "resourcequotas", "get", "update")
-    async with World() as world:
-        await ranch(world, claims=[wanted], accept=[accepted(wanted, matchLabels={"for": "sheriff"})])
+    async with ServedShard() as shard:
+        await ranch(shard, claims=[wanted], accept=[accepted(wanted, matchLabels={"for": "sheriff"})])
         for name, labels in (("private", {}), ("shared", {"for": "sheriff"})):
             body = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": name, "labels": labels}}
             inside = f"/clusters/{NEAR}/api/v1/namespaces/default/resourcequotas"
-            status, answer = await world.call("POST", inside, MASTER, body)
+            status, answer = await shard.call("POST", inside, MASTER, body)
             assert status == 201, answer
         path = f"{base(NEAR)}/api/v1/namespaces/default/resourcequotas"
         for name, expected in (("private", 404), ("shared", 200)):
-            status, found = await world.call("GET", f"{path}/{name}/status", SHERIFF)
+            status, found = await shard.call("GET", f"{path}/{name}/status", SHERIFF)
             assert status == expected
             if expected == 200:
-                assert (await world.call("PUT", f"{path}/{name}/status", SHERIFF, found))[0] == 200
+                assert (await shard.call("PUT", f"{path}/{name}/status", SHERIFF, found))[0] == 200
             merge = "application/merge-patch+json"
-            assert (await world.call("PATCH", f"{path}/{name}/status", SHERIFF, {}, content_type=merge))[0] == 403, "not claimed"
+            assert (await shard.call("PATCH", f"{path}/{name}/status", SHERIFF, {}, content_type=merge))[0] == 403, "not claimed"
 
 
 async def test_scale_of_the_export_s_own_types(monkeypatch: pytest.MonkeyPatch) -> None:
     paths = {"specReplicasPath": ".spec.size", "statusReplicasPath": ".status.size"}
     monkeypatch.setitem(SCHEMA_VERSION, "subresources", {"status": {}, "scale": paths})
     merge = "application/merge-patch+json"
-    async with World() as world:
-        await ranch(world)
+    async with ServedShard() as shard:
+        await ranch(shard)
         joe = cowboys(NEAR, obj=f"of-{NEAR}")
-        assert (await world.call("PATCH", joe, SHERIFF, {"spec": {"size": 1}}, content_type=merge))[0] == 200
+        assert (await shard.call("PATCH", joe, SHERIFF, {"spec": {"size": 1}}, content_type=merge))[0] == 200
         for who, expected in ((SHERIFF, 200), (SOMEBODY, 403)):
             body = {"spec": {"replicas": 3}}
-            status, answer = await world.call("PATCH", f"{joe}/scale", who, body, content_type=merge)
+            status, answer = await shard.call("PATCH", f"{joe}/scale", who, body, content_type=merge)
             assert (status, answer.get("spec")) == (expected, {"replicas": 3} if expected == 200 else None)
-        assert (await world.call("GET", joe, SHERIFF))[1]["spec"] == {"size": 3}
+        assert (await shard.call("GET", joe, SHERIFF))[1]["spec"] == {"size": 3}

@@ -11,9 +11,10 @@ from tenantry.kube.objects import Object
 from tenantry.tenancy.resources import LOGICAL_CLUSTERS
 from tenantry.virtual.apiexport.api_export_view import ApiExportView
 from tenantry.virtual.view import Place, View
-from tests.tenancy.exports_world import MASTER, World, claim, user
-from tests.virtual.test_apiexport import NEAR, SHERIFF, base, ranch
-from tests.virtual.test_lifecycle_writes import FIELDS
+from tests.support.people import MASTER, person
+from tests.support.tenancies import ServedShard, claim
+from tests.virtual.apiexport.ranch import NEAR, SHERIFF, base, ranch
+from tests.virtual.lifecycle.test_writes import FIELDS
 
 MERGE = "application/merge-patch+json"
 OBJECT = "/apis/core.kcp.io/v1alpha1/logicalclusters/cluster"
@@ -39,36 +40,36 @@ class Everything(View):
         return (self.definition("core.kcp.io", "logicalclusters"),)
 
 
-def guarded(*views: type[View]) -> World:
-    return World(*views, whole_admission=True)
+def guarded(*views: type[View]) -> ServedShard:
+    return ServedShard(*views, whole_admission=True)
 
 
-async def refusals(world: World, path: str, who: Any) -> None:
-    before = world.get(NEAR, LOGICAL_CLUSTERS, "cluster")
+async def refusals(shard: ServedShard, path: str, who: Any) -> None:
+    before = shard.get(NEAR, LOGICAL_CLUSTERS, "cluster")
     for field, value in [*FIELDS.items(), ("phase", "Scheduling"), ("phase", "Deleting")]:
         if (before or {})["status"].get(field) == value:
             continue
-        status, answer = await world.call("PATCH", f"{path}/status", who, {"status": {field: value}}, content_type=MERGE)
+        status, answer = await shard.call("PATCH", f"{path}/status", who, {"status": {field: value}}, content_type=MERGE)
         assert status == 422, (field, answer)
     if who is not MASTER:
         for field, value in SPEC.items():
-            status, answer = await world.call("PATCH", path, who, {"spec": {field: value}}, content_type=MERGE)
+            status, answer = await shard.call("PATCH", path, who, {"spec": {field: value}}, content_type=MERGE)
             assert status in (403, 422), (field, answer)
-    assert world.get(NEAR, LOGICAL_CLUSTERS, "cluster") == before
+    assert shard.get(NEAR, LOGICAL_CLUSTERS, "cluster") == before
 
 
 async def test_a_claim_on_logical_clusters() -> None:
-    async with guarded(ApiExportView) as world:
-        await ranch(world, claims=[claim("core.kcp.io", "logicalclusters")])
+    async with guarded(ApiExportView) as shard:
+        await ranch(shard, claims=[claim("core.kcp.io", "logicalclusters")])
         path = base(NEAR) + OBJECT
-        assert (await world.call("GET", path, SHERIFF))[0] == 200
-        await refusals(world, path, SHERIFF)
-        await refusals(world, path, MASTER)
-        assert (await world.call("DELETE", path, SHERIFF))[0] == 403
+        assert (await shard.call("GET", path, SHERIFF))[0] == 200
+        await refusals(shard, path, SHERIFF)
+        await refusals(shard, path, MASTER)
+        assert (await shard.call("DELETE", path, SHERIFF))[0] == 403
 
 
 async def test_a_careless_view() -> None:
-    async with guarded(Everything) as world:
-        await world.cluster(NEAR, "root:near")
-        for who in (user("somebody"), MASTER):
-            await refusals(world, f"/services/everything/clusters/{NEAR}{OBJECT}", who)
+    async with guarded(Everything) as shard:
+        await shard.cluster(NEAR, "root:near")
+        for who in (person("somebody"), MASTER):
+            await refusals(shard, f"/services/everything/clusters/{NEAR}{OBJECT}", who)

@@ -1,0 +1,469 @@
+# ruff: noqa: E501  (a message of the server is one line)
+import asyncio
+
+import pytest
+
+from tenantry.apiserver import work
+from tenantry.apiserver.admission.attributes import Review
+from tenantry.apiserver.authorization import NO_OPINION, Attributes, Decision, Verdict
+from tenantry.kube.objects import GroupResource, Object
+from tenantry.kube.status import forbidden
+from tenantry.storage.keys import Key
+from tenantry.storage.record import Change
+from tenantry.storage.store import Fenced, Indeterminate, Unavailable
+from tests.apiserver.range_server import CLUSTER, RangeServer, cm, thing
+from tests.support.waiting import one_turn
+
+CMS = "/api/v1/namespaces/default/configmaps"
+THINGS = "/apis/test.example/v1/namespaces/default/things"
+LEASES = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
+MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
+
+
+@pytest.fixture(autouse=True, params=["at once", "in parts"])
+def weight(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every write comes to the same, whether it counts as light or as heavy."""
+    if request.param == "in parts":
+        monkeypatch.setattr(work, "AT_ONCE", -1)
+
+
+async def test_create_fills_in_the_metadata(server: RangeServer) -> None:
+    answer = await server("POST", CMS, cm("a", {"k": "v"}, uid="mine", creationTimestamp="2001-01-01T00:00:00Z", selfLink="/x"))
+    metadata = answer.json["metadata"]
+    assert answer.status == 201
+    assert metadata["uid"] not in ("", "mine")
+    assert metadata["creationTimestamp"] > "2020"
+    assert metadata["namespace"] == "default"
+    assert metadata["annotations"] == {"kcp.io/cluster": CLUSTER}
+    assert not {"generation", "selfLink", "deletionTimestamp"} & set(metadata)
+    entry = metadata["managedFields"][0]
+    assert (entry["manager"], entry["operation"], entry["fieldsV1"]) == ("tests", "Update", {"f:data": {".": {}, "f:k": {}}})
+    assert (await server("GET", CMS + "/a")).raw == answer.raw
+
+
+async def test_create_refusals(server: RangeServer) -> None:
+    await server("POST", CMS, cm("a"))
+    answer = await server("POST", CMS, cm("a"))
+    assert (answer.status, answer.message) == (409, 'configmaps "a" already exists')
+    answer = await server("POST", CMS, cm("b", namespace="other"))
+    assert answer.message == "the namespace of the provided object does not match the namespace sent on the request"
+    answer = await server("POST", CMS, cm("b", resourceVersion="5"))
+    assert (answer.status, answer.message) == (500, "resourceVersion should not be set on objects to be created")
+    answer = await server("POST", CMS, cm("Bad_"))
+    assert (answer.status, answer.json["details"]["causes"][0]["field"]) == (422, "metadata.name")
+    answer = await server("POST", CMS, {"metadata": {}})
+    assert answer.message == 'ConfigMap "" is invalid: metadata.name: Required value: name or generateName is required'
+
+
+async def test_the_cluster_annotation_is_the_servers(server: RangeServer) -> None:
+    created = await server("POST", CMS, cm("a", annotations={"kcp.io/cluster": "elsewhere", "mine": "x"}))
+    assert created.json["metadata"]["annotations"] == {"kcp.io/cluster": CLUSTER, "mine": "x"}
+    assert "kcp.io" not in str(created.json["metadata"]["managedFields"])
+    patched = await server("PATCH", CMS + "/a", {"metadata": {"annotations": {"kcp.io/cluster": None}}})
+    assert patched.raw == created.raw
+
+
+async def test_generated_names(server: RangeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = (await server("POST", CMS, {"metadata": {"generateName": "gen-"}})).json["metadata"]["name"]
+    assert name.startswith("gen-")
+    assert set(name[4:]) <= set("bcdfghjklmnpqrstvwxz2456789")
+    assert len(name) == 9
+    long = (await server("POST", CMS, {"metadata": {"generateName": "l" * 70}})).json["metadata"]["name"]
+    assert len(long) == 63
+    tried = iter(["taken", "taken", "free", *["taken"] * 20])
+    await server("POST", CMS, cm("taken"))
+    monkeypatch.setattr("tenantry.apiserver.verbs.metadata.generate_name", lambda base: next(tried))
+    assert (await server("POST", CMS, {"metadata": {"generateName": "gen-"}})).json["metadata"]["name"] == "free"
+    answer = await server("POST", CMS, {"metadata": {"generateName": "gen-"}})
+    assert (answer.status, answer.headers["Retry-After"]) == (409, "1")
+    assert answer.message.endswith("the server was not able to generate a unique name for the object")
+
+
+async def test_dry_runs_store_nothing(server: RangeServer) -> None:
+    answer = await server("POST", CMS + "?dryRun=All", cm("a"))
+    assert (answer.status, "resourceVersion" in answer.json["metadata"]) == (201, False)
+    assert (await server("GET", CMS + "/a")).status == 404
+    created = await server("POST", CMS, cm("a"))
+    patched = await server("PATCH", CMS + "/a?dryRun=All", {"data": {"x": "y"}})
+    assert (patched.rv, patched.json["data"]) == (created.rv, {"x": "y"})
+    assert (await server("DELETE", CMS + "/a?dryRun=All")).json["status"] == "Success"
+    assert (await server("GET", CMS + "/a")).raw == created.raw
+    answer = await server("POST", CMS + "?dryRun=Some", cm("b"))
+    assert (
+        answer.message == 'CreateOptions.meta.k8s.io "" is invalid: dryRun: Unsupported value: ["Some"]: supported values: "All"'
+    )
+
+
+async def test_field_validation(server: RangeServer) -> None:
+    body = b'{"metadata":{"name":"d","foo":1},"data":{"a":"1","a":"2"},"zzz":1}'
+    texts = ['duplicate field "data.a"', 'unknown field "metadata.foo"', 'unknown field "zzz"']
+    assert (await server("POST", CMS + "?dryRun=All", body)).warnings == texts
+    assert (await server("POST", CMS + "?dryRun=All&fieldValidation=Ignore", body)).warnings == []
+    answer = await server("POST", CMS + "?dryRun=All&fieldValidation=Strict", body)
+    assert (
+        answer.message == f'ConfigMap in version "v1" cannot be handled as a ConfigMap: strict decoding error: {", ".join(texts)}'
+    )
+    answer = await server("POST", CMS + "?fieldValidation=Frob", body)
+    assert answer.message == (
+        'CreateOptions.meta.k8s.io "" is invalid: fieldValidation: Unsupported value: "Frob": '
+        'supported values: "", "Ignore", "Strict", "Warn"'
+    )
+    await server("POST", CMS, cm("a"))
+    answer = await server("PATCH", CMS + "/a?fieldValidation=Strict", {"zzz": 1})
+    assert answer.status == 422
+    assert answer.message.endswith('strict decoding error: unknown field "zzz"')
+    assert answer.message.startswith(' "" is invalid: patch: Invalid value: ')
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "message"),
+    [
+        (CMS, cm("n") | {"kind": "Zzz"}, 400, 'Zzz in version "v1" cannot be handled as a ConfigMap: no kind "Zzz" is registered for version "v1" in scheme "pkg/runtime/scheme.go:111"'),
+        (CMS, cm("n") | {"kind": "Secret"}, 400, 'Secret in version "v1" cannot be handled as a ConfigMap: converting (v1.Secret) to (core.ConfigMap): unknown conversion'),
+        (CMS, cm("n") | {"apiVersion": "a/b/c"}, 400, 'the object provided is unrecognized (must be of type ConfigMap): unexpected GroupVersion string: a/b/c ({"apiVersion":"a/b/c","kind":" ...)'),
+        (CMS, b"", 400, "the object provided is unrecognized (must be of type ConfigMap): couldn't get version/kind; json parse error: unexpected end of JSON input (<empty>)"),
+        (CMS, b"{bad json", 400, "the object provided is unrecognized (must be of type ConfigMap): couldn't get version/kind; json parse error: invalid character 'b' looking for beginning of object key string ({bad json)"),
+        (CMS, {"metadata": {"name": 5}}, 400, 'ConfigMap in version "v1" cannot be handled as a ConfigMap: json: cannot unmarshal number into Go struct field ObjectMeta.metadata.name of type string'),
+        (THINGS, {"metadata": {"name": "x"}}, 400, "the object provided is unrecognized (must be of type Thing): Object 'Kind' is missing in '{\"metadata\":{\"name\":\"x\"}}' ({\"metadata\":{\"name\":\"x\"}})"),
+        (THINGS, thing("x") | {"apiVersion": "v7"}, 400, "the API version in the data (v7) does not match the expected API version (test.example/v1)"),
+        (THINGS, thing("x") | {"kind": "Secret"}, 422, 'Secret.test.example "x" is invalid: kind: Invalid value: "Secret": must be Thing'),
+        (THINGS, thing("x") | {"metadata": "x"}, 400, 'Thing in version "v1" cannot be handled as a Thing: json: cannot unmarshal string into Go value of type v1.ObjectMeta'),
+        (THINGS, thing("x", size="big"), 422, 'Thing.test.example "x" is invalid: spec.size: Invalid value: "string": spec.size in body must be of type integer: "string"'),
+    ],
+)  # fmt: skip
+async def test_bodies_that_are_refused(server: RangeServer, path: str, body: object, status: int, message: str) -> None:
+    answer = await server("POST", path, body)
+    assert (answer.status, answer.message) == (status, message)
+
+
+async def test_built_in_bodies_need_no_kind(server: RangeServer) -> None:
+    assert (await server("POST", CMS, {"metadata": {"name": "a"}})).status == 201
+    yaml = b"metadata: {name: b}\ndata: {x: 'y'}\n"
+    assert (await server("POST", CMS, yaml, content_type="application/yaml")).json["data"] == {"x": "y"}
+
+
+async def test_put_and_its_preconditions(server: RangeServer) -> None:
+    created = await server("POST", CMS, cm("a", {"a": "1"}))
+    current = await server("PUT", CMS + "/a", cm("a", {"a": "2"}, resourceVersion=created.rv))
+    assert (current.status, current.json["data"]) == (200, {"a": "2"})
+    assert current.json["metadata"]["uid"] == created.json["metadata"]["uid"]
+    stale = await server("PUT", CMS + "/a", cm("a", {"a": "3"}, resourceVersion=created.rv))
+    assert (stale.status, stale.message) == (409, f'Operation cannot be fulfilled on configmaps "a": {MODIFIED}')
+    assert (await server("PUT", CMS + "/a", cm("a", {"a": "4"}))).json["data"] == {"a": "4"}
+    text = await server("PUT", CMS + "/a", cm("a", resourceVersion="abc"))
+    assert (text.status, text.message) == (500, 'strconv.ParseUint: parsing "abc": invalid syntax')
+    wrong = await server("PUT", CMS + "/a", cm("a", uid="0-0"))
+    assert wrong.status == 409
+    assert "Precondition failed: UID in precondition: 0-0, UID in object meta: " in wrong.message
+    assert (await server("PUT", CMS + "/none", cm("none"))).message == 'configmaps "none" not found'
+    assert (
+        await server("PUT", CMS + "/a", cm("b"))
+    ).message == "the name of the object (b) does not match the name on the URL (a)"
+    missing = await server("PUT", CMS + "/a", {"metadata": {}})
+    assert missing.message == "the name of the object (a based on URL) was undeterminable: name must be provided"
+
+
+async def test_custom_resources_are_updated_with_a_version(server: RangeServer) -> None:
+    created = await server("POST", THINGS, thing("a", a="1"))
+    answer = await server("PUT", THINGS + "/a", thing("a", a="2"))
+    assert (answer.status, answer.json["details"]["kind"]) == (422, "things")
+    assert answer.message == (
+        'things.test.example "a" is invalid: metadata.resourceVersion: Invalid value: 0: must be specified for an update'
+    )
+    body = thing("a", a="2")
+    body["metadata"]["resourceVersion"] = created.rv
+    assert (await server("PUT", THINGS + "/a", body)).json["metadata"]["generation"] == 2
+
+
+async def test_leases_are_created_by_a_put(server: RangeServer) -> None:
+    body = {"metadata": {"name": "l"}, "spec": {"holderIdentity": "me"}}
+    assert (await server("PUT", LEASES + "/l", body)).status == 201
+
+
+async def test_generations(server: RangeServer) -> None:
+    async def patch(body: Object, sub: str = "") -> Object:
+        return (await server("PATCH", THINGS + "/g" + sub, body)).json
+
+    created = await server("POST", THINGS, {**thing("g", a="1"), "status": {"x": 1}})
+    assert created.json["metadata"]["generation"] == 1
+    assert "status" not in created.json
+    assert (await patch({"metadata": {"labels": {"a": "b"}}}))["metadata"]["generation"] == 1
+    assert (await patch({"spec": {"a": "2"}}))["metadata"]["generation"] == 2
+    assert "status" not in await patch({"status": {"x": 2}})
+    status = await patch({"status": {"x": 4}, "spec": {"a": "no"}, "metadata": {"labels": {"no": "no"}}}, "/status")
+    assert (status["metadata"]["generation"], status["status"], status["spec"]["a"]) == (2, {"x": 4}, "2")
+    assert status["metadata"]["labels"] == {"a": "b"}
+    assert (await patch({"metadata": {"generation": 50}}))["metadata"]["generation"] == 2
+    scaled = await server("PATCH", THINGS + "/g/scale", {"spec": {"replicas": 3}})
+    assert (scaled.json["kind"], scaled.json["spec"]) == ("Scale", {"replicas": 3})
+    assert (await server("GET", THINGS + "/g")).json["metadata"]["generation"] == 3
+
+
+async def test_scale(server: RangeServer) -> None:
+    created = await server("POST", THINGS, thing("t", replicas=2))
+    scale = (await server("GET", THINGS + "/t/scale")).json
+    assert (scale["apiVersion"], scale["spec"], scale["status"]) == ("autoscaling/v1", {"replicas": 2}, {"replicas": 0})
+    put = await server("PUT", THINGS + "/t/scale", {"metadata": {"name": "t"}, "spec": {"replicas": 5}})
+    assert put.json["spec"] == {"replicas": 5}
+    stale = {"metadata": {"name": "t", "resourceVersion": created.rv}, "spec": {"replicas": 6}}
+    assert (await server("PUT", THINGS + "/t/scale", stale)).status == 409
+    negative = await server("PUT", THINGS + "/t/scale", {"metadata": {"name": "t"}, "spec": {"replicas": -1}})
+    assert negative.message == (
+        'Thing.test.example "t" is invalid: .spec.replicas: Invalid value: -1: should be a non-negative integer'
+    )
+    assert (await server("POST", THINGS + "/t/scale", {})).status == 405
+
+
+async def test_writes_without_a_change_keep_the_version(server: RangeServer) -> None:
+    created = await server("POST", CMS, cm("a", {"a": "1"}))
+    async with server.watching(CMS + "?watch=true&resourceVersion=" + created.rv) as sink:
+        assert (await server("PUT", CMS + "/a", created.json)).rv == created.rv
+        assert (await server("PATCH", CMS + "/a", {})).rv == created.rv
+        assert (await server("PATCH", CMS + "/a", [], content_type="application/json-patch+json")).rv == created.rv
+        assert (await server("PATCH", CMS + "/a?fieldManager=other", {"data": {"a": "1"}})).rv == created.rv
+    assert sink.chunks == []
+
+
+async def test_apply(server: RangeServer) -> None:
+    async def apply(body: Object, query: str) -> object:
+        return await server("PATCH", f"{CMS}/a?{query}", body, content_type="application/apply-patch+yaml")
+
+    created = await server("PATCH", CMS + "/a?fieldManager=m1", cm("a", {"x": "1"}), content_type="application/apply-patch+yaml")
+    assert created.status == 201
+    again = await server("PATCH", CMS + "/a?fieldManager=m1", cm("a", {"x": "1"}), content_type="application/apply-patch+yaml")
+    assert (again.status, again.rv) == (200, created.rv)
+    conflict = await server("PATCH", CMS + "/a?fieldManager=m2", cm("a", {"x": "2"}), content_type="application/apply-patch+yaml")
+    assert (conflict.status, conflict.message) == (409, 'Apply failed with 1 conflict: conflict with "m1": .data.x')
+    forced = await server(
+        "PATCH", CMS + "/a?fieldManager=m2&force=true", cm("a", {"x": "2"}), content_type="application/apply-patch+yaml"
+    )
+    assert forced.json["data"] == {"x": "2"}
+    nobody = await server("PATCH", CMS + "/a", cm("a"), content_type="application/apply-patch+yaml")
+    assert nobody.message == ('PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch')
+    uid = await server("PATCH", CMS + "/b?fieldManager=m", cm("b", uid="u"), content_type="application/apply-patch+yaml")
+    assert (uid.status, uid.json["reason"]) == (409, "Conflict")
+    missing = await server(
+        "PATCH", THINGS + "/none/status?fieldManager=m", thing("none"), content_type="application/apply-patch+yaml"
+    )
+    assert missing.status == 404
+
+
+class NobodyCreates:
+    def authorize(self, attributes: Attributes) -> Decision:
+        return NO_OPINION if attributes.verb == "create" else Decision(Verdict.ALLOW)
+
+
+async def test_what_comes_to_a_creation_must_be_allowed_to_create(server: RangeServer) -> None:
+    lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "a"}}
+    await server("POST", CMS, cm("a"))
+    server.scope.authorizer = NobodyCreates()  # type: ignore[assignment]
+    query = "?fieldManager=m"
+    assert (await server("PATCH", CMS + "/a" + query, cm("a"), content_type="application/apply-patch+yaml")).status == 200
+    refused = await server("PATCH", CMS + "/b" + query, cm("b"), content_type="application/apply-patch+yaml")
+    assert refused.status == 403
+    assert "cannot create resource" in refused.message
+    assert (await server("PUT", LEASES + "/a", lease)).status == 403
+
+
+async def test_patches(server: RangeServer) -> None:
+    await server("POST", CMS, cm("a", {"a": "1"}))
+    operations = [{"op": "test", "path": "/data/a", "value": "1"}, {"op": "add", "path": "/data/b", "value": "2"}]
+    answer = await server("PATCH", CMS + "/a", operations, content_type="application/json-patch+json")
+    assert answer.json["data"] == {"a": "1", "b": "2"}
+    strategic = {"metadata": {"finalizers": ["x.example/y"]}}
+    answer = await server("PATCH", CMS + "/a", strategic, content_type="application/strategic-merge-patch+json")
+    assert answer.json["metadata"]["finalizers"] == ["x.example/y"]
+    failed = [{"op": "test", "path": "/data/a", "value": "9"}]
+    answer = await server("PATCH", CMS + "/a", failed, content_type="application/json-patch+json")
+    assert (answer.status, answer.message) == (422, "the server rejected our request due to an error in our request")
+    answer = await server("PATCH", CMS + "/a", b"{bad", content_type="application/merge-patch+json")
+    assert (answer.status, answer.message.startswith("error decoding patch: ")) == (400, True)
+    stale = await server("PATCH", CMS + "/a", {"metadata": {"resourceVersion": "36028797018964000"}})
+    assert stale.message == f'Operation cannot be fulfilled on configmaps "a": {MODIFIED}'
+    uid = await server("PATCH", CMS + "/a", {"metadata": {"uid": "no"}})
+    assert uid.message == 'ConfigMap "a" is invalid: metadata.uid: Invalid value: "no": field is immutable'
+    assert len(uid.json["details"]["causes"]) == 2
+    name = await server("PATCH", CMS + "/a", {"metadata": {"name": None}})
+    assert name.message == "the name of the object (a based on URL) was undeterminable: name must be provided"
+
+
+async def test_patches_of_one_object_never_lose(server: RangeServer) -> None:
+    await server("POST", CMS, cm("a"))
+    answers = await asyncio.gather(*(server("PATCH", CMS + "/a", {"data": {f"k{i}": "v"}}) for i in range(50)))
+    assert {answer.status for answer in answers} == {200}
+    assert len((await server("GET", CMS + "/a")).json["data"]) == 50
+    creations = await asyncio.gather(*(server("POST", CMS, cm("once")) for _ in range(5)))
+    assert sorted(answer.status for answer in creations) == [201, 409, 409, 409, 409]
+
+
+async def test_delete(server: RangeServer) -> None:
+    created = await server("POST", CMS, cm("a"))
+    uid = created.json["metadata"]["uid"]
+    wrong = await server("DELETE", CMS + "/a", {"preconditions": {"uid": "other"}})
+    assert (wrong.status, wrong.json["details"]["kind"]) == (409, "ConfigMap")
+    assert wrong.message == (
+        'Operation cannot be fulfilled on ConfigMap "a": the UID in the precondition (other) does not match the UID in record '
+        f"({uid}). The object might have been deleted and then recreated"
+    )
+    stale = await server("DELETE", CMS + "/a", {"preconditions": {"resourceVersion": "1"}})
+    assert stale.message.endswith(f"({created.rv}). The object might have been modified")
+    policy = await server("DELETE", CMS + "/a", {"propagationPolicy": "Frob"})
+    assert policy.message.endswith('supported values: "Foreground", "Background", "Orphan", "nil"')
+    both = await server("DELETE", CMS + "/a", {"propagationPolicy": "Background", "orphanDependents": True})
+    assert both.message.endswith("orphanDependents and deletionPropagation cannot be both set")
+    kind = await server("DELETE", CMS + "/a", {"kind": "Frob", "apiVersion": "v1"})
+    assert kind.message == 'no kind "Frob" is registered for version "v1" in scheme "pkg/runtime/scheme.go:111"'
+    done = await server("DELETE", CMS + "/a", {"preconditions": {"uid": uid, "resourceVersion": created.rv}})
+    assert done.json["details"] == {"name": "a", "kind": "configmaps", "uid": uid}
+    assert (await server("DELETE", CMS + "/a")).status == 404
+
+
+async def test_finalizers_keep_a_deleted_object(server: RangeServer) -> None:
+    await server("POST", CMS, cm("h", finalizers=["x.example/a", "x.example/b"]))
+    deleted = await server("DELETE", CMS + "/h")
+    assert (deleted.status, deleted.json["metadata"]["deletionGracePeriodSeconds"]) == (200, 0)
+    assert (await server("DELETE", CMS + "/h")).raw == deleted.raw
+    added = await server("PATCH", CMS + "/h", {"metadata": {"finalizers": ["x.example/a", "x.example/b", "x.example/c"]}})
+    assert "no new finalizers can be added if the object is being deleted" in added.message
+    again = await server("POST", CMS, cm("h"))
+    assert again.message == 'object is being deleted: configmaps "h" already exists'
+    revived = await server("PATCH", CMS + "/h", {"metadata": {"deletionTimestamp": None}})
+    assert revived.rv == deleted.rv
+    one = await server("PATCH", CMS + "/h", {"metadata": {"finalizers": ["x.example/b"]}})
+    dry = await server("PATCH", CMS + "/h?dryRun=All", {"metadata": {"finalizers": None}})
+    assert (dry.rv, (await server("GET", CMS + "/h")).status) == (one.rv, 200)
+    last = await server("PATCH", CMS + "/h", {"metadata": {"finalizers": None}, "data": {"last": "words"}})
+    assert (last.status, last.rv, last.json["data"]) == (200, one.rv, {"last": "words"})
+    assert (await server("GET", CMS + "/h")).status == 404
+
+
+@pytest.mark.parametrize(
+    ("options", "finalizers"),
+    [
+        ({"propagationPolicy": "Foreground"}, ["foregroundDeletion"]),
+        ({"propagationPolicy": "Orphan"}, ["orphan"]),
+        ({"orphanDependents": True}, ["orphan"]),
+    ],
+)
+async def test_propagation_policies_leave_work_for_the_garbage_collector(
+    server: RangeServer, options: Object, finalizers: list[str]
+) -> None:
+    await server("POST", CMS, cm("a"))
+    deleted = (await server("DELETE", CMS + "/a", options)).json["metadata"]
+    assert (deleted["finalizers"], "deletionTimestamp" in deleted) == (finalizers, True)
+    assert (await server("DELETE", CMS + "/a", {"propagationPolicy": "Background"})).json["status"] == "Success"
+
+
+async def test_delete_collection(server: RangeServer) -> None:
+    for index in range(4):
+        finalizers = ["x.example/a"] if index == 3 else None
+        await server("POST", CMS, cm(f"c{index}", labels={"half": "low" if index < 2 else "high"}, finalizers=finalizers))
+    assert (await server("DELETE", CMS + "?labelSelector=half%3Dlow&dryRun=All")).names == ["c0", "c1"]
+    assert (await server("DELETE", CMS + "?labelSelector=half%3Dlow")).names == ["c0", "c1"]
+    answer = await server("DELETE", CMS)
+    assert (answer.json["kind"], answer.names) == ("ConfigMapList", ["c2", "c3"])
+    left = await server("GET", CMS)
+    assert left.names == ["c3"]
+    assert left.json["items"][0]["metadata"]["deletionTimestamp"]
+
+
+class Refusing:
+    def __init__(self) -> None:
+        self.reviews: list[Review] = []
+
+    def mutate(self, review: Review) -> None:
+        if review.object is not None:
+            review.object["metadata"].setdefault("labels", {})["mutated"] = "yes"
+
+    def validate(self, review: Review) -> None:
+        self.reviews.append(review)
+        review.warnings.append("looked at")
+        if review.name == "bad":
+            raise forbidden(GroupResource("", "configmaps"), "bad", "no")
+
+
+async def test_admission_sees_and_changes_every_write(server: RangeServer) -> None:
+    admission = server.scope.admission = Refusing()
+    created = await server("POST", CMS, cm("a"))
+    assert (created.json["metadata"]["labels"], created.warnings) == ({"mutated": "yes"}, ["looked at"])
+    answer = await server("POST", CMS, cm("bad"))
+    assert (answer.status, answer.warnings) == (403, ["looked at"])
+    await server("PATCH", CMS + "/a", {"data": {"x": "y"}})
+    await server("DELETE", CMS + "/a")
+    seen = [(r.operation, r.name, r.object is None, r.old_object is None) for r in admission.reviews]
+    assert seen == [
+        ("CREATE", "a", False, True),
+        ("CREATE", "bad", False, True),
+        ("UPDATE", "a", False, False),
+        ("DELETE", "a", True, False),
+    ]
+
+
+class Counting:
+    """Charges every creation to one object, as a quota does."""
+
+    def __init__(self, server: RangeServer) -> None:
+        self.server = server
+        self.attempts = 0
+
+    def mutate(self, review: Review) -> None: ...
+
+    def validate(self, review: Review) -> None:
+        self.attempts += 1
+        key = Key(CLUSTER, "core/configmaps", "quota", "used")
+        record = self.server.scope.range.get(key)
+        count = int(record.value.split(b'"')[-2]) + 1 if record else 1
+        value = b'{"metadata":{"name":"used","namespace":"quota"},"data":{"n":"%d"}}' % count
+        review.changes.append(Change(key, value, None, record))
+
+
+async def test_what_admission_writes_is_in_the_same_transaction(server: RangeServer) -> None:
+    counting = server.scope.admission = Counting(server)
+    answers = await asyncio.gather(*(server("POST", CMS, cm(f"c{i}")) for i in range(20)))
+    assert {answer.status for answer in answers} == {201}
+    assert (await server("GET", "/api/v1/namespaces/quota/configmaps/used")).json["data"] == {"n": "20"}
+    assert counting.attempts >= 20
+
+
+async def test_catalog_copies_are_in_the_same_transaction(server: RangeServer) -> None:
+    server.scope.copies = {b"/catalog/core/configmaps/root/a": b"copy"}
+    await server("POST", CMS, cm("a"))
+    page = await server.scope.cell.store.read(b"/catalog/", b"/catalog0")
+    assert [kv.value for kv in page.kvs] == [b"copy"]
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "reason"),
+    [
+        (Unavailable("the disk is full"), 503, "ServiceUnavailable"),
+        (Indeterminate("no answer"), 504, "Timeout"),
+        (Fenced("root", None), 503, "ServiceUnavailable"),
+    ],
+)
+async def test_failures_of_the_store(
+    server: RangeServer, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int, reason: str
+) -> None:
+    def commit(*_: object) -> object:
+        raise error
+
+    monkeypatch.setattr(server.scope.cell, "commit", commit)
+    answer = await server("POST", CMS, cm("a"))
+    assert (answer.status, answer.json["reason"], answer.headers["Retry-After"]) == (status, reason, "1")
+    assert str(error) in answer.message
+
+
+async def test_a_range_that_was_lost_is_not_read(server: RangeServer) -> None:
+    await server("POST", CMS, cm("a"))
+    server.scope.range.owned = False
+    for method, path in (("GET", CMS + "/a"), ("GET", CMS), ("GET", CMS + "?watch=true"), ("DELETE", CMS + "/a")):
+        assert (await server(method, path)).status == 503
+
+
+async def test_a_client_that_leaves_takes_nothing_back(server: RangeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(work, "AT_ONCE", 1_000)
+    write = asyncio.create_task(server("POST", CMS, cm("a")))
+    # One turn of the loop takes the call to its commit, which the next one would await.
+    await one_turn()
+    write.cancel()
+    await server.scope.cell.writes_done([Key(CLUSTER, "core/configmaps", "default", "a")])
+    assert (await server("GET", CMS + "/a")).status == 200

@@ -1,0 +1,81 @@
+"""OpenAPI documents of a set of APIs."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import orjson
+
+from tenantry.kube import openapi
+from tenantry.kube.api_set import ApiSet
+from tests.kube.definitions import APIS, CLUSTER_THINGS, THINGS
+
+
+def document(group: str, version_name: str, apis: ApiSet = APIS) -> Any:
+    return orjson.loads(b"".join(openapi.document(apis, group, version_name)))
+
+
+def test_index_and_hashes() -> None:
+    paths = openapi.index(APIS)["paths"]
+    assert (
+        paths["apis/g.example/v1"]["serverRelativeURL"]
+        == f"/openapi/v3/apis/g.example/v1?hash={openapi.digest(APIS, 'g.example', 'v1')}"
+    )
+    assert "api/v1" in paths
+    same = ApiSet([THINGS, CLUSTER_THINGS])
+    assert openapi.digest(same, "g.example", "v1") == openapi.digest(APIS, "g.example", "v1")
+    assert openapi.digest(ApiSet([THINGS]), "g.example", "v1") != openapi.digest(APIS, "g.example", "v1")
+    assert openapi.digest(APIS, "g.example", "v1beta1") != openapi.digest(APIS, "g.example", "v1")
+
+
+def test_paths() -> None:
+    paths = document("g.example", "v1")["paths"]
+    item = "/apis/g.example/v1/namespaces/{namespace}/things/{name}"
+    assert sorted(paths[item]) == ["delete", "get", "parameters", "patch", "put"]
+    assert sorted(paths["/apis/g.example/v1/things"]) == ["get", "parameters"]
+    assert sorted(paths["/apis/g.example/v1/cthings"]) == ["delete", "get", "parameters", "post"]
+    assert sorted(paths[f"{item}/scale"]) == ["get", "parameters", "patch", "put"]
+    patch = paths[item]["patch"]
+    assert patch["operationId"] == "patchGExampleV1NamespacedThing"
+    assert patch["x-kubernetes-action"] == "patch"
+    assert patch["x-kubernetes-group-version-kind"] == {"group": "g.example", "kind": "Thing", "version": "v1"}
+    # kubectl looks for these before it writes.
+    assert {"dryRun", "fieldValidation", "force"} <= {p["name"] for p in patch["parameters"]}
+    assert "application/strategic-merge-patch+json" not in patch["requestBody"]["content"]
+    core = document("", "v1")["paths"]["/api/v1/namespaces/{namespace}/configmaps/{name}"]
+    assert "application/strategic-merge-patch+json" in core["patch"]["requestBody"]["content"]
+    assert core["get"]["operationId"] == "readCoreV1NamespacedConfigMap"
+
+
+def test_components() -> None:
+    schemas = document("g.example", "v1")["components"]["schemas"]
+    thing = schemas["example.g.v1.Thing"]
+    assert thing["x-kubernetes-group-version-kind"] == [{"group": "g.example", "kind": "Thing", "version": "v1"}]
+    assert thing["properties"]["metadata"]["allOf"] == [
+        {"$ref": "#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"}
+    ]
+    assert thing["properties"]["spec"]["properties"]["a"] == {"type": "string", "default": "x"}
+    assert thing["properties"]["spec"]["properties"]["q"]["anyOf"] == [{"type": "integer"}, {"type": "string"}]
+    assert schemas["example.g.v1.ThingList"]["properties"]["items"]["items"] == {
+        "$ref": "#/components/schemas/example.g.v1.Thing"
+    }
+
+
+def test_every_reference_has_its_component() -> None:
+    for group, versions in APIS.groups().items():
+        for name in versions:
+            made = document(group, name)
+            wanted = set(re.findall(r'"#/components/schemas/([^"]+)"', orjson.dumps(made).decode()))
+            assert wanted <= set(made["components"]["schemas"]), (group, name)
+
+
+def test_swagger() -> None:
+    made = orjson.loads(b"".join(openapi.v2(APIS)))
+    assert made["swagger"] == "2.0"
+    thing = made["definitions"]["example.g.v1.Thing"]
+    assert thing["properties"]["spec"]["properties"]["a"] == {"type": "string"}
+    assert thing["properties"]["spec"]["properties"]["q"] == {"x-kubernetes-int-or-string": True}
+    assert "io.k8s.api.core.v1.ConfigMap" in made["definitions"]
+    wanted = set(re.findall(r'"#/definitions/([^"]+)"', orjson.dumps(made).decode()))
+    assert wanted <= set(made["definitions"])
